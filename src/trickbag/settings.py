@@ -1,0 +1,310 @@
+"""Settings: frozen dataclasses that check themselves, become plain data, and are read from JSON or a command line.
+
+Everything that a recipe holds is a `Settings`. The declared types are the schema: a wrong type, a value out of range or
+a misspelt field is an error that names the path, the value and what would be right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import sys
+import types
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+
+from trickbag.errors import UserError, choices
+
+__all__ = [
+    "AtLeast",
+    "Between",
+    "Fraction",
+    "NonNegative",
+    "Positive",
+    "Settings",
+    "assign",
+    "parse_fields",
+    "plain",
+    "read",
+]
+
+S = TypeVar("S", bound="Settings")
+
+
+@dataclass(frozen=True)
+class Between:
+    """A closed range for a number; `open_low` and `open_high` leave out the ends."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'above' if self.open_low else 'at least'} {self.low:g}"
+        return f"from {self.low:g}{' (excluded)' * self.open_low} to {self.high:g}{' (excluded)' * self.open_high}"
+
+
+def AtLeast(low: float) -> Between:  # noqa: N802  (reads as a type in an annotation)
+    """Give the range from `low` up."""
+    return Between(low)
+
+
+Positive = Between(0, open_low=True)
+NonNegative = Between(0)
+Fraction = Between(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all settings; subclasses are frozen, keyword-only dataclasses.
+
+    A subclass that can stand where another could, such as one decay of several, has a class variable `kind`, which
+    names it in plain data. Raises UserError at construction for a wrong type or a value out of range.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for name, hint in hints(type(self)).items():
+            value = getattr(self, name)
+            checked = _check(hint, value, f"{_title(type(self))}.{name}")
+            if checked is not value:
+                object.__setattr__(self, name, checked)
+
+
+def _title(cls: type[Settings]) -> str:
+    return getattr(cls, "name", "") or cls.kind or cls.__name__.removesuffix("Config").lower()
+
+
+def hints(cls: type[Settings]) -> dict[str, Any]:
+    """Return the type of each field of a settings class, ranges included."""
+    return _hints(cls)  # type: ignore[arg-type]  # a dataclass is taken for unhashable
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    every = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: every[field.name] for field in dataclasses.fields(cls)}
+
+
+def _options(hint: Any) -> list[Any]:
+    """List the alternatives of a union; a plain type is its own only one."""
+    return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
+
+
+def _settings_options(hint: Any) -> list[type[Settings]]:
+    return [option for option in _options(hint) if isinstance(option, type) and issubclass(option, Settings)]
+
+
+def describe(hint: Any) -> str:
+    """Say in words what a type admits, for error messages and `show`."""
+    if get_origin(hint) is Annotated:
+        base, *marks = get_args(hint)
+        return " ".join([describe(base), *map(str, marks)])
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) is tuple:
+        parts = [part for part in get_args(hint) if part is not Ellipsis]
+        if Ellipsis in get_args(hint):
+            return f"a list of {describe(parts[0])}"
+        return f"{len(parts)} values, each {describe(parts[0])}"
+    kinds = [option.kind for option in _settings_options(hint) if option.kind]
+    if kinds:
+        return "one of " + ", ".join(kinds)
+    if len(_options(hint)) > 1:
+        return " or ".join(describe(option) for option in _options(hint))
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _wrong(path: str, value: object, hint: Any) -> UserError:
+    return UserError(f"{path} = {value!r}: must be {describe(hint)}")
+
+
+def _check(hint: Any, value: Any, path: str) -> Any:
+    """Return `value` as the type says (whole numbers become floats, lists tuples), or raise UserError."""
+    if get_origin(hint) is Annotated:
+        base, *marks = get_args(hint)
+        try:
+            checked = _check(base, value, path)
+        except UserError:
+            raise _wrong(path, value, hint) from None  # with the range
+        if checked is not None and any(checked not in mark for mark in marks if isinstance(mark, Between)):
+            raise _wrong(path, value, hint)
+        return checked
+    if get_origin(hint) in (Union, types.UnionType):
+        return _check_union(hint, value, path)
+    if get_origin(hint) is Literal:
+        if any(value == option and type(value) is type(option) for option in get_args(hint)):
+            return value
+    elif get_origin(hint) is tuple:
+        if isinstance(value, list | tuple):
+            return _check_tuple(hint, tuple(value), path)
+    elif hint is Any:
+        return value
+    elif hint is float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+            return float(value)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif isinstance(value, hint):
+        return value
+    raise _wrong(path, value, hint)
+
+
+def _check_union(hint: Any, value: Any, path: str) -> Any:
+    ranges = []
+    for option in _options(hint):
+        try:
+            return _check(option, value, path)
+        except UserError as error:
+            if get_origin(option) is Annotated:
+                ranges.append(error)
+    raise ranges[0] if len(ranges) == 1 and value is not None else _wrong(path, value, hint)
+
+
+def _check_tuple(hint: Any, value: tuple[Any, ...], path: str) -> tuple[Any, ...]:
+    parts = get_args(hint)
+    if Ellipsis in parts:
+        parts = (parts[0],) * len(value)
+    if len(parts) != len(value):
+        raise _wrong(path, value, hint)
+    return tuple(_check(part, item, path) for part, item in zip(parts, value, strict=True))
+
+
+def plain(value: Any) -> Any:
+    """Turn settings into plain data (dicts, lists, strings, numbers), ready for JSON; `read` is the way back."""
+    if isinstance(value, Settings):
+        fields = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": value.kind, **fields} if value.kind else fields
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def read(cls: type[S], data: object, path: str = "") -> S:
+    """Build settings from plain data; fields left out keep their defaults.
+
+    Raises UserError for a field that does not exist, a wrong type or a value out of range, naming its path.
+    """
+    if not isinstance(data, dict):
+        raise UserError(f"{path or _title(cls)} = {data!r}: must be a mapping of settings")
+    fields = hints(cls)
+    given = {key: value for key, value in data.items() if key != "kind"}
+    for key in given:
+        if key not in fields:
+            raise UserError(f"{path or _title(cls)} has no setting {key!r}; it has: {choices(fields) or 'none'}")
+    for field in dataclasses.fields(cls):
+        if field.name not in given and field.default is field.default_factory is dataclasses.MISSING:
+            raise UserError(f"{path or _title(cls)} lacks the setting {field.name!r}")
+    return cls(**{key: read_value(fields[key], value, f"{path}.{key}".lstrip(".")) for key, value in given.items()})
+
+
+def read_value(hint: Any, data: Any, path: str) -> Any:
+    """Turn plain data into what the declared type says: settings where it names settings, else the data themselves."""
+    candidates = _settings_options(hint)
+    if not candidates or not isinstance(data, dict):
+        return data
+    if len(candidates) == 1:
+        return read(candidates[0], data, path)
+    by_kind = {candidate.kind: candidate for candidate in candidates}
+    if str(data.get("kind")) not in by_kind:
+        raise UserError(f"{path}.kind = {data.get('kind')!r}: must be one of {choices(by_kind)}")
+    return read(by_kind[str(data["kind"])], data, path)
+
+
+def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
+    """Read `key=value,key=value` by the types of `cls`; a value may hold commas: `area=0.3,1,ratio=0.7,1.4`."""
+    fields = hints(cls)
+    values: dict[str, Any] = {}
+    for item in re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text) if text else []:
+        key, equals, value = item.partition("=")
+        key = key.strip()
+        if not equals:
+            raise UserError(
+                f"{path}: {item!r} is not of the form key=value; {path} has: {choices(fields) or 'no settings'}"
+            )
+        if key not in fields:
+            raise UserError(f"{path} has no setting {key!r}; it has: {choices(fields) or 'none'}")
+        values[key] = parse(fields[key], value.strip(), f"{path}.{key}")
+    return values
+
+
+def parse(hint: Any, text: str, path: str) -> Any:
+    """Read one value from text by its declared type; `KIND:key=value,...` where settings of several kinds can stand."""
+    if get_origin(hint) is Annotated:
+        try:
+            value = parse(get_args(hint)[0], text, path)
+        except UserError:
+            raise _wrong(path, text, hint) from None  # with the range
+        return _check(hint, value, path)
+    by_kind = {option.kind: option for option in _settings_options(hint)}
+    if by_kind:
+        kind, _, rest = text.partition(":")
+        if kind not in by_kind:
+            raise UserError(f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...")
+        return by_kind[kind](**parse_fields(by_kind[kind], rest, path))
+    options = _options(hint)
+    if type(None) in options and text.lower() in ("none", "null", ""):
+        return None
+    if get_origin(hint) is tuple:
+        items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
+        inner = get_args(hint)[0]
+        return _check(hint, tuple(parse(inner, item, path) for item in items), path)
+    for option in (option for option in options if option is not type(None)):
+        base = get_args(option)[0] if get_origin(option) is Annotated else option
+        values = (
+            {str(choice): choice for choice in get_args(base)} if get_origin(base) is Literal else _words(base, text)
+        )
+        if text in values:
+            return _check(hint, values[text], path)
+    raise _wrong(path, text, hint)
+
+
+def _words(base: Any, text: str) -> dict[str, Any]:
+    """Give what `text` means for a basic type; an empty dict where it means nothing."""
+    if base is bool:
+        means = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }
+        return {text: means[text.lower()]} if text.lower() in means else {}
+    if base is str:
+        return {text: text}
+    try:
+        return {text: base(text)} if base in (int, float) else {}
+    except ValueError:
+        return {}
+
+
+def assign(settings: S, path: str, text: str, title: str) -> S:
+    """Return `settings` with the field at a dotted `path` read from `text`; `title` names the settings in errors."""
+    head, _, rest = path.partition(".")
+    fields = hints(type(settings))
+    if head not in fields:
+        raise UserError(f"{title} has no setting {head!r}; it has: {choices(fields) or 'none'}")
+    if rest:
+        inner = getattr(settings, head)
+        if not isinstance(inner, Settings):
+            raise UserError(f"{title}.{head} = {inner!r} has no settings of its own, so not {rest!r}")
+        value: Any = assign(inner, rest, text, f"{title}.{head}")
+    else:
+        value = parse(fields[head], text, f"{title}.{head}")
+    return dataclasses.replace(settings, **{head: value})

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trickbag.data.config import DataConfig
+from trickbag.errors import UserError
+from trickbag.models.config import ResNetConfig
+from trickbag.settings import Between, assign, parse, parse_fields, plain, read
+from trickbag.train.config import TrainConfig
+from trickbag.train.optimizers import SGD, AdamW, RMSProp
+from trickbag.train.schedule import Constant, Cosine, ExponentialDecay, Schedule, StepDecay
+
+VALUES = [
+    TrainConfig(epochs=3, optimizer=AdamW(beta1=0.8), clip_norm=1.0),
+    TrainConfig(optimizer=RMSProp(), precision="bf16", threads=2),
+    Schedule(decay=ExponentialDecay(factor=0.97, every_epochs=2.4), warmup_epochs=2.5, warmup="epoch"),
+    Schedule(decay=StepDecay(at=(0.1, 0.2))),
+    Schedule(decay=Constant()),
+    DataConfig(source="photos", image_size=96, mean=(0.0, 1.0, 2.0)),
+    ResNetConfig(depth=18, stem="deep_s1"),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_plain_data_and_back(value: Any) -> None:
+    data = plain(value)
+    assert read(type(value), data) == value
+    assert {type(leaf) for leaf in _leaves(data)} <= {int, float, str, bool, type(None)}
+
+
+def _leaves(data: object) -> list[object]:
+    if isinstance(data, dict):
+        return [leaf for item in data.values() for leaf in _leaves(item)]
+    if isinstance(data, list):
+        return [leaf for item in data for leaf in _leaves(item)]
+    return [data]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: TrainConfig(epochs=0), "epochs = 0: must be a whole number at least 1"),
+        (lambda: TrainConfig(epochs=True), "epochs = True"),
+        (lambda: TrainConfig(epochs=1.5), "epochs = 1.5"),  # type: ignore[arg-type]
+        (lambda: TrainConfig(lr="fast"), "lr = 'fast': must be a number"),  # type: ignore[arg-type]
+        (lambda: TrainConfig(lr=math.nan), "lr = nan"),
+        (lambda: TrainConfig(lr=0), "above 0"),
+        (lambda: TrainConfig(precision="int8"), "one of float32, auto, bf16, fp16"),  # type: ignore[arg-type]
+        (lambda: TrainConfig(clip_norm=-1.0), "clip_norm = -1.0"),
+        (lambda: TrainConfig(optimizer=Cosine()), "optimizer"),  # type: ignore[arg-type]
+        (lambda: DataConfig(image_size=7), "image_size = 7: must be a whole number at least 8"),
+        (lambda: DataConfig(crop_area=(0.5,)), "2 values"),  # type: ignore[arg-type]
+        (lambda: DataConfig(crop_area=(0.9, 0.1)), "the first value must not be above the second"),
+        (lambda: DataConfig(std=(1.0, 0.0, 1.0)), "std = 0.0"),
+        (lambda: read(TrainConfig, {"epoch": 3}), "no setting 'epoch'; it has: accumulate, batch_size"),
+        (lambda: read(TrainConfig, {"optimizer": {"kind": "adam"}}), "must be one of adamw, rmsprop, sgd"),
+        (lambda: read(TrainConfig, [1]), "must be a mapping"),
+        (lambda: assign(TrainConfig(), "epochs", "ten", "training"), "epochs = 'ten': must be a whole number"),
+        (lambda: assign(TrainConfig(), "lr.x", "1", "training"), "has no settings of its own"),
+        (lambda: assign(TrainConfig(), "optimizer", "sgd:momentum=2", "training"), "momentum = 2.0"),
+        (lambda: parse_fields(SGD, "momentum", "sgd"), "not of the form key=value"),
+        (lambda: TrainConfig(init="a.safetensors", pretrained=True), "exclude each other"),
+    ],
+)
+def test_wrong_settings_name_value_and_way_out(make: Any, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        make()
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_text_is_read_by_type() -> None:
+    assert assign(DataConfig(), "crop_area", "0.3, 1", "data").crop_area == (0.3, 1.0)
+    assert assign(DataConfig(), "image_size", "none", "data").image_size is None
+    assert assign(DataConfig(), "workers", "0", "data").workers == 0
+    assert assign(TrainConfig(), "pretrained", "true", "training").pretrained is True
+    assert assign(TrainConfig(), "optimizer.nesterov", "false", "training").optimizer == SGD(nesterov=False)
+    assert assign(Schedule(), "decay", "step:factor=0.2,at=0.5,0.9", "schedule").decay == StepDecay(
+        factor=0.2, at=(0.5, 0.9)
+    )
+    assert parse(float, "1e-3", "x") == 0.001
+    assert parse_fields(DataConfig, "crop_area=0.1,1,flip_prob=0", "data") == {
+        "crop_area": (0.1, 1.0),
+        "flip_prob": 0.0,
+    }
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1), st.floats(1, 2), st.booleans(), st.booleans())
+def test_ranges_hold_what_they_say(x: float, low: float, high: float, open_low: bool, open_high: bool) -> None:
+    inside = (x > low if open_low else x >= low) and (x < high if open_high else x <= high)
+    assert (x in Between(low, high, open_low, open_high)) == inside
+
+
+def test_settings_are_values() -> None:
+    assert TrainConfig() == TrainConfig()
+    assert hash(Schedule()) == hash(Schedule())
+    with pytest.raises(AttributeError):
+        TrainConfig().epochs = 3  # type: ignore[misc]
