@@ -1,0 +1,106 @@
+"""Initial values of a network, each drawn from a stream of its own parameter's name.
+
+Two networks that share a parameter's name and shape share its initial value, whatever else differs between them: taking
+a trick out changes nothing but what the trick changed.
+Sources: Glorot & Bengio 2010, equation 16 (`xavier`, as in He et al. 2018, section 2.1); He et al. 2015 (arXiv
+1502.01852), equation 14 (`msra`) and equation 15 (`msra_prelu`, what the paper's own code takes, from MXNet).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from trickbag.streams import stream
+
+__all__ = ["Scheme", "initialise", "is_norm"]
+
+Scheme = Literal["xavier", "msra", "msra_prelu"]
+Draw = Callable[[np.random.Generator, torch.Size], np.ndarray]
+
+PRELU_SLOPE = 0.25
+"""The slope for which MXNet's `MSRAPrelu` computes its gain, of leaky units that the network does not even have."""
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Tell whether a module is a normalisation layer."""
+    return isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm)
+
+
+def initialise(network: nn.Module, scheme: Scheme, seed: int, *, only: nn.Module | None = None) -> None:
+    """Set a network's weights to the initial values of a scheme, in place, without touching torch's random state.
+
+    Weights of convolutions and linear layers by fan_in and fan_out, kernel area included:
+    `xavier`: uniform in [-a, a], a = sqrt(6 / (fan_in + fan_out)).
+    `msra`: convolutions normal with variance 2 / fan_out, as timm and torchvision; linear layers `xavier`, since no
+    ReLU follows a classifier and its fan_out, the number of classes, says nothing about the signal.
+    `msra_prelu`: normal with variance 2 / (1 + 0.25^2) / ((fan_in + fan_out) / 2).
+    Their biases become 0; normalisations get gamma 1, beta 0 and fresh running statistics. A parameter of any other
+    module keeps the value that its constructor gave it. `only` restricts all this to one module of the network.
+    """
+    chosen = None if only is None else set(only.modules())
+    with torch.no_grad():
+        for prefix, module in network.named_modules():
+            if chosen is not None and module not in chosen:
+                continue
+            if isinstance(module, _ConvNd | nn.Linear):
+                draw = _LINEAR[scheme] if isinstance(module, nn.Linear) else _CONV[scheme]
+                name = f"{prefix}.weight".lstrip(".")
+                _fill(module.weight, draw(stream(seed, f"init:{name}"), module.weight.shape))
+                if module.bias is not None:
+                    module.bias.zero_()
+            elif is_norm(module):
+                _reset_norm(module)
+
+
+def _fill(weight: Tensor, values: np.ndarray) -> None:
+    weight.copy_(torch.from_numpy(values))
+
+
+def _reset_norm(norm: nn.Module) -> None:
+    if isinstance(norm, _NormBase):
+        norm.reset_running_stats()
+    for value, parameter in ((1.0, getattr(norm, "weight", None)), (0.0, getattr(norm, "bias", None))):
+        if isinstance(parameter, Tensor):
+            parameter.fill_(value)
+
+
+def _fans(shape: torch.Size) -> tuple[int, int]:
+    """Return fan_in and fan_out of a weight (out, in, kernel...)."""
+    area = math.prod(shape[2:])
+    return shape[1] * area, shape[0] * area
+
+
+def _xavier(rng: np.random.Generator, shape: torch.Size) -> np.ndarray:
+    bound = math.sqrt(6.0 / sum(_fans(shape)))
+    values = rng.random(tuple(shape), dtype=np.float32)
+    # In place: a network has millions of these.
+    values -= np.float32(0.5)
+    values *= np.float32(2.0 * bound)
+    return values
+
+
+def _normal(rng: np.random.Generator, shape: torch.Size, std: float) -> np.ndarray:
+    values = rng.standard_normal(tuple(shape), dtype=np.float32)
+    values *= np.float32(std)
+    return values
+
+
+def _msra(rng: np.random.Generator, shape: torch.Size) -> np.ndarray:
+    return _normal(rng, shape, math.sqrt(2.0 / _fans(shape)[1]))
+
+
+def _msra_prelu(rng: np.random.Generator, shape: torch.Size) -> np.ndarray:
+    return _normal(rng, shape, math.sqrt(2.0 / (1.0 + PRELU_SLOPE**2) / (sum(_fans(shape)) / 2.0)))
+
+
+_CONV: Mapping[str, Draw] = MappingProxyType({"xavier": _xavier, "msra": _msra, "msra_prelu": _msra_prelu})
+_LINEAR: Mapping[str, Draw] = MappingProxyType({"xavier": _xavier, "msra": _xavier, "msra_prelu": _msra_prelu})

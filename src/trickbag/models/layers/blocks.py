@@ -1,0 +1,110 @@
+"""Residual blocks with slots; their parameters are named as timm names them.
+
+Sources: He et al. 2015 (arXiv 1512.03385), figure 5; He et al. 2018 (arXiv 1812.01187), section 4.1.
+Shapes: N images, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from trickbag.models.layers.slots import Slots, anti_aliased, optional
+
+__all__ = ["BasicBlock", "Bottleneck", "zero_scale"]
+
+
+def zero_scale(norm: nn.Module) -> None:
+    """Set the scale gamma of a normalisation to zero; one without a scale is left as it is."""
+    if isinstance(weight := getattr(norm, "weight", None), nn.Parameter):
+        nn.init.zeros_(weight)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions of `width` channels beside a shortcut; the first convolution has the stride.
+
+    `downsample` is the shortcut where the block changes the shape, None where the input is added as it is.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int = 1, downsample: nn.Module | None = None, slots: Slots
+    ) -> None:
+        super().__init__()
+        conv_stride, self.aa = anti_aliased(slots.anti_alias, width, stride)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=conv_stride, padding=1, bias=False)
+        self.bn1 = slots.norm(width)
+        self.drop1 = optional(slots.drop)
+        self.act1 = slots.activation()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = slots.norm(width)
+        self.drop2 = optional(slots.drop)
+        self.se = optional(slots.attention, width)
+        self.downsample = downsample or nn.Identity()
+        self.act2 = slots.activation()
+
+    def zero_init_last(self) -> None:
+        """Start the block as its shortcut: gamma of the residual branch's last normalisation becomes 0."""
+        zero_scale(self.bn2)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return the activation of residual branch plus shortcut."""
+        x: Tensor = self.aa(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
+        x = self.se(self.drop2(self.bn2(self.conv2(x))))
+        out: Tensor = self.act2(x + self.downsample(x_NCHW))
+        return out
+
+
+class Bottleneck(nn.Module):
+    """A 1x1, a 3x3 and a 1x1 convolution of `width`, `width` and 4 `width` channels beside a shortcut.
+
+    `branch_stride` says which convolution of the branch has the stride: `first` the 1x1 (ResNet "A", which then ignores
+    three quarters of its input), `middle` the 3x3 ("B", "C" and "D").
+    `downsample` is the shortcut where the block changes the shape, None where the input is added as it is.
+    """
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        branch_stride: Literal["first", "middle"] = "middle",
+        downsample: nn.Module | None = None,
+        slots: Slots,
+    ) -> None:
+        super().__init__()
+        out_channels = width * self.expansion
+        first_stride, middle_stride = (stride, 1) if branch_stride == "first" else (1, stride)
+        first_stride, self.aa1 = anti_aliased(slots.anti_alias, width, first_stride)
+        middle_stride, self.aa2 = anti_aliased(slots.anti_alias, width, middle_stride)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, stride=first_stride, bias=False)
+        self.bn1 = slots.norm(width)
+        self.drop1 = optional(slots.drop)
+        self.act1 = slots.activation()
+        self.conv2 = nn.Conv2d(width, width, 3, stride=middle_stride, padding=1, bias=False)
+        self.bn2 = slots.norm(width)
+        self.drop2 = optional(slots.drop)
+        self.act2 = slots.activation()
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = slots.norm(out_channels)
+        self.drop3 = optional(slots.drop)
+        self.se = optional(slots.attention, out_channels)
+        self.downsample = downsample or nn.Identity()
+        self.act3 = slots.activation()
+
+    def zero_init_last(self) -> None:
+        """Start the block as its shortcut: gamma of the residual branch's last normalisation becomes 0."""
+        zero_scale(self.bn3)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return the activation of residual branch plus shortcut."""
+        x: Tensor = self.aa1(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
+        x = self.aa2(self.act2(self.drop2(self.bn2(self.conv2(x)))))
+        x = self.se(self.drop3(self.bn3(self.conv3(x))))
+        out: Tensor = self.act3(x + self.downsample(x_NCHW))
+        return out

@@ -1,0 +1,66 @@
+"""Stems: the first convolutions of a ResNet, which all end in 64 channels.
+
+Source: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2b (the deep stem). The forms for small images keep
+resolution that the ImageNet stem, which divides it by four, would throw away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from trickbag.models.config import Stem
+    from trickbag.models.layers.slots import Slots
+
+__all__ = ["STEMS", "STEM_CHANNELS", "StemForm", "stem_convolution", "stem_pool"]
+
+STEM_CHANNELS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemForm:
+    """The form of a stem: one convolution of `kernel`, or (`deep`) three 3x3; `stride` is the first one's."""
+
+    deep: bool = False
+    kernel: int = 3
+    stride: int
+    max_pool: bool = False
+
+
+STEMS: dict[Stem, StemForm] = {
+    "imagenet": StemForm(kernel=7, stride=2, max_pool=True),
+    "deep": StemForm(deep=True, stride=2, max_pool=True),
+    "small_s1": StemForm(stride=1),
+    "small_s2": StemForm(stride=2),
+    "deep_s1": StemForm(deep=True, stride=1),
+    "deep_s2": StemForm(deep=True, stride=2),
+}
+
+
+def stem_convolution(stem: Stem, in_channels: int, slots: Slots) -> nn.Module:
+    """Build a stem up to its last convolution, whose normalisation and activation are the network's `bn1` and `act1`.
+
+    The deep stem has 32, 32 and 64 channels.
+    """
+    form = STEMS[stem]
+    if not form.deep:
+        padding = form.kernel // 2
+        return nn.Conv2d(in_channels, STEM_CHANNELS, form.kernel, stride=form.stride, padding=padding, bias=False)
+    half = STEM_CHANNELS // 2
+    return nn.Sequential(
+        nn.Conv2d(in_channels, half, 3, stride=form.stride, padding=1, bias=False),
+        slots.norm(half),
+        slots.activation(),
+        nn.Conv2d(half, half, 3, padding=1, bias=False),
+        slots.norm(half),
+        slots.activation(),
+        nn.Conv2d(half, STEM_CHANNELS, 3, padding=1, bias=False),
+    )
+
+
+def stem_pool(stem: Stem) -> nn.Module:
+    """Build the 3x3 max-pool of stride 2 that follows a stem, or the identity."""
+    return nn.MaxPool2d(3, stride=2, padding=1) if STEMS[stem].max_pool else nn.Identity()

@@ -1,0 +1,98 @@
+"""Published weights, through timm's hub code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trickbag.errors import UserError
+from trickbag.models.config import ModelConfig, TimmConfig, model_config, model_names
+from trickbag.models.weights import fit_weights
+from trickbag.models.zoo import own_random_state
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["load_pretrained", "pretrained_names", "timm_name"]
+
+_TIMM_SUFFIXES = {
+    ("imagenet", "middle", "conv"): "",
+    ("deep", "middle", "conv"): "c",
+    ("deep", "middle", "avg_pool"): "d",
+}
+
+
+def timm_name(config: ModelConfig) -> str | None:
+    """Return timm's name of a config's network, None where timm has none of this form: `resnet50_d` is `resnet50d`."""
+    if isinstance(config, TimmConfig):
+        return config.name
+    place = (config.stem, "middle" if config.block == "basic" else config.branch_stride, config.shortcut)
+    suffix = _TIMM_SUFFIXES.get(place)
+    return None if suffix is None else f"resnet{config.depth}{suffix}"
+
+
+def pretrained_names() -> list[str]:
+    """List those of our own networks for which timm publishes weights."""
+    names: dict[str | None, str] = {}
+    for name in model_names():
+        names.setdefault(timm_name(model_config(name)), name)
+    return [name for published, name in names.items() if _has_weights(published)]
+
+
+def load_pretrained(network: nn.Module, config: ModelConfig) -> list[str]:
+    """Load published weights into the network of a config; return notes on the result.
+
+    A classifier of another number of classes stays as it is, and other numbers of input channels are adapted by timm;
+    notes say so. Weights come over the network, or from timm's cache. Raises UserError where there are none for such a
+    network, or they cannot be reached.
+    """
+    import timm
+
+    name = timm_name(config)
+    if name is None or not _has_weights(name):
+        raise UserError(
+            f"no pretrained weights {_absence(config)}; there are for {', '.join(pretrained_names())}; or --init FILE"
+        )
+    try:
+        _reach_hub(name)
+        with own_random_state(0):
+            donor: Any = timm.create_model(name, pretrained=True, in_chans=config.in_channels)
+    except Exception as error:
+        # The hub's client, its HTTP library and timm raise exceptions of no common base.
+        raise UserError(
+            f"the pretrained weights of timm's {name} could not be fetched ({_reason(error)}); connect to the network, "
+            "or give a safetensors file: --init FILE"
+        ) from error
+    notes = [f"weights of timm's {name}"]
+    if config.in_channels != donor.pretrained_cfg["input_size"][0]:
+        notes.append(f"the first convolution was adapted to {config.in_channels} channels")
+    return notes + fit_weights(network, donor.state_dict(), f"timm's {name}", new_head=True)
+
+
+def _reach_hub(name: str) -> None:
+    """Ask the hub for a sign of life, unless it has the weights in its cache, since its client retries for a minute."""
+    from huggingface_hub import constants, get_session, try_to_load_from_cache
+    from timm.models import get_pretrained_cfg
+
+    published = get_pretrained_cfg(name)
+    repository = published and published.hf_hub_id
+    if not repository or isinstance(try_to_load_from_cache(repository, "model.safetensors"), str):
+        return
+    get_session().head(constants.ENDPOINT, timeout=10)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _has_weights(name: str | None) -> bool:
+    from timm.models import is_model_pretrained
+
+    return name is not None and bool(is_model_pretrained(name))
+
+
+def _absence(config: ModelConfig) -> str:
+    """Say what the weights are missing for."""
+    if isinstance(config, TimmConfig):
+        return f"of timm's {config.name}"
+    slots = f"stem {config.stem}, branch_stride {config.branch_stride}, shortcut {config.shortcut}"
+    return f"of resnet{config.depth} with {slots}"

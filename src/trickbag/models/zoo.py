@@ -1,0 +1,130 @@
+"""Networks by name and by config: our own ResNets and all of timm's."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from trickbag.errors import UserError
+from trickbag.models.config import ModelConfig, ResNetConfig, Stem, TimmConfig, model_config
+from trickbag.models.init import initialise
+from trickbag.models.resnet import ResNet
+from trickbag.streams import seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "own_random_state"]
+
+STRIDE_1_UP_TO = 40
+STRIDE_2_UP_TO = 96
+
+_SMALL_STEMS: Mapping[Stem, tuple[Stem, Stem]] = MappingProxyType(
+    {"imagenet": ("small_s1", "small_s2"), "deep": ("deep_s1", "deep_s2")}
+)
+"""The forms of a stem for small images, without max-pool: of stride 1 and of stride 2."""
+
+
+def create_model(name: str, *, num_classes: int = 1000, in_channels: int = 3, seed: int = 0) -> nn.Module:
+    """Build a network by name, initialised: `resnet50_d`, or any of timm's as `timm:NAME`.
+
+    It never changes a stem by itself; see `fit_stem` for small images. Raises UserError for a name that is not known.
+    """
+    config = dataclasses.replace(model_config(name), num_classes=num_classes, in_channels=in_channels)
+    return build_network(config, seed=seed)
+
+
+def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
+    """Build the network of a config with initial values that depend on `seed` alone.
+
+    Our own networks are initialised by the config's scheme, each parameter from a stream of its name; timm's keep
+    timm's initialisation. The global random state of torch stays as it was. Raises UserError where the number of
+    classes is missing, or timm has no such network or cannot build it so.
+    """
+    if config.num_classes == 0:
+        raise UserError("model.num_classes = 0: not known yet; it is taken from the data, or give at least 1")
+    if isinstance(config, TimmConfig):
+        return _timm_network(config, seed)
+    with own_random_state(seed_of(seed, "init")):
+        network = ResNet(config)
+    initialise(network, config.init, seed)
+    return network
+
+
+def fit_stem(config: ResNetConfig, image_size: int) -> ResNetConfig:
+    """Return the config with the stem that suits images of `image_size` pixels a side.
+
+    Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool; larger images keep the stem. A
+    deep stem stays deep. A stem already chosen for small images is left as it is.
+    """
+    if image_size > STRIDE_2_UP_TO or config.stem not in _SMALL_STEMS:
+        return config
+    stride_1, stride_2 = _SMALL_STEMS[config.stem]
+    return dataclasses.replace(config, stem=stride_1 if image_size <= STRIDE_1_UP_TO else stride_2)
+
+
+def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
+    """List all parameters of a network, each once, in groups from the input to the head, for layer-wise learning rates.
+
+    Ours are grouped by stem, block and head; timm's by timm's own rules; of any other network each child that has
+    parameters is a group.
+    """
+    if isinstance(network, ResNet):
+        return network.layer_groups()
+    matcher = getattr(network, "group_matcher", None)
+    if matcher is None:
+        return _groups_of_children(network)
+    from timm.models import group_parameters
+
+    names = group_parameters(network, matcher(coarse=False))
+    parameters = dict(network.named_parameters())
+    return [[parameters[name] for name in names[place]] for place in sorted(names)]
+
+
+def _groups_of_children(network: nn.Module) -> list[list[nn.Parameter]]:
+    groups: list[list[nn.Parameter]] = []
+    seen: set[nn.Parameter] = set()
+    direct = list(network.parameters(recurse=False))
+    for parameters in (direct, *(list(child.parameters()) for child in network.children())):
+        fresh = [parameter for parameter in parameters if parameter not in seen]
+        seen.update(fresh)
+        if fresh:
+            groups.append(fresh)
+    return groups
+
+
+@contextmanager
+def own_random_state(seed: int) -> Iterator[None]:
+    """Seed torch's CPU generator for the time of the block, and put its state back afterwards."""
+    # Not torch.manual_seed: that would also seed every CUDA device, which nothing here restores.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _timm_network(config: TimmConfig, seed: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(config.name):
+        near = difflib.get_close_matches(config.name, timm.list_models(), n=4, cutoff=0.5)
+        like = f"; near it are {', '.join(near)}" if near else ""
+        raise UserError(f"timm has no network {config.name!r}{like}; timm.list_models() lists all, timm:NAME takes one")
+    with own_random_state(seed_of(seed, "init:timm")):
+        try:
+            network: nn.Module = timm.create_model(
+                config.name, pretrained=False, num_classes=config.num_classes, in_chans=config.in_channels
+            )
+        except Exception as error:
+            # Every family of timm refuses in its own way what it cannot be: a tag, a number of channels.
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"timm cannot build {config.name} with {config.num_classes} classes and {config.in_channels} channels: "
+                f"{reason}; choose another network or number of channels"
+            ) from error
+    return network

@@ -1,0 +1,107 @@
+"""Published weights: from the hub's cache, and one line where they cannot be had."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
+
+from tests.models.random_weights import fill
+from trickbag.errors import UserError
+from trickbag.models import build_network, create_model
+from trickbag.models.config import ResNetConfig, TimmConfig, model_config
+from trickbag.models.pretrained import load_pretrained, pretrained_names, timm_name
+
+
+def test_our_names_in_timm():
+    names = {
+        name: timm_name(model_config(name))
+        for name in ("resnet18_a", "resnet50", "resnet50_b", "resnet50_c", "resnet101_d")
+    }
+    assert names == {
+        "resnet18_a": "resnet18",
+        "resnet50": "resnet50",
+        "resnet50_b": "resnet50",
+        "resnet50_c": "resnet50c",
+        "resnet101_d": "resnet101d",
+    }
+    assert timm_name(model_config("resnet50_a")) is None
+    assert timm_name(ResNetConfig(stem="small_s1")) is None
+    assert timm_name(TimmConfig(name="vgg11")) == "vgg11"
+
+
+def test_names_with_weights():
+    names = pretrained_names()
+    assert {"resnet18", "resnet34_d", "resnet50", "resnet50_c", "resnet152_d"} <= set(names)
+    assert not {"resnet50_a", "resnet18_c", "resnet50_b"} & set(names)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (model_config("resnet50_a"), "resnet50 with stem imagenet, branch_stride first"),
+        (ResNetConfig(depth=18, stem="small_s1"), "resnet18 with stem small_s1"),
+        (model_config("resnet18_c"), "resnet18 with stem deep"),
+        (TimmConfig(name="resnet50.nope"), r"timm's resnet50\.nope"),
+    ],
+)
+def test_networks_without_published_weights(config, says):
+    network = create_model("resnet18", num_classes=2)
+    with pytest.raises(UserError, match=rf"no pretrained weights of {says}.*resnet50_d.*--init FILE"):
+        load_pretrained(network, config)
+
+
+def test_a_hub_out_of_reach_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    network = create_model("resnet18", num_classes=2)
+    with pytest.raises(UserError, match=r"timm's resnet18 could not be fetched \(.+\).*--init FILE") as info:
+        load_pretrained(network, network.config)
+    assert "\n" not in str(info.value)
+
+
+SCRIPT = """
+import dataclasses, sys
+from pathlib import Path
+from trickbag.models.config import model_config
+from trickbag.models.pretrained import load_pretrained
+from trickbag.models.weights import save_weights
+from trickbag.models.zoo import build_network
+
+config = dataclasses.replace(model_config("resnet18_d"), num_classes=7, in_channels=1)
+network = build_network(config, seed=0)
+print(*load_pretrained(network, config), sep="\\n")
+save_weights(network, Path(sys.argv[1]), {})
+"""
+
+
+@pytest.mark.slow
+def test_weights_in_the_cache_are_taken_without_a_network(tmp_path):
+    published = fill(timm.create_model("resnet18d"))
+    repository = tmp_path / "hub" / "models--timm--resnet18d.ra2_in1k"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    save_file(published.state_dict(), snapshot / "model.safetensors")
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "w.safetensors")]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "weights of timm's resnet18d",
+        "the first convolution was adapted to 1 channels",
+        "the classifier starts anew: timm's resnet18d has 1000 classes, this network 7",
+    ]
+    got, given = load_file(tmp_path / "w.safetensors"), published.state_dict()
+    assert torch.equal(got["layer4.1.bn2.running_var"], given["layer4.1.bn2.running_var"])
+    # timm adds up the colours for a grey image.
+    torch.testing.assert_close(got["conv1.0.weight"], given["conv1.0.weight"].sum(1, keepdim=True))
+    config = dataclasses.replace(model_config("resnet18_d"), num_classes=7, in_channels=1)
+    assert torch.equal(got["fc.weight"], build_network(config, seed=0).fc.weight)
