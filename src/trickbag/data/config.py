@@ -1,0 +1,51 @@
+"""What a recipe says about its data: where the images are, how they are cropped, flipped and normalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from trickbag.errors import UserError
+from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
+
+__all__ = ["DataConfig"]
+
+Colour = tuple[float, float, float]
+Scale = tuple[Annotated[float, Positive], Annotated[float, Positive], Annotated[float, Positive]]
+Area = Between(0, 1, open_low=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Settings):
+    """Data and preprocessing.
+
+    Images are square, `image_size` pixels (None: the source's natural size, else `default_size`). Training crops have
+    an area of `crop_area` of the image and an aspect ratio (width/height) of `crop_ratio`, and are mirrored with
+    `flip_prob` where the source allows it. Validation scales the shorter edge to `ceil(image_size / eval_crop)` and
+    crops the centre.
+    `mean` and `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1).
+    `val_fraction` is held back, stratified, by `split_seed` alone where the source has no validation part.
+    `workers` None chooses by device and source; their number never changes the images.
+    """
+
+    source: str = "digits"
+    image_root: str | None = None
+    image_size: Annotated[int, AtLeast(8)] | None = None
+    default_size: Annotated[int, AtLeast(8)] = 224
+    crop_area: tuple[Annotated[float, Area], Annotated[float, Area]] = (0.08, 1.0)
+    crop_ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.75, 4 / 3)
+    flip_prob: Annotated[float, Fraction] = 0.5
+    eval_crop: Annotated[float, Area] = 0.875
+    mean: Colour = (123.68, 116.779, 103.939)
+    std: Scale = (58.393, 57.12, 57.375)
+    val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
+    split_seed: int = 0
+    max_bad_fraction: Annotated[float, Fraction] = 0.1
+    workers: Annotated[int, AtLeast(0)] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("crop_area", "crop_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise UserError(f"data.{name} = {low:g},{high:g}: the first value must not be above the second")

@@ -1,0 +1,54 @@
+"""Where to crop for training, and crops scaled to squares."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Box", "crop_resize", "random_crop_box"]
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels; right and bottom are excluded."""
+
+_TRIES = 10
+
+
+def random_crop_box(
+    rng: np.random.Generator, width: int, height: int, area: tuple[float, float], ratio: tuple[float, float]
+) -> Box:
+    """Draw a training crop: its share of the area uniform in `area`, its width/height log-uniform in `ratio`.
+
+    Where ten draws do not fit the image, the largest central crop within `ratio` is taken, whatever its area. He et
+    al. 2018, section 2.1, gives the ranges; that the ratio is uniform in its logarithm, and the fall-back, are those
+    of torchvision's RandomResizedCrop: a ratio and its inverse are then equally likely.
+    """
+    log_low, log_high = math.log(ratio[0]), math.log(ratio[1])
+    for _ in range(_TRIES):
+        share, aspect, x, y = rng.random(4)
+        target = width * height * (area[0] + (area[1] - area[0]) * share)
+        proportion = math.exp(log_low + (log_high - log_low) * aspect)
+        w, h = round(math.sqrt(target * proportion)), round(math.sqrt(target / proportion))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(x * (width - w + 1)), int(y * (height - h + 1))
+            return left, top, left + w, top + h
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def crop_resize(image_HW3: NDArray[np.uint8], box: Box, size: int) -> NDArray[np.uint8]:
+    """Cut `box` out of a uint8 image (H, W, 3) and scale it to uint8 (3, size, size).
+
+    Bilinear, with the filter widened when shrinking (Pillow's, "antialias"); pixels outside the box have no influence.
+    """
+    left, top, right, bottom = box
+    crop = Image.fromarray(image_HW3[top:bottom, left:right])
+    scaled = crop.resize((size, size), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))

@@ -1,0 +1,237 @@
+"""Batches of crops: the same ones bit for bit, whatever the number of workers and wherever a run is taken up.
+
+Shapes: N images of a batch, S pixels of the network's input.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from trickbag.data.crops import crop_resize, random_crop_box
+from trickbag.data.decode import DecodeError
+from trickbag.data.workers import enter_worker, shielded_start, worker_death
+from trickbag.streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from trickbag.data.config import DataConfig
+    from trickbag.data.preprocess import Preprocessing
+    from trickbag.data.source import Part
+
+__all__ = ["CACHE_LIMIT", "Loader", "RawBatch", "default_workers"]
+
+CACHE_LIMIT = 512 * 2**20
+"""The most bytes of evaluation crops that a loader keeps in memory."""
+
+
+class RawBatch(NamedTuple):
+    """A batch as the processor hands it over.
+
+    images: (N, 3, S, S) uint8. labels: (N,) int64. index: (N,) int64 place in the part. valid: (N,) bool, False for an
+    image that could not be decoded: its row is zeros and must count nothing.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
+    valid: Tensor
+
+
+class _Job(NamedTuple):
+    epoch: int
+    rows: NDArray[np.int64]
+    skip: frozenset[int]
+
+
+class _Made(NamedTuple):
+    batch: RawBatch
+    errors: tuple[tuple[int, str], ...]
+
+
+class _Maker(Dataset[_Made]):
+    """Makes the batch of a job; a pure function of the job, in this process or a worker."""
+
+    def __init__(self, part: Part, data: DataConfig, preprocessing: Preprocessing, train: bool, seed: int) -> None:
+        self.part, self.data, self.preprocessing, self.train, self.seed = part, data, preprocessing, train, seed
+
+    def __getitem__(self, job: _Job) -> _Made:
+        size = self.preprocessing.image_size
+        images = np.zeros((len(job.rows), 3, size, size), np.uint8)
+        valid = np.zeros(len(job.rows), bool)
+        errors = []
+        for place, row in enumerate(job.rows.tolist()):
+            if row in job.skip:
+                continue
+            try:
+                images[place] = self._crop(job.epoch, row)
+                valid[place] = True
+            except DecodeError as error:
+                errors.append((row, str(error)))
+        labels = torch.from_numpy(self.part.labels[job.rows])
+        index = torch.from_numpy(job.rows)
+        batch = RawBatch(torch.from_numpy(images), labels, index, torch.from_numpy(valid))
+        return _Made(batch, tuple(errors))
+
+    def _crop(self, epoch: int, row: int) -> NDArray[np.uint8]:
+        image = self.part.read(row)
+        if not self.train:
+            return self.preprocessing.crop(image)
+        height, width = image.shape[:2]
+        rng = stream(self.seed, "crop", epoch, row)
+        box = random_crop_box(rng, width, height, self.data.crop_area, self.data.crop_ratio)
+        return crop_resize(image, box, self.preprocessing.image_size)
+
+
+class _Plan(Sampler[_Job]):
+    """The jobs of the epoch that runs; the workers live on from epoch to epoch, so it is set anew each time."""
+
+    def __init__(self) -> None:
+        self.jobs: Iterator[_Job] = iter(())
+
+    def __iter__(self) -> Iterator[_Job]:
+        return self.jobs
+
+
+def _as_made(made: _Made) -> _Made:
+    return made
+
+
+def default_workers(part: Part, device_type: str) -> int:
+    """Choose how many worker processes: none for images in memory or one core; for a GPU one a core, up to 16."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if part.in_memory or cores < 2:
+        return 0
+    return min(cores, 16) if device_type == "cuda" else 1
+
+
+class Loader:
+    """Batches of a part, epoch by epoch.
+
+    In training the order is a permutation of each epoch's own, crops are random, and the last batch, if partial, is
+    dropped; a part smaller than `batch_size` is one batch. In evaluation the order is the part's, crops are the
+    preprocessing's, and the last batch may be partial; with `cached` they are made once and kept, up to CACHE_LIMIT
+    (do not write into them). Every draw is a function of (seed, epoch, image). `workers` None chooses as for a CPU.
+
+    `errors` gathers the images that could not be decoded, name to reason; such an image is not tried again.
+    Raises RunFailed where a worker process dies.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        data: DataConfig,
+        preprocessing: Preprocessing,
+        *,
+        train: bool,
+        batch_size: int,
+        seed: int = 0,
+        workers: int | None = None,
+        pin_memory: bool = False,
+        cached: bool = False,
+    ) -> None:
+        self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
+        self.batch_size = max(1, min(batch_size, len(part)))
+        wanted = default_workers(part, "cpu") if workers is None else workers
+        self.workers = min(wanted, len(self))
+        self.errors: dict[str, str] = {}
+        self._bad: frozenset[int] = frozenset()
+        self._pin = pin_memory
+        self._maker = _Maker(part, data, preprocessing, train, seed)
+        self._plan = _Plan()
+        self._pool: DataLoader[_Made] | None = None
+        size = 3 * preprocessing.image_size**2 * len(part)
+        self._keep = cached and not train and size <= CACHE_LIMIT
+        self._kept: list[RawBatch] | None = None
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch."""
+        whole, rest = divmod(len(self.part), self.batch_size)
+        return whole if self.train else whole + (rest > 0)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[RawBatch]:
+        """Give the batches of an epoch, from 0, beginning with batch `start_step`; one epoch at a time."""
+        if self._kept is not None:
+            yield from self._kept[start_step:]
+            return
+        kept: list[RawBatch] = []
+        for made in self._made(self._jobs(epoch, start_step)):
+            self._remember(made)
+            if self._keep:
+                kept.append(made.batch)
+            yield made.batch
+        if self._keep and start_step == 0:
+            self._kept = kept
+            self.close()
+
+    def _jobs(self, epoch: int, start_step: int) -> Iterator[_Job]:
+        n = len(self.part)
+        order = stream(self.seed, "order", epoch).permutation(n) if self.train else np.arange(n)
+        order = order.astype(np.int64)
+        for step in range(start_step, len(self)):
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield _Job(epoch, rows, self._bad.intersection(rows.tolist()) if self._bad else frozenset())
+
+    def _remember(self, made: _Made) -> None:
+        for row, reason in made.errors:
+            self.errors[self.part.names[row]] = reason
+        if made.errors:
+            self._bad |= {row for row, _ in made.errors}
+
+    def _made(self, jobs: Iterator[_Job]) -> Iterator[_Made]:
+        if self.workers == 0:
+            for job in jobs:
+                made = self._maker[job]
+                yield made._replace(batch=RawBatch(*(x.pin_memory() for x in made.batch))) if self._pin else made
+            return
+        self._plan.jobs = jobs
+        try:
+            if self._pool is None:
+                self._pool = self._start()
+                with shielded_start():
+                    running = iter(self._pool)
+            else:
+                running = iter(self._pool)
+            yield from running
+        except (RuntimeError, EOFError, OSError) as error:
+            died = worker_death(error, getattr(getattr(self._pool, "_iterator", None), "_workers", ()))
+            if died is None:
+                raise
+            self.close()
+            raise died from error
+
+    def _start(self) -> DataLoader[_Made]:
+        # A generator of its own: the default one would be drawn from, and by that depend on the number of workers.
+        return DataLoader(
+            self._maker,
+            batch_size=None,
+            sampler=self._plan,
+            num_workers=self.workers,
+            collate_fn=_as_made,  # type: ignore[arg-type]  # without a batch_size it gets one item, not a list
+            pin_memory=self._pin,
+            multiprocessing_context="spawn",
+            persistent_workers=True,
+            worker_init_fn=enter_worker,
+            generator=torch.Generator(),
+        )
+
+    def close(self) -> None:
+        """End the worker processes; a later epoch starts new ones."""
+        running = getattr(self._pool, "_iterator", None)
+        self._pool = None
+        if running is not None:  # it would end with its last reference, which a traceback can keep
+            running._shutdown_workers()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

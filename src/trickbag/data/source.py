@@ -1,0 +1,148 @@
+"""What a source of images is: named parts (train, val, test) of labelled images that are read one by one."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from trickbag.data.decode import DecodeError, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["ArrayPart", "DataError", "DecodeError", "FilePart", "Part", "Source"]
+
+
+class DataError(NamedTuple):
+    """A file that was left out, by its name in the source, and the reason in a few words."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part(ABC):
+    """A list of images with labels, in an order that never changes; workers receive it pickled.
+
+    names: relative to the source, with forward slashes. labels: (n,) int64 place in the source's classes, -1 where
+    unknown. sizes: (n,) int64 bytes of each file (of the array for images in memory), -1 where the file is missing.
+    """
+
+    in_memory: ClassVar[bool] = False
+
+    names: tuple[str, ...]
+    labels: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.labels) == len(self.sizes):
+            raise ValueError(f"{len(self.names)} names, {len(self.labels)} labels and {len(self.sizes)} sizes")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def read(self, i: int) -> NDArray[np.uint8]:
+        """Return image `i` as uint8 (H, W, 3) in RGB; raises DecodeError where it cannot be decoded."""
+
+    @abstractmethod
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Return the part that has the images at `indices`, in that order."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FilePart(Part):
+    """Image files; a name is the path relative to `root` (an absolute name stands for itself)."""
+
+    root: str
+
+    @classmethod
+    def listed(cls, root: Path, files: Sequence[tuple[str, int, int]]) -> FilePart:
+        """Make a part of listed files: name relative to `root`, size in bytes, label."""
+        names = tuple(name for name, _, _ in files)
+        numbers = np.asarray([numbers for _, *numbers in files], np.int64).reshape(len(files), 2)
+        return cls(names=names, labels=numbers[:, 1].copy(), sizes=numbers[:, 0].copy(), root=os.path.abspath(root))
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> FilePart:
+        """Make a part of any files, for prediction: named as given, labels unknown (-1)."""
+        root = Path.cwd()
+        return cls.listed(root, [(path.as_posix(), _size(root / path), -1) for path in paths])
+
+    def path(self, i: int) -> str:
+        """Return the absolute path of image `i`."""
+        return os.path.join(self.root, self.names[i])
+
+    def read(self, i: int) -> NDArray[np.uint8]:
+        """Read and decode file `i`, strictly (see `decode`)."""
+        return decode(self.path(i))
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Return the part that has the files at `indices`, in that order."""
+        rows = np.asarray(indices, np.int64)
+        names = tuple(self.names[i] for i in rows)
+        return type(self)(names=names, labels=self.labels[rows], sizes=self.sizes[rows], root=self.root)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArrayPart(Part):
+    """Images in memory: rows of one array (M, H, W, 3) or (M, H, W), uint8, which all subsets share."""
+
+    in_memory: ClassVar[bool] = True
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8], labels: NDArray[np.int64], prefix: str) -> ArrayPart:
+        """Make a part of a whole array; image 7 of 1,797 is named `prefix/0007`."""
+        digits = len(str(max(len(images) - 1, 0)))
+        names = tuple(f"{prefix}/{i:0{digits}d}" for i in range(len(images)))
+        sizes = np.full(len(images), images[0].nbytes if len(images) else 0, np.int64)
+        rows = np.arange(len(images), dtype=np.int64)
+        return cls(names=names, labels=np.asarray(labels, np.int64), sizes=sizes, images=images, rows=rows)
+
+    def read(self, i: int) -> NDArray[np.uint8]:
+        """Return image `i`; grey images get three equal channels."""
+        image = self.images[self.rows[i]]
+        return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Return the part that has the images at `indices`, in that order, of the same array."""
+        rows = np.asarray(indices, np.int64)
+        names = tuple(self.names[i] for i in rows)
+        labels, sizes = self.labels[rows], self.sizes[rows]
+        return type(self)(names=names, labels=labels, sizes=sizes, images=self.images, rows=self.rows[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A source as it was listed, before its images were decoded.
+
+    classes: ordered by name. parts: `train`, and `val` and `test` where the source has them. natural_size: the image
+    size that suits it, None for photos. mirror: False where a mirrored image means something else. columns: the two
+    column names of a CSV. left_out: what the listing itself had to leave out.
+    """
+
+    spec: str
+    classes: tuple[str, ...]
+    parts: Mapping[str, Part]
+    natural_size: int | None = None
+    mirror: bool = True
+    columns: tuple[str, str] | None = None
+    left_out: tuple[DataError, ...] = ()
+    warnings: tuple[str, ...] = field(default=())

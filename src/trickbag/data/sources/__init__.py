@@ -1,0 +1,60 @@
+"""The kinds of sources, and how a SOURCE on the command line is told apart."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickbag.errors import UserError
+
+if TYPE_CHECKING:
+    from trickbag.data.config import DataConfig
+    from trickbag.data.source import Source
+
+__all__ = ["open_source"]
+
+KINDS = "digits, a folder of images, a .csv file, or torchvision:NAME"
+
+
+def open_source(data: DataConfig) -> Source:
+    """List the images of `data.source`: `digits`, a folder, a CSV file, or `torchvision:NAME`.
+
+    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or holds nothing to train on.
+    """
+    spec = data.source
+    if spec == "digits":
+        from trickbag.data.sources.digits import open_digits
+
+        return open_digits()
+    root = None if data.image_root is None else Path(data.image_root).expanduser()
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
+    if scheme:
+        if scheme[1] != "torchvision":
+            raise UserError(f"data source {spec!r}: no kind of source is named {scheme[1]!r}; a source is {KINDS}")
+        from trickbag.data.sources.torchvision import open_torchvision
+
+        return open_torchvision(spec.partition(":")[2], root)
+    return _open_path(spec, root)
+
+
+def _open_path(spec: str, image_root: Path | None) -> Source:
+    if not spec.strip():
+        raise UserError(f"data source {spec!r} is empty; a source is {KINDS}")
+    path = Path(spec).expanduser()
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise UserError(f"data source {spec!r} cannot be read: {error}; a source is {KINDS}") from None
+    if is_folder:
+        if image_root is not None:
+            raise UserError(f"data.image_root is for a .csv file or torchvision:NAME; data source {spec!r} is a folder")
+        from trickbag.data.sources.folder import open_folder
+
+        return open_folder(path, spec)
+    if is_file and path.suffix.lower() == ".csv":
+        from trickbag.data.sources.csv_file import open_csv
+
+        return open_csv(path, spec, image_root)
+    what = "is a file, but no .csv file" if is_file else "does not exist"
+    raise UserError(f"data source {spec!r} {what}; a source is {KINDS}")

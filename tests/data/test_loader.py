@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data.images import photo, write_tree
+from trickbag.data import loader as module
+from trickbag.data.config import DataConfig
+from trickbag.data.crops import crop_resize, random_crop_box
+from trickbag.data.loader import Loader, RawBatch, default_workers
+from trickbag.data.preprocess import Preprocessing
+from trickbag.data.source import ArrayPart, FilePart, Part
+from trickbag.data.sources import open_source
+from trickbag.streams import stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATA = DataConfig(source="unused")
+SIZE = Preprocessing.of(DATA, 8)
+
+
+def make(part: Part, *, train: bool = True, batch_size: int = 4, workers: int = 0, **more: object) -> Loader:
+    return Loader(part, DATA, SIZE, train=train, batch_size=batch_size, seed=7, workers=workers, **more)  # type: ignore[arg-type]
+
+
+def same(first: list[RawBatch], second: list[RawBatch]) -> bool:
+    return len(first) == len(second) and all(
+        torch.equal(a, b) and a.dtype == b.dtype
+        for one, other in zip(first, second, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> FilePart:
+    root = write_tree(tmp_path_factory.mktemp("loader"), {"a": 7, "b": 6})
+    found = open_source(DataConfig(source=str(root))).parts["train"]
+    assert isinstance(found, FilePart)
+    return found
+
+
+@pytest.fixture
+def arrays() -> ArrayPart:
+    images = np.stack([photo(20, 20, seed) for seed in range(10)])
+    return ArrayPart.of(images, np.arange(10, dtype=np.int64) % 3, "x")
+
+
+def test_a_training_batch_by_hand(part: FilePart) -> None:
+    loader = make(part)
+    batches = list(loader.epoch(3))
+    order = stream(7, "order", 3).permutation(13)
+    assert len(loader) == len(batches) == 3  # the 13th image is dropped
+    for step, batch in enumerate(batches):
+        rows = order[4 * step : 4 * step + 4]
+        np.testing.assert_array_equal(batch.index.numpy(), rows)
+        np.testing.assert_array_equal(batch.labels.numpy(), part.labels[rows])
+        assert batch.valid.all()
+        for row, image in zip(rows.tolist(), batch.images.numpy(), strict=True):
+            pixels = part.read(row)
+            height, width, _ = pixels.shape
+            box = random_crop_box(stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
+            np.testing.assert_array_equal(image, crop_resize(pixels, box, 8))
+    batch = batches[0]
+    assert [x.dtype for x in batch] == [torch.uint8, torch.int64, torch.int64, torch.bool]
+
+
+def test_evaluation_is_in_order_with_a_partial_last_batch(part: FilePart) -> None:
+    loader = make(part, train=False)
+    batches = list(loader.epoch(0))
+    assert len(loader) == 4
+    assert torch.cat([batch.index for batch in batches]).tolist() == list(range(13))
+    assert len(batches[-1].labels) == 1
+    for row in (0, 12):
+        np.testing.assert_array_equal(batches[row // 4].images[row % 4].numpy(), SIZE.crop(part.read(row)))
+    assert same(batches, list(loader.epoch(5)))
+
+
+def test_every_epoch_has_its_own_order_and_crops(part: FilePart) -> None:
+    loader = make(part, batch_size=13)
+    (first,), (second,) = loader.epoch(0), loader.epoch(1)
+    assert first.index.tolist() != second.index.tolist()
+    by_row = [batch.images[batch.index.argsort()] for batch in (first, second)]
+    assert not torch.equal(*by_row)
+
+
+def test_the_seed_matters(part: FilePart) -> None:
+    other = Loader(part, DATA, SIZE, train=True, batch_size=4, seed=8, workers=0)
+    assert not same(list(make(part).epoch(0)), list(other.epoch(0)))
+
+
+def test_fewer_images_than_the_batch_are_one_batch(part: FilePart) -> None:
+    loader = make(part, batch_size=100)
+    (batch,) = loader.epoch(0)
+    assert len(loader) == 1
+    assert sorted(batch.index.tolist()) == list(range(13))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_later_start_gives_the_rest(part: FilePart, train: bool) -> None:
+    every = list(make(part, train=train).epoch(2))
+    for start in range(len(every) + 1):
+        assert same(list(make(part, train=train).epoch(2, start)), every[start:])
+
+
+def test_workers_change_nothing(part: FilePart) -> None:
+    expected = {epoch: list(make(part).epoch(epoch)) for epoch in range(4)}
+    state = torch.get_rng_state()
+    for workers in (1, 2):
+        with make(part, workers=workers) as loader:
+            assert same(list(loader.epoch(0)), expected[0])
+            assert same(list(loader.epoch(1, 1)), expected[1][1:])  # taken up in the middle
+            for _ in loader.epoch(2):
+                break  # given up with batches under way
+            assert same(list(loader.epoch(3)), expected[3])
+    assert torch.equal(torch.get_rng_state(), state)  # nor do they draw from the process's generator
+
+
+def test_images_that_do_not_decode_have_no_weight(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, {"a": 5, "b": 5})
+    (tree / "a" / "001.png").write_bytes(b"")
+    (tree / "b" / "002.png").unlink()
+    names = [f"{kind}/{i:03}.png" for kind in "ab" for i in range(5)]
+    part = FilePart.listed(tree, [(name, 1, int(name[0] == "b")) for name in names])
+    for workers in (0, 1):
+        with make(part, train=False, workers=workers) as loader:
+            batches = list(loader.epoch(0))
+            valid = torch.cat([batch.valid for batch in batches])
+            images = torch.cat([batch.images for batch in batches])
+            assert valid.tolist() == [i not in (1, 7) for i in range(10)]
+            assert (images.flatten(1).amax(1) > 0).tolist() == valid.tolist()
+            assert torch.cat([batch.labels for batch in batches]).tolist() == [0] * 5 + [1] * 5
+            assert loader.errors == {
+                "a/001.png": "empty file",
+                "b/002.png": "cannot be read: No such file or directory",
+            }
+
+
+def test_a_bad_image_stays_out_for_the_whole_run(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, {"a": 2, "b": 2})
+    good = (tree / "a" / "000.png").read_bytes()
+    part = open_source(DataConfig(source=str(tree))).parts["train"]
+    (tree / "a" / "000.png").write_bytes(b"")
+    loader = make(part)
+    (first,) = loader.epoch(0)
+    (tree / "a" / "000.png").write_bytes(good)
+    (second,) = loader.epoch(1)
+    for batch in (first, second):
+        assert batch.index[~batch.valid].tolist() == [0]
+        assert batch.images[~batch.valid].max() == 0
+    assert loader.errors == {"a/000.png": "empty file"}
+
+
+def test_crops_for_evaluation_are_kept(part: FilePart, arrays: ArrayPart) -> None:
+    for images in (part, arrays):
+        loader = make(images, train=False, cached=True)
+        first = list(loader.epoch(0))
+        again = list(loader.epoch(1))
+        assert all(a is b for a, b in zip(first, again, strict=True))
+        assert same(list(loader.epoch(0, 2)), first[2:])
+        assert same(first, list(make(images, train=False).epoch(0)))
+
+
+def test_an_evaluation_that_was_not_whole_is_not_kept(part: FilePart) -> None:
+    loader = make(part, train=False, cached=True)
+    for _ in loader.epoch(0):
+        break
+    list(loader.epoch(0, 2))
+    assert len(list(loader.epoch(0))) == 4
+
+
+def test_neither_training_nor_large_sets_are_kept(part: FilePart, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = make(part, cached=True)
+    assert not same(list(loader.epoch(0)), list(loader.epoch(1)))
+    monkeypatch.setattr(module, "CACHE_LIMIT", 13 * 3 * 8 * 8 - 1)
+    loader = make(part, train=False, cached=True)
+    first, again = list(loader.epoch(0)), list(loader.epoch(1))
+    assert not any(a is b for a, b in zip(first, again, strict=True))
+
+
+def test_default_workers(part: FilePart, arrays: ArrayPart, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, cpu, cuda in ((1, 0, 0), (2, 1, 2), (64, 1, 16)):
+        monkeypatch.setattr(module.os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
+        assert default_workers(part, "cpu") == cpu
+        assert default_workers(part, "cuda") == cuda
+        assert default_workers(arrays, "cuda") == 0
+
+
+def test_an_empty_part_has_no_batches(part: FilePart) -> None:
+    for train in (True, False):
+        assert list(make(part.subset([]), train=train).epoch(0)) == []

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from tests.data.images import photo
+from trickbag.data.config import DataConfig
+from trickbag.data.preprocess import Preprocessing
+from trickbag.errors import UserError
+from trickbag.settings import plain, read
+
+
+@pytest.mark.parametrize(
+    ("image_size", "eval_crop", "resize"),
+    [(224, 0.875, 256), (299, 0.875, 342), (16, 0.875, 19), (64, 1.0, 64), (42, 0.7, 60), (49, 0.7, 70)],
+)
+def test_resize_follows_the_papers_rule(image_size: int, eval_crop: float, resize: int) -> None:
+    assert Preprocessing.of(DataConfig(eval_crop=eval_crop), image_size).resize == resize
+
+
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (256, 256), (257, 300), (90, 60), (31, 33), (1000, 129)])
+@pytest.mark.parametrize("image_size", [224, 64])
+def test_crop_is_torchvisions(size: tuple[int, int], image_size: int) -> None:
+    """Scaling the centre alone, against scaling the whole and cutting: the same but for rounding."""
+    image = photo(*size)
+    preprocessing = Preprocessing.of(DataConfig(), image_size)
+    reference = transforms.Compose([transforms.Resize(preprocessing.resize), transforms.CenterCrop(image_size)])
+    expected = np.asarray(reference(Image.fromarray(image))).transpose(2, 0, 1).astype(int)
+    difference = preprocessing.crop(image) - expected
+    assert abs(difference).max() <= 1
+    assert abs(difference.mean()) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (2, 5), (16, 16)])
+def test_any_shape_of_image_gives_a_square(shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), (1, 128, 255), np.uint8)
+    crop = Preprocessing.of(DataConfig(), 32).crop(image)
+    assert crop.shape == (3, 32, 32)
+    np.testing.assert_array_equal(crop, np.broadcast_to(np.array([1, 128, 255])[:, None, None], (3, 32, 32)))
+
+
+def test_a_very_long_image_costs_no_memory() -> None:
+    image = np.zeros((2, 4_000_000, 3), np.uint8)  # scaled whole, it would be 256 x 512,000,000 pixels
+    assert Preprocessing.of(DataConfig(), 224).crop(image).shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_normalise_by_hand(dtype: torch.dtype) -> None:
+    preprocessing = Preprocessing.of(DataConfig(), 8)
+    pixels = photo(16, 8).astype(np.float64)
+    mean, std = np.array([123.68, 116.779, 103.939]), np.array([58.393, 57.12, 57.375])
+    images = torch.from_numpy(photo(16, 8).transpose(2, 0, 1)[None].copy()).to(dtype)
+    before = images.clone()
+    normalised = preprocessing.normalise(images)
+    assert normalised.dtype == torch.float32
+    np.testing.assert_allclose(normalised[0].numpy(), ((pixels - mean) / std).transpose(2, 0, 1), rtol=2e-6, atol=1e-6)
+    assert torch.equal(images, before)
+
+
+def test_it_is_stored_and_read_back() -> None:
+    preprocessing = Preprocessing.of(DataConfig(mean=(1.0, 2.0, 3.0)), 64)
+    assert read(Preprocessing, plain(preprocessing)) == preprocessing
+    with pytest.raises(UserError, match=r"std.*above 0"):
+        read(Preprocessing, {**plain(preprocessing), "std": [0.0, 1.0, 1.0]})

@@ -1,0 +1,120 @@
+"""Worker processes that are killed, or that Ctrl-C reaches: real processes and real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from tests.data.images import write_tree
+from trickbag.data.config import DataConfig
+from trickbag.data.loader import Loader
+from trickbag.data.preprocess import Preprocessing
+from trickbag.data.sources import open_source
+from trickbag.data.workers import worker_death
+from trickbag.errors import RunFailed
+
+
+def test_a_killed_worker_ends_the_run_with_a_reason(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, {"a": 40, "b": 40})
+    data = DataConfig(source=str(tree))
+    part = open_source(data).parts["train"]
+    before = _children()
+    with Loader(part, data, Preprocessing.of(data, 64), train=True, batch_size=2, seed=0, workers=1) as loader:
+        batches = loader.epoch(0)
+        next(batches)
+        (worker,) = (child for child in _children() - before if "spawn_main" in _command(child))
+        os.kill(worker, signal.SIGKILL)
+        with pytest.raises(RunFailed, match="a data worker process died"):
+            for _ in batches:
+                pass
+        assert len(list(loader.epoch(0))) == 40  # a new one starts
+
+
+def _children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DataLoader worker (pid 12) is killed by signal: Bus error. ",
+        "DataLoader worker (pid(s) 12) exited unexpectedly",
+    ],
+)
+def test_what_is_said_of_a_death(text: str) -> None:
+    failure = worker_death(RuntimeError(text), [])
+    assert failure is not None
+    for hint in ("memory ran out", "/dev/shm", "data.workers", "__main__"):
+        assert hint in str(failure)
+
+
+def test_other_errors_are_no_death() -> None:
+    assert worker_death(RuntimeError("CUDA out of memory"), []) is None
+    gone = get_context("spawn").Process(target=print)
+    gone.start()
+    assert worker_death(ConnectionResetError(), [gone]) is not None  # it ends while it is looked at
+    gone.join()
+    assert worker_death(EOFError(), [gone]) is not None
+    assert worker_death(RuntimeError("Caught RuntimeError in DataLoader worker process 0."), [gone]) is None
+
+
+SCRIPT = """
+import signal, sys
+from trickbag.data.config import DataConfig
+from trickbag.data.loader import Loader
+from trickbag.data.preprocess import Preprocessing
+from trickbag.data.sources import open_source
+
+if __name__ == "__main__":
+    got = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: got.append(signal.Signals(number).name))
+    data = DataConfig(source=sys.argv[1])
+    part = open_source(data).parts["train"]
+    with Loader(part, data, Preprocessing.of(data, 16), train=True, batch_size=2, seed=0, workers=2) as loader:
+        print("starting", flush=True)
+        count = 0
+        for batch in loader.epoch(0):
+            count += 1
+            if count == 2:
+                print("running", flush=True)
+                sys.stdin.readline()
+    print(count, *got, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["starting", "running"])
+def test_signals_to_the_whole_group_reach_the_parent_alone(tmp_path: Path, moment: str) -> None:
+    tree = write_tree(tmp_path / "set", {"a": 40, "b": 40})
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tree)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == moment:
+                os.killpg(process.pid, signal.SIGINT)
+                os.killpg(process.pid, signal.SIGTERM)
+                break
+        out, errors = process.communicate("go on\n")
+    assert errors == ""
+    assert process.returncode == 0
+    assert out.splitlines()[-1] == "40 SIGINT SIGTERM"
