@@ -1,0 +1,1 @@
+"""Training: configs, the plan, what is built from it, the step and the loop."""

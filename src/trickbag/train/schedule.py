@@ -1,0 +1,108 @@
+"""Learning-rate schedules: a decay as a value, a warm-up before it.
+
+Sources: He et al. 2018 (arXiv 1812.01187), sections 2.1 (steps), 3.1 (warm-up), 5.1 (cosine); Tan & Le 2019 and the
+papers' TensorFlow recipes (exponential decay).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from trickbag.settings import Fraction, NonNegative, Positive, Settings
+
+__all__ = ["Constant", "Cosine", "Decay", "ExponentialDecay", "Schedule", "StepDecay"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Settings):
+    """Keep the learning rate as it is."""
+
+    kind: ClassVar[str] = "constant"
+    after_warmup: ClassVar[bool] = False
+
+    def __call__(self, progress: float, epochs: float = 1.0) -> float:
+        """Return the factor of the learning rate, 1, at `progress` in [0, 1]."""
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDecay(Settings):
+    """Multiply the learning rate by `factor` at each fraction of the run in `at`.
+
+    The paper divides by 10 at epochs 30, 60 and 90 of 120 (section 2.1), which are the default fractions, so that a
+    shorter run keeps the shape.
+    """
+
+    kind: ClassVar[str] = "step"
+    after_warmup: ClassVar[bool] = False
+    factor: Annotated[float, Positive] = 0.1
+    at: tuple[Annotated[float, Fraction], ...] = (0.25, 0.5, 0.75)
+
+    def __call__(self, progress: float, epochs: float = 1.0) -> float:
+        """Return the factor of the learning rate at `progress` in [0, 1] of the whole run."""
+        return float(self.factor ** sum(progress >= place - 1e-12 for place in self.at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExponentialDecay(Settings):
+    """Multiply the learning rate by `factor` every `every_epochs` epochs, at once (`staircase`) or smoothly.
+
+    x0.94 every 2 epochs is the step decay of section 5.1 of the paper; EfficientNet takes x0.97 every 2.4 epochs.
+    """
+
+    kind: ClassVar[str] = "exponential"
+    after_warmup: ClassVar[bool] = False
+    factor: Annotated[float, Positive] = 0.94
+    every_epochs: Annotated[float, Positive] = 2.0
+    staircase: bool = True
+
+    def __call__(self, progress: float, epochs: float = 1.0) -> float:
+        """Return the factor of the learning rate at `progress` in [0, 1] of a run of `epochs` epochs."""
+        times = progress * epochs / self.every_epochs
+        # A boundary that falls on a step must not slip below it by rounding.
+        return float(self.factor ** (math.floor(times + 1e-9) if self.staircase else times))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Settings):
+    """Decay the learning rate along half a cosine to zero: `(1 + cos(pi t / T)) / 2` (section 5.1, equation 1).
+
+    The warm-up is not part of T.
+    """
+
+    kind: ClassVar[str] = "cosine"
+    after_warmup: ClassVar[bool] = True
+
+    def __call__(self, progress: float, epochs: float = 1.0) -> float:
+        """Return the factor of the learning rate at `progress` t / T in [0, 1]."""
+        return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+Decay = Constant | StepDecay | ExponentialDecay | Cosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Settings):
+    """The learning rate over a run as a factor of `training.lr`: a linear warm-up, then a decay.
+
+    `warmup="step"` raises the rate with every step, `lr * i / m` at the i-th of m steps, i from 1 (the paper's form;
+    its code starts at 0, a first step that changes nothing). `warmup="epoch"` raises it at each epoch's start.
+    """
+
+    decay: Decay = StepDecay()
+    warmup_epochs: Annotated[float, NonNegative] = 0.0
+    warmup: Literal["step", "epoch"] = "step"
+
+    def factor(self, step: int, steps_per_epoch: int, epochs: float) -> float:
+        """Return the factor of the learning rate at `step`, counted from 0, of `epochs * steps_per_epoch` steps."""
+        total = max(1, round(epochs * steps_per_epoch))
+        warm = min(total, round(self.warmup_epochs * steps_per_epoch))
+        if step < warm and self.warmup == "step":
+            return (step + 1) / warm
+        if step < warm:
+            return min(1.0, (step // steps_per_epoch + 1) / math.ceil(self.warmup_epochs))
+        if self.decay.after_warmup:
+            return self.decay((step - warm) / max(1, total - warm), epochs)
+        return self.decay(step / total, epochs)

@@ -1,0 +1,32 @@
+"""Mixed precision: 16-bit arithmetic with 32-bit master weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from trickbag.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from trickbag.train.config import TrainConfig
+
+__all__ = ["MixedPrecision"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedPrecision(Trick):
+    """Compute in bfloat16 or float16 with float32 master weights; float16 with a loss scale.
+
+    `dtype="auto"` takes what the processor is fast in, bfloat16, else float16, else float32; the run records which.
+    """
+
+    name: ClassVar[str] = "mixed_precision"
+    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 3.2; Micikevicius et al. 2017, arXiv 1710.03740"
+
+    dtype: Literal["auto", "bf16", "fp16"] = "auto"
+
+    def training(self, training: TrainConfig) -> TrainConfig:
+        """Set the precision of the run."""
+        if training.precision == self.dtype:
+            raise NoEffect(f"training.precision is already {self.dtype}")
+        return replace(training, precision=self.dtype)

@@ -1,0 +1,42 @@
+"""Step decay: the learning rate drops at given places of the run; the mathematics is `train.schedule.StepDecay`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.errors import UserError
+from trickbag.settings import Between
+from trickbag.train import schedule as schedules
+from trickbag.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from trickbag.train.schedule import Schedule
+
+__all__ = ["StepDecay"]
+
+Inside = Between(0, 1, open_low=True, open_high=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDecay(Trick):
+    """Multiply the learning rate by `factor` at each fraction of the run in `at`: /10 at epochs 30, 60, 90 of 120."""
+
+    name: ClassVar[str] = "step_decay"
+    slot: ClassVar[str] = "decay"
+    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 2.1"
+
+    factor: Annotated[float, Inside] = 0.1
+    at: tuple[Annotated[float, Inside], ...] = (0.25, 0.5, 0.75)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.at:
+            raise UserError("step_decay.at is empty: name at least one fraction of the run, such as 0.5")
+
+    def schedule(self, schedule: Schedule) -> Schedule:
+        """Set the decay of the schedule."""
+        decay = schedules.StepDecay(factor=self.factor, at=self.at)
+        if schedule.decay == decay:
+            raise NoEffect("the schedule already has these steps")
+        return replace(schedule, decay=decay)

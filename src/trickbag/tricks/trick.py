@@ -1,0 +1,117 @@
+"""What a trick is: the hooks by which it changes a run, all of them "no change" unless overridden.
+
+Shapes: N images of a batch, K classes, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from trickbag.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from trickbag.data.config import DataConfig
+    from trickbag.models.config import ModelConfig
+    from trickbag.train.config import TrainConfig
+    from trickbag.train.schedule import Schedule
+
+__all__ = ["PHASES", "Batch", "Loss", "NoEffect", "Phase", "Trick"]
+
+Phase = Literal["color", "noise", "erase", "mix"]
+
+PHASES: tuple[Phase, ...] = ("color", "noise", "erase", "mix")
+"""The order of batch hooks, whatever the order of the tricks in a recipe; `color` and `noise` see pixels from 0 to 255,
+images are normalised after `noise`, and `erase` and `mix` see them normalised (section 2.1 of the paper)."""
+
+
+class Batch(NamedTuple):
+    """A batch on the training device.
+
+    images: (N, 3, H, W) float. targets: (N, K) probabilities; a row of zeros counts nothing in loss and metrics (an
+    image that could not be read). index: (N,) place of each image in its part. extras: target-like tensors (N, ...)
+    by name, which whatever mixes images mixes too.
+    """
+
+    images: Tensor
+    targets: Tensor
+    index: Tensor  # type: ignore[assignment]  # a field of this name hides the method of tuple
+    extras: dict[str, Tensor]
+
+
+Loss = Callable[["Tensor", Batch], "Tensor"]
+"""A loss takes logits (N, K) and the batch, and returns its mean over the N rows, a scalar."""
+
+
+class NoEffect(Exception):
+    """Raised by a hook that finds nothing to change; its text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trick(Settings):
+    """One named change to training that can be switched off; subclasses are frozen, keyword-only dataclasses.
+
+    `name` is its name in recipes, `slot` names what excludes it ("decay": one of them at most), `paper` is its
+    citation, `phase` is when its batch hook runs. Hooks raise `DoesNotApply` where the trick cannot work, naming the
+    way out, and `NoEffect` where it would change nothing.
+    """
+
+    name: ClassVar[str]
+    slot: ClassVar[str] = ""
+    paper: ClassVar[str]
+    phase: ClassVar[Phase] = "mix"
+
+    # Value hooks: plain data in, plain data out, before anything is built.
+    def model(self, model: ModelConfig) -> ModelConfig:
+        """Change what the network is."""
+        return model
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """Change cropping, flipping or the image size."""
+        return data
+
+    def training(self, training: TrainConfig) -> TrainConfig:
+        """Change the optimisation."""
+        return training
+
+    def schedule(self, schedule: Schedule) -> Schedule:
+        """Change the learning-rate schedule."""
+        return schedule
+
+    # Object hooks: once, on what was built.
+    def network(self, network: nn.Module) -> None:
+        """Change the initial values of a network, in place."""
+
+    def param_groups(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Change the optimizer's groups: dicts of `params`, `weight_decay` and `lr_scale`."""
+        return groups
+
+    def loss(self, loss: Loss) -> Loss:
+        """Wrap or replace the loss."""
+        return loss
+
+    # Step hooks: draws outside the graph, a pure function of tensors inside it.
+    def draw(self, n: int, rng: np.random.Generator, progress: float) -> tuple[np.ndarray, ...]:
+        """Draw the random numbers of an effective batch of `n` images; `progress` in [0, 1] is the place in the run."""
+        return ()
+
+    def batch(self, batch: Batch, *draw: Tensor) -> Batch:
+        """Change the batch; a pure function of tensors, compiled with the step."""
+        return batch
+
+    # Outside the graph, cheap.
+    def advance(self, network: nn.Module, progress: float) -> None:
+        """Set what changes over the run, before each step, by filling existing tensors."""
+
+    def data_at(self, data: DataConfig, progress: float) -> DataConfig:
+        """Change the data at an epoch's start."""
+        return data
+
+    @classmethod
+    def overrides(cls, hook: str) -> bool:
+        """Tell whether this trick has a hook of its own."""
+        return getattr(cls, hook) is not getattr(Trick, hook)

@@ -1,0 +1,53 @@
+"""Zero gamma: every residual block starts as its shortcut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from trickbag.errors import DoesNotApply
+from trickbag.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ZeroInitResidual", "zero_init_residual"]
+
+
+def zero_init_residual(network: nn.Module) -> int:
+    """Set the last scale of every residual branch to zero, in place; return how many branches this changed.
+
+    A block `x + F(x)` whose last normalisation has gamma = 0 returns its shortcut at first, so that the network starts
+    as a shallow one. Blocks say what their last scale is by a method `zero_init_last()`, as those of timm do. Raises
+    DoesNotApply for a network without such a block. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Zero
+    gamma".
+    """
+    blocks = [block for block in network.modules() if callable(getattr(block, "zero_init_last", None))]
+    if not blocks:
+        raise DoesNotApply(
+            f"zero_init_residual needs residual blocks that know their last scale; {type(network).__name__} has none. "
+            "Use a ResNet, or leave the trick out"
+        )
+    return sum(_zero(block) for block in blocks)
+
+
+def _zero(block: nn.Module) -> bool:
+    """Zero the last scale of one block; tell whether that changed a value."""
+    import torch
+
+    before = [parameter.detach().clone() for parameter in block.parameters()]
+    block.zero_init_last()  # type: ignore[operator]  # a method, as the caller has checked
+    return any(not torch.equal(old, new) for old, new in zip(before, block.parameters(), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroInitResidual(Trick):
+    """Start every residual block as its shortcut: the last normalisation's scale begins at zero."""
+
+    name: ClassVar[str] = "zero_init_residual"
+    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
+
+    def network(self, network: nn.Module) -> None:
+        """Zero the last scale of every residual branch."""
+        if not zero_init_residual(network):
+            raise NoEffect(f"every residual branch of this {type(network).__name__} already starts at zero")

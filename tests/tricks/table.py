@@ -1,0 +1,55 @@
+"""Every trick with settings that have an effect, and a network that it applies to: what drives the contract tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.cosine_decay import CosineDecay
+from trickbag.tricks.exponential_decay import ExponentialDecay
+from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.layer_decay import LayerDecay
+from trickbag.tricks.linear_scaling import LinearScaling
+from trickbag.tricks.mixed_precision import MixedPrecision
+from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.no_bias_decay import NoBiasDecay
+from trickbag.tricks.pca_noise import PCANoise
+from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
+from trickbag.tricks.step_decay import StepDecay
+from trickbag.tricks.warmup import Warmup
+from trickbag.tricks.zero_init_residual import ZeroInitResidual
+
+if TYPE_CHECKING:
+    from trickbag.tricks import Trick
+
+__all__ = ["TABLE", "Entry"]
+
+
+class Entry(NamedTuple):
+    """A trick that changes a run of the network `model` with default settings otherwise."""
+
+    trick: Trick
+    model: str = "resnet18"
+
+
+TABLE: dict[str, Entry] = {
+    entry.trick.name: entry
+    for entry in (
+        Entry(ColorJitter(form="code", strength=0.3)),
+        Entry(CosineDecay()),
+        Entry(ExponentialDecay(factor=0.9, every_epochs=0.5)),
+        Entry(LabelSmoothing(smoothing=0.2, definition="others")),
+        Entry(LayerDecay(decay=0.5)),
+        Entry(LinearScaling(reference_batch=100)),
+        Entry(MixedPrecision(dtype="bf16")),
+        Entry(Mixup(alpha=0.5, lam="pair")),
+        Entry(NoBiasDecay()),
+        Entry(PCANoise(std=0.2)),
+        Entry(ResNetB(), "resnet50_a"),
+        Entry(ResNetC()),
+        Entry(ResNetD()),
+        Entry(StepDecay(factor=0.2, at=(0.5,))),
+        Entry(Warmup(epochs=0.5)),
+        Entry(ZeroInitResidual()),
+    )
+}

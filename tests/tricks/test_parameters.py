@@ -1,0 +1,99 @@
+"""Tricks that work on a built network or its optimizer: against timm's networks and the published code's rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from trickbag.errors import DoesNotApply
+from trickbag.models import create_model
+from trickbag.tricks.no_bias_decay import NoBiasDecay, without_bias_decay
+from trickbag.tricks.trick import NoEffect
+from trickbag.tricks.zero_init_residual import ZeroInitResidual, zero_init_residual
+
+
+def bias_gamma_beta(network: nn.Module) -> set[Any]:
+    """The rule of the published code, `gamma|beta|bias` in MXNet's names, by torch's modules."""
+    found = {module.bias for module in network.modules() if isinstance(getattr(module, "bias", None), nn.Parameter)}
+    return found | {module.weight for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50d", "mobilenetv3_small_100"])
+def test_no_bias_decay_takes_what_the_published_code_takes(name: str) -> None:
+    network = timm.create_model(name, num_classes=5)
+    groups = NoBiasDecay().param_groups([{"params": list(network.parameters()), "weight_decay": 1e-4, "lr_scale": 1.0}])
+    free = [p for group in groups if group["weight_decay"] == 0 for p in group["params"]]
+    decayed = [p for group in groups if group["weight_decay"] == 1e-4 for p in group["params"]]
+    assert set(free) == bias_gamma_beta(network)
+    assert len(free) + len(decayed) == len(list(network.parameters()))
+    assert {*free, *decayed} == {*network.parameters()}
+
+
+def test_no_bias_decay_keeps_the_other_keys_of_each_group() -> None:
+    stem, head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+    start: list[dict[str, Any]] = [
+        {"params": stem.parameters(), "weight_decay": 0.1, "lr_scale": 0.5, "tag": "stem"},
+        {"params": head.parameters(), "weight_decay": 0.2, "lr_scale": 1.0},
+        {"params": [nn.Parameter(torch.tensor(1.0))], "weight_decay": 0.3},
+    ]
+    groups = without_bias_decay(start)
+    assert [{k: v for k, v in group.items() if k != "params"} for group in groups] == [
+        {"weight_decay": 0.1, "lr_scale": 0.5, "tag": "stem"},
+        {"weight_decay": 0.0, "lr_scale": 0.5, "tag": "stem"},
+        {"weight_decay": 0.2, "lr_scale": 1.0},
+        {"weight_decay": 0.0, "lr_scale": 1.0},
+        {"weight_decay": 0.0},
+    ]
+    assert [len(group["params"]) for group in groups] == [1, 1, 1, 1, 1]
+    assert start[1]["weight_decay"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("network", "weight_decay"), [(nn.Linear(3, 2), 0.0), (nn.Linear(3, 2, bias=False), 1e-4)], ids=["none", "no bias"]
+)
+def test_no_bias_decay_without_anything_to_free_has_no_effect(network: nn.Module, weight_decay: float) -> None:
+    with pytest.raises(NoEffect):
+        NoBiasDecay().param_groups([{"params": list(network.parameters()), "weight_decay": weight_decay}])
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "branches"), [("resnet18", "bn2", 8), ("resnet50", "bn3", 16), ("seresnet50", "bn3", 16)]
+)
+def test_zero_init_residual_zeroes_the_last_scale_alone(name: str, last: str, branches: int) -> None:
+    network = timm.create_model(name, zero_init_last=False)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert zero_init_residual(network) == branches
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert len(changed) == branches
+    assert all(key.endswith(f"{last}.weight") and not network.state_dict()[key].any() for key in changed)
+
+
+@pytest.mark.parametrize(("name", "branches"), [("resnet18", 8), ("resnet50_d", 16)])
+def test_zero_init_residual_starts_our_networks_as_timm_starts_its_own(name: str, branches: int) -> None:
+    network = create_model(name, num_classes=3)
+    assert zero_init_residual(network) == branches
+    theirs = timm.create_model(name.replace("_", ""), num_classes=3, zero_init_last=True)
+    zeros = {key for key, value in network.named_parameters() if key.endswith("weight") and not value.any()}
+    assert zeros == {key for key, value in theirs.named_parameters() if key.endswith("weight") and not value.any()}
+
+
+def test_zero_init_residual_makes_a_block_its_shortcut() -> None:
+    network: Any = timm.create_model("resnet18", zero_init_last=False)
+    ZeroInitResidual().network(network)
+    block, x = network.layer1[1], torch.randn(2, 64, 8, 8)
+    assert torch.equal(block(x), x.relu())
+
+
+def test_zero_init_residual_twice_has_no_effect() -> None:
+    network = timm.create_model("resnet18", zero_init_last=True)
+    with pytest.raises(NoEffect, match="already starts at zero"):
+        ZeroInitResidual().network(network)
+
+
+def test_zero_init_residual_needs_residual_blocks() -> None:
+    with pytest.raises(DoesNotApply, match=r"Sequential has none. Use a ResNet"):
+        ZeroInitResidual().network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
