@@ -1,0 +1,206 @@
+"""Recipes: everything that determines a training run except the seed, as a value."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trickbag import tricks as trick_table
+from trickbag.data.config import DataConfig
+from trickbag.errors import UserError, choices
+from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig, model_config
+from trickbag.settings import Settings, assign, parse_fields, plain, read
+from trickbag.train.config import TrainConfig
+from trickbag.train.schedule import Schedule
+from trickbag.tricks.trick import Trick
+
+__all__ = ["SCHEMA", "Recipe", "differences", "digest", "trick_from_text"]
+
+SCHEMA = 1
+"""Version of a recipe's plain data."""
+
+_PARTS: Mapping[str, type[Settings]] = {"data": DataConfig, "training": TrainConfig, "schedule": Schedule}
+
+# Where the images lie and how many processes read them does not change a run; what they are enters a trial's id as the
+# data's fingerprint.
+_PLACES = {"data": ("source", "image_root", "workers"), "training": ("init",)}
+
+_OF_A_RUN = ("resolved", "notes", "trial")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Settings):
+    """A training run without its seed: data, network, optimisation, learning-rate schedule, tricks.
+
+    A value: every method returns another recipe. The order of `tricks` is the order in which their hooks are called
+    and in which a cumulative study adds them. Raises UserError where two tricks have one name or exclude each other.
+    """
+
+    name: str = "custom"
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ResNetConfig()
+    training: TrainConfig = TrainConfig()
+    schedule: Schedule = Schedule()
+    tricks: tuple[Trick, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        slots: dict[str, Trick] = {}
+        for trick in self.tricks:
+            if sum(other.name == trick.name for other in self.tricks) > 1:
+                raise UserError(f"{trick.name} is in the recipe twice; a trick can be in a recipe once")
+            other = slots.setdefault(trick.slot, trick) if trick.slot else trick
+            if other is not trick:
+                raise UserError(
+                    f"{trick.name} and {other.name} exclude each other (both are a {trick.slot!r}); "
+                    f"take one out: --without {other.name}"
+                )
+
+    @property
+    def trick_names(self) -> tuple[str, ...]:
+        """Names of the tricks, in order."""
+        return tuple(trick.name for trick in self.tricks)
+
+    def without(self, *names: str) -> Recipe:
+        """Return the recipe without some of its tricks; UserError for one that it does not have."""
+        self._require(names)
+        return dataclasses.replace(self, tricks=tuple(t for t in self.tricks if t.name not in names))
+
+    def only(self, *names: str) -> Recipe:
+        """Return the recipe with these of its tricks alone, in its own order; none gives the bare recipe."""
+        self._require(names)
+        return dataclasses.replace(self, tricks=tuple(t for t in self.tricks if t.name in names))
+
+    def plus(self, *tricks: Trick) -> Recipe:
+        """Return the recipe with tricks added at the end, or in the place of those of the same name."""
+        new = {trick.name: trick for trick in tricks}
+        kept = tuple(new.pop(trick.name, trick) for trick in self.tricks)
+        return dataclasses.replace(self, tricks=kept + tuple(new.values()))
+
+    def replace(self, **changes: Any) -> Recipe:
+        """Return the recipe with fields changed, as `dataclasses.replace`."""
+        return dataclasses.replace(self, **changes)
+
+    def set(self, path: str, text: str) -> Recipe:
+        """Return the recipe with one setting read from text: `set("tricks.mixup.alpha", "1")`.
+
+        Raises UserError for a path that does not exist, a wrong type or a value out of range.
+        """
+        head, _, rest = path.partition(".")
+        if head == "tricks":
+            name, _, field = rest.partition(".")
+            self._require((name,))
+            trick = next(trick for trick in self.tricks if trick.name == name)
+            return self.plus(assign(trick, field, text, f"tricks.{name}"))
+        if head == "model" and not rest:
+            return dataclasses.replace(self, model=model_config(text))
+        if head not in (*_PARTS, "model") or not rest:
+            raise UserError(
+                f"no setting {path!r}; a path starts with model., data., training., schedule. or tricks.NAME. "
+                "and names a field, such as training.lr"
+            )
+        return dataclasses.replace(self, **{head: assign(getattr(self, head), rest, text, head)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain data, ready for JSON or YAML."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "data": plain(self.data),
+            "model": plain(self.model),
+            "training": plain(self.training),
+            "schedule": plain(self.schedule),
+            "tricks": {trick_table.key(type(trick)): plain(trick) for trick in self.tricks},
+        }
+
+    @classmethod
+    def from_dict(cls, data: object, *, name: str = "custom") -> Recipe:
+        """Build a recipe from plain data; parts and settings left out have their defaults, `model` may be a name.
+
+        What a run's `recipe.json` has besides (`resolved`, `notes`, `trial`) is not read. Raises UserError for another
+        schema version, a part or a setting that does not exist, a wrong type, a value out of range or an unknown trick.
+        """
+        if not isinstance(data, Mapping):
+            raise UserError(
+                f"a recipe is a mapping with schema, data, model, training, schedule and tricks, not {data!r}"
+            )
+        known = {"schema", "name", "model", "tricks", *_PARTS}
+        for key in data:
+            if key not in known and key not in _OF_A_RUN:
+                raise UserError(f"a recipe has no part {key!r}; it has: {choices(known)}")
+        if data.get("schema", SCHEMA) != SCHEMA:
+            raise UserError(f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema {SCHEMA}")
+        parts: dict[str, Any] = {key: read(part, data[key], key) for key, part in _PARTS.items() if key in data}
+        if "model" in data:
+            parts["model"] = _read_model(data["model"])
+        tricks = data.get("tricks") or {}
+        if not isinstance(tricks, Mapping):
+            raise UserError(
+                f"tricks = {tricks!r}: must be a mapping of names to settings, such as mixup: {{alpha: 0.2}}"
+            )
+        parts["tricks"] = tuple(
+            read(trick_table.find(str(key)), settings or {}, f"tricks.{key}") for key, settings in tricks.items()
+        )
+        return cls(name=data.get("name", name), **parts)
+
+    @property
+    def id(self) -> str:
+        """Hash of what determines the run: all plain data but the name and the places of files."""
+        return digest(self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """Return the plain data that determine the run: all but the recipe's name and the places of files."""
+        data = self.to_dict()
+        del data["name"]
+        for part, fields in _PLACES.items():
+            data[part] = {key: value for key, value in data[part].items() if key not in fields}
+        return data
+
+    def _require(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self.trick_names:
+                raise UserError(
+                    f"no trick {name!r} in the recipe {self.name}; it has: {choices(self.trick_names) or 'none'}"
+                )
+
+
+def _read_model(data: object) -> ModelConfig:
+    if isinstance(data, str):
+        return model_config(data)
+    if isinstance(data, Mapping) and data.get("kind", "resnet") in ("resnet", "timm"):
+        if data.get("kind") == "timm":
+            return read(TimmConfig, dict(data), "model")
+        return read(ResNetConfig, dict(data), "model")
+    raise UserError(f"model = {data!r}: must be a model's name, or a mapping with kind resnet or timm")
+
+
+def trick_from_text(text: str) -> Trick:
+    """Read a trick with its settings: `mixup`, `mixup:alpha=0.4` or `package.module:Class:key=value`."""
+    head, *rest = text.split(":")
+    if rest and rest[0] and "=" not in rest[0] and head not in trick_table.builtin():
+        head, rest = f"{head}:{rest[0]}", rest[1:]
+    trick = trick_table.find(head)
+    return trick(**parse_fields(trick, ":".join(rest), head))
+
+
+def digest(data: object) -> str:
+    """Hash plain data: 16 hexadecimal digits."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def differences(one: object, other: object, path: str = "") -> list[str]:
+    """Name the places in which two plain data differ: `training.lr (0.1, not 0.2)`."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = [*one, *(key for key in other if key not in one)]
+        absent = "absent"
+        return [
+            line
+            for key in keys
+            for line in differences(one.get(key, absent), other.get(key, absent), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if one == other else [f"{path} ({json.dumps(one)}, not {json.dumps(other)})"]

@@ -1,0 +1,138 @@
+"""Build what a plan says: the only caller of the tricks' object hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trickbag.data.loader import RawBatch
+from trickbag.data.preprocess import Preprocessing
+from trickbag.models.pretrained import load_pretrained
+from trickbag.models.weights import load_weights
+from trickbag.models.zoo import build_network, layer_groups
+from trickbag.train.device import autocast_dtype
+from trickbag.train.loss import CrossEntropy
+from trickbag.train.pipeline import Draws, Pipeline
+from trickbag.train.plan import Plan
+from trickbag.tricks.trick import Batch, Loss, NoEffect, Trick
+
+__all__ = ["Run", "build"]
+
+
+@dataclass
+class Run:
+    """A plan, built: the network on its device with its optimizer, and the functions of a step."""
+
+    plan: Plan
+    tricks: tuple[Trick, ...]
+    network: nn.Module
+    pipeline: Pipeline
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    autocast: torch.dtype | None
+    _whole: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor]] = field(init=False, repr=False)
+    _prepare: Callable[[RawBatch, Draws], Batch] = field(init=False, repr=False)
+    _forward: Callable[[Batch], tuple[Tensor, Tensor, Tensor]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+            return torch.compile(function, fullgraph=True, dynamic=False) if self.plan.compile else function
+
+        self._whole = compiled(self.whole)
+        self._prepare = compiled(self.pipeline.__call__)
+        self._forward = compiled(self.forward)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss (a scalar, the mean over the rows), logits (N, K) float32 and targets (N, K) of a batch."""
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            logits = self.network(batch.images)
+        logits = logits.float()
+        return self.loss(logits, batch), logits.detach(), batch.targets
+
+    def whole(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `forward` does, from the bytes of the images on: the function that is compiled as one graph."""
+        return self.forward(self.pipeline(raw, draws))
+
+    def parts(self, raw: RawBatch, draws: Draws) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield loss, logits and targets of each of the `accumulate` parts of an effective batch.
+
+        Random parameters and mixing partners are drawn over the effective batch, which is prepared once, then sliced.
+        """
+        if self.plan.training.accumulate == 1:
+            yield self._whole(raw, draws)
+            return
+        batch = self._prepare(raw, draws)
+        for rows in torch.arange(len(batch.images)).tensor_split(self.plan.training.accumulate):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            extras = {name: value[part] for name, value in batch.extras.items()}
+            yield self._forward(Batch(batch.images[part], batch.targets[part], batch.index[part], extras))
+
+
+def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
+    """Build the network, optimizer and step of a plan; return them and what a user should know.
+
+    Raises DoesNotApply where a trick cannot work on the network, and UserError where weights cannot be loaded.
+    """
+    notes: list[str] = []
+    device = torch.device(plan.device)
+    network = build_network(plan.model, seed=plan.seed)
+    for trick in tricks:
+        try:
+            trick.network(network)
+        except NoEffect as none:
+            notes.append(f"{trick.name} has no effect: {none}")
+    loaded = plan.training.init or plan.training.pretrained
+    if plan.training.init:
+        notes += load_weights(network, Path(plan.training.init))
+    elif plan.training.pretrained:
+        notes += load_pretrained(network, plan.model)
+    if loaded:
+        notes += [f"{t.name} has no effect: the weights come from a file" for t in tricks if t.overrides("network")]
+    layout = torch.channels_last if plan.layout == "channels_last" else torch.contiguous_format
+    network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks it
+    groups, group_notes = _param_groups(plan, tricks, network)
+    loss: Loss = CrossEntropy()
+    for trick in tricks:
+        loss = trick.loss(loss)
+    fused = plan.training.optimizer.kind != "rmsprop"
+    run = Run(
+        plan=plan,
+        tricks=tricks,
+        network=network,
+        pipeline=Pipeline(
+            num_classes=plan.model.num_classes,
+            preprocessing=Preprocessing.of(plan.data, plan.image_size),
+            flip_prob=plan.data.flip_prob if plan.mirror else 0.0,
+            tricks=tricks,
+            layout=plan.layout,
+        ),
+        loss=loss,
+        optimizer=plan.training.optimizer(groups, plan.training.lr, fused=fused),
+        scaler=torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16"),
+        device=device,
+        autocast=autocast_dtype(plan.precision),
+    )
+    return run, notes + group_notes
+
+
+def _param_groups(plan: Plan, tricks: tuple[Trick, ...], network: nn.Module) -> tuple[list[dict[str, Any]], list[str]]:
+    decay, training = plan.training.layer_decay, plan.training
+    layers = layer_groups(network) if decay < 1 else [list(network.parameters())]
+    groups: list[dict[str, Any]] = [
+        {"params": params, "weight_decay": training.weight_decay, "lr_scale": decay ** (len(layers) - 1 - i)}
+        for i, params in enumerate(layers)
+    ]
+    notes = []
+    for trick in tricks:
+        try:
+            groups = trick.param_groups(groups)
+        except NoEffect as none:
+            notes.append(f"{trick.name} has no effect: {none}")
+    return [group for group in groups if group["params"]], notes

@@ -1,0 +1,87 @@
+"""Checkpoints: all that a run needs to go on bit for bit, in a file that cannot run code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trickbag.errors import UserError
+from trickbag.files import replacing
+from trickbag.train.build import Run
+
+__all__ = ["SCHEMA", "Progress", "restore", "save"]
+
+SCHEMA = 1
+
+
+@dataclass
+class Progress:
+    """Where a run stands: `step` updates of `epoch` (from 0) are done; the sums are of this epoch's steps so far.
+
+    `first_bad` is the first step of the run, counted from 0, whose loss was not finite; -1 while there is none.
+    """
+
+    epoch: int
+    step: int
+    loss_sum: torch.Tensor
+    correct: torch.Tensor
+    count: torch.Tensor
+    first_bad: torch.Tensor
+    best_top1: float = -1.0
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def start(cls, device: torch.device) -> Progress:
+        """Return the progress of a run before its first step."""
+        zero = torch.zeros((), dtype=torch.float64, device=device)
+        bad = torch.full((), -1, dtype=torch.int64, device=device)
+        return cls(0, 0, zero.clone(), zero.clone(), zero.clone(), bad)
+
+    def next_epoch(self) -> None:
+        """Move to the start of the next epoch."""
+        self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
+        for total in (self.loss_sum, self.correct, self.count):
+            total.zero_()
+
+
+def save(path: Path, run: Run, progress: Progress, trial: str) -> None:
+    """Write a checkpoint: to a temporary file, synced, renamed. RunFailed where it cannot be written."""
+    state = {
+        "schema": SCHEMA,
+        "trial": trial,
+        "network": run.network.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "progress": {field.name: getattr(progress, field.name) for field in fields(progress)},
+    }
+    kept = "; the previous checkpoint is intact" if path.exists() else ""
+    with replacing(path, lambda: kept) as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # torch's writer, closed after a failed write, complains of its position in place of the full disk.
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+
+
+def restore(path: Path, run: Run, trial: str) -> Progress:
+    """Load a checkpoint into a run; return where it stands.
+
+    Raises UserError where the file is damaged, of another version, or of another trial.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=run.device, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UserError(
+            f"cannot read the checkpoint {path}: {type(error).__name__}; start again in another --out"
+        ) from error
+    if not isinstance(state, dict) or state.get("schema") != SCHEMA or state.get("trial") != trial:
+        raise UserError(f"{path} is the checkpoint of another trial or version; start again in another --out")
+    run.network.load_state_dict(state["network"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    if run.scaler.is_enabled():
+        run.scaler.load_state_dict(state["scaler"])
+    return Progress(**state["progress"])

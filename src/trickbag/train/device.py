@@ -1,0 +1,61 @@
+"""What a machine can do: device, precision, memory layout and threads follow from it, never from a stopwatch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from trickbag.errors import UserError
+
+__all__ = ["Layout", "Precision", "autocast_dtype", "choose_device", "choose_layout", "choose_precision"]
+
+Precision = Literal["float32", "bf16", "fp16"]
+Layout = Literal["contiguous", "channels_last"]
+
+
+def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """Return the device to train on; `auto` takes a CUDA device where there is one. UserError where there is none."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device = 'cuda': there is no CUDA device here; use --device cpu or auto")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def choose_precision(wanted: Literal["float32", "auto", "bf16", "fp16"], device: str) -> Precision:
+    """Return the precision of the forward and backward pass.
+
+    `auto` is the reduced precision in which the processor has arithmetic of its own: bf16 on CUDA from compute
+    capability 8.0 and on a CPU with AMX or AVX512-BF16, fp16 on CUDA from 7.0; else float32: emulation is slower.
+    """
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        capability = torch.cuda.get_device_capability()
+        return "bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "float32"
+    return "bf16" if _cpu_has_bf16() else "float32"
+
+
+def _cpu_has_bf16() -> bool:
+    if hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def choose_layout(precision: Precision, device: str) -> Layout:
+    """Return the memory layout of images and convolutions.
+
+    Matrix units read channels last; float32 convolutions on CUDA cores and on a CPU do not gain from it.
+    """
+    if device == "cuda":
+        return (
+            "channels_last" if precision != "float32" and torch.cuda.get_device_capability() >= (7, 0) else "contiguous"
+        )
+    return "channels_last" if precision == "bf16" and _cpu_has_bf16() else "contiguous"
+
+
+def autocast_dtype(precision: Precision) -> torch.dtype | None:
+    """Return the type that autocast computes in, None for float32."""
+    return {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

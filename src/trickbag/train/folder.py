@@ -1,0 +1,112 @@
+"""A run's folder: the names of its files, who may write it, and what it says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trickbag.errors import RunFailed, UserError
+from trickbag.files import replacing, write_json, write_text
+
+__all__ = ["RunFolder", "fresh_folder"]
+
+
+def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
+    """Return a folder that does not exist yet: `runs/NAME-1`, `runs/NAME-2`, ..."""
+    number = 1
+    while (root / f"{name}-{number}").exists():
+        number += 1
+    return root / f"{name}-{number}"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run; all are replaced whole, so that a crash leaves the old or the new."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line an epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything that resume needs."""
+        return self.path / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best epoch."""
+        return self.path / "best.safetensors"
+
+    @property
+    def result(self) -> Path:
+        """The result; its presence says that the run is finished."""
+        return self.path / "result.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Predictions for the validation set."""
+        return self.path / "predictions.csv"
+
+    @property
+    def holds_run(self) -> bool:
+        """Tell whether a run was started here."""
+        return any(file.exists() for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result))
+
+    def claim(self, *, resume: bool) -> None:
+        """Make the folder, or raise UserError where it cannot be made or holds a run that is not to be resumed."""
+        if self.holds_run and not resume:
+            raise UserError(f"{self.path} already holds a run: add --resume to continue it, or choose another --out")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {self.path}: {error.strerror or error}") from error
+
+    def read_json(self, file: Path) -> dict[str, Any] | None:
+        """Read one of the folder's JSON files; None where it is not there, RunFailed where it is damaged."""
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"cannot read {file}: {error}") from error
+        if not isinstance(data, dict):
+            raise UserError(f"cannot read {file}: it is no JSON object")
+        return data
+
+    def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
+        """Read the lines of the first `epochs` epochs; RunFailed where there are fewer."""
+        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        if len(lines) < epochs:
+            raise RunFailed(
+                f"{self.metrics} has {len(lines)} lines, but its checkpoint is {epochs} epochs old: damaged"
+            )
+        return [json.loads(line) for line in lines[:epochs]]
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Write one JSON line an epoch."""
+        write_text(self.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+    def write_json(self, file: Path, data: dict[str, Any]) -> None:
+        """Write one of the folder's JSON files."""
+        write_json(file, data)
+
+    def write_predictions(self, rows: list[tuple[str, str, str, float]]) -> None:
+        """Write `image,label,predicted,confidence` of the validation set."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("image", "label", "predicted", "confidence"))
+        writer.writerows((image, label, predicted, f"{confidence:.6f}") for image, label, predicted, confidence in rows)
+        with replacing(self.predictions) as file:
+            file.write(text.getvalue().encode())

@@ -1,0 +1,79 @@
+"""From a raw batch of bytes to what the network sees: mirror, colour, noise, normalise, erase, mix, on the device.
+
+Shapes: N images of an effective batch, K classes, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trickbag.data.loader import RawBatch
+from trickbag.data.preprocess import Preprocessing
+from trickbag.streams import stream
+from trickbag.tricks.trick import PHASES, Batch, Trick
+
+__all__ = ["Draws", "Pipeline", "mirror"]
+
+Draws = tuple[tuple[Tensor, ...], ...]
+"""The random numbers of a batch: the mirror's, then each trick's, as tensors on the device."""
+
+
+def mirror(images_N3HW: Tensor, flipped_N: Tensor) -> Tensor:
+    """Mirror left and right the images whose entry of `flipped_N` (bool) is true."""
+    return torch.where(flipped_N[:, None, None, None], images_N3HW.flip(3), images_N3HW)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The part of preprocessing that runs on the training device, inside the compiled step.
+
+    Its order is the paper's (He et al. 2018, section 2.1) whatever the order of the tricks: mirror, colour, noise,
+    normalisation, then erasing and mixing. `draw` makes every random number outside the graph, from streams that are
+    keyed by purpose, epoch and step; calling the pipeline is a pure function of tensors.
+    """
+
+    num_classes: int
+    preprocessing: Preprocessing
+    flip_prob: float
+    tricks: tuple[Trick, ...]
+    layout: str = "contiguous"
+
+    @property
+    def stages(self) -> tuple[Trick, ...]:
+        """The tricks that change batches, in the order in which they do."""
+        active = [trick for trick in self.tricks if trick.overrides("batch")]
+        return tuple(sorted(active, key=lambda trick: PHASES.index(trick.phase)))
+
+    def draw(self, n: int, seed: int, epoch: int, step: int, progress: float, device: torch.device) -> Draws:
+        """Draw the random numbers for an effective batch of `n` images at one step of an epoch."""
+        flipped = stream(seed, "flip", epoch, step).random(n) < self.flip_prob
+        draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
+        draws += [trick.draw(n, stream(seed, trick.name, epoch, step), progress) for trick in self.stages]
+        return tuple(tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw) for draw in draws)
+
+    def __call__(self, raw: RawBatch, draws: Draws) -> Batch:
+        """Return the batch that the network sees: images (N, 3, H, W) float32, targets (N, K) float32."""
+        (flipped,), *tricks_draws = draws
+        images = raw.images.float()
+        if self.flip_prob > 0:
+            images = mirror(images, flipped)
+        # A sample that could not be read has a row of zeros: linear, so it stays without weight in whatever follows.
+        targets = functional.one_hot(raw.labels.clamp(min=0), self.num_classes).float() * raw.valid[:, None]
+        batch = Batch(images, targets, raw.index, {})
+        normalised = False
+        for trick, draw in zip(self.stages, tricks_draws, strict=True):
+            if not normalised and trick.phase not in ("color", "noise"):
+                batch, normalised = self._normalise(batch), True
+            batch = trick.batch(batch, *draw)
+        return batch if normalised else self._normalise(batch)
+
+    def _normalise(self, batch: Batch) -> Batch:
+        images = self.preprocessing.normalise(batch.images)
+        if self.layout == "channels_last":
+            images = images.contiguous(memory_format=torch.channels_last)
+        return batch._replace(images=images)

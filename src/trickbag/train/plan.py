@@ -1,0 +1,145 @@
+"""Resolve a recipe: every open choice settled, from the recipe, the data and the machine, before anything is built."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from trickbag.data.config import DataConfig
+from trickbag.errors import UserError
+from trickbag.models.config import ModelConfig, ResNetConfig
+from trickbag.settings import Settings
+from trickbag.train.config import TrainConfig
+from trickbag.train.schedule import Schedule
+from trickbag.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from trickbag.data.dataset import Dataset
+    from trickbag.recipe import Recipe
+
+__all__ = ["Plan", "resolve"]
+
+OBJECT_HOOKS = ("network", "param_groups", "loss", "batch", "advance", "data_at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Settings):
+    """A recipe with every choice settled: what `recipe.json` holds as `resolved`, and resume reads back.
+
+    `batch_size` is the effective batch (the whole set where that is smaller), `steps_per_epoch` the updates of an
+    epoch, `image_size` in pixels; `data`, `model`, `training` and `schedule` are the recipe's after its tricks.
+    """
+
+    seed: int
+    data: DataConfig
+    model: ModelConfig
+    training: TrainConfig
+    schedule: Schedule
+    device: Literal["cpu", "cuda"]
+    precision: Literal["float32", "bf16", "fp16"]
+    layout: Literal["contiguous", "channels_last"]
+    compile: bool
+    threads: int
+    workers: int
+    image_size: int
+    mirror: bool
+    batch_size: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole run."""
+        return self.steps_per_epoch * self.training.epochs
+
+
+def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str]]:
+    """Settle a recipe for a data set and this machine; return the plan and what a user should know of it.
+
+    Raises DoesNotApply where a trick cannot work on the network or the recipe, and UserError for a choice that this
+    machine or this data set does not allow.
+    """
+    import torch
+
+    from trickbag.data.loader import default_workers
+    from trickbag.models.zoo import fit_stem
+    from trickbag.train.device import choose_device, choose_layout, choose_precision
+
+    notes: list[str] = []
+    apply = _ValueHooks(recipe.tricks)
+    data = apply(Trick.data, recipe.data)
+    image_size = data.image_size or dataset.natural_size or data.default_size
+    model = recipe.model
+    if isinstance(model, ResNetConfig) and model.small_stem == "auto":
+        model = fit_stem(model, image_size)
+        notes.append(f"the stem is {model.stem}, for images of {image_size} px")
+    model = dataclasses.replace(apply(Trick.model, model), num_classes=len(dataset.classes))
+    batch_size = min(recipe.training.batch_size, len(dataset.train.names))
+    if batch_size < recipe.training.batch_size:
+        notes.append(
+            f"batch_size {recipe.training.batch_size} is more than the {batch_size} training images: "
+            "the batch is the whole set"
+        )
+    training = apply(Trick.training, dataclasses.replace(recipe.training, batch_size=batch_size))
+    if training.batch_size < training.accumulate:
+        raise UserError(
+            f"training.accumulate = {training.accumulate}: a batch of {training.batch_size} images has no so many parts"
+        )
+    schedule = apply(Trick.schedule, recipe.schedule)
+    device = choose_device(training.device)
+    precision = choose_precision(training.precision, device)
+    if training.precision == "auto" and precision == "float32":
+        apply.effects["mixed_precision"] = False
+        reason = "this processor has no arithmetic in bf16 or fp16"
+        notes.append(f"mixed_precision has no effect: {reason}, so training stays in float32")
+    notes += apply.without_effect({"mixed_precision"})
+    compiled = {"auto": device == "cuda", "on": True, "off": False}[training.compile]
+    plan = Plan(
+        seed=seed,
+        data=data,
+        model=model,
+        training=training,
+        schedule=schedule,
+        device=device,
+        precision=precision,
+        layout=choose_layout(precision, device),
+        compile=compiled,
+        threads=training.threads or torch.get_num_threads(),
+        workers=data.workers if data.workers is not None else default_workers(dataset.train, device),
+        image_size=image_size,
+        mirror=dataset.mirror,
+        batch_size=training.batch_size,
+        steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
+    )
+    return plan, notes
+
+
+class _ValueHooks:
+    """Calls the value hooks of tricks and keeps who changed something."""
+
+    def __init__(self, tricks: tuple[Trick, ...]) -> None:
+        self.tricks = tricks
+        self.effects: dict[str, bool] = {}
+        self.reasons: dict[str, str] = {}
+
+    def __call__(self, hook: Callable[..., Any], value: Any) -> Any:
+        for trick in self.tricks:
+            try:
+                changed = getattr(trick, hook.__name__)(value)
+            except NoEffect as none:
+                changed = value
+                self.reasons[trick.name] = str(none)
+            self.effects[trick.name] = self.effects.get(trick.name, False) or changed != value
+            value = changed
+        return value
+
+    def without_effect(self, said: set[str]) -> list[str]:
+        """Name the tricks that changed no value and have no hook besides."""
+        return [
+            f"{trick.name} has no effect: {self.reasons.get(trick.name, 'it changes nothing in this recipe')}"
+            for trick in self.tricks
+            if not self.effects.get(trick.name)
+            and not any(trick.overrides(hook) for hook in OBJECT_HOOKS)
+            and trick.name not in said
+        ]

@@ -1,0 +1,44 @@
+"""Stop a run at the next step's end when SIGTERM or SIGINT asks for it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from trickbag.errors import Stopped
+
+__all__ = ["StopSignal"]
+
+
+class StopSignal:
+    """Catches SIGTERM and SIGINT while a run lasts; the run asks `stop` where it can end whole.
+
+    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught.
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._catch)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self.name and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.name = signal.Signals(number).name
+
+    def stop_before_training(self) -> None:
+        """Raise Stopped where a signal came before there is anything to save."""
+        if self.name:
+            raise Stopped(f"stopped by {self.name} before the first step; --resume starts the run")

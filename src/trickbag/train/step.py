@@ -1,0 +1,46 @@
+"""One training step."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from trickbag.data.loader import RawBatch
+from trickbag.train.build import Run
+from trickbag.train.checkpoint import Progress
+from trickbag.train.pipeline import Draws
+
+__all__ = ["to_device", "train_step"]
+
+
+def to_device(raw: RawBatch, device: torch.device) -> RawBatch:
+    """Copy a batch to the device, without waiting where its memory is pinned."""
+    return RawBatch(*(tensor.to(device, non_blocking=True) for tensor in raw))
+
+
+def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: int, progress: Progress) -> None:
+    """Update the network once, on an effective batch of which `valid` images could be read.
+
+    Nothing here waits for the device: the sums of loss and accuracy, and the first step whose loss was not finite, stay
+    there until somebody reads them.
+    """
+    for group in run.optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+    for loss, logits_NK, targets_NK in run.parts(raw, draws):
+        # The mean over the images that could be read, of the whole batch: a part counts by its size.
+        loss = loss * (len(logits_NK) / max(1, valid))
+        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+        progress.loss_sum += loss.detach() * valid
+        counted_N = targets_NK.sum(1) > 0
+        progress.correct += (logits_NK.argmax(1).eq(targets_NK.argmax(1)) & counted_N).sum()
+        progress.count += counted_N.sum()
+        step = progress.epoch * run.plan.steps_per_epoch + progress.step
+        bad = torch.isfinite(loss.detach()).logical_not() & (progress.first_bad < 0)
+        progress.first_bad.masked_fill_(bad, step)
+    if run.plan.training.clip_norm is not None:
+        run.scaler.unscale_(run.optimizer)
+        nn.utils.clip_grad_norm_(run.network.parameters(), run.plan.training.clip_norm)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    run.optimizer.zero_grad(set_to_none=True)
+    progress.step += 1

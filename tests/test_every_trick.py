@@ -1,0 +1,182 @@
+"""The contract of a trick, held against every row of one table: a new trick is tested by being listed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tricks.table import TABLE
+from trickbag import tricks
+from trickbag.data.dataset import Dataset, prepare
+from trickbag.data.loader import Loader
+from trickbag.models.config import model_config
+from trickbag.recipe import Recipe
+from trickbag.settings import plain, read
+from trickbag.streams import seed_of
+from trickbag.train.build import Run, build
+from trickbag.train.checkpoint import Progress
+from trickbag.train.plan import resolve
+from trickbag.train.step import train_step
+from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.pca_noise import PCANoise
+
+NAMES = sorted(TABLE)
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def dataset(pictures: Path) -> Dataset:
+    return prepare(bare("resnet18", pictures).data)
+
+
+def bare(model: str, source: Path | str = "digits") -> Recipe:
+    """A recipe without tricks, small enough for a few steps."""
+    recipe = Recipe(name="bare", model=model_config(model))
+    for path, value in {
+        "data.source": str(source),
+        "data.image_size": "16",
+        "training.batch_size": "8",
+        "training.epochs": "2",
+        "training.device": "cpu",
+        "schedule.warmup_epochs": "0",
+        "data.workers": "0",
+    }.items():
+        recipe = recipe.set(path, value)
+    return recipe
+
+
+def started(recipe: Recipe, dataset: Dataset, seed: int = 0) -> tuple[Run, list[str]]:
+    plan, notes = resolve(recipe, dataset, seed)
+    run, more = build(plan, recipe.tricks)
+    return run, notes + more
+
+
+def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> tuple[Run, list[dict[str, torch.Tensor]], list[float]]:
+    """Take a few steps; return the run, the weights before each step and after the last, and the losses."""
+    run, _ = started(recipe, dataset)
+    plan = run.plan
+    loader = Loader(
+        dataset.train,
+        plan.data,
+        run.pipeline.preprocessing,
+        train=True,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        workers=0,
+    )
+    progress = Progress.start(run.device)
+    weights, losses = [snapshot(run)], []
+    run.network.train()
+    for step, raw in zip(range(steps), loader.epoch(0), strict=False):
+        torch.manual_seed(seed_of(plan.seed, "layers", 0, step))
+        draws = run.pipeline.draw(plan.batch_size, plan.seed, 0, step, step / plan.steps, run.device)
+        lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
+        before = float(progress.loss_sum)
+        train_step(run, raw, draws, lr, plan.batch_size, progress)
+        losses.append((float(progress.loss_sum) - before) / plan.batch_size)
+        weights.append(snapshot(run))
+    return run, weights, losses
+
+
+def snapshot(run: Run) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in run.network.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_every_builtin_trick_is_in_the_table() -> None:
+    assert set(NAMES) == set(tricks.builtin())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saves_and_loads(name: str) -> None:
+    trick = TABLE[name].trick
+    recipe = bare(TABLE[name].model).plus(trick)
+    again = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    assert again == recipe
+    assert again.id == recipe.id != recipe.without(name).id
+    assert read(type(trick), plain(trick)) == trick
+    assert plain(trick) != plain(type(trick)()) or not dataclasses.fields(trick), "the table tries a setting of its own"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_a_card_and_a_citation(name: str) -> None:
+    trick = TABLE[name].trick
+    assert (ROOT / "docs" / "tricks" / f"{name}.md").read_text().startswith("# ")
+    assert trick.paper
+    assert (type(trick).__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_an_effect_and_trains(name: str, dataset: Dataset) -> None:
+    without = bare(TABLE[name].model)
+    run, weights, losses = trained(without.plus(TABLE[name].trick), dataset)
+    _, plain_weights, _ = trained(without, dataset)
+    assert all(torch.isfinite(torch.tensor(losses)))
+    assert not same(weights[0], weights[-1])
+    assert not same(weights[-1], plain_weights[-1]), f"{name} left the run as it was"
+    assert not [note for note in started(without.plus(TABLE[name].trick), dataset)[1] if "no effect" in note]
+    assert run.tricks == (TABLE[name].trick,)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_taking_it_out_gives_back_the_run_without_it(name: str, dataset: Dataset) -> None:
+    # In company, so that a draw taken from another's stream would show.
+    company = [
+        t
+        for t in (LabelSmoothing(), PCANoise(), Mixup())
+        if t.name != name and t.slot != (TABLE[name].trick.slot or "-")
+    ]
+    without = bare(TABLE[name].model).plus(*company)
+    with_it = Recipe(**{**vars(without), "tricks": (TABLE[name].trick, *company)})
+    assert with_it.without(name) == without
+    assert with_it.without(name).id == without.id
+    _, one, _ = trained(with_it.without(name), dataset)
+    _, other, _ = trained(without, dataset)
+    assert all(same(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shared_parameters_start_alike(name: str, dataset: Dataset) -> None:
+    without = bare(TABLE[name].model)
+    one, other = (snapshot(started(r, dataset)[0]) for r in (without, without.plus(TABLE[name].trick)))
+    shared = [key for key in one if key in other and one[key].shape == other[key].shape]
+    changed = {key for key in shared if not torch.equal(one[key], other[key])}
+    assert len(shared) > 50
+    # Only a trick that changes initial values itself may change those of shared parameters.
+    assert not changed or TABLE[name].trick.overrides("network")
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if TABLE[n].trick.overrides("batch") or TABLE[n].trick.overrides("loss")]
+)
+def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
+    run, _ = started(bare(TABLE[name].model).plus(TABLE[name].trick), dataset)
+    loader = Loader(dataset.train, run.plan.data, run.pipeline.preprocessing, train=True, batch_size=8, workers=0)
+    raw = next(iter(loader.epoch(0)))
+    draws = run.pipeline.draw(8, 0, 0, 0, 0.0, run.device)
+    torch._dynamo.reset()
+    run.network.eval()
+    whole = torch.compile(run.whole, fullgraph=True, backend="eager")
+    for one, other in zip(whole(raw, draws), run.whole(raw, draws), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_are_a_function_of_their_place(name: str, dataset: Dataset) -> None:
+    run, _ = started(bare(TABLE[name].model).plus(TABLE[name].trick), dataset)
+
+    def draw(epoch: int, step: int) -> list[list[float]]:
+        return [t.flatten().tolist() for d in run.pipeline.draw(8, 0, epoch, step, 0.5, run.device) for t in d]
+
+    first = draw(1, 2)
+    draw(0, 0)
+    assert draw(1, 2) == first
+    assert draw(1, 3) != first

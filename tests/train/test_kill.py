@@ -1,0 +1,77 @@
+"""Kill real processes at any moment; the run that is resumed must be the run that was never interrupted."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.train.runs import arguments, assert_same_run
+
+
+def command(source: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "trickbag", *arguments(source, out), "--seed", "3", "--resume"]
+
+
+@pytest.fixture(scope="module")
+def reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reference") / "run"
+    subprocess.run(command(pictures, out), check=True, capture_output=True)
+    return out
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("moment", ["recipe.json", ".last.ckpt.*", "metrics.jsonl", "best.safetensors", "last.ckpt"])
+def test_killed_when_a_file_appears(pictures: Path, reference: Path, tmp_path: Path, moment: str) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (out.exists() and list(out.glob(moment))):
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (out / "result.json").exists()
+    subprocess.run(command(pictures, out), check=True, capture_output=True)
+    assert_same_run(out, reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_random_moments(pictures: Path, reference: Path, tmp_path: Path, seed: int) -> None:
+    out, rng, kills = tmp_path / "run", random.Random(seed), 0
+    while True:
+        process = subprocess.Popen(command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            _, err = process.communicate(timeout=rng.uniform(0.1, 12) if kills < 8 else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+            continue
+        assert process.returncode == 0, err.decode()
+        break
+    assert_same_run(out, reference)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_exits_with_75(pictures: Path, reference: Path, tmp_path: Path, number: signal.Signals) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_for(out / "last.ckpt", process)
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == 75
+    lines = err.decode().splitlines()
+    assert len(lines) == 1, lines
+    assert f"stopped by {number.name}" in lines[0]
+    assert "--resume" in lines[0]
+    subprocess.run(command(pictures, out), check=True, capture_output=True)
+    assert_same_run(out, reference)

@@ -1,0 +1,163 @@
+"""The step against what it must equal: accumulation, zero-weight rows, the pipeline's order."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trickbag.data.dataset import prepare
+from trickbag.data.loader import RawBatch
+from trickbag.models.config import TimmConfig
+from trickbag.recipe import Recipe
+from trickbag.train.build import Run, build
+from trickbag.train.checkpoint import Progress
+from trickbag.train.loss import cross_entropy
+from trickbag.train.pipeline import mirror
+from trickbag.train.plan import resolve
+from trickbag.train.step import train_step
+from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.mixup import Mixup, mix
+from trickbag.tricks.pca_noise import PCANoise, add_pca_noise
+
+N, K, S = 64, 3, 32
+
+
+def raw_batch(n: int = N) -> RawBatch:
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (n, 3, S, S), dtype=np.uint8))
+    labels = torch.from_numpy(rng.integers(0, K, n))
+    return RawBatch(images, labels, torch.arange(n), torch.ones(n, dtype=torch.bool))
+
+
+def make_run(pictures: Path, *tricks, accumulate: int = 1, model: str = "convnext_atto", **changes: str) -> Run:  # type: ignore[no-untyped-def]
+    recipe = Recipe(model=TimmConfig(name=model), tricks=tricks)
+    settings = {
+        "data.source": str(pictures),
+        "data.image_size": str(S),
+        "training.batch_size": str(N),
+        "training.device": "cpu",
+    }
+    for path, value in (settings | {"training.accumulate": str(accumulate)} | changes).items():
+        recipe = recipe.set(path, value)
+    dataset = prepare(recipe.data)
+    plan, _ = resolve(recipe, dataset, seed=0)
+    return build(dataclasses.replace(plan, batch_size=N), recipe.tricks)[0]
+
+
+def one_step(run: Run, raw: RawBatch) -> tuple[dict[str, torch.Tensor], Progress]:
+    progress = Progress.start(run.device)
+    run.network.train()
+    draws = run.pipeline.draw(len(raw.images), 0, 0, 0, 0.0, run.device)
+    train_step(run, raw, draws, 0.1, int(raw.valid.sum()), progress)
+    return {name: value.detach().clone() for name, value in run.network.named_parameters()}, progress
+
+
+@pytest.mark.parametrize("accumulate", [4, 5])
+def test_accumulation_is_the_same_step(pictures: Path, accumulate: int) -> None:
+    # A network without BatchNorm; mixing partners lie in other parts of the batch.
+    tricks = (Mixup(alpha=1.0, lam="pair"), LabelSmoothing(), PCANoise())
+    whole, one = one_step(make_run(pictures, *tricks), raw_batch())
+    parts, other = one_step(make_run(pictures, *tricks, accumulate=accumulate), raw_batch())
+    start = dict(make_run(pictures, *tricks).network.named_parameters())
+    for name, value in whole.items():
+        moved = (value - start[name]).norm()
+        assert (value - parts[name]).norm() <= 1e-4 * moved + 1e-7, name
+    assert float(one.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
+    assert (float(one.count), float(one.correct)) == (float(other.count), float(other.correct))
+
+
+def test_a_row_that_could_not_be_read_counts_nothing(pictures: Path) -> None:
+    raw = raw_batch()
+    keep = torch.arange(N) >= 10
+    damaged = raw._replace(valid=keep, images=raw.images * keep[:, None, None, None])
+    run = make_run(pictures, LabelSmoothing(), **{"data.flip_prob": "0"})
+    with_bad, progress = one_step(run, damaged)
+    assert float(progress.count) == N - 10
+    rest = RawBatch(*(tensor[keep] for tensor in raw))
+    without, other = one_step(make_run(pictures, LabelSmoothing(), **{"data.flip_prob": "0"}), rest)
+    for name, value in with_bad.items():
+        torch.testing.assert_close(value, without[name], rtol=1e-4, atol=1e-6)
+    assert float(progress.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
+
+
+def test_the_pipeline_is_the_papers_order_whatever_the_recipes(pictures: Path) -> None:
+    raw = raw_batch(8)
+    one = make_run(pictures, Mixup(), PCANoise(), ColorJitter(), LabelSmoothing())
+    other = make_run(pictures, LabelSmoothing(), ColorJitter(), PCANoise(), Mixup())
+    made = [run.pipeline(raw, run.pipeline.draw(8, 7, 0, 0, 0.0, run.device)) for run in (one, other)]
+    torch.testing.assert_close(made[0].images, made[1].images)
+    torch.testing.assert_close(made[0].targets, made[1].targets)
+
+
+def test_the_pipeline_step_by_step(pictures: Path) -> None:
+    # Mirror, noise, normalise, mix, written out in float64.
+    run = make_run(pictures, PCANoise(), Mixup(alpha=1.0))
+    raw = raw_batch(8)
+    draws = run.pipeline.draw(8, 7, 0, 0, 0.0, run.device)
+    (flipped,), (alphas,), (lam, partner) = draws
+    assert flipped.any()
+    assert not flipped.all()
+    images = raw.images.double()
+    images = torch.stack([image.flip(-1) if flip else image for image, flip in zip(images, flipped, strict=True)])
+    images = add_pca_noise(images, alphas.double())
+    mean, std = torch.tensor([123.68, 116.779, 103.939]).double(), torch.tensor([58.393, 57.12, 57.375]).double()
+    images = (images - mean[:, None, None]) / std[:, None, None]
+    batch = run.pipeline(raw, draws)
+    torch.testing.assert_close(batch.images.double(), mix(images, lam.double(), partner), rtol=1e-5, atol=1e-5)
+    targets = torch.nn.functional.one_hot(raw.labels, K).double()
+    torch.testing.assert_close(batch.targets.double(), mix(targets, lam.double(), partner), rtol=1e-6, atol=1e-6)
+
+
+def test_mirror_flips_what_it_is_told() -> None:
+    images = torch.arange(12.0).reshape(2, 1, 2, 3)
+    assert mirror(images, torch.tensor([True, False])).tolist() == [images[0].flip(-1).tolist(), images[1].tolist()]
+
+
+def test_cross_entropy_is_torchs() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(9, 5, generator=rng, dtype=torch.float64)
+    targets = torch.rand(9, 5, generator=rng, dtype=torch.float64).softmax(1)
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    torch.testing.assert_close(cross_entropy(logits, targets), expected)
+    assert cross_entropy(logits, torch.zeros(9, 5, dtype=torch.float64)).tolist() == [0.0] * 9
+
+
+def test_clipping_bounds_the_step(pictures: Path) -> None:
+    free, clipped = (
+        make_run(pictures, **{"training.optimizer": "sgd:momentum=0", "training.weight_decay": "0"} | extra)
+        for extra in ({}, {"training.clip_norm": "0.01"})
+    )
+    start = torch.cat([p.detach().flatten().clone() for p in clipped.network.parameters()])
+    moved = []
+    for run in (free, clipped):
+        weights, _ = one_step(run, raw_batch())
+        moved.append(float((torch.cat([w.flatten() for w in weights.values()]) - start).norm()))
+    assert moved[1] == pytest.approx(0.1 * 0.01, rel=1e-2)
+    assert moved[0] > moved[1]
+
+
+def test_layer_decay_scales_the_learning_rate(pictures: Path) -> None:
+    run = make_run(pictures, **{"training.layer_decay": "0.5"}, model="resnet10t")
+    scales = [group["lr_scale"] for group in run.optimizer.param_groups]
+    assert scales[-1] == 1.0
+    assert scales == [0.5 ** (len(scales) - 1 - i) for i in range(len(scales))]
+    one_step(run, raw_batch())
+    assert [group["lr"] for group in run.optimizer.param_groups] == pytest.approx([0.1 * scale for scale in scales])
+
+
+@pytest.mark.slow
+def test_the_compiled_step_is_the_step(pictures: Path) -> None:
+    compiled, free = (
+        make_run(pictures, Mixup(), LabelSmoothing(), model="resnet10t", **{"training.compile": mode})
+        for mode in ("on", "off")
+    )
+    one, progress = one_step(compiled, raw_batch())
+    other, expected = one_step(free, raw_batch())
+    assert float(progress.loss_sum) == pytest.approx(float(expected.loss_sum), rel=1e-4)
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], rtol=1e-2, atol=1e-4)
