@@ -1,0 +1,61 @@
+# Every command sets up what it needs in .venv and writes inside this folder only.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-cache-dir install --quiet -c constraints.txt
+
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export XDG_CONFIG_HOME := $(CURDIR)/.cache/config
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
+export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/.cache/inductor
+
+# Fast tests share the cores between processes; each then computes with one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: help demo install dev test slow-test gpu-test check format
+
+help:
+	@echo "make demo    train the default recipe on the built-in digits and write its report"
+	@echo "make test    run the fast tests"
+	@echo "make check   format, lint, types, fast tests"
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "installing into $(VENV) ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed
+
+dev: $(VENV)/.dev
+
+demo: $(VENV)/.installed
+	$(BIN)/trickbag train
+
+test: $(VENV)/.dev
+	$(PYTEST) -n auto -m "not slow and not gpu"
+
+slow-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+gpu-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m gpu
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -n auto -m "not slow and not gpu"
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

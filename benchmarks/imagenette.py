@@ -1,0 +1,23 @@
+"""`small` against the same network trained as the paper's baseline, for as many epochs, on Imagenette at 64 px.
+
+python benchmarks/imagenette.py FOLDER        the folder holds train/CLASS and val/CLASS (imagenette-128 unpacked)
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from trials import Arm, compare
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1], "train").is_dir():
+        sys.exit("usage: python benchmarks/imagenette.py FOLDER, a folder with train/CLASS and val/CLASS")
+    same = ("--data", sys.argv[1], "--image-size", "64", "--epochs", "10", "--device", "cpu")
+    same += ("--set", "training.threads=1", "--set", "data.workers=0")
+    arms = [
+        Arm("small", ("small", *same)),
+        Arm("baseline", ("baseline", "--model", "resnet18_d", *same, "--set", "model.small_stem=auto")),
+    ]
+    what = "Imagenette (6,500 training and 2,500 validation images of 10 classes) at 64 px, 10 epochs, one thread each"
+    compare("imagenette", what, arms, seeds=3)

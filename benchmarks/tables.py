@@ -1,0 +1,73 @@
+"""Write the tables of README and docs from benchmarks/results, between their markers.
+
+python benchmarks/tables.py           write them
+python benchmarks/tables.py --check   exit 1 where a table is not what the results say
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = ("README.md",)
+
+
+def plus_minus(found: dict[str, Any]) -> str:
+    if found["low"] is None:
+        return f"{found['mean']:.2f}"
+    return f"{found['mean']:.2f} ± {found['high'] - found['mean']:.2f}"
+
+
+def table(found: dict[str, Any]) -> str:
+    """Write one comparison as a Markdown table with what it was measured on."""
+    rows = ["| training | seeds | top-1 % (mean, 95 % t interval) | training time, median |", "|---|---|---|---|"]
+    for arm in found["arms"]:
+        times = sorted(run["train_time_s"] for run in arm["runs"])
+        rows.append(
+            f"| `{arm['label']}` | {len(arm['runs'])} | {plus_minus(arm['top1'])} | {times[len(times) // 2]:.0f} s |"
+        )
+    machine, versions = found["environment"], found["environment"]["versions"]
+    where = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, torch {versions['torch']}"
+    lines = ["", f"{found['what'][0].upper()}{found['what'][1:]}. Measured by `{found['script']}` on {where}."]
+    if "difference_top1" in found:
+        first, second = (arm["label"] for arm in found["arms"])
+        ratios = found["time_ratio"]
+        lines[-1] += (
+            f" Paired difference, `{first}` minus `{second}`: {plus_minus(found['difference_top1'])} points;"
+            f" ratio of training times: median {ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})."
+        )
+    return "\n".join(rows + lines)
+
+
+def fill(text: str) -> str:
+    """Return a page with every `<!-- benchmark: NAME -->` block written anew."""
+
+    def block(match: re.Match[str]) -> str:
+        file = RESULTS / f"{match[1]}.json"
+        body = table(json.loads(file.read_text())) if file.is_file() else "Not measured yet."
+        return f"<!-- benchmark: {match[1]} -->\n{body}\n<!-- end -->"
+
+    return re.sub(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    stale = []
+    for page in (ROOT / name for name in PAGES):
+        text = page.read_text()
+        if fill(text) != text:
+            stale.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(fill(text))
+    if stale and "--check" in sys.argv:
+        print(f"not what benchmarks/results say: {', '.join(stale)}; run python benchmarks/tables.py")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Evaluate the best weights of a run: on the validation images of its own data, or on other labelled images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from trickbag.evaluate.evaluation import Evaluation
+
+_NAMED = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or its best.safetensors")
+    parser.add_argument(
+        "--data", metavar="SOURCE", help="other images: digits, a folder, a CSV file, or torchvision:NAME"
+    )
+    parser.add_argument("--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie")
+    parser.add_argument(
+        "--part", metavar="train|val|test", help="default: val; of other data test or all where there is no val"
+    )
+    parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
+    parser.add_argument("--batch-size", metavar="N")
+    parser.add_argument("--workers", metavar="N", help="processes that read and crop images")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the metrics; return 0."""
+    from typing import Annotated, Literal
+
+    from trickbag.cli.terminal import checking_progress, warn
+    from trickbag.settings import AtLeast, parse
+
+    device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
+    part = None if args.part is None else parse(Literal["train", "val", "test"], args.part, "--part")
+    batch_size = None if args.batch_size is None else parse(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
+    workers = None if args.workers is None else parse(Annotated[int, AtLeast(0)], args.workers, "--workers")
+
+    from trickbag.evaluate.evaluation import evaluate
+    from trickbag.evaluate.trained import Trained
+
+    trained = Trained.load(args.run, device)
+    with checking_progress() as progress:
+        evaluation = evaluate(
+            trained,
+            data=args.data,
+            image_root=args.image_root,
+            part=part,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
+    if args.json:
+        import json
+
+        print(json.dumps({"run": args.run, **evaluation.to_dict()}, indent=2, ensure_ascii=False))
+        return 0
+    for line in _lines(evaluation):
+        print(line)
+    for text in evaluation.warnings:
+        warn("evaluate", text)
+    return 0
+
+
+def _lines(evaluation: Evaluation) -> Iterator[str]:
+    from trickbag.cli.terminal import aligned, printable
+
+    yield f"{printable(evaluation.data)}, {evaluation.part}: {evaluation.images:,} images"
+    for name, title, unit in (
+        ("top1", "top-1", " %"),
+        ("top5", "top-5", " %"),
+        ("loss", "loss", ""),
+        ("ece", "ECE", " %"),
+    ):
+        value = evaluation.metrics[name]
+        shown = "undefined" if value is None else f"{value:.4f}" if name == "loss" else f"{value:.2f}{unit}"
+        yield f"{title:<6} {shown}"
+    if evaluation.left_out:
+        yield f"left out: {len(evaluation.left_out)} files"
+        yield from aligned([f"  {file}", reason] for file, reason in evaluation.left_out[:_NAMED])
+        if len(evaluation.left_out) > _NAMED:
+            yield f"  and {len(evaluation.left_out) - _NAMED} more: --json names them all"

@@ -1,0 +1,111 @@
+"""List the tricks, recipes, models or data sets that there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+KINDS = ("tricks", "recipes", "models", "datasets")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("kind", metavar="|".join(KINDS), help="what to list")
+    parser.add_argument("--json", action="store_true", help="print a JSON list of objects")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list; return 0."""
+    from trickbag.errors import UserError
+
+    if args.kind not in KINDS:
+        raise UserError(f"nothing to list named {args.kind!r}; it must be one of {', '.join(KINDS)}")
+    rows, note = {"tricks": _tricks, "recipes": _recipes, "models": _models, "datasets": _datasets}[args.kind]()
+    if args.json:
+        import json
+
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    from trickbag.cli.terminal import aligned
+
+    for line in aligned(
+        [list(rows[0]), *(["-" if cell == "" else str(cell) for cell in row.values()] for row in rows)]
+    ):
+        print(line)
+    if note:
+        print(f"\n{note}")
+    return 0
+
+
+def _first_line(documented: object) -> str:
+    return (documented.__doc__ or "").strip().partition("\n")[0]
+
+
+def _tricks() -> tuple[list[dict[str, str]], str]:
+    import sys
+    import warnings
+
+    from trickbag.tricks import available
+
+    with warnings.catch_warnings(record=True) as left_out:
+        warnings.simplefilter("always")
+        tricks = available()
+    for warning in left_out:
+        print(f"trickbag list: {warning.message}", file=sys.stderr)
+    rows = [
+        {"name": name, "slot": trick.slot, "what": _first_line(trick), "paper": trick.paper}
+        for name, trick in tricks.items()
+    ]
+    return rows, "Two tricks of one slot exclude each other. Settings: docs/tricks/NAME.md."
+
+
+def _recipes() -> tuple[list[dict[str, str]], str]:
+    from trickbag.recipes import RECIPES
+
+    rows = [{"name": name, "what": _first_line(recipe)} for name, recipe in RECIPES.items()]
+    return (
+        rows,
+        "Details: trickbag show NAME. A recipe can also be a .json or .yaml file, a run's folder, or FILE.py:FUNCTION.",
+    )
+
+
+def _models() -> tuple[list[dict[str, str]], str]:
+    from trickbag.models.config import ResNetConfig, model_config, model_names
+
+    rows = []
+    for name in model_names():
+        config = model_config(name)
+        assert isinstance(config, ResNetConfig)
+        middle = config.branch_stride == "middle" and config.block == "bottleneck"
+        parts = [
+            f"ResNet-{config.depth}",
+            f"{config.block} blocks",
+            "deep stem (three 3x3)" if config.stem == "deep" else "7x7 stem",
+            *(["stride in the 3x3"] if middle else ["stride in the 1x1"] if config.block == "bottleneck" else []),
+            *(["average-pool shortcut"] if config.shortcut == "avg_pool" else []),
+        ]
+        rows.append({"name": name, "what": ", ".join(parts)})
+    listing = "python -c 'import timm; print(*timm.list_models(), sep=\"\\n\")'"
+    return rows, f"Any network of timm besides, as timm:NAME; this lists them: {listing}"
+
+
+def _datasets() -> tuple[list[dict[str, str]], str]:
+    from trickbag.data.sources.torchvision import KNOWN
+
+    rows = [
+        {"name": "digits", "what": "1,797 handwritten digits of 8x8 pixels, which scikit-learn ships: the default"},
+        {"name": "FOLDER", "what": "train/CLASS/IMAGE with or without val/ and test/, or CLASS/IMAGE"},
+        {
+            "name": "FILE.csv",
+            "what": "columns image,label or id,label; images beside it, in the folder of its name, or --image-root",
+        },
+    ]
+    for name, known in KNOWN.items():
+        size = f", {known.natural_size} px" if known.natural_size else ""
+        rows.append({"name": f"torchvision:{name}", "what": f"parts {', '.join(known.parts)}{size}"})
+    note = (
+        "A torchvision set is downloaded where there is a network, else looked for in --image-root or the cache folder."
+    )
+    return rows, note

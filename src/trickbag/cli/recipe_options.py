@@ -1,0 +1,83 @@
+"""The options by which `train` and `show` change a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trickbag.recipe import Recipe
+
+__all__ = ["add_recipe_options", "recipe_from"]
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add the recipe and the options that change it."""
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION (default: small)",
+    )
+    parser.add_argument("--data", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME")
+    parser.add_argument("--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie")
+    parser.add_argument("--model", metavar="NAME", help="a name of `trickbag list models`, or timm:NAME")
+    parser.add_argument("--epochs", metavar="N")
+    parser.add_argument("--image-size", metavar="PX")
+    parser.add_argument("--batch-size", metavar="N", help="images per update, whatever training.accumulate is")
+    parser.add_argument(
+        "--with",
+        dest="with_",
+        metavar="TRICK[:key=value,...]",
+        action="append",
+        default=[],
+        help="add or replace a trick",
+    )
+    parser.add_argument("--without", metavar="TRICK", action="append", default=[], help="take a trick out")
+    parser.add_argument(
+        "--set", metavar="PATH=VALUE", action="append", default=[], help="change a setting, such as training.lr=0.2"
+    )
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument("--init", metavar="WEIGHTS", help="start from a safetensors file or a run's folder")
+    weights.add_argument("--pretrained", action="store_true", help="start from the weights that timm publishes")
+    parser.add_argument("--device", metavar="auto|cpu|cuda")
+
+
+def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
+    """Return the recipe that the arguments say; UserError for what they cannot mean."""
+    from trickbag import recipes
+    from trickbag.errors import UserError
+    from trickbag.models.config import ResNetConfig, model_config
+    from trickbag.recipe import trick_from_text
+
+    recipe = recipes.load(args.recipe or default)
+    if args.model is not None:
+        model = model_config(args.model)
+        if isinstance(model, ResNetConfig) and isinstance(recipe.model, ResNetConfig):
+            model = dataclasses.replace(model, small_stem=recipe.model.small_stem, init=recipe.model.init)
+        recipe = recipe.replace(model=model)
+    settings = {
+        "data.source": args.data,
+        "data.image_root": args.image_root,
+        "data.image_size": args.image_size,
+        "training.epochs": args.epochs,
+        "training.batch_size": args.batch_size,
+        "training.device": args.device,
+    }
+    for path, value in settings.items():
+        if value is not None:
+            recipe = recipe.set(path, value)
+    if args.init is not None:
+        recipe = recipe.replace(training=dataclasses.replace(recipe.training, init=args.init, pretrained=False))
+    if args.pretrained:
+        recipe = recipe.replace(training=dataclasses.replace(recipe.training, init=None, pretrained=True))
+    recipe = recipe.without(*args.without)
+    for text in args.with_:
+        recipe = recipe.plus(trick_from_text(text))
+    for text in args.set:
+        path, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text!r}: must be of the form PATH=VALUE, such as training.lr=0.2")
+        recipe = recipe.set(path.strip(), value.strip())
+    return recipe

@@ -1,0 +1,142 @@
+"""Show what a recipe says once the options are applied, and what it comes to on the data.
+
+The text is a recipe itself: `trickbag show small > mine.yaml` gives a file to edit and train.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trickbag.cli.recipe_options import add_recipe_options, recipe_from
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from trickbag.data.dataset import Dataset
+    from trickbag.recipe import Recipe
+    from trickbag.train.plan import Plan
+
+_PICTURED = 32
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_recipe_options(parser)
+    parser.add_argument("--picture", metavar="FILE.png", help="draw the learning rate and an augmented batch")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the recipe; return 0."""
+    recipe = recipe_from(args)
+    if args.picture is not None:
+        _check_picture(args.picture)
+    plan, notes, dataset = _resolve(recipe, required=args.data is not None or args.picture is not None)
+    if args.json:
+        import json
+
+        from trickbag.settings import plain
+
+        resolved = plain(plan) if plan else None
+        print(json.dumps(recipe.to_dict() | {"resolved": resolved, "notes": notes}, indent=2, ensure_ascii=False))
+    else:
+        for line in (*_recipe_lines(recipe), *_plan_lines(plan, dataset), *(f"# note: {note}" for note in notes)):
+            print(line)
+    if args.picture is not None and plan and dataset:
+        _draw(recipe, plan, dataset, args.picture)
+    return 0
+
+
+def _check_picture(file: str) -> None:
+    from pathlib import Path
+
+    from trickbag.errors import UserError
+
+    path = Path(file)
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--picture {file!r}: the name must end in .png")
+    if not path.parent.is_dir():
+        raise UserError(f"--picture {file!r}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise UserError(f"--picture {file!r} is a folder; give the name of a file")
+
+
+def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[str], Dataset | None]:
+    """Settle the recipe on its data; where these are not there, and nobody asked for them, a note says so."""
+    from trickbag.cli.terminal import checking_progress
+    from trickbag.data.dataset import prepare
+    from trickbag.errors import TrickbagError
+    from trickbag.train.plan import resolve
+
+    try:
+        with checking_progress() as progress:
+            dataset = prepare(recipe.data, progress=progress)
+    except TrickbagError as error:
+        if required:
+            raise
+        return None, [f"image size, steps and precision are not settled, for want of the data: {error}"], None
+    plan, notes = resolve(recipe, dataset, seed=0)
+    return plan, [*dataset.warnings, *notes], dataset
+
+
+def _recipe_lines(recipe: Recipe) -> Iterator[str]:
+    data = recipe.to_dict()
+    yield f"schema: {data.pop('schema')}"
+    yield f"name: {_scalar(data.pop('name'))}"
+    tricks = data.pop("tricks")
+    for part, fields in data.items():
+        yield ""
+        yield f"{part}:"
+        yield from (f"  {key}: {_scalar(value)}" for key, value in fields.items())
+    yield ""
+    yield "tricks:" if tricks else "tricks: {}"
+    for trick, (key, settings) in zip(recipe.tricks, tricks.items(), strict=True):
+        yield f"  {_scalar(key)}: {_scalar(settings)}  # {(trick.__doc__ or '').strip().partition(chr(10))[0]}"
+
+
+def _scalar(value: Any) -> str:
+    import yaml
+
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
+    if plan is None or dataset is None:
+        return
+    from trickbag.models.config import ResNetConfig
+
+    counts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    parts = ", ".join(f"{len(part):,} {name}" for name, part in counts.items() if part is not None)
+    model = plan.model
+    yield ""
+    yield "# What this comes to on the data and this machine, the tricks applied:"
+    yield f"#   images: {parts}; {len(dataset.classes)} classes; {len(dataset.errors)} files left out"
+    yield f"#   image size: {plan.image_size} px{'' if plan.mirror else ', never mirrored'}"
+    if isinstance(model, ResNetConfig):
+        yield (
+            f"#   network: ResNet-{model.depth}, stem {model.stem}, shortcut {model.shortcut}, "
+            f"stride in the {model.branch_stride} convolution"
+        )
+    else:
+        yield f"#   network: timm:{model.name}"
+    training, schedule = plan.training, plan.schedule
+    yield f"#   steps: {plan.steps:,} ({training.epochs} epochs of {plan.steps_per_epoch}), batch {plan.batch_size}"
+    warmup = f"warm-up {schedule.warmup_epochs:g} epochs, " if schedule.warmup_epochs else ""
+    yield f"#   learning rate: {training.lr:g}, {warmup}{schedule.decay.kind} decay"
+    yield f"#   device: {plan.device}, precision {plan.precision}, memory layout {plan.layout}"
+
+
+def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
+    import sys
+    from pathlib import Path
+
+    from trickbag.report.pictures import draw_recipe
+    from trickbag.report.records import schedule_points
+    from trickbag.train.preview import augmented
+
+    images = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
+    points = schedule_points(plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch)
+    draw_recipe(points, images, Path(file))
+    print(f"picture: {file}", file=sys.stderr)

@@ -1,0 +1,57 @@
+"""Train a recipe on your images, and write the run's folder with its report.
+
+Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75; the same command with --resume and the run's
+--out goes on bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from trickbag.cli.recipe_options import add_recipe_options, recipe_from
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_recipe_options(parser)
+    parser.add_argument("--seed", metavar="N", help="default: 0, or that of the run that is resumed")
+    parser.add_argument("--out", metavar="DIR", help="the run's folder (default: a fresh one under runs)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; return 0."""
+    from pathlib import Path
+
+    from trickbag.errors import UserError
+    from trickbag.settings import parse
+
+    seed = None if args.seed is None else parse(int, args.seed, "--seed")
+    if args.resume and args.out is None:
+        raise UserError("--resume needs the folder of the run to continue: --out DIR")
+    stored = None
+    if args.resume and Path(args.out, "recipe.json").is_file():
+        # What the arguments leave open is as the run had it.
+        from trickbag.train.folder import RunFolder
+
+        folder = RunFolder(Path(args.out))
+        stored = folder.read_json(folder.recipe)
+    recipe = recipe_from(args, default=args.out if stored else "small")
+    if seed is None:
+        seed = int((stored or {}).get("trial", {}).get("seed", 0))
+
+    from trickbag.report import run_page
+    from trickbag.report.images import pictures_of
+    from trickbag.train.log import choose_log
+    from trickbag.train.loop import fit
+
+    log = choose_log()
+    result = fit(recipe, seed, args.out, resume=args.resume, log=log)
+    page = Path(result.folder, "report.html")
+    if not page.exists():
+        page = run_page(Path(result.folder), pictures=pictures_of(Path(result.folder)))
+    top1, best = result.metrics.get("top1"), result.metrics.get("best_top1")
+    if top1 is not None and best is not None:
+        print(f"top-1 {top1:.2f} % after the last epoch, {best:.2f} % after the best ({result.metrics['best_epoch']})")
+    print(f"report: {page}")
+    return 0

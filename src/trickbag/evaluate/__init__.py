@@ -1,0 +1,30 @@
+"""What is done with a trained network: evaluation on labelled images, prediction for others.
+
+Importing this package loads no torch; the names below are fetched when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trickbag.evaluate.evaluation import Evaluation, evaluate
+    from trickbag.evaluate.prediction import Prediction, Predictor
+    from trickbag.evaluate.trained import Trained
+
+__all__ = ["Evaluation", "Prediction", "Predictor", "Trained", "evaluate"]
+
+_HOMES = {
+    "Evaluation": "evaluation",
+    "Prediction": "prediction",
+    "Predictor": "prediction",
+    "Trained": "trained",
+    "evaluate": "evaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

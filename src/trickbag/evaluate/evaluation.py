@@ -1,0 +1,212 @@
+"""Metrics of a trained network on labelled images: the run's own validation part, or any other source."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from trickbag.data.config import DataConfig
+from trickbag.data.dataset import fingerprint, prepare
+from trickbag.data.loader import Loader, default_workers
+from trickbag.data.source import DataError, Part, Source
+from trickbag.data.sources import open_source
+from trickbag.errors import RunFailed, UserError, choices
+from trickbag.settings import read
+from trickbag.train.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from trickbag.evaluate.trained import Trained
+
+__all__ = ["PARTS", "Evaluation", "evaluate"]
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Metrics of a network on one part of a source.
+
+    `images` were evaluated. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats, None where undefined.
+    `left_out` names the files of the source that could not be used.
+    """
+
+    data: str
+    part: str
+    images: int
+    metrics: Mapping[str, float | None]
+    left_out: tuple[DataError, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the evaluation as plain data, ready for JSON."""
+        return {
+            "data": self.data,
+            "part": self.part,
+            "images": self.images,
+            **self.metrics,
+            "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """The images to evaluate, with labels that are places in their source's classes."""
+
+    data: DataConfig
+    name: str
+    part: Part
+    classes: tuple[str, ...]
+    left_out: tuple[DataError, ...]
+    warnings: tuple[str, ...]
+
+
+def evaluate(
+    trained: Trained,
+    *,
+    data: str | None = None,
+    image_root: str | None = None,
+    part: str | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Evaluate a trained network, each image once, with the preprocessing that is stored with its weights.
+
+    Without `data` the source is the run's own, split as the run split it, and the part its validation images. Of any
+    other source the part is its `val`, else its `test`, else all of it: nothing is held back. The run's own data at
+    another place are recognised and split as ever. `progress(done, total)` is called while files are checked. Raises
+    UserError where the data cannot be had or have a class that the network has not, and RunFailed where more than
+    `max_bad_fraction` of the images cannot be read.
+    """
+    chosen = _choose(trained, data, image_root, part, progress)
+    labelled = _relabel(chosen, trained.classes)
+    if trained.plan is not None:
+        torch.set_num_threads(trained.plan.threads)
+    loader = Loader(
+        labelled,
+        chosen.data,
+        trained.preprocessing,
+        train=False,
+        batch_size=batch_size or trained.batch_size,
+        workers=default_workers(labelled, trained.device.type) if workers is None else workers,
+        pin_memory=trained.device.type == "cuda",
+    )
+    with loader:
+        validation = validate(
+            trained.network,
+            loader,
+            preprocessing=trained.preprocessing,
+            num_classes=len(trained.classes),
+            device=trained.device,
+            autocast=trained.autocast,
+            layout=trained.layout,
+        )
+    assert validation is not None  # nothing asked it to stop
+    unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
+    if len(unread) > chosen.data.max_bad_fraction * len(labelled):
+        raise RunFailed(
+            f"{len(unread)} of {len(labelled)} images of {chosen.data.source} cannot be read, such as {unread[0].file} "
+            f"({unread[0].reason}): more than data.max_bad_fraction = {chosen.data.max_bad_fraction:g}; "
+            "repair or remove them"
+        )
+    return Evaluation(
+        data=chosen.data.source,
+        part=chosen.name,
+        images=len(validation.index),
+        metrics=validation.metrics,
+        left_out=chosen.left_out + unread,
+        warnings=chosen.warnings,
+    )
+
+
+def _choose(
+    trained: Trained,
+    data: str | None,
+    image_root: str | None,
+    part: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> _Chosen:
+    if part is not None and part not in PARTS:
+        raise UserError(f"part = {part!r}: must be one of {', '.join(PARTS)}")
+    if trained.record is None:
+        if data is None:
+            raise UserError(
+                f"{trained.path} has no recipe.json beside it that says its data: give them with --data SOURCE"
+            )
+        config = DataConfig(source=data, image_root=image_root)
+        return _foreign(config, open_source(config), part)
+    try:
+        own = read(DataConfig, trained.record.get("data"), "data")
+    except UserError as error:
+        raise UserError(
+            f"the recipe.json of {trained.path} is damaged: {error}; give the data with --data SOURCE"
+        ) from error
+    if data is None:
+        config = own if image_root is None else dataclasses.replace(own, image_root=image_root)
+        return _own(trained, config, part, progress)
+    config = dataclasses.replace(own, source=data, image_root=image_root)
+    source = open_source(config)
+    if fingerprint(source.classes, source.parts) == _trained_on(trained):
+        return _own(trained, config, part, progress)
+    return _foreign(config, source, part)
+
+
+def _trained_on(trained: Trained) -> str | None:
+    """Return the fingerprint of the data that the run was trained on."""
+    trial = (trained.record or {}).get("trial")
+    found = trial.get("data") if isinstance(trial, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _own(
+    trained: Trained, config: DataConfig, part: str | None, progress: Callable[[int, int], None] | None
+) -> _Chosen:
+    dataset = prepare(config, progress=progress)
+    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    name = part or "val"
+    found = parts[name]
+    if found is None:
+        raise UserError(f"--part {name}: {config.source} has no {name} part; it has train, val")
+    changed = dataset.fingerprint != _trained_on(trained)
+    return _Chosen(
+        data=config,
+        name=name,
+        part=found,
+        classes=dataset.classes,
+        left_out=dataset.errors,
+        warnings=("the data have changed since the run, so its metrics may not come out again",) if changed else (),
+    )
+
+
+def _foreign(config: DataConfig, source: Source, part: str | None) -> _Chosen:
+    name = part or next(name for name in ("val", "test", "train") if name in source.parts)
+    if name not in source.parts:
+        raise UserError(f"--part {name}: {config.source} has no {name} part; it has {choices(source.parts)}")
+    found = source.parts[name]
+    if not len(found):
+        raise UserError(f"{config.source} has no images in its {name} part")
+    return _Chosen(
+        data=config, name=name, part=found, classes=source.classes, left_out=source.left_out, warnings=source.warnings
+    )
+
+
+def _relabel(chosen: _Chosen, classes: tuple[str, ...]) -> Part:
+    """Return the part with labels that are places in the network's classes, matched by name."""
+    here = [chosen.classes[i] for i in np.unique(chosen.part.labels)]
+    unknown = [name for name in here if name not in classes]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+        raise UserError(
+            f"{chosen.data.source} has classes that the network does not know: {', '.join(unknown[:3])}{more}; "
+            f"it knows {known}"
+        )
+    place = np.array([classes.index(name) if name in classes else -1 for name in chosen.classes], np.int64)
+    return dataclasses.replace(chosen.part, labels=place[chosen.part.labels])

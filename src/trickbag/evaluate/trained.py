@@ -1,0 +1,136 @@
+"""A trained network with all that is needed to use it as its run did: classes, preprocessing, device, precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from trickbag.data.preprocess import Preprocessing
+from trickbag.errors import UserError
+from trickbag.models.weights import BEST_WEIGHTS, load_with_metadata
+from trickbag.settings import read
+from trickbag.train.device import Layout, Precision, autocast_dtype, choose_device
+from trickbag.train.folder import RunFolder
+from trickbag.train.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Trained"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A network of a run, in evaluation mode on its device.
+
+    `columns` are those of the CSV that it was trained from, if it was. `record` is the run's `recipe.json` and `plan`
+    what that says the recipe came to; both are None for a weights file on its own. Precision and memory layout are the
+    run's where the device is of the same type, else float32 and contiguous.
+    """
+
+    path: Path
+    network: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    columns: tuple[str, str] | None
+    device: torch.device
+    precision: Precision
+    layout: Layout
+    record: Mapping[str, Any] | None
+    plan: Plan | None
+
+    @classmethod
+    def load(cls, run: Path | str, device: Literal["auto", "cpu", "cuda"] = "auto") -> Trained:
+        """Load the best weights of a run's folder, or a weights file that a run wrote.
+
+        Raises UserError for what is no run, is damaged, or does not say its classes and preprocessing.
+        """
+        path = Path(run)
+        chosen = choose_device(device)
+        network, metadata = load_with_metadata(path)
+        record, plan = _read_record(path, metadata)
+        same = plan is not None and plan.device == chosen
+        layout: Layout = plan.layout if plan is not None and same else "contiguous"
+        memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+        place = torch.device(chosen)
+        network = network.to(device=place, memory_format=memory_format)  # type: ignore[call-overload]  # torch's stub lacks it
+        return cls(
+            path=path,
+            network=network.eval(),
+            classes=_classes(path, metadata),
+            preprocessing=_preprocessing(path, metadata),
+            columns=_columns(path, metadata),
+            device=place,
+            precision=plan.precision if plan is not None and same else "float32",
+            layout=layout,
+            record=record,
+            plan=plan,
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """The number of images in a batch of the run's own validation; 64 where that is not known."""
+        return 64 if self.plan is None else max(64, self.plan.batch_size // self.plan.training.accumulate)
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The type that autocast computes in, None for float32."""
+        return autocast_dtype(self.precision)
+
+    def probabilities(self, images_N3SS: Tensor) -> Tensor:
+        """Return the probabilities (N, K), float32 on the CPU, of cropped images (N, 3, S, S), uint8."""
+        with torch.inference_mode():
+            images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
+            if self.layout == "channels_last":
+                images = images.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+                logits_NK: Tensor = self.network(images)
+            return logits_NK.float().softmax(dim=1).cpu()
+
+
+def _read_record(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Plan | None]:
+    """Read the recipe.json that belongs to the weights; none beside a file that is not, or no longer, a run's own."""
+    if path.is_file() and path.name != BEST_WEIGHTS:
+        return None, None
+    folder = RunFolder(path if path.is_dir() else path.parent)
+    record = folder.read_json(folder.recipe)
+    resolved = record.get("resolved") if record else None
+    if not isinstance(resolved, dict) or resolved.get("model") != metadata.get("model"):
+        return None, None
+    try:
+        return record, read(Plan, resolved, "resolved")
+    except UserError as error:
+        raise UserError(f"{folder.recipe} is damaged: {error}") from error
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path}: its weights file does not say {what}; give weights that `trickbag train` wrote")
+
+
+def _classes(path: Path, metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    classes = metadata.get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise _damaged(path, "the names of the classes")
+    if len(classes) != metadata["model"].get("num_classes") or len(set(classes)) < len(classes):
+        raise _damaged(path, "as many class names as its network has classes")
+    return tuple(classes)
+
+
+def _preprocessing(path: Path, metadata: Mapping[str, Any]) -> Preprocessing:
+    try:
+        return read(Preprocessing, metadata.get("preprocessing"), "preprocessing")
+    except UserError as error:
+        raise _damaged(path, f"how images are prepared ({error})") from error
+
+
+def _columns(path: Path, metadata: Mapping[str, Any]) -> tuple[str, str] | None:
+    columns = metadata.get("columns")
+    if columns is None:
+        return None
+    if not isinstance(columns, list) or len(columns) != 2 or not all(isinstance(name, str) for name in columns):
+        raise _damaged(path, "the columns of its CSV as two names")
+    return columns[0], columns[1]

@@ -1,0 +1,60 @@
+"""Method cards of the tricks, as HTML for a page."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+__all__ = ["card_html", "card_text"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def card_text(name: str) -> str | None:
+    """Return the Markdown of a trick's card; None where it has none, as a trick of a third party.
+
+    Cards are shipped inside the package; a checkout has them in `docs/tricks`.
+    """
+    if not _NAME.fullmatch(name):
+        return None
+    shipped = resources.files("trickbag") / "cards" / f"{name}.md"
+    if shipped.is_file():
+        return shipped.read_text(encoding="utf-8")
+    checkout = Path(__file__).parents[3] / "docs" / "tricks" / f"{name}.md"
+    return checkout.read_text(encoding="utf-8") if checkout.is_file() else None
+
+
+def card_html(text: str) -> str:
+    """Turn a card into HTML that loads nothing; its headings go below those of a page's sections.
+
+    HTML in the card is shown as text; pictures become their description, and links within the documentation their text.
+    """
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = parser.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1:]) + 3)}"
+        if token.children:
+            token.children = _without_relative_links(token.children)
+    html = str(parser.renderer.render(tokens, parser.options, {}))
+    return html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+
+
+def _without_relative_links(tokens: list[Token]) -> list[Token]:
+    """Drop the links that would lead nowhere from a page that stands alone; links never lie in each other."""
+    kept, inside = [], False
+    for token in tokens:
+        if token.type == "link_open" and not str(token.attrGet("href")).startswith(("https://", "http://")):
+            inside = True
+        elif token.type == "link_close" and inside:
+            inside = False
+        else:
+            kept.append(token)
+    return kept

@@ -1,0 +1,243 @@
+"""Every command with wrong input: the exit code, and one line that names the thing, the value and the way out."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Call = Any
+
+# In arguments and in what must be said, {tmp} is a folder of the test's own that `make_files` fills, {run} a run on a
+# folder, {kaggle} one on a CSV, {photos} and {table} what these were trained on.
+TRAIN = [
+    # What is asked for does not exist.
+    ("train smalll", ["no recipe 'smalll'", "bag_of_tricks", "FILE.py:FUNCTION"]),
+    ("train {tmp}/absent.yaml", ["cannot read the recipe", "absent.yaml", "No such file"]),
+    ("train {tmp}/empty", ["{tmp}/empty", "no run's folder", "recipe.json"]),
+    ("train {tmp}/absent.py:mine", ["no file", "absent.py", "'mine'"]),
+    ("train {tmp}/recipes.py:mine", ["no function 'mine'", "it has: broken, text"]),
+    ("train {tmp}/recipes.py:broken", ["recipes.py:broken failed", "ZeroDivisionError"]),
+    ("train {tmp}/recipes.py:text", ["returned str, not a Recipe"]),
+    ("train {tmp}/syntax.py:mine", ["syntax.py:mine failed", "SyntaxError"]),
+    ("train --model resnet51", ["no model 'resnet51'", "resnet50_d", "timm:NAME"]),
+    ("train --model timm:", ["no model 'timm:'"]),
+    ("train --model timm:resnet50", ["resnet_d", "timm:resnet50", "leave resnet_d out"]),
+    ("train --model timm:resnet5O --without resnet_d", ["timm has no network 'resnet5O'", "near it are"]),
+    ("train --with mixpu", ["no trick 'mixpu'", "did you mean mixup"]),
+    ("train --with nowhere.tricks:Mine", ["cannot import 'nowhere.tricks'"]),
+    ("train --with trickbag.errors:UserError", ["is no trick", "subclass"]),
+    ("train --without pca_noise", ["no trick 'pca_noise'", "it has:", "mixup"]),
+    ("train --with step_decay", ["step_decay and cosine_decay exclude each other", "--without"]),
+    ("train --with mixup:alpah=1", ["mixup has no setting 'alpah'", "alpha"]),
+    ("train --with mixup:alpha", ["'alpha' is not of the form key=value"]),
+    ("train --with mixup:alpha=x", ["mixup.alpha = 'x'", "number"]),
+    ("train --with mixup:alpha=-1", ["mixup.alpha = -1.0", "above 0"]),
+    ("train --with label_smoothing:definition=gluon", ["definition = 'gluon'", "one of uniform, others"]),
+    ("train --data {tmp}/absent", ["{tmp}/absent", "does not exist", "a folder of images"]),
+    ("train --data {tmp}/notes.txt", ["is a file, but no .csv file"]),
+    ("train --data {tmp}/empty", ["{tmp}/empty", "no class folders"]),
+    ("train --data {tmp}/one_class", ["one class only", "'cat'"]),
+    ("train --data {tmp}/empty_class", ["no image in", "dog"]),
+    ("train --data {tmp}/link.csv", ["link.csv", "does not exist"]),
+    ("train --data {tmp}/bad.csv", ["bad.csv", "columns file, kind", "image,label"]),
+    ("train --data {tmp}/lost.csv", ["lost.csv", "none of its 2 images", "--image-root"]),
+    ("train --data {table} --image-root {tmp}/absent", ["image_root", "absent", "is not a folder"]),
+    ("train --data {photos} --image-root {photos}", ["image_root", "is a folder"]),
+    ("train --data torchvision:Nist", ["torchvision:Nist", "MNIST"]),
+    ("train --data hf:mnist", ["no kind of source is named 'hf'", "torchvision:NAME"]),
+    ("train --data=", ["''", "a source is digits"]),
+    ("train --init {tmp}/absent.safetensors", ["absent.safetensors", "no file or folder"]),
+    ("train --init {tmp}/notes.txt", ["notes.txt", "cannot be read as safetensors"]),
+    ("train --init {tmp}/empty", ["{tmp}/empty is no run", "best.safetensors"]),
+    ("train --init a.safetensors --pretrained", ["--pretrained", "not allowed with", "--init"]),
+    ("train --no-such-option", ["--no-such-option", "--help"]),
+    ("train small baseline", ["unrecognized arguments: baseline", "--help"]),
+    # Values of the wrong type or out of range.
+    *[
+        (f"train --epochs {value}", ["training.epochs", value, "whole number at least 1"])
+        for value in ("0", "-1", "x", "1.5")
+    ],
+    *[(f"train --image-size {value}", ["data.image_size", value, "at least 8"]) for value in ("7", "4", "0", "-16")],
+    ("train --image-size big", ["data.image_size = 'big'", "whole number"]),
+    *[
+        (f"train --batch-size {value}", ["training.batch_size", value, "whole number"])
+        for value in ("0", "-4", "2.5", "x")
+    ],
+    ("train --set training.lr=nan", ["training.lr", "nan", "number above 0"]),
+    ("train --set training.lr=inf", ["training.lr", "inf", "number above 0"]),
+    ("train --set training.lr=0", ["training.lr", "above 0"]),
+    ("train --set training.weight_decay=-1", ["training.weight_decay", "at least 0"]),
+    ("train --set training.precision=int8", ["training.precision = 'int8'", "float32, auto, bf16, fp16"]),
+    ("train --set training.optimizer=adam", ["training.optimizer = 'adam'", "adamw"]),
+    ("train --set training.optimizer=sgd:momentum=2", ["momentum = 2.0"]),
+    ("train --set training.accumulate=64", ["training.accumulate = 64", "batch of 32"]),
+    ("train --set data.crop_area=1,0.5", ["data.crop_area", "first value must not be above the second"]),
+    ("train --set data.val_fraction=1", ["data.val_fraction", "1 (excluded)"]),
+    ("train --set data.flip_prob=2", ["data.flip_prob", "from 0 to 1"]),
+    ("train --set data.workers=-1", ["data.workers", "at least 0"]),
+    ("train --set model.depth=20", ["model.depth", "one of 18, 34, 50"]),
+    ("train --set schedule.decay=linear", ["schedule.decay = 'linear'", "cosine"]),
+    ("train --set tricks.mixup.alpha=0", ["tricks.mixup.alpha", "above 0"]),
+    ("train --set tricks.pca_noise.std=1", ["no trick 'pca_noise'"]),
+    ("train --set tricks.mixup", ["must be of the form PATH=VALUE"]),
+    ("train --set tricks.mixup=1", ["tricks.mixup"]),
+    ("train --set training=1", ["no setting 'training'", "training.lr"]),
+    ("train --set training.epoch=1", ["training has no setting 'epoch'", "epochs"]),
+    ("train --set training.lr.x=1", ["training.lr", "no settings of its own"]),
+    ("train --set optimizer.lr=1", ["no setting 'optimizer.lr'", "training.lr"]),
+    ("train --set =1", ["no setting ''"]),
+    ("train --seed x", ["--seed = 'x'", "whole number"]),
+    ("train --seed 1.5", ["--seed = '1.5'", "whole number"]),
+    ("train --device tpu", ["training.device = 'tpu'", "auto, cpu, cuda"]),
+    # Where to write.
+    ("train --out {run}", ["{run}", "already holds a run", "--resume"]),
+    ("train --out {tmp}/notes.txt", ["notes.txt"]),
+    ("train --out {tmp}/notes.txt/run", ["notes.txt/run"]),
+    ("train --resume", ["--resume", "--out DIR"]),
+    ("train --resume --out {run} --epochs 7", ["holds another trial", "epochs (7, not 2)"]),
+    ("train --resume --out {run} --seed 5", ["holds another trial", "seed (5, not 0)"]),
+    ("train --resume --out {tmp}/broken_recipe", ["broken_recipe/recipe.json"]),
+]
+
+RUNS = ["{tmp}/absent", "{tmp}/empty", "{tmp}/notes.txt", "{tmp}/empty.safetensors", "{tmp}/cut.safetensors"]
+EVALUATE = [
+    *[(f"evaluate {run}", [run]) for run in RUNS],
+    ("evaluate", ["RUN", "--help"]),
+    ("evaluate {run} --part validation", ["--part = 'validation'", "train, val, test"]),
+    ("evaluate {run} --part test", ["no test part", "train, val"]),
+    ("evaluate {run} --device gpu", ["--device = 'gpu'", "auto, cpu, cuda"]),
+    *[
+        (f"evaluate {{run}} --batch-size {value}", ["--batch-size", value, "whole number"])
+        for value in ("0", "x", "1.5")
+    ],
+    ("evaluate {run} --workers -1", ["--workers = -1", "at least 0"]),
+    ("evaluate {run} --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
+    ("evaluate {run} --data digits", ["does not know: 0, 1, 2 and 7 more", "it knows one, three, zero"]),
+    ("evaluate {run} --image-root {tmp}", ["image_root", "is a folder"]),
+    ("evaluate {tmp}/alone.safetensors", ["alone.safetensors", "--data SOURCE"]),
+    ("evaluate {tmp}/broken_recipe", ["broken_recipe/recipe.json"]),
+]
+
+PREDICT = [
+    *[(f"predict {run} {{photos}}", [run]) for run in RUNS],
+    ("predict {run}", ["PATH", "--help"]),
+    ("predict {run} {tmp}/absent.png", ["absent.png", "no file or folder"]),
+    ("predict {run} {tmp}/*.gif", ["*.gif", "matches nothing"]),
+    ("predict {run} {tmp}/empty", ["{tmp}/empty holds no image"]),
+    ("predict {run} {tmp}/bad.csv", ["bad.csv", "columns file, kind", "'image' or 'id'"]),
+    ("predict {run} {tmp}/lost.csv", ["none of the 2 images", "--image-root"]),
+    ("predict {run} {tmp}/lost.csv {tmp}/bad.csv", ["one at a time"]),
+    ("predict {run} {table} {photos}/one/000.png", ["only folders"]),
+    ("predict {run} {table} --image-root {tmp}/absent", ["--image-root", "absent", "is no folder"]),
+    ("predict {run} {photos} --image-root {photos}", ["--image-root", "no CSV file is given"]),
+    *[(f"predict {{run}} {{photos}} --top {value}", [value]) for value in ("0", "-1", "x", "1.5")],
+    ("predict {run} {photos} --top 4", ["--top 4", "only 3 classes"]),
+    ("predict {run} {photos} --batch-size 0", ["--batch-size", "at least 1"]),
+    ("predict {run} {photos} --device tpu", ["--device = 'tpu'", "auto, cpu, cuda"]),
+    ("predict {run} {photos} --probabilities", ["--probabilities", "--csv FILE"]),
+    ("predict {run} {photos} --csv {tmp}", ["--csv '{tmp}' is a folder"]),
+    ("predict {run} {photos} --csv {tmp}/absent/out.csv", ["no folder {tmp}/absent"]),
+    ("predict {kaggle} {table} --csv {table}", ["--csv", "train.csv", "overwritten"]),
+    ("predict {run} {photos} --csv {photos}/one/000.png", ["000.png", "overwritten"]),
+    ("predict {run} {photos} --csv {run}/predictions.csv", ["predictions.csv", "file of the run itself"]),
+]
+
+REST = [
+    ("report", ["DIR", "--help"]),
+    ("report {tmp}/absent", ["{tmp}/absent", "run"]),
+    ("report {tmp}/empty", ["{tmp}/empty is no run", "recipe.json"]),
+    ("report {tmp}/notes.txt", ["notes.txt"]),
+    ("report {run} {kaggle} {run}", ["not 3"]),
+    ("report {run} {run}", ["same run"]),
+    ("report {run} --format pdf", ["--format 'pdf'", "md, latex, csv, json"]),
+    ("report {run} --out {tmp}/absent/page.html", ["absent"]),
+    ("report {run} --out {tmp}", ["{tmp}"]),
+    ("report {tmp}/broken_recipe", ["broken_recipe/recipe.json"]),
+    ("show smalll", ["no recipe 'smalll'", "small"]),
+    ("show --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
+    ("show --epochs 0", ["training.epochs = 0", "at least 1"]),
+    ("show --picture {tmp}/drawing.jpg", ["drawing.jpg", ".png"]),
+    ("show --picture {tmp}/absent/drawing.png", ["no folder {tmp}/absent"]),
+    ("show --picture {tmp}/folder.png", ["folder.png", "is a folder"]),
+    ("show --model timm:resnet50", ["resnet_d", "timm:resnet50"]),
+    ("list", ["tricks|recipes|models|datasets", "--help"]),
+    ("list trick", ["'trick'", "tricks, recipes, models, datasets"]),
+    ("doctor", ["SOURCE", "--help"]),
+    ("doctor {tmp}/absent", ["{tmp}/absent", "does not exist"]),
+    ("doctor {tmp}/empty", ["{tmp}/empty", "no class folders"]),
+    ("doctor {tmp}/lost.csv", ["none of its 2 images", "--image-root"]),
+    ("doctor digits --json=yes", ["--json"]),
+    ("trian", ["'trian'", "choose from", "evaluate"]),
+    ("--verbose", ["--verbose", "--help"]),
+]
+
+
+def make_files(tmp: Path, run: Path) -> None:
+    """Fill a folder with everything that can be wrong about files."""
+    (tmp / "notes.txt").write_text("not an image, not a model\n")
+    (tmp / "empty").mkdir()
+    (tmp / "folder.png").mkdir()
+    (tmp / "link.csv").symlink_to(tmp / "nowhere.csv")
+    for name in ("one_class/cat", "empty_class/cat", "empty_class/dog"):
+        (tmp / name).mkdir(parents=True)
+    for name in ("one_class/cat/1.png", "empty_class/cat/1.png"):
+        (tmp / name).write_bytes(b"x")
+    (tmp / "bad.csv").write_text("file,kind\n1.png,cat\n")
+    (tmp / "lost.csv").write_text("image,label\n1.png,cat\n2.png,dog\n")
+    (tmp / "recipes.py").write_text("def broken():\n    return 1 / 0\n\n\ndef text():\n    return 'small'\n")
+    (tmp / "syntax.py").write_text("def mine(:\n")
+    weights = (run / "best.safetensors").read_bytes()
+    (tmp / "alone.safetensors").write_bytes(weights)
+    (tmp / "cut.safetensors").write_bytes(weights[: len(weights) // 2])
+    (tmp / "empty.safetensors").write_bytes(b"")
+    shutil.copytree(run, tmp / "broken_recipe")
+    (tmp / "broken_recipe" / "recipe.json").write_text('{"schema": 1,')
+
+
+@pytest.fixture(scope="module")
+def places(
+    tmp_path_factory: pytest.TempPathFactory, run: Path, kaggle: Path, photos: Path, table: Path
+) -> dict[str, Path]:
+    tmp = tmp_path_factory.mktemp("wrong")
+    make_files(tmp, run)
+    return {"tmp": tmp, "run": run, "kaggle": kaggle, "photos": photos, "table": table}
+
+
+@pytest.mark.parametrize(("line", "says"), [*TRAIN, *EVALUATE, *PREDICT, *REST], ids=lambda value: str(value)[:60])
+def test_wrong_input_is_one_line_and_exit_2(
+    line: str, says: list[str], places: dict[str, Path], call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*[word.format(**places) for word in line.split(" ")])
+    assert code == 2, err
+    assert err.count("\n") == 1, err
+    assert err.endswith("\n")
+    assert err.startswith("trickbag")
+    assert "Traceback" not in err
+    assert "note:" not in err
+    for text in says:
+        assert text.format(**places) in err, err
+    assert out == "" or line.startswith("train")  # training notes what it found before it sees that it cannot go on
+    assert not list(tmp_path.glob("runs/*/*.jsonl"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("line", ["train", "show", "evaluate {run}", "predict {run} {photos}"])
+def test_no_cuda_device(line: str, places: dict[str, Path], call: Call) -> None:
+    code, _, err = call(*line.format(**places).split(), "--device", "cuda", *["--out", "x"] * (line == "train"))
+    assert code == 2
+    assert "no CUDA device" in err
+    assert "--device cpu" in err
+    assert err.count("\n") == 1
+
+
+def test_a_name_with_a_line_break_stays_one_line(call: Call) -> None:
+    code, _, err = call("doctor", "no\nsuch\nfolder")
+    assert code == 2
+    assert err.count("\n") == 1

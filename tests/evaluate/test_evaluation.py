@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from tests.trained import digit_folder, digits_of
+from trickbag.data.dataset import prepare
+from trickbag.errors import RunFailed, UserError
+from trickbag.evaluate import Predictor, Trained, evaluate
+from trickbag.recipes import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METRICS = ("top1", "top5", "loss", "ece")
+
+
+def epoch_rows(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_best_epoch_comes_out_again_exactly(run: Path, trained: Trained) -> None:
+    best = json.loads((run / "result.json").read_text())["metrics"]["best_epoch"]
+    row = epoch_rows(run)[best - 1]
+    found = evaluate(trained, workers=0)
+    assert dict(found.metrics) == {name: row[name] for name in METRICS}
+    assert found.part == "val"
+    assert found.images == 9  # a fifth of 15 images of each of three classes
+    assert found.left_out == ()
+    assert found.warnings == ()
+
+
+def test_metrics_are_those_of_scikit_learn_on_the_predictions(
+    run: Path, trained: Trained, predictor: Predictor
+) -> None:
+    part = prepare(load(str(run)).data).train
+    probabilities = np.stack(
+        [np.float64(p.probabilities) for p in predictor.predict(part.read(i) for i in range(len(part)))]
+    )
+    probabilities /= probabilities.sum(1, keepdims=True)  # off one by float32's rounding
+    found = evaluate(trained, part="train", workers=0)
+    assert found.images == len(part) == 36
+    assert found.metrics["top1"] == pytest.approx(100 * np.mean(probabilities.argmax(1) == part.labels))
+    assert found.metrics["top5"] is None  # three classes
+    assert found.metrics["loss"] == pytest.approx(log_loss(part.labels, probabilities, labels=[0, 1, 2]), rel=1e-4)
+
+
+def test_the_runs_own_data_elsewhere_are_split_as_ever(trained: Trained, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "moved")
+    assert evaluate(trained, data=str(tmp_path / "moved"), workers=0).metrics == evaluate(trained, workers=0).metrics
+
+
+def test_of_another_source_every_image_counts_and_classes_go_by_name(
+    trained: Trained, predictor: Predictor, tmp_path: Path
+) -> None:
+    # Two of the three classes, so that every label has another number than in the network.
+    other = digit_folder(tmp_path / "other", {"three": 3, "zero": 0}, 10, start=30)
+    found = evaluate(trained, data=str(other), workers=0)
+    images = [image for label in (3, 0) for image in digits_of(label, 10, 30)]
+    said = [prediction.label for prediction in predictor.predict(images)]
+    right = np.mean(np.array(said) == np.array(["three"] * 10 + ["zero"] * 10))
+    assert found.images == 20
+    assert found.metrics["top1"] == pytest.approx(100 * right)
+    assert found.part == "train"
+
+
+def test_the_part_of_another_source(trained: Trained, tmp_path: Path) -> None:
+    names = {"one": 1, "three": 3, "zero": 0}
+    for part, start, count in (("train", 40, 3), ("val", 50, 4), ("test", 60, 5)):
+        digit_folder(tmp_path / part, names, count, start)
+    images = {
+        part: evaluate(trained, data=str(tmp_path), part=part, workers=0).images for part in ("train", "val", "test")
+    }
+    assert images == {"train": 9, "val": 12, "test": 15}
+    assert evaluate(trained, data=str(tmp_path), workers=0).part == "val"
+    shutil.rmtree(tmp_path / "val")
+    assert evaluate(trained, data=str(tmp_path), workers=0).part == "test"
+    with pytest.raises(UserError, match=r"--part val.*it has test, train"):
+        evaluate(trained, data=str(tmp_path), part="val")
+
+
+def test_a_part_that_the_runs_data_lack(trained: Trained) -> None:
+    with pytest.raises(UserError, match="no test part; it has train, val"):
+        evaluate(trained, part="test")
+
+
+def test_a_class_that_the_network_does_not_know_is_named(trained: Trained, tmp_path: Path) -> None:
+    digit_folder(tmp_path / "other", {"three": 3, "nine": 9}, 3)
+    with pytest.raises(UserError, match=r"does not know: nine; it knows one, three, zero"):
+        evaluate(trained, data=str(tmp_path / "other"))
+
+
+def test_a_bad_file_is_left_out_and_named(trained: Trained, tmp_path: Path) -> None:
+    other = digit_folder(tmp_path / "other", {"one": 1, "three": 3, "zero": 0}, 10, start=30)
+    (other / "one" / "000.png").write_bytes(b"")
+    found = evaluate(trained, data=str(other), workers=0)
+    assert found.images == 29
+    assert [(file, reason) for file, reason in found.left_out] == [("one/000.png", "empty file")]
+    for i in range(1, 4):
+        (other / "three" / f"{i:03}.png").write_text("no image")
+    with pytest.raises(RunFailed, match=r"4 of 30 images .* cannot be read, such as one/000.png \(empty file\)"):
+        evaluate(trained, data=str(other), workers=0)
+
+
+def test_weights_on_their_own_need_data(run: Path, trained: Trained, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "best.safetensors", tmp_path / "mine.safetensors")
+    alone = Trained.load(tmp_path / "mine.safetensors", "cpu")
+    assert alone.plan is None
+    assert (alone.classes, alone.preprocessing) == (trained.classes, trained.preprocessing)
+    with pytest.raises(UserError, match="--data SOURCE"):
+        evaluate(alone)
+    assert evaluate(alone, data=str(photos), workers=0).images == 45  # what it was trained on is not known
+
+
+def test_the_weights_file_in_its_folder_is_the_run(run: Path, trained: Trained) -> None:
+    inside = Trained.load(run / "best.safetensors", "cpu")
+    assert inside.plan == trained.plan
+    assert evaluate(inside, workers=0).metrics == evaluate(trained, workers=0).metrics
+
+
+def test_a_recipe_of_other_weights_is_not_taken(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "mixed")
+    record = json.loads((run / "recipe.json").read_text())
+    record["resolved"]["model"]["depth"] = 34
+    (tmp_path / "mixed" / "recipe.json").write_text(json.dumps(record))
+    assert Trained.load(tmp_path / "mixed", "cpu").plan is None
+
+
+def test_data_that_changed_are_said(photos: Path, run: Path, tmp_path: Path) -> None:
+    moved, copy = tmp_path / "photos", tmp_path / "run"
+    shutil.copytree(photos, moved)
+    shutil.copytree(run, copy)
+    record = json.loads((run / "recipe.json").read_text())
+    record["data"]["source"] = str(moved)
+    (copy / "recipe.json").write_text(json.dumps(record))
+    assert evaluate(Trained.load(copy, "cpu"), workers=0).warnings == ()
+    (moved / "one" / "014.png").unlink()
+    assert "changed since the run" in evaluate(Trained.load(copy, "cpu"), workers=0).warnings[0]
+
+
+def test_the_number_of_workers_and_the_batch_change_nothing_to_speak_of(trained: Trained) -> None:
+    one, other = evaluate(trained, workers=0), evaluate(trained, workers=0, batch_size=2)
+    assert one.metrics["top1"] == other.metrics["top1"]
+    assert one.metrics["loss"] == pytest.approx(other.metrics["loss"], rel=1e-4)

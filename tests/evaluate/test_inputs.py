@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trickbag.errors import UserError
+from trickbag.evaluate.inputs import find_inputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def names_of(root: Path, *given: str) -> list[str]:
+    return [os.path.relpath(name, root) for name in find_inputs([str(root / text) for text in given]).names]
+
+
+def test_files_folders_and_globs_in_the_order_given(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        "b.png",
+        "a.jpg",
+        "odd.dat",
+        "in/z.PNG",
+        "in/y/x.webp",
+        "in/notes.txt",
+        "in/.hidden.png",
+        "in/.git/a.png",
+    )
+    assert names_of(tmp_path, "b.png", "odd.dat") == ["b.png", "odd.dat"]
+    assert names_of(tmp_path, "in") == ["in/z.PNG", "in/y/x.webp"]
+    assert names_of(tmp_path, "*.png", "a.jpg") == ["b.png", "a.jpg"]
+    assert names_of(tmp_path, "*") == ["a.jpg", "b.png", "in/z.PNG", "in/y/x.webp"]
+    assert names_of(tmp_path, "**/*.webp") == ["in/y/x.webp"]
+
+
+def test_an_image_named_twice_is_taken_once(tmp_path: Path) -> None:
+    make(tmp_path, "b.png", "a.png")
+    assert names_of(tmp_path, "b.png", ".", "*.png") == ["b.png", "a.png"]
+
+
+def test_a_name_with_brackets_is_a_file_where_there_is_one(tmp_path: Path) -> None:
+    make(tmp_path, "a[1].png", "a1.png")
+    assert names_of(tmp_path, "a[1].png") == ["a[1].png"]
+
+
+def test_the_rows_of_a_csv_give_order_and_names(tmp_path: Path) -> None:
+    make(tmp_path, "images/b.png", "images/a.jpg", "test/c.png", "d.png")
+    text = "\ufeffid,label\r\nb,\r\na.jpg,\r\nd,\r\n\r\nc,\r\nmissing,\r\nb,\r\n"
+    (tmp_path / "test.csv").write_bytes(text.encode())
+    found = find_inputs([str(tmp_path / "test.csv"), str(tmp_path / "images")])
+    assert found.names == ("b", "a.jpg", "d", "c", "missing", "b")
+    assert [path and path.resolve().relative_to(tmp_path.resolve()).as_posix() for path in found.paths] == [
+        "images/b.png",
+        "images/a.jpg",
+        "d.png",
+        "test/c.png",
+        None,
+        "images/b.png",
+    ]
+    assert (found.csv, found.id_column) == (tmp_path / "test.csv", "id")
+
+
+def test_the_models_own_column_comes_first(tmp_path: Path) -> None:
+    make(tmp_path, "p.png", "q.png")
+    (tmp_path / "x.csv").write_text("id,photo,image\n1,p,q\n")
+    assert find_inputs([str(tmp_path / "x.csv")], id_column="photo").names == ("p",)
+    assert find_inputs([str(tmp_path / "x.csv")]).names == ("q",)
+
+
+def test_image_root(tmp_path: Path) -> None:
+    make(tmp_path, "far/p.png")
+    (tmp_path / "x.csv").write_text("image\np.png\n")
+    found = find_inputs([str(tmp_path / "x.csv")], image_root=tmp_path / "far")
+    assert [os.path.samefile(path, tmp_path / "far" / "p.png") for path in found.paths if path] == [True]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["absent.png"], "no file or folder"),
+        (["*.gif"], "matches nothing"),
+        (["*.txt"], "matches no image or folder"),
+        (["empty"], "holds no image (.bmp"),
+        (["gone.png"], "a link to a file that is not there"),
+        (["a.csv", "b.csv"], "both CSV files: give one at a time"),
+        (["a.csv", "p.png"], "only folders can be given, not"),
+        (["none.csv"], "is empty; its first line must name a column 'image' or 'id'"),
+        (["columns.csv"], "has the columns file, class, but none named 'image' or 'id'"),
+        (["header.csv"], "has no rows"),
+        (["binary.csv"], "is not text in UTF-8"),
+        (["nul.csv"], "is not a CSV file"),
+        (["a.csv"], "none of the 2 images of"),
+        (["x\0y"], "no file or folder"),
+    ],
+)
+def test_wrong_inputs(tmp_path: Path, given: list[str], says: str) -> None:
+    make(tmp_path, "p.png", "notes.txt")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "a.csv").write_text("image,label\nq,\nr,\n")
+    (tmp_path / "b.csv").write_text("image\np.png\n")
+    (tmp_path / "none.csv").write_text("\n\n")
+    (tmp_path / "columns.csv").write_text("file,class\np.png,x\n")
+    (tmp_path / "header.csv").write_text("image,label\n")
+    (tmp_path / "binary.csv").write_bytes(b"image\n\xff\xfe\n")
+    (tmp_path / "nul.csv").write_bytes(b'image\n"p\0' + b"x" * 200_000)
+    with pytest.raises(UserError) as error:
+        find_inputs([f"{tmp_path}/{text}" for text in given])
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_image_root_without_a_csv(tmp_path: Path) -> None:
+    make(tmp_path, "p.png")
+    with pytest.raises(UserError, match="no CSV file is given"):
+        find_inputs([str(tmp_path / "p.png")], image_root=tmp_path)
+    (tmp_path / "x.csv").write_text("image\np.png\n")
+    with pytest.raises(UserError, match="is no folder"):
+        find_inputs([str(tmp_path / "x.csv")], image_root=tmp_path / "p.png")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    with pytest.raises(UserError, match="Permission denied"):
+        find_inputs([str(tmp_path / "closed")])

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.trained import digits_of
+from trickbag.data.dataset import prepare
+from trickbag.evaluate import Prediction, Predictor
+from trickbag.recipes import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_prediction_agrees_with_the_runs_validation(run: Path, predictor: Predictor) -> None:
+    metrics = json.loads((run / "result.json").read_text())["metrics"]
+    part = prepare(load(str(run)).data).val
+    found = list(predictor.predict(part.path(i) for i in range(len(part))))  # type: ignore[attr-defined]
+    labels = [predictor.classes[label] for label in part.labels]
+    top1 = 100 * np.mean([p.label == label for p, label in zip(found, labels, strict=True)])
+    assert top1 == pytest.approx(metrics["best_top1"])
+
+
+def test_paths_and_arrays_give_the_same(photos: Path, predictor: Predictor) -> None:
+    paths = sorted(photos.rglob("*.png"))
+    arrays = [np.array(Image.open(path).convert("RGB")) for path in paths]
+    grey = [np.array(Image.open(path)) for path in paths]
+    by_path, by_array, by_grey = (list(predictor.predict(images)) for images in (paths, arrays, grey))
+    for one, two, three in zip(by_path, by_array, by_grey, strict=True):
+        np.testing.assert_array_equal(one.probabilities, two.probabilities)
+        np.testing.assert_array_equal(one.probabilities, three.probabilities)
+    assert [one.image for one in by_path] == [str(path) for path in paths]
+    assert [two.image for two in by_array[:3]] == ["0", "1", "2"]
+
+
+def test_probabilities_are_a_softmax_in_the_order_of_the_classes(predictor: Predictor) -> None:
+    import torch
+
+    image = digits_of(3, 1)[0]
+    found = next(predictor.predict([image]))
+    crop = predictor.trained.preprocessing.crop(np.repeat(image[:, :, None], 3, axis=2))
+    pixels = torch.from_numpy(crop).double()[None]
+    mean, std = (
+        torch.tensor(v).double().reshape(1, 3, 1, 1) for v in ((123.68, 116.779, 103.939), (58.393, 57.12, 57.375))
+    )
+    with torch.inference_mode():
+        logits = predictor.trained.network(((pixels - mean) / std).float())[0].double().numpy()
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+    assert found.label == predictor.classes[int(expected.argmax())]
+
+
+def test_bad_files_are_predictions_with_an_error_in_their_place(
+    photos: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    good = sorted(photos.rglob("*.png"))[:5]
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "folder.png").mkdir()
+    bad = [tmp_path / name for name in ("empty.png", "text.jpg", "folder.png", "absent.png")]
+    mixed = [bad[0], good[0], bad[1], *good[1:4], bad[2], good[4], bad[3]]
+    for batch_size in (1, 2, 64):
+        small = Predictor(trained=predictor.trained, batch_size=batch_size)
+        found = list(small.predict(mixed))
+        assert [p.image for p in found] == [str(path) for path in mixed]
+        assert [p.error is not None for p in found] == [path in bad for path in mixed]
+        assert all(p.label is None and p.confidence is None and p.top(2) == [] for p in found if p.error)
+        assert found[0].error == "empty file"
+
+
+def test_the_batch_changes_no_more_than_rounding(photos: Path, predictor: Predictor) -> None:
+    paths = sorted(photos.rglob("*.png"))
+    one = np.stack([p.probabilities for p in Predictor(trained=predictor.trained, batch_size=1).predict(paths)])
+    many = np.stack([p.probabilities for p in predictor.predict(paths)])
+    np.testing.assert_allclose(one, many, atol=1e-5)
+
+
+def test_top_is_ordered_and_equal_ones_by_class() -> None:
+    prediction = Prediction(
+        image="", classes=("a", "b", "c", "d"), probabilities=np.array([0.1, 0.4, 0.4, 0.1], np.float32)
+    )
+    assert [label for label, _ in prediction.top(4)] == ["b", "c", "a", "d"]
+    assert prediction.label == "b"
+    assert prediction.confidence == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
+)
+def test_an_array_that_is_no_image(predictor: Predictor, image: Any) -> None:
+    with pytest.raises(ValueError, match=r"is no image: must be uint8 \(H, W, 3\)"):
+        list(predictor.predict([image]))
+
+
+def test_leaving_early_ends_the_threads(photos: Path, predictor: Predictor) -> None:
+    predictions = predictor.predict(sorted(photos.rglob("*.png")))
+    next(predictions)
+    predictions.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("predict")]
+
+
+def test_nothing_to_predict(predictor: Predictor) -> None:
+    assert list(predictor.predict([])) == []

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.report.html_page import Page
+from tests.report.run_folder import TRICKS, trained, validation, write_json, write_run
+from trickbag.errors import UserError
+from trickbag.report import compare_page, read_record
+from trickbag.report.comparison import differences
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_two_runs(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a")
+    fewer = {name: settings for name, settings in TRICKS.items() if name != "mixup"} | {"warmup": {"epochs": 2.0}}
+    b = write_run(tmp_path / "b<1>", seed=1, alpha=0.1, tricks=fewer)
+    page = Page(compare_page(a, b, tmp_path / "out.html"))
+    page.check()
+    assert len(page.all("svg")) == 4
+    one, other = trained(6)[-1], trained(6, 1, 0.1)[-1]
+    gap = f"{other.metrics['top1'] - one.metrics['top1']:+.2f}".replace("-", "\u2212")
+    assert f"top-1 {one.metrics['top1']:.2f} {other.metrics['top1']:.2f} {gap} %" in page.words("metrics")
+    words = page.words("differences")
+    assert "tricks.mixup on: alpha 0.2, lam batch off" in words
+    assert "tricks.warmup on: epochs 1, by step on: epochs 2" in words
+    assert "seed 0 1" in words
+    assert "label_smoothing" not in words
+    assert "b<1>" in page.words("")
+    _, labels, _ = validation()
+    alone = int(((one.predicted == labels) & (other.predicted != labels)).sum())
+    assert f"A alone {alone}, B alone" in page.words("metrics")
+
+
+def test_settings_that_differ_in_any_part(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", epochs=1)
+    b = write_run(tmp_path / "b", epochs=1, training={"epochs": 1, "optimizer": {"kind": "adamw"}}, model="resnet18_d")
+    found = {path: (one, other) for path, one, other in differences(read_record(a), read_record(b))}
+    assert found["training.optimizer.kind"] == ("sgd", "adamw")
+    assert found["training.lr"] == ("0.1", "—")
+    assert found["model"] == ("—", "resnet18_d")
+    assert found["model.depth"] == ("18", "—")
+    assert "training.epochs" not in found
+    assert differences(read_record(a), read_record(a)) == []
+
+
+def test_runs_of_the_same_recipe_and_of_unlike_progress(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", epochs=2)
+    b = write_run(tmp_path / "b", epochs=0, planned=2)
+    path = compare_page(a, b)
+    assert path == a / "report.html"
+    page = Page(path)
+    page.check()
+    assert "Nothing: recipe and seed are the same" in page.words("differences")
+    assert "no predictions for the same images" in page.words("metrics")
+
+
+def test_two_recipes_alone(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "recipe.json", {"schema": 1, "name": name})
+    page = Page(compare_page(tmp_path / "a", tmp_path / "b"))
+    page.check()
+    assert page.all("svg") == []
+    assert "Neither run has finished an epoch" in page.words("metrics")
+
+
+def test_wrong_folders(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", epochs=1)
+    with pytest.raises(UserError, match="are the same run"):
+        compare_page(a, tmp_path / "a" / ".." / "a")
+    with pytest.raises(UserError, match="no folder"):
+        compare_page(a, tmp_path / "absent")
+    with pytest.raises(UserError, match="there is no folder"):
+        compare_page(a, write_run(tmp_path / "b", epochs=1), tmp_path / "absent" / "page.html")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from tests.report.run_folder import write_run
+from trickbag.metrics import Classification
+from trickbag.report import Prediction, most_confident_mistakes, read_predictions
+from trickbag.report.predictions import confusion, most_confused, reliability, wilson
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def digits() -> tuple[list[Prediction], np.ndarray, np.ndarray]:
+    data = load_digits()
+    model = LogisticRegression(C=1e-4, max_iter=200).fit(data.data[::2], data.target[::2])
+    p, labels = model.predict_proba(data.data[1::2]), data.target[1::2]
+    rows = [
+        Prediction(f"{i}", str(label), str(row.argmax()), float(row.max()))
+        for i, (label, row) in enumerate(zip(labels, p, strict=True))
+    ]
+    return rows, np.asarray(labels), np.asarray(p)
+
+
+def test_confusion_and_scores_are_scikit_learns() -> None:
+    rows, labels, p = digits()
+    found = confusion(rows)
+    assert found.classes == tuple("0123456789")
+    np.testing.assert_array_equal(found.counts, confusion_matrix(labels, p.argmax(1)))
+    precision, recall, f1, support = precision_recall_fscore_support(labels, p.argmax(1))
+    scores = found.scores()
+    assert [score.recall for score in scores] == sorted(100 * recall)
+    for score in scores:
+        k = int(score.name)
+        assert score.support == support[k]
+        assert (score.recall, score.precision, score.f1) == pytest.approx(
+            (100 * recall[k], 100 * precision[k], 100 * f1[k])
+        )
+
+
+def test_scores_that_are_not_defined() -> None:
+    scores = confusion([Prediction("1", "a", "b", 0.5), Prediction("2", "a", "b", 0.5)]).scores()
+    assert [(s.name, s.support, s.recall, s.precision, s.f1) for s in scores] == [
+        ("a", 2, 0, None, 0),
+        ("b", 0, None, 0, 0),
+    ]
+
+
+def test_reliability_is_that_of_the_metrics() -> None:
+    rows, labels, p = digits()
+    counter = Classification(10)
+    counter.update(torch.tensor(p).log(), torch.tensor(labels))
+    found = reliability(rows)
+    assert found is not None
+    assert found.ece == pytest.approx(counter.compute()["ece"], abs=1e-9)
+    assert found.ece > 1
+    np.testing.assert_array_equal(found.counts, counter.state()["bin_counts"][0].numpy())
+    assert np.isnan(found.accuracy[found.counts == 0]).all()
+
+
+def test_bins_are_closed_above() -> None:
+    found = reliability([Prediction("", "a", "a", c) for c in (0.0, 0.5, 0.5000001, 1.0)], bins=2)
+    assert found is not None
+    assert found.counts.tolist() == [2, 2]
+    assert found.ece == pytest.approx(100 * (abs(2 - 0.5) + abs(2 - 1.5000001)) / 4)
+    assert reliability([Prediction("", "a", "a", None)]) is None
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (353, 360), (1, 2), (49_000, 50_000)])
+def test_wilson_is_scipys(right: int, n: int) -> None:
+    want = binomtest(right, n).proportion_ci(method="wilson")
+    assert wilson(100 * right / n, n) == pytest.approx((100 * want.low, 100 * want.high), abs=1e-9)
+
+
+def test_most_confident_mistakes_come_first() -> None:
+    rows = [
+        Prediction("d", "x", "y", 0.9),
+        Prediction("c", "x", "x", 1.0),
+        Prediction("b", "x", "y", 0.9),
+        Prediction("a", "x", "y", 0.8),
+        Prediction("e", "x", "y", None),
+    ]
+    assert [row.image for row in most_confident_mistakes(rows, 10)] == ["b", "d", "a"]
+    assert [row.image for row in most_confident_mistakes(rows, 1)] == ["b"]
+    assert most_confused(rows, 5) == [("x", "y", 4, 5)]
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", epochs=2, classes=['a"b', "c,d", "e\nf", "é", *"ghijkl"])
+    rows = read_predictions(folder / "predictions.csv")
+    assert rows is not None
+    assert len(rows) == 360
+    assert {row.label for row in rows} == {'a"b', "c,d", "e\nf", "é", *"ghijkl"}
+    assert read_predictions(tmp_path / "absent.csv") is None
