@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from trickbag.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["QUICK", "digit_csv", "digit_folder", "digits_of", "train"]
 

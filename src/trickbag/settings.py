@@ -201,14 +201,19 @@ def read(cls: type[S], data: object, path: str = "") -> S:
     if not isinstance(data, dict):
         raise UserError(f"{path or _title(cls)} = {data!r}: must be a mapping of settings")
     fields = hints(cls)
-    given = {key: value for key, value in data.items() if key != "kind"}
+    if cls.kind and data.get("kind", cls.kind) != cls.kind:
+        raise UserError(f"{path or _title(cls)}.kind = {data['kind']!r}: must be {cls.kind}")
+    given = {key: value for key, value in data.items() if not (cls.kind and key == "kind")}
     for key in given:
         if key not in fields:
             raise UserError(f"{path or _title(cls)} has no setting {key!r}; it has: {choices(fields) or 'none'}")
     for field in dataclasses.fields(cls):
         if field.name not in given and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"{path or _title(cls)} lacks the setting {field.name!r}")
-    return cls(**{key: read_value(fields[key], value, f"{path}.{key}".lstrip(".")) for key, value in given.items()})
+    places = {key: f"{path or _title(cls)}.{key}" for key in given}
+    values = {key: read_value(fields[key], value, places[key]) for key, value in given.items()}
+    # Checked here as well as in the constructor, which does not know the path.
+    return cls(**{key: _check(fields[key], value, places[key]) for key, value in values.items()})
 
 
 def read_value(hint: Any, data: Any, path: str) -> Any:

@@ -145,7 +145,7 @@ def test_another_trial_is_refused_and_named(pictures: Path, reference: Path, tmp
         fit(recipe(pictures), seed=3, out=reference)
     with pytest.raises(UserError, match=r"holds another trial; these differ: seed \(4, not 3\)"):
         fit(recipe(pictures), seed=4, out=reference, resume=True)
-    with pytest.raises(UserError, match=r"recipe.training.lr \(0.2, not 0.1\)"):
+    with pytest.raises(UserError, match=r"recipe.training.lr \(0.2, not 0.4\)"):
         fit(recipe(pictures, training__lr="0.2"), seed=3, out=reference, resume=True)
     from tests.conftest import draw_folder
 
@@ -254,3 +254,32 @@ def test_plans_are_reused_on_resume(pictures: Path, tmp_path: Path) -> None:
         assert json.loads((out / "recipe.json").read_text())["resolved"]["threads"] == stored
     finally:
         torch.set_num_threads(before)
+
+
+def test_bad_files_of_a_source_too_large_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.conftest import draw_folder
+
+    source = draw_folder(tmp_path / "shapes", 20)
+    for kind in ("circle", "cross"):
+        (source / kind / "003.png").write_bytes(b"no image")
+    monkeypatch.setattr("trickbag.data.dataset.CHECK_LIMIT", 10)
+    made = recipe(source, epochs=2)
+    result = fit(made, out=tmp_path / "whole")
+    assert sorted(one["file"] for one in result.data_errors) == ["circle/003.png", "cross/003.png"]
+    assert (tmp_path / "whole" / "data_errors.csv").read_text().count("\n") == 3
+    with pytest.raises(Stopped):
+        fit(made, out=tmp_path / "stopped", log=SignalAt(8, signal.SIGTERM))
+    fit(made, out=tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    strict = made.set("data.max_bad_fraction", "0.01")
+    with pytest.raises(RunFailed, match=r"2 of 60 images .* are bad"):
+        fit(strict, out=tmp_path / "strict")
+
+
+def test_ctrl_c_while_files_are_checked(pictures: Path, tmp_path: Path) -> None:
+    class Early(RunLog):
+        def checking(self, done: int, total: int) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Stopped, match="before the first step; --resume starts the run"):
+        fit(recipe(pictures), out=tmp_path / "run", log=Early())

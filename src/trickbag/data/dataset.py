@@ -18,7 +18,7 @@ from trickbag.errors import RunFailed, UserError
 from trickbag.files import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from trickbag.data.config import DataConfig
@@ -72,7 +72,7 @@ def prepare(data: DataConfig, *, progress: Progress | None = None, cache_dir: Pa
     errors = list(source.left_out)
     for name, part in source.parts.items():
         errors += [DataError(part.names[i], reason) for i, reason in bad[name].items()]
-    _limit(data, errors, listed + len(source.left_out))
+    require_mostly_good(data, errors, listed + len(source.left_out))
 
     kept = {name: np.arange(len(part)) for name, part in source.parts.items()}
     origin = {name: name for name in kept}
@@ -104,7 +104,8 @@ def _without(indices: np.ndarray, bad: Mapping[int, str]) -> np.ndarray:
     return indices[~np.isin(indices, np.fromiter(bad, np.int64, len(bad)))]
 
 
-def _limit(data: DataConfig, errors: list[DataError], total: int) -> None:
+def require_mostly_good(data: DataConfig, errors: Sequence[DataError], total: int) -> None:
+    """Raise RunFailed where more than `data.max_bad_fraction` of `total` images are bad."""
     if len(errors) <= data.max_bad_fraction * total:
         return
     raise RunFailed(
@@ -113,7 +114,7 @@ def _limit(data: DataConfig, errors: list[DataError], total: int) -> None:
     )
 
 
-def _first(errors: list[DataError], count: int = 3) -> str:
+def _first(errors: Sequence[DataError], count: int = 3) -> str:
     named = ", ".join(f"{file} ({reason})" for file, reason in errors[:count])
     return named + (", ..." if len(errors) > count else "")
 

@@ -12,7 +12,9 @@ from trickbag.models.zoo import own_random_state
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["load_pretrained", "pretrained_names", "timm_name"]
+__all__ = ["load_pretrained", "pretrained_names", "published_normalisation", "timm_name"]
+
+Colour = tuple[float, float, float]
 
 _TIMM_SUFFIXES = {
     ("imagenet", "middle", "conv"): "",
@@ -66,6 +68,21 @@ def load_pretrained(network: nn.Module, config: ModelConfig) -> list[str]:
     if config.in_channels != donor.pretrained_cfg["input_size"][0]:
         notes.append(f"the first convolution was adapted to {config.in_channels} channels")
     return notes + fit_weights(network, donor.state_dict(), f"timm's {name}", new_head=True)
+
+
+def published_normalisation(config: ModelConfig) -> tuple[Colour, Colour] | None:
+    """Return mean and standard deviation, on the 0-255 scale, that a network's published weights were trained with.
+
+    None where timm publishes no weights for it.
+    """
+    from timm.models import get_pretrained_cfg
+
+    name = timm_name(config)
+    published = get_pretrained_cfg(name) if name is not None and _has_weights(name) else None
+    if published is None:
+        return None
+    mean, std = ((255 * r, 255 * g, 255 * b) for r, g, b in (published.mean, published.std))
+    return mean, std
 
 
 def _reach_hub(name: str) -> None:

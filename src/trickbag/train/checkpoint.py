@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class Progress:
     """Where a run stands: `step` updates of `epoch` (from 0) are done; the sums are of this epoch's steps so far.
 
     `first_bad` is the first step of the run, counted from 0, whose loss was not finite; -1 while there is none.
+    `bad_files` are those that were first read in training and could not be, with the reason.
     """
 
     epoch: int
@@ -33,6 +34,7 @@ class Progress:
     best_top1: float = -1.0
     best_epoch: int = 0
     seconds: float = 0.0
+    bad_files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def start(cls, device: torch.device) -> Progress:
@@ -56,7 +58,7 @@ def save(path: Path, run: Run, progress: Progress, trial: str) -> None:
         "network": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
-        "progress": {field.name: getattr(progress, field.name) for field in fields(progress)},
+        "progress": {one.name: getattr(progress, one.name) for one in fields(progress)},
     }
     kept = "; the previous checkpoint is intact" if path.exists() else ""
     with replacing(path, lambda: kept) as file:

@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "predictions.csv"
 
     @property
+    def data_errors(self) -> Path:
+        """The files that were left out, each with its reason."""
+        return self.path / "data_errors.csv"
+
+    @property
     def holds_run(self) -> bool:
         """Tell whether a run was started here."""
         return any(file.exists() for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trickbag.data.dataset import Dataset, prepare, write_errors
+from trickbag.data.dataset import Dataset, prepare, require_mostly_good, write_errors
 from trickbag.data.loader import Loader
+from trickbag.data.source import DataError
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.models.count import count_macs, count_params
 from trickbag.models.weights import save_weights, weights_digest
@@ -58,7 +60,12 @@ def fit(
             folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
             folder.claim(resume=resume)
             stored = folder.read_json(folder.recipe)
-            dataset = prepare(recipe.data, progress=log.checking)
+
+            def checking(done: int, total: int) -> None:
+                stop.stop_before_training()
+                log.checking(done, total)
+
+            dataset = prepare(recipe.data, progress=checking)
             trial = trial_of(recipe, seed, dataset)
             if stored is not None:
                 _same_trial(stored, trial, folder)
@@ -103,9 +110,10 @@ class _Job:
         self.identity = digest(self.trial)
         for text in self.warnings:
             self.log.note(f"note: {text}")
-        write_errors(self.dataset.errors, self.folder.path / "data_errors.csv")
-        if self.dataset.errors:
-            self.log.note(f"left out {len(self.dataset.errors)} files: see {self.folder.path / 'data_errors.csv'}")
+        self.errors = list(self.dataset.errors)
+        write_errors(self.errors, self.folder.data_errors)
+        if self.errors:
+            self.log.note(f"left out {len(self.errors)} files: see {self.folder.data_errors}")
         self.folder.write_json(self.folder.path / "environment.json", environment())
         resolved = {"resolved": plain(self.plan), "notes": notes, "trial": self.trial}
         self.folder.write_json(self.folder.recipe, self.recipe.to_dict() | resolved)
@@ -119,6 +127,10 @@ class _Job:
         loaders = self._loaders(run)
         try:
             return self._train(run, progress, rows, *loaders)
+        except RunFailed as error:
+            with contextlib.suppress(RunFailed):  # a full disk may not take the result either
+                self._write_result(self._result({}, error=str(error)))
+            raise
         finally:
             for loader in loaders:
                 if loader is not None:
@@ -146,6 +158,7 @@ class _Job:
             while progress.epoch < self.plan.training.epochs:
                 images = self._epoch(run, progress, train, images)
                 validation = self._validate(run, val, progress)
+                self._keep_errors(progress, train, val)
                 rows.append(self._row(progress, validation.metrics))
                 self._keep_best(run, progress, validation.metrics["top1"])
                 progress.next_epoch()
@@ -161,6 +174,7 @@ class _Job:
         if validation is None:  # resumed after the last epoch, before the result was written
             validation = self._validate(run, val, progress)
         tested = self._validate(run, test, progress) if test is not None else None
+        self._keep_errors(progress, val, *([test] if test is not None else []))
         return self._finish(run, progress, rows, validation, tested, val)
 
     def _board(self, epoch: int) -> SummaryWriter:
@@ -213,7 +227,6 @@ class _Job:
             f"the loss is not finite at step {first + 1} of {plan.steps} (epoch {first // plan.steps_per_epoch + 1}, "
             f"learning rate {lr:.4g}); {good}; try a lower --set training.lr or training.clip_norm"
         )
-        self._write_result(self._result({}, error=text))
         raise RunFailed(text)
 
     def _save_and_stop(self, run: Run, progress: Progress) -> None:
@@ -239,6 +252,19 @@ class _Job:
             self._save_and_stop(run, progress)
         assert validation is not None
         return validation
+
+    def _keep_errors(self, progress: Progress, *loaders: Loader) -> None:
+        """Gather what loaders could not read of a source too large to be checked before; RunFailed where it is much."""
+        for loader in loaders:
+            progress.bad_files |= loader.errors
+        found = [DataError(name, reason) for name, reason in progress.bad_files.items()]
+        if len(self.dataset.errors) + len(found) == len(self.errors):
+            return
+        self.errors = [*self.dataset.errors, *found]
+        write_errors(self.errors, self.folder.data_errors)
+        parts = (self.dataset.train, self.dataset.val, self.dataset.test)
+        total = sum(len(part) for part in parts if part is not None) + len(self.dataset.errors)
+        require_mostly_good(self.plan.data, self.errors, total)
 
     def _row(self, progress: Progress, metrics: dict[str, float | None]) -> dict[str, Any]:
         plan = self.plan
@@ -308,7 +334,7 @@ class _Job:
             metrics=metrics,
             warnings=self.warnings,
             environment=environment(),
-            data_errors=[{"file": one.file, "reason": one.reason} for one in self.dataset.errors],
+            data_errors=[{"file": one.file, "reason": one.reason} for one in self.errors],
             error=error,
             folder=str(self.folder.path),
         )

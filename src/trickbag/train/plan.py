@@ -71,10 +71,14 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
     data = apply(Trick.data, recipe.data)
     image_size = data.image_size or dataset.natural_size or data.default_size
     model = recipe.model
-    if isinstance(model, ResNetConfig) and model.small_stem == "auto":
+    fits = isinstance(model, ResNetConfig) and model.small_stem == "auto"
+    if isinstance(model, ResNetConfig) and fits:
         model = fit_stem(model, image_size)
-        notes.append(f"the stem is {model.stem}, for images of {image_size} px")
     model = dataclasses.replace(apply(Trick.model, model), num_classes=len(dataset.classes))
+    data, said = _normalised(data, model, recipe.training)
+    notes += said
+    if isinstance(model, ResNetConfig) and fits:
+        notes.append(f"the stem is {model.stem}, for images of {image_size} px")
     batch_size = min(recipe.training.batch_size, len(dataset.train.names))
     if batch_size < recipe.training.batch_size:
         notes.append(
@@ -113,6 +117,21 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
     )
     return plan, notes
+
+
+def _normalised(data: DataConfig, model: ModelConfig, training: TrainConfig) -> tuple[DataConfig, list[str]]:
+    """Normalise as published weights were trained, unless the recipe has a mean and standard deviation of its own."""
+    default = DataConfig()
+    if not training.pretrained or (data.mean, data.std) != (default.mean, default.std):
+        return data, []
+    from trickbag.models.pretrained import published_normalisation
+
+    published = published_normalisation(model)
+    if published is None:
+        return data, []
+    changed = dataclasses.replace(data, mean=published[0], std=published[1])
+    told = "mean {:.2f}, {:.2f}, {:.2f} and std {:.2f}, {:.2f}, {:.2f}".format(*published[0], *published[1])
+    return changed, [f"images are normalised as for the pretrained weights: {told}"]
 
 
 class _ValueHooks:

@@ -1,0 +1,76 @@
+"""What the pages say is what the code does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trickbag import cli
+from trickbag.recipe import Recipe, trick_from_text
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_example_of_a_trick_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    (tmp_path / "strangers_tricks.py").write_text(blocks("docs/tricks.md", "python")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    trick = trick_from_text("strangers_tricks:Posterize:levels=4")
+    assert Recipe.from_dict(Recipe(tricks=(trick,)).to_dict()).tricks == (trick,)
+    images = torch.arange(256.0).reshape(1, 1, 16, 16)
+    from trickbag.tricks import Batch
+
+    made = trick.batch(Batch(images, torch.ones(1, 1), torch.zeros(1), {})).images
+    assert made.unique().tolist() == [0, 64, 128, 192]
+
+
+def test_the_example_of_a_recipe_is_one() -> None:
+    recipe = Recipe.from_dict(yaml.safe_load(blocks("docs/recipes.md", "yaml")[0]))
+    assert recipe.name == "mine"
+    assert recipe.trick_names == ("linear_scaling", "warmup", "resnet_d", "label_smoothing", "mixup")
+
+
+def test_every_command_of_the_readme_parses() -> None:
+    commands = [line.partition("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()]
+    shown = [shlex.split(line)[1:] for line in commands if line.startswith("trickbag ")]
+    assert len(shown) > 6
+    for arguments in shown:
+        assert cli._parser(cli.COMMANDS).parse_args(arguments).command == arguments[0]
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    text = (ROOT / "README.md").read_text()
+    helps = ""
+    for command in cli.COMMANDS:
+        call = [sys.executable, "-m", "trickbag", command, "--help"]
+        helps += subprocess.run(call, capture_output=True, text=True, check=True).stdout
+    for option in set(re.findall(r"--[a-z][a-z-]+", text)):
+        assert option in helps, option
+
+
+def test_tables_are_what_the_results_say() -> None:
+    done = subprocess.run([sys.executable, "benchmarks/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_changelog_names_every_command(command: str) -> None:
+    assert f"`{command}`" in (ROOT / "CHANGELOG.md").read_text()
