@@ -29,6 +29,12 @@ def test_named_recipes_are_whole_and_survive_json_and_yaml(name: str, tmp_path: 
     assert Recipe.from_dict(recipe.to_dict()).trick_names == recipe.trick_names
 
 
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.001", "+1.e-3"])
+def test_yaml_takes_numbers_as_people_write_them(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"training: {{lr: {text}}}\n")
+    assert recipes.load(str(tmp_path / "mine.yaml")).training.lr == 0.001
+
+
 def test_small_is_what_the_readme_says() -> None:
     assert recipes.small().trick_names == (
         "linear_scaling",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -171,8 +172,14 @@ def _parse_file(path: Path) -> object:
             raise UserError(f"{path} cannot be read as JSON: {error}") from error
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML whose numbers may lack a point, as in YAML 1.2 and in everybody's `lr: 1e-3`."""
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+    )
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)  # a SafeLoader: plain data alone
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""

@@ -82,6 +82,12 @@ TRAIN = [
     ("train --set data.flip_prob=2", ["data.flip_prob", "from 0 to 1"]),
     ("train --set data.workers=-1", ["data.workers", "at least 0"]),
     ("train --set model.depth=20", ["model.depth", "one of 18, 34, 50"]),
+    ("train --set model.in_channels=1", ["3x16x16", "channel", "--model"]),
+    ("train --image-size 8 --batch-size 1", ["1 images of 3x8x8", "more than 1 value per channel", "--batch-size"]),
+    (
+        "train --model timm:vit_tiny_patch16_224 --without resnet_d --without zero_init_residual",
+        ["3x16x16", "doesn't match model (224)", "--image-size"],
+    ),
     ("train --set schedule.decay=linear", ["schedule.decay = 'linear'", "cosine"]),
     ("train --set tricks.mixup.alpha=0", ["tricks.mixup.alpha", "above 0"]),
     ("train --set tricks.pca_noise.std=1", ["no trick 'pca_noise'"]),

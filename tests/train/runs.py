@@ -63,3 +63,4 @@ def assert_same_run(folder: Path, reference: Path) -> None:
     for name, value in states[0]["network"].items():
         assert torch.equal(value, states[1]["network"][name]), name
     assert load_file(folder / "best.safetensors").keys()
+    assert not list(folder.glob(".*")), "nothing half written is left"

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
+from trickbag.errors import UserError
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
@@ -78,11 +80,13 @@ class Run:
 def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
     """Build the network, optimizer and step of a plan; return them and what a user should know.
 
-    Raises DoesNotApply where a trick cannot work on the network, and UserError where weights cannot be loaded.
+    Raises DoesNotApply where a trick cannot work on the network, and UserError where weights cannot be loaded or the
+    network does not take the images.
     """
     notes: list[str] = []
     device = torch.device(plan.device)
     network = build_network(plan.model, seed=plan.seed)
+    _check_shapes(network, plan)
     for trick in tricks:
         try:
             trick.network(network)
@@ -120,6 +124,25 @@ def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
         autocast=autocast_dtype(plan.precision),
     )
     return run, notes + group_notes
+
+
+def _check_shapes(network: nn.Module, plan: Plan) -> None:
+    """Raise UserError where the network cannot be trained on images of this size in batches of this size.
+
+    Nothing is computed: the smallest part of a batch goes through on shapes alone.
+    """
+    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
+    rows, size = plan.batch_size // plan.training.accumulate, plan.image_size
+    try:
+        with torch.no_grad():
+            functional_call(network.train(), shapes, (torch.empty(rows, 3, size, size, device="meta"),))
+    except Exception as error:  # every network refuses in its own way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"the network cannot be trained on {rows} images of 3x{size}x{size} at a time: {reason}; "
+            "choose another --image-size, --batch-size or --model"
+        ) from error
 
 
 def _param_groups(plan: Plan, tricks: tuple[Trick, ...], network: nn.Module) -> tuple[list[dict[str, Any]], list[str]]:

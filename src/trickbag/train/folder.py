@@ -77,6 +77,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror or error}") from error
+        for leftover in self.path.glob(".*.tmp"):  # of a run that was killed while it wrote
+            leftover.unlink(missing_ok=True)
 
     def read_json(self, file: Path) -> dict[str, Any] | None:
         """Read one of the folder's JSON files; None where it is not there, RunFailed where it is damaged."""

@@ -1,0 +1,76 @@
+"""What only a CUDA device can show: `make gpu-test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.runs import recipe
+from trickbag.data.dataset import prepare
+from trickbag.data.loader import Loader
+from trickbag.train.build import Run, build
+from trickbag.train.checkpoint import Progress
+from trickbag.train.loop import fit
+from trickbag.train.plan import resolve
+from trickbag.train.step import to_device, train_step
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+def started(pictures: Path, **changes: str) -> tuple[Run, Loader]:
+    made = recipe(pictures, training__device="cuda", **changes)
+    dataset = prepare(made.data)
+    plan, _ = resolve(made, dataset, seed=0)
+    run, _ = build(plan, made.tricks)
+    crops = run.pipeline.preprocessing
+    loader = Loader(dataset.train, plan.data, crops, train=True, batch_size=plan.batch_size, workers=0, pin_memory=True)
+    return run, loader
+
+
+@pytest.mark.parametrize("mode", ["off", "on"])
+@pytest.mark.parametrize("precision", ["auto", "fp16"])
+def test_a_step_does_not_wait_for_the_device(pictures: Path, mode: str, precision: str) -> None:
+    changes = {"tricks__mixed_precision__dtype": precision, "training__compile": mode, "training__clip_norm": "1"}
+    run, loader = started(pictures, **changes)
+    progress = Progress.start(run.device)
+    run.network.train()
+    for step, raw in enumerate(loader.epoch(0)):
+        draws = run.pipeline.draw(run.plan.batch_size, 0, 0, step, 0.0, run.device)
+        on_device = to_device(raw, run.device)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")
+        try:
+            train_step(run, on_device, draws, 0.01, run.plan.batch_size, progress)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert progress.step > 4
+    assert int(progress.first_bad) == -1
+
+
+def test_precision_and_layout_follow_from_the_device(pictures: Path) -> None:
+    run, _ = started(pictures)
+    expected = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+    assert (run.plan.precision, run.plan.layout, run.plan.compile) == (expected, "channels_last", True)
+    assert next(p for p in run.network.parameters() if p.ndim == 4).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_trains_and_resumes(pictures: Path, tmp_path: Path) -> None:
+    result = fit(recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run")
+    assert (result.metrics["top1"] or 0) > 80
+    again = fit(recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run", resume=True)
+    assert again.metrics == result.metrics
+
+
+def test_the_pipeline_agrees_with_the_cpu(pictures: Path) -> None:
+    run, loader = started(pictures, training__compile="off")
+    raw = next(iter(loader.epoch(0)))
+    draws = run.pipeline.draw(run.plan.batch_size, 0, 0, 0, 0.0, run.device)
+    on_device = run.pipeline(to_device(raw, run.device), draws)
+    on_cpu = run.pipeline(raw, tuple(tuple(t.cpu() for t in draw) for draw in draws))
+    torch.testing.assert_close(on_device.images.cpu().contiguous(), on_cpu.images.contiguous(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(on_device.targets.cpu(), on_cpu.targets)
