@@ -101,5 +101,6 @@ def compare(name: str, what: str, arms: list[Arm], seeds: int) -> None:
             found["difference_top1"] = interval([one["top1"] - other["top1"] for one, other in pairs])
             times = zip(*(runs[arm.label] for arm in arms), strict=True)
             found["time_ratio"] = sorted(one["train_time_s"] / other["train_time_s"] for one, other in times)
+        RESULTS.mkdir(exist_ok=True)
         write_json(RESULTS / f"{name}.json", found)
         print(json.dumps({arm["label"]: arm["top1"] for arm in found["arms"]}), flush=True)

@@ -108,7 +108,7 @@ def small(*, data: Data = "digits", model: Model | None = None) -> Recipe:
     """
     return Recipe(
         name="small",
-        data=_data(data, default_size=64, crop_area=(0.5, 1.0), eval_crop=1.0),
+        data=_data(data, default_size=64, crop_area=(0.6, 1.0), eval_crop=1.0),
         model=ResNetConfig(depth=18, small_stem="auto") if model is None else _model(model),
         training=TrainConfig(epochs=8, batch_size=32, lr=0.4, weight_decay=5e-4),
         tricks=(
