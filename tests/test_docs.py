@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trickbag import cli
+from trickbag import cli, recipes
 from trickbag.recipe import Recipe, trick_from_text
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +66,16 @@ def test_every_option_that_the_readme_names_exists() -> None:
         helps += subprocess.run(call, capture_output=True, text=True, check=True).stdout
     for option in set(re.findall(r"--[a-z][a-z-]+", text)):
         assert option in helps, option
+
+
+def test_what_a_recipe_promises_was_measured() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "digits.json").read_text())["arms"][0]
+    text = inspect.getdoc(recipes.small) or ""
+    assert f"Expect {found['top1']['mean']:.2f} % top-1 on the built-in digits" in " ".join(text.split())
+    assert found["top1"]["n"] == 5
+    times = sorted(run["train_time_s"] for run in found["runs"])
+    assert f"{times[2]:.0f} s of training" in text
+    assert found["arguments"] == ["small"]
 
 
 def test_tables_are_what_the_results_say() -> None:

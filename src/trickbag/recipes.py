@@ -104,7 +104,8 @@ def finetune(*, data: Data = "digits", model: Model = "resnet50_d") -> Recipe:
 def small(*, data: Data = "digits", model: Model | None = None) -> Recipe:
     """Train a ResNet-18-D for small images and small data on a CPU; the stem follows the image size.
 
-    Images are 64 px where the source has no size of its own.
+    Images are 64 px where the source has no size of its own. Expect 99.61 % top-1 on the built-in digits (mean of 5
+    seeds), 61 s of training on 2 cores of a Xeon: see benchmarks/results/digits.json.
     """
     return Recipe(
         name="small",
