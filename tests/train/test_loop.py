@@ -67,7 +67,7 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
     assert metrics["best_top1"] == max(line["top1"] for line in lines)
     assert metrics["best_epoch"] == [line["top1"] for line in lines].index(metrics["best_top1"]) + 1
     assert metrics["top5"] is None  # of three classes
-    assert metrics["top1"] > 60  # of three classes, after a few seconds
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"]
     assert str(reference) not in (reference / "result.json").read_text()
     with (reference / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -151,9 +151,20 @@ def test_layer_decay_scales_the_learning_rate(pictures: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_compiled_step_is_the_step(pictures: Path) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)  # inductor of torch 2.11
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_compiled_step_is_the_step(pictures: Path, accumulate: int) -> None:
     compiled, free = (
-        make_run(pictures, Mixup(), LabelSmoothing(), model="resnet10t", **{"training.compile": mode})
+        make_run(
+            pictures,
+            Mixup(),
+            LabelSmoothing(),
+            model="resnet10t",
+            accumulate=accumulate,
+            **{"training.compile": mode},
+        )
         for mode in ("on", "off")
     )
     one, progress = one_step(compiled, raw_batch())

@@ -40,7 +40,9 @@ class Run:
     device: torch.device
     autocast: torch.dtype | None
     _whole: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor]] = field(init=False, repr=False)
-    _prepare: Callable[[RawBatch, Draws], Batch] = field(init=False, repr=False)
+    _prepare: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]] = field(
+        init=False, repr=False
+    )
     _forward: Callable[[Batch], tuple[Tensor, Tensor, Tensor]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +50,8 @@ class Run:
             return torch.compile(function, fullgraph=True, dynamic=False) if self.plan.compile else function
 
         self._whole = compiled(self.whole)
-        self._prepare = compiled(self.pipeline.__call__)
+        # A plain tuple: torch 2.11 gives back an empty named one from a compiled function.
+        self._prepare = compiled(lambda raw, draws: tuple(self.pipeline(raw, draws)))
         self._forward = compiled(self.forward)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,7 +73,7 @@ class Run:
         if self.plan.training.accumulate == 1:
             yield self._whole(raw, draws)
             return
-        batch = self._prepare(raw, draws)
+        batch = Batch(*self._prepare(raw, draws))
         for rows in torch.arange(len(batch.images)).tensor_split(self.plan.training.accumulate):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             extras = {name: value[part] for name, value in batch.extras.items()}
