@@ -27,7 +27,7 @@ TRAIN = [
     ("train {tmp}/syntax.py:mine", ["syntax.py:mine failed", "SyntaxError"]),
     ("train --model resnet51", ["no model 'resnet51'", "resnet50_d", "timm:NAME"]),
     ("train --model timm:", ["no model 'timm:'"]),
-    ("train --model timm:resnet50", ["resnet_d", "timm:resnet50", "leave resnet_d out"]),
+    ("train --model timm:resnet50", ["resnet_d", "timm:resnet50", "--without resnet_d"]),
     ("train --model timm:resnet5O --without resnet_d", ["timm has no network 'resnet5O'", "near it are"]),
     ("train --with mixpu", ["no trick 'mixpu'", "did you mean mixup"]),
     ("train --with nowhere.tricks:Mine", ["cannot import 'nowhere.tricks'"]),

@@ -14,8 +14,8 @@ import pytest
 from tests.train.runs import arguments, assert_same_run
 
 
-def command(source: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "trickbag", *arguments(source, out), "--seed", "3", "--resume"]
+def command(source: Path, out: Path, epochs: int = 4) -> list[str]:
+    return [sys.executable, "-m", "trickbag", *arguments(source, out, epochs), "--seed", "3", "--resume"]
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,21 @@ def test_killed_when_a_file_appears(pictures: Path, reference: Path, tmp_path: P
     assert_same_run(out, reference)
 
 
+@pytest.fixture(scope="module")
+def long_reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reference") / "run"
+    subprocess.run(command(pictures, out, epochs=12), check=True, capture_output=True)
+    return out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_random_moments(pictures: Path, reference: Path, tmp_path: Path, seed: int) -> None:
+def test_killed_at_random_moments(pictures: Path, long_reference: Path, tmp_path: Path, seed: int) -> None:
     out, rng, kills = tmp_path / "run", random.Random(seed), 0
     while True:
-        process = subprocess.Popen(command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(command(pictures, out, 12), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            _, err = process.communicate(timeout=rng.uniform(0.1, 12) if kills < 8 else None)
+            _, err = process.communicate(timeout=rng.uniform(0.1, 9) if kills < 8 else None)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -58,7 +65,7 @@ def test_killed_at_random_moments(pictures: Path, reference: Path, tmp_path: Pat
             continue
         assert process.returncode == 0, err.decode()
         break
-    assert_same_run(out, reference)
+    assert_same_run(out, long_reference)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

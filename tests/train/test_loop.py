@@ -283,3 +283,19 @@ def test_ctrl_c_while_files_are_checked(pictures: Path, tmp_path: Path) -> None:
 
     with pytest.raises(Stopped, match="before the first step; --resume starts the run"):
         fit(recipe(pictures), out=tmp_path / "run", log=Early())
+
+
+def test_wrong_input_leaves_no_folder_behind(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--without resnet_d"):
+        fit(recipe(pictures, model="timm:resnet10t"), out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plain_lines_say_the_check_only_where_it_lasts(capsys: pytest.CaptureFixture[str]) -> None:
+    from trickbag.train.log import PlainLog
+
+    quick, slow = PlainLog(), PlainLog(every_s=-1)
+    for log in (quick, slow):
+        for done in range(4):
+            log.checking(done, 3)
+    assert capsys.readouterr().out.splitlines() == [f"checked {done} of 3 images" for done in range(4)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -69,16 +70,26 @@ class RunFolder:
         """Tell whether a run was started here."""
         return any(file.exists() for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result))
 
-    def claim(self, *, resume: bool) -> None:
-        """Make the folder, or raise UserError where it cannot be made or holds a run that is not to be resumed."""
+    def claim(self, *, resume: bool) -> bool:
+        """Make the folder, and tell whether it is new.
+
+        Raises UserError where it cannot be made or holds a run that is not to be resumed.
+        """
         if self.holds_run and not resume:
             raise UserError(f"{self.path} already holds a run: add --resume to continue it, or choose another --out")
+        new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror or error}") from error
         for leftover in self.path.glob(".*.tmp"):  # of a run that was killed while it wrote
             leftover.unlink(missing_ok=True)
+        return new
+
+    def drop_if_empty(self) -> None:
+        """Remove the folder where nothing was written to it."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def read_json(self, file: Path) -> dict[str, Any] | None:
         """Read one of the folder's JSON files; None where it is not there, RunFailed where it is damaged."""

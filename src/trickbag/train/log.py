@@ -65,16 +65,16 @@ class PlainLog(RunLog):
 
     def __init__(self, every_s: float = 30.0) -> None:
         self.every_s = every_s
-        self._shown = time.monotonic()
-        self._checked = 0.0
+        self._shown = self._checked = time.monotonic()
+        self._said = False
 
     def note(self, text: str) -> None:
         print(text, flush=True)
 
     def checking(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._checked > self.every_s or (done == total and self._checked):
-            self._checked = now
+        if now - self._checked > self.every_s or (done == total and self._said):
+            self._checked, self._said = now, done < total
             print(f"checked {done} of {total} images", flush=True)
 
     def start(self, plan: Plan, epoch: int) -> None:

@@ -54,11 +54,12 @@ def fit(
     not allow, RunFailed where the run cannot go on, and Stopped after SIGTERM or SIGINT, with a checkpoint saved.
     """
     log = log or RunLog()
+    new = False
     with StopSignal() as stop:
         try:
             name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
             folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
-            folder.claim(resume=resume)
+            new = folder.claim(resume=resume)
             stored = folder.read_json(folder.recipe)
 
             def checking(done: int, total: int) -> None:
@@ -79,6 +80,10 @@ def fit(
                 plan, notes = resolve(recipe, dataset, seed)
             job = _Job(recipe=recipe, dataset=dataset, folder=folder, plan=plan, trial=trial, log=log, stop=stop)
             return job.run(notes)
+        except UserError:
+            if new:
+                folder.drop_if_empty()
+            raise
         finally:
             log.stop()
 

@@ -55,7 +55,7 @@ def _resnet(model: ModelConfig, tweak: str) -> ResNetConfig:
         return model
     raise DoesNotApply(
         f"resnet_{tweak} changes the slots of this package's ResNets; {model.kind}:{model.name} has none. "
-        f"Use a resnetN (resnet50), or leave resnet_{tweak} out"
+        f"Use a resnetN (resnet50), or take it out: --without resnet_{tweak}"
     )
 
 

@@ -26,7 +26,7 @@ def zero_init_residual(network: nn.Module) -> int:
     if not blocks:
         raise DoesNotApply(
             f"zero_init_residual needs residual blocks that know their last scale; {type(network).__name__} has none. "
-            "Use a ResNet, or leave the trick out"
+            "Use a ResNet, or take it out: --without zero_init_residual"
         )
     return sum(_zero(block) for block in blocks)
 
