@@ -11,8 +11,9 @@ export XDG_CONFIG_HOME := $(CURDIR)/.cache/config
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/.cache/inductor
 
+PYTEST := $(BIN)/python -m pytest --basetemp=$(CURDIR)/.cache/pytest
 # Fast tests share the cores between processes; each then computes with one thread.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+FAST := OMP_NUM_THREADS=1 $(PYTEST) -n auto -m "not slow and not gpu"
 
 .PHONY: help demo install dev test slow-test gpu-test check format
 
@@ -42,19 +43,19 @@ demo: $(VENV)/.installed
 	$(BIN)/trickbag train
 
 test: $(VENV)/.dev
-	$(PYTEST) -n auto -m "not slow and not gpu"
+	$(FAST)
 
 slow-test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu"
 
 gpu-test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m gpu
+	$(PYTEST) -m gpu
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n auto -m "not slow and not gpu"
+	$(FAST)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

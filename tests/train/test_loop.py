@@ -80,6 +80,13 @@ def test_same_seed_same_bits(pictures: Path, reference: Path, tmp_path: Path) ->
     assert_same_run(tmp_path / "again", reference)
 
 
+def test_a_run_leaves_the_callers_threads_and_random_state(pictures: Path, tmp_path: Path) -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    fit(recipe(pictures, epochs=1, training__threads=str(threads + 1)), out=tmp_path / "run")
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_worker_processes_change_nothing(pictures: Path, reference: Path, tmp_path: Path) -> None:
     fit(recipe(pictures, data__workers="2"), seed=3, out=tmp_path / "run")
     for name in ("best.safetensors", "predictions.csv"):

@@ -23,6 +23,7 @@ from trickbag.streams import seed_of
 from trickbag.train import checkpoint
 from trickbag.train.build import Run, build
 from trickbag.train.checkpoint import Progress
+from trickbag.train.device import choose_device
 from trickbag.train.environment import environment
 from trickbag.train.folder import RunFolder, fresh_folder
 from trickbag.train.log import RunLog
@@ -76,6 +77,7 @@ def fit(
                 return Result(**finished, folder=str(folder.path))
             if stored is not None and "resolved" in stored:
                 plan, notes = read(Plan, stored["resolved"], "resolved"), list(stored.get("notes", []))
+                choose_device(plan.device)
             else:
                 plan, notes = resolve(recipe, dataset, seed)
             job = _Job(recipe=recipe, dataset=dataset, folder=folder, plan=plan, trial=trial, log=log, stop=stop)
@@ -109,7 +111,17 @@ class _Job:
     stop: StopSignal
 
     def run(self, notes: list[str]) -> Result:
+        """Train with the plan's threads and random state of its own, and leave the caller's as they were."""
+        threads = torch.get_num_threads()
         torch.set_num_threads(self.plan.threads)
+        try:
+            devices = [torch.cuda.current_device()] if self.plan.device == "cuda" else []
+            with torch.random.fork_rng(devices=devices):
+                return self._run(notes)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _run(self, notes: list[str]) -> Result:
         run, build_notes = build(self.plan, self.recipe.tricks)
         self.warnings = [*self.dataset.warnings, *notes, *build_notes]
         self.identity = digest(self.trial)
@@ -126,7 +138,7 @@ class _Job:
         progress = Progress.start(run.device)
         if self.folder.checkpoint.exists():
             progress = checkpoint.restore(self.folder.checkpoint, run, self.identity)
-        # A checkpoint that waits for its epoch's validation has one line fewer than its epoch says: both count from 0.
+        # One line for each epoch that the checkpoint has behind it; a crash can have left one more.
         rows = self.folder.read_metrics(progress.epoch)
         self.folder.write_metrics(rows)
         loaders = self._loaders(run)
