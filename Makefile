@@ -35,6 +35,9 @@ $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) -e '.[dev]'
 	@touch $@
 
+.cache:
+	@mkdir -p .cache
+
 install: $(VENV)/.installed
 
 dev: $(VENV)/.dev
@@ -42,16 +45,16 @@ dev: $(VENV)/.dev
 demo: $(VENV)/.installed
 	$(BIN)/trickbag train
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev | .cache
 	$(FAST)
 
-slow-test: $(VENV)/.dev
+slow-test: $(VENV)/.dev | .cache
 	$(PYTEST) -m "slow and not gpu"
 
-gpu-test: $(VENV)/.dev
+gpu-test: $(VENV)/.dev | .cache
 	$(PYTEST) -m gpu
 
-check: $(VENV)/.dev
+check: $(VENV)/.dev | .cache
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
