@@ -94,7 +94,7 @@ def test_without_only_plus_are_values() -> None:
         ),
         (lambda r: Recipe.from_dict({"tricks": {"mixup": 3}}), "tricks.mixup = 3: must be a mapping"),
         (lambda r: Recipe.from_dict({"model": "resnet7"}), "no model 'resnet7'"),
-        (lambda r: Recipe.from_dict({"model": {"kind": "vit"}}), "must be a model's name"),
+        (lambda r: Recipe.from_dict({"model": {"kind": "vit"}}), "model.kind = 'vit': must be one of resnet, timm"),
         (lambda r: Recipe.from_dict({"training": {"lr": "x"}}), "lr = 'x': must be a number"),
         (lambda r: trick_from_text("mixup:alpha"), "mixup has"),
         (lambda r: trick_from_text("mixup:alfa=1"), "no setting 'alfa'"),

@@ -12,7 +12,7 @@ from typing import Any
 from trickbag import tricks as trick_table
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError, choices
-from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig, model_config
+from trickbag.models.config import ModelConfig, ResNetConfig, model_config, read_model
 from trickbag.settings import Settings, assign, parse_fields, plain, read
 from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
@@ -136,7 +136,7 @@ class Recipe(Settings):
             raise UserError(f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema {SCHEMA}")
         parts: dict[str, Any] = {key: read(part, data[key], key) for key, part in _PARTS.items() if key in data}
         if "model" in data:
-            parts["model"] = _read_model(data["model"])
+            parts["model"] = read_model(data["model"])
         tricks = data.get("tricks") or {}
         if not isinstance(tricks, Mapping):
             raise UserError(
@@ -166,16 +166,6 @@ class Recipe(Settings):
                 raise UserError(
                     f"no trick {name!r} in the recipe {self.name}; it has: {choices(self.trick_names) or 'none'}"
                 )
-
-
-def _read_model(data: object) -> ModelConfig:
-    if isinstance(data, str):
-        return model_config(data)
-    if isinstance(data, Mapping) and data.get("kind", "resnet") in ("resnet", "timm"):
-        if data.get("kind") == "timm":
-            return read(TimmConfig, dict(data), "model")
-        return read(ResNetConfig, dict(data), "model")
-    raise UserError(f"model = {data!r}: must be a model's name, or a mapping with kind resnet or timm")
 
 
 def trick_from_text(text: str) -> Trick:

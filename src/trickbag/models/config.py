@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between, Positive, Settings
+from trickbag.settings import AtLeast, Between, Positive, Settings, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ __all__ = [
     "TimmConfig",
     "model_config",
     "model_names",
+    "read_model",
 ]
 
 Stem = Literal["imagenet", "deep", "small_s1", "small_s2", "deep_s1", "deep_s2"]
@@ -136,3 +137,20 @@ def model_config(name: str) -> ModelConfig:
     if not match or int(match[1]) not in _DEPTHS:
         raise UserError(f"no model {name!r}; there are {', '.join(model_names())}, and timm:NAME for any of timm's")
     return ResNetConfig(depth=int(match[1]), **_VARIANTS[match[2]])  # type: ignore[arg-type]  # checked by Settings
+
+
+def read_model(data: object) -> ModelConfig:
+    """Build a network's config from plain data, or from a network's name.
+
+    Raises UserError for a kind or a setting that does not exist, a wrong type or a value out of range.
+    """
+    if isinstance(data, str):
+        return model_config(data)
+    if not isinstance(data, dict):
+        raise UserError(f"model = {data!r}: must be a model's name, or a mapping with kind resnet or timm")
+    kind = data.get("kind", ResNetConfig.kind)
+    if kind == ResNetConfig.kind:
+        return read(ResNetConfig, data, "model")
+    if kind == TimmConfig.kind:
+        return read(TimmConfig, data, "model")
+    raise UserError(f"model.kind = {kind!r}: must be one of {ResNetConfig.kind}, {TimmConfig.kind}")

@@ -17,9 +17,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from trickbag.errors import UserError
 from trickbag.files import replacing
-from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig
+from trickbag.models.config import read_model
 from trickbag.models.zoo import build_network
-from trickbag.settings import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,7 +113,7 @@ def load_with_metadata(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
             f"{file} does not say which network its weights are of; build the network and use load_weights (--init)"
         )
     try:
-        network = build_network(_read_model(metadata["model"]), seed=0)
+        network = build_network(read_model(metadata["model"]), seed=0)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     fit_weights(network, _read_tensors(file), str(file), new_head=False)
@@ -201,14 +200,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _read_model(data: object) -> ModelConfig:
-    kinds: dict[str, type[ResNetConfig | TimmConfig]] = {config.kind: config for config in (ResNetConfig, TimmConfig)}
-    kind = data.get("kind") if isinstance(data, dict) else None
-    if kind not in kinds:
-        raise UserError(f"model.kind = {kind!r}: must be one of {', '.join(kinds)}")
-    return read(kinds[kind], data, "model")
 
 
 def _head_names(network: nn.Module) -> frozenset[str]:
