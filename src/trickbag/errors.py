@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TrickbagError(Exception):
     """Base of every error that is reported in one line, without a traceback.
@@ -34,7 +36,6 @@ class Stopped(TrickbagError):
     exit_code = 75
 
 
-def choices(known: object) -> str:
+def choices(known: Iterable[object]) -> str:
     """Write the allowed names for an error message: `a, b, c`."""
-    names = sorted(str(name) for name in known)  # type: ignore[attr-defined]  # any iterable of names
-    return ", ".join(names)
+    return ", ".join(sorted(str(name) for name in known))

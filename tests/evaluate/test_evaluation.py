@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import log_loss
 
 from tests.trained import digit_folder, digits_of
@@ -147,3 +148,14 @@ def test_the_number_of_workers_and_the_batch_change_nothing_to_speak_of(trained:
     one, other = evaluate(trained, workers=0), evaluate(trained, workers=0, batch_size=2)
     assert one.metrics["top1"] == other.metrics["top1"]
     assert one.metrics["loss"] == pytest.approx(other.metrics["loss"], rel=1e-4)
+
+
+def test_the_callers_threads_are_left_as_they_were(trained: Trained) -> None:
+    assert trained.plan is not None
+    before = torch.get_num_threads()
+    torch.set_num_threads(trained.plan.threads + 1)
+    try:
+        evaluate(trained, workers=0)
+        assert torch.get_num_threads() == trained.plan.threads + 1
+    finally:
+        torch.set_num_threads(before)

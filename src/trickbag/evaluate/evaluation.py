@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from trickbag.settings import read
 from trickbag.train.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from trickbag.evaluate.trained import Trained
 
@@ -87,8 +88,6 @@ def evaluate(
     """
     chosen = _choose(trained, data, image_root, part, progress)
     labelled = _relabel(chosen, trained.classes)
-    if trained.plan is not None:
-        torch.set_num_threads(trained.plan.threads)
     loader = Loader(
         labelled,
         chosen.data,
@@ -98,7 +97,7 @@ def evaluate(
         workers=default_workers(labelled, trained.device.type) if workers is None else workers,
         pin_memory=trained.device.type == "cuda",
     )
-    with loader:
+    with loader, _threads(trained):
         validation = validate(
             trained.network,
             loader,
@@ -124,6 +123,17 @@ def evaluate(
         left_out=chosen.left_out + unread,
         warnings=chosen.warnings,
     )
+
+
+@contextmanager
+def _threads(trained: Trained) -> Iterator[None]:
+    """Compute with as many threads as the run did, for the same bits, and leave the caller's number as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if trained.plan is None else trained.plan.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _choose(

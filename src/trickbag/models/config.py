@@ -136,7 +136,7 @@ def model_config(name: str) -> ModelConfig:
     match = re.fullmatch(r"resnet(\d+)(|_[abcd])", name)
     if not match or int(match[1]) not in _DEPTHS:
         raise UserError(f"no model {name!r}; there are {', '.join(model_names())}, and timm:NAME for any of timm's")
-    return ResNetConfig(depth=int(match[1]), **_VARIANTS[match[2]])  # type: ignore[arg-type]  # checked by Settings
+    return read(ResNetConfig, {"depth": int(match[1]), **_VARIANTS[match[2]]}, "model")
 
 
 def read_model(data: object) -> ModelConfig:
