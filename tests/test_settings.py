@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ResNetConfig
+from trickbag.models.parts import Blur, LeakyRelu
 from trickbag.settings import Between, assign, parse, parse_fields, plain, read
 from trickbag.train.config import TrainConfig
 from trickbag.train.optimizers import SGD, AdamW, RMSProp
@@ -101,3 +102,14 @@ def test_settings_are_values() -> None:
     assert hash(Schedule()) == hash(Schedule())
     with pytest.raises(AttributeError):
         TrainConfig().epochs = 3  # type: ignore[misc]
+
+
+def test_a_slot_is_filled_and_emptied_by_text() -> None:
+    filled = assign(ResNetConfig(), "anti_alias", "blur:size=5,places=branch,stem", "model")
+    assert filled.anti_alias == Blur(size=5, places=("branch", "stem"))
+    assert assign(filled, "anti_alias", "none", "model") == ResNetConfig()
+    assert assign(filled, "activation", "leaky_relu:slope=0.2", "model").activation == LeakyRelu(slope=0.2)
+    with pytest.raises(UserError, match=r"anti_alias = 'max': must be one of average_pool, blur, .* or none"):
+        assign(filled, "anti_alias", "max", "model")
+    with pytest.raises(UserError, match=r"attention = 3: must be one of squeeze_excite, none"):
+        ResNetConfig(attention=3)  # type: ignore[arg-type]

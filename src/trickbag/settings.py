@@ -120,7 +120,7 @@ def describe(hint: Any) -> str:
         return f"{len(parts)} values, each {describe(parts[0])}"
     kinds = [option.kind for option in _settings_options(hint) if option.kind]
     if kinds:
-        return "one of " + ", ".join(kinds)
+        return "one of " + ", ".join([*kinds, *(["none"] if type(None) in _options(hint) else [])])
     if len(_options(hint)) > 1:
         return " or ".join(describe(option) for option in _options(hint))
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none"}
@@ -254,15 +254,16 @@ def parse(hint: Any, text: str, path: str) -> Any:
         except UserError:
             raise _wrong(path, text, hint) from None  # with the range
         return _check(hint, value, path)
+    options = _options(hint)
+    if type(None) in options and text.lower() in ("none", "null", ""):
+        return None
     by_kind = {option.kind: option for option in _settings_options(hint)}
     if by_kind:
         kind, _, rest = text.partition(":")
         if kind not in by_kind:
-            raise UserError(f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...")
+            empty = ", or none" if type(None) in options else ""
+            raise UserError(f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...{empty}")
         return by_kind[kind](**parse_fields(by_kind[kind], rest, path))
-    options = _options(hint)
-    if type(None) in options and text.lower() in ("none", "null", ""):
-        return None
     if get_origin(hint) is tuple:
         items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
         inner = get_args(hint)[0]

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.trained import QUICK, digits_of
 from trickbag import recipes
 from trickbag.cli import COMMANDS, main
-from trickbag.models.config import ResNetConfig, model_config
+from trickbag.models.config import TimmConfig, model_config
 from trickbag.recipes import RECIPES
 from trickbag.report.images import pictures_of
 from trickbag.settings import plain, read
@@ -126,7 +126,7 @@ def test_a_trick_is_listed_with_slot_line_and_paper(call: Call) -> None:
 def test_every_model_listed_is_one(call: Call) -> None:
     for row in json.loads(call("list", "models", "--json")[1]):
         config = model_config(row["name"])
-        assert isinstance(config, ResNetConfig)
+        assert not isinstance(config, TimmConfig)
         assert f"ResNet-{config.depth}," in row["what"]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from trickbag.models.config import model_config
 from trickbag.models.count import count_macs, count_params
-from trickbag.models.resnet import ResNet
+from trickbag.models.zoo import raw_network
 
 # Name, pixels, millions of parameters, 10^9 multiply-adds of convolutions and the classifier.
 TABLE = [
@@ -31,12 +31,24 @@ TABLE = [
     ("resnet152_d", 224, 60.212, 11.7533),
     ("resnet152_d", 256, 60.212, 15.3506),
     ("resnet152_d", 320, 60.212, 23.9841),
+    ("resnext50_32x4d", 224, 25.029, 4.2305),
+    ("seresnet50", 224, 28.088, 4.0917),
+    ("seresnext50_32x4d", 224, 27.560, 4.2330),
+    ("skresnet50", 224, 25.803, 4.0894),
+    ("resnetblur50", 224, 25.557, 5.1330),
+    ("resnetaa50d", 224, 25.576, 5.3693),
+    ("bl_resnet50", 224, 28.404, 3.2671),
+    ("bl_resnet101", 224, 43.561, 4.3043),
+    ("assemble_resnet50", 224, 41.846, 5.7273),
+    ("assemble_resnet50", 256, 41.846, 7.4794),
+    ("assemble_resnet101", 224, 66.348, 7.3150),
+    ("assemble_resnet152", 256, 117.004, 20.4732),
 ]
 
 
-def shapes_only(name: str) -> ResNet:
+def shapes_only(name: str) -> nn.Module:
     with torch.device("meta"):
-        return ResNet(dataclasses.replace(model_config(name), num_classes=1000))
+        return raw_network(dataclasses.replace(model_config(name), num_classes=1000))
 
 
 @pytest.mark.parametrize(("name", "size", "params", "macs"), TABLE)

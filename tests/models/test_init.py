@@ -7,11 +7,12 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from trickbag.models import build_network, create_model
 from trickbag.models.config import TimmConfig, model_config
-from trickbag.models.init import initialise
+from trickbag.models.init import STD_WITHIN_CUT, initialise
 
 
 def layers() -> nn.Sequential:
@@ -74,7 +75,20 @@ def test_msra_prelu():
         check_normal(network[place].weight, 2 / (1 + 0.25**2) / ((fan_in + fan_out) / 2))
 
 
-@pytest.mark.parametrize("scheme", ["xavier", "msra", "msra_prelu"])
+def test_lecun():
+    network = spoilt("lecun")
+    cut = stats.truncnorm(-2, 2)
+    for place in (0, 3):
+        values = network[place].weight.detach().double().flatten() * math.sqrt(FANS[place][0])
+        # Of variance 1 / fan_in after the cut.
+        assert abs(float(values.var()) - 1) < 0.02
+        assert float(values.abs().max()) <= 2 / cut.std() * (1 + 1e-6)
+        assert stats.kstest(values.numpy() * cut.std(), cut.cdf).pvalue > 1e-3
+    check_uniform(network[2].weight, xavier_variance(*FANS[2]))
+    assert cut.std() == pytest.approx(STD_WITHIN_CUT, rel=1e-12)
+
+
+@pytest.mark.parametrize("scheme", ["xavier", "msra", "msra_prelu", "lecun"])
 def test_biases_and_normalisations_start_neutral(scheme):
     network = spoilt(scheme)
     for place in (0, 2, 3):
@@ -86,7 +100,7 @@ def test_biases_and_normalisations_start_neutral(scheme):
     assert bool((norm.running_var == 1).all())
 
 
-@pytest.mark.parametrize("scheme", ["xavier", "msra", "msra_prelu"])
+@pytest.mark.parametrize("scheme", ["xavier", "msra", "msra_prelu", "lecun"])
 def test_networks_share_what_they_have_in_common(scheme):
     plain, tweaked = (
         build_network(dataclasses.replace(model_config(name), num_classes=classes, init=scheme), seed=3)

@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 from tests.models.random_weights import fill
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
-from trickbag.models.config import ResNetConfig, TimmConfig, model_config
+from trickbag.models.config import ResNetConfig, TimmConfig, model_config, model_names
+from trickbag.models.parts import AssembleKernel, Blur, Silu, SplitKernel, SqueezeExcite
 from trickbag.models.pretrained import load_pretrained, pretrained_names, timm_name
+from trickbag.models.zoo import raw_network
 
 
 def test_our_names_in_timm():
@@ -32,6 +34,20 @@ def test_our_names_in_timm():
         "resnet50_c": "resnet50c",
         "resnet101_d": "resnet101d",
     }
+    others = {name: timm_name(model_config(name)) for name in model_names() if not name.startswith("resnet1")}
+    assert {name: other for name, other in others.items() if other is not None and not name.startswith("resnet")} == {
+        "resnext50_32x4d": "resnext50_32x4d",
+        "resnext50_32x4d_c": "resnext50c_32x4d",
+        "resnext50_32x4d_d": "resnext50d_32x4d",
+        "resnext101_32x4d": "resnext101_32x4d",
+        "resnext101_32x4d_c": "resnext101c_32x4d",
+        "resnext101_32x4d_d": "resnext101d_32x4d",
+        "seresnet50": "seresnet50",
+        "seresnext50_32x4d": "seresnext50_32x4d",
+        "skresnet50": "skresnet50",
+        "skresnext50_32x4d": "skresnext50_32x4d",
+    }
+    assert (others["resnetblur50"], others["resnetaa50d"]) == ("resnetblur50", "resnetaa50d")
     assert timm_name(model_config("resnet50_a")) is None
     assert timm_name(ResNetConfig(stem="small_s1")) is None
     assert timm_name(TimmConfig(name="vgg11")) == "vgg11"
@@ -40,7 +56,38 @@ def test_our_names_in_timm():
 def test_names_with_weights():
     names = pretrained_names()
     assert {"resnet18", "resnet34_d", "resnet50", "resnet50_c", "resnet152_d"} <= set(names)
-    assert not {"resnet50_a", "resnet18_c", "resnet50_b"} & set(names)
+    assert {"resnext50_32x4d_d", "seresnet50", "seresnext50_32x4d", "resnetblur50", "resnetaa50d"} <= set(names)
+    assert not {"resnet50_a", "resnet18_c", "resnet50_b", "resnext50_32x4d_c", "skresnet50"} & set(names)
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_name_in_timm_means_the_same_network(name):
+    config = dataclasses.replace(model_config(name), num_classes=1000)
+    with torch.device("meta"):
+        ours, theirs = raw_network(config), timm.create_model(timm_name(config))
+    assert {key: value.shape for key, value in ours.state_dict().items()} == {
+        key: value.shape for key, value in theirs.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"activation": Silu()},
+        {"attention": SqueezeExcite(reduction=8)},
+        {"anti_alias": Blur()},
+        {"selective_kernel": AssembleKernel()},
+        {"selective_kernel": SplitKernel(), "attention": SqueezeExcite()},
+        {"last_stride": 1},
+        {"pooling": "tensorflow"},
+        {"base_width": 100},
+    ],
+)
+def test_a_slot_filled_otherwise_has_no_published_weights(changes):
+    config = ResNetConfig(**changes)
+    assert timm_name(config) is None
+    with pytest.raises(UserError, match="no pretrained weights of resnet50 with .*" + list(changes)[-1]):
+        load_pretrained(create_model("resnet18", num_classes=2), config)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +97,7 @@ def test_names_with_weights():
         (ResNetConfig(depth=18, stem="small_s1"), "resnet18 with stem small_s1"),
         (model_config("resnet18_c"), "resnet18 with stem deep"),
         (TimmConfig(name="resnet50.nope"), r"timm's resnet50\.nope"),
+        (model_config("bl_resnet50"), r"Big-Little ResNet-50"),
     ],
 )
 def test_networks_without_published_weights(config, says):

@@ -14,7 +14,7 @@ from trickbag.models.config import BatchNorm, Relu, ResNetConfig, model_config, 
 from trickbag.models.layers.blocks import BasicBlock, Bottleneck
 from trickbag.models.layers.shortcut import avg_pool_shortcut, conv_shortcut
 from trickbag.models.layers.slots import Slots
-from trickbag.models.resnet import ResNet
+from trickbag.models.zoo import raw_network
 
 
 def network(name: str = "resnet18", classes: int = 5, **changes: object) -> nn.Module:
@@ -24,7 +24,7 @@ def network(name: str = "resnet18", classes: int = 5, **changes: object) -> nn.M
 @pytest.mark.parametrize("name", model_names())
 def test_every_name_can_be_built(name):
     with torch.device("meta"):
-        built = ResNet(dataclasses.replace(model_config(name), num_classes=7))
+        built = raw_network(dataclasses.replace(model_config(name), num_classes=7))
         assert built.eval()(torch.empty(2, 3, 64, 64)).shape == (2, 7)
 
 

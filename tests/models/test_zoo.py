@@ -12,7 +12,7 @@ from torch import nn
 
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
-from trickbag.models.config import ResNetConfig, TimmConfig, model_config
+from trickbag.models.config import BigLittleConfig, ResNetConfig, TimmConfig, model_config
 from trickbag.models.zoo import fit_stem, layer_groups
 
 
@@ -68,6 +68,7 @@ def test_the_stem_follows_the_image_size(size, plain, deep):
     assert fit_stem(ResNetConfig(depth=34), size) == ResNetConfig(depth=34, stem=plain)
     assert fit_stem(ResNetConfig(depth=34, stem="deep"), size) == ResNetConfig(depth=34, stem=deep)
     assert fit_stem(ResNetConfig(stem="deep_s2"), size) == ResNetConfig(stem="deep_s2")
+    assert fit_stem(BigLittleConfig(beta=2), size) == BigLittleConfig(beta=2, stem=plain)
 
 
 @pytest.mark.parametrize(

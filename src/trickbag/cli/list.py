@@ -72,21 +72,9 @@ def _recipes() -> tuple[list[dict[str, str]], str]:
 
 
 def _models() -> tuple[list[dict[str, str]], str]:
-    from trickbag.models.config import ResNetConfig, model_config, model_names
+    from trickbag.models.config import model_config, model_names, summary
 
-    rows = []
-    for name in model_names():
-        config = model_config(name)
-        assert isinstance(config, ResNetConfig)
-        middle = config.branch_stride == "middle" and config.block == "bottleneck"
-        parts = [
-            f"ResNet-{config.depth}",
-            f"{config.block} blocks",
-            "deep stem (three 3x3)" if config.stem == "deep" else "7x7 stem",
-            *(["stride in the 3x3"] if middle else ["stride in the 1x1"] if config.block == "bottleneck" else []),
-            *(["average-pool shortcut"] if config.shortcut == "avg_pool" else []),
-        ]
-        rows.append({"name": name, "what": ", ".join(parts)})
+    rows = [{"name": name, "what": summary(model_config(name))} for name in model_names()]
     listing = "python -c 'import timm; print(*timm.list_models(), sep=\"\\n\")'"
     return rows, f"Any network of timm besides, as timm:NAME; this lists them: {listing}"
 

@@ -105,7 +105,7 @@ def _scalar(value: Any) -> str:
 def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     if plan is None or dataset is None:
         return
-    from trickbag.models.config import ResNetConfig
+    from trickbag.models.config import summary
 
     counts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     parts = ", ".join(f"{len(part):,} {name}" for name, part in counts.items() if part is not None)
@@ -114,13 +114,7 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     yield "# What this comes to on the data and this machine, the tricks applied:"
     yield f"#   images: {parts}; {len(dataset.classes)} classes; {len(dataset.errors)} files left out"
     yield f"#   image size: {plan.image_size} px{'' if plan.mirror else ', never mirrored'}"
-    if isinstance(model, ResNetConfig):
-        yield (
-            f"#   network: ResNet-{model.depth}, stem {model.stem}, shortcut {model.shortcut}, "
-            f"stride in the {model.branch_stride} convolution"
-        )
-    else:
-        yield f"#   network: timm:{model.name}"
+    yield f"#   network: {summary(model)}"
     training, schedule = plan.training, plan.schedule
     yield f"#   steps: {plan.steps:,} ({training.epochs} epochs of {plan.steps_per_epoch}), batch {plan.batch_size}"
     warmup = f"warm-up {schedule.warmup_epochs:g} epochs, " if schedule.warmup_epochs else ""

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between, Positive, Settings, read
+from trickbag.models.parts import (
+    Activation,
+    AntiAlias,
+    AssembleKernel,
+    AveragePool,
+    BatchNorm,
+    Blur,
+    OriginalKernel,
+    Relu,
+    SelectiveKernel,
+    SplitKernel,
+    SqueezeExcite,
+)
+from trickbag.settings import AtLeast, Settings, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
-
 __all__ = [
     "DEEP_STEMS",
     "BatchNorm",
+    "BigLittleConfig",
+    "Init",
     "ModelConfig",
+    "Pooling",
     "Relu",
     "ResNetConfig",
     "Stem",
@@ -26,40 +39,16 @@ __all__ = [
     "model_config",
     "model_names",
     "read_model",
+    "summary",
 ]
 
 Stem = Literal["imagenet", "deep", "small_s1", "small_s2", "deep_s1", "deep_s2"]
+Depth = Literal[18, 34, 50, 101, 152]
+Init = Literal["xavier", "msra", "msra_prelu", "lecun"]
+Pooling = Literal["torch", "tensorflow"]
 
 DEEP_STEMS: Mapping[Stem, Stem] = MappingProxyType({"imagenet": "deep", "small_s1": "deep_s1", "small_s2": "deep_s2"})
 """The deep form (three 3x3 convolutions, ResNet-C) of each plain stem, at the same stride."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Relu(Settings):
-    """The activation `max(x, 0)`."""
-
-    kind: ClassVar[str] = "relu"
-
-    def __call__(self) -> nn.Module:
-        """Build the layer; it overwrites its input, which nothing in a block needs again."""
-        from torch import nn
-
-        return nn.ReLU(inplace=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchNorm(Settings):
-    """Batch normalisation; `momentum` is torch's (the weight of the new batch): 0.1 is MXNet's 0.9."""
-
-    kind: ClassVar[str] = "batch_norm"
-    eps: Annotated[float, Positive] = 1e-5
-    momentum: Annotated[float, Between(0, 1, open_low=True)] = 0.1
-
-    def __call__(self, channels: int) -> nn.Module:
-        """Build the layer for feature maps of `channels` channels."""
-        from torch import nn
-
-        return nn.BatchNorm2d(channels, eps=self.eps, momentum=self.momentum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,29 +61,96 @@ class ResNetConfig(Settings):
     made by its config alone has the stem that `stem` says.
     `branch_stride`: the convolution of a bottleneck's residual branch that moves by the block's stride, `first` (the
     original, "A") or `middle` ("B"); basic blocks have it on their first. `shortcut`: where a block changes shape, a
-    1x1 convolution with the stride (`conv`) or a 2x2 average pool before one without ("D", `avg_pool`).
+    1x1 convolution with the stride (`conv`) or a 2x2 average pool before one without ("D", `avg_pool`). `last_stride`:
+    of the last stage; 1 leaves its feature map at twice the size.
+    `cardinality` and `base_width` of bottlenecks are those of ResNeXt (Xie et al. 2017): 32 and 4 for `32x4d`.
+    `attention` acts at the end of each residual branch, `selective_kernel` in place of each 3x3 convolution of a
+    bottleneck (the first of a basic block), `anti_alias` where pixels are skipped; see `models.parts`.
+    `pooling`: `tensorflow` pads the max-pool, and has the average pool of "D" shortcuts at stride 1 too, as the
+    original code of Lee et al. 2020 does; only its weights need that.
     `num_classes` 0 is taken from the data. `init`: of the weights, see `models.init`.
     """
 
     kind: ClassVar[str] = "resnet"
-    depth: Literal[18, 34, 50, 101, 152] = 50
+    depth: Depth = 50
     stem: Stem = "imagenet"
     small_stem: Literal["never", "auto"] = "never"
     branch_stride: Literal["first", "middle"] = "middle"
     shortcut: Literal["conv", "avg_pool"] = "conv"
-    attention: None = None
-    activation: Relu = Relu()
+    last_stride: Literal[1, 2] = 2
+    cardinality: Annotated[int, AtLeast(1)] = 1
+    base_width: Annotated[int, AtLeast(1)] = 64
+    attention: SqueezeExcite | None = None
+    selective_kernel: SelectiveKernel | None = None
+    activation: Activation = Relu()
     norm: BatchNorm = BatchNorm()
-    anti_alias: None = None
+    anti_alias: AntiAlias | None = None
     drop: None = None
+    pooling: Pooling = "torch"
     num_classes: Annotated[int, AtLeast(0)] = 0
     in_channels: Annotated[int, AtLeast(1)] = 3
-    init: Literal["xavier", "msra", "msra_prelu"] = "xavier"
+    init: Init = "xavier"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.block == "basic" and (self.cardinality, self.base_width) != (1, 64):
+            raise UserError(
+                f"resnet.cardinality = {self.cardinality}, base_width = {self.base_width}: a ResNet of depth "
+                f"{self.depth} has basic blocks, which have no groups; take a depth of 50 or more, or 1 and 64"
+            )
+        if isinstance(self.selective_kernel, SplitKernel) and self.base_width % 2:
+            raise UserError(
+                f"resnet.base_width = {self.base_width}: a split selective kernel halves the channels of each group; "
+                "take an even width, or another selective kernel"
+            )
 
     @property
     def block(self) -> Literal["basic", "bottleneck"]:
         """The kind of block that this depth is made of."""
         return "basic" if self.depth < 50 else "bottleneck"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BigLittleConfig(Settings):
+    """A Big-Little network of bottlenecks (Chen et al. 2019, arXiv 1807.03848), as Lee et al. 2020 assemble upon it.
+
+    Each of the first three stages has two branches: a big one at half the resolution, and a little one at full
+    resolution with 1 / `alpha` of the width and about 1 / `beta` of the blocks; their sum goes through one block more.
+    `projection`: the shortcuts of a branch's or stage's first block that have a convolution, `always` all of them (Lee
+    et al.), `where_needed` those that change the number of channels (Chen et al.).
+    `stem`, `small_stem`, the slots, `num_classes` and `init` are those of `ResNetConfig`; in the place of a stem's
+    max-pool there is a pair of branches, which without max-pool has stride 1.
+    """
+
+    kind: ClassVar[str] = "big_little"
+    depth: Literal[50, 101, 152] = 50
+    alpha: Literal[1, 2, 4] = 2
+    beta: Annotated[int, AtLeast(1)] = 4
+    projection: Literal["always", "where_needed"] = "always"
+    stem: Stem = "imagenet"
+    small_stem: Literal["never", "auto"] = "never"
+    attention: SqueezeExcite | None = None
+    selective_kernel: SelectiveKernel | None = None
+    activation: Activation = Relu()
+    norm: BatchNorm = BatchNorm()
+    anti_alias: AntiAlias | None = None
+    drop: None = None
+    num_classes: Annotated[int, AtLeast(0)] = 0
+    in_channels: Annotated[int, AtLeast(1)] = 3
+    init: Init = "xavier"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.anti_alias is not None and "stem" in self.anti_alias.places:
+            raise UserError(
+                "big_little.anti_alias.places has 'stem': a Big-Little network has no max-pool in its stem; "
+                "take branch, shortcut or both"
+            )
+
+    @property
+    def name(self) -> str:
+        """What to call the network in a message."""
+        return f"bl_resnet{self.depth}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +163,9 @@ class TimmConfig(Settings):
     in_channels: Annotated[int, AtLeast(1)] = 3
 
 
-ModelConfig = ResNetConfig | TimmConfig
+ModelConfig = ResNetConfig | BigLittleConfig | TimmConfig
 
-_VARIANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+_TWEAKS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "": {"stem": "imagenet", "branch_stride": "middle", "shortcut": "conv"},
         "_a": {"stem": "imagenet", "branch_stride": "first", "shortcut": "conv"},
@@ -118,12 +174,41 @@ _VARIANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "_d": {"stem": "deep", "branch_stride": "middle", "shortcut": "avg_pool"},
     }
 )
-_DEPTHS = (18, 34, 50, 101, 152)
+_32X4D: Mapping[str, Any] = MappingProxyType({"cardinality": 32, "base_width": 4})
+_ASSEMBLE: Mapping[str, Any] = MappingProxyType({"selective_kernel": AssembleKernel(), "anti_alias": Blur()})
+
+
+def _networks() -> dict[str, ModelConfig]:
+    """Give every network that has a name of our own."""
+    named: dict[str, ModelConfig] = {}
+    depths: tuple[Depth, ...] = get_args(Depth)
+    for depth in depths:
+        for tweak, settings in _TWEAKS.items():
+            named[f"resnet{depth}{tweak}"] = ResNetConfig(depth=depth, **settings)
+    for depth in depths[2:4]:
+        for tweak in ("", "_c", "_d"):
+            named[f"resnext{depth}_32x4d{tweak}"] = ResNetConfig(depth=depth, **_TWEAKS[tweak], **_32X4D)
+    return named | {
+        "seresnet50": ResNetConfig(attention=SqueezeExcite()),
+        "seresnext50_32x4d": ResNetConfig(attention=SqueezeExcite(), **_32X4D),
+        "skresnet50": ResNetConfig(selective_kernel=SplitKernel()),
+        "skresnext50_32x4d": ResNetConfig(selective_kernel=OriginalKernel(), **_32X4D),
+        "resnetblur50": ResNetConfig(anti_alias=Blur(places=("branch", "stem"))),
+        "resnetaa50d": ResNetConfig(anti_alias=AveragePool(), **_TWEAKS["_d"]),
+        "bl_resnet50": BigLittleConfig(depth=50),
+        "bl_resnet101": BigLittleConfig(depth=101),
+        "assemble_resnet50": BigLittleConfig(depth=50, **_ASSEMBLE),
+        "assemble_resnet101": BigLittleConfig(depth=101, **_ASSEMBLE),
+        "assemble_resnet152": BigLittleConfig(depth=152, alpha=1, beta=2, **_ASSEMBLE),
+    }
+
+
+_NETWORKS: Mapping[str, ModelConfig] = MappingProxyType(_networks())
 
 
 def model_names() -> list[str]:
     """List the networks that `create_model` knows by name; any of timm's is `timm:NAME` besides."""
-    return [f"resnet{depth}{variant}" for depth in _DEPTHS for variant in _VARIANTS]
+    return list(_NETWORKS)
 
 
 def model_config(name: str) -> ModelConfig:
@@ -133,10 +218,9 @@ def model_config(name: str) -> ModelConfig:
     """
     if name.startswith("timm:") and len(name) > len("timm:"):
         return TimmConfig(name=name.removeprefix("timm:"))
-    match = re.fullmatch(r"resnet(\d+)(|_[abcd])", name)
-    if not match or int(match[1]) not in _DEPTHS:
+    if name not in _NETWORKS:
         raise UserError(f"no model {name!r}; there are {', '.join(model_names())}, and timm:NAME for any of timm's")
-    return read(ResNetConfig, {"depth": int(match[1]), **_VARIANTS[match[2]]}, "model")
+    return _NETWORKS[name]
 
 
 def read_model(data: object) -> ModelConfig:
@@ -146,11 +230,52 @@ def read_model(data: object) -> ModelConfig:
     """
     if isinstance(data, str):
         return model_config(data)
+    kinds: dict[str, type[ResNetConfig | BigLittleConfig | TimmConfig]] = {
+        config.kind: config for config in (ResNetConfig, TimmConfig, BigLittleConfig)
+    }
     if not isinstance(data, dict):
-        raise UserError(f"model = {data!r}: must be a model's name, or a mapping with kind resnet or timm")
+        raise UserError(f"model = {data!r}: must be a model's name, or a mapping with kind {' or '.join(kinds)}")
     kind = data.get("kind", ResNetConfig.kind)
-    if kind == ResNetConfig.kind:
-        return read(ResNetConfig, data, "model")
-    if kind == TimmConfig.kind:
-        return read(TimmConfig, data, "model")
-    raise UserError(f"model.kind = {kind!r}: must be one of {ResNetConfig.kind}, {TimmConfig.kind}")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise UserError(f"model.kind = {kind!r}: must be one of {', '.join(kinds)}")
+    return read(kinds[kind], data, "model")
+
+
+def summary(config: ModelConfig) -> str:
+    """Say in a few words what a network is made of."""
+    if isinstance(config, TimmConfig):
+        return f"timm's {config.name}"
+    stem = {"imagenet": "7x7 stem", "deep": "deep stem (three 3x3)"}.get(config.stem, f"stem {config.stem}")
+    if isinstance(config, BigLittleConfig):
+        parts = [
+            f"Big-Little ResNet-{config.depth}",
+            f"bottleneck blocks, alpha {config.alpha}, beta {config.beta}",
+            stem,
+            *(["projections where needed"] if config.projection == "where_needed" else []),
+        ]
+    else:
+        place = "3x3" if config.branch_stride == "middle" else "1x1"
+        grouped = (
+            f"{config.cardinality}x{config.base_width}d " if (config.cardinality, config.base_width) != (1, 64) else ""
+        )
+        parts = [
+            f"ResNet-{config.depth}",
+            f"{grouped}{config.block} blocks",
+            stem,
+            *([f"stride in the {place}"] if config.block == "bottleneck" else []),
+            *(["average-pool shortcut"] if config.shortcut == "avg_pool" else []),
+            *(["last stage of stride 1"] if config.last_stride == 1 else []),
+            *(["TensorFlow's pools"] if config.pooling == "tensorflow" else []),
+        ]
+    return ", ".join([*parts, *_filled(config)])
+
+
+def _filled(config: ResNetConfig | BigLittleConfig) -> list[str]:
+    """Name what fills the slots that are empty, or hold a ReLU, by default."""
+    kernel, blur = config.selective_kernel, config.anti_alias
+    return [
+        *(["squeeze-excitation"] if config.attention is not None else []),
+        *([f"selective kernel ({kernel.kind})"] if kernel is not None else []),
+        *([f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"] if blur is not None else []),
+        *([config.activation.kind] if config.activation != Relu() else []),
+    ]

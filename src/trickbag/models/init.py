@@ -3,7 +3,8 @@
 Two networks that share a parameter's name and shape share its initial value, whatever else differs between them: taking
 a trick out changes nothing but what the trick changed.
 Sources: Glorot & Bengio 2010, equation 16 (`xavier`, as in He et al. 2018, section 2.1); He et al. 2015 (arXiv
-1502.01852), equation 14 (`msra`) and equation 15 (`msra_prelu`, what the paper's own code takes, from MXNet).
+1502.01852), equation 14 (`msra`) and equation 15 (`msra_prelu`, what the paper's own code takes, from MXNet); LeCun et
+al. 1998, section 4.6 (`lecun`, what the code of Lee et al. 2020 takes, from TensorFlow).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,15 +19,19 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from trickbag.models.config import Init
 from trickbag.streams import stream
 
-__all__ = ["Scheme", "initialise", "is_norm"]
+__all__ = ["initialise", "is_norm"]
 
-Scheme = Literal["xavier", "msra", "msra_prelu"]
 Draw = Callable[[np.random.Generator, torch.Size], np.ndarray]
 
 PRELU_SLOPE = 0.25
 """The slope for which MXNet's `MSRAPrelu` computes its gain, of leaky units that the network does not even have."""
+
+CUT = 2.0
+STD_WITHIN_CUT = 0.87962566103423978
+"""The standard deviation of a standard normal between -CUT and CUT: sqrt(1 - 2 CUT p(CUT) / P(|z| < CUT))."""
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -35,7 +39,7 @@ def is_norm(module: nn.Module) -> bool:
     return isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm)
 
 
-def initialise(network: nn.Module, scheme: Scheme, seed: int, *, only: nn.Module | None = None) -> None:
+def initialise(network: nn.Module, scheme: Init, seed: int, *, only: nn.Module | None = None) -> None:
     """Set a network's weights to the initial values of a scheme, in place, without touching torch's random state.
 
     Weights of convolutions and linear layers by fan_in and fan_out, kernel area included:
@@ -43,6 +47,8 @@ def initialise(network: nn.Module, scheme: Scheme, seed: int, *, only: nn.Module
     `msra`: convolutions normal with variance 2 / fan_out, as timm and torchvision; linear layers `xavier`, since no
     ReLU follows a classifier and its fan_out, the number of classes, says nothing about the signal.
     `msra_prelu`: normal with variance 2 / (1 + 0.25^2) / ((fan_in + fan_out) / 2).
+    `lecun`: convolutions normal with variance 1 / fan_in, cut at two standard deviations of the normal before the cut;
+    linear layers `xavier`.
     Their biases become 0; normalisations get gamma 1, beta 0 and fresh running statistics. A parameter of any other
     module keeps the value that its constructor gave it. `only` restricts all this to one module of the network.
     """
@@ -102,5 +108,18 @@ def _msra_prelu(rng: np.random.Generator, shape: torch.Size) -> np.ndarray:
     return _normal(rng, shape, math.sqrt(2.0 / (1.0 + PRELU_SLOPE**2) / (sum(_fans(shape)) / 2.0)))
 
 
-_CONV: Mapping[str, Draw] = MappingProxyType({"xavier": _xavier, "msra": _msra, "msra_prelu": _msra_prelu})
-_LINEAR: Mapping[str, Draw] = MappingProxyType({"xavier": _xavier, "msra": _xavier, "msra_prelu": _msra_prelu})
+def _lecun(rng: np.random.Generator, shape: torch.Size) -> np.ndarray:
+    values = rng.standard_normal(tuple(shape), dtype=np.float32)
+    flat = values.reshape(-1)
+    while (outside := np.flatnonzero(np.abs(flat) > CUT)).size:
+        flat[outside] = rng.standard_normal(outside.size, dtype=np.float32)
+    values *= np.float32(math.sqrt(1.0 / _fans(shape)[0]) / STD_WITHIN_CUT)
+    return values
+
+
+_CONV: Mapping[str, Draw] = MappingProxyType(
+    {"xavier": _xavier, "msra": _msra, "msra_prelu": _msra_prelu, "lecun": _lecun}
+)
+_LINEAR: Mapping[str, Draw] = MappingProxyType(
+    {"xavier": _xavier, "msra": _xavier, "msra_prelu": _msra_prelu, "lecun": _xavier}
+)

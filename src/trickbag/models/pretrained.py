@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
-from trickbag.models.config import ModelConfig, TimmConfig, model_config, model_names
+from trickbag.models.config import (
+    BigLittleConfig,
+    ModelConfig,
+    ResNetConfig,
+    TimmConfig,
+    model_config,
+    model_names,
+    summary,
+)
+from trickbag.models.parts import AveragePool, Blur, OriginalKernel, Relu, SplitKernel, SqueezeExcite
 from trickbag.models.weights import fit_weights
 from trickbag.models.zoo import own_random_state
+from trickbag.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,10 +26,19 @@ __all__ = ["load_pretrained", "pretrained_names", "published_normalisation", "ti
 
 Colour = tuple[float, float, float]
 
-_TIMM_SUFFIXES = {
-    ("imagenet", "middle", "conv"): "",
-    ("deep", "middle", "conv"): "c",
-    ("deep", "middle", "avg_pool"): "d",
+_TWEAKS = {("imagenet", "middle", "conv"): "", ("deep", "middle", "conv"): "c", ("deep", "middle", "avg_pool"): "d"}
+_GROUPS = {(1, 64): "", (32, 4): "_32x4d", (32, 8): "_32x8d"}
+# Blur and average pool have no weights, but weights are of use only with those that they were trained with.
+_FILLED: dict[tuple[object, object, object], str] = {
+    (None, None, None): "resnet",
+    (SqueezeExcite(), None, None): "seresnet",
+    (None, None, Blur(places=("branch", "stem"))): "resnetblur",
+    (None, None, AveragePool()): "resnetaa",
+}
+_SELECTIVE: dict[tuple[object, str, tuple[int, int]], str] = {
+    (SplitKernel(), "bottleneck", (1, 64)): "skresnet",
+    (SplitKernel(reduction=8, least=16), "basic", (1, 64)): "skresnet",
+    (OriginalKernel(), "bottleneck", (32, 4)): "skresnet",
 }
 
 
@@ -27,9 +46,20 @@ def timm_name(config: ModelConfig) -> str | None:
     """Return timm's name of a config's network, None where timm has none of this form: `resnet50_d` is `resnet50d`."""
     if isinstance(config, TimmConfig):
         return config.name
+    if isinstance(config, BigLittleConfig) or (config.last_stride, config.pooling) != (2, "torch"):
+        return None
+    if config.activation != Relu():
+        return None
+    groups = (config.cardinality, config.base_width)
     place = (config.stem, "middle" if config.block == "basic" else config.branch_stride, config.shortcut)
-    suffix = _TIMM_SUFFIXES.get(place)
-    return None if suffix is None else f"resnet{config.depth}{suffix}"
+    family = _FILLED.get((config.attention, config.selective_kernel, config.anti_alias))
+    if config.attention is None and config.anti_alias is None:
+        family = family or _SELECTIVE.get((config.selective_kernel, config.block, groups))
+    if family is None or place not in _TWEAKS or groups not in _GROUPS:
+        return None
+    if groups != (1, 64):
+        family = family.replace("resnet", "resnext")
+    return f"{family}{config.depth}{_TWEAKS[place]}{_GROUPS[groups]}"
 
 
 def pretrained_names() -> list[str]:
@@ -111,5 +141,25 @@ def _absence(config: ModelConfig) -> str:
     """Say what the weights are missing for."""
     if isinstance(config, TimmConfig):
         return f"of timm's {config.name}"
-    slots = f"stem {config.stem}, branch_stride {config.branch_stride}, shortcut {config.shortcut}"
-    return f"of resnet{config.depth} with {slots}"
+    if isinstance(config, BigLittleConfig):
+        return f"of {summary(config)}"
+    slots = {"stem": config.stem, "branch_stride": config.branch_stride, "shortcut": config.shortcut}
+    filled = {
+        name: value
+        for name in (
+            "last_stride",
+            "cardinality",
+            "base_width",
+            "attention",
+            "selective_kernel",
+            "anti_alias",
+            "pooling",
+        )
+        if (value := getattr(config, name)) != getattr(ResNetConfig, name)
+    }
+    every = {**slots, **filled, **({} if config.activation == Relu() else {"activation": config.activation})}
+    return f"of resnet{config.depth} with {', '.join(f'{name} {_word(value)}' for name, value in every.items())}"
+
+
+def _word(value: object) -> str:
+    return value.kind if isinstance(value, Settings) else str(value)

@@ -1,4 +1,4 @@
-"""Networks by name and by config: our own ResNets and all of timm's."""
+"""Networks by name and by config: our own and all of timm's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import dataclasses
 import difflib
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
 
 from trickbag.errors import UserError
-from trickbag.models.config import ModelConfig, ResNetConfig, Stem, TimmConfig, model_config
+from trickbag.models.big_little import BigLittle
+from trickbag.models.classifier import Classifier
+from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, Stem, TimmConfig, model_config
 from trickbag.models.init import initialise
 from trickbag.models.resnet import ResNet
 from trickbag.streams import seed_of
@@ -20,7 +22,9 @@ from trickbag.streams import seed_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "own_random_state"]
+__all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "own_random_state", "raw_network"]
+
+Own = TypeVar("Own", bound=ResNetConfig | BigLittleConfig)
 
 STRIDE_1_UP_TO = 40
 STRIDE_2_UP_TO = 96
@@ -52,12 +56,17 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
     if isinstance(config, TimmConfig):
         return _timm_network(config, seed)
     with own_random_state(seed_of(seed, "init")):
-        network = ResNet(config)
+        network = raw_network(config)
     initialise(network, config.init, seed)
     return network
 
 
-def fit_stem(config: ResNetConfig, image_size: int) -> ResNetConfig:
+def raw_network(config: ResNetConfig | BigLittleConfig) -> Classifier:
+    """Build the network of a config of our own with torch's default weights, such as for shapes alone on `meta`."""
+    return BigLittle(config) if isinstance(config, BigLittleConfig) else ResNet(config)
+
+
+def fit_stem(config: Own, image_size: int) -> Own:
     """Return the config with the stem that suits images of `image_size` pixels a side.
 
     Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool; larger images keep the stem. A
@@ -72,10 +81,10 @@ def fit_stem(config: ResNetConfig, image_size: int) -> ResNetConfig:
 def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
     """List all parameters of a network, each once, in groups from the input to the head, for layer-wise learning rates.
 
-    Ours are grouped by stem, block and head; timm's by timm's own rules; of any other network each child that has
-    parameters is a group.
+    Ours are grouped by stem, block (or pair of branches) and head; timm's by timm's own rules; of any other network
+    each child that has parameters is a group.
     """
-    if isinstance(network, ResNet):
+    if isinstance(network, Classifier):
         return network.layer_groups()
     matcher = getattr(network, "group_matcher", None)
     if matcher is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError
-from trickbag.models.config import ModelConfig, ResNetConfig
+from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig
 from trickbag.settings import Settings
 from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
@@ -71,13 +71,13 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
     data = apply(Trick.data, recipe.data)
     image_size = data.image_size or dataset.natural_size or data.default_size
     model = recipe.model
-    fits = isinstance(model, ResNetConfig) and model.small_stem == "auto"
-    if isinstance(model, ResNetConfig) and fits:
+    fits = isinstance(model, ResNetConfig | BigLittleConfig) and model.small_stem == "auto"
+    if isinstance(model, ResNetConfig | BigLittleConfig) and fits:
         model = fit_stem(model, image_size)
     model = dataclasses.replace(apply(Trick.model, model), num_classes=len(dataset.classes))
     data, said = _normalised(data, model, recipe.training)
     notes += said
-    if isinstance(model, ResNetConfig) and fits:
+    if isinstance(model, ResNetConfig | BigLittleConfig) and fits:
         notes.append(f"the stem is {model.stem}, for images of {image_size} px")
     batch_size = min(recipe.training.batch_size, len(dataset.train.names))
     if batch_size < recipe.training.batch_size:

@@ -1,6 +1,7 @@
 """Residual blocks with slots; their parameters are named as timm names them.
 
-Sources: He et al. 2015 (arXiv 1512.03385), figure 5; He et al. 2018 (arXiv 1812.01187), section 4.1.
+Sources: He et al. 2015 (arXiv 1512.03385), figure 5; He et al. 2018 (arXiv 1812.01187), section 4.1; Xie et al. 2017
+(arXiv 1611.05431), figure 3c (groups).
 Shapes: N images, C channels, H and W pixels.
 """
 
@@ -12,13 +13,18 @@ from torch import Tensor, nn
 
 from trickbag.models.layers.slots import Slots, anti_aliased, optional
 
-__all__ = ["BasicBlock", "Bottleneck", "zero_scale"]
+__all__ = ["BasicBlock", "Bottleneck", "split_stride", "zero_scale"]
 
 
 def zero_scale(norm: nn.Module) -> None:
     """Set the scale gamma of a normalisation to zero; one without a scale is left as it is."""
     if isinstance(weight := getattr(norm, "weight", None), nn.Parameter):
         nn.init.zeros_(weight)
+
+
+def split_stride(stride: int, branch_stride: Literal["first", "middle"]) -> tuple[int, int]:
+    """Return the strides of the first and of the middle convolution of a bottleneck."""
+    return (stride, 1) if branch_stride == "first" else (1, stride)
 
 
 class BasicBlock(nn.Module):
@@ -58,11 +64,13 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1x1, a 3x3 and a 1x1 convolution of `width`, `width` and 4 `width` channels beside a shortcut.
+    """A 1x1, a 3x3 and a 1x1 convolution beside a shortcut, to 4 `width` channels.
 
+    Inside it has `groups * (width * group_width // 64)` channels, `width` by default; the 3x3 has `groups` groups.
     `branch_stride` says which convolution of the branch has the stride: `first` the 1x1 (ResNet "A", which then ignores
     three quarters of its input), `middle` the 3x3 ("B", "C" and "D").
-    `downsample` is the shortcut where the block changes the shape, None where the input is added as it is.
+    `downsample` is the shortcut where the block changes the shape, None where the input is added as it is. Without
+    `last_activation` the block ends with the addition.
     """
 
     expansion: ClassVar[int] = 4
@@ -74,28 +82,31 @@ class Bottleneck(nn.Module):
         *,
         stride: int = 1,
         branch_stride: Literal["first", "middle"] = "middle",
+        groups: int = 1,
+        group_width: int = 64,
         downsample: nn.Module | None = None,
+        last_activation: bool = True,
         slots: Slots,
     ) -> None:
         super().__init__()
-        out_channels = width * self.expansion
-        first_stride, middle_stride = (stride, 1) if branch_stride == "first" else (1, stride)
-        first_stride, self.aa1 = anti_aliased(slots.anti_alias, width, first_stride)
-        middle_stride, self.aa2 = anti_aliased(slots.anti_alias, width, middle_stride)
-        self.conv1 = nn.Conv2d(in_channels, width, 1, stride=first_stride, bias=False)
-        self.bn1 = slots.norm(width)
+        out_channels, inside = width * self.expansion, groups * (width * group_width // 64)
+        first_stride, middle_stride = split_stride(stride, branch_stride)
+        first_stride, self.aa1 = anti_aliased(slots.anti_alias, inside, first_stride)
+        middle_stride, self.aa2 = anti_aliased(slots.anti_alias, inside, middle_stride)
+        self.conv1 = nn.Conv2d(in_channels, inside, 1, stride=first_stride, bias=False)
+        self.bn1 = slots.norm(inside)
         self.drop1 = optional(slots.drop)
         self.act1 = slots.activation()
-        self.conv2 = nn.Conv2d(width, width, 3, stride=middle_stride, padding=1, bias=False)
-        self.bn2 = slots.norm(width)
+        self.conv2 = nn.Conv2d(inside, inside, 3, stride=middle_stride, padding=1, groups=groups, bias=False)
+        self.bn2 = slots.norm(inside)
         self.drop2 = optional(slots.drop)
         self.act2 = slots.activation()
-        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.conv3 = nn.Conv2d(inside, out_channels, 1, bias=False)
         self.bn3 = slots.norm(out_channels)
         self.drop3 = optional(slots.drop)
         self.se = optional(slots.attention, out_channels)
         self.downsample = downsample or nn.Identity()
-        self.act3 = slots.activation()
+        self.act3 = slots.activation() if last_activation else nn.Identity()
 
     def zero_init_last(self) -> None:
         """Start the block as its shortcut: gamma of the residual branch's last normalisation becomes 0."""

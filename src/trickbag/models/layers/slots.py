@@ -18,15 +18,20 @@ class Slots:
     """What a stem or a block is made of; an empty slot is None.
 
     `norm(channels)` and `activation()` build the layers that every convolution is followed by. `attention(channels)`
-    acts on the end of the residual branch, before the addition. `anti_alias(channels, stride)` takes over the stride of
-    the branch's spatial convolution, after that convolution's activation. `drop()` follows every normalisation of a
-    block, the shortcut's included (the places of DropBlock; Lee et al. 2020, section 3.2).
+    acts on the end of the residual branch, before the addition. `selective_kernel(in_channels, width, stride, groups,
+    slots)` stands in the place of the branch's spatial convolution, its normalisation and its activation.
+    `anti_alias(channels, stride)` takes over the stride of that convolution, after its activation, and
+    `shortcut_anti_alias(channels, stride)` that of the shortcut, before its convolution. `drop()` follows every
+    normalisation of a block, the shortcut's included, and a selective kernel as a whole (the places of DropBlock; Lee
+    et al. 2020, section 3.2).
     """
 
     norm: Callable[[int], nn.Module]
     activation: Callable[[], nn.Module]
     attention: Callable[[int], nn.Module] | None = None
+    selective_kernel: Callable[[int, int, int, int, Slots], nn.Module] | None = None
     anti_alias: Callable[[int, int], nn.Module] | None = None
+    shortcut_anti_alias: Callable[[int, int], nn.Module] | None = None
     drop: Callable[[], nn.Module] | None = None
 
 

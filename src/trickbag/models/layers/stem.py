@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from trickbag.models.layers.tensorflow_pools import StemMaxPool2d
+
 if TYPE_CHECKING:
-    from trickbag.models.config import Stem
+    from trickbag.models.config import Pooling, Stem
     from trickbag.models.layers.slots import Slots
+    from trickbag.models.parts import AntiAlias
 
 __all__ = ["STEMS", "STEM_CHANNELS", "StemForm", "stem_convolution", "stem_pool"]
 
@@ -61,6 +64,13 @@ def stem_convolution(stem: Stem, in_channels: int, slots: Slots) -> nn.Module:
     )
 
 
-def stem_pool(stem: Stem) -> nn.Module:
-    """Build the 3x3 max-pool of stride 2 that follows a stem, or the identity."""
-    return nn.MaxPool2d(3, stride=2, padding=1) if STEMS[stem].max_pool else nn.Identity()
+def stem_pool(stem: Stem, *, anti_alias: AntiAlias | None = None, pooling: Pooling = "torch") -> nn.Module:
+    """Build the 3x3 max-pool of stride 2 that follows a stem, or what stands for it; the identity where there is none.
+
+    `pooling` "tensorflow" pads it as TensorFlow does.
+    """
+    if not STEMS[stem].max_pool:
+        return nn.Identity()
+    if anti_alias is not None and "stem" in anti_alias.places:
+        return anti_alias.stem_pool(STEM_CHANNELS)
+    return StemMaxPool2d() if pooling == "tensorflow" else nn.MaxPool2d(3, stride=2, padding=1)

@@ -1,0 +1,267 @@
+"""What can fill the slots of our networks, as settings: activations, normalisation, attention, anti-aliasing.
+
+Each is a small value that compares, prints and saves; called, it builds the layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from trickbag.settings import AtLeast, Between, Positive, Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trickbag.models.layers.slots import Slots
+
+__all__ = [
+    "Activation",
+    "AntiAlias",
+    "AssembleKernel",
+    "AveragePool",
+    "BatchNorm",
+    "Blur",
+    "Gelu",
+    "HardSwish",
+    "LeakyRelu",
+    "Mish",
+    "OriginalKernel",
+    "Place",
+    "Relu",
+    "SelectiveKernel",
+    "Silu",
+    "SplitKernel",
+    "SqueezeExcite",
+]
+
+Place = Literal["branch", "shortcut", "stem"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relu(Settings):
+    """The activation `max(x, 0)`."""
+
+    kind: ClassVar[str] = "relu"
+
+    def __call__(self) -> nn.Module:
+        """Build the layer; it overwrites its input, which nothing in a block needs again."""
+        from torch import nn
+
+        return nn.ReLU(inplace=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakyRelu(Settings):
+    """The activation `max(x, slope x)`."""
+
+    kind: ClassVar[str] = "leaky_relu"
+    slope: Annotated[float, Between(0, 1)] = 0.01
+
+    def __call__(self) -> nn.Module:
+        """Build the layer."""
+        from torch import nn
+
+        return nn.LeakyReLU(self.slope)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silu(Settings):
+    """The activation `x sigmoid(x)`, also called Swish (Ramachandran et al. 2017, arXiv 1710.05941)."""
+
+    kind: ClassVar[str] = "silu"
+
+    def __call__(self) -> nn.Module:
+        """Build the layer."""
+        from torch import nn
+
+        return nn.SiLU()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardSwish(Settings):
+    """The activation `x min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, arXiv 1905.02244, section 5.2)."""
+
+    kind: ClassVar[str] = "hard_swish"
+
+    def __call__(self) -> nn.Module:
+        """Build the layer."""
+        from torch import nn
+
+        return nn.Hardswish()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mish(Settings):
+    """The activation `x tanh(log(1 + exp(x)))` (Misra 2019, arXiv 1908.08681)."""
+
+    kind: ClassVar[str] = "mish"
+
+    def __call__(self) -> nn.Module:
+        """Build the layer."""
+        from torch import nn
+
+        return nn.Mish()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gelu(Settings):
+    """The activation `x P(Z <= x)`, Z standard normal (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
+
+    kind: ClassVar[str] = "gelu"
+
+    def __call__(self) -> nn.Module:
+        """Build the layer."""
+        from torch import nn
+
+        return nn.GELU()
+
+
+Activation = Relu | LeakyRelu | Silu | HardSwish | Mish | Gelu
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm(Settings):
+    """Batch normalisation; `momentum` is torch's (the weight of the new batch): 0.1 is MXNet's 0.9."""
+
+    kind: ClassVar[str] = "batch_norm"
+    eps: Annotated[float, Positive] = 1e-5
+    momentum: Annotated[float, Between(0, 1, open_low=True)] = 0.1
+
+    def __call__(self, channels: int) -> nn.Module:
+        """Build the layer for feature maps of `channels` channels."""
+        from torch import nn
+
+        return nn.BatchNorm2d(channels, eps=self.eps, momentum=self.momentum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqueezeExcite(Settings):
+    """Squeeze-and-excitation at the end of the residual branch; see `models.layers.squeeze_excite`.
+
+    `divisor`: the squeezed channels are rounded to a multiple of it, and are at least it. Lee et al. 2020 have neither
+    biases nor rounding.
+    """
+
+    kind: ClassVar[str] = "squeeze_excite"
+    reduction: Annotated[int, AtLeast(1)] = 16
+    bias: bool = True
+    divisor: Annotated[int, AtLeast(1)] = 8
+
+    def __call__(self, channels: int) -> nn.Module:
+        """Build the layer for feature maps of `channels` channels."""
+        from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
+
+        return SqueezeExcite2d(channels, reduction=self.reduction, bias=self.bias, divisor=self.divisor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssembleKernel(Settings):
+    """Selective kernel of Lee et al. 2020: one 3x3 convolution to twice the channels, its halves weighed by attention.
+
+    The attention has `max(width // reduction, least)` channels inside; see `models.layers.selective_kernel`.
+    """
+
+    kind: ClassVar[str] = "assemble"
+    reduction: Annotated[int, AtLeast(1)] = 2
+    least: Annotated[int, AtLeast(1)] = 32
+
+    def __call__(self, in_channels: int, width: int, stride: int, groups: int, slots: Slots) -> nn.Module:
+        """Build what stands in the place of a 3x3 convolution, its normalisation and its activation."""
+        from trickbag.models.layers.selective_kernel import AssembleKernel2d
+
+        inside = max(width // self.reduction, self.least)
+        return AssembleKernel2d(in_channels, width, inside, stride=stride, groups=groups, slots=slots)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginalKernel(Settings):
+    """Selective kernel of Li et al. 2019: a 3x3 and a dilated 3x3 convolution of all channels, weighed by attention.
+
+    The attention has `max(width // reduction, least)` channels inside; see `models.layers.selective_kernel`.
+    """
+
+    kind: ClassVar[str] = "original"
+    reduction: Annotated[int, AtLeast(1)] = 16
+    least: Annotated[int, AtLeast(1)] = 32
+
+    def __call__(self, in_channels: int, width: int, stride: int, groups: int, slots: Slots) -> nn.Module:
+        """Build what stands in the place of a 3x3 convolution, its normalisation and its activation."""
+        from trickbag.models.layers.selective_kernel import DilatedKernels2d
+
+        inside = max(width // self.reduction, self.least)
+        return DilatedKernels2d(in_channels, width, inside, stride=stride, groups=groups, split=False, slots=slots)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitKernel(Settings):
+    """Selective kernel of timm: as the original, but each of the two convolutions sees one half of the channels.
+
+    The attention has `max(width // reduction, least)` channels inside; see `models.layers.selective_kernel`.
+    """
+
+    kind: ClassVar[str] = "split"
+    reduction: Annotated[int, AtLeast(1)] = 16
+    least: Annotated[int, AtLeast(1)] = 8
+
+    def __call__(self, in_channels: int, width: int, stride: int, groups: int, slots: Slots) -> nn.Module:
+        """Build what stands in the place of a 3x3 convolution, its normalisation and its activation."""
+        from trickbag.models.layers.selective_kernel import DilatedKernels2d
+
+        inside = max(width // self.reduction, self.least)
+        return DilatedKernels2d(in_channels, width, inside, stride=stride, groups=groups, split=True, slots=slots)
+
+
+SelectiveKernel = AssembleKernel | OriginalKernel | SplitKernel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blur(Settings):
+    """A binomial blur wherever the network would skip pixels (Zhang 2019, arXiv 1904.11486).
+
+    `size` of the filter: 3 is [1, 2, 1] in both directions. `places`: `branch`, after the convolution of a residual
+    branch that has the stride, which then has none; `shortcut`, in place of what shrinks a shortcut; `stem`, after the
+    max-pool, which then has no stride. Lee et al. 2020 have the branch alone.
+    """
+
+    kind: ClassVar[str] = "blur"
+    size: Annotated[int, Between(2, 7)] = 3
+    places: tuple[Place, ...] = ("branch",)
+
+    def __call__(self, channels: int, stride: int) -> nn.Module:
+        """Build the layer for feature maps of `channels` channels."""
+        from trickbag.models.layers.anti_alias import BlurPool2d
+
+        return BlurPool2d(channels, size=self.size, stride=stride)
+
+    def stem_pool(self, channels: int) -> nn.Module:
+        """Build the pool of a stem: a dense max-pool, then the blur of stride 2."""
+        from torch import nn
+
+        return nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), self(channels, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragePool(Settings):
+    """An average pool wherever the network would skip pixels, as timm's `resnetaa` networks have.
+
+    `places` as of `Blur`, except that in the stem it stands in place of the max-pool.
+    """
+
+    kind: ClassVar[str] = "average_pool"
+    places: tuple[Place, ...] = ("branch", "stem")
+
+    def __call__(self, channels: int, stride: int) -> nn.Module:
+        """Build the layer; at odd sizes its last window is smaller and averages what it has."""
+        from torch import nn
+
+        return nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
+
+    def stem_pool(self, channels: int) -> nn.Module:
+        """Build the pool of a stem; at odd sizes it leaves out the last row and column, as timm's does."""
+        from torch import nn
+
+        return nn.AvgPool2d(2)
+
+
+AntiAlias = Blur | AveragePool
