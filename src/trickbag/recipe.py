@@ -12,7 +12,7 @@ from typing import Any
 from trickbag import tricks as trick_table
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError, choices
-from trickbag.models.config import ModelConfig, ResNetConfig, model_config, read_model
+from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig, model_config, model_names, read_model
 from trickbag.settings import Settings, assign, parse_fields, plain, read
 from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
@@ -85,6 +85,30 @@ class Recipe(Settings):
         """Return the recipe with fields changed, as `dataclasses.replace`."""
         return dataclasses.replace(self, **changes)
 
+    @property
+    def network(self) -> str:
+        """Name of the network: as `create_model` knows it, or for one without a name, its kind and depth."""
+        if isinstance(self.model, TimmConfig):
+            return f"timm:{self.model.name}"
+        left_open: dict[str, Any] = {"num_classes": 0, "in_channels": 3, "small_stem": "never", "init": "xavier"}
+        known = {name: value for name, value in left_open.items() if hasattr(self.model, name)}
+        bare = dataclasses.replace(self.model, **known)
+        named = (name for name in model_names() if model_config(name) == bare)
+        return next(named, f"{self.model.kind}{getattr(self.model, 'depth', '')}, changed")
+
+    def on(self, network: str) -> Recipe:
+        """Return the recipe with another network, by name; how the recipe treats stems and initial weights stays.
+
+        Raises UserError for a name that is not known.
+        """
+        model = model_config(network)
+        kept = {
+            name: getattr(self.model, name)
+            for name in ("small_stem", "init")
+            if hasattr(self.model, name) and hasattr(model, name)
+        }
+        return dataclasses.replace(self, model=dataclasses.replace(model, **kept))
+
     def set(self, path: str, text: str) -> Recipe:
         """Return the recipe with one setting read from text: `set("tricks.mixup.alpha", "1")`.
 
@@ -97,7 +121,7 @@ class Recipe(Settings):
             trick = next(trick for trick in self.tricks if trick.name == name)
             return self.plus(assign(trick, field, text, f"tricks.{name}"))
         if head == "model" and not rest:
-            return dataclasses.replace(self, model=model_config(text))
+            return self.on(text)
         if head not in (*_PARTS, "model") or not rest:
             raise UserError(
                 f"no setting {path!r}; a path starts with model., data., training., schedule. or tricks.NAME. "

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from trickbag import recipes
 from trickbag.recipe import Recipe
 
-TIMES = ("time_s", "train_throughput", "train_time_s")
+TIMES = ("time_s", "train_throughput", "infer_throughput", "train_time_s", "run_time_s", "peak_memory")
 
 
 def recipe(source: Path | str, epochs: int = 4, **changes: str) -> Recipe:

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 __all__ = ["add_recipe_options", "recipe_from"]
 
 
-def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Add the recipe and the options that change it."""
+def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> None:
+    """Add the recipe and the options that change it; `several` says what more than one name in its place means."""
     parser.add_argument(
         "recipe",
-        nargs="?",
+        nargs="*" if several else "?",
         metavar="RECIPE",
-        help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION (default: small)",
+        help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION (default: small)"
+        + (f"; or {several}" if several else ""),
     )
     parser.add_argument("--data", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME")
     parser.add_argument("--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie")
@@ -48,15 +49,12 @@ def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
     """Return the recipe that the arguments say; UserError for what they cannot mean."""
     from trickbag import recipes
     from trickbag.errors import UserError
-    from trickbag.models.config import ResNetConfig, model_config
     from trickbag.recipe import trick_from_text
 
-    recipe = recipes.load(args.recipe or default)
+    named = args.recipe[0] if isinstance(args.recipe, list) and args.recipe else args.recipe
+    recipe = recipes.load(named or default)
     if args.model is not None:
-        model = model_config(args.model)
-        if isinstance(model, ResNetConfig) and isinstance(recipe.model, ResNetConfig):
-            model = dataclasses.replace(model, small_stem=recipe.model.small_stem, init=recipe.model.init)
-        recipe = recipe.replace(model=model)
+        recipe = recipe.on(args.model)
     settings = {
         "data.source": args.data,
         "data.image_root": args.image_root,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,12 +48,24 @@ class Run:
 
     def __post_init__(self) -> None:
         def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-            return torch.compile(function, fullgraph=True, dynamic=False) if self.plan.compile else function
+            return torch.compile(_own_code(function), fullgraph=True, dynamic=False) if self.plan.compile else function
 
         self._whole = compiled(self.whole)
-        # A plain tuple: torch 2.11 gives back an empty named one from a compiled function.
-        self._prepare = compiled(lambda raw, draws: tuple(self.pipeline(raw, draws)))
+        self._prepare = compiled(self.prepare)
         self._forward = compiled(self.forward)
+
+    def start_as(self, other: Run) -> None:
+        """Take the state of a run of the same plan but for its seed, which has not begun; what is compiled stays."""
+        self.plan, self.scaler = other.plan, other.scaler
+        with torch.no_grad():
+            for mine, theirs in (
+                (self.network.named_parameters(), other.network.named_parameters()),
+                (self.network.named_buffers(), other.network.named_buffers()),
+            ):
+                for (_, value), (_, new) in zip(mine, theirs, strict=True):
+                    value.copy_(new)
+        self.optimizer.load_state_dict(other.optimizer.state_dict())
+        self.optimizer.zero_grad(set_to_none=True)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss (a scalar, the mean over the rows), logits (N, K) float32 and targets (N, K) of a batch."""
@@ -60,6 +73,10 @@ class Run:
             logits = self.network(batch.images)
         logits = logits.float()
         return self.loss(logits, batch), logits.detach(), batch.targets
+
+    def prepare(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """Return the batch that the network sees, as a plain tuple: torch 2.11 loses a named one when compiled."""
+        return tuple(self.pipeline(raw, draws))  # type: ignore[return-value]  # the fields of a Batch, in order
 
     def whole(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """Return what `forward` does, from the bytes of the images on: the function that is compiled as one graph."""
@@ -78,6 +95,17 @@ class Run:
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             extras = {name: value[part] for name, value in batch.extras.items()}
             yield self._forward(Batch(batch.images[part], batch.targets[part], batch.index[part], extras))
+
+
+def _own_code(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a bound method with a code object of its own.
+
+    The compiler keeps what it made by code object, and refuses after a few versions of one: a process may build many
+    runs.
+    """
+    function = method.__func__  # type: ignore[attr-defined]
+    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    return types.MethodType(own, method.__self__)  # type: ignore[attr-defined]
 
 
 def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:

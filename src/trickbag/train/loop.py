@@ -16,43 +16,49 @@ from trickbag.data.loader import Loader
 from trickbag.data.source import DataError
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.models.count import count_macs, count_params
-from trickbag.models.weights import save_weights, weights_digest
+from trickbag.models.weights import save_weights
 from trickbag.recipe import Recipe, differences, digest
 from trickbag.settings import plain, read
 from trickbag.streams import seed_of
 from trickbag.train import checkpoint
-from trickbag.train.build import Run, build
+from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress
 from trickbag.train.device import choose_device
 from trickbag.train.environment import environment
 from trickbag.train.folder import RunFolder, fresh_folder
 from trickbag.train.log import RunLog
+from trickbag.train.memory import PeakMemory
 from trickbag.train.plan import Plan, resolve
 from trickbag.train.result import Result
 from trickbag.train.signals import StopSignal
 from trickbag.train.step import to_device, train_step
+from trickbag.train.trial import trial_of
 from trickbag.train.validate import Validation, validate
+from trickbag.train.workshop import Workshop
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["fit", "trial_of"]
-
-
-def trial_of(recipe: Recipe, seed: int, dataset: Dataset) -> dict[str, Any]:
-    """Return the plain data that a trial's id hashes: recipe, seed, fingerprint of the data, digest of the weights."""
-    init = weights_digest(Path(recipe.training.init)) if recipe.training.init else None
-    return {"recipe": recipe.identity(), "seed": seed, "data": dataset.fingerprint, "init": init}
+__all__ = ["fit"]
 
 
 def fit(
-    recipe: Recipe, seed: int = 0, out: str | Path | None = None, *, resume: bool = False, log: RunLog | None = None
+    recipe: Recipe,
+    seed: int = 0,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    log: RunLog | None = None,
+    dataset: Dataset | None = None,
+    workshop: Workshop | None = None,
 ) -> Result:
     """Train a recipe with a seed in the folder `out` (a fresh one under `runs` where None); return the result.
 
     `resume` goes on from the folder's last checkpoint, bit for bit as if nothing had stopped the run, or starts where
-    there is none yet; a finished run is left as it is. Raises UserError for what the recipe, the data or the folder do
-    not allow, RunFailed where the run cannot go on, and Stopped after SIGTERM or SIGINT, with a checkpoint saved.
+    there is none yet; a finished run is left as it is. A caller with many runs may hand over what they share:
+    `dataset`, which `prepare(recipe.data)` gave, and `workshop`, which keeps what was compiled. Raises UserError for
+    what the recipe, the data or the folder do not allow, RunFailed where the run cannot go on, and Stopped after
+    SIGTERM or SIGINT, with a checkpoint saved.
     """
     log = log or RunLog()
     new = False
@@ -67,8 +73,8 @@ def fit(
                 stop.stop_before_training()
                 log.checking(done, total)
 
-            dataset = prepare(recipe.data, progress=checking)
-            trial = trial_of(recipe, seed, dataset)
+            dataset = dataset or prepare(recipe.data, progress=checking)
+            trial = trial_of(recipe, seed, dataset.fingerprint)
             if stored is not None:
                 _same_trial(stored, trial, folder)
             finished = folder.read_json(folder.result)
@@ -80,7 +86,16 @@ def fit(
                 choose_device(plan.device)
             else:
                 plan, notes = resolve(recipe, dataset, seed)
-            job = _Job(recipe=recipe, dataset=dataset, folder=folder, plan=plan, trial=trial, log=log, stop=stop)
+            job = _Job(
+                recipe=recipe,
+                dataset=dataset,
+                folder=folder,
+                plan=plan,
+                trial=trial,
+                log=log,
+                stop=stop,
+                workshop=workshop or Workshop(),
+            )
             return job.run(notes)
         except UserError:
             if new:
@@ -109,6 +124,7 @@ class _Job:
     trial: dict[str, Any]
     log: RunLog
     stop: StopSignal
+    workshop: Workshop
 
     def run(self, notes: list[str]) -> Result:
         """Train with the plan's threads and random state of its own, and leave the caller's as they were."""
@@ -122,7 +138,8 @@ class _Job:
             torch.set_num_threads(threads)
 
     def _run(self, notes: list[str]) -> Result:
-        run, build_notes = build(self.plan, self.recipe.tricks)
+        self.started = time.perf_counter()
+        run, build_notes = self.workshop.build(self.plan, self.recipe.tricks)
         self.warnings = [*self.dataset.warnings, *notes, *build_notes]
         self.identity = digest(self.trial)
         for text in self.warnings:
@@ -135,6 +152,7 @@ class _Job:
         resolved = {"resolved": plain(self.plan), "notes": notes, "trial": self.trial}
         self.folder.write_json(self.folder.recipe, self.recipe.to_dict() | resolved)
         self.stop.stop_before_training()
+        self.memory = PeakMemory(self.plan.device)
         progress = Progress.start(run.device)
         if self.folder.checkpoint.exists():
             progress = checkpoint.restore(self.folder.checkpoint, run, self.identity)
@@ -335,10 +353,13 @@ class _Job:
         metrics |= {key: rows[-1][key] for key in ("train_loss", "train_top1")}
         metrics["train_throughput"] = statistics.median(row["train_throughput"] for row in rows)
         metrics["train_time_s"] = sum(row["time_s"] for row in rows)
+        metrics["infer_throughput"] = validation.throughput
+        metrics["peak_memory"] = self.memory.bytes
         metrics["params"] = count_params(run.network)
         metrics["macs"] = count_macs(run.network, self.plan.image_size, self.plan.model.in_channels)
         if tested is not None:
             metrics |= {f"test_{key}": value for key, value in tested.metrics.items()}
+        metrics["run_time_s"] = time.perf_counter() - self.started
         result = self._result(metrics)
         self._write_result(result)
         return result

@@ -15,7 +15,8 @@ __all__ = ["StopSignal"]
 class StopSignal:
     """Catches SIGTERM and SIGINT while a run lasts; the run asks `stop` where it can end whole.
 
-    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught.
+    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught. Where one stands
+    within another, the outer one learns of a signal when the inner one ends.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,9 @@ class StopSignal:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+            outer = getattr(handler, "__self__", None)
+            if isinstance(outer, StopSignal):
+                outer.name = outer.name or self.name
         self._previous.clear()
 
     def _catch(self, number: int, frame: FrameType | None) -> None:

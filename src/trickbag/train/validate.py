@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,13 @@ __all__ = ["Validation", "validate"]
 
 @dataclass(frozen=True)
 class Validation:
-    """Metrics of a part, and for each image its index, label, predicted class (integers) and confidence in [0, 1]."""
+    """Metrics of a part, and for each image its index, label, predicted class (integers) and confidence in [0, 1].
+
+    `throughput` is in images/s: the network and its metrics, without the reading of images.
+    """
 
     metrics: dict[str, float | None]
+    throughput: float | None
     index: np.ndarray[Any, np.dtype[np.int64]]
     labels: np.ndarray[Any, np.dtype[np.int64]]
     predicted: np.ndarray[Any, np.dtype[np.int64]]
@@ -47,11 +52,13 @@ def validate(
     network.eval()
     counter = Classification(num_classes, device)
     kept: list[tuple[np.ndarray[Any, Any], ...]] = []
+    seconds, count = 0.0, 0
     try:
         with torch.inference_mode():
             for raw in loader.epoch(0):
                 if stop():
                     return None
+                started = time.perf_counter()
                 images = preprocessing.normalise(raw.images.to(device, non_blocking=True).float())
                 if layout == "channels_last":
                     images = images.contiguous(memory_format=torch.channels_last)
@@ -70,7 +77,10 @@ def validate(
                         confidence.double().cpu().numpy()[rows],
                     )
                 )
+                # The copies above have waited for the device.
+                seconds += time.perf_counter() - started
+                count += len(rows)
     finally:
         network.train(training)
     columns = [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.zeros(0)] * 4
-    return Validation(counter.compute(), *columns)
+    return Validation(counter.compute(), count / seconds if seconds else None, *columns)

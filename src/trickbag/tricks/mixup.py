@@ -39,6 +39,7 @@ class Mixup(Trick):
     name: ClassVar[str] = "mixup"
     slot: ClassVar[str] = "mix"
     paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 5.4; Zhang et al. 2017, arXiv 1710.09412"
+    paper_epochs: ClassVar[tuple[int, int] | None] = (200, 120)
 
     alpha: Annotated[float, Positive] = 0.2
     lam: Literal["batch", "pair"] = "batch"

@@ -56,13 +56,15 @@ class Trick(Settings):
     """One named change to training that can be switched off; subclasses are frozen, keyword-only dataclasses.
 
     `name` is its name in recipes, `slot` names what excludes it ("decay": one of them at most), `paper` is its
-    citation, `phase` is when its batch hook runs. Hooks raise `DoesNotApply` where the trick cannot work, naming the
+    citation, `paper_epochs` are the epochs for which the paper trains with it and without, where they differ, `phase`
+    is when its batch hook runs. Hooks raise `DoesNotApply` where the trick cannot work, naming the
     way out, and `NoEffect` where it would change nothing.
     """
 
     name: ClassVar[str]
     slot: ClassVar[str] = ""
     paper: ClassVar[str]
+    paper_epochs: ClassVar[tuple[int, int] | None] = None
     phase: ClassVar[Phase] = "mix"
 
     # Value hooks: plain data in, plain data out, before anything is built.

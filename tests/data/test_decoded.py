@@ -1,0 +1,90 @@
+"""Images decoded once into a file give the same pixels, splits and batches as the files they came from."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trickbag.data.config import DataConfig
+from trickbag.data.dataset import Dataset, prepare
+from trickbag.data.decoded import decode_once, memory_limit, opened
+from trickbag.data.loader import Loader
+from trickbag.data.preprocess import Preprocessing
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Images of all sizes and three formats, in parts."""
+    rng = np.random.default_rng(0)
+    for part, number in (("train", 9), ("val", 4), ("test", 3)):
+        for i in range(number):
+            folder = tmp_path / "photos" / part / "ab"[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 256, (8 + 3 * i, 30 - 2 * i, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}{('.png', '.jpg', '.webp')[i % 3]}")
+    return tmp_path / "photos"
+
+
+def parts(dataset: Dataset) -> list[tuple[str, object]]:
+    return [(name, getattr(dataset, name)) for name in ("train", "val", "test")]
+
+
+def test_every_image_is_the_same_after_pickling(photos: Path, tmp_path: Path) -> None:
+    files = prepare(DataConfig(source=str(photos)))
+    seen: list[tuple[int, int]] = []
+    shared = decode_once(files, tmp_path / "decoded", 10**9, lambda done, total: seen.append((done, total)))
+    assert shared is not None
+    assert seen[-1] == (16, 16)
+    for (_, one), (name, other) in zip(parts(files), parts(pickle.loads(pickle.dumps(shared))), strict=True):
+        assert (one.in_memory, other.in_memory) == (False, True)
+        assert other.names == one.names
+        assert other.labels.tolist() == one.labels.tolist()
+        for i in range(len(one)):
+            assert np.array_equal(one.read(i), other.read(i)), (name, i)
+        few = other.subset([2, 0])
+        assert np.array_equal(few.read(0), one.read(2))
+        assert few.names == (one.names[2], one.names[0])
+
+
+def test_batches_are_the_same(photos: Path, tmp_path: Path) -> None:
+    data = DataConfig(source=str(photos))
+    files = prepare(data)
+    shared = decode_once(files, tmp_path / "decoded", 10**9)
+    assert shared is not None
+    batches = []
+    for dataset in (files, shared):
+        loader = Loader(dataset.train, data, Preprocessing.of(data, 8), train=True, batch_size=4, seed=1, workers=0)
+        batches.append([raw.images for epoch in (0, 1) for raw in loader.epoch(epoch)])
+    assert len(batches[0]) == 4
+    assert all(bool((one == other).all()) for one, other in zip(*batches, strict=True))
+
+
+def test_a_folder_that_is_there_is_taken(photos: Path, tmp_path: Path) -> None:
+    files = prepare(DataConfig(source=str(photos)))
+    assert decode_once(files, tmp_path / "decoded", 10**9) is not None
+    for image in photos.rglob("*.png"):
+        image.unlink()
+    again = decode_once(files, tmp_path / "decoded", 10**9)
+    assert again is not None
+    assert again.train.read(0).shape == opened(files, tmp_path / "decoded").train.read(0).shape
+
+
+def test_nothing_is_left_where_it_cannot_be_done(photos: Path, tmp_path: Path) -> None:
+    files = prepare(DataConfig(source=str(photos)))
+    assert decode_once(files, tmp_path / "decoded", limit=1000) is None
+    for image in photos.rglob("*.png"):
+        image.write_bytes(b"no image any more")
+    assert decode_once(files, tmp_path / "decoded", 10**9) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_images_in_memory_stay_there(tmp_path: Path) -> None:
+    assert decode_once(prepare(DataConfig()), tmp_path / "decoded", 10**9) is None
+
+
+def test_the_limit_is_a_part_of_memory_and_disk(tmp_path: Path) -> None:
+    assert 10**6 < memory_limit(tmp_path) < 10**13

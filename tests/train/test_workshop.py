@@ -1,0 +1,51 @@
+"""A process that trains many times compiles once for all seeds of a recipe; the weights are those of separate runs."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests.train.runs import assert_same_run, recipe
+from trickbag.train.loop import fit
+from trickbag.train.workshop import Workshop
+
+
+@pytest.fixture(autouse=True)
+def _quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile with the backend that generates no code: what is captured, and how often, is the same."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    torch.compiler.reset()
+    counters.clear()
+
+
+def graphs() -> int:
+    return int(counters["stats"]["unique_graphs"])
+
+
+def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
+    one = recipe(pictures, epochs=1, training__compile="on")
+    other = one.without("mixup")
+    workshop, captured = Workshop(), []
+    for seed in (0, 1):
+        for label, variant in (("full", one), ("-mixup", other)):
+            fit(variant, seed, tmp_path / "shared" / f"{label}-{seed}", workshop=workshop)
+            captured.append(graphs())
+    assert captured[0] >= 1
+    assert captured[1] > captured[0]
+    assert captured[2:] == [captured[1]] * 2, "a second seed compiled again"
+    for seed in (0, 1):
+        for label, variant in (("full", one), ("-mixup", other)):
+            fit(variant, seed, tmp_path / "alone" / f"{label}-{seed}")
+            assert_same_run(tmp_path / "shared" / f"{label}-{seed}", tmp_path / "alone" / f"{label}-{seed}")
+
+
+def test_many_runs_in_one_process(pictures: Path, tmp_path: Path) -> None:
+    # The compiler refuses after 8 versions of one code object.
+    small = recipe(pictures, epochs=1, training__compile="on").on("timm:resnet10t").only("warmup")
+    for seed in range(10):
+        result = fit(small, seed, tmp_path / str(seed))
+        assert result.error is None
