@@ -24,6 +24,7 @@ LAYERS = [
     ("trickbag.recipes",),
     ("trickbag.train",),
     ("trickbag.evaluate",),
+    ("trickbag.study",),
     ("trickbag.report",),
     ("trickbag.cli", "trickbag.__main__"),
 ]
@@ -34,6 +35,14 @@ TORCH_FREE = [
     "trickbag.tricks",
     "trickbag.cli",
     "trickbag.models.config",
+    "trickbag.study.design",
+    "trickbag.study.trial",
+    "trickbag.study.effects",
+    "trickbag.study.power",
+    "trickbag.study.task",
+    "trickbag.study.executors.inline",
+    "trickbag.study.executors.local",
+    "trickbag.study.executors.ray",
 ]
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers", "util"}
 

@@ -13,16 +13,46 @@ if TYPE_CHECKING:
     from trickbag.models.weights import load
     from trickbag.models.zoo import create_model
     from trickbag.recipe import Recipe
+    from trickbag.study.design import Cumulative, Factorial, LeaveOneOut, OneAtATime
+    from trickbag.study.executors.inline import Inline
+    from trickbag.study.executors.local import Local
+    from trickbag.study.executors.ray import Ray
+    from trickbag.study.run import Study
     from trickbag.train.loop import fit
     from trickbag.train.result import Result
 
 __version__ = "0.1.0"
 
-__all__ = ["Recipe", "Result", "create_model", "fit", "load", "models", "recipes", "tricks"]
+__all__ = [
+    "Cumulative",
+    "Factorial",
+    "Inline",
+    "LeaveOneOut",
+    "Local",
+    "OneAtATime",
+    "Ray",
+    "Recipe",
+    "Result",
+    "Study",
+    "create_model",
+    "fit",
+    "load",
+    "models",
+    "recipes",
+    "tricks",
+]
 
 _HOMES = {
+    "Cumulative": "trickbag.study.design",
+    "Factorial": "trickbag.study.design",
+    "Inline": "trickbag.study.executors.inline",
+    "LeaveOneOut": "trickbag.study.design",
+    "Local": "trickbag.study.executors.local",
+    "OneAtATime": "trickbag.study.design",
+    "Ray": "trickbag.study.executors.ray",
     "Recipe": "trickbag.recipe",
     "Result": "trickbag.train.result",
+    "Study": "trickbag.study.run",
     "create_model": "trickbag.models.zoo",
     "fit": "trickbag.train.loop",
     "load": "trickbag.models.weights",

@@ -154,6 +154,51 @@ PREDICT = [
     ("predict {run} {photos} --csv {run}/predictions.csv", ["predictions.csv", "file of the run itself"]),
 ]
 
+STUDY = [
+    ("study smalll", ["no recipe 'smalll'", "bag_of_tricks"]),
+    ("study --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
+    ("study --data {tmp}/one_class", ["one class only"]),
+    ("study --design ablation", ["--design 'ablation'", "cumulative, factorial, leave-one-out, one-at-a-time"]),
+    ("study --tricks mixpu", ["no trick 'mixpu'", "mixup"]),
+    ("study --tricks pca_noise", ["no trick 'pca_noise'", "it has:", "mixup"]),
+    ("study --design cumulative --tricks mixpu", ["no trick 'mixpu'", "did you mean mixup"]),
+    ("study --tricks mixup,mixup", ["mixup", "2 times"]),
+    ("study --tricks mixup,", ["--tricks 'mixup,'", "names with commas between them"]),
+    ("study --tricks=", ["--tricks ''", "names with commas between them"]),
+    ("study baseline --without color_jitter --without pca_noise", ["no tricks to study", "--with TRICK"]),
+    ("study --models resnet51", ["no model 'resnet51'", "timm:NAME"]),
+    ("study --models timm:resnet5O", ["timm has no network 'resnet5O'"]),
+    ("study --models resnet18,resnet18", ["resnet18", "twice"]),
+    ("study --levels mixup.alpha", ["mixup.alpha", "="]),
+    ("study --levels mixup.alpah=1", ["no setting 'alpah'", "alpha"]),
+    ("study --levels mixup.alpha=0.1,x", ["mixup.alpha = 'x'", "number"]),
+    ("study --levels mixup.alpha=-1", ["mixup.alpha = -1.0", "above 0"]),
+    ("study --levels cutmax.alpha=1", ["cutmax", "not studied"]),
+    ("study --design factorial --levels mixup.alpha=1", ["--levels", "factorial"]),
+    ("study --design factorial --tricks mixup", ["2 to 12 tricks", "--tricks"]),
+    ("study --design factorial --resolution 6", ["--resolution = '6'", "3, 4, 5"]),
+    ("study --resolution 4", ["--resolution", "factorial", "leave-one-out"]),
+    *[(f"study --seeds {value}", ["--seeds", value, "at least 1"]) for value in ("0", "-1")],
+    *[(f"study --seeds {value}", ["--seeds", value, "whole number"]) for value in ("x", "1.5")],
+    ("study --add-seeds 0", ["--add-seeds", "at least 1"]),
+    ("study --retries -1", ["--retries", "at least 0"]),
+    ("study --workers 0", ["--workers", "at least 1"]),
+    ("study --outcome top2", ["top2", "top1", "loss"]),
+    ("study --executor slurm", ["--executor 'slurm'", "local, ray"]),
+    *[(f"study --{option}", [option.split()[0], "--executor ray"]) for option in ("address auto", "cpus 2", "gpus 1")],
+    ("study --executor ray --cpus 0", ["--cpus", "above 0"]),
+    *[(f"study --budget {value}", ["--budget", value, "2h"]) for value in ("soon", "2", "0h", "2h3")],
+    *[(f"study --shard {value}", ["--shard", value]) for value in ("2", "0/2", "3/2", "1/x")],
+    ("study --dry-run --sd -1", ["--sd", "at least 0"]),
+    ("study --out {tmp}/notes.txt", ["notes.txt"]),
+    ("study --out {run}", ["{run}", "holds no study", "--out"]),
+    ("study --out {tmp}/broken_study", ["broken_study/study.json"]),
+    ("study small baseline", ["--out DIR"]),
+    ("study {run} {kaggle} --out new", ["{run} is no study", "study.json"]),
+    ("study --model timm:resnet5O", ["timm has no network 'resnet5O'"]),
+    ("study --seed 3", ["--seed"]),
+]
+
 REST = [
     ("report", ["DIR", "--help"]),
     ("report {tmp}/absent", ["{tmp}/absent", "run"]),
@@ -204,6 +249,8 @@ def make_files(tmp: Path, run: Path) -> None:
     (tmp / "empty.safetensors").write_bytes(b"")
     shutil.copytree(run, tmp / "broken_recipe")
     (tmp / "broken_recipe" / "recipe.json").write_text('{"schema": 1,')
+    (tmp / "broken_study").mkdir()
+    (tmp / "broken_study" / "study.json").write_text('{"schema": 1,')
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +262,10 @@ def places(
     return {"tmp": tmp, "run": run, "kaggle": kaggle, "photos": photos, "table": table}
 
 
-@pytest.mark.parametrize(("line", "says"), [*TRAIN, *EVALUATE, *PREDICT, *REST], ids=lambda value: str(value)[:60])
+WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST]
+
+
+@pytest.mark.parametrize(("line", "says"), WRONG, ids=lambda value: str(value)[:60])
 def test_wrong_input_is_one_line_and_exit_2(
     line: str, says: list[str], places: dict[str, Path], call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -229,8 +279,9 @@ def test_wrong_input_is_one_line_and_exit_2(
     assert "note:" not in err
     for text in says:
         assert text.format(**places) in err, err
-    assert out == "" or line.startswith("train")  # training notes what it found before it sees that it cannot go on
-    assert not list(tmp_path.glob("runs/*/*.jsonl"))
+    # Training notes what it found before it sees that it cannot go on.
+    assert out == "" or line.startswith(("train", "study"))
+    assert not list(tmp_path.glob("runs/*/*.json*"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

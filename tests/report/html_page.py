@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-INLINE = {"a", "b", "code", "em", "i", "span", "strong"}
-VOID = {"meta", "link", "br", "img", "hr", "input"}
+INLINE = {"a", "b", "code", "em", "i", "span", "strong", "sup", "wbr"}
+VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
 
 
 class Page(HTMLParser):

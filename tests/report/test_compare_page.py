@@ -76,3 +76,11 @@ def test_wrong_folders(tmp_path: Path) -> None:
         compare_page(a, tmp_path / "absent")
     with pytest.raises(UserError, match="there is no folder"):
         compare_page(a, write_run(tmp_path / "b", epochs=1), tmp_path / "absent" / "page.html")
+
+
+def test_the_data_of_a_trial_are_compared_once(tmp_path: Path) -> None:
+    a, b = (
+        write_run(tmp_path / name, epochs=1, notes=[name], trial={"recipe": {"lr": name}, "seed": 0, "data": name * 4})
+        for name in "ab"
+    )
+    assert differences(read_record(a), read_record(b)) == [("fingerprint of the data", "aaaa", "bbbb")]

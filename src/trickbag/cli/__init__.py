@@ -8,17 +8,20 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from trickbag.errors import TrickbagError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("train", "evaluate", "predict", "report", "show", "list", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "study", "report", "show", "list", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and which does not guess at options that are cut short."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")

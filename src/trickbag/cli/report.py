@@ -1,4 +1,4 @@
-"""Write the report of a run, or of two runs compared, as one self-contained page or as a table."""
+"""Write the report of a run or a study, or of two of them compared, as one self-contained page or as a table."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folders", metavar="DIR", nargs="+", help="a run's folder, or two to compare")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="a run's or a study's folder, or two to compare")
     parser.add_argument("--format", metavar="md|latex|csv|json", help="print a table instead of writing the page")
-    parser.add_argument(
-        "--out", metavar="FILE", help="where to write the page (default: report.html in the run's folder)"
-    )
+    parser.add_argument("--out", metavar="FILE", help="where to write the page (default: report.html in the folder)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,23 +21,34 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from trickbag.errors import UserError
-    from trickbag.report import compare_page, run_page, run_table
-    from trickbag.report.images import pictures_of
+    from trickbag.report import is_study, run_table, study_table
 
     folders = [Path(folder) for folder in args.folders]
     if len(folders) > 2:
-        raise UserError(f"report takes one run's folder, or two to compare, not {len(folders)}")
+        raise UserError(f"report takes one folder of a run or a study, or two to compare, not {len(folders)}")
     if args.format is not None:
         if args.format not in ("md", "latex", "csv", "json"):
             raise UserError(f"--format {args.format!r}: must be one of md, latex, csv, json")
         if len(folders) > 1:
-            raise UserError("--format prints the table of one run; give one folder")
-        print(run_table(folders[0], args.format), end="")
+            raise UserError("--format prints the table of one run or study; give one folder")
+        table = study_table if is_study(folders[0]) else run_table
+        print(table(folders[0], args.format), end="")
         return 0
-    out = Path(args.out) if args.out else None
-    if len(folders) == 2:
-        page = compare_page(folders[0], folders[1], out or folders[0] / "compared.html")
-    else:
-        page = run_page(folders[0], out, pictures_of(folders[0]))
-    print(f"report: {page}")
+    print(f"report: {_page(folders, Path(args.out) if args.out else None)}")
     return 0
+
+
+def _page(folders: list[Path], out: Path | None) -> Path:
+    """Write the page of one folder, or of two."""
+    from trickbag.errors import UserError
+    from trickbag.report import compare_page, compare_studies, is_study, run_page, study_page
+    from trickbag.report.images import pictures_of
+
+    studies = [is_study(folder) for folder in folders]
+    if len(folders) == 1:
+        return study_page(folders[0], out) if studies[0] else run_page(folders[0], out, pictures_of(folders[0]))
+    if studies[0] != studies[1]:
+        study, other = folders if studies[0] else reversed(folders)
+        raise UserError(f"{study} is a study and {other} is none: give two runs or two studies")
+    compare = compare_studies if studies[0] else compare_page
+    return compare(folders[0], folders[1], out or folders[0] / "compared.html")

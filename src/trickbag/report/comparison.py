@@ -15,9 +15,9 @@ from trickbag.report.sections import headline
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Pair", "context", "differences", "disagreement", "read_pair"]
+__all__ = ["Pair", "context", "differences", "disagreement", "read_pair", "setting_rows"]
 
-_SEPARATE = ("name", "schema", "resolved", "tricks")
+_SEPARATE = ("name", "schema", "resolved", "tricks", "notes", "trial")  # no settings, or compared by themselves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,19 @@ def read_pair(folder_a: Path, folder_b: Path) -> Pair:
 
 
 def differences(one: Record, other: Record) -> list[tuple[str, str, str]]:
-    """List the settings in which two runs differ: (path, value in the one, value in the other); tricks first."""
+    """List the settings in which two runs differ: (path, value in the one, value in the other); tricks first.
+
+    Their seeds and the fingerprints of their data are compared too.
+    """
+    rows = setting_rows(one.recipe, other.recipe)
+    of_runs = [{"seed": record.seed, "fingerprint of the data": _fingerprint(record)} for record in (one, other)]
+    return rows + _different(*of_runs)
+
+
+def setting_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """List the settings in which the plain data of two recipes differ: (path, the one's, the other's); tricks first."""
     rows = []
-    tricks = [record.recipe.get("tricks") for record in (one, other)]
+    tricks = [recipe.get("tricks") for recipe in (one, other)]
     ours, theirs = (dict(part) if isinstance(part, Mapping) else {} for part in tricks)
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         words = [
@@ -47,14 +57,23 @@ def differences(one: Record, other: Record) -> list[tuple[str, str, str]]:
             for part in (ours, theirs)
         ]
         if words[0] != words[1]:
-            rows.append((f"tricks.{name}", *words))
-    flat = [flatten({key: value for key, value in r.recipe.items() if key not in _SEPARATE}) for r in (one, other)]
-    flat[0]["seed"], flat[1]["seed"] = one.seed, other.seed
-    for path in [*flat[0], *(path for path in flat[1] if path not in flat[0])]:
-        words = [value_text(part[path]) if path in part else ABSENT for part in flat]
+            rows.append((f"tricks.{name}", words[0], words[1]))
+    flat = [flatten({key: value for key, value in recipe.items() if key not in _SEPARATE}) for recipe in (one, other)]
+    return rows + _different(flat[0], flat[1])
+
+
+def _different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    rows = []
+    for path in [*one, *(path for path in other if path not in one)]:
+        words = [value_text(part[path]) if path in part else ABSENT for part in (one, other)]
         if words[0] != words[1]:
-            rows.append((path, *words))
-    return [(path, words[0], words[1]) for path, *words in rows]
+            rows.append((path, words[0], words[1]))
+    return rows
+
+
+def _fingerprint(record: Record) -> Any:
+    trial = record.recipe.get("trial")
+    return trial.get("data") if isinstance(trial, Mapping) else None
 
 
 def disagreement(one: Sequence[Prediction], other: Sequence[Prediction]) -> dict[str, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from trickbag.report.pictures import Pictures
 
-__all__ = ["compare_page", "run_page"]
+__all__ = ["compare_page", "run_page", "write_page"]
 
 
 def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = None) -> Path:
@@ -42,7 +43,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "environment": [(name, value_text(value)) for name, value in flatten(record.environment).items()],
         "errors": record.data_errors[: sections.SHOWN_ERRORS],
     }
-    return _write("run.html", context, out or folder / "report.html")
+    return write_page("run.html", context, out or folder / "report.html")
 
 
 def compare_page(folder_a: Path, folder_b: Path, out: Path | None = None) -> Path:
@@ -54,10 +55,11 @@ def compare_page(folder_a: Path, folder_b: Path, out: Path | None = None) -> Pat
     if folder_a.resolve() == folder_b.resolve():
         raise UserError(f"{folder_a} and {folder_b} are the same run: give two different ones")
     pair = comparison.read_pair(folder_a, folder_b)
-    return _write("compare.html", comparison.context(pair), out or folder_a / "report.html")
+    return write_page("compare.html", comparison.context(pair), out or folder_a / "report.html")
 
 
-def _write(template: str, context: dict[str, Any], path: Path) -> Path:
+def write_page(template: str, context: dict[str, Any], path: Path) -> Path:
+    """Fill a template and write the page, whole or not at all; UserError where there is no place for it."""
     if not path.parent.is_dir():
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():
@@ -71,10 +73,17 @@ def _write(template: str, context: dict[str, Any], path: Path) -> Path:
 def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("trickbag.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["pieces"] = _pieces
+    return environment
+
+
+def _pieces(label: str) -> list[str]:
+    """Split the label of a variant of a factorial into its tricks, between which a line may break."""
+    return re.findall(r"[+-]?[^+-]*", label)[:-1] if len(label) > 26 else [label]

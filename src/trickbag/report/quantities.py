@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["ABSENT", "count", "duration", "number", "percent", "title", "unit", "value_text"]
+__all__ = [
+    "ABSENT",
+    "MINUS",
+    "TIMES",
+    "amount",
+    "around",
+    "count",
+    "duration",
+    "number",
+    "percent",
+    "plus_minus",
+    "probability",
+    "ratio",
+    "signed",
+    "span",
+    "title",
+    "unit",
+    "value_text",
+]
 
 ABSENT = "—"
 """What stands for a value that is not defined."""
+
+MINUS, TIMES = "\u2212", "\u00d7"
 
 _METRICS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
     {
@@ -20,6 +42,8 @@ _METRICS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
         "best_top1": ("best top-1", "%", 2),
         "best_epoch": ("epoch of the best top-1", "", 0),
         "train_throughput": ("training throughput", "images/s", 0),
+        "infer_throughput": ("inference throughput", "images/s", 0),
+        "peak_memory": ("peak memory", "bytes", 0),
         "params": ("parameters", "", 0),
         "macs": ("multiply-adds of an image", "", 0),
         "train_loss": ("training loss", "nats", 4),
@@ -66,6 +90,70 @@ def number(name: str, value: float | None, *, signed: bool = False) -> str:
     return f"{value:{sign},.{known[2]}f}"
 
 
+def signed(name: str, value: float | None) -> str:
+    """Write a difference of a metric with its sign, minus as U+2212, without its unit."""
+    text = number(name, value, signed=True)
+    return text.replace("-", MINUS) if any(digit in text for digit in "123456789") else text.lstrip("+-")
+
+
+def span(name: str, low: float | None, high: float | None) -> str:
+    """Write an interval of differences: `+1.31 to +2.49`."""
+    return ABSENT if low is None or high is None else f"{signed(name, low)} to {signed(name, high)}"
+
+
+def plus_minus(value: float, half: float | None) -> str:
+    """Write a size with the half width of its interval: `1.9 ± 0.6`, with the digits that the half width leaves."""
+    if half is None:
+        return f"{value:.3g}"
+    decimals = _decimals(half) if half > 0 else 2
+    return f"{value:,.{decimals}f}\u00a0±\u00a0{half:,.{decimals}f}"
+
+
+def _decimals(half: float) -> int:
+    """Count the decimals that show one digit of `half`, two where the first is a 1."""
+    power = math.floor(math.log10(half))
+    leading = half / 10.0**power
+    return min(12, max(0, -power + (leading < 1.95)))
+
+
+def around(name: str, values: Sequence[float]) -> str:
+    """Write the mean of a metric and its standard deviation: `98.31 ± 0.22`; the mean alone of a single value."""
+    if not values:
+        return ABSENT
+    mean = number(name, sum(values) / len(values))
+    if len(values) < 2:
+        return mean
+    return f"{mean}\u00a0±\u00a0{number(name, statistics.stdev(values))}"
+
+
+def probability(p: float | None) -> str:
+    """Write a p-value."""
+    if p is None:
+        return ABSENT
+    return "<\u00a00.001" if p < 0.001 else f"{p:.3g}" if p < 0.1 else f"{p:.2f}"
+
+
+def ratio(value: float | None) -> str:
+    """Write a ratio: `1.04` after the sign of multiplication."""
+    if value is None:
+        return ABSENT
+    return TIMES + (f"{value:.3g}" if value < 0.1 or value >= 100 else f"{value:.2f}")
+
+
+def amount(name: str, value: float | None) -> str:
+    """Write a metric that is a price, in short and with its unit: `37.4 M`, `512 images/s`, `1.2 GB`."""
+    if value is None:
+        return ABSENT
+    if name == "train_time_s":
+        return duration(value)
+    if unit(name) == "bytes":
+        size, letter = (1e9, "GB") if abs(value) >= 1e9 else (1e6, "MB")
+        return f"{value / size:.3g}\u00a0{letter}"
+    if not unit(name):
+        return count(value)
+    return f"{number(name, value)}\u00a0{unit(name)}"
+
+
 def percent(value: float | None, digits: int = 2) -> str:
     """Write a value that is in percent."""
     return ABSENT if value is None else f"{value:.{digits}f}\u00a0%"
@@ -99,7 +187,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.10g}"
+        return f"{value:.10g}" if math.isfinite(value) else ABSENT
     if isinstance(value, list | tuple):
         return ", ".join(value_text(item) for item in value) or "none"
     if isinstance(value, Mapping):

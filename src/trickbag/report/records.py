@@ -17,7 +17,21 @@ from trickbag.train.schedule import Schedule
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DataError", "Epoch", "Record", "flatten", "read_record", "read_rows", "schedule_points"]
+__all__ = [
+    "DataError",
+    "Epoch",
+    "Record",
+    "flatten",
+    "numbers",
+    "parse_object",
+    "planned_schedule",
+    "read_epochs",
+    "read_object",
+    "read_record",
+    "read_rows",
+    "read_text",
+    "schedule_points",
+]
 
 Epoch = Mapping[str, float | None]
 """A line of `metrics.jsonl`: numbers by name, None where undefined; `epoch` counts from 1."""
@@ -95,15 +109,15 @@ def read_record(folder: Path) -> Record:
     """Read a run's folder; raises UserError where it is no run, or a file of it is damaged, naming file and line."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: give the folder of a run, such as runs/small-1")
-    recipe = _read_object(folder / "recipe.json")
+    recipe = read_object(folder / "recipe.json")
     if recipe is None:
         raise UserError(f"{folder} is no run: it holds no recipe.json. Give a folder that `trickbag train` wrote")
-    result = _read_object(folder / "result.json")
-    epochs = _read_epochs(folder / "metrics.jsonl")
+    result = read_object(folder / "result.json")
+    epochs = read_epochs(folder / "metrics.jsonl")
     metrics = {name: value for name, value in epochs[-1].items() if name not in _BOOKKEEPING} if epochs else {}
     if result is not None and result.get("metrics"):
-        metrics = _numbers(_part(result, "metrics", folder / "result.json"), f"{folder / 'result.json'}: metrics")
-    environment: Mapping[str, Any] = _read_object(folder / "environment.json") or {}
+        metrics = numbers(_part(result, "metrics", folder / "result.json"), f"{folder / 'result.json'}: metrics")
+    environment: Mapping[str, Any] = read_object(folder / "environment.json") or {}
     if not environment and result is not None:
         environment = _part(result, "environment", folder / "result.json")
     warnings = (result or {}).get("warnings") or []
@@ -196,7 +210,8 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _read_text(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """Read a text file, None where there is none; raises UserError where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -207,8 +222,11 @@ def _read_text(path: Path) -> str | None:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _parse_object(text: str, place: str, line: int | None = None) -> dict[str, Any]:
-    """Read a JSON object; NaN and infinity, which are not JSON but which some tools write, become None."""
+def parse_object(text: str, place: str, line: int | None = None) -> dict[str, Any]:
+    """Read a JSON object; NaN and infinity, which are not JSON but which some tools write, become None.
+
+    Raises UserError where it is damaged, naming `place` and the line, which is `line` for text that is one of many.
+    """
     try:
         data = json.loads(text, parse_constant=lambda _: None)
     except json.JSONDecodeError as error:
@@ -220,9 +238,10 @@ def _parse_object(text: str, place: str, line: int | None = None) -> dict[str, A
     return data
 
 
-def _read_object(path: Path) -> dict[str, Any] | None:
-    text = _read_text(path)
-    return None if text is None else _parse_object(text, str(path))
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file that holds an object, None where there is none; raises UserError where it is damaged."""
+    text = read_text(path)
+    return None if text is None else parse_object(text, str(path))
 
 
 def _part(data: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
@@ -232,19 +251,21 @@ def _part(data: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
     return part
 
 
-def _numbers(data: Mapping[str, Any], place: str) -> dict[str, float | None]:
+def numbers(data: Mapping[str, Any], place: str) -> dict[str, float | None]:
+    """Check that values are numbers or null, infinite ones becoming None; raises UserError naming one that is not."""
     for key, value in data.items():
         if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
             raise UserError(f"{place}: {key} = {value!r}: must be a number or null")
     return {key: value if value is None or abs(value) <= sys.float_info.max else None for key, value in data.items()}
 
 
-def _read_epochs(path: Path) -> tuple[Epoch, ...]:
+def read_epochs(path: Path) -> tuple[Epoch, ...]:
+    """Read the `metrics.jsonl` of a run, empty where there is none; raises UserError for a damaged line."""
     epochs: list[Epoch] = []
-    for number, line in enumerate((_read_text(path) or "").splitlines(), 1):
+    for number, line in enumerate((read_text(path) or "").splitlines(), 1):
         if not line.strip():
             continue
-        epoch = _numbers(_parse_object(line, str(path), number), f"{path}: line {number}")
+        epoch = numbers(parse_object(line, str(path), number), f"{path}: line {number}")
         if not isinstance(epoch.get("epoch"), int):
             raise UserError(f"{path}: line {number}: epoch = {epoch.get('epoch')!r}: must be a whole number")
         epochs.append(epoch)

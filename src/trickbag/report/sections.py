@@ -20,7 +20,18 @@ from trickbag.report.predictions import (
 from trickbag.report.quantities import ABSENT, count, duration, number, percent, title, unit, value_text
 from trickbag.report.records import Record, flatten, planned_schedule
 
-__all__ = ["TrickEntry", "classes", "curves", "facts", "headline", "model_title", "pictures", "recipe", "source_title"]
+__all__ = [
+    "TrickEntry",
+    "classes",
+    "curves",
+    "facts",
+    "headline",
+    "model_title",
+    "pictures",
+    "recipe",
+    "source_name",
+    "source_title",
+]
 
 SHOWN_ERRORS = 200
 """Files left out that a page names; the others are in `data_errors.csv`."""
@@ -29,8 +40,13 @@ _NO_PICTURES = "This page was made without the images of the data."
 
 
 def source_title(record: Record) -> str:
-    """Name the source of the data: the last part of a path, or `torchvision:NAME`."""
-    data = record.recipe.get("data")
+    """Name the source of a run's data, as `source_name`."""
+    return source_name(record.recipe)
+
+
+def source_name(recipe: Mapping[str, Any]) -> str:
+    """Name the source of a recipe's data: the last part of a path, or `torchvision:NAME`."""
+    data = recipe.get("data")
     source = str(data.get("source", "")) if isinstance(data, Mapping) else ""
     return source.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or source
 

@@ -27,6 +27,7 @@ class Palette:
     `on_fill` is for text on `blue_fill` and `orange_fill`, on which `ink` is for text where they are pale.
     """
 
+    paper: str
     ink: str
     soft: str
     rule: str
@@ -38,6 +39,7 @@ class Palette:
 
 
 PRINT = Palette(
+    paper="#ffffff",
     ink="#1c2127",
     soft="#5f6872",
     rule="#dde1e6",
@@ -51,6 +53,7 @@ PRINT = Palette(
 
 # matplotlib checks that a colour is one, so what it draws carries stand-ins that become CSS variables afterwards
 PAGE = Palette(
+    paper="#0a0b09",
     ink="#0a0b01",
     soft="#0a0b02",
     rule="#0a0b03",

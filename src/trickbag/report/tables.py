@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
-from trickbag.report.quantities import number, title, unit
+from trickbag.report.quantities import MINUS, TIMES, number, title, unit
 from trickbag.report.records import Record, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["FORMATS", "run_table"]
+__all__ = ["FORMATS", "latex_text", "markdown", "run_table"]
 
 _LATEX = str.maketrans(
     {
@@ -31,6 +31,13 @@ _LATEX = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "—": "---",
+        MINUS: "$-$",
+        TIMES: r"$\times$",
+        "±": r"$\pm$",
+        "\u00a0": "~",
+        "\n": " ",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
     }
 )
 
@@ -60,15 +67,31 @@ def _caption(record: Record) -> str:
 
 def _markdown(record: Record) -> str:
     rows = [(_caption(record), "value"), *_rows(record)]
-    cells = [(name.replace("|", r"\|"), value) for name, value in rows]
-    first, second = (max(len(row[column]) for row in cells) for column in (0, 1))
-    lines = [f"| {name:<{first}} | {value:>{second}} |" for name, value in cells]
-    return "\n".join([lines[0], f"|{'-' * (first + 2)}|{'-' * (second + 1)}:|", *lines[1:]]) + "\n"
+    return markdown(rows, (False, True))
+
+
+def markdown(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """Write a table in Markdown, the first row as its head; `right` says which columns are aligned to the right."""
+    cells = [[" ".join(text.split()).replace("|", r"\|") for text in row] for row in rows]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(right))]
+    lines = [
+        "| "
+        + " | ".join(f"{text:{'>' if end else '<'}{n}}" for text, n, end in zip(row, widths, right, strict=True))
+        + " |"
+        for row in cells
+    ]
+    rule = "|".join("-" * (n + 1) + (":" if end else "-") for n, end in zip(widths, right, strict=True))
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
+
+
+def latex_text(text: str) -> str:
+    """Write a text so that LaTeX prints it as it is."""
+    return text.translate(_LATEX)
 
 
 def _latex(record: Record) -> str:
-    rows = [f"{name.translate(_LATEX)} & {value.translate(_LATEX)} \\\\" for name, value in _rows(record)]
-    head = f"{_caption(record).translate(_LATEX)} & value \\\\"
+    rows = [f"{latex_text(name)} & {latex_text(value)} \\\\" for name, value in _rows(record)]
+    head = f"{latex_text(_caption(record))} & value \\\\"
     lines = [r"\begin{tabular}{lr}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 

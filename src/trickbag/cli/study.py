@@ -1,0 +1,251 @@
+"""Measure which trick helps: a recipe becomes a study with paired seeds, intervals and costs.
+
+The same command goes on where it was stopped or killed. Stopped by Ctrl-C or SIGTERM, it exits with 75. Several
+folders of one study (see --shard) in the place of RECIPE are merged into --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from trickbag.cli.recipe_options import add_recipe_options, recipe_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trickbag.study.executors import Executor
+    from trickbag.study.run import Study, Work
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_recipe_options(parser, several="folders of the shards of one study, to merge into --out")
+    what = parser.add_argument_group("what is studied")
+    what.add_argument(
+        "--design", metavar="leave-one-out|one-at-a-time|cumulative|factorial", help="default: leave-one-out"
+    )
+    what.add_argument("--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)")
+    what.add_argument("--models", metavar="M,...", help="study several networks")
+    what.add_argument(
+        "--levels", metavar="TRICK.FIELD=V,V...", action="append", default=[], help="study settings of a trick too"
+    )
+    what.add_argument("--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution")
+    what.add_argument("--seeds", metavar="N", help="default: 5")
+    what.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
+    what.add_argument("--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min")
+    what.add_argument("--outcome", metavar="METRIC", help="a metric of result.json (default: top1)")
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--executor", metavar="local|ray", help="default: local, worker processes of this machine")
+    how.add_argument(
+        "--workers", metavar="N", help="trials at a time (default: one a GPU, or one a core; on Ray as many as fit)"
+    )
+    how.add_argument("--address", metavar="A", help="of a Ray cluster: auto or HOST (default: a Ray of this machine)")
+    how.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
+    how.add_argument(
+        "--gpus", metavar="N", help="devices of a trial on Ray, a fraction shares one (default: 1, if any)"
+    )
+    how.add_argument("--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)")
+    how.add_argument("--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own")
+    how.add_argument("--dry-run", action="store_true", help="print the trials, their time and the smallest effect seen")
+    how.add_argument("--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run")
+    how.add_argument("--out", metavar="DIR", help="the study's folder (default: one under runs, the same each time)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the study; return 0, or 1 where no trial could be finished."""
+    import dataclasses
+    import shlex
+    import sys
+    from pathlib import Path
+    from typing import Annotated
+
+    from trickbag.cli.terminal import warn
+    from trickbag.settings import NonNegative, parse
+    from trickbag.study.estimate import seeds_within
+    from trickbag.study.folder import StudyFolder
+    from trickbag.study.log import choose_study_log
+    from trickbag.study.quantities import about, parse_time
+
+    if len(args.recipe) > 1:
+        return _merge(args)
+    add_seeds = 0 if args.add_seeds is None else _count(args.add_seeds, "--add-seeds")
+    budget_s = None if args.budget is None else parse_time(args.budget, "--budget")
+    sd = None if args.sd is None else float(parse(Annotated[float, NonNegative], args.sd, "--sd"))
+    study = _study(args)
+    executor = _executor(args)
+    out = Path(args.out) if args.out else study.default_folder()
+    log = choose_study_log()
+    try:
+        if budget_s is not None and not StudyFolder(out).holds_study:
+            one = dataclasses.replace(study, seeds=1).prepare(StudyFolder(out), executor, log=log)
+            study = dataclasses.replace(study, seeds=seeds_within(budget_s, one, executor))
+            log.note(f"the budget of {about(budget_s)} allows {study.seeds} seeds of every trial")
+        if args.dry_run:
+            return _dry_run(study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log), executor, sd)
+        command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
+        findings = study.run(executor, out, add_seeds=add_seeds, log=log, command=command)
+    finally:
+        log.stop()
+    _conclude(findings.folder)
+    failed = [row for row in findings.results if row["error"] is not None]
+    if failed:
+        first = failed[0]
+        warn(
+            "study",
+            f"{len(failed)} trials failed, such as {first['label']} with seed {first['seed']}: {first['error']}; "
+            "the same command tries them again",
+        )
+    return 1 if failed and len(failed) == len(findings.results) else 0
+
+
+def _conclude(folder: Path) -> None:
+    """Print the effects, write the page, and say the answer."""
+    from trickbag.cli.terminal import aligned
+    from trickbag.report import answers, read_study, study_page, study_rows
+
+    page = study_page(folder)
+    study = read_study(folder)
+    for line in aligned(study_rows(study)):
+        print(line)
+    for answer in answers(study):
+        print(answer)
+    print(f"report: {page}")
+
+
+def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
+    """Print what would be run, what it takes, and what it can see."""
+    from trickbag.cli.terminal import aligned
+    from trickbag.study.estimate import estimate
+    from trickbag.study.quantities import about
+
+    found = estimate(work, executor, sd)
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for trial in found.pending:
+        seeds.setdefault((trial.model, trial.label), []).append(trial.seed)
+    rows = [("network", "variant", "seeds", "tricks")]
+    for layout in work.progress.agenda.layouts:
+        for variant in layout.variants:
+            if variant.recipe is None:
+                rows.append((variant.model, variant.label, "-", f"does not apply: {variant.reason}"))
+                continue
+            todo = seeds.get((variant.model, variant.label))
+            which = "done" if todo is None else ", ".join(map(str, todo))
+            rows.append((variant.model, variant.label, which, ", ".join(variant.recipe.trick_names) or "none"))
+        rows += [(layout.model, "generator", "", generator) for generator in layout.generators]
+        rows += [(layout.model, "aliases", "", " = ".join(group)) for group in layout.aliases]
+    for line in aligned(rows):
+        print(line)
+    for model, seconds in found.epoch_s.items():
+        print(f"{model}: {seconds:.1f} s an epoch, measured")
+    print(f"{len(found.pending)} trials to run, {found.workers} at a time: about {about(found.total_s)}")
+    outcome, share = work.study.outcome, f"{found.comparisons} effects share the 5 %"
+    if found.smallest is None:
+        print("with one seed no effect has an interval; two is the least, five are usual")
+    elif found.sd is None:
+        print(
+            f"{work.study.seeds} seeds see an effect of {found.smallest:.2f} standard deviations of a paired "
+            f"difference in 4 of 5 studies ({share}); --sd S gives it in units of {outcome}"
+        )
+    else:
+        print(
+            f"{work.study.seeds} seeds see an effect of {found.smallest:.3g} on {outcome} in 4 of 5 studies "
+            f"(standard deviation of a paired difference {found.sd:.3g}; {share})"
+        )
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    """Merge the folders of shards into --out."""
+    from pathlib import Path
+
+    from trickbag.errors import UserError
+    from trickbag.study.merge import merge
+
+    if args.out is None:
+        raise UserError("several folders are merged into a new one: name it with --out DIR")
+    _conclude(merge([Path(folder) for folder in args.recipe], Path(args.out)).folder)
+    return 0
+
+
+def _study(args: argparse.Namespace) -> Study:
+    """Return the study that the arguments say."""
+    from typing import Literal
+
+    from trickbag.errors import UserError, choices
+    from trickbag.settings import parse
+    from trickbag.study.design import DESIGNS
+    from trickbag.study.run import Study
+
+    kind = args.design or "leave-one-out"
+    if kind not in DESIGNS:
+        raise UserError(f"--design {kind!r}: must be one of {choices(DESIGNS)}")
+    fields: dict[str, object] = {}
+    if args.tricks is not None:
+        fields["tricks"] = _names(args.tricks, "--tricks")
+    if args.levels:
+        if kind == "factorial":
+            raise UserError("--levels: a factorial has tricks on and off alone; use another --design")
+        fields["levels"] = tuple(args.levels)
+    if args.resolution is not None:
+        if kind != "factorial":
+            raise UserError(f"--resolution is for --design factorial, not {kind}")
+        fields["resolution"] = parse(Literal[3, 4, 5], args.resolution, "--resolution")
+    settings: dict[str, object] = {}
+    if args.seeds is not None:
+        settings["seeds"] = _count(args.seeds, "--seeds")
+    if args.retries is not None:
+        settings["retries"] = _count(args.retries, "--retries", least=0)
+    if args.outcome is not None:
+        settings["outcome"] = args.outcome
+    if args.models is not None:
+        settings["models"] = _names(args.models, "--models")
+    if args.shard is not None:
+        shard = re.fullmatch(r"(\d+)/(\d+)", args.shard)
+        if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
+            raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
+        settings["shard"] = (int(shard[1]), int(shard[2]))
+    return Study(recipe=recipe_from(args), design=DESIGNS[kind](**fields), **settings)  # type: ignore[arg-type]
+
+
+def _executor(args: argparse.Namespace) -> Executor:
+    """Return the executor that the arguments say."""
+    from typing import Annotated
+
+    from trickbag.errors import UserError
+    from trickbag.settings import NonNegative, Positive, parse
+
+    workers = None if args.workers is None else _count(args.workers, "--workers")
+    retries = 2 if args.retries is None else _count(args.retries, "--retries", least=0)
+    if args.executor in (None, "local"):
+        for option in ("address", "cpus", "gpus"):
+            if getattr(args, option) is not None:
+                raise UserError(f"--{option} is for --executor ray")
+        from trickbag.study.executors.local import Local
+
+        return Local(workers=workers, retries=retries)
+    if args.executor != "ray":
+        raise UserError(f"--executor {args.executor!r}: must be one of local, ray")
+    from trickbag.study.executors.ray import Ray
+
+    cpus = 1.0 if args.cpus is None else float(parse(Annotated[float, Positive], args.cpus, "--cpus"))
+    gpus = None if args.gpus is None else float(parse(Annotated[float, NonNegative], args.gpus, "--gpus"))
+    return Ray(address=args.address, workers=workers, cpus=cpus, gpus=gpus, retries=retries)
+
+
+def _names(text: str, option: str) -> tuple[str, ...]:
+    from trickbag.errors import UserError
+
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UserError(f"{option} {text!r}: must be names with commas between them")
+    return names
+
+
+def _count(text: str, option: str, least: int = 1) -> int:
+    from typing import Annotated
+
+    from trickbag.settings import AtLeast, parse
+
+    return int(parse(Annotated[int, AtLeast(least)], text, option))

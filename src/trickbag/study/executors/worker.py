@@ -1,0 +1,180 @@
+"""A worker process: it runs one trial after the other, so that imports and shared data are paid for once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Literal
+
+from trickbag.data.workers import shielded_start
+from trickbag.errors import Stopped
+from trickbag.study.executors.inline import describe
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from trickbag.study.executors import Task
+    from trickbag.study.trial import Trial
+    from trickbag.train.result import Result
+
+__all__ = ["Message", "Worker", "environment"]
+
+Message = (
+    tuple[Literal["ready"], None]
+    | tuple[Literal["result"], "Result"]
+    | tuple[Literal["failed", "stopped", "unusable"], str]
+)
+"""What a worker says: it can take trials (`ready`) or cannot read the task (`unusable`); how its trial ended."""
+
+_END_S = 5.0
+
+
+class Worker:
+    """A worker process as its parent sees it.
+
+    `place` counts the workers that run at a time, from 0. `ready` is set once it can take trials; `trial` is the one
+    that it has. The process starts with `changes` in its environment and ends when its parent does.
+    """
+
+    def __init__(self, place: int, task: bytes, changes: Mapping[str, str]) -> None:
+        self.place = place
+        self.ready = False
+        self.trial: Trial | None = None
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        # Not a daemon: those may not have children, and a trial has when its images are read by processes.
+        self.process = context.Process(target=_serve, args=(theirs, task), name=f"trials-{place}")
+        try:
+            with environment(changes), shielded_start():
+                self.process.start()
+        except BaseException:
+            self.connection.close()
+            raise
+        finally:
+            theirs.close()
+
+    def give(self, trial: Trial) -> None:
+        """Hand over a trial. Raises what pickling raises; a worker that has just died is found out later."""
+        data = pickle.dumps(trial)
+        self.trial = trial
+        try:
+            self.connection.send_bytes(data)
+        except OSError:
+            return
+
+    def messages(self) -> tuple[list[Message], str]:
+        """Return what the worker has said, and how it died, or an empty text while it lives."""
+        code = self.process.exitcode  # before the pipe is read: what a dead process said is all there
+        said: list[Message] = []
+        try:
+            while self.connection.poll():
+                said.append(self.connection.recv())
+        except (EOFError, OSError):
+            self.process.join(_END_S)
+            self.kill()
+            code = self.process.exitcode
+        return said, "" if code is None else _cause(code)
+
+    def ask_to_stop(self) -> None:
+        """Ask the trial to save and end."""
+        self.process.terminate()
+
+    def dismiss(self) -> None:
+        """Let an idle worker go; it ends by itself."""
+        self.connection.close()
+
+    def kill(self) -> None:
+        """End the process at once, and wait for that."""
+        self.process.kill()
+        self.process.join()
+
+    def close(self, timeout_s: float = 0.0) -> None:
+        """Wait for the end, force it where that takes too long, and free what the process held here."""
+        self.connection.close()
+        self.process.join(timeout_s)
+        self.kill()
+        self.process.close()
+
+
+@contextmanager
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Change environment variables while processes start, which inherit them: later is too late for those they import.
+
+    Not for several threads at a time.
+    """
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _serve(connection: Connection, pickled: bytes) -> None:
+    """Run trials until the parent hangs up. This is the worker process's main function."""
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    # Ctrl-C reaches the whole group of processes, but only the parent decides. While a trial runs, its own handlers
+    # stand instead; in the moments before and after, a request to stop is passed over, and the parent repeats it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _pass_over)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        task: Task = pickle.loads(pickled)
+    except Exception as error:
+        connection.send(("unusable", describe(error)))
+        return
+    try:
+        connection.send(("ready", None))
+        while True:
+            data = connection.recv_bytes()
+            connection.send_bytes(_answer(task, data))
+    except (EOFError, OSError):
+        return
+    except KeyboardInterrupt:  # of a second SIGINT within the trial
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
+def _answer(task: Task, data: bytes) -> bytes:
+    """Run a pickled trial; return the pickled message of how it ended."""
+    message: Message
+    try:
+        message = ("result", task(pickle.loads(data)))
+        return pickle.dumps(message)
+    except KeyboardInterrupt:
+        raise
+    except Stopped as error:
+        message = ("stopped", str(error))
+    except BaseException as error:
+        message = ("failed", describe(error))
+    return pickle.dumps(message)
+
+
+def _pass_over(*_: object) -> None:
+    pass
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)  # at once: whoever goes on with the study may not find two writers

@@ -1,0 +1,62 @@
+"""Outcomes and prices: the metrics of trials in which the effect of a trick is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, TypedDict
+
+from trickbag.errors import UserError, choices
+
+__all__ = ["COSTS", "OUTCOMES", "Cells", "Cost", "Metrics", "Warnings", "require_outcome"]
+
+Metrics = Mapping[str, float | int | None]
+Cells = Mapping[tuple[str, str], Mapping[int, Metrics]]
+"""The metrics of finished trials: (model, variant's label) -> seed -> metrics."""
+Warnings = Mapping[tuple[str, str], Sequence[str]]
+"""What the trials of a variant warned of: (model, variant's label) -> texts."""
+
+OUTCOMES: Mapping[str, Literal["higher", "lower"]] = MappingProxyType(
+    {
+        "top1": "higher",
+        "top5": "higher",
+        "loss": "lower",
+        "ece": "lower",
+        "best_top1": "higher",
+        "train_loss": "lower",
+        "train_top1": "higher",
+        "test_top1": "higher",
+        "test_top5": "higher",
+        "test_loss": "lower",
+        "test_ece": "lower",
+        "train_throughput": "higher",
+        "infer_throughput": "higher",
+        "train_time_s": "lower",
+        "params": "lower",
+        "macs": "lower",
+        "peak_memory": "lower",
+    }
+)
+"""The metrics that can be a study's outcome, and the direction in which each is better."""
+
+COSTS = ("train_throughput", "infer_throughput", "params", "macs", "peak_memory", "train_time_s")
+"""The metrics in which a trick has a price."""
+
+
+class Cost(TypedDict):
+    """A trick's price in one metric: the difference with minus without and its 95 % t interval, and the ratio.
+
+    `ratio` is the geometric mean of with over without. All are over `pairs` seeds, and None where not defined.
+    """
+
+    delta: float | None
+    low: float | None
+    high: float | None
+    ratio: float | None
+    pairs: int
+
+
+def require_outcome(name: str) -> None:
+    """Raise UserError where a study cannot have this metric as its outcome."""
+    if name not in OUTCOMES:
+        raise UserError(f"no outcome is called {name!r}; choose from {choices(OUTCOMES)}")

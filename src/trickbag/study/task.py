@@ -1,0 +1,77 @@
+"""What an executor runs: one trial, trained in its own folder of the study."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickbag.errors import DoesNotApply, RunFailed
+from trickbag.train.result import Result
+
+if TYPE_CHECKING:
+    from trickbag.data.config import DataConfig
+    from trickbag.data.dataset import Dataset
+    from trickbag.study.trial import Trial
+    from trickbag.train.workshop import Workshop
+
+__all__ = ["INAPPLICABLE", "TrainTrial"]
+
+INAPPLICABLE = "does not apply: "
+"""How the error of a trial begins whose trick cannot work on its network."""
+
+_LOCK_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTrial:
+    """Train a trial in `folder`/ID, going on from its checkpoint where there is one.
+
+    `decoded` holds the decoded images of the data, if they are shared. Raises Stopped after SIGTERM or SIGINT with a
+    checkpoint saved, and what `fit` raises where the run fails; a trick that does not apply is a result.
+    """
+
+    folder: Path
+    decoded: Path | None = None
+
+    def __call__(self, trial: Trial) -> Result:
+        """Train; return the result."""
+        from filelock import FileLock, Timeout
+
+        from trickbag.train.loop import fit
+
+        out = self.folder / trial.id
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # A worker whose driver was killed may need a moment to end.
+            with FileLock(self.folder / f".{trial.id}.lock", timeout=_LOCK_TIMEOUT_S):
+                dataset = _dataset(trial.recipe.data, self.decoded)
+                result = fit(trial.recipe, trial.seed, out, resume=True, dataset=dataset, workshop=_workshop())
+        except Timeout:
+            raise RunFailed(f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s") from None
+        except DoesNotApply as error:
+            return Result(
+                trial=trial.id, label=trial.label, seed=trial.seed, metrics={}, error=f"{INAPPLICABLE}{error}"
+            )
+        if result.trial != trial.id:
+            raise RunFailed(f"{out} holds the trial {result.trial}: the data have changed while the study ran")
+        return result
+
+
+@functools.cache
+def _workshop() -> Workshop:
+    """Return what the trials of this process share of compiled steps."""
+    from trickbag.train.workshop import Workshop
+
+    return Workshop()
+
+
+@functools.lru_cache(maxsize=1)
+def _dataset(data: DataConfig, decoded: Path | None) -> Dataset:
+    """Prepare the data once for all trials of a process."""
+    from trickbag.data.dataset import prepare
+    from trickbag.data.decoded import opened
+
+    dataset = prepare(data)
+    return opened(dataset, decoded) if decoded is not None else dataset

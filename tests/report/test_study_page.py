@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.report.html_page import Page
+from tests.report.run_folder import write_json
+from tests.report.study_folder import ENVIRONMENT, trial_id, write_study
+from trickbag import tricks
+from trickbag.errors import UserError
+from trickbag.report import forest_chart, is_study, study_page
+from trickbag.report.price_chart import Point, pareto_front
+from trickbag.report.published import CHAINS
+from trickbag.report.quantities import MINUS, TIMES, around, plus_minus, probability, signed
+from trickbag.report.study_answer import answer
+from trickbag.report.study_charts import forest_limits
+from trickbag.report.study_sections import treatment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECTIONS = ["effects", "price", "papers", "curves", "trials", "recipes", "environment"]
+FOUR = ("mixup", "label_smoothing", "resnet_d", "cosine_decay")
+HOSTILE = "</svg><script>alert(1)</script>{{ 7 * 7 }} \"'&amp;"
+
+
+def page_of(folder: Path, sections: list[str] | None = None) -> Page:
+    page = Page(study_page(folder))
+    page.check()
+    assert [values["id"] for values in page.all("section")] == (sections or SECTIONS)
+    return page
+
+
+def effects_in(folder: Path) -> dict[str, dict[str, Any]]:
+    return {effect["label"]: effect for effect in json.loads((folder / "effects.json").read_text())}
+
+
+@pytest.fixture(scope="module")
+def leave_one_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("studies") / "small-1")
+
+
+def test_leave_one_out(leave_one_out: Path) -> None:
+    page = page_of(leave_one_out)
+    head = page.words("")
+    effects = effects_in(leave_one_out)
+    assert {e["verdict"] for e in effects.values()} == {"helps", "hurts", "undetermined"}
+    half = (effects["mixup"]["high"] - effects["mixup"]["low"]) / 2
+    assert f"On this data, mixup helps by {effects['mixup']['delta']:.1f}\u00a0±\u00a0{half:.1f} points of top-1" in (
+        page.source
+    )
+    assert "(5 seeds)" in head
+    assert "warmup hurts by" in head
+    assert "finished: all 50 trials" in head
+    for fact in ("design leave-one-out", "recipe small, 9 tricks", "data digits", "network resnet18_d", "epochs 8"):
+        assert fact in head
+    words = page.words("effects")
+    for label, effect in effects.items():
+        delta = signed("top1", effect["delta"])
+        assert f"{effect['verdict']} {delta} {signed('top1', effect['low'])} to" in words.partition(f"{label} ")[2]
+    assert "not adjusted for there being many" in words
+    shown = [values["aria-label"] for values in page.all("svg")]
+    assert shown[0] == "Effects of 9 tricks on top-1 with 95 % intervals"
+    assert shown[1].startswith("top-1 against training throughput of 10 variants")
+    assert shown[2].startswith("top-1 against multiply-adds")
+    assert len(shown) == 3 + 10
+    assert "mean of 5 seeds" in shown[3]
+    assert "The same for every variant: parameters 11.2 M" in page.words("price")
+    assert page.words("price").count("±") == 11
+    costs = page.words("price").partition("What a trick costs")[2]
+    assert f"resnet_d {TIMES}0.91" in costs
+    assert f"{TIMES}1.06 +2.24 M" in costs
+    assert "mixup: the paper trains 200 epochs with it" in page.words("trials")
+    assert "the batch is 256 all runs" in page.words("trials")
+    assert "trickbag study small --design leave-one-out --seeds 5 trickbag report small-1" in page.words("recipes")
+    assert "-mixup tricks.mixup off" in page.words("recipes")
+    assert all(trial_id("resnet18_d", "-mixup", seed) in page.words("recipes") for seed in range(5))
+    assert "different environments" not in page.words("environment")
+    assert "python 3.11.9" in page.words("environment")
+
+
+def test_the_same_study_gives_the_same_bytes(leave_one_out: Path, tmp_path: Path) -> None:
+    one, other = (study_page(leave_one_out, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
+    assert one == other
+    assert len(one) < 400_000
+
+
+def test_what_the_papers_report_stands_beside(leave_one_out: Path) -> None:
+    words = page_of(leave_one_out).words("papers")
+    assert "What the papers report for these tricks" in words
+    assert "as remembered from the paper, unchecked" in words
+    row = words.partition("label_smoothing")[2].partition("mixup")[0]
+    assert "78.31 † +0.40 †" in row.replace("†", " †").replace("  ", " ")
+    assert "78.35 +0.98" in row
+
+
+def test_cumulative(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", design="cumulative", seeds=8)
+    page = page_of(folder)
+    words = page.words("papers")
+    assert words.startswith("Step by step, beside the papers")
+    results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    for label in ("bare", "+warmup"):
+        values = [row["metrics"]["top1"] for row in results if row["label"] == label]
+        assert f"{label.replace('+', '+ ')} {around('top1', values)}".replace("\u00a0", " ") in words
+    delta = effects_in(folder)["cosine_decay"]["delta"]
+    assert f"{signed('top1', delta)}" in words.partition("+ cosine_decay")[2]
+    assert "77.91" in words.partition("+ cosine_decay")[2]
+    assert "75.87" in words.partition("+ linear_scaling")[0]
+    assert "bootstrap" in page.words("effects")
+    assert "the step before" in page.words("curves")
+
+
+def test_factorial(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", design="factorial", tricks=FOUR, seeds=3)
+    sections = [*SECTIONS[:3], "factorial", *SECTIONS[3:]]
+    page = page_of(folder, sections)
+    effects = effects_in(folder)
+    words = page.words("factorial")
+    assert signed("top1", effects["mixup*resnet_d"]["delta"]) in words
+    assert f"together {signed('top1', sum(effects[name]['delta'] for name in FOUR))}" in words
+    assert f"mixup {TIMES} resnet_d" in page.words("effects")
+    assert "a mixup, b label_smoothing, c resnet_d, d cosine_decay; (1) has none of them" in page.words("price")
+    assert "Generator" not in words
+    plan = json.loads((folder / "study.json").read_text())
+    plan["layouts"][0] |= {
+        "generators": ["cosine_decay = mixup*label_smoothing*resnet_d"],
+        "aliases": [["mixup*label_smoothing", "resnet_d*cosine_decay"]],
+    }
+    write_json(folder / "study.json", plan)
+    words = page_of(folder, sections).words("factorial")
+    assert f"Generator: cosine_decay = mixup {TIMES} label_smoothing {TIMES} resnet_d" in words
+    assert f"mixup {TIMES} label_smoothing = resnet_d {TIMES} cosine_decay" in words
+
+
+def test_two_networks(tmp_path: Path) -> None:
+    models = ("resnet18_d", "timm:mobilenetv3_small_100")
+    reason = "resnet_d needs a stem of convolutions"
+    folder = write_study(
+        tmp_path / "study",
+        design="one-at-a-time",
+        models=models,
+        seeds=3,
+        reasons={"+resnet_d": reason},
+        environment=lambda label, seed: ENVIRONMENT | {"cpu": "another"} if seed == 1 else ENVIRONMENT,
+    )
+    page = page_of(folder)
+    head = page.words("")
+    assert all(f"On this data with {model}, " in head for model in models)
+    assert head.count("ResNet-D does not apply") == 2
+    assert page.words("effects").count(reason) == 2
+    assert page.words("trials").count(reason) == 2
+    assert f"+resnet_d {models[1]} {reason}" in page.words("trials")
+    assert "ran in 2 different environments" in page.words("environment")
+    assert "cpu a processor another" in page.words("environment")
+    assert "model.kind" in page.words("recipes")
+    assert sum(values["aria-label"].startswith("Effects of 9") for values in page.all("svg")) == 2
+
+
+def test_an_unfinished_study(tmp_path: Path) -> None:
+    error = "the loss is not finite at step 12"
+    folder = write_study(
+        tmp_path / "study",
+        finished=lambda label, seed: seed == 0 or (seed == 1 and label in ("full", "-mixup")),
+        errors={("-warmup", 0): (error, error), ("-mixup", 1): (error, None)},
+    )
+    whole = (folder / "results.jsonl").read_text()
+    (folder / "results.jsonl").write_text(whole + '{"trial": "torn')
+    page = page_of(folder)
+    head = page.words("")
+    assert "So far, on this data, no trick is shown to help (at most 2 seeds)" in head
+    assert "11 of 50 trials finished, 1 failed, 38 to be run" in head
+    assert "was torn by a crash" in head
+    assert "warmup — no pair yet — — — — 0" in page.words("effects")
+    assert f"Failed trials variant seeds error -warmup 0 {error}" in page.words("trials")
+    assert f"Failed once, then finished variant seeds error -mixup 1 {error}" in page.words("trials")
+
+
+def test_a_trick_found_not_to_apply_while_running(tmp_path: Path) -> None:
+    error = "does not apply: squeeze_excite needs an attention slot"
+    folder = write_study(
+        tmp_path / "study", seeds=2, errors={("-mixup", 0): (error,), ("-mixup", 1): ()}, effects=False
+    )
+    page = page_of(folder, [name for name in SECTIONS if name != "papers"])
+    assert "finished: all 18 trials" in page.words("")  # the variant's other seeds are not waited for
+    assert "Does not apply variant why -mixup squeeze_excite needs an attention slot" in page.words("trials")
+    assert "No trial failed for good" in page.words("trials")
+
+
+@pytest.mark.parametrize("missing", ["results.jsonl", "trials"])
+def test_a_study_that_has_just_begun(tmp_path: Path, missing: str) -> None:
+    folder = write_study(
+        tmp_path / "study", seeds=1, finished=lambda label, seed: False, effects=False, folders=missing != "trials"
+    )
+    if missing == "results.jsonl":
+        (folder / missing).unlink()
+    page = page_of(folder, [name for name in SECTIONS if name != "papers"])
+    assert "No effect can be told yet: 0 of 10 trials are finished." in page.words("")
+    assert "No trial has finished yet" in page.words("price")
+    assert ("not in this folder" in page.words("recipes")) is (missing == "trials")
+
+
+def test_a_merged_study_has_no_trials_folders(tmp_path: Path) -> None:
+    page = page_of(write_study(tmp_path / "study", seeds=2, folders=False))
+    assert "The folders of the trials are not here" in page.words("curves")
+    assert len(page.all("svg")) == 3
+
+
+@pytest.mark.parametrize("outcome", ["loss", "train_throughput"])
+def test_another_outcome(tmp_path: Path, outcome: str) -> None:
+    folder = write_study(tmp_path / "study", seeds=3, outcome=outcome)
+    page = page_of(folder)
+    unit = {"loss": "nats of loss", "train_throughput": "images/s of training throughput"}[outcome]
+    assert unit in page.words("")
+    assert page.all("svg")[1]["aria-label"].startswith("top-1 against")
+
+
+def test_hostile_texts_are_text(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", seeds=2, changes={"command": HOSTILE, "notes": [HOSTILE]})
+    for name in ("study.json", "results.jsonl", "effects.json"):
+        text = (folder / name).read_text()
+        spoilt = json.dumps(HOSTILE)[1:-1]
+        (folder / name).write_text(text.replace("-mixup", f"-{spoilt}").replace('"mixup"', f'"{spoilt}"'))
+    page = page_of(folder)
+    assert "<script" not in page.source
+    assert "49" not in page.words("recipes").partition("trickbag report")[0]
+    for section in ("effects", "price", "trials", "recipes", "curves"):
+        assert HOSTILE in page.words(section)
+
+
+def test_a_study_of_many_variants(tmp_path: Path) -> None:
+    names = (*FOUR, "warmup", "no_bias_decay")
+    folder = write_study(tmp_path / "study", design="factorial", tricks=names, seeds=2, epochs=2, folders=True)
+    page = page_of(folder, [*SECTIONS[:3], "factorial", *SECTIONS[3:]])
+    assert "40 more variants are not drawn" in page.words("curves")
+    assert page.words("price").count("±") == 64 + 1
+    assert len(page.source) < 1_500_000
+
+
+def effect(label: str, delta: float | None, verdict: str = "undetermined", **more: Any) -> dict[str, Any]:
+    ends = {"low": None, "high": None} if delta is None else {"low": delta - 0.6, "high": delta + 0.6}
+    found = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5, "note": ""}
+    return found | more
+
+
+OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("effects", "said"),
+    [
+        (
+            [effect("mixup", 1.94, "helps"), effect("label_smoothing", 0.3, more_seeds=12)],
+            "On this data, mixup helps by 1.9 ± 0.6 points of top-1 (5 seeds); "
+            "label smoothing is undetermined: 12 more seeds would settle it.",
+        ),
+        (
+            [effect("a", 1.0, "helps"), effect("b", 2.0, "helps", pairs=4), effect("c", -3.0, "hurts")],
+            "On this data, b helps by 2.0 ± 0.6 points of top-1 (4 seeds) and a by 1.0 ± 0.6; c hurts by 3.0 ± 0.6.",
+        ),
+        (
+            [effect(name, size, "helps") for name, size in zip("abcde", (5, 4, 3, 2, 1), strict=True)],
+            "On this data, a helps by 5.0 ± 0.6 points of top-1 (5 seeds), b by 4.0 ± 0.6, c by 3.0 ± 0.6 "
+            "and 2 others by less.",
+        ),
+        (
+            [effect("a", 0.4, more_seeds=1), *OPEN[:4]],
+            "On this data, no trick is shown to help (5 seeds); a is undetermined: 1 more seed would settle it; "
+            "4 others are undetermined too.",
+        ),
+        (OPEN, "On this data, no trick is shown to help (5 seeds); 5 tricks are undetermined."),
+        (
+            [effect("a", 2.0, "helps"), *OPEN],
+            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); 5 others are undetermined.",
+        ),
+        (
+            [effect("a", -2.0, "hurts"), *OPEN[:2]],
+            "On this data, no trick is shown to help (5 seeds); a hurts by 2.0 ± 0.6 points of top-1; "
+            "t 0 and t 1 are undetermined.",
+        ),
+        (
+            [
+                effect("a", 2.0, "helps"),
+                effect("linear_scaling", 0.0, note="no effect: the batch is 256"),
+                effect("squeeze_excite", None, note="does not apply: no slot", pairs=0),
+            ],
+            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); linear scaling changes nothing here; "
+            "squeeze excite does not apply.",
+        ),
+        (
+            [effect("a", 2.0, "helps"), effect("b", 1.0, "helps"), effect("a*b", -0.4, "hurts"), effect("a*c", 0.1)],
+            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds) and b by 1.0 ± 0.6; "
+            f"a does worse with b than without (interaction {MINUS}0.40).",
+        ),
+        ([effect("a", None, note="does not apply: x", pairs=0)], "On this data, none of the tricks applies."),
+        ([effect("a", None, pairs=0)], "On this data, no effect can be told yet."),
+        (
+            [effect("mixup.alpha=0.4", 1.0, "helps", low=None, high=None)],
+            "On this data, mixup.alpha=0.4 helps by 1 points of top-1 (5 seeds).",
+        ),
+    ],
+)
+def test_the_answer(effects: list[dict[str, Any]], said: str) -> None:
+    assert answer(effects).replace("\u00a0", " ") == said
+
+
+def test_the_digits_of_an_answer() -> None:
+    assert plus_minus(1.94, 0.6123) == "1.9\u00a0±\u00a00.6"
+    assert plus_minus(1.94, 0.0312) == "1.94\u00a0±\u00a00.03"
+    assert plus_minus(1.9384, 0.1512) == "1.94\u00a0±\u00a00.15"
+    assert plus_minus(1234.5, 87.0) == "1,234\u00a0±\u00a087"
+    assert probability(0.0499) == "0.0499"
+    assert probability(0.0001) == "<\u00a00.001"
+    assert signed("top1", -0.001) == "0.00"
+    assert signed("top1", -1.5) == f"{MINUS}1.50"
+
+
+def test_pareto_front() -> None:
+    points = [
+        Point(label=str(i), price=x, outcome=y) for i, (x, y) in enumerate([(1, 5), (2, 4), (2, 6), (3, 6), (4, 7)])
+    ]
+    assert [p.label for p in pareto_front(points, more_is_better=False)] == ["0", "2", "4"]
+    assert [p.label for p in pareto_front(points, more_is_better=True)] == ["4"]
+    twins = [Point(label=name, price=1, outcome=1) for name in "ab"]
+    assert [p.label for p in pareto_front(twins, more_is_better=True)] == ["a", "b"]
+
+
+def test_a_forest_alone() -> None:
+    assert forest_chart([]) is None
+    assert forest_chart([effect("a", None)]) is None
+    drawn = forest_chart([effect("<a>", 1.0, "helps"), effect("b", 0.5, low=None, high=None)], name="docs")
+    assert drawn is not None
+    assert "&lt;a&gt;" in drawn
+    assert ">helps<" in drawn
+    assert ">undetermined<" in drawn
+
+
+def test_a_wide_interval_does_not_hide_the_others() -> None:
+    rows = [effect(str(i), 1.0) for i in range(4)] + [effect("wide", 1.0, low=-500.0, high=502.0)]
+    low, high = forest_limits(rows) or (math.nan, math.nan)
+    assert -10 < low < 0 < 1.6 < high < 12
+    assert forest_limits([effect("huge", 1e300)]) is not None
+
+
+def test_names_of_a_factorials_cells() -> None:
+    assert treatment("-a+b_c-d", ("a", "b_c", "d")) == "b"
+    assert treatment("+a+b_c+d", ("a", "b_c", "d")) == "abc"
+    assert treatment("-a-b_c-d", ("a", "b_c", "d")) == "(1)"
+    assert treatment("full", ()) == "full"
+    assert treatment("other", ("a",)) == "other"
+
+
+def test_published_tables_hang_together() -> None:
+    for chain in CHAINS:
+        reached = {step.top1 for step in chain.steps} | {82.10}  # of a row that only trains longer
+        assert chain.baseline.base is None
+        assert not chain.baseline.trick
+        assert all(step.base in reached for step in chain.steps[1:])
+        assert len({step.trick for step in chain.steps}) == len(chain.steps)
+    he, lee = CHAINS[0], CHAINS[3]
+    smoothing, scale = he.step("label_smoothing"), lee.step("autoaugment")
+    assert smoothing is not None
+    assert smoothing.delta == pytest.approx(0.40)
+    assert scale is not None
+    assert scale.delta == pytest.approx(0.09)
+    known = {step.trick for chain in CHAINS for step in chain.steps[1:]}
+    coming = {
+        "distillation",
+        "squeeze_excite",
+        "dropblock",
+        "selective_kernel",
+        "big_little",
+        "anti_alias",
+        "autoaugment",
+    }
+    assert known - coming <= set(tricks.builtin())
+
+
+WRONG = [
+    ("study.json", '{"schema": 1,\n "layouts": }', "line 2"),
+    ("study.json", "[1]", "must be a JSON object"),
+    ("study.json", '{"schema": 9}', "schema = 9"),
+    ("study.json", '{"schema": 1, "recipe": 3}', "recipe = 3"),
+    ("study.json", '{"schema": 1, "recipe": {}, "design": {}}', "design.kind"),
+    ("study.json", '{"schema": 1, "recipe": {}, "design": {"kind": "x"}, "layouts": [3]}', "layouts[0] = 3"),
+    (
+        "study.json",
+        '{"schema": 1, "recipe": {}, "design": {"kind": "x"}, "layouts": [{"model": "m", '
+        '"variants": [{"label": "full", "trials": {"0": "../../x"}}]}]}',
+        "variants[0].trials",
+    ),
+    ("effects.json", "{}", "must be a list"),
+    ("effects.json", "[{", "line 1"),
+    ("effects.json", "[" * 100_000, "damaged"),
+    ("effects.json", '[{"label": "a", "model": "m", "verdict": "good"}]', "verdict = 'good'"),
+    ("effects.json", '[{"label": "a", "model": "m", "verdict": "helps", "delta": "1"}]', "delta = '1'"),
+    ("effects.json", '[{"label": "a", "model": "m", "verdict": "helps", "bootstrap": [1]}]', "bootstrap"),
+    ("effects.json", '[{"label": "a", "model": "m", "verdict": "helps", "cost": {"macs": 1}}]', "cost.macs = 1"),
+    ("results.jsonl", '{"trial": 1\n{"trial": 2}\n{}\n', "line 1"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), WRONG)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:
+    folder = write_study(tmp_path / "study", seeds=1, epochs=1)
+    (folder / name).write_text(text)
+    with pytest.raises(UserError) as error:
+        study_page(folder)
+    assert str(folder / name) in str(error.value)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (folder / "report.html").exists()
+
+
+def test_a_damaged_metric_is_named(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", seeds=1, epochs=1)
+    text = (folder / "results.jsonl").read_text()
+    (folder / "results.jsonl").write_text(text.replace('"top5": ', '"top5": "high", "top6": ', 1))
+    with pytest.raises(UserError, match="metrics: top5 = 'high'"):
+        study_page(folder)
+
+
+def test_what_is_no_study(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert not is_study(tmp_path / "empty")
+    with pytest.raises(UserError, match=r"is no study: it holds no study\.json"):
+        study_page(tmp_path / "empty")
+    with pytest.raises(UserError, match="no folder"):
+        study_page(tmp_path / "absent")
+
+
+def test_neither_import_nor_page_needs_torch(leave_one_out: Path, tmp_path: Path) -> None:
+    assert is_study(leave_one_out)
+    code = (
+        "import sys; from pathlib import Path; from trickbag.report import study_page\n"
+        "heavy = {'torch', 'matplotlib', 'jinja2', 'sklearn', 'scipy', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        f"study_page(Path({str(leave_one_out)!r}), Path({str(tmp_path / 'page.html')!r}))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    assert (tmp_path / "page.html").exists()

@@ -1,0 +1,304 @@
+"""A study from end to end on real images, in this process: what it runs, what it stores, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import trickbag as tb
+from tests.study.studies import effects, results, small_recipe
+from tests.train.runs import without_times
+from trickbag.errors import Stopped, UserError
+from trickbag.study.executors import Machine, Task
+from trickbag.study.folder import StudyFolder
+from trickbag.study.run import Study
+from trickbag.study.trial import Trial
+from trickbag.train.result import Result
+
+
+@dataclasses.dataclass
+class Some:
+    """Runs trials in this process until it is told to stop: what a study is when it is interrupted there."""
+
+    most: int = 10**6
+    ran: list[str] = dataclasses.field(default_factory=list)
+    machine: Machine = Machine(workers=1, threads=1)
+
+    def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
+        for trial in trials:
+            if len(self.ran) == self.most:
+                raise Stopped("stopped by SIGTERM")
+            self.ran.append(f"{trial.label}/{trial.seed}")
+            yield task(trial)
+
+
+@pytest.fixture(scope="module")
+def study(pictures: Path) -> Study:
+    return Study(recipe=small_recipe(pictures), design=tb.LeaveOneOut(tricks=("mixup", "label_smoothing")), seeds=2)
+
+
+@pytest.fixture(scope="module")
+def whole(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study, undisturbed; read only."""
+    out = tmp_path_factory.mktemp("whole") / "study"
+    study.run(Some(), out)
+    return out
+
+
+def test_what_a_study_leaves(study: Study, whole: Path) -> None:
+    stored = json.loads((whole / "study.json").read_text())
+    assert [v["label"] for v in stored["layouts"][0]["variants"]] == ["full", "-mixup", "-label_smoothing"]
+    assert (stored["seeds"], stored["outcome"], stored["models"]) == (2, "top1", [])
+    found = results(whole)
+    assert sorted((r["label"], r["seed"]) for r in found.values()) == sorted(
+        (label, seed) for label in ("full", "-mixup", "-label_smoothing") for seed in (0, 1)
+    )
+    for name, line in found.items():
+        own = json.loads((whole / "trials" / name / "result.json").read_text())
+        assert own["trial"] == name
+        assert without_times(own["metrics"]) == line["metrics"]
+        assert not (whole / "trials" / name / "last.ckpt").exists()
+    assert [(e["label"], e["model"], e["pairs"]) for e in effects(whole)] == [
+        ("mixup", "resnet18", 2),
+        ("label_smoothing", "resnet18", 2),
+    ]
+    assert {path.name for path in whole.iterdir()} >= {"study.json", "results.jsonl", "effects.json", "effects.csv"}
+    assert not (whole / "decoded").exists()
+
+
+def test_effects_are_the_paired_differences_of_the_trials(whole: Path) -> None:
+    top1 = {(line["label"], line["seed"]): line["metrics"]["top1"] for line in results(whole).values()}
+    for effect in effects(whole):
+        by_hand = [top1["full", seed] - top1[f"-{effect['label']}", seed] for seed in (0, 1)]
+        assert effect["delta"] == pytest.approx(sum(by_hand) / 2, abs=1e-12)
+
+
+def test_a_trial_is_the_run_that_train_does_alone(whole: Path, pictures: Path, tmp_path: Path) -> None:
+    line = next(r for r in results(whole).values() if (r["label"], r["seed"]) == ("-mixup", 1))
+    alone = tb.fit(small_recipe(pictures, training__device="cpu").without("mixup"), seed=1, out=tmp_path / "run")
+    assert alone.trial == line["trial"]
+    assert without_times(alone.metrics) == line["metrics"]
+    weights = [(f / "best.safetensors").read_bytes() for f in (tmp_path / "run", whole / "trials" / alone.trial)]
+    assert weights[0] == weights[1]
+
+
+def test_run_again_runs_nothing(study: Study, whole: Path) -> None:
+    before = (whole / "results.jsonl").read_bytes()
+    executor = Some()
+    found = study.run(executor, whole)
+    assert executor.ran == []
+    assert (whole / "results.jsonl").read_bytes() == before
+    assert len(found) == 2
+    assert found[0].label == "mixup"
+    assert [row["seed"] for row in found.results] == [0, 0, 0, 1, 1, 1]
+    assert found.results[0].keys() >= {"label", "model", "seed", "trial", "error", "top1", "loss"}
+
+
+def test_stopped_and_continued(study: Study, whole: Path, tmp_path: Path) -> None:
+    out, ran = tmp_path / "study", []
+    for most in (1, 3):
+        executor = Some(most)
+        with pytest.raises(Stopped, match=r"stopped by SIGTERM; \d trials are finished, \d are left; the same command"):
+            study.run(executor, out)
+        ran += executor.ran
+    last = Some()
+    study.run(last, out)
+    assert ran + last.ran == [f"{label}/{seed}" for seed in (0, 1) for label in ("full", "-mixup", "-label_smoothing")]
+    assert effects(out) == effects(whole)
+    assert results(out) == results(whole)
+
+
+def test_extended_without_running_anything_twice(study: Study, whole: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    steps = [
+        (small, {}, ["full/0", "-mixup/0"]),
+        (small, {"add_seeds": 1}, ["full/1", "-mixup/1"]),
+        # The whole study needs no more than the trick that is new, and does not lose the seed.
+        (dataclasses.replace(study, seeds=1), {}, ["-label_smoothing/0", "-label_smoothing/1"]),
+        (
+            dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",), levels=("mixup.alpha=0.2,1",))),
+            {},
+            ["mixup.alpha=1/0", "mixup.alpha=1/1"],  # 0.2 is the recipe's own
+        ),
+    ]
+    for asked, how, expected in steps:
+        executor = Some()
+        asked.run(executor, out, **how)
+        assert executor.ran == expected
+    found = {effect["label"]: effect["delta"] for effect in effects(out)}
+    assert list(found) == ["mixup", "mixup.alpha=0.2", "mixup.alpha=1", "label_smoothing"]
+    assert found["mixup"] == found["mixup.alpha=0.2"]
+    for effect in effects(whole):
+        assert found[effect["label"]] == effect["delta"]
+
+
+def test_more_seeds_wait_for_the_study_that_is_not_finished(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    one = dataclasses.replace(study, seeds=1)
+    with pytest.raises(Stopped):
+        one.run(Some(1), out)
+    rest = Some()
+    one.run(rest, out, add_seeds=5)
+    assert rest.ran == ["-mixup/0", "-label_smoothing/0"]
+    assert json.loads((out / "study.json").read_text())["seeds"] == 1
+
+
+def test_another_network_joins(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    one = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    one.run(Some(), out)
+    both = Some()
+    dataclasses.replace(one, models=("timm:resnet10t",)).run(both, out)
+    assert both.ran == ["full/0", "-mixup/0"]
+    assert [(e["label"], e["model"]) for e in effects(out)] == [("mixup", "resnet18"), ("mixup", "timm:resnet10t")]
+
+
+def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("resnet_d")())
+    executor = Some()
+    found = Study(recipe=recipe, design=tb.LeaveOneOut(tricks=("mixup", "resnet_d")), seeds=1).run(
+        executor, tmp_path / "study"
+    )
+    assert executor.ran == ["full/0", "-mixup/0"]
+    assert found[1].label == "resnet_d"
+    assert found[1].delta is None
+    assert found[1].note is not None
+    assert found[1].note.startswith("does not apply: ")
+
+
+def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None:
+    # timm's own initialisation has zeros there already.
+    recipe = small_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("zero_init_residual")())
+    design = tb.LeaveOneOut(tricks=("zero_init_residual",))
+    found = Study(recipe=recipe, design=design, seeds=2).run(Some(), tmp_path / "study")
+    assert found[0].note is not None
+    assert found[0].note.startswith("no effect: ")
+    assert (found[0].delta, found[0].low, found[0].p, found[0].verdict) == (0.0, None, None, "undetermined")
+
+
+def test_a_trial_that_fails_is_a_result(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    wild = dataclasses.replace(
+        study,
+        recipe=study.recipe.set("training.lr", "1e18").set("training.epochs", "2"),
+        design=tb.LeaveOneOut(tricks=("mixup",)),
+        seeds=1,
+        retries=1,
+    )
+    for tries in (1, 2):
+        found = wild.run(tb.Inline(), out)
+        assert [row["error"] is not None for row in found.results] == [True, True]
+        assert "not finite" in found.results[0]["error"]
+        assert len((out / "results.jsonl").read_text().splitlines()) == 2 * tries
+    wild.run(tb.Inline(), out)  # no more retries
+    assert len((out / "results.jsonl").read_text().splitlines()) == 4
+    assert effects(out)[0]["delta"] is None
+    assert effects(out)[0]["note"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"training.lr": "0.2"},
+            r"holds another study; these differ: training.lr \(0.2, not 0.4\); choose another --out",
+        ),
+        ({"tricks.mixup.alpha": "1"}, r"tricks.mixup.alpha \(1.0, not 0.2\)"),
+        ({"data.val_fraction": "0.3"}, r"data.val_fraction \(0.3, not 0.2\)"),
+    ],
+)
+def test_another_recipe_is_refused(study: Study, whole: Path, change: dict[str, str], said: str) -> None:
+    recipe = study.recipe
+    for path, value in change.items():
+        recipe = recipe.set(path, value)
+    before = {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()}
+    with pytest.raises(UserError, match=said):
+        dataclasses.replace(study, recipe=recipe).run(Some(), whole)
+    assert {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
+
+
+def test_another_design_version_or_shard_is_refused(study: Study, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"design \(one-at-a-time, not leave-one-out\)"):
+        dataclasses.replace(study, design=tb.OneAtATime()).run(Some(), whole)
+    with pytest.raises(UserError, match="shard"):
+        dataclasses.replace(study, shard=(1, 2)).run(Some(), whole)
+    old = StudyFolder(tmp_path)
+    old.write_study(json.loads((whole / "study.json").read_text()) | {"version": "0.0.9"})
+    with pytest.raises(UserError, match=r"version \('0.0.9', here '"):
+        study.run(Some(), tmp_path)
+
+
+def test_a_torn_line_runs_again(study: Study, whole: Path, tmp_path: Path) -> None:
+    out = StudyFolder(tmp_path / "study")
+    one = dataclasses.replace(study, seeds=1)
+    one.run(Some(), out.path)
+    lines = out.results.read_bytes().split(b"\n")
+    out.results.write_bytes(b"\n".join([*lines[:2], lines[2][:30]]))
+    executor = Some()
+    one.run(executor, out.path)
+    assert executor.ran == ["-label_smoothing/0"]  # its folder holds the finished run
+    assert len(results(out.path)) == 3
+
+
+def test_shards_together_are_the_study(study: Study, whole: Path, tmp_path: Path) -> None:
+    from trickbag.study.merge import merge
+
+    ran = []
+    for part in (1, 2):
+        executor = Some()
+        dataclasses.replace(study, shard=(part, 2)).run(executor, tmp_path / str(part))
+        ran.append(executor.ran)
+    assert [len(one) for one in ran] == [3, 3]
+    assert not set(ran[0]) & set(ran[1])
+    found = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "all")
+    assert effects(tmp_path / "all") == effects(whole)
+    assert results(tmp_path / "all") == results(whole)
+    assert len(found.results) == 6
+    after = Some()
+    dataclasses.replace(study, seeds=3).run(after, tmp_path / "all")  # what was merged goes on as any study
+    assert [name for name in after.ran if not name.endswith("/2")] == []
+    with pytest.raises(UserError, match="already holds a study"):
+        merge([tmp_path / "1"], tmp_path / "all")
+    with pytest.raises(UserError, match="is no study's folder"):
+        merge([tmp_path / "1", tmp_path], tmp_path / "new")
+
+
+def test_shards_of_different_studies(study: Study, tmp_path: Path) -> None:
+    from trickbag.study.merge import merge
+
+    one = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1, shard=(1, 2))
+    other = dataclasses.replace(one, recipe=study.recipe.set("training.lr", "0.2"), shard=(2, 2))
+    for part in (one, other):
+        part.run(Some(), tmp_path / f"{part.shard}")
+    with pytest.raises(UserError, match=r"are of different studies: recipe.training.lr \(0.2, not 0.4\)"):
+        merge([tmp_path / "(1, 2)", tmp_path / "(2, 2)"], tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"seeds": 0}, "seeds = 0: a study needs at least 1"),
+        ({"retries": -1}, "retries = -1"),
+        ({"shard": (3, 2)}, "shard = 3/2"),
+        ({"outcome": "top2"}, "top2"),
+        ({"models": ("resnet19",)}, "no model 'resnet19'"),
+        ({"models": ("resnet18", "resnet18")}, "named twice"),
+    ],
+)
+def test_studies_that_cannot_be(study: Study, fields: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        dataclasses.replace(study, **fields)
+
+
+def test_the_default_folder_is_the_same_for_what_extends_a_study(study: Study) -> None:
+    more = dataclasses.replace(study, seeds=9, design=tb.LeaveOneOut(), models=("resnet18_d",), outcome="loss")
+    assert more.default_folder() == study.default_folder()
+    assert dataclasses.replace(study, design=tb.OneAtATime()).default_folder() != study.default_folder()
+    other = study.recipe.set("training.lr", "0.2")
+    assert dataclasses.replace(study, recipe=other).default_folder() != study.default_folder()

@@ -1,0 +1,161 @@
+"""Studies as real commands that are really killed: nothing finished is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.study.studies import arguments, effects, results
+
+DESIGN = ("--tricks", "mixup,label_smoothing", "--workers", "2")
+
+
+def command(source: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "trickbag", *arguments(source, out, *more)]
+
+
+def start(source: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command(source, out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def workers(driver: int) -> list[int]:
+    """The processes that the driver has started to train in."""
+    found = []
+    try:
+        children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
+    except OSError:
+        return []
+    for child in children:
+        try:
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for_line(out: Path, driver: subprocess.Popen[bytes], lines: int = 1) -> None:
+    file = out / "results.jsonl"
+    while driver.poll() is None and not (file.exists() and file.read_bytes().count(b"\n") >= lines):
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reference") / "study"
+    subprocess.run(command(pictures, out, *DESIGN, "--seeds", "2"), check=True, capture_output=True)
+    return out
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_its_workers_along_and_loses_nothing(
+    pictures: Path, reference: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    driver = start(pictures, out, *DESIGN, "--seeds", "2")
+    wait_for_line(out, driver)
+    orphans = workers(driver.pid)
+    driver.kill()
+    driver.communicate()
+    assert orphans
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{orphan}").exists() for orphan in orphans):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.02)
+    before = (out / "results.jsonl").read_bytes()
+    subprocess.run(command(pictures, out, *DESIGN, "--seeds", "2"), check=True, capture_output=True)
+    assert (out / "results.jsonl").read_bytes().startswith(before)
+    assert effects(out) == effects(reference)
+    assert results(out) == results(reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_exits_with_75_and_the_same_command_goes_on(
+    pictures: Path, reference: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "study"
+    driver = start(pictures, out, *DESIGN, "--seeds", "2")
+    wait_for_line(out, driver)
+    driver.send_signal(number)
+    _, err = driver.communicate()
+    assert driver.returncode == 75, err
+    (line,) = err.decode().splitlines()
+    assert f"stopped by {number.name}" in line
+    assert "the same command goes on" in line
+    assert not workers(driver.pid)
+    assert (out / "effects.json").exists()
+    subprocess.run(command(pictures, out, *DESIGN, "--seeds", "2"), check=True, capture_output=True)
+    assert effects(out) == effects(reference)
+    assert results(out) == results(reference)
+
+
+@pytest.mark.slow
+def test_chaos(pictures: Path, tmp_path: Path) -> None:
+    """24 trials, whose driver and workers are killed at random moments until that has happened 20 times."""
+    asked = ("--tricks", "mixup,label_smoothing,warmup", "--workers", "2", "--seeds", "6", "--retries", "100")
+    quiet, out = tmp_path / "quiet", tmp_path / "chaos"
+    subprocess.run(command(pictures, quiet, *asked), check=True, capture_output=True)
+    rng, kills, drivers = random.Random(0), 0, 0
+    while True:
+        driver = start(pictures, out, *asked)
+        drivers += 1
+        ends = time.monotonic() + rng.uniform(2, 20)
+        while driver.poll() is None and kills < 20:
+            time.sleep(rng.uniform(0.1, 4))
+            alive = workers(driver.pid)
+            if time.monotonic() > ends:
+                driver.kill()
+                kills += 1
+            elif alive:
+                os.kill(rng.choice(alive), signal.SIGKILL)
+                kills += 1
+        _, err = driver.communicate()
+        if driver.returncode == 0:
+            break
+        assert driver.returncode == -signal.SIGKILL, err.decode()
+    assert kills == 20, "the study ended before it was killed often enough"
+    assert effects(out) == effects(quiet)
+    assert results(out) == results(quiet)
+    assert len(results(out)) == 24
+    assert not list((out / "trials").glob(".*")), "nothing half written is left"
+
+
+def ray_workers(out: Path) -> list[int]:
+    """The processes of Ray that train a trial of this study."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"ray::" in (process / "cmdline").read_bytes() and str(out) in "\n".join(
+                os.readlink(file) for file in (process / "fd").iterdir() if file.exists()
+            ):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_study_though_a_worker_is_killed(pictures: Path, reference: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    out = tmp_path / "study"
+    asked = (*DESIGN, "--seeds", "2", "--executor", "ray")
+    driver = start(pictures, out, *asked)
+    killed: list[int] = []
+    while driver.poll() is None and not killed:
+        for worker in ray_workers(out):
+            os.kill(worker, signal.SIGKILL)
+            killed.append(worker)
+        time.sleep(0.02)
+    _, err = driver.communicate()
+    assert driver.returncode == 0, err.decode()
+    assert killed, "no worker was seen in mid-trial"
+    assert effects(out) == effects(reference)
+    assert results(out) == results(reference)
