@@ -50,17 +50,7 @@ def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(arguments(pictures, out, *more)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["network", "variant", "seeds", "tricks"]
-    assert lines[1].split() == [
-        "resnet18",
-        "full",
-        "0,",
-        "1,",
-        "2",
-        "warmup,",
-        "label_smoothing,",
-        "mixup,",
-        "resnet_d",
-    ]
+    assert lines[1].split() == ["resnet18", "full", "0-2", "warmup,", "label_smoothing,", "mixup,", "resnet_d"]
     assert any(line.startswith("timm:resnet10t  -resnet_d") and "does not apply: " in line for line in lines)
     assert any(line.startswith("resnet18: ") and line.endswith(" s an epoch, measured") for line in lines)
     assert any(line.startswith("27 trials to run, 1 at a time: about ") for line in lines)
@@ -78,3 +68,17 @@ def test_dry_run_of_a_fraction_names_what_it_cannot_tell_apart(
     assert "mixup = warmup*label_smoothing" in out
     assert "4 trials to run" in out
     assert "with one seed no effect has an interval" in out
+
+
+def test_a_budget_chooses_the_seeds_once(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "study"
+    asked = arguments(pictures, out, "--tricks", "mixup", "--budget", "1h", "--workers", "1")
+    assert main([*asked, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    seeds = int(said.partition("the budget of 1 h allows ")[2].split()[0])
+    assert seeds > 10
+    assert f"0-{seeds - 1}" in said
+    study = Study(recipe=small_recipe(pictures), design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    study.run(tb.Inline(), out)
+    assert main([*asked, "--dry-run"]) == 0
+    assert "0 trials to run" in capsys.readouterr().out

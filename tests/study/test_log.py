@@ -13,7 +13,7 @@ from trickbag.errors import UserError
 from trickbag.study.agenda import Agenda, Progress
 from trickbag.study.design import LeaveOneOut
 from trickbag.study.log import LiveStudyLog, PlainStudyLog, StudyLog
-from trickbag.study.quantities import about, parse_time
+from trickbag.study.quantities import about, parse_time, seeds_text
 from trickbag.study.trial import Trial
 from trickbag.train.result import Result
 
@@ -123,3 +123,10 @@ def test_times_that_are_none(text: str) -> None:
 )
 def test_times_are_written(seconds: float, text: str) -> None:
     assert about(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [([], ""), ([3], "3"), ([0, 1], "0-1"), ([4, 0, 2, 3], "0, 2-4"), ([0, 2, 4], "0, 2, 4")]
+)
+def test_seeds_are_written(seeds: list[int], text: str) -> None:
+    assert seeds_text(seeds) == text

@@ -148,6 +148,19 @@ def test_more_seeds_wait_for_the_study_that_is_not_finished(study: Study, tmp_pa
     assert json.loads((out / "study.json").read_text())["seeds"] == 1
 
 
+def test_seeds_left_open_are_those_of_the_study(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    one = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    one.run(Some(), out)
+    again = Some()
+    dataclasses.replace(one, seeds=None).run(again, out)
+    assert again.ran == []
+    more = Some()
+    dataclasses.replace(one, seeds=None).run(more, out, add_seeds=1)
+    assert more.ran == ["full/1", "-mixup/1"]
+    assert dataclasses.replace(one, seeds=None).number_of_seeds == 5
+
+
 def test_another_network_joins(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
     one = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)

@@ -118,7 +118,7 @@ def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
     """Print what would be run, what it takes, and what it can see."""
     from trickbag.cli.terminal import aligned
     from trickbag.study.estimate import estimate
-    from trickbag.study.quantities import about
+    from trickbag.study.quantities import about, seeds_text
 
     found = estimate(work, executor, sd)
     seeds: dict[tuple[str, str], list[int]] = {}
@@ -131,7 +131,7 @@ def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
                 rows.append((variant.model, variant.label, "-", f"does not apply: {variant.reason}"))
                 continue
             todo = seeds.get((variant.model, variant.label))
-            which = "done" if todo is None else ", ".join(map(str, todo))
+            which = "done" if todo is None else seeds_text(todo)
             rows.append((variant.model, variant.label, which, ", ".join(variant.recipe.trick_names) or "none"))
         rows += [(layout.model, "generator", "", generator) for generator in layout.generators]
         rows += [(layout.model, "aliases", "", " = ".join(group)) for group in layout.aliases]
@@ -145,12 +145,12 @@ def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
         print("with one seed no effect has an interval; two is the least, five are usual")
     elif found.sd is None:
         print(
-            f"{work.study.seeds} seeds see an effect of {found.smallest:.2f} standard deviations of a paired "
+            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.2f} standard deviations of a paired "
             f"difference in 4 of 5 studies ({share}); --sd S gives it in units of {outcome}"
         )
     else:
         print(
-            f"{work.study.seeds} seeds see an effect of {found.smallest:.3g} on {outcome} in 4 of 5 studies "
+            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.3g} on {outcome} in 4 of 5 studies "
             f"(standard deviation of a paired difference {found.sd:.3g}; {share})"
         )
     return 0

@@ -51,7 +51,7 @@ def continued(study: Study, stored: dict[str, Any] | None, fingerprint: str, fol
         study,
         design=_joined(study, stored["design"], folder),
         models=_networks(study, tuple(stored["models"]), folder),
-        seeds=max(study.seeds, int(stored["seeds"])),
+        seeds=max(study.seeds or 0, int(stored["seeds"])),
     )
 
 

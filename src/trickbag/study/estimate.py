@@ -45,7 +45,7 @@ def estimate(work: Work, executor: Executor, sd: float | None = None) -> Estimat
     effects = work.progress.effects(work.study.outcome)
     comparisons = sum(effect.note is None or not effect.note.startswith("does not apply") for effect in effects)
     known = standard_deviation(effects) if sd is None else sd
-    smallest = detectable(work.study.seeds, 1.0 if known is None else known, comparisons=max(1, comparisons))
+    smallest = detectable(work.study.number_of_seeds, 1.0 if known is None else known, comparisons=max(1, comparisons))
     return Estimate(
         pending=pending,
         workers=workers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
@@ -12,7 +12,7 @@ from trickbag.errors import UserError
 if TYPE_CHECKING:
     from trickbag.study.effects import Effect, Metrics
 
-__all__ = ["about", "estimate_text", "mean_of", "parse_time"]
+__all__ = ["about", "estimate_text", "mean_of", "parse_time", "seeds_text"]
 
 _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
 
@@ -37,6 +37,17 @@ def about(seconds: float) -> str:
         minutes, rest = divmod(total, 60)
         return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
     return f"{total} s"
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Write seeds in order, those that follow each other as a range: `0, 2-5`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def mean_of(cell: Mapping[int, Metrics], outcome: str) -> str:

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from trickbag.study.executors import Executor
     from trickbag.train.result import Result
 
-__all__ = ["Findings", "Study", "Work", "findings", "plain_layouts"]
+__all__ = ["SEEDS", "Findings", "Study", "Work", "findings", "plain_layouts"]
+
+
+SEEDS = 5
+"""The seeds of a study that does not say how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,8 @@ class Findings(Sequence[Effect]):
 class Study:
     """Recipe x design x networks x seeds: what is compared, and on which outcome.
 
-    `models` are names of networks (none: the recipe's own). Seeds are 0, 1, ... `seeds` - 1. `outcome` is a metric of
+    `models` are names of networks (none: the recipe's own). Seeds are 0, 1, ... `seeds` - 1; None stands for those of
+    the study that a folder holds, and for SEEDS in a new one. `outcome` is a metric of
     `result.json`. `retries` says how often a trial is tried again that failed. `shard` (i, n) runs the i-th of n parts,
     in a folder of its own; `merge` joins them. Raises UserError for values that cannot be.
     """
@@ -67,13 +72,13 @@ class Study:
     recipe: Recipe
     design: Design = LeaveOneOut()
     models: tuple[str, ...] = ()
-    seeds: int = 5
+    seeds: int | None = None
     outcome: str = "top1"
     retries: int = 2
     shard: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
+        if self.seeds is not None and self.seeds < 1:
             raise UserError(f"seeds = {self.seeds}: a study needs at least 1 (an interval needs 2)")
         if self.retries < 0:
             raise UserError(f"retries = {self.retries}: must be at least 0")
@@ -117,6 +122,11 @@ class Study:
         finally:
             log.stop()
 
+    @property
+    def number_of_seeds(self) -> int:
+        """The seeds of each trial, in a new study."""
+        return SEEDS if self.seeds is None else self.seeds
+
     def default_folder(self) -> Path:
         """Return the folder that this study has where none is named: the same for what extends it."""
         what = {"recipe": self.recipe.identity(), "source": self.recipe.data.source, "design": self.design.kind}
@@ -159,7 +169,7 @@ class Study:
             if progress.pending(study.retries):
                 log.note("the study is not finished: it goes on, and --add-seeds adds nothing yet")
             else:
-                study = dataclasses.replace(study, seeds=study.seeds + add_seeds)
+                study = dataclasses.replace(study, seeds=study.number_of_seeds + add_seeds)
                 progress = Progress(study.agenda(unfit, dataset.fingerprint), kept)
         return Work(
             study=study, dataset=dataset, unfit=unfit, progress=progress, kept=tuple(kept), torn=torn is not None
@@ -177,7 +187,7 @@ class Study:
         layouts = [
             self.design.layout(recipe, name, inapplicable=unfit.get(name)) for name, recipe in self.recipes().items()
         ]
-        return Agenda.of(layouts, self.seeds, fingerprint, self.shard)
+        return Agenda.of(layouts, self.number_of_seeds, fingerprint, self.shard)
 
     def recipes(self) -> dict[str, Recipe]:
         """Return the recipe on each network, by the network's name."""
@@ -227,7 +237,7 @@ class Work:
             "recipe": study.recipe.to_dict(),
             "design": plain(study.design),
             "models": list(study.models),
-            "seeds": study.seeds,
+            "seeds": study.number_of_seeds,
             "outcome": study.outcome,
             "threads": study.recipe.training.threads,
             "device": study.recipe.training.device,
