@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from trickbag.models.parts import Gelu
+from trickbag.tricks.activation import Activation
+from trickbag.tricks.anti_alias import AntiAlias
+from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.exponential_decay import ExponentialDecay
@@ -15,6 +19,8 @@ from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.no_bias_decay import NoBiasDecay
 from trickbag.tricks.pca_noise import PCANoise
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
+from trickbag.tricks.selective_kernel import SelectiveKernel
+from trickbag.tricks.squeeze_excite import SqueezeExcite
 from trickbag.tricks.step_decay import StepDecay
 from trickbag.tricks.warmup import Warmup
 from trickbag.tricks.zero_init_residual import ZeroInitResidual
@@ -35,6 +41,9 @@ class Entry(NamedTuple):
 TABLE: dict[str, Entry] = {
     entry.trick.name: entry
     for entry in (
+        Entry(Activation(function=Gelu())),
+        Entry(AntiAlias(filter=2, places=("branch", "shortcut"))),
+        Entry(BigLittleBranches(alpha=4, beta=2), "resnet50"),
         Entry(ColorJitter(form="code", strength=0.3)),
         Entry(CosineDecay()),
         Entry(ExponentialDecay(factor=0.9, every_epochs=0.5)),
@@ -48,6 +57,9 @@ TABLE: dict[str, Entry] = {
         Entry(ResNetB(), "resnet50_a"),
         Entry(ResNetC()),
         Entry(ResNetD()),
+        # On a network that shares many names with and without it: blocks with it name their convolutions otherwise.
+        Entry(SelectiveKernel(form="split"), "bl_resnet50"),
+        Entry(SqueezeExcite(reduction=8)),
         Entry(StepDecay(factor=0.2, at=(0.5,))),
         Entry(Warmup(epochs=0.5)),
         Entry(ZeroInitResidual()),

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = [
+    "activation",
+    "anti_alias",
+    "big_little",
     "color_jitter",
     "cosine_decay",
     "exponential_decay",
@@ -31,6 +34,8 @@ NAMES = [
     "resnet_b",
     "resnet_c",
     "resnet_d",
+    "selective_kernel",
+    "squeeze_excite",
     "step_decay",
     "warmup",
     "zero_init_residual",
@@ -110,10 +115,11 @@ def test_no_trick_imports_another() -> None:
 
 def test_unknown_name_says_what_is_near() -> None:
     with pytest.raises(
-        UserError, match=r"no trick 'mixupp'; did you mean mixup\? There are: color_jitter, cosine_decay"
+        UserError,
+        match=r"no trick 'mixupp'; did you mean mixup\? There are: activation, anti_alias, big_little, color_jitter",
     ):
         find("mixupp")
-    with pytest.raises(UserError, match=r"no trick 'zzz'; there are: color_jitter, .*; or package.module:Class"):
+    with pytest.raises(UserError, match=r"no trick 'zzz'; there are: activation, .*; or package.module:Class"):
         find("zzz")
 
 

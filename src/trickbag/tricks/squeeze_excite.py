@@ -1,0 +1,42 @@
+"""Squeeze-and-excitation: each channel of a residual branch is scaled by a gate that sees all channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.models import parts
+from trickbag.models.slot import fill_slot
+from trickbag.settings import AtLeast
+from trickbag.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from trickbag.models.config import ModelConfig
+
+__all__ = ["SqueezeExcite"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqueezeExcite(Trick):
+    """Scale the channels of every residual branch by gates that see the mean of all of them.
+
+    `reduction`, `bias` and `divisor` are those of `models.parts.SqueezeExcite`; Lee et al. 2020 have `bias=False`,
+    `divisor=1`. It sets one slot, which no other trick reads, so its place among the tricks does not matter; what the
+    network had there is replaced. It excludes `selective_kernel`, the other attention over channels.
+    """
+
+    name: ClassVar[str] = "squeeze_excite"
+    slot: ClassVar[str] = "attention"
+    paper: ClassVar[str] = "Lee et al. 2020, arXiv 2001.06268, section 3.1; Hu et al. 2018, arXiv 1709.01507"
+
+    reduction: Annotated[int, AtLeast(1)] = 16
+    bias: bool = True
+    divisor: Annotated[int, AtLeast(1)] = 8
+
+    def model(self, model: ModelConfig) -> ModelConfig:
+        """Fill the attention slot."""
+        part = parts.SqueezeExcite(reduction=self.reduction, bias=self.bias, divisor=self.divisor)
+        filled = fill_slot(model, "attention", part, trick=self.name)
+        if filled == model:
+            raise NoEffect("the network already has this squeeze-excitation")
+        return filled
