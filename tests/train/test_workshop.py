@@ -43,9 +43,10 @@ def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
             assert_same_run(tmp_path / "shared" / f"{label}-{seed}", tmp_path / "alone" / f"{label}-{seed}")
 
 
-def test_many_runs_in_one_process(pictures: Path, tmp_path: Path) -> None:
-    # The compiler refuses after 8 versions of one code object.
+def test_many_variants_in_one_process(pictures: Path, tmp_path: Path) -> None:
+    # The compiler refuses after 8 versions of one function, and counts those of another run apart.
     small = recipe(pictures, epochs=1, training__compile="on").on("timm:resnet10t").only("warmup")
-    for seed in range(10):
-        result = fit(small, seed, tmp_path / str(seed))
+    workshop = Workshop()
+    for i in range(10):
+        result = fit(small.set("training.lr", str(0.1 + i / 100)), 0, tmp_path / str(i), workshop=workshop)
         assert result.error is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +47,7 @@ class Run:
 
     def __post_init__(self) -> None:
         def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-            return torch.compile(_own_code(function), fullgraph=True, dynamic=False) if self.plan.compile else function
+            return torch.compile(function, fullgraph=True, dynamic=False) if self.plan.compile else function
 
         self._whole = compiled(self.whole)
         self._prepare = compiled(self.prepare)
@@ -95,17 +94,6 @@ class Run:
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             extras = {name: value[part] for name, value in batch.extras.items()}
             yield self._forward(Batch(batch.images[part], batch.targets[part], batch.index[part], extras))
-
-
-def _own_code(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a bound method with a code object of its own.
-
-    The compiler keeps what it made by code object, and refuses after a few versions of one: a process may build many
-    runs.
-    """
-    function = method.__func__  # type: ignore[attr-defined]
-    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    return types.MethodType(own, method.__self__)  # type: ignore[attr-defined]
 
 
 def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
