@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trickbag.cli.recipe_options import add_recipe_options, recipe_from
 
@@ -181,7 +181,7 @@ def _study(args: argparse.Namespace) -> Study:
     kind = args.design or "leave-one-out"
     if kind not in DESIGNS:
         raise UserError(f"--design {kind!r}: must be one of {choices(DESIGNS)}")
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
     if args.tricks is not None:
         fields["tricks"] = _names(args.tricks, "--tricks")
     if args.levels:
@@ -192,7 +192,7 @@ def _study(args: argparse.Namespace) -> Study:
         if kind != "factorial":
             raise UserError(f"--resolution is for --design factorial, not {kind}")
         fields["resolution"] = parse(Literal[3, 4, 5], args.resolution, "--resolution")
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     if args.seeds is not None:
         settings["seeds"] = _count(args.seeds, "--seeds")
     if args.retries is not None:
@@ -206,7 +206,7 @@ def _study(args: argparse.Namespace) -> Study:
         if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
             raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
         settings["shard"] = (int(shard[1]), int(shard[2]))
-    return Study(recipe=recipe_from(args), design=DESIGNS[kind](**fields), **settings)  # type: ignore[arg-type]
+    return Study(recipe=recipe_from(args), design=DESIGNS[kind](**fields), **settings)
 
 
 def _executor(args: argparse.Namespace) -> Executor:

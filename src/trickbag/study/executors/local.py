@@ -20,12 +20,12 @@ from trickbag.errors import RunFailed, TrickbagError, UserError
 from trickbag.study.executors import Machine
 from trickbag.study.executors.inline import describe, failed, signal_of, stopped
 from trickbag.study.executors.worker import Worker
+from trickbag.train.result import Result
 from trickbag.train.signals import StopSignal
 
 if TYPE_CHECKING:
     from trickbag.study.executors import Task
     from trickbag.study.trial import Trial
-    from trickbag.train.result import Result
 
 __all__ = ["Local", "cores", "cuda_devices", "listed_devices"]
 
@@ -218,7 +218,8 @@ class _Pool:
         trial, worker.trial = worker.trial, None
         assert trial is not None
         if kind == "result":
-            return [content]  # type: ignore[list-item]
+            assert isinstance(content, Result)
+            return [content]
         if kind == "failed":
             return [failed(trial, str(content))]
         # Whoever signals one worker means the run: a shutdown signals every process, in any order.
