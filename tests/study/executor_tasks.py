@@ -197,3 +197,8 @@ class Unreadable:
 
     def __call__(self, trial: Trial) -> Result:
         return finished(trial)
+
+
+def pid_of(folder: Path, trial: str) -> int:
+    wait_for(folder / f"{trial}.pid")
+    return int((folder / f"{trial}.pid").read_text())

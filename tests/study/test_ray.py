@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.study import executor_tasks as tasks
-from tests.study.executor_tasks import trials, wait_for_end
-from tests.study.test_executors import HAS_RAY, RAY, by_trial, pid_of, when
+from tests.study.executor_tasks import pid_of, trials, wait_for_end
+from tests.study.test_executors import HAS_RAY, RAY, by_trial, when
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors.ray import Ray
 

@@ -6,6 +6,7 @@ Shapes: N images, C channels, H and W pixels, K classes.
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Classifier", "slots_of"]
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """Base of our own networks; a subclass builds its stem and `layer1` to `layer4`, and calls `add_head` at the end.
 
     Its weights are torch's default ones until `initialise` or a file sets them: `build_network` gives an initialised
@@ -49,9 +50,9 @@ class Classifier(nn.Module):
         """The number of classes K; 0 where there is no classifier."""
         return self.config.num_classes
 
+    @abstractmethod
     def forward_stem(self, images_NCHW: Tensor) -> Tensor:
         """Return what the first stage takes."""
-        raise NotImplementedError
 
     def forward_stages(self, images_NCHW: Tensor) -> list[Tensor]:
         """Return the feature maps at the end of the four stages, for detection and segmentation."""
@@ -84,9 +85,9 @@ class Classifier(nn.Module):
         self.fc = _linear(self.num_features, num_classes).to(reference.device, reference.dtype).train(self.training)
         initialise(self, self.config.init, seed, only=self.fc)
 
+    @abstractmethod
     def body_groups(self) -> list[list[nn.Parameter]]:
         """List the parameters between stem and classifier in groups from input to output."""
-        raise NotImplementedError
 
     def stem_parameters(self) -> list[nn.Parameter]:
         """List the parameters before the first stage."""

@@ -178,7 +178,7 @@ class Study:
     def unfit(self, dataset: Dataset) -> dict[str, dict[str, str]]:
         """Return the tricks that cannot work on a network, with the reason, for each network."""
         return {
-            name: inapplicable(recipe, {*recipe.tricks, *self.design.studied(recipe)}, dataset)
+            name: inapplicable(recipe, dict.fromkeys((*recipe.tricks, *self.design.studied(recipe))), dataset)
             for name, recipe in self.recipes().items()
         }
 
