@@ -110,7 +110,7 @@ def test_ctrl_c_in_a_terminal_stops_once_and_cleanly(driver: Driver) -> None:
 def test_a_second_sigint_ends_the_program_at_once(tmp_path: Path) -> None:
     lines = """
 if __name__ == "__main__":
-    from tests.study.executor_tasks import Ignore, pid_of
+    from tests.study.executor_tasks import Ignore
     Fit = Ignore
     main()
 """
