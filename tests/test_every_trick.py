@@ -74,7 +74,7 @@ def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> tuple[Run, list
     run.network.train()
     for step, raw in zip(range(steps), loader.epoch(0), strict=False):
         torch.manual_seed(seed_of(plan.seed, "layers", 0, step))
-        draws = run.pipeline.draw(plan.batch_size, plan.seed, 0, step, step / plan.steps, run.device)
+        draws = run.pipeline.draw(plan.batch_size, plan.seed, plan.moment(0, step), run.device)
         lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
         before = float(progress.loss_sum)
         train_step(run, raw, draws, lr, plan.batch_size, progress)
@@ -161,7 +161,7 @@ def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
     run, _ = started(bare(TABLE[name].model).plus(TABLE[name].trick), dataset)
     loader = Loader(dataset.train, run.plan.data, run.pipeline.preprocessing, train=True, batch_size=8, workers=0)
     raw = next(iter(loader.epoch(0)))
-    draws = run.pipeline.draw(8, 0, 0, 0, 0.0, run.device)
+    draws = run.pipeline.draw(8, 0, run.plan.moment(0), run.device)
     torch._dynamo.reset()
     run.network.eval()
     whole = torch.compile(run.whole, fullgraph=True, backend="eager")
@@ -174,7 +174,9 @@ def test_draws_are_a_function_of_their_place(name: str, dataset: Dataset) -> Non
     run, _ = started(bare(TABLE[name].model).plus(TABLE[name].trick), dataset)
 
     def draw(epoch: int, step: int) -> list[list[float]]:
-        return [t.flatten().tolist() for d in run.pipeline.draw(8, 0, epoch, step, 0.5, run.device) for t in d]
+        return [
+            t.flatten().tolist() for d in run.pipeline.draw(8, 0, run.plan.moment(epoch, step), run.device) for t in d
+        ]
 
     first = draw(1, 2)
     draw(0, 0)

@@ -40,7 +40,7 @@ def test_a_step_does_not_wait_for_the_device(pictures: Path, mode: str, precisio
     progress = Progress.start(run.device)
     run.network.train()
     for step, raw in enumerate(loader.epoch(0)):
-        draws = run.pipeline.draw(run.plan.batch_size, 0, 0, step, 0.0, run.device)
+        draws = run.pipeline.draw(run.plan.batch_size, 0, run.plan.moment(0, step), run.device)
         on_device = to_device(raw, run.device)
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")
@@ -69,7 +69,7 @@ def test_trains_and_resumes(pictures: Path, tmp_path: Path) -> None:
 def test_the_pipeline_agrees_with_the_cpu(pictures: Path) -> None:
     run, loader = started(pictures, training__compile="off")
     raw = next(iter(loader.epoch(0)))
-    draws = run.pipeline.draw(run.plan.batch_size, 0, 0, 0, 0.0, run.device)
+    draws = run.pipeline.draw(run.plan.batch_size, 0, run.plan.moment(0), run.device)
     on_device = run.pipeline(to_device(raw, run.device), draws)
     on_cpu = run.pipeline(raw, tuple(tuple(t.cpu() for t in draw) for draw in draws))
     torch.testing.assert_close(on_device.images.cpu().contiguous(), on_cpu.images.contiguous(), rtol=1e-5, atol=1e-5)

@@ -52,7 +52,7 @@ def make_run(pictures: Path, *tricks, accumulate: int = 1, model: str = "convnex
 def one_step(run: Run, raw: RawBatch) -> tuple[dict[str, torch.Tensor], Progress]:
     progress = Progress.start(run.device)
     run.network.train()
-    draws = run.pipeline.draw(len(raw.images), 0, 0, 0, 0.0, run.device)
+    draws = run.pipeline.draw(len(raw.images), 0, run.plan.moment(0), run.device)
     train_step(run, raw, draws, 0.1, int(raw.valid.sum()), progress)
     return {name: value.detach().clone() for name, value in run.network.named_parameters()}, progress
 
@@ -89,7 +89,7 @@ def test_the_pipeline_is_the_papers_order_whatever_the_recipes(pictures: Path) -
     raw = raw_batch(8)
     one = make_run(pictures, Mixup(), PCANoise(), ColorJitter(), LabelSmoothing())
     other = make_run(pictures, LabelSmoothing(), ColorJitter(), PCANoise(), Mixup())
-    made = [run.pipeline(raw, run.pipeline.draw(8, 7, 0, 0, 0.0, run.device)) for run in (one, other)]
+    made = [run.pipeline(raw, run.pipeline.draw(8, 7, run.plan.moment(0), run.device)) for run in (one, other)]
     torch.testing.assert_close(made[0].images, made[1].images)
     torch.testing.assert_close(made[0].targets, made[1].targets)
 
@@ -98,7 +98,7 @@ def test_the_pipeline_step_by_step(pictures: Path) -> None:
     # Mirror, noise, normalise, mix, written out in float64.
     run = make_run(pictures, PCANoise(), Mixup(alpha=1.0))
     raw = raw_batch(8)
-    draws = run.pipeline.draw(8, 7, 0, 0, 0.0, run.device)
+    draws = run.pipeline.draw(8, 7, run.plan.moment(0), run.device)
     (flipped,), (alphas,), (lam, partner) = draws
     assert flipped.any()
     assert not flipped.all()

@@ -123,7 +123,7 @@ def test_each_image_has_its_own_order_and_factors() -> None:
 
 @pytest.mark.parametrize("form", ["paper", "code"])
 def test_jitter_draws(form: str) -> None:
-    factors, *order = ColorJitter(form=form, strength=0.4).draw(6000, np.random.default_rng(0), 0.5)  # type: ignore[arg-type]
+    factors, *order = ColorJitter(form=form, strength=0.4).draw(6000, np.random.default_rng(0))  # type: ignore[arg-type]
     assert factors.shape == (6000, 3)
     assert factors.dtype == np.float32
     assert factors.min() >= np.float32(0.6)
@@ -143,7 +143,7 @@ def test_jitter_draws(form: str) -> None:
 def test_jitter_hook_changes_images_alone(form: str) -> None:
     batch = Batch(pixels(dtype=torch.float32), torch.eye(2), torch.arange(2), {})
     trick = ColorJitter(form=form)  # type: ignore[arg-type]
-    draw = [torch.from_numpy(item) for item in trick.draw(2, np.random.default_rng(0), 0.0)]
+    draw = [torch.from_numpy(item) for item in trick.draw(2, np.random.default_rng(0))]
     changed = trick.batch(batch, *draw)
     function = scale_hsv if form == "paper" else enhance
     assert torch.equal(changed.images, function(batch.images, *draw))
@@ -168,7 +168,7 @@ def test_pca_axes_are_orthonormal() -> None:
 
 
 def test_pca_noise_draws() -> None:
-    (alphas,) = PCANoise(std=0.1).draw(20_000, np.random.default_rng(0), 0.0)
+    (alphas,) = PCANoise(std=0.1).draw(20_000, np.random.default_rng(0))
     assert alphas.shape == (20_000, 3)
     assert alphas.dtype == np.float32
     np.testing.assert_allclose(alphas.std(0), 0.1, rtol=0.02)

@@ -35,20 +35,20 @@ def tensors(batch: Batch) -> list[torch.Tensor]:
 @pytest.mark.parametrize("n", [1, 7])
 def test_draws_depend_on_their_arguments_alone(trick: Trick, n: int) -> None:
     np.random.seed(0)
-    first = trick.draw(n, np.random.default_rng(5), 0.25)
+    first = trick.draw(n, np.random.default_rng(5))
     np.random.seed(1)
-    second = trick.draw(n, np.random.default_rng(5), 0.25)
+    second = trick.draw(n, np.random.default_rng(5))
     assert all(len(item) == n for item in first)
     assert [item.tolist() for item in first] == [item.tolist() for item in second]
     if first:
-        third = trick.draw(n, np.random.default_rng(6), 0.25)
+        third = trick.draw(n, np.random.default_rng(6))
         assert [item.tolist() for item in first] != [item.tolist() for item in third]
 
 
 @pytest.mark.parametrize("trick", IN_STEP, ids=str)
 @pytest.mark.parametrize("n", [1, 4])
 def test_batch_hook_compiles_to_one_graph(trick: Trick, n: int) -> None:
-    draw = [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(0), 0.5)]
+    draw = [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(0))]
     given = batch(n)
     untouched = [item.clone() for item in tensors(given)]
     torch.compiler.reset()

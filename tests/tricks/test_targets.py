@@ -119,7 +119,7 @@ def test_mixup_hook_mixes_whatever_is_said_about_an_image() -> None:
         images, one_hot([0, 1, 2, 2], 5).float(), torch.arange(4), {"teacher": teacher, "weight": teacher[:, 0]}
     )
     trick = Mixup(alpha=1.0, lam="pair")
-    lam, partner = map(torch.from_numpy, trick.draw(4, np.random.default_rng(0), 0.0))
+    lam, partner = map(torch.from_numpy, trick.draw(4, np.random.default_rng(0)))
     changed = trick.batch(batch, lam, partner)
     for new, old in [
         (changed.images, images),
@@ -136,7 +136,7 @@ def test_mixup_hook_mixes_whatever_is_said_about_an_image() -> None:
 
 @given(st.integers(1, 40), st.floats(0.05, 5), st.sampled_from(["batch", "pair"]), st.integers(0, 2**32))
 def test_mixup_draws(n: int, alpha: float, lam: Literal["batch", "pair"], seed: int) -> None:
-    weights, partner = Mixup(alpha=alpha, lam=lam).draw(n, np.random.default_rng(seed), 0.3)
+    weights, partner = Mixup(alpha=alpha, lam=lam).draw(n, np.random.default_rng(seed))
     assert weights.shape == partner.shape == (n,)
     assert weights.dtype == np.float32
     assert partner.dtype == np.int64
@@ -146,7 +146,7 @@ def test_mixup_draws(n: int, alpha: float, lam: Literal["batch", "pair"], seed: 
 
 
 def test_mixup_weights_follow_the_beta_distribution() -> None:
-    weights, _ = Mixup(alpha=0.2, lam="pair").draw(100_000, np.random.default_rng(0), 0.0)
+    weights, _ = Mixup(alpha=0.2, lam="pair").draw(100_000, np.random.default_rng(0))
     # Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1)).
     assert weights.mean() == pytest.approx(0.5, abs=0.005)
     assert weights.var() == pytest.approx(1 / (4 * 1.4), rel=0.01)

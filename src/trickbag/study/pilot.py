@@ -53,7 +53,7 @@ def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> flo
                 if step == warm:
                     started = wait()
                 lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
-                draws = run.pipeline.draw(plan.batch_size, 0, 0, step, 0.0, run.device)
+                draws = run.pipeline.draw(plan.batch_size, 0, plan.moment(0, step), run.device)
                 train_step(run, to_device(raw, run.device), draws, lr, int(raw.valid.sum()), progress)
                 steps = step + 1
                 if steps > warm and wait() - started > limit_s:

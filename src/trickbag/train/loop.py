@@ -226,11 +226,10 @@ class _Job:
             step = progress.epoch * plan.steps_per_epoch + progress.step
             # Layers that draw for themselves (dropout) do so from the step's own stream.
             torch.manual_seed(seed_of(plan.seed, "layers", progress.epoch, progress.step))
-            draws = run.pipeline.draw(
-                plan.batch_size, plan.seed, progress.epoch, progress.step, step / plan.steps, device
-            )
+            moment = plan.moment(progress.epoch, progress.step)
+            draws = run.pipeline.draw(plan.batch_size, plan.seed, moment, device)
             for trick in self.recipe.tricks:
-                trick.advance(run.network, step / plan.steps)
+                trick.advance(run.network, moment)
             lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
             valid = int(raw.valid.sum())
             train_step(run, to_device(raw, device), draws, lr, valid, progress)

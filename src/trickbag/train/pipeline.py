@@ -15,7 +15,7 @@ from torch.nn import functional
 from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
 from trickbag.streams import stream
-from trickbag.tricks.trick import PHASES, Batch, Trick
+from trickbag.tricks.trick import PHASES, Batch, Moment, Trick
 
 __all__ = ["Draws", "Pipeline", "mirror"]
 
@@ -49,11 +49,12 @@ class Pipeline:
         active = [trick for trick in self.tricks if trick.overrides("batch")]
         return tuple(sorted(active, key=lambda trick: PHASES.index(trick.phase)))
 
-    def draw(self, n: int, seed: int, epoch: int, step: int, progress: float, device: torch.device) -> Draws:
-        """Draw the random numbers for an effective batch of `n` images at one step of an epoch."""
-        flipped = stream(seed, "flip", epoch, step).random(n) < self.flip_prob
+    def draw(self, n: int, seed: int, moment: Moment, device: torch.device) -> Draws:
+        """Draw the random numbers for an effective batch of `n` images at a moment of the run."""
+        place = moment.epoch, moment.step
+        flipped = stream(seed, "flip", *place).random(n) < self.flip_prob
         draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
-        draws += [trick.draw(n, stream(seed, trick.name, epoch, step), progress) for trick in self.stages]
+        draws += [trick.draw(n, stream(seed, trick.name, *place), moment) for trick in self.stages]
         return tuple(tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw) for draw in draws)
 
     def __call__(self, raw: RawBatch, draws: Draws) -> Batch:

@@ -13,7 +13,7 @@ from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig
 from trickbag.settings import Settings
 from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
-from trickbag.tricks.trick import NoEffect, Trick
+from trickbag.tricks.trick import Moment, NoEffect, Trick
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
@@ -52,6 +52,10 @@ class Plan(Settings):
     def steps(self) -> int:
         """Updates of the whole run."""
         return self.steps_per_epoch * self.training.epochs
+
+    def moment(self, epoch: int, step: int = 0) -> Moment:
+        """Return the moment before step `step` of epoch `epoch`, both from 0."""
+        return Moment(epoch, step, self.steps_per_epoch, self.training.epochs)
 
 
 def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str]]:

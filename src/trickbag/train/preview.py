@@ -39,7 +39,7 @@ def augmented(
     n = min(n, len(dataset.train))
     loader = Loader(dataset.train, plan.data, preprocessing, train=True, batch_size=n, seed=plan.seed, workers=0)
     raw = next(iter(loader.epoch(epoch)))
-    draws = pipeline.draw(len(raw.images), plan.seed, epoch, 0, epoch / plan.training.epochs, torch.device("cpu"))
+    draws = pipeline.draw(len(raw.images), plan.seed, plan.moment(epoch), torch.device("cpu"))
     images_NHW3 = pipeline(raw, draws).images.permute(0, 2, 3, 1)
     pixels = images_NHW3 * torch.tensor(plan.data.std) + torch.tensor(plan.data.mean)
     return list(pixels.round().clamp(0, 255).to(torch.uint8).numpy())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.settings import Between
-from trickbag.tricks.trick import Batch, Phase, Trick
+from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ class ColorJitter(Trick):
     form: Literal["paper", "code"] = "paper"
     strength: Annotated[float, Between(0, 1, open_low=True)] = 0.4
 
-    def draw(self, n: int, rng: np.random.Generator, progress: float) -> tuple[np.ndarray, ...]:
+    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
         """Draw the factors of each image, (n, 3) float32; for the code's form their order too, (n, 3) int64."""
         import numpy as np
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.settings import Positive
-from trickbag.tricks.trick import Batch, Trick
+from trickbag.tricks.trick import START, Batch, Moment, Trick
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ class Mixup(Trick):
     alpha: Annotated[float, Positive] = 0.2
     lam: Literal["batch", "pair"] = "batch"
 
-    def draw(self, n: int, rng: np.random.Generator, progress: float) -> tuple[np.ndarray, ...]:
+    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
         """Draw the weight and the partner of each image: (n,) float32 and (n,) int64."""
         import numpy as np
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.settings import Positive
-from trickbag.tricks.trick import Batch, Phase, Trick
+from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ class PCANoise(Trick):
 
     std: Annotated[float, Positive] = 0.1
 
-    def draw(self, n: int, rng: np.random.Generator, progress: float) -> tuple[np.ndarray, ...]:
+    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
         """Draw the place of each image along the three axes, N(0, std): (n, 3) float32."""
         return (rng.normal(0.0, self.std, size=(n, 3)).astype("float32"),)
 

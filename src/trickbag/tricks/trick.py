@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trickbag.train.config import TrainConfig
     from trickbag.train.schedule import Schedule
 
-__all__ = ["PHASES", "Batch", "Loss", "NoEffect", "Phase", "Trick"]
+__all__ = ["PHASES", "START", "Batch", "Loss", "Moment", "NoEffect", "Phase", "Trick"]
 
 Phase = Literal["color", "noise", "erase", "mix"]
 
@@ -45,6 +45,24 @@ class Batch(NamedTuple):
 
 Loss = Callable[["Tensor", Batch], "Tensor"]
 """A loss takes logits (N, K) and the batch, and returns its mean over the N rows, a scalar."""
+
+
+class Moment(NamedTuple):
+    """Where a run stands: before step `step` of epoch `epoch`, both from 0, of `epochs` of `steps_per_epoch` steps."""
+
+    epoch: int = 0
+    step: int = 0
+    steps_per_epoch: int = 1
+    epochs: int = 1
+
+    @property
+    def progress(self) -> float:
+        """The share of the run's steps that are done, in [0, 1]."""
+        return (self.epoch * self.steps_per_epoch + self.step) / (self.epochs * self.steps_per_epoch)
+
+
+START = Moment()
+"""Before the first step."""
 
 
 class NoEffect(Exception):
@@ -97,8 +115,8 @@ class Trick(Settings):
         return loss
 
     # Step hooks: draws outside the graph, a pure function of tensors inside it.
-    def draw(self, n: int, rng: np.random.Generator, progress: float) -> tuple[np.ndarray, ...]:
-        """Draw the random numbers of an effective batch of `n` images; `progress` in [0, 1] is the place in the run."""
+    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
+        """Draw the random numbers of an effective batch of `n` images at a moment of the run."""
         return ()
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
@@ -106,10 +124,10 @@ class Trick(Settings):
         return batch
 
     # Outside the graph, cheap.
-    def advance(self, network: nn.Module, progress: float) -> None:
+    def advance(self, network: nn.Module, moment: Moment) -> None:
         """Set what changes over the run, before each step, by filling existing tensors."""
 
-    def data_at(self, data: DataConfig, progress: float) -> DataConfig:
+    def data_at(self, data: DataConfig, moment: Moment) -> DataConfig:
         """Change the data at an epoch's start."""
         return data
 
