@@ -12,7 +12,7 @@ from torch import nn
 from tests.models.random_weights import images
 from trickbag.errors import UserError
 from trickbag.models import build_network
-from trickbag.models.config import BigLittleConfig, ResNetConfig, model_config, model_names, read_model, summary
+from trickbag.models.config import BigLittleConfig, ResNetConfig, model_config, model_names, read_model
 from trickbag.models.parts import (
     AssembleKernel,
     AveragePool,
@@ -28,6 +28,7 @@ from trickbag.models.parts import (
     SqueezeExcite,
 )
 from trickbag.models.resnet import ResNet
+from trickbag.models.summary import summary
 from trickbag.settings import plain
 
 X = torch.linspace(-5, 5, 41, dtype=torch.float64)

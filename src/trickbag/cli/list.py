@@ -72,7 +72,8 @@ def _recipes() -> tuple[list[dict[str, str]], str]:
 
 
 def _models() -> tuple[list[dict[str, str]], str]:
-    from trickbag.models.config import model_config, model_names, summary
+    from trickbag.models.config import model_config, model_names
+    from trickbag.models.summary import summary
 
     rows = [{"name": name, "what": summary(model_config(name))} for name in model_names()]
     listing = "python -c 'import timm; print(*timm.list_models(), sep=\"\\n\")'"

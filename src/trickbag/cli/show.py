@@ -105,7 +105,7 @@ def _scalar(value: Any) -> str:
 def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     if plan is None or dataset is None:
         return
-    from trickbag.models.config import summary
+    from trickbag.models.summary import summary
 
     counts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     parts = ", ".join(f"{len(part):,} {name}" for name, part in counts.items() if part is not None)

@@ -39,7 +39,6 @@ __all__ = [
     "model_config",
     "model_names",
     "read_model",
-    "summary",
 ]
 
 Stem = Literal["imagenet", "deep", "small_s1", "small_s2", "deep_s1", "deep_s2"]
@@ -239,43 +238,3 @@ def read_model(data: object) -> ModelConfig:
     if not isinstance(kind, str) or kind not in kinds:
         raise UserError(f"model.kind = {kind!r}: must be one of {', '.join(kinds)}")
     return read(kinds[kind], data, "model")
-
-
-def summary(config: ModelConfig) -> str:
-    """Say in a few words what a network is made of."""
-    if isinstance(config, TimmConfig):
-        return f"timm's {config.name}"
-    stem = {"imagenet": "7x7 stem", "deep": "deep stem (three 3x3)"}.get(config.stem, f"stem {config.stem}")
-    if isinstance(config, BigLittleConfig):
-        parts = [
-            f"Big-Little ResNet-{config.depth}",
-            f"bottleneck blocks, alpha {config.alpha}, beta {config.beta}",
-            stem,
-            *(["projections where needed"] if config.projection == "where_needed" else []),
-        ]
-    else:
-        place = "3x3" if config.branch_stride == "middle" else "1x1"
-        grouped = (
-            f"{config.cardinality}x{config.base_width}d " if (config.cardinality, config.base_width) != (1, 64) else ""
-        )
-        parts = [
-            f"ResNet-{config.depth}",
-            f"{grouped}{config.block} blocks",
-            stem,
-            *([f"stride in the {place}"] if config.block == "bottleneck" else []),
-            *(["average-pool shortcut"] if config.shortcut == "avg_pool" else []),
-            *(["last stage of stride 1"] if config.last_stride == 1 else []),
-            *(["TensorFlow's pools"] if config.pooling == "tensorflow" else []),
-        ]
-    return ", ".join([*parts, *_filled(config)])
-
-
-def _filled(config: ResNetConfig | BigLittleConfig) -> list[str]:
-    """Name what fills the slots that are empty, or hold a ReLU, by default."""
-    kernel, blur = config.selective_kernel, config.anti_alias
-    return [
-        *(["squeeze-excitation"] if config.attention is not None else []),
-        *([f"selective kernel ({kernel.kind})"] if kernel is not None else []),
-        *([f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"] if blur is not None else []),
-        *([config.activation.kind] if config.activation != Relu() else []),
-    ]

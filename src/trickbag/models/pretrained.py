@@ -12,9 +12,9 @@ from trickbag.models.config import (
     TimmConfig,
     model_config,
     model_names,
-    summary,
 )
 from trickbag.models.parts import AveragePool, Blur, OriginalKernel, Relu, SplitKernel, SqueezeExcite
+from trickbag.models.summary import summary
 from trickbag.models.weights import fit_weights
 from trickbag.models.zoo import own_random_state
 from trickbag.settings import Settings
