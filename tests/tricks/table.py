@@ -10,6 +10,8 @@ from trickbag.tricks.anti_alias import AntiAlias
 from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cosine_decay import CosineDecay
+from trickbag.tricks.drop_block import DropBlock
+from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.exponential_decay import ExponentialDecay
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.layer_decay import LayerDecay
@@ -22,6 +24,7 @@ from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
 from trickbag.tricks.selective_kernel import SelectiveKernel
 from trickbag.tricks.squeeze_excite import SqueezeExcite
 from trickbag.tricks.step_decay import StepDecay
+from trickbag.tricks.stochastic_depth import StochasticDepth
 from trickbag.tricks.warmup import Warmup
 from trickbag.tricks.zero_init_residual import ZeroInitResidual
 
@@ -46,6 +49,8 @@ TABLE: dict[str, Entry] = {
         Entry(BigLittleBranches(alpha=4, beta=2), "resnet50"),
         Entry(ColorJitter(form="code", strength=0.3)),
         Entry(CosineDecay()),
+        Entry(DropBlock(keep_prob=0.5, images="each")),
+        Entry(Dropout(drop_prob=0.3)),
         Entry(ExponentialDecay(factor=0.9, every_epochs=0.5)),
         Entry(LabelSmoothing(smoothing=0.2, definition="others")),
         Entry(LayerDecay(decay=0.5)),
@@ -61,6 +66,7 @@ TABLE: dict[str, Entry] = {
         Entry(SelectiveKernel(form="split"), "bl_resnet50"),
         Entry(SqueezeExcite(reduction=8)),
         Entry(StepDecay(factor=0.2, at=(0.5,))),
+        Entry(StochasticDepth(drop_prob=0.3)),
         Entry(Warmup(epochs=0.5)),
         Entry(ZeroInitResidual()),
     )

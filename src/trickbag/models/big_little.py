@@ -19,7 +19,7 @@ from trickbag.models.layers.shortcut import padded_pool_shortcut
 from trickbag.models.layers.stem import STEM_CHANNELS, STEMS, stem_convolution
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from trickbag.models.config import BigLittleConfig
     from trickbag.models.layers.slots import Slots
@@ -54,11 +54,11 @@ class BigLittle(Classifier):
         self.act1 = config.activation()
         stride = 2 if STEMS[config.stem].max_pool else 1
         self.stem_fusion = BigLittleStem(STEM_CHANNELS, alpha=config.alpha, stride=stride, slots=slots)
-        widths, blocks = _STAGE_WIDTHS, _BLOCKS_PER_STAGE[config.depth]
-        self.layer1 = _stage(config, slots, STEM_CHANNELS, widths[0], blocks[0], stride=2)
-        self.layer2 = _stage(config, slots, widths[0] * _EXPANSION, widths[1], blocks[1], stride=2)
-        self.layer3 = _stage(config, slots, widths[1] * _EXPANSION, widths[2], blocks[2], stride=1)
-        self.layer4 = _blocks(config, slots, widths[2] * _EXPANSION, widths[3], blocks[3], stride=2)
+        widths = _STAGE_WIDTHS
+        self.layer1 = _stage(config, 1, STEM_CHANNELS, stride=2)
+        self.layer2 = _stage(config, 2, widths[0] * _EXPANSION, stride=2)
+        self.layer3 = _stage(config, 3, widths[1] * _EXPANSION, stride=1)
+        self.layer4 = _blocks(config, _slots(config, 4), widths[2] * _EXPANSION, widths[3], stride=2)
         self.add_head(widths[3] * _EXPANSION)
 
     def forward_stem(self, images_NCHW: Tensor) -> Tensor:
@@ -86,45 +86,53 @@ class BigLittle(Classifier):
         return groups + [list(block.parameters()) for block in self.layer4]
 
 
-def _stage(
-    config: BigLittleConfig, slots: Slots, channels: int, width: int, blocks: int, *, stride: int
-) -> BigLittleStage:
-    """Build a stage of two branches for a network whose plain form has `blocks` blocks there.
+def _stage(config: BigLittleConfig, stage: int, channels: int, *, stride: int) -> BigLittleStage:
+    """Build stage 1 to 3, of two branches and the block after their merge, which has the stride.
 
-    The stride is that of the block after the merge; the big branch has one of 2 before.
+    The big branch has one of 2 before. Big branch and fusion together are as long as the stage of the plain network.
     """
-    thin = width // config.alpha
-    out_channels = width * _EXPANSION
-    big = _blocks(config, slots, channels, width, blocks - 1, stride=2, last_activation=False)
-    little = _blocks(config, slots, channels, thin, max(1, blocks // config.beta - 1), stride=1)
-    fusion = _blocks(config, slots, out_channels, width, 1, stride=stride)
+    width, slots = _STAGE_WIDTHS[stage - 1], slots_of(config)
+    thin, out_channels = width // config.alpha, width * _EXPANSION
+    *in_big, in_fusion = of_blocks = _slots(config, stage)
+    in_little = in_big[: max(1, len(of_blocks) // config.beta - 1)]
+    big = _blocks(config, in_big, channels, width, stride=2, last_activation=False)
+    little = _blocks(config, in_little, channels, thin, stride=1)
+    fusion = _blocks(config, [in_fusion], out_channels, width, stride=stride)
     return BigLittleStage(big, little, fusion, little_channels=thin * _EXPANSION, channels=out_channels, slots=slots)
+
+
+def _slots(config: BigLittleConfig, stage: int) -> list[Slots]:
+    """Give the slots of each block of stage 1 to 4 of the plain network."""
+    blocks = _BLOCKS_PER_STAGE[config.depth]
+    before = sum(blocks[: stage - 1])
+    places = range(before + 1, before + blocks[stage - 1] + 1)
+    return [slots_of(config, stage=stage, depth=place / sum(blocks)) for place in places]
 
 
 def _blocks(
     config: BigLittleConfig,
-    slots: Slots,
+    slots: Sequence[Slots],
     channels: int,
     width: int,
-    blocks: int,
     *,
     stride: int,
     last_activation: bool = True,
 ) -> nn.Sequential:
-    """Build a row of bottlenecks, the first of which has the stride and takes `channels` channels."""
-    bottleneck = Bottleneck if slots.selective_kernel is None else SelectiveBottleneck
+    """Build a row of bottlenecks, one for each of `slots`; the first has the stride and takes `channels` channels."""
+    bottleneck = Bottleneck if config.selective_kernel is None else SelectiveBottleneck
     out_channels = width * _EXPANSION
+    of_first, *of_rest = slots
     first = bottleneck(
         channels,
         width,
         stride=stride,
-        downsample=_shortcut(config, channels, out_channels, stride, slots),
-        last_activation=last_activation or blocks > 1,
-        slots=slots,
+        downsample=_shortcut(config, channels, out_channels, stride, of_first),
+        last_activation=last_activation or not of_rest,
+        slots=of_first,
     )
     rest = (
-        bottleneck(out_channels, width, last_activation=last_activation or place < blocks - 1, slots=slots)
-        for place in range(1, blocks)
+        bottleneck(out_channels, width, last_activation=last_activation or place < len(of_rest), slots=one)
+        for place, one in enumerate(of_rest, start=1)
     )
     return nn.Sequential(first, *rest)
 

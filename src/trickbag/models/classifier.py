@@ -6,12 +6,14 @@ Shapes: N images, C channels, H and W pixels, K classes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from trickbag.models.init import initialise
+from trickbag.models.layers.drop import StochasticDepth
 from trickbag.models.layers.slots import Slots
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ class Classifier(nn.Module, ABC):
         self.config = config
 
     def add_head(self, features: int) -> None:
-        """Add the pool and the linear layer on the `features` channels of the last stage."""
+        """Add the pool, the dropout and the linear layer on the `features` channels of the last stage."""
         self.num_features = features
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
+        self.head_drop = nn.Dropout(self.config.dropout) if self.config.dropout else nn.Identity()
         self.fc = _linear(features, self.config.num_classes)
 
     @property
@@ -71,7 +74,7 @@ class Classifier(nn.Module, ABC):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return the logits (N, K) of normalised images."""
-        logits_NK: Tensor = self.fc(self.global_pool(self.forward_features(images_NCHW)))
+        logits_NK: Tensor = self.fc(self.head_drop(self.global_pool(self.forward_features(images_NCHW))))
         return logits_NK
 
     def get_classifier(self) -> nn.Module:
@@ -99,10 +102,15 @@ class Classifier(nn.Module, ABC):
         return [self.stem_parameters(), *self.body_groups(), *([head] if head else [])]
 
 
-def slots_of(config: ResNetConfig | BigLittleConfig) -> Slots:
-    """Return the slots of a config's blocks."""
-    anti_alias = config.anti_alias
+def slots_of(config: ResNetConfig | BigLittleConfig, *, stage: int = 0, depth: float = 0.0) -> Slots:
+    """Return the slots of a config's stem, or of a block of stage 1 to 4.
+
+    `depth` is the block's place in the network, from above 0 to 1 for the last one: stochastic depth drops in
+    proportion to it (Huang et al. 2016, equation 4).
+    """
+    anti_alias, drop = config.anti_alias, config.drop
     places = () if anti_alias is None else anti_alias.places
+    branch_drop_prob = config.stochastic_depth * depth
     return Slots(
         norm=config.norm,
         activation=config.activation,
@@ -110,7 +118,8 @@ def slots_of(config: ResNetConfig | BigLittleConfig) -> Slots:
         selective_kernel=config.selective_kernel,
         anti_alias=anti_alias if "branch" in places else None,
         shortcut_anti_alias=anti_alias if "shortcut" in places else None,
-        drop=config.drop,
+        drop=functools.partial(drop, stage) if drop is not None and stage and drop.scales[stage - 1] else None,
+        branch_drop=functools.partial(StochasticDepth, branch_drop_prob) if branch_drop_prob else None,
     )
 
 

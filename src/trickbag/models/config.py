@@ -14,13 +14,14 @@ from trickbag.models.parts import (
     AveragePool,
     BatchNorm,
     Blur,
+    DropBlock,
     OriginalKernel,
     Relu,
     SelectiveKernel,
     SplitKernel,
     SqueezeExcite,
 )
-from trickbag.settings import AtLeast, Settings, read
+from trickbag.settings import AtLeast, Between, Settings, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,7 @@ Stem = Literal["imagenet", "deep", "small_s1", "small_s2", "deep_s1", "deep_s2"]
 Depth = Literal[18, 34, 50, 101, 152]
 Init = Literal["xavier", "msra", "msra_prelu", "lecun"]
 Pooling = Literal["torch", "tensorflow"]
+DropProb = Annotated[float, Between(0, 1, open_high=True)]
 
 DEEP_STEMS: Mapping[Stem, Stem] = MappingProxyType({"imagenet": "deep", "small_s1": "deep_s1", "small_s2": "deep_s2"})
 """The deep form (three 3x3 convolutions, ResNet-C) of each plain stem, at the same stride."""
@@ -64,7 +66,9 @@ class ResNetConfig(Settings):
     of the last stage; 1 leaves its feature map at twice the size.
     `cardinality` and `base_width` of bottlenecks are those of ResNeXt (Xie et al. 2017): 32 and 4 for `32x4d`.
     `attention` acts at the end of each residual branch, `selective_kernel` in place of each 3x3 convolution of a
-    bottleneck (the first of a basic block), `anti_alias` where pixels are skipped; see `models.parts`.
+    bottleneck (the first of a basic block), `anti_alias` where pixels are skipped, `drop` after each normalisation of
+    the blocks; see `models.parts`. `stochastic_depth` is the probability with which the last residual branch of the
+    network is dropped in training; it falls linearly to that of the first. `dropout` is that of each pooled feature.
     `pooling`: `tensorflow` pads the max-pool, and has the average pool of "D" shortcuts at stride 1 too, as the
     original code of Lee et al. 2020 does; only its weights need that.
     `num_classes` 0 is taken from the data. `init`: of the weights, see `models.init`.
@@ -84,7 +88,9 @@ class ResNetConfig(Settings):
     activation: Activation = Relu()
     norm: BatchNorm = BatchNorm()
     anti_alias: AntiAlias | None = None
-    drop: None = None
+    drop: DropBlock | None = None
+    stochastic_depth: DropProb = 0.0
+    dropout: DropProb = 0.0
     pooling: Pooling = "torch"
     num_classes: Annotated[int, AtLeast(0)] = 0
     in_channels: Annotated[int, AtLeast(1)] = 3
@@ -118,7 +124,8 @@ class BigLittleConfig(Settings):
     `projection`: the shortcuts of a branch's or stage's first block that have a convolution, `always` all of them (Lee
     et al.), `where_needed` those that change the number of channels (Chen et al.).
     `stem`, `small_stem`, the slots, `num_classes` and `init` are those of `ResNetConfig`; in the place of a stem's
-    max-pool there is a pair of branches, which without max-pool has stride 1.
+    max-pool there is a pair of branches, which without max-pool has stride 1. Blocks of the two branches at the same
+    place have the same `stochastic_depth`.
     """
 
     kind: ClassVar[str] = "big_little"
@@ -133,7 +140,9 @@ class BigLittleConfig(Settings):
     activation: Activation = Relu()
     norm: BatchNorm = BatchNorm()
     anti_alias: AntiAlias | None = None
-    drop: None = None
+    drop: DropBlock | None = None
+    stochastic_depth: DropProb = 0.0
+    dropout: DropProb = 0.0
     num_classes: Annotated[int, AtLeast(0)] = 0
     in_channels: Annotated[int, AtLeast(1)] = 3
     init: Init = "xavier"
@@ -154,10 +163,15 @@ class BigLittleConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TimmConfig(Settings):
-    """Any network of the timm library, by its timm name; it keeps timm's own initialisation."""
+    """Any network of the timm library, by its timm name; it keeps timm's own initialisation.
+
+    `stochastic_depth` and `dropout` are timm's `drop_path_rate` and `drop_rate`; 0 leaves the network's own.
+    """
 
     kind: ClassVar[str] = "timm"
     name: str = "resnet50"
+    stochastic_depth: DropProb = 0.0
+    dropout: DropProb = 0.0
     num_classes: Annotated[int, AtLeast(0)] = 0
     in_channels: Annotated[int, AtLeast(1)] = 3
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.settings import AtLeast, Between, Positive, Settings
+from trickbag.settings import AtLeast, Between, NonNegative, Positive, Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +22,7 @@ __all__ = [
     "AveragePool",
     "BatchNorm",
     "Blur",
+    "DropBlock",
     "Gelu",
     "HardSwish",
     "LeakyRelu",
@@ -33,6 +34,7 @@ __all__ = [
     "Silu",
     "SplitKernel",
     "SqueezeExcite",
+    "StageScale",
 ]
 
 Place = Literal["branch", "shortcut", "stem"]
@@ -265,3 +267,30 @@ class AveragePool(Settings):
 
 
 AntiAlias = Blur | AveragePool
+
+
+StageScale = Annotated[float, NonNegative]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropBlock(Settings):
+    """Blocks of feature maps that are dropped after every normalisation of a block (Ghiasi et al. 2018).
+
+    `keep_prob` is what a network starts with; the trick `drop_block` changes it as a run goes on. `scales` multiply
+    the probability of dropping in each of the four stages; 0 leaves a stage without. The other settings are those of
+    `models.layers.drop.drop_block`; the defaults are Lee et al. 2020's.
+    """
+
+    kind: ClassVar[str] = "drop_block"
+    keep_prob: Annotated[float, Between(0, 1, open_low=True)] = 0.9
+    block_size: Annotated[int, AtLeast(1)] = 7
+    scales: tuple[StageScale, StageScale, StageScale, StageScale] = (0.0, 0.0, 0.25, 1.0)
+    images: Literal["shared", "each"] = "shared"
+    channels: Literal["shared", "each"] = "each"
+
+    def __call__(self, stage: int) -> nn.Module:
+        """Build the layer for a stage, 1 to 4."""
+        from trickbag.models.layers.drop import DropBlock2d
+
+        scale = self.scales[stage - 1]
+        return DropBlock2d(self.keep_prob, self.block_size, scale=scale, images=self.images, channels=self.channels)

@@ -47,12 +47,11 @@ class ResNet(Classifier):
         self.bn1 = config.norm(STEM_CHANNELS)
         self.act1 = config.activation()
         self.maxpool = stem_pool(config.stem, anti_alias=config.anti_alias, pooling=config.pooling)
-        widths, blocks = _STAGE_WIDTHS, _BLOCKS_PER_STAGE[config.depth]
-        expansion = _expansion(config)
-        self.layer1 = _stage(config, slots, STEM_CHANNELS, widths[0], blocks[0], stride=1)
-        self.layer2 = _stage(config, slots, widths[0] * expansion, widths[1], blocks[1], stride=2)
-        self.layer3 = _stage(config, slots, widths[1] * expansion, widths[2], blocks[2], stride=2)
-        self.layer4 = _stage(config, slots, widths[2] * expansion, widths[3], blocks[3], stride=config.last_stride)
+        widths, expansion = _STAGE_WIDTHS, _expansion(config)
+        self.layer1 = _stage(config, 1, STEM_CHANNELS, stride=1)
+        self.layer2 = _stage(config, 2, widths[0] * expansion, stride=2)
+        self.layer3 = _stage(config, 3, widths[1] * expansion, stride=2)
+        self.layer4 = _stage(config, 4, widths[2] * expansion, stride=config.last_stride)
         self.add_head(widths[3] * expansion)
 
     def forward_stem(self, images_NCHW: Tensor) -> Tensor:
@@ -70,13 +69,19 @@ def _expansion(config: ResNetConfig) -> int:
     return BasicBlock.expansion if config.block == "basic" else Bottleneck.expansion
 
 
-def _stage(config: ResNetConfig, slots: Slots, channels: int, width: int, blocks: int, *, stride: int) -> nn.Sequential:
-    """Build the blocks of one stage, the first of which has the stride and takes `channels` channels."""
-    out_channels = width * _expansion(config)
+def _stage(config: ResNetConfig, stage: int, channels: int, *, stride: int) -> nn.Sequential:
+    """Build the blocks of stage 1 to 4, the first of which has the stride and takes `channels` channels."""
+    width, blocks = _STAGE_WIDTHS[stage - 1], _BLOCKS_PER_STAGE[config.depth]
+    out_channels, before = width * _expansion(config), sum(blocks[: stage - 1])
+    first, *rest = (
+        slots_of(config, stage=stage, depth=(before + place) / sum(blocks)) for place in range(1, blocks[stage - 1] + 1)
+    )
     changes_shape = stride != 1 or channels != out_channels
-    downsample = _shortcut(config, channels, out_channels, stride, slots) if changes_shape else None
-    first = _block(config, slots, channels, width, stride=stride, downsample=downsample)
-    return nn.Sequential(first, *(_block(config, slots, out_channels, width) for _ in range(blocks - 1)))
+    downsample = _shortcut(config, channels, out_channels, stride, first) if changes_shape else None
+    return nn.Sequential(
+        _block(config, first, channels, width, stride=stride, downsample=downsample),
+        *(_block(config, slots, out_channels, width) for slots in rest),
+    )
 
 
 def _shortcut(config: ResNetConfig, in_channels: int, out_channels: int, stride: int, slots: Slots) -> nn.Module:

@@ -10,15 +10,19 @@ from trickbag.models.config import BigLittleConfig, ResNetConfig
 
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
-    from trickbag.models.parts import Activation, AntiAlias, SelectiveKernel, SqueezeExcite
+    from trickbag.models.parts import Activation, AntiAlias, DropBlock, SelectiveKernel, SqueezeExcite
 
 __all__ = ["Slot", "fill_slot"]
 
-Slot = Literal["activation", "anti_alias", "attention", "selective_kernel"]
+Slot = Literal["activation", "anti_alias", "attention", "drop", "selective_kernel"]
 
 
 def fill_slot(
-    model: ModelConfig, slot: Slot, part: Activation | AntiAlias | SelectiveKernel | SqueezeExcite, *, trick: str
+    model: ModelConfig,
+    slot: Slot,
+    part: Activation | AntiAlias | DropBlock | SelectiveKernel | SqueezeExcite,
+    *,
+    trick: str,
 ) -> ResNetConfig | BigLittleConfig:
     """Return the config with `part` in its `slot`, in the place of what was there.
 

@@ -16,7 +16,7 @@ __all__ = ["summary"]
 def summary(config: ModelConfig) -> str:
     """Say in a few words what a network is made of."""
     if isinstance(config, TimmConfig):
-        return f"timm's {config.name}"
+        return ", ".join([f"timm's {config.name}", *_dropped(config)])
     stem = {"imagenet": "7x7 stem", "deep": "deep stem (three 3x3)"}.get(config.stem, f"stem {config.stem}")
     if isinstance(config, BigLittleConfig):
         parts = [
@@ -50,4 +50,14 @@ def _filled(config: ResNetConfig | BigLittleConfig) -> list[str]:
         *([f"selective kernel ({kernel.kind})"] if kernel is not None else []),
         *([f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"] if blur is not None else []),
         *([config.activation.kind] if config.activation != Relu() else []),
+        *(["DropBlock"] if config.drop is not None else []),
+        *_dropped(config),
+    ]
+
+
+def _dropped(config: ModelConfig) -> list[str]:
+    """Name what is dropped in training besides blocks."""
+    return [
+        *([f"stochastic depth {config.stochastic_depth:g}"] if config.stochastic_depth else []),
+        *([f"dropout {config.dropout:g}"] if config.dropout else []),
     ]

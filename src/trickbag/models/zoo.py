@@ -6,12 +6,12 @@ import dataclasses
 import difflib
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
 
-from trickbag.errors import UserError
+from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.big_little import BigLittle
 from trickbag.models.classifier import Classifier
 from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, Stem, TimmConfig, model_config
@@ -119,21 +119,41 @@ def own_random_state(seed: int) -> Iterator[None]:
 
 def _timm_network(config: TimmConfig, seed: int) -> nn.Module:
     import timm
+    from timm.layers.drop import DropPath
 
     if not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), n=4, cutoff=0.5)
         like = f"; near it are {', '.join(near)}" if near else ""
         raise UserError(f"timm has no network {config.name!r}{like}; timm.list_models() lists all, timm:NAME takes one")
+    drops = {"drop_path_rate": config.stochastic_depth, "drop_rate": config.dropout}
+    given: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
     with own_random_state(seed_of(seed, "init:timm")):
         try:
             network: nn.Module = timm.create_model(
-                config.name, pretrained=False, num_classes=config.num_classes, in_chans=config.in_channels
+                config.name, pretrained=False, num_classes=config.num_classes, in_chans=config.in_channels, **given
             )
         except Exception as error:
             # Every family of timm refuses in its own way what it cannot be: a tag, a number of channels.
             reason = (str(error).splitlines() or [type(error).__name__])[0]
+            refused = [name for name in given if name in reason]
+            if refused:
+                raise _cannot_drop(config, refused[0]) from error
             raise UserError(
                 f"timm cannot build {config.name} with {config.num_classes} classes and {config.in_channels} channels: "
                 f"{reason}; choose another network or number of channels"
             ) from error
+    drops_paths = any(isinstance(module, DropPath) and module.drop_prob for module in network.modules())
+    drops_features = any(isinstance(module, nn.Dropout) and module.p for module in network.modules())
+    if config.stochastic_depth and not drops_paths:
+        raise _cannot_drop(config, "drop_path_rate")
+    if config.dropout and not drops_features and not getattr(network, "drop_rate", 0.0):
+        raise _cannot_drop(config, "drop_rate")
     return network
+
+
+def _cannot_drop(config: TimmConfig, option: str) -> DoesNotApply:
+    trick = {"drop_path_rate": "stochastic_depth", "drop_rate": "dropout"}[option]
+    return DoesNotApply(
+        f"{trick} does not apply to timm:{config.name}, which has no {option}. "
+        f"Choose another network, or take it out: --without {trick}"
+    )

@@ -48,6 +48,7 @@ class BasicBlock(nn.Module):
         self.bn2 = slots.norm(width)
         self.drop2 = optional(slots.drop)
         self.se = optional(slots.attention, width)
+        self.drop_path = optional(slots.branch_drop)
         self.downsample = downsample or nn.Identity()
         self.act2 = slots.activation()
 
@@ -58,7 +59,7 @@ class BasicBlock(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the activation of residual branch plus shortcut."""
         x: Tensor = self.aa(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
-        x = self.se(self.drop2(self.bn2(self.conv2(x))))
+        x = self.drop_path(self.se(self.drop2(self.bn2(self.conv2(x)))))
         out: Tensor = self.act2(x + self.downsample(x_NCHW))
         return out
 
@@ -105,6 +106,7 @@ class Bottleneck(nn.Module):
         self.bn3 = slots.norm(out_channels)
         self.drop3 = optional(slots.drop)
         self.se = optional(slots.attention, out_channels)
+        self.drop_path = optional(slots.branch_drop)
         self.downsample = downsample or nn.Identity()
         self.act3 = slots.activation() if last_activation else nn.Identity()
 
@@ -116,6 +118,6 @@ class Bottleneck(nn.Module):
         """Return the activation of residual branch plus shortcut."""
         x: Tensor = self.aa1(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
         x = self.aa2(self.act2(self.drop2(self.bn2(self.conv2(x)))))
-        x = self.se(self.drop3(self.bn3(self.conv3(x))))
+        x = self.drop_path(self.se(self.drop3(self.bn3(self.conv3(x)))))
         out: Tensor = self.act3(x + self.downsample(x_NCHW))
         return out

@@ -37,6 +37,7 @@ class SelectiveBasicBlock(nn.Module):
         self.drop1 = optional(slots.drop)
         self.conv2 = ConvNorm(width, width, 3, activation=False, drop=True, slots=slots)
         self.se = optional(slots.attention, width)
+        self.drop_path = optional(slots.branch_drop)
         self.downsample = downsample or nn.Identity()
         self.act = slots.activation()
 
@@ -47,7 +48,7 @@ class SelectiveBasicBlock(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the activation of residual branch plus shortcut."""
         x: Tensor = self.aa(self.drop1(self.conv1(x_NCHW)))
-        x = self.se(self.conv2(x))
+        x = self.drop_path(self.se(self.conv2(x)))
         out: Tensor = self.act(x + self.downsample(x_NCHW))
         return out
 
@@ -83,6 +84,7 @@ class SelectiveBottleneck(nn.Module):
         self.drop2 = optional(slots.drop)
         self.conv3 = ConvNorm(inside, out_channels, 1, activation=False, drop=True, slots=slots)
         self.se = optional(slots.attention, out_channels)
+        self.drop_path = optional(slots.branch_drop)
         self.downsample = downsample or nn.Identity()
         self.act = slots.activation() if last_activation else nn.Identity()
 
@@ -94,7 +96,7 @@ class SelectiveBottleneck(nn.Module):
         """Return the activation of residual branch plus shortcut."""
         x: Tensor = self.aa1(self.conv1(x_NCHW))
         x = self.aa2(self.drop2(self.conv2(x)))
-        x = self.se(self.conv3(x))
+        x = self.drop_path(self.se(self.conv3(x)))
         out: Tensor = self.act(x + self.downsample(x_NCHW))
         return out
 

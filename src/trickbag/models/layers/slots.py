@@ -23,7 +23,7 @@ class Slots:
     `anti_alias(channels, stride)` takes over the stride of that convolution, after its activation, and
     `shortcut_anti_alias(channels, stride)` that of the shortcut, before its convolution. `drop()` follows every
     normalisation of a block, the shortcut's included, and a selective kernel as a whole (the places of DropBlock; Lee
-    et al. 2020, section 3.2).
+    et al. 2020, section 3.2). `branch_drop()` is the last of the residual branch, before the addition.
     """
 
     norm: Callable[[int], nn.Module]
@@ -33,6 +33,7 @@ class Slots:
     anti_alias: Callable[[int, int], nn.Module] | None = None
     shortcut_anti_alias: Callable[[int, int], nn.Module] | None = None
     drop: Callable[[], nn.Module] | None = None
+    branch_drop: Callable[[], nn.Module] | None = None
 
 
 def optional(layer: Callable[..., nn.Module] | None, *sizes: int) -> nn.Module:

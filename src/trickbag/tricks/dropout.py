@@ -1,0 +1,33 @@
+"""Dropout of the head: pooled features are left out at random before the last linear layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.settings import Between
+from trickbag.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from trickbag.models.config import ModelConfig
+
+__all__ = ["Dropout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropout(Trick):
+    """Zero each pooled feature of each image with a probability, before the last linear layer; scale up the others.
+
+    The mathematics is `torch.nn.Dropout`. On timm's networks it is timm's `drop_rate`.
+    """
+
+    name: ClassVar[str] = "dropout"
+    paper: ClassVar[str] = "Hinton et al. 2012, arXiv 1207.0580; Tan & Le 2019, arXiv 1905.11946, section 5.2"
+
+    drop_prob: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
+
+    def model(self, model: ModelConfig) -> ModelConfig:
+        """Set the dropout of the network's head."""
+        if model.dropout == self.drop_prob:
+            raise NoEffect(f"model.dropout is already {self.drop_prob:g}")
+        return replace(model, dropout=self.drop_prob)

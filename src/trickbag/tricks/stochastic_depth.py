@@ -1,0 +1,41 @@
+"""Stochastic depth: whole residual branches are left out at random while the network trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.settings import Between
+from trickbag.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from trickbag.models.config import ModelConfig
+
+__all__ = ["StochasticDepth", "branch_drop_probs"]
+
+
+def branch_drop_probs(blocks: int, drop_prob: float = 0.1) -> list[float]:
+    """Return the probability with which each of `blocks` residual branches is dropped: `drop_prob l / L`, l from 1.
+
+    Source: Huang et al. 2016, equation 4, with `drop_prob = 1 - p_L`. timm counts from 0: its first branch stays.
+    """
+    return [drop_prob * block / blocks for block in range(1, blocks + 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StochasticDepth(Trick):
+    """Leave out residual branches at random, for each image anew, the last with `drop_prob` and the first hardly ever.
+
+    On this package's networks by the paper's linear rule; on timm's it is timm's `drop_path_rate`.
+    """
+
+    name: ClassVar[str] = "stochastic_depth"
+    paper: ClassVar[str] = "Huang et al. 2016, arXiv 1603.09382"
+
+    drop_prob: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.1
+
+    def model(self, model: ModelConfig) -> ModelConfig:
+        """Set the probability with which the last residual branch is dropped."""
+        if model.stochastic_depth == self.drop_prob:
+            raise NoEffect(f"model.stochastic_depth is already {self.drop_prob:g}")
+        return replace(model, stochastic_depth=self.drop_prob)
