@@ -82,8 +82,12 @@ def test_nothing_is_left_where_it_cannot_be_done(photos: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_images_in_memory_stay_there(tmp_path: Path) -> None:
-    assert decode_once(prepare(DataConfig()), tmp_path / "decoded", 10**9) is None
+def test_images_in_memory_are_shared_too(tmp_path: Path) -> None:
+    digits = prepare(DataConfig())
+    shared = decode_once(digits, tmp_path / "decoded", 10**9)
+    assert shared is not None
+    assert np.array_equal(shared.val.read(7), digits.val.read(7))
+    assert len(pickle.dumps(shared)) < len(pickle.dumps(digits))
 
 
 def test_the_limit_is_a_part_of_memory_and_disk(tmp_path: Path) -> None:

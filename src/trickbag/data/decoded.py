@@ -70,12 +70,12 @@ def decode_once(
 ) -> Dataset | None:
     """Decode all images of a data set into `folder`, and return the data set that reads them from there.
 
-    The folder appears whole or not at all; one that is there already is taken as it is. Returns None where there is
-    nothing to gain (the images are in memory) or where it cannot be done: more than `limit` bytes of pixels, an image
-    that does not decode, a disk that is full. `progress(done, total)` counts images. One process at a time.
+    The folder appears whole or not at all; one that is there already is taken as it is. Returns None where it cannot be
+    done: a data set too large to be checked, more than `limit` bytes of pixels, an image that does not decode, a disk
+    that is full. `progress(done, total)` counts images. One process at a time.
     """
     parts = _parts(dataset)
-    if not dataset.checked or all(part.in_memory for part in parts):
+    if not dataset.checked:
         return None
     if not folder.is_dir():
         for torn in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed while it wrote

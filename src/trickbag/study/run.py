@@ -290,7 +290,7 @@ class _Driver:
         """Run the pending trials; return the findings, which are written on the way out whatever stopped the rest."""
         study, progress = self.work.study, self.work.progress
         pending = progress.pending(study.retries)
-        task = TrainTrial(folder=self.folder.trials, decoded=self._decoded(len(pending)))
+        task = TrainTrial(folder=self.folder.trials, dataset=self._shared(len(pending)))
         _stop_early(self.stop)
         self.log.start(progress, study.outcome, len(pending))
         try:
@@ -308,8 +308,8 @@ class _Driver:
         self.log.stop()
         return self._finish()
 
-    def _decoded(self, pending: int) -> Path | None:
-        """Decode the images once for all trials, where that is possible and worth it."""
+    def _shared(self, pending: int) -> Dataset | None:
+        """Decode the images once for all trials, where that is possible and worth it; return the data that has them."""
         from trickbag.data.decoded import decode_once, memory_limit
 
         if pending < 2 or not self.executor.machine.shares_memory:
@@ -320,8 +320,7 @@ class _Driver:
             _stop_early(self.stop)
             self.log.checking(done, total)
 
-        shared = decode_once(self.work.dataset, self.folder.decoded, limit, decoding)
-        return self.folder.decoded if shared is not None else None
+        return decode_once(self.work.dataset, self.folder.decoded, limit, decoding)
 
     def _store(self, result: Result, append: Any) -> None:
         trial = self.work.progress.agenda.trials[result.trial]

@@ -28,12 +28,13 @@ _LOCK_TIMEOUT_S = 120.0
 class TrainTrial:
     """Train a trial in `folder`/ID, going on from its checkpoint where there is one.
 
-    `decoded` holds the decoded images of the data, if they are shared. Raises Stopped after SIGTERM or SIGINT with a
-    checkpoint saved, and what `fit` raises where the run fails; a trick that does not apply is a result.
+    `dataset` is the data of all trials where it can be handed over; else each process prepares it for itself. Raises
+    Stopped after SIGTERM or SIGINT with a checkpoint saved, and what `fit` raises where the run fails; a trick that
+    does not apply is a result.
     """
 
     folder: Path
-    decoded: Path | None = None
+    dataset: Dataset | None = None
 
     def __call__(self, trial: Trial) -> Result:
         """Train; return the result."""
@@ -46,7 +47,7 @@ class TrainTrial:
         try:
             # A worker whose driver was killed may need a moment to end.
             with FileLock(self.folder / f".{trial.id}.lock", timeout=_LOCK_TIMEOUT_S):
-                dataset = _dataset(trial.recipe.data, self.decoded)
+                dataset = self.dataset or _prepared(trial.recipe.data)
                 result = fit(trial.recipe, trial.seed, out, resume=True, dataset=dataset, workshop=_workshop())
         except Timeout:
             raise RunFailed(f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s") from None
@@ -68,10 +69,8 @@ def _workshop() -> Workshop:
 
 
 @functools.lru_cache(maxsize=1)
-def _dataset(data: DataConfig, decoded: Path | None) -> Dataset:
+def _prepared(data: DataConfig) -> Dataset:
     """Prepare the data once for all trials of a process."""
     from trickbag.data.dataset import prepare
-    from trickbag.data.decoded import opened
 
-    dataset = prepare(data)
-    return opened(dataset, decoded) if decoded is not None else dataset
+    return prepare(data)
