@@ -18,10 +18,13 @@ from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
 from trickbag.tricks.trick import Trick
 
-__all__ = ["SCHEMA", "Recipe", "differences", "digest", "trick_from_text"]
+__all__ = ["CHANGED", "SCHEMA", "Recipe", "differences", "digest", "trick_from_text"]
 
 SCHEMA = 1
 """Version of a recipe's plain data."""
+
+CHANGED = ", changed"
+"""What a network's name ends in where it is a changed form of what has the name."""
 
 _PARTS: Mapping[str, type[Settings]] = {"data": DataConfig, "training": TrainConfig, "schedule": Schedule}
 
@@ -87,14 +90,16 @@ class Recipe(Settings):
 
     @property
     def network(self) -> str:
-        """Name of the network: as `create_model` knows it, or for one without a name, its kind and depth."""
-        if isinstance(self.model, TimmConfig):
-            return f"timm:{self.model.name}"
+        """Name of the network: as `create_model` knows it, or for one without a name, what it is near to."""
         left_open: dict[str, Any] = {"num_classes": 0, "in_channels": 3, "small_stem": "never", "init": "xavier"}
         known = {name: value for name, value in left_open.items() if hasattr(self.model, name)}
         bare = dataclasses.replace(self.model, **known)
-        named = (name for name in model_names() if model_config(name) == bare)
-        return next(named, f"{self.model.kind}{getattr(self.model, 'depth', '')}, changed")
+        named = next((name for name in model_names() if model_config(name) == bare), None)
+        if named is not None:
+            return named
+        if isinstance(self.model, TimmConfig):
+            return f"timm:{self.model.name}" + (CHANGED if bare != model_config(f"timm:{self.model.name}") else "")
+        return f"{self.model.kind}{getattr(self.model, 'depth', '')}{CHANGED}"
 
     def on(self, network: str) -> Recipe:
         """Return the recipe with another network, by name; how the recipe treats stems and initial weights stays.

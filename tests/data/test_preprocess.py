@@ -19,6 +19,8 @@ from trickbag.settings import plain, read
 )
 def test_resize_follows_the_papers_rule(image_size: int, eval_crop: float, resize: int) -> None:
     assert Preprocessing.of(DataConfig(eval_crop=eval_crop), image_size).resize == resize
+    if eval_crop == 0.875:
+        assert Preprocessing.of(DataConfig(), image_size).resize == resize
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (256, 256), (257, 300), (90, 60), (31, 33), (1000, 129)])

@@ -46,6 +46,9 @@ def test_our_names_in_timm():
         "seresnext50_32x4d": "seresnext50_32x4d",
         "skresnet50": "skresnet50",
         "skresnext50_32x4d": "skresnext50_32x4d",
+        "densenet201": "densenet201",
+        "inception_v3": "inception_v3",
+        **{f"efficientnet_b{i}": f"tf_efficientnet_b{i}" for i in range(8)},
     }
     assert (others["resnetblur50"], others["resnetaa50d"]) == ("resnetblur50", "resnetaa50d")
     assert timm_name(model_config("resnet50_a")) is None
@@ -64,7 +67,8 @@ def test_names_with_weights():
 def test_a_name_in_timm_means_the_same_network(name):
     config = dataclasses.replace(model_config(name), num_classes=1000)
     with torch.device("meta"):
-        ours, theirs = raw_network(config), timm.create_model(timm_name(config))
+        ours = build_network(config, seed=0) if isinstance(config, TimmConfig) else raw_network(config)
+        theirs = timm.create_model(timm_name(config))
     assert {key: value.shape for key, value in ours.state_dict().items()} == {
         key: value.shape for key, value in theirs.state_dict().items()
     }

@@ -8,21 +8,25 @@ from typing import Annotated
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
 
-__all__ = ["DataConfig"]
+__all__ = ["EVAL_CROP", "DataConfig"]
 
 Colour = tuple[float, float, float]
 Scale = tuple[Annotated[float, Positive], Annotated[float, Positive], Annotated[float, Positive]]
 Area = Between(0, 1, open_low=True)
+
+EVAL_CROP = 0.875
+"""The side of the centre that is validated, of the shorter edge (He et al. 2018, section 2.1: 224 of 256)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
     """Data and preprocessing.
 
-    Images are square, `image_size` pixels (None: the source's natural size, else `default_size`). Training crops have
+    Images are square, `image_size` pixels. Where that is None: the source's natural size, else `default_size`, else
+    (None) the size that the network is made for. Training crops have
     an area of `crop_area` of the image and an aspect ratio (width/height) of `crop_ratio`, and are mirrored with
     `flip_prob` where the source allows it. Validation scales the shorter edge to `ceil(image_size / eval_crop)` and
-    crops the centre.
+    crops the centre; None is the network's own crop at the network's own size, and `EVAL_CROP` at any other.
     `mean` and `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1).
     `val_fraction` is held back, stratified, by `split_seed` alone where the source has no validation part.
     `workers` None chooses by device and source; their number never changes the images.
@@ -31,11 +35,11 @@ class DataConfig(Settings):
     source: str = "digits"
     image_root: str | None = None
     image_size: Annotated[int, AtLeast(8)] | None = None
-    default_size: Annotated[int, AtLeast(8)] = 224
+    default_size: Annotated[int, AtLeast(8)] | None = None
     crop_area: tuple[Annotated[float, Area], Annotated[float, Area]] = (0.08, 1.0)
     crop_ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.75, 4 / 3)
     flip_prob: Annotated[float, Fraction] = 0.5
-    eval_crop: Annotated[float, Area] = 0.875
+    eval_crop: Annotated[float, Area] | None = None
     mean: Colour = (123.68, 116.779, 103.939)
     std: Scale = (58.393, 57.12, 57.375)
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trickbag.data.config import Colour, Scale
+from trickbag.data.config import EVAL_CROP, Colour, Scale
 from trickbag.settings import AtLeast, Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Preprocessing(Settings):
     def of(cls, data: DataConfig, image_size: int) -> Preprocessing:
         """Return the preprocessing of a recipe's data at `image_size`: `resize` is ceil(image_size / eval_crop)."""
         # A quotient such as 42 / 0.7 = 60.00000000000001 is meant to be whole.
-        resize = math.ceil(round(image_size / data.eval_crop, 6))
+        resize = math.ceil(round(image_size / (data.eval_crop or EVAL_CROP), 6))
         return cls(image_size=image_size, resize=resize, mean=data.mean, std=data.std)
 
     def crop(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:

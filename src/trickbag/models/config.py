@@ -165,11 +165,13 @@ class BigLittleConfig(Settings):
 class TimmConfig(Settings):
     """Any network of the timm library, by its timm name; it keeps timm's own initialisation.
 
-    `stochastic_depth` and `dropout` are timm's `drop_path_rate` and `drop_rate`; 0 leaves the network's own.
+    `norm` sets eps and momentum of every batch normalisation, None leaves timm's. `stochastic_depth` and `dropout` are
+    timm's `drop_path_rate` and `drop_rate`; 0 leaves the network's own.
     """
 
     kind: ClassVar[str] = "timm"
     name: str = "resnet50"
+    norm: BatchNorm | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
     num_classes: Annotated[int, AtLeast(0)] = 0
@@ -189,6 +191,7 @@ _TWEAKS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 _32X4D: Mapping[str, Any] = MappingProxyType({"cardinality": 32, "base_width": 4})
 _ASSEMBLE: Mapping[str, Any] = MappingProxyType({"selective_kernel": AssembleKernel(), "anti_alias": Blur()})
+_EFFICIENTNET_DROPOUT = (0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5)
 
 
 def _networks() -> dict[str, ModelConfig]:
@@ -213,6 +216,18 @@ def _networks() -> dict[str, ModelConfig]:
         "assemble_resnet50": BigLittleConfig(depth=50, **_ASSEMBLE),
         "assemble_resnet101": BigLittleConfig(depth=101, **_ASSEMBLE),
         "assemble_resnet152": BigLittleConfig(depth=152, alpha=1, beta=2, **_ASSEMBLE),
+        "densenet201": TimmConfig(name="densenet201"),
+        "inception_v3": TimmConfig(name="inception_v3"),
+        # Tan & Le 2019 as their code trains them: timm's ports of it have its sizes and its padding.
+        **{
+            f"efficientnet_b{i}": TimmConfig(
+                name=f"tf_efficientnet_b{i}",
+                norm=BatchNorm(eps=1e-3, momentum=0.01),
+                stochastic_depth=0.2,
+                dropout=dropout,
+            )
+            for i, dropout in enumerate(_EFFICIENTNET_DROPOUT)
+        },
     }
 
 

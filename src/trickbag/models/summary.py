@@ -16,7 +16,9 @@ __all__ = ["summary"]
 def summary(config: ModelConfig) -> str:
     """Say in a few words what a network is made of."""
     if isinstance(config, TimmConfig):
-        return ", ".join([f"timm's {config.name}", *_dropped(config)])
+        norm = config.norm
+        changed = [] if norm is None else [f"batch normalisation with eps {norm.eps:g}, momentum {norm.momentum:g}"]
+        return ", ".join([f"timm's {config.name}", *changed, *_dropped(config)])
     stem = {"imagenet": "7x7 stem", "deep": "deep stem (three 3x3)"}.get(config.stem, f"stem {config.stem}")
     if isinstance(config, BigLittleConfig):
         parts = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.big_little import BigLittle
@@ -21,6 +22,8 @@ from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from trickbag.models.parts import BatchNorm
 
 __all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "own_random_state", "raw_network"]
 
@@ -36,7 +39,7 @@ _SMALL_STEMS: Mapping[Stem, tuple[Stem, Stem]] = MappingProxyType(
 
 
 def create_model(name: str, *, num_classes: int = 1000, in_channels: int = 3, seed: int = 0) -> nn.Module:
-    """Build a network by name, initialised: `resnet50_d`, or any of timm's as `timm:NAME`.
+    """Build a network by name, initialised: `resnet50_d`, `efficientnet_b0`, or any of timm's as `timm:NAME`.
 
     It never changes a stem by itself; see `fit_stem` for small images. Raises UserError for a name that is not known.
     """
@@ -148,6 +151,8 @@ def _timm_network(config: TimmConfig, seed: int) -> nn.Module:
         raise _cannot_drop(config, "drop_path_rate")
     if config.dropout and not drops_features and not getattr(network, "drop_rate", 0.0):
         raise _cannot_drop(config, "drop_rate")
+    if config.norm is not None:
+        _set_norms(network, config.norm, config.name)
     return network
 
 
@@ -157,3 +162,12 @@ def _cannot_drop(config: TimmConfig, option: str) -> DoesNotApply:
         f"{trick} does not apply to timm:{config.name}, which has no {option}. "
         f"Choose another network, or take it out: --without {trick}"
     )
+
+
+def _set_norms(network: nn.Module, norm: BatchNorm, name: str) -> None:
+    """Give every batch normalisation the eps and momentum of `norm`."""
+    found = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if not found:
+        raise UserError(f"model.norm = {norm.kind}: timm's {name} has no batch normalisation; --set model.norm=none")
+    for module in found:
+        module.eps, module.momentum = norm.eps, norm.momentum

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
-from trickbag.models.config import model_names
-from trickbag.recipe import Recipe, differences
+from trickbag.recipe import CHANGED, Recipe, differences
 from trickbag.study.design import Cumulative, Design, Factorial, LevelledDesign, read_design
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _networks(study: Study, stored: tuple[str, ...], folder: StudyFolder) -> tup
     if bool(stored) == bool(study.models):
         return _union(stored, study.models)
     own = study.recipe.network
-    if own in model_names() or own.startswith("timm:"):
+    if not own.endswith(CHANGED):
         return _union(stored or (own,), study.models or (own,))
     raise UserError(
         f"{folder.path} holds a study of {', '.join(stored) or own}, which cannot be joined with "

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from trickbag.data.config import DataConfig
+from trickbag.data.config import EVAL_CROP, DataConfig
 from trickbag.errors import UserError
-from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig
+from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, TimmConfig
 from trickbag.settings import Settings
 from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
@@ -73,7 +73,8 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
     notes: list[str] = []
     apply = _ValueHooks(recipe.tricks)
     data = apply(Trick.data, recipe.data)
-    image_size = data.image_size or dataset.natural_size or data.default_size
+    image_size, data, said = _sized(data, recipe.model, dataset.natural_size)
+    notes += said
     model = recipe.model
     fits = isinstance(model, ResNetConfig | BigLittleConfig) and model.small_stem == "auto"
     if isinstance(model, ResNetConfig | BigLittleConfig) and fits:
@@ -121,6 +122,26 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
     )
     return plan, notes
+
+
+def _sized(data: DataConfig, model: ModelConfig, natural_size: int | None) -> tuple[int, DataConfig, list[str]]:
+    """Choose the image size, and the data with their validation crop.
+
+    The size of the recipe comes first, then the source's, then the recipe's default, last that of the network, whose
+    own crop goes with its own size.
+    """
+    from trickbag.models.sizes import own_size
+
+    own = own_size(model)
+    fixed = data.image_size or natural_size or data.default_size
+    size = fixed or own.image_size
+    crop = data.eval_crop or (own.eval_crop if size == own.image_size else EVAL_CROP)
+    notes = []
+    if isinstance(model, TimmConfig) and (not fixed or (data.eval_crop is None and crop != EVAL_CROP)):
+        notes.append(
+            f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's {model.name} is made for"
+        )
+    return size, dataclasses.replace(data, eval_crop=crop), notes
 
 
 def _normalised(data: DataConfig, model: ModelConfig, training: TrainConfig) -> tuple[DataConfig, list[str]]:
