@@ -52,7 +52,7 @@ def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> flo
             for step, raw in enumerate(loader.epoch(0)):
                 if step == warm:
                     started = wait()
-                lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
+                lr = plan.lr(step)
                 draws = run.pipeline.draw(plan.batch_size, 0, plan.moment(0, step), run.device)
                 train_step(run, to_device(raw, run.device), draws, lr, int(raw.valid.sum()), progress)
                 steps = step + 1

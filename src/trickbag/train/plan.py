@@ -53,6 +53,10 @@ class Plan(Settings):
         """Updates of the whole run."""
         return self.steps_per_epoch * self.training.epochs
 
+    def lr(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0 over the run."""
+        return self.training.lr * self.schedule.factor(step, self.steps_per_epoch, self.training.epochs)
+
     def moment(self, epoch: int, step: int = 0) -> Moment:
         """Return the moment before step `step` of epoch `epoch`, both from 0."""
         return Moment(epoch, step, self.steps_per_epoch, self.training.epochs)

@@ -1,0 +1,180 @@
+"""The epochs of a run: steps, validations, and where it stops."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trickbag.data.dataset import Dataset, require_mostly_good
+from trickbag.data.loader import Loader
+from trickbag.errors import RunFailed, Stopped
+from trickbag.recipe import Recipe
+from trickbag.streams import seed_of
+from trickbag.train.build import Run
+from trickbag.train.checkpoint import Progress
+from trickbag.train.log import RunLog
+from trickbag.train.memory import PeakMemory
+from trickbag.train.plan import Plan
+from trickbag.train.record import Record
+from trickbag.train.result import Result
+from trickbag.train.signals import StopSignal
+from trickbag.train.step import to_device, train_step
+from trickbag.train.validate import Validation, validate
+from trickbag.train.workshop import Workshop
+
+__all__ = ["Job"]
+
+
+@dataclass(kw_only=True)
+class Job:
+    """One call of `fit`: what it works on."""
+
+    recipe: Recipe
+    dataset: Dataset
+    plan: Plan
+    record: Record
+    log: RunLog
+    stop: StopSignal
+    workshop: Workshop
+
+    def run(self) -> Result:
+        """Train with the plan's threads and random state of its own, and leave the caller's as they were."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.plan.threads)
+        try:
+            devices = [torch.cuda.current_device()] if self.plan.device == "cuda" else []
+            with torch.random.fork_rng(devices=devices):
+                return self._run()
+        finally:
+            torch.set_num_threads(threads)
+
+    def _run(self) -> Result:
+        run, build_notes = self.workshop.build(self.plan, self.recipe.tricks)
+        record = self.record
+        record.warnings = [*self.dataset.warnings, *record.notes, *build_notes]
+        for text in record.warnings:
+            self.log.note(f"note: {text}")
+        record.begin()
+        if record.errors:
+            self.log.note(f"left out {len(record.errors)} files: see {record.folder.data_errors}")
+        self.stop.stop_before_training()
+        self.memory = PeakMemory(self.plan.device)
+        progress = record.take_up(run)
+        loaders = self._loaders(run)
+        try:
+            return self._train(run, progress, *loaders)
+        except RunFailed as error:
+            with contextlib.suppress(RunFailed):  # a full disk may not take the result either
+                record.fail(str(error))
+            raise
+        finally:
+            for loader in loaders:
+                if loader is not None:
+                    loader.close()
+
+    def _loaders(self, run: Run) -> tuple[Loader, Loader, Loader | None]:
+        plan, pin = self.plan, self.plan.device == "cuda"
+        how: dict[str, Any] = {"seed": plan.seed, "workers": plan.workers, "pin_memory": pin}
+        crops = run.pipeline.preprocessing
+        train = Loader(self.dataset.train, plan.data, crops, train=True, batch_size=plan.batch_size, **how)
+        # No gradients: larger batches fit, and small parts of a batch are as exact.
+        size = max(64, plan.batch_size // plan.training.accumulate)
+        how |= {"train": False, "batch_size": size, "cached": True}
+        val = Loader(self.dataset.val, plan.data, crops, **how)
+        test = Loader(self.dataset.test, plan.data, crops, **how) if self.dataset.test is not None else None
+        return train, val, test
+
+    def _train(self, run: Run, progress: Progress, train: Loader, val: Loader, test: Loader | None) -> Result:
+        self.record.open_board(progress.epoch)
+        self.log.start(self.plan, progress.epoch)
+        images, validation = 0, None
+        try:
+            while progress.epoch < self.plan.training.epochs:
+                images = self._epoch(run, progress, train, images)
+                validation = self._validate(run, val, progress)
+                self._keep_errors(progress, train, val)
+                self.log.epoch(self.record.end_epoch(run, progress, validation.metrics))
+        finally:
+            self.record.close_board()
+        if validation is None:  # resumed after the last epoch, before the result was written
+            validation = self._validate(run, val, progress)
+        tested = self._validate(run, test, progress) if test is not None else None
+        self._keep_errors(progress, val, *([test] if test is not None else []))
+        return self.record.finish(run, progress, validation, tested, self.memory.bytes)
+
+    def _epoch(self, run: Run, progress: Progress, loader: Loader, images: int) -> int:
+        """Train the rest of an epoch; return the images trained since this call of `fit` began."""
+        plan, device = self.plan, run.device
+        run.network.train()
+        started, before = time.perf_counter(), progress.seconds
+        for raw in loader.epoch(progress.epoch, progress.step):
+            # Layers that draw for themselves (dropout) do so from the step's own stream.
+            torch.manual_seed(seed_of(plan.seed, "layers", progress.epoch, progress.step))
+            moment = plan.moment(progress.epoch, progress.step)
+            draws = run.pipeline.draw(plan.batch_size, plan.seed, moment, device)
+            for trick in self.recipe.tricks:
+                trick.advance(run.network, moment)
+            lr = plan.lr(progress.epoch * plan.steps_per_epoch + progress.step)
+            train_step(run, to_device(raw, device), draws, lr, int(raw.valid.sum()), progress)
+            images += plan.batch_size
+            progress.seconds = before + time.perf_counter() - started
+            if self.log.due():
+                self._finite(progress)
+                count = max(1.0, float(progress.count))
+                loss, top1 = float(progress.loss_sum) / count, 100 * float(progress.correct) / count
+                self.log.step(progress.epoch, progress.step, loss, top1, images)
+            if self.stop.name:
+                self._save_and_stop(run, progress)
+        self._finite(progress)
+        progress.seconds = before + time.perf_counter() - started
+        return images
+
+    def _validate(self, run: Run, loader: Loader, progress: Progress) -> Validation:
+        validation = validate(
+            run.network,
+            loader,
+            preprocessing=run.pipeline.preprocessing,
+            num_classes=self.plan.model.num_classes,
+            device=run.device,
+            autocast=run.autocast,
+            layout=self.plan.layout,
+            stop=lambda: bool(self.stop.name),
+        )
+        if validation is None:
+            self._save_and_stop(run, progress)
+        assert validation is not None
+        return validation
+
+    def _finite(self, progress: Progress) -> None:
+        """Raise RunFailed where the loss of a step was not finite."""
+        first = int(progress.first_bad)
+        if first < 0:
+            return
+        plan, kept = self.plan, self.record.folder.checkpoint
+        good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint yet"
+        raise RunFailed(
+            f"the loss is not finite at step {first + 1} of {plan.steps} (epoch {first // plan.steps_per_epoch + 1}, "
+            f"learning rate {plan.lr(first):.4g}); {good}; try a lower --set training.lr or training.clip_norm"
+        )
+
+    def _save_and_stop(self, run: Run, progress: Progress) -> None:
+        self._finite(progress)
+        self.record.save(run, progress)
+        folder = self.record.folder
+        raise Stopped(
+            f"stopped by {self.stop.name} after step {progress.step} of epoch {progress.epoch + 1}; "
+            f"saved in {folder.checkpoint}; continue with --resume --out {folder.path}"
+        )
+
+    def _keep_errors(self, progress: Progress, *loaders: Loader) -> None:
+        """Gather what loaders could not read of a source too large to be checked before; RunFailed where it is much."""
+        for loader in loaders:
+            progress.bad_files |= loader.errors
+        if self.record.keep_errors(progress.bad_files):
+            parts = (self.dataset.train, self.dataset.val, self.dataset.test)
+            total = sum(len(part) for part in parts if part is not None) + len(self.dataset.errors)
+            require_mostly_good(self.plan.data, self.record.errors, total)

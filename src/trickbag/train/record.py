@@ -1,0 +1,183 @@
+"""What a run leaves in its folder: the one writer of its files."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trickbag.data.dataset import Dataset, write_errors
+from trickbag.data.source import DataError
+from trickbag.models.count import count_macs, count_params
+from trickbag.models.weights import save_weights
+from trickbag.recipe import Recipe, digest
+from trickbag.settings import plain
+from trickbag.train import checkpoint
+from trickbag.train.build import Run
+from trickbag.train.checkpoint import Progress
+from trickbag.train.environment import environment
+from trickbag.train.folder import RunFolder
+from trickbag.train.plan import Plan
+from trickbag.train.result import Result
+from trickbag.train.validate import Validation
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["Record"]
+
+
+@dataclass(kw_only=True)
+class Record:
+    """Writes a run's folder while the run lasts; all that it writes is whole, or as it was before.
+
+    `notes` are those of the plan. `warnings` and `errors`, the files that were left out, go into the result; `rows` are
+    the lines of `metrics.jsonl` so far.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+    dataset: Dataset
+    plan: Plan
+    trial: dict[str, Any]
+    notes: list[str]
+    identity: str = field(init=False)
+    warnings: list[str] = field(init=False, default_factory=list)
+    errors: list[DataError] = field(init=False)
+    rows: list[dict[str, Any]] = field(init=False, default_factory=list)
+    _started: float = field(init=False, default_factory=time.perf_counter)
+    _board: SummaryWriter | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.identity = digest(self.trial)
+        self.errors = list(self.dataset.errors)
+
+    def begin(self) -> None:
+        """Write what is known before the first step."""
+        write_errors(self.errors, self.folder.data_errors)
+        self.folder.write_json(self.folder.path / "environment.json", environment())
+        resolved = {"resolved": plain(self.plan), "notes": self.notes, "trial": self.trial}
+        self.folder.write_json(self.folder.recipe, self.recipe.to_dict() | resolved)
+
+    def take_up(self, run: Run) -> Progress:
+        """Load the last checkpoint, if there is one, and cut the epochs' lines back to it; return where the run is."""
+        progress = Progress.start(run.device)
+        if self.folder.checkpoint.exists():
+            progress = checkpoint.restore(self.folder.checkpoint, run, self.identity)
+        # One line for each epoch that the checkpoint has behind it; a crash can have left one more.
+        self.rows = self.folder.read_metrics(progress.epoch)
+        self.folder.write_metrics(self.rows)
+        return progress
+
+    def save(self, run: Run, progress: Progress) -> None:
+        """Write a checkpoint."""
+        checkpoint.save(self.folder.checkpoint, run, progress, self.identity)
+
+    def open_board(self, epoch: int) -> None:
+        """Open TensorBoard's file, to be written from epoch `epoch` on, from 0."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._board = SummaryWriter(str(self.folder.path), purge_step=epoch + 1)
+
+    def close_board(self) -> None:
+        """Close TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+    def end_epoch(self, run: Run, progress: Progress, metrics: dict[str, float | None]) -> dict[str, Any]:
+        """Write what an epoch and its validation came to, and go on to the next one; return its line."""
+        row = self._row(progress, metrics)
+        self.rows.append(row)
+        self._keep_best(run, progress, metrics["top1"])
+        progress.next_epoch()
+        self.folder.write_metrics(self.rows)
+        self.save(run, progress)
+        if self._board is not None:
+            for key, value in row.items():
+                if key not in ("epoch", "step") and value is not None:
+                    self._board.add_scalar(key, value, progress.epoch)
+            self._board.flush()
+        return row
+
+    def keep_errors(self, found: dict[str, str]) -> bool:
+        """Add what was found unreadable in training, name to reason; tell whether any of it is new."""
+        if len(self.dataset.errors) + len(found) == len(self.errors):
+            return False
+        self.errors = [*self.dataset.errors, *(DataError(name, reason) for name, reason in found.items())]
+        write_errors(self.errors, self.folder.data_errors)
+        return True
+
+    def finish(
+        self, run: Run, progress: Progress, validation: Validation, tested: Validation | None, peak_memory: int | None
+    ) -> Result:
+        """Write the predictions and the result of a run that has come to its end; return the result."""
+        names, classes = self.dataset.val.names, self.dataset.classes
+        columns = zip(validation.index, validation.labels, validation.predicted, validation.confidence, strict=True)
+        self.folder.write_predictions([(names[i], classes[y], classes[p], float(c)) for i, y, p, c in columns])
+        metrics: dict[str, float | int | None] = dict(validation.metrics)
+        metrics |= {
+            "best_top1": progress.best_top1 if progress.best_top1 >= 0 else None,
+            "best_epoch": progress.best_epoch,
+        }
+        metrics |= {key: self.rows[-1][key] for key in ("train_loss", "train_top1")}
+        metrics["train_throughput"] = statistics.median(row["train_throughput"] for row in self.rows)
+        metrics["train_time_s"] = sum(row["time_s"] for row in self.rows)
+        metrics["infer_throughput"] = validation.throughput
+        metrics["peak_memory"] = peak_memory
+        metrics["params"] = count_params(run.network)
+        metrics["macs"] = count_macs(run.network, self.plan.image_size, self.plan.model.in_channels)
+        if tested is not None:
+            metrics |= {f"test_{key}": value for key, value in tested.metrics.items()}
+        metrics["run_time_s"] = time.perf_counter() - self._started
+        result = self._result(metrics)
+        self.folder.write_json(self.folder.result, result.to_dict())
+        return result
+
+    def fail(self, error: str) -> None:
+        """Write the result of a run that could not go on."""
+        self.folder.write_json(self.folder.result, self._result({}, error).to_dict())
+
+    def _result(self, metrics: dict[str, float | int | None], error: str | None = None) -> Result:
+        return Result(
+            trial=self.identity,
+            label=self.recipe.name,
+            seed=self.plan.seed,
+            metrics=metrics,
+            warnings=self.warnings,
+            environment=environment(),
+            data_errors=[{"file": one.file, "reason": one.reason} for one in self.errors],
+            error=error,
+            folder=str(self.folder.path),
+        )
+
+    def _row(self, progress: Progress, metrics: dict[str, float | None]) -> dict[str, Any]:
+        plan = self.plan
+        step = (progress.epoch + 1) * plan.steps_per_epoch
+        count = float(progress.count)
+        return {
+            "epoch": progress.epoch + 1,
+            "step": step,
+            "lr": plan.lr(step - 1),
+            "train_loss": float(progress.loss_sum) / count if count else None,
+            "train_top1": 100 * float(progress.correct) / count if count else None,
+            **metrics,
+            "train_throughput": plan.steps_per_epoch * plan.batch_size / max(1e-9, progress.seconds),
+            "time_s": progress.seconds,
+        }
+
+    def _keep_best(self, run: Run, progress: Progress, top1: float | None) -> None:
+        if top1 is not None and top1 <= progress.best_top1:
+            return
+        progress.best_top1, progress.best_epoch = -1.0 if top1 is None else top1, progress.epoch + 1
+        save_weights(
+            run.network,
+            self.folder.best,
+            {
+                "schema": 1,
+                "model": plain(self.plan.model),
+                "classes": list(self.dataset.classes),
+                "preprocessing": plain(run.pipeline.preprocessing),
+                "columns": list(self.dataset.columns) if self.dataset.columns else None,
+            },
+        )
