@@ -89,7 +89,7 @@ def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> Trained:
     run.network.train()
     for step, raw in zip(range(steps), loader.epoch(0), strict=False):
         torch.manual_seed(seed_of(plan.seed, "layers", 0, step))
-        draws = run.pipeline.draw(plan.batch_size, plan.seed, plan.moment(0, step), run.device)
+        draws = run.pipeline.draw(len(raw.images), plan.seed, plan.moment(0, step), run.device)
         lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
         before = float(progress.loss_sum)
         train_step(run, raw, draws, lr, plan.batch_size, progress)

@@ -68,6 +68,22 @@ def test_a_training_batch_by_hand(part: FilePart) -> None:
     assert [x.dtype for x in batch] == [torch.uint8, torch.int64, torch.int64, torch.bool]
 
 
+def test_several_images_read_for_each_one_of_a_batch(part: FilePart) -> None:
+    alone, double = list(make(part).epoch(3)), list(make(part, reads=2).epoch(3))
+    assert len(double) == len(alone) == 3
+    for one, both in zip(alone, double, strict=True):
+        # The first block is what would be read alone; the second has an order and crops of its own.
+        assert same([one], [RawBatch(*(tensor[:4] for tensor in both))])
+    order = stream(7, "order", 3, 1).permutation(13)
+    np.testing.assert_array_equal(torch.cat([both.index[4:] for both in double]).numpy(), order[:12])
+    row = int(order[0])
+    pixels = part.read(row)
+    height, width, _ = pixels.shape
+    box = random_crop_box(stream(7, "crop 1", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
+    np.testing.assert_array_equal(double[0].images[4].numpy(), crop_resize(pixels, box, 8))
+    assert same(list(make(part, reads=2).epoch(3, 1)), double[1:])
+
+
 def test_evaluation_is_in_order_with_a_partial_last_batch(part: FilePart) -> None:
     loader = make(part, train=False)
     batches = list(loader.epoch(0))

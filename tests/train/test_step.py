@@ -85,6 +85,21 @@ def test_a_row_that_could_not_be_read_counts_nothing(pictures: Path) -> None:
     assert float(progress.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
 
 
+def test_two_images_read_for_each_one_of_a_batch_make_one_step_of_it(pictures: Path) -> None:
+    run = make_run(pictures, Mixup(alpha=1.0, lam="pair", pairing="double"), PCANoise(), LabelSmoothing())
+    raw, progress = raw_batch(2 * N), Progress.start(run.device)
+    draws = run.pipeline.draw(2 * N, 0, run.plan.moment(0), run.device)
+    assert [len(draw[0]) for draw in draws if draw] == [2 * N, 2 * N, N]
+    assert run.plan.reads == 2
+    batch = run.pipeline(raw, draws)
+    assert batch.images.shape == (N, 3, S, S)
+    run.network.train()
+    expected = cross_entropy(run.network(batch.images), batch.targets).sum().item()
+    train_step(run, raw, draws, 0.1, int(raw.valid.sum()) / run.plan.reads, progress)
+    assert float(progress.count) == N
+    assert float(progress.loss_sum) == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_pipeline_is_the_papers_order_whatever_the_recipes(pictures: Path) -> None:
     raw = raw_batch(8)
     one = make_run(pictures, Mixup(), PCANoise(), ColorJitter(), LabelSmoothing())

@@ -10,6 +10,8 @@ from trickbag.tricks.anti_alias import AntiAlias
 from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cosine_decay import CosineDecay
+from trickbag.tricks.cutmix import CutMix
+from trickbag.tricks.cutout import Cutout
 from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.exponential_decay import ExponentialDecay
@@ -18,8 +20,10 @@ from trickbag.tricks.layer_decay import LayerDecay
 from trickbag.tricks.linear_scaling import LinearScaling
 from trickbag.tricks.mixed_precision import MixedPrecision
 from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.mixup_cutmix import MixupCutMix
 from trickbag.tricks.no_bias_decay import NoBiasDecay
 from trickbag.tricks.pca_noise import PCANoise
+from trickbag.tricks.random_erasing import RandomErasing
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
 from trickbag.tricks.selective_kernel import SelectiveKernel
 from trickbag.tricks.squeeze_excite import SqueezeExcite
@@ -49,6 +53,8 @@ TABLE: dict[str, Entry] = {
         Entry(BigLittleBranches(alpha=4, beta=2), "resnet50"),
         Entry(ColorJitter(form="code", strength=0.3)),
         Entry(CosineDecay()),
+        Entry(CutMix(alpha=0.7, lam="pair")),
+        Entry(Cutout(side=0.3)),
         Entry(DropBlock(keep_prob=0.5, images="each")),
         Entry(Dropout(drop_prob=0.3)),
         Entry(ExponentialDecay(factor=0.9, every_epochs=0.5)),
@@ -57,8 +63,10 @@ TABLE: dict[str, Entry] = {
         Entry(LinearScaling(reference_batch=100)),
         Entry(MixedPrecision(dtype="bf16")),
         Entry(Mixup(alpha=0.5, lam="pair")),
+        Entry(MixupCutMix(per="image", prob=0.9)),
         Entry(NoBiasDecay()),
         Entry(PCANoise(std=0.2)),
+        Entry(RandomErasing(prob=0.9)),
         Entry(ResNetB(), "resnet50_a"),
         Entry(ResNetC()),
         Entry(ResNetD()),

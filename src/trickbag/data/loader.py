@@ -47,8 +47,11 @@ class RawBatch(NamedTuple):
 
 
 class _Job(NamedTuple):
+    """The rows of a batch; `turns` says of each row how often the epoch has read its image before, from 0."""
+
     epoch: int
     rows: NDArray[np.int64]
+    turns: NDArray[np.int64]
     skip: frozenset[int]
 
 
@@ -68,11 +71,11 @@ class _Maker(Dataset[_Made]):
         images = np.zeros((len(job.rows), 3, size, size), np.uint8)
         valid = np.zeros(len(job.rows), bool)
         errors = []
-        for place, row in enumerate(job.rows.tolist()):
+        for place, (row, turn) in enumerate(zip(job.rows.tolist(), job.turns.tolist(), strict=True)):
             if row in job.skip:
                 continue
             try:
-                images[place] = self._crop(job.epoch, row)
+                images[place] = self._crop(job.epoch, row, turn)
                 valid[place] = True
             except DecodeError as error:
                 errors.append((row, str(error)))
@@ -81,12 +84,12 @@ class _Maker(Dataset[_Made]):
         batch = RawBatch(torch.from_numpy(images), labels, index, torch.from_numpy(valid))
         return _Made(batch, tuple(errors))
 
-    def _crop(self, epoch: int, row: int) -> NDArray[np.uint8]:
+    def _crop(self, epoch: int, row: int, turn: int) -> NDArray[np.uint8]:
         image = self.part.read(row)
         if not self.train:
             return self.preprocessing.crop(image)
         height, width = image.shape[:2]
-        rng = stream(self.seed, "crop", epoch, row)
+        rng = stream(self.seed, f"crop {turn}" if turn else "crop", epoch, row)
         box = random_crop_box(rng, width, height, self.data.crop_area, self.data.crop_ratio)
         return crop_resize(image, box, self.preprocessing.image_size)
 
@@ -117,9 +120,12 @@ class Loader:
     """Batches of a part, epoch by epoch.
 
     In training the order is a permutation of each epoch's own, crops are random, and the last batch, if partial, is
-    dropped; a part smaller than `batch_size` is one batch. In evaluation the order is the part's, crops are the
-    preprocessing's, and the last batch may be partial; with `cached` they are made once and kept, up to CACHE_LIMIT
-    (do not write into them). Every draw is a function of (seed, epoch, image). `workers` None chooses as for a CPU.
+    dropped; a part smaller than `batch_size` is one batch. `reads` images are read for each one of a training batch,
+    which then has (reads * batch_size) rows: each block of `batch_size` follows an order of its own, the first the one
+    that would be read alone, so that an epoch sees every image `reads` times. In evaluation the order is the part's,
+    crops are the preprocessing's, and the last batch may be partial; with `cached` they are made once and kept, up to
+    CACHE_LIMIT (do not write into them). Every draw is a function of (seed, epoch, image). `workers` None chooses as
+    for a CPU.
 
     `errors` gathers the images that could not be decoded, name to reason; such an image is not tried again.
     Raises RunFailed where a worker process dies.
@@ -134,11 +140,13 @@ class Loader:
         train: bool,
         batch_size: int,
         seed: int = 0,
+        reads: int = 1,
         workers: int | None = None,
         pin_memory: bool = False,
         cached: bool = False,
     ) -> None:
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
+        self.reads = reads
         self.batch_size = max(1, min(batch_size, len(part)))
         wanted = default_workers(part, "cpu") if workers is None else workers
         self.workers = min(wanted, len(self))
@@ -174,11 +182,16 @@ class Loader:
 
     def _jobs(self, epoch: int, start_step: int) -> Iterator[_Job]:
         n = len(self.part)
-        order = stream(self.seed, "order", epoch).permutation(n) if self.train else np.arange(n)
-        order = order.astype(np.int64)
+        orders = (
+            [stream(self.seed, "order", epoch, turn).permutation(n) for turn in range(self.reads)]
+            if self.train
+            else [np.arange(n)]
+        )
         for step in range(start_step, len(self)):
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield _Job(epoch, rows, self._bad.intersection(rows.tolist()) if self._bad else frozenset())
+            blocks = [order[step * self.batch_size : (step + 1) * self.batch_size] for order in orders]
+            rows = np.concatenate(blocks).astype(np.int64)
+            turns = np.repeat(np.arange(len(blocks)), len(blocks[0]))
+            yield _Job(epoch, rows, turns, self._bad.intersection(rows.tolist()) if self._bad else frozenset())
 
     def _remember(self, made: _Made) -> None:
         for row, reason in made.errors:

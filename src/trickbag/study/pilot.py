@@ -46,15 +46,16 @@ def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> flo
             run.network.train()
             crops = run.pipeline.preprocessing
             how: dict[str, Any] = {"seed": 0, "workers": 0}
-            loader = Loader(dataset.train, plan.data, crops, train=True, batch_size=plan.batch_size, **how)
+            often: dict[str, Any] = how | {"train": True, "batch_size": plan.batch_size, "reads": plan.reads}
+            loader = Loader(dataset.train, plan.data, crops, **often)
             warm = _WARM if plan.steps_per_epoch > 2 * _WARM else 0
             started, steps = wait(), 0
             for step, raw in enumerate(loader.epoch(0)):
                 if step == warm:
                     started = wait()
                 lr = plan.lr(step)
-                draws = run.pipeline.draw(plan.batch_size, 0, plan.moment(0, step), run.device)
-                train_step(run, to_device(raw, run.device), draws, lr, int(raw.valid.sum()), progress)
+                draws = run.pipeline.draw(len(raw.images), 0, plan.moment(0, step), run.device)
+                train_step(run, to_device(raw, run.device), draws, lr, int(raw.valid.sum()) / plan.reads, progress)
                 steps = step + 1
                 if steps > warm and wait() - started > limit_s:
                     break

@@ -80,7 +80,8 @@ class Job:
         plan, pin = self.plan, self.plan.device == "cuda"
         how: dict[str, Any] = {"seed": plan.seed, "workers": plan.workers, "pin_memory": pin}
         crops = run.pipeline.preprocessing
-        train = Loader(self.dataset.train, plan.data, crops, train=True, batch_size=plan.batch_size, **how)
+        often: dict[str, Any] = how | {"train": True, "batch_size": plan.batch_size, "reads": plan.reads}
+        train = Loader(self.dataset.train, plan.data, crops, **often)
         # No gradients: larger batches fit, and small parts of a batch are as exact.
         size = max(64, plan.batch_size // plan.training.accumulate)
         how |= {"train": False, "batch_size": size, "cached": True}
@@ -115,11 +116,11 @@ class Job:
             # Layers that draw for themselves (dropout) do so from the step's own stream.
             torch.manual_seed(seed_of(plan.seed, "layers", progress.epoch, progress.step))
             moment = plan.moment(progress.epoch, progress.step)
-            draws = run.pipeline.draw(plan.batch_size, plan.seed, moment, device)
+            draws = run.pipeline.draw(len(raw.images), plan.seed, moment, device)
             for trick in self.recipe.tricks:
                 trick.advance(run.network, moment)
             lr = plan.lr(progress.epoch * plan.steps_per_epoch + progress.step)
-            train_step(run, to_device(raw, device), draws, lr, int(raw.valid.sum()), progress)
+            train_step(run, to_device(raw, device), draws, lr, int(raw.valid.sum()) / plan.reads, progress)
             images += plan.batch_size
             progress.seconds = before + time.perf_counter() - started
             if self.log.due():

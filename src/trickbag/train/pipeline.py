@@ -50,11 +50,13 @@ class Pipeline:
         return tuple(sorted(active, key=lambda trick: PHASES.index(trick.phase)))
 
     def draw(self, n: int, seed: int, moment: Moment, device: torch.device) -> Draws:
-        """Draw the random numbers for an effective batch of `n` images at a moment of the run."""
+        """Draw the random numbers for `n` images, read for one effective batch, at a moment of the run."""
         place = moment.epoch, moment.step
         flipped = stream(seed, "flip", *place).random(n) < self.flip_prob
         draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
-        draws += [trick.draw(n, stream(seed, trick.name, *place), moment) for trick in self.stages]
+        for trick in self.stages:
+            draws.append(trick.draw(n, stream(seed, trick.name, *place), moment))
+            n //= trick.reads
         return tuple(tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw) for draw in draws)
 
     def __call__(self, raw: RawBatch, draws: Draws) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +30,8 @@ class Plan(Settings):
     """A recipe with every choice settled: what `recipe.json` holds as `resolved`, and resume reads back.
 
     `batch_size` is the effective batch (the whole set where that is smaller), `steps_per_epoch` the updates of an
-    epoch, `image_size` in pixels; `data`, `model`, `training` and `schedule` are the recipe's after its tricks.
+    epoch, `reads` the images read for each one of a batch, `image_size` in pixels; `data`, `model`, `training` and
+    `schedule` are the recipe's after its tricks.
     """
 
     seed: int
@@ -47,6 +49,7 @@ class Plan(Settings):
     mirror: bool
     batch_size: int
     steps_per_epoch: int
+    reads: int = 1
 
     @property
     def steps(self) -> int:
@@ -124,6 +127,7 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
         mirror=dataset.mirror,
         batch_size=training.batch_size,
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
+        reads=math.prod(trick.reads for trick in recipe.tricks),
     )
     return plan, notes
 
@@ -183,11 +187,11 @@ class _ValueHooks:
         return value
 
     def without_effect(self, said: set[str]) -> list[str]:
-        """Name the tricks that changed no value and have no hook besides."""
+        """Name the tricks that changed no value and have no hook besides, or said themselves that they do nothing."""
         return [
             f"{trick.name} has no effect: {self.reasons.get(trick.name, 'it changes nothing in this recipe')}"
             for trick in self.tricks
             if not self.effects.get(trick.name)
-            and not any(trick.overrides(hook) for hook in OBJECT_HOOKS)
+            and (trick.name in self.reasons or not any(trick.overrides(hook) for hook in OBJECT_HOOKS))
             and trick.name not in said
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -37,7 +37,8 @@ def augmented(
         tricks=tricks,
     )
     n = min(n, len(dataset.train))
-    loader = Loader(dataset.train, plan.data, preprocessing, train=True, batch_size=n, seed=plan.seed, workers=0)
+    how: dict[str, Any] = {"train": True, "batch_size": n, "seed": plan.seed, "workers": 0, "reads": plan.reads}
+    loader = Loader(dataset.train, plan.data, preprocessing, **how)
     raw = next(iter(loader.epoch(epoch)))
     draws = pipeline.draw(len(raw.images), plan.seed, plan.moment(epoch), torch.device("cpu"))
     images_NHW3 = pipeline(raw, draws).images.permute(0, 2, 3, 1)

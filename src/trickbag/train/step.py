@@ -18,8 +18,10 @@ def to_device(raw: RawBatch, device: torch.device) -> RawBatch:
     return RawBatch(*(tensor.to(device, non_blocking=True) for tensor in raw))
 
 
-def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: int, progress: Progress) -> None:
+def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, progress: Progress) -> None:
     """Update the network once, on an effective batch of which `valid` images could be read.
+
+    Where several images are read for each one of the batch `valid` is the mean over them, hence not always whole.
 
     Nothing here waits for the device: the sums of loss and accuracy, and the first step whose loss was not finite, stay
     there until somebody reads them.

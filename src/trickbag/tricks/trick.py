@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trickbag.train.config import TrainConfig
     from trickbag.train.schedule import Schedule
 
-__all__ = ["PHASES", "START", "Batch", "Loss", "Moment", "NoEffect", "Phase", "Trick"]
+__all__ = ["PHASES", "START", "Batch", "Loss", "Moment", "NoEffect", "Phase", "Trick", "require_epochs"]
 
 Phase = Literal["color", "noise", "erase", "mix"]
 
@@ -60,6 +60,11 @@ class Moment(NamedTuple):
         """The share of the run's steps that are done, in [0, 1]."""
         return (self.epoch * self.steps_per_epoch + self.step) / (self.epochs * self.steps_per_epoch)
 
+    @property
+    def epochs_left(self) -> int:
+        """The epochs that are not over, this one included."""
+        return self.epochs - self.epoch
+
 
 START = Moment()
 """Before the first step."""
@@ -67,6 +72,13 @@ START = Moment()
 
 class NoEffect(Exception):
     """Raised by a hook that finds nothing to change; its text says why."""
+
+
+def require_epochs(off_epochs: int, training: TrainConfig) -> TrainConfig:
+    """Return the training as it is; raises NoEffect where a trick that ends `off_epochs` before it never runs."""
+    if off_epochs >= training.epochs:
+        raise NoEffect(f"off_epochs = {off_epochs} leaves none of the {training.epochs} epochs")
+    return training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +96,11 @@ class Trick(Settings):
     paper: ClassVar[str]
     paper_epochs: ClassVar[tuple[int, int] | None] = None
     phase: ClassVar[Phase] = "mix"
+
+    @property
+    def reads(self) -> int:
+        """How many images its batch hook takes for each one that it gives: the loader reads so many more."""
+        return 1
 
     # Value hooks: plain data in, plain data out, before anything is built.
     def model(self, model: ModelConfig) -> ModelConfig:

@@ -1,0 +1,77 @@
+"""CutMix: paste a box of one image into another, and mix their targets by area.
+
+Shapes: N images of a batch, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from trickbag.settings import AtLeast, Between, Positive
+from trickbag.tricks.boxes import around
+from trickbag.tricks.mixing import mix_targets, own_share, paste
+from trickbag.tricks.trick import START, Batch, Moment, Trick, require_epochs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from trickbag.train.config import TrainConfig
+
+__all__ = ["CutMix", "cut_boxes", "own_share", "paste"]
+
+
+def cut_boxes(lam_N: Tensor, centre_N2: Tensor, height: int, width: int) -> Tensor:
+    """Return the boxes (N, 4) of the sides `sqrt(1 - lam) * (H, W)` around centres in [0, 1), cut off at the edges.
+
+    What a box holds can be less than 1 - lam: weigh targets by `own_share`. Source: Yun et al. 2019, equation 2.
+    """
+    sides_N1 = (1 - lam_N).sqrt()[:, None]
+    return around(centre_N2, sides_N1.expand(-1, 2), height, width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutMix(Trick):
+    """Paste a box of another image into each image, and mix their targets by the area that each has.
+
+    The box has the share 1 - lam of the image, lam from Beta(alpha, alpha), its centre anywhere; `lam="batch"` draws
+    one for the whole batch, as the paper's code does, `"pair"` one for each image. The partner of an image is its
+    mirror place in the batch. A batch is cut with the probability `prob`: 1 on ImageNet, 0.5 on CIFAR. The last
+    `off_epochs` train on whole images. The paper trains for 300 epochs, with it and without.
+    """
+
+    name: ClassVar[str] = "cutmix"
+    slot: ClassVar[str] = "mix"
+    paper: ClassVar[str] = "Yun et al. 2019, arXiv 1905.04899, section 3.1"
+
+    alpha: Annotated[float, Positive] = 1.0
+    lam: Literal["batch", "pair"] = "batch"
+    prob: Annotated[float, Between(0, 1, open_low=True)] = 1.0
+    off_epochs: Annotated[int, AtLeast(0)] = 0
+
+    def training(self, training: TrainConfig) -> TrainConfig:
+        """Find out whether there is an epoch to cut in."""
+        return require_epochs(self.off_epochs, training)
+
+    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
+        """Draw lam (n,) and centre (n, 2) of each box, float32, and the partners (n,) int64."""
+        import numpy as np
+
+        boxes = n if self.lam == "pair" else 1
+        lam = rng.beta(self.alpha, self.alpha, size=(boxes, 1))
+        centre = rng.random((boxes, 2))
+        if rng.random() >= self.prob or moment.epochs_left <= self.off_epochs:
+            lam = np.ones((boxes, 1))  # a box without sides
+        lam_N1, centre_N2 = (np.broadcast_to(each, (n, each.shape[1])) for each in (lam, centre))
+        partner = np.arange(n - 1, -1, -1, dtype=np.int64)
+        return lam_N1[:, 0].astype(np.float32), centre_N2.astype(np.float32), partner
+
+    def batch(self, batch: Batch, *draw: Tensor) -> Batch:
+        """Paste the boxes, and mix targets and every target-like extra by area."""
+        lam, centre, partner = draw
+        if self.lam == "batch":  # one box for all is one mask for all
+            lam, centre = lam[:1], centre[:1]
+        height, width = batch.images.shape[2:]
+        boxes = cut_boxes(lam, centre, height, width)
+        return mix_targets(batch, paste(batch.images, boxes, partner), own_share(boxes, height, width), partner)

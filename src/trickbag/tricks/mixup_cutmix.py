@@ -1,0 +1,79 @@
+"""Mixup or CutMix, one of them at random, batch by batch or image by image.
+
+Shapes: N images of a batch, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from trickbag.settings import AtLeast, Between, Positive
+from trickbag.tricks.boxes import around
+from trickbag.tricks.mixing import mix_targets, own_share, paste_and_mix
+from trickbag.tricks.trick import START, Batch, Moment, Trick, require_epochs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from trickbag.train.config import TrainConfig
+
+__all__ = ["MixupCutMix", "mix_targets", "own_share", "paste_and_mix"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixupCutMix(Trick):
+    """Mix with CutMix at the probability `cutmix_prob`, else with mixup; the choice is drawn for each batch or image.
+
+    A batch, or with `per="image"` each image, is mixed at all with the probability `prob`; `per` draws the weights
+    likewise. The partner of an image is its mirror place in the batch. The last `off_epochs` train on plain images.
+    """
+
+    name: ClassVar[str] = "mixup_cutmix"
+    slot: ClassVar[str] = "mix"
+    paper: ClassVar[str] = (
+        "Zhang et al. 2017, arXiv 1710.09412; Yun et al. 2019, arXiv 1905.04899; "
+        "both in turns: Touvron et al. 2020, arXiv 2012.12877"
+    )
+
+    mixup_alpha: Annotated[float, Positive] = 0.8
+    cutmix_alpha: Annotated[float, Positive] = 1.0
+    cutmix_prob: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.5
+    prob: Annotated[float, Between(0, 1, open_low=True)] = 1.0
+    per: Literal["batch", "image"] = "batch"
+    off_epochs: Annotated[int, AtLeast(0)] = 0
+
+    def training(self, training: TrainConfig) -> TrainConfig:
+        """Find out whether there is an epoch to mix in."""
+        return require_epochs(self.off_epochs, training)
+
+    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
+        """Draw mixup's lam (n,), the side (n,) and centre (n, 2) of CutMix's box, float32, and the partners (n,) int64.
+
+        One of the first two changes nothing for each image: a lam of 1, or a side of 0.
+        """
+        import numpy as np
+
+        m = n if self.per == "image" else 1
+        lam, cut_lam = (
+            rng.beta(self.mixup_alpha, self.mixup_alpha, m),
+            rng.beta(self.cutmix_alpha, self.cutmix_alpha, m),
+        )
+        centre = rng.random((m, 2))
+        cut, plain = rng.random(m) < self.cutmix_prob, rng.random(m) >= self.prob
+        plain |= moment.epochs_left <= self.off_epochs
+        lam = np.where(cut | plain, 1.0, lam)
+        side = np.where(cut & ~plain, np.sqrt(1 - cut_lam), 0.0)
+        each = np.broadcast_to(np.column_stack([lam, side, centre]), (n, 4)).astype(np.float32)
+        return each[:, 0], each[:, 1], each[:, 2:], np.arange(n - 1, -1, -1, dtype=np.int64)
+
+    def batch(self, batch: Batch, *draw: Tensor) -> Batch:
+        """Mix or paste, and mix targets and every target-like extra with the same weights."""
+        lam, side, centre, partner = draw
+        if self.per == "batch":  # one box for all is one mask for all
+            lam, side, centre = lam[:1], side[:1], centre[:1]
+        height, width = batch.images.shape[2:]
+        boxes = around(centre, side[:, None].expand(-1, 2), height, width)
+        images = paste_and_mix(batch.images, boxes, lam, partner)
+        return mix_targets(batch, images, lam * own_share(boxes, height, width), partner)

@@ -1,0 +1,165 @@
+"""Cutout and random erasing: against timm, torchvision, and loops by hand."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from timm.data.random_erasing import RandomErasing as TimmErasing
+from torch import Tensor
+from torchvision.transforms.v2 import functional as v2
+
+from trickbag.errors import UserError
+from trickbag.tricks.boxes import around, within
+from trickbag.tricks.cutout import Cutout, blank
+from trickbag.tricks.random_erasing import RandomErasing, fill, pixel_noise
+from trickbag.tricks.trick import START, Batch, Moment, Trick
+
+Fill = Literal["zero", "color", "pixel"]
+
+
+def images_of(n: int, size: int = 16) -> Tensor:
+    """Images without a zero, normalised as it were."""
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(n)) + 0.5
+
+
+def batch_of(n: int, size: int = 16) -> Batch:
+    return Batch(images_of(n, size), torch.eye(n), torch.arange(n), {"teacher": torch.eye(n)})
+
+
+def draws(trick: Trick, n: int, seed: int = 0, moment: Moment = START) -> list[Tensor]:
+    return [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(seed), moment)]
+
+
+def test_cutout_is_the_published_code() -> None:
+    trick, n = Cutout(side=0.5), 64
+    centre, sides = draws(trick, n)
+    changed = trick.batch(batch_of(n, 16), centre, sides)
+    expected = images_of(n, 16).clone()
+    for i in range(n):
+        y, x = (int(c * 16) for c in centre[i])
+        top, bottom, left, right = (min(max(v, 0), 16) for v in (y - 4, y + 4, x - 4, x + 4))
+        expected[i, :, top:bottom, left:right] = 0
+    assert torch.equal(changed.images, expected)
+    assert changed.targets.equal(torch.eye(n))
+    assert changed.extras["teacher"].equal(torch.eye(n))
+    assert torch.equal(blank(images_of(n), around(centre, sides, 16, 16)), expected)
+
+
+def timm_boxes(seed: int, n: int, size: int, probability: float) -> Tensor:
+    """The boxes that timm's erasing draws, by its own loop over Python's random numbers; zeros where it does not."""
+    made, boxes = random.Random(seed), torch.zeros(n, 4, dtype=torch.int64)
+    for i in range(n):
+        if made.random() > probability:
+            continue
+        for _ in range(10):
+            area = made.uniform(0.02, 1 / 3) * size * size
+            ratio = math.exp(made.uniform(math.log(0.3), math.log(1 / 0.3)))
+            h, w = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if w < size and h < size:
+                top, left = made.randint(0, size - h), made.randint(0, size - w)
+                boxes[i] = torch.tensor([top, top + h, left, left + w])
+                break
+    return boxes
+
+
+@pytest.mark.parametrize("mode", ["const", "rand"])
+def test_filling_is_timms_for_the_same_boxes(mode: str) -> None:
+    n, size = 32, 16
+    images = images_of(n, size)
+    random.seed(5)
+    with torch.random.fork_rng(devices=[]):
+        theirs = TimmErasing(probability=0.6, mode=mode, device="cpu")(images.clone())  # type: ignore[no-untyped-call]
+    boxes = timm_boxes(5, n, size, 0.6)
+    erased = (boxes[:, 1] > boxes[:, 0]).nonzero()[:, 0]
+    assert 0 < len(erased) < n
+    values = torch.zeros(n, 3, 1, 1)
+    for i in erased.tolist():
+        values[i, :, 0, 0] = theirs[i, :, boxes[i, 0], boxes[i, 2]]
+    assert torch.equal(fill(images, boxes, values), theirs)
+
+
+def test_filling_is_torchvisions_for_the_same_box() -> None:
+    images, noise = images_of(3), torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    boxes = torch.tensor([[2, 9, 1, 16]]).expand(3, 4)
+    theirs = v2.erase(images, 2, 1, 7, 15, noise[:, :, 2:9, 1:16])
+    assert torch.equal(fill(images, boxes, noise), theirs)
+
+
+def test_sizes_shapes_and_places_follow_the_paper() -> None:
+    n, size = 20_000, 256
+    corner, sides, _ = draws(RandomErasing(prob=0.5, area=(0.1, 0.3), fill="zero"), n)
+    erased = sides[:, 0] > 0
+    assert float(erased.float().mean()) == pytest.approx(0.5, abs=0.02)
+    boxes = within(corner, sides, size, size)[erased]
+    height, width = (boxes[:, 1] - boxes[:, 0]).double(), (boxes[:, 3] - boxes[:, 2]).double()
+    area, ratio = height * width / size**2, height / width
+    assert float(area.min()) > 0.095
+    assert float(area.max()) < 0.305
+    # No pair is refused here: area * ratio is at most 0.3 / 0.3.
+    assert float(area.mean()) == pytest.approx(0.2, abs=0.003)
+    assert float(ratio.log().mean()) == pytest.approx(0, abs=0.03)
+    assert float(ratio.log().var()) == pytest.approx((2 * math.log(1 / 0.3)) ** 2 / 12, rel=0.05)
+    # The place is uniform among those that fit.
+    place = (boxes[:, 0] + 0.5) / (size - height + 1)
+    assert float(place.mean()) == pytest.approx(0.5, abs=0.01)
+    assert float(place.var()) == pytest.approx(1 / 12, rel=0.05)
+
+
+def test_a_rectangle_that_does_not_fit_is_drawn_again() -> None:
+    _, sides, _ = draws(RandomErasing(prob=1.0, area=(0.3, 0.9), ratio=(0.2, 5.0), fill="zero"), 2_000)
+    assert float((sides > 0).float().mean()) > 0.97, "a single attempt fits in two thirds of the cases"
+    assert float(sides.max()) < 1
+    _, sides, _ = draws(RandomErasing(prob=1.0, area=(0.9, 1.0), ratio=(5.0, 5.0), fill="zero"), 10)
+    assert not sides.any(), "none fits: the image stays as it is"
+
+
+@pytest.mark.parametrize("what", ["zero", "color", "pixel"])
+def test_what_fills_the_rectangles(what: Fill) -> None:
+    trick, n = RandomErasing(prob=1.0, area=(0.2, 0.4), fill=what), 24
+    made = draws(trick, n)
+    changed = trick.batch(batch_of(n, 32), *made)
+    boxes = within(made[0], made[1], 32, 32)
+    inner = []
+    for i, (top, bottom, left, right) in enumerate(boxes.tolist()):
+        region = changed.images[i, :, top:bottom, left:right]
+        outside = changed.images[i].clone()
+        outside[:, top:bottom, left:right] = images_of(n, 32)[i, :, top:bottom, left:right]
+        assert torch.equal(outside, images_of(n, 32)[i])
+        if what != "pixel":
+            assert torch.equal(region, region[:, :1, :1].expand_as(region))
+        inner.append(region.flatten() if what == "pixel" else region[:, 0, 0])
+    values = torch.cat(inner)
+    assert values.unique().numel() == {"zero": 1, "color": 3 * n}.get(what, values.unique().numel())
+    if what == "pixel":
+        assert float(values.mean()) == pytest.approx(0, abs=0.03)
+        assert float(values.std()) == pytest.approx(1, abs=0.03)
+    assert changed.targets.equal(torch.eye(n))
+    assert changed.extras["teacher"].equal(torch.eye(n))
+
+
+def test_noise_goes_round_a_list_from_another_place_for_each_image() -> None:
+    noise = torch.arange(16_381.0)
+    laid = pixel_noise(noise, 4, 3, 80, 80)
+    for i in range(4):
+        assert torch.equal(laid[i].flatten(), (torch.arange(3 * 80 * 80) + 61 * i).remainder(16_381).float())
+
+
+@pytest.mark.parametrize("trick", [Cutout(off_epochs=2), RandomErasing(prob=1.0, off_epochs=2)], ids=repr)
+@pytest.mark.parametrize("n", [1, 3])
+def test_off_epochs_leave_the_images_as_they_are(trick: Trick, n: int) -> None:
+    for epoch, erasing in ((0, True), (7, True), (8, False), (9, False)):
+        made = draws(trick, n, epoch, Moment(epoch, 0, 10, 10))
+        assert torch.equal(trick.batch(batch_of(n), *made).images, images_of(n)) is not erasing
+        assert [t.shape for t in made] == [t.shape for t in draws(trick, n)], "nothing recompiles"
+
+
+def test_ranges_the_wrong_way_round_are_refused() -> None:
+    with pytest.raises(UserError, match=r"random_erasing.area = 0.4,0.2: the first value must not be above the second"):
+        RandomErasing(area=(0.4, 0.2))
+    with pytest.raises(UserError, match=r"random_erasing.ratio = 3,1"):
+        RandomErasing(ratio=(3.0, 1.0))
