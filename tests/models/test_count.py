@@ -43,6 +43,7 @@ TABLE = [
     ("assemble_resnet50", 256, 41.846, 7.4794),
     ("assemble_resnet101", 224, 66.348, 7.3150),
     ("assemble_resnet152", 256, 117.004, 20.4732),
+    ("mobilenet_v1", 224, 4.232, 0.5687),
 ]
 
 

@@ -94,10 +94,10 @@ def test_its_filter_is_no_weight():
 def test_pools_of_the_stem():
     x = images(2, 64, 12)
     blurred = TimmBlurPool2d(64)(nn.MaxPool2d(3, 1, 1)(x))
-    torch.testing.assert_close(stem_pool("imagenet", anti_alias=Blur(places=("stem",)))(x), blurred)
-    torch.testing.assert_close(stem_pool("deep", anti_alias=AveragePool())(x), nn.AvgPool2d(2)(x))
-    assert isinstance(stem_pool("imagenet", anti_alias=Blur()), nn.MaxPool2d)
-    assert isinstance(stem_pool("small_s2", anti_alias=AveragePool()), nn.Identity)
+    torch.testing.assert_close(stem_pool("imagenet", 64, anti_alias=Blur(places=("stem",)))(x), blurred)
+    torch.testing.assert_close(stem_pool("deep", 64, anti_alias=AveragePool())(x), nn.AvgPool2d(2)(x))
+    assert isinstance(stem_pool("imagenet", 64, anti_alias=Blur()), nn.MaxPool2d)
+    assert isinstance(stem_pool("small_s2", 64, anti_alias=AveragePool()), nn.Identity)
 
 
 @pytest.mark.parametrize("build", [conv_shortcut, avg_pool_shortcut, padded_pool_shortcut])

@@ -117,23 +117,23 @@ def test_any_size_passes(assembled, size):
 @pytest.mark.parametrize(
     ("stem", "sides"),
     [
-        ("imagenet", [16, 8, 4, 2]),
-        ("deep", [16, 8, 4, 2]),
-        ("small_s2", [32, 16, 8, 4]),
-        ("deep_s1", [64, 32, 16, 8]),
+        ("imagenet", [32, 16, 8, 4, 2]),
+        ("deep", [32, 16, 8, 4, 2]),
+        ("small_s2", [32, 32, 16, 8, 4]),
+        ("deep_s1", [64, 64, 32, 16, 8]),
     ],
 )
 def test_stems_and_the_maps_of_the_stages(stem, sides):
-    maps = shapes_only(stem=stem).forward_stages(torch.empty(1, 3, 64, 64, device="meta"))
+    maps = shapes_only(stem=stem).forward_levels(torch.empty(1, 3, 64, 64, device="meta"))
     assert [tuple(x.shape[1:]) for x in maps] == [
-        (channels, side, side) for channels, side in zip((64, 256, 1024, 2048), sides, strict=True)
+        (channels, side, side) for channels, side in zip((64, 64, 256, 1024, 2048), sides, strict=True)
     ]
 
 
 def test_the_last_map_is_what_the_classifier_sees(assembled):
     x = images(2, 3, 48)
     with torch.no_grad():
-        last = assembled.forward_stages(x)[-1]
+        last = assembled.forward_levels(x)[-1]
         assert torch.equal(last, assembled.forward_features(x))
         torch.testing.assert_close(assembled(x), assembled.fc(last.mean((2, 3))))
 

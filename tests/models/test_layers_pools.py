@@ -34,7 +34,7 @@ def test_the_max_pool_pads_as_tensorflow(height, width):
 
 
 def test_at_odd_sizes_it_is_torchs_and_at_even_ones_not():
-    torchs, tensorflows = stem_pool("imagenet"), stem_pool("imagenet", pooling="tensorflow")
+    torchs, tensorflows = stem_pool("imagenet", 64), stem_pool("imagenet", 64, pooling="tensorflow")
     assert torch.equal(torchs(images(1, 2, 9)), tensorflows(images(1, 2, 9)))
     assert not torch.equal(torchs(images(1, 2, 8)), tensorflows(images(1, 2, 8)))
 

@@ -73,12 +73,13 @@ def trace(network: Classifier, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """Run a network and keep what the original code names after its stages."""
     with torch.no_grad():
         seen = {"initial_conv": network.conv1(x)}
-        x = network.forward_stem(x)
+        x = network.act1(network.bn1(seen["initial_conv"]))
         if not isinstance(network, BigLittle):
-            seen["initial_max_pool"] = x
+            x = seen["initial_max_pool"] = network.maxpool(x)
             for i, stage in enumerate((network.layer1, network.layer2, network.layer3, network.layer4), 1):
                 x = seen[f"block_layer{i}"] = stage(x)
         else:
+            x = network.stem_fusion(x)
             for i, stage in enumerate((network.layer1, network.layer2, network.layer3), 1):
                 seen[f"stage{i}/big{i}/big{i}"] = stage.big(x)
                 seen[f"stage{i}/little{i}/little{i}"] = stage.little(x)

@@ -10,8 +10,8 @@ import torch
 
 from tests.models.random_weights import fill, images
 from trickbag.models import create_model
-from trickbag.models.config import ResNetConfig
-from trickbag.models.parts import AveragePool, Blur, SplitKernel, SqueezeExcite
+from trickbag.models.config import MobileNetConfig, ResNetConfig
+from trickbag.models.parts import AveragePool, Blur, Relu6, SplitKernel, SqueezeExcite
 from trickbag.models.zoo import raw_network
 
 SLOW = pytest.mark.slow
@@ -43,6 +43,8 @@ THIN = [
     ("skresnet18", ResNetConfig(depth=18, selective_kernel=SplitKernel(reduction=8, least=16))),
     ("resnetblur18", ResNetConfig(depth=18, anti_alias=Blur(places=("branch", "stem")))),
     ("resnetaa34d", ResNetConfig(depth=34, anti_alias=AveragePool(), stem="deep", shortcut="avg_pool")),
+    ("mobilenetv1_100", MobileNetConfig(activation=Relu6())),
+    pytest.param("mobilenetv1_125", MobileNetConfig(activation=Relu6(), width_factor=1.25), marks=SLOW),
     pytest.param("wide_resnet50_2", ResNetConfig(base_width=128), marks=SLOW),
     pytest.param(
         "skresnet50d", ResNetConfig(selective_kernel=SplitKernel(), stem="deep", shortcut="avg_pool"), marks=SLOW

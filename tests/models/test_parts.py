@@ -12,7 +12,7 @@ from torch import nn
 from tests.models.random_weights import images
 from trickbag.errors import UserError
 from trickbag.models import build_network
-from trickbag.models.config import BigLittleConfig, ResNetConfig, model_config, model_names, read_model
+from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, model_config, model_names, read_model
 from trickbag.models.parts import (
     AssembleKernel,
     AveragePool,
@@ -23,6 +23,7 @@ from trickbag.models.parts import (
     Mish,
     OriginalKernel,
     Relu,
+    Relu6,
     Silu,
     SplitKernel,
     SqueezeExcite,
@@ -34,6 +35,7 @@ from trickbag.settings import plain
 X = torch.linspace(-5, 5, 41, dtype=torch.float64)
 FORMULAS = {
     Relu(): X.clamp(min=0),
+    Relu6(): (2 * X).clamp(0, 6),
     LeakyRelu(slope=0.1): torch.where(X > 0, X, 0.1 * X),
     Silu(): X / (1 + (-X).exp()),
     HardSwish(): X * (X + 3).clamp(0, 6) / 6,
@@ -46,13 +48,16 @@ FILLED = [
     ResNetConfig(cardinality=32, base_width=4, selective_kernel=OriginalKernel(), last_stride=1),
     ResNetConfig(pooling="tensorflow", anti_alias=AveragePool(places=()), init="lecun"),
     BigLittleConfig(depth=101, alpha=4, beta=2, projection="where_needed", stem="deep", activation=LeakyRelu()),
+    MobileNetConfig(width_factor=0.5, depth_factor=2, attention=SqueezeExcite(), anti_alias=Blur(), stem="small_s1"),
     BigLittleConfig(selective_kernel=AssembleKernel(reduction=4), anti_alias=Blur(), attention=SqueezeExcite()),
 ]
 
 
 @pytest.mark.parametrize("activation", FORMULAS, ids=lambda value: value.kind)
 def test_activations_by_their_formulas(activation):
-    torch.testing.assert_close(activation()(X.clone()), FORMULAS[activation])
+    # Twice as far for the one that has an end.
+    x = 2 * X if isinstance(activation, Relu6) else X.clone()
+    torch.testing.assert_close(activation()(x), FORMULAS[activation])
 
 
 @pytest.mark.parametrize("config", [*FILLED, *(model_config(name) for name in model_names())], ids=summary)
@@ -109,9 +114,9 @@ def test_slots_go_together_at_any_size(config):
 
 
 def test_last_stride_keeps_the_last_map_large():
-    for stride, sides in ((2, [16, 8, 4, 2]), (1, [16, 8, 4, 4])):
+    for stride, sides in ((2, [32, 16, 8, 4, 2]), (1, [32, 16, 8, 4, 4])):
         network = build_network(ResNetConfig(depth=18, last_stride=stride, num_classes=2), seed=0)
-        assert [x.shape[-1] for x in network.forward_stages(images(1, 3, 64))] == sides
+        assert [x.shape[-1] for x in network.forward_levels(images(1, 3, 64))] == sides
 
 
 def test_widths_of_resnext_and_of_wide_resnets():
@@ -162,6 +167,9 @@ def test_a_summary_names_what_is_not_usual():
         "TensorFlow's pools, silu"
     )
     assert "projections where needed" in summary(BigLittleConfig(projection="where_needed"))
+    assert summary(MobileNetConfig(width_factor=0.5, depth_factor=1.2, stem="small_s1", activation=Relu6())) == (
+        "MobileNet v1, depthwise separable blocks, stem small_s1, 1.2 times the depth, 0.5 times the width, relu6"
+    )
     texts = [summary(model_config(name)) for name in model_names()]
     # Only the two names of one thing, resnetN and resnetN_b, and those of basic blocks, where A is B, share a text.
     assert len(set(texts)) == len(texts) - 5 - 2

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from tests.models.random_weights import fill
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
-from trickbag.models.config import ResNetConfig, TimmConfig, model_config, model_names
-from trickbag.models.parts import AssembleKernel, Blur, Silu, SplitKernel, SqueezeExcite
+from trickbag.models.config import MobileNetConfig, ResNetConfig, TimmConfig, model_config, model_names
+from trickbag.models.parts import AssembleKernel, Blur, Relu6, Silu, SplitKernel, SqueezeExcite
 from trickbag.models.pretrained import load_pretrained, pretrained_names, timm_name
 from trickbag.models.zoo import raw_network
 
@@ -54,6 +54,10 @@ def test_our_names_in_timm():
     assert timm_name(model_config("resnet50_a")) is None
     assert timm_name(ResNetConfig(stem="small_s1")) is None
     assert timm_name(TimmConfig(name="vgg11")) == "vgg11"
+    assert timm_name(ResNetConfig(width_factor=0.5)) is timm_name(ResNetConfig(depth_factor=2)) is None
+    assert timm_name(MobileNetConfig(activation=Relu6())) == "mobilenetv1_100"
+    assert timm_name(MobileNetConfig(activation=Relu6(), width_factor=1.25)) == "mobilenetv1_125"
+    assert timm_name(MobileNetConfig(activation=Relu6(), width_factor=0.75)) is None
 
 
 def test_names_with_weights():

@@ -1,7 +1,6 @@
 """Our own Big-Little networks, built slot by slot from a `BigLittleConfig`; with every slot filled, Assemble-ResNet.
 
 Sources: Chen et al. 2019 (arXiv 1807.03848), section 4.1; Lee et al. 2020 (arXiv 2001.06268), section 3, and its code.
-Shapes: N images, C channels, H and W pixels.
 """
 
 from __future__ import annotations
@@ -9,14 +8,15 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
-from trickbag.models.classifier import Classifier, slots_of
+from trickbag.models.classifier import Classifier, Level, slots_of
 from trickbag.models.layers.big_little import BigLittleStage, BigLittleStem
-from trickbag.models.layers.blocks import Bottleneck
+from trickbag.models.layers.blocks import Blocks, Bottleneck
 from trickbag.models.layers.selective_blocks import SelectiveBottleneck
 from trickbag.models.layers.shortcut import padded_pool_shortcut
-from trickbag.models.layers.stem import STEM_CHANNELS, STEMS, stem_convolution
+from trickbag.models.layers.stem import STEMS, stem_convolution
+from trickbag.models.scaling import round_channels, round_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,53 +29,51 @@ __all__ = ["BigLittle"]
 _BLOCKS_PER_STAGE: Mapping[int, tuple[int, int, int, int]] = MappingProxyType(
     {50: (3, 4, 6, 3), 101: (4, 8, 18, 3), 152: (5, 12, 30, 3)}
 )
-_STAGE_WIDTHS = (64, 128, 256, 512)
+_STEM_CHANNELS = 64
 _EXPANSION = Bottleneck.expansion
 
 
 class BigLittle(Classifier):
     """A Big-Little network for images of any size from 8 px; see `BigLittleConfig` for its slots.
 
-    Its feature maps are at 1/8, 1/16, 1/16 and 1/32 of the image; `forward_stages` gives the stem's, at 1/4, and the
-    last three.
+    Its stages end at 1/8, 1/16, 1/16 and 1/32 of the image.
     """
 
     config: BigLittleConfig
     layer1: BigLittleStage
     layer2: BigLittleStage
     layer3: BigLittleStage
-    layer4: nn.Sequential
+    layer4: Blocks
 
     def __init__(self, config: BigLittleConfig) -> None:
         super().__init__(config)
-        slots = slots_of(config)
-        self.conv1 = stem_convolution(config.stem, config.in_channels, slots)
-        self.bn1 = config.norm(STEM_CHANNELS)
+        slots, stem = slots_of(config), round_channels(_STEM_CHANNELS, config.width_factor)
+        self.conv1 = stem_convolution(config.stem, config.in_channels, stem, slots)
+        self.bn1 = config.norm(stem)
         self.act1 = config.activation()
-        stride = 2 if STEMS[config.stem].max_pool else 1
-        self.stem_fusion = BigLittleStem(STEM_CHANNELS, alpha=config.alpha, stride=stride, slots=slots)
-        widths = _STAGE_WIDTHS
-        self.layer1 = _stage(config, 1, STEM_CHANNELS, stride=2)
+        self.stem_fusion = BigLittleStem(stem, alpha=config.alpha, stride=STEMS[config.stem].pool_stride, slots=slots)
+        widths = config.widths
+        self.layer1 = _stage(config, 1, stem, stride=2)
         self.layer2 = _stage(config, 2, widths[0] * _EXPANSION, stride=2)
         self.layer3 = _stage(config, 3, widths[1] * _EXPANSION, stride=1)
         self.layer4 = _blocks(config, _slots(config, 4), widths[2] * _EXPANSION, widths[3], stride=2)
         self.add_head(widths[3] * _EXPANSION)
 
-    def forward_stem(self, images_NCHW: Tensor) -> Tensor:
-        """Return the fused features of the stem."""
-        x: Tensor = self.stem_fusion(self.act1(self.bn1(self.conv1(images_NCHW))))
-        return x
-
-    def forward_stages(self, images_NCHW: Tensor) -> list[Tensor]:
-        """Return the feature maps of the stem, the first stage and the last two: each at half of the one before."""
-        stem = self.forward_stem(images_NCHW)
-        first = self.layer1(stem)
-        third = self.layer3(self.layer2(first))
-        return [stem, first, third, self.layer4(third)]
+    def levels(self) -> tuple[Level, ...]:
+        """List the stem up to its activation, its pair of branches, the first stage, the next two, and the last."""
+        stem, widths = STEMS[self.config.stem], self.config.widths
+        channels, fused = round_channels(_STEM_CHANNELS, self.config.width_factor), stem.stride * stem.pool_stride
+        return (
+            Level("act1", (self.conv1, self.bn1, self.act1), channels, stem.stride),
+            Level("stem_fusion", (self.stem_fusion,), channels, fused),
+            Level("layer1", (self.layer1,), widths[0] * _EXPANSION, 2 * fused),
+            Level("layer3", (self.layer2, self.layer3), widths[2] * _EXPANSION, 4 * fused),
+            Level("layer4", (self.layer4,), widths[3] * _EXPANSION, 8 * fused),
+        )
 
     def stem_parameters(self) -> list[nn.Parameter]:
         """List the parameters before the first stage."""
-        return [*super().stem_parameters(), *self.stem_fusion.parameters()]
+        return [*self.conv1.parameters(), *self.bn1.parameters(), *self.stem_fusion.parameters()]
 
     def body_groups(self) -> list[list[nn.Parameter]]:
         """List the parameters of each pair of branches, of the block after it, and of each block of the last stage."""
@@ -89,11 +87,13 @@ class BigLittle(Classifier):
 def _stage(config: BigLittleConfig, stage: int, channels: int, *, stride: int) -> BigLittleStage:
     """Build stage 1 to 3, of two branches and the block after their merge, which has the stride.
 
-    The big branch has one of 2 before. Big branch and fusion together are as long as the stage of the plain network.
+    The big branch has one of 2 before. Big branch and fusion together are as long as the stage of the plain network,
+    but at least two blocks.
     """
-    width, slots = _STAGE_WIDTHS[stage - 1], slots_of(config)
+    width, slots = config.widths[stage - 1], slots_of(config)
     thin, out_channels = width // config.alpha, width * _EXPANSION
-    *in_big, in_fusion = of_blocks = _slots(config, stage)
+    of_blocks = _slots(config, stage)
+    in_big, in_fusion = of_blocks[: max(1, len(of_blocks) - 1)], of_blocks[-1]
     in_little = in_big[: max(1, len(of_blocks) // config.beta - 1)]
     big = _blocks(config, in_big, channels, width, stride=2, last_activation=False)
     little = _blocks(config, in_little, channels, thin, stride=1)
@@ -103,7 +103,7 @@ def _stage(config: BigLittleConfig, stage: int, channels: int, *, stride: int) -
 
 def _slots(config: BigLittleConfig, stage: int) -> list[Slots]:
     """Give the slots of each block of stage 1 to 4 of the plain network."""
-    blocks = _BLOCKS_PER_STAGE[config.depth]
+    blocks = [round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]]
     before = sum(blocks[: stage - 1])
     places = range(before + 1, before + blocks[stage - 1] + 1)
     return [slots_of(config, stage=stage, depth=place / sum(blocks)) for place in places]
@@ -117,8 +117,11 @@ def _blocks(
     *,
     stride: int,
     last_activation: bool = True,
-) -> nn.Sequential:
-    """Build a row of bottlenecks, one for each of `slots`; the first has the stride and takes `channels` channels."""
+) -> Blocks:
+    """Build a row of bottlenecks, one for each of `slots`; the first has the stride and takes `channels` channels.
+
+    Without `last_activation` the last one ends with its addition, unless it is the only one (as in the original code).
+    """
     bottleneck = Bottleneck if config.selective_kernel is None else SelectiveBottleneck
     out_channels = width * _EXPANSION
     of_first, *of_rest = slots
@@ -127,14 +130,13 @@ def _blocks(
         width,
         stride=stride,
         downsample=_shortcut(config, channels, out_channels, stride, of_first),
-        last_activation=last_activation or not of_rest,
         slots=of_first,
     )
     rest = (
         bottleneck(out_channels, width, last_activation=last_activation or place < len(of_rest), slots=one)
         for place, one in enumerate(of_rest, start=1)
     )
-    return nn.Sequential(first, *rest)
+    return Blocks(first, *rest)
 
 
 def _shortcut(

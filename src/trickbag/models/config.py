@@ -21,7 +21,8 @@ from trickbag.models.parts import (
     SplitKernel,
     SqueezeExcite,
 )
-from trickbag.settings import AtLeast, Between, Settings, read
+from trickbag.models.scaling import round_channels
+from trickbag.settings import AtLeast, Between, Positive, Settings, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,9 @@ __all__ = [
     "BatchNorm",
     "BigLittleConfig",
     "Init",
+    "MobileNetConfig",
     "ModelConfig",
+    "OwnConfig",
     "Pooling",
     "Relu",
     "ResNetConfig",
@@ -51,6 +54,8 @@ DropProb = Annotated[float, Between(0, 1, open_high=True)]
 DEEP_STEMS: Mapping[Stem, Stem] = MappingProxyType({"imagenet": "deep", "small_s1": "deep_s1", "small_s2": "deep_s2"})
 """The deep form (three 3x3 convolutions, ResNet-C) of each plain stem, at the same stride."""
 
+_STAGE_WIDTHS = (64, 128, 256, 512)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetConfig(Settings):
@@ -69,6 +74,8 @@ class ResNetConfig(Settings):
     bottleneck (the first of a basic block), `anti_alias` where pixels are skipped, `drop` after each normalisation of
     the blocks; see `models.parts`. `stochastic_depth` is the probability with which the last residual branch of the
     network is dropped in training; it falls linearly to that of the first. `dropout` is that of each pooled feature.
+    `depth_factor` multiplies the blocks of each stage, `width_factor` all channels, by the rounding rules of
+    `models.scaling`.
     `pooling`: `tensorflow` pads the max-pool, and has the average pool of "D" shortcuts at stride 1 too, as the
     original code of Lee et al. 2020 does; only its weights need that.
     `num_classes` 0 is taken from the data. `init`: of the weights, see `models.init`.
@@ -81,6 +88,8 @@ class ResNetConfig(Settings):
     branch_stride: Literal["first", "middle"] = "middle"
     shortcut: Literal["conv", "avg_pool"] = "conv"
     last_stride: Literal[1, 2] = 2
+    depth_factor: Annotated[float, Positive] = 1.0
+    width_factor: Annotated[float, Positive] = 1.0
     cardinality: Annotated[int, AtLeast(1)] = 1
     base_width: Annotated[int, AtLeast(1)] = 64
     attention: SqueezeExcite | None = None
@@ -103,11 +112,23 @@ class ResNetConfig(Settings):
                 f"resnet.cardinality = {self.cardinality}, base_width = {self.base_width}: a ResNet of depth "
                 f"{self.depth} has basic blocks, which have no groups; take a depth of 50 or more, or 1 and 64"
             )
-        if isinstance(self.selective_kernel, SplitKernel) and self.base_width % 2:
+        # Of each group, at a convolution with groups.
+        least = min(width * self.base_width // 64 for width in self.widths)
+        if least < 1:
             raise UserError(
-                f"resnet.base_width = {self.base_width}: a split selective kernel halves the channels of each group; "
-                "take an even width, or another selective kernel"
+                f"resnet.width_factor = {self.width_factor:g}: it leaves no channel to each of {self.cardinality} "
+                "groups; take a larger factor, a larger base_width or fewer groups"
             )
+        if isinstance(self.selective_kernel, SplitKernel) and any(w * self.base_width // 64 % 2 for w in self.widths):
+            raise UserError(
+                f"resnet.base_width = {self.base_width}: a split selective kernel halves the channels of each group, "
+                f"which are odd at width_factor {self.width_factor:g}; take an even width, or another selective kernel"
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The inner channels of the four stages' blocks; the outer ones are four times as many in bottlenecks."""
+        return tuple(round_channels(width, self.width_factor) for width in _STAGE_WIDTHS)
 
     @property
     def block(self) -> Literal["basic", "bottleneck"]:
@@ -123,9 +144,9 @@ class BigLittleConfig(Settings):
     resolution with 1 / `alpha` of the width and about 1 / `beta` of the blocks; their sum goes through one block more.
     `projection`: the shortcuts of a branch's or stage's first block that have a convolution, `always` all of them (Lee
     et al.), `where_needed` those that change the number of channels (Chen et al.).
-    `stem`, `small_stem`, the slots, `num_classes` and `init` are those of `ResNetConfig`; in the place of a stem's
-    max-pool there is a pair of branches, which without max-pool has stride 1. Blocks of the two branches at the same
-    place have the same `stochastic_depth`.
+    `stem`, `small_stem`, the factors, the slots, `num_classes` and `init` are those of `ResNetConfig`; in the place of
+    a stem's max-pool there is a pair of branches, which without max-pool has stride 1. Blocks of the two branches at
+    the same place have the same `stochastic_depth`.
     """
 
     kind: ClassVar[str] = "big_little"
@@ -133,6 +154,8 @@ class BigLittleConfig(Settings):
     alpha: Literal[1, 2, 4] = 2
     beta: Annotated[int, AtLeast(1)] = 4
     projection: Literal["always", "where_needed"] = "always"
+    depth_factor: Annotated[float, Positive] = 1.0
+    width_factor: Annotated[float, Positive] = 1.0
     stem: Stem = "imagenet"
     small_stem: Literal["never", "auto"] = "never"
     attention: SqueezeExcite | None = None
@@ -160,6 +183,48 @@ class BigLittleConfig(Settings):
         """What to call the network in a message."""
         return f"bl_resnet{self.depth}"
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The inner channels of the four stages' blocks, of the big branch where there are two."""
+        return tuple(round_channels(width, self.width_factor) for width in _STAGE_WIDTHS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MobileNetConfig(Settings):
+    """A MobileNet of depthwise separable convolutions (Howard et al. 2017, arXiv 1704.04861, table 1).
+
+    `stem`: `imagenet` is one 3x3 of stride 2; `small_sN` one of stride N, and then the second stage, which has a stride
+    of 2 otherwise, has none, so that small images keep resolution as with the stems of a ResNet. `width_factor` is the
+    paper's width multiplier. `attention` acts at the end of each block (Hu et al. 2018 add it after the non-linearity
+    in networks without shortcuts), `anti_alias` takes the stride of a depthwise convolution, `drop` counts the stages
+    after the first, whose maps are those of a ResNet's stages. `small_stem`, the factors, `dropout`, `num_classes` and
+    `init` are those of `ResNetConfig`. The activation is the paper's ReLU; timm's network, whose
+    weights are published, has `Relu6`.
+    """
+
+    kind: ClassVar[str] = "mobilenet_v1"
+    stem: Literal["imagenet", "small_s1", "small_s2"] = "imagenet"
+    small_stem: Literal["never", "auto"] = "never"
+    depth_factor: Annotated[float, Positive] = 1.0
+    width_factor: Annotated[float, Positive] = 1.0
+    attention: SqueezeExcite | None = None
+    activation: Activation = Relu()
+    norm: BatchNorm = BatchNorm()
+    anti_alias: AntiAlias | None = None
+    drop: DropBlock | None = None
+    dropout: DropProb = 0.0
+    num_classes: Annotated[int, AtLeast(0)] = 0
+    in_channels: Annotated[int, AtLeast(1)] = 3
+    init: Init = "xavier"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.anti_alias is not None and set(self.anti_alias.places) != {"branch"}:
+            raise UserError(
+                f"mobilenet_v1.anti_alias.places = {self.anti_alias.places!r}: a MobileNet has no shortcuts and no "
+                "max-pool; take branch alone"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimmConfig(Settings):
@@ -178,7 +243,10 @@ class TimmConfig(Settings):
     in_channels: Annotated[int, AtLeast(1)] = 3
 
 
-ModelConfig = ResNetConfig | BigLittleConfig | TimmConfig
+OwnConfig = ResNetConfig | BigLittleConfig | MobileNetConfig
+"""The networks of this package, which are built slot by slot."""
+
+ModelConfig = ResNetConfig | BigLittleConfig | MobileNetConfig | TimmConfig
 
 _TWEAKS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -216,6 +284,9 @@ def _networks() -> dict[str, ModelConfig]:
         "assemble_resnet50": BigLittleConfig(depth=50, **_ASSEMBLE),
         "assemble_resnet101": BigLittleConfig(depth=101, **_ASSEMBLE),
         "assemble_resnet152": BigLittleConfig(depth=152, alpha=1, beta=2, **_ASSEMBLE),
+        "mobilenet_v1": MobileNetConfig(),
+        "se_mobilenet_v1_r16": MobileNetConfig(attention=SqueezeExcite()),
+        "se_mobilenet_v1_r2": MobileNetConfig(attention=SqueezeExcite(reduction=2)),
         "densenet201": TimmConfig(name="densenet201"),
         "inception_v3": TimmConfig(name="inception_v3"),
         # Tan & Le 2019 as their code trains them: timm's ports of it have its sizes and its padding.
@@ -258,8 +329,8 @@ def read_model(data: object) -> ModelConfig:
     """
     if isinstance(data, str):
         return model_config(data)
-    kinds: dict[str, type[ResNetConfig | BigLittleConfig | TimmConfig]] = {
-        config.kind: config for config in (ResNetConfig, TimmConfig, BigLittleConfig)
+    kinds: dict[str, type[ModelConfig]] = {
+        config.kind: config for config in (ResNetConfig, TimmConfig, BigLittleConfig, MobileNetConfig)
     }
     if not isinstance(data, dict):
         raise UserError(f"model = {data!r}: must be a model's name, or a mapping with kind {' or '.join(kinds)}")

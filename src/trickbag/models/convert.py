@@ -20,12 +20,11 @@ from trickbag.models.layers.selective_blocks import SelectiveBottleneck
 from trickbag.models.layers.selective_kernel import AssembleKernel2d
 from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
 from trickbag.models.official import OFFICIAL_CLASSES, official_config
+from trickbag.models.resnet import ResNet
 from trickbag.models.zoo import raw_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from trickbag.models.classifier import Classifier
 
 __all__ = ["Variable", "from_tensorflow", "tensorflow_variables"]
 
@@ -89,6 +88,7 @@ def tensorflow_variables(name: str, num_classes: int = OFFICIAL_CLASSES) -> dict
     """
     with torch.device("meta"):
         network = raw_network(official_config(name, num_classes))
+    assert isinstance(network, ResNet | BigLittle)
     names = {module: prefix for prefix, module in network.named_modules()}
     return {
         f"{scope}/{leaf}": Variable(
@@ -113,7 +113,7 @@ class _Scope:
         return f"{self.path}/{kind}_{count}" if count else f"{self.path}/{kind}"
 
 
-def _layers(network: Classifier) -> Iterator[tuple[str, nn.Module]]:
+def _layers(network: ResNet | BigLittle) -> Iterator[tuple[str, nn.Module]]:
     """Pair the layers that have variables with their scopes, in the order of their creation."""
     if isinstance(network, BigLittle):
         yield from _big_little_layers(network)
@@ -121,7 +121,7 @@ def _layers(network: Classifier) -> Iterator[tuple[str, nn.Module]]:
         scope = _Scope(_ROOT)
         yield from _rows(scope, [network.conv1, network.bn1])
         yield from _blocks(scope, [network.layer1, network.layer2, network.layer3, network.layer4])
-    yield f"{_ROOT}/dense", network.fc
+    yield f"{_ROOT}/dense", network.get_classifier()
 
 
 def _big_little_layers(network: BigLittle) -> Iterator[tuple[str, nn.Module]]:

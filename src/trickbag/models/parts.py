@@ -30,6 +30,7 @@ __all__ = [
     "OriginalKernel",
     "Place",
     "Relu",
+    "Relu6",
     "SelectiveKernel",
     "Silu",
     "SplitKernel",
@@ -51,6 +52,19 @@ class Relu(Settings):
         from torch import nn
 
         return nn.ReLU(inplace=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relu6(Settings):
+    """The activation `min(max(x, 0), 6)` (Sandler et al. 2018, arXiv 1801.04381; timm's MobileNets have it)."""
+
+    kind: ClassVar[str] = "relu6"
+
+    def __call__(self) -> nn.Module:
+        """Build the layer; it overwrites its input, as `Relu`'s does."""
+        from torch import nn
+
+        return nn.ReLU6(inplace=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +133,7 @@ class Gelu(Settings):
         return nn.GELU()
 
 
-Activation = Relu | LeakyRelu | Silu | HardSwish | Mish | Gelu
+Activation = Relu | Relu6 | LeakyRelu | Silu | HardSwish | Mish | Gelu
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.models.config import (
     BigLittleConfig,
+    MobileNetConfig,
     ModelConfig,
     ResNetConfig,
     TimmConfig,
     model_config,
     model_names,
 )
-from trickbag.models.parts import AveragePool, Blur, OriginalKernel, Relu, SplitKernel, SqueezeExcite
+from trickbag.models.parts import AveragePool, Blur, OriginalKernel, Relu, Relu6, SplitKernel, SqueezeExcite
 from trickbag.models.summary import summary
 from trickbag.models.weights import fit_weights
 from trickbag.models.zoo import own_random_state
@@ -35,6 +37,7 @@ _FILLED: dict[tuple[object, object, object], str] = {
     (None, None, Blur(places=("branch", "stem"))): "resnetblur",
     (None, None, AveragePool()): "resnetaa",
 }
+_MOBILENETS = {1.0: "mobilenetv1_100", 1.25: "mobilenetv1_125"}
 _SELECTIVE: dict[tuple[object, str, tuple[int, int]], str] = {
     (SplitKernel(), "bottleneck", (1, 64)): "skresnet",
     (SplitKernel(reduction=8, least=16), "basic", (1, 64)): "skresnet",
@@ -46,9 +49,11 @@ def timm_name(config: ModelConfig) -> str | None:
     """Return timm's name of a config's network, None where timm has none of this form: `resnet50_d` is `resnet50d`."""
     if isinstance(config, TimmConfig):
         return config.name
-    if isinstance(config, BigLittleConfig) or (config.last_stride, config.pooling) != (2, "torch"):
+    if isinstance(config, MobileNetConfig):
+        return _mobilenet_name(config)
+    if isinstance(config, BigLittleConfig) or (config.depth_factor, config.width_factor) != (1, 1):
         return None
-    if config.activation != Relu():
+    if (config.last_stride, config.pooling) != (2, "torch") or config.activation != Relu():
         return None
     groups = (config.cardinality, config.base_width)
     place = (config.stem, "middle" if config.block == "basic" else config.branch_stride, config.shortcut)
@@ -60,6 +65,13 @@ def timm_name(config: ModelConfig) -> str | None:
     if groups != (1, 64):
         family = family.replace("resnet", "resnext")
     return f"{family}{config.depth}{_TWEAKS[place]}{_GROUPS[groups]}"
+
+
+def _mobilenet_name(config: MobileNetConfig) -> str | None:
+    form = (config.stem, config.depth_factor, config.attention, config.anti_alias, config.activation)
+    if form != ("imagenet", 1, None, None, Relu6()):
+        return None
+    return _MOBILENETS.get(config.width_factor)
 
 
 def pretrained_names() -> list[str]:
@@ -141,13 +153,17 @@ def _absence(config: ModelConfig) -> str:
     """Say what the weights are missing for."""
     if isinstance(config, TimmConfig):
         return f"of timm's {config.name}"
-    if isinstance(config, BigLittleConfig):
+    if isinstance(config, MobileNetConfig) and timm_name(dataclasses.replace(config, activation=Relu6())):
+        return f"of {summary(config)} with {config.activation.kind}; there are with model.activation=relu6"
+    if not isinstance(config, ResNetConfig):
         return f"of {summary(config)}"
     slots = {"stem": config.stem, "branch_stride": config.branch_stride, "shortcut": config.shortcut}
     filled = {
         name: value
         for name in (
             "last_stride",
+            "depth_factor",
+            "width_factor",
             "cardinality",
             "base_width",
             "attention",

@@ -1,7 +1,7 @@
 """Our own ResNet, built slot by slot from a `ResNetConfig`; its parameters are named as timm names them.
 
 Sources: He et al. 2015 (arXiv 1512.03385), table 1; Xie et al. 2017 (arXiv 1611.05431), table 1; He et al. 2018 (arXiv
-1812.01187), section 4. Shapes: N images, C channels, H and W pixels.
+1812.01187), section 4.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
-from trickbag.models.classifier import Classifier, slots_of
-from trickbag.models.layers.blocks import BasicBlock, Bottleneck
+from trickbag.models.classifier import Classifier, Level, slots_of
+from trickbag.models.layers.blocks import BasicBlock, Blocks, Bottleneck
 from trickbag.models.layers.selective_blocks import SelectiveBasicBlock, SelectiveBottleneck
 from trickbag.models.layers.shortcut import avg_pool_shortcut, conv_shortcut, tensorflow_pool_shortcut
-from trickbag.models.layers.stem import STEM_CHANNELS, stem_convolution, stem_pool
+from trickbag.models.layers.stem import STEMS, stem_convolution, stem_pool
+from trickbag.models.scaling import round_channels, round_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,36 +29,52 @@ __all__ = ["ResNet"]
 _BLOCKS_PER_STAGE: Mapping[int, tuple[int, int, int, int]] = MappingProxyType(
     {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 )
-_STAGE_WIDTHS = (64, 128, 256, 512)
+_STEM_CHANNELS = 64
 
 
 class ResNet(Classifier):
     """A residual network for images of any size from 8 px; see `ResNetConfig` for its slots."""
 
     config: ResNetConfig
-    layer1: nn.Sequential
-    layer2: nn.Sequential
-    layer3: nn.Sequential
-    layer4: nn.Sequential
+    layer1: Blocks
+    layer2: Blocks
+    layer3: Blocks
+    layer4: Blocks
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__(config)
-        slots = slots_of(config)
-        self.conv1 = stem_convolution(config.stem, config.in_channels, slots)
-        self.bn1 = config.norm(STEM_CHANNELS)
+        slots, stem = slots_of(config), round_channels(_STEM_CHANNELS, config.width_factor)
+        self.conv1 = stem_convolution(config.stem, config.in_channels, stem, slots)
+        self.bn1 = config.norm(stem)
         self.act1 = config.activation()
-        self.maxpool = stem_pool(config.stem, anti_alias=config.anti_alias, pooling=config.pooling)
-        widths, expansion = _STAGE_WIDTHS, _expansion(config)
-        self.layer1 = _stage(config, 1, STEM_CHANNELS, stride=1)
+        self.maxpool = stem_pool(config.stem, stem, anti_alias=config.anti_alias, pooling=config.pooling)
+        widths, expansion = config.widths, _expansion(config)
+        self.layer1 = _stage(config, 1, stem, stride=1)
         self.layer2 = _stage(config, 2, widths[0] * expansion, stride=2)
         self.layer3 = _stage(config, 3, widths[1] * expansion, stride=2)
         self.layer4 = _stage(config, 4, widths[2] * expansion, stride=config.last_stride)
         self.add_head(widths[3] * expansion)
 
-    def forward_stem(self, images_NCHW: Tensor) -> Tensor:
-        """Return the pooled features of the stem."""
-        x: Tensor = self.maxpool(self.act1(self.bn1(self.conv1(images_NCHW))))
-        return x
+    def levels(self) -> tuple[Level, ...]:
+        """List the stem up to its activation, and the four stages; the max-pool is the first stage's."""
+        form, channels = STEMS[self.config.stem], [width * _expansion(self.config) for width in self.config.widths]
+        pooled = form.stride * form.pool_stride
+        return (
+            Level(
+                "act1",
+                (self.conv1, self.bn1, self.act1),
+                round_channels(_STEM_CHANNELS, self.config.width_factor),
+                form.stride,
+            ),
+            Level("layer1", (self.maxpool, self.layer1), channels[0], pooled),
+            Level("layer2", (self.layer2,), channels[1], 2 * pooled),
+            Level("layer3", (self.layer3,), channels[2], 4 * pooled),
+            Level("layer4", (self.layer4,), channels[3], 4 * pooled * self.config.last_stride),
+        )
+
+    def stem_parameters(self) -> list[nn.Parameter]:
+        """List the parameters before the first stage."""
+        return [*self.conv1.parameters(), *self.bn1.parameters()]
 
     def body_groups(self) -> list[list[nn.Parameter]]:
         """List the parameters of each block."""
@@ -69,16 +86,17 @@ def _expansion(config: ResNetConfig) -> int:
     return BasicBlock.expansion if config.block == "basic" else Bottleneck.expansion
 
 
-def _stage(config: ResNetConfig, stage: int, channels: int, *, stride: int) -> nn.Sequential:
+def _stage(config: ResNetConfig, stage: int, channels: int, *, stride: int) -> Blocks:
     """Build the blocks of stage 1 to 4, the first of which has the stride and takes `channels` channels."""
-    width, blocks = _STAGE_WIDTHS[stage - 1], _BLOCKS_PER_STAGE[config.depth]
+    width = config.widths[stage - 1]
+    blocks = [round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]]
     out_channels, before = width * _expansion(config), sum(blocks[: stage - 1])
     first, *rest = (
         slots_of(config, stage=stage, depth=(before + place) / sum(blocks)) for place in range(1, blocks[stage - 1] + 1)
     )
     changes_shape = stride != 1 or channels != out_channels
     downsample = _shortcut(config, channels, out_channels, stride, first) if changes_shape else None
-    return nn.Sequential(
+    return Blocks(
         _block(config, first, channels, width, stride=stride, downsample=downsample),
         *(_block(config, slots, out_channels, width) for slots in rest),
     )

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.errors import DoesNotApply
-from trickbag.models.config import BigLittleConfig, ResNetConfig
+from trickbag.models.config import MobileNetConfig, OwnConfig
 
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
@@ -23,12 +23,17 @@ def fill_slot(
     part: Activation | AntiAlias | DropBlock | SelectiveKernel | SqueezeExcite,
     *,
     trick: str,
-) -> ResNetConfig | BigLittleConfig:
+) -> OwnConfig:
     """Return the config with `part` in its `slot`, in the place of what was there.
 
-    Raises DoesNotApply, with `trick` as the name to take out, for a network that is not ours.
+    Raises DoesNotApply, with `trick` as the name to take out, for a network that is not ours or lacks the slot.
     """
-    if isinstance(model, ResNetConfig | BigLittleConfig):
+    if isinstance(model, MobileNetConfig) and slot == "selective_kernel":
+        raise DoesNotApply(
+            f"{trick} puts two convolutions in the place of one; those of a MobileNet are depthwise, which leaves "
+            f"nothing to select from. Use a resnetN (resnet50), or take it out: --without {trick}"
+        )
+    if isinstance(model, OwnConfig):
         change: dict[str, Any] = {slot: part}
         return dataclasses.replace(model, **change)
     raise DoesNotApply(

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trickbag.models.config import BigLittleConfig, ResNetConfig, TimmConfig
-from trickbag.models.parts import Relu
+from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, TimmConfig
+from trickbag.models.parts import Relu, SqueezeExcite
 
 if TYPE_CHECKING:
-    from trickbag.models.config import ModelConfig
+    from trickbag.models.config import ModelConfig, OwnConfig
 
-__all__ = ["summary"]
+__all__ = ["called", "summary"]
+
+
+def called(config: ModelConfig) -> str:
+    """Say in one word what a network is, for a message: `timm:convnext_tiny`, `big_little:bl_resnet50`."""
+    if isinstance(config, ResNetConfig):
+        return f"resnet{config.depth}"
+    return config.kind if isinstance(config, MobileNetConfig) else f"{config.kind}:{config.name}"
 
 
 def summary(config: ModelConfig) -> str:
@@ -19,6 +26,9 @@ def summary(config: ModelConfig) -> str:
         norm = config.norm
         changed = [] if norm is None else [f"batch normalisation with eps {norm.eps:g}, momentum {norm.momentum:g}"]
         return ", ".join([f"timm's {config.name}", *changed, *_dropped(config)])
+    if isinstance(config, MobileNetConfig):
+        stem = "3x3 stem" if config.stem == "imagenet" else f"stem {config.stem}"
+        return ", ".join(["MobileNet v1", "depthwise separable blocks", stem, *_scaled(config), *_filled(config)])
     stem = {"imagenet": "7x7 stem", "deep": "deep stem (three 3x3)"}.get(config.stem, f"stem {config.stem}")
     if isinstance(config, BigLittleConfig):
         parts = [
@@ -41,14 +51,23 @@ def summary(config: ModelConfig) -> str:
             *(["last stage of stride 1"] if config.last_stride == 1 else []),
             *(["TensorFlow's pools"] if config.pooling == "tensorflow" else []),
         ]
-    return ", ".join([*parts, *_filled(config)])
+    return ", ".join([*parts, *_scaled(config), *_filled(config)])
 
 
-def _filled(config: ResNetConfig | BigLittleConfig) -> list[str]:
+def _scaled(config: OwnConfig) -> list[str]:
+    """Name the factors of depth and width that are not 1."""
+    factors = {"depth": config.depth_factor, "width": config.width_factor}
+    return [f"{factor:.4g} times the {name}" for name, factor in factors.items() if factor != 1]
+
+
+def _filled(config: OwnConfig) -> list[str]:
     """Name what fills the slots that are empty, or hold a ReLU, by default."""
-    kernel, blur = config.selective_kernel, config.anti_alias
+    kernel = None if isinstance(config, MobileNetConfig) else config.selective_kernel
+    gates, blur = config.attention, config.anti_alias
+    usual = gates is not None and gates.reduction == SqueezeExcite.reduction
     return [
-        *(["squeeze-excitation"] if config.attention is not None else []),
+        *(["squeeze-excitation"] if usual else []),
+        *([f"squeeze-excitation (reduction {gates.reduction})"] if gates is not None and not usual else []),
         *([f"selective kernel ({kernel.kind})"] if kernel is not None else []),
         *([f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"] if blur is not None else []),
         *([config.activation.kind] if config.activation != Relu() else []),
@@ -59,7 +78,8 @@ def _filled(config: ResNetConfig | BigLittleConfig) -> list[str]:
 
 def _dropped(config: ModelConfig) -> list[str]:
     """Name what is dropped in training besides blocks."""
+    branches = 0.0 if isinstance(config, MobileNetConfig) else config.stochastic_depth
     return [
-        *([f"stochastic depth {config.stochastic_depth:g}"] if config.stochastic_depth else []),
+        *([f"stochastic depth {branches:g}"] if branches else []),
         *([f"dropout {config.dropout:g}"] if config.dropout else []),
     ]

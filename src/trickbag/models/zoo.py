@@ -15,8 +15,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.big_little import BigLittle
 from trickbag.models.classifier import Classifier
-from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, Stem, TimmConfig, model_config
+from trickbag.models.config import (
+    BigLittleConfig,
+    MobileNetConfig,
+    ModelConfig,
+    OwnConfig,
+    Stem,
+    TimmConfig,
+    model_config,
+)
 from trickbag.models.init import initialise
+from trickbag.models.mobilenet import MobileNet
 from trickbag.models.resnet import ResNet
 from trickbag.streams import seed_of
 
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "own_random_state", "raw_network"]
 
-Own = TypeVar("Own", bound=ResNetConfig | BigLittleConfig)
+Own = TypeVar("Own", bound=OwnConfig)
 
 STRIDE_1_UP_TO = 40
 STRIDE_2_UP_TO = 96
@@ -64,21 +73,25 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
     return network
 
 
-def raw_network(config: ResNetConfig | BigLittleConfig) -> Classifier:
+def raw_network(config: OwnConfig) -> Classifier:
     """Build the network of a config of our own with torch's default weights, such as for shapes alone on `meta`."""
-    return BigLittle(config) if isinstance(config, BigLittleConfig) else ResNet(config)
+    if isinstance(config, BigLittleConfig):
+        return BigLittle(config)
+    return MobileNet(config) if isinstance(config, MobileNetConfig) else ResNet(config)
 
 
 def fit_stem(config: Own, image_size: int) -> Own:
     """Return the config with the stem that suits images of `image_size` pixels a side.
 
-    Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool; larger images keep the stem. A
-    deep stem stays deep. A stem already chosen for small images is left as it is.
+    Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool (in a MobileNet, without the
+    stride of its second stage); larger images keep the stem. A deep stem stays deep. A stem already chosen for small
+    images is left as it is.
     """
     if image_size > STRIDE_2_UP_TO or config.stem not in _SMALL_STEMS:
         return config
     stride_1, stride_2 = _SMALL_STEMS[config.stem]
-    return dataclasses.replace(config, stem=stride_1 if image_size <= STRIDE_1_UP_TO else stride_2)
+    change: dict[str, Any] = {"stem": stride_1 if image_size <= STRIDE_1_UP_TO else stride_2}
+    return dataclasses.replace(config, **change)
 
 
 def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.data.config import EVAL_CROP, DataConfig
 from trickbag.errors import UserError
-from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, TimmConfig
+from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.settings import Settings
 from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
@@ -83,13 +83,13 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
     image_size, data, said = _sized(data, recipe.model, dataset.natural_size)
     notes += said
     model = recipe.model
-    fits = isinstance(model, ResNetConfig | BigLittleConfig) and model.small_stem == "auto"
-    if isinstance(model, ResNetConfig | BigLittleConfig) and fits:
+    fits = isinstance(model, OwnConfig) and model.small_stem == "auto"
+    if isinstance(model, OwnConfig) and fits:
         model = fit_stem(model, image_size)
     model = dataclasses.replace(apply(Trick.model, model), num_classes=len(dataset.classes))
     data, said = _normalised(data, model, recipe.training)
     notes += said
-    if isinstance(model, ResNetConfig | BigLittleConfig) and fits:
+    if isinstance(model, OwnConfig) and fits:
         notes.append(f"the stem is {model.stem}, for images of {image_size} px")
     batch_size = min(recipe.training.batch_size, len(dataset.train.names))
     if batch_size < recipe.training.batch_size:

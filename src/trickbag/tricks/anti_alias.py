@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models import parts
-from trickbag.models.config import BigLittleConfig, ResNetConfig
+from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig
 from trickbag.models.slot import fill_slot
 from trickbag.settings import Between
 from trickbag.tricks.trick import NoEffect, Trick
@@ -46,6 +46,11 @@ class AntiAlias(Trick):
         """Fill the anti-aliasing slot."""
         if "stem" in self.places:
             self._check_stem(model)
+        if isinstance(model, MobileNetConfig) and set(self.places) != {"branch"}:
+            raise DoesNotApply(
+                f"anti_alias.places = {','.join(self.places)}: a MobileNet has no shortcuts and no max-pool. Take "
+                "branch alone, or take it out: --without anti_alias"
+            )
         filled = fill_slot(model, "anti_alias", self._part(), trick=self.name)
         if filled == model:
             raise NoEffect("the network already has this anti-aliasing")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.errors import DoesNotApply
+from trickbag.models.config import MobileNetConfig
 from trickbag.settings import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
@@ -36,6 +38,11 @@ class StochasticDepth(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Set the probability with which the last residual branch is dropped."""
+        if isinstance(model, MobileNetConfig):
+            raise DoesNotApply(
+                "stochastic_depth leaves out residual branches; a MobileNet v1 has no shortcut around its blocks. "
+                "Use a resnetN (resnet50), or take it out: --without stochastic_depth"
+            )
         if model.stochastic_depth == self.drop_prob:
             raise NoEffect(f"model.stochastic_depth is already {self.drop_prob:g}")
         return replace(model, stochastic_depth=self.drop_prob)

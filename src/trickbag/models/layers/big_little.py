@@ -61,8 +61,8 @@ class BigLittleStage(nn.Module):
 
     def __init__(
         self,
-        big: nn.Sequential,
-        little: nn.Sequential,
+        big: nn.Module,
+        little: nn.Module,
         fusion: nn.Module,
         *,
         little_channels: int,

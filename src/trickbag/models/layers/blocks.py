@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from trickbag.models.layers.slots import Slots, anti_aliased, optional
 
-__all__ = ["BasicBlock", "Bottleneck", "split_stride", "zero_scale"]
+__all__ = ["BasicBlock", "Blocks", "Bottleneck", "split_stride", "zero_scale"]
 
 
 def zero_scale(norm: nn.Module) -> None:
@@ -25,6 +27,22 @@ def zero_scale(norm: nn.Module) -> None:
 def split_stride(stride: int, branch_stride: Literal["first", "middle"]) -> tuple[int, int]:
     """Return the strides of the first and of the middle convolution of a bottleneck."""
     return (stride, 1) if branch_stride == "first" else (1, stride)
+
+
+class Blocks(nn.Sequential):
+    """Blocks one after the other; with `recompute` the backward pass computes each block's inside anew.
+
+    Then only what a block takes is kept in memory (Chen et al. 2016, arXiv 1604.06174, section 4.1).
+    """
+
+    recompute: bool = False
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return what the last block gives."""
+        x: Tensor = x_NCHW
+        for block in self:
+            x = checkpoint(block, x, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else block(x)
+        return x
 
 
 class BasicBlock(nn.Module):

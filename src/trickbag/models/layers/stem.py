@@ -1,4 +1,4 @@
-"""Stems: the first convolutions of a ResNet, which all end in 64 channels.
+"""Stems: the first convolutions of a ResNet, which all end in the same number of channels.
 
 Source: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2b (the deep stem). The forms for small images keep
 resolution that the ImageNet stem, which divides it by four, would throw away.
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from trickbag.models.layers.slots import Slots
     from trickbag.models.parts import AntiAlias
 
-__all__ = ["STEMS", "STEM_CHANNELS", "StemForm", "stem_convolution", "stem_pool"]
-
-STEM_CHANNELS = 64
+__all__ = ["STEMS", "StemForm", "stem_convolution", "stem_pool"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +29,11 @@ class StemForm:
     kernel: int = 3
     stride: int
     max_pool: bool = False
+
+    @property
+    def pool_stride(self) -> int:
+        """The stride of what follows the convolutions: of the max-pool, or 1 where there is none."""
+        return 2 if self.max_pool else 1
 
 
 STEMS: dict[Stem, StemForm] = {
@@ -43,16 +46,16 @@ STEMS: dict[Stem, StemForm] = {
 }
 
 
-def stem_convolution(stem: Stem, in_channels: int, slots: Slots) -> nn.Module:
+def stem_convolution(stem: Stem, in_channels: int, channels: int, slots: Slots) -> nn.Module:
     """Build a stem up to its last convolution, whose normalisation and activation are the network's `bn1` and `act1`.
 
-    The deep stem has 32, 32 and 64 channels.
+    The deep stem has half of the `channels` in its first two convolutions: 32, 32 and 64.
     """
     form = STEMS[stem]
     if not form.deep:
         padding = form.kernel // 2
-        return nn.Conv2d(in_channels, STEM_CHANNELS, form.kernel, stride=form.stride, padding=padding, bias=False)
-    half = STEM_CHANNELS // 2
+        return nn.Conv2d(in_channels, channels, form.kernel, stride=form.stride, padding=padding, bias=False)
+    half = channels // 2
     return nn.Sequential(
         nn.Conv2d(in_channels, half, 3, stride=form.stride, padding=1, bias=False),
         slots.norm(half),
@@ -60,11 +63,13 @@ def stem_convolution(stem: Stem, in_channels: int, slots: Slots) -> nn.Module:
         nn.Conv2d(half, half, 3, padding=1, bias=False),
         slots.norm(half),
         slots.activation(),
-        nn.Conv2d(half, STEM_CHANNELS, 3, padding=1, bias=False),
+        nn.Conv2d(half, channels, 3, padding=1, bias=False),
     )
 
 
-def stem_pool(stem: Stem, *, anti_alias: AntiAlias | None = None, pooling: Pooling = "torch") -> nn.Module:
+def stem_pool(
+    stem: Stem, channels: int, *, anti_alias: AntiAlias | None = None, pooling: Pooling = "torch"
+) -> nn.Module:
     """Build the 3x3 max-pool of stride 2 that follows a stem, or what stands for it; the identity where there is none.
 
     `pooling` "tensorflow" pads it as TensorFlow does.
@@ -72,5 +77,5 @@ def stem_pool(stem: Stem, *, anti_alias: AntiAlias | None = None, pooling: Pooli
     if not STEMS[stem].max_pool:
         return nn.Identity()
     if anti_alias is not None and "stem" in anti_alias.places:
-        return anti_alias.stem_pool(STEM_CHANNELS)
+        return anti_alias.stem_pool(channels)
     return StemMaxPool2d() if pooling == "tensorflow" else nn.MaxPool2d(3, stride=2, padding=1)

@@ -1,0 +1,183 @@
+"""Compound scaling: the papers' rounding rules, networks of any depth and width, and of given work."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.models.random_weights import images
+from trickbag.errors import UserError
+from trickbag.models import build_network
+from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, model_config
+from trickbag.models.count import count_macs, count_params
+from trickbag.models.parts import SplitKernel
+from trickbag.models.scaling import Factors, compound, fit_width, round_channels, round_repeats, scaled
+from trickbag.models.zoo import raw_network
+
+# Tan & Le's released networks: width, depth and size; and B0 by stages: channels and repeats after its stem of 32.
+RELEASED = {
+    "efficientnet_b0": (1.0, 1.0),
+    "efficientnet_b1": (1.0, 1.1),
+    "efficientnet_b2": (1.1, 1.2),
+    "efficientnet_b3": (1.2, 1.4),
+    "efficientnet_b4": (1.4, 1.8),
+    "efficientnet_b5": (1.6, 2.2),
+    "efficientnet_b6": (1.8, 2.6),
+    "efficientnet_b7": (2.0, 3.1),
+}
+B0 = [(16, 1), (24, 2), (40, 2), (80, 3), (112, 3), (192, 4), (320, 1)]
+OWN = [ResNetConfig(), ResNetConfig(depth=18), BigLittleConfig(), MobileNetConfig()]
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_rounding_rules_are_those_of_the_released_networks(name):
+    width, depth = RELEASED[name]
+    with torch.device("meta"):
+        theirs = timm.create_model(name)
+    assert theirs.conv_stem.out_channels == round_channels(32, width)
+    assert theirs.conv_head.out_channels == round_channels(1280, width)
+    found = [(stage[-1].feature_info("bottleneck")["num_chs"], len(stage)) for stage in theirs.blocks]
+    assert found == [(round_channels(channels, width), round_repeats(n, depth)) for channels, n in B0]
+
+
+@given(st.integers(1, 4096), st.floats(1 / 64, 64))
+def test_channels_are_multiples_of_8_and_keep_90_percent(channels, factor):
+    rounded = round_channels(channels, factor)
+    assert rounded % 8 == 0 < rounded
+    assert rounded >= 0.9 * channels * factor * (1 - 1e-6)
+    assert abs(rounded - channels * factor) <= max(8, 0.1 * channels * factor + 4)
+
+
+@given(st.integers(1, 512), st.floats(1 / 64, 64), st.floats(1 / 64, 64))
+def test_more_width_and_depth_are_never_less(number, one, other):
+    low, high = sorted((one, other))
+    assert round_channels(number, low) <= round_channels(number, high)
+    assert round_repeats(number, low) <= round_repeats(number, high)
+    assert round_repeats(number, high) - number * high < 1
+
+
+@given(st.integers(1, 512))
+def test_a_factor_of_1_changes_nothing(number):
+    assert round_channels(8 * number, 1.0) == 8 * number
+    assert round_repeats(number, 1.0) == number
+
+
+def test_floating_point_adds_no_block():
+    assert 25 * 2.2 > 55
+    assert round_repeats(25, 2.2) == 55
+    assert round_channels(80, 0.1) == 8
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3))
+def test_compound_factors_are_powers(phi, more):
+    one, other, both = compound(phi), compound(more), compound(phi + more)
+    for name in ("depth", "width", "size"):
+        assert math.isclose(getattr(one, name) * getattr(other, name), getattr(both, name))
+    assert compound(0) == Factors(depth=1, width=1, size=1)
+    assert compound(2, alpha=1, beta=1, gamma=3) == Factors(depth=1, width=1, size=9)
+
+
+def on_meta(config):
+    with torch.device("meta"):
+        return raw_network(dataclasses.replace(config, num_classes=config.num_classes or 1000))
+
+
+@given(depth=st.floats(0.2, 2), width=st.floats(0.02, 2))
+@settings(max_examples=10, deadline=None)
+def test_a_scaled_network_has_the_rounded_channels_and_blocks(depth, width):
+    usual = on_meta(MobileNetConfig())
+    network = on_meta(scaled(usual.config, Factors(depth=depth, width=width, size=1)))
+    assert network.conv_stem.out_channels == round_channels(32, width)
+    for level, before in zip(network.levels(), usual.levels(), strict=True):
+        assert level.channels == round_channels(before.channels, width)
+        assert len(level.modules[-1]) == round_repeats(len(before.modules[-1]), depth)
+
+
+@pytest.mark.parametrize("config", OWN, ids=lambda config: config.kind)
+@pytest.mark.parametrize(("depth", "width"), [(0.3, 0.1), (1.3, 0.6)])
+def test_levels_of_a_scaled_network_are_what_they_say(config, depth, width):
+    usual, network = on_meta(config), on_meta(scaled(config, Factors(depth=depth, width=width, size=1)))
+    maps = network.eval().forward_levels(torch.empty(1, 3, 64, 64, device="meta"))
+    assert [tuple(x.shape[1:]) for x in maps] == [
+        (level.channels, 64 // level.reduction, 64 // level.reduction) for level in network.levels()
+    ]
+    expansion = 1 if config.kind == "mobilenet_v1" or config.depth == 18 else 4
+    stage, before = (n.levels()[-1].channels // expansion for n in (network, usual))
+    assert stage == round_channels(before, width)
+    blocks = [len(one.levels()[-1].modules[-1]) for one in (network, usual)]
+    assert blocks[0] == round_repeats(blocks[1], depth)
+
+
+def test_blocks_of_a_big_little_network_follow_the_scaled_table():
+    deep, thin = (on_meta(BigLittleConfig(depth_factor=factor)) for factor in (2.0, 0.5))
+    # 50 layers: 3, 4, 6, 3 blocks. Big n - 1, little n // 4 - 1, each at least 1.
+    for network, big, little, last in ((deep, [5, 7, 11], [1, 1, 2], 6), (thin, [1, 1, 2], [1, 1, 1], 2)):
+        stages = (network.layer1, network.layer2, network.layer3)
+        assert [len(stage.big) for stage in stages] == big
+        assert [len(stage.little) for stage in stages] == little
+        assert len(network.layer4) == last
+    # The single block of a big branch keeps its activation, as in the original code.
+    assert isinstance(thin.layer1.big[0].act3, nn.ReLU)
+    assert isinstance(thin.layer3.big[1].act3, nn.Identity)
+
+
+@pytest.mark.parametrize("name", ["resnet18_d", "assemble_resnet50", "mobilenet_v1", "resnext50_32x4d"])
+def test_thin_networks_train(name):
+    config = dataclasses.replace(model_config(name), width_factor=0.25, depth_factor=0.3, num_classes=3)
+    network = build_network(config, seed=0).train()
+    network(images(4, 3, 33)).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_a_width_that_leaves_groups_nothing():
+    with pytest.raises(UserError, match=r"width_factor = 0\.1: it leaves no channel to each of 32 groups; take"):
+        ResNetConfig(cardinality=32, base_width=4, width_factor=0.1)
+    with pytest.raises(UserError, match=r"base_width = 4: .*odd at width_factor 0\.75; take an even width"):
+        ResNetConfig(cardinality=32, base_width=4, width_factor=0.75, selective_kernel=SplitKernel())
+    for factor in (0, -1):
+        with pytest.raises(UserError, match=r"width_factor = .*above 0"):
+            MobileNetConfig(width_factor=factor)
+
+
+def macs(config, size):
+    return count_macs(on_meta(config), size)
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        pytest.param(
+            dataclasses.replace(model_config("assemble_resnet50"), depth_factor=0.4), 64, marks=pytest.mark.slow
+        ),
+        (MobileNetConfig(stem="small_s1"), 32),
+    ],
+)
+def test_a_network_of_given_work(config, size):
+    wanted = macs(ResNetConfig(depth=18, stem="small_s2", width_factor=0.5), 64)
+    found = fit_width(config, macs=wanted, image_size=size)
+    assert found == dataclasses.replace(config, width_factor=found.width_factor)
+    # Nearer than the widths of which the stem has 8 channels more or fewer.
+    assert abs(macs(found, size) / wanted - 1) < 0.1
+    for other in (0.97, 1.03):
+        assert abs(macs(dataclasses.replace(found, width_factor=found.width_factor * other), size) - wanted) >= abs(
+            macs(found, size) - wanted
+        )
+
+
+def test_the_width_of_a_network_s_own_work_is_its_own():
+    config = ResNetConfig(depth=18, num_classes=10, width_factor=1.5)
+    found = fit_width(ResNetConfig(depth=18, num_classes=10), macs=macs(config, 32), image_size=32)
+    assert macs(found, 32) == macs(config, 32)
+    assert count_params(on_meta(found)) == count_params(on_meta(config))
+
+
+def test_work_that_no_width_has():
+    with pytest.raises(UserError, match=r"macs = 10: a mobilenet_v1 of this depth has from .* at 32 px; choose"):
+        fit_width(MobileNetConfig(), macs=10, image_size=32)
