@@ -108,7 +108,7 @@ def trained_without(recipe: Recipe, dataset: Dataset) -> dict[str, torch.Tensor]
 
 
 def snapshot(run: Run) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in run.network.state_dict().items()}
+    return {name: value.clone() for name, value in run.evaluated.state_dict().items()}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

@@ -18,7 +18,7 @@ LAYERS = [
     ("trickbag.errors", "trickbag.settings", "trickbag.streams", "trickbag.files"),
     ("trickbag.metrics",),
     ("trickbag.models", "trickbag.data"),
-    ("trickbag.train.config", "trickbag.train.schedule", "trickbag.train.optimizers"),
+    ("trickbag.train.config", "trickbag.train.schedule", "trickbag.train.optimizers", "trickbag.train.passes"),
     ("trickbag.tricks",),
     ("trickbag.recipe",),
     ("trickbag.recipes",),

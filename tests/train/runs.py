@@ -60,7 +60,8 @@ def assert_same_run(folder: Path, reference: Path) -> None:
     for key in one:
         assert one[key] == other[key], key
     states = [torch.load(f / "last.ckpt", weights_only=True) for f in (folder, reference)]
-    for name, value in states[0]["network"].items():
-        assert torch.equal(value, states[1]["network"][name]), name
+    for part in ("network", "average"):
+        for name, value in (states[0][part] or {}).items():
+            assert torch.equal(value, states[1][part][name]), name
     assert load_file(folder / "best.safetensors").keys()
     assert not list(folder.glob(".*")), "nothing half written is left"

@@ -23,6 +23,7 @@ from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup, mix
 from trickbag.tricks.pca_noise import PCANoise, add_pca_noise
+from trickbag.tricks.sam import Sam
 
 N, K, S = 64, 3, 32
 
@@ -69,6 +70,21 @@ def test_accumulation_is_the_same_step(pictures: Path, accumulate: int) -> None:
         assert (value - parts[name]).norm() <= 1e-4 * moved + 1e-7, name
     assert float(one.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
     assert (float(one.count), float(one.correct)) == (float(other.count), float(other.correct))
+
+
+def test_accumulation_is_the_same_step_in_two_passes(pictures: Path) -> None:
+    # The way uphill is that of the effective batch, so that the parts of the second pass see it too.
+    whole, one = one_step(make_run(pictures, Sam(rho=0.5)), raw_batch())
+    parts, other = one_step(make_run(pictures, Sam(rho=0.5), accumulate=4), raw_batch())
+    single, _ = one_step(make_run(pictures), raw_batch())
+    start = dict(make_run(pictures).network.named_parameters())
+    for name, value in whole.items():
+        moved = (value - start[name]).norm()
+        assert (value - parts[name]).norm() <= 1e-4 * moved + 1e-7, name
+    assert any((value - single[name]).norm() > 1e-2 * (value - start[name]).norm() for name, value in whole.items())
+    # Loss and accuracy are counted once.
+    assert float(one.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
+    assert float(one.count) == float(other.count) == N
 
 
 def test_a_row_that_could_not_be_read_counts_nothing(pictures: Path) -> None:

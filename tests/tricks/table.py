@@ -14,6 +14,7 @@ from trickbag.tricks.cutmix import CutMix
 from trickbag.tricks.cutout import Cutout
 from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout
+from trickbag.tricks.ema import Ema
 from trickbag.tricks.exponential_decay import ExponentialDecay
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.layer_decay import LayerDecay
@@ -25,6 +26,7 @@ from trickbag.tricks.no_bias_decay import NoBiasDecay
 from trickbag.tricks.pca_noise import PCANoise
 from trickbag.tricks.random_erasing import RandomErasing
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
+from trickbag.tricks.sam import Sam
 from trickbag.tricks.selective_kernel import SelectiveKernel
 from trickbag.tricks.squeeze_excite import SqueezeExcite
 from trickbag.tricks.step_decay import StepDecay
@@ -57,6 +59,7 @@ TABLE: dict[str, Entry] = {
         Entry(Cutout(side=0.3)),
         Entry(DropBlock(keep_prob=0.5, images="each")),
         Entry(Dropout(drop_prob=0.3)),
+        Entry(Ema(decay=0.5, warmup=False)),
         Entry(ExponentialDecay(factor=0.9, every_epochs=0.5)),
         Entry(LabelSmoothing(smoothing=0.2, definition="others")),
         Entry(LayerDecay(decay=0.5)),
@@ -64,12 +67,13 @@ TABLE: dict[str, Entry] = {
         Entry(MixedPrecision(dtype="bf16")),
         Entry(Mixup(alpha=0.5, lam="pair")),
         Entry(MixupCutMix(per="image", prob=0.9)),
-        Entry(NoBiasDecay()),
+        Entry(NoBiasDecay(free="norm")),
         Entry(PCANoise(std=0.2)),
         Entry(RandomErasing(prob=0.9)),
         Entry(ResNetB(), "resnet50_a"),
         Entry(ResNetC()),
         Entry(ResNetD()),
+        Entry(Sam(rho=0.1, adaptive=True)),
         # On a network that shares many names with and without it: blocks with it name their convolutions otherwise.
         Entry(SelectiveKernel(form="split"), "bl_resnet50"),
         Entry(SqueezeExcite(reduction=8)),

@@ -11,7 +11,7 @@ from torch import nn
 
 from trickbag.errors import DoesNotApply
 from trickbag.models import create_model
-from trickbag.tricks.no_bias_decay import NoBiasDecay, without_bias_decay
+from trickbag.tricks.no_bias_decay import NoBiasDecay, free_parameters, without_bias_decay
 from trickbag.tricks.trick import NoEffect
 from trickbag.tricks.zero_init_residual import ZeroInitResidual, zero_init_residual
 
@@ -25,7 +25,8 @@ def bias_gamma_beta(network: nn.Module) -> set[Any]:
 @pytest.mark.parametrize("name", ["resnet18", "resnet50d", "mobilenetv3_small_100"])
 def test_no_bias_decay_takes_what_the_published_code_takes(name: str) -> None:
     network = timm.create_model(name, num_classes=5)
-    groups = NoBiasDecay().param_groups([{"params": list(network.parameters()), "weight_decay": 1e-4, "lr_scale": 1.0}])
+    start = [{"params": list(network.parameters()), "weight_decay": 1e-4, "lr_scale": 1.0}]
+    groups = NoBiasDecay().param_groups(start, network)
     free = [p for group in groups if group["weight_decay"] == 0 for p in group["params"]]
     decayed = [p for group in groups if group["weight_decay"] == 1e-4 for p in group["params"]]
     assert set(free) == bias_gamma_beta(network)
@@ -57,7 +58,29 @@ def test_no_bias_decay_keeps_the_other_keys_of_each_group() -> None:
 )
 def test_no_bias_decay_without_anything_to_free_has_no_effect(network: nn.Module, weight_decay: float) -> None:
     with pytest.raises(NoEffect):
-        NoBiasDecay().param_groups([{"params": list(network.parameters()), "weight_decay": weight_decay}])
+        NoBiasDecay().param_groups([{"params": list(network.parameters()), "weight_decay": weight_decay}], network)
+
+
+def test_decay_on_all_but_normalisation_is_the_original_codes() -> None:
+    # Lee et al. 2020: every variable but gamma and beta, so the bias of the last layer decays.
+    network: Any = timm.create_model("resnet50d", num_classes=5)
+    of_norm = {p for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    assert free_parameters(network, "norm") == of_norm
+    assert free_parameters(network, "bias") == free_parameters(network, "head_bias") == {network.fc.bias}
+    assert free_parameters(network) == bias_gamma_beta(network)
+
+
+def test_free_parameters_of_a_network_with_other_biases() -> None:
+    first, norm, last = nn.Conv2d(3, 4, 3), nn.LayerNorm(4), nn.Linear(4, 2)
+    network = nn.Sequential(first, norm, last)
+    assert free_parameters(network, "bias") == {first.bias, last.bias}
+    assert free_parameters(network, "head_bias") == {last.bias}
+    start: list[dict[str, Any]] = [{"params": list(network.parameters()), "weight_decay": 0.1}]
+    groups = NoBiasDecay(free="head_bias").param_groups(start, network)
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(5, 0.1), (1, 0.0)]
+    assert free_parameters(timm.create_model("convnext_atto", num_classes=2), "head_bias")
+    with pytest.raises(NoEffect, match="no bias of the head has weight decay: it is 0, or there are none"):
+        NoBiasDecay(free="head_bias").param_groups([{"params": [first.weight], "weight_decay": 0.1}], first)
 
 
 @pytest.mark.parametrize(

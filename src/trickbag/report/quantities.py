@@ -55,13 +55,15 @@ _METRICS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
         "train_time_s": ("training time", "s", 1),
     }
 )
-"""Title, unit and digits of the metrics that a run has; `test_top1` and the like are those of the test part."""
+"""Title, unit and digits of the metrics that a run has; `test_top1` and the like are those of the test part, `raw_top1`
+and the like those of the trained network where its average is what was evaluated."""
 
 
 def _known(name: str) -> tuple[str, str, int] | None:
-    if name.startswith("test_") and name.removeprefix("test_") in _METRICS:
-        words, unit_, digits = _METRICS[name.removeprefix("test_")]
-        return f"test {words}", unit_, digits
+    for prefix, said in (("test_", "test "), ("raw_", "not averaged, ")):
+        if name.startswith(prefix) and name.removeprefix(prefix) in _METRICS:
+            words, unit_, digits = _METRICS[name.removeprefix(prefix)]
+            return f"{said}{words}", unit_, digits
     return _METRICS.get(name)
 
 

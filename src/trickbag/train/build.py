@@ -21,14 +21,17 @@ from trickbag.train.device import autocast_dtype
 from trickbag.train.loss import CrossEntropy
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
-from trickbag.tricks.trick import Batch, Loss, NoEffect, Trick
+from trickbag.tricks.trick import Average, Batch, Loss, NoEffect, Trick
 
 __all__ = ["Run", "build"]
 
 
 @dataclass
 class Run:
-    """A plan, built: the network on its device with its optimizer, and the functions of a step."""
+    """A plan, built: the network on its device with its optimizer, and the functions of a step.
+
+    `average` averages the network as it is trained, where a trick asks for that.
+    """
 
     plan: Plan
     tricks: tuple[Trick, ...]
@@ -39,6 +42,7 @@ class Run:
     scaler: torch.amp.GradScaler
     device: torch.device
     autocast: torch.dtype | None
+    average: Average | None = None
     _whole: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor]] = field(init=False, repr=False)
     _prepare: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]] = field(
         init=False, repr=False
@@ -53,16 +57,19 @@ class Run:
         self._prepare = compiled(self.prepare)
         self._forward = compiled(self.forward)
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated and kept: the average where there is one, else the trained one."""
+        return self.network if self.average is None else self.average.network
+
     def start_as(self, other: Run) -> None:
         """Take the state of a run of the same plan but for its seed, which has not begun; what is compiled stays."""
         self.plan, self.scaler = other.plan, other.scaler
         with torch.no_grad():
-            for mine, theirs in (
-                (self.network.named_parameters(), other.network.named_parameters()),
-                (self.network.named_buffers(), other.network.named_buffers()),
-            ):
-                for (_, value), (_, new) in zip(mine, theirs, strict=True):
-                    value.copy_(new)
+            for mine, theirs in ((self.network, other.network), (self.evaluated, other.evaluated)):
+                own, new = ([*network.parameters(), *network.buffers()] for network in (mine, theirs))
+                for value, other_value in zip(own, new, strict=True):
+                    value.copy_(other_value)
         self.optimizer.load_state_dict(other.optimizer.state_dict())
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -141,8 +148,16 @@ def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
         scaler=torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16"),
         device=device,
         autocast=autocast_dtype(plan.precision),
+        average=_average(tricks, network),
     )
     return run, notes + group_notes
+
+
+def _average(tricks: tuple[Trick, ...], network: nn.Module) -> Average | None:
+    made = {trick.name: average for trick in tricks if (average := trick.average(network)) is not None}
+    if len(made) > 1:
+        raise UserError(f"{' and '.join(made)} each average the weights: a run has one average; take one out")
+    return next(iter(made.values()), None)
 
 
 def _check_shapes(network: nn.Module, plan: Plan) -> None:
@@ -174,7 +189,7 @@ def _param_groups(plan: Plan, tricks: tuple[Trick, ...], network: nn.Module) -> 
     notes = []
     for trick in tricks:
         try:
-            groups = trick.param_groups(groups)
+            groups = trick.param_groups(groups, network)
         except NoEffect as none:
             notes.append(f"{trick.name} has no effect: {none}")
     return [group for group in groups if group["params"]], notes

@@ -56,6 +56,7 @@ def save(path: Path, run: Run, progress: Progress, trial: str) -> None:
         "schema": SCHEMA,
         "trial": trial,
         "network": run.network.state_dict(),
+        "average": run.average.network.state_dict() if run.average is not None else None,
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
         "progress": {one.name: getattr(progress, one.name) for one in fields(progress)},
@@ -83,6 +84,8 @@ def restore(path: Path, run: Run, trial: str) -> Progress:
     if not isinstance(state, dict) or state.get("schema") != SCHEMA or state.get("trial") != trial:
         raise UserError(f"{path} is the checkpoint of another trial or version; start again in another --out")
     run.network.load_state_dict(state["network"])
+    if run.average is not None:
+        run.average.network.load_state_dict(state["average"])
     run.optimizer.load_state_dict(state["optimizer"])
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])

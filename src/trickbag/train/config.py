@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, NonNegative, Positive, Settings
 from trickbag.train.optimizers import SGD, Optimizer
+from trickbag.train.passes import OnePass, Passes
 
 __all__ = ["TrainConfig"]
 
@@ -17,8 +18,9 @@ class TrainConfig(Settings):
     """Optimisation: how long, in what batches, by which optimizer, in what precision.
 
     `batch_size` is the effective batch, whatever `accumulate` is: the images are divided into `accumulate` parts, whose
-    gradients are summed before one update. `lr` and `weight_decay` are per step at that batch. `layer_decay` multiplies
-    the learning rate once for each layer group below the head. `init` starts from weights in a safetensors file or a
+    gradients are summed before one update. `lr` and `weight_decay` are per step at that batch. `step` says how its
+    gradients are made: in one pass, or in two (`sam`). `layer_decay` multiplies the learning rate once for each layer
+    group below the head. `init` starts from weights in a safetensors file or a
     run's folder, `pretrained` from those that timm publishes; at most one of them. `device`, `compile` and `threads`
     (None) follow the machine where they are left open.
     """
@@ -30,6 +32,7 @@ class TrainConfig(Settings):
     lr: Annotated[float, Positive] = 0.1
     weight_decay: Annotated[float, NonNegative] = 1e-4
     layer_decay: Annotated[float, Between(0, 1, open_low=True)] = 1.0
+    step: Passes = OnePass()
     clip_norm: Annotated[float, Positive] | None = None
     precision: Literal["float32", "auto", "bf16", "fp16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from trickbag.data.dataset import Dataset, require_mostly_good
 from trickbag.data.loader import Loader
@@ -97,8 +98,9 @@ class Job:
             while progress.epoch < self.plan.training.epochs:
                 images = self._epoch(run, progress, train, images)
                 validation = self._validate(run, val, progress)
+                metrics = validation.metrics | self._raw_metrics(run, val, progress)
                 self._keep_errors(progress, train, val)
-                self.log.epoch(self.record.end_epoch(run, progress, validation.metrics))
+                self.log.epoch(self.record.end_epoch(run, progress, metrics))
         finally:
             self.record.close_board()
         if validation is None:  # resumed after the last epoch, before the result was written
@@ -134,9 +136,16 @@ class Job:
         progress.seconds = before + time.perf_counter() - started
         return images
 
-    def _validate(self, run: Run, loader: Loader, progress: Progress) -> Validation:
+    def _raw_metrics(self, run: Run, loader: Loader, progress: Progress) -> dict[str, float | None]:
+        """Evaluate the trained network too, where it is its average that is evaluated and kept."""
+        if run.average is None:
+            return {}
+        raw = self._validate(run, loader, progress, run.network)
+        return {f"raw_{key}": value for key, value in raw.metrics.items()}
+
+    def _validate(self, run: Run, loader: Loader, progress: Progress, network: nn.Module | None = None) -> Validation:
         validation = validate(
-            run.network,
+            network or run.evaluated,
             loader,
             preprocessing=run.pipeline.preprocessing,
             num_classes=self.plan.model.num_classes,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "resolve"]
 
-OBJECT_HOOKS = ("network", "param_groups", "loss", "batch", "advance", "data_at")
+OBJECT_HOOKS = ("network", "param_groups", "loss", "average", "batch", "advance", "data_at")
 
 
 @dataclass(frozen=True, kw_only=True)

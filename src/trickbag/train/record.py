@@ -120,7 +120,8 @@ class Record:
             "best_top1": progress.best_top1 if progress.best_top1 >= 0 else None,
             "best_epoch": progress.best_epoch,
         }
-        metrics |= {key: self.rows[-1][key] for key in ("train_loss", "train_top1")}
+        last = self.rows[-1]
+        metrics |= {key: last[key] for key in last if key in ("train_loss", "train_top1") or key.startswith("raw_")}
         metrics["train_throughput"] = statistics.median(row["train_throughput"] for row in self.rows)
         metrics["train_time_s"] = sum(row["time_s"] for row in self.rows)
         metrics["infer_throughput"] = validation.throughput
@@ -171,7 +172,7 @@ class Record:
             return
         progress.best_top1, progress.best_epoch = -1.0 if top1 is None else top1, progress.epoch + 1
         save_weights(
-            run.network,
+            run.evaluated,
             self.folder.best,
             {
                 "schema": 1,

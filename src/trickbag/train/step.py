@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -28,21 +30,36 @@ def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, p
     """
     for group in run.optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
-    for loss, logits_NK, targets_NK in run.parts(raw, draws):
-        # The mean over the images that could be read, of the whole batch: a part counts by its size.
-        loss = loss * (len(logits_NK) / max(1, valid))
-        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-        progress.loss_sum += loss.detach() * valid
-        counted_N = targets_NK.sum(1) > 0
-        progress.correct += (logits_NK.argmax(1).eq(targets_NK.argmax(1)) & counted_N).sum()
-        progress.count += counted_N.sum()
-        step = progress.epoch * run.plan.steps_per_epoch + progress.step
-        bad = torch.isfinite(loss.detach()).logical_not() & (progress.first_bad < 0)
-        progress.first_bad.masked_fill_(bad, step)
+    step = progress.epoch * run.plan.steps_per_epoch + progress.step
+    run.plan.training.step(
+        run.network,
+        backward=partial(_backward, run, raw, draws, valid, progress, step),
+        again=partial(_backward, run, raw, draws, valid),
+    )
     if run.plan.training.clip_norm is not None:
         run.scaler.unscale_(run.optimizer)
         nn.utils.clip_grad_norm_(run.network.parameters(), run.plan.training.clip_norm)
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.optimizer.zero_grad(set_to_none=True)
+    if run.average is not None:
+        run.average.update(step)
     progress.step += 1
+
+
+def _backward(
+    run: Run, raw: RawBatch, draws: Draws, valid: float, progress: Progress | None = None, step: int = 0
+) -> None:
+    """Add the gradients of a batch to those of the parameters; count it in `progress`, as step `step` of the run."""
+    for loss, logits_NK, targets_NK in run.parts(raw, draws):
+        # The mean over the images that could be read, of the whole batch: a part counts by its size.
+        loss = loss * (len(logits_NK) / max(1, valid))
+        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+        if progress is None:
+            continue
+        progress.loss_sum += loss.detach() * valid
+        counted_N = targets_NK.sum(1) > 0
+        progress.correct += (logits_NK.argmax(1).eq(targets_NK.argmax(1)) & counted_N).sum()
+        progress.count += counted_N.sum()
+        bad = torch.isfinite(loss.detach()).logical_not() & (progress.first_bad < 0)
+        progress.first_bad.masked_fill_(bad, step)

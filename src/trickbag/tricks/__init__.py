@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
-from trickbag.tricks.trick import Batch, Moment, Trick
+from trickbag.tricks.trick import Average, Batch, Moment, Trick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.metadata import EntryPoint
 
-__all__ = ["Batch", "Moment", "Trick", "available", "builtin", "find", "key"]
+__all__ = ["Average", "Batch", "Moment", "Trick", "available", "builtin", "find", "key"]
 
 ENTRY_POINTS = "trickbag.tricks"
 """The entry-point group in which other packages register tricks: `name = "package.module:Class"`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from trickbag.settings import Settings
 
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from trickbag.train.config import TrainConfig
     from trickbag.train.schedule import Schedule
 
-__all__ = ["PHASES", "START", "Batch", "Loss", "Moment", "NoEffect", "Phase", "Trick", "require_epochs"]
+__all__ = [
+    "PHASES",
+    "START",
+    "Average",
+    "Batch",
+    "Loss",
+    "Moment",
+    "NoEffect",
+    "Phase",
+    "Trick",
+    "require_epochs",
+]
 
 Phase = Literal["color", "noise", "erase", "mix"]
 
@@ -45,6 +56,18 @@ class Batch(NamedTuple):
 
 Loss = Callable[["Tensor", Batch], "Tensor"]
 """A loss takes logits (N, K) and the batch, and returns its mean over the N rows, a scalar."""
+
+
+class Average(Protocol):
+    """What averages the weights of a network as it is trained.
+
+    `network` is the average: it is evaluated and kept in the place of the trained one, which is evaluated beside it.
+    """
+
+    network: nn.Module
+
+    def update(self, step: int) -> None:
+        """Take in the trained network after an update, before which there were `step`; do not wait for the device."""
 
 
 class Moment(NamedTuple):
@@ -123,13 +146,20 @@ class Trick(Settings):
     def network(self, network: nn.Module) -> None:
         """Change the initial values of a network, in place."""
 
-    def param_groups(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Change the optimizer's groups: dicts of `params`, `weight_decay` and `lr_scale`."""
+    def param_groups(self, groups: list[dict[str, Any]], network: nn.Module) -> list[dict[str, Any]]:
+        """Change the optimizer's groups: dicts of `params`, `weight_decay` and `lr_scale`.
+
+        The network is there to tell what a parameter is, by the type of its module.
+        """
         return groups
 
     def loss(self, loss: Loss) -> Loss:
         """Wrap or replace the loss."""
         return loss
+
+    def average(self, network: nn.Module) -> Average | None:
+        """Return what averages the network's weights as it is trained; None where nothing does."""
+        return None
 
     # Step hooks: draws outside the graph, a pure function of tensors inside it.
     def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,91 @@
+"""How the gradients of a step are made: in one pass over the batch, or in two, where the weights lie sharpest (SAM).
+
+Source: Foret et al. 2020 (arXiv 2010.01412), algorithm 1 and equation 2; Kwon et al. 2021 (arXiv 2102.11600), equation
+4, for the adaptive form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.settings import Positive, Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["OnePass", "Passes", "SharpnessAware", "ascent"]
+
+Backward = Callable[[], None]
+"""Adds the gradients of a batch, at the present weights, to those of the parameters."""
+
+
+def ascent(
+    weights: Sequence[Tensor], gradients: Sequence[Tensor], rho: float = 0.05, *, adaptive: bool = False
+) -> list[Tensor]:
+    """Return the step of length `rho` by which the loss rises most, to first order: `rho g / |g|`, over all weights.
+
+    Adaptive, the length is measured in units of each weight's size: `rho w^2 g / ||w| g|`; a weight of zero then stays.
+    A factor of all gradients, such as a loss scale, makes no difference. Source: Foret et al. 2020, equation 2; Kwon et
+    al. 2021, equation 4, with `T_w = |w|` for every parameter.
+    """
+    from torch.nn.utils import get_total_norm
+
+    if not adaptive:
+        factor = rho / (get_total_norm(list(gradients)) + 1e-12)
+        return [gradient * factor for gradient in gradients]
+    scaled = [weight.abs() * gradient for weight, gradient in zip(weights, gradients, strict=True)]
+    factor = rho / (get_total_norm(scaled) + 1e-12)
+    return [weight.abs() * gradient * factor for weight, gradient in zip(weights, scaled, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePass(Settings):
+    """The gradients of the loss where the weights are."""
+
+    kind: ClassVar[str] = "one_pass"
+
+    def __call__(self, network: nn.Module, backward: Backward, again: Backward | None = None) -> None:
+        """Add the gradients of a batch to those of the network's parameters."""
+        backward()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharpnessAware(Settings):
+    """The gradients of the loss a step of length `rho` uphill of the weights, found by a pass of their own.
+
+    `adaptive` as of `ascent`.
+    """
+
+    kind: ClassVar[str] = "sam"
+    rho: Annotated[float, Positive] = 0.05
+    adaptive: bool = False
+
+    def __call__(self, network: nn.Module, backward: Backward, again: Backward | None = None) -> None:
+        """Set the gradients of the network's parameters, which have none, to those uphill of them.
+
+        `backward` is called at the weights, then `again` (`backward` where None) uphill; both see the same random
+        numbers. The running statistics of normalisation are those of the first pass. Afterwards the weights are what
+        they were, bit for bit. Where gradients of the first pass are not finite neither are the last ones.
+        """
+        import torch
+
+        devices = sorted({p.get_device() for p in network.parameters() if p.is_cuda})
+        with torch.random.fork_rng(devices=devices):
+            backward()
+        weights = [parameter for parameter in network.parameters() if parameter.grad is not None]
+        # Copied, not moved back: adding and subtracting would round.
+        kept = [(tensor, tensor.detach().clone()) for tensor in (*weights, *network.buffers())]
+        with torch.no_grad():
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            for weight, move in zip(weights, ascent(weights, gradients, self.rho, adaptive=self.adaptive), strict=True):
+                weight.add_(move)
+                weight.grad = None
+        (again or backward)()
+        with torch.no_grad():
+            for tensor, before in kept:
+                tensor.copy_(before)
+
+
+Passes = OnePass | SharpnessAware

@@ -1,0 +1,75 @@
+"""Exponential moving average: the network that is evaluated and kept is the mean of those along the way."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.settings import Between
+from trickbag.tricks.trick import Average, Trick
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+__all__ = ["Ema", "MovingAverage", "decay_at", "move_average"]
+
+
+def decay_at(step: int, decay: float = 0.999, *, warmup: bool = True) -> float:
+    """Return the share of the old average that is kept after `step` updates before: min(decay, (1 + t) / (10 + t)).
+
+    Without `warmup` it is `decay` from the start, which holds on to the initial weights for about `1 / (1 - decay)`
+    steps. Source: TensorFlow's `ExponentialMovingAverage` with `num_updates`, as EfficientNet trains.
+    """
+    return min(decay, (1 + step) / (10 + step)) if warmup else decay
+
+
+def move_average(averages: Sequence[Tensor], values: Sequence[Tensor], decay: float) -> None:
+    """Set every average to `decay average + (1 - decay) value`, in place; what is no float becomes the value."""
+    from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+    pairs = list(zip(averages, values, strict=True))
+    floats = [(average, value) for average, value in pairs if average.is_floating_point()]
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch has no type for it
+    move([average for average, _ in floats], [value.detach() for _, value in floats], 0)
+    for average, value in pairs:
+        if not average.is_floating_point():
+            average.copy_(value)
+
+
+class MovingAverage:
+    """The moving average of a network: its parameters, and the running statistics of its normalisation.
+
+    `network` is in evaluation mode and needs no gradients. It starts as a copy, on the same device.
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.999, *, warmup: bool = True) -> None:
+        self.decay, self.warmup = decay, warmup
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._values = [*network.parameters(), *network.buffers()]
+        self._averages = [*self.network.parameters(), *self.network.buffers()]
+
+    def update(self, step: int) -> None:
+        """Take in the network after an update, before which there were `step`; nothing waits for the device."""
+        move_average(self._averages, self._values, decay_at(step, self.decay, warmup=self.warmup))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ema(Trick):
+    """Evaluate and keep the exponential moving average of the weights in place of the last ones.
+
+    `decay` is the share of the old average that each step keeps; with `warmup` it rises to that from 0.1.
+    """
+
+    name: ClassVar[str] = "ema"
+    slot: ClassVar[str] = "average"
+    paper: ClassVar[str] = "Szegedy et al. 2015, arXiv 1512.00567, section 8; Tan & Le 2019, arXiv 1905.11946"
+
+    decay: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.999
+    warmup: bool = True
+
+    def average(self, network: nn.Module) -> Average:
+        """Average the network as it is trained."""
+        return MovingAverage(network, self.decay, warmup=self.warmup)
