@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from tests.data.images import photo, write_tree
 from trickbag.data import loader as module
 from trickbag.data.config import DataConfig
-from trickbag.data.crops import crop_resize, random_crop_box
+from trickbag.data.crops import crop_resize, crop_scale, planes, random_crop_box
 from trickbag.data.loader import Loader, RawBatch, default_workers
+from trickbag.data.policies import MixedPolicy, RandomPolicy
 from trickbag.data.preprocess import Preprocessing
 from trickbag.data.source import ArrayPart, FilePart, Part
 from trickbag.data.sources import open_source
@@ -82,6 +84,51 @@ def test_several_images_read_for_each_one_of_a_batch(part: FilePart) -> None:
     box = random_crop_box(stream(7, "crop 1", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
     np.testing.assert_array_equal(double[0].images[4].numpy(), crop_resize(pixels, box, 8))
     assert same(list(make(part, reads=2).epoch(3, 1)), double[1:])
+
+
+POLICY = RandomPolicy(count=3)
+WITH_POLICY = {
+    "policy": replace(DATA, policy=POLICY),
+    "views": replace(DATA, policy=MixedPolicy(), views=2),
+}
+
+
+def with_policy(part: Part, kind: str, *, train: bool = True, workers: int = 0) -> Loader:
+    return Loader(part, WITH_POLICY[kind], SIZE, train=train, batch_size=4, seed=7, workers=workers)
+
+
+def test_a_policy_changes_the_crop_that_is_there_without_it(part: FilePart) -> None:
+    plain = list(make(part).epoch(3))
+    batches = list(with_policy(part, "policy").epoch(3))
+    for with_it, without in zip(batches, plain, strict=True):
+        assert same([with_it._replace(images=without.images)], [without])
+        for row, image in zip(with_it.index.tolist(), with_it.images.numpy(), strict=True):
+            pixels = part.read(row)
+            height, width, _ = pixels.shape
+            box = random_crop_box(stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
+            expected = POLICY(crop_scale(pixels, box, 8), stream(7, "policy", 3, row))
+            np.testing.assert_array_equal(image, planes(expected))
+    assert not same(batches, plain)
+    assert not same(batches, list(with_policy(part, "policy").epoch(4)))
+
+
+def test_views_come_beside_the_crop(part: FilePart) -> None:
+    plain, batches = list(make(part).epoch(0)), list(with_policy(part, "views").epoch(0))
+    for with_it, without in zip(batches, plain, strict=True):
+        assert with_it.images.shape == (4, 3, 3, 8, 8)
+        assert torch.equal(with_it.images[:, 0], without.images)
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            assert not torch.equal(with_it.images[:, one], with_it.images[:, other])
+
+
+@pytest.mark.parametrize("kind", WITH_POLICY)
+def test_a_policy_is_not_for_evaluation(part: FilePart, kind: str) -> None:
+    assert same(list(make(part, train=False).epoch(0)), list(with_policy(part, kind, train=False).epoch(0)))
+
+
+def test_a_worker_changes_nothing_about_a_policy(part: FilePart) -> None:
+    with with_policy(part, "views", workers=1) as loader:
+        assert same(list(loader.epoch(1, 1)), list(with_policy(part, "views").epoch(1))[1:])
 
 
 def test_evaluation_is_in_order_with_a_partial_last_batch(part: FilePart) -> None:

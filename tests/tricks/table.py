@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from trickbag.models.parts import Gelu
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias
+from trickbag.tricks.aug_mix import AugMix
+from trickbag.tricks.auto_augment import AutoAugment
 from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cosine_decay import CosineDecay
@@ -24,6 +26,7 @@ from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.mixup_cutmix import MixupCutMix
 from trickbag.tricks.no_bias_decay import NoBiasDecay
 from trickbag.tricks.pca_noise import PCANoise
+from trickbag.tricks.rand_augment import RandAugment
 from trickbag.tricks.random_erasing import RandomErasing
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
 from trickbag.tricks.sam import Sam
@@ -31,6 +34,7 @@ from trickbag.tricks.selective_kernel import SelectiveKernel
 from trickbag.tricks.squeeze_excite import SqueezeExcite
 from trickbag.tricks.step_decay import StepDecay
 from trickbag.tricks.stochastic_depth import StochasticDepth
+from trickbag.tricks.trivial_augment import TrivialAugment
 from trickbag.tricks.warmup import Warmup
 from trickbag.tricks.zero_init_residual import ZeroInitResidual
 
@@ -52,6 +56,8 @@ TABLE: dict[str, Entry] = {
     for entry in (
         Entry(Activation(function=Gelu())),
         Entry(AntiAlias(filter=2, places=("branch", "shortcut"))),
+        Entry(AugMix(severity=5)),
+        Entry(AutoAugment(version="assemble")),
         Entry(BigLittleBranches(alpha=4, beta=2), "resnet50"),
         Entry(ColorJitter(form="code", strength=0.3)),
         Entry(CosineDecay()),
@@ -70,6 +76,7 @@ TABLE: dict[str, Entry] = {
         Entry(NoBiasDecay(free="norm")),
         Entry(PCANoise(std=0.2)),
         Entry(RandomErasing(prob=0.9)),
+        Entry(RandAugment(magnitude=15)),
         Entry(ResNetB(), "resnet50_a"),
         Entry(ResNetC()),
         Entry(ResNetD()),
@@ -79,6 +86,7 @@ TABLE: dict[str, Entry] = {
         Entry(SqueezeExcite(reduction=8)),
         Entry(StepDecay(factor=0.2, at=(0.5,))),
         Entry(StochasticDepth(drop_prob=0.3)),
+        Entry(TrivialAugment(bins=11)),
         Entry(Warmup(epochs=0.5)),
         Entry(ZeroInitResidual()),
     )

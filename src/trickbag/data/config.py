@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from trickbag.data.policies import Policy
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
 
@@ -23,10 +24,12 @@ class DataConfig(Settings):
     """Data and preprocessing.
 
     Images are square, `image_size` pixels. Where that is None: the source's natural size, else `default_size`, else
-    (None) the size that the network is made for. Training crops have
-    an area of `crop_area` of the image and an aspect ratio (width/height) of `crop_ratio`, and are mirrored with
-    `flip_prob` where the source allows it. Validation scales the shorter edge to `ceil(image_size / eval_crop)` and
-    crops the centre; None is the network's own crop at the network's own size, and `EVAL_CROP` at any other.
+    (None) the size that the network is made for. Training crops have an area of `crop_area` of the image and an aspect
+    ratio (width/height) of `crop_ratio`, and are mirrored with `flip_prob` where the source allows it. Validation
+    scales the shorter edge to `ceil(image_size / eval_crop)` and crops the centre; None is the network's own crop at
+    the network's own size, and `EVAL_CROP` at any other.
+    `policy` changes the pixels of a training crop at random, before it is mirrored; where `views` is above 0 the crop
+    stays, and so many changed views of it come beside it, for a loss that compares them.
     `mean` and `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1).
     `val_fraction` is held back, stratified, by `split_seed` alone where the source has no validation part.
     `workers` None chooses by device and source; their number never changes the images.
@@ -39,6 +42,8 @@ class DataConfig(Settings):
     crop_area: tuple[Annotated[float, Area], Annotated[float, Area]] = (0.08, 1.0)
     crop_ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.75, 4 / 3)
     flip_prob: Annotated[float, Fraction] = 0.5
+    policy: Policy | None = None
+    views: Annotated[int, AtLeast(0)] = 0
     eval_crop: Annotated[float, Area] | None = None
     mean: Colour = (123.68, 116.779, 103.939)
     std: Scale = (58.393, 57.12, 57.375)
@@ -53,3 +58,5 @@ class DataConfig(Settings):
             low, high = getattr(self, name)
             if low > high:
                 raise UserError(f"data.{name} = {low:g},{high:g}: the first value must not be above the second")
+        if self.views and self.policy is None:
+            raise UserError(f"data.views = {self.views} needs a data.policy, which makes them; use the trick aug_mix")

@@ -11,7 +11,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Box", "crop_resize", "random_crop_box"]
+__all__ = ["Box", "crop_resize", "crop_scale", "planes", "random_crop_box"]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are excluded."""
@@ -43,12 +43,21 @@ def random_crop_box(
     return left, top, left + w, top + h
 
 
-def crop_resize(image_HW3: NDArray[np.uint8], box: Box, size: int) -> NDArray[np.uint8]:
-    """Cut `box` out of a uint8 image (H, W, 3) and scale it to uint8 (3, size, size).
+def crop_scale(image_HW3: NDArray[np.uint8], box: Box, size: int) -> Image.Image:
+    """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size` pixels a side.
 
     Bilinear, with the filter widened when shrinking (Pillow's, "antialias"); pixels outside the box have no influence.
     """
     left, top, right, bottom = box
     crop = Image.fromarray(image_HW3[top:bottom, left:right])
-    scaled = crop.resize((size, size), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
+    return crop.resize((size, size), Image.Resampling.BILINEAR)
+
+
+def planes(image: Image.Image) -> NDArray[np.uint8]:
+    """Return an RGB image as uint8 (3, H, W)."""
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def crop_resize(image_HW3: NDArray[np.uint8], box: Box, size: int) -> NDArray[np.uint8]:
+    """Cut and scale as `crop_scale` does, to uint8 (3, size, size)."""
+    return planes(crop_scale(image_HW3, box, size))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from trickbag.data.crops import crop_resize, random_crop_box
+from trickbag.data.crops import crop_scale, planes, random_crop_box
 from trickbag.data.decode import DecodeError
 from trickbag.data.workers import enter_worker, shielded_start, worker_death
 from trickbag.streams import stream
@@ -36,8 +36,9 @@ CACHE_LIMIT = 512 * 2**20
 class RawBatch(NamedTuple):
     """A batch as the processor hands it over.
 
-    images: (N, 3, S, S) uint8. labels: (N,) int64. index: (N,) int64 place in the part. valid: (N,) bool, False for an
-    image that could not be decoded: its row is zeros and must count nothing.
+    images: (N, 3, S, S) uint8; (N, V, 3, S, S) in training where `data.views` is not 0, the crop as it is before its
+    other views. labels: (N,) int64. index: (N,) int64 place in the part. valid: (N,) bool, False for an image that
+    could not be decoded: its row is zeros and must count nothing.
     """
 
     images: Tensor
@@ -68,7 +69,8 @@ class _Maker(Dataset[_Made]):
 
     def __getitem__(self, job: _Job) -> _Made:
         size = self.preprocessing.image_size
-        images = np.zeros((len(job.rows), 3, size, size), np.uint8)
+        views = (1 + self.data.views,) if self.train and self.data.views else ()
+        images = np.zeros((len(job.rows), *views, 3, size, size), np.uint8)
         valid = np.zeros(len(job.rows), bool)
         errors = []
         for place, (row, turn) in enumerate(zip(job.rows.tolist(), job.turns.tolist(), strict=True)):
@@ -91,7 +93,14 @@ class _Maker(Dataset[_Made]):
         height, width = image.shape[:2]
         rng = stream(self.seed, f"crop {turn}" if turn else "crop", epoch, row)
         box = random_crop_box(rng, width, height, self.data.crop_area, self.data.crop_ratio)
-        return crop_resize(image, box, self.preprocessing.image_size)
+        crop = crop_scale(image, box, self.preprocessing.image_size)
+        policy = self.data.policy
+        if policy is None:
+            return planes(crop)
+        rng = stream(self.seed, f"policy {turn}" if turn else "policy", epoch, row)
+        if not self.data.views:
+            return planes(policy(crop, rng))
+        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(self.data.views))])
 
 
 class _Plan(Sampler[_Job]):

@@ -75,9 +75,15 @@ class Run:
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss (a scalar, the mean over the rows), logits (N, K) float32 and targets (N, K) of a batch."""
+        images, views = batch.images, batch.extras.get("views")
+        if views is not None:  # one pass for all views: the statistics of BatchNorm are theirs together
+            images = torch.cat([images, views.flatten(0, 1)])
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            logits = self.network(batch.images)
+            logits = self.network(images)
         logits = logits.float()
+        if views is not None:
+            logits, others = logits[: len(views)], logits[len(views) :].unflatten(0, views.shape[:2])
+            batch = batch._replace(extras=batch.extras | {"view_logits": others})
         return self.loss(logits, batch), logits.detach(), batch.targets
 
     def prepare(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:

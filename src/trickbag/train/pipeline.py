@@ -60,7 +60,18 @@ class Pipeline:
         return tuple(tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw) for draw in draws)
 
     def __call__(self, raw: RawBatch, draws: Draws) -> Batch:
-        """Return the batch that the network sees: images (N, 3, H, W) float32, targets (N, K) float32."""
+        """Return the batch that the network sees: images (N, 3, H, W) float32, targets (N, K) float32.
+
+        Where each image has several views they are all treated alike, with the same random numbers: mirrored together,
+        mixed with the same partner. The first is the batch's, the others are its extra `views` (N, V, 3, H, W).
+        """
+        if raw.images.ndim == 4:
+            return self._one_view(raw, draws)
+        batch, *others = (self._one_view(raw._replace(images=view), draws) for view in raw.images.unbind(1))
+        views = torch.stack([other.images for other in others], dim=1)
+        return batch._replace(extras=batch.extras | {"views": views})
+
+    def _one_view(self, raw: RawBatch, draws: Draws) -> Batch:
         (flipped,), *tricks_draws = draws
         images = raw.images.float()
         if self.flip_prob > 0:

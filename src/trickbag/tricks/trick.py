@@ -45,7 +45,9 @@ class Batch(NamedTuple):
 
     images: (N, 3, H, W) float. targets: (N, K) probabilities; a row of zeros counts nothing in loss and metrics (an
     image that could not be read). index: (N,) place of each image in its part. extras: target-like tensors (N, ...)
-    by name, which whatever mixes images mixes too.
+    by name, which whatever mixes images mixes too. What the pipeline adds behind the last batch hook is no hook's to
+    change: `views`, (N, V, 3, H, W), are further views of the images, where `data.views` asks for them; the loss has
+    their logits, `view_logits` (N, V, K).
     """
 
     images: Tensor

@@ -1,0 +1,90 @@
+"""AugMix: mixtures of an image with augmented versions of itself, and a loss that asks for the same answer to all.
+
+Shapes: N images of a batch, V views of each, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.data.magnitudes import Interpolation
+from trickbag.data.policies import MixedPolicy
+from trickbag.settings import AtLeast, Between, NonNegative, Positive
+from trickbag.tricks.trick import Batch, Loss, Trick
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trickbag.data.config import DataConfig
+
+__all__ = ["AugMix", "ConsistentLoss", "jensen_shannon"]
+
+_AUGMENTED = 2
+
+
+def jensen_shannon(logits_NVK: Tensor) -> Tensor:
+    """Return the Jensen-Shannon divergence of the V predictions for each image, (N,): 0 where they agree.
+
+    `1/V sum_v KL(p_v || m)` with `p_v = softmax(logits_v)` and `m` their mean, in nats, at most log V. Source:
+    Hendrycks et al. 2020, section 3. Its code keeps m above 1e-7; here the logarithm of m is exact.
+    """
+    log_p = logits_NVK.log_softmax(dim=2)
+    log_m = log_p.logsumexp(dim=1, keepdim=True) - math.log(logits_NVK.shape[1])
+    return (log_p.exp() * (log_p - log_m)).sum(dim=2).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class ConsistentLoss:
+    """A loss on the images as they are, plus `weight` times the divergence of the predictions for all their views."""
+
+    loss: Loss
+    weight: float
+
+    def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
+        """Return the mean over the N images; one that could not be read, with targets of zeros, counts nothing."""
+        import torch
+
+        logits_NVK = torch.cat([logits_NK[:, None], batch.extras["view_logits"]], dim=1)
+        counted_N = batch.targets.sum(dim=1).clamp(max=1)
+        return self.loss(logits_NK, batch) + self.weight * (counted_N * jensen_shannon(logits_NVK)).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugMix(Trick):
+    """Show the network each image and two random mixtures of it with its augmented versions, and ask for one answer.
+
+    `weight` times the Jensen-Shannon divergence of the three predictions is added to the loss, which itself sees the
+    images as they are. With `weight=0` each image is replaced by one mixture, and the loss stays.
+    """
+
+    name: ClassVar[str] = "aug_mix"
+    slot: ClassVar[str] = "policy"
+    paper: ClassVar[str] = "Hendrycks et al. 2020, arXiv 1912.02781"
+
+    severity: Annotated[int, Between(1, 10)] = 3
+    width: Annotated[int, AtLeast(1)] = 3
+    depth: Annotated[int, AtLeast(1)] | None = None
+    alpha: Annotated[float, Positive] = 1.0
+    weight: Annotated[float, NonNegative] = 12.0
+    every_operation: bool = False
+    fill: Annotated[int, Between(0, 255)] = 0
+    interpolation: Interpolation = "bilinear"
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """Set the policy, and with the loss the number of views."""
+        policy = MixedPolicy(
+            severity=self.severity,
+            width=self.width,
+            depth=self.depth,
+            alpha=self.alpha,
+            every_operation=self.every_operation,
+            fill=self.fill,
+            interpolation=self.interpolation,
+        )
+        return replace(data, policy=policy, views=_AUGMENTED if self.weight > 0 else 0)
+
+    def loss(self, loss: Loss) -> Loss:
+        """Add the divergence of the views."""
+        return ConsistentLoss(loss, self.weight) if self.weight > 0 else loss

@@ -1,0 +1,146 @@
+"""AutoAugment: two random operations on each image, by a table that was learned for a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from trickbag.data.magnitudes import Interpolation
+from trickbag.data.policies import LearnedPolicy
+from trickbag.errors import UserError
+from trickbag.settings import Between
+from trickbag.tricks.trick import Trick
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trickbag.data.config import DataConfig
+    from trickbag.data.policies import Step
+
+__all__ = ["TABLES", "AutoAugment"]
+
+_IMAGENET: tuple[tuple[Step, ...], ...] = (
+    (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
+    (("solarize", 0.6, 5), ("auto_contrast", 0.6, 0)),
+    (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
+    (("posterize", 0.6, 7), ("posterize", 0.6, 6)),
+    (("equalize", 0.4, 0), ("solarize", 0.2, 4)),
+    (("equalize", 0.4, 0), ("rotate", 0.8, 8)),
+    (("solarize", 0.6, 3), ("equalize", 0.6, 0)),
+    (("posterize", 0.8, 5), ("equalize", 1.0, 0)),
+    (("rotate", 0.2, 3), ("solarize", 0.6, 8)),
+    (("equalize", 0.6, 0), ("posterize", 0.4, 6)),
+    (("rotate", 0.8, 8), ("color", 0.4, 0)),
+    (("rotate", 0.4, 9), ("equalize", 0.6, 0)),
+    (("equalize", 0.0, 0), ("equalize", 0.8, 0)),
+    (("invert", 0.6, 0), ("equalize", 1.0, 0)),
+    (("color", 0.6, 4), ("contrast", 1.0, 8)),
+    (("rotate", 0.8, 8), ("color", 1.0, 2)),
+    (("color", 0.8, 8), ("solarize", 0.8, 7)),
+    (("sharpness", 0.4, 7), ("invert", 0.6, 0)),
+    (("shear_x", 0.6, 5), ("equalize", 1.0, 0)),
+    (("color", 0.4, 0), ("equalize", 0.6, 0)),
+    (("equalize", 0.4, 0), ("solarize", 0.2, 4)),
+    (("solarize", 0.6, 5), ("auto_contrast", 0.6, 0)),
+    (("invert", 0.6, 0), ("equalize", 1.0, 0)),
+    (("color", 0.6, 4), ("contrast", 1.0, 8)),
+    (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
+)
+_CIFAR10: tuple[tuple[Step, ...], ...] = (
+    (("invert", 0.1, 0), ("contrast", 0.2, 6)),
+    (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
+    (("sharpness", 0.8, 1), ("sharpness", 0.9, 3)),
+    (("shear_y", 0.5, 8), ("translate_y", 0.7, 9)),
+    (("auto_contrast", 0.5, 0), ("equalize", 0.9, 0)),
+    (("shear_y", 0.2, 7), ("posterize", 0.3, 7)),
+    (("color", 0.4, 3), ("brightness", 0.6, 7)),
+    (("sharpness", 0.3, 9), ("brightness", 0.7, 9)),
+    (("equalize", 0.6, 0), ("equalize", 0.5, 0)),
+    (("contrast", 0.6, 7), ("sharpness", 0.6, 5)),
+    (("color", 0.7, 7), ("translate_x", 0.5, 8)),
+    (("equalize", 0.3, 0), ("auto_contrast", 0.4, 0)),
+    (("translate_y", 0.4, 3), ("sharpness", 0.2, 6)),
+    (("brightness", 0.9, 6), ("color", 0.2, 8)),
+    (("solarize", 0.5, 2), ("invert", 0.0, 0)),
+    (("equalize", 0.2, 0), ("auto_contrast", 0.6, 0)),
+    (("equalize", 0.2, 0), ("equalize", 0.6, 0)),
+    (("color", 0.9, 9), ("equalize", 0.6, 0)),
+    (("auto_contrast", 0.8, 0), ("solarize", 0.2, 8)),
+    (("brightness", 0.1, 3), ("color", 0.7, 0)),
+    (("solarize", 0.4, 5), ("auto_contrast", 0.9, 0)),
+    (("translate_y", 0.9, 9), ("translate_y", 0.7, 9)),
+    (("auto_contrast", 0.9, 0), ("solarize", 0.8, 3)),
+    (("equalize", 0.8, 0), ("invert", 0.1, 0)),
+    (("translate_y", 0.7, 9), ("auto_contrast", 0.9, 0)),
+)
+_SVHN: tuple[tuple[Step, ...], ...] = (
+    (("shear_x", 0.9, 4), ("invert", 0.2, 0)),
+    (("shear_y", 0.9, 8), ("invert", 0.7, 0)),
+    (("equalize", 0.6, 0), ("solarize", 0.6, 6)),
+    (("invert", 0.9, 0), ("equalize", 0.6, 0)),
+    (("equalize", 0.6, 0), ("rotate", 0.9, 3)),
+    (("shear_x", 0.9, 4), ("auto_contrast", 0.8, 0)),
+    (("shear_y", 0.9, 8), ("invert", 0.4, 0)),
+    (("shear_y", 0.9, 5), ("solarize", 0.2, 6)),
+    (("invert", 0.9, 0), ("auto_contrast", 0.8, 0)),
+    (("equalize", 0.6, 0), ("rotate", 0.9, 3)),
+    (("shear_x", 0.9, 4), ("solarize", 0.3, 3)),
+    (("shear_y", 0.8, 8), ("invert", 0.7, 0)),
+    (("equalize", 0.9, 0), ("translate_y", 0.6, 6)),
+    (("invert", 0.9, 0), ("equalize", 0.6, 0)),
+    (("contrast", 0.3, 3), ("rotate", 0.8, 4)),
+    (("invert", 0.8, 0), ("translate_y", 0.0, 2)),
+    (("shear_y", 0.7, 6), ("solarize", 0.4, 8)),
+    (("invert", 0.6, 0), ("rotate", 0.8, 4)),
+    (("shear_y", 0.3, 7), ("translate_x", 0.9, 3)),
+    (("shear_x", 0.1, 6), ("invert", 0.6, 0)),
+    (("solarize", 0.7, 2), ("translate_y", 0.6, 7)),
+    (("shear_y", 0.8, 4), ("invert", 0.8, 0)),
+    (("shear_x", 0.7, 9), ("translate_y", 0.8, 3)),
+    (("shear_y", 0.8, 5), ("auto_contrast", 0.7, 0)),
+    (("shear_x", 0.7, 2), ("invert", 0.1, 0)),
+)
+
+TABLES: Mapping[str, tuple[tuple[Step, ...], ...]] = MappingProxyType(
+    {"imagenet": _IMAGENET, "cifar10": _CIFAR10, "svhn": _SVHN}
+)
+"""The 25 rows that were learned for each data set: steps of (operation, probability, magnitude from 0 to 9)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoAugment(Trick):
+    """Do two random operations on each image, by a table that was learned for ImageNet, CIFAR-10 or SVHN.
+
+    `version="torchvision"` has the magnitudes of torchvision. `"assemble"` has those of the Assemble-ResNet code, for
+    its ImageNet table alone: posterizing to 2 or 3 bits, enhancements in one direction, the grey level 128 where an
+    image leaves its place (`fill` None; torchvision's is 0). Its wrong contrast is not repeated.
+    """
+
+    name: ClassVar[str] = "auto_augment"
+    slot: ClassVar[str] = "policy"
+    paper: ClassVar[str] = "Cubuk et al. 2019, arXiv 1805.09501; Lee et al. 2020, arXiv 2001.06268"
+
+    table: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
+    version: Literal["torchvision", "assemble"] = "torchvision"
+    fill: Annotated[int, Between(0, 255)] | None = None
+    interpolation: Interpolation = "nearest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.version == "assemble" and self.table != "imagenet":
+            raise UserError(
+                f"auto_augment.table = {self.table!r}: version = assemble is there for imagenet alone; "
+                "use version = torchvision"
+            )
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """Set the policy."""
+        assemble = self.version == "assemble"
+        policy = LearnedPolicy(
+            table=TABLES[self.table],
+            ranges="assemble" if assemble else "standard",
+            fill=self.fill if self.fill is not None else 128 * assemble,
+            interpolation=self.interpolation,
+        )
+        return replace(data, policy=policy)

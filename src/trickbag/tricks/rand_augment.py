@@ -1,0 +1,50 @@
+"""RandAugment: a few random operations on each image, all of one magnitude."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.data.magnitudes import Interpolation
+from trickbag.data.policies import RandomPolicy
+from trickbag.errors import UserError
+from trickbag.settings import AtLeast, Between
+from trickbag.tricks.trick import Trick
+
+if TYPE_CHECKING:
+    from trickbag.data.config import DataConfig
+
+__all__ = ["RandAugment"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandAugment(Trick):
+    """Do `operations` random operations on each image, of the magnitude `magnitude` of `bins`, counted from 0."""
+
+    name: ClassVar[str] = "rand_augment"
+    slot: ClassVar[str] = "policy"
+    paper: ClassVar[str] = "Cubuk et al. 2020, arXiv 1909.13719"
+
+    operations: Annotated[int, AtLeast(1)] = 2
+    magnitude: Annotated[int, AtLeast(0)] = 9
+    bins: Annotated[int, AtLeast(2)] = 31
+    fill: Annotated[int, Between(0, 255)] = 0
+    interpolation: Interpolation = "nearest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.magnitude >= self.bins:
+            raise UserError(
+                f"rand_augment.magnitude = {self.magnitude}: with bins = {self.bins} it goes from 0 to {self.bins - 1}"
+            )
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """Set the policy."""
+        policy = RandomPolicy(
+            count=self.operations,
+            magnitude=self.magnitude,
+            bins=self.bins,
+            fill=self.fill,
+            interpolation=self.interpolation,
+        )
+        return replace(data, policy=policy)

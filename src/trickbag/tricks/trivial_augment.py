@@ -1,0 +1,36 @@
+"""TrivialAugment: one random operation on each image, of a random magnitude from a wide range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from trickbag.data.magnitudes import Interpolation
+from trickbag.data.policies import RandomPolicy
+from trickbag.settings import AtLeast, Between
+from trickbag.tricks.trick import Trick
+
+if TYPE_CHECKING:
+    from trickbag.data.config import DataConfig
+
+__all__ = ["TrivialAugment"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrivialAugment(Trick):
+    """Do one random operation on each image, of a random one of `bins` magnitudes (TrivialAugment, wide)."""
+
+    name: ClassVar[str] = "trivial_augment"
+    slot: ClassVar[str] = "policy"
+    paper: ClassVar[str] = "Müller and Hutter 2021, arXiv 2103.10158"
+
+    bins: Annotated[int, AtLeast(2)] = 31
+    fill: Annotated[int, Between(0, 255)] = 0
+    interpolation: Interpolation = "nearest"
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """Set the policy."""
+        policy = RandomPolicy(
+            count=1, magnitude=None, bins=self.bins, ranges="wide", fill=self.fill, interpolation=self.interpolation
+        )
+        return replace(data, policy=policy)

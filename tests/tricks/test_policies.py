@@ -1,0 +1,203 @@
+"""Policies as tricks: torchvision's tables, and AugMix's three views, from the loader to the loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+from torchvision.transforms import AutoAugment as Reference
+from torchvision.transforms import AutoAugmentPolicy
+
+from trickbag.data.config import DataConfig
+from trickbag.data.dataset import prepare
+from trickbag.data.loader import RawBatch
+from trickbag.data.policies import LearnedPolicy, MixedPolicy, RandomPolicy
+from trickbag.errors import UserError
+from trickbag.models.config import TimmConfig
+from trickbag.recipe import Recipe, trick_from_text
+from trickbag.train.build import Run, build
+from trickbag.train.checkpoint import Progress
+from trickbag.train.loss import CrossEntropy, cross_entropy
+from trickbag.train.plan import resolve
+from trickbag.train.step import train_step
+from trickbag.tricks.aug_mix import AugMix, ConsistentLoss, jensen_shannon
+from trickbag.tricks.auto_augment import TABLES, AutoAugment
+from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.rand_augment import RandAugment
+from trickbag.tricks.trick import Batch, Trick
+from trickbag.tricks.trivial_augment import TrivialAugment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+N, K, S = 12, 3, 32
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_are_torchvisions(table: str) -> None:
+    theirs = Reference(AutoAugmentPolicy(table)).policies
+    assert len(theirs) == len(TABLES[table]) == 25
+    for row, expected in zip(TABLES[table], theirs, strict=True):
+        assert [(name.replace("_", ""), p, level) for name, p, level in row] == [
+            (name.lower(), p, level or 0) for name, p, level in expected
+        ]
+
+
+def policy_of(trick: Trick) -> Any:
+    return trick.data(DataConfig()).policy
+
+
+def test_hooks_set_the_policy() -> None:
+    assert policy_of(AutoAugment(table="svhn", fill=7)) == LearnedPolicy(table=TABLES["svhn"], fill=7)
+    assert policy_of(AutoAugment(version="assemble")) == LearnedPolicy(
+        table=TABLES["imagenet"], ranges="assemble", fill=128
+    )
+    assert policy_of(RandAugment(operations=3, magnitude=4, bins=10)) == RandomPolicy(count=3, magnitude=4, bins=10)
+    assert policy_of(TrivialAugment()) == RandomPolicy(count=1, magnitude=None, bins=31, ranges="wide")
+    assert AugMix(severity=1).data(DataConfig()) == DataConfig(policy=MixedPolicy(severity=1), views=2)
+    assert AugMix(weight=0).data(DataConfig()) == DataConfig(policy=MixedPolicy())
+    assert AugMix(weight=0).loss(CrossEntropy()) == CrossEntropy()
+
+
+def test_policies_exclude_each_other() -> None:
+    with pytest.raises(UserError, match="rand_augment and auto_augment exclude each other"):
+        Recipe(tricks=(AutoAugment(), RandAugment()))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("auto_augment:table=cifar10,version=assemble", "imagenet alone"),
+        ("auto_augment:table=cifar100", "one of imagenet, cifar10, svhn"),
+        ("auto_augment:fill=300", "from 0 to 255"),
+        ("rand_augment:magnitude=31", "from 0 to 30"),
+        ("trivial_augment:bins=1", "at least 2"),
+        ("aug_mix:severity=11", "from 1 to 10"),
+        ("aug_mix:depth=0", "at least 1"),
+    ],
+)
+def test_wrong_settings(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        trick_from_text(text)
+
+
+def divergence_by_hand(logits_NVK: np.ndarray) -> np.ndarray:
+    p = np.exp(logits_NVK) / np.exp(logits_NVK).sum(2, keepdims=True)
+    mean = p.mean(1, keepdims=True)
+    return (p * np.log(p / mean)).sum(2).mean(1)
+
+
+def test_divergence_by_hand_and_as_the_code_has_it() -> None:
+    logits = np.random.default_rng(0).normal(0, 2, (6, 3, 5))
+    ours = jensen_shannon(torch.from_numpy(logits))
+    np.testing.assert_allclose(ours.numpy(), divergence_by_hand(logits), rtol=1e-10)
+    views = torch.from_numpy(logits).softmax(2).unbind(1)
+    mixture = torch.stack(views).mean(0).clamp(1e-7, 1).log()
+    codes = sum(functional.kl_div(mixture, view, reduction="batchmean") for view in views) / 3
+    torch.testing.assert_close(ours.mean(), torch.as_tensor(codes), rtol=1e-9, atol=0)
+
+
+@settings(deadline=None)
+@given(
+    views=st.integers(2, 4),
+    classes=st.integers(1, 6),
+    scale=st.sampled_from([0.0, 1.0, 1e3]),
+    seed=st.integers(0, 2**16),
+)
+def test_divergence_is_finite_and_bounded(views: int, classes: int, scale: float, seed: int) -> None:
+    logits = torch.randn(4, views, classes, generator=torch.Generator().manual_seed(seed)) * scale
+    logits.requires_grad_()
+    divergence = jensen_shannon(logits)
+    divergence.sum().backward()
+    assert (divergence >= -1e-5).all()
+    assert (divergence <= math.log(views) + 1e-4).all()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    alike = jensen_shannon(logits[:, :1].expand(-1, views, -1))
+    torch.testing.assert_close(alike, torch.zeros(4), rtol=0, atol=1e-5)
+
+
+def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits, views = (torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((4, K), (4, 2, K)))
+    targets = torch.eye(K, dtype=torch.float64)[[0, 1, 2, 0]]
+    targets[2] = 0  # could not be read
+    batch = Batch(torch.zeros(4, 3, 2, 2), targets, torch.arange(4), {"view_logits": views})
+    divergence = divergence_by_hand(torch.cat([logits[:, None], views], 1).numpy())
+    expected = (cross_entropy(logits, targets).numpy() + 12 * divergence * [1, 1, 0, 1]).mean()
+    assert float(ConsistentLoss(CrossEntropy(), 12.0)(logits, batch)) == pytest.approx(expected, rel=1e-12)
+
+
+def make_run(pictures: Path, *tricks: Trick, **changes: str) -> Run:
+    recipe = Recipe(model=TimmConfig(name="convnext_atto"), tricks=tricks)
+    sizes = {"data.image_size": str(S), "training.batch_size": str(N), "training.device": "cpu"}
+    for path, value in ({"data.source": str(pictures)} | sizes | changes).items():
+        recipe = recipe.set(path, value)
+    plan, _ = resolve(recipe, prepare(recipe.data), seed=0)
+    return build(dataclasses.replace(plan, batch_size=N), recipe.tricks)[0]
+
+
+def raw_views() -> RawBatch:
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (N, 3, 3, S, S), dtype=np.uint8))
+    labels = torch.from_numpy(rng.integers(0, K, N))
+    return RawBatch(images, labels, torch.arange(N), torch.arange(N) != 5)
+
+
+def test_all_views_of_an_image_are_treated_alike(pictures: Path) -> None:
+    run, raw = make_run(pictures, AugMix(), ColorJitter(), Mixup(alpha=1.0), LabelSmoothing()), raw_views()
+    draws = run.pipeline.draw(N, 3, run.plan.moment(0), run.device)
+    batch = run.pipeline(raw, draws)
+    assert batch.images.shape == (N, 3, S, S)
+    assert batch.extras["views"].shape == (N, 2, 3, S, S)
+    for view in range(3):
+        alone = run.pipeline(raw._replace(images=raw.images[:, view]), draws)
+        made = batch.images if view == 0 else batch.extras["views"][:, view - 1]
+        assert torch.equal(made, alone.images)
+        assert torch.equal(batch.targets, alone.targets)
+        assert alone.extras == {}
+
+
+def test_the_step_by_hand(pictures: Path) -> None:
+    run, raw = make_run(pictures, AugMix(weight=5), Mixup(alpha=1.0)), raw_views()
+    run.network.double().eval()
+    batch = run.pipeline(raw, run.pipeline.draw(N, 3, run.plan.moment(0), run.device))
+    batch = batch._replace(images=batch.images.double(), targets=batch.targets.double())
+    batch = batch._replace(extras={"views": batch.extras["views"].double()})
+    loss, logits, targets = run.forward(batch)
+    assert logits.shape == targets.shape == (N, K)
+    views = torch.stack([batch.images, *batch.extras["views"].unbind(1)], 1)
+    by_view = torch.stack([run.network(view).float() for view in views.unbind(1)], 1)
+    counted = batch.targets.sum(1)
+    assert (counted < 0.99).sum() == 2  # mixed with the one that could not be read, and that one
+    divergence = torch.from_numpy(divergence_by_hand(by_view.detach().double().numpy()))
+    expected = (cross_entropy(by_view[:, 0].double(), batch.targets) + 5 * divergence * counted).mean()
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    torch.testing.assert_close(logits, by_view[:, 0].detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_accumulation_is_the_same_step_with_views(pictures: Path) -> None:
+    tricks = (AugMix(), Mixup(alpha=1.0, lam="pair"))
+    weights, sums = [], []
+    for parts in ("1", "5"):
+        run, raw = make_run(pictures, *tricks, **{"training.accumulate": parts}), raw_views()
+        start = {name: value.detach().clone() for name, value in run.network.named_parameters()}
+        progress = Progress.start(run.device)
+        run.network.train()
+        draws = run.pipeline.draw(N, 0, run.plan.moment(0), run.device)
+        train_step(run, raw, draws, 0.1, int(raw.valid.sum()), progress)
+        weights.append(dict(run.network.named_parameters()))
+        sums.append((float(progress.loss_sum), float(progress.count)))
+    for name, value in weights[0].items():
+        moved = (value - start[name]).norm()
+        assert (value - weights[1][name]).norm() <= 1e-4 * moved + 1e-7, name
+    assert sums[0] == pytest.approx(sums[1], rel=1e-5)
