@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trickbag.report import answers, read_study, study_table
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md",)
+STUDIES = ROOT / "docs" / "studies"
+PAGES = ("README.md", "docs/studies.md")
 
 
 def plus_minus(found: dict[str, Any]) -> str:
@@ -44,15 +47,31 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(rows + lines)
 
 
+def study(folder: Path) -> str:
+    """Write what a study found, its answer first."""
+    found = read_study(folder)
+    measured = json.loads((folder / "measured.json").read_text())
+    where = f"{measured['gpu'] or measured['cpu']}, {measured['cores']} cores, torch {measured['versions']['torch']}"
+    page = f"[The page of this study](studies/{folder.name}/report.html)"
+    said = f"{page}; measured by `{measured['script']}` on {where}."
+    return "\n".join([*answers(found), "", study_table(folder), said])
+
+
 def fill(text: str) -> str:
-    """Return a page with every `<!-- benchmark: NAME -->` block written anew."""
+    """Return a page with every `<!-- benchmark: NAME -->` and `<!-- study: NAME -->` block written anew."""
 
     def block(match: re.Match[str]) -> str:
         file = RESULTS / f"{match[1]}.json"
         body = table(json.loads(file.read_text())) if file.is_file() else "Not measured yet."
         return f"<!-- benchmark: {match[1]} -->\n{body}\n<!-- end -->"
 
-    return re.sub(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+    def of_study(match: re.Match[str]) -> str:
+        folder = STUDIES / match[1]
+        body = study(folder) if folder.is_dir() else "Not run yet."
+        return f"<!-- study: {match[1]} -->\n{body}\n<!-- end -->"
+
+    text = re.sub(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+    return re.sub(r"<!-- study: (\w+) -->\n.*?<!-- end -->", of_study, text, flags=re.DOTALL)
 
 
 def main() -> int:

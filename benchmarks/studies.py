@@ -1,0 +1,49 @@
+"""Run the studies that the docs show, and keep what they found under docs/studies.
+
+python benchmarks/studies.py digits               every trick of the recipe small, left out in turn, five seeds
+python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px, three seeds
+
+A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to from this checkout, so
+that what is kept names no place outside it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from trials import ROOT, commit
+from trickbag.files import write_json
+from trickbag.train.environment import environment
+
+KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.html")
+STUDIES = {
+    "digits": ("small", "--data", "digits", "--seeds", "5", "--workers", "2"),
+    "imagenette": (
+        *("small", "--data", "runs/data/imagenette-128", "--image-size", "64", "--epochs", "3", "--seeds", "3"),
+        *("--tricks", "resnet_d,zero_init_residual,label_smoothing,mixup", "--workers", "2"),
+    ),
+}
+
+
+def main() -> None:
+    name, *folder = sys.argv[1:]
+    if folder:
+        link = ROOT / "runs" / "data" / "imagenette-128"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(folder[0]).resolve())
+    out = Path("runs", "studies", name)
+    command = [sys.executable, "-m", "trickbag", "study", *STUDIES[name], "--out", str(out)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    kept = ROOT / "docs" / "studies" / name
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in KEPT:
+        shutil.copyfile(ROOT / out / file, kept / file)
+    write_json(kept / "measured.json", {"script": "benchmarks/studies.py", "commit": commit(), **environment()})
+
+
+if __name__ == "__main__":
+    main()
