@@ -57,7 +57,7 @@ def bare(model: str, source: Path | str = "digits") -> Recipe:
 
 def started(recipe: Recipe, dataset: Dataset, seed: int = 0) -> tuple[Run, list[str]]:
     plan, notes = resolve(recipe, dataset, seed)
-    run, more = build(plan, recipe.tricks)
+    run, more = build(plan, recipe.tricks, dataset)
     return run, notes + more
 
 

@@ -187,6 +187,9 @@ class Recipe(Settings):
         del data["name"]
         for part, fields in _PLACES.items():
             data[part] = {key: value for key, value in data[part].items() if key not in fields}
+        for trick, settings in zip(self.tricks, data["tricks"].values(), strict=True):
+            for field in trick.paths:
+                del settings[field]
         return data
 
     def _require(self, names: tuple[str, ...]) -> None:

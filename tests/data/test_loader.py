@@ -67,7 +67,8 @@ def test_a_training_batch_by_hand(part: FilePart) -> None:
             box = random_crop_box(stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
             np.testing.assert_array_equal(image, crop_resize(pixels, box, 8))
     batch = batches[0]
-    assert [x.dtype for x in batch] == [torch.uint8, torch.int64, torch.int64, torch.bool]
+    assert [x.dtype for x in batch] == [torch.uint8, torch.int64, torch.int64, torch.bool, torch.float32]
+    assert batch.answers.shape == (4, 0, 0)
 
 
 def test_several_images_read_for_each_one_of_a_batch(part: FilePart) -> None:

@@ -32,7 +32,7 @@ def raw_batch(n: int = N) -> RawBatch:
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.integers(0, 256, (n, 3, S, S), dtype=np.uint8))
     labels = torch.from_numpy(rng.integers(0, K, n))
-    return RawBatch(images, labels, torch.arange(n), torch.ones(n, dtype=torch.bool))
+    return RawBatch(images, labels, torch.arange(n), torch.ones(n, dtype=torch.bool), torch.empty(n, 0, 0))
 
 
 def make_run(pictures: Path, *tricks, accumulate: int = 1, model: str = "convnext_atto", **changes: str) -> Run:  # type: ignore[no-untyped-def]
@@ -47,7 +47,7 @@ def make_run(pictures: Path, *tricks, accumulate: int = 1, model: str = "convnex
         recipe = recipe.set(path, value)
     dataset = prepare(recipe.data)
     plan, _ = resolve(recipe, dataset, seed=0)
-    return build(dataclasses.replace(plan, batch_size=N), recipe.tricks)[0]
+    return build(dataclasses.replace(plan, batch_size=N), recipe.tricks, dataset)[0]
 
 
 def one_step(run: Run, raw: RawBatch) -> tuple[dict[str, torch.Tensor], Progress]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.teachers import passing_teacher
 from trickbag.models.parts import Gelu
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias
@@ -14,6 +15,7 @@ from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.cutmix import CutMix
 from trickbag.tricks.cutout import Cutout
+from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.ema import Ema
@@ -63,6 +65,7 @@ TABLE: dict[str, Entry] = {
         Entry(CosineDecay()),
         Entry(CutMix(alpha=0.7, lam="pair")),
         Entry(Cutout(side=0.3)),
+        Entry(Distillation(teacher=(str(passing_teacher()),), form="code")),
         Entry(DropBlock(keep_prob=0.5, images="each")),
         Entry(Dropout(drop_prob=0.3)),
         Entry(Ema(decay=0.5, warmup=False)),

@@ -32,6 +32,8 @@ class DataConfig(Settings):
     stays, and so many changed views of it come beside it, for a loss that compares them.
     `mean` and `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1).
     `val_fraction` is held back, stratified, by `split_seed` alone where the source has no validation part.
+    `repeat_epochs` None draws crops anew in every epoch, and mirrors by batch; a number n draws both by image, and
+    gives epoch e those of epoch `e mod n` again, so that what was computed of them once can be used again.
     `workers` None chooses by device and source; their number never changes the images.
     """
 
@@ -44,6 +46,7 @@ class DataConfig(Settings):
     flip_prob: Annotated[float, Fraction] = 0.5
     policy: Policy | None = None
     views: Annotated[int, AtLeast(0)] = 0
+    repeat_epochs: Annotated[int, AtLeast(1)] | None = None
     eval_crop: Annotated[float, Area] | None = None
     mean: Colour = (123.68, 116.779, 103.939)
     std: Scale = (58.393, 57.12, 57.375)

@@ -1,6 +1,6 @@
 """Batches of crops: the same ones bit for bit, whatever the number of workers and wherever a run is taken up.
 
-Shapes: N images of a batch, S pixels of the network's input.
+Shapes: N images of a batch, S pixels of the network's input, M other networks, K classes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
+    from trickbag.data.answers import Answers
     from trickbag.data.config import DataConfig
     from trickbag.data.preprocess import Preprocessing
     from trickbag.data.source import Part
@@ -38,13 +40,15 @@ class RawBatch(NamedTuple):
 
     images: (N, 3, S, S) uint8; (N, V, 3, S, S) in training where `data.views` is not 0, the crop as it is before its
     other views. labels: (N,) int64. index: (N,) int64 place in the part. valid: (N,) bool, False for an image that
-    could not be decoded: its row is zeros and must count nothing.
+    could not be decoded: its row is zeros and must count nothing. answers: (N, M, K) float32 logits
+    that other networks gave of these images, M = 0 where none were asked.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
     valid: Tensor
+    answers: Tensor = torch.empty(0, 0, 0)
 
 
 class _Job(NamedTuple):
@@ -64,8 +68,17 @@ class _Made(NamedTuple):
 class _Maker(Dataset[_Made]):
     """Makes the batch of a job; a pure function of the job, in this process or a worker."""
 
-    def __init__(self, part: Part, data: DataConfig, preprocessing: Preprocessing, train: bool, seed: int) -> None:
+    def __init__(
+        self,
+        part: Part,
+        data: DataConfig,
+        preprocessing: Preprocessing,
+        train: bool,
+        seed: int,
+        answers: Answers | None,
+    ) -> None:
         self.part, self.data, self.preprocessing, self.train, self.seed = part, data, preprocessing, train, seed
+        self.answers = answers
 
     def __getitem__(self, job: _Job) -> _Made:
         size = self.preprocessing.image_size
@@ -83,7 +96,7 @@ class _Maker(Dataset[_Made]):
                 errors.append((row, str(error)))
         labels = torch.from_numpy(self.part.labels[job.rows])
         index = torch.from_numpy(job.rows)
-        batch = RawBatch(torch.from_numpy(images), labels, index, torch.from_numpy(valid))
+        batch = RawBatch(torch.from_numpy(images), labels, index, torch.from_numpy(valid), self._answers(job))
         return _Made(batch, tuple(errors))
 
     def _crop(self, epoch: int, row: int, turn: int) -> NDArray[np.uint8]:
@@ -91,9 +104,18 @@ class _Maker(Dataset[_Made]):
         if not self.train:
             return self.preprocessing.crop(image)
         height, width = image.shape[:2]
-        rng = stream(self.seed, f"crop {turn}" if turn else "crop", epoch, row)
+        repeat = self.data.repeat_epochs
+        view = epoch if repeat is None else epoch % repeat
+        # Of a view that can be made again there is one crop, however often the image is read.
+        purpose = f"crop {turn}" if turn and repeat is None else "crop"
+        rng = stream(self.seed, purpose, view, row)
         box = random_crop_box(rng, width, height, self.data.crop_area, self.data.crop_ratio)
-        crop = crop_scale(image, box, self.preprocessing.image_size)
+        shown = self._changed(crop_scale(image, box, self.preprocessing.image_size), epoch, row, turn)
+        # Otherwise mirrored on the device, where the numbers are drawn by batch.
+        mirrored = repeat is not None and stream(self.seed, "flip", view, row).random() < self.data.flip_prob
+        return shown[..., ::-1] if mirrored else shown
+
+    def _changed(self, crop: Image, epoch: int, row: int, turn: int) -> NDArray[np.uint8]:
         policy = self.data.policy
         if policy is None:
             return planes(crop)
@@ -101,6 +123,11 @@ class _Maker(Dataset[_Made]):
         if not self.data.views:
             return planes(policy(crop, rng))
         return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(self.data.views))])
+
+    def _answers(self, job: _Job) -> Tensor:
+        if self.answers is None:
+            return torch.empty(len(job.rows), 0, 0)
+        return torch.from_numpy(self.answers.logits(job.rows, job.epoch))
 
 
 class _Plan(Sampler[_Job]):
@@ -133,8 +160,9 @@ class Loader:
     which then has (reads * batch_size) rows: each block of `batch_size` follows an order of its own, the first the one
     that would be read alone, so that an epoch sees every image `reads` times. In evaluation the order is the part's,
     crops are the preprocessing's, and the last batch may be partial; with `cached` they are made once and kept, up to
-    CACHE_LIMIT (do not write into them). Every draw is a function of (seed, epoch, image). `workers` None chooses as
-    for a CPU.
+    CACHE_LIMIT (do not write into them). `in_order` gives the crops of training in the order and the batches of
+    evaluation. Every draw is a function of (seed, epoch, image); see `data.repeat_epochs` for crops that repeat.
+    `answers` come with the images that they are about. `workers` None chooses as for a CPU.
 
     `errors` gathers the images that could not be decoded, name to reason; such an image is not tried again.
     Raises RunFailed where a worker process dies.
@@ -153,8 +181,11 @@ class Loader:
         workers: int | None = None,
         pin_memory: bool = False,
         cached: bool = False,
+        in_order: bool = False,
+        answers: Answers | None = None,
     ) -> None:
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
+        self.shuffled = train and not in_order
         self.reads = reads
         self.batch_size = max(1, min(batch_size, len(part)))
         wanted = default_workers(part, "cpu") if workers is None else workers
@@ -162,7 +193,7 @@ class Loader:
         self.errors: dict[str, str] = {}
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
-        self._maker = _Maker(part, data, preprocessing, train, seed)
+        self._maker = _Maker(part, data, preprocessing, train, seed, answers)
         self._plan = _Plan()
         self._pool: DataLoader[_Made] | None = None
         size = 3 * preprocessing.image_size**2 * len(part)
@@ -172,7 +203,7 @@ class Loader:
     def __len__(self) -> int:
         """Count the batches of an epoch."""
         whole, rest = divmod(len(self.part), self.batch_size)
-        return whole if self.train else whole + (rest > 0)
+        return whole if self.shuffled else whole + (rest > 0)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[RawBatch]:
         """Give the batches of an epoch, from 0, beginning with batch `start_step`; one epoch at a time."""
@@ -193,7 +224,7 @@ class Loader:
         n = len(self.part)
         orders = (
             [stream(self.seed, "order", epoch, turn).permutation(n) for turn in range(self.reads)]
-            if self.train
+            if self.shuffled
             else [np.arange(n)]
         )
         for step in range(start_step, len(self)):

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trickbag.data.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.models.weights import BEST_WEIGHTS, load_with_metadata
 from trickbag.settings import read
+from trickbag.train.described import classes_of, damaged, preprocessing_of
 from trickbag.train.device import Layout, Precision, autocast_dtype, choose_device
 from trickbag.train.folder import RunFolder
 from trickbag.train.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from trickbag.data.preprocess import Preprocessing
 
 __all__ = ["Trained"]
 
@@ -61,8 +63,8 @@ class Trained:
         return cls(
             path=path,
             network=network.eval(),
-            classes=_classes(path, metadata),
-            preprocessing=_preprocessing(path, metadata),
+            classes=classes_of(path, metadata),
+            preprocessing=preprocessing_of(path, metadata),
             columns=_columns(path, metadata),
             device=place,
             precision=plan.precision if plan is not None and same else "float32",
@@ -107,30 +109,10 @@ def _read_record(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any
         raise UserError(f"{folder.recipe} is damaged: {error}") from error
 
 
-def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"{path}: its weights file does not say {what}; give weights that `trickbag train` wrote")
-
-
-def _classes(path: Path, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    classes = metadata.get("classes")
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise _damaged(path, "the names of the classes")
-    if len(classes) != metadata["model"].get("num_classes") or len(set(classes)) < len(classes):
-        raise _damaged(path, "as many class names as its network has classes")
-    return tuple(classes)
-
-
-def _preprocessing(path: Path, metadata: Mapping[str, Any]) -> Preprocessing:
-    try:
-        return read(Preprocessing, metadata.get("preprocessing"), "preprocessing")
-    except UserError as error:
-        raise _damaged(path, f"how images are prepared ({error})") from error
-
-
 def _columns(path: Path, metadata: Mapping[str, Any]) -> tuple[str, str] | None:
     columns = metadata.get("columns")
     if columns is None:
         return None
     if not isinstance(columns, list) or len(columns) != 2 or not all(isinstance(name, str) for name in columns):
-        raise _damaged(path, "the columns of its CSV as two names")
+        raise damaged(path, "the columns of its CSV as two names")
     return columns[0], columns[1]

@@ -82,12 +82,14 @@ def pretrained_names() -> list[str]:
     return [name for published, name in names.items() if _has_weights(published)]
 
 
-def load_pretrained(network: nn.Module, config: ModelConfig) -> list[str]:
+def load_pretrained(
+    network: nn.Module, config: ModelConfig, instead: str = "a safetensors file: --init FILE"
+) -> list[str]:
     """Load published weights into the network of a config; return notes on the result.
 
     A classifier of another number of classes stays as it is, and other numbers of input channels are adapted by timm;
     notes say so. Weights come over the network, or from timm's cache. Raises UserError where there are none for such a
-    network, or they cannot be reached.
+    network, or they cannot be reached, which names what to give `instead`.
     """
     import timm
 
@@ -104,7 +106,7 @@ def load_pretrained(network: nn.Module, config: ModelConfig) -> list[str]:
         # The hub's client, its HTTP library and timm raise exceptions of no common base.
         raise UserError(
             f"the pretrained weights of timm's {name} could not be fetched ({_reason(error)}); connect to the network, "
-            "or give a safetensors file: --init FILE"
+            f"or give {instead}"
         ) from error
     notes = [f"weights of timm's {name}"]
     if config.in_channels != donor.pretrained_cfg["input_size"][0]:

@@ -5,6 +5,7 @@ A file that `save_weights` wrote also says which network its weights are of, und
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -59,10 +60,16 @@ def weights_digest(path: Path) -> str:
     """Return the hash of a weights file's bytes, or of a run folder's best weights."""
     file = _weights_file(path)
     try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        found = file.stat()
+        return _digest(file, found.st_size, found.st_mtime_ns, found.st_ino)
     except OSError as error:
         raise _unreadable(file, error) from error
+
+
+@functools.lru_cache(maxsize=64)  # a study asks for it once for each trial
+def _digest(file: Path, size: int, mtime_ns: int, inode: int) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

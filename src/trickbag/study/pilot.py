@@ -36,7 +36,7 @@ def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> flo
     try:
         devices = [torch.cuda.current_device()] if plan.device == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            run, _ = build(plan, recipe.tricks)
+            run, _ = build(plan, recipe.tricks, dataset)
             progress = Progress.start(run.device)
 
             def wait() -> float:
@@ -47,7 +47,7 @@ def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> flo
             crops = run.pipeline.preprocessing
             how: dict[str, Any] = {"seed": 0, "workers": 0}
             often: dict[str, Any] = how | {"train": True, "batch_size": plan.batch_size, "reads": plan.reads}
-            loader = Loader(dataset.train, plan.data, crops, **often)
+            loader = Loader(dataset.train, plan.data, crops, answers=run.answers, **often)
             warm = _WARM if plan.steps_per_epoch > 2 * _WARM else 0
             started, steps = wait(), 0
             for step, raw in enumerate(loader.epoch(0)):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from trickbag.data.answers import Answers
+from trickbag.data.dataset import Dataset
 from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
 from trickbag.errors import UserError
@@ -18,6 +20,7 @@ from trickbag.models.pretrained import load_pretrained
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
 from trickbag.train.device import autocast_dtype
+from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, pupil_of, views_differ
 from trickbag.train.loss import CrossEntropy
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
@@ -43,6 +46,8 @@ class Run:
     device: torch.device
     autocast: torch.dtype | None
     average: Average | None = None
+    teach: Callable[[Batch], Batch] = Nobody()
+    answers: Answers | None = None
     _whole: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor]] = field(init=False, repr=False)
     _prepare: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]] = field(
         init=False, repr=False
@@ -64,7 +69,7 @@ class Run:
 
     def start_as(self, other: Run) -> None:
         """Take the state of a run of the same plan but for its seed, which has not begun; what is compiled stays."""
-        self.plan, self.scaler = other.plan, other.scaler
+        self.plan, self.scaler, self.answers = other.plan, other.scaler, other.answers
         with torch.no_grad():
             for mine, theirs in ((self.network, other.network), (self.evaluated, other.evaluated)):
                 own, new = ([*network.parameters(), *network.buffers()] for network in (mine, theirs))
@@ -75,6 +80,7 @@ class Run:
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss (a scalar, the mean over the rows), logits (N, K) float32 and targets (N, K) of a batch."""
+        batch = self.teach(batch)
         images, views = batch.images, batch.extras.get("views")
         if views is not None:  # one pass for all views: the statistics of BatchNorm are theirs together
             images = torch.cat([images, views.flatten(0, 1)])
@@ -109,11 +115,14 @@ class Run:
             yield self._forward(Batch(batch.images[part], batch.targets[part], batch.index[part], extras))
 
 
-def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
+def build(
+    plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset | None = None, asking: Asking | None = None
+) -> tuple[Run, list[str]]:
     """Build the network, optimizer and step of a plan; return them and what a user should know.
 
-    Raises DoesNotApply where a trick cannot work on the network, and UserError where weights cannot be loaded or the
-    network does not take the images.
+    A trick that learns from other networks needs the `dataset`; `asking(done, total)` is called while they are asked
+    about its images once for all. Raises DoesNotApply where a trick cannot work on the network, and UserError where
+    weights cannot be loaded or the network does not take the images.
     """
     notes: list[str] = []
     device = torch.device(plan.device)
@@ -137,6 +146,16 @@ def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
     loss: Loss = CrossEntropy()
     for trick in tricks:
         loss = trick.loss(loss)
+    pupil, answers = pupil_of(tricks), None
+    teach: Callable[[Batch], Batch] = Nobody()
+    if pupil is not None:
+        if dataset is None:
+            raise ValueError(f"{pupil.trick.name} learns from other networks: build needs the data set")
+        notes += views_differ(pupil, plan, tricks)
+        if pupil.lesson.view == "online":
+            teach = EveryStep.of(pupil, plan, dataset)
+        else:
+            answers = ask_once(pupil, plan, dataset, asking)
     fused = plan.training.optimizer.kind != "rmsprop"
     run = Run(
         plan=plan,
@@ -145,9 +164,10 @@ def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
         pipeline=Pipeline(
             num_classes=plan.model.num_classes,
             preprocessing=Preprocessing.of(plan.data, plan.image_size),
-            flip_prob=plan.data.flip_prob if plan.mirror else 0.0,
+            flip_prob=plan.flip_prob,
             tricks=tricks,
             layout=plan.layout,
+            taught=pupil.trick if pupil is not None and answers is not None else None,
         ),
         loss=loss,
         optimizer=plan.training.optimizer(groups, plan.training.lr, fused=fused),
@@ -155,6 +175,8 @@ def build(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
         device=device,
         autocast=autocast_dtype(plan.precision),
         average=_average(tricks, network),
+        teach=teach,
+        answers=answers,
     )
     return run, notes + group_notes
 

@@ -54,7 +54,7 @@ class Job:
             torch.set_num_threads(threads)
 
     def _run(self) -> Result:
-        run, build_notes = self.workshop.build(self.plan, self.recipe.tricks)
+        run, build_notes = self.workshop.build(self.plan, self.recipe.tricks, self.dataset, self._asking)
         record = self.record
         record.warnings = [*self.dataset.warnings, *record.notes, *build_notes]
         for text in record.warnings:
@@ -77,12 +77,16 @@ class Job:
                 if loader is not None:
                     loader.close()
 
+    def _asking(self, done: int, total: int) -> None:
+        self.stop.stop_before_training()
+        self.log.asking(done, total)
+
     def _loaders(self, run: Run) -> tuple[Loader, Loader, Loader | None]:
         plan, pin = self.plan, self.plan.device == "cuda"
         how: dict[str, Any] = {"seed": plan.seed, "workers": plan.workers, "pin_memory": pin}
         crops = run.pipeline.preprocessing
         often: dict[str, Any] = how | {"train": True, "batch_size": plan.batch_size, "reads": plan.reads}
-        train = Loader(self.dataset.train, plan.data, crops, **often)
+        train = Loader(self.dataset.train, plan.data, crops, answers=run.answers, **often)
         # No gradients: larger batches fit, and small parts of a batch are as exact.
         size = max(64, plan.batch_size // plan.training.accumulate)
         how |= {"train": False, "batch_size": size, "cached": True}

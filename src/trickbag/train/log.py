@@ -24,6 +24,9 @@ class RunLog:
     def checking(self, done: int, total: int) -> None:
         """Say how many files have been decoded to check them."""
 
+    def asking(self, done: int, total: int) -> None:
+        """Say how many answers of a teacher are there, where it is asked once for all."""
+
     def start(self, plan: Plan, epoch: int) -> None:
         """Say that training starts, or goes on, at an epoch counted from 0."""
 
@@ -72,10 +75,16 @@ class PlainLog(RunLog):
         print(text, flush=True)
 
     def checking(self, done: int, total: int) -> None:
+        self._count(done, total, f"checked {done} of {total} images")
+
+    def asking(self, done: int, total: int) -> None:
+        self._count(done, total, f"asked the teacher about {done} of {total} images")
+
+    def _count(self, done: int, total: int, say: str) -> None:
         now = time.monotonic()
         if now - self._checked > self.every_s or (done == total and self._said):
             self._checked, self._said = now, done < total
-            print(f"checked {done} of {total} images", flush=True)
+            print(say, flush=True)
 
     def start(self, plan: Plan, epoch: int) -> None:
         self._plan, self._first_step = plan, epoch * plan.steps_per_epoch
@@ -120,10 +129,16 @@ class RichLog(RunLog):
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def checking(self, done: int, total: int) -> None:
+        self._count("checking images", done, total)
+
+    def asking(self, done: int, total: int) -> None:
+        self._count("asking the teacher", done, total)
+
+    def _count(self, description: str, done: int, total: int) -> None:
         now = time.monotonic()
         if done == total or now - self._shown > 0.1:
             self._shown = now
-            self._show("checking images", done, total, f"{done} of {total}")
+            self._show(description, done, total, f"{done} of {total}")
 
     def start(self, plan: Plan, epoch: int) -> None:
         self._plan, self._started = plan, time.monotonic()

@@ -34,7 +34,8 @@ class Pipeline:
 
     Its order is the paper's (He et al. 2018, section 2.1) whatever the order of the tricks: mirror, colour, noise,
     normalisation, then erasing and mixing. `draw` makes every random number outside the graph, from streams that are
-    keyed by purpose, epoch and step; calling the pipeline is a pure function of tensors.
+    keyed by purpose, epoch and step; calling the pipeline is a pure function of tensors. `taught` is the trick that
+    learns from the answers which come with the images.
     """
 
     num_classes: int
@@ -42,6 +43,7 @@ class Pipeline:
     flip_prob: float
     tricks: tuple[Trick, ...]
     layout: str = "contiguous"
+    taught: Trick | None = None
 
     @property
     def stages(self) -> tuple[Trick, ...]:
@@ -79,6 +81,8 @@ class Pipeline:
         # A sample that could not be read has a row of zeros: linear, so it stays without weight in whatever follows.
         targets = functional.one_hot(raw.labels.clamp(min=0), self.num_classes).float() * raw.valid[:, None]
         batch = Batch(images, targets, raw.index, {})
+        if self.taught is not None:
+            batch = self.taught.teach(batch, raw.answers)
         normalised = False
         for trick, draw in zip(self.stages, tricks_draws, strict=True):
             if not normalised and trick.phase not in ("color", "noise"):

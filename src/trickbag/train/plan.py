@@ -52,6 +52,11 @@ class Plan(Settings):
     reads: int = 1
 
     @property
+    def flip_prob(self) -> float:
+        """The share of images that are mirrored on the device, by batch; with `data.repeat_epochs` the loader does."""
+        return self.data.flip_prob if self.mirror and self.data.repeat_epochs is None else 0.0
+
+    @property
     def steps(self) -> int:
         """Updates of the whole run."""
         return self.steps_per_epoch * self.training.epochs
@@ -80,6 +85,8 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
     notes: list[str] = []
     apply = _ValueHooks(recipe.tricks)
     data = apply(Trick.data, recipe.data)
+    if not dataset.mirror:
+        data = dataclasses.replace(data, flip_prob=0.0)
     image_size, data, said = _sized(data, recipe.model, dataset.natural_size)
     notes += said
     model = recipe.model

@@ -33,7 +33,7 @@ def augmented(
     pipeline = Pipeline(
         num_classes=len(dataset.classes),
         preprocessing=preprocessing,
-        flip_prob=plan.data.flip_prob if plan.mirror else 0.0,
+        flip_prob=plan.flip_prob,
         tricks=tricks,
     )
     n = min(n, len(dataset.train))

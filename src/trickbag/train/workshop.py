@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from trickbag.data.dataset import Dataset
 from trickbag.recipe import digest
 from trickbag.settings import plain
 from trickbag.train.build import Run, build
+from trickbag.train.lessons import Asking
 from trickbag.train.plan import Plan
+from trickbag.train.trial import teachers_of
 from trickbag.tricks.trick import Trick
 
 __all__ = ["Workshop"]
@@ -23,13 +26,17 @@ class Workshop:
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
 
-    def build(self, plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Run, list[str]]:
+    def build(
+        self, plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset | None = None, asking: Asking | None = None
+    ) -> tuple[Run, list[str]]:
         """Build what a plan says, as `trickbag.train.build.build` does."""
-        run, notes = build(plan, tricks)
+        run, notes = build(plan, tricks, dataset, asking)
         if not plan.compile:
             return run, notes
         settled = plain(dataclasses.replace(plan, seed=0))
-        kept = self._runs.setdefault(digest({"plan": settled, "tricks": [repr(trick) for trick in tricks]}), run)
+        said = [repr(trick) for trick in tricks]
+        key = digest({"plan": settled, "tricks": said, "teachers": teachers_of(tricks)})
+        kept = self._runs.setdefault(key, run)
         if kept is not run:
             kept.start_as(run)
         return kept, notes

@@ -25,11 +25,13 @@ __all__ = [
     "START",
     "Average",
     "Batch",
+    "Lesson",
     "Loss",
     "Moment",
     "NoEffect",
     "Phase",
     "Trick",
+    "View",
     "require_epochs",
 ]
 
@@ -95,6 +97,24 @@ START = Moment()
 """Before the first step."""
 
 
+View = Literal["online", "centre", "replay"]
+
+
+class Lesson(NamedTuple):
+    """The other networks that a run asks about its training images, and what they are shown.
+
+    teachers: each a run's folder, a weights file that a run wrote, or `timm:NAME` with its published weights. view:
+    `online` shows them each batch as the network itself sees it; else they are asked once for all, about the `centre`
+    of each image or about the crops and mirrors that repeat after `data.repeat_epochs` (`replay`), and the `top`
+    largest logits of each answer lie in the file `cache` (None: one in the user's cache folder).
+    """
+
+    teachers: tuple[str, ...]
+    view: View = "online"
+    top: int = 50
+    cache: str | None = None
+
+
 class NoEffect(Exception):
     """Raised by a hook that finds nothing to change; its text says why."""
 
@@ -112,7 +132,8 @@ class Trick(Settings):
 
     `name` is its name in recipes, `slot` names what excludes it ("decay": one of them at most), `paper` is its
     citation, `paper_epochs` are the epochs for which the paper trains with it and without, where they differ, `phase`
-    is when its batch hook runs. Hooks raise `DoesNotApply` where the trick cannot work, naming the
+    is when its batch hook runs, `paths` are those of its settings that say where files lie: what the files hold, not
+    where, makes a trial. Hooks raise `DoesNotApply` where the trick cannot work, naming the
     way out, and `NoEffect` where it would change nothing.
     """
 
@@ -121,6 +142,7 @@ class Trick(Settings):
     paper: ClassVar[str]
     paper_epochs: ClassVar[tuple[int, int] | None] = None
     phase: ClassVar[Phase] = "mix"
+    paths: ClassVar[tuple[str, ...]] = ()
 
     @property
     def reads(self) -> int:
@@ -170,6 +192,18 @@ class Trick(Settings):
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Change the batch; a pure function of tensors, compiled with the step."""
+        return batch
+
+    # Other networks, which are loaded, matched to the classes and shown the images for it.
+    def lesson(self) -> Lesson | None:
+        """Say which other networks to ask about the training images, and how."""
+        return None
+
+    def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
+        """Add the answers of the M other networks to the batch's extras; a pure function of tensors, in the graph.
+
+        Called after the batch hooks where they see the batch itself; else before them, so that mixing mixes answers.
+        """
         return batch
 
     # Outside the graph, cheap.

@@ -1,0 +1,157 @@
+"""The losses of distillation: against formulas by hand in float64, and the original code's values and gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.models.originals import generator, vector
+from trickbag.errors import UserError
+from trickbag.recipe import Recipe, trick_from_text
+from trickbag.train.loss import CrossEntropy, cross_entropy
+from trickbag.tricks.distillation import EXTRA, Distillation, soften, teacher_loss
+from trickbag.tricks.label_smoothing import smooth
+from trickbag.tricks.mixup import mix
+from trickbag.tricks.trick import Batch, Lesson
+
+N, M, K = 6, 2, 5
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    exps = np.exp(x - x.max(-1, keepdims=True))
+    return exps / exps.sum(-1, keepdims=True)
+
+
+def random_logits(seed: int, *shape: int) -> np.ndarray:
+    return 3 * np.random.default_rng(seed).standard_normal(shape)
+
+
+def a_batch() -> Batch:
+    """Smoothed labels; the last image could not be read."""
+    labels = torch.eye(K, dtype=torch.float64)[[0, 3, 1, 1, 2, 4]]
+    labels[-1] = 0
+    return Batch(torch.zeros(N, 3, 2, 2), smooth(labels, 0.1), torch.arange(N), {})
+
+
+# The weights of the hard and the soft part, the temperature, and what H is less by, as the card has them.
+FORMS = [
+    ("form=paper", 1.0, 1.0, 20.0, False),
+    ("form=code", 0.5, 0.5, 20.0, False),
+    ("form=assemble", 1.0, 1.0, 1.0, False),
+    ("form=kl", 0.0, 1.0, 1.0, True),
+    ("form=paper,temperature=4,weight=0.3", 1.0, 0.3, 4.0, False),
+    ("form=code,weight=0.9", 1 - 0.9, 0.9, 20.0, False),
+    ("form=kl,weight=0.75,temperature=2", 0.25, 0.75, 2.0, True),
+]
+
+
+@pytest.mark.parametrize("mixed", ["before", "after", "not"])
+@pytest.mark.parametrize(("text", "hard", "soft", "t", "divergence"), FORMS)
+def test_forms_by_hand(text: str, hard: float, soft: float, t: float, divergence: bool, mixed: str) -> None:
+    trick = trick_from_text(f"distillation:{text}")
+    z, r = random_logits(0, N, K), random_logits(1, N, M, K)
+    lam, partner = torch.tensor([0.1, 0.9, 0.5, 1.0, 0.3, 0.8], dtype=torch.float64), torch.arange(N - 1, -1, -1)
+    batch, said = a_batch(), torch.from_numpy(r)
+
+    def mixing(batch: Batch) -> Batch:
+        extras = {name: mix(value, lam, partner) for name, value in batch.extras.items()}
+        return batch._replace(targets=mix(batch.targets, lam, partner), extras=extras)
+
+    q = softmax(r / t).mean(1) * np.array([1, 1, 1, 1, 1, 0])[:, None]
+    if mixed == "before":  # online: the teacher has seen mixed images, of which one may be a blank
+        batch = trick.teach(mixing(batch), said)
+        q = softmax(r / t).mean(1) * batch.targets.sum(1).numpy()[:, None]
+    else:
+        batch = trick.teach(batch, said)
+        if mixed == "after":
+            batch = mixing(batch)
+            q = lam.numpy()[:, None] * q + (1 - lam.numpy()[:, None]) * q[::-1]
+    log_p, log_pt = np.log(softmax(z)), np.log(softmax(z / t))
+    ce = -(batch.targets.numpy() * log_p).sum(1).mean()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = np.where(q > 0, -q * np.log(q), 0).sum(1).mean()
+    kd = t**2 * (-(q * log_pt).sum(1).mean() - divergence * entropy)
+    found = trick.loss(CrossEntropy())(torch.from_numpy(z), batch)
+    assert float(found) == pytest.approx(float(hard * ce + soft * kd), rel=1e-12)
+
+
+@pytest.mark.parametrize("t", [1.0, 20.0])
+def test_gradient_by_hand(t: float) -> None:
+    z = torch.from_numpy(random_logits(0, N, K)).requires_grad_()
+    q = torch.from_numpy(softmax(random_logits(1, N, K)))
+    for divergence in (False, True):
+        (gradient,) = torch.autograd.grad(teacher_loss(z, q, t, divergence=divergence).sum(), z)
+        torch.testing.assert_close(gradient, t * ((z.detach() / t).softmax(1) - q), rtol=1e-10, atol=1e-12)
+
+
+def test_divergence_is_zero_where_both_agree() -> None:
+    z = torch.from_numpy(random_logits(0, N, K))
+    assert teacher_loss(z, soften(z[:, None], 3.0), 3.0, divergence=True).abs().max() < 1e-14
+
+
+def test_several_teachers_are_the_mean_of_their_losses() -> None:
+    z, r = torch.from_numpy(random_logits(0, N, K)), torch.from_numpy(random_logits(1, N, M, K))
+    both = teacher_loss(z, soften(r, 20.0), 20.0)
+    each = [teacher_loss(z, soften(r[:, m : m + 1], 20.0), 20.0) for m in range(M)]
+    torch.testing.assert_close(both, sum(each) / M, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_losses_are_float32_at_least(dtype: torch.dtype) -> None:
+    z, r = (torch.from_numpy(random_logits(i, N, K)).to(dtype) for i in range(2))
+    q = soften(r[:, None], 20.0)
+    assert q.dtype == teacher_loss(z, q, 20.0).dtype == torch.float32
+
+
+def test_the_teachers_rows_are_as_much_as_the_targets() -> None:
+    taught = Distillation(teacher=("t",)).teach(a_batch(), torch.zeros(N, 1, K))
+    assert taught.extras[EXTRA].sum(1).tolist() == pytest.approx([1, 1, 1, 1, 1, 0])
+    many = a_batch()._replace(targets=torch.ones(N, K))  # several labels an image
+    assert Distillation(teacher=("t",)).teach(many, torch.zeros(N, 1, K)).extras[EXTRA].sum(1).tolist() == [1.0] * N
+
+
+def test_values_of_the_original_code() -> None:
+    facts, arrays = vector("units")
+    z = torch.from_numpy(arrays["loss_logits"]).double()
+    onehot = torch.from_numpy(arrays["loss_onehot"]).double()
+    said = torch.from_numpy(arrays["loss_teacher_logits"]).double()[:, None]
+    for t in (1, 2, 20):
+        found = teacher_loss(z, soften(said, t), t).mean()
+        assert float(found) == pytest.approx(facts["loss"][f"kd_T{t}"], rel=2e-7)
+    batch = Batch(torch.zeros(len(z), 3, 1, 1), smooth(onehot, 0.1), torch.arange(len(z)), {})
+    trick = Distillation(teacher=("t",), form="assemble")
+    whole = trick.loss(CrossEntropy())(z, trick.teach(batch, said))
+    assert float(whole) == pytest.approx(facts["loss"]["ce_ls0.1"] + facts["loss"]["kd_T1"], rel=2e-7)
+
+
+def test_a_training_step_of_the_original_code() -> None:
+    facts, arrays = vector("train_resnet50")
+    z = torch.from_numpy(arrays["logits"]).double()
+    said = 2 * generator().rng_for("train/teacher").standard_normal(tuple(z.shape))
+    a, b = (torch.nn.functional.one_hot(torch.from_numpy(arrays[f"labels_{x}"]).long(), 1001).double() for x in "ab")
+    lam = float(arrays["lam"])
+    ce = cross_entropy(z, smooth(lam * a + (1 - lam) * b, 0.1)).mean()
+    assert float(ce) == pytest.approx(facts["ce"], rel=1e-6)
+    kd = teacher_loss(z, soften(torch.from_numpy(said)[:, None])).mean()
+    assert float(kd) == pytest.approx(facts["kd"], rel=1e-6)
+
+
+def test_replayed_views_are_the_datas() -> None:
+    data = Recipe().data
+    assert Distillation(view="replay", views=3).data(data).repeat_epochs == 3
+    assert all(Distillation(view=view).data(data) == data for view in ("online", "centre"))
+
+
+def test_settings_from_text() -> None:
+    trick = trick_from_text("distillation:teacher=runs/a,timm:resnet50,view=replay,cache=b.arrow,top=7")
+    assert trick.lesson() == Lesson(("runs/a", "timm:resnet50"), "replay", 7, "b.arrow")
+    with pytest.raises(UserError, match=r"distillation has no teacher.*teacher=RUN"):
+        Distillation().lesson()
+
+
+def test_where_files_lie_is_no_part_of_a_trial() -> None:
+    recipe = Recipe(tricks=(Distillation(teacher=("a",)),))
+    moved = Recipe(tricks=(Distillation(teacher=("b",), cache="c"),))
+    assert recipe.id == moved.id != Recipe(tricks=(Distillation(teacher=("a",), top=3),)).id
+    assert recipe.to_dict() != moved.to_dict()
