@@ -44,6 +44,10 @@ def test_the_example_of_a_trick_works(tmp_path: Path, monkeypatch: pytest.Monkey
     assert made.unique().tolist() == [0, 64, 128, 192]
 
 
+def test_the_example_of_feature_maps_works() -> None:
+    exec(blocks("docs/networks.md", "python")[0], {})
+
+
 def test_the_example_of_a_recipe_is_one() -> None:
     recipe = Recipe.from_dict(yaml.safe_load(blocks("docs/recipes.md", "yaml")[0]))
     assert recipe.name == "mine"

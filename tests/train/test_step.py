@@ -11,6 +11,7 @@ import torch
 
 from trickbag.data.dataset import prepare
 from trickbag.data.loader import RawBatch
+from trickbag.errors import UserError
 from trickbag.models.config import TimmConfig
 from trickbag.recipe import Recipe
 from trickbag.train.build import Run, build
@@ -179,6 +180,26 @@ def test_layer_decay_scales_the_learning_rate(pictures: Path) -> None:
     assert scales == [0.5 ** (len(scales) - 1 - i) for i in range(len(scales))]
     one_step(run, raw_batch())
     assert [group["lr"] for group in run.optimizer.param_groups] == pytest.approx([0.1 * scale for scale in scales])
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_gradient_checkpointing_is_the_same_step_to_the_bit(pictures: Path, accumulate: int) -> None:
+    runs = [
+        make_run(
+            pictures, Mixup(), accumulate=accumulate, model="resnet10t", **{"training.gradient_checkpointing": mode}
+        )
+        for mode in ("true", "false")
+    ]
+    (one, progress), (other, expected) = (one_step(run, raw_batch()) for run in runs)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    buffers = zip(*(run.network.buffers() for run in runs), strict=True)
+    assert all(torch.equal(a, b) for a, b in buffers)
+    assert float(progress.loss_sum) == float(expected.loss_sum)
+
+
+def test_a_network_that_cannot_compute_anew_is_refused(pictures: Path) -> None:
+    with pytest.raises(UserError, match=r"training\.gradient_checkpointing = True: VGG has no blocks"):
+        make_run(pictures, model="vgg11", **{"training.gradient_checkpointing": "true"})
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trickbag.models.features import Features
     from trickbag.models.weights import load
     from trickbag.models.zoo import build_network, create_model
 
-__all__ = ["build_network", "create_model", "load"]
+__all__ = ["Features", "build_network", "create_model", "load"]
 
-_HOMES = {"build_network": "zoo", "create_model": "zoo", "load": "weights"}
+_HOMES = {"Features": "features", "build_network": "zoo", "create_model": "zoo", "load": "weights"}
 
 
 def __getattr__(name: str) -> Any:

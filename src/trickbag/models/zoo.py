@@ -24,13 +24,14 @@ from trickbag.models.config import (
     TimmConfig,
     model_config,
 )
+from trickbag.models.features import Features
 from trickbag.models.init import initialise
 from trickbag.models.mobilenet import MobileNet
 from trickbag.models.resnet import ResNet
 from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from trickbag.models.parts import BatchNorm
 
@@ -47,13 +48,24 @@ _SMALL_STEMS: Mapping[Stem, tuple[Stem, Stem]] = MappingProxyType(
 """The forms of a stem for small images, without max-pool: of stride 1 and of stride 2."""
 
 
-def create_model(name: str, *, num_classes: int = 1000, in_channels: int = 3, seed: int = 0) -> nn.Module:
+def create_model(
+    name: str,
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    seed: int = 0,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+) -> nn.Module:
     """Build a network by name, initialised: `resnet50_d`, `efficientnet_b0`, or any of timm's as `timm:NAME`.
 
-    It never changes a stem by itself; see `fit_stem` for small images. Raises UserError for a name that is not known.
+    It never changes a stem by itself; see `fit_stem` for small images. With `features_only` it returns the feature maps
+    of the levels `out_indices` (all where None) in place of logits, and says in `feature_info` what they are; see
+    `models.features`. Raises UserError for a name or a level that is not known.
     """
     config = dataclasses.replace(model_config(name), num_classes=num_classes, in_channels=in_channels)
-    return build_network(config, seed=seed)
+    network = build_network(config, seed=seed)
+    return Features(network, out_indices) if features_only else network
 
 
 def build_network(config: ModelConfig, *, seed: int) -> nn.Module:

@@ -17,6 +17,7 @@ from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.models.pretrained import load_pretrained
+from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
 from trickbag.train.device import autocast_dtype
@@ -128,6 +129,8 @@ def build(
     device = torch.device(plan.device)
     network = build_network(plan.model, seed=plan.seed)
     _check_shapes(network, plan)
+    if plan.training.gradient_checkpointing:
+        recompute_in_backward(network)
     for trick in tricks:
         try:
             trick.network(network)

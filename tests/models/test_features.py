@@ -1,0 +1,91 @@
+"""Feature maps by level, of our networks and of timm's: what they are and what is said of them."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from tests.models.random_weights import fill, images
+from trickbag.errors import UserError
+from trickbag.models import Features, create_model
+
+# Thin members of families; efficientnet_b0 is a network of timm under a name of ours.
+NAMES = ["resnet18_d", "bl_resnet50", "mobilenet_v1", "efficientnet_b0", "timm:densenet121", "timm:resnet18"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_are_what_is_said_of_them(name):
+    network = create_model(name, in_channels=1, features_only=True).eval()
+    with torch.no_grad():
+        maps = network(images(1, 1, 64))
+    assert [(x.shape[1], 64 // x.shape[-1]) for x in maps] == list(
+        zip(network.feature_info.channels(), network.feature_info.reduction(), strict=True)
+    )
+    assert network.feature_info.reduction() == [2, 4, 8, 16, 32]
+    names = {name for name, _ in network.network.named_modules()}
+    assert set(network.feature_info.module_name()) <= names
+
+
+@pytest.mark.parametrize("name", ["resnet18", "timm:resnet18"])
+def test_some_levels(name):
+    every = create_model(name, features_only=True).eval()
+    some = create_model(name, features_only=True, out_indices=(3, -4, 1)).eval()
+    x = images(2, 3, 45)
+    with torch.no_grad():
+        expected, got = every(x), some(x)
+    assert all(torch.equal(got[i], expected[level]) for i, level in enumerate((1, 3)))
+    assert len(got) == 2
+    assert (some.feature_info.channels(), some.feature_info.reduction()) == ([64, 256], [4, 16])
+
+
+def test_ours_are_timms():
+    theirs = fill(timm.create_model("resnet18d", features_only=True))
+    ours = create_model("resnet18_d", features_only=True).eval()
+    ours.network.load_state_dict(theirs.state_dict(), strict=True)
+    x = images(1, 3, 64)
+    with torch.no_grad():
+        for got, expected in zip(ours(x), theirs(x), strict=True):
+            assert (got - expected).abs().max() < 5e-5 * expected.std()
+    for said in ("channels", "reduction"):
+        assert getattr(ours.feature_info, said)() == getattr(theirs.feature_info, said)()
+
+
+def test_what_lies_behind_the_last_map_is_not_computed():
+    network = create_model("resnet18", features_only=True, out_indices=[2]).eval()
+    network.network.layer3 = nn.Identity()
+    network.network.layer3.forward = None
+    with torch.no_grad():
+        assert [x.shape[1] for x in network(images(1, 3, 32))] == [128]
+
+
+def test_a_trained_network_gives_its_features_and_loses_its_classifier():
+    network = create_model("mobilenet_v1", num_classes=3).eval()
+    x = images(1, 3, 32)
+    with torch.no_grad():
+        expected = network.forward_features(x)
+        features = Features(network, [-1])
+        assert torch.equal(features(x)[0], expected)
+    assert network.num_classes == 0
+    assert not any("classifier" in name for name, _ in features.named_parameters())
+
+
+def test_one_graph():
+    network = create_model("resnet18", features_only=True, out_indices=(1, 3)).eval()
+    x = images(1, 3, 32)
+    torch.compiler.reset()
+    with torch.no_grad():
+        for one, other in zip(torch.compile(network, fullgraph=True, backend="eager")(x), network(x), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("indices", [(5,), (0, -6), ()])
+def test_levels_that_there_are_not(indices):
+    with pytest.raises(UserError, match=r"out_indices = \[.*\]: must name at least one level, from 0 to 4, or"):
+        create_model("resnet18", features_only=True, out_indices=indices)
+
+
+def test_a_network_without_maps():
+    with pytest.raises(UserError, match="Linear has no feature maps by level; take another network"):
+        Features(nn.Linear(2, 2))
