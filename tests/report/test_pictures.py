@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.report.run_folder import pictures_of, write_run
 from trickbag.errors import UserError
-from trickbag.report import draw_recipe, schedule_points
+from trickbag.report import Panel, draw_recipe, schedule_points
 from trickbag.train.schedule import Constant, Cosine, Schedule, StepDecay
 
 if TYPE_CHECKING:
@@ -39,13 +39,14 @@ def test_a_drawn_recipe_shows_its_images_and_repeats_to_the_byte(tmp_path: Path)
     images = [picture.image for picture in pictures_of(write_run(tmp_path / "run", epochs=1)).augmented]
     points = schedule_points(Schedule(decay=StepDecay(), warmup_epochs=1), 0.1, 10, 44)
     for name in ("a.png", "b.PNG"):
-        draw_recipe(points, images, tmp_path / name)
+        draw_recipe(points, [Panel(title="a batch", images=images)], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.PNG").read_bytes()
     drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
     blue = np.abs(drawn - [0x00, 0x72, 0xB2]).max(2) < 8
     assert blue[: len(blue) // 2].sum() > 500  # the line of the learning rate
     assert blue[len(blue) // 2 :].sum() == 0
-    draw_recipe(points, [np.full((8, 8, 3), (250, 20, 90), np.uint8)], tmp_path / "one.png")
+    red = Panel(title="one", images=[np.full((8, 8, 3), (250, 20, 90), np.uint8)])
+    draw_recipe(points, [red], tmp_path / "one.png")
     one = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
     share = (np.abs(one - [250, 20, 90]).max(2) < 3).mean()
     assert 0.01 < share < 0.5
@@ -55,9 +56,24 @@ def test_a_drawn_recipe_shows_its_images_and_repeats_to_the_byte(tmp_path: Path)
 @pytest.mark.parametrize("count", [0, 1, 3, 9, 32])
 def test_any_number_of_images(tmp_path: Path, count: int) -> None:
     points = schedule_points(Schedule(decay=Constant()), 0.1, 1, 1)
-    draw_recipe(points, [np.zeros((5, 9, 1), np.uint8)] * count, tmp_path / "out.png")
+    draw_recipe(points, [Panel(title="some", images=[np.zeros((5, 9, 1), np.uint8)] * count)], tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as image:
         assert image.width == 960
+
+
+def test_panels_stand_below_each_other(tmp_path: Path) -> None:
+    colours = ((250, 20, 90), (20, 200, 30), (240, 200, 20))
+    panels = [
+        Panel(title="p", images=[np.full((8, 8, 3), c, np.uint8)] * n) for c, n in zip(colours, (8, 3, 9), strict=True)
+    ]
+    draw_recipe([(0, 1)], [panels[0], Panel(title="none", images=[]), *panels[1:]], tmp_path / "three.png")
+    drawn = np.asarray(Image.open(tmp_path / "three.png").convert("RGB")).astype(int)
+    shown = [np.abs(drawn - colour).max(2) < 3 for colour in colours]
+    rows = [np.flatnonzero(mask.any(1)) for mask in shown]
+    assert rows[0].max() < rows[1].min() < rows[1].max() < rows[2].min()
+    areas = [mask.sum() for mask in shown]
+    assert areas[1] / areas[0] == pytest.approx(3 / 8, rel=0.02)
+    assert areas[2] / areas[0] == pytest.approx(9 / 8, rel=0.02)
 
 
 def test_where_a_picture_cannot_go(tmp_path: Path) -> None:

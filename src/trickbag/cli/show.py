@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from trickbag.train.plan import Plan
 
 _PICTURED = 32
+_COMPARED = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_recipe_options(parser)
-    parser.add_argument("--picture", metavar="FILE.png", help="draw the learning rate and an augmented batch")
+    parser.add_argument(
+        "--picture",
+        metavar="FILE.png",
+        help="draw the learning rate, an augmented batch, and each trick's effect",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -126,11 +131,18 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
     import sys
     from pathlib import Path
 
-    from trickbag.report.pictures import draw_recipe
+    from trickbag.report.pictures import Panel, draw_recipe
     from trickbag.report.records import schedule_points
-    from trickbag.train.preview import augmented
+    from trickbag.train.preview import augmented, effects
 
     images = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
+    panels = [Panel(title="a batch as the network sees it, but for normalisation", images=images)]
+    plain, changed = effects(recipe, dataset, min(_COMPARED, plan.batch_size))
+    if changed:
+        panels.append(Panel(title="the first of them as they are cropped, without any trick", images=plain))
+    for effect in changed:
+        chosen = f", the strongest of {effect.draws} draws" if effect.draws > 1 else ""
+        panels.append(Panel(title=f"the same with {effect.trick} alone{chosen}", images=effect.images))
     points = schedule_points(plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch)
-    draw_recipe(points, images, Path(file))
+    draw_recipe(points, panels, Path(file))
     print(f"picture: {file}", file=sys.stderr)

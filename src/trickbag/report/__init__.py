@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trickbag.report.pages import compare_page, run_page
-from trickbag.report.pictures import Picture, Pictures, draw_recipe
+from trickbag.report.pictures import Panel, Picture, Pictures, draw_recipe
 from trickbag.report.predictions import Prediction, most_confident_mistakes, read_predictions
 from trickbag.report.price_chart import price_chart
 from trickbag.report.records import Record, read_record, schedule_points
@@ -17,6 +17,7 @@ from trickbag.report.tables import FORMATS, run_table
 
 __all__ = [
     "FORMATS",
+    "Panel",
     "Picture",
     "Pictures",
     "Prediction",

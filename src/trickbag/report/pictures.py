@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Image", "Picture", "Pictures", "data_uri", "draw_recipe"]
+__all__ = ["Image", "Panel", "Picture", "Pictures", "data_uri", "draw_recipe"]
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 """An image, uint8: (H, W, 3), (H, W, 1) or (H, W)."""
@@ -78,11 +78,20 @@ def _rgb(image: Image) -> Image:
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
-def draw_recipe(schedule_points: Sequence[tuple[float, float]], images: Sequence[Image], path: Path) -> None:
-    """Draw a recipe as a PNG: its learning rate over the epochs, above a grid of augmented images.
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Images under a title."""
 
-    `schedule_points` are (epochs done, learning rate), as `schedule_points` samples them. The same input gives the same
-    bytes. Raises UserError where the name of the file does not end in .png or its folder does not exist.
+    title: str
+    images: Sequence[Image]
+
+
+def draw_recipe(schedule_points: Sequence[tuple[float, float]], panels: Sequence[Panel], path: Path) -> None:
+    """Draw a recipe as a PNG: its learning rate over the epochs, above panels of images, eight in a row.
+
+    `schedule_points` are (epochs done, learning rate), as `schedule_points` samples them. A panel without images is
+    left out. The same input gives the same bytes. Raises UserError where the name of the file does not end in .png or
+    its folder does not exist.
     """
     if path.suffix.lower() != ".png":
         raise UserError(f"cannot draw to {path}: the name must end in .png")
@@ -92,13 +101,14 @@ def draw_recipe(schedule_points: Sequence[tuple[float, float]], images: Sequence
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    columns = min(8, len(images)) or 1
-    rows = math.ceil(len(images) / columns)
-    width, chart, cell = 8.0, 2.75, 7.6 / columns if columns > 3 else 1.6
+    panels = [panel for panel in panels if panel.images]
+    columns = min(8, max((len(panel.images) for panel in panels), default=1))
+    rows = [math.ceil(len(panel.images) / columns) for panel in panels]
+    width, chart, title, cell = 8.0, 2.75, 0.35, 7.6 / columns if columns > 3 else 1.6
     with drawing(PRINT):
-        figure = Figure(figsize=(width, chart + rows * cell + (0.35 if rows else 0)), facecolor="white", dpi=120)
+        height = chart + sum(rows) * cell + len(panels) * title
+        figure = Figure(figsize=(width, height), facecolor="white", dpi=120)
         FigureCanvasAgg(figure)
-        height = figure.get_figheight()
         axes = figure.add_axes((0.085, 1 - (chart - 0.45) / height, 0.89, (chart - 0.8) / height))
         plain_axes(axes)
         axes.plot(
@@ -110,21 +120,15 @@ def draw_recipe(schedule_points: Sequence[tuple[float, float]], images: Sequence
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set_title("learning rate", loc="left", size=10.5, color=PRINT.ink)
         axes.set_xlabel("epoch")
-        if rows:
-            figure.text(
-                0.025, (rows * cell + 0.17) / height, "a batch as the network sees it, but for normalisation", size=10.5
-            )
-        for number, image in enumerate(images):
-            row, column = divmod(number, columns)
-            place = figure.add_axes(
-                (
-                    (0.2 + column * cell) / width,
-                    ((rows - 1 - row) * cell + 0.1) / height,
-                    cell * 0.95 / width,
-                    cell * 0.95 / height,
-                )
-            )
-            place.imshow(_rgb(image), interpolation="nearest" if max(image.shape[:2]) <= _SMALL else "antialiased")
-            place.axis("off")
+        bottom = height - chart
+        for panel, count in zip(panels, rows, strict=True):
+            bottom -= title + count * cell
+            figure.text(0.025, (bottom + count * cell + 0.17) / height, panel.title, size=10.5)
+            for number, image in enumerate(panel.images):
+                row, column = divmod(number, columns)
+                left, low = 0.2 + column * cell, bottom + (count - 1 - row) * cell + 0.1
+                place = figure.add_axes((left / width, low / height, cell * 0.95 / width, cell * 0.95 / height))
+                place.imshow(_rgb(image), interpolation="nearest" if max(image.shape[:2]) <= _SMALL else "antialiased")
+                place.axis("off")
         with replacing(path) as file:
             figure.savefig(file, format="png", metadata={"Software": None})

@@ -85,6 +85,8 @@ class Run:
         images, views = batch.images, batch.extras.get("views")
         if views is not None:  # one pass for all views: the statistics of BatchNorm are theirs together
             images = torch.cat([images, views.flatten(0, 1)])
+            if self.plan.layout == "channels_last":
+                images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             logits = self.network(images)
         logits = logits.float()

@@ -1,24 +1,42 @@
-"""A few training images as the network sees them: cropped, augmented, mixed."""
+"""A few training images as the network sees them, and what each trick alone does to them.
+
+Shapes: N images, S pixels of the network's input.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from trickbag.data.loader import Loader
 from trickbag.data.preprocess import Preprocessing
+from trickbag.errors import DoesNotApply
 from trickbag.train.pipeline import Pipeline
+from trickbag.train.plan import Plan, resolve
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from trickbag.data.dataset import Dataset
-    from trickbag.train.plan import Plan
-    from trickbag.tricks.trick import Trick
+    from trickbag.recipe import Recipe
+    from trickbag.tricks.trick import Batch, Moment, Trick
 
-__all__ = ["augmented"]
+__all__ = ["Effect", "augmented", "effects"]
+
+_DRAWS = 32
+_ON_IMAGES = ("data", "batch")
+"""The hooks by which a trick can change images."""
+
+
+class Effect(NamedTuple):
+    """What a trick alone makes of images, each uint8 (S, S, 3); the strongest of so many `draws`."""
+
+    trick: str
+    draws: int
+    images: list[NDArray[np.uint8]]
 
 
 def augmented(
@@ -26,9 +44,52 @@ def augmented(
 ) -> list[NDArray[np.uint8]]:
     """Make the first images of an epoch, counted from 0, as a run sees them but for normalisation: uint8 (S, S, 3).
 
-    Up to `n` images, as one batch: the crops are those of the run, and whatever pairs images pairs these. The work is
-    done on the CPU.
+    Up to `n` images, as one batch: the crops are those of the run, and whatever pairs images pairs these. Of several
+    views of an image it is the last. The work is done on the CPU.
     """
+    (images,) = _made(plan, tricks, dataset, n, [plan.moment(epoch)])
+    return list(images.numpy())
+
+
+def effects(recipe: Recipe, dataset: Dataset, n: int, seed: int = 0) -> tuple[list[NDArray[np.uint8]], list[Effect]]:
+    """Make the first `n` images of a run without tricks, and of one with each trick alone that changes them.
+
+    The crops are those of the run; none is mirrored, so that the images stay the same ones. Of several draws of a trick
+    that one is shown whose images are the farthest from all those without it: a weight of mixup near 0 or 1 would show
+    nothing. A trick that does nothing to images is left out, and so is one that does not apply alone.
+    """
+
+    def alone(*names: str, draws: int = 1) -> list[torch.Tensor]:
+        one = recipe.only(*names)
+        plan, _ = resolve(one, dataset, seed)
+        plan = replace(plan, data=replace(plan.data, flip_prob=0.0))
+        return _made(plan, one.tricks, dataset, n, [plan.moment(0, step) for step in range(draws)])
+
+    (plain,) = alone()
+    found = []
+    for trick in recipe.tricks:
+        if not any(trick.overrides(hook) for hook in _ON_IMAGES):
+            continue
+        draws = _DRAWS if trick.overrides("draw") else 1
+        try:
+            strongest = max(alone(trick.name, draws=draws), key=lambda images: _distance(images, plain))
+        except DoesNotApply:
+            continue
+        if not torch.equal(strongest, plain):
+            found.append(Effect(trick.name, draws, list(strongest.numpy())))
+    return list(plain.numpy()), found
+
+
+def _distance(images_NSS3: torch.Tensor, others_NSS3: torch.Tensor) -> float:
+    """Return how far images are from the nearest of the others, in levels: the mean; 255 where their shapes differ."""
+    if images_NSS3.shape != others_NSS3.shape:
+        return 255.0
+    distances_NN = torch.cdist(images_NSS3.float().flatten(1), others_NSS3.float().flatten(1), p=1)
+    return float(distances_NN.amin(dim=1).mean()) / images_NSS3[0].numel()
+
+
+def _made(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, moments: list[Moment]) -> list[torch.Tensor]:
+    """Make the first batch of an epoch, with the draws of each of the moments: uint8 (N, S, S, 3)."""
     preprocessing = Preprocessing.of(plan.data, plan.image_size)
     pipeline = Pipeline(
         num_classes=len(dataset.classes),
@@ -39,8 +100,13 @@ def augmented(
     n = min(n, len(dataset.train))
     how: dict[str, Any] = {"train": True, "batch_size": n, "seed": plan.seed, "workers": 0, "reads": plan.reads}
     loader = Loader(dataset.train, plan.data, preprocessing, **how)
-    raw = next(iter(loader.epoch(epoch)))
-    draws = pipeline.draw(len(raw.images), plan.seed, plan.moment(epoch), torch.device("cpu"))
-    images_NHW3 = pipeline(raw, draws).images.permute(0, 2, 3, 1)
-    pixels = images_NHW3 * torch.tensor(plan.data.std) + torch.tensor(plan.data.mean)
-    return list(pixels.round().clamp(0, 255).to(torch.uint8).numpy())
+    raw = next(iter(loader.epoch(moments[0].epoch)))
+    drawn = (pipeline.draw(len(raw.images), plan.seed, moment, torch.device("cpu")) for moment in moments)
+    return [_pixels(pipeline(raw, draws), plan) for draws in drawn]
+
+
+def _pixels(batch: Batch, plan: Plan) -> torch.Tensor:
+    views = batch.extras.get("views")
+    images = batch.images if views is None else views[:, -1]
+    pixels = images.permute(0, 2, 3, 1) * torch.tensor(plan.data.std) + torch.tensor(plan.data.mean)
+    return pixels.round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,76 @@
+"""What `show --picture` shows: a batch, and what each trick alone does to its first images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from trickbag.data.dataset import Dataset, prepare
+from trickbag.recipe import Recipe
+from trickbag.train.plan import resolve
+from trickbag.train.preview import augmented, effects
+from trickbag.tricks.aug_mix import AugMix
+from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.cosine_decay import CosineDecay
+from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.rand_augment import RandAugment
+from trickbag.tricks.selective_kernel import SelectiveKernel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trickbag.tricks.trick import Trick
+
+
+@pytest.fixture(scope="module")
+def dataset(pictures: Path) -> Dataset:
+    return prepare(recipe(pictures).data)
+
+
+def recipe(source: Path, *tricks: Trick) -> Recipe:
+    made = Recipe(tricks=tricks)
+    for path, value in (
+        ("data.source", str(source)),
+        ("data.image_size", "16"),
+        ("training.batch_size", "8"),
+        ("training.device", "cpu"),
+    ):
+        made = made.set(path, value)
+    return made
+
+
+def levels(images: list[np.ndarray]) -> np.ndarray:
+    return np.stack(images).astype(int)
+
+
+def test_each_trick_that_changes_images_is_shown_on_the_same_ones(pictures: Path, dataset: Dataset) -> None:
+    tricks = (CosineDecay(), Mixup(lam="pair"), ColorJitter(), LabelSmoothing(), RandAugment())
+    plain, found = effects(recipe(pictures, *tricks), dataset, 6)
+    assert [effect.trick for effect in found] == ["mixup", "color_jitter", "rand_augment"]
+    for effect in found:
+        assert levels(effect.images).shape == levels(plain).shape == (6, 16, 16, 3)
+        assert np.abs(levels(effect.images) - levels(plain)).mean() > 1
+    # Without tricks the run shows the same crops, but for the mirror.
+    bare = recipe(pictures).set("data.flip_prob", "0")
+    plan, _ = resolve(bare, dataset, 0)
+    assert np.array_equal(levels(augmented(plan, (), dataset, 6)), levels(plain))
+    # Mixed with the mirror place: between the two, but for rounding.
+    pairs = np.stack([levels(plain), levels(plain)[::-1]])
+    mixed = levels(found[0].images)
+    assert (mixed >= pairs.min(0) - 1).all()
+    assert (mixed <= pairs.max(0) + 1).all()
+
+
+def test_of_several_views_a_changed_one_is_shown(pictures: Path, dataset: Dataset) -> None:
+    plain, (effect,) = effects(recipe(pictures, AugMix()), dataset, 4)
+    assert np.abs(levels(effect.images) - levels(plain)).mean() > 1
+    assert np.array_equal(levels(effects(recipe(pictures, AugMix()), dataset, 4)[1][0].images), levels(effect.images))
+
+
+def test_nothing_to_show(pictures: Path, dataset: Dataset) -> None:
+    plain, found = effects(recipe(pictures, CosineDecay(), LabelSmoothing(), SelectiveKernel()), dataset, 3)
+    assert len(plain) == 3
+    assert found == []
