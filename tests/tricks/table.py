@@ -12,6 +12,7 @@ from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.auto_augment import AutoAugment
 from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.compound_scaling import CompoundScaling
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.cutmix import CutMix
 from trickbag.tricks.cutout import Cutout
@@ -62,6 +63,7 @@ TABLE: dict[str, Entry] = {
         Entry(AutoAugment(version="assemble")),
         Entry(BigLittleBranches(alpha=4, beta=2), "resnet50"),
         Entry(ColorJitter(form="code", strength=0.3)),
+        Entry(CompoundScaling(alpha=1.5, beta=1.0, gamma=1.25)),
         Entry(CosineDecay()),
         Entry(CutMix(alpha=0.7, lam="pair")),
         Entry(Cutout(side=0.3)),

@@ -24,10 +24,10 @@ class DataConfig(Settings):
     """Data and preprocessing.
 
     Images are square, `image_size` pixels. Where that is None: the source's natural size, else `default_size`, else
-    (None) the size that the network is made for. Training crops have an area of `crop_area` of the image and an aspect
-    ratio (width/height) of `crop_ratio`, and are mirrored with `flip_prob` where the source allows it. Validation
-    scales the shorter edge to `ceil(image_size / eval_crop)` and crops the centre; None is the network's own crop at
-    the network's own size, and `EVAL_CROP` at any other.
+    (None) the size that the network is made for. It is multiplied by `size_factor` and rounded. Training crops have an
+    area of `crop_area` of the image and an aspect ratio (width/height) of `crop_ratio`, and are mirrored with
+    `flip_prob` where the source allows it. Validation scales the shorter edge to `ceil(image_size / eval_crop)` and
+    crops the centre; None is the network's own crop at the network's own size, and `EVAL_CROP` at any other.
     `policy` changes the pixels of a training crop at random, before it is mirrored; where `views` is above 0 the crop
     stays, and so many changed views of it come beside it, for a loss that compares them.
     `mean` and `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1).
@@ -41,6 +41,7 @@ class DataConfig(Settings):
     image_root: str | None = None
     image_size: Annotated[int, AtLeast(8)] | None = None
     default_size: Annotated[int, AtLeast(8)] | None = None
+    size_factor: Annotated[float, Positive] = 1.0
     crop_area: tuple[Annotated[float, Area], Annotated[float, Area]] = (0.08, 1.0)
     crop_ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.75, 4 / 3)
     flip_prob: Annotated[float, Fraction] = 0.5

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "resolve"]
 
+SMALLEST = 8
+"""Pixels a side of the smallest image that a network takes."""
+
 OBJECT_HOOKS = ("network", "param_groups", "loss", "average", "batch", "advance", "data_at")
 
 
@@ -143,16 +146,28 @@ def _sized(data: DataConfig, model: ModelConfig, natural_size: int | None) -> tu
     """Choose the image size, and the data with their validation crop.
 
     The size of the recipe comes first, then the source's, then the recipe's default, last that of the network, whose
-    own crop goes with its own size.
+    own crop goes with its own size. Raises UserError where the recipe's factor makes it too small.
     """
     from trickbag.models.sizes import own_size
 
     own = own_size(model)
     fixed = data.image_size or natural_size or data.default_size
-    size = fixed or own.image_size
+    unscaled = fixed or own.image_size
+    size = round(unscaled * data.size_factor)
+    if size < SMALLEST:
+        raise UserError(
+            f"data.size_factor = {data.size_factor:g}: it makes {size} px of {unscaled}, and images have at least "
+            f"{SMALLEST}; choose a larger factor or --image-size"
+        )
     crop = data.eval_crop or (own.eval_crop if size == own.image_size else EVAL_CROP)
     notes = []
-    if isinstance(model, TimmConfig) and (not fixed or (data.eval_crop is None and crop != EVAL_CROP)):
+    if size != unscaled:
+        notes.append(f"images have {size} px: {data.size_factor:.4g} times {unscaled}")
+    if (
+        isinstance(model, TimmConfig)
+        and size == unscaled
+        and (not fixed or (data.eval_crop is None and crop != EVAL_CROP))
+    ):
         notes.append(
             f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's {model.name} is made for"
         )
