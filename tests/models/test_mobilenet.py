@@ -190,7 +190,7 @@ def test_tricks_that_do_not_apply_say_so(trick, says):
 
 
 def test_zero_init_needs_residual_branches():
-    with pytest.raises(DoesNotApply, match=r"MobileNet has none. Use a ResNet"):
+    with pytest.raises(DoesNotApply, match=r"this MobileNet: it has no residual branches. Use a ResNet"):
         ZeroInitResidual().network(build_network(THIN, seed=0))
 
 

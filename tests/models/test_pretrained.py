@@ -105,6 +105,10 @@ def test_a_slot_filled_otherwise_has_no_published_weights(changes):
         (ResNetConfig(depth=18, stem="small_s1"), "resnet18 with stem small_s1"),
         (model_config("resnet18_c"), "resnet18 with stem deep"),
         (TimmConfig(name="resnet50.nope"), r"timm's resnet50\.nope"),
+        (
+            TimmConfig(name="resnet18", anti_alias=Blur(), activation=Silu()),
+            r"timm's resnet18 with activation silu",
+        ),
         (model_config("bl_resnet50"), r"Big-Little ResNet-50"),
     ],
 )

@@ -117,6 +117,51 @@ def test_zero_init_residual_twice_has_no_effect() -> None:
         ZeroInitResidual().network(network)
 
 
+@pytest.mark.parametrize(
+    ("name", "branches"), [("mobilenetv2_050", 10), ("mobilenetv3_small_050", 7), ("tf_efficientnet_b0", 9)]
+)
+def test_zero_init_residual_finds_branches_that_do_not_know_their_last_scale(name: str, branches: int) -> None:
+    network: Any = timm.create_model(name, num_classes=3).eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert zero_init_residual(network) == branches
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert len(changed) == branches
+    assert all(key.endswith(".weight") and not network.state_dict()[key].any() for key in changed)
+    blocks = [block for stage in network.blocks for block in stage if getattr(block, "has_skip", False)]
+    assert len(blocks) == branches
+    for block in blocks:
+        x = torch.randn(2, next(m.in_channels for m in block.modules() if isinstance(m, nn.Conv2d)), 6, 6)
+        with torch.no_grad():
+            assert torch.equal(block(x), x)
+    with pytest.raises(NoEffect, match="already starts at zero"):
+        ZeroInitResidual().network(network)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("vgg11", "VGG: it has no residual branches"),
+        ("densenet121", "DenseNet: it has no residual branches"),
+        (
+            "convnext_atto",
+            "ConvNeXt: 12 of its 12 residual branches end in Conv2d, not in a normalisation",
+        ),
+        ("vit_tiny_patch16_224", "VisionTransformer: 24 of its 24 residual branches end in Linear"),
+        ("efficientformer_l1", "EfficientFormer: 2 of its 16 residual branches end in Linear"),
+    ],
+)
+def test_zero_init_residual_needs_branches_that_end_in_a_scale(name: str, reason: str) -> None:
+    with torch.device("meta"):
+        network = timm.create_model(name)
+    with pytest.raises(DoesNotApply, match=rf"has no place in this {reason}.*\. Use a ResNet, or take it out"):
+        ZeroInitResidual().network(network)
+
+
 def test_zero_init_residual_needs_residual_blocks() -> None:
-    with pytest.raises(DoesNotApply, match=r"Sequential has none. Use a ResNet"):
+    with pytest.raises(DoesNotApply, match=r"this Sequential: it has no residual branches. Use a ResNet"):
         ZeroInitResidual().network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
+
+
+def test_zero_init_residual_says_that_a_network_takes_no_image() -> None:
+    with pytest.raises(DoesNotApply, match=r"this Linear: it does not take an image on shapes alone \(.+\)\. Use"):
+        ZeroInitResidual().network(nn.Linear(5, 2))

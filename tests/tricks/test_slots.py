@@ -23,14 +23,16 @@ from trickbag.models.parts import (
     AssembleKernel,
     AveragePool,
     Blur,
+    Gelu,
     LeakyRelu,
     Mish,
     OriginalKernel,
     Relu,
+    Silu,
     SplitKernel,
 )
 from trickbag.models.parts import SqueezeExcite as Gates
-from trickbag.models.slot import Slot, fill_slot
+from trickbag.models.slot import fill_slot
 from trickbag.models.zoo import raw_network
 from trickbag.recipe import Recipe, trick_from_text
 from trickbag.report.published import CHAINS
@@ -47,8 +49,7 @@ from trickbag.tricks.zero_init_residual import ZeroInitResidual
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-FILLING = (SqueezeExcite(), SelectiveKernel(), AntiAlias(), Activation())
-TIMM = TimmConfig(name="convnext_tiny")
+TIMM = TimmConfig(name="convnext_atto")
 ASSEMBLE_50 = (BigLittleBranches(), SelectiveKernel(), AntiAlias())
 ASSEMBLE_152 = (BigLittleBranches(alpha=1, beta=2), SelectiveKernel(), AntiAlias())
 
@@ -142,6 +143,8 @@ def test_every_activation_can_be_swapped_in(function: Any) -> None:
         (Activation(function=Relu()), "resnet18"),
         (BigLittleBranches(), "bl_resnet50"),
         (BigLittleBranches(alpha=1, beta=2), "assemble_resnet152"),
+        (Activation(function=Gelu()), "timm:convnext_atto"),
+        (Activation(function=Relu()), "timm:vgg11"),
     ],
 )
 def test_what_is_there_has_no_effect(trick: Trick, model: str) -> None:
@@ -149,22 +152,63 @@ def test_what_is_there_has_no_effect(trick: Trick, model: str) -> None:
         trick.model(model_config(model))
 
 
-@pytest.mark.parametrize("trick", FILLING)
-def test_slots_are_those_of_our_own_networks(trick: Trick) -> None:
+@pytest.mark.parametrize(
+    ("trick", "says"),
+    [
+        (
+            SqueezeExcite(),
+            "squeeze_excite has no place in timm:convnext_atto: 12 of its 12 residual branches end in Conv2d, "
+            "not in a normalisation with a scale",
+        ),
+        (
+            SelectiveKernel(),
+            "selective_kernel fills the selective_kernel slot of this package's networks; timm:convnext_atto has none",
+        ),
+        (
+            AntiAlias(),
+            "anti_alias has no place in timm:convnext_atto: nothing in it skips pixels in branch, "
+            "as the windows of its strided convolutions do not overlap",
+        ),
+    ],
+)
+def test_a_network_of_timm_without_a_place_says_why(trick: Trick, says: str) -> None:
     with pytest.raises(DoesNotApply) as refused:
         trick.model(TIMM)
-    filled = {"squeeze_excite": "attention"}.get(trick.name, trick.name)
-    assert str(refused.value) == (
-        f"{trick.name} fills the {filled} slot of this package's networks; timm:convnext_tiny has none. "
-        f"Use a resnetN (resnet50), or take it out: --without {trick.name}"
+    assert str(refused.value) == f"{says}. Use a resnetN (resnet50), or take it out: --without {trick.name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "part"),
+    [
+        ("squeeze_excite:reduction=8", "attention", Gates(reduction=8)),
+        ("anti_alias:filter=5,places=shortcut", "anti_alias", Blur(size=5, places=("shortcut",))),
+        ("activation:function=mish", "activation", Mish()),
+    ],
+)
+def test_a_network_of_timm_with_a_place_is_changed_in_its_config(text: str, field: str, part: object) -> None:
+    model = TimmConfig(name="resnet18")
+    change: dict[str, Any] = {field: part}
+    assert after([trick_from_text(text)], model) == dataclasses.replace(model, **change)
+    network = Recipe(model=after([trick_from_text(text)], model)).network
+    assert network == "timm:resnet18, changed"
+
+
+def test_a_name_that_timm_does_not_have_is_its_own_error() -> None:
+    with pytest.raises(UserError, match="timm has no network 'resnet5O'"):
+        AntiAlias().model(TimmConfig(name="resnet5O"))
+
+
+def test_what_else_is_put_into_a_network_of_timm_is_no_reason_against_a_part() -> None:
+    # VGG has no stochastic depth: that is said where it is asked for.
+    assert Activation().model(TimmConfig(name="vgg11", stochastic_depth=0.5)) == TimmConfig(
+        name="vgg11", stochastic_depth=0.5, activation=Silu()
     )
-    assert filled in get_args(Slot)
 
 
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (TIMM, "big_little rebuilds this package's ResNets; timm:convnext_tiny is none. Use resnet50"),
+        (TIMM, "big_little rebuilds this package's ResNets; timm:convnext_atto is none. Use resnet50"),
         (
             ResNetConfig(depth=34),
             "big_little is made of bottlenecks; a ResNet of depth 34 has basic blocks. Use a depth of 50 or more",
@@ -250,7 +294,7 @@ NETWORKS: list[ModelConfig] = [
     *(model_config(name) for name in ("resnet18", "resnet50_a", "resnet101_d", "resnext50_32x4d", "seresnet50")),
     *(model_config(name) for name in ("resnetblur50", "assemble_resnet50", "bl_resnet101")),
     ResNetConfig(stem="small_s1"),
-    TIMM,
+    TimmConfig(name="vgg11"),
 ]
 
 
@@ -357,7 +401,9 @@ def test_published_tables_know_these_tricks_by_their_names() -> None:
 
 def test_slot_is_filled_by_name() -> None:
     assert fill_slot(ResNetConfig(), "attention", Gates(), trick="mine") == model_config("seresnet50")
-    with pytest.raises(DoesNotApply, match=r"^mine fills the anti_alias slot .*--without mine$"):
+    with pytest.raises(DoesNotApply, match=r"^mine fills the selective_kernel slot .*--without mine$"):
+        fill_slot(TIMM, "selective_kernel", SplitKernel(), trick="mine")
+    with pytest.raises(DoesNotApply, match=r"^mine has no place in timm:convnext_atto: .*--without mine$"):
         fill_slot(TIMM, "anti_alias", Blur(), trick="mine")
 
 

@@ -230,12 +230,16 @@ class MobileNetConfig(Settings):
 class TimmConfig(Settings):
     """Any network of the timm library, by its timm name; it keeps timm's own initialisation.
 
-    `norm` sets eps and momentum of every batch normalisation, None leaves timm's. `stochastic_depth` and `dropout` are
-    timm's `drop_path_rate` and `drop_rate`; 0 leaves the network's own.
+    `activation`, `attention` and `anti_alias` are put into the network where its structure has a place for them, None
+    leaves what it has; see `models.surgery`. `norm` sets eps and momentum of every batch normalisation, None leaves
+    timm's. `stochastic_depth` and `dropout` are timm's `drop_path_rate` and `drop_rate`; 0 leaves the network's own.
     """
 
     kind: ClassVar[str] = "timm"
     name: str = "resnet50"
+    activation: Activation | None = None
+    attention: SqueezeExcite | None = None
+    anti_alias: AntiAlias | None = None
     norm: BatchNorm | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0

@@ -16,9 +16,9 @@ from trickbag.models.config import (
     model_names,
 )
 from trickbag.models.parts import AveragePool, Blur, OriginalKernel, Relu, Relu6, SplitKernel, SqueezeExcite
+from trickbag.models.random_state import own_random_state
 from trickbag.models.summary import summary
 from trickbag.models.weights import fit_weights
-from trickbag.models.zoo import own_random_state
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _SELECTIVE: dict[tuple[object, str, tuple[int, int]], str] = {
 def timm_name(config: ModelConfig) -> str | None:
     """Return timm's name of a config's network, None where timm has none of this form: `resnet50_d` is `resnet50d`."""
     if isinstance(config, TimmConfig):
-        return config.name
+        return None if _put_in(config) else config.name
     if isinstance(config, MobileNetConfig):
         return _mobilenet_name(config)
     if isinstance(config, BigLittleConfig) or (config.depth_factor, config.width_factor) != (1, 1):
@@ -154,7 +154,8 @@ def _has_weights(name: str | None) -> bool:
 def _absence(config: ModelConfig) -> str:
     """Say what the weights are missing for."""
     if isinstance(config, TimmConfig):
-        return f"of timm's {config.name}"
+        parts = ", ".join(f"{name} {_word(part)}" for name, part in _put_in(config).items())
+        return f"of timm's {config.name}{f' with {parts}' if parts else ''}"
     if isinstance(config, MobileNetConfig) and timm_name(dataclasses.replace(config, activation=Relu6())):
         return f"of {summary(config)} with {config.activation.kind}; there are with model.activation=relu6"
     if not isinstance(config, ResNetConfig):
@@ -177,6 +178,16 @@ def _absence(config: ModelConfig) -> str:
     }
     every = {**slots, **filled, **({} if config.activation == Relu() else {"activation": config.activation})}
     return f"of resnet{config.depth} with {', '.join(f'{name} {_word(value)}' for name, value in every.items())}"
+
+
+def _put_in(config: TimmConfig) -> dict[str, Settings]:
+    """Return the parts that a network of timm was not trained with, by their slots."""
+    parts: dict[str, Settings | None] = {
+        "activation": config.activation,
+        "attention": config.attention,
+        "anti_alias": config.anti_alias,
+    }
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _word(value: object) -> str:

@@ -23,9 +23,7 @@ def called(config: ModelConfig) -> str:
 def summary(config: ModelConfig) -> str:
     """Say in a few words what a network is made of."""
     if isinstance(config, TimmConfig):
-        norm = config.norm
-        changed = [] if norm is None else [f"batch normalisation with eps {norm.eps:g}, momentum {norm.momentum:g}"]
-        return ", ".join([f"timm's {config.name}", *changed, *_dropped(config)])
+        return ", ".join([f"timm's {config.name}", *_put_in(config), *_dropped(config)])
     if isinstance(config, MobileNetConfig):
         stem = "3x3 stem" if config.stem == "imagenet" else f"stem {config.stem}"
         return ", ".join(["MobileNet v1", "depthwise separable blocks", stem, *_scaled(config), *_filled(config)])
@@ -58,6 +56,17 @@ def _scaled(config: OwnConfig) -> list[str]:
     """Name the factors of depth and width that are not 1."""
     factors = {"depth": config.depth_factor, "width": config.width_factor}
     return [f"{factor:.4g} times the {name}" for name, factor in factors.items() if factor != 1]
+
+
+def _put_in(config: TimmConfig) -> list[str]:
+    """Name what is put into a network of timm."""
+    norm, blur = config.norm, config.anti_alias
+    return [
+        *(["squeeze-excitation"] if config.attention is not None else []),
+        *([f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"] if blur is not None else []),
+        *([config.activation.kind] if config.activation is not None else []),
+        *([f"batch normalisation with eps {norm.eps:g}, momentum {norm.momentum:g}"] if norm is not None else []),
+    ]
 
 
 def _filled(config: OwnConfig) -> list[str]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from trickbag.errors import DoesNotApply, UserError
+from trickbag.errors import UserError
 from trickbag.models.big_little import BigLittle
 from trickbag.models.classifier import Classifier
 from trickbag.models.config import (
@@ -27,15 +23,15 @@ from trickbag.models.config import (
 from trickbag.models.features import Features
 from trickbag.models.init import initialise
 from trickbag.models.mobilenet import MobileNet
+from trickbag.models.random_state import own_random_state
 from trickbag.models.resnet import ResNet
+from trickbag.models.timm_network import timm_network
 from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from trickbag.models.parts import BatchNorm
-
-__all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "own_random_state", "raw_network"]
+__all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "raw_network"]
 
 Own = TypeVar("Own", bound=OwnConfig)
 
@@ -78,7 +74,7 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
     if config.num_classes == 0:
         raise UserError("model.num_classes = 0: not known yet; it is taken from the data, or give at least 1")
     if isinstance(config, TimmConfig):
-        return _timm_network(config, seed)
+        return timm_network(config, seed)
     with own_random_state(seed_of(seed, "init")):
         network = raw_network(config)
     initialise(network, config.init, seed)
@@ -134,65 +130,3 @@ def _groups_of_children(network: nn.Module) -> list[list[nn.Parameter]]:
         if fresh:
             groups.append(fresh)
     return groups
-
-
-@contextmanager
-def own_random_state(seed: int) -> Iterator[None]:
-    """Seed torch's CPU generator for the time of the block, and put its state back afterwards."""
-    # Not torch.manual_seed: that would also seed every CUDA device, which nothing here restores.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
-def _timm_network(config: TimmConfig, seed: int) -> nn.Module:
-    import timm
-    from timm.layers.drop import DropPath
-
-    if not timm.is_model(config.name):
-        near = difflib.get_close_matches(config.name, timm.list_models(), n=4, cutoff=0.5)
-        like = f"; near it are {', '.join(near)}" if near else ""
-        raise UserError(f"timm has no network {config.name!r}{like}; timm.list_models() lists all, timm:NAME takes one")
-    drops = {"drop_path_rate": config.stochastic_depth, "drop_rate": config.dropout}
-    given: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
-    with own_random_state(seed_of(seed, "init:timm")):
-        try:
-            network: nn.Module = timm.create_model(
-                config.name, pretrained=False, num_classes=config.num_classes, in_chans=config.in_channels, **given
-            )
-        except Exception as error:
-            # Every family of timm refuses in its own way what it cannot be: a tag, a number of channels.
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            refused = [name for name in given if name in reason]
-            if refused:
-                raise _cannot_drop(config, refused[0]) from error
-            raise UserError(
-                f"timm cannot build {config.name} with {config.num_classes} classes and {config.in_channels} channels: "
-                f"{reason}; choose another network or number of channels"
-            ) from error
-    drops_paths = any(isinstance(module, DropPath) and module.drop_prob for module in network.modules())
-    drops_features = any(isinstance(module, nn.Dropout) and module.p for module in network.modules())
-    if config.stochastic_depth and not drops_paths:
-        raise _cannot_drop(config, "drop_path_rate")
-    if config.dropout and not drops_features and not getattr(network, "drop_rate", 0.0):
-        raise _cannot_drop(config, "drop_rate")
-    if config.norm is not None:
-        _set_norms(network, config.norm, config.name)
-    return network
-
-
-def _cannot_drop(config: TimmConfig, option: str) -> DoesNotApply:
-    trick = {"drop_path_rate": "stochastic_depth", "drop_rate": "dropout"}[option]
-    return DoesNotApply(
-        f"{trick} does not apply to timm:{config.name}, which has no {option}. "
-        f"Choose another network, or take it out: --without {trick}"
-    )
-
-
-def _set_norms(network: nn.Module, norm: BatchNorm, name: str) -> None:
-    """Give every batch normalisation the eps and momentum of `norm`."""
-    found = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    if not found:
-        raise UserError(f"model.norm = {norm.kind}: timm's {name} has no batch normalisation; --set model.norm=none")
-    for module in found:
-        module.eps, module.momentum = norm.eps, norm.momentum

@@ -18,17 +18,40 @@ def zero_init_residual(network: nn.Module) -> int:
     """Set the last scale of every residual branch to zero, in place; return how many branches this changed.
 
     A block `x + F(x)` whose last normalisation has gamma = 0 returns its shortcut at first, so that the network starts
-    as a shallow one. Blocks say what their last scale is by a method `zero_init_last()`, as those of timm do. Raises
-    DoesNotApply for a network without such a block. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Zero
-    gamma".
+    as a shallow one. Blocks may say what their last scale is by a method `zero_init_last()`, as timm's ResNets do; in
+    other networks it is found in what they compute. Raises DoesNotApply where there are no residual branches, or not
+    all of them end in a normalisation. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Zero gamma".
     """
     blocks = [block for block in network.modules() if callable(getattr(block, "zero_init_last", None))]
-    if not blocks:
-        raise DoesNotApply(
-            f"zero_init_residual needs residual blocks that know their last scale; {type(network).__name__} has none. "
-            "Use a ResNet, or take it out: --without zero_init_residual"
-        )
-    return sum(_zero(block) for block in blocks)
+    return sum(_zero(block) for block in blocks) if blocks else sum(_zero_scale(norm) for norm in _last_norms(network))
+
+
+def _last_norms(network: nn.Module) -> list[nn.Module]:
+    """Return the normalisation that each residual branch of a network ends in."""
+    from trickbag.models.residual import Unfit, last_norms
+    from trickbag.models.trace import record
+
+    try:
+        return [step.module for step in last_norms(record(network)) if step.module is not None]
+    except Unfit as error:
+        reason = str(error)
+    except Exception as error:  # every network refuses in its own way to run on shapes alone
+        reason = f"it does not take an image on shapes alone ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    raise DoesNotApply(
+        f"zero_init_residual has no place in this {type(network).__name__}: {reason}. "
+        "Use a ResNet, or take it out: --without zero_init_residual"
+    )
+
+
+def _zero_scale(norm: nn.Module) -> bool:
+    """Zero the scale of a normalisation; tell whether that changed a value."""
+    import torch
+
+    scale = norm.get_parameter("weight")
+    changed = bool(scale.detach().any())
+    with torch.no_grad():
+        scale.zero_()
+    return changed
 
 
 def _zero(block: nn.Module) -> bool:
