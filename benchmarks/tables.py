@@ -17,13 +17,34 @@ from trickbag.report import answers, read_study, study_table
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STUDIES = ROOT / "docs" / "studies"
-PAGES = ("README.md", "docs/studies.md")
+PAGES = ("README.md", "docs/studies.md", "docs/data.md")
 
 
 def plus_minus(found: dict[str, Any]) -> str:
     if found["low"] is None:
         return f"{found['mean']:.2f}"
     return f"{found['mean']:.2f} ± {found['high'] - found['mean']:.2f}"
+
+
+def measured(found: dict[str, Any]) -> str:
+    """Say what was measured, by what and on what."""
+    machine, versions = found["environment"], found["environment"]["versions"]
+    where = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, torch {versions['torch']}"
+    return f"{found['what'][0].upper()}{found['what'][1:]}. Measured by `{found['script']}` on {where}."
+
+
+def rates(found: dict[str, Any]) -> str:
+    """Write rates side by side as a Markdown table: ours in images/s, and how many times as fast that is as others."""
+    others = list(found["rows"][0]["times_as_fast"])
+    lines = [f"| policy | pixels | ours, images/s | {' | '.join(f'times as fast as {name}' for name in others)} |"]
+    lines.append("|---" * (3 + len(others)) + "|")
+    for row in found["rows"]:
+        ratios = (row["times_as_fast"][name] for name in others)
+        times = (f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" for ratio in ratios)
+        lines.append(
+            f"| `{row['policy']}` | {row['image_size']} | {row['images_per_s']['ours']:,.0f} | {' | '.join(times)} |"
+        )
+    return "\n".join([*lines, "", measured(found)])
 
 
 def table(found: dict[str, Any]) -> str:
@@ -34,9 +55,7 @@ def table(found: dict[str, Any]) -> str:
         rows.append(
             f"| `{arm['label']}` | {len(arm['runs'])} | {plus_minus(arm['top1'])} | {times[len(times) // 2]:.0f} s |"
         )
-    machine, versions = found["environment"], found["environment"]["versions"]
-    where = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, torch {versions['torch']}"
-    lines = ["", f"{found['what'][0].upper()}{found['what'][1:]}. Measured by `{found['script']}` on {where}."]
+    lines = ["", measured(found)]
     if "difference_top1" in found:
         first, second = (arm["label"] for arm in found["arms"])
         ratios = found["time_ratio"]
@@ -62,7 +81,8 @@ def fill(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         file = RESULTS / f"{match[1]}.json"
-        body = table(json.loads(file.read_text())) if file.is_file() else "Not measured yet."
+        found = json.loads(file.read_text()) if file.is_file() else None
+        body = "Not measured yet." if found is None else rates(found) if "rows" in found else table(found)
         return f"<!-- benchmark: {match[1]} -->\n{body}\n<!-- end -->"
 
     def of_study(match: re.Match[str]) -> str:

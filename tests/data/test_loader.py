@@ -113,6 +113,16 @@ def test_a_policy_changes_the_crop_that_is_there_without_it(part: FilePart) -> N
     assert not same(batches, list(with_policy(part, "policy").epoch(4)))
 
 
+def test_a_policy_changes_an_image_anew_each_time_it_is_read(arrays: ArrayPart) -> None:
+    # The whole image twice, so that the crops are alike.
+    data = replace(WITH_POLICY["policy"], crop_area=(1, 1), crop_ratio=(1, 1))
+    (batch,) = Loader(arrays, data, SIZE, train=True, batch_size=10, seed=7, workers=0, reads=2).epoch(0)
+    first, second = (
+        images[index.argsort()] for images, index in zip(batch.images.split(10), batch.index.split(10), strict=True)
+    )
+    assert (first != second).flatten(1).any(1).sum() > 5
+
+
 def test_views_come_beside_the_crop(part: FilePart) -> None:
     plain, batches = list(make(part).epoch(0)), list(with_policy(part, "views").epoch(0))
     for with_it, without in zip(batches, plain, strict=True):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import collections
 import json
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,6 +22,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.magnitudes import argument
 from trickbag.data.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy, mix_chains
 from trickbag.errors import UserError
+from trickbag.recipe import Recipe
 from trickbag.settings import parse_fields, plain, read
 from trickbag.streams import stream
 
@@ -198,6 +202,15 @@ def test_any_size_will_do(policy: Policy, size: tuple[int, int], seed: int) -> N
 def test_wrong_settings(kind: Any, settings: dict[str, Any], text: str) -> None:
     with pytest.raises(UserError, match=text):
         kind(**settings)
+
+
+def test_a_table_of_ones_own_in_a_recipe() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n(data:\n  policy:.+?)```", text, flags=re.DOTALL)
+    assert found
+    policy = Recipe.from_dict(yaml.safe_load(found[1])).data.policy
+    assert isinstance(policy, LearnedPolicy)
+    assert policy.table[1] == (("equalize", 0.6, 0),)
 
 
 def test_policies_from_text() -> None:
