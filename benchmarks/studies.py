@@ -1,7 +1,7 @@
 """Run the studies that the docs show, and keep what they found under docs/studies.
 
 python benchmarks/studies.py digits               every trick of the recipe small, left out in turn, five seeds
-python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px, three seeds
+python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px, three seeds, half the width
 
 A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to from this checkout, so
 that what is kept names no place outside it.
@@ -22,8 +22,9 @@ KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.ht
 STUDIES = {
     "digits": ("small", "--data", "digits", "--seeds", "5", "--workers", "2"),
     "imagenette": (
-        *("small", "--data", "runs/data/imagenette-128", "--image-size", "64", "--epochs", "3", "--seeds", "3"),
-        *("--tricks", "resnet_d,zero_init_residual,label_smoothing,mixup", "--workers", "2"),
+        *("small", "--data", "runs/data/imagenette-128", "--image-size", "64", "--epochs", "5", "--seeds", "3"),
+        *("--set", "model.width_factor=0.5", "--tricks", "resnet_d,zero_init_residual,label_smoothing,mixup"),
+        *("--workers", "2"),
     ),
 }
 
