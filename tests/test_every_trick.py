@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from tests.tricks.table import TABLE
 from trickbag import tricks
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
-from trickbag.data.loader import Loader
+from trickbag.data.loader import Loader, RawBatch
 from trickbag.data.preprocess import Preprocessing
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
@@ -28,7 +29,7 @@ from trickbag.train.step import train_step
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.pca_noise import PCANoise
-from trickbag.tricks.trick import Moment
+from trickbag.tricks.trick import START, Moment
 
 NAMES = sorted(TABLE)
 ROOT = Path(__file__).parents[1]
@@ -202,6 +203,20 @@ def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
     whole = torch.compile(run.whole, fullgraph=True, backend="eager")
     for one, other in zip(whole(raw, draws), run.whole(raw, draws), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].trick.overrides("batch") and TABLE[n].trick.by_image])
+def test_what_works_by_image_needs_no_other(name: str) -> None:
+    crops = Preprocessing.of(DataConfig(), 16)
+    pipeline = Pipeline(num_classes=3, preprocessing=crops, flip_prob=0.5, tricks=(TABLE[name].trick,))
+    rng, cpu = np.random.default_rng(0), torch.device("cpu")
+    images = torch.from_numpy(rng.integers(0, 256, (8, 3, 16, 16), dtype=np.uint8))
+    raw = RawBatch(images, torch.arange(8) % 3, torch.arange(8), torch.ones(8, dtype=torch.bool))
+    whole = pipeline(raw, pipeline.draw(8, 0, START, cpu))
+    rows = slice(3, 6)
+    part = pipeline(RawBatch(*(tensor[rows] for tensor in raw)), pipeline.draw(8, 0, START, cpu, rows))
+    torch.testing.assert_close(part.images, whole.images[rows])
+    torch.testing.assert_close(part.targets, whole.targets[rows])
 
 
 @pytest.mark.parametrize("name", NAMES)

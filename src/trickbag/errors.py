@@ -8,10 +8,12 @@ from collections.abc import Iterable
 class TrickbagError(Exception):
     """Base of every error that is reported in one line, without a traceback.
 
-    `exit_code` is what the command line returns: 2 for wrong input, 1 for a run that failed.
+    `exit_code` is what the command line returns: 2 for wrong input, 1 for a run that failed. `elsewhere` is set where
+    another process of the same run reports it.
     """
 
     exit_code = 1
+    elsewhere = False
 
 
 class UserError(TrickbagError):

@@ -36,7 +36,15 @@ def raw_batch(n: int = N) -> RawBatch:
     return RawBatch(images, labels, torch.arange(n), torch.ones(n, dtype=torch.bool), torch.empty(n, 0, 0))
 
 
-def make_run(pictures: Path, *tricks, accumulate: int = 1, model: str = "convnext_atto", **changes: str) -> Run:  # type: ignore[no-untyped-def]
+def make_run(  # type: ignore[no-untyped-def]
+    pictures: Path,
+    *tricks,
+    accumulate: int = 1,
+    model: str = "convnext_atto",
+    rows: int = N,
+    world=None,
+    **changes: str,
+) -> Run:
     recipe = Recipe(model=TimmConfig(name=model), tricks=tricks)
     settings = {
         "data.source": str(pictures),
@@ -48,7 +56,7 @@ def make_run(pictures: Path, *tricks, accumulate: int = 1, model: str = "convnex
         recipe = recipe.set(path, value)
     dataset = prepare(recipe.data)
     plan, _ = resolve(recipe, dataset, seed=0)
-    return build(dataclasses.replace(plan, batch_size=N), recipe.tricks, dataset)[0]
+    return build(dataclasses.replace(plan, batch_size=rows), recipe.tricks, dataset, world=world)[0]
 
 
 def one_step(run: Run, raw: RawBatch) -> tuple[dict[str, torch.Tensor], Progress]:

@@ -24,7 +24,9 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**settings | {"allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        first = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+        # Of the processes that torchrun starts one speaks: all have the same arguments.
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n" if first else None)
 
 
 def _module(command: str) -> ModuleType:
@@ -68,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(_module(parsed.command).run(parsed))
     except TrickbagError as error:
-        print(f"trickbag {parsed.command}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        if not error.elsewhere:
+            print(f"trickbag {parsed.command}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"trickbag {parsed.command}: stopped", file=sys.stderr)

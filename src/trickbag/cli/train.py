@@ -1,7 +1,7 @@
 """Train a recipe on your images, and write the run's folder with its report.
 
 Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75; the same command with --resume and the run's
---out goes on bit for bit.
+--out goes on bit for bit. With `torchrun --nproc-per-node N -m trickbag train ...` N processes train one run together.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0."""
+    from trickbag.train.parallel import launched
+
+    with launched() as first:
+        return _run(args, first)
+
+
+def _run(args: argparse.Namespace, first: bool) -> int:
+    """Train; then, in the first of the processes that train together, write the page and say what came out."""
     from pathlib import Path
 
     from trickbag.errors import UserError
@@ -45,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.train.log import choose_log
     from trickbag.train.loop import fit
 
-    log = choose_log()
-    result = fit(recipe, seed, args.out, resume=args.resume, log=log)
+    result = fit(recipe, seed, args.out, resume=args.resume, log=choose_log() if first else None)
+    if not first:
+        return 0
     page = Path(result.folder, "report.html")
     if not page.exists():
         page = run_page(Path(result.folder), pictures=pictures_of(Path(result.folder)))

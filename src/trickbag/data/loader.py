@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trickbag.data.preprocess import Preprocessing
     from trickbag.data.source import Part
 
-__all__ = ["CACHE_LIMIT", "Loader", "RawBatch", "default_workers"]
+__all__ = ["CACHE_LIMIT", "Loader", "RawBatch", "default_workers", "share_of"]
 
 CACHE_LIMIT = 512 * 2**20
 """The most bytes of evaluation crops that a loader keeps in memory."""
@@ -152,6 +152,13 @@ def default_workers(part: Part, device_type: str) -> int:
     return min(cores, 16) if device_type == "cuda" else 1
 
 
+def share_of(n: int, rank: int, size: int) -> slice:
+    """Return the `rank`-th, from 0, of `size` parts of `n` things; they differ by one at most, the first are larger."""
+    each, more = divmod(n, size)
+    start = rank * each + min(rank, more)
+    return slice(start, start + each + (rank < more))
+
+
 class Loader:
     """Batches of a part, epoch by epoch.
 
@@ -162,7 +169,8 @@ class Loader:
     crops are the preprocessing's, and the last batch may be partial; with `cached` they are made once and kept, up to
     CACHE_LIMIT (do not write into them). `in_order` gives the crops of training in the order and the batches of
     evaluation. Every draw is a function of (seed, epoch, image); see `data.repeat_epochs` for crops that repeat.
-    `answers` come with the images that they are about. `workers` None chooses as for a CPU.
+    `answers` come with the images that they are about. `workers` None chooses as for a CPU. With `share` (rank, size) a
+    batch has the rank-th of size parts of its rows alone.
 
     `errors` gathers the images that could not be decoded, name to reason; such an image is not tried again.
     Raises RunFailed where a worker process dies.
@@ -183,6 +191,7 @@ class Loader:
         cached: bool = False,
         in_order: bool = False,
         answers: Answers | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
         self.shuffled = train and not in_order
@@ -191,6 +200,7 @@ class Loader:
         wanted = default_workers(part, "cpu") if workers is None else workers
         self.workers = min(wanted, len(self))
         self.errors: dict[str, str] = {}
+        self._share = share
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
         self._maker = _Maker(part, data, preprocessing, train, seed, answers)
@@ -231,6 +241,8 @@ class Loader:
             blocks = [order[step * self.batch_size : (step + 1) * self.batch_size] for order in orders]
             rows = np.concatenate(blocks).astype(np.int64)
             turns = np.repeat(np.arange(len(blocks)), len(blocks[0]))
+            own = share_of(len(rows), *self._share)
+            rows, turns = rows[own], turns[own]
             yield _Job(epoch, rows, turns, self._bad.intersection(rows.tolist()) if self._bad else frozenset())
 
     def _remember(self, made: _Made) -> None:

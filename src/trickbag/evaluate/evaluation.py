@@ -107,7 +107,7 @@ def evaluate(
             autocast=trained.autocast,
             layout=trained.layout,
         )
-    assert validation is not None  # nothing asked it to stop
+    assert not isinstance(validation, str)  # nothing asked it to stop
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
     if len(unread) > chosen.data.max_bad_fraction * len(labelled):
         raise RunFailed(

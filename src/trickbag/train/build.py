@@ -23,9 +23,10 @@ from trickbag.models.zoo import build_network, layer_groups
 from trickbag.train.device import autocast_dtype
 from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, pupil_of, views_differ
 from trickbag.train.loss import CrossEntropy
+from trickbag.train.parallel import World
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
-from trickbag.tricks.trick import Average, Batch, Loss, NoEffect, Trick
+from trickbag.tricks.trick import Average, Batch, Loss, Moment, NoEffect, Trick
 
 __all__ = ["Run", "build"]
 
@@ -34,7 +35,8 @@ __all__ = ["Run", "build"]
 class Run:
     """A plan, built: the network on its device with its optimizer, and the functions of a step.
 
-    `average` averages the network as it is trained, where a trick asks for that.
+    Of an effective batch the run trains on the rows of its process in `world`. `average` averages the network as it is
+    trained, where a trick asks for that.
     """
 
     plan: Plan
@@ -49,6 +51,7 @@ class Run:
     average: Average | None = None
     teach: Callable[[Batch], Batch] = Nobody()
     answers: Answers | None = None
+    world: World = field(default_factory=World)
     _whole: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor]] = field(init=False, repr=False)
     _prepare: Callable[[RawBatch, Draws], tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]] = field(
         init=False, repr=False
@@ -71,6 +74,7 @@ class Run:
     def start_as(self, other: Run) -> None:
         """Take the state of a run of the same plan but for its seed, which has not begun; what is compiled stays."""
         self.plan, self.scaler, self.answers = other.plan, other.scaler, other.answers
+        self.world = other.world
         with torch.no_grad():
             for mine, theirs in ((self.network, other.network), (self.evaluated, other.evaluated)):
                 own, new = ([*network.parameters(), *network.buffers()] for network in (mine, theirs))
@@ -95,16 +99,31 @@ class Run:
             batch = batch._replace(extras=batch.extras | {"view_logits": others})
         return self.loss(logits, batch), logits.detach(), batch.targets
 
+    def draw(self, moment: Moment) -> Draws:
+        """Draw an effective batch's random numbers; return all where images are mixed, else those of the own rows."""
+        n = self.plan.reads * self.plan.batch_size
+        rows = None if self.pipeline.mixes else self.world.rows(n)
+        return self.pipeline.draw(n, self.plan.seed, moment, self.device, rows)
+
+    def gather(self, raw: RawBatch) -> RawBatch:
+        """Return all that the own rows need, from these rows on the device: where images are mixed the whole batch."""
+        return self.world.whole(raw, self.plan.reads * self.plan.batch_size) if self.pipeline.mixes else raw
+
+    def own(self, raw: RawBatch, draws: Draws) -> Batch:
+        """Return the own rows of the effective batch as the network sees them."""
+        batch = self.pipeline(raw, draws)
+        return batch_rows(batch, self.world.rows(len(batch.images))) if self.pipeline.mixes else batch
+
     def prepare(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Return the batch that the network sees, as a plain tuple: torch 2.11 loses a named one when compiled."""
-        return tuple(self.pipeline(raw, draws))  # type: ignore[return-value]  # the fields of a Batch, in order
+        """Return what `own` does, as a plain tuple: torch 2.11 loses a named one when compiled."""
+        return tuple(self.own(raw, draws))  # type: ignore[return-value]  # the fields of a Batch, in order
 
     def whole(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """Return what `forward` does, from the bytes of the images on: the function that is compiled as one graph."""
-        return self.forward(self.pipeline(raw, draws))
+        return self.forward(self.own(raw, draws))
 
     def parts(self, raw: RawBatch, draws: Draws) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield loss, logits and targets of each of the `accumulate` parts of an effective batch.
+        """Yield loss, logits and targets of each of the `accumulate` parts of the own rows of an effective batch.
 
         Random parameters and mixing partners are drawn over the effective batch, which is prepared once, then sliced.
         """
@@ -113,19 +132,28 @@ class Run:
             return
         batch = Batch(*self._prepare(raw, draws))
         for rows in torch.arange(len(batch.images)).tensor_split(self.plan.training.accumulate):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            extras = {name: value[part] for name, value in batch.extras.items()}
-            yield self._forward(Batch(batch.images[part], batch.targets[part], batch.index[part], extras))
+            yield self._forward(batch_rows(batch, slice(int(rows[0]), int(rows[-1]) + 1)))
+
+
+def batch_rows(batch: Batch, rows: slice) -> Batch:
+    """Return some rows of a batch."""
+    extras = {name: value[rows] for name, value in batch.extras.items()}
+    return Batch(batch.images[rows], batch.targets[rows], batch.index[rows], extras)
 
 
 def build(
-    plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset | None = None, asking: Asking | None = None
+    plan: Plan,
+    tricks: tuple[Trick, ...],
+    dataset: Dataset | None = None,
+    asking: Asking | None = None,
+    world: World | None = None,
 ) -> tuple[Run, list[str]]:
     """Build the network, optimizer and step of a plan; return them and what a user should know.
 
     A trick that learns from other networks needs the `dataset`; `asking(done, total)` is called while they are asked
-    about its images once for all. Raises DoesNotApply where a trick cannot work on the network, and UserError where
-    weights cannot be loaded or the network does not take the images.
+    about its images once for all. `world` are the processes that train the run together, None for this one alone.
+    Raises DoesNotApply where a trick cannot work on the network, and UserError where weights cannot be loaded or the
+    network does not take the images.
     """
     notes: list[str] = []
     device = torch.device(plan.device)
@@ -182,6 +210,7 @@ def build(
         average=_average(tricks, network),
         teach=teach,
         answers=answers,
+        world=world or World(),
     )
     return run, notes + group_notes
 
@@ -200,7 +229,7 @@ def _check_shapes(network: nn.Module, plan: Plan) -> None:
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
-    rows, size = plan.batch_size // plan.training.accumulate, plan.image_size
+    rows, size = plan.batch_size // (plan.training.accumulate * plan.processes), plan.image_size
     try:
         with torch.no_grad():
             functional_call(network.train(), shapes, (torch.empty(rows, 3, size, size, device="meta"),))

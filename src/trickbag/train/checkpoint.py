@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,7 +13,7 @@ from trickbag.errors import UserError
 from trickbag.files import replacing
 from trickbag.train.build import Run
 
-__all__ = ["SCHEMA", "Progress", "restore", "save"]
+__all__ = ["SCHEMA", "Progress", "Share", "Totals", "restore", "save"]
 
 SCHEMA = 1
 
@@ -21,6 +22,7 @@ SCHEMA = 1
 class Progress:
     """Where a run stands: `step` updates of `epoch` (from 0) are done; the sums are of this epoch's steps so far.
 
+    Of several processes each has the sums over its own rows; `Totals` has those of all.
     `first_bad` is the first step of the run, counted from 0, whose loss was not finite; -1 while there is none.
     `bad_files` are those that were first read in training and could not be, with the reason.
     """
@@ -43,6 +45,10 @@ class Progress:
         bad = torch.full((), -1, dtype=torch.int64, device=device)
         return cls(0, 0, zero.clone(), zero.clone(), zero.clone(), bad)
 
+    def share(self) -> Share:
+        """Return this process's sums, and its first step whose loss was not finite; waits for the device."""
+        return [float(self.loss_sum), float(self.correct), float(self.count), int(self.first_bad)]
+
     def next_epoch(self) -> None:
         """Move to the start of the next epoch."""
         self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
@@ -50,8 +56,40 @@ class Progress:
             total.zero_()
 
 
-def save(path: Path, run: Run, progress: Progress, trial: str) -> None:
-    """Write a checkpoint: to a temporary file, synced, renamed. RunFailed where it cannot be written."""
+Share = list[float]
+"""A process's sums of loss, correct and counted images over an epoch so far, and its first step that was not finite."""
+
+
+class Totals(NamedTuple):
+    """The sums over all processes of a run, and the first step of any whose loss was not finite, or -1."""
+
+    loss_sum: float
+    correct: float
+    images: float
+    first_bad: int
+
+    @classmethod
+    def of(cls, shares: Iterable[Share]) -> Totals:
+        """Add up the shares of processes."""
+        loss_sum, correct, images, bad = zip(*shares, strict=True)
+        return cls(sum(loss_sum), sum(correct), sum(images), int(min((b for b in bad if b >= 0), default=-1)))
+
+    @property
+    def loss(self) -> float | None:
+        """The mean loss of an image, None without images."""
+        return self.loss_sum / self.images if self.images else None
+
+    @property
+    def top1(self) -> float | None:
+        """The percentage of images whose class was the most probable one, None without images."""
+        return 100 * self.correct / self.images if self.images else None
+
+
+def save(path: Path, run: Run, progress: Progress, trial: str, others: Sequence[Share] = ()) -> None:
+    """Write a checkpoint: to a temporary file, synced, renamed. RunFailed where it cannot be written.
+
+    `others` are the shares of the processes after the first in the middle of an epoch.
+    """
     state = {
         "schema": SCHEMA,
         "trial": trial,
@@ -60,6 +98,7 @@ def save(path: Path, run: Run, progress: Progress, trial: str) -> None:
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
         "progress": {one.name: getattr(progress, one.name) for one in fields(progress)},
+        "others": [list(share) for share in others],
     }
     kept = "; the previous checkpoint is intact" if path.exists() else ""
     with replacing(path, lambda: kept) as file:
@@ -71,7 +110,7 @@ def save(path: Path, run: Run, progress: Progress, trial: str) -> None:
 
 
 def restore(path: Path, run: Run, trial: str) -> Progress:
-    """Load a checkpoint into a run; return where it stands.
+    """Load a checkpoint into a run; return where it stands, with the sums of this process.
 
     Raises UserError where the file is damaged, of another version, or of another trial.
     """
@@ -89,4 +128,9 @@ def restore(path: Path, run: Run, trial: str) -> Progress:
     run.optimizer.load_state_dict(state["optimizer"])
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])
-    return Progress(**state["progress"])
+    progress = Progress(**state["progress"])
+    if not run.world.first:
+        share = state["others"][run.world.rank - 1] if state["others"] else (0.0, 0.0, 0.0)
+        for total, value in zip((progress.loss_sum, progress.correct, progress.count), share, strict=False):
+            total.fill_(value)
+    return progress

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe, differences
-from trickbag.settings import read
+from trickbag.settings import plain, read
 from trickbag.train.device import choose_device
 from trickbag.train.folder import RunFolder, fresh_folder
 from trickbag.train.job import Job
 from trickbag.train.log import RunLog
+from trickbag.train.parallel import World, joined
 from trickbag.train.plan import Plan, resolve
 from trickbag.train.record import Record
 from trickbag.train.result import Result
@@ -40,33 +42,33 @@ def fit(
     `dataset`, which `prepare(recipe.data)` gave, and `workshop`, which keeps what was compiled. Raises UserError for
     what the recipe, the data or the folder do not allow, RunFailed where the run cannot go on, and Stopped after
     SIGTERM or SIGINT, with a checkpoint saved.
+
+    Where there is a process group of `torch.distributed`, its processes train the run together and all call this alike;
+    the first one alone writes and logs. What ends one of them ends them all.
     """
-    log = log or RunLog()
     new = False
-    with StopSignal() as stop:
+    with StopSignal() as stop, joined() as world:
+        log = (log if world.first else None) or RunLog()
         try:
-            name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
-            folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
-            new = folder.claim(resume=resume)
-            stored = folder.read_json(folder.recipe)
+            path, new, stored, finished = world.from_first(lambda: _open(recipe, out, resume))
+            folder = RunFolder(Path(path))
 
             def checking(done: int, total: int) -> None:
                 stop.stop_before_training()
                 log.checking(done, total)
 
-            dataset = dataset or prepare(recipe.data, progress=checking)
+            dataset = dataset or world.in_turn(partial(prepare, recipe.data, progress=checking))
             trial = trial_of(recipe, seed, dataset.fingerprint)
+            _same_everywhere(world.collect(trial))
             if stored is not None:
                 _same_trial(stored, trial, folder)
-            finished = folder.read_json(folder.result)
             if finished is not None and finished.get("error") is None:
                 log.note(f"{folder.path} holds the finished run; left as it is")
                 return Result(**finished, folder=str(folder.path))
-            if stored is not None and "resolved" in stored:
-                plan, notes = read(Plan, stored["resolved"], "resolved"), list(stored.get("notes", []))
-                choose_device(plan.device)
-            else:
-                plan, notes = resolve(recipe, dataset, seed)
+            settled = world.from_first(partial(_settle, stored, recipe, dataset, seed, world))
+            plan, notes = read(Plan, settled["resolved"], "resolved"), settled["notes"]
+            choose_device(plan.device)
+            world.compute_on(plan.device)
             record = Record(folder=folder, recipe=recipe, dataset=dataset, plan=plan, trial=trial, notes=notes)
             job = Job(
                 recipe=recipe,
@@ -76,14 +78,47 @@ def fit(
                 log=log,
                 stop=stop,
                 workshop=workshop or Workshop(),
+                world=world,
             )
             return job.run()
         except UserError:
-            if new:
+            if new and world.first:
                 folder.drop_if_empty()
             raise
         finally:
             log.stop()
+
+
+def _open(recipe: Recipe, out: str | Path | None, resume: bool) -> tuple[str, bool, Any, Any]:
+    """Claim the folder; return its path, whether it is new, and the recipe and the result that it holds."""
+    name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
+    folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
+    new = folder.claim(resume=resume)
+    return str(folder.path), new, folder.read_json(folder.recipe), folder.read_json(folder.result)
+
+
+def _settle(stored: dict[str, Any] | None, recipe: Recipe, dataset: Dataset, seed: int, world: World) -> dict[str, Any]:
+    """Return the plan and its notes as plain data: those of the run that is stored, else of the recipe."""
+    if stored is None or "resolved" not in stored:
+        plan, notes = resolve(recipe, dataset, seed, processes=world.size, here=world.local_size)
+        return {"resolved": plain(plan), "notes": notes}
+    count = stored["resolved"].get("processes", 1)
+    if count != world.size:
+        raise UserError(
+            f"this run is trained by {count} processes, not {world.size}: start {count} (torchrun --nproc-per-node), "
+            "or choose another --out"
+        )
+    return {"resolved": stored["resolved"], "notes": list(stored.get("notes", []))}
+
+
+def _same_everywhere(trials: list[dict[str, Any]]) -> None:
+    for trial in trials:
+        changed = differences(trial, trials[0])
+        if changed:
+            raise UserError(
+                "the processes of a run must train the same recipe on the same data; these differ: "
+                + "; ".join(changed)
+            )
 
 
 def _same_trial(stored: dict[str, Any], trial: dict[str, Any], folder: RunFolder) -> None:

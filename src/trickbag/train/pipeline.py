@@ -51,14 +51,24 @@ class Pipeline:
         active = [trick for trick in self.tricks if trick.overrides("batch")]
         return tuple(sorted(active, key=lambda trick: PHASES.index(trick.phase)))
 
-    def draw(self, n: int, seed: int, moment: Moment, device: torch.device) -> Draws:
-        """Draw the random numbers for `n` images, read for one effective batch, at a moment of the run."""
+    @property
+    def mixes(self) -> bool:
+        """Whether an image of the batch depends on others, so that all of them are needed for a part."""
+        return not all(trick.by_image for trick in self.stages)
+
+    def draw(self, n: int, seed: int, moment: Moment, device: torch.device, rows: slice | None = None) -> Draws:
+        """Draw the random numbers for `n` images, read for one effective batch, at a moment of the run.
+
+        `rows` are the images of which to return them, where nothing mixes.
+        """
         place = moment.epoch, moment.step
         flipped = stream(seed, "flip", *place).random(n) < self.flip_prob
         draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
         for trick in self.stages:
             draws.append(trick.draw(n, stream(seed, trick.name, *place), moment))
             n //= trick.reads
+        if rows is not None:
+            draws = [tuple(item[rows] for item in draw) for draw in draws]
         return tuple(tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw) for draw in draws)
 
     def __call__(self, raw: RawBatch, draws: Draws) -> Batch:

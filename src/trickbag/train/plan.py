@@ -32,9 +32,9 @@ OBJECT_HOOKS = ("network", "param_groups", "loss", "average", "batch", "advance"
 class Plan(Settings):
     """A recipe with every choice settled: what `recipe.json` holds as `resolved`, and resume reads back.
 
-    `batch_size` is the effective batch (the whole set where that is smaller), `steps_per_epoch` the updates of an
-    epoch, `reads` the images read for each one of a batch, `image_size` in pixels; `data`, `model`, `training` and
-    `schedule` are the recipe's after its tricks.
+    `batch_size` is the effective batch (the whole set where that is smaller), whatever the number of `processes` that
+    share it, `steps_per_epoch` the updates of an epoch, `reads` the images read for each one of a batch, `image_size`
+    in pixels; `data`, `model`, `training` and `schedule` are the recipe's after its tricks.
     """
 
     seed: int
@@ -53,6 +53,7 @@ class Plan(Settings):
     batch_size: int
     steps_per_epoch: int
     reads: int = 1
+    processes: int = 1
 
     @property
     def flip_prob(self) -> float:
@@ -73,9 +74,12 @@ class Plan(Settings):
         return Moment(epoch, step, self.steps_per_epoch, self.training.epochs)
 
 
-def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str]]:
+def resolve(
+    recipe: Recipe, dataset: Dataset, seed: int, *, processes: int = 1, here: int = 1
+) -> tuple[Plan, list[str]]:
     """Settle a recipe for a data set and this machine; return the plan and what a user should know of it.
 
+    `processes` train the run together, of which `here` are on this machine and share its cores for reading images.
     Raises DoesNotApply where a trick cannot work on the network or the recipe, and UserError for a choice that this
     machine or this data set does not allow.
     """
@@ -112,6 +116,12 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
         raise UserError(
             f"training.accumulate = {training.accumulate}: a batch of {training.batch_size} images has no so many parts"
         )
+    if training.batch_size < processes * training.accumulate:
+        parts = f" in {training.accumulate} parts each (training.accumulate)" if training.accumulate > 1 else ""
+        raise UserError(
+            f"{processes} processes cannot share a batch of {training.batch_size} images{parts}; start fewer of them, "
+            "or choose a larger --batch-size"
+        )
     schedule = apply(Trick.schedule, recipe.schedule)
     device = choose_device(training.device)
     precision = choose_precision(training.precision, device)
@@ -120,6 +130,10 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
         reason = "this processor has no arithmetic in bf16 or fp16"
         notes.append(f"mixed_precision has no effect: {reason}, so training stays in float32")
     notes += apply.without_effect({"mixed_precision"})
+    workers = data.workers
+    if workers is None:
+        workers = default_workers(dataset.train, device)
+        workers = min(workers, max(1, workers // here))
     compiled = {"auto": device == "cuda", "on": True, "off": False}[training.compile]
     plan = Plan(
         seed=seed,
@@ -132,12 +146,13 @@ def resolve(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Plan, list[str
         layout=choose_layout(precision, device),
         compile=compiled,
         threads=training.threads or torch.get_num_threads(),
-        workers=data.workers if data.workers is not None else default_workers(dataset.train, device),
+        workers=workers,
         image_size=image_size,
         mirror=dataset.mirror,
         batch_size=training.batch_size,
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
         reads=math.prod(trick.reads for trick in recipe.tricks),
+        processes=processes,
     )
     return plan, notes
 

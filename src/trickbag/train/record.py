@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trickbag.data.dataset import Dataset, write_errors
+from trickbag.data.dataset import Dataset, require_mostly_good, write_errors
 from trickbag.data.source import DataError
 from trickbag.models.count import count_macs, count_params
 from trickbag.models.weights import save_weights
@@ -15,7 +16,7 @@ from trickbag.recipe import Recipe, digest
 from trickbag.settings import plain
 from trickbag.train import checkpoint
 from trickbag.train.build import Run
-from trickbag.train.checkpoint import Progress
+from trickbag.train.checkpoint import Progress, Share, Totals
 from trickbag.train.environment import environment
 from trickbag.train.folder import RunFolder
 from trickbag.train.plan import Plan
@@ -32,6 +33,7 @@ __all__ = ["Record"]
 class Record:
     """Writes a run's folder while the run lasts; all that it writes is whole, or as it was before.
 
+    Of several processes that train together the first one alone has its record written.
     `notes` are those of the plan. `warnings` and `errors`, the files that were left out, go into the result; `rows` are
     the lines of `metrics.jsonl` so far.
     """
@@ -60,19 +62,14 @@ class Record:
         resolved = {"resolved": plain(self.plan), "notes": self.notes, "trial": self.trial}
         self.folder.write_json(self.folder.recipe, self.recipe.to_dict() | resolved)
 
-    def take_up(self, run: Run) -> Progress:
-        """Load the last checkpoint, if there is one, and cut the epochs' lines back to it; return where the run is."""
-        progress = Progress.start(run.device)
-        if self.folder.checkpoint.exists():
-            progress = checkpoint.restore(self.folder.checkpoint, run, self.identity)
-        # One line for each epoch that the checkpoint has behind it; a crash can have left one more.
-        self.rows = self.folder.read_metrics(progress.epoch)
+    def cut_back(self, epochs: int) -> None:
+        """Keep one line for each epoch that the checkpoint has behind it; a crash can have left one more."""
+        self.rows = self.folder.read_metrics(epochs)
         self.folder.write_metrics(self.rows)
-        return progress
 
-    def save(self, run: Run, progress: Progress) -> None:
-        """Write a checkpoint."""
-        checkpoint.save(self.folder.checkpoint, run, progress, self.identity)
+    def save(self, run: Run, progress: Progress, others: Sequence[Share] = ()) -> None:
+        """Write a checkpoint; `others` are the shares of other processes in the middle of an epoch."""
+        checkpoint.save(self.folder.checkpoint, run, progress, self.identity, others)
 
     def open_board(self, epoch: int) -> None:
         """Open TensorBoard's file, to be written from epoch `epoch` on, from 0."""
@@ -85,9 +82,11 @@ class Record:
         if self._board is not None:
             self._board.close()
 
-    def end_epoch(self, run: Run, progress: Progress, metrics: dict[str, float | None]) -> dict[str, Any]:
+    def end_epoch(
+        self, run: Run, progress: Progress, totals: Totals, metrics: dict[str, float | None]
+    ) -> dict[str, Any]:
         """Write what an epoch and its validation came to, and go on to the next one; return its line."""
-        row = self._row(progress, metrics)
+        row = self._row(progress, totals, metrics)
         self.rows.append(row)
         self._keep_best(run, progress, metrics["top1"])
         progress.next_epoch()
@@ -100,13 +99,15 @@ class Record:
             self._board.flush()
         return row
 
-    def keep_errors(self, found: dict[str, str]) -> bool:
-        """Add what was found unreadable in training, name to reason; tell whether any of it is new."""
+    def keep_errors(self, found: dict[str, str]) -> None:
+        """Add what was found unreadable in training, name to reason; RunFailed where it is much."""
         if len(self.dataset.errors) + len(found) == len(self.errors):
-            return False
+            return
         self.errors = [*self.dataset.errors, *(DataError(name, reason) for name, reason in found.items())]
         write_errors(self.errors, self.folder.data_errors)
-        return True
+        parts = (self.dataset.train, self.dataset.val, self.dataset.test)
+        total = sum(len(part) for part in parts if part is not None) + len(self.dataset.errors)
+        require_mostly_good(self.plan.data, self.errors, total)
 
     def finish(
         self, run: Run, progress: Progress, validation: Validation, tested: Validation | None, peak_memory: int | None
@@ -152,16 +153,15 @@ class Record:
             folder=str(self.folder.path),
         )
 
-    def _row(self, progress: Progress, metrics: dict[str, float | None]) -> dict[str, Any]:
+    def _row(self, progress: Progress, totals: Totals, metrics: dict[str, float | None]) -> dict[str, Any]:
         plan = self.plan
         step = (progress.epoch + 1) * plan.steps_per_epoch
-        count = float(progress.count)
         return {
             "epoch": progress.epoch + 1,
             "step": step,
             "lr": plan.lr(step - 1),
-            "train_loss": float(progress.loss_sum) / count if count else None,
-            "train_top1": 100 * float(progress.correct) / count if count else None,
+            "train_loss": totals.loss,
+            "train_top1": totals.top1,
             **metrics,
             "train_throughput": plan.steps_per_epoch * plan.batch_size / max(1e-9, progress.seconds),
             "time_s": progress.seconds,

@@ -9,7 +9,17 @@ from typing import Any
 
 from trickbag.errors import Stopped
 
-__all__ = ["StopSignal"]
+__all__ = ["StopSignal", "signal_name", "signal_number"]
+
+
+def signal_number(name: str) -> int:
+    """Return the number of a signal, 0 for none."""
+    return int(signal.Signals[name]) if name else 0
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, empty for 0."""
+    return signal.Signals(number).name if number else ""
 
 
 class StopSignal:

@@ -21,9 +21,10 @@ def to_device(raw: RawBatch, device: torch.device) -> RawBatch:
 
 
 def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, progress: Progress) -> None:
-    """Update the network once, on an effective batch of which `valid` images could be read.
+    """Update the network once, on an effective batch of which `valid` images could be read, by all processes together.
 
-    Where several images are read for each one of the batch `valid` is the mean over them, hence not always whole.
+    `raw` and `draws` are what this process's rows need of it; the sums in `progress` are over these rows. Where several
+    images are read for each one of the batch `valid` is the mean over them, hence not always whole.
 
     Nothing here waits for the device: the sums of loss and accuracy, and the first step whose loss was not finite, stay
     there until somebody reads them.
@@ -50,7 +51,10 @@ def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, p
 def _backward(
     run: Run, raw: RawBatch, draws: Draws, valid: float, progress: Progress | None = None, step: int = 0
 ) -> None:
-    """Add the gradients of a batch to those of the parameters; count it in `progress`, as step `step` of the run."""
+    """Give the parameters, which have none, the gradients of the effective batch, over all processes.
+
+    The own rows are counted in `progress`, as step `step` of the run.
+    """
     for loss, logits_NK, targets_NK in run.parts(raw, draws):
         # The mean over the images that could be read, of the whole batch: a part counts by its size.
         loss = loss * (len(logits_NK) / max(1, valid))
@@ -63,3 +67,4 @@ def _backward(
         progress.count += counted_N.sum()
         bad = torch.isfinite(loss.detach()).logical_not() & (progress.first_bad < 0)
         progress.first_bad.masked_fill_(bad, step)
+    run.world.add_gradients(run.network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 from trickbag.data.loader import Loader
 from trickbag.data.preprocess import Preprocessing
 from trickbag.metrics import Classification
+from trickbag.train.parallel import Told, World
 
 __all__ = ["Validation", "validate"]
 
@@ -42,12 +43,16 @@ def validate(
     device: torch.device,
     autocast: torch.dtype | None,
     layout: str,
-    stop: Callable[[], bool] = lambda: False,
-) -> Validation | None:
-    """Evaluate a network on all images of a loader; return None where `stop` asked to end before the last batch.
+    stop: Callable[[], str] = str,
+    world: World | None = None,
+) -> Validation | str:
+    """Evaluate a network on all images of a loader, or return what `stop` said before the last batch.
 
-    The network is in evaluation mode meanwhile. An image that could not be read counts nothing.
+    The network is in evaluation mode meanwhile. An image that could not be read counts nothing. The processes of a
+    `world` have the network of the first, each the images of its share of the part, and all get the whole.
     """
+    world, asked = world or World(), ""
+    world.copy_first(network.buffers())
     training = network.training
     network.eval()
     counter = Classification(num_classes, device)
@@ -56,8 +61,8 @@ def validate(
     try:
         with torch.inference_mode():
             for raw in loader.epoch(0):
-                if stop():
-                    return None
+                if asked := stop():
+                    break
                 started = time.perf_counter()
                 images = preprocessing.normalise(raw.images.to(device, non_blocking=True).float())
                 if layout == "channels_last":
@@ -82,5 +87,34 @@ def validate(
                 count += len(rows)
     finally:
         network.train(training)
+    if asked := world.agree(Told(stop=asked)).stop:
+        return asked
     columns = [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.zeros(0)] * 4
+    if world.size > 1:
+        return _together(world, counter, len(loader.part), count, seconds, columns)
     return Validation(counter.compute(), count / seconds if seconds else None, *columns)
+
+
+def _together(
+    world: World,
+    counter: Classification,
+    rows: int,
+    count: int,
+    seconds: float,
+    columns: Sequence[np.ndarray[Any, Any]],
+) -> Validation:
+    """Return what the processes found together, of which each has evaluated some `rows` of the part, in their order."""
+    state = {name: tensor.tolist() for name, tensor in counter.state().items()}
+    found = world.collect([state, count, seconds, rows, [column.tolist() for column in columns]])
+    states, counts, times, parts, tables = zip(*found, strict=True)
+    for name, tensor in (total := counter.state()).items():
+        tensor.copy_(torch.tensor([each[name] for each in states], dtype=tensor.dtype).sum(dim=0))
+    counter.load_state(total)
+    for table, start in zip(tables, np.cumsum([0, *parts]), strict=False):
+        table[0] = [int(start) + row for row in table[0]]
+    whole = [
+        np.concatenate([np.array(column, kind) for column in each])
+        for each, kind in zip(zip(*tables, strict=True), (np.int64, np.int64, np.int64, np.float64), strict=True)
+    ]
+    # They work at the same time: the slowest one counts.
+    return Validation(counter.compute(), sum(counts) / max(times) if max(times) else None, *whole)

@@ -9,6 +9,7 @@ from trickbag.recipe import digest
 from trickbag.settings import plain
 from trickbag.train.build import Run, build
 from trickbag.train.lessons import Asking
+from trickbag.train.parallel import World
 from trickbag.train.plan import Plan
 from trickbag.train.trial import teachers_of
 from trickbag.tricks.trick import Trick
@@ -27,10 +28,15 @@ class Workshop:
         self._runs: dict[str, Run] = {}
 
     def build(
-        self, plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset | None = None, asking: Asking | None = None
+        self,
+        plan: Plan,
+        tricks: tuple[Trick, ...],
+        dataset: Dataset | None = None,
+        asking: Asking | None = None,
+        world: World | None = None,
     ) -> tuple[Run, list[str]]:
         """Build what a plan says, as `trickbag.train.build.build` does."""
-        run, notes = build(plan, tricks, dataset, asking)
+        run, notes = build(plan, tricks, dataset, asking, world)
         if not plan.compile:
             return run, notes
         settled = plain(dataclasses.replace(plan, seed=0))

@@ -51,6 +51,11 @@ class LabelSmoothing(Trick):
     smoothing: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.1
     definition: Definition = "uniform"
 
+    @property
+    def by_image(self) -> bool:
+        """True: it mixes no images, though it comes when they are mixed."""
+        return True
+
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Smooth the targets."""
         return batch._replace(targets=smooth(batch.targets, self.smoothing, self.definition))

@@ -86,6 +86,11 @@ class RandomErasing(Trick):
         """Find out whether there is an epoch to erase in."""
         return require_epochs(self.off_epochs, training)
 
+    @property
+    def by_image(self) -> bool:
+        """Whether what fills a rectangle is drawn for its image: single pixels share one list of noise."""
+        return self.fill != "pixel"
+
     def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
         """Draw corner and sides of each rectangle, (n, 2) each, as shares, and what fills it, (n, ...); float32.
 

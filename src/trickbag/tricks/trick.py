@@ -185,6 +185,14 @@ class Trick(Settings):
         """Return what averages the network's weights as it is trained; None where nothing does."""
         return None
 
+    @property
+    def by_image(self) -> bool:
+        """Whether the batch hook changes each image by itself, by its own row of every array drawn.
+
+        Of several processes each then makes its own images alone; else it has to have the whole effective batch.
+        """
+        return self.phase != "mix"
+
     # Step hooks: draws outside the graph, a pure function of tensors inside it.
     def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
         """Draw the random numbers of an effective batch of `n` images at a moment of the run."""

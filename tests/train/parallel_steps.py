@@ -1,0 +1,77 @@
+"""What each process of `test_parallel.py` does: steps on its rows, and an error in one of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.train.test_step import make_run, raw_batch
+from trickbag.data.loader import RawBatch, share_of
+from trickbag.errors import RunFailed, TrickbagError
+from trickbag.train.build import Run
+from trickbag.train.checkpoint import Progress, Totals
+from trickbag.train.parallel import Told, World, joined, launched
+from trickbag.train.step import train_step
+from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.pca_noise import PCANoise
+from trickbag.tricks.sam import Sam
+
+STEPS = 2
+ROWS = 21
+"""Odd, so that the shares differ."""
+
+SCENARIOS: dict[str, tuple[Any, ...]] = {
+    "mixed": (Mixup(alpha=1.0, lam="pair"), LabelSmoothing(), PCANoise()),
+    "uphill": (Mixup(alpha=1.0), Sam()),
+    "alone": (LabelSmoothing(), PCANoise(), ColorJitter(form="code")),
+}
+
+
+def steps(pictures: Path, scenario: str, world: World, accumulate: int = 1) -> tuple[Run, Totals]:
+    """Train some steps on an effective batch of which three images could not be read, all in the first half."""
+    size = {"training.batch_size": str(ROWS), "training.clip_norm": "0.5"}
+    run = make_run(pictures, *SCENARIOS[scenario], accumulate=accumulate, rows=ROWS, world=world, **size)
+    progress = Progress.start(run.device)
+    run.network.train()
+    whole = raw_batch(ROWS)
+    whole = whole._replace(valid=torch.arange(ROWS) >= 3)
+    for step in range(STEPS):
+        raw = RawBatch(*(tensor[share_of(ROWS, world.rank, world.size)] for tensor in whole))
+        valid = world.agree(Told(int(raw.valid.sum()))).valid
+        train_step(run, run.gather(raw), run.draw(run.plan.moment(0, step)), 0.1, valid, progress)
+    return run, Totals.of(world.collect(progress.share()))
+
+
+def main(pictures: Path, out: Path) -> None:
+    with launched() as first:
+        torch.set_num_threads(1)
+        for scenario in SCENARIOS:
+            with joined() as world:
+                run, totals = steps(pictures, scenario, world)
+            state = {"totals": list(totals), "network": dict(run.network.named_parameters())}
+            torch.save(state, out / f"{scenario}-{world.rank}.pt")
+        said: dict[str, Any] = {"first": first, "rank": world.rank}
+        try:
+            with joined() as world:
+                if not first:
+                    raise RunFailed("the disk of the second process is full")
+                world.agree(Told())
+        except TrickbagError as error:
+            said |= {"error": str(error), "kind": type(error).__name__, "elsewhere": error.elsewhere}
+        with joined() as world:  # the group is whole after an error that all know
+            said["told"] = list(world.agree(Told(3 + world.rank, "" if first else "SIGTERM", first)))
+            said["from_first"] = world.from_first(lambda: {"rank": world.rank})
+            mine = torch.full((2, 3), float(world.rank), requires_grad=True)
+            world.copy_first([mine])
+            said["copied"] = mine.tolist()
+        (out / f"said-{world.rank}.json").write_text(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
