@@ -29,6 +29,34 @@ TRAIN = [
     ("train --model timm:", ["no model 'timm:'"]),
     ("train --model timm:resnet50", ["resnet_d", "timm:resnet50", "--without resnet_d"]),
     ("train --model timm:resnet5O --without resnet_d", ["timm has no network 'resnet5O'", "near it are"]),
+    ("train baseline --model efficientnet_b8", ["no model 'efficientnet_b8'", "efficientnet_b7", "timm:NAME"]),
+    (
+        "train baseline --model inception_v3 --image-size 32",
+        ["cannot be trained on 256 images of 3x32x32", "--image-size"],
+    ),
+    (
+        "train baseline --model timm:convnext_atto --with squeeze_excite",
+        ["squeeze_excite has no place in timm:convnext_atto", "end in Conv2d", "--without squeeze_excite"],
+    ),
+    (
+        "train baseline --model timm:vgg11 --with anti_alias",
+        ["anti_alias has no place in timm:vgg11", "but in stem", "--without anti_alias"],
+    ),
+    (
+        "train baseline --model timm:vgg11 --with zero_init_residual --image-size 32",
+        ["zero_init_residual has no place in this VGG: it has no residual branches", "--without zero_init_residual"],
+    ),
+    (
+        "train baseline --model timm:vit_tiny_patch16_224 --set model.norm=batch_norm --image-size 224",
+        ["model.norm = batch_norm", "no batch normalisation", "--set model.norm=none"],
+    ),
+    (
+        "train baseline --model timm:vgg11 --set model.attention=squeeze_excite --image-size 32",
+        ["model.attention = squeeze_excite: timm:vgg11 has no place for it", "--set model.attention=none"],
+    ),
+    ("train baseline --model timm:resnet18 --set model.anti_alias=blur:size=9", ["size", "9", "from 2 to 7"]),
+    ("train baseline --model timm:resnet18 --set model.activation=swish", ["model.activation = 'swish'", "silu"]),
+    ("train baseline --model timm:resnet18 --set model.dropout=1", ["model.dropout", "1"]),
     ("train --with mixpu", ["no trick 'mixpu'", "did you mean mixup"]),
     ("train --with nowhere.tricks:Mine", ["cannot import 'nowhere.tricks'"]),
     ("train --with trickbag.errors:UserError", ["is no trick", "subclass"]),

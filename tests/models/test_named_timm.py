@@ -15,6 +15,7 @@ from trickbag.models import build_network, create_model
 from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig, model_config, model_names
 from trickbag.models.count import count_macs, count_params
 from trickbag.models.parts import BatchNorm
+from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.sizes import own_size
 from trickbag.models.summary import summary
 
@@ -104,3 +105,23 @@ def test_summaries_say_what_is_not_timms_own() -> None:
         "dropout 0.5"
     )
     assert summary(model_config("densenet201")) == "timm's densenet201"
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("densenet201", [64, 256, 512, 1792, 1920]),
+        ("inception_v3", [64, 192, 288, 768, 2048]),
+        ("efficientnet_b0", [16, 24, 40, 112, 320]),
+    ],
+)
+def test_feature_maps_and_gradient_checkpointing(name: str, channels: list[int]) -> None:
+    with torch.device("meta"):
+        network = create_model(name, features_only=True).eval()
+        maps = network(torch.empty(1, 3, 96, 96))
+    assert [x.shape[1] for x in maps] == network.feature_info.channels() == channels
+    if name == "inception_v3":
+        with pytest.raises(UserError, match="InceptionV3 has no blocks"):
+            recompute_in_backward(network.network)
+    else:
+        recompute_in_backward(network.network)
