@@ -17,7 +17,8 @@ from trickbag.report import answers, read_study, study_table
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STUDIES = ROOT / "docs" / "studies"
-PAGES = ("README.md", "docs/studies.md", "docs/data.md")
+PUBLISHED = ROOT / "benchmarks" / "published"
+PAGES = ("README.md", "docs/studies.md", "docs/data.md", "docs/networks.md")
 
 
 def plus_minus(found: dict[str, Any]) -> str:
@@ -76,8 +77,34 @@ def study(folder: Path) -> str:
     return "\n".join([*answers(found), "", study_table(folder), said])
 
 
+def sizes(part: str) -> str:
+    """Write the parameters and multiply-adds of networks (`networks` or `official`) beside published figures."""
+    counts = json.loads((RESULTS / "networks.json").read_text())
+    known = json.loads((PUBLISHED / "networks.json").read_text())
+    published: dict[tuple[str, int], tuple[float, float]] = {}
+    for row in known["originals"]:
+        name = row["name"] if part == "official" else row.get("named")
+        params = row["params"] if part == "official" else row["params_1000"]
+        published[name, row["image_size"]] = (params / 1e6, row["macs_g"])
+    if part == "networks":
+        published |= {(row["name"], row["image_size"]): (row["params_m"], row["macs_g"]) for row in known["timm"]}
+    head = "| network | px | parameters, M | published | multiply-adds, G | published |"
+    rows = [head, "|---|---|---|---|---|---|"]
+    for row in counts[part]:
+        params, macs = published.get((row["name"], row["image_size"]), (None, None))
+        rows.append(
+            f"| `{row['name']}` | {row['image_size']} | {row['params'] / 1e6:.3f} | {_known(params, 3)} "
+            f"| {row['macs'] / 1e9:.4f} | {_known(macs, 4)} |"
+        )
+    return "\n".join(rows)
+
+
+def _known(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def fill(text: str) -> str:
-    """Return a page with every `<!-- benchmark: NAME -->` and `<!-- study: NAME -->` block written anew."""
+    """Return a page with every block between `<!-- benchmark|study|sizes: NAME -->` and `<!-- end -->` written anew."""
 
     def block(match: re.Match[str]) -> str:
         file = RESULTS / f"{match[1]}.json"
@@ -90,6 +117,10 @@ def fill(text: str) -> str:
         body = study(folder) if folder.is_dir() else "Not run yet."
         return f"<!-- study: {match[1]} -->\n{body}\n<!-- end -->"
 
+    def of_sizes(match: re.Match[str]) -> str:
+        return f"<!-- sizes: {match[1]} -->\n{sizes(match[1])}\n<!-- end -->"
+
+    text = re.sub(r"<!-- sizes: (\w+) -->\n.*?<!-- end -->", of_sizes, text, flags=re.DOTALL)
     text = re.sub(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
     return re.sub(r"<!-- study: (\w+) -->\n.*?<!-- end -->", of_study, text, flags=re.DOTALL)
 

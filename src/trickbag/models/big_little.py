@@ -6,7 +6,7 @@ Sources: Chen et al. 2019 (arXiv 1807.03848), section 4.1; Lee et al. 2020 (arXi
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from trickbag.models.classifier import Classifier, Level, slots_of
 from trickbag.models.layers.big_little import BigLittleStage, BigLittleStem
 from trickbag.models.layers.blocks import Blocks, Bottleneck
 from trickbag.models.layers.selective_blocks import SelectiveBottleneck
-from trickbag.models.layers.shortcut import padded_pool_shortcut
+from trickbag.models.layers.shortcut import padded_pool_shortcut, tensorflow_pool_shortcut
 from trickbag.models.layers.stem import STEMS, stem_convolution
 from trickbag.models.scaling import round_channels, round_repeats
 
@@ -56,7 +56,9 @@ class BigLittle(Classifier):
         self.layer1 = _stage(config, 1, stem, stride=2)
         self.layer2 = _stage(config, 2, widths[0] * _EXPANSION, stride=2)
         self.layer3 = _stage(config, 3, widths[1] * _EXPANSION, stride=1)
-        self.layer4 = _blocks(config, _slots(config, 4), widths[2] * _EXPANSION, widths[3], stride=2)
+        self.layer4 = _blocks(
+            config, _slots(config, 4), widths[2] * _EXPANSION, widths[3], stride=2, pool=config.last_pool
+        )
         self.add_head(widths[3] * _EXPANSION)
 
     def levels(self) -> tuple[Level, ...]:
@@ -117,6 +119,7 @@ def _blocks(
     *,
     stride: int,
     last_activation: bool = True,
+    pool: Literal["padded", "resnet_d"] = "padded",
 ) -> Blocks:
     """Build a row of bottlenecks, one for each of `slots`; the first has the stride and takes `channels` channels.
 
@@ -129,7 +132,7 @@ def _blocks(
         channels,
         width,
         stride=stride,
-        downsample=_shortcut(config, channels, out_channels, stride, of_first),
+        downsample=_shortcut(config, channels, out_channels, stride, of_first, pool),
         slots=of_first,
     )
     rest = (
@@ -140,11 +143,17 @@ def _blocks(
 
 
 def _shortcut(
-    config: BigLittleConfig, in_channels: int, out_channels: int, stride: int, slots: Slots
+    config: BigLittleConfig,
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    slots: Slots,
+    pool: Literal["padded", "resnet_d"],
 ) -> nn.Module | None:
     if config.projection == "always" or in_channels != out_channels:
-        return padded_pool_shortcut(in_channels, out_channels, stride, slots)
+        build = padded_pool_shortcut if pool == "padded" else tensorflow_pool_shortcut
+        return build(in_channels, out_channels, stride, slots)
     if stride == 1:
         return None
-    pool = slots.shortcut_anti_alias
-    return nn.AvgPool2d(3, stride, padding=1) if pool is None else pool(in_channels, stride)
+    anti_alias = slots.shortcut_anti_alias
+    return nn.AvgPool2d(3, stride, padding=1) if anti_alias is None else anti_alias(in_channels, stride)

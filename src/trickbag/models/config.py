@@ -143,7 +143,9 @@ class BigLittleConfig(Settings):
     Each of the first three stages has two branches: a big one at half the resolution, and a little one at full
     resolution with 1 / `alpha` of the width and about 1 / `beta` of the blocks; their sum goes through one block more.
     `projection`: the shortcuts of a branch's or stage's first block that have a convolution, `always` all of them (Lee
-    et al.), `where_needed` those that change the number of channels (Chen et al.).
+    et al.), `where_needed` those that change the number of channels (Chen et al.). `last_pool`: of the last stage's
+    shortcut, `padded` a 3x3 average pool as everywhere, or `resnet_d` the 2x2 that the code of Lee et al. has there for
+    a deep stem, which none of its published networks has.
     `stem`, `small_stem`, the factors, the slots, `num_classes` and `init` are those of `ResNetConfig`; in the place of
     a stem's max-pool there is a pair of branches, which without max-pool has stride 1. Blocks of the two branches at
     the same place have the same `stochastic_depth`.
@@ -154,6 +156,7 @@ class BigLittleConfig(Settings):
     alpha: Literal[1, 2, 4] = 2
     beta: Annotated[int, AtLeast(1)] = 4
     projection: Literal["always", "where_needed"] = "always"
+    last_pool: Literal["padded", "resnet_d"] = "padded"
     depth_factor: Annotated[float, Positive] = 1.0
     width_factor: Annotated[float, Positive] = 1.0
     stem: Stem = "imagenet"

@@ -50,6 +50,7 @@ _OFFICIAL: Mapping[str, ResNetConfig | BigLittleConfig] = MappingProxyType(
         "resnet50_bl_sk": BigLittleConfig(selective_kernel=_SK, **_ALL),
         "resnet101_bl": BigLittleConfig(depth=101, **_ALL),
         "assemble50": BigLittleConfig(**_ASSEMBLE),
+        "assemble50_d": BigLittleConfig(stem="deep", last_pool="resnet_d", **_ASSEMBLE),
         "assemble101": BigLittleConfig(depth=101, **_ASSEMBLE),
         "assemble152": BigLittleConfig(depth=152, alpha=1, beta=2, **_ASSEMBLE),
     }

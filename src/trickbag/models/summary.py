@@ -34,6 +34,7 @@ def summary(config: ModelConfig) -> str:
             f"bottleneck blocks, alpha {config.alpha}, beta {config.beta}",
             stem,
             *(["projections where needed"] if config.projection == "where_needed" else []),
+            *(["the last shortcut's pool of ResNet-D"] if config.last_pool == "resnet_d" else []),
         ]
     else:
         place = "3x3" if config.branch_stride == "middle" else "1x1"

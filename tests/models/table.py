@@ -1,0 +1,92 @@
+"""The thinnest member of every family of networks: what drives the contract tests of networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from trickbag.models.config import (
+    BigLittleConfig,
+    MobileNetConfig,
+    ModelConfig,
+    OwnConfig,
+    ResNetConfig,
+    TimmConfig,
+    model_config,
+)
+from trickbag.models.parts import (
+    AssembleKernel,
+    AveragePool,
+    Blur,
+    DropBlock,
+    OriginalKernel,
+    Relu6,
+    Silu,
+    SplitKernel,
+    SqueezeExcite,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+__all__ = ["TABLE", "Entry", "family"]
+
+
+class Entry(NamedTuple):
+    """A network, and an odd image size that it takes."""
+
+    config: ModelConfig
+    size: int = 45
+
+
+def _bottlenecks(**settings: object) -> Entry:
+    """A ResNet of six bottlenecks."""
+    return Entry(ResNetConfig(**{"depth_factor": 0.3, "width_factor": 0.125, **settings}))  # type: ignore[arg-type]  # any
+
+
+def _grouped(**settings: object) -> Entry:
+    return _bottlenecks(cardinality=32, base_width=4, width_factor=0.25, **settings)
+
+
+def _big_little(**settings: object) -> Entry:
+    return Entry(BigLittleConfig(depth_factor=0.3, width_factor=0.125, **settings))  # type: ignore[arg-type]  # any
+
+
+TABLE: dict[str, Entry] = {
+    "basic blocks": Entry(ResNetConfig(depth=18, width_factor=0.125, activation=Silu())),
+    "bottlenecks": _bottlenecks(stem="deep", shortcut="avg_pool", drop=DropBlock(), stochastic_depth=0.2, dropout=0.1),
+    "original bottlenecks": _bottlenecks(branch_stride="first", pooling="tensorflow", shortcut="avg_pool"),
+    "resnext": _grouped(stem="deep_s2"),
+    "se": _bottlenecks(attention=SqueezeExcite(), last_stride=1),
+    "se resnext": _grouped(attention=SqueezeExcite(bias=False, divisor=1)),
+    "sk": _bottlenecks(selective_kernel=SplitKernel()),
+    "sk assemble": _bottlenecks(selective_kernel=AssembleKernel()),
+    "sk resnext": _grouped(selective_kernel=OriginalKernel()),
+    "sk basic blocks": Entry(ResNetConfig(depth=18, width_factor=0.125, selective_kernel=OriginalKernel())),
+    "blur": _bottlenecks(anti_alias=Blur(size=4, places=("branch", "shortcut", "stem"))),
+    "average pool": _bottlenecks(anti_alias=AveragePool(), stem="deep", shortcut="avg_pool"),
+    "big-little": _big_little(stem="small_s2", projection="where_needed"),
+    "assemble": _big_little(selective_kernel=AssembleKernel(), anti_alias=Blur(), drop=DropBlock()),
+    "mobilenet": Entry(MobileNetConfig(width_factor=0.25, stem="small_s1", activation=Relu6())),
+    "se mobilenet": Entry(MobileNetConfig(width_factor=0.25, attention=SqueezeExcite(), drop=DropBlock())),
+    # timm has none that are thinner.
+    "densenet": Entry(TimmConfig(name="densenet121")),
+    "inception": Entry(TimmConfig(name="inception_v3"), size=97),
+    "efficientnet": Entry(model_config("efficientnet_b0")),
+}
+
+
+def family(config: ModelConfig) -> Hashable:
+    """Say to what family a network belongs: its kind, its blocks, and what fills their slots."""
+    if isinstance(config, OwnConfig):
+        kernel = getattr(config, "selective_kernel", None)
+        return (
+            config.kind,
+            getattr(config, "block", None),
+            getattr(config, "cardinality", 1) > 1,
+            config.attention is not None,
+            kernel and kernel.kind,
+            config.anti_alias and config.anti_alias.kind,
+        )
+    from timm.models import model_entrypoint
+
+    return ("timm", model_entrypoint(config.name).__module__)
