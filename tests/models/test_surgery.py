@@ -261,12 +261,12 @@ def test_activations_of_gates_stay() -> None:
     [
         ("resnet18", 17, 0),
         ("seresnet18", 17, 8),
-        ("densenet121", 121, 0),
+        pytest.param("densenet121", 121, 0, marks=pytest.mark.slow),
         ("mobilenetv3_small_050", 24, 9),
         ("tf_efficientnet_b0", 33, 16),
         ("vgg11", 10, 0),
         ("vit_tiny_patch16_224", 12, 0),
-        ("inception_v3", 94, 0),
+        pytest.param("inception_v3", 94, 0, marks=pytest.mark.slow),
     ],
 )
 def test_number_of_activations(name: str, swapped: int, kept: int) -> None:

@@ -19,7 +19,6 @@ TRICKS = (SqueezeExcite(), AntiAlias(), Activation(), ZeroInitResidual())
 NAMES = tuple(trick.name for trick in TRICKS)
 REASONS = {
     "resnet18": {},
-    "timm:mobilenetv2_050": {},
     "timm:mobilenetv3_small_050": {"squeeze_excite": "it has gates over channels or pixels of its own"},
     "timm:convnext_atto": {
         "squeeze_excite": "12 of its 12 residual branches end in Conv2d, not in a normalisation with a scale",
