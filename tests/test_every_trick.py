@@ -88,9 +88,12 @@ def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> Trained:
     progress = Progress.start(run.device)
     first, losses = snapshot(run), []
     run.network.train()
-    for step, raw in zip(range(steps), loader.epoch(0), strict=False):
+    for step, raw in zip(range(steps), loader.epoch(0, data=plan.data_at(recipe.tricks, 0)), strict=False):
         torch.manual_seed(seed_of(plan.seed, "layers", 0, step))
-        draws = run.pipeline.draw(len(raw.images), plan.seed, plan.moment(0, step), run.device)
+        moment = plan.moment(0, step)
+        draws = run.pipeline.draw(len(raw.images), plan.seed, moment, run.device)
+        for trick in recipe.tricks:
+            trick.advance(run.network, moment)
         lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
         before = float(progress.loss_sum)
         train_step(run, raw, draws, lr, plan.batch_size, progress)

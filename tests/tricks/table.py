@@ -10,6 +10,7 @@ from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias
 from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.auto_augment import AutoAugment
+from trickbag.tricks.balanced_sampling import BalancedSampling
 from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.compound_scaling import CompoundScaling
@@ -29,6 +30,7 @@ from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.mixup_cutmix import MixupCutMix
 from trickbag.tricks.no_bias_decay import NoBiasDecay
 from trickbag.tricks.pca_noise import PCANoise
+from trickbag.tricks.progressive_resizing import ProgressiveResizing
 from trickbag.tricks.rand_augment import RandAugment
 from trickbag.tricks.random_erasing import RandomErasing
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
@@ -61,6 +63,7 @@ TABLE: dict[str, Entry] = {
         Entry(AntiAlias(filter=2, places=("branch", "shortcut"))),
         Entry(AugMix(severity=5)),
         Entry(AutoAugment(version="assemble")),
+        Entry(BalancedSampling(power=0.5)),
         Entry(BigLittleBranches(alpha=4, beta=2), "resnet50"),
         Entry(ColorJitter(form="code", strength=0.3)),
         Entry(CompoundScaling(alpha=1.5, beta=1.0, gamma=1.25)),
@@ -80,6 +83,7 @@ TABLE: dict[str, Entry] = {
         Entry(MixupCutMix(per="image", prob=0.9)),
         Entry(NoBiasDecay(free="norm")),
         Entry(PCANoise(std=0.2)),
+        Entry(ProgressiveResizing(stages=2)),
         Entry(RandomErasing(prob=0.9)),
         Entry(RandAugment(magnitude=15)),
         Entry(ResNetB(), "resnet50_a"),

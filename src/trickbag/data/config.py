@@ -32,6 +32,8 @@ class DataConfig(Settings):
     stays, and so many changed views of it come beside it, for a loss that compares them.
     `mean` and `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1).
     `val_fraction` is held back, stratified, by `split_seed` alone where the source has no validation part.
+    `class_power` gives each class its number of images to this power as its share of an epoch's places: 1 is every
+    image once, 0 every class equally often.
     `repeat_epochs` None draws crops anew in every epoch, and mirrors by batch; a number n draws both by image, and
     gives epoch e those of epoch `e mod n` again, so that what was computed of them once can be used again.
     `workers` None chooses by device and source; their number never changes the images.
@@ -53,6 +55,7 @@ class DataConfig(Settings):
     std: Scale = (58.393, 57.12, 57.375)
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
     split_seed: int = 0
+    class_power: Annotated[float, Fraction] = 1.0
     max_bad_fraction: Annotated[float, Fraction] = 0.1
     workers: Annotated[int, AtLeast(0)] | None = None
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from trickbag.data.crops import crop_scale, planes, random_crop_box
 from trickbag.data.decode import DecodeError
+from trickbag.data.sampling import balanced_order, turns_of
 from trickbag.data.workers import enter_worker, shielded_start, worker_death
 from trickbag.streams import stream
 
@@ -52,9 +53,13 @@ class RawBatch(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """The rows of a batch; `turns` says of each row how often the epoch has read its image before, from 0."""
+    """The rows of a batch; `turns` says of each row how often the epoch has read its image before, from 0.
+
+    `data` are those of the epoch.
+    """
 
     epoch: int
+    data: DataConfig
     rows: NDArray[np.int64]
     turns: NDArray[np.int64]
     skip: frozenset[int]
@@ -69,20 +74,14 @@ class _Maker(Dataset[_Made]):
     """Makes the batch of a job; a pure function of the job, in this process or a worker."""
 
     def __init__(
-        self,
-        part: Part,
-        data: DataConfig,
-        preprocessing: Preprocessing,
-        train: bool,
-        seed: int,
-        answers: Answers | None,
+        self, part: Part, preprocessing: Preprocessing, train: bool, seed: int, answers: Answers | None
     ) -> None:
-        self.part, self.data, self.preprocessing, self.train, self.seed = part, data, preprocessing, train, seed
+        self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
         self.answers = answers
 
     def __getitem__(self, job: _Job) -> _Made:
-        size = self.preprocessing.image_size
-        views = (1 + self.data.views,) if self.train and self.data.views else ()
+        size = self._size(job)
+        views = (1 + job.data.views,) if self.train and job.data.views else ()
         images = np.zeros((len(job.rows), *views, 3, size, size), np.uint8)
         valid = np.zeros(len(job.rows), bool)
         errors = []
@@ -90,7 +89,7 @@ class _Maker(Dataset[_Made]):
             if row in job.skip:
                 continue
             try:
-                images[place] = self._crop(job.epoch, row, turn)
+                images[place] = self._crop(job, row, turn)
                 valid[place] = True
             except DecodeError as error:
                 errors.append((row, str(error)))
@@ -99,30 +98,33 @@ class _Maker(Dataset[_Made]):
         batch = RawBatch(torch.from_numpy(images), labels, index, torch.from_numpy(valid), self._answers(job))
         return _Made(batch, tuple(errors))
 
-    def _crop(self, epoch: int, row: int, turn: int) -> NDArray[np.uint8]:
+    def _size(self, job: _Job) -> int:
+        return (self.train and job.data.image_size) or self.preprocessing.image_size
+
+    def _crop(self, job: _Job, row: int, turn: int) -> NDArray[np.uint8]:
         image = self.part.read(row)
         if not self.train:
             return self.preprocessing.crop(image)
         height, width = image.shape[:2]
-        repeat = self.data.repeat_epochs
-        view = epoch if repeat is None else epoch % repeat
+        repeat = job.data.repeat_epochs
+        view = job.epoch if repeat is None else job.epoch % repeat
         # Of a view that can be made again there is one crop, however often the image is read.
         purpose = f"crop {turn}" if turn and repeat is None else "crop"
         rng = stream(self.seed, purpose, view, row)
-        box = random_crop_box(rng, width, height, self.data.crop_area, self.data.crop_ratio)
-        shown = self._changed(crop_scale(image, box, self.preprocessing.image_size), epoch, row, turn)
+        box = random_crop_box(rng, width, height, job.data.crop_area, job.data.crop_ratio)
+        shown = self._changed(crop_scale(image, box, self._size(job)), job, row, turn)
         # Otherwise mirrored on the device, where the numbers are drawn by batch.
-        mirrored = repeat is not None and stream(self.seed, "flip", view, row).random() < self.data.flip_prob
+        mirrored = repeat is not None and stream(self.seed, "flip", view, row).random() < job.data.flip_prob
         return shown[..., ::-1] if mirrored else shown
 
-    def _changed(self, crop: Image, epoch: int, row: int, turn: int) -> NDArray[np.uint8]:
-        policy = self.data.policy
+    def _changed(self, crop: Image, job: _Job, row: int, turn: int) -> NDArray[np.uint8]:
+        policy = job.data.policy
         if policy is None:
             return planes(crop)
-        rng = stream(self.seed, f"policy {turn}" if turn else "policy", epoch, row)
-        if not self.data.views:
+        rng = stream(self.seed, f"policy {turn}" if turn else "policy", job.epoch, row)
+        if not job.data.views:
             return planes(policy(crop, rng))
-        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(self.data.views))])
+        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(job.data.views))])
 
     def _answers(self, job: _Job) -> Tensor:
         if self.answers is None:
@@ -163,14 +165,16 @@ class Loader:
     """Batches of a part, epoch by epoch.
 
     In training the order is a permutation of each epoch's own, crops are random, and the last batch, if partial, is
-    dropped; a part smaller than `batch_size` is one batch. `reads` images are read for each one of a training batch,
-    which then has (reads * batch_size) rows: each block of `batch_size` follows an order of its own, the first the one
-    that would be read alone, so that an epoch sees every image `reads` times. In evaluation the order is the part's,
-    crops are the preprocessing's, and the last batch may be partial; with `cached` they are made once and kept, up to
-    CACHE_LIMIT (do not write into them). `in_order` gives the crops of training in the order and the batches of
-    evaluation. Every draw is a function of (seed, epoch, image); see `data.repeat_epochs` for crops that repeat.
-    `answers` come with the images that they are about. `workers` None chooses as for a CPU. With `share` (rank, size) a
-    batch has the rank-th of size parts of its rows alone.
+    dropped; a part smaller than `batch_size` is one batch. Where `data.class_power` is not 1 the order has the images
+    of rare classes several times. `reads` images are read for each one of a training batch, which then has (reads *
+    batch_size) rows: each block of `batch_size` follows an order of its own, the first the one that would be read
+    alone, so that an epoch sees every image `reads` times. An epoch may have data of its own, of which the image size,
+    the crops, the policy and the sampling count. In evaluation the order is the part's, crops are the preprocessing's,
+    and the last batch may be partial; with `cached` they are made once and kept, up to CACHE_LIMIT (do not write into
+    them). `in_order` gives the crops of training in the order and the batches of evaluation. Every draw is a function
+    of (seed, epoch, image); see `data.repeat_epochs` for crops that repeat. `answers` come with the images that they
+    are about. `workers` None chooses as for a CPU. With `share` (rank, size) a batch has the rank-th of size parts of
+    its rows alone.
 
     `errors` gathers the images that could not be decoded, name to reason; such an image is not tried again.
     Raises RunFailed where a worker process dies.
@@ -203,7 +207,8 @@ class Loader:
         self._share = share
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
-        self._maker = _Maker(part, data, preprocessing, train, seed, answers)
+        self._data = data
+        self._maker = _Maker(part, preprocessing, train, seed, answers)
         self._plan = _Plan()
         self._pool: DataLoader[_Made] | None = None
         size = 3 * preprocessing.image_size**2 * len(part)
@@ -215,13 +220,13 @@ class Loader:
         whole, rest = divmod(len(self.part), self.batch_size)
         return whole if self.shuffled else whole + (rest > 0)
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[RawBatch]:
+    def epoch(self, epoch: int, start_step: int = 0, data: DataConfig | None = None) -> Iterator[RawBatch]:
         """Give the batches of an epoch, from 0, beginning with batch `start_step`; one epoch at a time."""
         if self._kept is not None:
             yield from self._kept[start_step:]
             return
         kept: list[RawBatch] = []
-        for made in self._made(self._jobs(epoch, start_step)):
+        for made in self._made(self._jobs(epoch, start_step, data or self._data)):
             self._remember(made)
             if self._keep:
                 kept.append(made.batch)
@@ -230,20 +235,27 @@ class Loader:
             self._kept = kept
             self.close()
 
-    def _jobs(self, epoch: int, start_step: int) -> Iterator[_Job]:
-        n = len(self.part)
-        orders = (
-            [stream(self.seed, "order", epoch, turn).permutation(n) for turn in range(self.reads)]
-            if self.shuffled
-            else [np.arange(n)]
-        )
+    def _jobs(self, epoch: int, start_step: int, data: DataConfig) -> Iterator[_Job]:
+        orders = [self._order(epoch, turn, data) for turn in range(self.reads)] if self.shuffled else [self._in_order()]
         for step in range(start_step, len(self)):
-            blocks = [order[step * self.batch_size : (step + 1) * self.batch_size] for order in orders]
-            rows = np.concatenate(blocks).astype(np.int64)
-            turns = np.repeat(np.arange(len(blocks)), len(blocks[0]))
+            batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            rows, turns = (np.concatenate([each[batch] for each in column]) for column in zip(*orders, strict=True))
             own = share_of(len(rows), *self._share)
             rows, turns = rows[own], turns[own]
-            yield _Job(epoch, rows, turns, self._bad.intersection(rows.tolist()) if self._bad else frozenset())
+            skip = self._bad.intersection(rows.tolist()) if self._bad else frozenset()
+            yield _Job(epoch, data, rows, turns, skip)
+
+    def _in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.arange(len(self.part), dtype=np.int64), np.zeros(len(self.part), np.int64)
+
+    def _order(self, epoch: int, turn: int, data: DataConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Draw the rows of an epoch, and say of each how often its image has been read before."""
+        n, rng = len(self.part), stream(self.seed, "order", epoch, turn)
+        if data.class_power == 1:
+            return rng.permutation(n).astype(np.int64), np.full(n, turn)
+        rows = balanced_order(self.part.labels, data.class_power, rng)
+        # No two reads of an image are the same turn, whichever order they belong to.
+        return rows, turn + self.reads * turns_of(rows)
 
     def _remember(self, made: _Made) -> None:
         for row, reason in made.errors:

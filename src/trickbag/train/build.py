@@ -158,7 +158,10 @@ def build(
     notes: list[str] = []
     device = torch.device(plan.device)
     network = build_network(plan.model, seed=plan.seed)
-    _check_shapes(network, plan)
+    sizes, said = _sizes(plan, tricks)
+    notes += said
+    for size in sizes:
+        _check_shapes(network, plan, size)
     if plan.training.gradient_checkpointing:
         recompute_in_backward(network)
     for trick in tricks:
@@ -222,14 +225,41 @@ def _average(tricks: tuple[Trick, ...], network: nn.Module) -> Average | None:
     return next(iter(made.values()), None)
 
 
-def _check_shapes(network: nn.Module, plan: Plan) -> None:
-    """Raise UserError where the network cannot be trained on images of this size in batches of this size.
+def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]:
+    """Return the image sizes of all epochs, smallest first, and a note on each trick that changes the data of none.
+
+    Raises UserError where they are more than can be compiled.
+    """
+    changing = [trick for trick in tricks if trick.overrides("data_at")]
+    if not changing:
+        return [plan.image_size], []
+    epochs = range(plan.training.epochs)
+    every = [plan.data_at(tricks, epoch) for epoch in epochs]
+    notes = []
+    for trick in changing:
+        others = tuple(other for other in tricks if other is not trick)
+        if all(plan.data_at(others, epoch) == every[epoch] for epoch in epochs):
+            notes.append(f"{trick.name} has no effect: it changes the data of none of {len(epochs)} epochs")
+    sizes = sorted({data.image_size for data in every if data.image_size})
+    # A graph for each size, and for each size of a part of the batch.
+    graphs = len(sizes) * (2 if plan.batch_size % plan.training.accumulate else 1)
+    limit: int = torch._dynamo.config.recompile_limit
+    if plan.compile and graphs > limit:
+        raise UserError(
+            f"the run has images of {len(sizes)} sizes, for which {graphs} graphs would be compiled, of {limit} that "
+            "can be; take fewer (progressive_resizing.stages), or --set training.compile=off"
+        )
+    return sizes, notes
+
+
+def _check_shapes(network: nn.Module, plan: Plan, size: int) -> None:
+    """Raise UserError where the network cannot be trained on images of a size in batches of the plan's size.
 
     Nothing is computed: the smallest part of a batch goes through on shapes alone.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
-    rows, size = plan.batch_size // (plan.training.accumulate * plan.processes), plan.image_size
+    rows = plan.batch_size // (plan.training.accumulate * plan.processes)
     try:
         with torch.no_grad():
             functional_call(network.train(), shapes, (torch.empty(rows, 3, size, size, device="meta"),))

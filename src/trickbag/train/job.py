@@ -140,7 +140,8 @@ class Job:
         plan, device = self.plan, run.device
         run.network.train()
         started, before = time.perf_counter(), progress.seconds
-        for raw in loader.epoch(progress.epoch, progress.step):
+        data = plan.data_at(self.recipe.tricks, progress.epoch)
+        for raw in loader.epoch(progress.epoch, progress.step, data):
             told = self.world.agree(Told(int(raw.valid.sum()), self.stop.name, self.log.due()))
             # Layers that draw for themselves (dropout) do so from the step's own stream.
             torch.manual_seed(seed_of(plan.seed, self._layers, progress.epoch, progress.step))

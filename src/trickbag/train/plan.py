@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.data.config import EVAL_CROP, DataConfig
+from trickbag.data.sampling import require_one_class
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.settings import Settings
@@ -26,6 +28,9 @@ SMALLEST = 8
 """Pixels a side of the smallest image that a network takes."""
 
 OBJECT_HOOKS = ("network", "param_groups", "loss", "average", "batch", "advance", "data_at")
+
+CHANGES_BY_EPOCH = ("image_size", "crop_area", "crop_ratio", "class_power", "policy")
+"""The settings of the data that a trick's `data_at` can change at the start of an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,23 @@ class Plan(Settings):
     def moment(self, epoch: int, step: int = 0) -> Moment:
         """Return the moment before step `step` of epoch `epoch`, both from 0."""
         return Moment(epoch, step, self.steps_per_epoch, self.training.epochs)
+
+    def data_at(self, tricks: tuple[Trick, ...], epoch: int) -> DataConfig:
+        """Return the data of an epoch, from 0, as the tricks change them; the image size is always given.
+
+        Raises UserError where a trick changes what is settled for the whole run.
+        """
+        before = data = dataclasses.replace(self.data, image_size=self.image_size)
+        for trick in tricks:
+            data = trick.data_at(data, self.moment(epoch))
+        fields = {field.name for field in dataclasses.fields(data)} - set(CHANGES_BY_EPOCH)
+        changed = sorted(name for name in fields if getattr(data, name) != getattr(before, name))
+        if changed:
+            raise UserError(
+                f"data.{changed[0]} is settled for the whole run, and a trick changes it in epoch {epoch + 1}; "
+                f"what can change by epoch: {', '.join(CHANGES_BY_EPOCH)}"
+            )
+        return data
 
 
 def resolve(
@@ -134,6 +156,9 @@ def resolve(
     if workers is None:
         workers = default_workers(dataset.train, device)
         workers = min(workers, max(1, workers // here))
+    require_one_class(dataset.train.labels, data.class_power)
+    if data.class_power != 1 and len(set(Counter(dataset.train.labels.tolist()).values())) == 1:
+        notes.append(f"data.class_power = {data.class_power:g} changes only the order: all classes have as many images")
     compiled = {"auto": device == "cuda", "on": True, "off": False}[training.compile]
     plan = Plan(
         seed=seed,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Effect", "augmented", "effects"]
 
 _DRAWS = 32
-_ON_IMAGES = ("data", "batch")
+_ON_IMAGES = ("data", "data_at", "batch")
 """The hooks by which a trick can change images."""
 
 
@@ -100,7 +100,7 @@ def _made(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, momen
     n = min(n, len(dataset.train))
     how: dict[str, Any] = {"train": True, "batch_size": n, "seed": plan.seed, "workers": 0, "reads": plan.reads}
     loader = Loader(dataset.train, plan.data, preprocessing, **how)
-    raw = next(iter(loader.epoch(moments[0].epoch)))
+    raw = next(iter(loader.epoch(moments[0].epoch, data=plan.data_at(tricks, moments[0].epoch))))
     drawn = (pipeline.draw(len(raw.images), plan.seed, moment, torch.device("cpu")) for moment in moments)
     return [_pixels(pipeline(raw, draws), plan) for draws in drawn]
 

@@ -1,0 +1,117 @@
+"""What changes by epoch: the sizes of progressive resizing, and what a run does with a trick's `data_at`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests.train.runs import assert_same_run, recipe
+from tests.train.test_loop import SignalAt
+from trickbag.data.config import DataConfig
+from trickbag.data.dataset import prepare
+from trickbag.errors import Stopped, UserError
+from trickbag.recipe import Recipe
+from trickbag.train.build import build
+from trickbag.train.loop import fit
+from trickbag.train.plan import resolve
+from trickbag.train.preview import augmented
+from trickbag.tricks.progressive_resizing import ProgressiveResizing, size_at
+from trickbag.tricks.trick import Moment, Trick
+
+
+def test_sizes_rise_to_the_whole() -> None:
+    assert [size_at(i / 8, 224) for i in range(8)] == [112, 112, 152, 152, 184, 184, 224, 224]
+    assert [size_at(p, 300, start=128 / 300, multiple=1) for p in (0, 0.25, 0.5, 0.75, 1)] == [128, 185, 243, 300, 300]
+    # 30 of 90 epochs: the third stage begins with the 60th, whatever a division makes of it.
+    assert [size_at(epoch / 90, 64, stages=3, multiple=1) for epoch in (29, 30, 59, 60)] == [32, 48, 48, 64]
+    assert size_at(0.0, 50, multiple=32) == 32
+    assert size_at(0.0, 20, multiple=32) == 20
+    assert size_at(1.0, 50, multiple=32) == 50
+    assert size_at(0.0, 10, start=0.1, multiple=1) == 8
+
+
+def growing(pictures: Path, *tricks: Trick, **changes: str) -> Recipe:
+    made = recipe(pictures, **{"epochs": 2, **changes}).only("warmup", "mixup").on("timm:resnet10t")  # type: ignore[arg-type]
+    return made.plus(*tricks or (ProgressiveResizing(stages=2),))
+
+
+def test_a_run_trains_on_the_sizes_of_its_epochs(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Compiled without generating code: a graph for each size, and no more.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    torch.compiler.reset()
+    counters.clear()
+    made = growing(pictures, training__compile="on")
+    fit(made, 1, tmp_path / "run")
+    assert counters["stats"]["unique_graphs"] == 2
+    torch.compiler.reset()
+    # Stopped in the first epoch and in the second, at either size.
+    for steps in (2, 6):
+        with pytest.raises(Stopped):
+            fit(made, 1, tmp_path / "stopped", resume=True, log=SignalAt(steps, signal.SIGTERM))
+    fit(made, 1, tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "stopped", tmp_path / "run")
+
+
+def test_the_picture_of_an_epoch_has_its_size(pictures: Path) -> None:
+    made = growing(pictures)
+    dataset = prepare(made.data)
+    plan, _ = resolve(made, dataset, 0)
+    assert [augmented(plan, made.tricks, dataset, 2, epoch)[0].shape for epoch in (0, 1)] == [(8, 8, 3), (16, 16, 3)]
+
+
+def test_a_trick_that_changes_no_epoch_is_a_warning(pictures: Path) -> None:
+    made = growing(pictures, ProgressiveResizing(stages=2, multiple=16))
+    plan, _ = resolve(made, prepare(made.data), 0)
+    expected = "progressive_resizing has no effect: it changes the data of none of 2 epochs"
+    assert expected in build(plan, made.tricks)[1]
+
+
+def test_a_size_that_the_network_refuses_is_named_before_training(pictures: Path) -> None:
+    made = growing(pictures).on("timm:vgg11").set("data.image_size", "32").set("training.batch_size", "2")
+    plan, _ = resolve(made.plus(ProgressiveResizing(start=0.25)), prepare(made.data), 0)
+    with pytest.raises(UserError, match=r"the network cannot be trained on 2 images of 3x8x8 at a time: .*; choose"):
+        build(plan, made.plus(ProgressiveResizing(start=0.25)).tricks)
+
+
+def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path) -> None:
+    made = growing(
+        pictures, ProgressiveResizing(stages=8, multiple=1, start=0.1), epochs=8, data__image_size="24",
+        training__accumulate="3", training__compile="on",
+    )  # fmt: skip
+    plan, _ = resolve(made, prepare(made.data), 0)
+    with pytest.raises(UserError, match=r"images of \d sizes, for which 1\d graphs would be compiled, of 8"):
+        build(plan, made.tricks)
+
+
+def test_balanced_sampling_of_classes_that_are_balanced_is_said(pictures: Path) -> None:
+    made = recipe(pictures, data__class_power="0")
+    _, notes = resolve(made, prepare(made.data), 0)
+    assert "data.class_power = 0 changes only the order: all classes have as many images" in notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unflipped(Trick):
+    """Change what a run has settled."""
+
+    name: ClassVar[str] = "unflipped"
+    paper: ClassVar[str] = "none"
+
+    def data_at(self, data: DataConfig, moment: Moment) -> DataConfig:
+        return dataclasses.replace(data, flip_prob=0.0)
+
+
+def test_what_is_settled_for_the_run_cannot_change_by_epoch(pictures: Path) -> None:
+    made = growing(pictures, Unflipped())
+    plan, _ = resolve(made, prepare(made.data), 0)
+    with pytest.raises(UserError, match=r"data.flip_prob is settled .* and a trick changes it in epoch 1; what can"):
+        plan.data_at(made.tricks, 0)
