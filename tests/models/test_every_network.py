@@ -96,11 +96,12 @@ def test_exported_it_gives_the_same_logits_for_any_number_of_images(entry):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", model_names())
-def test_every_name_gives_the_same_logits_one_by_one_and_channels_last(name):
+@pytest.mark.parametrize("name", {family(model_config(name)): name for name in model_names()}.values())
+def test_the_largest_of_every_family_gives_the_same_logits_one_by_one_and_channels_last(name):
     config = model_config(name)
     size = 97 if name == "inception_v3" else 65
-    network = fill(build_network(dataclasses.replace(config, num_classes=3), seed=0))
+    # As it is made: random statistics would multiply the rounding of so many layers until nothing else is left.
+    network = build_network(dataclasses.replace(config, num_classes=3), seed=0).eval()
     x = images(2, 3, size)
     with torch.no_grad():
         expected = network(x)
