@@ -16,10 +16,11 @@ import torch
 from tests.train.parallel_steps import SCENARIOS, steps
 from tests.train.processes import ROOT, end, start
 from tests.train.runs import arguments, assert_same_run, recipe
-from trickbag.data.loader import share_of
+from tests.train.test_step import raw_batch
+from trickbag.data.loader import RawBatch, share_of
 from trickbag.errors import UserError
 from trickbag.train.loop import fit
-from trickbag.train.parallel import World, joined
+from trickbag.train.parallel import Processes, World, joined
 
 
 @pytest.mark.parametrize(("n", "size"), [(7, 3), (8, 2), (2, 4), (0, 2)])
@@ -122,6 +123,45 @@ def reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wait_for(path: Path, processes: list[subprocess.Popen[str]]) -> None:
     while not path.exists() and all(process.poll() is None for process in processes):
         time.sleep(0.002)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+class TestDevices:
+    def test_exchanges_between_devices(self) -> None:
+        from torch import distributed
+
+        distributed.init_process_group("cpu:gloo,cuda:nccl", store=distributed.HashStore(), rank=0, world_size=1)
+        try:
+            world = Processes()
+            world.compute_on("cuda")
+            network = torch.nn.Linear(3, 2).cuda()
+            network(torch.ones(4, 3, device="cuda")).sum().backward()
+            before = [parameter.grad.clone() for parameter in network.parameters()]
+            world.add_gradients(network)
+            assert all(torch.equal(p.grad, g) for p, g in zip(network.parameters(), before, strict=True))
+            raw = RawBatch(*(tensor.cuda() for tensor in raw_batch(5)))
+            assert all(torch.equal(one, other) for one, other in zip(world.whole(raw, 5), raw, strict=True))
+            world.copy_first(network.parameters())
+            world.close()
+        finally:
+            distributed.destroy_process_group()
+
+    @pytest.mark.parametrize("count", [2, 4, 8])
+    def test_the_weights_are_those_of_as_many_parts(self, pictures: Path, tmp_path: Path, count: int) -> None:
+        if torch.cuda.device_count() < count:
+            pytest.skip(f"there are fewer than {count} CUDA devices")
+        changes = ["--set", "training.device=cuda", "--set", "training.compile=off", "--without", "mixed_precision"]
+        codes, errors = end(start(count, command(pictures, tmp_path / "run", *changes)))
+        assert codes == [0] * count, errors
+        made = recipe(pictures, training__accumulate=str(count), training__device="cuda", training__compile="off")
+        fit(made.without("mixed_precision"), seed=3, out=tmp_path / "parts")
+        found, expected = (
+            torch.load(tmp_path / name / "last.ckpt", weights_only=True)["network"] for name in ("run", "parts")
+        )
+        for name, value in expected.items():
+            if "running" not in name and "tracked" not in name:
+                torch.testing.assert_close(found[name], value, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--gpus", metavar="N", help="devices of a trial on Ray, a fraction shares one (default: 1, if any)"
     )
+    how.add_argument("--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)")
     how.add_argument("--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)")
     how.add_argument("--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own")
     how.add_argument("--dry-run", action="store_true", help="print the trials, their time and the smallest effect seen")
@@ -219,7 +220,7 @@ def _executor(args: argparse.Namespace) -> Executor:
     workers = None if args.workers is None else _count(args.workers, "--workers")
     retries = 2 if args.retries is None else _count(args.retries, "--retries", least=0)
     if args.executor in (None, "local"):
-        for option in ("address", "cpus", "gpus"):
+        for option in ("address", "cpus", "gpus", "devices"):
             if getattr(args, option) is not None:
                 raise UserError(f"--{option} is for --executor ray")
         from trickbag.study.executors.local import Local
@@ -231,7 +232,8 @@ def _executor(args: argparse.Namespace) -> Executor:
 
     cpus = 1.0 if args.cpus is None else float(parse(Annotated[float, Positive], args.cpus, "--cpus"))
     gpus = None if args.gpus is None else float(parse(Annotated[float, NonNegative], args.gpus, "--gpus"))
-    return Ray(address=args.address, workers=workers, cpus=cpus, gpus=gpus, retries=retries)
+    devices = 1 if args.devices is None else _count(args.devices, "--devices")
+    return Ray(address=args.address, workers=workers, cpus=cpus, gpus=gpus, devices=devices, retries=retries)
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

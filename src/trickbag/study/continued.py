@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trickbag.study.folder import StudyFolder
     from trickbag.study.run import Study
 
-__all__ = ["SCHEMA", "continued"]
+__all__ = ["SCHEMA", "continued", "same_processes"]
 
 SCHEMA = 1
 """Version of the plain data of `study.json`."""
@@ -52,6 +52,17 @@ def continued(study: Study, stored: dict[str, Any] | None, fingerprint: str, fol
         models=_networks(study, tuple(stored["models"]), folder),
         seeds=max(study.seeds or 0, int(stored["seeds"])),
     )
+
+
+def same_processes(processes: int, stored: dict[str, Any] | None) -> None:
+    """Raise UserError where another number of processes than before would train each trial: BatchNorm sees less."""
+    before = processes if stored is None else stored.get("processes", 1)
+    if before != processes:
+        way = f"--executor ray --devices {before}" if before > 1 else "no --devices"
+        raise UserError(
+            f"this study's trials are trained by {before} processes each, not {processes}: go on with {way}, or choose "
+            "another --out"
+        )
 
 
 def _joined(study: Study, stored: dict[str, Any], folder: StudyFolder) -> Design:

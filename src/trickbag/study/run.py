@@ -15,7 +15,7 @@ from trickbag.recipe import Recipe, digest
 from trickbag.settings import plain
 from trickbag.study.agenda import Agenda, Progress
 from trickbag.study.applicable import inapplicable
-from trickbag.study.continued import SCHEMA, continued
+from trickbag.study.continued import SCHEMA, continued, same_processes
 from trickbag.study.design import Design, LeaveOneOut, longer_training
 from trickbag.study.effects import Effect, require_outcome, to_dict
 from trickbag.study.folder import StoredResult, StudyFolder
@@ -163,6 +163,8 @@ class Study:
             log.note(torn)
         dataset = prepare(self.recipe.data, progress=checking)
         study = continued(self._pinned(executor, stored), stored, dataset.fingerprint, folder)
+        processes = executor.machine.processes
+        same_processes(processes, stored)
         unfit = study.unfit(dataset)
         progress = Progress(study.agenda(unfit, dataset.fingerprint), kept)
         if add_seeds:
@@ -172,7 +174,13 @@ class Study:
                 study = dataclasses.replace(study, seeds=study.number_of_seeds + add_seeds)
                 progress = Progress(study.agenda(unfit, dataset.fingerprint), kept)
         return Work(
-            study=study, dataset=dataset, unfit=unfit, progress=progress, kept=tuple(kept), torn=torn is not None
+            study=study,
+            dataset=dataset,
+            unfit=unfit,
+            progress=progress,
+            kept=tuple(kept),
+            torn=torn is not None,
+            processes=processes,
         )
 
     def unfit(self, dataset: Dataset) -> dict[str, dict[str, str]]:
@@ -215,7 +223,7 @@ class Work:
     """A study as it stands: settled, with its data, its trials and the results so far.
 
     `unfit` names the tricks that cannot work on a network, for each network. `kept` are the whole lines of
-    `results.jsonl`; `torn` tells whether a torn one was left out.
+    `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train a trial together.
     """
 
     study: Study
@@ -224,6 +232,7 @@ class Work:
     progress: Progress
     kept: tuple[StoredResult, ...] = ()
     torn: bool = False
+    processes: int = 1
 
     def plain(self, command: str = "") -> dict[str, Any]:
         """Return what `study.json` holds."""
@@ -241,6 +250,7 @@ class Work:
             "outcome": study.outcome,
             "threads": study.recipe.training.threads,
             "device": study.recipe.training.device,
+            "processes": self.processes,
             "data": self.dataset.fingerprint,
             "shard": None if study.shard is None else "{}/{}".format(*study.shard),
             "inapplicable": {name: dict(reasons) for name, reasons in self.unfit.items()},

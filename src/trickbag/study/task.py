@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,19 +40,14 @@ class TrainTrial:
 
     def __call__(self, trial: Trial) -> Result:
         """Train; return the result."""
-        from filelock import FileLock, Timeout
-
         from trickbag.train.loop import fit
 
         out = self.folder / trial.id
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            # A worker whose driver was killed may need a moment to end.
-            with FileLock(self.folder / f".{trial.id}.lock", timeout=_LOCK_TIMEOUT_S):
+            with _locked(out):
                 dataset = self.dataset or _prepared(trial.recipe.data)
                 result = fit(trial.recipe, trial.seed, out, resume=True, dataset=dataset, workshop=_workshop())
-        except Timeout:
-            raise RunFailed(f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s") from None
         except DoesNotApply as error:
             return Result(
                 trial=trial.id, label=trial.label, seed=trial.seed, metrics={}, error=f"{INAPPLICABLE}{error}"
@@ -58,6 +55,29 @@ class TrainTrial:
         if result.trial != trial.id:
             raise RunFailed(f"{out} holds the trial {result.trial}: the data have changed while the study ran")
         return result
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other drivers' workers out of a trial's folder; of processes that train it together the first one does."""
+    from filelock import FileLock, Timeout
+
+    from trickbag.train.parallel import joined
+
+    lock = FileLock(out.parent / f".{out.name}.lock", timeout=_LOCK_TIMEOUT_S)
+
+    def acquire() -> None:
+        try:
+            lock.acquire()  # a worker whose driver was killed may need a moment to end
+        except Timeout:
+            raise RunFailed(f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s") from None
+
+    with joined() as world:
+        world.from_first(acquire)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @functools.cache

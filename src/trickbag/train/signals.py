@@ -9,7 +9,9 @@ from typing import Any
 
 from trickbag.errors import Stopped
 
-__all__ = ["StopSignal", "signal_name", "signal_number"]
+__all__ = ["StopSignal", "request_stop", "signal_name", "signal_number"]
+
+_running: list[StopSignal] = []
 
 
 def signal_number(name: str) -> int:
@@ -22,11 +24,17 @@ def signal_name(number: int) -> str:
     return signal.Signals(number).name if number else ""
 
 
+def request_stop(name: str) -> None:
+    """Ask the runs of this process to stop, as a signal of that name does those in the main thread."""
+    for stop in _running:
+        stop.name = stop.name or name
+
+
 class StopSignal:
     """Catches SIGTERM and SIGINT while a run lasts; the run asks `stop` where it can end whole.
 
-    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught. Where one stands
-    within another, the outer one learns of a signal when the inner one ends.
+    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught: `request_stop` is the
+    way there. Where one stands within another, the outer one learns of a signal when the inner one ends.
     """
 
     def __init__(self) -> None:
@@ -34,12 +42,14 @@ class StopSignal:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignal:
+        _running.append(self)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._catch)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _running.remove(self)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
             outer = getattr(handler, "__self__", None)

@@ -16,16 +16,17 @@ Task = Callable[["Trial"], "Result"]
 
 
 class Machine(NamedTuple):
-    """What an executor gives a trial: how many run at a time, and with how many threads each.
+    """What an executor gives a trial: how many run at a time, and with how many threads each of its processes.
 
     `device` is None where it is that of this process's machine. `shares_memory` tells whether trials see this machine's
-    files in its memory.
+    files in its memory. `processes` train a trial together.
     """
 
     workers: int
     threads: int
     device: Literal["cpu", "cuda"] | None = None
     shares_memory: bool = True
+    processes: int = 1
 
 
 class Executor(Protocol):

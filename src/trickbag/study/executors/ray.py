@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
-from trickbag.errors import Stopped, UserError
+from trickbag.errors import UserError
 from trickbag.study.executors import Machine
 from trickbag.study.executors.inline import describe, failed, stopped
 from trickbag.study.executors.local import cores, cuda_devices
 from trickbag.study.executors.ray_cluster import full_address, one_line, reach
+from trickbag.study.executors.ray_devices import Devices, outcome_of, require_ray_train, run_together
 from trickbag.study.executors.worker import environment
 from trickbag.train.signals import StopSignal
 
@@ -47,6 +48,8 @@ _STORE_BYTES = 128 * 2**20  # results are small; by default Ray sets aside a thi
 class Ray:
     """Runs trials as tasks of Ray, each with `cpus` cores and `gpus` devices; a fraction shares one.
 
+    With `devices` above 1 as many processes train a trial together, by Ray Train, each with `cpus` cores and `gpus`
+    devices: its result is that of `torchrun` with as many.
     `address` is that of a running cluster: `auto` for the one that this machine belongs to, HOST or HOST:PORT of its
     head, or `ray://HOST:PORT` of a Ray client server; None starts one on this machine, for this run. A connection that
     the program has made with `ray.init` is used as it is. At most `workers` run at a time, by default as many as there
@@ -62,12 +65,20 @@ class Ray:
     workers: int | None = None
     cpus: float = 1
     gpus: float | None = None
+    devices: int = 1
     retries: int = 2
     grace_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"workers = {self.workers}: must be at least 1")
+        if self.devices < 1:
+            raise UserError(f"devices = {self.devices}: must be at least 1")
+        if self.devices > 1 and self.gpus not in (None, 0, 1):
+            raise UserError(
+                f"gpus = {self.gpus:g}: each of {self.devices} processes that train together has a device of its own "
+                "or none; give 1 or 0"
+            )
         if self.cpus <= 0:
             raise UserError(f"cpus = {self.cpus}: must be above 0")
         for name in ("gpus", "retries", "grace_s"):
@@ -81,23 +92,28 @@ class Ray:
         alone = self.address is None and not _is_connected()
         device: Literal["cuda", "cpu"] = "cuda" if self._gpus_each else "cpu"
         workers = min(self._places or 1, self.workers or self._places or 1)
-        return Machine(workers=workers, threads=max(1, int(self.cpus)), device=device, shares_memory=alone)
+        threads = max(1, int(self.cpus))
+        return Machine(workers, threads, device, shares_memory=alone, processes=self.devices)
 
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
         """Run the trials; yield one result for each."""
         if not trials:
             return
         ray = _import_ray()
+        if self.devices > 1:
+            require_ray_train()
         if not self._places:
             asked = f"{self.cpus:g} cores" + (f" and {self._gpus_each:g} GPUs" if self._gpus_each else "")
+            asked = f"{self.devices} times {asked}" if self.devices > 1 else asked
             if self.address is None and not _is_connected():
                 raise UserError(
                     f"this machine has fewer than the {asked} that a trial asks for; set cpus and gpus lower"
                 )
-            warnings.warn(f"no machine of the Ray cluster has {asked} now: trials wait for one", stacklevel=2)
+            where = "no machine of the Ray cluster has" if self.devices == 1 else "the Ray cluster has not"
+            warnings.warn(f"{where} {asked} now: trials wait for one", stacklevel=2)
         # Signals second: ray.init takes the handler of SIGTERM for itself.
         with self._connected(ray), StopSignal() as stop:
-            tasks = _Tasks(ray, task, self, self._gpus_each)
+            tasks = _Tasks(ray, task, self, self._gpus_each, self._places)
             try:
                 yield from tasks.results(trials, stop)
             finally:
@@ -128,7 +144,7 @@ class Ray:
             if self._gpus_each:
                 fits.append(node.get("GPU", 0.0) / self._gpus_each)
             count += int(min(fits) + 1e-6)  # ten tenths are one
-        return count
+        return count // self.devices
 
     @contextmanager
     def _connected(self, ray: Any) -> Iterator[None]:
@@ -167,14 +183,20 @@ class Ray:
 class _Tasks:
     """The tasks of one run that have not ended, and how often a trial's process has died."""
 
-    def __init__(self, ray: Any, task: Task, how: Ray, gpus: float) -> None:
+    def __init__(self, ray: Any, task: Task, how: Ray, gpus: float, places: int) -> None:
         self.ray, self.how = ray, how
         try:
             self.task = ray.put(task)
         except Exception as error:
             raise UserError(f"the task cannot be sent to Ray: {one_line(describe(error))}") from error
         self.desk = ray.remote(num_cpus=0)(_Desk).remote()
-        self.remote = ray.remote(num_cpus=how.cpus, num_gpus=gpus, max_retries=0)(_run_trial)
+        self.most, self.each = how.workers, Devices(count=how.devices, cpus=how.cpus, gpus=gpus)
+        if how.devices == 1:
+            self.remote = ray.remote(num_cpus=how.cpus, num_gpus=gpus, max_retries=0)(_run_trial)
+        else:
+            self.remote = ray.remote(num_cpus=0, max_retries=0)(run_together)
+            # Each is a process that waits for others: no more than have room.
+            self.most = min(how.workers or max(1, places), max(1, places))
         self.sent: dict[Any, tuple[str, Trial]] = {}
         self.turns = itertools.count()
         self.deaths: Counter[str] = Counter()
@@ -185,7 +207,7 @@ class _Tasks:
     def results(self, trials: Sequence[Trial], stop: StopSignal) -> Iterator[Result]:
         """Yield results as they come, until all are there, or those of the trials that end while the run is stopped."""
         waiting = deque(trials)
-        most = self.how.workers or len(trials)
+        most = self.most or len(trials)
         while waiting or self.sent:
             self.stopping = stop.name
             if self.stopping:
@@ -207,7 +229,7 @@ class _Tasks:
     def _send(self, trial: Trial) -> list[Result]:
         turn = f"{trial.id} {next(self.turns)}"
         try:
-            self.sent[self.remote.remote(self.task, trial, self.desk, turn)] = turn, trial
+            self.sent[self.remote.remote(self.task, trial, self.desk, turn, self.each)] = turn, trial
         except Exception as error:
             return [failed(trial, describe(error))]
         return []
@@ -279,6 +301,7 @@ class _Desk:
     def __init__(self) -> None:
         self._begun: set[str] = set()
         self._stopping = False
+        self._left: dict[str, tuple[str, Any]] = {}
 
     def begin(self, turn: str) -> bool:
         """Sign in; return whether to begin."""
@@ -295,8 +318,16 @@ class _Desk:
         """Return whether the run is being stopped."""
         return self._stopping
 
+    def leave(self, turn: str, outcome: tuple[str, Any]) -> None:
+        """Leave how a trial of several processes ended, for the task that waits for them."""
+        self._left[turn] = outcome
 
-def _run_trial(task: Task, trial: Trial, desk: Any, turn: str) -> tuple[str, Any]:
+    def take(self, turn: str) -> tuple[str, Any]:
+        """Return what was left."""
+        return self._left.pop(turn, ("died", "nothing said"))
+
+
+def _run_trial(task: Task, trial: Trial, desk: Any, turn: str, _each: Devices) -> tuple[str, Any]:
     """Run a trial in a process of Ray, which runs tasks in its main thread, so that they can catch signals."""
     answer: SimpleQueue[bool] = SimpleQueue()
     ended = threading.Event()
@@ -305,13 +336,9 @@ def _run_trial(task: Task, trial: Trial, desk: Any, turn: str) -> tuple[str, Any
     before = signal.signal(signal.SIGTERM, _pass_over)
     asking.start()
     try:
-        return ("result", task(trial)) if answer.get() else ("left", "stopped before it began")
-    except Stopped as error:
-        return "stopped", str(error)
+        return outcome_of(task, trial) if answer.get() else ("left", "stopped before it began")
     except KeyboardInterrupt:  # cancelled by somebody else
         return "died", "cancelled"
-    except BaseException as error:
-        return "failed", describe(error)
     finally:
         ended.set()
         asking.join()
