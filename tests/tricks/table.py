@@ -11,7 +11,9 @@ from trickbag.tricks.anti_alias import AntiAlias
 from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.auto_augment import AutoAugment
 from trickbag.tricks.balanced_sampling import BalancedSampling
+from trickbag.tricks.bce import BCE
 from trickbag.tricks.big_little import BigLittleBranches
+from trickbag.tricks.class_weights import ClassWeights
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.compound_scaling import CompoundScaling
 from trickbag.tricks.cosine_decay import CosineDecay
@@ -64,7 +66,9 @@ TABLE: dict[str, Entry] = {
         Entry(AugMix(severity=5)),
         Entry(AutoAugment(version="assemble")),
         Entry(BalancedSampling(power=0.5)),
+        Entry(BCE(reduction="mean")),
         Entry(BigLittleBranches(alpha=4, beta=2), "resnet50"),
+        Entry(ClassWeights(by="given", weights=(0.5, 1.0, 2.0))),
         Entry(ColorJitter(form="code", strength=0.3)),
         Entry(CompoundScaling(alpha=1.5, beta=1.0, gamma=1.25)),
         Entry(CosineDecay()),

@@ -36,6 +36,7 @@ class DataConfig(Settings):
     image once, 0 every class equally often.
     `repeat_epochs` None draws crops anew in every epoch, and mirrors by batch; a number n draws both by image, and
     gives epoch e those of epoch `e mod n` again, so that what was computed of them once can be used again.
+    `multi_label` reads each label of a CSV file as several names, separated by blanks; it is never guessed.
     `workers` None chooses by device and source; their number never changes the images.
     """
 
@@ -56,6 +57,7 @@ class DataConfig(Settings):
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
     split_seed: int = 0
     class_power: Annotated[float, Fraction] = 1.0
+    multi_label: bool = False
     max_bad_fraction: Annotated[float, Fraction] = 0.1
     workers: Annotated[int, AtLeast(0)] | None = None
 

@@ -15,20 +15,20 @@ from trickbag.data.answers import Answers
 from trickbag.data.dataset import Dataset
 from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
-from trickbag.errors import UserError
+from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
 from trickbag.train.device import autocast_dtype
 from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, pupil_of, views_differ
-from trickbag.train.loss import CrossEntropy
+from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, Weighted
 from trickbag.train.parallel import World
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
 from trickbag.tricks.trick import Average, Batch, Loss, Moment, NoEffect, Trick
 
-__all__ = ["Run", "build"]
+__all__ = ["Run", "build", "build_loss"]
 
 
 @dataclass
@@ -179,9 +179,6 @@ def build(
     layout = torch.channels_last if plan.layout == "channels_last" else torch.contiguous_format
     network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks it
     groups, group_notes = _param_groups(plan, tricks, network)
-    loss: Loss = CrossEntropy()
-    for trick in tricks:
-        loss = trick.loss(loss)
     pupil, answers = pupil_of(tricks), None
     teach: Callable[[Batch], Batch] = Nobody()
     if pupil is not None:
@@ -205,7 +202,7 @@ def build(
             layout=plan.layout,
             taught=pupil.trick if pupil is not None and answers is not None else None,
         ),
-        loss=loss,
+        loss=build_loss(plan, tricks),
         optimizer=plan.training.optimizer(groups, plan.training.lr, fused=fused),
         scaler=torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16"),
         device=device,
@@ -223,6 +220,25 @@ def _average(tricks: tuple[Trick, ...], network: nn.Module) -> Average | None:
     if len(made) > 1:
         raise UserError(f"{' and '.join(made)} each average the weights: a run has one average; take one out")
     return next(iter(made.values()), None)
+
+
+def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
+    """Build the loss: first what replaces it, then the weights of the classes, then what wraps it.
+
+    Raises DoesNotApply where the loss has no room for weights of classes.
+    """
+    loss: Loss = BinaryCrossEntropy() if plan.data.multi_label else CrossEntropy()
+    for trick in tricks:
+        if trick.slot == "loss":
+            loss = trick.loss(loss)
+    if plan.class_weights is not None:
+        if not isinstance(loss, Weighted):
+            raise DoesNotApply(f"class_weights needs a loss with a method `weighted`; {loss!r} has none. Take one out")
+        loss = loss.weighted(torch.tensor(plan.class_weights, device=plan.device))
+    for trick in tricks:
+        if trick.slot != "loss":
+            loss = trick.loss(loss)
+    return loss
 
 
 def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]:

@@ -1,25 +1,88 @@
-"""The loss of a batch with dense targets."""
+"""The losses of a batch with dense targets: softmax cross-entropy, and binary cross-entropy of each class by itself.
+
+Shapes: N images, K classes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
 
 from torch import Tensor
+from torch.nn import functional
 
-from trickbag.tricks.trick import Batch
+if TYPE_CHECKING:
+    from trickbag.tricks.trick import Batch, Loss
 
-__all__ = ["CrossEntropy", "cross_entropy"]
+__all__ = ["BinaryCrossEntropy", "CrossEntropy", "Weighted", "binary_cross_entropy", "cross_entropy"]
 
 
-def cross_entropy(logits_NK: Tensor, targets_NK: Tensor) -> Tensor:
-    """Return `-sum_k targets log softmax(logits)` of each row, (N,); a row of zero targets counts nothing."""
+@runtime_checkable
+class Weighted(Protocol):
+    """A loss that has room for weights of the classes."""
+
+    def weighted(self, class_weights_K: Tensor) -> Loss:
+        """Return the loss with weights for the classes, on its device."""
+
+
+def cross_entropy(logits_NK: Tensor, targets_NK: Tensor, class_weights_K: Tensor | None = None) -> Tensor:
+    """Return `-sum_k w_k targets log softmax(logits)` of each row, (N,); a row of zero targets counts nothing."""
+    if class_weights_K is not None:
+        targets_NK = targets_NK * class_weights_K
     return -(targets_NK * logits_NK.log_softmax(dim=1)).sum(dim=1)
 
 
-@dataclass(frozen=True)
+def binary_cross_entropy(
+    logits_NK: Tensor,
+    targets_NK: Tensor,
+    valid_N: Tensor | None = None,
+    class_weights_K: Tensor | None = None,
+) -> Tensor:
+    """Return `-sum_k w_k (q log p + (v - q) log(1 - p))` of each row, (N,), with `p = sigmoid(logits)`.
+
+    v says how much of a row counts: 1, 0 for an image that could not be read, in between where it was mixed with
+    another. It is `valid_N`, or the sum of the row's targets q where None: the same for images with one label each.
+    """
+    if valid_N is None:
+        valid_N = targets_NK.sum(dim=1)
+    losses_NK = (valid_N[:, None] - targets_NK) * logits_NK - valid_N[:, None] * functional.logsigmoid(logits_NK)
+    return (losses_NK if class_weights_K is None else losses_NK * class_weights_K).sum(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
 class CrossEntropy:
-    """Cross-entropy with dense targets, its mean over the rows: the loss that tricks wrap or replace."""
+    """Cross-entropy with dense targets, its mean over the rows: the loss that tricks wrap or replace.
+
+    `class_weights` (K,) multiply the terms of each class.
+    """
+
+    class_weights: Tensor | None = None
+
+    def weighted(self, class_weights_K: Tensor) -> Self:
+        """Return the loss with weights for the classes."""
+        return replace(self, class_weights=class_weights_K)
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
-        return cross_entropy(logits_NK, batch.targets).mean()
+        return cross_entropy(logits_NK, batch.targets, self.class_weights).mean()
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryCrossEntropy:
+    """Binary cross-entropy with dense targets, its mean over the rows of the sum, or the mean, over the classes.
+
+    Data with several labels an image say in the extra `valid` how much of a row counts; see `binary_cross_entropy`.
+    """
+
+    reduction: Literal["sum", "mean"] = "sum"
+    class_weights: Tensor | None = None
+
+    def weighted(self, class_weights_K: Tensor) -> Self:
+        """Return the loss with weights for the classes."""
+        return replace(self, class_weights=class_weights_K)
+
+    def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        valid_N = batch.extras.get("valid")
+        loss = binary_cross_entropy(logits_NK, batch.targets, valid_N, self.class_weights).mean()
+        return loss if self.reduction == "sum" else loss / logits_NK.shape[1]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.data.config import EVAL_CROP, DataConfig
+from trickbag.data.labels import label_counts
 from trickbag.data.sampling import require_one_class
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
@@ -38,8 +39,9 @@ class Plan(Settings):
     """A recipe with every choice settled: what `recipe.json` holds as `resolved`, and resume reads back.
 
     `batch_size` is the effective batch (the whole set where that is smaller), whatever the number of `processes` that
-    share it, `steps_per_epoch` the updates of an epoch, `reads` the images read for each one of a batch, `image_size`
-    in pixels; `data`, `model`, `training` and `schedule` are the recipe's after its tricks.
+    share it, `steps_per_epoch` the updates of an epoch, `reads` the images read for each one of a batch,
+    `class_weights` what the classes weigh in the loss (None: all the same), `image_size` in pixels; `data`, `model`,
+    `training` and `schedule` are the recipe's after its tricks.
     """
 
     seed: int
@@ -59,6 +61,7 @@ class Plan(Settings):
     steps_per_epoch: int
     reads: int = 1
     processes: int = 1
+    class_weights: tuple[float, ...] | None = None
 
     @property
     def flip_prob(self) -> float:
@@ -145,6 +148,8 @@ def resolve(
             "or choose a larger --batch-size"
         )
     schedule = apply(Trick.schedule, recipe.schedule)
+    counts = label_counts(dataset.train.labels, len(dataset.classes))
+    weights = apply(Trick.class_weights, (1.0,) * len(counts), counts)
     device = choose_device(training.device)
     precision = choose_precision(training.precision, device)
     if training.precision == "auto" and precision == "float32":
@@ -178,6 +183,7 @@ def resolve(
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
         reads=math.prod(trick.reads for trick in recipe.tricks),
         processes=processes,
+        class_weights=None if set(weights) == {1.0} else weights,
     )
     return plan, notes
 
@@ -237,10 +243,10 @@ class _ValueHooks:
         self.effects: dict[str, bool] = {}
         self.reasons: dict[str, str] = {}
 
-    def __call__(self, hook: Callable[..., Any], value: Any) -> Any:
+    def __call__(self, hook: Callable[..., Any], value: Any, *known: Any) -> Any:
         for trick in self.tricks:
             try:
-                changed = getattr(trick, hook.__name__)(value)
+                changed = getattr(trick, hook.__name__)(value, *known)
             except NoEffect as none:
                 changed = value
                 self.reasons[trick.name] = str(none)

@@ -166,6 +166,10 @@ class Trick(Settings):
         """Change the learning-rate schedule."""
         return schedule
 
+    def class_weights(self, weights: tuple[float, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
+        """Change the weight of each class in the loss; `counts` are the training images, or labels, of each."""
+        return weights
+
     # Object hooks: once, on what was built.
     def network(self, network: nn.Module) -> None:
         """Change the initial values of a network, in place."""
@@ -178,7 +182,7 @@ class Trick(Settings):
         return groups
 
     def loss(self, loss: Loss) -> Loss:
-        """Wrap or replace the loss."""
+        """Wrap the loss, or replace it: a trick with the slot `loss`, which comes before those that wrap."""
         return loss
 
     def average(self, network: nn.Module) -> Average | None:

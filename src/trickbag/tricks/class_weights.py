@@ -1,0 +1,80 @@
+"""Class weights: rare classes count more in the loss.
+
+Shapes: K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from trickbag.errors import DoesNotApply, UserError
+from trickbag.settings import Between, NonNegative
+from trickbag.tricks.trick import NoEffect, Trick
+
+__all__ = ["ClassWeights", "effective_number", "inverse_frequency"]
+
+
+def inverse_frequency(counts_K: Sequence[int]) -> list[float]:
+    """Return weights that are inverse to the number of images of each class; their mean over the images is 1.
+
+    A class without an image weighs as much as one with a single image.
+    """
+    return _scaled([1 / max(count, 1) for count in counts_K], counts_K)
+
+
+def effective_number(counts_K: Sequence[int], beta: float = 0.999) -> list[float]:
+    """Return weights that are inverse to the effective number of images, `(1 - beta^n) / (1 - beta)`.
+
+    With beta 0 all classes weigh the same, near 1 the weights are `inverse_frequency`. The ratios are the paper's; it
+    scales the weights to a sum of K, here their mean over the images is 1, so that the loss, and with it the learning
+    rate, keeps its scale. Source: Cui et al. 2019, equation 2.
+    """
+    return _scaled([(1 - beta) / (1 - beta ** max(count, 1)) for count in counts_K], counts_K)
+
+
+def _scaled(weights_K: list[float], counts_K: Sequence[int]) -> list[float]:
+    total = sum(weight * count for weight, count in zip(weights_K, counts_K, strict=True))
+    return [weight * sum(counts_K) / total for weight in weights_K]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassWeights(Trick):
+    """Weigh the classes in the loss: by frequency, by effective number, or as given.
+
+    `weights` are in the order of the classes, by name, and taken as they are. Of images with several labels the labels
+    are counted. The weights are in the run's recipe.json; validation does not use them.
+    """
+
+    name: ClassVar[str] = "class_weights"
+    slot: ClassVar[str] = "balance"
+    paper: ClassVar[str] = "Cui et al. 2019, arXiv 1901.05555, section 4"
+
+    by: Literal["frequency", "effective_number", "given"] = "frequency"
+    beta: Annotated[float, Between(0, 1, open_high=True)] = 0.999
+    weights: tuple[Annotated[float, NonNegative], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.by == "given") != bool(self.weights):
+            way = "give one for each class" if self.by == "given" else "they need by=given"
+            raise UserError(f"class_weights.by = {self.by!r} and class_weights.weights = {self.weights!r}: {way}")
+
+    def class_weights(self, weights: tuple[float, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
+        """Weigh the classes by their numbers of images."""
+        if self.by == "frequency":
+            own = inverse_frequency(counts)
+        elif self.by == "effective_number":
+            own = effective_number(counts, self.beta)
+        elif len(self.weights) != len(counts):
+            raise DoesNotApply(
+                f"class_weights.weights has {len(self.weights)} values and the data have {len(counts)} classes: "
+                "give one for each, in the order of the classes' names"
+            )
+        else:
+            own = list(self.weights)
+        if all(math.isclose(weight, own[0]) for weight in own) and self.by != "given":
+            raise NoEffect("all classes have as many images")
+        return tuple(weight * mine for weight, mine in zip(weights, own, strict=True))

@@ -1,0 +1,302 @@
+"""Every pair of what changes targets and loss, against a computation by hand in float64.
+
+By hand means: each mixed image is a weighted sum of the images read, so its loss is the same weighted sum of the losses
+that its logits have with each one's own targets; an image that could not be read has none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.models.originals import tensor, vector
+from trickbag.data.config import DataConfig
+from trickbag.data.preprocess import Preprocessing
+from trickbag.errors import DoesNotApply, UserError
+from trickbag.models.config import ResNetConfig
+from trickbag.train.build import build_loss
+from trickbag.train.config import TrainConfig
+from trickbag.train.loss import binary_cross_entropy, cross_entropy
+from trickbag.train.pipeline import Pipeline
+from trickbag.train.plan import Plan
+from trickbag.train.schedule import Schedule
+from trickbag.tricks.bce import BCE
+from trickbag.tricks.class_weights import ClassWeights, effective_number, inverse_frequency
+from trickbag.tricks.cutmix import CutMix
+from trickbag.tricks.cutout import Cutout
+from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.mixup_cutmix import MixupCutMix
+from trickbag.tricks.random_erasing import RandomErasing
+from trickbag.tricks.trick import Batch, Loss, NoEffect, Trick
+
+N, K, S = 5, 4, 8
+WEIGHTS = (0.5, 1.0, 2.0, 0.25)
+
+
+@dataclass(frozen=True)
+class TeacherLoss:
+    """The loss with cross-entropy against a teacher's probabilities, an extra of the batch, added."""
+
+    inner: Loss
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        return self.inner(logits, batch) + 0.5 * cross_entropy(logits, batch.extras["teacher"]).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher(Trick):
+    """What distillation is to the targets: something said about an image, that is mixed as they are."""
+
+    name: ClassVar[str] = "teacher"
+    paper: ClassVar[str] = "none"
+
+    def loss(self, loss: Loss) -> Loss:
+        return TeacherLoss(loss)
+
+
+PARTS: list[Trick] = [
+    LabelSmoothing(smoothing=0.2),
+    LabelSmoothing(smoothing=0.2, definition="others"),
+    Mixup(alpha=1.0),
+    Mixup(alpha=1.0, lam="pair"),
+    Mixup(alpha=1.0, lam="pair", pairing="double"),
+    Mixup(alpha=1.0, lam="pair", pairing="halves"),
+    CutMix(lam="pair"),
+    MixupCutMix(per="image"),
+    Cutout(),
+    RandomErasing(),
+    ClassWeights(by="given", weights=WEIGHTS),
+    BCE(),
+    BCE(reduction="mean"),
+    Teacher(),
+]
+PAIRS = [
+    (one, other)
+    for one, other in itertools.permutations(PARTS, 2)
+    if one.name != other.name and (not one.slot or one.slot != other.slot)
+]
+
+
+def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
+    weights = (1.0,) * K
+    for trick in tricks:
+        weights = trick.class_weights(weights, (3, 3, 3, 3))
+    return Plan(
+        seed=0,
+        data=DataConfig(multi_label=multi_label),
+        model=ResNetConfig(num_classes=K),
+        training=TrainConfig(),
+        schedule=Schedule(),
+        device="cpu",
+        precision="float32",
+        layout="contiguous",
+        compile=False,
+        threads=1,
+        workers=0,
+        image_size=S,
+        mirror=False,
+        batch_size=N,
+        steps_per_epoch=3,
+        reads=math.prod(trick.reads for trick in tricks),
+        class_weights=None if set(weights) == {1.0} else weights,
+    )
+
+
+def given(n: int, multi_label: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Targets, teacher and readability of `n` images; the second could not be read."""
+    rng = np.random.default_rng(3)
+    targets = np.eye(K)[rng.integers(0, K, n)]
+    if multi_label:
+        targets = np.maximum(targets, rng.integers(0, 2, (n, K)))
+    valid = np.arange(n) != 1
+    teacher = rng.dirichlet(np.ones(K), n) * valid[:, None]
+    return targets * valid[:, None], teacher, valid.astype(float)
+
+
+def mixing_by_hand(trick: Trick | None, draws: dict[str, list[np.ndarray]], n: int) -> np.ndarray:
+    """The weight that each image read (columns) has in each image of the batch (rows)."""
+    if trick is None:
+        return np.eye(n)
+    drawn = draws[trick.name]
+    if isinstance(trick, Mixup):
+        made = n // trick.reads
+        weights = np.zeros((made, n))
+        for i in range(made):
+            lam = float(drawn[0][i])
+            if trick.pairing == "mirror":
+                first, second = i, n - 1 - i
+            elif trick.pairing == "double":
+                first, second = i, made + i
+            else:
+                half = n // 2
+                first = i % half if i < 2 * half else i
+                second = half + i if i < half else 3 * half - 1 - i if i < 2 * half else i
+            weights[i, first] += lam
+            weights[i, second] += 1 - lam
+        return weights
+    weights = np.zeros((n, n))
+    for i in range(n):
+        lam, side = (
+            (1.0, math.sqrt(1 - float(drawn[0][i])))
+            if isinstance(trick, CutMix)
+            else (float(drawn[0][i]), float(drawn[1][i]))
+        )
+        y, x = (int(c * S) for c in drawn[-2][i])
+        half = int(side * S / 2)
+        height = min(y + half, S) - max(y - half, 0)
+        width = min(x + half, S) - max(x - half, 0)
+        lam *= 1 - height * width / S**2
+        weights[i, i] += lam
+        weights[i, n - 1 - i] += 1 - lam
+    return weights
+
+
+def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndarray, multi_label: bool) -> float:
+    named = {trick.name: trick for trick in tricks}
+    targets, teacher, valid = given(weights.shape[1], multi_label)
+    smoothing = named.get("label_smoothing")
+    classes = np.array(WEIGHTS) if "class_weights" in named else np.ones(K)
+    binary: Any = named.get("bce") or (BCE() if multi_label else None)
+    total = 0.0
+    for z, row in zip(logits, weights, strict=True):
+        soft = np.exp(z) / np.exp(z).sum()
+        p = 1 / (1 + np.exp(-z))
+        for weight, q, t, v in zip(row, targets, teacher, valid, strict=True):
+            if isinstance(smoothing, LabelSmoothing):
+                if smoothing.definition == "uniform":
+                    q = q * (1 - smoothing.smoothing) + smoothing.smoothing * q.sum() / K
+                else:
+                    q = q * (1 - smoothing.smoothing) + smoothing.smoothing * (q.sum() - q) / (K - 1)
+            if binary is None:
+                loss = -(classes * q * np.log(soft)).sum()
+            else:
+                loss = -(classes * (q * np.log(p) + (1 - q) * np.log(1 - p))).sum() * v
+                loss /= K if binary.reduction == "mean" else 1
+            if "teacher" in named:
+                loss += 0.5 * -(t * np.log(soft)).sum()
+            total += weight * loss
+    return total / len(logits)
+
+
+def by_the_code(
+    tricks: tuple[Trick, ...], logits: Tensor, multi_label: bool
+) -> tuple[float, dict[str, list[np.ndarray]]]:
+    """The loss of a batch, its hooks applied in float64 in the pipeline's order."""
+    plan = plan_of(*tricks, multi_label=multi_label)
+    n = N * plan.reads
+    pipeline = Pipeline(num_classes=K, preprocessing=Preprocessing.of(plan.data, S), flip_prob=0.0, tricks=tricks)
+    draws = pipeline.draw(n, 7, plan.moment(0), torch.device("cpu"))[1:]
+    targets, teacher, valid = (torch.from_numpy(item) for item in given(n, multi_label))
+    extras = {"teacher": teacher} | ({"valid": valid} if multi_label else {})
+    batch = Batch(torch.rand(n, 3, S, S, dtype=torch.float64), targets, torch.arange(n), extras)
+    for trick, draw in zip(pipeline.stages, draws, strict=True):
+        batch = trick.batch(batch, *(d.double() if d.is_floating_point() else d for d in draw))
+    found = build_loss(plan, tricks)
+    names = [trick.name for trick in pipeline.stages]
+    return float(found(logits, batch)), {
+        name: [d.numpy() for d in draw] for name, draw in zip(names, draws, strict=True)
+    }
+
+
+@pytest.mark.parametrize("multi_label", [False, True], ids=["one_label", "several_labels"])
+def test_every_pair_is_the_computation_by_hand(multi_label: bool) -> None:
+    logits = torch.randn(N, K, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 3
+    tried = 0
+    singles: list[tuple[Trick, ...]] = [(part,) for part in PARTS]
+    for tricks in [
+        (),
+        *singles,
+        *PAIRS,
+        *itertools.permutations((PARTS[1], PARTS[4], PARTS[10], PARTS[11], PARTS[13])),
+    ]:
+        found, draws = by_the_code(tuple(tricks), logits, multi_label)
+        mixer = next((trick for trick in tricks if trick.slot == "mix"), None)
+        weights = mixing_by_hand(mixer, draws, N * math.prod(trick.reads for trick in tricks))
+        expected = loss_by_hand(tuple(tricks), weights, logits.numpy(), multi_label)
+        assert found == pytest.approx(expected, rel=2e-7), tricks  # own_share is float32: 1 in 2**24
+        tried += 1
+    assert tried > 200
+
+
+def test_an_image_that_could_not_be_read_counts_nothing() -> None:
+    logits = torch.randn(3, K, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    nothing = torch.zeros(3, K, dtype=torch.float64)
+    assert not binary_cross_entropy(logits, nothing).any()
+    assert not binary_cross_entropy(logits, nothing, torch.zeros(3)).any()
+    assert binary_cross_entropy(logits, nothing, torch.ones(3)).all(), "an image without a label is another thing"
+
+
+def test_losses_are_torchs() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(9, K, generator=rng, dtype=torch.float64) * 20
+    targets, weights = torch.rand(9, K, generator=rng, dtype=torch.float64), torch.tensor(WEIGHTS).double()
+    ones = torch.ones(9, dtype=torch.float64)
+    expected = functional.binary_cross_entropy_with_logits(logits, targets, weights, reduction="none").sum(1)
+    torch.testing.assert_close(binary_cross_entropy(logits, targets, ones, weights), expected)
+    expected = functional.cross_entropy(logits, targets, weights, reduction="none")
+    torch.testing.assert_close(cross_entropy(logits, targets, weights), expected)
+
+
+def test_the_sum_is_the_sigmoid_loss_of_the_original_code() -> None:
+    known, arrays = vector("units")
+    logits, targets = tensor(arrays["loss_logits"]).double(), tensor(arrays["loss_onehot"]).double()
+    assert float(binary_cross_entropy(logits, targets).mean()) == pytest.approx(known["loss"]["sigmoid"], rel=1e-6)
+    assert float(cross_entropy(logits, targets).mean()) == pytest.approx(known["loss"]["ce_ls0.0"], rel=1e-6)
+
+
+def test_gradients_of_large_logits_are_finite() -> None:
+    logits = torch.tensor([[1e4, -1e4]], requires_grad=True)
+    binary_cross_entropy(logits, torch.tensor([[1.0, 0.0]])).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [[0.0, 0.0]]
+
+
+# Weights of classes.
+
+
+def test_weights_by_frequency_and_by_effective_number() -> None:
+    counts = (900, 90, 10)
+    assert inverse_frequency(counts) == pytest.approx([1000 / 3 / n for n in counts])  # scikit-learn's "balanced"
+    weights = effective_number(counts, 0.99)
+    effective = [(1 - 0.99**n) / 0.01 for n in counts]
+    assert [w / weights[0] for w in weights] == pytest.approx([effective[0] / e for e in effective])
+    for found in (weights, inverse_frequency(counts)):
+        assert sum(w * n for w, n in zip(found, counts, strict=True)) == pytest.approx(1000)
+    assert effective_number(counts, 0.0) == pytest.approx([1.0, 1.0, 1.0])
+    assert effective_number((5, 0, 1))[1] == effective_number((5, 0, 1))[2]
+
+
+def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
+    with pytest.raises(NoEffect, match="all classes have as many images"):
+        ClassWeights().class_weights((1.0,) * 3, (7, 7, 7))
+    with pytest.raises(DoesNotApply, match="weights has 4 values and the data have 3 classes: give one"):
+        ClassWeights(by="given", weights=WEIGHTS).class_weights((1.0,) * 3, (1, 2, 3))
+    with pytest.raises(UserError, match="give one for each class"):
+        ClassWeights(by="given")
+    with pytest.raises(UserError, match="they need by=given"):
+        ClassWeights(weights=(1.0, 2.0))
+
+
+def test_a_loss_without_room_for_weights_is_refused() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Own(Trick):
+        name: ClassVar[str] = "own"
+        slot: ClassVar[str] = "loss"
+        paper: ClassVar[str] = "none"
+
+        def loss(self, loss: Loss) -> Loss:
+            return lambda logits, batch: logits.sum()
+
+    plan = dataclasses.replace(plan_of(), class_weights=WEIGHTS)
+    with pytest.raises(DoesNotApply, match="class_weights needs a loss with a method `weighted`"):
+        build_loss(plan, (Own(),))
