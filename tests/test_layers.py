@@ -16,7 +16,7 @@ ROOT = Path(trickbag.__file__).parent
 # A module belongs to the longest prefix that fits; it may import what stands at its own place or before.
 LAYERS = [
     ("trickbag.errors", "trickbag.settings", "trickbag.streams", "trickbag.files"),
-    ("trickbag.metrics",),
+    ("trickbag.metrics", "trickbag.multi_label"),
     ("trickbag.models", "trickbag.data"),
     (
         "trickbag.train.config",

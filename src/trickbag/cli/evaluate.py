@@ -76,12 +76,27 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
         ("top5", "top-5", " %"),
         ("loss", "loss", ""),
         ("ece", "ECE", " %"),
+        ("map", "mAP", " %"),
+        ("f1", "F1", " %"),
+        ("f1_micro", "F1 of all labels", " %"),
+        ("f1_at_half", "F1 at 0.5", " %"),
     ):
+        if name not in evaluation.metrics:
+            continue
         value = evaluation.metrics[name]
         shown = "undefined" if value is None else f"{value:.4f}" if name == "loss" else f"{value:.2f}{unit}"
         yield f"{title:<6} {shown}"
+    if evaluation.per_class:
+        yield from aligned(
+            [f"  {printable(label)}", f"{one.positives} images", f"F1 {_percent(one.f1)}", f"from {one.threshold:.4f}"]
+            for label, one in evaluation.per_class.items()
+        )
     if evaluation.left_out:
         yield f"left out: {len(evaluation.left_out)} files"
         yield from aligned([f"  {file}", reason] for file, reason in evaluation.left_out[:_NAMED])
         if len(evaluation.left_out) > _NAMED:
             yield f"  and {len(evaluation.left_out) - _NAMED} more: --json names them all"
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f} %"

@@ -54,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
     classes, columns = predictor.classes, predictor.trained.columns
     if top > len(classes):
         raise UserError(f"--top {top}: the network has only {len(classes)} classes")
+    if top > 1 and predictor.trained.thresholds is not None:
+        raise UserError(
+            f"--top {top} is for one label an image; this run gives each image all labels that reach their thresholds: "
+            "--probabilities with --csv FILE gives the probability of each"
+        )
     root = None if args.image_root is None else Path(args.image_root).expanduser()
     inputs = find_inputs(args.paths, image_root=root, id_column=columns[0] if columns else None)
     rows = _rows(predictor, inputs)
@@ -133,5 +138,7 @@ def _lines(
             yield f"{shown}  error: {printable(prediction.error)}"
             continue
         written.predicted += 1
-        cells = [f"{printable(label).ljust(second)}  {share:<10.4f}" for label, share in prediction.top(top)]
+        found = prediction.top(top)
+        found[0] = (prediction.label or "", found[0][1])
+        cells = [f"{printable(label).ljust(second)}  {share:<10.4f}" for label, share in found]
         yield "  ".join([shown, *cells]).rstrip()

@@ -59,8 +59,10 @@ def _run(args: argparse.Namespace, first: bool) -> int:
     page = Path(result.folder, "report.html")
     if not page.exists():
         page = run_page(Path(result.folder), pictures=pictures_of(Path(result.folder)))
-    top1, best = result.metrics.get("top1"), result.metrics.get("best_top1")
-    if top1 is not None and best is not None:
-        print(f"top-1 {top1:.2f} % after the last epoch, {best:.2f} % after the best ({result.metrics['best_epoch']})")
+    for name, title in (("top1", "top-1"), ("map", "mAP")):
+        last, best = result.metrics.get(name), result.metrics.get(f"best_{name}")
+        if last is not None and best is not None:
+            epoch = result.metrics["best_epoch"]
+            print(f"{title} {last:.2f} % after the last epoch, {best:.2f} % after the best ({epoch})")
     print(f"report: {page}")
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trickbag.data.check import Progress, check_parts
+from trickbag.data.labels import label_counts, strata
 from trickbag.data.source import DataError, Part, Source
 from trickbag.data.sources import open_source
 from trickbag.data.split import hold_back
@@ -78,7 +79,7 @@ def prepare(data: DataConfig, *, progress: Progress | None = None, cache_dir: Pa
     origin = {name: name for name in kept}
     if "val" not in kept:
         train = source.parts["train"]
-        kept["train"], kept["val"] = hold_back(train.names, train.labels, data.val_fraction, data.split_seed)
+        kept["train"], kept["val"] = hold_back(train.names, strata(train.labels), data.val_fraction, data.split_seed)
         origin["val"] = "train"
     parts = {name: source.parts[origin[name]].subset(_without(kept[name], bad[origin[name]])) for name in kept}
     for name in ("train", "val"):
@@ -133,8 +134,8 @@ def _gaps(source: Source, parts: Mapping[str, Part]) -> list[str]:
     """Say which classes have no image to train or to validate with."""
     said = []
     for name, what in (("train", "to train with"), ("val", "to validate with")):
-        counts = np.bincount(parts[name].labels, minlength=len(source.classes))
-        missing = [source.classes[i] for i in np.flatnonzero(counts == 0)]
+        counts = label_counts(parts[name].labels, len(source.classes))
+        missing = [label for label, count in zip(source.classes, counts, strict=True) if not count]
         if missing:
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             said.append(f"no image {what} in: {', '.join(missing[:5])}{more}")

@@ -40,9 +40,9 @@ class RawBatch(NamedTuple):
     """A batch as the processor hands it over.
 
     images: (N, 3, S, S) uint8; (N, V, 3, S, S) in training where `data.views` is not 0, the crop as it is before its
-    other views. labels: (N,) int64. index: (N,) int64 place in the part. valid: (N,) bool, False for an image that
-    could not be decoded: its row is zeros and must count nothing. answers: (N, M, K) float32 logits
-    that other networks gave of these images, M = 0 where none were asked.
+    other views. labels: (N,) int64; (N, K) of 0 and 1 for several labels an image. index: (N,) int64 place in the part.
+    valid: (N,) bool, False for an image that could not be decoded: its row is zeros and must count nothing. answers:
+    (N, M, K) float32 logits that other networks gave of these images, M = 0 where none were asked.
     """
 
     images: Tensor

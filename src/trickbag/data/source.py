@@ -32,7 +32,8 @@ class Part(ABC):
     """A list of images with labels, in an order that never changes; workers receive it pickled.
 
     names: relative to the source, with forward slashes. labels: (n,) int64 place in the source's classes, -1 where
-    unknown. sizes: (n,) int64 bytes of each file (of the array for images in memory), -1 where the file is missing.
+    unknown; for several labels an image (n, K) int64 of 0 and 1. sizes: (n,) int64 bytes of each file (of the array
+    for images in memory), -1 where the file is missing.
     """
 
     in_memory: ClassVar[bool] = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from trickbag.evaluate.trained import Trained
+    from trickbag.multi_label import ClassScore
 
 __all__ = ["PARTS", "Evaluation", "evaluate"]
 
@@ -34,7 +35,8 @@ class Evaluation:
     """Metrics of a network on one part of a source.
 
     `images` were evaluated. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats, None where undefined.
-    `left_out` names the files of the source that could not be used.
+    `left_out` names the files of the source that could not be used. With several labels an image `metrics` are also
+    those of `trickbag.multi_label`, at the thresholds of the run, and `per_class` has each class's own by name.
     """
 
     data: str
@@ -43,6 +45,7 @@ class Evaluation:
     metrics: Mapping[str, float | None]
     left_out: tuple[DataError, ...]
     warnings: tuple[str, ...]
+    per_class: Mapping[str, ClassScore] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain data, ready for JSON."""
@@ -51,6 +54,7 @@ class Evaluation:
             "part": self.part,
             "images": self.images,
             **self.metrics,
+            **({"classes": {name: vars(score) for name, score in self.per_class.items()}} if self.per_class else {}),
             "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
             "warnings": list(self.warnings),
         }
@@ -106,6 +110,7 @@ def evaluate(
             device=trained.device,
             autocast=trained.autocast,
             layout=trained.layout,
+            thresholds=trained.thresholds,
         )
     assert not isinstance(validation, str)  # nothing asked it to stop
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
@@ -122,6 +127,7 @@ def evaluate(
         metrics=validation.metrics,
         left_out=chosen.left_out + unread,
         warnings=chosen.warnings,
+        per_class=dict(zip(trained.classes, validation.several.per_class(), strict=True)) if validation.several else {},
     )
 
 
@@ -150,7 +156,8 @@ def _choose(
             raise UserError(
                 f"{trained.path} has no recipe.json beside it that says its data: give them with --data SOURCE"
             )
-        config = DataConfig(source=data, image_root=image_root)
+        several = trained.thresholds is not None
+        config = DataConfig(source=data, image_root=image_root, multi_label=several)
         return _foreign(config, open_source(config), part)
     try:
         own = read(DataConfig, trained.record.get("data"), "data")
@@ -209,7 +216,9 @@ def _foreign(config: DataConfig, source: Source, part: str | None) -> _Chosen:
 
 def _relabel(chosen: _Chosen, classes: tuple[str, ...]) -> Part:
     """Return the part with labels that are places in the network's classes, matched by name."""
-    here = [chosen.classes[i] for i in np.unique(chosen.part.labels)]
+    labels = chosen.part.labels
+    several = labels.ndim == 2
+    here = [chosen.classes[i] for i in (np.flatnonzero(labels.any(axis=0)) if several else np.unique(labels))]
     unknown = [name for name in here if name not in classes]
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
@@ -218,5 +227,10 @@ def _relabel(chosen: _Chosen, classes: tuple[str, ...]) -> Part:
             f"{chosen.data.source} has classes that the network does not know: {', '.join(unknown[:3])}{more}; "
             f"it knows {known}"
         )
+    if several:
+        moved = np.zeros((len(labels), len(classes)), np.int64)
+        for name in here:
+            moved[:, classes.index(name)] = labels[:, chosen.classes.index(name)]
+        return dataclasses.replace(chosen.part, labels=moved)
     place = np.array([classes.index(name) if name in classes else -1 for name in chosen.classes], np.int64)
-    return dataclasses.replace(chosen.part, labels=place[chosen.part.labels])
+    return dataclasses.replace(chosen.part, labels=place[labels])

@@ -32,23 +32,37 @@ class Prediction:
     """What a network says of one image: `image` is its path, or its place for an array.
 
     `probabilities` are (K,) float32 in the order of `classes`; None where the image could not be read, and `error` says
-    why.
+    why. With `thresholds`, one for each class, an image has every label whose probability reaches its threshold; that
+    may be none.
     """
 
     image: str
     classes: tuple[str, ...]
     probabilities: NDArray[np.float32] | None
     error: str | None = None
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def label(self) -> str | None:
-        """The most probable class."""
-        return self.top(1)[0][0] if self.probabilities is not None else None
+        """The most probable class; of several labels all that are given, separated by blanks."""
+        if self.probabilities is None:
+            return None
+        return " ".join(self.labels) if self.thresholds is not None else self.top(1)[0][0]
 
     @property
     def confidence(self) -> float | None:
         """The probability of the most probable class, in [0, 1]."""
         return self.top(1)[0][1] if self.probabilities is not None else None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that are given, in the order of the classes: the most probable one, or those above thresholds."""
+        if self.probabilities is None:
+            return ()
+        if self.thresholds is None:
+            return (self.top(1)[0][0],)
+        given = self.probabilities.astype(np.float64) >= np.array(self.thresholds)
+        return tuple(name for name, is_given in zip(self.classes, given.tolist(), strict=True) if is_given)
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the `k` most probable classes with their probabilities, of equal ones the earlier class first."""
@@ -93,7 +107,12 @@ class Predictor:
                 if isinstance(crop, str):
                     yield Prediction(image=name, classes=self.classes, probabilities=None, error=crop)
                 else:
-                    yield Prediction(image=name, classes=self.classes, probabilities=next(rows))
+                    yield Prediction(
+                        image=name,
+                        classes=self.classes,
+                        probabilities=next(rows),
+                        thresholds=self.trained.thresholds,
+                    )
 
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not crops:

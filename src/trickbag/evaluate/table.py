@@ -25,8 +25,9 @@ class Form:
     """The columns of a table of predictions.
 
     Without `columns` they are `image,label,confidence`, and `error` last where an image could not be read; with them,
-    those two and nothing else. `top` adds `label_2,confidence_2` and so on, `probabilities` a column for each class,
-    which has the class's name (with "class " before it where a column has that name already).
+    those two and nothing else. Several labels stand in one cell, separated by blanks, with the highest confidence of
+    all classes. `top` adds `label_2,confidence_2` and so on, `probabilities` a column for each class, which has the
+    class's name (with "class " before it where a column has that name already).
     """
 
     classes: tuple[str, ...]
@@ -48,6 +49,7 @@ class Form:
         if prediction.probabilities is None:
             return [name, *[""] * (len(self.header()) - 1)]
         cells = [cell for label, share in prediction.top(self.top) for cell in (label, f"{share:.6f}")]
+        cells[0] = prediction.label or ""
         if self.columns:
             del cells[1]
         if self.probabilities:

@@ -30,8 +30,9 @@ class Trained:
     """A network of a run, in evaluation mode on its device.
 
     `columns` are those of the CSV that it was trained from, if it was. `record` is the run's `recipe.json` and `plan`
-    what that says the recipe came to; both are None for a weights file on its own. Precision and memory layout are the
-    run's where the device is of the same type, else float32 and contiguous.
+    what that says the recipe came to; both are None for a weights file on its own. `thresholds` are those of the
+    classes where images have several labels each, chosen on the run's validation part, else None. Precision and memory
+    layout are the run's where the device is of the same type, else float32 and contiguous.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Trained:
     layout: Layout
     record: Mapping[str, Any] | None
     plan: Plan | None
+    thresholds: tuple[float, ...] | None = None
 
     @classmethod
     def load(cls, run: Path | str, device: Literal["auto", "cpu", "cuda"] = "auto") -> Trained:
@@ -71,6 +73,7 @@ class Trained:
             layout=layout,
             record=record,
             plan=plan,
+            thresholds=_thresholds(path, metadata),
         )
 
     @property
@@ -84,14 +87,18 @@ class Trained:
         return autocast_dtype(self.precision)
 
     def probabilities(self, images_N3SS: Tensor) -> Tensor:
-        """Return the probabilities (N, K), float32 on the CPU, of cropped images (N, 3, S, S), uint8."""
+        """Return the probabilities (N, K), float32 on the CPU, of cropped images (N, 3, S, S), uint8.
+
+        They add up to 1, but for several labels an image: then each class has one of its own.
+        """
         with torch.inference_mode():
             images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
             if self.layout == "channels_last":
                 images = images.contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 logits_NK: Tensor = self.network(images)
-            return logits_NK.float().softmax(dim=1).cpu()
+            logits = logits_NK.float()
+            return (logits.softmax(dim=1) if self.thresholds is None else logits.sigmoid()).cpu()
 
 
 def _read_record(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Plan | None]:
@@ -116,3 +123,14 @@ def _columns(path: Path, metadata: Mapping[str, Any]) -> tuple[str, str] | None:
     if not isinstance(columns, list) or len(columns) != 2 or not all(isinstance(name, str) for name in columns):
         raise damaged(path, "the columns of its CSV as two names")
     return columns[0], columns[1]
+
+
+def _thresholds(path: Path, metadata: Mapping[str, Any]) -> tuple[float, ...] | None:
+    found = metadata.get("thresholds")
+    if found is None:
+        return None
+    classes = metadata["model"].get("num_classes")
+    numbers = isinstance(found, list) and all(isinstance(value, int | float) and 0 <= value <= 1 for value in found)
+    if not numbers or len(found) != classes:
+        raise damaged(path, "a threshold from 0 to 1 for each class")
+    return tuple(map(float, found))

@@ -15,7 +15,7 @@ from trickbag.train.build import Run
 
 __all__ = ["SCHEMA", "Progress", "Share", "Totals", "restore", "save"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Progress:
     correct: torch.Tensor
     count: torch.Tensor
     first_bad: torch.Tensor
-    best_top1: float = -1.0
+    best_score: float = -1.0
     best_epoch: int = 0
     seconds: float = 0.0
     bad_files: dict[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,11 @@ class RunFolder:
         write_json(file, data)
 
     def write_predictions(self, rows: list[tuple[str, str, str, float]]) -> None:
-        """Write `image,label,predicted,confidence` of the validation set."""
+        """Write `image,label,predicted,confidence` of the validation set; no confidence where it is not defined."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("image", "label", "predicted", "confidence"))
-        writer.writerows((image, label, predicted, f"{confidence:.6f}") for image, label, predicted, confidence in rows)
+        for image, label, predicted, confidence in rows:
+            writer.writerow((image, label, predicted, "" if math.isnan(confidence) else f"{confidence:.6f}"))
         with replacing(self.predictions) as file:
             file.write(text.getvalue().encode())

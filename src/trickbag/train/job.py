@@ -125,12 +125,14 @@ class Job:
                 validation = self._validate(run, val, progress)
                 metrics = validation.metrics | self._raw_metrics(run, val, progress)
                 self._keep_errors(progress, train, val)
-                self.log.epoch(self._end_epoch(run, progress, totals, metrics))
+                self.log.epoch(self._end_epoch(run, progress, totals, metrics, validation.thresholds))
         finally:
             self.record.close_board()
         if validation is None:  # resumed after the last epoch, before the result was written
             validation = self._validate(run, val, progress)
-        tested = self._validate(run, test, progress) if test is not None else None
+        tested = None
+        if test is not None:
+            tested = self._validate(run, test, progress, thresholds=validation.thresholds)
         self._keep_errors(progress, val, *([test] if test is not None else []))
         finish = partial(self.record.finish, run, progress, validation, tested, self.memory.bytes)
         return Result(**self.world.from_first(lambda: vars(finish())))
@@ -169,9 +171,15 @@ class Job:
         return "layers" if self.world.first else f"layers:{self.world.rank}"
 
     def _end_epoch(
-        self, run: Run, progress: Progress, totals: Totals, metrics: dict[str, float | None]
+        self,
+        run: Run,
+        progress: Progress,
+        totals: Totals,
+        metrics: dict[str, float | None],
+        thresholds: tuple[float, ...] | None,
     ) -> dict[str, Any]:
-        row: dict[str, Any] = self.world.from_first(lambda: self.record.end_epoch(run, progress, totals, metrics))
+        end = partial(self.record.end_epoch, run, progress, totals, metrics, thresholds)
+        row: dict[str, Any] = self.world.from_first(end)
         if not self.world.first:
             progress.next_epoch()
         return row
@@ -180,10 +188,18 @@ class Job:
         """Evaluate the trained network too, where it is its average that is evaluated and kept."""
         if run.average is None:
             return {}
-        raw = self._validate(run, loader, progress, run.network)
+        raw = self._validate(run, loader, progress, network=run.network)
         return {f"raw_{key}": value for key, value in raw.metrics.items()}
 
-    def _validate(self, run: Run, loader: Loader, progress: Progress, network: nn.Module | None = None) -> Validation:
+    def _validate(
+        self,
+        run: Run,
+        loader: Loader,
+        progress: Progress,
+        *,
+        network: nn.Module | None = None,
+        thresholds: tuple[float, ...] | None = None,
+    ) -> Validation:
         validation = validate(
             network or run.evaluated,
             loader,
@@ -192,6 +208,7 @@ class Job:
             device=run.device,
             autocast=run.autocast,
             layout=self.plan.layout,
+            thresholds=thresholds,
             stop=lambda: self.stop.name,
             world=self.world,
         )

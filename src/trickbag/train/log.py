@@ -56,9 +56,10 @@ def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
 
 def describe_epoch(row: dict[str, Any], epochs: int) -> str:
     """Write an epoch's line of `metrics.jsonl` for a person."""
+    score = f"mAP {_number(row['map'])} %" if "map" in row else f"top-1 {_number(row['top1'])} %"
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {_number(row['train_loss'], 4)}"
-        f"  val loss {_number(row['loss'], 4)}  top-1 {_number(row['top1'])} %"
+        f"  val loss {_number(row['loss'], 4)}  {score}"
         f"  {_number(row['train_throughput'], 0)} images/s  {_seconds(row['time_s'])}"
     )
 

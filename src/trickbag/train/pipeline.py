@@ -89,8 +89,12 @@ class Pipeline:
         if self.flip_prob > 0:
             images = mirror(images, flipped)
         # A sample that could not be read has a row of zeros: linear, so it stays without weight in whatever follows.
-        targets = functional.one_hot(raw.labels.clamp(min=0), self.num_classes).float() * raw.valid[:, None]
-        batch = Batch(images, targets, raw.index, {})
+        several = raw.labels.ndim == 2
+        labels = raw.labels if several else functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
+        targets = labels.float() * raw.valid[:, None]
+        # With several labels the sum of a row does not say how much of it counts.
+        extras = {"valid": raw.valid.float()} if several else {}
+        batch = Batch(images, targets, raw.index, extras)
         if self.taught is not None:
             batch = self.taught.teach(batch, raw.answers)
         normalised = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import Dataset, require_mostly_good, write_errors
+from trickbag.data.labels import label_text
 from trickbag.data.source import DataError
 from trickbag.models.count import count_macs, count_params
 from trickbag.models.weights import save_weights
@@ -82,13 +83,23 @@ class Record:
         if self._board is not None:
             self._board.close()
 
+    @property
+    def score(self) -> str:
+        """The metric by which the best epoch is chosen: top-1, or mAP for images with several labels."""
+        return "map" if self.plan.data.multi_label else "top1"
+
     def end_epoch(
-        self, run: Run, progress: Progress, totals: Totals, metrics: dict[str, float | None]
+        self,
+        run: Run,
+        progress: Progress,
+        totals: Totals,
+        metrics: dict[str, float | None],
+        thresholds: tuple[float, ...] | None = None,
     ) -> dict[str, Any]:
         """Write what an epoch and its validation came to, and go on to the next one; return its line."""
         row = self._row(progress, totals, metrics)
         self.rows.append(row)
-        self._keep_best(run, progress, metrics["top1"])
+        self._keep_best(run, progress, metrics[self.score], thresholds)
         progress.next_epoch()
         self.folder.write_metrics(self.rows)
         self.save(run, progress)
@@ -115,10 +126,12 @@ class Record:
         """Write the predictions and the result of a run that has come to its end; return the result."""
         names, classes = self.dataset.val.names, self.dataset.classes
         columns = zip(validation.index, validation.labels, validation.predicted, validation.confidence, strict=True)
-        self.folder.write_predictions([(names[i], classes[y], classes[p], float(c)) for i, y, p, c in columns])
+        self.folder.write_predictions(
+            [(names[i], label_text(y, classes), label_text(p, classes), float(c)) for i, y, p, c in columns]
+        )
         metrics: dict[str, float | int | None] = dict(validation.metrics)
         metrics |= {
-            "best_top1": progress.best_top1 if progress.best_top1 >= 0 else None,
+            f"best_{self.score}": progress.best_score if progress.best_score >= 0 else None,
             "best_epoch": progress.best_epoch,
         }
         last = self.rows[-1]
@@ -161,16 +174,18 @@ class Record:
             "step": step,
             "lr": plan.lr(step - 1),
             "train_loss": totals.loss,
-            "train_top1": totals.top1,
+            "train_top1": totals.top1 if self.score == "top1" else None,
             **metrics,
             "train_throughput": plan.steps_per_epoch * plan.batch_size / max(1e-9, progress.seconds),
             "time_s": progress.seconds,
         }
 
-    def _keep_best(self, run: Run, progress: Progress, top1: float | None) -> None:
-        if top1 is not None and top1 <= progress.best_top1:
+    def _keep_best(
+        self, run: Run, progress: Progress, score: float | None, thresholds: tuple[float, ...] | None
+    ) -> None:
+        if score is not None and score <= progress.best_score:
             return
-        progress.best_top1, progress.best_epoch = -1.0 if top1 is None else top1, progress.epoch + 1
+        progress.best_score, progress.best_epoch = -1.0 if score is None else score, progress.epoch + 1
         save_weights(
             run.evaluated,
             self.folder.best,
@@ -180,5 +195,6 @@ class Record:
                 "classes": list(self.dataset.classes),
                 "preprocessing": plain(run.pipeline.preprocessing),
                 "columns": list(self.dataset.columns) if self.dataset.columns else None,
+                "thresholds": list(thresholds) if thresholds is not None else None,
             },
         )

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trickbag.data.loader import Loader
 from trickbag.data.preprocess import Preprocessing
 from trickbag.metrics import Classification
+from trickbag.multi_label import MultiLabel
+from trickbag.train.loss import binary_cross_entropy
 from trickbag.train.parallel import Told, World
 
 __all__ = ["Validation", "validate"]
@@ -23,7 +25,8 @@ __all__ = ["Validation", "validate"]
 class Validation:
     """Metrics of a part, and for each image its index, label, predicted class (integers) and confidence in [0, 1].
 
-    `throughput` is in images/s: the network and its metrics, without the reading of images.
+    `throughput` is in images/s: the network and its metrics, without the reading of images. With several labels an
+    image `several` has more to say, labels and predictions are (n, K) of 0 and 1, and confidence is not defined (NaN).
     """
 
     metrics: dict[str, float | None]
@@ -32,6 +35,12 @@ class Validation:
     labels: np.ndarray[Any, np.dtype[np.int64]]
     predicted: np.ndarray[Any, np.dtype[np.int64]]
     confidence: np.ndarray[Any, np.dtype[np.float64]]
+    several: MultiLabel | None = None
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """The threshold of each class, where images have several labels."""
+        return None if self.several is None else self.several.thresholds
 
 
 def validate(
@@ -43,19 +52,21 @@ def validate(
     device: torch.device,
     autocast: torch.dtype | None,
     layout: str,
+    thresholds: tuple[float, ...] | None = None,
     stop: Callable[[], str] = str,
     world: World | None = None,
 ) -> Validation | str:
     """Evaluate a network on all images of a loader, or return what `stop` said before the last batch.
 
-    The network is in evaluation mode meanwhile. An image that could not be read counts nothing. The processes of a
+    The network is in evaluation mode meanwhile. An image that could not be read counts nothing. With several labels an
+    image these are given at `thresholds`, or at those that are best for the images of this loader. The processes of a
     `world` have the network of the first, each the images of its share of the part, and all get the whole.
     """
     world, asked = world or World(), ""
     world.copy_first(network.buffers())
     training = network.training
     network.eval()
-    counter = Classification(num_classes, device)
+    counter = Sigmoids(num_classes) if loader.part.labels.ndim == 2 else Classification(num_classes, device)
     kept: list[tuple[np.ndarray[Any, Any], ...]] = []
     seconds, count = 0.0, 0
     try:
@@ -72,16 +83,12 @@ def validate(
                     logits = network(images)
                 logits = logits.float()
                 counter.update(logits, labels, raw.valid.to(device, non_blocking=True))
-                confidence, predicted = logits.softmax(dim=1).max(dim=1)
                 rows = raw.valid.numpy()
-                kept.append(
-                    (
-                        raw.index.numpy()[rows],
-                        raw.labels.numpy()[rows],
-                        predicted.cpu().numpy()[rows],
-                        confidence.double().cpu().numpy()[rows],
-                    )
-                )
+                columns = [raw.index.numpy()[rows], raw.labels.numpy()[rows]]
+                if raw.labels.ndim == 1:
+                    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+                    columns += [predicted.cpu().numpy()[rows], confidence.double().cpu().numpy()[rows]]
+                kept.append(tuple(columns))
                 # The copies above have waited for the device.
                 seconds += time.perf_counter() - started
                 count += len(rows)
@@ -89,6 +96,9 @@ def validate(
         network.train(training)
     if asked := world.agree(Told(stop=asked)).stop:
         return asked
+    if isinstance(counter, Sigmoids):
+        index = np.concatenate([each for each, _ in kept]) if kept else np.zeros(0, np.int64)
+        return counter.validation(world, len(loader.part), count, seconds, index, thresholds)
     columns = [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.zeros(0)] * 4
     if world.size > 1:
         return _together(world, counter, len(loader.part), count, seconds, columns)
@@ -117,4 +127,57 @@ def _together(
         for each, kind in zip(zip(*tables, strict=True), (np.int64, np.int64, np.int64, np.float64), strict=True)
     ]
     # They work at the same time: the slowest one counts.
-    return Validation(counter.compute(), sum(counts) / max(times) if max(times) else None, *whole)
+    throughput, (index, labels, predicted, confidence) = sum(counts) / max(times) if max(times) else None, whole
+    return Validation(counter.compute(), throughput, index, labels, predicted, confidence)
+
+
+class Sigmoids:
+    """Keeps what a network says of images with several labels each, until all is there to be measured."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.scores = [np.zeros((0, num_classes))]
+        self.labels = [np.zeros((0, num_classes), np.int64)]
+        self.loss = torch.zeros((), dtype=torch.float64)
+
+    def update(self, logits_NK: Tensor, labels_NK: Tensor, valid_N: Tensor) -> None:
+        """Keep the probabilities of a batch, and add its loss up: the sum over the classes."""
+        logits, labels = logits_NK[valid_N].double().cpu(), labels_NK[valid_N].cpu()
+        self.scores.append(logits.sigmoid().numpy())
+        self.labels.append(labels.numpy())
+        self.loss += binary_cross_entropy(logits, labels.double(), logits.new_ones(len(logits))).sum()
+
+    def validation(
+        self,
+        world: World,
+        rows: int,
+        count: int,
+        seconds: float,
+        index: np.ndarray[Any, Any],
+        thresholds: tuple[float, ...] | None,
+    ) -> Validation:
+        """Measure all that was kept, by every process of its `rows`; what is defined for one label alone is None."""
+        scores, labels = np.concatenate(self.scores), np.concatenate(self.labels)
+        loss, images, slowest = float(self.loss), count, seconds
+        if world.size > 1:
+            own = [scores.tolist(), labels.tolist(), loss, count, seconds, rows, index.tolist()]
+            tables = list(zip(*world.collect(own), strict=True))
+            shape = (-1, scores.shape[1])
+            scores = np.concatenate([np.array(each, np.float64).reshape(shape) for each in tables[0]])
+            labels = np.concatenate([np.array(each, np.int64).reshape(shape) for each in tables[1]])
+            loss, images, slowest = sum(tables[2]), sum(tables[3]), max(tables[4])
+            starts = np.cumsum([0, *tables[5]])
+            index = np.concatenate(
+                [np.array(each, np.int64) + start for each, start in zip(tables[6], starts, strict=False)]
+            )
+        measured, n = MultiLabel.of(scores, labels, thresholds), len(scores)
+        metrics: dict[str, float | None] = dict.fromkeys(("top1", "top5", "loss", "ece"))
+        metrics["loss"] = loss / n if n and np.isfinite(loss) else None
+        return Validation(
+            metrics=metrics | measured.metrics(),
+            throughput=images / slowest if slowest else None,
+            index=index,
+            labels=measured.labels,
+            predicted=measured.predicted,
+            confidence=np.full(n, np.nan),
+            several=measured,
+        )

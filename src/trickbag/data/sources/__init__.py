@@ -23,6 +23,11 @@ def open_source(data: DataConfig) -> Source:
     Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or holds nothing to train on.
     """
     spec = data.source
+    if data.multi_label and not spec.strip().lower().endswith(".csv"):
+        raise UserError(
+            f"data.multi_label = true is for a .csv file, whose labels it divides at blanks; data source {spec!r} "
+            "has one label an image: leave it out"
+        )
     if spec == "digits":
         from trickbag.data.sources.digits import open_digits
 
@@ -35,10 +40,10 @@ def open_source(data: DataConfig) -> Source:
         from trickbag.data.sources.torchvision import open_torchvision
 
         return open_torchvision(spec.partition(":")[2], root)
-    return _open_path(spec, root)
+    return _open_path(spec, root, data.multi_label)
 
 
-def _open_path(spec: str, image_root: Path | None) -> Source:
+def _open_path(spec: str, image_root: Path | None, multi_label: bool) -> Source:
     if not spec.strip():
         raise UserError(f"data source {spec!r} is empty; a source is {KINDS}")
     path = Path(spec).expanduser()
@@ -55,6 +60,6 @@ def _open_path(spec: str, image_root: Path | None) -> Source:
     if is_file and path.suffix.lower() == ".csv":
         from trickbag.data.sources.csv_file import open_csv
 
-        return open_csv(path, spec, image_root)
+        return open_csv(path, spec, image_root, multi_label=multi_label)
     what = "is a file, but no .csv file" if is_file else "does not exist"
     raise UserError(f"data source {spec!r} {what}; a source is {KINDS}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trickbag.data.decode import EXTENSIONS
+from trickbag.data.labels import several
 from trickbag.data.source import DataError, FilePart, Source
 from trickbag.errors import UserError
 
@@ -27,12 +29,13 @@ class _Row:
     label: str
 
 
-def open_csv(path: Path, spec: str, image_root: Path | None) -> Source:
+def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: bool = False) -> Source:
     """List a CSV file with the columns `image,label` or `id,label`; other columns are ignored.
 
     The first column names image files, with or without extension. They are looked for under `image_root`; without one
     beside the CSV file, then in the folder of its name (`train.csv`: `train/`). Rows without an image or a label, and
-    images with two different labels, are left out and named. Raises UserError for a file that is not of this form, and
+    images with two different labels, are left out and named. With `multi_label` a label is one or several class names,
+    separated by blanks, in any order. Raises UserError for a file that is not of this form, and
     where no image is there at all or fewer than two classes.
     """
     columns, rows, warnings = _read(path, spec)
@@ -50,7 +53,7 @@ def open_csv(path: Path, spec: str, image_root: Path | None) -> Source:
         elif name is None:
             left_out.append(DataError(row.image, "no such image file"))
         else:
-            found[name].add(row.label)
+            found[name].add(" ".join(sorted(set(row.label.split()))) if multi_label else row.label)
     if not found:
         raise _nothing(spec, rows, left_out, base, image_root, path)
     twice = len(rows) - len(left_out) - sum(len(labels) for labels in found.values())
@@ -60,18 +63,22 @@ def open_csv(path: Path, spec: str, image_root: Path | None) -> Source:
         if len(labels) > 1:
             left_out.append(DataError(name, f"has different labels: {', '.join(sorted(labels))}"))
     label_of = {name: min(labels) for name, labels in found.items() if len(labels) == 1}
-    classes = tuple(sorted(set(label_of.values())))
+    labels_of = {name: label.split() if multi_label else [label] for name, label in label_of.items()}
+    classes = tuple(sorted({label for labels in labels_of.values() for label in labels}))
     if len(classes) < 2:
         have = f"one class only, {classes[0]!r}" if classes else "no image with one label"
         raise UserError(f"data source {spec!r} has {have}; at least two classes are needed")
     place = {label: i for i, label in enumerate(classes)}
-    listing = [(name, finder.size(name), place[label]) for name, label in sorted(label_of.items())]
+    rows_of = {name: [place[label] for label in labels] for name, labels in sorted(labels_of.items())}
+    part = FilePart.listed(base, [(name, finder.size(name), places[0]) for name, places in rows_of.items()])
+    if multi_label:
+        part = dataclasses.replace(part, labels=several(list(rows_of.values()), len(classes)))
     if finder.ambiguous:
         warnings.append(f"{spec}: {finder.ambiguous}")
     return Source(
         spec=spec,
         classes=classes,
-        parts={"train": FilePart.listed(base, listing)},
+        parts={"train": part},
         columns=columns,
         left_out=tuple(left_out),
         warnings=tuple(warnings),

@@ -1,0 +1,178 @@
+"""Images with several labels each, from a CSV file to predictions."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import trickbag as tb
+from tests.train.runs import recipe as small_recipe
+from trickbag.cli import main
+from trickbag.data.config import DataConfig
+from trickbag.data.dataset import prepare
+from trickbag.data.labels import label_counts, label_text, several, strata
+from trickbag.data.sources import open_source
+from trickbag.errors import UserError
+from trickbag.recipe import Recipe
+from trickbag.train.result import Result
+
+COLOURS = ("blue", "green", "red")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of 60 pictures that are bright in one, two or three colours, which are their labels."""
+    root = tmp_path_factory.mktemp("several")
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(60):
+        chosen = [k for k in range(3) if i % 7 + 1 >> k & 1]
+        pixels = rng.integers(0, 60, (16, 16, 3))
+        pixels[..., [2 - k for k in chosen]] += 160
+        Image.fromarray(pixels.astype(np.uint8)).save(root / f"{i:02}.png")
+        names = [COLOURS[k] for k in chosen]
+        rows.append((f"{i:02}", "  ".join(names[::-1] if i % 2 else names)))
+    file = root / "train.csv"
+    with file.open("w", newline="") as out:
+        csv.writer(out).writerows([("image", "label"), *rows])
+    return file
+
+
+def several_recipe(table: Path, epochs: int = 2) -> Recipe:
+    return small_recipe(table, epochs=epochs, data__multi_label="true", data__flip_prob="0")
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.fixture(scope="module")
+def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    out = tmp_path_factory.mktemp("runs") / "several"
+    return tb.fit(several_recipe(table, epochs=4), out=out), out
+
+
+def test_labels_are_divided_at_blanks_where_it_is_said(table: Path) -> None:
+    source = open_source(DataConfig(source=str(table), multi_label=True))
+    assert source.classes == COLOURS
+    part = source.parts["train"]
+    assert part.labels.shape == (60, 3)
+    assert part.labels[0].tolist() == [1, 0, 0]
+    assert part.labels[6].tolist() == [1, 1, 1]
+    assert not source.left_out
+    # Never guessed: without the setting a label with a blank is a class of its own.
+    assert "blue  green" in open_source(DataConfig(source=str(table))).classes
+
+
+def test_rows_without_a_label_or_with_two_different_ones_are_left_out(table: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text("image,label\n00,blue\n01,red blue\n02,\n03,red\n03,blue\n04,green red\n04,red green green\n")
+    source = open_source(DataConfig(source=str(file), image_root=str(table.parent), multi_label=True))
+    assert {one.file: one.reason for one in source.left_out} == {
+        "02": "no label in line 4",
+        "03.png": "has different labels: blue, red",
+    }
+    assert source.parts["train"].labels.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 1]]
+
+
+def test_every_label_is_in_both_parts(table: Path) -> None:
+    dataset = prepare(DataConfig(source=str(table), multi_label=True))
+    for part in (dataset.train, dataset.val):
+        assert min(label_counts(part.labels, 3)) > 0
+    assert 10 <= len(dataset.val) <= 14
+
+
+def test_strata_are_the_rarest_labels() -> None:
+    labels = several([[0], [0, 1], [0, 2], [1, 2], [0, 1]], 3)
+    assert label_counts(labels, 3) == (4, 3, 2)
+    assert strata(labels).tolist() == [0, 1, 2, 2, 1]
+    assert strata(np.array([2, 0])).tolist() == [2, 0]
+    assert [label_text(row, "abc") for row in labels] == ["a", "a b", "a c", "b c", "a b"]
+
+
+def test_only_a_csv_can_have_several_labels() -> None:
+    with pytest.raises(UserError, match=r"data.multi_label = true is for a .csv file.*'digits' has one label an image"):
+        open_source(DataConfig(multi_label=True))
+
+
+def test_a_run_with_several_labels(run: tuple[Result, Path]) -> None:
+    result, out = run
+    metrics = result.metrics
+    assert [metrics[name] for name in ("top1", "top5", "ece", "train_top1")] == [None] * 4
+    assert metrics["map"] > 80  # type: ignore[operator]  # colours are easy
+    assert metrics["f1"] >= metrics["f1_at_half"]  # type: ignore[operator]
+    assert metrics["best_map"] == max(
+        json.loads(line)["map"] for line in (out / "metrics.jsonl").read_text().splitlines()
+    )
+    rows = read(out / "predictions.csv")
+    assert {word for row in rows for word in row["label"].split()} == set(COLOURS)
+    assert {row["confidence"] for row in rows} == {""}
+
+
+def test_evaluation_gives_back_the_runs_metrics(run: tuple[Result, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    result, out = run
+    assert main(["evaluate", str(out), "--workers", "0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["map"] == pytest.approx(result.metrics["best_map"])
+    assert set(found["classes"]) == set(COLOURS)
+    assert main(["evaluate", str(out), "--workers", "0"]) == 0
+    text = capsys.readouterr().out
+    assert "mAP" in text
+    assert "top-1  undefined" in text
+
+
+def test_predictions_are_labels_separated_by_blanks(
+    run: tuple[Result, Path], table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out = run
+    submission = tmp_path / "submission.csv"
+    sample = tmp_path / "sample.csv"
+    sample.write_text("image,label\n" + "".join(f"{i:02},\n" for i in range(14)))
+    command = ["predict", str(out), str(sample), "--image-root", str(table.parent)]
+    assert main([*command, "--csv", str(submission)]) == 0
+    truth = {row["image"]: set(row["label"].split()) for row in read(table)}
+    rows = read(submission)
+    assert list(rows[0]) == ["image", "label"]
+    right = [set(row["label"].split()) == truth[row["image"]] for row in rows]
+    assert np.mean(right) > 0.5
+    assert any(" " in row["label"] for row in rows)
+    assert all(row["label"] == " ".join(sorted(row["label"].split())) for row in rows)
+    assert main([*command, "--top", "2"]) == 2
+    assert "--top 2 is for one label an image" in capsys.readouterr().err
+
+
+def test_a_report_of_several_labels(run: tuple[Result, Path]) -> None:
+    _, out = run
+    assert main(["report", str(out)]) == 0
+    assert "mean average precision" in (out / "report.html").read_text()
+
+
+def test_thresholds_are_stored_with_the_weights(run: tuple[Result, Path], table: Path) -> None:
+    from trickbag.evaluate import Predictor
+
+    _, out = run
+    predictor = Predictor.load(out / "best.safetensors")
+    assert predictor.trained.thresholds is not None
+    assert len(predictor.trained.thresholds) == 3
+    (one,) = predictor.predict([table.parent / "06.png"])
+    assert one.probabilities is not None
+    assert one.probabilities.sum() != pytest.approx(1)
+    given = one.probabilities >= np.array(predictor.trained.thresholds)
+    assert one.label == " ".join(name for name, is_given in zip(COLOURS, given, strict=True) if is_given)
+
+
+@pytest.mark.parametrize("accumulate", ["1", "2"])
+def test_everything_that_mixes_trains_on_several_labels(table: Path, tmp_path: Path, accumulate: str) -> None:
+    from trickbag.tricks.bce import BCE
+    from trickbag.tricks.class_weights import ClassWeights
+    from trickbag.tricks.mixup_cutmix import MixupCutMix
+
+    mixed = several_recipe(table, epochs=1).without("mixup").plus(MixupCutMix(per="image"), BCE(), ClassWeights())
+    result = tb.fit(mixed.set("training.accumulate", accumulate), out=tmp_path / "run")
+    assert result.metrics["map"] is not None
