@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.teachers import teacher_file
-from tests.train.runs import assert_same_run
+from tests.train.runs import arguments, assert_same_run
 from tests.train.test_lessons import recipe
 from tests.train.test_loop import SignalAt
+from trickbag.data.answers import Answers
 from trickbag.data.cache import cache_folder
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.study.design import LeaveOneOut
@@ -55,6 +59,28 @@ def test_stopped_before_the_teacher_has_said_all(pictures: Path, teacher: Path, 
     with pytest.raises(Stopped, match="before the first step"):
         fit(made, out=tmp_path / "run", log=Early())
     assert not (tmp_path / "a.arrow").exists()
+
+
+@pytest.mark.slow
+def test_killed_while_the_teacher_is_asked(pictures: Path, teacher: Path, tmp_path: Path) -> None:
+    file = tmp_path / "answers.arrow"
+    trick = f"distillation:teacher={teacher},view=replay,views=200,cache={file}"
+
+    def command(out: str) -> list[str]:
+        given = arguments(pictures, tmp_path / out, epochs=1)
+        return [sys.executable, "-m", "trickbag", *given, "--with", trick, "--resume"]
+
+    process = subprocess.Popen(command("run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(tmp_path.glob(".answers.arrow.*.tmp")):
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not file.exists()
+    for out in ("run", "whole"):
+        subprocess.run(command(out), check=True, capture_output=True)
+    assert [path.name for path in tmp_path.glob(".answers*")] == [".answers.arrow.lock"]
+    assert Answers.open(file).views == 200
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_answers_damaged_while_the_run_was_stopped(pictures: Path, teacher: Path, tmp_path: Path) -> None:

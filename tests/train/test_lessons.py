@@ -30,6 +30,7 @@ from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.distillation import EXTRA, Distillation
 from trickbag.tricks.mixup import Mixup, mix
 from trickbag.tricks.trick import Trick
+from trickbag.tricks.trivial_augment import TrivialAugment
 
 SIZE, BATCH = 16, 10
 WHOLE = {"data.crop_area": "1,1", "data.crop_ratio": "1,1", "data.flip_prob": "0", "data.eval_crop": "1"}
@@ -69,10 +70,10 @@ def built(made: Recipe, dataset: Dataset, seed: int = 5) -> tuple[Run, list[str]
 def first_batch(run: Run, dataset: Dataset, epoch: int = 0) -> tuple[RawBatch, Tensor, Tensor]:
     """Return the first raw batch of an epoch, what the network sees of it, and the teacher's probabilities (N, K)."""
     plan = run.plan
-    how = {"batch_size": plan.batch_size, "seed": plan.seed, "workers": 0, "answers": run.answers}
+    how = {"batch_size": plan.batch_size, "reads": plan.reads, "seed": plan.seed, "answers": run.answers, "workers": 0}
     loader = Loader(dataset.train, plan.data, run.pipeline.preprocessing, train=True, **how)  # type: ignore[arg-type]
     raw = next(loader.epoch(epoch))
-    draws = run.pipeline.draw(plan.batch_size, plan.seed, plan.moment(epoch), run.device)
+    draws = run.pipeline.draw(len(raw.images), plan.seed, plan.moment(epoch), run.device)
     batch = run.teach(run.pipeline(raw, draws))
     return raw, batch.images, batch.extras[EXTRA]
 
@@ -181,6 +182,29 @@ def test_stored_answers_are_mixed_as_targets_are(pictures: Path, dataset: Datase
     with torch.no_grad():
         said = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
     close(mixed, mix(said, lam, partner))
+
+
+def test_an_image_that_is_read_twice_has_its_answer_twice(pictures: Path, dataset: Dataset, teacher: str) -> None:
+    trick = Distillation(teacher=(teacher,), view="replay", views=2, temperature=1.0)
+    run, _ = built(recipe(pictures, trick, Mixup(alpha=1.0, lam="pair", pairing="double")), dataset)
+    raw, images, mixed = first_batch(run, dataset)
+    assert (len(raw.images), len(images)) == (2 * BATCH, BATCH)
+    _, (lam, partner) = run.pipeline.draw(2 * BATCH, 5, run.plan.moment(0), run.device)
+    with torch.no_grad():
+        said = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
+    close(mixed, lam[:, None] * said[:BATCH] + (1 - lam[:, None]) * said[partner])
+
+
+def test_answers_know_nothing_of_a_policy(pictures: Path, dataset: Dataset, teacher: str) -> None:
+    trick = Distillation(teacher=(teacher,), view="replay", views=2)
+    (run, notes), (plain, _) = (built(recipe(pictures, trick, *more), dataset) for more in ((TrivialAugment(),), ()))
+    assert run.answers is not None
+    assert plain.answers is not None
+    assert run.answers.path == plain.answers.path
+    (raw, _, _), (other, _, _) = (first_batch(one, dataset) for one in (run, plain))
+    assert torch.equal(raw.answers, other.answers)
+    assert not torch.equal(raw.images, other.images)
+    assert [note for note in notes if "the teacher has not seen the work of data.policy; view=online" in note]
 
 
 def test_several_teachers_are_averaged(pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path) -> None:
