@@ -29,21 +29,36 @@ STUDIES = {
 }
 
 
-def main() -> None:
-    name, *folder = sys.argv[1:]
-    if folder:
-        link = ROOT / "runs" / "data" / "imagenette-128"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path(folder[0]).resolve())
-    out = Path("runs", "studies", name)
-    command = [sys.executable, "-m", "trickbag", "study", *STUDIES[name], "--out", str(out)]
+def linked(folder: Path) -> str:
+    """Link to Imagenette from this checkout; return the link as a command run there names it."""
+    link = ROOT / "runs" / "data" / "imagenette-128"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.resolve())
+    return "runs/data/imagenette-128"
+
+
+def run(name: str, *arguments: str) -> None:
+    """Run a study in runs/studies, or go on with it."""
+    command = [sys.executable, "-m", "trickbag", "study", *arguments, "--out", str(Path("runs", "studies", name))]
     subprocess.run(command, check=True, cwd=ROOT)
+
+
+def keep(name: str, script: str) -> None:
+    """Keep what a study found under docs/studies."""
     kept = ROOT / "docs" / "studies" / name
     kept.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
-        shutil.copyfile(ROOT / out / file, kept / file)
-    write_json(kept / "measured.json", {"script": "benchmarks/studies.py", "commit": commit(), **environment()})
+        shutil.copyfile(ROOT / "runs" / "studies" / name / file, kept / file)
+    write_json(kept / "measured.json", {"script": script, "commit": commit(), **environment()})
+
+
+def main() -> None:
+    name, *folder = sys.argv[1:]
+    if folder:
+        linked(Path(folder[0]))
+    run(name, *STUDIES[name])
+    keep(name, "benchmarks/studies.py")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STUDIES = ROOT / "docs" / "studies"
 PUBLISHED = ROOT / "benchmarks" / "published"
-PAGES = ("README.md", "docs/studies.md", "docs/data.md", "docs/networks.md")
+PAGES = ("README.md", "docs/studies.md", "docs/data.md", "docs/networks.md", "docs/recipes.md")
 
 
 def plus_minus(found: dict[str, Any]) -> str:
@@ -48,14 +48,23 @@ def rates(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", measured(found)])
 
 
+def middle(runs: list[dict[str, Any]], key: str) -> float:
+    """Return the median over runs; the upper one of two."""
+    return float(sorted(run[key] for run in runs)[len(runs) // 2])
+
+
 def table(found: dict[str, Any]) -> str:
     """Write one comparison as a Markdown table with what it was measured on."""
-    rows = ["| training | seeds | top-1 % (mean, 95 % t interval) | training time, median |", "|---|---|---|---|"]
+    heads = ["training", "seeds", "top-1 % (mean, 95 % t interval)", "training time, median"]
+    # Of arms that differ in cost.
+    costs = {"images/s": "train_throughput", "whole run, s": "run_time_s"} if len(found["arms"]) > 2 else {}
+    heads += [f"{head}, median" for head in costs]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for arm in found["arms"]:
-        times = sorted(run["train_time_s"] for run in arm["runs"])
-        rows.append(
-            f"| `{arm['label']}` | {len(arm['runs'])} | {plus_minus(arm['top1'])} | {times[len(times) // 2]:.0f} s |"
-        )
+        cells = [f"`{arm['label']}`", str(len(arm["runs"])), plus_minus(arm["top1"])]
+        cells.append(f"{middle(arm['runs'], 'train_time_s'):.0f} s")
+        cells += [f"{middle(arm['runs'], key):.0f}" for key in costs.values()]
+        rows.append(f"| {' | '.join(cells)} |")
     lines = ["", measured(found)]
     if "difference_top1" in found:
         first, second = (arm["label"] for arm in found["arms"])

@@ -56,7 +56,7 @@ def train(name: str, arm: Arm, seed: int) -> dict[str, Any]:
         wall = time.perf_counter() - started if whole else None
         write_json(facts, {"wall_s": wall, "commit": measured})
     metrics = json.loads((out / "result.json").read_text())["metrics"]
-    kept = ("top1", "best_top1", "loss", "ece", "train_throughput", "train_time_s")
+    kept = ("top1", "best_top1", "loss", "ece", "train_throughput", "train_time_s", "run_time_s")
     return {"seed": seed, **{key: metrics[key] for key in kept}, **json.loads(facts.read_text())}
 
 
@@ -70,14 +70,17 @@ def interval(values: list[float]) -> dict[str, float | int | None]:
     return {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
 
 
-def compare(name: str, what: str, arms: list[Arm], seeds: int) -> None:
-    """Run the arms of each seed at once, side by side, and write `results/NAME.json` after each seed.
+def compare(
+    name: str, what: str, arms: list[Arm], seeds: int, *, at_once: int | None = None, keep: bool = True
+) -> None:
+    """Run the arms of each seed side by side, all or `at_once` of them; write `results/NAME.json` after each seed.
 
-    Arms that run at once should have one thread each: what else the machine does then slows all alike.
+    Arms that run at once should have one thread each: what else the machine does then slows all alike. What is not to
+    be kept is printed alone.
     """
     runs: dict[str, list[dict[str, Any]]] = {arm.label: [] for arm in arms}
     for seed in range(seeds):
-        with ThreadPoolExecutor(len(arms)) as pool:
+        with ThreadPoolExecutor(at_once or len(arms)) as pool:
             for arm, run in zip(arms, pool.map(lambda arm, seed=seed: train(name, arm, seed), arms), strict=True):
                 runs[arm.label].append(run)
         found: dict[str, Any] = {
@@ -92,6 +95,7 @@ def compare(name: str, what: str, arms: list[Arm], seeds: int) -> None:
                     "runs": runs[arm.label],
                     "top1": interval([run["top1"] for run in runs[arm.label]]),
                     "train_time_s": interval([run["train_time_s"] for run in runs[arm.label]]),
+                    "train_throughput": interval([run["train_throughput"] for run in runs[arm.label]]),
                 }
                 for arm in arms
             ],
@@ -101,6 +105,7 @@ def compare(name: str, what: str, arms: list[Arm], seeds: int) -> None:
             found["difference_top1"] = interval([one["top1"] - other["top1"] for one, other in pairs])
             times = zip(*(runs[arm.label] for arm in arms), strict=True)
             found["time_ratio"] = sorted(one["train_time_s"] / other["train_time_s"] for one, other in times)
-        RESULTS.mkdir(exist_ok=True)
-        write_json(RESULTS / f"{name}.json", found)
+        if keep:
+            RESULTS.mkdir(exist_ok=True)
+            write_json(RESULTS / f"{name}.json", found)
         print(json.dumps({arm["label"]: arm["top1"] for arm in found["arms"]}), flush=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.conftest import CLASSES
+from tests.teachers import teacher_file
 from tests.train.runs import recipe
 from trickbag.data.dataset import prepare
 from trickbag.data.loader import Loader
@@ -15,6 +18,8 @@ from trickbag.train.checkpoint import Progress
 from trickbag.train.loop import fit
 from trickbag.train.plan import resolve
 from trickbag.train.step import to_device, train_step
+from trickbag.tricks.distillation import Distillation
+from trickbag.tricks.trick import Trick, View
 
 pytestmark = [
     pytest.mark.gpu,
@@ -22,21 +27,29 @@ pytestmark = [
 ]
 
 
-def started(pictures: Path, **changes: str) -> tuple[Run, Loader]:
-    made = recipe(pictures, training__device="cuda", **changes)
+def started(pictures: Path, *tricks: Trick, **changes: str) -> tuple[Run, Loader]:
+    made = recipe(pictures, training__device="cuda", **changes).plus(*tricks)
     dataset = prepare(made.data)
     plan, _ = resolve(made, dataset, seed=0)
-    run, _ = build(plan, made.tricks)
-    crops = run.pipeline.preprocessing
-    loader = Loader(dataset.train, plan.data, crops, train=True, batch_size=plan.batch_size, workers=0, pin_memory=True)
-    return run, loader
+    run, _ = build(plan, made.tricks, dataset)
+    how: dict[str, Any] = {"batch_size": plan.batch_size, "workers": 0, "pin_memory": True, "answers": run.answers}
+    return run, Loader(dataset.train, plan.data, run.pipeline.preprocessing, train=True, **how)
 
 
 @pytest.mark.parametrize("mode", ["off", "on"])
 @pytest.mark.parametrize("precision", ["auto", "fp16"])
 def test_a_step_does_not_wait_for_the_device(pictures: Path, mode: str, precision: str) -> None:
     changes = {"tricks__mixed_precision__dtype": precision, "training__compile": mode, "training__clip_norm": "1"}
-    run, loader = started(pictures, **changes)
+    does_not_wait(*started(pictures, **changes))
+
+
+@pytest.mark.parametrize("view", ["online", "replay"])
+def test_a_teacher_makes_no_step_wait(pictures: Path, tmp_path: Path, view: View) -> None:
+    teacher = teacher_file(tmp_path / "t.safetensors", classes=("x", *CLASSES[::-1]), size=24)
+    does_not_wait(*started(pictures, Distillation(teacher=(str(teacher),), view=view, views=2), training__compile="on"))
+
+
+def does_not_wait(run: Run, loader: Loader) -> None:
     progress = Progress.start(run.device)
     run.network.train()
     for step, raw in enumerate(loader.epoch(0)):
