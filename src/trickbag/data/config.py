@@ -26,8 +26,9 @@ class DataConfig(Settings):
     Images are square, `image_size` pixels. Where that is None: the source's natural size, else `default_size`, else
     (None) the size that the network is made for. It is multiplied by `size_factor` and rounded. Training crops have an
     area of `crop_area` of the image and an aspect ratio (width/height) of `crop_ratio`, and are mirrored with
-    `flip_prob` where the source allows it. Validation scales the shorter edge to `ceil(image_size / eval_crop)` and
-    crops the centre; None is the network's own crop at the network's own size, and `EVAL_CROP` at any other.
+    `flip_prob` where the source allows it. Validation images have `eval_ratio` times the `image_size`, rounded: the
+    shorter edge is scaled to their size divided by `eval_crop`, rounded up, and the centre cropped; None is the
+    network's own crop at the network's own size, and `EVAL_CROP` at any other.
     `policy` changes the pixels of a training crop at random, before it is mirrored; where `views` is above 0 the crop
     stays, and so many changed views of it come beside it, for a loss that compares them.
     `mean` and `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1).
@@ -52,6 +53,7 @@ class DataConfig(Settings):
     views: Annotated[int, AtLeast(0)] = 0
     repeat_epochs: Annotated[int, AtLeast(1)] | None = None
     eval_crop: Annotated[float, Area] | None = None
+    eval_ratio: Annotated[float, Positive] = 1.0
     mean: Colour = (123.68, 116.779, 103.939)
     std: Scale = (58.393, 57.12, 57.375)
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2

@@ -45,6 +45,11 @@ class Preprocessing(Settings):
         resize = math.ceil(round(image_size / (data.eval_crop or EVAL_CROP), 6))
         return cls(image_size=image_size, resize=resize, mean=data.mean, std=data.std)
 
+    @classmethod
+    def to_evaluate(cls, data: DataConfig, image_size: int) -> Preprocessing:
+        """Return the preprocessing of validation images, of `data.eval_ratio` times the size of training images."""
+        return cls.of(data, max(1, round(image_size * data.eval_ratio)))
+
     def crop(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Scale the shorter edge to `resize` and cut out the centre: uint8 (H, W, 3) to uint8 (3, S, S).
 

@@ -61,12 +61,12 @@ def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> flo
                     break
             training = (wait() - started) / max(1, steps - warm) * plan.steps_per_epoch
             few = dataset.val.subset(np.arange(min(len(dataset.val), 256)))
-            some = Loader(few, plan.data, crops, train=False, batch_size=64, **how)
+            some = Loader(few, plan.data, run.evaluation, train=False, batch_size=64, **how)
             started = time.perf_counter()
             validate(
                 run.network,
                 some,
-                preprocessing=crops,
+                preprocessing=run.evaluation,
                 num_classes=plan.model.num_classes,
                 device=run.device,
                 autocast=run.autocast,

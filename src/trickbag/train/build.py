@@ -35,14 +35,16 @@ __all__ = ["Run", "build", "build_loss"]
 class Run:
     """A plan, built: the network on its device with its optimizer, and the functions of a step.
 
-    Of an effective batch the run trains on the rows of its process in `world`. `average` averages the network as it is
-    trained, where a trick asks for that.
+    Of an effective batch the run trains on the rows of its process in `world`. `evaluation` is how images are prepared
+    for it when nothing is random; it is stored with its weights. `average` averages the network as it is trained, where
+    a trick asks for that.
     """
 
     plan: Plan
     tricks: tuple[Trick, ...]
     network: nn.Module
     pipeline: Pipeline
+    evaluation: Preprocessing
     loss: Loss
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -160,8 +162,7 @@ def build(
     network = build_network(plan.model, seed=plan.seed)
     sizes, said = _sizes(plan, tricks)
     notes += said
-    for size in sizes:
-        _check_shapes(network, plan, size)
+    _check_shapes(network, plan, sizes)
     if plan.training.gradient_checkpointing:
         recompute_in_backward(network)
     for trick in tricks:
@@ -202,6 +203,7 @@ def build(
             layout=plan.layout,
             taught=pupil.trick if pupil is not None and answers is not None else None,
         ),
+        evaluation=Preprocessing.to_evaluate(plan.data, plan.image_size),
         loss=build_loss(plan, tricks),
         optimizer=plan.training.optimizer(groups, plan.training.lr, fused=fused),
         scaler=torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16"),
@@ -268,23 +270,31 @@ def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]
     return sizes, notes
 
 
-def _check_shapes(network: nn.Module, plan: Plan, size: int) -> None:
-    """Raise UserError where the network cannot be trained on images of a size in batches of the plan's size.
+def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
+    """Raise UserError where the network cannot take images of the run's sizes in batches of the run's size.
 
     Nothing is computed: the smallest part of a batch goes through on shapes alone.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
+
+    def check(rows: int, size: int, task: str, way_out: str) -> None:
+        try:
+            with torch.no_grad():
+                functional_call(network, shapes, (torch.empty(rows, 3, size, size, device="meta"),))
+        except Exception as error:  # every network refuses in its own way
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            images = f"{rows} images of 3x{size}x{size} at a time"
+            raise UserError(f"the network cannot {task} {images}: {reason}; choose another {way_out}") from error
+
+    evaluated = Preprocessing.to_evaluate(plan.data, plan.image_size).image_size
+    if evaluated != plan.image_size:
+        network.eval()
+        check(1, evaluated, "evaluate", "data.eval_ratio (1 is the size of training images), --image-size or --model")
+    network.train()
     rows = plan.batch_size // (plan.training.accumulate * plan.processes)
-    try:
-        with torch.no_grad():
-            functional_call(network.train(), shapes, (torch.empty(rows, 3, size, size, device="meta"),))
-    except Exception as error:  # every network refuses in its own way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"the network cannot be trained on {rows} images of 3x{size}x{size} at a time: {reason}; "
-            "choose another --image-size, --batch-size or --model"
-        ) from error
+    for size in sizes:
+        check(rows, size, "be trained on", "--image-size, --batch-size or --model")
 
 
 def _param_groups(plan: Plan, tricks: tuple[Trick, ...], network: nn.Module) -> tuple[list[dict[str, Any]], list[str]]:

@@ -107,8 +107,8 @@ class Job:
         # No gradients: larger batches fit, and small parts of a batch are as exact.
         size = max(64, plan.batch_size // plan.training.accumulate)
         how |= {"train": False, "batch_size": size, "cached": True}
-        val = Loader(self._share(self.dataset.val), plan.data, crops, **how)
-        test = Loader(self._share(self.dataset.test), plan.data, crops, **how) if self.dataset.test else None
+        val = Loader(self._share(self.dataset.val), plan.data, run.evaluation, **how)
+        test = Loader(self._share(self.dataset.test), plan.data, run.evaluation, **how) if self.dataset.test else None
         return train, val, test
 
     def _share(self, part: Part) -> Part:
@@ -203,7 +203,7 @@ class Job:
         validation = validate(
             network or run.evaluated,
             loader,
-            preprocessing=run.pipeline.preprocessing,
+            preprocessing=run.evaluation,
             num_classes=self.plan.model.num_classes,
             device=run.device,
             autocast=run.autocast,

@@ -193,7 +193,7 @@ class Record:
                 "schema": 1,
                 "model": plain(self.plan.model),
                 "classes": list(self.dataset.classes),
-                "preprocessing": plain(run.pipeline.preprocessing),
+                "preprocessing": plain(run.evaluation),
                 "columns": list(self.dataset.columns) if self.dataset.columns else None,
                 "thresholds": list(thresholds) if thresholds is not None else None,
             },
