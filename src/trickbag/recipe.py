@@ -12,7 +12,15 @@ from typing import Any
 from trickbag import tricks as trick_table
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError, choices
-from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig, model_config, model_names, read_model
+from trickbag.models.config import (
+    BatchNorm,
+    ModelConfig,
+    ResNetConfig,
+    TimmConfig,
+    model_config,
+    model_names,
+    read_model,
+)
 from trickbag.settings import Settings, assign, parse_fields, plain, read
 from trickbag.train.config import TrainConfig
 from trickbag.train.schedule import Schedule
@@ -92,6 +100,8 @@ class Recipe(Settings):
     def network(self) -> str:
         """Name of the network: as `create_model` knows it, or for one without a name, what it is near to."""
         left_open: dict[str, Any] = {"num_classes": 0, "in_channels": 3, "small_stem": "never", "init": "xavier"}
+        if not isinstance(self.model, TimmConfig):
+            left_open["norm"] = BatchNorm()
         known = {name: value for name, value in left_open.items() if hasattr(self.model, name)}
         bare = dataclasses.replace(self.model, **known)
         named = next((name for name in model_names() if model_config(name) == bare), None)
@@ -102,16 +112,13 @@ class Recipe(Settings):
         return f"{self.model.kind}{getattr(self.model, 'depth', '')}{CHANGED}"
 
     def on(self, network: str) -> Recipe:
-        """Return the recipe with another network, by name; how the recipe treats stems and initial weights stays.
+        """Return the recipe with another network, by name; how it treats stems, initial weights and norms stays.
 
         Raises UserError for a name that is not known.
         """
         model = model_config(network)
-        kept = {
-            name: getattr(self.model, name)
-            for name in ("small_stem", "init")
-            if hasattr(self.model, name) and hasattr(model, name)
-        }
+        ours = not isinstance(model, TimmConfig) and not isinstance(self.model, TimmConfig)
+        kept = {name: getattr(self.model, name) for name in ("small_stem", "init", "norm") if ours}
         return dataclasses.replace(self, model=dataclasses.replace(model, **kept))
 
     def set(self, path: str, text: str) -> Recipe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -93,6 +94,14 @@ TRAIN = [
     ("train --init {tmp}/absent.safetensors", ["absent.safetensors", "no file or folder"]),
     ("train --init {tmp}/notes.txt", ["notes.txt", "cannot be read as safetensors"]),
     ("train --init {tmp}/empty", ["{tmp}/empty is no run", "best.safetensors"]),
+    ("train --init {tmp}/absent.npz", ["absent.npz", "cannot read the weights"]),
+    (
+        "train --init {tmp}/cut.npz --model resnet50 --set model.small_stem=never",
+        ["cut.npz", "cannot be read as an .npz"],
+    ),
+    ("train --init {tmp}/variables.npz", ["variables.npz", "ResNet-18", "is none of them", "assemble50"]),
+    ("train --init {tmp}/variables.npz --model resnet50", ["stem deep_s1", "--set model.small_stem=never"]),
+    ("train --init {tmp}/model.ckpt-7 --model resnet50 --set model.small_stem=never", ["model.ckpt-7", "TensorFlow"]),
     ("train --init a.safetensors --pretrained", ["--pretrained", "not allowed with", "--init"]),
     ("train --no-such-option", ["--no-such-option", "--help"]),
     ("train small baseline", ["unrecognized arguments: baseline", "--help"]),
@@ -117,6 +126,7 @@ TRAIN = [
     ("train --set training.accumulate=64", ["training.accumulate = 64", "batch of 32"]),
     ("train --set data.crop_area=1,0.5", ["data.crop_area", "first value must not be above the second"]),
     ("train --set data.val_fraction=1", ["data.val_fraction", "1 (excluded)"]),
+    ("train --set data.eval_ratio=0", ["data.eval_ratio = 0", "above 0"]),
     ("train --set data.flip_prob=2", ["data.flip_prob", "from 0 to 1"]),
     ("train --set data.workers=-1", ["data.workers", "at least 0"]),
     ("train --set model.depth=20", ["model.depth", "one of 18, 34, 50"]),
@@ -285,6 +295,9 @@ def make_files(tmp: Path, run: Path) -> None:
     (tmp / "alone.safetensors").write_bytes(weights)
     (tmp / "cut.safetensors").write_bytes(weights[: len(weights) // 2])
     (tmp / "empty.safetensors").write_bytes(b"")
+    np.savez(tmp / "variables.npz", a=np.zeros(3, np.float32))
+    (tmp / "cut.npz").write_bytes((tmp / "variables.npz").read_bytes()[:100])
+    (tmp / "model.ckpt-7.index").write_bytes(b"no checkpoint")
     shutil.copytree(run, tmp / "broken_recipe")
     (tmp / "broken_recipe" / "recipe.json").write_text('{"schema": 1,')
     (tmp / "broken_study").mkdir()
@@ -300,7 +313,30 @@ def places(
     return {"tmp": tmp, "run": run, "kaggle": kaggle, "photos": photos, "table": table}
 
 
-WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST]
+EXPORT = [
+    *[(f"export {run} --format torch --out new", [run]) for run in RUNS],
+    ("export {run}", ["--format", "--help"]),
+    ("export --format onnx", ["RUN", "--help"]),
+    ("export {run} --format tflite", ["--format = 'tflite'", "onnx, safetensors, torch"]),
+    ("export {run} --format safetensors", ["best.safetensors is what is exported", "--out FILE"]),
+    ("export {run} --format onnx --out {tmp}", ["--out '{tmp}' is a folder"]),
+    ("export {run} --format onnx --out {tmp}/absent/x.onnx", ["no folder {tmp}/absent"]),
+    ("export {run} --format onnx --out {tmp}/notes.txt", ["notes.txt exists", "--force"]),
+    ("export {run} --format onnx --out {run}/recipe.json --force", ["recipe.json", "file of the run itself"]),
+    ("export {tmp}/alone.safetensors --format safetensors", ["alone.safetensors is what is exported", "--out FILE"]),
+    ("export {run} --format torch --network assemble50", ["--network 'assemble50'", "a run says its network itself"]),
+    ("export {tmp}/variables.npz --format safetensors", ["variables.npz", "--network", "assemble50"]),
+    ("export {tmp}/variables.npz --format torch --network resnet51", ["no official network 'resnet51'", "assemble152"]),
+    (
+        "export {tmp}/variables.npz --format torch --network assemble50",
+        ["variables.npz", "not of the official assemble50", "missing", "and 493 more", "unknown a"],
+    ),
+    ("export {tmp}/cut.npz --format torch --network assemble50", ["cut.npz", "cannot be read as an .npz"]),
+    ("export {tmp}/absent.npz --format torch --network assemble50", ["absent.npz", "give the variables"]),
+    ("export {tmp}/model.ckpt-7 --format torch --network assemble50", ["model.ckpt-7", "TensorFlow"]),
+]
+
+WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT]
 
 
 @pytest.mark.parametrize(("line", "says"), WRONG, ids=lambda value: str(value)[:60])

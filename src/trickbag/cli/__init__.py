@@ -14,7 +14,7 @@ from trickbag.errors import TrickbagError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("train", "evaluate", "predict", "study", "report", "show", "list", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "study", "report", "show", "list", "doctor", "export")
 
 
 class _Parser(argparse.ArgumentParser):

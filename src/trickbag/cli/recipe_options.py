@@ -40,7 +40,11 @@ def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> No
         "--set", metavar="PATH=VALUE", action="append", default=[], help="change a setting, such as training.lr=0.2"
     )
     weights = parser.add_mutually_exclusive_group()
-    weights.add_argument("--init", metavar="WEIGHTS", help="start from a safetensors file or a run's folder")
+    weights.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="start from a safetensors file, a run's folder, or an original network's .npz or TensorFlow checkpoint",
+    )
     weights.add_argument("--pretrained", action="store_true", help="start from the weights that timm publishes")
     parser.add_argument("--device", metavar="auto|cpu|cuda")
 

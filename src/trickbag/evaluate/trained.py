@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from trickbag.errors import UserError
+from trickbag.models.config import ModelConfig, read_model
+from trickbag.models.official_weights import load_official
 from trickbag.models.weights import BEST_WEIGHTS, load_with_metadata
 from trickbag.settings import read
 from trickbag.train.described import classes_of, damaged, preprocessing_of
@@ -29,14 +31,16 @@ __all__ = ["Trained"]
 class Trained:
     """A network of a run, in evaluation mode on its device.
 
-    `columns` are those of the CSV that it was trained from, if it was. `record` is the run's `recipe.json` and `plan`
-    what that says the recipe came to; both are None for a weights file on its own. `thresholds` are those of the
-    classes where images have several labels each, chosen on the run's validation part, else None. Precision and memory
-    layout are the run's where the device is of the same type, else float32 and contiguous.
+    `model` is its config, of which `build_network` makes such a network. `columns` are those of the CSV that it was
+    trained from, if it was. `record` is the run's `recipe.json` and `plan` what that says the recipe came to; both are
+    None for a weights file on its own. `thresholds` are those of the classes where images have several labels each,
+    chosen on the run's validation part, else None. Precision and memory layout are the run's where the device is of the
+    same type, else float32 and contiguous.
     """
 
     path: Path
     network: nn.Module
+    model: ModelConfig
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     columns: tuple[str, str] | None
@@ -54,9 +58,31 @@ class Trained:
         Raises UserError for what is no run, is damaged, or does not say its classes and preprocessing.
         """
         path = Path(run)
-        chosen = choose_device(device)
         network, metadata = load_with_metadata(path)
         record, plan = _read_record(path, metadata)
+        return cls._of(path, network, metadata, device, record, plan)
+
+    @classmethod
+    def official(cls, path: Path | str, name: str, device: Literal["auto", "cpu", "cuda"] = "auto") -> Trained:
+        """Load an original network of Lee et al. 2020 from a file of its variables (see `models.variables`).
+
+        Its classes are `background` and the WordNet ids of ImageNet, its preprocessing that of its own evaluation.
+        Raises UserError as `models.official_weights.load_official`.
+        """
+        network, metadata = load_official(Path(path), name)
+        return cls._of(Path(path), network, metadata, device, None, None)
+
+    @classmethod
+    def _of(
+        cls,
+        path: Path,
+        network: nn.Module,
+        metadata: Mapping[str, Any],
+        device: Literal["auto", "cpu", "cuda"],
+        record: Mapping[str, Any] | None,
+        plan: Plan | None,
+    ) -> Trained:
+        chosen = choose_device(device)
         same = plan is not None and plan.device == chosen
         layout: Layout = plan.layout if plan is not None and same else "contiguous"
         memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
@@ -65,6 +91,7 @@ class Trained:
         return cls(
             path=path,
             network=network.eval(),
+            model=read_model(metadata["model"]),
             classes=classes_of(path, metadata),
             preprocessing=preprocessing_of(path, metadata),
             columns=_columns(path, metadata),

@@ -21,6 +21,7 @@ from trickbag.models.layers.selective_kernel import AssembleKernel2d
 from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
 from trickbag.models.official import OFFICIAL_CLASSES, official_config
 from trickbag.models.resnet import ResNet
+from trickbag.models.variables import is_weight
 from trickbag.models.zoo import raw_network
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Variable", "from_tensorflow", "tensorflow_variables"]
 
 _ROOT = "resnet_model"
-_SLOT = "/Momentum"
-_STEP = "global_step"
 _NAMED = 3
 _NORM_VARIABLES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
@@ -52,7 +51,7 @@ def from_tensorflow(variables: Mapping[str, np.ndarray], name: str) -> dict[str,
     variables. Raises UserError for a network that is not known, and for variables that are missing, surplus, of another
     shape or not of floating point, naming the first few.
     """
-    given = {key: np.asarray(value) for key, value in variables.items() if key != _STEP and not key.endswith(_SLOT)}
+    given = {key: np.asarray(value) for key, value in variables.items() if is_weight(key)}
     expected = tensorflow_variables(name, _num_classes(given))
     fits = {key: variable for key, variable in expected.items() if key in given and given[key].shape == variable.shape}
     problems = [

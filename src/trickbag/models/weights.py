@@ -1,6 +1,8 @@
 """Weights on disk: safetensors files that hold no code, written whole or not at all.
 
 A file that `save_weights` wrote also says which network its weights are of, under the metadata key `trickbag`, as JSON.
+The variables of the original networks of Lee et al. 2020 can be given in the place of a file where weights are loaded
+into a network that is there.
 """
 
 from __future__ import annotations
@@ -16,13 +18,22 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from trickbag.data.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.files import replacing
+from trickbag.models.classifier import Classifier
 from trickbag.models.config import read_model
+from trickbag.models.official import OFFICIAL_MEAN, OFFICIAL_STD
+from trickbag.models.official_weights import weights_for
+from trickbag.models.variables import is_variables, variable_files
 from trickbag.models.zoo import build_network
+from trickbag.settings import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from trickbag.data.config import Colour, Scale
+    from trickbag.models.config import ModelConfig
 
 __all__ = [
     "BEST_WEIGHTS",
@@ -30,8 +41,10 @@ __all__ = [
     "load",
     "load_weights",
     "load_with_metadata",
+    "normalisation_of",
     "read_metadata",
     "save_weights",
+    "weights_bytes",
     "weights_digest",
 ]
 
@@ -49,21 +62,45 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, Any]) ->
     appears whole or not at all. Raises RunFailed where it cannot be written; a file that was there before is then as
     it was.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    header = {_METADATA_KEY: json.dumps(metadata, sort_keys=True, allow_nan=False)}
-    data = save(_without_sharing(tensors), metadata=header)
+    data = weights_bytes(network, metadata)
     with replacing(path) as file:
         file.write(data)
 
 
+def weights_bytes(network: nn.Module, metadata: Mapping[str, Any]) -> bytes:
+    """Return what `save_weights` writes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    header = {_METADATA_KEY: json.dumps(metadata, sort_keys=True, allow_nan=False)}
+    return save(_without_sharing(tensors), metadata=header)
+
+
 def weights_digest(path: Path) -> str:
-    """Return the hash of a weights file's bytes, or of a run folder's best weights."""
-    file = _weights_file(path)
+    """Return the hash of the bytes of a weights file, of a run folder's best weights, or of files of variables."""
+    digests = []
+    for file in variable_files(path) if is_variables(path) else [_weights_file(path)]:
+        try:
+            found = file.stat()
+            digests.append(_digest(file, found.st_size, found.st_mtime_ns, found.st_ino))
+        except OSError as error:
+            raise UserError(f"cannot read the weights {file}: {_reason(error)}; give another copy") from error
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def normalisation_of(path: Path) -> tuple[Colour, Scale] | None:
+    """Return mean and standard deviation, on the 0-255 scale, that weights were trained with; None where unsaid.
+
+    Raises UserError for a file that cannot be read, or whose metadata are damaged.
+    """
+    if is_variables(path):
+        return OFFICIAL_MEAN, OFFICIAL_STD
+    metadata = read_metadata(path)
+    if "preprocessing" not in metadata:
+        return None
     try:
-        found = file.stat()
-        return _digest(file, found.st_size, found.st_mtime_ns, found.st_ino)
-    except OSError as error:
-        raise _unreadable(file, error) from error
+        found = read(Preprocessing, metadata["preprocessing"], "preprocessing")
+    except UserError as error:
+        raise UserError(f"{path}: its trickbag metadata is damaged ({error}); use another copy of it") from error
+    return found.mean, found.std
 
 
 @functools.lru_cache(maxsize=64)  # a study asks for it once for each trial
@@ -93,12 +130,16 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def load_weights(network: nn.Module, path: Path) -> list[str]:
-    """Load weights from a safetensors file, or a run folder's best ones, into a network; return notes on the result.
+    """Load weights from a file or a run folder's best ones into a network; return notes on the result.
 
-    Every name and shape must fit, except that a classifier of another number of classes is left as it is, which a note
-    says. Raises UserError for a file that does not fit, naming a few of its weights, or cannot be read; the network is
-    then unchanged.
+    The file is safetensors, or holds the variables of an original network of Lee et al. 2020 (see `models.variables`),
+    if the network is one of those. Every name and shape must fit, except that a classifier of another number of classes
+    is left as it is, which a note says. Raises UserError for a file that does not fit, naming a few of its weights, or
+    cannot be read; the network is then unchanged.
     """
+    if is_variables(path):
+        tensors, notes = weights_for(_config_of(network, path), path)
+        return notes + fit_weights(network, tensors, str(path), new_head=True)
     file = _weights_file(path)
     return fit_weights(network, _read_tensors(file), str(file), new_head=True)
 
@@ -165,6 +206,15 @@ def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], origin: str, 
     return notes
 
 
+def _config_of(network: nn.Module, path: Path) -> ModelConfig:
+    if not isinstance(network, Classifier):
+        raise UserError(
+            f"{path} holds the variables of an official network, and this {type(network).__name__} is none of ours; "
+            "give a .safetensors file of its weights"
+        )
+    return network.config
+
+
 def _without_sharing(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copy tensors that share memory with an earlier one (tied weights), which safetensors refuses."""
     seen: set[int] = set()
@@ -180,9 +230,11 @@ def _weights_file(path: Path) -> Path:
     if path.is_dir():
         file = path / BEST_WEIGHTS
         if not file.is_file():
-            raise UserError(
-                f"{path} is no run: it has no {BEST_WEIGHTS}; give the folder of a run, or a .safetensors file"
-            )
+            checkpoints = sorted(path.glob("*.index"))
+            way_out = "give the folder of a run, or a .safetensors file"
+            if checkpoints:
+                way_out = f"of the TensorFlow checkpoint in it give the prefix, {checkpoints[-1].with_suffix('')}"
+            raise UserError(f"{path} is no run: it has no {BEST_WEIGHTS}; {way_out}")
         return file
     if not path.exists():
         raise UserError(f"no file or folder {path}; give the folder of a run, or a .safetensors file")

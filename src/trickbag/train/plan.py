@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.data.config import EVAL_CROP, DataConfig
@@ -221,18 +222,25 @@ def _sized(data: DataConfig, model: ModelConfig, natural_size: int | None) -> tu
 
 
 def _normalised(data: DataConfig, model: ModelConfig, training: TrainConfig) -> tuple[DataConfig, list[str]]:
-    """Normalise as published weights were trained, unless the recipe has a mean and standard deviation of its own."""
+    """Normalise as the weights that are loaded were trained, unless the recipe has a mean and deviation of its own."""
     default = DataConfig()
-    if not training.pretrained or (data.mean, data.std) != (default.mean, default.std):
+    if (data.mean, data.std) != (default.mean, default.std):
         return data, []
-    from trickbag.models.pretrained import published_normalisation
+    trained = None
+    if training.pretrained:
+        from trickbag.models.pretrained import published_normalisation
 
-    published = published_normalisation(model)
-    if published is None:
+        trained = published_normalisation(model)
+    elif training.init:
+        from trickbag.models.weights import normalisation_of
+
+        trained = normalisation_of(Path(training.init))
+    if trained is None or trained == (data.mean, data.std):
         return data, []
-    changed = dataclasses.replace(data, mean=published[0], std=published[1])
-    told = "mean {:.2f}, {:.2f}, {:.2f} and std {:.2f}, {:.2f}, {:.2f}".format(*published[0], *published[1])
-    return changed, [f"images are normalised as for the pretrained weights: {told}"]
+    changed = dataclasses.replace(data, mean=trained[0], std=trained[1])
+    told = "mean {:.2f}, {:.2f}, {:.2f} and std {:.2f}, {:.2f}, {:.2f}".format(*trained[0], *trained[1])
+    what = "pretrained weights" if training.pretrained else f"weights of {training.init}"
+    return changed, [f"images are normalised as for the {what}: {told}"]
 
 
 class _ValueHooks:

@@ -1,0 +1,62 @@
+"""Images to hold an exported network against its original: of the run's own data, or made up.
+
+Shapes: N images, S pixels of the network's input.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trickbag.data.config import DataConfig
+from trickbag.data.decode import DecodeError
+from trickbag.data.sources import open_source
+from trickbag.errors import TrickbagError
+from trickbag.settings import read
+from trickbag.streams import stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from trickbag.evaluate.trained import Trained
+
+__all__ = ["images_to_check"]
+
+_BLOCKS = 8
+
+
+def images_to_check(trained: Trained, count: int = 8) -> tuple[NDArray[np.uint8], str]:
+    """Return up to `count` images (N, 3, S, S) as the network's preprocessing crops them, and what they are.
+
+    They are of the data that the run was trained on, where these are still there, else coarse and fine noise.
+    """
+    crops = _of_the_run(trained, count)
+    if crops:
+        return np.stack(crops), f"{len(crops)} images of its data"
+    return _made_up(count, trained.preprocessing.image_size), f"{count} generated images"
+
+
+def _of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
+    if trained.record is None:
+        return []
+    try:
+        source = open_source(read(DataConfig, trained.record.get("data"), "data"))
+    except TrickbagError:
+        return []
+    part = next(source.parts[name] for name in ("val", "test", "train") if name in source.parts)
+    crops = []
+    for i in np.linspace(0, len(part) - 1, min(count, len(part))).astype(int).tolist():
+        try:
+            crops.append(trained.preprocessing.crop(part.read(i)))
+        except DecodeError:
+            continue
+    return crops
+
+
+def _made_up(count: int, size: int) -> NDArray[np.uint8]:
+    rng = stream(0, "export")
+    coarse = rng.normal(128, 60, (count, 3, _BLOCKS, _BLOCKS))
+    each = -(-size // _BLOCKS)
+    blocks = coarse.repeat(each, axis=2).repeat(each, axis=3)[:, :, :size, :size]
+    return (blocks + rng.normal(0, 30, blocks.shape)).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,205 @@
+"""Exported networks, read by the programs they are meant for, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.trained import digit_folder, train
+from trickbag.cli import main
+from trickbag.errors import RunFailed, UserError
+from trickbag.evaluate import Trained
+from trickbag.export import FORMATS, export
+from trickbag.export.format import Format
+from trickbag.export.images import images_to_check
+from trickbag.models import load
+from trickbag.models.weights import read_metadata
+
+SHAPES = {"round": 0, "straight": 1}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return digit_folder(tmp_path_factory.mktemp("export") / "photos", SHAPES, 10)
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run; nobody writes into it."""
+    return train(photos, tmp_path_factory.mktemp("runs") / "run", "--epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def trained(run: Path) -> Trained:
+    return Trained.load(run, "cpu")
+
+
+@pytest.fixture(scope="module")
+def files(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("files")
+    made = {name: export(trained, folder / f"network{form.suffix}", form) for name, form in FORMATS.items()}
+    for one in made.values():
+        assert one.checked == "8 images of its data"
+        assert one.size == one.path.stat().st_size
+        assert one.difference < 1e-5 * one.largest
+    return {name: one.path for name, one in made.items()}
+
+
+@pytest.fixture(scope="module")
+def images(trained: Trained) -> torch.Tensor:
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 3, 16, 16), np.uint8)
+    return trained.preprocessing.normalise(torch.from_numpy(pixels))
+
+
+def logits(trained: Trained, images: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return trained.network(images)
+
+
+def test_onnx_runs_without_torch(files: dict[str, Path], trained: Trained, images: torch.Tensor) -> None:
+    session = onnxruntime.InferenceSession(files["onnx"], providers=["CPUExecutionProvider"])
+    assert [(one.name, one.shape) for one in session.get_inputs()] == [("images", ["images", 3, 16, 16])]
+    for n in (1, 2, 5):
+        (got,) = session.run(["logits"], {"images": images[:n].numpy()})
+        np.testing.assert_allclose(got, logits(trained, images[:n]), atol=1e-4)
+    told = session.get_modelmeta().custom_metadata_map
+    assert json.loads(told["classes"]) == ["round", "straight"]
+    assert json.loads(told["preprocessing"]) == {
+        "image_size": 16,
+        "resize": 16,
+        "mean": [123.68, 116.779, 103.939],
+        "std": [58.393, 57.12, 57.375],
+    }
+    assert json.loads(told["model"])["kind"] == "resnet"
+    assert not list(files["onnx"].parent.glob("*.data")), "the weights are inside"
+    onnx.checker.check_model(onnx.load(files["onnx"]), full_check=True)
+
+
+def test_a_program_of_torch_runs_without_this_package(
+    files: dict[str, Path], trained: Trained, images: torch.Tensor
+) -> None:
+    extra = {"trickbag.json": ""}
+    program = torch.export.load(files["torch"], extra_files=extra).module()
+    for n in (1, 2, 5):
+        torch.testing.assert_close(program(images[:n]), logits(trained, images[:n]), atol=1e-4, rtol=0)
+    assert json.loads(extra["trickbag.json"])["classes"] == ["round", "straight"]
+
+
+def test_safetensors_are_the_runs_weights(
+    files: dict[str, Path], run: Path, trained: Trained, images: torch.Tensor
+) -> None:
+    torch.testing.assert_close(load(files["safetensors"])(images), logits(trained, images), atol=1e-5, rtol=0)
+    assert files["safetensors"].read_bytes() == (run / "best.safetensors").read_bytes()
+    assert load_file(files["safetensors"]).keys() == trained.network.state_dict().keys()
+    assert read_metadata(files["safetensors"])["classes"] == ["round", "straight"]
+    assert Trained.load(files["safetensors"], "cpu").classes == ("round", "straight")
+
+
+# What is refused
+
+
+@dataclass(frozen=True)
+class Wrong(Format):
+    name: ClassVar[str] = "wrong"
+    suffix: ClassVar[str] = ".wrong"
+    error: float = 0.0
+
+    def encode(self, network: torch.nn.Module, description: Any, image_size: int) -> bytes:
+        object.__setattr__(self, "network", network)
+        return b"whole"
+
+    def decode(self, data: bytes) -> Any:
+        return lambda images: self.network(images) + self.error  # type: ignore[attr-defined]  # set above
+
+
+def test_what_differs_is_not_written(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "network.wrong"
+    for error in (0.1, -0.1, math.nan, math.inf):
+        with pytest.raises(RunFailed, match=r"wrong is not the same: on 8 images of its data .* nothing was written"):
+            export(trained, path, Wrong(error=error))
+        assert not list(tmp_path.iterdir())
+    path.write_bytes(b"before")
+    with pytest.raises(RunFailed):
+        export(trained, path, Wrong(error=0.1))
+    assert path.read_bytes() == b"before"
+    assert export(trained, path, Wrong()).difference < 1e-5
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="cannot write"):
+        export(trained, tmp_path / "absent" / "x", Wrong())
+
+
+def test_packages_that_are_missing(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
+    with pytest.raises(UserError, match=r"onnx, onnxruntime, onnxscript: pip install 'trickbag\[export\]'"):
+        export(trained, tmp_path / "x.onnx", FORMATS["onnx"])
+
+
+# The images to check with
+
+
+def test_images_of_the_run_or_made_up(run: Path, trained: Trained, tmp_path: Path) -> None:
+    pixels, what = images_to_check(trained)
+    assert (pixels.shape, pixels.dtype, what) == ((8, 3, 16, 16), np.uint8, "8 images of its data")
+    shutil.copytree(run, tmp_path / "moved")
+    recipe = json.loads((tmp_path / "moved" / "recipe.json").read_text())
+    recipe["data"]["source"] = str(tmp_path / "gone")
+    (tmp_path / "moved" / "recipe.json").write_text(json.dumps(recipe))
+    for path in (tmp_path / "moved", tmp_path / "alone.safetensors"):
+        if path.suffix:
+            shutil.copy(run / "best.safetensors", path)
+        pixels, what = images_to_check(Trained.load(path, "cpu"))
+        assert (pixels.shape, pixels.dtype, what) == ((8, 3, 16, 16), np.uint8, "8 generated images")
+        assert pixels.std() > 30
+
+
+# The command
+
+
+def call(*argv: object) -> int:
+    return main(["export", *map(str, argv)])
+
+
+def test_where_the_command_writes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tmp_path / "best.safetensors"
+    shutil.copy(run / "best.safetensors", weights)
+    assert call(weights, "--format", "torch") == 0
+    out = capsys.readouterr().out
+    assert f"torch: {tmp_path}/best.pt2 (" in out
+    assert "2 classes" in out
+    assert "checked on 8 generated images: the largest difference of a logit is" in out
+    assert call(weights, "--format", "torch") == 2
+    assert "best.pt2 exists: add --force to replace it, or choose another --out" in capsys.readouterr().err
+    before = (tmp_path / "best.pt2").stat().st_ino
+    assert call(weights, "--format", "torch", "--force") == 0
+    assert (tmp_path / "best.pt2").stat().st_ino != before
+    assert call(weights, "--format", "safetensors") == 2
+    assert "is what is exported; say where to write: --out FILE" in capsys.readouterr().err
+    assert call(weights, "--format", "safetensors", "--out", tmp_path / "other") == 0
+    assert (tmp_path / "other").read_bytes() == weights.read_bytes()
+
+
+def test_a_network_that_is_broken_itself(trained: Trained, tmp_path: Path) -> None:
+    network = copy.deepcopy(trained.network)
+    network.get_submodule("fc").bias.data[0] = math.inf
+    with pytest.raises(RunFailed, match="own logits are not finite on 8 images of its data; nothing was written"):
+        export(dataclasses.replace(trained, network=network), tmp_path / "x", Wrong())
+    assert not list(tmp_path.iterdir())
