@@ -29,6 +29,7 @@ from trickbag.train.trial import trial_of
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.distillation import EXTRA, Distillation
 from trickbag.tricks.mixup import Mixup, mix
+from trickbag.tricks.progressive_resizing import ProgressiveResizing
 from trickbag.tricks.trick import Trick
 from trickbag.tricks.trivial_augment import TrivialAugment
 
@@ -113,6 +114,8 @@ def test_a_teacher_sees_images_as_it_was_trained(tmp_path: Path) -> None:
         expected = load(path)(scaled)[:, [3, 2, 1]]
     found = Asked(facts, CLASSES, given).train()(given.normalise(pixels))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    # Images of another size than the run's, as of a run whose size changes.
+    assert Asked(facts, CLASSES, facts.preprocessing)(scaled[..., ::2, ::2]).shape == (5, 3)
 
 
 @pytest.mark.parametrize("view", ["online", "centre"])
@@ -247,6 +250,8 @@ def test_what_the_teacher_has_not_seen_is_said(pictures: Path, dataset: Dataset,
     (colours,) = said("replay", ColorJitter(), Mixup())
     assert "has not seen the work of color_jitter;" in colours
     assert len(said("centre", ColorJitter())) == 2
+    (sizes,) = said("replay", ProgressiveResizing())
+    assert "has not seen the work of progressive_resizing" in sizes
 
 
 def asked(plan: Plan, dataset: Dataset, trick: Distillation) -> Answers:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.models.originals import generator, vector
-from trickbag.errors import UserError
+from trickbag.errors import DoesNotApply, UserError
 from trickbag.recipe import Recipe, trick_from_text
 from trickbag.train.loss import CrossEntropy, cross_entropy
 from trickbag.tricks.distillation import EXTRA, Distillation, soften, teacher_loss
@@ -141,6 +143,11 @@ def test_replayed_views_are_the_datas() -> None:
     data = Recipe().data
     assert Distillation(view="replay", views=3).data(data).repeat_epochs == 3
     assert all(Distillation(view=view).data(data) == data for view in ("online", "centre"))
+
+
+def test_several_labels_an_image_are_refused() -> None:
+    with pytest.raises(DoesNotApply, match=r"several labels\. Take it out: --without distillation"):
+        Distillation(teacher=("a",)).data(replace(Recipe().data, multi_label=True))
 
 
 def test_settings_from_text() -> None:

@@ -138,6 +138,7 @@ def views_differ(pupil: Pupil, plan: Plan, tricks: Sequence[Trick]) -> list[str]
             "view=replay or view=online shows both the same"
         )
     unseen = [t.name for t in tricks if t.overrides("batch") and t.phase in ("color", "noise", "erase")]
+    unseen += [t.name for t in tricks if t.overrides("data_at")]
     unseen += ["data.policy"] if data.policy is not None else []
     if unseen:
         notes.append(f"{name}: the teacher has not seen the work of {', '.join(unseen)}; view=online shows it")

@@ -104,7 +104,7 @@ class Asked(nn.Module):
     def __init__(self, teacher: Teacher, classes: Sequence[str], given: Preprocessing) -> None:
         super().__init__()
         own = teacher.preprocessing
-        self.size = None if own.image_size == given.image_size else own.image_size
+        self.size = own.image_size
         channels = zip(given.mean, given.std, own.mean, own.std, strict=True)
         # (x s + m - m') / s' of every channel; nothing where the two agree.
         self.scales = tuple((s / own_s, (m - own_m) / own_s) for m, s, own_m, own_s in channels)
@@ -125,7 +125,7 @@ class Asked(nn.Module):
         images = images_N3HW
         if self.scales:
             images = torch.stack([images[:, c] * scale + shift for c, (scale, shift) in enumerate(self.scales)], dim=1)
-        if self.size is not None:
+        if images.shape[-1] != self.size:
             shape = (self.size, self.size)
             images = functional.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=True)
         logits: Tensor = self.network(images)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.errors import UserError
+from trickbag.errors import DoesNotApply, UserError
 from trickbag.settings import AtLeast, Fraction, Positive
 from trickbag.tricks.trick import Batch, Lesson, Loss, Trick, View
 
@@ -106,7 +106,12 @@ class Distillation(Trick):
     cache: str | None = None
 
     def data(self, data: DataConfig) -> DataConfig:
-        """Let the crops repeat that are replayed."""
+        """Let the crops repeat that are replayed; DoesNotApply where an image can have several labels."""
+        if data.multi_label:
+            raise DoesNotApply(
+                "distillation learns which one class the teacher sees, and these images have several labels. Take it "
+                "out: --without distillation"
+            )
         return replace(data, repeat_epochs=self.views) if self.view == "replay" else data
 
     def lesson(self) -> Lesson:
