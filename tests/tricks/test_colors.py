@@ -181,3 +181,12 @@ def test_pca_noise_hook_changes_images_alone() -> None:
     changed = PCANoise().batch(batch, alphas)
     assert torch.equal(changed.images, add_pca_noise(batch.images, alphas))
     assert changed._replace(images=batch.images) == batch
+
+
+def test_a_few_images_at_a_time_are_what_all_at_once_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(7, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 255
+    factors, order = map(torch.from_numpy, ColorJitter(form="code").draw(7, np.random.default_rng(0)))
+    whole, before = enhance(images, factors, order), images.clone()
+    monkeypatch.setattr("trickbag.tricks.color_jitter._CACHED", 2 * images[0].nbytes)
+    assert torch.equal(enhance(images, factors, order), whole)
+    assert torch.equal(images, before), "the images that were given stay as they are"

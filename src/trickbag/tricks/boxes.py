@@ -6,7 +6,7 @@ Nothing here has a shape that depends on data, and nothing loops over images, so
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -24,12 +24,10 @@ def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tens
     """
     import torch
 
-    ends = []
-    for axis, size in enumerate((height, width)):
-        middle_N = (centre_N2[:, axis] * size).floor()
-        half_N = (sides_N2[:, axis] * (size / 2)).floor()
-        ends += [(middle_N - half_N).clamp(min=0), (middle_N + half_N).clamp(max=size)]
-    return torch.stack(ends, dim=1).long()
+    size = _size(centre_N2, height, width)
+    middle_N2, half_N2 = (centre_N2 * size).floor(), (sides_N2 * (size / 2)).floor()
+    ends = [(middle_N2 - half_N2).clamp(min=0), (middle_N2 + half_N2).clamp(max=size)]
+    return torch.stack(ends, dim=2).flatten(1).long()
 
 
 def within(corner_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
@@ -40,28 +38,28 @@ def within(corner_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tens
     """
     import torch
 
-    ends = []
-    for axis, size in enumerate((height, width)):
-        side_N = (sides_N2[:, axis] * size).round().clamp(max=size - 1)
-        start_N = (corner_N2[:, axis] * (size - side_N + 1)).floor()
-        ends += [start_N, start_N + side_N]
-    return torch.stack(ends, dim=1).long()
+    size = _size(corner_N2, height, width)
+    whole_N2 = (sides_N2 * size).round().clamp(max=size - 1)
+    start_N2 = (corner_N2 * (size - whole_N2 + 1)).floor()
+    return torch.stack([start_N2, start_N2 + whole_N2], dim=2).flatten(1).long()
 
 
 def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
     """Return 1 for the pixels that each box holds and 0 for the others: (N, 1, H, W)."""
     import torch
 
-    def between(low: Tensor, high: Tensor, size: int) -> Tensor:
-        places = torch.arange(size, device=boxes_N4.device)
-        return ((places >= low) & (places < high)).to(dtype)
-
-    top, bottom, left, right = boxes_N4[:, :, None].unbind(dim=1)
-    rows, columns = between(top, bottom, height), between(left, right, width)
-    return rows[:, None, :, None] * columns[:, None, None, :]
+    starts, ends = boxes_N4.reshape(-1, 2, 2, 1).unbind(dim=2)
+    places = torch.arange(max(height, width), device=boxes_N4.device)
+    rows, columns = ((places >= starts) & (places < ends)).to(dtype).unbind(dim=1)
+    return rows[:, None, :height, None] * columns[:, None, None, :width]
 
 
 def share(boxes_N4: Tensor, height: int, width: int) -> Tensor:
     """Return the share of the image's pixels that each box holds, (N,) float32."""
-    top, bottom, left, right = boxes_N4.unbind(dim=1)
-    return ((bottom - top) * (right - left)).float() / (height * width)
+    starts, ends = boxes_N4.reshape(-1, 2, 2).unbind(dim=2)
+    return (ends - starts).prod(dim=1).float() / (height * width)
+
+
+def _size(values_N2: Tensor, height: int, width: int) -> Any:
+    """Return height and width as what the two columns are multiplied by: of a square one number, as nearly always."""
+    return height if height == width else values_N2.new_tensor([height, width])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ColorJitter", "enhance", "scale_hsv"]
 
+_CACHED = 2**21  # bytes of images: the second-level cache of a common processor
+
 
 def scale_hsv(images_N3HW: Tensor, factors_N3: Tensor) -> Tensor:
     """Multiply hue, saturation and brightness of each image by its three factors, at least 0, in the HSV model.
@@ -58,15 +60,32 @@ def enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor
     """
     import torch
 
+    factors = factors_N3.to(images_N3HW.dtype)
+    few = max(1, _CACHED // max(1, images_N3HW[:1].nbytes))
+    if images_N3HW.device.type != "cpu" or torch.compiler.is_compiling() or len(images_N3HW) <= few:
+        return _enhance(images_N3HW, factors, order_N3)
+    # A processor reads the pixels a dozen times: a few images at a time stay in its cache.
+    images = torch.empty_like(images_N3HW)
+    for start in range(0, len(images), few):
+        part = slice(start, start + few)
+        images[part] = _enhance(images_N3HW[part], factors[part], order_N3[part])
+    return images
+
+
+def _enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor:
+    import torch
+
     images = images_N3HW
-    factors = factors_N3.to(images.dtype)
     for turn in range(3):
-        which = order_N3[:, turn, None, None, None]
-        factor = factors.gather(1, order_N3[:, turn, None])[:, :, None, None]
-        grey = 0.299 * images[:, 0:1] + 0.587 * images[:, 1:2] + 0.114 * images[:, 2:3]
-        mean = grey.mean(dim=(2, 3), keepdim=True)
-        base = torch.where(which == 1, mean, torch.where(which == 2, grey, 0))
-        images = (factor * images + (1 - factor) * base).clamp(0, 255)
+        which_N = order_N3[:, turn]
+        rest = (1 - factors_N3.gather(1, which_N[:, None]))[:, :, None, None]
+        grey = 0.299 * images[:, 0:1]
+        grey.add_(images[:, 1:2], alpha=0.587).add_(images[:, 2:3], alpha=0.114)
+        # The base is grey, a number for the image, or 0: sums of products, which cost less than `where`.
+        number_N = grey.mean(dim=(1, 2, 3)) * (which_N == 1)
+        base = grey.mul_((which_N == 2)[:, None, None, None]).add_(number_N[:, None, None, None])
+        images = torch.lerp(images, base, rest) if turn == 0 else images.lerp_(base, rest)
+        images = images.clamp_(0, 255)
     return images
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RandomErasing", "fill", "pixel_noise", "within"]
 
 _ATTEMPTS = 10
-_NOISE = 16_381  # a prime: the rows of an image of any usual width start elsewhere in the list each time
+_NOISE = 4_099  # a prime: the rows of an image of any usual width start elsewhere in the list each time
 
 
 def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor) -> Tensor:
@@ -43,11 +43,10 @@ def pixel_noise(noise_M: Tensor, n: int, channels: int, height: int, width: int)
 
     Each image starts at another place of the list, so no two have the same noise at the same pixel.
     """
-    import torch
-
     size, apart = channels * height * width, 61
-    places = torch.arange(size + apart * (n - 1), device=noise_M.device) % len(noise_M)
-    return noise_M[places].unfold(0, size, apart).reshape(n, channels, height, width)
+    length = size + apart * (n - 1)
+    long = noise_M.repeat(-(-length // len(noise_M)))[:length]
+    return long.unfold(0, size, apart).reshape(n, channels, height, width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,17 +97,22 @@ class RandomErasing(Trick):
         """
         import numpy as np
 
-        erased = rng.random(n) < self.prob
-        area = rng.uniform(*self.area, size=(n, _ATTEMPTS))
-        ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), size=(n, _ATTEMPTS)))
-        sides = np.sqrt(np.stack([area * ratio, area / ratio], axis=2))
-        fits = (sides < 1).all(axis=2)
-        chosen = sides[np.arange(n), fits.argmax(axis=1)]  # the first that fits
-        on = erased & np.any(fits, axis=1) & (moment.epochs_left > self.off_epochs)
+        on = (rng.random(n) < self.prob) & (moment.epochs_left > self.off_epochs)
+        sides = np.zeros((n, 2))
+        missing = np.arange(n)
+        for _ in range(_ATTEMPTS):
+            area = rng.uniform(*self.area, size=len(missing))
+            ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), size=len(missing)))
+            drawn = np.sqrt(np.column_stack([area * ratio, area / ratio]))
+            fits = (drawn < 1).all(axis=1)
+            sides[missing[fits]] = drawn[fits]
+            missing = missing[~fits]
+            if not len(missing):
+                break
         shape = {"zero": (n, 1, 1, 1), "color": (n, 3, 1, 1), "pixel": (n, -(-_NOISE // n))}[self.fill]
         values = np.zeros(shape) if self.fill == "zero" else rng.standard_normal(shape, np.float32)
-        drawn = (rng.random((n, 2)), chosen * on[:, None], values)
-        return tuple(item.astype(np.float32) for item in drawn)
+        made = (rng.random((n, 2)), sides * on[:, None], values)
+        return tuple(item.astype(np.float32) for item in made)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Fill the rectangles."""

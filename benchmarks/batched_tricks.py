@@ -1,0 +1,163 @@
+"""What mixing, erasing and colour jitter of whole batches cost, beside timm's and torchvision's.
+
+python benchmarks/batched_tricks.py           all of it, some minutes
+python benchmarks/batched_tricks.py --quick   a few rounds, printed and not kept
+
+Each does the same job on the same batch, from labels to dense targets where there are any, its random numbers drawn
+anew every time; timm changes its images in place, as it always does. They take turns in every round, in this process
+and with one thread; what counts is the median over the rounds of the ratio of their times. What timm or torchvision do
+to one image at a time is done so, in a loop. Nothing is compiled.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data.mixup import Mixup as TimmMixup
+from timm.data.random_erasing import RandomErasing as TimmErasing
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms import v2
+
+from trials import RESULTS, commit
+from trickbag.files import write_json
+from trickbag.train.environment import environment
+from trickbag.tricks import Batch, Trick
+from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.cutmix import CutMix
+from trickbag.tricks.mixup import Mixup
+from trickbag.tricks.random_erasing import RandomErasing
+
+CLASSES = 10
+SIZES = ((32, 128), (224, 32))
+
+
+def ours(trick: Trick, images: Tensor, labels: Tensor, rng: np.random.Generator) -> Callable[[], Any]:
+    def once() -> Batch:
+        targets = functional.one_hot(labels, CLASSES).float()
+        draw = map(torch.from_numpy, trick.draw(len(images), rng))
+        return trick.batch(Batch(images, targets, labels, {}), *draw)
+
+    return once
+
+
+def timm_mixing(images: Tensor, labels: Tensor, **settings: Any) -> Callable[[], Any]:
+    mixing = TimmMixup(num_classes=CLASSES, label_smoothing=0.0, **settings)
+    return lambda: mixing(images, labels)
+
+
+def one_by_one(transform: Callable[[Tensor], Tensor], images: Tensor) -> Callable[[], Any]:
+    return lambda: torch.stack([transform(image) for image in images])
+
+
+def jobs(size: int, n: int) -> dict[str, dict[str, Callable[[], Any]]]:
+    rng = np.random.default_rng(0)
+    images = torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
+    labels, pixels = torch.arange(n) % CLASSES, torch.rand(n, 3, size, size)
+    erasing = {"area": (0.02, 1 / 3), "prob": 0.5}
+    theirs = TimmErasing(probability=0.5, mode="pixel", device="cpu")
+    return {
+        "mixup, a weight a batch": {
+            "trickbag": ours(Mixup(alpha=1.0), images, labels, rng),
+            "timm": timm_mixing(images.clone(), labels, mixup_alpha=1.0),
+            "torchvision": partial(v2.MixUp(num_classes=CLASSES), images, labels),
+        },
+        "mixup, a weight an image": {
+            "trickbag": ours(Mixup(alpha=1.0, lam="pair"), images, labels, rng),
+            "timm": timm_mixing(images.clone(), labels, mixup_alpha=1.0, mode="elem"),
+        },
+        "cutmix, a box a batch": {
+            "trickbag": ours(CutMix(), images, labels, rng),
+            "timm": timm_mixing(images.clone(), labels, mixup_alpha=0.0, cutmix_alpha=1.0),
+            "torchvision": partial(v2.CutMix(num_classes=CLASSES), images, labels),
+        },
+        "cutmix, a box an image": {
+            "trickbag": ours(CutMix(lam="pair"), images, labels, rng),
+            "timm": timm_mixing(images.clone(), labels, mixup_alpha=0.0, cutmix_alpha=1.0, mode="elem"),
+        },
+        "colour jitter without hue": {
+            "trickbag": ours(ColorJitter(form="code"), pixels * 255, labels, rng),
+            "torchvision, image by image": one_by_one(v2.ColorJitter(0.4, 0.4, 0.4), pixels),
+        },
+        "random erasing, noise": {
+            "trickbag": ours(RandomErasing(**erasing), images, labels, rng),  # type: ignore[arg-type]
+            "timm": partial(theirs, images.clone()),
+        },
+        "random erasing, mean colour": {
+            "trickbag": ours(RandomErasing(**erasing, fill="zero"), images, labels, rng),  # type: ignore[arg-type]
+            "torchvision, image by image": one_by_one(v2.RandomErasing(0.5, (0.02, 1 / 3), (0.3, 1 / 0.3)), images),
+        },
+    }
+
+
+def seconds(job: Callable[[], Any], repeats: int) -> float:
+    started = time.perf_counter()
+    for _ in range(repeats):
+        job()
+    return (time.perf_counter() - started) / repeats
+
+
+def measure(size: int, n: int, rounds: int) -> list[dict[str, Any]]:
+    rows = []
+    for name, sides in jobs(size, n).items():
+        repeats = {side: max(1, int(0.02 / min(seconds(job, 1) for _ in range(3)))) for side, job in sides.items()}
+        times: dict[str, list[float]] = {side: [] for side in sides}
+        for _ in range(rounds):
+            for side, job in sides.items():
+                times[side].append(seconds(job, repeats[side]))
+        for side in list(sides)[1:]:
+            ratios = sorted(other / own for own, other in zip(times["trickbag"], times[side], strict=True))
+            row = {
+                "operation": name,
+                "pixels": size,
+                "batch": n,
+                "beside": side,
+                "ours_s": median(times["trickbag"]),
+                "theirs_s": median(times[side]),
+                "ratio": median(ratios),
+                "ratios": [ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]],
+            }
+            rows.append(row)
+            print(
+                f"{size} px, {n}: {name}: {1e6 * row['ours_s']:.0f} us, {side} {1e6 * row['theirs_s']:.0f} us,"
+                f" {row['ratio']:.2f} times ({row['ratios'][0]:.2f} to {row['ratios'][1]:.2f})",
+                flush=True,
+            )
+    return rows
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    quick = "--quick" in sys.argv[1:]
+    rows = [row for size, n in SIZES for row in measure(size, n, 5 if quick else 51)]
+    if quick:
+        return
+    found = {
+        "name": "batched_tricks",
+        "what": "time of timm and torchvision over time of trickbag: the median of rounds in which they take turns",
+        "script": "benchmarks/batched_tricks.py",
+        "commit": commit(),
+        "environment": environment(),
+        "threads": 1,
+        "rows": rows,
+    }
+    write_json(RESULTS / "batched_tricks.json", found)
+    print(json.dumps({row["operation"]: row["ratio"] for row in rows}))
+
+
+if __name__ == "__main__":
+    main()
