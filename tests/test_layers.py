@@ -27,6 +27,7 @@ LAYERS = [
     ),
     ("trickbag.tricks",),
     ("trickbag.recipe",),
+    ("trickbag.ladder",),
     ("trickbag.recipes",),
     ("trickbag.train",),
     ("trickbag.evaluate",),

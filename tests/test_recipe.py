@@ -100,7 +100,7 @@ def test_without_only_plus_are_values() -> None:
         (lambda r: trick_from_text("mixup:alfa=1"), "no setting 'alfa'"),
         (lambda r: trick_from_text("mixupp"), "did you mean mixup"),
         (lambda r: trick_from_text("no.such.module:Trick"), "cannot import 'no.such.module'"),
-        (lambda r: recipes.load("smal"), "no recipe 'smal'; there are bag_of_tricks, baseline"),
+        (lambda r: recipes.load("smal"), "no recipe 'smal'; there are assemble_e0, assemble_e1"),
         (lambda r: recipes.load("missing.json"), "cannot read the recipe missing.json: No such file"),
     ],
 )

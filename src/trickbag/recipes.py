@@ -13,6 +13,24 @@ from typing import Any
 
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError, choices
+from trickbag.ladder import (
+    LADDER,
+    assemble_e0,
+    assemble_e1,
+    assemble_e2,
+    assemble_e3,
+    assemble_e4,
+    assemble_e5,
+    assemble_e6,
+    assemble_e7,
+    assemble_e8,
+    assemble_e9,
+    assemble_e10,
+    assemble_e11,
+    assemble_e12,
+    assemble_resnet50,
+    assemble_resnet152,
+)
 from trickbag.models.config import ModelConfig, ResNetConfig, model_config
 from trickbag.recipe import Recipe
 from trickbag.train.config import TrainConfig
@@ -32,7 +50,30 @@ from trickbag.tricks.resnet_tweaks import ResNetD
 from trickbag.tricks.warmup import Warmup
 from trickbag.tricks.zero_init_residual import ZeroInitResidual
 
-__all__ = ["RECIPES", "bag_of_tricks", "baseline", "efficient", "finetune", "load", "small"]
+__all__ = [
+    "RECIPES",
+    "assemble_e0",
+    "assemble_e1",
+    "assemble_e2",
+    "assemble_e3",
+    "assemble_e4",
+    "assemble_e5",
+    "assemble_e6",
+    "assemble_e7",
+    "assemble_e8",
+    "assemble_e9",
+    "assemble_e10",
+    "assemble_e11",
+    "assemble_e12",
+    "assemble_resnet50",
+    "assemble_resnet152",
+    "bag_of_tricks",
+    "baseline",
+    "efficient",
+    "finetune",
+    "load",
+    "small",
+]
 
 Data = str | DataConfig
 Model = str | ModelConfig
@@ -131,7 +172,7 @@ def small(*, data: Data = "digits", model: Model | None = None) -> Recipe:
 
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
-    {function.__name__: function for function in (small, baseline, efficient, bag_of_tricks, finetune)}
+    {function.__name__: function for function in (small, baseline, efficient, bag_of_tricks, finetune)} | dict(LADDER)
 )
 """The recipes that the command line knows by name."""
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.trained import QUICK, digits_of
 from trickbag import recipes
 from trickbag.cli import COMMANDS, main
-from trickbag.models.config import TimmConfig, model_config
+from trickbag.models.config import MobileNetConfig, TimmConfig, model_config
 from trickbag.recipes import RECIPES
 from trickbag.report.images import pictures_of
 from trickbag.settings import plain, read
@@ -126,8 +126,12 @@ def test_a_trick_is_listed_with_slot_line_and_paper(call: Call) -> None:
 def test_every_model_listed_is_one(call: Call) -> None:
     for row in json.loads(call("list", "models", "--json")[1]):
         config = model_config(row["name"])
-        assert not isinstance(config, TimmConfig)
-        assert f"ResNet-{config.depth}," in row["what"]
+        if isinstance(config, TimmConfig):
+            assert row["what"].startswith(f"timm's {config.name}")
+        elif isinstance(config, MobileNetConfig):
+            assert row["what"].startswith("MobileNet v1,")
+        else:
+            assert f"ResNet-{config.depth}," in row["what"]
 
 
 # show

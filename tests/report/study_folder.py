@@ -163,7 +163,8 @@ def curve_of(plan: Plan, recipe: Recipe, model: str, seed: int) -> list[float]:
         - 0.8 * plan.models.index(model)
         + sum(plan.true.get(n, 0) for n in recipe.trick_names)
     )
-    level += np.random.default_rng([seed, *recipe.id.encode()]).normal(0, plan.sd)
+    # Of the tricks, not of the recipe's id, which a new setting of anything changes.
+    level += np.random.default_rng([seed, 1, *",".join(recipe.trick_names).encode()]).normal(0, plan.sd)
     wiggle = rng.normal(0, 0.3, plan.epochs)
     return [
         float(min(100.0, level - 40 * math.exp(-1.1 * i) + (wiggle[i] if i < plan.epochs - 1 else 0)))

@@ -363,7 +363,7 @@ def test_published_tables_hang_together() -> None:
         assert all(step.base in reached for step in chain.steps[1:])
         assert len({step.trick for step in chain.steps}) == len(chain.steps)
     he, lee = CHAINS[0], CHAINS[3]
-    smoothing, scale = he.step("label_smoothing"), lee.step("autoaugment")
+    smoothing, scale = he.step("label_smoothing"), lee.step("auto_augment")
     assert smoothing is not None
     assert smoothing.delta == pytest.approx(0.40)
     assert scale is not None
@@ -372,11 +372,11 @@ def test_published_tables_hang_together() -> None:
     coming = {
         "distillation",
         "squeeze_excite",
-        "dropblock",
+        "drop_block",
         "selective_kernel",
         "big_little",
         "anti_alias",
-        "autoaugment",
+        "auto_augment",
     }
     assert known - coming <= set(tricks.builtin())
 
