@@ -105,6 +105,7 @@ class Processes(World):
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
         self._talk = self._data = _group("gloo")
+        self._unheard = False
 
     def compute_on(self, device: str) -> None:
         if device != "cuda":
@@ -170,6 +171,10 @@ class Processes(World):
         """Leave the process group as it was."""
         for group in {self._talk, self._data}:
             distributed.destroy_process_group(group)
+        # Their threads end with the last reference, and must before Python does: one that frees a tensor after that
+        # aborts the process. A group that still waits for a process would wait here.
+        if not self._unheard:
+            del self._talk, self._data, group
 
     def _exchange(
         self, valid: int = 0, signal: int = 0, due: bool = False, text: str = "", failed: bool = False
@@ -203,7 +208,9 @@ class Processes(World):
             if patient:
                 work.wait()
             else:
+                self._unheard = True
                 work.wait(timedelta(seconds=_LAST_WORD_S))
+                self._unheard = False
         return found
 
     def _whole(self, mine: Tensor, n: int) -> Tensor:
