@@ -10,6 +10,9 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 export XDG_CONFIG_HOME := $(CURDIR)/.cache/config
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR := $(CURDIR)/.cache/inductor
+# glibc would give back to the system what a training step frees, and fetch it anew in the next (LOG, 2026-11-25).
+export MALLOC_MMAP_THRESHOLD_ := 33554432
+export MALLOC_TRIM_THRESHOLD_ := 4294967296
 
 PYTEST := $(BIN)/python -m pytest --basetemp=$(CURDIR)/.cache/pytest
 # Fast tests share the cores between processes; each then computes with one thread.

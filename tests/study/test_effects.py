@@ -102,11 +102,11 @@ def test_the_verdict_knows_where_the_outcome_is_better(outcome: str) -> None:
     better = OUTCOMES[outcome] == "higher"
     assert one(FULL, WITHOUT, outcome).verdict == ("helps" if better else "hurts")
     assert one(WITHOUT, FULL, outcome).verdict == ("hurts" if better else "helps")
-    assert better == any(word in outcome for word in ("top", "throughput"))
+    assert better == any(word in outcome for word in ("top", "throughput", "map", "f1"))
 
 
 def test_an_unknown_outcome_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"'top2'; choose from best_top1, ece, .*train_top1") as caught:
+    with pytest.raises(UserError, match=r"'top2'; choose from best_map, best_top1, ece, .*train_top1") as caught:
         effects([], {}, {}, "top2")
     assert caught.value.exit_code == 2
     require_outcome("top1")

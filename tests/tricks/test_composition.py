@@ -108,6 +108,7 @@ def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
         batch_size=N,
         steps_per_epoch=3,
         reads=math.prod(trick.reads for trick in tricks),
+        processes=1,
         class_weights=None if set(weights) == {1.0} else weights,
     )
 

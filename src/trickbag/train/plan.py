@@ -60,9 +60,9 @@ class Plan(Settings):
     mirror: bool
     batch_size: int
     steps_per_epoch: int
-    reads: int = 1
-    processes: int = 1
-    class_weights: tuple[float, ...] | None = None
+    reads: int
+    processes: int
+    class_weights: tuple[float, ...] | None
 
     @property
     def flip_prob(self) -> float:
