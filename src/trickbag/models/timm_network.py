@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trickbag.errors import DoesNotApply, UserError
+from trickbag.models.config import TimmConfig
 from trickbag.models.random_state import own_random_state
 from trickbag.models.residual import Unfit
 from trickbag.models.surgery import add_anti_alias, add_attention, swap_activations
@@ -19,10 +20,9 @@ from trickbag.models.trace import record
 from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
-    from trickbag.models.config import TimmConfig
     from trickbag.models.parts import BatchNorm
 
-__all__ = ["FILLABLE", "Fillable", "fits", "timm_network"]
+__all__ = ["FILLABLE", "Fillable", "fits", "require_drops", "timm_network"]
 
 Fillable = Literal["activation", "attention", "anti_alias"]
 
@@ -75,6 +75,12 @@ def fits(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
     return changes > 0, "" if fitting else "its parts no longer fit together with it"
 
 
+@functools.lru_cache(maxsize=512)
+def require_drops(name: str, *, stochastic_depth: float = 0.0, dropout: float = 0.0) -> None:
+    """Raise DoesNotApply where a network of timm cannot drop its residual branches, or features before its head."""
+    _on_shapes(TimmConfig(name=name, num_classes=1000, stochastic_depth=stochastic_depth, dropout=dropout))
+
+
 def _fill(network: nn.Module, config: TimmConfig, slot: Fillable, seed: int) -> int:
     """Fill one slot, if the config has something for it; return the number of places that were changed."""
     if slot == "activation":
@@ -89,6 +95,8 @@ def _on_shapes(config: TimmConfig) -> nn.Module:
     try:
         with torch.device("meta"):
             return _plain(config, seed=0)
+    except DoesNotApply:
+        raise
     except (UserError, NotImplementedError):
         return _plain(config, seed=0)
 

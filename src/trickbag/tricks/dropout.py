@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.models.config import TimmConfig
 from trickbag.settings import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
@@ -30,4 +31,8 @@ class Dropout(Trick):
         """Set the dropout of the network's head."""
         if model.dropout == self.drop_prob:
             raise NoEffect(f"model.dropout is already {self.drop_prob:g}")
+        if isinstance(model, TimmConfig):
+            from trickbag.models.timm_network import require_drops
+
+            require_drops(model.name, dropout=self.drop_prob)
         return replace(model, dropout=self.drop_prob)

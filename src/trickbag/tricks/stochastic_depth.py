@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.errors import DoesNotApply
-from trickbag.models.config import MobileNetConfig
+from trickbag.models.config import MobileNetConfig, TimmConfig
 from trickbag.settings import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
@@ -45,4 +45,8 @@ class StochasticDepth(Trick):
             )
         if model.stochastic_depth == self.drop_prob:
             raise NoEffect(f"model.stochastic_depth is already {self.drop_prob:g}")
+        if isinstance(model, TimmConfig):
+            from trickbag.models.timm_network import require_drops
+
+            require_drops(model.name, stochastic_depth=self.drop_prob)
         return replace(model, stochastic_depth=self.drop_prob)
