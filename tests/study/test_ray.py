@@ -127,7 +127,7 @@ folder = Path(sys.argv[1])
 for _ in range(60):
     try:
         executor = Ray(address=os.environ["RAY_ADDRESS"])
-        assert executor.machine == (2, 1, "cpu", False), executor.machine
+        assert executor.machine == (2, 1, "cpu", False, 1), executor.machine
         break
     except UserError as error:
         print(error, file=sys.stderr)
