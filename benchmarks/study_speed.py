@@ -3,6 +3,8 @@
 python benchmarks/study_speed.py          twelve trials on the digits, two epochs each, both ways, in turns
 python benchmarks/study_speed.py --long   the overhead alone, on a study of longer trials (eight epochs)
 
+`--repetitions N` repeats other than three times, or once with --long.
+
 Each repetition runs the study in a fresh folder, then the same twelve trainings as a shell would, one process after the
 other. Beside the wall times it writes the sum of the trials' training time, divided by the workers.
 """
@@ -64,6 +66,8 @@ def trickbag(*arguments: str) -> None:
 def main() -> None:
     long = "--long" in sys.argv[1:]
     name, epochs, repetitions = ("study_overhead", 8, 1) if long else ("study_speed", 2, 3)
+    if "--repetitions" in sys.argv:
+        repetitions = int(sys.argv[sys.argv.index("--repetitions") + 1])
     work, rows = ROOT / "runs" / "benchmarks" / name, []
     for _ in range(repetitions):
         shutil.rmtree(work, ignore_errors=True)

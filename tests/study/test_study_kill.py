@@ -107,9 +107,9 @@ def test_chaos(pictures: Path, tmp_path: Path) -> None:
     while True:
         driver = start(pictures, out, *asked)
         drivers += 1
-        ends = time.monotonic() + rng.uniform(2, 20)
+        ends = time.monotonic() + rng.uniform(2, 12)
         while driver.poll() is None and kills < 20:
-            time.sleep(rng.uniform(0.1, 4))
+            time.sleep(rng.uniform(0.1, 2.5))
             alive = workers(driver.pid)
             if time.monotonic() > ends:
                 driver.kill()
