@@ -37,15 +37,35 @@ def measured(found: dict[str, Any]) -> str:
 def rates(found: dict[str, Any]) -> str:
     """Write rates side by side as a Markdown table: ours in images/s, and how many times as fast that is as others."""
     others = list(found["rows"][0]["times_as_fast"])
-    lines = [f"| policy | pixels | ours, images/s | {' | '.join(f'times as fast as {name}' for name in others)} |"]
+    what, digits = ("policy", 0) if "policy" in found["rows"][0] else ("network", 2)
+    lines = [f"| {what} | pixels | ours, images/s | {' | '.join(f'times as fast as {name}' for name in others)} |"]
     lines.append("|---" * (3 + len(others)) + "|")
     for row in found["rows"]:
         ratios = (row["times_as_fast"][name] for name in others)
+        ours = f"{row['images_per_s']['ours']:,.{digits}f}"
         times = (f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" for ratio in ratios)
-        lines.append(
-            f"| `{row['policy']}` | {row['image_size']} | {row['images_per_s']['ours']:,.0f} | {' | '.join(times)} |"
-        )
+        lines.append(f"| `{row[what]}` | {row['image_size']} | {ours} | {' | '.join(times)} |")
     return "\n".join([*lines, "", measured(found)])
+
+
+def pairs(found: dict[str, Any]) -> str:
+    """Write networks beside others, each at its own size, as a Markdown table with the published ratio."""
+    heads = ["network", "beside", "images/s", "images/s of the other", "times as fast", "published"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in found["rows"]:
+        rate, ratio = row["images_per_s"], row["times_as_fast"]["other"]
+        cells = [f"`{row['network']}`, {row['image_size']} px", f"`{row['beside']}`, {row['beside_size']} px"]
+        cells += [f"{rate['ours']:.2f}", f"{rate['other']:.2f}"]
+        cells += [f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})", f"{row['published']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", measured(found)])
+
+
+def written(found: dict[str, Any]) -> str:
+    """Write a result as the table that suits it."""
+    if "rows" not in found:
+        return table(found)
+    return pairs(found) if "published" in found["rows"][0] else rates(found)
 
 
 def middle(runs: list[dict[str, Any]], key: str) -> float:
@@ -117,8 +137,7 @@ def fill(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         file = RESULTS / f"{match[1]}.json"
-        found = json.loads(file.read_text()) if file.is_file() else None
-        body = "Not measured yet." if found is None else rates(found) if "rows" in found else table(found)
+        body = written(json.loads(file.read_text())) if file.is_file() else "Not measured yet."
         return f"<!-- benchmark: {match[1]} -->\n{body}\n<!-- end -->"
 
     def of_study(match: re.Match[str]) -> str:
