@@ -5,7 +5,10 @@ Importing this module loads neither torch nor TensorFlow.
 
 from __future__ import annotations
 
-import os
+import importlib.util
+import subprocess
+import sys
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -82,24 +85,23 @@ def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
 def _from_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
     if not _index(prefix).is_file():
         raise UserError(f"no file {_index(prefix)}; give the prefix of a TensorFlow checkpoint, such as model.ckpt-123")
-    # Its start-up messages, of which there are many lines, are for its own users.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        import tensorflow
-    except ImportError as error:
+    if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
             f"{prefix} is a TensorFlow checkpoint, which TensorFlow alone can read, and that is not installed "
             "(pip install 'trickbag[tensorflow]'); or give its variables as an .npz"
-        ) from error
-    try:
-        reader = tensorflow.train.load_checkpoint(str(prefix))
-        names = sorted(reader.get_variable_to_shape_map())
-        return {name: np.asarray(reader.get_tensor(name)) for name in names if is_weight(name)}
-    except Exception as error:  # its errors have no common base
-        raise UserError(
-            f"{prefix} cannot be read as a TensorFlow checkpoint ({_reason(error)}); give another copy of it, with "
-            "its .index and its .data files"
-        ) from error
+        )
+    # In a process of its own: TensorFlow and torch in one can end it, as each brings its own LLVM.
+    with tempfile.TemporaryDirectory(prefix="trickbag-") as folder:
+        made = Path(folder, "variables.npz")
+        command = [sys.executable, "-m", "trickbag.models.tensorflow_checkpoint", str(prefix), str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode == 0:
+            return _from_npz(made)
+    said = (done.stdout.splitlines() or [f"its reader ended with {done.returncode}"])[-1]
+    raise UserError(
+        f"{prefix} cannot be read as a TensorFlow checkpoint ({said.rstrip('.')}); give another copy of it, with its "
+        ".index and its .data files"
+    )
 
 
 def _reason(error: Exception) -> str:
