@@ -42,7 +42,7 @@ _THREAD_VARIABLES = (
 )
 
 # A training step frees what the next allocates again; glibc would give it back to the system each time, and fetching it
-# anew costs up to half of a step (LOG). Both go together: a trim threshold alone lowers the other for good.
+# anew costs time in the kernel (LOG). Both go together: a trim threshold alone lowers the other for good.
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30)}
 
 
