@@ -70,6 +70,16 @@ def count(path: Path) -> int:
     return path.stat().st_size
 
 
+def say_first() -> None:
+    """Leave a mark in this process, for a started one to call."""
+    os.environ["CALLED_FIRST"] = str(os.getpid())
+
+
+def fail_first() -> None:
+    """Fail, for a started process to call."""
+    raise ModuleNotFoundError("no such module")
+
+
 @dataclass(frozen=True)
 class Report:
     """Says where it ran: process, its environment, and how many tasks the process has run before."""

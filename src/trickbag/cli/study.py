@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trickbag.cli.recipe_options import add_recipe_options, recipe_from
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from trickbag.study.executors import Executor
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _dry_run(study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log), executor, sd)
         command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
-        findings = study.run(executor, out, add_seeds=add_seeds, log=log, command=command)
+        with _started(executor) as executor:
+            findings = study.run(executor, out, add_seeds=add_seeds, log=log, command=command)
     finally:
         log.stop()
     _conclude(findings.folder)
@@ -234,6 +236,16 @@ def _executor(args: argparse.Namespace) -> Executor:
     gpus = None if args.gpus is None else float(parse(Annotated[float, NonNegative], args.gpus, "--gpus"))
     devices = 1 if args.devices is None else _count(args.devices, "--devices")
     return Ray(address=args.address, workers=workers, cpus=cpus, gpus=gpus, devices=devices, retries=retries)
+
+
+def _started(executor: Executor) -> AbstractContextManager[Executor]:
+    """Let worker processes of this machine start while the driver reads the data."""
+    import contextlib
+
+    from trickbag.study.executors.local import Local
+    from trickbag.study.task import warm_up
+
+    return executor.started(warm_up) if isinstance(executor, Local) else contextlib.nullcontext(executor)
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trickbag.study.trial import Trial
     from trickbag.train.workshop import Workshop
 
-__all__ = ["INAPPLICABLE", "TrainTrial"]
+__all__ = ["INAPPLICABLE", "TrainTrial", "warm_up"]
 
 INAPPLICABLE = "does not apply: "
 """How the error of a trial begins whose trick cannot work on its network."""
@@ -78,6 +78,15 @@ def _locked(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def warm_up() -> None:
+    """Import what a trial needs, also what torch leaves until the first optimizer."""
+    import torch
+
+    from trickbag.train import loop  # noqa: F401
+
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 
 @functools.cache

@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from trickbag.study.executors import Task
     from trickbag.study.trial import Trial
 
-__all__ = ["Local", "cores", "cuda_devices", "listed_devices"]
+__all__ = ["Local", "Started", "cores", "cuda_devices", "listed_devices"]
 
 _TICK_S = 0.2  # a signal does not end the wait for workers
 _REPEAT_S = 1.0
@@ -80,6 +81,28 @@ class Local:
 
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
         """Run the trials; yield one result for each."""
+        return self._run(task, trials, [])
+
+    @contextmanager
+    def started(self, first: Callable[[], None] | None = None) -> Iterator[Started]:
+        """Start the worker processes now, so that they import while the caller still prepares the task.
+
+        Each calls `first`, which must be importable from a module; what it raises is passed over. Gives an executor
+        whose first run has these processes. Those that no run has taken end with the block.
+        """
+        started = Started(how=self)
+        try:
+            for place in range(self.machine.workers):
+                started.workers.append(self._worker(place, first))
+            yield started
+        finally:
+            for worker in started.workers:
+                worker.process.kill()
+            for worker in started.workers:
+                worker.close()
+
+    def _run(self, task: Task, trials: Sequence[Trial], started: list[Worker]) -> Iterator[Result]:
+        """Run the trials, the first of them in the processes that are taken out of `started`."""
         if not trials:
             return
         try:
@@ -88,7 +111,7 @@ class Local:
             raise UserError(
                 f"the task cannot be sent to worker processes ({describe(error)}); it must be importable from a module"
             ) from error
-        pool = _Pool(pickled, trials, self, self._devices())
+        pool = _Pool(pickled, trials, self, started)
         atexit.register(pool.close)  # a generator that is still referred to at the end is not closed by itself
         try:
             with StopSignal() as stop:
@@ -99,6 +122,34 @@ class Local:
 
     def _devices(self) -> tuple[str, ...]:
         return cuda_devices() if self.devices is None else self.devices
+
+    def _worker(self, place: int, first: Callable[[], None] | None = None) -> Worker:
+        """Start the process of a place. Raises RunFailed where the system has none to give."""
+        changes = dict.fromkeys(_THREAD_VARIABLES, str(self.machine.threads))
+        changes |= {name: os.environ.get(name, value) for name, value in _ALLOCATOR.items()}
+        if devices := self._devices():
+            changes["CUDA_VISIBLE_DEVICES"] = devices[place % len(devices)]
+        try:
+            return Worker(place, changes, first)
+        except OSError as error:
+            raise RunFailed(f"cannot start a worker process ({error}); set workers lower") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The executor `how`, with processes that have been started: those of its next run. See `Local.started`."""
+
+    how: Local
+    workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def machine(self) -> Machine:
+        """That of `how`."""
+        return self.how.machine
+
+    def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
+        """Run the trials; yield one result for each."""
+        return self.how._run(task, trials, self.workers)
 
 
 def cores() -> int:
@@ -142,12 +193,13 @@ def listed_devices(text: str) -> tuple[str, ...]:
 class _Pool:
     """The workers of one run, the trials that wait for them, and how often a trial's worker has died."""
 
-    def __init__(self, task: bytes, trials: Sequence[Trial], how: Local, devices: tuple[str, ...]) -> None:
-        machine = how.machine
-        self.task, self.how, self.devices, self.threads = task, how, devices, machine.threads
-        self.most = min(machine.workers, len(trials))
+    def __init__(self, task: bytes, trials: Sequence[Trial], how: Local, started: list[Worker]) -> None:
+        self.task, self.how = task, how
+        self.most = min(how.machine.workers, len(trials))
         self.waiting = deque(trials)
-        self.workers: list[Worker] = []
+        self.workers, started[: self.most] = started[: self.most], []
+        for worker in self.workers:
+            worker.set_task(task)
         self.deaths: Counter[str] = Counter()
         self.false_starts = 0
         self.failure: TrickbagError | None = None
@@ -176,14 +228,9 @@ class _Pool:
         free = sum(worker.trial is None for worker in self.workers)
         while len(self.workers) < self.most and free < len(self.waiting):
             place = min(set(range(self.most)) - {worker.place for worker in self.workers})
-            changes = dict.fromkeys(_THREAD_VARIABLES, str(self.threads))
-            changes |= {name: os.environ.get(name, value) for name, value in _ALLOCATOR.items()}
-            if self.devices:
-                changes["CUDA_VISIBLE_DEVICES"] = self.devices[place % len(self.devices)]
-            try:
-                self.workers.append(Worker(place, self.task, changes))
-            except OSError as error:
-                raise RunFailed(f"cannot start a worker process ({error}); set workers lower") from error
+            worker = self.how._worker(place)
+            self.workers.append(worker)
+            worker.set_task(self.task)
             free += 1
 
     def _hand_out(self) -> list[Result]:

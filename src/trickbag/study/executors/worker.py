@@ -8,8 +8,8 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Literal
 
@@ -39,18 +39,19 @@ _END_S = 5.0
 class Worker:
     """A worker process as its parent sees it.
 
-    `place` counts the workers that run at a time, from 0. `ready` is set once it can take trials; `trial` is the one
-    that it has. The process starts with `changes` in its environment and ends when its parent does.
+    `place` counts the workers that run at a time, from 0. `ready` is set once it can take trials, which needs the task;
+    `trial` is the one that it has. The process starts with `changes` in its environment, calls `first` if there is one,
+    and ends when its parent does.
     """
 
-    def __init__(self, place: int, task: bytes, changes: Mapping[str, str]) -> None:
+    def __init__(self, place: int, changes: Mapping[str, str], first: Callable[[], None] | None = None) -> None:
         self.place = place
         self.ready = False
         self.trial: Trial | None = None
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         # Not a daemon: those may not have children, and a trial has when its images are read by processes.
-        self.process = context.Process(target=_serve, args=(theirs, task), name=f"trials-{place}")
+        self.process = context.Process(target=_serve, args=(theirs, first), name=f"trials-{place}")
         try:
             with environment(changes), shielded_start():
                 self.process.start()
@@ -60,14 +61,17 @@ class Worker:
         finally:
             theirs.close()
 
+    def set_task(self, task: bytes) -> None:
+        """Hand over the pickled task, once and before any trial; a worker that has just died is found out later."""
+        with suppress(OSError):
+            self.connection.send_bytes(task)
+
     def give(self, trial: Trial) -> None:
         """Hand over a trial. Raises what pickling raises; a worker that has just died is found out later."""
         data = pickle.dumps(trial)
         self.trial = trial
-        try:
+        with suppress(OSError):
             self.connection.send_bytes(data)
-        except OSError:
-            return
 
     def messages(self) -> tuple[list[Message], str]:
         """Return what the worker has said, and how it died, or an empty text while it lives."""
@@ -130,7 +134,7 @@ def _cause(code: int) -> str:
         return f"signal {-code}"
 
 
-def _serve(connection: Connection, pickled: bytes) -> None:
+def _serve(connection: Connection, first: Callable[[], None] | None) -> None:
     """Run trials until the parent hangs up. This is the worker process's main function."""
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     # Ctrl-C reaches the whole group of processes, but only the parent decides. While a trial runs, its own handlers
@@ -139,12 +143,16 @@ def _serve(connection: Connection, pickled: bytes) -> None:
     signal.signal(signal.SIGTERM, _pass_over)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    if first is not None:
+        with suppress(Exception):  # what cannot be had now is asked for again, and its error told, by a trial
+            first()
     try:
-        task: Task = pickle.loads(pickled)
-    except Exception as error:
-        connection.send(("unusable", describe(error)))
-        return
-    try:
+        pickled = connection.recv_bytes()
+        try:
+            task: Task = pickle.loads(pickled)
+        except Exception as error:
+            connection.send(("unusable", describe(error)))
+            return
         connection.send(("ready", None))
         while True:
             data = connection.recv_bytes()

@@ -1,0 +1,68 @@
+"""Worker processes that start before there is a task."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.study import executor_tasks as tasks
+from tests.study.executor_tasks import alive, trials
+from trickbag.study.executors.local import Local, Started
+
+
+def pids(started: Started) -> set[int]:
+    return {worker.process.pid for worker in started.workers if worker.process.pid is not None}
+
+
+def leave_early(left: set[int]) -> None:
+    with Local(workers=1).started() as started:
+        left |= pids(started)
+        raise ZeroDivisionError
+
+
+def test_the_first_run_has_the_started_processes_and_the_next_has_its_own() -> None:
+    with Local(workers=2).started() as started:
+        first = pids(started)
+        assert (len(first), started.machine) == (2, Local(workers=2).machine)
+        found = list(started.run(tasks.Report(), trials(6)))
+        assert {result.metrics["pid"] for result in found} <= first
+        assert started.workers == []
+        assert not any(alive(pid) for pid in first)
+        again = list(started.run(tasks.Report(), trials(2)))
+        assert len(again) == 2
+        assert not {result.metrics["pid"] for result in again} & first
+
+
+def test_what_is_called_first_runs_in_the_process_and_may_fail() -> None:
+    with Local(workers=1).started(tasks.say_first) as started:
+        (found,) = started.run(tasks.Report(), trials(1))
+    assert found.environment["CALLED_FIRST"] == str(found.metrics["pid"])
+    with Local(workers=1).started(tasks.fail_first) as started:
+        (found,) = started.run(tasks.Report(), trials(1))
+    assert found.error is None
+
+
+def test_processes_that_no_run_takes_end_with_the_block() -> None:
+    with Local(workers=3).started() as started:
+        three = pids(started)
+        (found,) = started.run(tasks.Report(), trials(1))
+        assert found.metrics["pid"] in three
+        assert len(pids(started)) == 2
+    assert not any(alive(pid) for pid in three)
+    left: set[int] = set()
+    with pytest.raises(ZeroDivisionError):
+        leave_early(left)
+    assert len(left) == 1
+    assert not any(alive(pid) for pid in left)
+
+
+def test_a_started_process_that_died_is_replaced() -> None:
+    with Local(workers=1).started() as started:
+        (dead,) = pids(started)
+        os.kill(dead, signal.SIGKILL)
+        started.workers[0].process.join()
+        found = list(started.run(tasks.Report(), trials(2)))
+    assert [result.error for result in found] == [None, None]
+    assert dead not in {result.metrics["pid"] for result in found}
