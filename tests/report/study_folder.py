@@ -77,6 +77,8 @@ def contrasts_of(plan: Plan, labels: Sequence[str]) -> list[dict[str, str]]:
         if plan.design == "cumulative":
             minus = labels[i]
         found.append({"label": label[1:], "trick": label[1:], "plus": plus, "minus": minus})
+    if plan.design == "cumulative" and len(labels) > 2:
+        found.append({"label": "all", "trick": "", "plus": labels[-1], "minus": labels[0]})
     return found
 
 

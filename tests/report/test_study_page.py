@@ -20,6 +20,7 @@ from trickbag.report.quantities import MINUS, TIMES, around, plus_minus, probabi
 from trickbag.report.study_answer import answer
 from trickbag.report.study_charts import forest_limits
 from trickbag.report.study_sections import treatment
+from trickbag.study.design import ALL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +113,8 @@ def test_cumulative(tmp_path: Path) -> None:
     assert f"{signed('top1', delta)}" in words.partition("+ cosine_decay")[2]
     assert "77.91" in words.partition("+ cosine_decay")[2]
     assert "75.87" in words.partition("+ linear_scaling")[0]
+    assert f"{signed('top1', effects_in(folder)['all']['delta'])}" in words.partition(" all ")[2]
+    assert "79.29f +3.99 82.78g +5.91" in words
     assert "bootstrap" in page.words("effects")
     assert "the step before" in page.words("curves")
 
@@ -360,7 +363,7 @@ def test_published_tables_hang_together() -> None:
         reached = {step.top1 for step in chain.steps} | {82.10}  # of a row that only trains longer
         assert chain.baseline.base is None
         assert not chain.baseline.trick
-        assert all(step.base in reached for step in chain.steps[1:])
+        assert all(step.base in reached for step in chain.steps[1:] if step.trick != ALL)
         assert len({step.trick for step in chain.steps}) == len(chain.steps)
     he, lee = CHAINS[0], CHAINS[3]
     smoothing, scale = he.step("label_smoothing"), lee.step("auto_augment")
@@ -368,7 +371,9 @@ def test_published_tables_hang_together() -> None:
     assert smoothing.delta == pytest.approx(0.40)
     assert scale is not None
     assert scale.delta == pytest.approx(0.09)
-    known = {step.trick for chain in CHAINS for step in chain.steps[1:]}
+    claims = [claim.delta for chain in (he, lee) if (claim := chain.step(ALL))]
+    assert claims == pytest.approx([3.99, 5.91])
+    known = {step.trick for chain in CHAINS for step in chain.steps[1:] if step.trick != ALL}
     coming = {
         "distillation",
         "squeeze_excite",

@@ -128,9 +128,16 @@ def test_every_design_over_every_named_recipe(kind: str, recipe: str, network: s
         assert layout.factors == base.trick_names
         assert layout.contrasts == ()
         return
-    assert [contrast.trick for contrast in layout.contrasts] == list(base.trick_names)
+    steps = [contrast for contrast in layout.contrasts if contrast.trick]
+    assert [contrast.trick for contrast in steps] == list(base.trick_names)
     assert any(variant.recipe is not None and variant.recipe.tricks for variant in layout.variants)
-    for contrast in layout.contrasts:
+    together = [contrast for contrast in layout.contrasts if contrast not in steps]
+    if kind != "cumulative":
+        assert not together
+    for contrast in together:
+        assert contrast.minus == "bare"
+        assert known[contrast.plus].recipe == [v.recipe for v in layout.variants if v.recipe is not None][-1]
+    for contrast in steps:
         plus, minus = known[contrast.plus].recipe, known[contrast.minus].recipe
         if plus is not None and minus is not None:
             assert plus.without(contrast.trick).tricks == minus.tricks
@@ -231,6 +238,7 @@ def test_cumulative() -> None:
         ("label_smoothing", "label_smoothing", "+label_smoothing", "+warmup"),
         ("label_smoothing.smoothing=0.2", "label_smoothing", "+label_smoothing.smoothing=0.2", "+warmup"),
         ("mixup", "mixup", "+mixup", "+label_smoothing"),
+        ("all", "", "+mixup", "bare"),
     ]
     assert made(layout, "+mixup").id == TINY.id
     ordered = Cumulative(tricks=("mixup", "warmup")).layout(TINY, "resnet50")
@@ -253,7 +261,10 @@ def test_cumulative_passes_over_what_excludes_and_goes_on() -> None:
         ("step_decay", "step_decay", "+step_decay", "+cosine_decay"),
         ("step_decay.factor=0.2", "step_decay", "+step_decay.factor=0.2", "+cosine_decay"),
         ("mixup", "mixup", "+mixup", "+cosine_decay"),
+        ("all", "", "+mixup", "bare"),
     ]
+    alone = Cumulative(tricks=("cosine_decay", "step_decay")).layout(TINY, "resnet50")
+    assert [row[0] for row in rows(alone)] == ["cosine_decay", "step_decay"], "one step is all there is"
 
 
 def test_factorial() -> None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from trickbag.report.quantities import TIMES, plus_minus, signed, title, unit
+from trickbag.study.design import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,8 @@ _NAMED = 3  # effects of a kind that the sentence names; the others it counts
 
 def trick_words(label: str) -> str:
     """Write an effect's label as words: `label smoothing`, `ResNet-D`, `mixup.alpha=0.4`."""
+    if label == ALL:
+        return "all of them together"
     words = label if "." in label or ":" in label else label.replace("_", " ")
     return re.sub(r"\bresnet ([bcd])\b", lambda match: f"ResNet-{match[1].upper()}", words)
 

@@ -24,6 +24,7 @@ from trickbag.report.study_answer import effect_label, is_inapplicable, is_inter
 from trickbag.report.study_charts import forest_chart, forest_limits, interaction_chart
 from trickbag.report.study_curves import SHOWN, panels
 from trickbag.report.study_records import Effect, Study, StudyLayout, StudyVariant
+from trickbag.study.design import ALL
 from trickbag.study.outcomes import COSTS, OUTCOMES
 
 __all__ = ["curves", "effect_row", "effects", "factorial", "of_network", "papers", "price"]
@@ -215,7 +216,7 @@ def papers(study: Study) -> list[dict[str, Any]]:
             row = effect_row(effect, study.outcome)
             rows.append(
                 {
-                    "label": f"+ {effect['label']}" if study.design == "cumulative" else str(effect["label"]),
+                    "label": _step_label(study, effect),
                     "value": around(study.outcome, variant.values(study.outcome)) if variant else ABSENT,
                     "step": row["delta"] if not is_inapplicable(effect) else row["verdict"],
                     "interval": row["interval"] if row["interval"] != ABSENT else "",
@@ -225,6 +226,12 @@ def papers(study: Study) -> list[dict[str, Any]]:
         marked = [f"{LETTERS[i]} {note}" for i, note in enumerate(notes)]
         found.append({"model": layout.model, "chains": chains, "rows": rows, "notes": marked})
     return found
+
+
+def _step_label(study: Study, effect: Effect) -> str:
+    """Write what a row of the papers' tables adds; the last of a cumulative study adds nothing."""
+    label = str(effect["label"])
+    return label if study.design != "cumulative" or label == ALL else f"+ {label}"
 
 
 def _published(step: Step | None, notes: list[str]) -> dict[str, str] | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
 
 __all__ = [
+    "ALL",
     "DESIGNS",
     "Contrast",
     "Cumulative",
@@ -34,6 +35,9 @@ __all__ = [
     "longer_training",
     "read_design",
 ]
+
+ALL = "all"
+"""The label of the effect of all steps of a cumulative study together."""
 
 MOST_FACTORS = 12
 MOST_VARIANTS = 1024
@@ -58,6 +62,7 @@ class Contrast:
     """An effect as the difference of two variants of one network: with (`plus`) minus without (`minus`), by label.
 
     `label` is the trick's name, or `TRICK.FIELD=VALUE` for a level of it; `trick` is the trick's name in both cases.
+    What all steps of a cumulative study do together is the contrast ALL, of no trick.
     """
 
     label: str
@@ -247,8 +252,9 @@ class OneAtATime(LevelledDesign):
 class Cumulative(LevelledDesign):
     """Add the tricks to the bare recipe one after the other, `+NAME`, as in the papers' tables.
 
-    Each step is compared with the one before. A step that cannot be is passed over: the next goes on from the last that
-    can. A level, `+NAME.FIELD=VALUE`, is a step aside, from which nothing goes on.
+    Each step is compared with the one before, and the last of several with the bare recipe, as `all`. A step that
+    cannot be is passed over: the next goes on from the last that can. A level, `+NAME.FIELD=VALUE`, is a step aside,
+    from which nothing goes on.
     """
 
     kind: ClassVar[str] = "cumulative"
@@ -268,6 +274,8 @@ class Cumulative(LevelledDesign):
                 contrasts.append(Contrast(label=label, trick=trick.name, plus=step.label, minus=last))
             if steps[trick.name].recipe is not None:
                 added, last = (*added, trick), steps[trick.name].label
+        if len(added) > 1:
+            contrasts.append(Contrast(label=ALL, trick="", plus=last, minus="bare"))
         return base.layout(variants, contrasts)
 
 
