@@ -21,7 +21,7 @@ TRICKS = (
     *("warmup", "zero_init_residual", "no_bias_decay", "resnet_d", "cosine_decay"),
     *("label_smoothing", "mixup", "distillation"),
 )
-EPOCHS, TEACHER_EPOCHS, SEEDS = 8, 16, 3
+EPOCHS, TEACHER_EPOCHS, SEEDS = 6, 16, 3
 
 
 def main() -> None:
