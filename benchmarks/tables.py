@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trickbag.report import answers, read_study, study_table
+from trickbag.report.study_sections import papers
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -63,9 +64,26 @@ def pairs(found: dict[str, Any]) -> str:
 
 def written(found: dict[str, Any]) -> str:
     """Write a result as the table that suits it."""
+    if "repetitions" in found:
+        return overhead(found)
     if "rows" not in found:
         return table(found)
     return pairs(found) if "published" in found["rows"][0] else rates(found)
+
+
+def overhead(found: dict[str, Any]) -> str:
+    """Write what a study of many trials took, beside a loop over single trainings where there was one."""
+    heads = ["study, s", "its trials' runs / workers, s", "above them, %"]
+    loops = "ratio" in found
+    heads += ["shell loop, s", "study / loop"] if loops else []
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in found["repetitions"]:
+        study = row["study"]
+        cells = [f"{study['wall_s']:.1f}", f"{study['run_s'] / found['workers']:.1f}"]
+        cells.append(f"{100 * study['overhead_over_runs']:.1f}")
+        cells += [f"{row['loop']['wall_s']:.1f}", f"{row['ratio']:.3f}"] if loops else []
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", measured(found)])
 
 
 def middle(runs: list[dict[str, Any]], key: str) -> float:
@@ -106,6 +124,22 @@ def study(folder: Path) -> str:
     return "\n".join([*answers(found), "", study_table(folder), said])
 
 
+def steps(folder: Path) -> str:
+    """Write a cumulative study step by step, beside what the papers report for ResNet-50 on ImageNet."""
+    (part,) = papers(read_study(folder))
+    shown = [i for i, chain in enumerate(part["chains"]) if chain.network == "ResNet-50"]
+    heads = ["", "top-1 (%)", "step", "95 % interval"]
+    heads += [f"{part['chains'][i].paper}: {head}" for i in shown for head in ("top-1", "step")]
+    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in part["rows"]:
+        cells = [row["label"], row["value"], row["step"], row["interval"]]
+        for i in shown:
+            published = row["papers"][i]
+            cells += [published["top1"], published["delta"]] if published else ["", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*answers(read_study(folder)), "", *lines])
+
+
 def sizes(part: str) -> str:
     """Write the parameters and multiply-adds of networks (`networks` or `official`) beside published figures."""
     counts = json.loads((RESULTS / "networks.json").read_text())
@@ -133,7 +167,7 @@ def _known(value: float | None, digits: int) -> str:
 
 
 def fill(text: str) -> str:
-    """Return a page with every block between `<!-- benchmark|study|sizes: NAME -->` and `<!-- end -->` written anew."""
+    """Return a page with all between `<!-- benchmark|study|steps|sizes: NAME -->` and `<!-- end -->` written anew."""
 
     def block(match: re.Match[str]) -> str:
         file = RESULTS / f"{match[1]}.json"
@@ -141,16 +175,17 @@ def fill(text: str) -> str:
         return f"<!-- benchmark: {match[1]} -->\n{body}\n<!-- end -->"
 
     def of_study(match: re.Match[str]) -> str:
-        folder = STUDIES / match[1]
-        body = study(folder) if folder.is_dir() else "Not run yet."
-        return f"<!-- study: {match[1]} -->\n{body}\n<!-- end -->"
+        folder = STUDIES / match[2]
+        write = study if match[1] == "study" else steps
+        body = write(folder) if folder.is_dir() else "Not run yet."
+        return f"<!-- {match[1]}: {match[2]} -->\n{body}\n<!-- end -->"
 
     def of_sizes(match: re.Match[str]) -> str:
         return f"<!-- sizes: {match[1]} -->\n{sizes(match[1])}\n<!-- end -->"
 
     text = re.sub(r"<!-- sizes: (\w+) -->\n.*?<!-- end -->", of_sizes, text, flags=re.DOTALL)
     text = re.sub(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
-    return re.sub(r"<!-- study: (\w+) -->\n.*?<!-- end -->", of_study, text, flags=re.DOTALL)
+    return re.sub(r"<!-- (study|steps): (\w+) -->\n.*?<!-- end -->", of_study, text, flags=re.DOTALL)
 
 
 def main() -> int:
