@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ColorJitter", "enhance", "scale_hsv"]
 
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # of grey
 _CACHED = 2**21  # bytes of images: the second-level cache of a common processor
+_LARGE = 8  # so many images of this size fill it: one at a time is then faster
 
 
 def scale_hsv(images_N3HW: Tensor, factors_N3: Tensor) -> Tensor:
@@ -60,33 +62,50 @@ def enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor
     """
     import torch
 
-    factors = factors_N3.to(images_N3HW.dtype)
-    few = max(1, _CACHED // max(1, images_N3HW[:1].nbytes))
-    if images_N3HW.device.type != "cpu" or torch.compiler.is_compiling() or len(images_N3HW) <= few:
-        return _enhance(images_N3HW, factors, order_N3)
-    # A processor reads the pixels a dozen times: a few images at a time stay in its cache.
     images = torch.empty_like(images_N3HW)
+    few = max(1, len(images))
+    if images.device.type == "cpu" and not torch.compiler.is_compiling():
+        # A processor reads the pixels a dozen times: as many images at a time as stay in its cache.
+        few = max(1, _CACHED // max(1, images[:1].nbytes))
+        if few <= _LARGE:
+            for image, own, *how in zip(images, images_N3HW, factors_N3.tolist(), order_N3.tolist(), strict=True):
+                _enhance_one_(image.copy_(own), *how)
+            return images
+    factors = factors_N3.to(images.dtype)
+    mean, grey = (_RED * (order_N3 == which).to(factors.dtype) for which in (1, 2))
+    weights_3N3 = torch.stack([mean, grey, 1 - factors.gather(1, order_N3)])[..., None, None, None]
     for start in range(0, len(images), few):
         part = slice(start, start + few)
-        images[part] = _enhance(images_N3HW[part], factors[part], order_N3[part])
+        _enhance_(images[part].copy_(images_N3HW[part]), weights_3N3[:, part])
     return images
 
 
-def _enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor:
+def _enhance_(images_N3HW: Tensor, weights_3N3: Tensor) -> None:
+    """Enhance images in place; each turn weighs the mean grey and the pixel's, which are added up, and that base."""
+    for mean, grey, rest in zip(*(weights.unbind(1) for weights in weights_3N3), strict=True):
+        pixels = _grey(images_N3HW)
+        # Sums of products cost less than `where`.
+        number = pixels.mean(dim=(1, 2, 3), keepdim=True).mul_(mean)
+        images_N3HW.lerp_(pixels.mul_(grey).add_(number), rest).clamp_(0, 255)
+
+
+def _enhance_one_(image_3HW: Tensor, factors: list[float], order: list[int]) -> None:
+    """Enhance one image in place; unlike the form for many it knows what each turn needs, and computes that alone."""
+    for which in order:
+        if which == 0:
+            image_3HW.mul_(factors[0])
+        else:
+            grey = _grey(image_3HW).mul_(_RED)
+            image_3HW.lerp_(grey if which == 2 else grey.mean(), 1 - factors[which])
+        image_3HW.clamp_(0, 255)
+
+
+def _grey(images_3HW: Tensor) -> Tensor:
+    """Return the grey of pixels in units of red's weight: (..., 3, H, W) to (..., 1, H, W), two passes over memory."""
     import torch
 
-    images = images_N3HW
-    for turn in range(3):
-        which_N = order_N3[:, turn]
-        rest = (1 - factors_N3.gather(1, which_N[:, None]))[:, :, None, None]
-        grey = 0.299 * images[:, 0:1]
-        grey.add_(images[:, 1:2], alpha=0.587).add_(images[:, 2:3], alpha=0.114)
-        # The base is grey, a number for the image, or 0: sums of products, which cost less than `where`.
-        number_N = grey.mean(dim=(1, 2, 3)) * (which_N == 1)
-        base = grey.mul_((which_N == 2)[:, None, None, None]).add_(number_N[:, None, None, None])
-        images = torch.lerp(images, base, rest) if turn == 0 else images.lerp_(base, rest)
-        images = images.clamp_(0, 255)
-    return images
+    red, green, blue = images_3HW.split(1, dim=-3)
+    return torch.add(red, green, alpha=_GREEN / _RED).add_(blue, alpha=_BLUE / _RED)
 
 
 @dataclass(frozen=True, kw_only=True)
