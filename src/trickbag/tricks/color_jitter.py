@@ -104,7 +104,7 @@ def _grey(images_3HW: Tensor) -> Tensor:
     """Return the grey of pixels in units of red's weight: (..., 3, H, W) to (..., 1, H, W), two passes over memory."""
     import torch
 
-    red, green, blue = images_3HW.split(1, dim=-3)
+    red, green, blue = (images_3HW[..., c : c + 1, :, :] for c in range(3))
     return torch.add(red, green, alpha=_GREEN / _RED).add_(blue, alpha=_BLUE / _RED)
 
 
