@@ -20,7 +20,6 @@ from trickbag.data.preprocess import Preprocessing
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import plain, read
-from trickbag.streams import seed_of
 from trickbag.train.build import Run, build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import Pipeline
@@ -89,7 +88,6 @@ def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> Trained:
     first, losses = snapshot(run), []
     run.network.train()
     for step, raw in zip(range(steps), loader.epoch(0, data=plan.data_at(recipe.tricks, 0)), strict=False):
-        torch.manual_seed(seed_of(plan.seed, "layers", 0, step))
         moment = plan.moment(0, step)
         draws = run.pipeline.draw(len(raw.images), plan.seed, moment, run.device)
         for trick in recipe.tricks:

@@ -17,10 +17,12 @@ from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.parallel import Told, World, joined, launched
 from trickbag.train.step import train_step
 from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.pca_noise import PCANoise
 from trickbag.tricks.sam import Sam
+from trickbag.tricks.stochastic_depth import StochasticDepth
 
 STEPS = 2
 ROWS = 21
@@ -29,6 +31,7 @@ ROWS = 21
 SCENARIOS: dict[str, tuple[Any, ...]] = {
     "mixed": (Mixup(alpha=1.0, lam="pair"), LabelSmoothing(), PCANoise()),
     "uphill": (Mixup(alpha=1.0), Sam()),
+    "dropping": (StochasticDepth(drop_prob=0.5), Dropout(drop_prob=0.5), Sam()),
     "alone": (LabelSmoothing(), PCANoise(), ColorJitter(form="code")),
 }
 

@@ -1,4 +1,4 @@
-"""All that regularises at once: one graph, which nothing that changes over a run compiles anew."""
+"""All that regularises at once: one graph, never compiled anew, and draws that do not touch each other."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from tests.models.test_layer_streams import masks
 from tests.train.runs import recipe
+from trickbag.data.dataset import prepare
 from trickbag.recipe import Recipe
+from trickbag.train.build import build
 from trickbag.train.loop import fit
+from trickbag.train.plan import resolve
 from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.ema import Ema
@@ -37,3 +41,21 @@ def test_all_together_are_one_graph(pictures: Path, tmp_path: Path, monkeypatch:
     compiled = [torch.load(tmp_path / run / "last.ckpt", weights_only=True) for run in ("compiled", "plain")]
     for name, value in compiled[0]["network"].items():
         torch.testing.assert_close(value, compiled[1]["network"][name], rtol=1e-3, atol=1e-4)
+
+
+def test_taking_one_out_leaves_what_the_others_draw(pictures: Path) -> None:
+    dropping = DropBlock(keep_prob=0.6, start=0.6, block_size=1), StochasticDepth(drop_prob=0.5), Dropout(drop_prob=0.5)
+    drawn = {}
+    for left_out in ("", *(trick.name for trick in dropping)):
+        made = recipe(pictures).only().plus(*(trick for trick in dropping if trick.name != left_out))
+        dataset = prepare(made.data)
+        plan, _ = resolve(made, dataset, seed=5)
+        run, _ = build(plan, made.tricks, dataset)
+        run.network.train()
+        run.layers.begin(plan.seed, 1, 2, 0)
+        drawn[left_out] = masks(run.network, torch.ones(8, 3, plan.image_size, plan.image_size))
+    whole = drawn.pop("")
+    assert all((mask == 0).any() for name, mask in whole.items() if "layer3" in name or "layer4" in name)
+    for left_out, rest in drawn.items():
+        assert set(rest) < set(whole), left_out
+        assert all(torch.equal(mask, whole[name]) for name, mask in rest.items()), left_out

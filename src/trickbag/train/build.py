@@ -16,6 +16,7 @@ from trickbag.data.dataset import Dataset
 from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
+from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.weights import load_weights
@@ -36,8 +37,8 @@ class Run:
     """A plan, built: the network on its device with its optimizer, and the functions of a step.
 
     Of an effective batch the run trains on the rows of its process in `world`. `evaluation` is how images are prepared
-    for it when nothing is random; it is stored with its weights. `average` averages the network as it is trained, where
-    a trick asks for that.
+    for it when nothing is random; it is stored with its weights. `layers` are those of the network that draw random
+    numbers. `average` averages the network as it is trained, where a trick asks for that.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class Run:
     scaler: torch.amp.GradScaler
     device: torch.device
     autocast: torch.dtype | None
+    layers: LayerStreams
     average: Average | None = None
     teach: Callable[[Batch], Batch] = Nobody()
     answers: Answers | None = None
@@ -124,16 +126,22 @@ class Run:
         """Return what `forward` does, from the bytes of the images on: the function that is compiled as one graph."""
         return self.forward(self.own(raw, draws))
 
-    def parts(self, raw: RawBatch, draws: Draws) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def parts(self, raw: RawBatch, draws: Draws, moment: Moment) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield loss, logits and targets of each of the `accumulate` parts of the own rows of an effective batch.
 
         Random parameters and mixing partners are drawn over the effective batch, which is prepared once, then sliced.
+        Layers draw for each part of the effective batch, whichever process computes it.
         """
-        if self.plan.training.accumulate == 1:
+        accumulate = self.plan.training.accumulate
+        place = self.plan.seed, moment.epoch, moment.step
+        first = self.world.rank * accumulate
+        if accumulate == 1:
+            self.layers.begin(*place, part=first)
             yield self._whole(raw, draws)
             return
         batch = Batch(*self._prepare(raw, draws))
-        for rows in torch.arange(len(batch.images)).tensor_split(self.plan.training.accumulate):
+        for part, rows in enumerate(torch.arange(len(batch.images)).tensor_split(accumulate), first):
+            self.layers.begin(*place, part=part)
             yield self._forward(batch_rows(batch, slice(int(rows[0]), int(rows[-1]) + 1)))
 
 
@@ -191,6 +199,7 @@ def build(
         else:
             answers = ask_once(pupil, plan, dataset, asking)
     fused = plan.training.optimizer.kind != "rmsprop"
+    average = _average(tricks, network)
     run = Run(
         plan=plan,
         tricks=tricks,
@@ -209,7 +218,9 @@ def build(
         scaler=torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16"),
         device=device,
         autocast=autocast_dtype(plan.precision),
-        average=_average(tricks, network),
+        # After the average was made, which draws nothing.
+        layers=LayerStreams(network, (3, plan.image_size, plan.image_size)),
+        average=average,
         teach=teach,
         answers=answers,
         world=world or World(),

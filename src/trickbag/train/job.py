@@ -17,7 +17,6 @@ from trickbag.data.loader import Loader
 from trickbag.data.source import Part
 from trickbag.errors import RunFailed, Stopped
 from trickbag.recipe import Recipe
-from trickbag.streams import seed_of
 from trickbag.train import checkpoint
 from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress, Totals
@@ -145,8 +144,6 @@ class Job:
         data = plan.data_at(self.recipe.tricks, progress.epoch)
         for raw in loader.epoch(progress.epoch, progress.step, data):
             told = self.world.agree(Told(int(raw.valid.sum()), self.stop.name, self.log.due()))
-            # Layers that draw for themselves (dropout) do so from the step's own stream.
-            torch.manual_seed(seed_of(plan.seed, self._layers, progress.epoch, progress.step))
             moment = plan.moment(progress.epoch, progress.step)
             for trick in self.recipe.tricks:
                 trick.advance(run.network, moment)
@@ -164,11 +161,6 @@ class Job:
         totals = self._totals(progress)
         progress.seconds = before + time.perf_counter() - started
         return images, totals
-
-    @property
-    def _layers(self) -> str:
-        """The purpose of what layers draw, each process its own."""
-        return "layers" if self.world.first else f"layers:{self.world.rank}"
 
     def _end_epoch(
         self,

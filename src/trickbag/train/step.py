@@ -11,6 +11,7 @@ from trickbag.data.loader import RawBatch
 from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import Draws
+from trickbag.tricks.trick import Moment
 
 __all__ = ["to_device", "train_step"]
 
@@ -32,10 +33,11 @@ def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, p
     for group in run.optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
     step = progress.epoch * run.plan.steps_per_epoch + progress.step
+    moment = run.plan.moment(progress.epoch, progress.step)
     run.plan.training.step(
         run.network,
-        backward=partial(_backward, run, raw, draws, valid, progress, step),
-        again=partial(_backward, run, raw, draws, valid),
+        backward=partial(_backward, run, raw, draws, moment, valid, progress, step),
+        again=partial(_backward, run, raw, draws, moment, valid),
     )
     if run.plan.training.clip_norm is not None:
         run.scaler.unscale_(run.optimizer)
@@ -49,13 +51,19 @@ def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, p
 
 
 def _backward(
-    run: Run, raw: RawBatch, draws: Draws, valid: float, progress: Progress | None = None, step: int = 0
+    run: Run,
+    raw: RawBatch,
+    draws: Draws,
+    moment: Moment,
+    valid: float,
+    progress: Progress | None = None,
+    step: int = 0,
 ) -> None:
     """Give the parameters, which have none, the gradients of the effective batch, over all processes.
 
     The own rows are counted in `progress`, as step `step` of the run.
     """
-    for loss, logits_NK, targets_NK in run.parts(raw, draws):
+    for loss, logits_NK, targets_NK in run.parts(raw, draws, moment):
         # The mean over the images that could be read, of the whole batch: a part counts by its size.
         loss = loss * (len(logits_NK) / max(1, valid))
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch has no type for it

@@ -1,8 +1,10 @@
-"""What a network drops while it trains: blocks of its feature maps, residual branches.
+"""What a network drops while it trains: blocks of its feature maps, residual branches, pooled features.
 
 Sources: Ghiasi et al. 2018 (arXiv 1810.12890), section 3, and the code of Lee et al. 2020 (arXiv 2001.06268), for
-DropBlock; Huang et al. 2016 (arXiv 1603.09382), section 3, for stochastic depth.
-Shapes: N images, C channels, H and W pixels.
+DropBlock; Huang et al. 2016 (arXiv 1603.09382), section 3, for stochastic depth; Hinton et al. 2012 (arXiv 1207.0580)
+for dropout.
+Shapes: N images, C channels, H and W pixels. From a `seed`, one int64, `models.layers.draw.uniform` draws; where it is
+None torch's generator of the tensor's device does.
 """
 
 from __future__ import annotations
@@ -10,10 +12,21 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["DropBlock2d", "StochasticDepth", "drop_block", "drop_blocks_at", "seed_probability", "stochastic_depth"]
+from trickbag.models.layers.draw import DrawingLayer, uniform
+
+__all__ = [
+    "DropBlock2d",
+    "Dropout",
+    "StochasticDepth",
+    "drop_block",
+    "drop_blocks_at",
+    "dropout",
+    "seed_probability",
+    "stochastic_depth",
+]
 
 Sharing = Literal["shared", "each"]
 
@@ -54,23 +67,24 @@ def drop_block(
     scale: float = 1.0,
     images: Sharing = "shared",
     channels: Sharing = "each",
+    seed: Tensor | None = None,
 ) -> Tensor:
     """Drop random square blocks of feature maps, so that about `keep_prob` of them is kept.
 
     `keep_prob` in (0, 1], a number or a tensor of one value; `scale` multiplies the probability of dropping. A block
     larger than the map is as large as its shorter side. The mask is one for all images or one for `each`, one for all
-    channels or one for `each`. Drawn from torch's generator of the tensor's device, whatever `keep_prob` is. Source:
-    Ghiasi et al. 2018; Lee et al. 2020 have the default form.
+    channels or one for `each`. As much is drawn whatever `keep_prob` is. Source: Ghiasi et al. 2018; Lee et al. 2020
+    have the default form.
     """
     n, c, height, width = x_NCHW.shape
     block = min(block_size, height, width)
     gamma = seed_probability(keep_prob, block, height, width, scale)
     shape = (n if images == "each" else 1, c if channels == "each" else 1, height - block + 1, width - block + 1)
-    seeds = torch.rand(shape, device=x_NCHW.device) < gamma
-    return drop_blocks_at(x_NCHW, seeds.float(), block)
+    drawn = torch.rand(shape, device=x_NCHW.device) if seed is None else uniform(seed, shape)
+    return drop_blocks_at(x_NCHW, (drawn < gamma).float(), block)
 
 
-class DropBlock2d(nn.Module):
+class DropBlock2d(DrawingLayer):
     """Drop blocks in training; in evaluation the identity.
 
     `keep_prob` is a tensor that whoever trains may fill as the run goes on: no graph depends on its value, and it is no
@@ -97,7 +111,13 @@ class DropBlock2d(nn.Module):
         if not self.training:
             return x_NCHW
         return drop_block(
-            x_NCHW, self.keep_prob, self.block_size, scale=self.scale, images=self.images, channels=self.channels
+            x_NCHW,
+            self.keep_prob,
+            self.block_size,
+            scale=self.scale,
+            images=self.images,
+            channels=self.channels,
+            seed=self.seed,
         )
 
     def extra_repr(self) -> str:
@@ -106,18 +126,19 @@ class DropBlock2d(nn.Module):
         return f"block_size={self.block_size}, scale={self.scale:g}, {form}"
 
 
-def stochastic_depth(x: Tensor, drop_prob: float) -> Tensor:
+def stochastic_depth(x: Tensor, drop_prob: float, *, seed: Tensor | None = None) -> Tensor:
     """Zero the residual branch (N, ...) of each image with probability `drop_prob`, in [0, 1), and scale the others.
 
     What is kept is divided by `1 - drop_prob`, so that evaluation needs no scale; the paper multiplies there instead.
     Source: Huang et al. 2016, equation 2; per image as in `torchvision.ops.stochastic_depth`, mode "row".
     """
-    keep_prob = 1 - drop_prob
-    kept = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(keep_prob)
-    return x * kept.div_(keep_prob)
+    keep_prob, shape = 1 - drop_prob, (len(x), *[1] * (x.ndim - 1))
+    if seed is not None:
+        return x * (uniform(seed, shape) < keep_prob).to(x.dtype).div_(keep_prob)
+    return x * x.new_empty(shape).bernoulli_(keep_prob).div_(keep_prob)
 
 
-class StochasticDepth(nn.Module):
+class StochasticDepth(DrawingLayer):
     """Drop the residual branches of some images in training; in evaluation the identity."""
 
     def __init__(self, drop_prob: float) -> None:
@@ -126,8 +147,34 @@ class StochasticDepth(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the branch, zero for the images that are dropped."""
-        return stochastic_depth(x, self.drop_prob) if self.training else x
+        return stochastic_depth(x, self.drop_prob, seed=self.seed) if self.training else x
 
     def extra_repr(self) -> str:
         """Say what the layer was made with."""
         return f"drop_prob={self.drop_prob:g}"
+
+
+def dropout(x: Tensor, drop_prob: float, *, seed: Tensor | None = None) -> Tensor:
+    """Zero each value with probability `drop_prob`, in [0, 1), and divide the others by `1 - drop_prob`.
+
+    Source: Hinton et al. 2012; the mathematics is `torch.nn.functional.dropout`.
+    """
+    if seed is None:
+        return functional.dropout(x, drop_prob)
+    return x * (uniform(seed, x.shape) < 1 - drop_prob).to(x.dtype).div_(1 - drop_prob)
+
+
+class Dropout(DrawingLayer):
+    """Drop values in training; in evaluation the identity. `p` is the probability of dropping, as torch names it."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the values, some of them zero."""
+        return dropout(x, self.p, seed=self.seed) if self.training else x
+
+    def extra_repr(self) -> str:
+        """Say what the layer was made with."""
+        return f"p={self.p:g}"

@@ -1,0 +1,99 @@
+"""A random stream for each layer of a network that draws numbers while it trains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from trickbag.models.classifier import Classifier
+from trickbag.models.layers.draw import DrawingLayer
+from trickbag.models.layers.drop import Dropout, StochasticDepth
+from trickbag.streams import seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["LayerStreams"]
+
+
+class LayerStreams:
+    """The layers of a network that draw, each from a stream of its name in the network.
+
+    What one of them draws then depends on no other: a layer that is added or taken out, or draws more, changes nothing
+    for the rest. Dropout and timm's stochastic depth, which draw from torch's generator, are replaced by layers of the
+    same mathematics, in place. Left to the generator are layers of other kinds, functions that a network calls without
+    a module (the dropout in many heads of timm's), and what the network calls twice in a pass, which would draw the
+    same twice.
+
+    To be made when the network is where it is trained. `image_shape` is that of one image, (3, H, W).
+    """
+
+    def __init__(self, network: nn.Module, image_shape: tuple[int, int, int]) -> None:
+        drawing = {
+            name: seeded
+            for name, layer in network.named_modules()
+            if (seeded := _seeded(layer, of_timm=not isinstance(network, Classifier))) is not None
+        }
+        self._layers: list[tuple[str, DrawingLayer]] = []
+        if not drawing:
+            return
+        once = _called_once(network, [network.get_submodule(name) for name in drawing], image_shape)
+        device = next(network.parameters()).device
+        for name, seeded in drawing.items():
+            old = network.get_submodule(name)
+            if old not in once:
+                continue
+            for place, module in list(network.named_modules(remove_duplicate=False)):
+                if module is old and old is not seeded:
+                    network.set_submodule(place, seeded.train(old.training))
+            seeded.seed = torch.zeros((), dtype=torch.int64, device=device)
+            self._layers.append((name, seeded))
+
+    def begin(self, seed: int, epoch: int, step: int, part: int) -> None:
+        """Set what all layers draw in the next pass, over a part of the effective batch; nothing waits for the device.
+
+        The same call again gives the same draws. What draws from torch's generator does so from a stream of its own.
+        """
+        torch.manual_seed(seed_of(seed, f"layers:{part}", epoch, step))
+        for name, layer in self._layers:
+            assert layer.seed is not None
+            layer.seed.fill_(seed_of(seed, f"layer:{name}:{part}", epoch, step))
+
+
+def _seeded(layer: nn.Module, *, of_timm: bool) -> DrawingLayer | None:
+    """Return a layer itself where it can draw from a seed, else one in its place that can; None for all others."""
+    if isinstance(layer, DrawingLayer):
+        return layer
+    if type(layer) is nn.Dropout:
+        return Dropout(layer.p) if layer.p else None
+    if of_timm:
+        from timm.layers.drop import DropPath
+
+        if type(layer) is DropPath and layer.drop_prob and layer.scale_by_keep:
+            return StochasticDepth(layer.drop_prob)
+    return None
+
+
+def _called_once(network: nn.Module, layers: Iterable[nn.Module], image_shape: tuple[int, int, int]) -> set[nn.Module]:
+    """Return which layers a pass of the network calls exactly once. Nothing is computed: it goes on shapes alone."""
+    calls: Counter[nn.Module] = Counter()
+
+    def count(layer: nn.Module, given: object) -> None:
+        calls[layer] += 1
+
+    handles = [layer.register_forward_pre_hook(count) for layer in layers]
+    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shapes: dict[str, Tensor] = {name: tensor.detach().to("meta") for name, tensor in state.items()}
+    training = network.training
+    try:
+        with torch.no_grad():
+            functional_call(network.eval(), shapes, (torch.empty(1, *image_shape, device="meta"),))
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return {layer for layer, times in calls.items() if times == 1}
