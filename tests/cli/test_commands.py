@@ -202,6 +202,27 @@ def test_doctor_counts(call: Call, photos: Path) -> None:
     assert data["parts"]["train"] == {"images": 36, "classes": {"one": 12, "three": 12, "zero": 12}}
 
 
+def test_doctor_of_several_labels(call: Call, tmp_path: Path) -> None:
+    rows = ["zero one", "one", "two one zero", "", "zero"]
+    for i, image in enumerate(digits_of(1, len(rows))):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    table = tmp_path / "train.csv"
+    table.write_text("".join(f"{i},{row}\n" for i, row in [("image", "label"), *enumerate(rows)]))
+    limit = "data.max_bad_fraction=0.5"
+    code, out, err = call("doctor", table, "--set", "data.multi_label=true", "--set", limit)
+    assert (code, err) == (0, "")
+    for text in (
+        "4 images that decode, 3 labels, of which an image has one or several",
+        "one     3\ntwo     1\nzero    3\nimages  4\n",
+        "labels an image: 2 images have 1, 1 image has 2, 1 image has 3",
+        "fewer than 10 images in train: two (1), one (3), zero (3)",
+        "1 row has no label and is left out",
+        "left out: 1 files",
+    ):
+        assert text in out
+    assert "'two one zero' is read as one class" in call("doctor", table, "--set", limit)[1]
+
+
 def test_doctor_names_bad_files_and_fails_above_the_limit(call: Call, tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()

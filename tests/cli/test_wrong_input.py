@@ -272,6 +272,9 @@ REST = [
     ("doctor {tmp}/empty", ["{tmp}/empty", "no class folders"]),
     ("doctor {tmp}/lost.csv", ["none of its 2 images", "--image-root"]),
     ("doctor digits --json=yes", ["--json"]),
+    ("doctor digits --set data.multi_label", ["data.multi_label", "PATH=VALUE"]),
+    ("doctor digits --set data.multi_label=true", ["digits", ".csv file", "leave it out"]),
+    ("doctor digits --set training.lr=1", ["training.lr=1", "data alone", "data.multi_label=true"]),
     ("trian", ["'trian'", "choose from", "evaluate"]),
     ("--verbose", ["--verbose", "--help"]),
 ]

@@ -164,12 +164,43 @@ def test_diagnosis(tmp_path: Path) -> None:
             "train": {"images": 4, "classes": {"a": 2, "b": 2}},
             "val": {"images": 1, "classes": {"a": 1, "b": 0}},
         },
+        "labels_per_image": None,
         "formats": {"PNG": 4, "JPEG": 1},
         "width": {"min": 20, "median": 21, "max": 100},
         "height": {"min": 10, "median": 16, "max": 16},
         "left_out": [{"file": "train/a/000.png", "reason": "empty file"}],
         "warnings": [],
     }
+
+
+def test_diagnosis_of_several_labels_counts_an_image_with_each(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"pictures": 5})
+    (tmp_path / "pictures" / "004.png").write_bytes(b"")
+    rows = ["000,cat dog", "001,dog", "002,dog bird cat", "003,", "004,cat"]
+    table = tmp_path / "pictures.csv"
+    table.write_text("\n".join(["image,label", *rows]) + "\n")
+    cache = tmp_path / "cache"
+    found = diagnose(DataConfig(source=str(table), multi_label=True), cache_dir=cache).to_dict()
+    assert found["parts"] == {"train": {"images": 3, "classes": {"bird": 1, "cat": 2, "dog": 3}}}
+    assert found["labels_per_image"] == {"1": 1, "2": 1, "3": 1}
+    assert {one["file"]: one["reason"] for one in found["left_out"]} == {
+        "003": "no label in line 5",
+        "pictures/004.png": "empty file",
+    }
+    assert found["warnings"] == [f"{table}: 1 row has no label and is left out: an image needs at least one"]
+    # Read as one class each the labels look odd, which is said, but not guessed.
+    plain = diagnose(DataConfig(source=str(table)), cache_dir=cache)
+    assert plain.several is None
+    assert plain.counts["train"] == {"cat": 0, "cat dog": 1, "dog": 1, "dog bird cat": 1}
+    expected = f"{table}: 'cat dog' is read as one class; where it is several labels: --set data.multi_label=true"
+    assert plain.warnings == (expected,)
+
+
+def test_names_of_classes_may_have_blanks(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"pictures": 3})
+    table = tmp_path / "pictures.csv"
+    table.write_text("image,label\n000,golden retriever\n001,labrador retriever\n002,cat\n")
+    assert not diagnose(DataConfig(source=str(table)), cache_dir=tmp_path / "cache").warnings
 
 
 def test_diagnosis_of_nothing_but_damage(tmp_path: Path) -> None:

@@ -12,14 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trickbag.data.check import Diagnosis
+    from trickbag.data.config import DataConfig
 
 _NAMED = 20
+_FEW = 10
+"""The doctor says of which classes there are fewer images in the training part."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("source", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME")
     parser.add_argument("--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie")
+    parser.add_argument(
+        "--set",
+        metavar="data.NAME=VALUE",
+        action="append",
+        default=[],
+        help="change a setting of the data, such as data.multi_label=true",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, with every file that is left out")
 
 
@@ -27,9 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return 0, or 1 where too many files are bad."""
     from trickbag.cli.terminal import checking_progress, warn
     from trickbag.data.check import diagnose
-    from trickbag.data.config import DataConfig
 
-    data = DataConfig(source=args.source, image_root=args.image_root)
+    data = _settings(args)
     with checking_progress() as progress:
         diagnosis = diagnose(data, progress)
     if args.json:
@@ -39,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         for line in _lines(diagnosis):
             print(line)
-    good = sum(sum(counts.values()) for counts in diagnosis.images.values())
+    good = sum(diagnosis.images.values())
     bad = len(diagnosis.left_out)
     if bad > data.max_bad_fraction * (good + bad):
         share = 100 * bad / (good + bad)
@@ -51,18 +60,45 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _settings(args: argparse.Namespace) -> DataConfig:
+    from trickbag.cli.recipe_options import assignment
+    from trickbag.errors import UserError
+    from trickbag.recipe import Recipe
+
+    recipe = Recipe()
+    for path, value in {"data.source": args.source, "data.image_root": args.image_root}.items():
+        if value is not None:
+            recipe = recipe.set(path, value)
+    for text in args.set:
+        path, value = assignment(text, "data.multi_label=true")
+        if not path.startswith("data."):
+            raise UserError(f"--set {text!r}: doctor looks at data alone; set data.NAME, such as data.multi_label=true")
+        recipe = recipe.set(path, value)
+    return recipe.data
+
+
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     from trickbag.cli.terminal import aligned, printable
 
-    parts = list(diagnosis.images)
-    total = {part: sum(counts.values()) for part, counts in diagnosis.images.items()}
-    yield f"{printable(diagnosis.source)}: {sum(total.values()):,} images that decode, {len(diagnosis.classes)} classes"
+    parts, counts, total = list(diagnosis.images), diagnosis.counts, sum(diagnosis.images.values())
+    kind = "classes" if diagnosis.several is None else "labels, of which an image has one or several"
+    yield f"{printable(diagnosis.source)}: {total:,} images that decode, {len(diagnosis.classes)} {kind}"
     yield ""
-    table = [["class", *parts]]
-    table += [[name, *(str(diagnosis.images[part][name]) for part in parts)] for name in diagnosis.classes]
-    table += [["all", *(str(total[part]) for part in parts)]]
+    table = [["class" if diagnosis.several is None else "label", *parts]]
+    table += [[name, *(str(counts[part][name]) for part in parts)] for name in diagnosis.classes]
+    table += [["all" if diagnosis.several is None else "images", *(str(diagnosis.images[part]) for part in parts)]]
     yield from aligned(table)
     yield ""
+    if diagnosis.several is not None:
+        shares = (
+            f"{images:,} {'image has' if images == 1 else 'images have'} {n}" for n, images in diagnosis.several.items()
+        )
+        yield f"labels an image: {', '.join(shares) or 'none'}"
+    few = {name: count for name, count in counts["train"].items() if count < _FEW}
+    if few:
+        named = [f"{printable(name)} ({count})" for name, count in sorted(few.items(), key=lambda one: one[1])]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        yield f"fewer than {_FEW} images in train: {', '.join(named[:_NAMED])}{more}"
     yield "formats: " + (", ".join(f"{name} {count:,}" for name, count in diagnosis.formats.items()) or "none")
     for what, sizes in (("width", diagnosis.widths), ("height", diagnosis.heights)):
         if sizes is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trickbag.recipe import Recipe
 
-__all__ = ["add_recipe_options", "recipe_from"]
+__all__ = ["add_recipe_options", "assignment", "recipe_from"]
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> None:
@@ -52,7 +52,6 @@ def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> No
 def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
     """Return the recipe that the arguments say; UserError for what they cannot mean."""
     from trickbag import recipes
-    from trickbag.errors import UserError
     from trickbag.recipe import trick_from_text
 
     named = args.recipe[0] if isinstance(args.recipe, list) and args.recipe else args.recipe
@@ -78,8 +77,15 @@ def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
     for text in args.with_:
         recipe = recipe.plus(trick_from_text(text))
     for text in args.set:
-        path, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text!r}: must be of the form PATH=VALUE, such as training.lr=0.2")
-        recipe = recipe.set(path.strip(), value.strip())
+        recipe = recipe.set(*assignment(text, "training.lr=0.2"))
     return recipe
+
+
+def assignment(text: str, such_as: str) -> tuple[str, str]:
+    """Return path and value of a `--set`; UserError where it has no value."""
+    from trickbag.errors import UserError
+
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set {text!r}: must be of the form PATH=VALUE, such as {such_as}")
+    return path.strip(), value.strip()

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trickbag.data.cache import CheckCache, Checked, cache_folder
 from trickbag.data.decode import DecodeError, decode, image_format, read_bytes
+from trickbag.data.labels import label_counts
 from trickbag.data.source import DataError, FilePart, Part
 from trickbag.data.sources import open_source
 
@@ -122,13 +125,17 @@ def _check_file(path: str) -> Checked:
 class Diagnosis:
     """What the decode check says of a source.
 
-    images: good images of each part and class, by name. formats: how many images of each format. widths, heights:
-    smallest, median and largest, in pixels, upright; None without a good image. left_out: bad files and the reasons.
+    images: good images of each part. counts: of each part those that have the label of each class, by name; where an
+    image has several it is counted with each. several: how many images have so many labels; None where each has one.
+    formats: how many images of each format. widths, heights: smallest, median and largest, in pixels, upright; None
+    without a good image. left_out: bad files and the reasons.
     """
 
     source: str
     classes: tuple[str, ...]
-    images: dict[str, dict[str, int]]
+    images: dict[str, int]
+    counts: dict[str, dict[str, int]]
+    several: dict[int, int] | None
     formats: dict[str, int]
     widths: tuple[int, float, int] | None
     heights: tuple[int, float, int] | None
@@ -141,9 +148,8 @@ class Diagnosis:
         return {
             "source": self.source,
             "classes": list(self.classes),
-            "parts": {
-                part: {"images": sum(counts.values()), "classes": counts} for part, counts in self.images.items()
-            },
+            "parts": {part: {"images": self.images[part], "classes": counts} for part, counts in self.counts.items()},
+            "labels_per_image": None if self.several is None else {str(n): self.several[n] for n in self.several},
             "formats": self.formats,
             "width": dict(zip(names, self.widths, strict=True)) if self.widths else None,
             "height": dict(zip(names, self.heights, strict=True)) if self.heights else None,
@@ -157,24 +163,32 @@ def diagnose(data: DataConfig, progress: Progress | None = None, cache_dir: Path
     source = open_source(data)
     check = check_parts(source.parts, progress, cache_dir)
     left_out = list(source.left_out)
-    images: dict[str, dict[str, int]] = {}
+    images: dict[str, int] = {}
+    by_class: dict[str, dict[str, int]] = {}
+    labels_each: Counter[int] | None = Counter() if data.multi_label else None
     formats: Counter[str] = Counter()
     widths, heights = [], []
     for name, part in source.parts.items():
-        counts = dict.fromkeys(source.classes, 0)
-        for file, label, checked in zip(part.names, part.labels.tolist(), check.found[name], strict=True):
+        good = []
+        for i, checked in enumerate(check.found[name]):
             if checked.reason is not None:
-                left_out.append(DataError(file, checked.reason))
+                left_out.append(DataError(part.names[i], checked.reason))
                 continue
-            counts[source.classes[label]] += 1
+            good.append(i)
             formats[checked.format] += 1
             widths.append(checked.width)
             heights.append(checked.height)
-        images[name] = counts
+        labels = part.labels[np.array(good, np.int64)]
+        images[name] = len(good)
+        by_class[name] = dict(zip(source.classes, label_counts(labels, len(source.classes)), strict=True))
+        if labels_each is not None:
+            labels_each.update(labels.sum(axis=1).tolist())
     return Diagnosis(
         source=source.spec,
         classes=source.classes,
         images=images,
+        counts=by_class,
+        several=None if labels_each is None else dict(sorted(labels_each.items())),
         formats=dict(formats.most_common()),
         widths=(min(widths), median(widths), max(widths)) if widths else None,
         heights=(min(heights), median(heights), max(heights)) if heights else None,

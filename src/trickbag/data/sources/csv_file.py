@@ -73,6 +73,14 @@ def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: boo
     part = FilePart.listed(base, [(name, finder.size(name), places[0]) for name, places in rows_of.items()])
     if multi_label:
         part = dataclasses.replace(part, labels=several(list(rows_of.values()), len(classes)))
+        unlabelled = sum(bool(row.image) and not row.label for row in rows)
+        if unlabelled:
+            rest = "row has no label and is" if unlabelled == 1 else "rows have no label and are"
+            warnings.append(f"{spec}: {unlabelled} {rest} left out: an image needs at least one")
+    elif word := _several(classes):
+        warnings.append(
+            f"{spec}: {word!r} is read as one class; where it is several labels: --set data.multi_label=true"
+        )
     if finder.ambiguous:
         warnings.append(f"{spec}: {finder.ambiguous}")
     return Source(
@@ -83,6 +91,12 @@ def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: boo
         left_out=tuple(left_out),
         warnings=tuple(warnings),
     )
+
+
+def _several(classes: tuple[str, ...]) -> str | None:
+    """Return a class whose name looks like several labels, if the names, divided at blanks, are fewer than before."""
+    divided = {word for name in classes for word in name.split()}
+    return next((name for name in classes if " " in name), None) if len(divided) < len(classes) else None
 
 
 def _nothing(
