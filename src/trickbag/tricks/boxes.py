@@ -1,7 +1,7 @@
 """Boxes in images: where they lie, which pixels they hold and how large they are, for a whole batch at once.
 
 Shapes: N images of a batch, H and W pixels. A box is four integers: top, bottom, left and right, the ends excluded.
-Nothing here has a shape that depends on data, and nothing loops over images, so it compiles into the step.
+Nothing but `regions` has a shape that depends on data or loops over images, so the rest compiles into the step.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import EllipsisType
+
     import torch
     from torch import Tensor
 
-__all__ = ["around", "inside", "share", "within"]
+__all__ = ["around", "inside", "regions", "share", "within"]
 
 
 def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
@@ -52,6 +54,11 @@ def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Ten
     places = torch.arange(max(height, width), device=boxes_N4.device)
     rows, columns = ((places >= starts) & (places < ends)).to(dtype).unbind(dim=1)
     return rows[:, None, :height, None] * columns[:, None, None, :width]
+
+
+def regions(boxes_N4: Tensor) -> list[tuple[EllipsisType, slice, slice]]:
+    """Return each box as what indexes its pixels in (..., H, W); it waits until a GPU has computed the boxes."""
+    return [(..., slice(top, bottom), slice(left, right)) for top, bottom, left, right in boxes_N4.long().tolist()]
 
 
 def share(boxes_N4: Tensor, height: int, width: int) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.settings import Between
+from trickbag.tricks.processor import at_a_time, one_by_one
 from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["ColorJitter", "enhance", "scale_hsv"]
 
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # of grey
-_CACHED = 2**21  # bytes of images: the second-level cache of a common processor
-_LARGE = 8  # so many images of this size fill it: one at a time is then faster
 
 
 def scale_hsv(images_N3HW: Tensor, factors_N3: Tensor) -> Tensor:
@@ -63,18 +62,15 @@ def enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor
     import torch
 
     images = torch.empty_like(images_N3HW)
-    few = max(1, len(images))
-    if images.device.type == "cpu" and not torch.compiler.is_compiling():
-        # A processor reads the pixels a dozen times: as many images at a time as stay in its cache.
-        few = max(1, _CACHED // max(1, images[:1].nbytes))
-        if few <= _LARGE:
-            for image, own, *how in zip(images, images_N3HW, factors_N3.tolist(), order_N3.tolist(), strict=True):
-                _enhance_one_(image.copy_(own), *how)
-            return images
+    if one_by_one(images_N3HW):
+        for image, own, *how in zip(images, images_N3HW, factors_N3.tolist(), order_N3.tolist(), strict=True):
+            _enhance_one_(image.copy_(own), *how)
+        return images
     factors = factors_N3.to(images.dtype)
     mean, grey = (_RED * (order_N3 == which).to(factors.dtype) for which in (1, 2))
     weights_3N3 = torch.stack([mean, grey, 1 - factors.gather(1, order_N3)])[..., None, None, None]
-    for start in range(0, len(images), few):
+    few = at_a_time(images_N3HW)
+    for start in range(0, len(images), few):  # the pixels are read a dozen times
         part = slice(start, start + few)
         _enhance_(images[part].copy_(images_N3HW[part]), weights_3N3[:, part])
     return images

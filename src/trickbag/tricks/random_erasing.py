@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, Positive
-from trickbag.tricks.boxes import inside, within
+from trickbag.tricks.boxes import inside, regions, within
+from trickbag.tricks.processor import one_by_one
 from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick, require_epochs
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor) -> Tensor:
     """
     import torch
 
+    if one_by_one(images_NCHW):
+        filled = images_NCHW.clone()
+        for image, region, value in zip(filled, regions(boxes_N4), values.expand_as(filled), strict=True):
+            image[region] = value[region]
+        return filled
     height, width = images_NCHW.shape[2:]
     return torch.lerp(images_NCHW, values, inside(boxes_N4, height, width, images_NCHW.dtype))
 
@@ -54,9 +60,10 @@ class RandomErasing(Trick):
     """Fill a rectangle in each image with the probability `prob`: its area, shape and place are drawn for each.
 
     The area is a share of the image from `area`, height to width log-uniform from `ratio`; a pair of these that does
-    not fit is drawn again, ten times at most, and the rectangle lies inside the image. `fill="pixel"` draws the value
-    of each pixel anew, `"color"` one colour for the rectangle, both from the standard normal distribution after
-    normalisation; `"zero"` is the mean colour. The last `off_epochs` train on whole images.
+    not fit is drawn again, ten times at most, and the rectangle lies inside the image. `fill="pixel"` is noise, which
+    all images take from one list of numbers (`pixel_noise`), `"color"` one colour for the rectangle, both from the
+    standard normal distribution after normalisation; `"zero"` is the mean colour. The last `off_epochs` train on whole
+    images.
     """
 
     name: ClassVar[str] = "random_erasing"
