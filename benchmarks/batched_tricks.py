@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -48,9 +48,14 @@ SIZES = ((32, 128), (224, 32))
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30)}
 
 
-def ours(trick: Trick, images: Tensor, labels: Tensor, rng: np.random.Generator) -> Callable[[], Any]:
+def ours(
+    trick: Trick, images: Tensor, labels: Tensor, rng: np.random.Generator, *, mixes: bool = True
+) -> Callable[[], Any]:
+    """Draw and apply a trick; only one that mixes targets makes them anew, as the others' functions of that kind do."""
+    given = functional.one_hot(labels, CLASSES).float()
+
     def once() -> Batch:
-        targets = functional.one_hot(labels, CLASSES).float()
+        targets = functional.one_hot(labels, CLASSES).float() if mixes else given
         draw = map(torch.from_numpy, trick.draw(len(images), rng))
         return trick.batch(Batch(images, targets, labels, {}), *draw)
 
@@ -74,8 +79,17 @@ def jobs(size: int, n: int) -> dict[str, dict[str, Callable[[], Any]]]:
     rng = np.random.default_rng(0)
     images = torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
     labels, pixels = torch.arange(n) % CLASSES, torch.rand(n, 3, size, size)
-    erasing = {"area": (0.02, 1 / 3), "prob": 0.5}
-    theirs = TimmErasing(probability=0.5, mode="pixel", device="cpu")
+    jitter = ours(ColorJitter(form="code"), pixels * 255, labels, rng, mixes=False)
+    area, ratio = (0.02, 1 / 3), (0.3, 1 / 0.3)
+
+    def erasing(fill: Literal["zero", "pixel"], mode: str, value: Any) -> dict[str, Callable[[], Any]]:
+        own = RandomErasing(prob=0.5, area=area, ratio=ratio, fill=fill)
+        return {
+            "trickbag": ours(own, images, labels, rng, mixes=False),
+            **timm(TimmErasing(probability=0.5, mode=mode, device="cpu"), images),
+            "torchvision, image by image": one_by_one(v2.RandomErasing(0.5, area, ratio, value), images),
+        }
+
     return {
         "mixup, a weight a batch": {
             "trickbag": ours(Mixup(alpha=1.0), images, labels, rng),
@@ -96,17 +110,11 @@ def jobs(size: int, n: int) -> dict[str, dict[str, Callable[[], Any]]]:
             **timm_mixing(images, labels, mixup_alpha=0.0, cutmix_alpha=1.0, mode="elem"),
         },
         "colour jitter without hue": {
-            "trickbag": ours(ColorJitter(form="code"), pixels * 255, labels, rng),
+            "trickbag": jitter,
             "torchvision, image by image": one_by_one(v2.ColorJitter(0.4, 0.4, 0.4), pixels),
         },
-        "random erasing, noise": {
-            "trickbag": ours(RandomErasing(**erasing), images, labels, rng),  # type: ignore[arg-type]
-            **timm(theirs, images),
-        },
-        "random erasing, mean colour": {
-            "trickbag": ours(RandomErasing(**erasing, fill="zero"), images, labels, rng),  # type: ignore[arg-type]
-            "torchvision, image by image": one_by_one(v2.RandomErasing(0.5, (0.02, 1 / 3), (0.3, 1 / 0.3)), images),
-        },
+        "random erasing, noise": erasing("pixel", "pixel", "random"),
+        "random erasing, mean colour": erasing("zero", "const", 0),
     }
 
 

@@ -56,9 +56,16 @@ def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Ten
     return rows[:, None, :height, None] * columns[:, None, None, :width]
 
 
-def regions(boxes_N4: Tensor) -> list[tuple[EllipsisType, slice, slice]]:
-    """Return each box as what indexes its pixels in (..., H, W); it waits until a GPU has computed the boxes."""
-    return [(..., slice(top, bottom), slice(left, right)) for top, bottom, left, right in boxes_N4.long().tolist()]
+def regions(boxes_N4: Tensor) -> dict[int, tuple[EllipsisType, slice, slice]]:
+    """Return each box that holds a pixel, by its row, as what indexes its pixels in (..., H, W).
+
+    It waits until a GPU has computed the boxes.
+    """
+    return {
+        i: (..., slice(top, bottom), slice(left, right))
+        for i, (top, bottom, left, right) in enumerate(boxes_N4.long().tolist())
+        if top < bottom and left < right
+    }
 
 
 def share(boxes_N4: Tensor, height: int, width: int) -> Tensor:

@@ -46,13 +46,14 @@ def paste(images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor) -> Tensor:
     `partner_N` (N,) are rows of the same batch. Source: Yun et al. 2019, section 3.1.
     """
     if on_processor(images_NCHW) and len(boxes_N4) == 1:
-        pasted, (region,) = images_NCHW.clone(), regions(boxes_N4)
-        pasted[region] = images_NCHW[region].index_select(0, partner_N)
+        pasted = images_NCHW.clone()
+        for region in regions(boxes_N4).values():
+            pasted[region] = images_NCHW[region].index_select(0, partner_N)
         return pasted
     if one_by_one(images_NCHW):
-        pasted = images_NCHW.clone()
-        for image, region, partner in zip(pasted, regions(boxes_N4), partner_N.tolist(), strict=True):
-            image[region] = images_NCHW[partner][region]
+        pasted, partner = images_NCHW.clone(), partner_N.tolist()
+        for i, region in regions(boxes_N4).items():
+            pasted[i][region] = images_NCHW[partner[i]][region]
         return pasted
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)

@@ -37,8 +37,9 @@ def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor) -> Tensor:
 
     if one_by_one(images_NCHW):
         filled = images_NCHW.clone()
-        for image, region, value in zip(filled, regions(boxes_N4), values.expand_as(filled), strict=True):
-            image[region] = value[region]
+        values_NCHW = values.expand_as(filled)
+        for i, region in regions(boxes_N4).items():
+            filled[i][region] = values_NCHW[i][region]
         return filled
     height, width = images_NCHW.shape[2:]
     return torch.lerp(images_NCHW, values, inside(boxes_N4, height, width, images_NCHW.dtype))
