@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STUDIES = ROOT / "docs" / "studies"
 PUBLISHED = ROOT / "benchmarks" / "published"
-PAGES = ("README.md", "docs/studies.md", "docs/data.md", "docs/networks.md", "docs/recipes.md")
+PAGES = ("README.md", "docs/studies.md", "docs/data.md", "docs/networks.md", "docs/recipes.md", "docs/tricks.md")
 
 
 def plus_minus(found: dict[str, Any]) -> str:
@@ -62,12 +62,26 @@ def pairs(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", measured(found)])
 
 
+def operations(found: dict[str, Any]) -> str:
+    """Write operations on batches as a Markdown table: the time of each other side over ours, by size of the images."""
+    sizes = {f"{row['pixels']} px, {row['batch']} images": row["pixels"] for row in found["rows"]}
+    lines = [f"| operation | beside | {' | '.join(sizes)} |", "|---|---" + "|---:" * len(sizes) + "|"]
+    rows = {(row["operation"], row["beside"], row["pixels"]): row for row in found["rows"]}
+    for operation, beside in dict.fromkeys((row["operation"], row["beside"]) for row in found["rows"]):
+        shown = (rows[operation, beside, pixels] for pixels in sizes.values())
+        cells = (f"{row['ratio']:.2f} ({row['ratios'][0]:.2f} to {row['ratios'][1]:.2f})" for row in shown)
+        lines.append(f"| {operation} | {beside} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", measured(found)])
+
+
 def written(found: dict[str, Any]) -> str:
     """Write a result as the table that suits it."""
     if "repetitions" in found:
         return overhead(found)
     if "rows" not in found:
         return table(found)
+    if "operation" in found["rows"][0]:
+        return operations(found)
     return pairs(found) if "published" in found["rows"][0] else rates(found)
 
 
