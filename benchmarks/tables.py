@@ -130,28 +130,35 @@ def table(found: dict[str, Any]) -> str:
 
 def study(folder: Path) -> str:
     """Write what a study found, its answer first."""
-    found = read_study(folder)
+    return "\n".join([*answers(read_study(folder)), "", study_table(folder), _page(folder)])
+
+
+def _page(folder: Path) -> str:
+    """Link to a study's page, and say what measured it on what."""
     measured = json.loads((folder / "measured.json").read_text())
     where = f"{measured['gpu'] or measured['cpu']}, {measured['cores']} cores, torch {measured['versions']['torch']}"
     page = f"[The page of this study](studies/{folder.name}/report.html)"
-    said = f"{page}; measured by `{measured['script']}` on {where}."
-    return "\n".join([*answers(found), "", study_table(folder), said])
+    return f"{page}; measured by `{measured['script']}` on {where}."
 
 
 def steps(folder: Path) -> str:
-    """Write a cumulative study step by step, beside what the papers report for ResNet-50 on ImageNet."""
-    (part,) = papers(read_study(folder))
+    """Write a cumulative study step by step, its answer first, beside what the papers report for ResNet-50."""
+    found = read_study(folder)
+    (part,) = papers(found)
+    verdicts = ["", *(str(effect["verdict"]) for effect in found.effects or ())]
     shown = [i for i, chain in enumerate(part["chains"]) if chain.network == "ResNet-50"]
-    heads = ["", "top-1 (%)", "step", "95 % interval"]
+    heads = ["", "top-1 (%)", "step", "95 % interval", "verdict"]
     heads += [f"{part['chains'][i].paper}: {head}" for i in shown for head in ("top-1", "step")]
     lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
-    for row in part["rows"]:
-        cells = [row["label"], row["value"], row["step"], row["interval"]]
+    for row, verdict in zip(part["rows"], verdicts, strict=True):
+        cells = [row["label"], row["value"], row["step"], row["interval"], verdict]
         for i in shown:
             published = row["papers"][i]
-            cells += [published["top1"], published["delta"]] if published else ["", ""]
+            dagger = "†" if published and "†" in published["mark"] else ""
+            cells += [published["top1"] + dagger, published["delta"]] if published else ["", ""]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*answers(read_study(folder)), "", *lines])
+    note = "† as remembered from the paper, unchecked; the papers' epochs and other notes are on the page."
+    return "\n".join([*answers(found), "", *lines, "", f"{note} {_page(folder)}"])
 
 
 def sizes(part: str) -> str:

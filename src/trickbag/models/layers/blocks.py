@@ -78,7 +78,8 @@ class BasicBlock(nn.Module):
         """Return the activation of residual branch plus shortcut."""
         x: Tensor = self.aa(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
         x = self.drop_path(self.se(self.drop2(self.bn2(self.conv2(x)))))
-        out: Tensor = self.act2(x + self.downsample(x_NCHW))
+        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        out: Tensor = self.act2(x)
         return out
 
 
@@ -137,5 +138,6 @@ class Bottleneck(nn.Module):
         x: Tensor = self.aa1(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
         x = self.aa2(self.act2(self.drop2(self.bn2(self.conv2(x)))))
         x = self.drop_path(self.se(self.drop3(self.bn3(self.conv3(x)))))
-        out: Tensor = self.act3(x + self.downsample(x_NCHW))
+        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        out: Tensor = self.act3(x)
         return out

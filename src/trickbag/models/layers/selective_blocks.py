@@ -49,7 +49,8 @@ class SelectiveBasicBlock(nn.Module):
         """Return the activation of residual branch plus shortcut."""
         x: Tensor = self.aa(self.drop1(self.conv1(x_NCHW)))
         x = self.drop_path(self.se(self.conv2(x)))
-        out: Tensor = self.act(x + self.downsample(x_NCHW))
+        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        out: Tensor = self.act(x)
         return out
 
 
@@ -97,7 +98,8 @@ class SelectiveBottleneck(nn.Module):
         x: Tensor = self.aa1(self.conv1(x_NCHW))
         x = self.aa2(self.drop2(self.conv2(x)))
         x = self.drop_path(self.se(self.conv3(x)))
-        out: Tensor = self.act(x + self.downsample(x_NCHW))
+        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        out: Tensor = self.act(x)
         return out
 
 
