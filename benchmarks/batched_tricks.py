@@ -9,14 +9,12 @@ does, and is measured on a copy too, which is then the same job. They take turns
 with one thread; what counts is the median over the rounds of the ratio of their times, in processor time. What timm or
 torchvision do to one image at a time is done so, in a loop. Nothing is compiled.
 
-The allocator keeps the memory that it has, as in the worker processes of studies: else either side would at times pay
-for fetching it anew, by who ran before it.
+The allocator keeps the memory that it has (see `turns.py`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import time
@@ -42,10 +40,10 @@ from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cutmix import CutMix
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.random_erasing import RandomErasing
+from turns import keep_memory
 
 CLASSES = 10
 SIZES = ((32, 128), (224, 32))
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30)}
 
 
 def ours(
@@ -155,8 +153,7 @@ def measure(size: int, n: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    if not ALLOCATOR.items() <= os.environ.items():  # read when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
+    keep_memory()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(0)

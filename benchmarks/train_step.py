@@ -27,7 +27,7 @@ from trials import RESULTS, commit
 from trickbag.files import write_json
 from trickbag.models import create_model
 from trickbag.train.environment import environment
-from turns import beside, in_turns
+from turns import beside, in_turns, keep_memory
 
 PAIRS = {
     "resnet18": "resnet18",
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(PAIRS), action="append", help="some of the networks; not kept")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
+    keep_memory()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     large = given.device == "cuda"
