@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trickbag import cli, recipes
+from trickbag import cli, recipes, tricks
 from trickbag.recipe import Recipe, trick_from_text
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+_UNSEEN = {"label_smoothing", "distillation", "balanced_sampling", "compound_scaling"}
+"""Tricks whose hooks could change images, but do not: they change targets, the choice of images, or their size."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -60,6 +62,20 @@ def test_every_command_of_the_readme_parses() -> None:
     assert len(shown) > 6
     for arguments in shown:
         assert cli._parser(cli.COMMANDS).parse_args(arguments).command == arguments[0]
+
+
+def test_what_each_trick_does_to_images_is_drawn_where_its_card_says() -> None:
+    drawn = {}
+    for command in blocks("docs/tricks.md", "sh")[0].splitlines():
+        given = cli._parser(cli.COMMANDS).parse_args(shlex.split(command)[1:])
+        drawn[Path(given.picture).name] = {trick_from_text(text).name for text in given.with_}
+        assert (ROOT / given.picture).stat().st_size < 200_000
+    on_images = "batch", "data", "data_at"
+    for name, trick in tricks.builtin().items():
+        linked = re.findall(r"\(../images/([^)]+)\)", (ROOT / "docs" / "tricks" / f"{name}.md").read_text())
+        if any(trick.overrides(hook) for hook in on_images) and name not in _UNSEEN:
+            assert len(linked) == 1, name
+        assert all(name in drawn[picture] for picture in linked), name
 
 
 def test_every_option_that_the_readme_names_exists() -> None:

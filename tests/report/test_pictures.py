@@ -76,6 +76,16 @@ def test_panels_stand_below_each_other(tmp_path: Path) -> None:
     assert areas[2] / areas[0] == pytest.approx(9 / 8, rel=0.02)
 
 
+def test_a_note_stands_below(tmp_path: Path) -> None:
+    heights = []
+    for note in ("", "a few words", "many more words " * 20):
+        draw_recipe([(0, 1)], [], tmp_path / "out.png", note)
+        drawn = np.asarray(Image.open(tmp_path / "out.png").convert("L"))
+        heights.append(len(drawn))
+        assert (drawn[-2:] == 255).all()
+    assert heights[0] + 20 < heights[1] < heights[2]
+
+
 def test_where_a_picture_cannot_go(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must end in \.png"):
         draw_recipe([(0, 1)], [], tmp_path / "a.jpg")

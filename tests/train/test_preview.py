@@ -10,10 +10,12 @@ import pytest
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.recipe import Recipe
 from trickbag.train.plan import resolve
-from trickbag.train.preview import augmented, effects
+from trickbag.train.preview import augmented, effects, elsewhere
 from trickbag.tricks.aug_mix import AugMix
+from trickbag.tricks.balanced_sampling import BalancedSampling
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cosine_decay import CosineDecay
+from trickbag.tricks.ema import Ema
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.rand_augment import RandAugment
@@ -74,3 +76,17 @@ def test_nothing_to_show(pictures: Path, dataset: Dataset) -> None:
     plain, found = effects(recipe(pictures, CosineDecay(), LabelSmoothing(), SelectiveKernel()), dataset, 3)
     assert len(plain) == 3
     assert found == []
+
+
+def test_what_no_image_shows_is_named(pictures: Path, dataset: Dataset) -> None:
+    tricks = (CosineDecay(), LabelSmoothing(), RandAugment(), BalancedSampling(power=0.5), SelectiveKernel(), Ema())
+    _, found = effects(recipe(pictures, *tricks), dataset, 6)
+    # Other images are no effect on these.
+    assert [effect.trick for effect in found] == ["rand_augment"]
+    assert elsewhere(tricks, found) == {
+        "the learning rate": ["cosine_decay"],
+        "the targets": ["label_smoothing"],
+        "the choice of images": ["balanced_sampling"],
+        "the network": ["selective_kernel"],
+        "the weights that are kept": ["ema"],
+    }

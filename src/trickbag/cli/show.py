@@ -133,16 +133,18 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
 
     from trickbag.report.pictures import Panel, draw_recipe
     from trickbag.report.records import schedule_points
-    from trickbag.train.preview import augmented, effects
+    from trickbag.train.preview import augmented, effects, elsewhere
 
     images = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
     panels = [Panel(title="a batch as the network sees it, but for normalisation", images=images)]
     plain, changed = effects(recipe, dataset, min(_COMPARED, plan.batch_size))
     if changed:
-        panels.append(Panel(title="the first of them as they are cropped, without any trick", images=plain))
+        panels.append(Panel(title="the first images as they are cropped, without any trick", images=plain))
     for effect in changed:
         chosen = f", the strongest of {effect.draws} draws" if effect.draws > 1 else ""
         panels.append(Panel(title=f"the same with {effect.trick} alone{chosen}", images=effect.images))
     points = schedule_points(plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch)
-    draw_recipe(points, panels, Path(file))
+    unseen = (f"{what}: {', '.join(names)}" for what, names in elsewhere(recipe.tricks, changed).items())
+    note = "; ".join(unseen)
+    draw_recipe(points, panels, Path(file), f"In no image, because they change other things: {note}." if note else "")
     print(f"picture: {file}", file=sys.stderr)

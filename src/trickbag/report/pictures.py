@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 _SMALL = 64  # pixels of a side up to which an image is kept as it is
 _LARGEST = 224
+_NOTE_COLUMNS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +88,14 @@ class Panel:
     images: Sequence[Image]
 
 
-def draw_recipe(schedule_points: Sequence[tuple[float, float]], panels: Sequence[Panel], path: Path) -> None:
+def draw_recipe(
+    schedule_points: Sequence[tuple[float, float]], panels: Sequence[Panel], path: Path, note: str = ""
+) -> None:
     """Draw a recipe as a PNG: its learning rate over the epochs, above panels of images, eight in a row.
 
     `schedule_points` are (epochs done, learning rate), as `schedule_points` samples them. A panel without images is
-    left out. The same input gives the same bytes. Raises UserError where the name of the file does not end in .png or
-    its folder does not exist.
+    left out. The `note` stands below them. The same input gives the same bytes. Raises UserError where the name of the
+    file does not end in .png or its folder does not exist.
     """
     if path.suffix.lower() != ".png":
         raise UserError(f"cannot draw to {path}: the name must end in .png")
@@ -105,8 +109,10 @@ def draw_recipe(schedule_points: Sequence[tuple[float, float]], panels: Sequence
     columns = min(8, max((len(panel.images) for panel in panels), default=1))
     rows = [math.ceil(len(panel.images) / columns) for panel in panels]
     width, chart, title, cell = 8.0, 2.75, 0.35, 7.6 / columns if columns > 3 else 1.6
+    lines, line = textwrap.wrap(note, _NOTE_COLUMNS), 0.16
     with drawing(PRINT):
-        height = chart + sum(rows) * cell + len(panels) * title
+        foot = (len(lines) + 1) * line if lines else 0.0
+        height = chart + sum(rows) * cell + len(panels) * title + foot
         figure = Figure(figsize=(width, height), facecolor="white", dpi=120)
         FigureCanvasAgg(figure)
         axes = figure.add_axes((0.085, 1 - (chart - 0.45) / height, 0.89, (chart - 0.8) / height))
@@ -130,5 +136,7 @@ def draw_recipe(schedule_points: Sequence[tuple[float, float]], panels: Sequence
                 place = figure.add_axes((left / width, low / height, cell * 0.95 / width, cell * 0.95 / height))
                 place.imshow(_rgb(image), interpolation="nearest" if max(image.shape[:2]) <= _SMALL else "antialiased")
                 place.axis("off")
+        for number, text in enumerate(lines):
+            figure.text(0.025, (foot - (number + 1) * line) / height, text, size=8.5, color=PRINT.ink)
         with replacing(path) as file:
             figure.savefig(file, format="png", metadata={"Software": None})

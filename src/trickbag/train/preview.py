@@ -24,11 +24,26 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.tricks.trick import Batch, Moment, Trick
 
-__all__ = ["Effect", "augmented", "effects"]
+__all__ = ["Effect", "augmented", "effects", "elsewhere"]
 
 _DRAWS = 32
 _ON_IMAGES = ("data", "data_at", "batch")
 """The hooks by which a trick can change images."""
+_ELSEWHERE = (
+    ("schedule", "the learning rate"),
+    ("model", "the network"),
+    ("network", "the first weights"),
+    ("param_groups", "the optimizer"),
+    ("average", "the weights that are kept"),
+    ("lesson", "the targets"),
+    ("loss", "the loss"),
+    ("class_weights", "the loss"),
+    ("batch", "the targets"),
+    ("data", "the choice of images"),
+    ("data_at", "the choice of images"),
+    ("training", "the optimisation"),
+)
+"""What a trick changes by a hook where no image shows it; the first hook that it has counts."""
 
 
 class Effect(NamedTuple):
@@ -47,7 +62,7 @@ def augmented(
     Up to `n` images, as one batch: the crops are those of the run, and whatever pairs images pairs these. Of several
     views of an image it is the last. The work is done on the CPU.
     """
-    (images,) = _made(plan, tricks, dataset, n, [plan.moment(epoch)])
+    _, (images,) = _made(plan, tricks, dataset, n, [plan.moment(epoch)])
     return list(images.numpy())
 
 
@@ -56,28 +71,41 @@ def effects(recipe: Recipe, dataset: Dataset, n: int, seed: int = 0) -> tuple[li
 
     The crops are those of the run; none is mirrored, so that the images stay the same ones. Of several draws of a trick
     that one is shown whose images are the farthest from all those without it: a weight of mixup near 0 or 1 would show
-    nothing. A trick that does nothing to images is left out, and so is one that does not apply alone.
+    nothing. Left out is a trick that does nothing to images, that chooses other ones, or that does not apply alone.
     """
 
-    def alone(*names: str, draws: int = 1) -> list[torch.Tensor]:
+    def alone(*names: str, draws: int = 1) -> tuple[torch.Tensor, list[torch.Tensor]]:
         one = recipe.only(*names)
         plan, _ = resolve(one, dataset, seed)
         plan = replace(plan, data=replace(plan.data, flip_prob=0.0))
         return _made(plan, one.tricks, dataset, n, [plan.moment(0, step) for step in range(draws)])
 
-    (plain,) = alone()
+    chosen, (plain,) = alone()
     found = []
     for trick in recipe.tricks:
         if not any(trick.overrides(hook) for hook in _ON_IMAGES):
             continue
         draws = _DRAWS if trick.overrides("draw") else 1
         try:
-            strongest = max(alone(trick.name, draws=draws), key=lambda images: _distance(images, plain))
+            index, made = alone(trick.name, draws=draws)
         except DoesNotApply:
             continue
+        if len(index) == len(chosen) and not torch.equal(index, chosen):
+            continue
+        strongest = max(made, key=lambda images: _distance(images, plain))
         if not torch.equal(strongest, plain):
             found.append(Effect(trick.name, draws, list(strongest.numpy())))
     return list(plain.numpy()), found
+
+
+def elsewhere(tricks: tuple[Trick, ...], shown: list[Effect]) -> dict[str, list[str]]:
+    """Name the tricks whose effect is in no image of `shown`, by what each changes."""
+    found: dict[str, list[str]] = {}
+    for trick in tricks:
+        if all(effect.trick != trick.name for effect in shown):
+            what = next((what for hook, what in _ELSEWHERE if trick.overrides(hook)), "something else")
+            found.setdefault(what, []).append(trick.name)
+    return found
 
 
 def _distance(images_NSS3: torch.Tensor, others_NSS3: torch.Tensor) -> float:
@@ -88,8 +116,13 @@ def _distance(images_NSS3: torch.Tensor, others_NSS3: torch.Tensor) -> float:
     return float(distances_NN.amin(dim=1).mean()) / images_NSS3[0].numel()
 
 
-def _made(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, moments: list[Moment]) -> list[torch.Tensor]:
-    """Make the first batch of an epoch, with the draws of each of the moments: uint8 (N, S, S, 3)."""
+def _made(
+    plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, moments: list[Moment]
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return which images the first batch of an epoch reads, and the batch with the draws of each of the moments.
+
+    A batch is uint8 (N, S, S, 3).
+    """
     preprocessing = Preprocessing.of(plan.data, plan.image_size)
     pipeline = Pipeline(
         num_classes=len(dataset.classes),
@@ -102,7 +135,7 @@ def _made(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, momen
     loader = Loader(dataset.train, plan.data, preprocessing, **how)
     raw = next(iter(loader.epoch(moments[0].epoch, data=plan.data_at(tricks, moments[0].epoch))))
     drawn = (pipeline.draw(len(raw.images), plan.seed, moment, torch.device("cpu")) for moment in moments)
-    return [_pixels(pipeline(raw, draws), plan) for draws in drawn]
+    return raw.index, [_pixels(pipeline(raw, draws), plan) for draws in drawn]
 
 
 def _pixels(batch: Batch, plan: Plan) -> torch.Tensor:
