@@ -53,7 +53,7 @@ def main() -> None:
     given = parser.parse_args()
     if not (given.folder / "train").is_dir():
         parser.error(f"{given.folder} has no train/CLASS and val/CLASS")
-    name, phi, epochs, seeds = ("thin_assemble_quick", -8, 1, 1) if given.quick else ("thin_assemble", -8, 4, 3)
+    name, phi, epochs, seeds = ("thin_assemble_quick", -8, 1, 1) if given.quick else ("thin_assemble", -8, 6, 3)
     if given.quick:
         shutil.rmtree(ROOT / "runs" / "benchmarks" / name, ignore_errors=True)
     assembled, plain = thin(phi)
