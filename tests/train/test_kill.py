@@ -13,9 +13,12 @@ import pytest
 
 from tests.train.runs import arguments, assert_same_run
 
+DROPPING = ["--with", "dropout", "--with", "stochastic_depth", "--with", "drop_block"]
+"""Layers that draw for themselves, too."""
 
-def command(source: Path, out: Path, epochs: int = 4) -> list[str]:
-    return [sys.executable, "-m", "trickbag", *arguments(source, out, epochs), "--seed", "3", "--resume"]
+
+def command(source: Path, out: Path, epochs: int = 4, *more: str) -> list[str]:
+    return [sys.executable, "-m", "trickbag", *arguments(source, out, epochs), "--seed", "3", "--resume", *more]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_killed_when_a_file_appears(pictures: Path, reference: Path, tmp_path: P
 @pytest.fixture(scope="module")
 def long_reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reference") / "run"
-    subprocess.run(command(pictures, out, epochs=12), check=True, capture_output=True)
+    subprocess.run(command(pictures, out, 12, *DROPPING), check=True, capture_output=True)
     return out
 
 
@@ -55,7 +58,8 @@ def long_reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_killed_at_random_moments(pictures: Path, long_reference: Path, tmp_path: Path, seed: int) -> None:
     out, rng, kills = tmp_path / "run", random.Random(seed), 0
     while True:
-        process = subprocess.Popen(command(pictures, out, 12), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        arguments_ = command(pictures, out, 12, *DROPPING)
+        process = subprocess.Popen(arguments_, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             _, err = process.communicate(timeout=rng.uniform(0.1, 9) if kills < 8 else None)
         except subprocess.TimeoutExpired:
