@@ -108,7 +108,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     large = given.device == "cuda"
-    given.batch, given.pixels, given.rounds = (128, 224, 31) if large else (8, 224, 21)
+    given.batch, given.pixels, given.rounds = (128, 224, 31) if large else (8, 224, 11)
     if given.quick:
         given.batch, given.pixels, given.rounds = 2, 64, 3
     rows = []
