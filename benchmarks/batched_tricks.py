@@ -32,9 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from trials import RESULTS, commit
-from trickbag.files import write_json
-from trickbag.train.environment import environment
+from trials import keep
 from trickbag.tricks import Batch, Trick
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cutmix import CutMix
@@ -163,16 +161,8 @@ def main() -> None:
     rows = [row for size, n in SIZES for row in measure(size, n, 5 if quick else 51)]
     if quick:
         return
-    found = {
-        "name": "batched_tricks",
-        "what": "processor time of timm and torchvision over trickbag's: the median of rounds in which they take turns",
-        "script": "benchmarks/batched_tricks.py",
-        "commit": commit(),
-        "environment": environment(),
-        "threads": 1,
-        "rows": rows,
-    }
-    write_json(RESULTS / "batched_tricks.json", found)
+    what = "processor time of timm and torchvision over trickbag's: the median of rounds in which they take turns"
+    keep("batched_tricks", what, "benchmarks/batched_tricks.py", threads=1, rows=rows)
     print(json.dumps({row["operation"]: row["ratio"] for row in rows}))
 
 

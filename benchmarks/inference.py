@@ -19,11 +19,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from trials import RESULTS, commit
-from trickbag.files import write_json
+from trials import keep
 from trickbag.models import create_model
 from trickbag.models.count import count_macs
-from trickbag.train.environment import environment
 from turns import beside, in_turns
 
 
@@ -96,18 +94,11 @@ def main() -> None:
         return
     threads = "" if large else f", {given.threads} thread{'s' if given.threads > 1 else ''}"
     name = "inference" + ("_cuda" if large else "")
-    found = {
-        "name": name,
-        "what": (
-            f"inference of {batch} images at a time in float32{threads}: medians of {rounds} rounds in turns, and all "
-            "rounds' range; published are figures of Lee et al. 2020, on a P40"
-        ),
-        "script": "benchmarks/inference.py" + (" --device cuda" if large else ""),
-        "commit": commit(),
-        "environment": environment(),
-        "rows": rows,
-    }
-    write_json(RESULTS / f"{name}.json", found)
+    what = (
+        f"inference of {batch} images at a time in float32{threads}: medians of {rounds} rounds in turns, and all "
+        "rounds' range; published are figures of Lee et al. 2020, on a P40"
+    )
+    keep(name, what, "benchmarks/inference.py" + (" --device cuda" if large else ""), rows=rows)
 
 
 if __name__ == "__main__":

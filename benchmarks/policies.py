@@ -24,11 +24,9 @@ from torchvision import transforms
 from torchvision.transforms import v2
 from torchvision.transforms.functional import pil_to_tensor
 
-from trials import RESULTS, commit
+from trials import keep
 from trickbag.data.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy
-from trickbag.files import write_json
 from trickbag.streams import stream
-from trickbag.train.environment import environment
 from trickbag.tricks.auto_augment import TABLES
 
 IMAGES = 32
@@ -109,15 +107,8 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
     if quick:
         return
-    found = {
-        "name": "policies",
-        "what": f"policies on {IMAGES} drawn images, {ROUNDS} rounds in turns of {seconds:g} s of processor time",
-        "script": "benchmarks/policies.py",
-        "commit": commit(),
-        "environment": environment(),
-        "rows": rows,
-    }
-    write_json(RESULTS / "policies.json", found)
+    what = f"policies on {IMAGES} drawn images, {ROUNDS} rounds in turns of {seconds:g} s of processor time"
+    keep("policies", what, "benchmarks/policies.py", rows=rows)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from trials import RESULTS, ROOT, commit
-from trickbag.files import write_json
-from trickbag.train.environment import environment
+from trials import ROOT, keep
 
 TRICKS = ("mixup", "label_smoothing", "cosine_decay")
 SEEDS, WORKERS = 3, 2
@@ -78,11 +76,6 @@ def main() -> None:
         rows.append(row)
         print(json.dumps(row), flush=True)
     found: dict[str, Any] = {
-        "name": name,
-        "what": f"{len(variants()) * SEEDS} trials of the recipe small on the digits, {epochs} epochs each",
-        "script": "benchmarks/study_speed.py" + (" --long" if long else ""),
-        "commit": commit(),
-        "environment": environment(),
         "workers": WORKERS,
         "repetitions": rows,
         "overhead_over_training": median(row["study"]["overhead_over_training"] for row in rows),
@@ -90,7 +83,8 @@ def main() -> None:
     }
     if not long:
         found["ratio"] = median(row["ratio"] for row in rows)
-    write_json(RESULTS / f"{name}.json", found)
+    what = f"{len(variants()) * SEEDS} trials of the recipe small on the digits, {epochs} epochs each"
+    keep(name, what, "benchmarks/study_speed.py" + (" --long" if long else ""), **found)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trials import RESULTS, commit
-from trickbag.files import write_json
+from trials import keep
 from trickbag.models import create_model
-from trickbag.train.environment import environment
 from turns import beside, in_turns, keep_memory
 
 PAIRS = {
@@ -125,15 +123,8 @@ def main() -> None:
         f"A training step of {given.batch} images of {given.pixels} px beside timm's, {how}"
         f"{', compiled' if given.compile else ''}: medians of {given.rounds} rounds in turns, and all rounds' range"
     )
-    found = {
-        "name": name,
-        "what": what,
-        "script": "benchmarks/train_step.py" + (" --device cuda" if large else "") + " --compile" * given.compile,
-        "commit": commit(),
-        "environment": environment(),
-        "rows": rows,
-    }
-    write_json(RESULTS / f"{name}.json", found)
+    script = "benchmarks/train_step.py" + (" --device cuda" if large else "") + " --compile" * given.compile
+    keep(name, what, script, rows=rows)
 
 
 if __name__ == "__main__":

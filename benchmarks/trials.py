@@ -42,6 +42,12 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "src") else "")
 
 
+def keep(name: str, what: str, script: str, **found: Any) -> None:
+    """Write `results/NAME.json`: what was measured, by which script, at which commit, where, and what was found."""
+    about = {"name": name, "what": what, "script": script, "commit": commit(), "environment": environment()}
+    write_json(RESULTS / f"{name}.json", about | found)
+
+
 def train(name: str, arm: Arm, seed: int) -> dict[str, Any]:
     """Train one arm with one seed, or take what a finished run says; return its figures."""
     out = ROOT / "runs" / "benchmarks" / name / f"{arm.label}-{seed}"

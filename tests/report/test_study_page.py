@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,9 @@ from tests.report.run_folder import write_json
 from tests.report.study_folder import ENVIRONMENT, trial_id, write_study
 from trickbag import tricks
 from trickbag.errors import UserError
-from trickbag.report import forest_chart, is_study, study_page
-from trickbag.report.price_chart import Point, pareto_front
+from trickbag.report import is_study, study_page
 from trickbag.report.published import CHAINS
-from trickbag.report.quantities import MINUS, TIMES, around, plus_minus, probability, signed
-from trickbag.report.study_answer import answer
-from trickbag.report.study_charts import forest_limits
-from trickbag.report.study_sections import treatment
+from trickbag.report.quantities import TIMES, around, signed
 from trickbag.study.design import ALL
 
 if TYPE_CHECKING:
@@ -243,119 +238,6 @@ def test_a_study_of_many_variants(tmp_path: Path) -> None:
     assert "40 more variants are not drawn" in page.words("curves")
     assert page.words("price").count("±") == 64 + 1
     assert len(page.source) < 1_500_000
-
-
-def effect(label: str, delta: float | None, verdict: str = "undetermined", **more: Any) -> dict[str, Any]:
-    ends = {"low": None, "high": None} if delta is None else {"low": delta - 0.6, "high": delta + 0.6}
-    found = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5, "note": ""}
-    return found | more
-
-
-OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
-
-
-@pytest.mark.parametrize(
-    ("effects", "said"),
-    [
-        (
-            [effect("mixup", 1.94, "helps"), effect("label_smoothing", 0.3, more_seeds=12)],
-            "On this data, mixup helps by 1.9 ± 0.6 points of top-1 (5 seeds); "
-            "label smoothing is undetermined: 12 more seeds would settle it.",
-        ),
-        (
-            [effect("a", 1.0, "helps"), effect("b", 2.0, "helps", pairs=4), effect("c", -3.0, "hurts")],
-            "On this data, b helps by 2.0 ± 0.6 points of top-1 (4 seeds) and a by 1.0 ± 0.6; c hurts by 3.0 ± 0.6.",
-        ),
-        (
-            [effect(name, size, "helps") for name, size in zip("abcde", (5, 4, 3, 2, 1), strict=True)],
-            "On this data, a helps by 5.0 ± 0.6 points of top-1 (5 seeds), b by 4.0 ± 0.6, c by 3.0 ± 0.6 "
-            "and 2 others by less.",
-        ),
-        (
-            [effect("a", 0.4, more_seeds=1), *OPEN[:4]],
-            "On this data, no trick is shown to help (5 seeds); a is undetermined: 1 more seed would settle it; "
-            "4 others are undetermined too.",
-        ),
-        (OPEN, "On this data, no trick is shown to help (5 seeds); 5 tricks are undetermined."),
-        (
-            [effect("a", 2.0, "helps"), *OPEN],
-            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); 5 others are undetermined.",
-        ),
-        (
-            [effect("a", -2.0, "hurts"), *OPEN[:2]],
-            "On this data, no trick is shown to help (5 seeds); a hurts by 2.0 ± 0.6 points of top-1; "
-            "t 0 and t 1 are undetermined.",
-        ),
-        (
-            [
-                effect("a", 2.0, "helps"),
-                effect("linear_scaling", 0.0, note="no effect: the batch is 256"),
-                effect("squeeze_excite", None, note="does not apply: no slot", pairs=0),
-            ],
-            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); linear scaling changes nothing here; "
-            "squeeze excite does not apply.",
-        ),
-        (
-            [effect("a", 2.0, "helps"), effect("b", 1.0, "helps"), effect("a*b", -0.4, "hurts"), effect("a*c", 0.1)],
-            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds) and b by 1.0 ± 0.6; "
-            f"a does worse with b than without (interaction {MINUS}0.40).",
-        ),
-        ([effect("a", None, note="does not apply: x", pairs=0)], "On this data, none of the tricks applies."),
-        ([effect("a", None, pairs=0)], "On this data, no effect can be told yet."),
-        (
-            [effect("mixup.alpha=0.4", 1.0, "helps", low=None, high=None)],
-            "On this data, mixup.alpha=0.4 helps by 1 points of top-1 (5 seeds).",
-        ),
-    ],
-)
-def test_the_answer(effects: list[dict[str, Any]], said: str) -> None:
-    assert answer(effects).replace("\u00a0", " ") == said
-
-
-def test_the_digits_of_an_answer() -> None:
-    assert plus_minus(1.94, 0.6123) == "1.9\u00a0±\u00a00.6"
-    assert plus_minus(1.94, 0.0312) == "1.94\u00a0±\u00a00.03"
-    assert plus_minus(1.9384, 0.1512) == "1.94\u00a0±\u00a00.15"
-    assert plus_minus(1234.5, 87.0) == "1,234\u00a0±\u00a087"
-    assert probability(0.0499) == "0.0499"
-    assert probability(0.0001) == "<\u00a00.001"
-    assert signed("top1", -0.001) == "0.00"
-    assert signed("top1", -1.5) == f"{MINUS}1.50"
-
-
-def test_pareto_front() -> None:
-    points = [
-        Point(label=str(i), price=x, outcome=y) for i, (x, y) in enumerate([(1, 5), (2, 4), (2, 6), (3, 6), (4, 7)])
-    ]
-    assert [p.label for p in pareto_front(points, more_is_better=False)] == ["0", "2", "4"]
-    assert [p.label for p in pareto_front(points, more_is_better=True)] == ["4"]
-    twins = [Point(label=name, price=1, outcome=1) for name in "ab"]
-    assert [p.label for p in pareto_front(twins, more_is_better=True)] == ["a", "b"]
-
-
-def test_a_forest_alone() -> None:
-    assert forest_chart([]) is None
-    assert forest_chart([effect("a", None)]) is None
-    drawn = forest_chart([effect("<a>", 1.0, "helps"), effect("b", 0.5, low=None, high=None)], name="docs")
-    assert drawn is not None
-    assert "&lt;a&gt;" in drawn
-    assert ">helps<" in drawn
-    assert ">undetermined<" in drawn
-
-
-def test_a_wide_interval_does_not_hide_the_others() -> None:
-    rows = [effect(str(i), 1.0) for i in range(4)] + [effect("wide", 1.0, low=-500.0, high=502.0)]
-    low, high = forest_limits(rows) or (math.nan, math.nan)
-    assert -10 < low < 0 < 1.6 < high < 12
-    assert forest_limits([effect("huge", 1e300)]) is not None
-
-
-def test_names_of_a_factorials_cells() -> None:
-    assert treatment("-a+b_c-d", ("a", "b_c", "d")) == "b"
-    assert treatment("+a+b_c+d", ("a", "b_c", "d")) == "abc"
-    assert treatment("-a-b_c-d", ("a", "b_c", "d")) == "(1)"
-    assert treatment("full", ()) == "full"
-    assert treatment("other", ("a",)) == "other"
 
 
 def test_published_tables_hang_together() -> None:

@@ -84,7 +84,7 @@ def warm_up() -> None:
     """Import what a trial needs, also what torch leaves until the first optimizer."""
     import torch
 
-    from trickbag.train import loop  # noqa: F401
+    from trickbag.train import loop  # noqa: F401  # imported for its own sake
 
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
