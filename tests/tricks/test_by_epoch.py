@@ -83,8 +83,8 @@ def test_a_size_that_the_network_refuses_is_named_before_training(pictures: Path
         build(plan, made.plus(ProgressiveResizing(start=0.25)).tricks)
 
 
-def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)  # as torch has it by itself
+@torch._dynamo.config.patch(recompile_limit=8)  # as torch has it by itself
+def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path) -> None:
     made = growing(
         pictures, ProgressiveResizing(stages=8, multiple=1, start=0.1), epochs=8, data__image_size="24",
         training__accumulate="3", training__compile="on",
