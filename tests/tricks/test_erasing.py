@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from timm.data.random_erasing import RandomErasing as TimmErasing
 from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
@@ -16,7 +17,7 @@ from torchvision.transforms.v2 import functional as v2
 from trickbag.errors import UserError
 from trickbag.tricks.boxes import around, within
 from trickbag.tricks.cutout import Cutout, blank
-from trickbag.tricks.random_erasing import RandomErasing, fill, pixel_noise
+from trickbag.tricks.random_erasing import RandomErasing, fill, normal_numbers, pixel_noise
 from trickbag.tricks.trick import START, Batch, Moment, Trick
 
 Fill = Literal["zero", "color", "pixel"]
@@ -136,10 +137,19 @@ def test_what_fills_the_rectangles(what: Fill) -> None:
     values = torch.cat(inner)
     assert values.unique().numel() == {"zero": 1, "color": 3 * n}.get(what, values.unique().numel())
     if what == "pixel":
-        assert float(values.mean()) == pytest.approx(0, abs=0.03)
-        assert float(values.std()) == pytest.approx(1, abs=0.03)
+        # Of a list of 4,099 numbers, taken again and again: within 3.5 standard errors.
+        assert float(values.mean()) == pytest.approx(0, abs=3.5 / math.sqrt(4_099))
+        assert float(values.std()) == pytest.approx(1, abs=3.5 / math.sqrt(2 * 4_099))
     assert changed.targets.equal(torch.eye(n))
     assert changed.extras["teacher"].equal(torch.eye(n))
+
+
+def test_noise_is_normal() -> None:
+    values = normal_numbers(200_000, np.random.default_rng(0))
+    assert values.dtype == np.float32
+    assert stats.kstest(values, "norm").pvalue > 0.01
+    assert stats.kurtosis(values) == pytest.approx(0, abs=0.05)
+    assert 3.5 < np.abs(values).max() < 4.4
 
 
 def test_noise_goes_round_a_list_from_another_place_for_each_image() -> None:

@@ -25,29 +25,64 @@ def images_of(height: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.rand(3, 3, height, 160, generator=torch.Generator().manual_seed(0)).to(dtype) * 255
 
 
+BOXES_CHANGES: dict[str, Callable[..., Tensor]] = {
+    "paste": lambda images, **how: paste(images, BOXES, PARTNER, **how),
+    "paste one": lambda images, **how: paste(images, BOXES[:1], PARTNER, **how),
+    "noise": lambda images, **how: fill(images, BOXES, pixel_noise(NOISE, *images.shape).to(images.dtype), **how),
+    "one color": lambda images, **how: fill(images, BOXES[:1], COLOR.to(images.dtype), **how),
+    "color": lambda images, **how: fill(images, BOXES, COLOR.to(images.dtype), **how),
+}
+
+
+def compiled(change: Callable[..., Tensor], images: Tensor) -> Tensor:
+    torch.compiler.reset()
+    made: Tensor = torch.compile(change, backend="eager", fullgraph=True, dynamic=False)(images)
+    return made
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
-@pytest.mark.parametrize(
-    ("change", "apart"),
-    [
-        (lambda images: paste(images, BOXES, PARTNER), 0),
-        (lambda images: paste(images, BOXES[:1], PARTNER), 0),
-        (lambda images: fill(images, BOXES, pixel_noise(NOISE, *images.shape)), 0),
-        (lambda images: fill(images, BOXES, COLOR), 0),
-        (lambda images: enhance(images, FACTORS, ORDER), 1e-3),
-    ],
-    ids=["paste", "paste one", "noise", "color", "jitter"],
-)
-def test_a_cpus_way_is_that_of_a_compiled_step(
-    change: Callable[[Tensor], Tensor], apart: float, layout: torch.memory_format
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("change", BOXES_CHANGES.values(), ids=BOXES_CHANGES)
+def test_boxes_on_a_cpu_are_those_of_a_compiled_step(
+    change: Callable[..., Tensor], dtype: torch.dtype, layout: torch.memory_format
 ) -> None:
+    images = images_of(170, dtype).contiguous(memory_format=layout)
+    before = images.clone()
+    ours = change(images)
+    assert torch.equal(ours, compiled(change, images))
+    assert torch.equal(images, before), "the images that were given stay as they are"
+    assert not torch.equal(ours, images)
+    assert ours.is_contiguous(memory_format=layout)
+    assert torch.equal(change(images, owned=True), ours)
+
+
+@pytest.mark.parametrize("change", [BOXES_CHANGES["paste one"], BOXES_CHANGES["noise"]], ids=["paste one", "noise"])
+def test_owned_images_are_changed_in_place(change: Callable[..., Tensor]) -> None:
+    images = images_of(20)
+    assert change(images, owned=True) is images
+
+
+@pytest.mark.parametrize("change", BOXES_CHANGES.values(), ids=BOXES_CHANGES)
+def test_gradients_go_through_boxes(change: Callable[..., Tensor]) -> None:
+    images = images_of(20, torch.float64).requires_grad_()
+    weights = torch.rand(images.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    (change(images, owned=True) * weights).sum().backward()
+    # What is linear in the images is the sum of what each pixel gives, less what a black image gives.
+    with torch.no_grad():
+        fixed = (change(torch.zeros_like(images)) * weights).sum()
+        assert images.grad is not None
+        whole = (images.grad * images).sum() + fixed
+        torch.testing.assert_close(whole, (change(images.detach()) * weights).sum(), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+def test_jitter_image_by_image_is_that_of_a_compiled_step(layout: torch.memory_format) -> None:
     images = images_of(170).contiguous(memory_format=layout)
     assert one_by_one(images)
     before = images.clone()
-    ours = change(images)
-    torch._dynamo.reset()
-    torch.testing.assert_close(
-        ours, torch.compile(change, backend="eager", fullgraph=True, dynamic=False)(images), rtol=0, atol=apart
-    )
+    ours = enhance(images, FACTORS, ORDER)
+    theirs = compiled(lambda images: enhance(images, FACTORS, ORDER), images)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)
     assert torch.equal(images, before), "the images that were given stay as they are"
     assert not torch.equal(ours, images)
     assert ours.is_contiguous(memory_format=layout)

@@ -46,6 +46,15 @@ def test_draws_depend_on_their_arguments_alone(trick: Trick, n: int) -> None:
 
 
 @pytest.mark.parametrize("trick", IN_STEP, ids=str)
+@pytest.mark.parametrize("n", [1, 5])
+def test_images_that_may_be_changed_in_place_come_out_the_same(trick: Trick, n: int) -> None:
+    draw = [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(1))]
+    made = trick.batch(batch(n)._replace(owned=True), *draw)
+    for one, other in zip(tensors(made), tensors(trick.batch(batch(n), *draw)), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("trick", IN_STEP, ids=str)
 @pytest.mark.parametrize("n", [1, 4])
 def test_batch_hook_compiles_to_one_graph(trick: Trick, n: int) -> None:
     draw = [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(0))]

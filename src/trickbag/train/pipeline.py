@@ -108,4 +108,4 @@ class Pipeline:
         images = self.preprocessing.normalise(batch.images)
         if self.layout == "channels_last":
             images = images.contiguous(memory_format=torch.channels_last)
-        return batch._replace(images=images)
+        return batch._replace(images=images, owned=True)  # made here, and held by nobody else

@@ -1,20 +1,22 @@
 """Boxes in images: where they lie, which pixels they hold and how large they are, for a whole batch at once.
 
 Shapes: N images of a batch, H and W pixels. A box is four integers: top, bottom, left and right, the ends excluded.
-Nothing but `regions` has a shape that depends on data or loops over images, so the rest compiles into the step.
+What compiles into the step has no shape that depends on data and no loop over images; `regions`, for loops, is a CPU's.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trickbag.tricks.processor import on_processor, pixels
+
 if TYPE_CHECKING:
-    from types import EllipsisType
+    from collections.abc import Iterable
 
     import torch
     from torch import Tensor
 
-__all__ = ["around", "inside", "regions", "share", "within"]
+__all__ = ["around", "fill", "inside", "regions", "share", "within"]
 
 
 def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
@@ -27,8 +29,8 @@ def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tens
     import torch
 
     size = _size(centre_N2, height, width)
-    middle_N2, half_N2 = (centre_N2 * size).floor(), (sides_N2 * (size / 2)).floor()
-    ends = [(middle_N2 - half_N2).clamp(min=0), (middle_N2 + half_N2).clamp(max=size)]
+    middle_N2, half_N2 = (centre_N2 * size).floor_(), (sides_N2 * (size / 2)).floor_()
+    ends = [(middle_N2 - half_N2).clamp_(min=0), (middle_N2 + half_N2).clamp_(max=size)]
     return torch.stack(ends, dim=2).flatten(1).long()
 
 
@@ -41,8 +43,8 @@ def within(corner_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tens
     import torch
 
     size = _size(corner_N2, height, width)
-    whole_N2 = (sides_N2 * size).round().clamp(max=size - 1)
-    start_N2 = (corner_N2 * (size - whole_N2 + 1)).floor()
+    whole_N2 = (sides_N2 * size).round_().clamp_(max=size - 1)
+    start_N2 = (corner_N2 * (size + 1 - whole_N2)).floor_()
     return torch.stack([start_N2, start_N2 + whole_N2], dim=2).flatten(1).long()
 
 
@@ -56,16 +58,31 @@ def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Ten
     return rows[:, None, :height, None] * columns[:, None, None, :width]
 
 
-def regions(boxes_N4: Tensor) -> dict[int, tuple[EllipsisType, slice, slice]]:
-    """Return each box that holds a pixel, by its row, as what indexes its pixels in (..., H, W).
+def regions(boxes_N4: Tensor) -> Iterable[tuple[int, slice, slice]]:
+    """Return the row of each box that holds a pixel, and what indexes its pixels in H and W; of boxes on the CPU."""
+    boxes = boxes_N4.long().numpy()
+    (rows,) = ((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])).nonzero()
+    top, bottom, left, right = boxes[rows].T.tolist()
+    return zip(rows.tolist(), map(slice, top, bottom), map(slice, left, right), strict=True)
 
-    It waits until a GPU has computed the boxes.
+
+def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool = False) -> Tensor:
+    """Return the images with `values` in the box of each, or in one box for all.
+
+    `values` is anything of their type that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W), a
+    zero; `owned` allows to change the images themselves.
     """
-    return {
-        i: (..., slice(top, bottom), slice(left, right))
-        for i, (top, bottom, left, right) in enumerate(boxes_N4.long().tolist())
-        if top < bottom and left < right
-    }
+    import torch
+
+    if on_processor(images_NCHW, values):
+        filled = images_NCHW if owned else images_NCHW.clone()
+        changed, given = pixels(filled), pixels(values.expand_as(filled))
+        for i, rows, columns in regions(boxes_N4.expand(len(filled), 4)):
+            place = i, slice(None), rows, columns
+            changed[place] = given[place]
+        return filled
+    height, width = images_NCHW.shape[2:]
+    return torch.lerp(images_NCHW, values, inside(boxes_N4, height, width, images_NCHW.dtype))
 
 
 def share(boxes_N4: Tensor, height: int, width: int) -> Tensor:

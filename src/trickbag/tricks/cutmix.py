@@ -59,13 +59,11 @@ class CutMix(Trick):
         import numpy as np
 
         boxes = n if self.lam == "pair" else 1
-        lam = rng.beta(self.alpha, self.alpha, size=(boxes, 1))
-        centre = rng.random((boxes, 2))
+        lam, centre = np.empty(n, np.float32), np.empty((n, 2), np.float32)
+        lam[:], centre[:] = rng.beta(self.alpha, self.alpha, boxes), rng.random((boxes, 2))  # of one, n times
         if rng.random() >= self.prob or moment.epochs_left <= self.off_epochs:
-            lam = np.ones((boxes, 1))  # a box without sides
-        lam_N1, centre_N2 = (np.broadcast_to(each, (n, each.shape[1])) for each in (lam, centre))
-        partner = np.arange(n - 1, -1, -1, dtype=np.int64)
-        return lam_N1[:, 0].astype(np.float32), centre_N2.astype(np.float32), partner
+            lam[:] = 1  # a box without sides
+        return lam, centre, np.arange(n - 1, -1, -1, dtype=np.int64)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Paste the boxes, and mix targets and every target-like extra by area."""
@@ -74,4 +72,5 @@ class CutMix(Trick):
             lam, centre = lam[:1], centre[:1]
         height, width = batch.images.shape[2:]
         boxes = cut_boxes(lam, centre, height, width)
-        return mix_targets(batch, paste(batch.images, boxes, partner), own_share(boxes, height, width), partner)
+        images = paste(batch.images, boxes, partner, owned=batch.owned)
+        return mix_targets(batch, images, own_share(boxes, height, width), partner)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.settings import AtLeast, Between
-from trickbag.tricks.boxes import around, inside
+from trickbag.tricks.boxes import around, fill
 from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick, require_epochs
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Cutout", "around", "blank"]
 
 
-def blank(images_NCHW: Tensor, boxes_N4: Tensor) -> Tensor:
-    """Return the images with zeros in the box of each: integers top, bottom, left, right (N, 4), the ends excluded."""
-    height, width = images_NCHW.shape[2:]
-    return images_NCHW * (1 - inside(boxes_N4, height, width, images_NCHW.dtype))
+def blank(images_NCHW: Tensor, boxes_N4: Tensor, *, owned: bool = False) -> Tensor:
+    """Return the images with zeros in the box of each: integers top, bottom, left, right (N, 4), the ends excluded.
+
+    `owned` allows to change the images themselves.
+    """
+    return fill(images_NCHW, boxes_N4, images_NCHW.new_zeros(()), owned=owned)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,4 +59,4 @@ class Cutout(Trick):
         """Blank the squares."""
         (centre, sides), (height, width) = draw, batch.images.shape[2:]
         boxes = around(centre, sides, height, width)
-        return batch._replace(images=blank(batch.images, boxes))
+        return batch._replace(images=blank(batch.images, boxes, owned=batch.owned))

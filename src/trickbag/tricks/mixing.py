@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.tricks.boxes import inside, regions, share
-from trickbag.tricks.processor import on_processor, one_by_one
+from trickbag.tricks.processor import on_processor, pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,21 +39,23 @@ def mix(values: Tensor, lam_N: Tensor, partner_N: Tensor) -> Tensor:
     return values.index_select(0, partner_N).lerp_(values, lam)
 
 
-def paste(images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor) -> Tensor:
+def paste(images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor, *, owned: bool = False) -> Tensor:
     """Return the images with the box of each taken from its partner, at the same place.
 
     `boxes_N4` are integers: top, bottom, left and right, the ends excluded, one row for each image or one for all;
-    `partner_N` (N,) are rows of the same batch. Source: Yun et al. 2019, section 3.1.
+    `partner_N` (N,) are rows of the same batch; `owned` allows to change the images themselves. Source: Yun et al.
+    2019, section 3.1.
     """
-    if on_processor(images_NCHW) and len(boxes_N4) == 1:
-        pasted = images_NCHW.clone()
-        for region in regions(boxes_N4).values():
-            pasted[region] = images_NCHW[region].index_select(0, partner_N)
-        return pasted
-    if one_by_one(images_NCHW):
+    if on_processor(images_NCHW):
+        if len(boxes_N4) == 1:
+            pasted = images_NCHW if owned else images_NCHW.clone()
+            for _, rows, columns in regions(boxes_N4):
+                pasted[..., rows, columns] = images_NCHW[..., rows, columns].index_select(0, partner_N)
+            return pasted
         pasted, partner = images_NCHW.clone(), partner_N.tolist()
-        for i, region in regions(boxes_N4).items():
-            pasted[i][region] = images_NCHW[partner[i]][region]
+        changed, given = pixels(pasted), pixels(images_NCHW)
+        for i, rows, columns in regions(boxes_N4):
+            changed[i, :, rows, columns] = given[partner[i], :, rows, columns]
         return pasted
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)

@@ -73,7 +73,8 @@ class Mixup(Trick):
         made = n // self.reads
         lam = rng.beta(self.alpha, self.alpha, size=made if self.lam == "pair" else 1)
         off = moment.epochs_left <= self.off_epochs
-        lam_N = np.broadcast_to(1 if off else lam, made).astype(np.float32)
+        lam_N = np.empty(made, np.float32)
+        lam_N[:] = 1 if off else lam
         if self.pairing == "mirror":
             return lam_N, np.arange(n - 1, -1, -1, dtype=np.int64)
         if self.pairing == "double":

@@ -49,13 +49,15 @@ class Batch(NamedTuple):
     image that could not be read). index: (N,) place of each image in its part. extras: target-like tensors (N, ...)
     by name, which whatever mixes images mixes too. What the pipeline adds behind the last batch hook is no hook's to
     change: `views`, (N, V, 3, H, W), are further views of the images, where `data.views` asks for them; the loss has
-    their logits, `view_logits` (N, V, K).
+    their logits, `view_logits` (N, V, K). owned: whether a hook may change the images in place; one that keeps the
+    images that it was given elsewhere returns a batch which is not.
     """
 
     images: Tensor
     targets: Tensor
     index: Tensor  # type: ignore[assignment]  # a field of this name hides the method of tuple
     extras: dict[str, Tensor]
+    owned: bool = False
 
 
 Loss = Callable[["Tensor", Batch], "Tensor"]
