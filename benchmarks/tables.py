@@ -1,4 +1,4 @@
-"""Write the tables of README and docs from benchmarks/results, between their markers.
+"""Write the tables of README and docs from benchmarks/results, between their markers, and what cards say was measured.
 
 python benchmarks/tables.py           write them
 python benchmarks/tables.py --check   exit 1 where a table is not what the results say
@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trickbag.report import answers, read_study, study_table
-from trickbag.report.study_sections import papers
+from trickbag.report.study_sections import effect_row, papers
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STUDIES = ROOT / "docs" / "studies"
 PUBLISHED = ROOT / "benchmarks" / "published"
+CARDS = ROOT / "docs" / "tricks"
 PAGES = ("README.md", "docs/studies.md", "docs/data.md", "docs/networks.md", "docs/recipes.md", "docs/tricks.md")
 
 
@@ -209,14 +211,48 @@ def fill(text: str) -> str:
     return re.sub(r"<!-- (study|steps): (\w+) -->\n.*?<!-- end -->", of_study, text, flags=re.DOTALL)
 
 
+_COMPARED = {
+    "leave-one-out": "the whole recipe minus it without",
+    "one-at-a-time": "added to a bare recipe",
+    "cumulative": "added after the steps before",
+}
+
+
+def effects_of(trick: str) -> str:
+    """Write what the studies under docs/studies found of a trick: a row for each study and network."""
+    rows = []
+    for folder in sorted(path for path in STUDIES.iterdir() if path.is_dir()):
+        found = read_study(folder)
+        data, epochs = found.recipe["data"], found.recipe["training"]["epochs"]
+        size = data["image_size"] or data["default_size"]
+        for effect in found.effects or ():
+            if effect["label"] != trick:
+                continue
+            row = effect_row(effect, found.outcome)
+            cells = [f"[{folder.name}](../studies.md)", f"`{effect['model']}`, {size} px, {epochs} epochs"]
+            cells += [_COMPARED[found.design], row["delta"], row["interval"], row["p"], row["pairs"], row["verdict"]]
+            rows.append(f"| {' | '.join(map(str, cells))} |")
+    if not rows:
+        return "Not yet measured here."
+    head = "| study | network | how | top-1 (%) | 95 % interval | p (Holm) | pairs | verdict |"
+    return "\n".join([head, "|---|---|---|---:|---:|---:|---:|---|", *rows])
+
+
+def fill_card(trick: str, text: str) -> str:
+    """Return a trick's card with its section on what was measured written anew."""
+    return re.sub(r"(?<=\n## Measured effect\n\n).*?(?=\n\n## )", lambda _: effects_of(trick), text, flags=re.DOTALL)
+
+
 def main() -> int:
     stale = []
-    for page in (ROOT / name for name in PAGES):
+    pages = {ROOT / name: fill for name in PAGES}
+    pages |= {card: partial(fill_card, card.stem) for card in sorted(CARDS.glob("*.md"))}
+    for page, write in pages.items():
         text = page.read_text()
-        if fill(text) != text:
+        if write(text) != text:
             stale.append(page.name)
             if "--check" not in sys.argv:
-                page.write_text(fill(text))
+                page.write_text(write(text))
     if stale and "--check" in sys.argv:
         print(f"not what benchmarks/results say: {', '.join(stale)}; run python benchmarks/tables.py")
         return 1
