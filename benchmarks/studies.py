@@ -2,6 +2,8 @@
 
 python benchmarks/studies.py digits               every trick of the recipe small, left out in turn, five seeds
 python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px, three seeds, half the width
+python benchmarks/studies.py additions FOLDER     tricks that small has not, each added to it, at 32 px, three seeds
+python benchmarks/studies.py alternatives FOLDER  more of them, which share a slot with one of those
 
 A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to from this checkout, so
 that what is kept names no place outside it.
@@ -18,6 +20,22 @@ from trials import ROOT, commit
 from trickbag.files import write_json
 from trickbag.train.environment import environment
 
+ADDITIONS = (
+    *("cutmix", "random_erasing", "color_jitter", "trivial_augment", "ema", "sam", "squeeze_excite", "anti_alias"),
+    *("activation", "drop_block", "stochastic_depth", "dropout", "progressive_resizing", "bce"),
+)
+ALTERNATIVES = ("mixup", "cutout", "pca_noise", "rand_augment", "selective_kernel")
+
+
+def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the arguments of a study that adds each trick to `small`, which mixes no images then."""
+    return (
+        *("small", "--data", "runs/data/imagenette-128", "--image-size", "32", "--epochs", "8", "--seeds", "3"),
+        *("--set", "model.small_stem=never", "--without", "mixup", *(f"--with={trick}" for trick in tricks)),
+        *("--design", "one-at-a-time", "--tricks", ",".join(tricks), "--workers", "2"),
+    )
+
+
 KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.html")
 STUDIES = {
     "digits": ("small", "--data", "digits", "--seeds", "5", "--workers", "2"),
@@ -26,6 +44,8 @@ STUDIES = {
         *("--set", "model.width_factor=0.5", "--tricks", "resnet_d,zero_init_residual,label_smoothing,mixup"),
         *("--workers", "2"),
     ),
+    "additions": added(ADDITIONS),
+    "alternatives": added(ALTERNATIVES),
 }
 
 
