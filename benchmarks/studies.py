@@ -2,7 +2,7 @@
 
 python benchmarks/studies.py digits               every trick of the recipe small, left out in turn, five seeds
 python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px, three seeds, half the width
-python benchmarks/studies.py additions FOLDER     tricks that small has not, each added to it, at 32 px, three seeds
+python benchmarks/studies.py additions FOLDER     other tricks, each added to one bare recipe, at 32 px, three seeds
 python benchmarks/studies.py alternatives FOLDER  more of them, which share a slot with one of those
 
 A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to from this checkout, so
@@ -28,10 +28,15 @@ ALTERNATIVES = ("mixup", "cutout", "pca_noise", "rand_augment", "selective_kerne
 
 
 def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the arguments of a study that adds each trick to `small`, which mixes no images then."""
+    """Return the arguments of a study that adds each trick to one setting: a bare recipe whose values are good ones.
+
+    The design's bare recipe has no trick at all; `small` alone would then train with a rate for eight times the batch.
+    """
     return (
-        *("small", "--data", "runs/data/imagenette-128", "--image-size", "32", "--epochs", "8", "--seeds", "3"),
-        *("--set", "model.small_stem=never", "--without", "mixup", *(f"--with={trick}" for trick in tricks)),
+        *("small", "--data", "runs/data/imagenette-128", "--image-size", "32", "--epochs", "6", "--seeds", "3"),
+        *("--model", "resnet18_d", "--set", "model.small_stem=never", "--set", "model.width_factor=0.5"),
+        *("--set", "training.lr=0.05", "--set", "training.precision=auto", "--set", "schedule.decay=cosine"),
+        *("--set", "schedule.warmup_epochs=1", "--without", "mixup", *(f"--with={trick}" for trick in tricks)),
         *("--design", "one-at-a-time", "--tricks", ",".join(tricks), "--workers", "2"),
     )
 

@@ -101,7 +101,9 @@ def _grey(images_3HW: Tensor) -> Tensor:
     import torch
 
     red, green, blue = (images_3HW[..., c : c + 1, :, :] for c in range(3))
-    return torch.add(red, green, alpha=_GREEN / _RED).add_(blue, alpha=_BLUE / _RED)
+    grey = torch.add(red, green, alpha=_GREEN / _RED)
+    # Not `add_`: the compiler of torch 2.11 makes a product and a sum of it, which rounds twice.
+    return torch.add(grey, blue, alpha=_BLUE / _RED, out=grey)
 
 
 @dataclass(frozen=True, kw_only=True)
