@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests.study import executor_tasks as tasks
 from tests.study.executor_tasks import alive, trials
+from tests.study.studies import arguments
+from trickbag.cli import main
 from trickbag.study.executors.local import Local, Started
 
 
@@ -66,3 +69,21 @@ def test_a_started_process_that_died_is_replaced() -> None:
         found = list(started.run(tasks.Report(), trials(2)))
     assert [result.error for result in found] == [None, None]
     assert dead not in {result.metrics["pid"] for result in found}
+
+
+def test_a_study_that_is_finished_starts_no_process(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "study"
+    asked = arguments(pictures, out, "--tricks", "mixup", "--seeds", "1", "--workers", "1")
+    assert main(asked) == 0
+    said = capsys.readouterr().out.splitlines()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(Local, "_worker", refuse)
+    assert main(asked) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == said[-1]
+    with pytest.raises(AssertionError, match="a process was started"):
+        main([*asked, "--add-seeds", "1"])

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _dry_run(study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log), executor, sd)
         command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
-        with _started(executor) as executor:
+        with _started(executor, out, add_seeds) as executor:
             findings = study.run(executor, out, add_seeds=add_seeds, log=log, command=command)
     finally:
         log.stop()
@@ -238,13 +238,21 @@ def _executor(args: argparse.Namespace) -> Executor:
     return Ray(address=args.address, workers=workers, cpus=cpus, gpus=gpus, devices=devices, retries=retries)
 
 
-def _started(executor: Executor) -> AbstractContextManager[Executor]:
-    """Let worker processes of this machine start while the driver reads the data."""
+def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextManager[Executor]:
+    """Let worker processes of this machine start while the driver reads the data, unless the study seems finished.
+
+    What else extends it is known once the data have been read; processes then start as late as they are needed.
+    """
     import contextlib
 
+    from trickbag.errors import UserError
+    from trickbag.report import is_study, read_study
     from trickbag.study.executors.local import Local
     from trickbag.study.task import warm_up
 
+    with contextlib.suppress(UserError):  # the run itself says what is wrong with a folder
+        if is_study(out) and not add_seeds and read_study(out).counts.keys() <= {"finished"}:
+            return contextlib.nullcontext(executor)
     return executor.started(warm_up) if isinstance(executor, Local) else contextlib.nullcontext(executor)
 
 
