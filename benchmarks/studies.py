@@ -35,7 +35,7 @@ def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
     return (
         *("small", "--data", "runs/data/imagenette-128", "--image-size", "32", "--epochs", "6", "--seeds", "3"),
         *("--model", "resnet18_d", "--set", "model.small_stem=never", "--set", "model.width_factor=0.5"),
-        *("--set", "training.lr=0.05", "--set", "training.precision=auto", "--set", "schedule.decay=cosine"),
+        *("--set", "training.lr=0.01", "--set", "training.precision=auto", "--set", "schedule.decay=cosine"),
         *("--set", "schedule.warmup_epochs=1", "--without", "mixup", *(f"--with={trick}" for trick in tricks)),
         *("--design", "one-at-a-time", "--tricks", ",".join(tricks), "--workers", "2"),
     )
