@@ -88,6 +88,17 @@ def test_jitter_image_by_image_is_that_of_a_compiled_step(layout: torch.memory_f
     assert ours.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.parametrize("height", [20, 170])
+def test_gradients_go_through_jitter(height: int) -> None:
+    images = images_of(height).requires_grad_()
+    enhance(images, FACTORS, ORDER).sum().backward()
+    assert images.grad is not None
+    near = images_of(height)
+    near[1, 0, 3, 4] += 1  # away from where colours are cut off
+    change = enhance(near.double(), FACTORS, ORDER).sum() - enhance(images_of(height).double(), FACTORS, ORDER).sum()
+    assert float(images.grad[1, 0, 3, 4]) == pytest.approx(float(change), abs=0.02)
+
+
 def test_how_many_images_at_a_time() -> None:
     assert [at_a_time(torch.empty(n, 3, 32, 32)) for n in (0, 1, 128)] == [2**21, 170, 170]
     assert at_a_time(torch.empty(2, 3, 2_000, 2_000)) == 1

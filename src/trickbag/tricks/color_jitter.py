@@ -97,13 +97,13 @@ def _enhance_one_(image_3HW: Tensor, factors: list[float], order: list[int]) -> 
 
 
 def _grey(images_3HW: Tensor) -> Tensor:
-    """Return the grey of pixels in units of red's weight: (..., 3, H, W) to (..., 1, H, W), two passes over memory."""
+    """Return the grey of pixels in units of red's weight: (..., 3, H, W) to (..., 1, H, W)."""
     import torch
 
     red, green, blue = (images_3HW[..., c : c + 1, :, :] for c in range(3))
     grey = torch.add(red, green, alpha=_GREEN / _RED)
     # Not `add_`: the compiler of torch 2.11 makes a product and a sum of it, which rounds twice.
-    return torch.add(grey, blue, alpha=_BLUE / _RED, out=grey)
+    return torch.add(grey, blue, alpha=_BLUE / _RED)
 
 
 @dataclass(frozen=True, kw_only=True)
