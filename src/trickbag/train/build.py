@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,8 @@ def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]
 def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     """Raise UserError where the network cannot take images of the run's sizes in batches of the run's size.
 
-    Nothing is computed: the smallest part of a batch goes through on shapes alone.
+    Nothing is computed: the smallest part of a batch goes through on shapes alone. Refused too are images on which a
+    CPU would compute wrong gradients in bfloat16.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
@@ -304,8 +306,34 @@ def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
         check(1, evaluated, "evaluate", "data.eval_ratio (1 is the size of training images), --image-size or --model")
     network.train()
     rows = plan.batch_size // (plan.training.accumulate * plan.processes)
-    for size in sizes:
-        check(rows, size, "be trained on", "--image-size, --batch-size or --model")
+    shrunk: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(partial(_note_shrunk, shrunk, name))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and plan.device == "cpu" and plan.precision == "bf16"
+    ]
+    try:
+        for size in sizes:
+            check(rows, size, "be trained on", "--image-size, --batch-size or --model")
+            if shrunk:
+                raise UserError(
+                    f"images of {size} px shrink to less than the stride of {shrunk[0]}, whose gradient torch computes "
+                    "wrong in bfloat16 on a CPU; choose --set training.precision=float32, a larger --image-size or a "
+                    "network that shrinks images less (model.small_stem)"
+                )
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _note_shrunk(names: list[str], name: str, conv: nn.Conv2d, inputs: tuple[Any, ...]) -> None:
+    """Note a convolution whose stride is longer than a side of its input.
+
+    Where the gradient of its weights is zero oneDNN leaves what the memory held, in bfloat16 (torch 2.11, 2.15; LOG).
+    """
+    sides = zip(inputs[0].shape[2:], conv.stride, conv.kernel_size, strict=True)
+    if conv.groups == 1 and any(kernel > 1 and side < stride for side, stride, kernel in sides):
+        names.append(name)
 
 
 def _param_groups(plan: Plan, tricks: tuple[Trick, ...], network: nn.Module) -> tuple[list[dict[str, Any]], list[str]]:
