@@ -171,7 +171,7 @@ def build(
     network = build_network(plan.model, seed=plan.seed)
     sizes, said = _sizes(plan, tricks)
     notes += said
-    _check_shapes(network, plan, sizes)
+    notes += _check_shapes(network, plan, sizes)
     if plan.training.gradient_checkpointing:
         recompute_in_backward(network)
     for trick in tricks:
@@ -282,11 +282,11 @@ def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]
     return sizes, notes
 
 
-def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
+def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> list[str]:
     """Raise UserError where the network cannot take images of the run's sizes in batches of the run's size.
 
-    Nothing is computed: the smallest part of a batch goes through on shapes alone. Refused too are images on which a
-    CPU would compute wrong gradients in bfloat16.
+    Nothing is computed: the smallest part of a batch goes through on shapes alone. Returns a note on images for which a
+    CPU computes wrong gradients in bfloat16.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
@@ -312,18 +312,20 @@ def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d) and plan.device == "cpu" and plan.precision == "bf16"
     ]
+    notes: list[str] = []
     try:
         for size in sizes:
             check(rows, size, "be trained on", "--image-size, --batch-size or --model")
-            if shrunk:
-                raise UserError(
-                    f"images of {size} px shrink to less than the stride of {shrunk[0]}, whose gradient torch computes "
-                    "wrong in bfloat16 on a CPU; choose --set training.precision=float32, a larger --image-size or a "
-                    "network that shrinks images less (model.small_stem)"
-                )
+            if shrunk and not notes:
+                notes = [
+                    f"images of {size} px shrink to less than the stride of {shrunk[0]}, of whose gradient torch "
+                    "computes a part wrong in bfloat16 on a CPU; take --set training.precision=float32, larger images "
+                    "or a network that shrinks them less (model.small_stem)"
+                ]
     finally:
         for hook in hooks:
             hook.remove()
+    return notes
 
 
 def _note_shrunk(names: list[str], name: str, conv: nn.Conv2d, inputs: tuple[Any, ...]) -> None:
