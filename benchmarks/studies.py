@@ -3,7 +3,7 @@
 python benchmarks/studies.py digits               every trick of the recipe small, left out in turn, five seeds
 python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px, three seeds, half the width
 python benchmarks/studies.py additions FOLDER     other tricks, each added to one bare recipe, at 32 px, three seeds
-python benchmarks/studies.py alternatives FOLDER  more of them, which share a slot with one of those
+python benchmarks/studies.py alternatives FOLDER  more of them, as those that share a slot with one of these
 
 A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to from this checkout, so
 that what is kept names no place outside it.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from trickbag.report import answers, read_study, study_table
+from trickbag.report import Study, answers, read_study, study_table
 from trickbag.report.study_sections import effect_row, papers
 
 ROOT = Path(__file__).parents[1]
@@ -218,18 +218,22 @@ _COMPARED = {
 }
 
 
+@cache
+def studies() -> list[Study]:
+    return [read_study(folder) for folder in sorted(path for path in STUDIES.iterdir() if path.is_dir())]
+
+
 def effects_of(trick: str) -> str:
     """Write what the studies under docs/studies found of a trick: a row for each study and network."""
     rows = []
-    for folder in sorted(path for path in STUDIES.iterdir() if path.is_dir()):
-        found = read_study(folder)
+    for found in studies():
         data, epochs = found.recipe["data"], found.recipe["training"]["epochs"]
         size = data["image_size"] or data["default_size"]
         for effect in found.effects or ():
             if effect["label"] != trick:
                 continue
             row = effect_row(effect, found.outcome)
-            cells = [f"[{folder.name}](../studies.md)", f"`{effect['model']}`, {size} px, {epochs} epochs"]
+            cells = [f"[{found.folder.name}](../studies.md)", f"`{effect['model']}`, {size} px, {epochs} epochs"]
             cells += [_COMPARED[found.design], row["delta"], row["interval"], row["p"], row["pairs"], row["verdict"]]
             rows.append(f"| {' | '.join(map(str, cells))} |")
     if not rows:
@@ -249,10 +253,11 @@ def main() -> int:
     pages |= {card: partial(fill_card, card.stem) for card in sorted(CARDS.glob("*.md"))}
     for page, write in pages.items():
         text = page.read_text()
-        if write(text) != text:
+        written_anew = write(text)
+        if written_anew != text:
             stale.append(page.name)
             if "--check" not in sys.argv:
-                page.write_text(write(text))
+                page.write_text(written_anew)
     if stale and "--check" in sys.argv:
         print(f"not what benchmarks/results say: {', '.join(stale)}; run python benchmarks/tables.py")
         return 1

@@ -83,21 +83,6 @@ def test_a_size_that_the_network_refuses_is_named_before_training(pictures: Path
         build(plan, made.plus(ProgressiveResizing(start=0.25)).tricks)
 
 
-@pytest.mark.parametrize(
-    ("precision", "start", "wrong"), [("bf16", 0.5, True), ("float32", 0.5, False), ("bf16", 0.75, False)]
-)
-def test_sizes_whose_gradients_a_cpu_gets_wrong_are_noted(
-    pictures: Path, precision: str, start: float, wrong: bool
-) -> None:
-    made = growing(pictures).on("resnet18").set("data.image_size", "32").set("model.small_stem", "never")
-    made = made.set("training.precision", precision).set("training.device", "cpu")
-    made = made.plus(ProgressiveResizing(start=start, multiple=8))
-    plan, _ = resolve(made, prepare(made.data), 0)
-    notes = build(plan, made.tricks)[1]
-    said = "images of 16 px shrink to less than the stride of layer4.0.conv1, of whose gradient torch"
-    assert any(note.startswith(said) for note in notes) is wrong
-
-
 @torch._dynamo.config.patch(recompile_limit=8)  # as torch has it by itself
 def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path) -> None:
     made = growing(

@@ -246,14 +246,16 @@ def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextMa
     import contextlib
 
     from trickbag.errors import UserError
-    from trickbag.report import is_study, read_study
+    from trickbag.report import read_study
     from trickbag.study.executors.local import Local
     from trickbag.study.task import warm_up
 
-    with contextlib.suppress(UserError):  # the run itself says what is wrong with a folder
-        if is_study(out) and not add_seeds and read_study(out).counts.keys() <= {"finished"}:
+    if not isinstance(executor, Local):
+        return contextlib.nullcontext(executor)
+    with contextlib.suppress(UserError):  # no study yet; or a damaged one, of which the run itself says what is wrong
+        if not add_seeds and read_study(out).counts.keys() <= {"finished"}:
             return contextlib.nullcontext(executor)
-    return executor.started(warm_up) if isinstance(executor, Local) else contextlib.nullcontext(executor)
+    return executor.started(warm_up)
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from trickbag.models.official_weights import load_official
 from trickbag.models.weights import BEST_WEIGHTS, load_with_metadata
 from trickbag.settings import read
 from trickbag.train.described import classes_of, damaged, preprocessing_of
-from trickbag.train.device import Layout, Precision, autocast_dtype, choose_device
+from trickbag.train.device import Layout, Precision, autocast_dtype, choose_device, placed
 from trickbag.train.folder import RunFolder
 from trickbag.train.plan import Plan
 
@@ -85,9 +85,8 @@ class Trained:
         chosen = choose_device(device)
         same = plan is not None and plan.device == chosen
         layout: Layout = plan.layout if plan is not None and same else "contiguous"
-        memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
         place = torch.device(chosen)
-        network = network.to(device=place, memory_format=memory_format)  # type: ignore[call-overload]  # torch's stub lacks it
+        network = placed(network, place, layout)
         return cls(
             path=path,
             network=network.eval(),

@@ -5,11 +5,13 @@ Shapes: N images, K classes, S pixels of the network's input.
 
 from __future__ import annotations
 
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trickbag.errors import UserError
 from trickbag.settings import plain
 
 if TYPE_CHECKING:
@@ -30,8 +32,14 @@ class Format(ABC):
     name: ClassVar[str]
     suffix: ClassVar[str]
 
-    def require(self) -> None:  # noqa: B027  # most formats need nothing
+    packages: ClassVar[tuple[str, ...]] = ()
+    """What the format needs besides this package's own dependencies; it comes with `trickbag[export]`."""
+
+    def require(self) -> None:
         """Raise UserError where a package that the format needs is not installed."""
+        missing = [package for package in self.packages if importlib.util.find_spec(package) is None]
+        if missing:
+            raise UserError(f"--format {self.name} needs {', '.join(missing)}: pip install 'trickbag[export]'")
 
     @abstractmethod
     def encode(self, network: nn.Module, description: Mapping[str, Any], image_size: int) -> bytes:

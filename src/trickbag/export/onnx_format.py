@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trickbag.errors import UserError
 from trickbag.export.format import Format
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ __all__ = ["INPUT", "OUTPUT", "OnnxFormat"]
 INPUT, OUTPUT = "images", "logits"
 """The names of the graph's input (N, 3, S, S) float32, normalised, and output (N, K) float32."""
 
-_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-
 
 @dataclass(frozen=True)
 class OnnxFormat(Format):
@@ -35,12 +31,7 @@ class OnnxFormat(Format):
 
     name: ClassVar[str] = "onnx"
     suffix: ClassVar[str] = ".onnx"
-
-    def require(self) -> None:
-        """Raise UserError where one of ONNX's packages is not installed."""
-        missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
-        if missing:
-            raise UserError(f"--format onnx needs {', '.join(missing)}: pip install 'trickbag[export]'")
+    packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript")
 
     def encode(self, network: nn.Module, description: Mapping[str, Any], image_size: int) -> bytes:
         """Trace the network and return the file, weights inside."""

@@ -17,6 +17,7 @@ from trickbag.errors import RunFailed
 from trickbag.export.format import description
 from trickbag.export.images import images_to_check
 from trickbag.files import replacing
+from trickbag.train.device import placed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,8 +56,7 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
     """
     form.require()
     path = Path(path)
-    network = copy.deepcopy(trained.network).float().eval()
-    network = network.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
+    network = placed(copy.deepcopy(trained.network).float().eval(), torch.device("cpu"), "contiguous")
     data = form.encode(network, description(trained), trained.preprocessing.image_size)
     pixels, checked = images_to_check(trained)
     images = trained.preprocessing.normalise(torch.from_numpy(pixels))

@@ -13,7 +13,7 @@ from trickbag.errors import UserError
 from trickbag.models.classifier import Classifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["FeatureInfo", "Features"]
 
@@ -49,7 +49,8 @@ class Features(nn.Module):
     def __init__(self, network: nn.Module, out_indices: Sequence[int] | None = None) -> None:
         super().__init__()
         levels = getattr(network, "feature_info", None)
-        if not levels or not hasattr(network, "reset_classifier"):
+        forget = getattr(network, "reset_classifier", None)
+        if not levels or forget is None:
             raise UserError(f"{type(network).__name__} has no feature maps by level; take another network")
         known = range(-len(levels), len(levels))
         chosen = range(len(levels)) if out_indices is None else out_indices
@@ -58,7 +59,6 @@ class Features(nn.Module):
                 f"out_indices = {list(chosen)}: must name at least one level, from 0 to {len(levels) - 1}, or from -1 "
                 "down to count from the last"
             )
-        forget: Callable[[int], None] = network.reset_classifier  # type: ignore[assignment]  # as was checked
         forget(0)
         self.network: Any = network
         self.indices = sorted({index % len(levels) for index in chosen})

@@ -97,7 +97,7 @@ def _on_shapes(config: TimmConfig) -> nn.Module:
             return _plain(config, seed=0)
     except DoesNotApply:
         raise
-    except (UserError, NotImplementedError):
+    except (UserError, NotImplementedError):  # some compute with weights as they are built; a wrong config fails again
         return _plain(config, seed=0)
 
 

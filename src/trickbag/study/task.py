@@ -82,10 +82,11 @@ def _locked(out: Path) -> Iterator[None]:
 
 def warm_up() -> None:
     """Import what a trial needs, also what torch leaves until the first optimizer."""
+    import importlib
+
     import torch
 
-    from trickbag.train import loop  # noqa: F401  # imported for its own sake
-
+    importlib.import_module("trickbag.train.loop")
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from trickbag.models.pretrained import load_pretrained
 from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
-from trickbag.train.device import autocast_dtype
+from trickbag.train.device import autocast_dtype, placed
 from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, pupil_of, views_differ
 from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, Weighted
 from trickbag.train.parallel import World
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
+from trickbag.train.small_maps import pad_small_maps
 from trickbag.tricks.trick import Average, Batch, Loss, Moment, NoEffect, Trick
 
 __all__ = ["Run", "build", "build_loss"]
@@ -119,9 +119,9 @@ class Run:
         batch = self.pipeline(raw, draws)
         return batch_rows(batch, self.world.rows(len(batch.images))) if self.pipeline.mixes else batch
 
-    def prepare(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Return what `own` does, as a plain tuple: torch 2.11 loses a named one when compiled."""
-        return tuple(self.own(raw, draws))  # type: ignore[return-value]  # the fields of a Batch, in order
+    def prepare(self, raw: RawBatch, draws: Draws) -> tuple[Any, ...]:
+        """Return the fields of what `own` does as a plain tuple: torch 2.11 loses a named one when compiled."""
+        return tuple(self.own(raw, draws))
 
     def whole(self, raw: RawBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """Return what `forward` does, from the bytes of the images on: the function that is compiled as one graph."""
@@ -171,7 +171,7 @@ def build(
     network = build_network(plan.model, seed=plan.seed)
     sizes, said = _sizes(plan, tricks)
     notes += said
-    notes += _check_shapes(network, plan, sizes)
+    _check_shapes(network, plan, sizes)
     if plan.training.gradient_checkpointing:
         recompute_in_backward(network)
     for trick in tricks:
@@ -186,8 +186,9 @@ def build(
         notes += load_pretrained(network, plan.model)
     if loaded:
         notes += [f"{t.name} has no effect: the weights come from a file" for t in tricks if t.overrides("network")]
-    layout = torch.channels_last if plan.layout == "channels_last" else torch.contiguous_format
-    network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks it
+    network = placed(network, device, plan.layout)
+    if plan.device == "cpu" and plan.precision == "bf16":
+        pad_small_maps(network)
     groups, group_notes = _param_groups(plan, tricks, network)
     pupil, answers = pupil_of(tricks), None
     teach: Callable[[Batch], Batch] = Nobody()
@@ -282,11 +283,10 @@ def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]
     return sizes, notes
 
 
-def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> list[str]:
+def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     """Raise UserError where the network cannot take images of the run's sizes in batches of the run's size.
 
-    Nothing is computed: the smallest part of a batch goes through on shapes alone. Returns a note on images for which a
-    CPU computes wrong gradients in bfloat16.
+    Nothing is computed: the smallest part of a batch goes through on shapes alone.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
@@ -306,36 +306,8 @@ def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> list[str]
         check(1, evaluated, "evaluate", "data.eval_ratio (1 is the size of training images), --image-size or --model")
     network.train()
     rows = plan.batch_size // (plan.training.accumulate * plan.processes)
-    shrunk: list[str] = []
-    hooks = [
-        module.register_forward_pre_hook(partial(_note_shrunk, shrunk, name))
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and plan.device == "cpu" and plan.precision == "bf16"
-    ]
-    notes: list[str] = []
-    try:
-        for size in sizes:
-            check(rows, size, "be trained on", "--image-size, --batch-size or --model")
-            if shrunk and not notes:
-                notes = [
-                    f"images of {size} px shrink to less than the stride of {shrunk[0]}, of whose gradient torch "
-                    "computes a part wrong in bfloat16 on a CPU; take --set training.precision=float32, larger images "
-                    "or a network that shrinks them less (model.small_stem)"
-                ]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return notes
-
-
-def _note_shrunk(names: list[str], name: str, conv: nn.Conv2d, inputs: tuple[Any, ...]) -> None:
-    """Note a convolution whose stride is longer than a side of its input.
-
-    Where the gradient of its weights is zero oneDNN leaves what the memory held, in bfloat16 (torch 2.11, 2.15; LOG).
-    """
-    sides = zip(inputs[0].shape[2:], conv.stride, conv.kernel_size, strict=True)
-    if conv.groups == 1 and any(kernel > 1 and side < stride for side, stride, kernel in sides):
-        names.append(name)
+    for size in sizes:
+        check(rows, size, "be trained on", "--image-size, --batch-size or --model")
 
 
 def _param_groups(plan: Plan, tricks: tuple[Trick, ...], network: nn.Module) -> tuple[list[dict[str, Any]], list[str]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
+from torch import nn
 
 from trickbag.errors import UserError
 
-__all__ = ["Layout", "Precision", "autocast_dtype", "choose_device", "choose_layout", "choose_precision"]
+__all__ = ["Layout", "Precision", "autocast_dtype", "choose_device", "choose_layout", "choose_precision", "placed"]
 
 Precision = Literal["float32", "bf16", "fp16"]
 Layout = Literal["contiguous", "channels_last"]
+N = TypeVar("N", bound=nn.Module)
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
@@ -54,6 +56,14 @@ def choose_layout(precision: Precision, device: str) -> Layout:
             "channels_last" if precision != "float32" and torch.cuda.get_device_capability() >= (7, 0) else "contiguous"
         )
     return "channels_last" if precision == "bf16" and _cpu_has_bf16() else "contiguous"
+
+
+def placed(network: N, device: torch.device, layout: Layout) -> N:
+    """Move a network to a device, its weights in a memory layout; return it."""
+    memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    # torch's stub knows no call with a memory format but without a type.
+    made: N = network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
+    return made
 
 
 def autocast_dtype(precision: Precision) -> torch.dtype | None:

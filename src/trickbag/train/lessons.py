@@ -24,7 +24,7 @@ from trickbag.data.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, RunFailed, UserError
 from trickbag.recipe import differences, digest
 from trickbag.settings import plain
-from trickbag.train.device import autocast_dtype
+from trickbag.train.device import autocast_dtype, placed
 from trickbag.train.plan import Plan
 from trickbag.train.teacher import Asked, Teacher
 from trickbag.tricks.trick import Batch, Lesson, Trick
@@ -83,8 +83,7 @@ class EveryStep:
         given = Preprocessing.of(plan.data, plan.image_size)
         known = [Teacher.of(spec) for spec in pupil.lesson.teachers]
         teachers = nn.ModuleList(Asked(teacher, dataset.classes, given) for teacher in known)
-        layout = torch.channels_last if plan.layout == "channels_last" else torch.contiguous_format
-        teachers = teachers.to(device=torch.device(plan.device), memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks it
+        teachers = placed(teachers, torch.device(plan.device), plan.layout)
         return cls(pupil, teachers, plan.device, autocast_dtype(plan.precision))
 
     def __call__(self, batch: Batch) -> Batch:

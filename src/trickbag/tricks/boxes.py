@@ -1,7 +1,7 @@
 """Boxes in images: where they lie, which pixels they hold and how large they are, for a whole batch at once.
 
 Shapes: N images of a batch, H and W pixels. A box is four integers: top, bottom, left and right, the ends excluded.
-What compiles into the step has no shape that depends on data and no loop over images; `regions`, for loops, is a CPU's.
+All but `regions` compiles into the step: no shape depends on data, and loops over images are a CPU's alone.
 """
 
 from __future__ import annotations
