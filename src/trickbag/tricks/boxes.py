@@ -58,12 +58,11 @@ def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Ten
     return rows[:, None, :height, None] * columns[:, None, None, :width]
 
 
-def regions(boxes_N4: Tensor) -> Iterable[tuple[int, slice, slice]]:
-    """Return the row of each box that holds a pixel, and what indexes its pixels in H and W; of boxes on the CPU."""
+def regions(boxes_N4: Tensor) -> Iterable[tuple[int, int, int, int, int]]:
+    """Return each box that holds a pixel: its row, and top, bottom, left and right; of boxes on the CPU."""
     boxes = boxes_N4.long().numpy()
     (rows,) = ((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])).nonzero()
-    top, bottom, left, right = boxes[rows].T.tolist()
-    return zip(rows.tolist(), map(slice, top, bottom), map(slice, left, right), strict=True)
+    return zip(rows.tolist(), *boxes[rows].T.tolist(), strict=True)
 
 
 def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool = False) -> Tensor:
@@ -77,9 +76,8 @@ def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool =
     if on_processor(images_NCHW, values):
         filled = images_NCHW if owned else images_NCHW.clone()
         changed, given = pixels(filled), pixels(values.expand_as(filled))
-        for i, rows, columns in regions(boxes_N4.expand(len(filled), 4)):
-            place = i, slice(None), rows, columns
-            changed[place] = given[place]
+        for i, top, bottom, left, right in regions(boxes_N4.expand(len(filled), 4)):
+            changed[i, :, top:bottom, left:right] = given[i, :, top:bottom, left:right]
         return filled
     height, width = images_NCHW.shape[2:]
     return torch.lerp(images_NCHW, values, inside(boxes_N4, height, width, images_NCHW.dtype))

@@ -49,13 +49,14 @@ def paste(images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor, *, owned: bo
     if on_processor(images_NCHW):
         if len(boxes_N4) == 1:
             pasted = images_NCHW if owned else images_NCHW.clone()
-            for _, rows, columns in regions(boxes_N4):
-                pasted[..., rows, columns] = images_NCHW[..., rows, columns].index_select(0, partner_N)
+            for _, top, bottom, left, right in regions(boxes_N4):
+                given = images_NCHW[..., top:bottom, left:right].index_select(0, partner_N)
+                pasted[..., top:bottom, left:right] = given
             return pasted
         pasted, partner = images_NCHW.clone(), partner_N.tolist()
         changed, given = pixels(pasted), pixels(images_NCHW)
-        for i, rows, columns in regions(boxes_N4):
-            changed[i, :, rows, columns] = given[partner[i], :, rows, columns]
+        for i, top, bottom, left, right in regions(boxes_N4):
+            changed[i, :, top:bottom, left:right] = given[partner[i], :, top:bottom, left:right]
         return pasted
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)

@@ -25,7 +25,7 @@ def on_processor(*tensors: Tensor) -> bool:
     """
     import torch
 
-    return not torch.compiler.is_compiling() and all(x.device.type == "cpu" and not x.requires_grad for x in tensors)
+    return not torch.compiler.is_compiling() and all(x.is_cpu and not x.requires_grad for x in tensors)
 
 
 def pixels(images: Tensor) -> np.ndarray:

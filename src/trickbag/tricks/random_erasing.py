@@ -32,19 +32,24 @@ def pixel_noise(noise_M: Tensor, n: int, channels: int, height: int, width: int)
 
     Each image starts at another place of the list, so no two have the same noise at the same pixel.
     """
-    size, apart = channels * height * width, 61
-    long = noise_M.repeat(-(-(size + apart * (n - 1)) // len(noise_M)))
+    import torch
+
+    size, apart = channels * height * width, 7  # so short a list, for small images, stays in the nearest cache
+    long = torch.cat([noise_M] * -(-(size + apart * (n - 1)) // len(noise_M)))
     return long.as_strided((n, channels, height, width), (apart, height * width, width, 1))
 
 
 def normal_numbers(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `n` numbers of the standard normal distribution, float32, from 65,536 that are equally likely.
+    """Draw `n` numbers of the standard normal distribution, float32, from 4,096 that are equally likely.
 
-    Those are the quantiles of (k + 1/2) / 65,536, so none is beyond 4.3; a table is three times as fast as computing.
+    Those are the quantiles of (k + 1/2) / 4,096, so none is beyond 3.7; a table is four times as fast as computing,
+    where it fits beside the images in a processor's cache.
     """
     import numpy as np
 
-    return _quantiles().take(rng.integers(0, 2**16, n, np.uint16))
+    fours = rng.integers(0, 2**64, -(-n // 4), np.uint64)
+    places = fours.view(np.uint16)[:n] >> 4
+    return _quantiles().take(places, mode="wrap")  # all are in range: no need to check
 
 
 @cache
@@ -52,8 +57,8 @@ def _quantiles() -> np.ndarray:
     import numpy as np
     import torch
 
-    places = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
-    return np.asarray(torch.special.ndtri(places).float())
+    shares = (torch.arange(2**12, dtype=torch.float64) + 0.5) / 2**12
+    return np.asarray(torch.special.ndtri(shares).float())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +113,12 @@ class RandomErasing(Trick):
         chance_N, *shape = rng.random((3, n), np.float32)
         sides_2N = self._sides(*shape)
         for _ in range(1, _ATTEMPTS):
-            if sides_2N.max() < 1:
+            missing = np.flatnonzero(np.maximum(*sides_2N) >= 1)
+            if not len(missing):
                 break
-            missing = np.flatnonzero(sides_2N.max(axis=0) >= 1)
             sides_2N[:, missing] = self._sides(*rng.random((2, len(missing)), np.float32))
         else:
-            sides_2N *= sides_2N.max(axis=0) < 1
+            sides_2N *= np.maximum(*sides_2N) < 1
         sides_2N *= (chance_N < self.prob) & (moment.epochs_left > self.off_epochs)
         if self.fill == "pixel":
             values = normal_numbers(n * -(-_NOISE // n), rng).reshape(n, -1)
