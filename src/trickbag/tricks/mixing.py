@@ -50,8 +50,8 @@ def paste(images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor, *, owned: bo
         if len(boxes_N4) == 1:
             pasted = images_NCHW if owned else images_NCHW.clone()
             for _, top, bottom, left, right in regions(boxes_N4):
-                given = images_NCHW[..., top:bottom, left:right].index_select(0, partner_N)
-                pasted[..., top:bottom, left:right] = given
+                box = images_NCHW[..., top:bottom, left:right].index_select(0, partner_N)
+                pasted[..., top:bottom, left:right] = box
             return pasted
         pasted, partner = images_NCHW.clone(), partner_N.tolist()
         changed, given = pixels(pasted), pixels(images_NCHW)
