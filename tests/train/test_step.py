@@ -21,10 +21,13 @@ from trickbag.train.pipeline import mirror
 from trickbag.train.plan import resolve
 from trickbag.train.step import train_step
 from trickbag.tricks.color_jitter import ColorJitter
+from trickbag.tricks.cutout import Cutout
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup, mix
 from trickbag.tricks.pca_noise import PCANoise, add_pca_noise
+from trickbag.tricks.random_erasing import RandomErasing
 from trickbag.tricks.sam import Sam
+from trickbag.tricks.trick import Trick
 
 N, K, S = 64, 3, 32
 
@@ -123,6 +126,30 @@ def test_two_images_read_for_each_one_of_a_batch_make_one_step_of_it(pictures: P
     train_step(run, raw, draws, 0.1, int(raw.valid.sum()) / run.plan.reads, progress)
     assert float(progress.count) == N
     assert float(progress.loss_sum) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        ColorJitter(),
+        ColorJitter(form="code"),
+        PCANoise(),
+        Cutout(),
+        RandomErasing(fill="zero"),
+        RandomErasing(fill="color"),
+        RandomErasing(fill="pixel"),
+    ],
+    ids=repr,
+)
+def test_the_first_of_two_images_is_what_it_is_without_the_second(pictures: Path, trick: Trick) -> None:
+    both = make_run(pictures, trick, Mixup(pairing="double"))
+    _, of_both, _ = both.pipeline.draw(2 * N, 0, both.plan.moment(1), both.device)
+    one = make_run(pictures, trick)
+    _, alone = one.pipeline.draw(N, 0, one.plan.moment(1), one.device)
+    assert not torch.equal(of_both[0][N:], alone[0]), "the second has numbers of its own"
+    for drawn, expected in zip(of_both, alone, strict=True):
+        assert len(drawn) == 2 * N
+        assert torch.equal(drawn[:N], expected)
 
 
 def test_the_pipeline_is_the_papers_order_whatever_the_recipes(pictures: Path) -> None:

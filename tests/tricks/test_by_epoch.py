@@ -38,6 +38,16 @@ def test_sizes_rise_to_the_whole() -> None:
     assert size_at(0.0, 10, start=0.1, multiple=1) == 8
 
 
+@pytest.mark.parametrize("epochs", range(1, 10))
+def test_every_run_ends_with_the_whole_size(epochs: int) -> None:
+    trick, data = ProgressiveResizing(), DataConfig(image_size=224)
+    sizes = [trick.data_at(data, Moment(epoch, 0, 5, epochs)).image_size for epoch in range(epochs)]
+    assert sizes == sorted(sizes, key=lambda size: size or 0)
+    assert sizes[-1] == 224
+    assert sizes[0] == (112 if epochs > 1 else 224)
+    assert len(set(sizes)) == min(epochs, 4)
+
+
 def growing(pictures: Path, *tricks: Trick, **changes: str) -> Recipe:
     made = recipe(pictures, **{"epochs": 2, **changes}).only("warmup", "mixup").on("timm:resnet10t")  # type: ignore[arg-type]
     return made.plus(*tricks or (ProgressiveResizing(stages=2),))

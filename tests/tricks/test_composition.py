@@ -7,6 +7,7 @@ that its logits have with each one's own targets; an image that could not be rea
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -174,14 +175,22 @@ def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndar
         p = 1 / (1 + np.exp(-z))
         for weight, q, t, v in zip(row, targets, teacher, valid, strict=True):
             if isinstance(smoothing, LabelSmoothing):
-                if smoothing.definition == "uniform":
+                if multi_label:
+                    other = 0.5 if smoothing.definition == "uniform" else 1 - q
+                    q = (q * (1 - smoothing.smoothing) + smoothing.smoothing * other) * v
+                elif smoothing.definition == "uniform":
                     q = q * (1 - smoothing.smoothing) + smoothing.smoothing * q.sum() / K
                 else:
                     q = q * (1 - smoothing.smoothing) + smoothing.smoothing * (q.sum() - q) / (K - 1)
             if binary is None:
                 loss = -(classes * q * np.log(soft)).sum()
             else:
-                loss = -(classes * (q * np.log(p) + (1 - q) * np.log(1 - p))).sum() * v
+                if multi_label:
+                    loss = -(classes * q * np.log(p) + (1 - q) * np.log(1 - p)).sum() * v
+                else:
+                    # What each class has of the image is an image of that class, and weighs as much.
+                    each = -(np.eye(K) * np.log(p) + (1 - np.eye(K)) * np.log(1 - p)).sum(axis=1)
+                    loss = (classes * q * each).sum() * v
                 loss /= K if binary.reduction == "mean" else 1
             if "teacher" in named:
                 loss += 0.5 * -(t * np.log(soft)).sum()
@@ -241,9 +250,14 @@ def test_losses_are_torchs() -> None:
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(9, K, generator=rng, dtype=torch.float64) * 20
     targets, weights = torch.rand(9, K, generator=rng, dtype=torch.float64), torch.tensor(WEIGHTS).double()
-    ones = torch.ones(9, dtype=torch.float64)
-    expected = functional.binary_cross_entropy_with_logits(logits, targets, weights, reduction="none").sum(1)
+    ones, labels = torch.ones(9, dtype=torch.float64), torch.arange(9) % K
+    binary = functools.partial(functional.binary_cross_entropy_with_logits, reduction="none")
+    torch.testing.assert_close(binary_cross_entropy(logits, targets, ones), binary(logits, targets).sum(1))
+    expected = binary(logits, targets, pos_weight=weights).sum(1)
     torch.testing.assert_close(binary_cross_entropy(logits, targets, ones, weights), expected)
+    onehot = functional.one_hot(labels, K).double()
+    expected = weights[labels] * binary(logits, onehot).sum(1)
+    torch.testing.assert_close(binary_cross_entropy(logits, onehot, None, weights), expected)
     expected = functional.cross_entropy(logits, targets, weights, reduction="none")
     torch.testing.assert_close(cross_entropy(logits, targets, weights), expected)
 
@@ -277,6 +291,18 @@ def test_weights_by_frequency_and_by_effective_number() -> None:
     assert effective_number((5, 0, 1))[1] == effective_number((5, 0, 1))[2]
 
 
+@pytest.mark.parametrize("loss", [cross_entropy, binary_cross_entropy])
+def test_weights_by_frequency_make_classes_equally_likely(loss: Any) -> None:
+    # Where nothing but the bias is learnt, the best answer is the share that each class has of the weights.
+    counts = (900, 90, 10)
+    targets = functional.one_hot(torch.arange(3).repeat_interleave(torch.tensor(counts)), 3).double()
+    bias = torch.full((3,), math.log(1 / 2), dtype=torch.float64, requires_grad=True)  # sigmoid and softmax of 1 / 3
+    weights = torch.tensor(inverse_frequency(counts), dtype=torch.float64)
+    loss(bias.expand(1000, 3), targets, class_weights_K=weights).sum().backward()
+    assert bias.grad is not None
+    assert bias.grad.abs().max() < 1e-9
+
+
 def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
     with pytest.raises(NoEffect, match="all classes have as many images"):
         ClassWeights().class_weights((1.0,) * 3, (7, 7, 7))
@@ -286,6 +312,8 @@ def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
         ClassWeights(by="given")
     with pytest.raises(UserError, match="they need by=given"):
         ClassWeights(weights=(1.0, 2.0))
+    with pytest.raises(UserError, match="at least one must be above 0"):
+        ClassWeights(by="given", weights=(0.0, 0.0))
 
 
 def test_a_loss_without_room_for_weights_is_refused() -> None:

@@ -74,7 +74,7 @@ def test_boxes_within_an_image_stay_in_it(y: float, x: float, side: float, heigh
     top, bottom, left, right = within(torch.tensor([[y, x]]), torch.full((1, 2), side), height, width)[0].tolist()
     assert 0 <= top <= bottom <= height
     assert 0 <= left <= right <= width
-    assert bottom - top == min(round(float(torch.tensor(side)) * height), height - 1)
+    assert bottom - top == min(round(float(torch.tensor(side) * height)), height - 1)
     assert right - left < width
 
 
@@ -267,6 +267,16 @@ def test_off_for_the_whole_run_is_said(pictures: Path) -> None:
     recipe = bare("resnet18", pictures).plus(CutMix(off_epochs=2))
     _, notes = resolve(recipe, prepare(recipe.data), 0)
     assert "cutmix has no effect: off_epochs = 2 leaves none of the 2 epochs" in notes
+
+
+@pytest.mark.parametrize("trick", MIXERS, ids=repr)
+def test_a_batch_of_one_image_has_nobody_to_mix_with(trick: Trick, pictures: Path) -> None:
+    from trickbag.train.plan import resolve
+
+    recipe = bare("resnet18", pictures).set("training.batch_size", "1").plus(trick)
+    _, notes = resolve(recipe, prepare(recipe.data), 0)
+    said = f"{trick.name} has no effect: a batch of one image has no other to mix it with"
+    assert (said in notes) == (trick.reads == 1)
 
 
 def test_mixers_exclude_each_other() -> None:

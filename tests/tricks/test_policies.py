@@ -24,7 +24,7 @@ from trickbag.models.config import TimmConfig
 from trickbag.recipe import Recipe, trick_from_text
 from trickbag.train.build import Run, build
 from trickbag.train.checkpoint import Progress
-from trickbag.train.loss import CrossEntropy, cross_entropy
+from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.train.plan import resolve
 from trickbag.train.step import train_step
 from trickbag.tricks.aug_mix import AugMix, ConsistentLoss, jensen_shannon
@@ -83,7 +83,9 @@ def test_policies_exclude_each_other() -> None:
         ("rand_augment:magnitude=31", "from 0 to 30"),
         ("trivial_augment:bins=1", "at least 2"),
         ("aug_mix:severity=11", "from 1 to 10"),
-        ("aug_mix:depth=0", "at least 1"),
+        ("aug_mix:depth=0", "from 1 to 100"),
+        ("aug_mix:width=1000000000000", "from 1 to 100"),
+        ("rand_augment:operations=1000000000000", "from 1 to 100"),
     ],
 )
 def test_wrong_settings(text: str, says: str) -> None:
@@ -105,6 +107,16 @@ def test_divergence_by_hand_and_as_the_code_has_it() -> None:
     mixture = torch.stack(views).mean(0).clamp(1e-7, 1).log()
     codes = sum(functional.kl_div(mixture, view, reduction="batchmean") for view in views) / 3
     torch.testing.assert_close(ours.mean(), torch.as_tensor(codes), rtol=1e-9, atol=0)
+
+
+def test_with_several_labels_each_class_is_a_question_of_its_own() -> None:
+    logits = np.random.default_rng(0).normal(0, 2, (6, 3, 5))
+    answers = np.stack([logits, np.zeros_like(logits)], axis=3)  # a softmax of z and 0 is the sigmoid of z
+    expected = sum(divergence_by_hand(answers[:, :, k]) for k in range(5))
+    np.testing.assert_allclose(jensen_shannon(torch.from_numpy(logits), several=True).numpy(), expected, rtol=1e-10)
+    apart = torch.tensor([[[6.0] * 3, [-6.0] * 3]])
+    assert float(jensen_shannon(apart)) == pytest.approx(0, abs=1e-6)
+    assert float(jensen_shannon(apart, several=True)) > 1.5
 
 
 @settings(deadline=None)
@@ -136,6 +148,13 @@ def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
     divergence = divergence_by_hand(torch.cat([logits[:, None], views], 1).numpy())
     expected = (cross_entropy(logits, targets).numpy() + 12 * divergence * [1, 1, 0, 1]).mean()
     assert float(ConsistentLoss(CrossEntropy(), 12.0)(logits, batch)) == pytest.approx(expected, rel=1e-12)
+    # With several labels an image counts by what could be read of it, whatever the number of its labels.
+    valid = torch.tensor([1, 0.25, 0, 1], dtype=torch.float64)
+    targets[0] = 1
+    several = batch._replace(targets=targets, extras={"view_logits": views, "valid": valid})
+    divergence = jensen_shannon(torch.cat([logits[:, None], views], 1), several=True)
+    expected = float(BinaryCrossEntropy()(logits, several) + 12 * (valid * divergence).mean())
+    assert float(ConsistentLoss(BinaryCrossEntropy(), 12.0)(logits, several)) == pytest.approx(expected, rel=1e-12)
 
 
 def make_run(pictures: Path, *tricks: Trick, **changes: str) -> Run:

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from timm.data.mixup import Mixup as TimmMixup
+from timm.data.mixup import mixup_target
 from torch import Tensor
 from torch.nn import functional
 
@@ -68,6 +69,16 @@ def test_smoothing_keeps_the_sum_of_every_row(
 def test_row_of_zeros_stays_zero_and_one_class_stays_as_it_is(definition: Definition) -> None:
     assert not smooth(torch.zeros(2, 4), 0.1, definition).any()
     assert torch.equal(smooth(torch.ones(2, 1), 0.25, definition), torch.ones(2, 1))
+
+
+def test_several_labels_are_questions_with_two_answers() -> None:
+    targets = torch.tensor([[1, 1, 0], [0, 0, 0], [1, 1, 1], [0, 0, 0]], dtype=torch.float64)
+    valid = torch.tensor([1, 1, 1, 0], dtype=torch.float64)
+    theirs = mixup_target(targets, 3, smoothing=0.2, multi_label=True)  # timm's
+    ours = smooth(targets, 0.2, "uniform", valid)
+    torch.testing.assert_close(ours[:3], theirs[:3].double(), rtol=0, atol=1e-7)
+    assert smooth(targets, 0.2, "others", valid)[0].tolist() == pytest.approx([0.8, 0.8, 0.2])
+    assert not ours[3].any(), "an image that could not be read says nothing"
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)

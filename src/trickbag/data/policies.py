@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["LearnedPolicy", "MixedPolicy", "Policy", "RandomPolicy", "Step", "mix_chains"]
+__all__ = ["MOST", "LearnedPolicy", "MixedPolicy", "Policy", "RandomPolicy", "Step", "mix_chains"]
 
 Step = tuple[Operation, Annotated[float, Fraction], Annotated[int, Between(0, 10)]]
 """Operation, probability, magnitude."""
 
 Grey = Annotated[int, Between(0, 255)]
+
+MOST = 100
+"""The most operations in a row, and versions in a mixture: many more than any image stays recognisable after."""
 
 _SPACE: tuple[Operation, ...] = (
     "identity",
@@ -108,7 +111,7 @@ class RandomPolicy(Settings):
 
     kind: ClassVar[str] = "random"
 
-    count: Annotated[int, AtLeast(1)] = 2
+    count: Annotated[int, Between(1, MOST)] = 2
     magnitude: Annotated[int, AtLeast(0)] | None = 9
     bins: Annotated[int, AtLeast(2)] = 31
     ranges: Literal["standard", "wide"] = "standard"
@@ -147,8 +150,8 @@ class MixedPolicy(Settings):
     kind: ClassVar[str] = "mixed"
 
     severity: Annotated[int, Between(1, 10)] = 3
-    width: Annotated[int, AtLeast(1)] = 3
-    depth: Annotated[int, AtLeast(1)] | None = None
+    width: Annotated[int, Between(1, MOST)] = 3
+    depth: Annotated[int, Between(1, MOST)] | None = None
     alpha: Annotated[float, Positive] = 1.0
     every_operation: bool = False
     fill: Grey = 0

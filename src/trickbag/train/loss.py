@@ -38,15 +38,20 @@ def binary_cross_entropy(
     valid_N: Tensor | None = None,
     class_weights_K: Tensor | None = None,
 ) -> Tensor:
-    """Return `-sum_k w_k (q log p + (v - q) log(1 - p))` of each row, (N,), with `p = sigmoid(logits)`.
+    """Return `-sum_k (q log p + (v - q) log(1 - p))` of each row, (N,), with `p = sigmoid(logits)`.
 
     v says how much of a row counts: 1, 0 for an image that could not be read, in between where it was mixed with
     another. It is `valid_N`, or the sum of the row's targets q where None: the same for images with one label each.
+
+    With weights of the classes, images with one label each (`valid_N` None) weigh as much as their class in all terms,
+    so `w_k q_k` stands for `q_k` in both places (Cui et al. 2019, section 4). With several labels only the terms of
+    classes that an image does show are weighted, `w_k q_k log p_k`: a weight on all terms of a class would leave each
+    class the question that it was.
     """
-    if valid_N is None:
-        valid_N = targets_NK.sum(dim=1)
-    losses_NK = (valid_N[:, None] - targets_NK) * logits_NK - valid_N[:, None] * functional.logsigmoid(logits_NK)
-    return (losses_NK if class_weights_K is None else losses_NK * class_weights_K).sum(dim=1)
+    shown_NK = targets_NK if class_weights_K is None else targets_NK * class_weights_K
+    hidden_NK = (shown_NK.sum(dim=1)[:, None] - shown_NK) if valid_N is None else (valid_N[:, None] - targets_NK)
+    # log(1 - p) = log p - z
+    return (hidden_NK * logits_NK - (shown_NK + hidden_NK) * functional.logsigmoid(logits_NK)).sum(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,8 @@ class CrossEntropy:
 class BinaryCrossEntropy:
     """Binary cross-entropy with dense targets, its mean over the rows of the sum, or the mean, over the classes.
 
-    Data with several labels an image say in the extra `valid` how much of a row counts; see `binary_cross_entropy`.
+    Data with several labels an image say in the extra `valid` how much of a row counts; see `binary_cross_entropy`,
+    also for what `class_weights` (K,) multiply.
     """
 
     reduction: Literal["sum", "mean"] = "sum"

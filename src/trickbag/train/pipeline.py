@@ -5,6 +5,7 @@ Shapes: N images of an effective batch, K classes, H and W pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +60,18 @@ class Pipeline:
     def draw(self, n: int, seed: int, moment: Moment, device: torch.device, rows: slice | None = None) -> Draws:
         """Draw the random numbers for `n` images, read for one effective batch, at a moment of the run.
 
-        `rows` are the images of which to return them, where nothing mixes.
+        `rows` are the images of which to return them, where nothing mixes. Where several images are read for each one
+        of the batch, what comes before they are mixed draws for one after the other: for the first as it would alone.
         """
         place = moment.epoch, moment.step
         flipped = stream(seed, "flip", *place).random(n) < self.flip_prob
         draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
+        size = n // math.prod(trick.reads for trick in self.stages)
         for trick in self.stages:
-            draws.append(trick.draw(n, stream(seed, trick.name, *place), moment))
+            several = 1 if trick.phase == "mix" else n // size
+            purposes = [trick.name, *(f"{trick.name}:{other}" for other in range(1, several))]
+            drawn = [trick.draw(n // several, stream(seed, purpose, *place), moment) for purpose in purposes]
+            draws.append(drawn[0] if several == 1 else tuple(map(np.concatenate, zip(*drawn, strict=True))))
             n //= trick.reads
         if rows is not None:
             draws = [tuple(item[rows] for item in draw) for draw in draws]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.magnitudes import Interpolation
-from trickbag.data.policies import MixedPolicy
-from trickbag.settings import AtLeast, Between, NonNegative, Positive
+from trickbag.data.policies import MOST, MixedPolicy
+from trickbag.settings import Between, NonNegative, Positive
 from trickbag.tricks.trick import Batch, Loss, Trick
 
 if TYPE_CHECKING:
@@ -24,15 +24,23 @@ __all__ = ["AugMix", "ConsistentLoss", "jensen_shannon"]
 _AUGMENTED = 2
 
 
-def jensen_shannon(logits_NVK: Tensor) -> Tensor:
+def jensen_shannon(logits_NVK: Tensor, *, several: bool = False) -> Tensor:
     """Return the Jensen-Shannon divergence of the V predictions for each image, (N,): 0 where they agree.
 
-    `1/V sum_v KL(p_v || m)` with `p_v = softmax(logits_v)` and `m` their mean, in nats, at most log V. Source:
-    Hendrycks et al. 2020, section 3. Its code keeps m above 1e-7; here the logarithm of m is exact.
+    `1/V sum_v KL(p_v || m)` with `p_v = softmax(logits_v)` and `m` their mean, in nats, at most log V. For `several`
+    labels an image each class is a question with two answers, `sigmoid(logits_v)` and the rest to 1, and the
+    divergences of the K questions are summed. Source: Hendrycks et al. 2020, section 3. Its code keeps m above 1e-7;
+    here the logarithm of m is exact.
     """
-    log_p = logits_NVK.log_softmax(dim=2)
+    import torch
+    from torch.nn import functional
+
+    if several:
+        log_p = torch.stack([functional.logsigmoid(logits_NVK), functional.logsigmoid(-logits_NVK)], dim=3)
+    else:
+        log_p = logits_NVK.log_softmax(dim=2)
     log_m = log_p.logsumexp(dim=1, keepdim=True) - math.log(logits_NVK.shape[1])
-    return (log_p.exp() * (log_p - log_m)).sum(dim=2).mean(dim=1)
+    return (log_p.exp() * (log_p - log_m)).flatten(2).sum(dim=2).mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,17 @@ class ConsistentLoss:
     weight: float
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
-        """Return the mean over the N images; one that could not be read, with targets of zeros, counts nothing."""
+        """Return the mean over the N images; one that could not be read counts nothing.
+
+        Data with several labels an image have the extra `valid`, which says so; of others the targets are zeros.
+        """
         import torch
 
         logits_NVK = torch.cat([logits_NK[:, None], batch.extras["view_logits"]], dim=1)
-        counted_N = batch.targets.sum(dim=1).clamp(max=1)
-        return self.loss(logits_NK, batch) + self.weight * (counted_N * jensen_shannon(logits_NVK)).mean()
+        valid_N = batch.extras.get("valid")
+        divergence_N = jensen_shannon(logits_NVK, several=valid_N is not None)
+        counted_N = batch.targets.sum(dim=1) if valid_N is None else valid_N
+        return self.loss(logits_NK, batch) + self.weight * (counted_N * divergence_N).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +77,8 @@ class AugMix(Trick):
     paper: ClassVar[str] = "Hendrycks et al. 2020, arXiv 1912.02781"
 
     severity: Annotated[int, Between(1, 10)] = 3
-    width: Annotated[int, AtLeast(1)] = 3
-    depth: Annotated[int, AtLeast(1)] | None = None
+    width: Annotated[int, Between(1, MOST)] = 3
+    depth: Annotated[int, Between(1, MOST)] | None = None
     alpha: Annotated[float, Positive] = 1.0
     weight: Annotated[float, NonNegative] = 12.0
     every_operation: bool = False

@@ -44,8 +44,9 @@ def _scaled(weights_K: list[float], counts_K: Sequence[int]) -> list[float]:
 class ClassWeights(Trick):
     """Weigh the classes in the loss: by frequency, by effective number, or as given.
 
-    `weights` are in the order of the classes, by name, and taken as they are. Of images with several labels the labels
-    are counted. The weights are in the run's recipe.json; validation does not use them.
+    `weights` are in the order of the classes, by name, and taken as they are. An image weighs as much as its class. Of
+    images with several labels the labels are counted and weighted, not what an image does not show. The weights are in
+    the run's recipe.json; validation does not use them.
     """
 
     name: ClassVar[str] = "class_weights"
@@ -61,6 +62,8 @@ class ClassWeights(Trick):
         if (self.by == "given") != bool(self.weights):
             way = "give one for each class" if self.by == "given" else "they need by=given"
             raise UserError(f"class_weights.by = {self.by!r} and class_weights.weights = {self.weights!r}: {way}")
+        if self.weights and not any(self.weights):
+            raise UserError(f"class_weights.weights = {self.weights!r}: at least one must be above 0")
 
     def class_weights(self, weights: tuple[float, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
         """Weigh the classes by their numbers of images."""

@@ -19,14 +19,25 @@ __all__ = ["LabelSmoothing", "smooth"]
 Definition = Literal["uniform", "others"]
 
 
-def smooth(targets_NK: Tensor, smoothing: float = 0.1, definition: Definition = "uniform") -> Tensor:
+def smooth(
+    targets_NK: Tensor, smoothing: float = 0.1, definition: Definition = "uniform", valid_N: Tensor | None = None
+) -> Tensor:
     """Smooth targets (N, K): move the share `smoothing` of each row's sum away from where it is.
 
     `uniform`: `(1 - eps) q + eps / K`, the share spread over all K classes, as the paper's code, TensorFlow and
     `torch.nn.functional.cross_entropy` do. `others`: `1 - eps` for the true class and `eps / (K - 1)` for each other
     one (equation 4 of the paper). Both are linear in the targets: rows that are mixed, or zero, keep their sum. With
     one class nothing changes. Source: Szegedy et al. 2015; He et al. 2018, section 5.2.
+
+    For several labels an image give `valid_N`, how much of each row counts (v: 1, or 0 for an image that could not be
+    read). Each class is then a question with two answers: `uniform` is `(1 - eps) q + eps / 2 v`, `others` is
+    `(1 - eps) q + eps (v - q)`.
     """
+    if valid_N is not None:
+        valid_N1 = valid_N[:, None]
+        if definition == "uniform":
+            return (1 - smoothing) * targets_NK + smoothing / 2 * valid_N1
+        return (1 - smoothing) * targets_NK + smoothing * (valid_N1 - targets_NK)
     classes = targets_NK.shape[1]
     sums_N1 = targets_NK.sum(dim=1, keepdim=True)
     if definition == "uniform":
@@ -42,7 +53,8 @@ class LabelSmoothing(Trick):
 
     `definition="uniform"`, the default, spreads it over all K classes, as the code that gave the published numbers,
     TensorFlow and torch do; `"others"` spreads it over the K - 1 others, as the paper writes. The true class of 1000
-    then has 0.9001 or 0.9, that of two 0.95 or 0.9.
+    then has 0.9001 or 0.9, that of two 0.95 or 0.9. With several labels an image each class is a question with two
+    answers, shown or not.
     """
 
     name: ClassVar[str] = "label_smoothing"
@@ -58,4 +70,5 @@ class LabelSmoothing(Trick):
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Smooth the targets."""
-        return batch._replace(targets=smooth(batch.targets, self.smoothing, self.definition))
+        targets = smooth(batch.targets, self.smoothing, self.definition, batch.extras.get("valid"))
+        return batch._replace(targets=targets)

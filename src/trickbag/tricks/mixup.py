@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.settings import AtLeast, Positive
 from trickbag.tricks.mixing import mix, mix_targets, weigh
-from trickbag.tricks.trick import START, Batch, Moment, Trick, require_epochs
+from trickbag.tricks.trick import START, Batch, Moment, Trick, require_epochs, require_partners
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,8 +63,9 @@ class Mixup(Trick):
         return 2 if self.pairing == "double" else 1
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Find out whether there is an epoch to mix in."""
-        return require_epochs(self.off_epochs, training)
+        """Find out whether there is an epoch to mix in, and whom to mix with."""
+        require = require_epochs if self.pairing == "double" else require_partners
+        return require(self.off_epochs, training)
 
     def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
         """Draw the weight of each mixed image, float32, and its partner, int64; for halves its first image too."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from trickbag.settings import AtLeast, Between, Positive
 from trickbag.tricks.boxes import around
 from trickbag.tricks.mixing import mix_targets, own_share, paste_and_mix
-from trickbag.tricks.trick import START, Batch, Moment, Trick, require_epochs
+from trickbag.tricks.trick import START, Batch, Moment, Trick, require_partners
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,8 +45,8 @@ class MixupCutMix(Trick):
     off_epochs: Annotated[int, AtLeast(0)] = 0
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Find out whether there is an epoch to mix in."""
-        return require_epochs(self.off_epochs, training)
+        """Find out whether there is an epoch to mix in, and whom to mix with."""
+        return require_partners(self.off_epochs, training)
 
     def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
         """Draw mixup's lam (n,), the side (n,) and centre (n, 2) of CutMix's box, float32, and the partners (n,) int64.

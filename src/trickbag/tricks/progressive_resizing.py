@@ -20,8 +20,8 @@ _LEAST = 8
 def size_at(progress: float, image_size: int, start: float = 0.5, stages: int = 4, multiple: int = 8) -> int:
     """Return the side of the images in pixels at `progress` in [0, 1] of a run whose images end at `image_size`.
 
-    The run has `stages` parts of equal length; the sizes rise linearly from `start image_size` in the first to
-    `image_size` in the last, each rounded to a multiple of `multiple` but the last, and never below 8 px or above
+    The run has `stages` parts of equal length, at least 1; the sizes rise linearly from `start image_size` in the first
+    to `image_size` in the last, each rounded to a multiple of `multiple` but the last, and never below 8 px or above
     `image_size`. Source: Tan & Le 2021 (arXiv 2104.00298), algorithm 1.
     """
     # A boundary that falls on an epoch must not slip below it by rounding.
@@ -36,7 +36,8 @@ def size_at(progress: float, image_size: int, start: float = 0.5, stages: int = 
 class ProgressiveResizing(Trick):
     """Train on small images first: from `start` of the size, in `stages` of equal length, to the whole size.
 
-    Sizes are multiples of `multiple` pixels. Validation has the whole size throughout.
+    Sizes are multiples of `multiple` pixels. A run of fewer epochs than stages has a stage an epoch, so that it too
+    ends with the whole size. Validation has the whole size throughout.
     """
 
     name: ClassVar[str] = "progressive_resizing"
@@ -51,5 +52,6 @@ class ProgressiveResizing(Trick):
         """Set the image size of the epoch."""
         if data.image_size is None:
             return data
-        size = size_at(moment.progress, data.image_size, self.start, self.stages, self.multiple)
+        stages = min(self.stages, moment.epochs)
+        size = size_at(moment.progress, data.image_size, self.start, stages, self.multiple)
         return replace(data, image_size=size)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between, Positive
+from trickbag.settings import AtLeast, Between
 from trickbag.tricks.boxes import fill, within
 from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick, require_epochs
 
@@ -81,7 +81,7 @@ class RandomErasing(Trick):
         0.02,
         0.4,
     )
-    ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.3, 1 / 0.3)
+    ratio: tuple[Annotated[float, Between(0.001, 1000)], Annotated[float, Between(0.001, 1000)]] = (0.3, 1 / 0.3)
     fill: Literal["zero", "color", "pixel"] = "pixel"
     off_epochs: Annotated[int, AtLeast(0)] = 0
 
@@ -93,6 +93,12 @@ class RandomErasing(Trick):
                 raise UserError(
                     f"random_erasing.{name} = {low:g},{high:g}: the first value must not be above the second"
                 )
+        smallest, (flat, high) = self.area[0], self.ratio
+        if max(flat, smallest) * smallest >= 1 or high <= smallest:
+            raise UserError(
+                f"random_erasing.area = {smallest:g},{self.area[1]:g} and random_erasing.ratio = {flat:g},{high:g}: "
+                "no such rectangle lies inside a square image; begin with a smaller area, or allow a ratio of 1"
+            )
 
     def training(self, training: TrainConfig) -> TrainConfig:
         """Find out whether there is an epoch to erase in."""

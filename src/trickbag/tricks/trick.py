@@ -33,6 +33,7 @@ __all__ = [
     "Trick",
     "View",
     "require_epochs",
+    "require_partners",
 ]
 
 Phase = Literal["color", "noise", "erase", "mix"]
@@ -126,6 +127,13 @@ def require_epochs(off_epochs: int, training: TrainConfig) -> TrainConfig:
     if off_epochs >= training.epochs:
         raise NoEffect(f"off_epochs = {off_epochs} leaves none of the {training.epochs} epochs")
     return training
+
+
+def require_partners(off_epochs: int, training: TrainConfig) -> TrainConfig:
+    """As `require_epochs`, and raises NoEffect where an image of the batch has no other to be mixed with."""
+    if training.batch_size == 1:
+        raise NoEffect("a batch of one image has no other to mix it with")
+    return require_epochs(off_epochs, training)
 
 
 @dataclass(frozen=True, kw_only=True)
