@@ -68,6 +68,7 @@ def test_streams_are_unrelated(other: dict[str, int]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")  # torch 2.11's own code
 def test_compiled_to_machine_code_numbers_are_the_same() -> None:
     torch.compiler.reset()
     compiled = torch.compile(uniform, fullgraph=True, dynamic=False)
