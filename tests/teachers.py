@@ -27,6 +27,7 @@ def teacher_file(
     mean: tuple[float, float, float] = DataConfig().mean,
     eval_crop: float = 1.0,
     sharp: float = 5.0,
+    thresholds: list[float] | None = None,
 ) -> Path:
     """Write a network for the classes of the pictures; `sharp` multiplies the logits, which tells the classes apart."""
     import torch
@@ -37,6 +38,8 @@ def teacher_file(
         network.get_classifier().weight.mul_(sharp)  # type: ignore[operator]  # of timm's networks
     preprocessing = Preprocessing.of(DataConfig(mean=mean, eval_crop=eval_crop), size)
     metadata = {"model": plain(config), "classes": list(classes), "preprocessing": plain(preprocessing)}
+    if thresholds is not None:
+        metadata["thresholds"] = thresholds
     save_weights(network, path, metadata)
     return path
 

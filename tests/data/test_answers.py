@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,16 @@ def test_the_rest_is_spread_evenly(top: int, t: float) -> None:
     # The same logits at another temperature, so that the others are even there too.
     tempered = np.take_along_axis(softmax(found / t), order[..., top:], -1)
     assert np.ptp(tempered, axis=-1).max() < 1e-7
+
+
+def test_a_temperature_brings_back_what_is_nothing_beside_one() -> None:
+    z = logits()
+    z[..., 0] = 60  # at T = 1 all others together have less than float64 has digits
+    found = softmax(restore(keep_largest(z, 3), K) / 20.0)
+    exact = softmax(z / 20.0)
+    assert keep_largest(z, 3).rest.min() > 0
+    others = np.arange(K) > 0
+    np.testing.assert_allclose(found[..., others].sum(-1), exact[..., others].sum(-1), rtol=0.1)
 
 
 def test_certain_answers_are_finite_where_they_count() -> None:
@@ -125,6 +136,38 @@ def test_a_damaged_row_is_found(file: Path) -> None:
     found.logits(np.array([0, 1]))
     with pytest.raises(RunFailed, match=r"answers\.arrow is damaged: remove it"):
         found.logits(np.array([0, 5]))
+
+
+def test_a_flipped_bit_is_found_or_harmless(file: Path) -> None:
+    whole, expected = file.read_bytes(), Answers.open(file).logits(np.arange(R), 1)
+    told = 0
+    for place in {*range(0, len(whole), 7), *range(len(whole) - 2_000, len(whole), 3)}:
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        damaged = file.parent / f"{place}.arrow"
+        damaged.write_bytes(data)
+        try:
+            found = Answers.open(damaged).logits(np.arange(R), 1)
+        except (UserError, RunFailed):
+            told += 1
+        else:
+            np.testing.assert_array_equal(found, expected)
+    assert told > 100
+
+
+@pytest.mark.parametrize("field", ["num_classes", "networks", "kept", "images", "views"])
+def test_numbers_that_contradict_each_other(file: Path, field: str) -> None:
+    data = file.read_bytes()
+    said = f'"{field}": {json.loads(about_of(data))[field]}'.encode()
+    file.write_bytes(data.replace(said, said[:-1] + b"9"))
+    with pytest.raises(UserError, match="holds no answers of a teacher, or is damaged"):
+        Answers.open(file)
+
+
+def about_of(data: bytes) -> str:
+    """The metadata of the file, the last of the places that have them."""
+    start = data.rfind(b'{"classes"')
+    return data[start : data.index(b"}", start) + 1].decode()
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "text", "arrow", "rows"])

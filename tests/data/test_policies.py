@@ -193,7 +193,7 @@ def test_any_size_will_do(policy: Policy, size: tuple[int, int], seed: int) -> N
         (LearnedPolicy, {"table": ((("rotat", 0.5, 1),),)}, "rotat"),
         (LearnedPolicy, {"table": ((("rotate", 1.5, 1),),)}, "from 0 to 1"),
         (RandomPolicy, {"magnitude": 31}, "from 0 to 30"),
-        (RandomPolicy, {"count": 0}, "at least 1"),
+        (RandomPolicy, {"count": 0}, "from 1 to 100"),
         (RandomPolicy, {"fill": 256}, "from 0 to 255"),
         (MixedPolicy, {"severity": 0}, "from 1 to 10"),
         (DataConfig, {"views": 2}, "needs a data.policy"),

@@ -110,6 +110,11 @@ def test_an_unknown_outcome_names_the_known_ones() -> None:
         effects([], {}, {}, "top2")
     assert caught.value.exit_code == 2
     require_outcome("top1")
+    require_outcome("loss", several=True)
+    for name, several in (("best_map", False), ("f1", False), ("top1", True), ("test_ece", True)):
+        with pytest.raises(UserError, match=f"outcome '{name}' is not defined for images with .*choose from .*loss"):
+            require_outcome(name, several)
+        require_outcome(name, not several)
 
 
 def test_pairs_are_the_seeds_that_both_have() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from trickbag.study.folder import StudyFolder
 from trickbag.study.run import Study
 from trickbag.study.trial import Trial
 from trickbag.train.result import Result
+from trickbag.tricks.distillation import Distillation
 
 
 @dataclasses.dataclass
@@ -307,6 +309,23 @@ def test_shards_of_different_studies(study: Study, tmp_path: Path) -> None:
 def test_studies_that_cannot_be(study: Study, fields: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         dataclasses.replace(study, **fields)
+
+
+def test_several_labels_have_an_outcome_of_their_own(study: Study) -> None:
+    recipe = study.recipe.set("data.multi_label", "true").set("data.source", "labels.csv")
+    assert (Study(recipe=study.recipe).outcome, Study(recipe=recipe).outcome) == ("top1", "map")
+    with pytest.raises(UserError, match="outcome 'top1' is not defined for images with several labels"):
+        Study(recipe=recipe, outcome="top1")
+
+
+def test_replayed_answers_of_several_seeds_do_not_go_into_one_file(study: Study) -> None:
+    def distilled(**settings: Any) -> Study:
+        return Study(recipe=study.recipe.plus(Distillation(teacher=("runs/a",), **settings)))
+
+    with pytest.raises(UserError, match=r"distillation.cache = a\.arrow: with view=replay .* leave cache out"):
+        distilled(view="replay", cache="a.arrow")
+    distilled(view="replay")
+    distilled(view="centre", cache="a.arrow")
 
 
 def test_the_default_folder_is_the_same_for_what_extends_a_study(study: Study) -> None:

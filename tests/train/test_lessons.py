@@ -129,6 +129,20 @@ def test_classes_are_matched_by_name(pictures: Path, dataset: Dataset, tmp_path:
         built(recipe(pictures, trick), dataset)
 
 
+def test_a_teacher_of_several_labels_is_refused(tmp_path: Path) -> None:
+    spec = str(teacher_file(tmp_path / "several.safetensors", thresholds=[0.5] * len(CLASSES)))
+    with pytest.raises(DoesNotApply, match=r"the teacher .*several\.safetensors gives several labels an image"):
+        Teacher.of(spec)
+
+
+def test_a_teachers_file_is_named_and_found_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"teacher nope: no file or folder nope; give the folder of a run"):
+        Teacher.of("nope")
+    path = teacher_file(tmp_path / "best.safetensors")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Teacher.of("~/best.safetensors").id == teacher_id(str(path))
+
+
 def test_asked_once_about_the_centre_is_asked_online(pictures: Path, dataset: Dataset, teacher: str) -> None:
     online, _ = built(recipe(pictures, Distillation(teacher=(teacher,)), **WHOLE), dataset)
     stored, notes = built(recipe(pictures, Distillation(teacher=(teacher,), view="centre"), **WHOLE), dataset)

@@ -125,6 +125,8 @@ def test_evaluation_gives_back_the_runs_metrics(run: tuple[Result, Path], capsys
     text = capsys.readouterr().out
     assert "mAP" in text
     assert "top-1  undefined" in text
+    assert main(["evaluate", str(out), "--data", "digits"]) == 2
+    assert "gives several labels an image, and digits has one: name a .csv file" in capsys.readouterr().err
 
 
 def test_predictions_are_labels_separated_by_blanks(

@@ -30,10 +30,12 @@ from trickbag.train.loss import binary_cross_entropy, cross_entropy
 from trickbag.train.pipeline import Pipeline
 from trickbag.train.plan import Plan
 from trickbag.train.schedule import Schedule
+from trickbag.tricks.aug_mix import AugMix, jensen_shannon
 from trickbag.tricks.bce import BCE
 from trickbag.tricks.class_weights import ClassWeights, effective_number, inverse_frequency
 from trickbag.tricks.cutmix import CutMix
 from trickbag.tricks.cutout import Cutout
+from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.mixup_cutmix import MixupCutMix
@@ -238,6 +240,20 @@ def test_every_pair_is_the_computation_by_hand(multi_label: bool) -> None:
     assert tried > 200
 
 
+def test_a_teachers_share_is_of_the_loss_of_the_labels_wherever_it_stands() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits, teacher = (torch.randn(N, K, generator=rng, dtype=torch.float64) for _ in range(2))
+    extras = {"teacher": teacher.softmax(1), "view_logits": torch.randn(N, 2, K, generator=rng, dtype=torch.float64)}
+    batch = Batch(torch.zeros(N, 3, 2, 2), torch.eye(K).double()[[0, 1, 2, 3, 0]], torch.arange(N), extras)
+    distillation, mixed = Distillation(form="code", weight=0.25, temperature=1.0), AugMix(weight=3.0)
+    labels = cross_entropy(logits, batch.targets).mean()
+    soft = cross_entropy(logits, extras["teacher"]).mean()
+    views = jensen_shannon(torch.cat([logits[:, None], extras["view_logits"]], 1)).mean()
+    for tricks in itertools.permutations((distillation, mixed)):
+        found = build_loss(plan_of(*tricks), tricks)(logits, batch)
+        torch.testing.assert_close(found, 0.75 * labels + 0.25 * soft + 3 * views, rtol=1e-12, atol=0)
+
+
 def test_an_image_that_could_not_be_read_counts_nothing() -> None:
     logits = torch.randn(3, K, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     nothing = torch.zeros(3, K, dtype=torch.float64)
@@ -274,6 +290,14 @@ def test_gradients_of_large_logits_are_finite() -> None:
     binary_cross_entropy(logits, torch.tensor([[1.0, 0.0]])).sum().backward()
     assert logits.grad is not None
     assert logits.grad.tolist() == [[0.0, 0.0]]
+
+
+def test_binary_cross_entropy_of_several_labels_is_no_change() -> None:
+    several = DataConfig(multi_label=True)
+    with pytest.raises(NoEffect, match="images with several labels are trained so without it"):
+        BCE().data(several)
+    assert BCE(reduction="mean").data(several) == several
+    assert BCE().data(DataConfig()) == DataConfig()
 
 
 # Weights of classes.

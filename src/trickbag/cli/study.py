@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--seeds", metavar="N", help="default: 5")
     what.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
     what.add_argument("--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min")
-    what.add_argument("--outcome", metavar="METRIC", help="a metric of result.json (default: top1)")
+    what.add_argument("--outcome", metavar="METRIC", help="a metric of result.json (default: top1, or map)")
     how = parser.add_argument_group("how it runs")
     how.add_argument("--executor", metavar="local|ray", help="default: local, worker processes of this machine")
     how.add_argument(

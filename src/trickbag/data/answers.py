@@ -55,12 +55,13 @@ def keep_largest(logits_NMK: NDArray[np.floating[Any]], top: int) -> Kept:
     """Keep the `top` largest logits of each answer, all of them where there are no more."""
     gaps = logits_NMK.astype(np.float64)
     gaps -= gaps.max(axis=-1, keepdims=True)
-    order = np.argsort(-gaps, axis=-1, kind="stable")[..., :top]
-    kept = np.take_along_axis(gaps, order, axis=-1)
-    total = np.exp(gaps).sum(axis=-1)
-    rest = np.maximum(0, 1 - np.exp(kept).sum(axis=-1) / total) if top < gaps.shape[-1] else np.zeros_like(total)
-    logits = np.maximum(kept, _LEAST).astype(np.float16)
-    return Kept(logits, order.astype(np.int32), rest.astype(np.float32))
+    order = np.argsort(-gaps, axis=-1, kind="stable")
+    falling = np.take_along_axis(gaps, order, axis=-1)
+    # The others are added up for themselves: a temperature brings back what is nothing beside 1.
+    shares = np.exp(falling)
+    rest = shares[..., top:].sum(axis=-1) / shares.sum(axis=-1)
+    logits = np.maximum(falling[..., :top], _LEAST).astype(np.float16)
+    return Kept(logits, order[..., :top].astype(np.int32), rest.astype(np.float32))
 
 
 def restore(kept: Kept, num_classes: int) -> NDArray[np.float32]:
@@ -105,9 +106,11 @@ class Answers:
             images, views, num_classes = (int(about[name]) for name in ("images", "views", "num_classes"))
             if about["schema"] != SCHEMA or sum(len(block.sums) for block in blocks) != images * views:
                 raise ValueError("rows are missing, or it is of another version")
+            if num_classes != len(about["classes"]) or int(about["networks"]) != len(about["teachers"]):
+                raise ValueError("it does not say the same everywhere of its classes and teachers")
         except OSError as error:
             raise UserError(f"cannot read the teacher's answers {path}: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"{path} holds no answers of a teacher, or is damaged: {reason}; remove it to have it made anew"
@@ -161,12 +164,16 @@ def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_B
         networks, top = int(about["networks"]), int(about["kept"])
         blocks = []
         for i in range(reader.num_record_batches):
+            batch = reader.get_batch(i)
+            batch.validate()  # a damaged length would lead beyond the file
             columns = [
                 (column.flatten() if pa.types.is_fixed_size_list(column.type) else column).to_numpy()
-                for column in reader.get_batch(i).columns
+                for column in batch.columns
             ]
             logits, classes = (column.reshape(-1, networks, top) for column in columns[:2])
             blocks.append(_Block(logits, classes, columns[2].reshape(-1, networks), columns[3]))
+            if len({len(column) for column in blocks[-1]}) != 1:
+                raise ValueError("its columns are of different lengths")
             if i + 1 < reader.num_record_batches and len(blocks[-1].sums) != _BLOCK:
                 raise ValueError("its parts are of other lengths")
         return about, blocks

@@ -158,7 +158,7 @@ def _choose(
             )
         several = trained.thresholds is not None
         config = DataConfig(source=data, image_root=image_root, multi_label=several)
-        return _foreign(config, open_source(config), part)
+        return _foreign(config, _opened(trained, config), part)
     try:
         own = read(DataConfig, trained.record.get("data"), "data")
     except UserError as error:
@@ -169,10 +169,19 @@ def _choose(
         config = own if image_root is None else dataclasses.replace(own, image_root=image_root)
         return _own(trained, config, part, progress)
     config = dataclasses.replace(own, source=data, image_root=image_root)
-    source = open_source(config)
+    source = _opened(trained, config)
     if fingerprint(source.classes, source.parts) == _trained_on(trained):
         return _own(trained, config, part, progress)
     return _foreign(config, source, part)
+
+
+def _opened(trained: Trained, config: DataConfig) -> Source:
+    if config.multi_label and not config.source.strip().lower().endswith(".csv"):
+        raise UserError(
+            f"{trained.path} gives several labels an image, and {config.source} has one: name a .csv file whose rows "
+            "hold several, divided by blanks"
+        )
+    return open_source(config)
 
 
 def _trained_on(trained: Trained) -> str | None:

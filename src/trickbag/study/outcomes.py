@@ -50,6 +50,9 @@ OUTCOMES: Mapping[str, Literal["higher", "lower"]] = MappingProxyType(
 )
 """The metrics that can be a study's outcome, and the direction in which each is better."""
 
+_OF_ONE = ("top1", "top5", "ece")
+_OF_SEVERAL = ("map", "f1", "f1_micro", "f1_at_half")
+
 COSTS = ("train_throughput", "infer_throughput", "params", "macs", "peak_memory", "train_time_s")
 """The metrics in which a trick has a price."""
 
@@ -67,7 +70,19 @@ class Cost(TypedDict):
     pairs: int
 
 
-def require_outcome(name: str) -> None:
-    """Raise UserError where a study cannot have this metric as its outcome."""
+def require_outcome(name: str, several: bool | None = None) -> None:
+    """Raise UserError where a study cannot have this metric as its outcome.
+
+    `several` says whether its images have several labels each, for which other metrics are defined; None: not known.
+    """
     if name not in OUTCOMES:
         raise UserError(f"no outcome is called {name!r}; choose from {choices(OUTCOMES)}")
+    if several is None:
+        return
+    kind = name.removeprefix("best_").removeprefix("train_").removeprefix("test_").removeprefix("raw_")
+    if kind in (_OF_ONE if several else _OF_SEVERAL):
+        labels = "several labels" if several else "one label"
+        raise UserError(
+            f"outcome {name!r} is not defined for images with {labels}; choose from "
+            f"{choices([*(_OF_SEVERAL if several else _OF_ONE), 'loss'])}"
+        )

@@ -28,12 +28,26 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.study.executors import Executor
     from trickbag.train.result import Result
+    from trickbag.tricks.trick import Trick
 
 __all__ = ["SEEDS", "Findings", "Study", "Work", "findings", "plain_layouts"]
 
 
 SEEDS = 5
 """The seeds of a study that does not say how many."""
+
+
+def _require_a_file_each(trick: Trick) -> None:
+    """Raise UserError where the trials of all seeds would keep different answers of a teacher in one file."""
+    try:
+        lesson = trick.lesson()
+    except UserError:
+        return  # it has no teacher: a trial says so
+    if lesson is not None and lesson.view == "replay" and lesson.cache is not None:
+        raise UserError(
+            f"{trick.name}.cache = {lesson.cache}: with view=replay each seed of a study has answers of its own, and "
+            "they do not go into one file; leave cache out"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +78,17 @@ class Study:
     """Recipe x design x networks x seeds: what is compared, and on which outcome.
 
     `models` are names of networks (none: the recipe's own). Seeds are 0, 1, ... `seeds` - 1; None stands for those of
-    the study that a folder holds, and for SEEDS in a new one. `outcome` is a metric of
-    `result.json`. `retries` says how often a trial is tried again that failed. `shard` (i, n) runs the i-th of n parts,
-    in a folder of its own; `merge` joins them. Raises UserError for values that cannot be.
+    the study that a folder holds, and for SEEDS in a new one. `outcome` is a metric of `result.json`, by default
+    `top1`, or `map` where images have several labels. `retries` says how often a trial is tried again that failed. `shard`
+    (i, n) runs the i-th of n parts, in a folder of its own; `merge` joins them. Raises UserError for values that cannot
+    be.
     """
 
     recipe: Recipe
     design: Design = LeaveOneOut()
     models: tuple[str, ...] = ()
     seeds: int | None = None
-    outcome: str = "top1"
+    outcome: str = ""
     retries: int = 2
     shard: tuple[int, int] | None = None
 
@@ -84,7 +99,12 @@ class Study:
             raise UserError(f"retries = {self.retries}: must be at least 0")
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise UserError(f"shard = {self.shard[0]}/{self.shard[1]}: must be I/N with I from 1 to N")
-        require_outcome(self.outcome)
+        several = self.recipe.data.multi_label
+        if not self.outcome:
+            object.__setattr__(self, "outcome", "map" if several else "top1")
+        require_outcome(self.outcome, several)
+        for trick in self.recipe.tricks:
+            _require_a_file_each(trick)
         for name in self.models:
             model_config(name)
             if self.models.count(name) > 1:

@@ -238,9 +238,10 @@ def _average(tricks: tuple[Trick, ...], network: nn.Module) -> Average | None:
 
 
 def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
-    """Build the loss: first what replaces it, then the weights of the classes, then what wraps it.
+    """Build the loss: first what replaces it, then the weights of the classes, then a teacher's, then what wraps it.
 
-    Raises DoesNotApply where the loss has no room for weights of classes.
+    So a teacher's share is of the loss of the labels alone, wherever distillation stands among the tricks. Raises
+    DoesNotApply where the loss has no room for weights of classes.
     """
     loss: Loss = BinaryCrossEntropy() if plan.data.multi_label else CrossEntropy()
     for trick in tricks:
@@ -250,7 +251,7 @@ def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
         if not isinstance(loss, Weighted):
             raise DoesNotApply(f"class_weights needs a loss with a method `weighted`; {loss!r} has none. Take one out")
         loss = loss.weighted(torch.tensor(plan.class_weights, device=plan.device))
-    for trick in tricks:
+    for trick in sorted(tricks, key=lambda trick: trick.slot != "teacher"):
         if trick.slot != "loss":
             loss = trick.loss(loss)
     return loss

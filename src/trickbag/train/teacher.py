@@ -5,6 +5,7 @@ Shapes: N images, H and W pixels, K classes of the run.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,7 +23,7 @@ from trickbag.models.zoo import build_network
 from trickbag.train.described import classes_of, preprocessing_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Asked", "Teacher", "teacher_id"]
 
@@ -37,7 +38,8 @@ def teacher_id(spec: str) -> str:
     if spec.startswith(_TIMM):
         published = _published(spec)
         return f"{_TIMM}{published.architecture}.{published.tag}" if published.tag else spec
-    return weights_digest(Path(spec))
+    with _named(spec):
+        return weights_digest(_path(spec))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +58,21 @@ class Teacher:
     def of(cls, spec: str) -> Teacher:
         """Find a run's folder, a weights file that a run wrote, or `timm:NAME`; nothing is fetched yet.
 
-        Raises UserError where there is no such network, or where it does not say its classes and preprocessing.
+        Raises UserError where there is no such network, or where it does not say its classes and preprocessing, and
+        DoesNotApply for one that gives several labels an image.
         """
         if spec.startswith(_TIMM):
             return cls(spec=spec, id=teacher_id(spec), classes=_synsets(spec), preprocessing=_as_published(spec))
-        path = Path(spec)
-        metadata = read_metadata(path)
-        return cls(
-            spec=spec,
-            id=teacher_id(spec),
-            classes=classes_of(path, metadata),
-            preprocessing=preprocessing_of(path, metadata),
-        )
+        own, path = teacher_id(spec), _path(spec)
+        with _named(spec):
+            metadata = read_metadata(path)
+            classes, preprocessing = classes_of(path, metadata), preprocessing_of(path, metadata)
+        if metadata.get("thresholds") is not None:
+            raise DoesNotApply(
+                f"the teacher {spec} gives several labels an image, each by a sigmoid of its own: it does not say "
+                "which one class an image shows. Take a teacher that was trained with one label an image"
+            )
+        return cls(spec=spec, id=own, classes=classes, preprocessing=preprocessing)
 
     def places(self, classes: Sequence[str]) -> tuple[int, ...]:
         """Return where among its logits each of the run's classes is; DoesNotApply where it does not know one."""
@@ -85,7 +90,7 @@ class Teacher:
     def network(self) -> nn.Module:
         """Build the network with its weights, in evaluation mode; timm's come from its cache or over the network."""
         if not self.spec.startswith(_TIMM):
-            return load_with_metadata(Path(self.spec))[0]
+            return load_with_metadata(_path(self.spec))[0]
         config = TimmConfig(name=self.spec.removeprefix(_TIMM), num_classes=len(self.classes))
         network = build_network(config, seed=0)
         load_pretrained(network, config, instead="a trained run as the teacher: teacher=RUN")
@@ -130,6 +135,19 @@ class Asked(nn.Module):
             images = functional.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=True)
         logits: Tensor = self.network(images)
         return (logits if self.every else logits[:, self.places]).float()
+
+
+def _path(spec: str) -> Path:
+    return Path(spec).expanduser()
+
+
+@contextlib.contextmanager
+def _named(spec: str) -> Iterator[None]:
+    """Say in what is wrong with a teacher's files that they are the teacher's."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"teacher {spec}: {error}") from error
 
 
 def _published(spec: str):  # type: ignore[no-untyped-def]  # timm's PretrainedCfg, which has no types

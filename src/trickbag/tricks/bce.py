@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from trickbag.tricks.trick import Loss, Trick
+from trickbag.tricks.trick import Loss, NoEffect, Trick
+
+if TYPE_CHECKING:
+    from trickbag.data.config import DataConfig
 
 __all__ = ["BCE"]
 
@@ -24,6 +27,12 @@ class BCE(Trick):
     paper: ClassVar[str] = "Wightman et al. 2021, arXiv 2110.00476, section 3; Lee et al. 2020, arXiv 2001.06268 (code)"
 
     reduction: Literal["sum", "mean"] = "sum"
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """Find out whether the loss is this one without the trick."""
+        if data.multi_label and self.reduction == "sum":
+            raise NoEffect("images with several labels are trained so without it")
+        return data
 
     def loss(self, loss: Loss) -> Loss:
         """Replace the loss."""
