@@ -19,7 +19,7 @@ from trickbag.recipe import Recipe, trick_from_text
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _UNSEEN = {"label_smoothing", "distillation", "balanced_sampling", "compound_scaling", "bce"}
-"""Tricks whose hooks could change images, but do not: they change targets, loss, the choice of images, or their size."""
+"""Tricks whose hooks could change images, but do not: they change targets, loss, or the images' choice or size."""
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -79,9 +79,9 @@ class Study:
 
     `models` are names of networks (none: the recipe's own). Seeds are 0, 1, ... `seeds` - 1; None stands for those of
     the study that a folder holds, and for SEEDS in a new one. `outcome` is a metric of `result.json`, by default
-    `top1`, or `map` where images have several labels. `retries` says how often a trial is tried again that failed. `shard`
-    (i, n) runs the i-th of n parts, in a folder of its own; `merge` joins them. Raises UserError for values that cannot
-    be.
+    `top1`, or `map` where images have several labels. `retries` says how often a trial that failed is tried
+    again. `shard` (i, n) runs the i-th of n parts, in a folder of its own; `merge` joins them. Raises UserError for
+    values that cannot be.
     """
 
     recipe: Recipe
