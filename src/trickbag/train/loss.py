@@ -49,9 +49,14 @@ def binary_cross_entropy(
     class the question that it was.
     """
     shown_NK = targets_NK if class_weights_K is None else targets_NK * class_weights_K
-    hidden_NK = (shown_NK.sum(dim=1)[:, None] - shown_NK) if valid_N is None else (valid_N[:, None] - targets_NK)
+    if valid_N is None:
+        both_NK = shown_NK.sum(dim=1)[:, None]
+        hidden_NK = both_NK - shown_NK
+    else:
+        both_NK = valid_N[:, None] + (shown_NK - targets_NK)
+        hidden_NK = valid_N[:, None] - targets_NK
     # log(1 - p) = log p - z
-    return (hidden_NK * logits_NK - (shown_NK + hidden_NK) * functional.logsigmoid(logits_NK)).sum(dim=1)
+    return (hidden_NK * logits_NK - both_NK * functional.logsigmoid(logits_NK)).sum(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
