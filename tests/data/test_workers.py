@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def test_a_killed_worker_ends_the_run_with_a_reason(tmp_path: Path) -> None:
             for _ in batches:
                 pass
         assert len(list(loader.epoch(0))) == 40  # a new one starts
+
+
+def test_a_closed_loader_leaves_no_thread(tmp_path: Path) -> None:
+    # One that still holds semaphores when Python ends makes its tracker warn of a leak.
+    tree = write_tree(tmp_path, {"a": 8, "b": 8})
+    data = DataConfig(source=str(tree))
+    before = set(threading.enumerate())
+    part = open_source(data).parts["train"]
+    with Loader(part, data, Preprocessing.of(data, 16), train=True, batch_size=2, seed=0, workers=2) as loader:
+        assert len(list(loader.epoch(0))) == 8
+        assert set(threading.enumerate()) > before, "the index queues are fed by threads"
+    assert set(threading.enumerate()) == before
 
 
 def _children() -> set[int]:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from trickbag.data.crops import crop_scale, planes, random_crop_box
 from trickbag.data.decode import DecodeError
 from trickbag.data.sampling import balanced_order, turns_of
-from trickbag.data.workers import enter_worker, shielded_start, worker_death
+from trickbag.data.workers import MOMENT_S, enter_worker, feeders_of, shielded_start, worker_death
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
@@ -305,7 +305,10 @@ class Loader:
         running = getattr(self._pool, "_iterator", None)
         self._pool = None
         if running is not None:  # it would end with its last reference, which a traceback can keep
+            feeders = feeders_of(getattr(running, "_index_queues", ()))
             running._shutdown_workers()
+            for feeder in feeders:
+                feeder.join(MOMENT_S)
 
     def __enter__(self) -> Self:
         return self

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from multiprocessing.process import BaseProcess
 
-__all__ = ["enter_worker", "shielded_start", "worker_death"]
+__all__ = ["MOMENT_S", "enter_worker", "feeders_of", "shielded_start", "worker_death"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_MOMENT_S = 1.0
+MOMENT_S = 1.0
+"""How long to wait for what is about to happen."""
 
 
 @contextmanager
@@ -43,6 +44,16 @@ def shielded_start() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def feeders_of(queues: Iterable[object]) -> list[threading.Thread]:
+    """Return the threads that write into queues of a DataLoader, to wait for once these are closed.
+
+    Left to themselves they can be the last that hold a queue's semaphores. Python that ends in that moment stops them
+    half-way, and its tracker of semaphores then warns of one that leaked.
+    """
+    found = (getattr(queue, "_thread", None) for queue in queues)
+    return [thread for thread in found if thread is not None]
+
+
 def enter_worker(_worker_id: int) -> None:
     """Set up a worker process: out of the terminal's process group, deaf to SIGINT, ended by SIGTERM to itself alone.
 
@@ -64,7 +75,7 @@ def worker_death(error: BaseException, workers: Iterable[BaseProcess]) -> RunFai
     text = str(error)
     if text.startswith("Caught "):  # an error of the code that a worker ran
         return None
-    if "DataLoader worker (pid" not in text and not wait([worker.sentinel for worker in workers], timeout=_MOMENT_S):
+    if "DataLoader worker (pid" not in text and not wait([worker.sentinel for worker in workers], timeout=MOMENT_S):
         return None
     return RunFailed(
         "a data worker process died: perhaps the memory ran out, or the shared memory (/dev/shm); set data.workers "
