@@ -14,7 +14,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.loader import Loader, default_workers
 from trickbag.data.source import DataError, Part, Source
-from trickbag.data.sources import open_source
+from trickbag.data.sources import is_table, open_source
 from trickbag.errors import RunFailed, UserError, choices
 from trickbag.settings import read
 from trickbag.train.validate import validate
@@ -176,7 +176,7 @@ def _choose(
 
 
 def _opened(trained: Trained, config: DataConfig) -> Source:
-    if config.multi_label and not config.source.strip().lower().endswith(".csv"):
+    if config.multi_label and not is_table(config.source):
         raise UserError(
             f"{trained.path} gives several labels an image, and {config.source} has one: name a .csv file whose rows "
             "hold several, divided by blanks"

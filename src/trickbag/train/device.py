@@ -61,9 +61,7 @@ def choose_layout(precision: Precision, device: str) -> Layout:
 def placed(network: N, device: torch.device, layout: Layout) -> N:
     """Move a network to a device, its weights in a memory layout; return it."""
     memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    # torch's stub knows no call with a memory format but without a type.
-    made: N = network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
-    return made
+    return network.to(device).to(memory_format=memory_format)
 
 
 def autocast_dtype(precision: Precision) -> torch.dtype | None:

@@ -66,7 +66,7 @@ def _backward(
     for loss, logits_NK, targets_NK in run.parts(raw, draws, moment):
         # The mean over the images that could be read, of the whole batch: a part counts by its size.
         loss = loss * (len(logits_NK) / max(1, valid))
-        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+        torch.autograd.backward(run.scaler.scale(loss))
         if progress is None:
             continue
         progress.loss_sum += loss.detach() * valid

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -150,7 +150,8 @@ def _named(spec: str) -> Iterator[None]:
         raise UserError(f"teacher {spec}: {error}") from error
 
 
-def _published(spec: str):  # type: ignore[no-untyped-def]  # timm's PretrainedCfg, which has no types
+def _published(spec: str) -> Any:
+    """Return timm's `PretrainedCfg` of its weights, which has no types."""
     from timm import is_model
     from timm.models import get_pretrained_cfg, is_model_pretrained
 

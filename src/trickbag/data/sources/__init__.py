@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.source import Source
 
-__all__ = ["open_source"]
+__all__ = ["is_table", "open_source"]
 
 KINDS = "digits, a folder of images, a .csv file, or torchvision:NAME"
+
+
+def is_table(spec: str) -> bool:
+    """Return whether a source is a CSV file: the one kind whose images can have several labels."""
+    return spec.strip().lower().endswith(".csv")
 
 
 def open_source(data: DataConfig) -> Source:
@@ -23,7 +28,7 @@ def open_source(data: DataConfig) -> Source:
     Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or holds nothing to train on.
     """
     spec = data.source
-    if data.multi_label and not spec.strip().lower().endswith(".csv"):
+    if data.multi_label and not is_table(spec):
         raise UserError(
             f"data.multi_label = true is for a .csv file, whose labels it divides at blanks; data source {spec!r} "
             "has one label an image: leave it out"
