@@ -44,11 +44,15 @@ EXECUTORS = [
 every_executor = pytest.mark.parametrize(("executor", "at_a_time"), EXECUTORS)
 
 
+RAY_CORES = 2
+"""The cores of the Ray that all of these tests share."""
+
+
 @pytest.fixture(scope="module")
 def ray_of_two_cores() -> Iterator[None]:
     ray = pytest.importorskip("ray")
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(address="local", num_cpus=RAY_CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield
     ray.shutdown()
     signal.signal(signal.SIGTERM, before)
@@ -105,9 +109,11 @@ def test_one_result_for_each_trial(executor: Executor, at_a_time: int) -> None:
 
 @every_executor
 def test_processes_are_kept_from_trial_to_trial(executor: Executor, at_a_time: int) -> None:
+    # Ray keeps a process a core, and may take another of them before it has taken back the one that just ended a task.
+    kept = RAY_CORES if isinstance(executor, Ray) else at_a_time
     found = list(executor.run(tasks.Report(), trials(6)))
-    assert len({result.metrics["pid"] for result in found}) <= at_a_time, "more processes than cores asked for"
-    assert max(result.metrics["nth"] or 0 for result in found) >= 6 / at_a_time
+    assert len({result.metrics["pid"] for result in found}) <= kept, "more processes than are kept"
+    assert max(result.metrics["nth"] or 0 for result in found) >= 6 / kept
 
 
 @every_executor
