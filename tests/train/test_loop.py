@@ -26,7 +26,7 @@ class SignalAt(RunLog):
         self.left -= 1
         return self.left == 0
 
-    def step(self, epoch: int, step: int, loss: float, top1: float, images: int) -> None:
+    def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
         signal.raise_signal(self.number)
 
 

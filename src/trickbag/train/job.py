@@ -154,7 +154,8 @@ class Job:
             progress.seconds = before + time.perf_counter() - started
             if told.due:
                 totals = self._totals(progress)
-                self.log.step(progress.epoch, progress.step, totals.loss or 0.0, totals.top1 or 0.0, images)
+                top1 = (totals.top1 or 0.0) if self.record.score == "top1" else None
+                self.log.step(progress.epoch, progress.step, totals.loss or 0.0, top1, images)
             # One process stops after the step in which it is asked to, several after the one in which all know.
             if stop := self.stop.name if self.world.size == 1 else told.stop:
                 self._save_and_stop(run, progress, stop)

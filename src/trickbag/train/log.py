@@ -34,8 +34,11 @@ class RunLog:
         """Tell whether the next step's numbers are to be shown: only then does a step wait for the device."""
         return False
 
-    def step(self, epoch: int, step: int, loss: float, top1: float, images: int) -> None:
-        """Show the mean loss and top-1 (percent) of the epoch so far, and the images trained since the start."""
+    def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
+        """Show the mean loss and top-1 (percent) of the epoch so far, and the images trained since the start.
+
+        With several labels an image there is no top-1.
+        """
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Show an epoch's line of `metrics.jsonl`."""
@@ -62,6 +65,11 @@ def describe_epoch(row: dict[str, Any], epochs: int) -> str:
         f"  val loss {_number(row['loss'], 4)}  {score}"
         f"  {_number(row['train_throughput'], 0)} images/s  {_seconds(row['time_s'])}"
     )
+
+
+def _describe_step(loss: float, top1: float | None, rate: float, left_s: float) -> str:
+    score = "" if top1 is None else f"top-1 {top1:.2f} %  "
+    return f"loss {loss:.4f}  {score}{rate:.0f} images/s  {_seconds(left_s)} left"
 
 
 class PlainLog(RunLog):
@@ -94,13 +102,13 @@ class PlainLog(RunLog):
     def due(self) -> bool:
         return time.monotonic() - self._shown >= self.every_s
 
-    def step(self, epoch: int, step: int, loss: float, top1: float, images: int) -> None:
+    def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
         self._shown = time.monotonic()
         rate = images / max(1e-9, self._shown - self._started)
         left = (self._plan.steps - epoch * self._plan.steps_per_epoch - step) * self._plan.batch_size / max(1e-9, rate)
         print(
             f"epoch {epoch + 1}/{self._plan.training.epochs}  step {step}/{self._plan.steps_per_epoch}"
-            f"  loss {loss:.4f}  top-1 {top1:.2f} %  {rate:.0f} images/s  {_seconds(left)} left",
+            f"  {_describe_step(loss, top1, rate, left)}",
             flush=True,
         )
 
@@ -148,7 +156,7 @@ class RichLog(RunLog):
     def due(self) -> bool:
         return time.monotonic() - self._shown >= 0.5
 
-    def step(self, epoch: int, step: int, loss: float, top1: float, images: int) -> None:
+    def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
         self._shown = time.monotonic()
         rate = images / max(1e-9, self._shown - self._started)
         done = epoch * self._plan.steps_per_epoch + step
@@ -157,7 +165,7 @@ class RichLog(RunLog):
             f"epoch {epoch + 1}/{self._plan.training.epochs}",
             done,
             self._plan.steps,
-            f"loss {loss:.4f}  top-1 {top1:.2f} %  {rate:.0f} images/s  {_seconds(left)} left",
+            _describe_step(loss, top1, rate, left),
         )
 
     def epoch(self, row: dict[str, Any]) -> None:
