@@ -26,8 +26,13 @@ def logits(rows: int = R, seed: int = 0) -> np.ndarray:
     return 4 * np.random.default_rng(seed).standard_normal((rows, M, K))
 
 
-def about(top: int = K) -> dict[str, Any]:
-    return {"teachers": ["a", "b"], "classes": [f"c{i}" for i in range(K)], "top": top}
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+def about(top: int = K, *, several: bool = False) -> dict[str, Any]:
+    classes = [f"c{i}" for i in range(K)]
+    return {"teachers": ["a", "b"], "classes": classes, "top": top, "several_labels": several}
 
 
 @pytest.fixture
@@ -81,6 +86,34 @@ def test_certain_answers_are_finite_where_they_count() -> None:
     found = restore(keep_largest(z, 2), 4)
     assert softmax(found).tolist() == [[[0, 0, 1, 0]]]
     assert restore(keep_largest(z, 4), 4).min() == -60_000
+
+
+@pytest.mark.parametrize("top", [1, 5, K - 1, K, K + 3])
+def test_of_several_labels_each_class_keeps_its_own_probability(top: int) -> None:
+    z = logits()
+    z[0, 0] = [800.0, *range(30, 19, -1)]  # certain of all of them
+    z[1, 0] = -800.0
+    kept = keep_largest(z, top, several=True)
+    found, order = restore(kept, K, several=True), np.argsort(-z, axis=-1, kind="stable")
+    fall, back = (np.take_along_axis(values, order, -1) for values in (z, found))
+    np.testing.assert_allclose(back[..., :top], fall[..., :top], rtol=2.0**-11, atol=0)
+    with np.errstate(over="ignore"):
+        rest = sigmoid(fall[..., top:])
+    np.testing.assert_allclose(kept.rest, rest.sum(-1), rtol=1e-6, atol=0)
+    if top < K:
+        assert np.ptp(sigmoid(back[..., top:] / 20), axis=-1).max() == 0, "even at every temperature"
+        with np.errstate(over="ignore"):
+            made = sigmoid(back[..., top:])
+        np.testing.assert_allclose(made, np.broadcast_to(rest.mean(-1, keepdims=True), rest.shape), rtol=1e-5)
+
+
+def test_a_file_of_several_labels(tmp_path: Path) -> None:
+    path = tmp_path / "several.arrow"
+    write_answers(path, about(5, several=True), iter([logits()]), images=R, views=1)
+    found = Answers.open(path)
+    assert found.several
+    expected = restore(keep_largest(logits(), 5, several=True), K, several=True)
+    np.testing.assert_array_equal(found.logits(np.arange(R)), expected)
 
 
 def test_a_file_gives_what_was_written(file: Path) -> None:

@@ -30,7 +30,7 @@ from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.distillation import EXTRA, Distillation
 from trickbag.tricks.mixup import Mixup, mix
 from trickbag.tricks.progressive_resizing import ProgressiveResizing
-from trickbag.tricks.trick import Trick
+from trickbag.tricks.trick import Trick, View
 from trickbag.tricks.trivial_augment import TrivialAugment
 
 SIZE, BATCH = 16, 10
@@ -129,10 +129,13 @@ def test_classes_are_matched_by_name(pictures: Path, dataset: Dataset, tmp_path:
         built(recipe(pictures, trick), dataset)
 
 
-def test_a_teacher_of_several_labels_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("view", ["online", "centre"])
+def test_a_teacher_of_several_labels_is_refused_for_one(
+    pictures: Path, dataset: Dataset, tmp_path: Path, view: View
+) -> None:
     spec = str(teacher_file(tmp_path / "several.safetensors", thresholds=[0.5] * len(CLASSES)))
     with pytest.raises(DoesNotApply, match=r"the teacher .*several\.safetensors gives several labels an image"):
-        Teacher.of(spec)
+        built(recipe(pictures, Distillation(teacher=(spec,), view=view)), dataset)
 
 
 def test_a_teachers_file_is_named_and_found_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import trickbag as tb
+from tests.teachers import teacher_file
 from tests.train.runs import recipe as small_recipe
 from trickbag.cli import main
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.labels import label_counts, label_text, several, strata
+from trickbag.data.loader import Loader
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
+from trickbag.evaluate import Predictor
+from trickbag.models.weights import load
 from trickbag.recipe import Recipe
+from trickbag.train.build import build
+from trickbag.train.log import PlainLog
+from trickbag.train.loop import fit
+from trickbag.train.plan import resolve
 from trickbag.train.result import Result
+from trickbag.tricks.bce import BCE
+from trickbag.tricks.class_weights import ClassWeights
+from trickbag.tricks.distillation import EXTRA, Distillation
+from trickbag.tricks.mixup_cutmix import MixupCutMix
+from trickbag.tricks.trick import View
 
 COLOURS = ("blue", "green", "red")
 
@@ -156,8 +170,6 @@ def test_a_report_of_several_labels(run: tuple[Result, Path]) -> None:
 
 
 def test_thresholds_are_stored_with_the_weights(run: tuple[Result, Path], table: Path) -> None:
-    from trickbag.evaluate import Predictor
-
     _, out = run
     predictor = Predictor.load(out / "best.safetensors")
     assert predictor.trained.thresholds is not None
@@ -169,12 +181,73 @@ def test_thresholds_are_stored_with_the_weights(run: tuple[Result, Path], table:
     assert one.label == " ".join(name for name, is_given in zip(COLOURS, given, strict=True) if is_given)
 
 
+def taught_recipe(table: Path, teacher: Path, **settings: object) -> Recipe:
+    """A recipe whose training crops are all of an image, which is also the centre that a teacher sees."""
+    made = several_recipe(table, epochs=1).plus(Distillation(teacher=(str(teacher),), temperature=1.0, **settings))  # type: ignore[arg-type]
+    for path, value in {"data.crop_area": "1,1", "data.crop_ratio": "1,1", "data.eval_crop": "1"}.items():
+        made = made.set(path, value)
+    return made
+
+
+@pytest.mark.parametrize("view", ["online", "centre", "replay"])
+@pytest.mark.parametrize("top", [50, 1])
+def test_a_teacher_of_several_labels(table: Path, tmp_path: Path, view: View, top: int) -> None:
+    teacher = teacher_file(tmp_path / "t.safetensors", classes=COLOURS, sharp=50.0, thresholds=[0.5] * 3)
+    made = taught_recipe(table, teacher, view=view, top=top, views=2)
+    made = made.without("mixup", "mixed_precision")
+    dataset = prepare(made.data)
+    plan, _ = resolve(made, dataset, 0)
+    built, _ = build(plan, made.tricks, dataset)
+    loader = Loader(
+        dataset.train,
+        plan.data,
+        built.pipeline.preprocessing,
+        train=True,
+        batch_size=8,
+        workers=0,
+        answers=built.answers,
+    )
+    raw = next(loader.epoch(0))
+    batch = built.teach(built.pipeline(raw, built.pipeline.draw(8, 0, plan.moment(0), built.device)))
+    with torch.no_grad():
+        expected = load(teacher)(built.pipeline.preprocessing.normalise(raw.images)).sigmoid()
+    if view != "online" and top == 1:
+        highest = expected.argmax(dim=1, keepdim=True)
+        rest = (expected.sum(1, keepdim=True) - expected.gather(1, highest)) / 2
+        expected = rest.expand(-1, 3).scatter(1, highest, expected.gather(1, highest))
+    torch.testing.assert_close(batch.extras[EXTRA], expected, rtol=5e-3, atol=1e-5)
+    assert expected.std() > 0.1
+
+
+def test_runs_that_learn_from_a_teacher_of_several_labels_alone(table: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher"
+    tb.fit(several_recipe(table, epochs=12).without("mixup"), out=teacher)
+    for view in ("online", "replay"):
+        made = taught_recipe(table, teacher, view=view, form="kl").without("mixup").plus(ClassWeights())
+        result = tb.fit(made.set("training.epochs", "6"), out=tmp_path / view)
+        assert result.metrics["map"] > 90, view  # type: ignore[operator]  # the loss of the labels has no weight
+
+
+def test_a_teacher_of_one_label_is_refused_for_several(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = teacher_file(tmp_path / "one.safetensors", classes=COLOURS)
+    command = ["train", "small", "--data", str(table), "--set", "data.multi_label=true", "--out", str(tmp_path / "run")]
+    assert main([*command, "--with", f"distillation:teacher={teacher}", "--epochs", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "one.safetensors says which one class an image shows, and these images have several labels" in error
+    assert "--without distillation" in error
+
+
+def test_steps_have_no_top1_with_several_labels(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(several_recipe(table, epochs=1), log=PlainLog(every_s=-1))
+    steps = [line for line in capsys.readouterr().out.splitlines() if "  step " in line]
+    assert all("loss" in line and "images/s" in line and "top-1" not in line for line in steps)
+    assert len(steps) > 1
+
+
 @pytest.mark.parametrize("accumulate", ["1", "2"])
 def test_everything_that_mixes_trains_on_several_labels(table: Path, tmp_path: Path, accumulate: str) -> None:
-    from trickbag.tricks.bce import BCE
-    from trickbag.tricks.class_weights import ClassWeights
-    from trickbag.tricks.mixup_cutmix import MixupCutMix
-
     mixed = several_recipe(table, epochs=1).without("mixup").plus(MixupCutMix(per="image"), BCE(), ClassWeights())
     result = tb.fit(mixed.set("training.accumulate", accumulate), out=tmp_path / "run")
     assert result.metrics["map"] is not None

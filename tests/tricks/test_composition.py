@@ -46,27 +46,6 @@ N, K, S = 5, 4, 8
 WEIGHTS = (0.5, 1.0, 2.0, 0.25)
 
 
-@dataclass(frozen=True)
-class TeacherLoss:
-    """The loss with cross-entropy against a teacher's probabilities, an extra of the batch, added."""
-
-    inner: Loss
-
-    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        return self.inner(logits, batch) + 0.5 * cross_entropy(logits, batch.extras["teacher"]).mean()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Teacher(Trick):
-    """What distillation is to the targets: something said about an image, that is mixed as they are."""
-
-    name: ClassVar[str] = "teacher"
-    paper: ClassVar[str] = "none"
-
-    def loss(self, loss: Loss) -> Loss:
-        return TeacherLoss(loss)
-
-
 PARTS: list[Trick] = [
     LabelSmoothing(smoothing=0.2),
     LabelSmoothing(smoothing=0.2, definition="others"),
@@ -81,7 +60,7 @@ PARTS: list[Trick] = [
     ClassWeights(by="given", weights=WEIGHTS),
     BCE(),
     BCE(reduction="mean"),
-    Teacher(),
+    Distillation(teacher=("t",), form="code", temperature=2.0, weight=0.25),
 ]
 PAIRS = [
     (one, other)
@@ -123,7 +102,7 @@ def given(n: int, multi_label: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if multi_label:
         targets = np.maximum(targets, rng.integers(0, 2, (n, K)))
     valid = np.arange(n) != 1
-    teacher = rng.dirichlet(np.ones(K), n) * valid[:, None]
+    teacher = (rng.random((n, K)) if multi_label else rng.dirichlet(np.ones(K), n)) * valid[:, None]
     return targets * valid[:, None], teacher, valid.astype(float)
 
 
@@ -173,8 +152,8 @@ def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndar
     binary: Any = named.get("bce") or (BCE() if multi_label else None)
     total = 0.0
     for z, row in zip(logits, weights, strict=True):
-        soft = np.exp(z) / np.exp(z).sum()
-        p = 1 / (1 + np.exp(-z))
+        soft, soft_half = (np.exp(x) / np.exp(x).sum() for x in (z, z / 2))
+        p, p_half = (1 / (1 + np.exp(-x)) for x in (z, z / 2))
         for weight, q, t, v in zip(row, targets, teacher, valid, strict=True):
             if isinstance(smoothing, LabelSmoothing):
                 if multi_label:
@@ -194,8 +173,12 @@ def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndar
                     each = -(np.eye(K) * np.log(p) + (1 - np.eye(K)) * np.log(1 - p)).sum(axis=1)
                     loss = (classes * q * each).sum() * v
                 loss /= K if binary.reduction == "mean" else 1
-            if "teacher" in named:
-                loss += 0.5 * -(t * np.log(soft)).sum()
+            if "distillation" in named:
+                if multi_label:
+                    said = -(t * np.log(p_half) + (1 - t) * np.log(1 - p_half)).sum() * v
+                else:
+                    said = -(t * np.log(soft_half)).sum()
+                loss = 0.75 * loss + 0.25 * 2**2 * said
             total += weight * loss
     return total / len(logits)
 

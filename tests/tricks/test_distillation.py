@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from tests.models.originals import generator, vector
-from trickbag.errors import DoesNotApply, UserError
+from trickbag.errors import UserError
 from trickbag.recipe import Recipe, trick_from_text
-from trickbag.train.loss import CrossEntropy, cross_entropy
+from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.tricks.distillation import EXTRA, Distillation, soften, teacher_loss
 from trickbag.tricks.label_smoothing import smooth
 from trickbag.tricks.mixup import mix
@@ -78,6 +76,77 @@ def test_forms_by_hand(text: str, hard: float, soft: float, t: float, divergence
     assert float(found) == pytest.approx(float(hard * ce + soft * kd), rel=1e-12)
 
 
+@pytest.mark.parametrize("mixed", ["before", "after", "not"])
+@pytest.mark.parametrize(("text", "hard", "soft", "t", "divergence"), FORMS)
+def test_forms_of_several_labels_by_hand(
+    text: str, hard: float, soft: float, t: float, divergence: bool, mixed: str
+) -> None:
+    trick = trick_from_text(f"distillation:{text}")
+    z, r, labels = random_logits(0, N, K), random_logits(1, N, M, K), np.random.default_rng(2).integers(0, 2, (N, K))
+    r[0] = 100  # certain of everything
+    v = np.array([1.0, 1, 1, 1, 1, 0])
+    lam, partner = np.array([0.1, 0.9, 0.5, 1.0, 0.3, 0.8]), np.arange(N - 1, -1, -1)
+
+    def mixing(values: np.ndarray) -> np.ndarray:
+        weights = lam.reshape(-1, *[1] * (values.ndim - 1))
+        return weights * values + (1 - weights) * values[partner]
+
+    labels = labels * v[:, None]
+    said = (1 / (1 + np.exp(-r / t))).mean(1)
+    batch = Batch(torch.zeros(N, 3, 2, 2), torch.from_numpy(labels), torch.arange(N), {"valid": torch.from_numpy(v)})
+    if mixed == "before":  # online: the teacher has seen mixed images, of which one may be a blank
+        labels, v = mixing(labels), mixing(v)
+        batch = batch._replace(targets=torch.from_numpy(labels), extras={"valid": torch.from_numpy(v)})
+        q = said * v[:, None]
+        batch = trick.teach(batch, torch.from_numpy(r))
+    else:
+        batch = trick.teach(batch, torch.from_numpy(r))
+        q = said * v[:, None]
+        if mixed == "after":
+            labels, v, q = mixing(labels), mixing(v), mixing(q)
+            weights = torch.from_numpy(lam)
+            extras = {name: mix(value, weights, torch.from_numpy(partner)) for name, value in batch.extras.items()}
+            batch = batch._replace(targets=torch.from_numpy(labels), extras=extras)
+
+    def binary(q: np.ndarray, z: np.ndarray) -> float:
+        log_p, log_not = -np.logaddexp(0, -z), -np.logaddexp(0, z)
+        return float(-(q * log_p + (v[:, None] - q) * log_not).sum(1).mean())
+
+    no = np.maximum(v[:, None] - q, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = sum(np.where(x > 0, -x * np.log(x), 0).sum(1).mean() for x in (q, no))
+    expected = hard * binary(labels, z) + soft * t**2 * (binary(q, z / t) - divergence * entropy)
+    found = trick.loss(BinaryCrossEntropy())(torch.from_numpy(z), batch)
+    assert float(found) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_several_labels_agree_with_torch() -> None:
+    z, r = torch.from_numpy(random_logits(0, N, K)).requires_grad_(), torch.from_numpy(random_logits(1, N, K))
+    q, ones = soften(r[:, None], 3.0, several=True), torch.ones(N, dtype=torch.float64)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(z / 3, (r / 3).sigmoid(), reduction="none")
+    torch.testing.assert_close(teacher_loss(z, q, 3.0, valid_N=ones), 9 * expected.sum(1), rtol=1e-12, atol=0)
+    # The gradient is that of the temperature's square: as large at every T.
+    (gradient,) = torch.autograd.grad(teacher_loss(z, q, 3.0, divergence=True, valid_N=ones).sum(), z)
+    torch.testing.assert_close(gradient, 3 * ((z / 3).sigmoid() - q).detach(), rtol=1e-10, atol=1e-12)
+    agreed = teacher_loss(r, q, 3.0, divergence=True, valid_N=ones)
+    assert agreed.abs().max() < 1e-13
+
+
+@pytest.mark.parametrize("form", ["paper", "kl"])
+def test_a_certain_teacher_of_several_labels_stays_finite_in_float32(form: str) -> None:
+    trick = trick_from_text(f"distillation:form={form},temperature=1")
+    batch = Batch(torch.zeros(3, 3, 1, 1), torch.ones(3, K), torch.arange(3), {"valid": torch.ones(3)})
+    batch = trick.teach(batch, torch.full((3, 1, K), float("inf")) * torch.tensor([1.0, -1, 1])[:, None, None])
+    lam = torch.tensor([0.1, 0.7, 0.3])
+    extras = {name: mix(value, lam, torch.tensor([2, 2, 0])) for name, value in batch.extras.items()}
+    z = torch.randn(3, K, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = trick.loss(BinaryCrossEntropy())(z, batch._replace(extras=extras))
+    loss.backward()
+    assert z.grad is not None
+    assert torch.isfinite(loss)
+    assert torch.isfinite(z.grad).all()
+
+
 @pytest.mark.parametrize("t", [1.0, 20.0])
 def test_gradient_by_hand(t: float) -> None:
     z = torch.from_numpy(random_logits(0, N, K)).requires_grad_()
@@ -109,8 +178,9 @@ def test_losses_are_float32_at_least(dtype: torch.dtype) -> None:
 def test_the_teachers_rows_are_as_much_as_the_targets() -> None:
     taught = Distillation(teacher=("t",)).teach(a_batch(), torch.zeros(N, 1, K))
     assert taught.extras[EXTRA].sum(1).tolist() == pytest.approx([1, 1, 1, 1, 1, 0])
-    many = a_batch()._replace(targets=torch.ones(N, K))  # several labels an image
-    assert Distillation(teacher=("t",)).teach(many, torch.zeros(N, 1, K)).extras[EXTRA].sum(1).tolist() == [1.0] * N
+    many = a_batch()._replace(targets=torch.ones(N, K), extras={"valid": torch.ones(N)})  # several labels an image
+    taught = Distillation(teacher=("t",)).teach(many, torch.zeros(N, 1, K))
+    assert taught.extras[EXTRA].tolist() == [[0.5] * K] * N
 
 
 def test_values_of_the_original_code() -> None:
@@ -143,11 +213,6 @@ def test_replayed_views_are_the_datas() -> None:
     data = Recipe().data
     assert Distillation(view="replay", views=3).data(data).repeat_epochs == 3
     assert all(Distillation(view=view).data(data) == data for view in ("online", "centre"))
-
-
-def test_several_labels_an_image_are_refused() -> None:
-    with pytest.raises(DoesNotApply, match=r"several labels\. Take it out: --without distillation"):
-        Distillation(teacher=("a",)).data(replace(Recipe().data, multi_label=True))
 
 
 def test_settings_from_text() -> None:

@@ -25,21 +25,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Answers", "Kept", "keep_largest", "restore", "write_answers"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the file: its columns, and what its metadata say."""
 
 _KEY = b"trickbag"
 _BLOCK = 4096
 """Rows of a record batch; all but the last have as many, so that a row is found by division."""
 
-_LEAST = -60_000.0
-"""What a kept logit is at least, below the largest: the range of float16 ends at 65,504."""
+_MOST = 60_000.0
+"""How far a kept logit is from 0 at most: the range of float16 ends at 65,504."""
 
 
 class Kept(NamedTuple):
     """The largest logits of answers, the largest of all taken as 0, and the probability of all the others together.
 
-    logits: (N, M, k) float16, falling. classes: (N, M, k) int32. rest: (N, M) float32, in [0, 1).
+    With several labels an image each class has a probability of its own: the logits are as they are, and `rest` is the
+    sum of the others' probabilities.
+    logits: (N, M, k) float16, falling. classes: (N, M, k) int32. rest: (N, M) float32, in [0, 1), or [0, K - k].
     """
 
     logits: NDArray[np.float16]
@@ -51,24 +53,29 @@ class Kept(NamedTuple):
         return Kept(self.logits[which], self.classes[which], self.rest[which])
 
 
-def keep_largest(logits_NMK: NDArray[np.floating[Any]], top: int) -> Kept:
-    """Keep the `top` largest logits of each answer, all of them where there are no more."""
-    gaps = logits_NMK.astype(np.float64)
-    gaps -= gaps.max(axis=-1, keepdims=True)
-    order = np.argsort(-gaps, axis=-1, kind="stable")
-    falling = np.take_along_axis(gaps, order, axis=-1)
+def keep_largest(logits_NMK: NDArray[np.floating[Any]], top: int, *, several: bool = False) -> Kept:
+    """Keep the `top` largest logits of each answer, all of them where there are no more; `several` labels an image?"""
+    values = logits_NMK.astype(np.float64)
+    if not several:
+        values -= values.max(axis=-1, keepdims=True)
+    order = np.argsort(-values, axis=-1, kind="stable")
+    falling = np.take_along_axis(values, order, axis=-1)
     # The others are added up for themselves: a temperature brings back what is nothing beside 1.
-    shares = np.exp(falling)
-    rest = shares[..., top:].sum(axis=-1) / shares.sum(axis=-1)
-    logits = np.maximum(falling[..., :top], _LEAST).astype(np.float16)
+    if several:
+        rest = np.exp(-np.logaddexp(0, -falling[..., top:])).sum(axis=-1)  # sigmoid, which does not overflow
+    else:
+        shares = np.exp(falling)
+        rest = shares[..., top:].sum(axis=-1) / shares.sum(axis=-1)
+    logits = falling[..., :top].clip(-_MOST, _MOST).astype(np.float16)
     return Kept(logits, order[..., :top].astype(np.int32), rest.astype(np.float32))
 
 
-def restore(kept: Kept, num_classes: int) -> NDArray[np.float32]:
+def restore(kept: Kept, num_classes: int, *, several: bool = False) -> NDArray[np.float32]:
     """Return logits (N, M, K) float32 whose softmax is that of the answers, as far as they were kept.
 
-    The probability of all classes that were not kept is spread evenly over these: each has the same logit, at any
-    temperature. Where all were kept nothing but the rounding to float16 is lost.
+    For `several` labels an image it is their sigmoid. The probability of all classes that were not kept is spread
+    evenly over these: each has the same logit, at any temperature. Where all were kept nothing but the rounding to
+    float16 is lost.
     """
     logits = kept.logits.astype(np.float32)
     top = logits.shape[-1]
@@ -76,7 +83,11 @@ def restore(kept: Kept, num_classes: int) -> NDArray[np.float32]:
     if top < num_classes:
         rest = kept.rest.astype(np.float64)
         with np.errstate(divide="ignore"):  # no rest at all is a logit of minus infinity
-            even = np.log(rest / (1 - rest) * np.exp(logits.astype(np.float64)).sum(axis=-1) / (num_classes - top))
+            if several:
+                each = rest / (num_classes - top)
+                even = np.log(each) - np.log1p(-each)
+            else:
+                even = np.log(rest / (1 - rest) * np.exp(logits.astype(np.float64)).sum(axis=-1) / (num_classes - top))
         whole[...] = even[..., None]
     np.put_along_axis(whole, kept.classes.astype(np.int64), logits, axis=-1)
     return whole
@@ -87,7 +98,8 @@ class Answers:
     """The answers of a file; a process that receives it maps the file itself.
 
     `about` is what the file says of itself: the networks, what they were shown, the data and the classes. `images` were
-    asked about in each of `views` views. `stamp` tells a file from another one that has taken its place.
+    asked about in each of `views` views, and have `several` labels each or one. `stamp` tells a file from another one
+    that has taken its place.
     """
 
     path: Path
@@ -95,6 +107,7 @@ class Answers:
     images: int
     views: int
     num_classes: int
+    several: bool
     stamp: tuple[int, int]
 
     @classmethod
@@ -104,8 +117,11 @@ class Answers:
             stamp = _stamp(path)
             about, blocks = _mapped(path, stamp)
             images, views, num_classes = (int(about[name]) for name in ("images", "views", "num_classes"))
-            if about["schema"] != SCHEMA or sum(len(block.sums) for block in blocks) != images * views:
-                raise ValueError("rows are missing, or it is of another version")
+            if about["schema"] != SCHEMA:
+                raise ValueError("it is of another version")
+            several = bool(about["several_labels"])
+            if sum(len(block.sums) for block in blocks) != images * views:
+                raise ValueError("rows are missing")
             if num_classes != len(about["classes"]) or int(about["networks"]) != len(about["teachers"]):
                 raise ValueError("it does not say the same everywhere of its classes and teachers")
         except OSError as error:
@@ -115,7 +131,8 @@ class Answers:
             raise UserError(
                 f"{path} holds no answers of a teacher, or is damaged: {reason}; remove it to have it made anew"
             ) from error
-        return cls(path=path, about=about, images=images, views=views, num_classes=num_classes, stamp=stamp)
+        sizes = {"images": images, "views": views, "num_classes": num_classes}
+        return cls(path=path, about=about, **sizes, several=several, stamp=stamp)
 
     def logits(self, rows: NDArray[np.int64], epoch: int = 0) -> NDArray[np.float32]:
         """Return the logits (N, M, K) of images, by their places in the part, in an epoch's view, from 0.
@@ -128,7 +145,7 @@ class Answers:
         if None in found:
             raise RunFailed(f"{self.path} is damaged: remove it, and the teacher is asked again")
         kept = Kept(*(np.stack(column) for column in zip(*(one for one in found if one is not None), strict=True)))
-        return restore(kept, self.num_classes)
+        return restore(kept, self.num_classes, several=self.several)
 
 
 class _Block(NamedTuple):
@@ -201,13 +218,15 @@ def write_answers(
     """Write answers to an Arrow IPC file, whole or not at all.
 
     `answers` are logits (N, M, K) of some images after the other, `images` of the first view in the part's order, then
-    of the next; the `top` largest that `about` asks for are kept. Raises RunFailed where the file cannot be written.
+    of the next; the `top` largest that `about` asks for are kept, of one label an image or of `several_labels`. Raises
+    RunFailed where the file cannot be written.
     """
     import pyarrow as pa
 
     networks, num_classes = len(about["teachers"]), len(about["classes"])
     kept = min(int(about["top"]), num_classes)
     sizes = {"images": images, "views": views, "networks": networks, "num_classes": num_classes, "kept": kept}
+    keep = functools.partial(keep_largest, top=kept, several=about["several_labels"])
     text = json.dumps({"schema": SCHEMA, **about, **sizes}, sort_keys=True)
     schema = pa.schema(
         [
@@ -219,7 +238,7 @@ def write_answers(
         metadata={_KEY: text.encode()},
     )
     with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for block in _blocks(keep_largest(logits, kept) for logits in answers):
+        for block in _blocks(map(keep, answers)):
             sums = [_checksum(Kept(*row)) for row in zip(*block, strict=True)]
             columns = [
                 pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).reshape(-1)), width)

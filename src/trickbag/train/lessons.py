@@ -79,9 +79,9 @@ class EveryStep:
 
     @classmethod
     def of(cls, pupil: Pupil, plan: Plan, dataset: Dataset) -> EveryStep:
-        """Load the teachers to the run's device; DoesNotApply where one does not know the classes."""
+        """Load the teachers to the run's device; DoesNotApply where one does not fit the classes and their labels."""
         given = Preprocessing.of(plan.data, plan.image_size)
-        known = [Teacher.of(spec) for spec in pupil.lesson.teachers]
+        known = _teachers(pupil.lesson, plan)
         teachers = nn.ModuleList(Asked(teacher, dataset.classes, given) for teacher in known)
         teachers = placed(teachers, torch.device(plan.device), plan.layout)
         return cls(pupil, teachers, plan.device, autocast_dtype(plan.precision))
@@ -97,12 +97,13 @@ def ask_once(pupil: Pupil, plan: Plan, dataset: Dataset, asking: Asking | None =
     """Return what the teachers say of the training images, from the file where that lies, which is made if need be.
 
     They are asked in float32, in batches of the run's validation. A file is written whole or not at all; of several
-    processes that need it one makes it and the others wait. Raises DoesNotApply where a teacher does not know the
-    classes, and UserError where the file that the recipe names is of other teachers, data or views, with what differs.
+    processes that need it one makes it and the others wait. Raises DoesNotApply where a teacher does not fit the
+    classes and their labels, and UserError where the file that the recipe names is of other teachers, data or views,
+    with what differs.
     """
     asking = asking or (lambda done, total: None)
     lesson = pupil.lesson
-    teachers = [Teacher.of(spec) for spec in lesson.teachers]
+    teachers = _teachers(lesson, plan)
     for teacher in teachers:
         teacher.places(dataset.classes)
     about = _about(lesson, teachers, plan, dataset)
@@ -144,12 +145,20 @@ def views_differ(pupil: Pupil, plan: Plan, tricks: Sequence[Trick]) -> list[str]
     return notes
 
 
+def _teachers(lesson: Lesson, plan: Plan) -> list[Teacher]:
+    teachers = [Teacher.of(spec) for spec in lesson.teachers]
+    for teacher in teachers:
+        teacher.require_labels(plan.data.multi_label)
+    return teachers
+
+
 def _about(lesson: Lesson, teachers: Sequence[Teacher], plan: Plan, dataset: Dataset) -> dict[str, Any]:
     """Return what determines answers, as plain data without paths."""
     about: dict[str, Any] = {
         "teachers": [teacher.id for teacher in teachers],
         "preprocessing": [plain(teacher.preprocessing) for teacher in teachers],
         "classes": list(dataset.classes),
+        "several_labels": plan.data.multi_label,
         "data": fingerprint(dataset.classes, {"train": dataset.train}),
         "view": lesson.view,
         "top": min(lesson.top, len(dataset.classes)),

@@ -47,19 +47,20 @@ class Teacher:
     """What is known of a trained network before its weights are loaded.
 
     `spec` is how a user named it, `id` tells its weights from others, `classes` are in the order of its logits.
+    `several` says that it gives several labels an image, each by a sigmoid of its own.
     """
 
     spec: str
     id: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    several: bool = False
 
     @classmethod
     def of(cls, spec: str) -> Teacher:
         """Find a run's folder, a weights file that a run wrote, or `timm:NAME`; nothing is fetched yet.
 
-        Raises UserError where there is no such network, or where it does not say its classes and preprocessing, and
-        DoesNotApply for one that gives several labels an image.
+        Raises UserError where there is no such network, or where it does not say its classes and preprocessing.
         """
         if spec.startswith(_TIMM):
             return cls(spec=spec, id=teacher_id(spec), classes=_synsets(spec), preprocessing=_as_published(spec))
@@ -67,12 +68,22 @@ class Teacher:
         with _named(spec):
             metadata = read_metadata(path)
             classes, preprocessing = classes_of(path, metadata), preprocessing_of(path, metadata)
-        if metadata.get("thresholds") is not None:
+        several = metadata.get("thresholds") is not None
+        return cls(spec=spec, id=own, classes=classes, preprocessing=preprocessing, several=several)
+
+    def require_labels(self, several: bool) -> None:
+        """Raise DoesNotApply unless it gives as many labels an image as the data have: several, or one."""
+        if self.several == several:
+            return
+        if several:
             raise DoesNotApply(
-                f"the teacher {spec} gives several labels an image, each by a sigmoid of its own: it does not say "
-                "which one class an image shows. Take a teacher that was trained with one label an image"
+                f"the teacher {self.spec} says which one class an image shows, and these images have several labels. "
+                "Take a run on data.multi_label=true as the teacher, or distillation out: --without distillation"
             )
-        return cls(spec=spec, id=own, classes=classes, preprocessing=preprocessing)
+        raise DoesNotApply(
+            f"the teacher {self.spec} gives several labels an image, each by a sigmoid of its own: it does not say "
+            "which one class an image shows. Take a teacher that was trained with one label an image"
+        )
 
     def places(self, classes: Sequence[str]) -> tuple[int, ...]:
         """Return where among its logits each of the run's classes is; DoesNotApply where it does not know one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.errors import DoesNotApply, UserError
+from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Fraction, Positive
 from trickbag.tricks.trick import Batch, Lesson, Loss, Trick, View
 
@@ -25,31 +25,48 @@ EXTRA = "teacher"
 """The name of the teacher's probabilities among the extras of a batch."""
 
 
-def soften(logits_NMK: Tensor, temperature: float = 1.0) -> Tensor:
-    """Return `softmax(logits / T)`, the mean over the teachers, (N, K) float32 at least.
+def soften(logits_NMK: Tensor, temperature: float = 1.0, *, several: bool = False) -> Tensor:
+    """Return `softmax(logits / T)`, or `sigmoid(logits / T)` for `several` labels an image: (N, K) float32 at least.
 
-    The mean is that of the probabilities: cross-entropy with it is the mean of the cross-entropies.
+    Of several teachers it is the mean of the probabilities: cross-entropy with it is the mean of the cross-entropies.
     """
-    logits = logits_NMK if logits_NMK.dtype.itemsize >= 4 else logits_NMK.float()
-    return (logits / temperature).softmax(dim=-1).mean(dim=1)
+    logits = (logits_NMK if logits_NMK.dtype.itemsize >= 4 else logits_NMK.float()) / temperature
+    return (logits.sigmoid() if several else logits.softmax(dim=-1)).mean(dim=1)
 
 
 def teacher_loss(
-    logits_NK: Tensor, teacher_NK: Tensor, temperature: float = 1.0, *, divergence: bool = False
+    logits_NK: Tensor,
+    teacher_NK: Tensor,
+    temperature: float = 1.0,
+    *,
+    divergence: bool = False,
+    valid_N: Tensor | None = None,
 ) -> Tensor:
     """Return `T^2 CE(teacher, softmax(logits / T))` of each row, (N,): what the paper adds to the loss.
 
     `teacher_NK` are probabilities at that temperature, mixed where the images are; a row of zeros counts nothing. With
     `divergence` it is `T^2 KL`, less by the teacher's entropy, which has no gradient. Source: He et al. 2018, section
     5.3; Hinton et al. 2015, arXiv 1503.02531, section 2.
+
+    For several labels an image give `valid_N`, how much of each row counts (v: 1, or 0 for an image that could not be
+    read). Each class is then a question with two answers, and the K cross-entropies with `sigmoid(logits / T)` are
+    summed, as in `binary_cross_entropy`.
     """
     import torch
 
-    logits = logits_NK if logits_NK.dtype.itemsize >= 4 else logits_NK.float()
-    terms_NK = -teacher_NK * (logits / temperature).log_softmax(dim=1)
+    logits = (logits_NK if logits_NK.dtype.itemsize >= 4 else logits_NK.float()) / temperature
+    if valid_N is None:
+        loss_N = -(teacher_NK * logits.log_softmax(dim=1)).sum(dim=1)
+        answers = [teacher_NK]
+    else:
+        from trickbag.train.loss import binary_cross_entropy
+
+        loss_N = binary_cross_entropy(logits, teacher_NK, valid_N)
+        # Mixing rounds: a certain yes would be a no of a little less than nothing.
+        answers = [teacher_NK, (valid_N[:, None] - teacher_NK).clamp(min=0)]
     if divergence:
-        terms_NK = terms_NK + torch.special.xlogy(teacher_NK, teacher_NK)
-    return temperature**2 * terms_NK.sum(dim=1)
+        loss_N = loss_N + sum(torch.special.xlogy(answer, answer).sum(dim=1) for answer in answers)
+    return temperature**2 * loss_N
 
 
 @dataclass(frozen=True)
@@ -63,9 +80,13 @@ class Distilled:
     divergence: bool = False
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of a batch whose extras hold the teacher's probabilities, a scalar."""
-        soft = teacher_loss(logits_NK, batch.extras[EXTRA], self.temperature, divergence=self.divergence).mean()
-        return self.hard * self.loss(logits_NK, batch) + self.soft * soft
+        """Return the loss of a batch whose extras hold the teacher's probabilities, a scalar.
+
+        Data with several labels an image say in the extra `valid` how much of a row counts.
+        """
+        teacher_NK, valid_N = batch.extras[EXTRA], batch.extras.get("valid")
+        soft_N = teacher_loss(logits_NK, teacher_NK, self.temperature, divergence=self.divergence, valid_N=valid_N)
+        return self.hard * self.loss(logits_NK, batch) + self.soft * soft_N.mean()
 
 
 _FORMS: dict[Form, tuple[float, float]] = {
@@ -82,10 +103,11 @@ class Distillation(Trick):
     """Learn from one or more trained networks besides the labels; the mean of several counts.
 
     `teacher`: runs' folders, weights files that runs wrote, or `timm:NAME` with its published weights, which must know
-    every class by name. `form`: of the loss, see `docs/tricks/distillation.md`; `temperature` and `weight` None are
-    the form's own. `view="online"` asks the teacher about every batch as the network sees it. Asked once for all, its
-    `top` largest logits lie in `cache`: of the `centre` of each image, or with `replay` of the crops and mirrors of
-    `views` epochs, which the network then sees over and over.
+    every class by name, and give an image one label or several, as the data do. `form`: of the loss, see
+    `docs/tricks/distillation.md`; `temperature` and `weight` None are the form's own. `view="online"` asks the teacher
+    about every batch as the network sees it. Asked once for all, its `top` largest logits lie in `cache`: of the
+    `centre` of each image, or with `replay` of the crops and mirrors of `views` epochs, which the network then sees
+    over and over.
     """
 
     name: ClassVar[str] = "distillation"
@@ -106,12 +128,7 @@ class Distillation(Trick):
     cache: str | None = None
 
     def data(self, data: DataConfig) -> DataConfig:
-        """Let the crops repeat that are replayed; DoesNotApply where an image can have several labels."""
-        if data.multi_label:
-            raise DoesNotApply(
-                "distillation learns which one class the teacher sees, and these images have several labels. Take it "
-                "out: --without distillation"
-            )
+        """Let the crops repeat that are replayed."""
         return replace(data, repeat_epochs=self.views) if self.view == "replay" else data
 
     def lesson(self) -> Lesson:
@@ -125,8 +142,10 @@ class Distillation(Trick):
 
     def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
         """Keep the teacher's probabilities, which are mixed as targets are, where there is an image."""
-        shares_N1 = batch.targets.sum(dim=1, keepdim=True).clamp(max=1)
-        return batch._replace(extras={**batch.extras, EXTRA: shares_N1 * soften(logits_NMK, self._temperature)})
+        valid_N = batch.extras.get("valid")  # of several labels an image
+        shares_N = batch.targets.sum(dim=1).clamp(max=1) if valid_N is None else valid_N
+        said_NK = soften(logits_NMK, self._temperature, several=valid_N is not None)
+        return batch._replace(extras={**batch.extras, EXTRA: shares_N[:, None] * said_NK})
 
     def loss(self, loss: Loss) -> Loss:
         """Add the teacher's loss."""
