@@ -131,3 +131,65 @@ def test_signals_to_the_whole_group_reach_the_parent_alone(tmp_path: Path, momen
     assert errors == ""
     assert process.returncode == 0
     assert out.splitlines()[-1] == "40 SIGINT SIGTERM"
+
+
+UNGUARDED = """
+import sys
+import trickbag as tb
+
+print("begin", flush=True)
+recipe = tb.recipes.small(data=sys.argv[1]).set("data.workers", "2").set("training.epochs", "1")
+recipe = recipe.set("training.batch_size", "8").set("data.image_size", "16").only()
+tb.fit(recipe, out=sys.argv[2])
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("source", ["digits", "folder"])
+def test_a_script_without_a_guard_trains(tmp_path: Path, source: str) -> None:
+    # The digits, in memory, are more than a pipe holds: its parent would wait for ever.
+    data = str(write_tree(tmp_path / "set", {"a": 40, "b": 40})) if source == "folder" else source
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    command = [sys.executable, str(script), data, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["begin", "end"]), done.stderr
+
+
+NEEDED = """
+import sys
+from dataclasses import dataclass
+from trickbag.data.config import DataConfig
+from trickbag.data.loader import Loader
+from trickbag.data.preprocess import Preprocessing
+from trickbag.data.sources import open_source
+
+
+@dataclass
+class Upside:
+    part: object
+    labels: object
+
+    def __len__(self):
+        return len(self.part)
+
+    def read(self, row):
+        return self.part.read(row)[::-1].copy()
+
+
+if __name__ == "__main__":
+    data = DataConfig(source=sys.argv[1])
+    part = open_source(data).parts["train"]
+    part = Upside(part, part.labels)
+    with Loader(part, data, Preprocessing.of(data, 16), train=False, batch_size=8, workers=1) as loader:
+        print(sum(len(batch.images) for batch in loader.epoch(0)))
+"""
+
+
+def test_a_part_of_the_scripts_own_is_found_by_its_workers(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "set", {"a": 8, "b": 8})
+    script = tmp_path / "script.py"
+    script.write_text(NEEDED)
+    command = [sys.executable, str(script), str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout.split()) == (0, ["16"]), done.stderr

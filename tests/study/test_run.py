@@ -12,6 +12,7 @@ import pytest
 
 import trickbag as tb
 from tests.study.studies import effects, results, small_recipe
+from tests.teachers import passing_teacher
 from tests.train.runs import without_times
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors import Machine, Task
@@ -318,14 +319,22 @@ def test_several_labels_have_an_outcome_of_their_own(study: Study) -> None:
         Study(recipe=recipe, outcome="top1")
 
 
-def test_replayed_answers_of_several_seeds_do_not_go_into_one_file(study: Study) -> None:
-    def distilled(**settings: Any) -> Study:
-        return Study(recipe=study.recipe.plus(Distillation(teacher=("runs/a",), **settings)))
+def test_different_answers_do_not_go_into_one_file(study: Study) -> None:
+    teacher = str(passing_teacher())
+
+    def distilled(*levels: str, **settings: Any) -> None:
+        recipe = study.recipe.plus(Distillation(teacher=(teacher,), **settings))
+        Study(recipe=recipe, design=tb.LeaveOneOut(tricks=("distillation",), levels=levels)).agenda({}, "data")
 
     with pytest.raises(UserError, match=r"distillation.cache = a\.arrow: with view=replay .* leave cache out"):
         distilled(view="replay", cache="a.arrow")
+    with pytest.raises(UserError, match=r"distillation.cache = a\.arrow: with view=replay .* leave cache out"):
+        distilled("distillation.view=replay", view="centre", cache="a.arrow")
+    with pytest.raises(UserError, match=r"cache = a\.arrow: levels with other teachers, or another top.* leave cache"):
+        distilled("distillation.top=1,2", view="centre", cache="a.arrow")
+    distilled("distillation.top=1,2", view="centre")
+    distilled("distillation.form=kl", view="centre", cache="a.arrow")
     distilled(view="replay")
-    distilled(view="centre", cache="a.arrow")
 
 
 def test_the_default_folder_is_the_same_for_what_extends_a_study(study: Study) -> None:

@@ -18,6 +18,7 @@ from tests.train.test_loop import SignalAt
 from trickbag.data.answers import Answers
 from trickbag.data.cache import cache_folder
 from trickbag.errors import RunFailed, Stopped, UserError
+from trickbag.recipe import Recipe
 from trickbag.study.design import LeaveOneOut
 from trickbag.study.run import Study
 from trickbag.train.log import PlainLog, RunLog
@@ -59,6 +60,11 @@ def test_stopped_before_the_teacher_has_said_all(pictures: Path, teacher: Path, 
     with pytest.raises(Stopped, match="before the first step"):
         fit(made, out=tmp_path / "run", log=Early())
     assert not (tmp_path / "a.arrow").exists()
+    # The teacher can take hours: that the run began is known before.
+    assert Recipe.from_dict(json.loads((tmp_path / "run" / "recipe.json").read_text())).tricks == made.tricks
+    fit(made, out=tmp_path / "run", resume=True)
+    fit(made, out=tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -83,17 +89,20 @@ def test_killed_while_the_teacher_is_asked(pictures: Path, teacher: Path, tmp_pa
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-def test_answers_damaged_while_the_run_was_stopped(pictures: Path, teacher: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_answers_damaged_while_the_run_was_stopped(pictures: Path, teacher: Path, tmp_path: Path, workers: str) -> None:
     file = tmp_path / "a.arrow"
     made = recipe(pictures, Distillation(teacher=(str(teacher),), view="centre", cache=str(file)))
+    made = made.set("data.workers", workers)
     made = made.set("training.epochs", "1")
     with pytest.raises(Stopped):
         fit(made, out=tmp_path / "run", log=SignalAt(2, signal.SIGTERM))
     data = bytearray(file.read_bytes())
     data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
     file.write_bytes(data)
-    with pytest.raises((RunFailed, UserError), match=r"a\.arrow.* damaged"):
+    with pytest.raises((RunFailed, UserError), match=r"a\.arrow.* damaged") as raised:
         fit(made, out=tmp_path / "run", resume=True)
+    assert "Traceback" not in str(raised.value)
     file.unlink()
     fit(made, out=tmp_path / "run", resume=True)
     fit(made, out=tmp_path / "whole")

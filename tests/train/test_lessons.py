@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from trickbag.errors import DoesNotApply, RunFailed, Stopped, UserError
 from trickbag.models.config import TimmConfig
 from trickbag.models.weights import load
 from trickbag.recipe import Recipe
+from trickbag.train import lessons
 from trickbag.train.build import Run, build
 from trickbag.train.lessons import ask_once, pupil_of
 from trickbag.train.plan import Plan, resolve
@@ -194,6 +196,45 @@ def test_views_repeat_and_are_mirrored_by_image(pictures: Path, dataset: Dataset
     assert run.pipeline.flip_prob == 0
 
 
+def test_a_narrow_centre_of_the_teachers_own_is_said(pictures: Path, dataset: Dataset, tmp_path: Path) -> None:
+    narrow = str(teacher_file(tmp_path / "t.safetensors", eval_crop=0.5))
+    (note,) = [
+        note
+        for note in built(recipe(pictures, Distillation(teacher=(narrow,), view="centre"), **WHOLE), dataset)[1]
+        if "teacher" in note
+    ]
+    assert "has seen the centre of each image, the network sees more of it" in note
+
+
+def test_replayed_images_have_the_runs_size_where_a_trick_scales_it(
+    pictures: Path, dataset: Dataset, teacher: str
+) -> None:
+    trick = Distillation(teacher=(teacher,), view="replay", views=2, temperature=1.0)
+    made = recipe(pictures, trick, **{"data.size_factor": "1.5"})
+    stored, _ = built(made, dataset)
+    assert (made.data.image_size, stored.plan.image_size) == (SIZE, 24)
+    raw, _, kept = first_batch(stored, dataset)
+    assert raw.images.shape[-1] == 24
+    asked = Asked(Teacher.of(teacher), dataset.classes, stored.pipeline.preprocessing)
+    with torch.no_grad():
+        close(kept, asked(stored.pipeline.preprocessing.normalise(raw.images)).softmax(1))
+
+
+def test_a_disk_that_is_full_leaves_torch_as_it_was(
+    pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _about: object, answers: Iterator[object], **_: object) -> None:
+        next(answers)
+        raise RunFailed("the disk is full")
+
+    monkeypatch.setattr(lessons, "write_answers", full)
+    trick = Distillation(teacher=(teacher,), view="replay", views=2, cache=str(tmp_path / "a.arrow"))
+    with pytest.raises(RunFailed, match="full") as kept:  # which holds the frames in which it was raised
+        asked(planned(pictures, dataset, trick), dataset, trick)
+    assert not torch.is_inference_mode_enabled()
+    assert kept.tb is not None
+
+
 def test_stored_answers_are_mixed_as_targets_are(pictures: Path, dataset: Dataset, teacher: str) -> None:
     trick = Distillation(teacher=(teacher,), view="replay", views=2, temperature=1.0)
     run, _ = built(recipe(pictures, trick, Mixup(alpha=1.0, lam="pair")), dataset)
@@ -262,6 +303,12 @@ def test_what_the_teacher_has_not_seen_is_said(pictures: Path, dataset: Dataset,
 
     assert said("online", ColorJitter()) == []
     assert said("centre", Mixup(), **WHOLE) == said("replay", Mixup()) == []
+    (unused,) = [
+        note
+        for note in built(recipe(pictures, Distillation(teacher=(teacher,), cache="a.arrow")), dataset)[1]
+        if "cache" in note
+    ]
+    assert "distillation.cache = a.arrow is not used: with view=online the teacher is asked in every step" in unused
     (crops,) = said("centre")
     assert "has seen the centre of each image, the network sees crops" in crops
     (colours,) = said("replay", ColorJitter(), Mixup())

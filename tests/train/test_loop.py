@@ -288,7 +288,7 @@ def test_ctrl_c_while_files_are_checked(pictures: Path, tmp_path: Path) -> None:
         def checking(self, done: int, total: int) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Stopped, match="before the first step; --resume starts the run"):
+    with pytest.raises(Stopped, match="before the first step; the same command with --resume starts"):
         fit(recipe(pictures), out=tmp_path / "run", log=Early())
 
 

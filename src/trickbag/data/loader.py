@@ -6,6 +6,7 @@ Shapes: N images of a batch, S pixels of the network's input, M other networks, 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from trickbag.data.crops import crop_scale, planes, random_crop_box
 from trickbag.data.decode import DecodeError
 from trickbag.data.sampling import balanced_order, turns_of
-from trickbag.data.workers import MOMENT_S, enter_worker, feeders_of, shielded_start, worker_death
+from trickbag.data.workers import MOMENT_S, apart_from_main, enter_worker, feeders_of, shielded_start, worker_death
+from trickbag.errors import RunFailed
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
@@ -70,8 +72,11 @@ class _Made(NamedTuple):
     errors: tuple[tuple[int, str], ...]
 
 
-class _Maker(Dataset[_Made]):
-    """Makes the batch of a job; a pure function of the job, in this process or a worker."""
+class _Maker(Dataset["_Made | RunFailed"]):
+    """Makes the batch of a job; a pure function of the job, in this process or a worker.
+
+    What ends a run is given back, not raised: raised in a worker it would arrive as the text of a traceback.
+    """
 
     def __init__(
         self, part: Part, preprocessing: Preprocessing, train: bool, seed: int, answers: Answers | None
@@ -79,7 +84,13 @@ class _Maker(Dataset[_Made]):
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
         self.answers = answers
 
-    def __getitem__(self, job: _Job) -> _Made:
+    def __getitem__(self, job: _Job) -> _Made | RunFailed:
+        try:
+            return self._made(job)
+        except RunFailed as failure:
+            return failure
+
+    def _made(self, job: _Job) -> _Made:
         size = self._size(job)
         views = (1 + job.data.views,) if self.train and job.data.views else ()
         images = np.zeros((len(job.rows), *views, 3, size, size), np.uint8)
@@ -142,7 +153,7 @@ class _Plan(Sampler[_Job]):
         return self.jobs
 
 
-def _as_made(made: _Made) -> _Made:
+def _as_made(made: _Made | RunFailed) -> _Made | RunFailed:
     return made
 
 
@@ -168,16 +179,16 @@ class Loader:
     dropped; a part smaller than `batch_size` is one batch. Where `data.class_power` is not 1 the order has the images
     of rare classes several times. `reads` images are read for each one of a training batch, which then has (reads *
     batch_size) rows: each block of `batch_size` follows an order of its own, the first the one that would be read
-    alone, so that an epoch sees every image `reads` times. An epoch may have data of its own, of which the image size,
-    the crops, the policy and the sampling count. In evaluation the order is the part's, crops are the preprocessing's,
-    and the last batch may be partial; with `cached` they are made once and kept, up to CACHE_LIMIT (do not write into
-    them). `in_order` gives the crops of training in the order and the batches of evaluation. Every draw is a function
-    of (seed, epoch, image); see `data.repeat_epochs` for crops that repeat. `answers` come with the images that they
-    are about. `workers` None chooses as for a CPU. With `share` (rank, size) a batch has the rank-th of size parts of
-    its rows alone.
+    alone, so that an epoch sees every image `reads` times. Images have the preprocessing's size, whatever `data` says.
+    An epoch may have data of its own, of which the image size, the crops, the policy and the sampling count. In
+    evaluation the order is the part's, crops are the preprocessing's, and the last batch may be partial; with `cached`
+    they are made once and kept, up to CACHE_LIMIT (do not write into them). `in_order` gives the crops of training in
+    the order and the batches of evaluation. Every draw is a function of (seed, epoch, image); see `data.repeat_epochs`
+    for crops that repeat. `answers` come with the images that they are about. `workers` None chooses as for a CPU. With
+    `share` (rank, size) a batch has the rank-th of size parts of its rows alone.
 
     `errors` gathers the images that could not be decoded, name to reason; such an image is not tried again.
-    Raises RunFailed where a worker process dies.
+    Raises RunFailed where a worker process dies or the answers are damaged.
     """
 
     def __init__(
@@ -207,10 +218,10 @@ class Loader:
         self._share = share
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
-        self._data = data
+        self._data = replace(data, image_size=preprocessing.image_size)
         self._maker = _Maker(part, preprocessing, train, seed, answers)
         self._plan = _Plan()
-        self._pool: DataLoader[_Made] | None = None
+        self._pool: DataLoader[_Made | RunFailed] | None = None
         size = 3 * preprocessing.image_size**2 * len(part)
         self._keep = cached and not train and size <= CACHE_LIMIT
         self._kept: list[RawBatch] | None = None
@@ -227,6 +238,8 @@ class Loader:
             return
         kept: list[RawBatch] = []
         for made in self._made(self._jobs(epoch, start_step, data or self._data)):
+            if isinstance(made, RunFailed):
+                raise made
             self._remember(made)
             if self._keep:
                 kept.append(made.batch)
@@ -263,17 +276,19 @@ class Loader:
         if made.errors:
             self._bad |= {row for row, _ in made.errors}
 
-    def _made(self, jobs: Iterator[_Job]) -> Iterator[_Made]:
+    def _made(self, jobs: Iterator[_Job]) -> Iterator[_Made | RunFailed]:
         if self.workers == 0:
             for job in jobs:
                 made = self._maker[job]
-                yield made._replace(batch=RawBatch(*(x.pin_memory() for x in made.batch))) if self._pin else made
+                if self._pin and isinstance(made, _Made):
+                    made = made._replace(batch=RawBatch(*(x.pin_memory() for x in made.batch)))
+                yield made
             return
         self._plan.jobs = jobs
         try:
             if self._pool is None:
                 self._pool = self._start()
-                with shielded_start():
+                with shielded_start(), apart_from_main(self._maker):
                     running = iter(self._pool)
             else:
                 running = iter(self._pool)
@@ -285,7 +300,7 @@ class Loader:
             self.close()
             raise died from error
 
-    def _start(self) -> DataLoader[_Made]:
+    def _start(self) -> DataLoader[_Made | RunFailed]:
         # A generator of its own: the default one would be drawn from, and by that depend on the number of workers.
         return DataLoader(
             self._maker,

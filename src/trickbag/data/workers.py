@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from trickbag.errors import RunFailed
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from multiprocessing.process import BaseProcess
 
-__all__ = ["MOMENT_S", "enter_worker", "feeders_of", "shielded_start", "worker_death"]
+__all__ = ["MOMENT_S", "apart_from_main", "enter_worker", "feeders_of", "shielded_start", "worker_death"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MOMENT_S = 1.0
@@ -42,6 +45,38 @@ def shielded_start() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread() and on_child is not None:
             signal.signal(signal.SIGCHLD, on_child)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def apart_from_main(sent: object) -> Iterator[None]:
+    """Start processes within the block that do not import the program's main module, unless what is `sent` needs it.
+
+    It would be run once more, and a script without `if __name__ == "__main__":` would so start itself. Its process
+    ends with an error, and its parent waits for ever where what it sends is more than a pipe holds, as CPython's own
+    copy of the pipe's other end stays open.
+    """
+    names = _Names()
+    ForkingPickler(names).dump(sent)
+    if names.main:
+        yield
+        return
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class _Names:
+    """A file of pickled data that keeps nothing but whether they name something of the main module."""
+
+    def __init__(self) -> None:
+        self.main = False
+
+    def write(self, data: bytes) -> int:
+        self.main = self.main or b"__main__" in bytes(data)
+        return len(data)
 
 
 def feeders_of(queues: Iterable[object]) -> list[threading.Thread]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.study.executors import Executor
     from trickbag.train.result import Result
-    from trickbag.tricks.trick import Trick
+    from trickbag.tricks.trick import Lesson, Trick
 
 __all__ = ["SEEDS", "Findings", "Study", "Work", "findings", "plain_layouts"]
 
@@ -37,17 +37,27 @@ SEEDS = 5
 """The seeds of a study that does not say how many."""
 
 
-def _require_a_file_each(trick: Trick) -> None:
-    """Raise UserError where the trials of all seeds would keep different answers of a teacher in one file."""
-    try:
-        lesson = trick.lesson()
-    except UserError:
-        return  # it has no teacher: a trial says so
-    if lesson is not None and lesson.view == "replay" and lesson.cache is not None:
-        raise UserError(
-            f"{trick.name}.cache = {lesson.cache}: with view=replay each seed of a study has answers of its own, and "
-            "they do not go into one file; leave cache out"
-        )
+def _require_a_file_each(tricks: Iterable[Trick]) -> None:
+    """Raise UserError where trials would keep different answers of a teacher in one file."""
+    kept: dict[Path, Lesson] = {}
+    for trick in tricks:
+        try:
+            lesson = trick.lesson()
+        except UserError:
+            continue  # it has no teacher: a trial says so
+        if lesson is None or lesson.cache is None or lesson.view == "online":
+            continue
+        if lesson.view == "replay":
+            raise UserError(
+                f"{trick.name}.cache = {lesson.cache}: with view=replay each seed of a study has answers of its own, "
+                "and they do not go into one file; leave cache out"
+            )
+        first = kept.setdefault(Path(lesson.cache), lesson)
+        if (first.teachers, first.top) != (lesson.teachers, lesson.top):
+            raise UserError(
+                f"{trick.name}.cache = {lesson.cache}: levels with other teachers, or another top, have answers of "
+                "their own, and they do not go into one file; leave cache out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +113,6 @@ class Study:
         if not self.outcome:
             object.__setattr__(self, "outcome", "map" if several else "top1")
         require_outcome(self.outcome, several)
-        for trick in self.recipe.tricks:
-            _require_a_file_each(trick)
         for name in self.models:
             model_config(name)
             if self.models.count(name) > 1:
@@ -211,10 +219,12 @@ class Study:
         }
 
     def agenda(self, unfit: Mapping[str, Mapping[str, str]], fingerprint: str) -> Agenda:
-        """Return the trials of this study on the data of a fingerprint."""
+        """Return the trials of this study on the data of a fingerprint; UserError where they would share a file."""
         layouts = [
             self.design.layout(recipe, name, inapplicable=unfit.get(name)) for name, recipe in self.recipes().items()
         ]
+        recipes = [variant.recipe for layout in layouts for variant in layout.variants if variant.recipe is not None]
+        _require_a_file_each(trick for recipe in recipes for trick in recipe.tricks)
         return Agenda.of(layouts, self.number_of_seeds, fingerprint, self.shard)
 
     def recipes(self) -> dict[str, Recipe]:

@@ -22,7 +22,7 @@ from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
 from trickbag.train.device import autocast_dtype, placed
-from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, pupil_of, views_differ
+from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, lesson_notes, pupil_of
 from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, Weighted
 from trickbag.train.parallel import World
 from trickbag.train.pipeline import Draws, Pipeline
@@ -195,7 +195,7 @@ def build(
     if pupil is not None:
         if dataset is None:
             raise ValueError(f"{pupil.trick.name} learns from other networks: build needs the data set")
-        notes += views_differ(pupil, plan, tricks)
+        notes += lesson_notes(pupil, plan, tricks)
         if pupil.lesson.view == "online":
             teach = EveryStep.of(pupil, plan, dataset)
         else:

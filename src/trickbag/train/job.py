@@ -84,6 +84,8 @@ class Job:
                     loader.close()
 
     def _asking(self, done: int, total: int) -> None:
+        if self.world.first and not self.record.begun:  # that may take hours, after which a run can be resumed
+            self.record.begin()
         self.stop.stop_before_training()
         self.log.asking(done, total)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
 
-__all__ = ["Asking", "EveryStep", "Nobody", "Pupil", "ask_once", "pupil_of", "views_differ"]
+__all__ = ["Asking", "EveryStep", "Nobody", "Pupil", "ask_once", "lesson_notes", "pupil_of"]
 
 Asking = Callable[[int, int], None]
 """Told how many of how many answers are there while teachers are asked once for all; what it raises ends that."""
@@ -119,23 +119,25 @@ def ask_once(pupil: Pupil, plan: Plan, dataset: Dataset, asking: Asking | None =
         if found is None:
             for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed while it wrote
                 torn.unlink(missing_ok=True)
-            answers = _ask(lesson, teachers, plan, dataset, views, asking)
-            write_answers(path, about, answers, images=len(dataset.train), views=views)
+            with contextlib.closing(_ask(lesson, teachers, plan, dataset, views, asking)) as answers:
+                write_answers(path, about, answers, images=len(dataset.train), views=views)
             found = Answers.open(path)
     return found
 
 
-def views_differ(pupil: Pupil, plan: Plan, tricks: Sequence[Trick]) -> list[str]:
-    """Say where the teachers were shown something else than what the network sees."""
+def lesson_notes(pupil: Pupil, plan: Plan, tricks: Sequence[Trick]) -> list[str]:
+    """Say where the teachers were shown something else than what the network sees, and which setting is not used."""
     name, view, data = pupil.trick.name, pupil.lesson.view, plan.data
     if view == "online":
-        return []
+        file = pupil.lesson.cache
+        return [f"{name}.cache = {file} is not used: with view=online the teacher is asked in every step"] * bool(file)
     notes = []
     cropped = data.crop_area != (1.0, 1.0) or data.crop_ratio != (1.0, 1.0) or (plan.mirror and data.flip_prob > 0)
-    if view == "centre" and cropped:
+    shown = [Teacher.of(spec).preprocessing for spec in pupil.lesson.teachers]
+    if view == "centre" and (cropped or any(one.image_size < one.resize for one in shown)):
         notes.append(
-            f"{name}: the teacher has seen the centre of each image, the network sees crops and mirrors of it; "
-            "view=replay or view=online shows both the same"
+            f"{name}: the teacher has seen the centre of each image, the network sees "
+            f"{'crops and mirrors' if cropped else 'more'} of it; view=replay or view=online shows both the same"
         )
     unseen = [t.name for t in tricks if t.overrides("batch") and t.phase in ("color", "noise", "erase")]
     unseen += [t.name for t in tricks if t.overrides("data_at")]
@@ -231,7 +233,7 @@ def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 def _ask(
     lesson: Lesson, teachers: Sequence[Teacher], plan: Plan, dataset: Dataset, views: int, asking: Asking
-) -> Iterator[NDArray[np.float32]]:
+) -> Generator[NDArray[np.float32], None, None]:
     """Yield the logits (N, M, K) of batch after batch, view after view."""
     device, pin = torch.device(plan.device), plan.device == "cuda"
     replay = lesson.view == "replay"
@@ -244,18 +246,19 @@ def _ask(
     data = dataclasses.replace(plan.data, policy=None, views=0, repeat_epochs=views if replay else None)
     how |= {"train": replay, "in_order": True, "batch_size": size}
     done, total = 0, len(dataset.train) * views
-    with contextlib.ExitStack() as stack, torch.inference_mode():
+    with contextlib.ExitStack() as stack:
         loaders = [stack.enter_context(Loader(dataset.train, data, one, **how)) for one in given]
         for view in range(views):
             for raws in zip(*(loader.epoch(view) for loader in loaders), strict=True):
                 asking(done, total)
-                images = [
-                    one.normalise(raw.images.to(device, non_blocking=True))
-                    for one, raw in zip(given, raws, strict=True)
-                ]
-                each = images * len(asked) if replay else images
-                logits = torch.stack([one(x) for one, x in zip(asked, each, strict=True)], dim=1)
-                found = logits.cpu().numpy()
+                with torch.inference_mode():  # not around `yield`: it would be the caller's mode meanwhile
+                    images = [
+                        one.normalise(raw.images.to(device, non_blocking=True))
+                        for one, raw in zip(given, raws, strict=True)
+                    ]
+                    each = images * len(asked) if replay else images
+                    logits = torch.stack([one(x) for one, x in zip(asked, each, strict=True)], dim=1)
+                    found = logits.cpu().numpy()
                 if not np.isfinite(found).all():
                     raise RunFailed(f"a teacher of {', '.join(lesson.teachers)} gives logits that are not finite")
                 yield found

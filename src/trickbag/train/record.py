@@ -35,8 +35,8 @@ class Record:
     """Writes a run's folder while the run lasts; all that it writes is whole, or as it was before.
 
     Of several processes that train together the first one alone has its record written.
-    `notes` are those of the plan. `warnings` and `errors`, the files that were left out, go into the result; `rows` are
-    the lines of `metrics.jsonl` so far.
+    `notes` are those of the plan. `begun` says that what is known before the first step is written. `warnings` and
+    `errors`, the files that were left out, go into the result; `rows` are the lines of `metrics.jsonl` so far.
     """
 
     folder: RunFolder
@@ -46,6 +46,7 @@ class Record:
     trial: dict[str, Any]
     notes: list[str]
     identity: str = field(init=False)
+    begun: bool = field(init=False, default=False)
     warnings: list[str] = field(init=False, default_factory=list)
     errors: list[DataError] = field(init=False)
     rows: list[dict[str, Any]] = field(init=False, default_factory=list)
@@ -58,6 +59,7 @@ class Record:
 
     def begin(self) -> None:
         """Write what is known before the first step."""
+        self.begun = True
         write_errors(self.errors, self.folder.data_errors)
         self.folder.write_json(self.folder.path / "environment.json", environment())
         resolved = {"resolved": plain(self.plan), "notes": self.notes, "trial": self.trial}

@@ -65,4 +65,5 @@ class StopSignal:
     def stop_before_training(self) -> None:
         """Raise Stopped where a signal came before there is anything to save."""
         if self.name:
-            raise Stopped(f"stopped by {self.name} before the first step; --resume starts the run")
+            way_out = "the same command with --resume starts the run"
+            raise Stopped(f"stopped by {self.name} before the first step; {way_out}")
