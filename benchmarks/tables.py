@@ -13,6 +13,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from trickbag.data.config import DataConfig
+from trickbag.data.sources import open_source
 from trickbag.report import Study, answers, read_study, study_table
 from trickbag.report.study_sections import effect_row, papers
 
@@ -149,7 +151,7 @@ def steps(folder: Path) -> str:
     (part,) = papers(found)
     verdicts = ["", *(str(effect["verdict"]) for effect in found.effects or ())]
     shown = [i for i, chain in enumerate(part["chains"]) if chain.network == "ResNet-50"]
-    heads = ["", "top-1 (%)", "step", "95 % interval", "verdict"]
+    heads = ["", "top-1 (%), mean ± SD", "step", "95 % interval", "verdict"]
     heads += [f"{part['chains'][i].paper}: {head}" for i in shown for head in ("top-1", "step")]
     lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for row, verdict in zip(part["rows"], verdicts, strict=True):
@@ -223,12 +225,17 @@ def studies() -> list[Study]:
     return [read_study(folder) for folder in sorted(path for path in STUDIES.iterdir() if path.is_dir())]
 
 
+def natural_size(source: str) -> int | None:
+    """Return the size that a built-in source's images have by themselves, which comes before a recipe's default."""
+    return open_source(DataConfig()).natural_size if source == DataConfig().source else None
+
+
 def effects_of(trick: str) -> str:
     """Write what the studies under docs/studies found of a trick: a row for each study and network."""
     rows = []
     for found in studies():
         data, epochs = found.recipe["data"], found.recipe["training"]["epochs"]
-        size = data["image_size"] or data["default_size"]
+        size = data["image_size"] or natural_size(data["source"]) or data["default_size"]
         for effect in found.effects or ():
             if effect["label"] != trick:
                 continue
@@ -239,7 +246,8 @@ def effects_of(trick: str) -> str:
     if not rows:
         return "Not yet measured here."
     head = "| study | network | how | top-1 (%) | 95 % interval | p (Holm) | pairs | verdict |"
-    return "\n".join([head, "|---|---|---|---:|---:|---:|---:|---|", *rows])
+    note = "p is adjusted within each study."
+    return "\n".join([head, "|---|---|---|---:|---:|---:|---:|---|", *rows, "", note])
 
 
 def fill_card(trick: str, text: str) -> str:

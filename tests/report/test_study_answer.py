@@ -30,7 +30,7 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
         (
             [effect("mixup", 1.94, "helps"), effect("label_smoothing", 0.3, more_seeds=12)],
             "On this data, mixup helps by 1.9 ± 0.6 points of top-1 (5 seeds); "
-            "label smoothing is undetermined: 12 more seeds would settle it.",
+            "label smoothing is undetermined: 12 more seeds would settle it if it stays as it is.",
         ),
         (
             [effect("a", 1.0, "helps"), effect("b", 2.0, "helps", pairs=4), effect("c", -3.0, "hurts")],
@@ -43,8 +43,8 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
         ),
         (
             [effect("a", 0.4, more_seeds=1), *OPEN[:4]],
-            "On this data, no trick is shown to help (5 seeds); a is undetermined: 1 more seed would settle it; "
-            "4 others are undetermined too.",
+            "On this data, no trick is shown to help (5 seeds); a is undetermined: 1 more seed would settle it "
+            "if it stays as it is; 4 others are undetermined too.",
         ),
         (OPEN, "On this data, no trick is shown to help (5 seeds); 5 tricks are undetermined."),
         (

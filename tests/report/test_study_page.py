@@ -246,13 +246,18 @@ def test_published_tables_hang_together() -> None:
         assert chain.baseline.base is None
         assert not chain.baseline.trick
         assert all(step.base in reached for step in chain.steps[1:] if step.trick != ALL)
-        assert len({step.trick for step in chain.steps}) == len(chain.steps)
+        assert len({(step.trick, step.after) for step in chain.steps}) == len(chain.steps)
     he, lee = CHAINS[0], CHAINS[3]
     smoothing, scale = he.step("label_smoothing"), lee.step("auto_augment")
     assert smoothing is not None
     assert smoothing.delta == pytest.approx(0.40)
     assert scale is not None
     assert scale.delta == pytest.approx(0.09)
+    # Distillation was added to label smoothing, and to mixup on top of it.
+    for before, gain in {(): 0.36, ("cosine_decay", "mixup"): 0.14}.items():
+        found = he.step("distillation", before)
+        assert found is not None
+        assert found.delta == pytest.approx(gain)
     claims = [claim.delta for chain in (he, lee) if (claim := chain.step(ALL))]
     assert claims == pytest.approx([3.99, 5.91])
     known = {step.trick for chain in CHAINS for step in chain.steps[1:] if step.trick != ALL}

@@ -143,7 +143,8 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
             return [f"{_list(names)} {_are(len(names))} undetermined"]
         return [f"{len(names)} {'others' if settled else 'tricks'} are undetermined"]
     name, seeds = trick_words(str(nearest[0]["label"])), int(nearest[0]["more_seeds"])
-    parts = [f"{name} is undetermined: {seeds:,} more seed{'s' * (seeds != 1)} would settle it"]
+    more = f"{seeds:,} more seed{'s' * (seeds != 1)}"
+    parts = [f"{name} is undetermined: {more} would settle it if it stays as it is"]
     names.remove(name)
     if len(names) == 1:
         parts.append(f"{names[0]} is undetermined too")

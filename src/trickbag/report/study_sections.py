@@ -211,8 +211,9 @@ def papers(study: Study) -> list[dict[str, Any]]:
             value = around(study.outcome, first.values(study.outcome))
             cells = [_published(chain.baseline, notes) for chain in chains]
             rows.append({"label": first.label, "value": value, "step": "", "interval": "", "papers": cells})
+        before: list[str] = []
         for effect in own:
-            variant = variants.get(str(effect.get("plus")))
+            variant, trick = variants.get(str(effect.get("plus"))), str(effect["label"])
             row = effect_row(effect, study.outcome)
             rows.append(
                 {
@@ -220,9 +221,11 @@ def papers(study: Study) -> list[dict[str, Any]]:
                     "value": around(study.outcome, variant.values(study.outcome)) if variant else ABSENT,
                     "step": row["delta"] if not is_inapplicable(effect) else row["verdict"],
                     "interval": row["interval"] if row["interval"] != ABSENT else "",
-                    "papers": [_published(chain.step(str(effect["label"])), notes) for chain in chains],
+                    "papers": [_published(chain.step(trick, before), notes) for chain in chains],
                 }
             )
+            if study.design == "cumulative":
+                before.append(trick)
         marked = [f"{LETTERS[i]} {note}" for i, note in enumerate(notes)]
         found.append({"model": layout.model, "chains": chains, "rows": rows, "notes": marked})
     return found
