@@ -117,6 +117,8 @@ def describe(hint: Any) -> str:
         parts = [part for part in get_args(hint) if part is not Ellipsis]
         if Ellipsis in get_args(hint):
             return f"a list of {describe(parts[0])}"
+        if len({describe(part) for part in parts}) > 1:
+            return f"{len(parts)} values: " + "; ".join(describe(part) for part in parts)
         return f"{len(parts)} values, each {describe(parts[0])}"
     kinds = [option.kind for option in _settings_options(hint) if option.kind]
     if kinds:
@@ -180,7 +182,8 @@ def _check_tuple(hint: Any, value: tuple[Any, ...], path: str) -> tuple[Any, ...
         parts = (parts[0],) * len(value)
     if len(parts) != len(value):
         raise _wrong(path, value, hint)
-    return tuple(_check(part, item, path) for part, item in zip(parts, value, strict=True))
+    places = [f"{path}[{i}]" if get_origin(part) is tuple else path for i, part in enumerate(parts)]
+    return tuple(_check(part, item, place) for part, item, place in zip(parts, value, places, strict=True))
 
 
 def plain(value: Any) -> Any:
@@ -263,10 +266,12 @@ def parse(hint: Any, text: str, path: str) -> Any:
         if kind not in by_kind:
             empty = ", or none" if type(None) in options else ""
             raise UserError(f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...{empty}")
-        return by_kind[kind](**parse_fields(by_kind[kind], rest, path))
+        return read(by_kind[kind], parse_fields(by_kind[kind], rest, path), path)
     if get_origin(hint) is tuple:
-        items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
         inner = get_args(hint)[0]
+        if get_origin(inner) is tuple:
+            return _check(hint, _nested(text), path)
+        items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
         return _check(hint, tuple(parse(inner, item, path) for item in items), path)
     for option in (option for option in options if option is not type(None)):
         base = get_args(option)[0] if get_origin(option) is Annotated else option
@@ -276,6 +281,16 @@ def parse(hint: Any, text: str, path: str) -> Any:
         if text in values:
             return _check(hint, values[text], path)
     raise _wrong(path, text, hint)
+
+
+def _nested(text: str) -> Any:
+    """Read lists of lists, such as `[[a, 1], [b, 2]]`; the text itself where it is none."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _words(base: Any, text: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from trickbag.data.magnitudes import argument
 from trickbag.data.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy, mix_chains
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe
-from trickbag.settings import parse_fields, plain, read
+from trickbag.settings import parse, parse_fields, plain, read
 from trickbag.streams import stream
 
 IMAGE = Image.fromarray(photo(24, 20, seed=1))
@@ -217,6 +217,14 @@ def test_policies_from_text() -> None:
     fields = parse_fields(DataConfig, "policy=random:count=3", "data")
     assert fields["policy"] == RandomPolicy(count=3)
     assert parse_fields(DataConfig, "policy=none", "data") == {"policy": None}
+    found = DataConfig(policy=parse(Policy, "learned:table=[[[rotate, 0.7, 2], [color, 1, 0]]],fill=9", "data.policy"))
+    assert found.policy == LearnedPolicy(table=((("rotate", 0.7, 2), ("color", 1, 0)),), fill=9)
+    with pytest.raises(UserError, match=r"data\.policy lacks the setting 'table'"):
+        parse_fields(DataConfig, "policy=learned:fill=3", "data")
+    with pytest.raises(
+        UserError, match=r"data\.policy\.table\[0\]\[1\] = .*: must be 3 values: one of identity.*; a number"
+    ):
+        parse_fields(DataConfig, "policy=learned:table=[[[rotate, 0.7, 2], [color, 1]]]", "data")
     with pytest.raises(UserError, match="must be one of learned, mixed, random"):
         parse_fields(DataConfig, "policy=rand", "data")
     with pytest.raises(UserError):

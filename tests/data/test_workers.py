@@ -193,3 +193,23 @@ def test_a_part_of_the_scripts_own_is_found_by_its_workers(tmp_path: Path) -> No
     command = [sys.executable, str(script), str(tree)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stdout.split()) == (0, ["16"]), done.stderr
+
+
+HELD_BACK = """
+import os, signal
+from trickbag.data.workers import enter_worker
+
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+for number in (signal.SIGTERM, signal.SIGINT):
+    os.kill(os.getpid(), number)
+enter_worker(0)
+print("alive", flush=True)
+os.kill(os.getpid(), signal.SIGINT)
+os.kill(os.getpid(), signal.SIGTERM)
+print("not ended")
+"""
+
+
+def test_a_worker_outlives_what_its_group_was_sent_while_it_started() -> None:
+    done = subprocess.run([sys.executable, "-c", HELD_BACK], capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (-signal.SIGTERM, ["alive"], "")

@@ -28,6 +28,7 @@ from trickbag.train.lessons import ask_once, pupil_of
 from trickbag.train.plan import Plan, resolve
 from trickbag.train.teacher import Asked, Teacher, teacher_id
 from trickbag.train.trial import trial_of
+from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.distillation import EXTRA, Distillation
 from trickbag.tricks.mixup import Mixup, mix
@@ -303,6 +304,9 @@ def test_what_the_teacher_has_not_seen_is_said(pictures: Path, dataset: Dataset,
 
     assert said("online", ColorJitter()) == []
     assert said("centre", Mixup(), **WHOLE) == said("replay", Mixup()) == []
+    assert said("replay", AugMix()) == []  # the teacher's loss is about the crop as it is
+    (whole,) = said("replay", AugMix(weight=0))
+    assert "has not seen the work of data.policy" in whole
     (unused,) = [
         note
         for note in built(recipe(pictures, Distillation(teacher=(teacher,), cache="a.arrow")), dataset)[1]
@@ -408,6 +412,12 @@ def test_stopped_while_the_teacher_is_asked(pictures: Path, dataset: Dataset, te
     assert counts[-1] == (96, 192)
     assert ask_once(pupil, plan, dataset, lambda done, total: counts.append((done, total))).views == 4
     assert counts[-1] == (192, 192)
+
+
+def test_a_place_where_no_file_can_be_made(pictures: Path, dataset: Dataset, teacher: str) -> None:
+    trick = Distillation(teacher=(teacher,), view="centre", cache="/proc/answers.arrow")
+    with pytest.raises(RunFailed, match=r"cannot write the teacher's answers /proc/answers\.arrow: "):
+        asked(planned(pictures, dataset, trick), dataset, trick)
 
 
 def test_logits_that_are_not_finite(pictures: Path, dataset: Dataset, tmp_path: Path) -> None:

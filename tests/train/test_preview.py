@@ -72,6 +72,21 @@ def test_of_several_views_a_changed_one_is_shown(pictures: Path, dataset: Datase
     assert np.array_equal(levels(effects(recipe(pictures, AugMix()), dataset, 4)[1][0].images), levels(effect.images))
 
 
+def test_a_policy_of_the_recipes_own_is_not_in_the_plain_images(pictures: Path, dataset: Dataset) -> None:
+    made = recipe(pictures).set("data.policy", "random:count=3,magnitude=30")
+    plan, _ = resolve(made, dataset, 0)
+    plain, found = effects(made, dataset, 4)
+    assert found == []
+    assert np.array_equal(levels(plain), levels(effects(recipe(pictures), dataset, 4)[0]))
+    assert not np.array_equal(levels(plain), levels(augmented(plan, made.tricks, dataset, 4)))
+
+
+def test_views_that_nothing_compares_are_noted(pictures: Path, dataset: Dataset) -> None:
+    made = recipe(pictures).set("data.policy", "random").set("data.views", "2")
+    assert [note for note in resolve(made, dataset, 0)[1] if "data.views = 2 costs time alone" in note]
+    assert not [note for note in resolve(recipe(pictures, AugMix()), dataset, 0)[1] if "data.views" in note]
+
+
 def test_nothing_to_show(pictures: Path, dataset: Dataset) -> None:
     plain, found = effects(recipe(pictures, CosineDecay(), LabelSmoothing(), SelectiveKernel()), dataset, 3)
     assert len(plain) == 3

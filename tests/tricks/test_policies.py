@@ -19,7 +19,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.loader import RawBatch
 from trickbag.data.policies import LearnedPolicy, MixedPolicy, RandomPolicy
-from trickbag.errors import UserError
+from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
 from trickbag.recipe import Recipe, trick_from_text
 from trickbag.train.build import Run, build
@@ -54,6 +54,12 @@ def test_tables_are_torchvisions(table: str) -> None:
 
 def policy_of(trick: Trick) -> Any:
     return trick.data(DataConfig()).policy
+
+
+@pytest.mark.parametrize("trick", [AutoAugment(), RandAugment(), TrivialAugment(), AugMix()], ids=lambda t: t.name)
+def test_a_policy_of_the_recipes_own_is_not_replaced(trick: Trick) -> None:
+    with pytest.raises(DoesNotApply, match=rf"{trick.name} sets the policy .* \(data\.policy, random\): take one out"):
+        trick.data(DataConfig(policy=RandomPolicy(count=3)))
 
 
 def test_hooks_set_the_policy() -> None:

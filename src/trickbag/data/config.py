@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from trickbag.data.policies import Policy
+from trickbag.data.policies import MOST, Policy
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
 
@@ -50,7 +50,7 @@ class DataConfig(Settings):
     crop_ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.75, 4 / 3)
     flip_prob: Annotated[float, Fraction] = 0.5
     policy: Policy | None = None
-    views: Annotated[int, AtLeast(0)] = 0
+    views: Annotated[int, Between(0, MOST)] = 0
     repeat_epochs: Annotated[int, AtLeast(1)] | None = None
     eval_crop: Annotated[float, Area] | None = None
     eval_ratio: Annotated[float, Positive] = 1.0

@@ -58,7 +58,8 @@ class Span:
         """Return the argument at `share`, in [0, 1], of the range."""
         way = (self.end - self.start) * share * (side if self.of_side else 1)
         if self.whole != "no":
-            way = round(way) if self.whole == "rounded" else int(way)
+            # A quotient such as 150 / 331 * 331 * 22 / 30 = 109.99999999999999 is meant to be whole.
+            way = round(way) if self.whole == "rounded" else int(round(way, 9))
         value = self.start + way
         return self.centre + (-value if self.signed and negative else value)
 

@@ -92,12 +92,15 @@ def feeders_of(queues: Iterable[object]) -> list[threading.Thread]:
 def enter_worker(_worker_id: int) -> None:
     """Set up a worker process: out of the terminal's process group, deaf to SIGINT, ended by SIGTERM to itself alone.
 
-    Ctrl-C and `timeout` signal the whole group; the workers must outlive that, for the checkpoint that follows.
+    Ctrl-C and `timeout` signal the whole group; the workers must outlive that, for the checkpoint that follows. What
+    they sent while the worker started was held back, and is dropped.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
     if hasattr(signal, "pthread_sigmask"):
+        while signal.sigpending().intersection(_SIGNALS):
+            signal.sigwait(_SIGNALS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 

@@ -52,7 +52,7 @@ def _require_a_file_each(tricks: Iterable[Trick]) -> None:
                 f"{trick.name}.cache = {lesson.cache}: with view=replay each seed of a study has answers of its own, "
                 "and they do not go into one file; leave cache out"
             )
-        first = kept.setdefault(Path(lesson.cache), lesson)
+        first = kept.setdefault(Path(lesson.cache).expanduser().absolute(), lesson)
         if (first.teachers, first.top) != (lesson.teachers, lesson.top):
             raise UserError(
                 f"{trick.name}.cache = {lesson.cache}: levels with other teachers, or another top, have answers of "

@@ -169,8 +169,7 @@ def build(
     notes: list[str] = []
     device = torch.device(plan.device)
     network = build_network(plan.model, seed=plan.seed)
-    sizes, said = _sizes(plan, tricks)
-    notes += said
+    sizes = _sizes(plan, tricks)
     _check_shapes(network, plan, sizes)
     if plan.training.gradient_checkpointing:
         recompute_in_backward(network)
@@ -257,21 +256,9 @@ def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
     return loss
 
 
-def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]:
-    """Return the image sizes of all epochs, smallest first, and a note on each trick that changes the data of none.
-
-    Raises UserError where they are more than can be compiled.
-    """
-    changing = [trick for trick in tricks if trick.overrides("data_at")]
-    if not changing:
-        return [plan.image_size], []
-    epochs = range(plan.training.epochs)
-    every = [plan.data_at(tricks, epoch) for epoch in epochs]
-    notes = []
-    for trick in changing:
-        others = tuple(other for other in tricks if other is not trick)
-        if all(plan.data_at(others, epoch) == every[epoch] for epoch in epochs):
-            notes.append(f"{trick.name} has no effect: it changes the data of none of {len(epochs)} epochs")
+def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> list[int]:
+    """Return the image sizes of all epochs, smallest first; UserError where they are more than can be compiled."""
+    every = plan.data_by_epoch(tricks)
     sizes = sorted({data.image_size for data in every if data.image_size})
     # A graph for each size, and for each size of a part of the batch.
     graphs = len(sizes) * (2 if plan.batch_size % plan.training.accumulate else 1)
@@ -281,7 +268,7 @@ def _sizes(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[list[int], list[str]]
             f"the run has images of {len(sizes)} sizes, for which {graphs} graphs would be compiled, of {limit} that "
             "can be; take fewer (progressive_resizing.stages), or --set training.compile=off"
         )
-    return sizes, notes
+    return sizes
 
 
 def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:

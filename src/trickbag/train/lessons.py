@@ -141,7 +141,8 @@ def lesson_notes(pupil: Pupil, plan: Plan, tricks: Sequence[Trick]) -> list[str]
         )
     unseen = [t.name for t in tricks if t.overrides("batch") and t.phase in ("color", "noise", "erase")]
     unseen += [t.name for t in tricks if t.overrides("data_at")]
-    unseen += ["data.policy"] if data.policy is not None else []
+    # Of several views the first, which the teacher's loss is about, is the crop as it is.
+    unseen += ["data.policy"] if data.policy is not None and not data.views else []
     if unseen:
         notes.append(f"{name}: the teacher has not seen the work of {', '.join(unseen)}; view=online shows it")
     return notes
@@ -221,8 +222,10 @@ def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         lock = FileLock(path.parent / f".{path.name}.lock")
         while not lock.is_locked:
             waiting()
-            with contextlib.suppress(Timeout):
+            try:
                 lock.acquire(timeout=_WAIT_S)
+            except Timeout:
+                Path(lock.lock_file).touch()  # where it cannot be made, which filelock would try for ever
     except OSError as error:
         raise RunFailed(f"cannot write the teacher's answers {path}: {error.strerror or error}") from error
     try:

@@ -99,6 +99,21 @@ class Plan(Settings):
             )
         return data
 
+    def data_by_epoch(self, tricks: tuple[Trick, ...]) -> list[DataConfig]:
+        """Return the data of every epoch, or of one where no trick changes them by epoch."""
+        epochs = self.training.epochs if any(trick.overrides("data_at") for trick in tricks) else 1
+        return [self.data_at(tricks, epoch) for epoch in range(epochs)]
+
+
+def _by_epoch(plan: Plan, tricks: tuple[Trick, ...]) -> list[str]:
+    """Return a note on each trick that changes the data of no epoch."""
+    epochs, notes = range(plan.training.epochs), []
+    for trick in (trick for trick in tricks if trick.overrides("data_at")):
+        others = tuple(other for other in tricks if other is not trick)
+        if all(plan.data_at(others, epoch) == plan.data_at(tricks, epoch) for epoch in epochs):
+            notes.append(f"{trick.name} has no effect: it changes the data of none of {plan.training.epochs} epochs")
+    return notes
+
 
 def resolve(
     recipe: Recipe, dataset: Dataset, seed: int, *, processes: int = 1, here: int = 1
@@ -186,6 +201,12 @@ def resolve(
         processes=processes,
         class_weights=None if set(weights) == {1.0} else weights,
     )
+    notes += _by_epoch(plan, recipe.tricks)
+    if data.views and not any(trick.overrides("loss") for trick in recipe.tricks):
+        notes.append(
+            f"data.views = {data.views} costs time alone: no trick compares the views of an image (aug_mix does), and "
+            "the loss is about the crop that data.policy leaves as it is"
+        )
     return plan, notes
 
 

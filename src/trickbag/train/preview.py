@@ -67,15 +67,16 @@ def augmented(
 
 
 def effects(recipe: Recipe, dataset: Dataset, n: int, seed: int = 0) -> tuple[list[NDArray[np.uint8]], list[Effect]]:
-    """Make the first `n` images of a run without tricks, and of one with each trick alone that changes them.
+    """Make the first `n` images of a run without tricks and policy, and of one with each trick alone that changes them.
 
     The crops are those of the run; none is mirrored, so that the images stay the same ones. Of several draws of a trick
     that one is shown whose images are the farthest from all those without it: a weight of mixup near 0 or 1 would show
     nothing. Left out is a trick that does nothing to images, that chooses other ones, or that does not apply alone.
     """
+    bare = recipe.replace(data=replace(recipe.data, policy=None, views=0))
 
     def alone(*names: str, draws: int = 1) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        one = recipe.only(*names)
+        one = bare.only(*names)
         plan, _ = resolve(one, dataset, seed)
         plan = replace(plan, data=replace(plan.data, flip_prob=0.0))
         return _made(plan, one.tricks, dataset, n, [plan.moment(0, step) for step in range(draws)])

@@ -6,13 +6,13 @@ Shapes: N images of a batch, V views of each, K classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.magnitudes import Interpolation
 from trickbag.data.policies import MOST, MixedPolicy
 from trickbag.settings import Between, NonNegative, Positive
-from trickbag.tricks.trick import Batch, Loss, Trick
+from trickbag.tricks.trick import Batch, Loss, Trick, set_policy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ class AugMix(Trick):
             fill=self.fill,
             interpolation=self.interpolation,
         )
-        return replace(data, policy=policy, views=_AUGMENTED if self.weight > 0 else 0)
+        return set_policy(data, policy, self.name, views=_AUGMENTED if self.weight > 0 else 0)
 
     def loss(self, loss: Loss) -> Loss:
         """Add the divergence of the views."""

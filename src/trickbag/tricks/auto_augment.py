@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -10,7 +10,7 @@ from trickbag.data.magnitudes import Interpolation
 from trickbag.data.policies import LearnedPolicy
 from trickbag.errors import UserError
 from trickbag.settings import Between
-from trickbag.tricks.trick import Trick
+from trickbag.tricks.trick import Trick, set_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,4 +143,4 @@ class AutoAugment(Trick):
             fill=self.fill if self.fill is not None else 128 * assemble,
             interpolation=self.interpolation,
         )
-        return replace(data, policy=policy)
+        return set_policy(data, policy, self.name)

@@ -6,6 +6,7 @@ Shapes: N images of a batch, M teachers, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
@@ -57,15 +58,17 @@ def teacher_loss(
     logits = (logits_NK if logits_NK.dtype.itemsize >= 4 else logits_NK.float()) / temperature
     if valid_N is None:
         loss_N = -(teacher_NK * logits.log_softmax(dim=1)).sum(dim=1)
-        answers = [teacher_NK]
+        answers, counts = [teacher_NK], teacher_NK.sum(dim=1)[:, None]
     else:
         from trickbag.train.loss import binary_cross_entropy
 
         loss_N = binary_cross_entropy(logits, teacher_NK, valid_N)
         # Mixing rounds: a certain yes would be a no of a little less than nothing.
-        answers = [teacher_NK, (valid_N[:, None] - teacher_NK).clamp(min=0)]
+        answers, counts = [teacher_NK, (valid_N[:, None] - teacher_NK).clamp(min=0)], valid_N[:, None].expand_as(logits)
     if divergence:
-        loss_N = loss_N + sum(torch.special.xlogy(answer, answer).sum(dim=1) for answer in answers)
+        # Of a row that counts less than 1 these are shares of it, not probabilities.
+        whole_N = torch.special.xlogy(counts, counts).sum(dim=1)
+        loss_N = loss_N - whole_N + sum(torch.special.xlogy(answer, answer).sum(dim=1) for answer in answers)
     return temperature**2 * loss_N
 
 
@@ -102,11 +105,11 @@ _FORMS: dict[Form, tuple[float, float]] = {
 class Distillation(Trick):
     """Learn from one or more trained networks besides the labels; the mean of several counts.
 
-    `teacher`: runs' folders, weights files that runs wrote, or `timm:NAME` with its published weights, which must know
-    every class by name, and give an image one label or several, as the data do. `form`: of the loss, see
-    `docs/tricks/distillation.md`; `temperature` and `weight` None are the form's own. `view="online"` asks the teacher
-    about every batch as the network sees it. Asked once for all, its `top` largest logits lie in `cache`: of the
-    `centre` of each image, or with `replay` of the crops and mirrors of `views` epochs, which the network then sees
+    `teacher`, one or a tuple: runs' folders, weights files that runs wrote, or `timm:NAME` with its published weights,
+    which must know every class by name, and give an image one label or several, as the data do. `form`: of the loss,
+    see `docs/tricks/distillation.md`; `temperature` and `weight` None are the form's own. `view="online"` asks the
+    teacher about every batch as the network sees it. Asked once for all, its `top` largest logits lie in `cache`: of
+    the `centre` of each image, or with `replay` of the crops and mirrors of `views` epochs, which the network then sees
     over and over.
     """
 
@@ -126,6 +129,11 @@ class Distillation(Trick):
     views: Annotated[int, AtLeast(1)] = 10
     top: Annotated[int, AtLeast(1)] = 50
     cache: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.teacher, str | PathLike):  # one, as on the command line
+            object.__setattr__(self, "teacher", (str(self.teacher),))
+        super().__post_init__()
 
     def data(self, data: DataConfig) -> DataConfig:
         """Let the crops repeat that are replayed."""

@@ -6,9 +6,10 @@ Shapes: N images of a batch, K classes, H and W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
+from trickbag.errors import DoesNotApply
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from trickbag.data.config import DataConfig
+    from trickbag.data.policies import Policy
     from trickbag.models.config import ModelConfig
     from trickbag.train.config import TrainConfig
     from trickbag.train.schedule import Schedule
@@ -34,6 +36,7 @@ __all__ = [
     "View",
     "require_epochs",
     "require_partners",
+    "set_policy",
 ]
 
 Phase = Literal["color", "noise", "erase", "mix"]
@@ -134,6 +137,16 @@ def require_partners(off_epochs: int, training: TrainConfig) -> TrainConfig:
     if training.batch_size == 1:
         raise NoEffect("a batch of one image has no other to mix it with")
     return require_epochs(off_epochs, training)
+
+
+def set_policy(data: DataConfig, policy: Policy, name: str, **more: Any) -> DataConfig:
+    """Return the data with the policy of the trick `name`; raises DoesNotApply where the recipe has one of its own."""
+    if data.policy is not None:
+        raise DoesNotApply(
+            f"{name} sets the policy on images, and the recipe has one of its own (data.policy, {data.policy.kind}): "
+            f"take one out, --set data.policy=none or --without {name}"
+        )
+    return replace(data, policy=policy, **more)
 
 
 @dataclass(frozen=True, kw_only=True)

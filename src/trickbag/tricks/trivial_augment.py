@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.magnitudes import Interpolation
 from trickbag.data.policies import RandomPolicy
 from trickbag.settings import AtLeast, Between
-from trickbag.tricks.trick import Trick
+from trickbag.tricks.trick import Trick, set_policy
 
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
@@ -33,4 +33,4 @@ class TrivialAugment(Trick):
         policy = RandomPolicy(
             count=1, magnitude=None, bins=self.bins, ranges="wide", fill=self.fill, interpolation=self.interpolation
         )
-        return replace(data, policy=policy)
+        return set_policy(data, policy, self.name)
