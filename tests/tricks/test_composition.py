@@ -6,12 +6,10 @@ that its logits have with each one's own targets; an image that could not be rea
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +19,14 @@ from torch.nn import functional
 
 from tests.models.originals import tensor, vector
 from trickbag.data.config import DataConfig
+from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import ResNetConfig
 from trickbag.train.build import build_loss
 from trickbag.train.config import TrainConfig
-from trickbag.train.loss import binary_cross_entropy, cross_entropy
-from trickbag.train.pipeline import Pipeline
+from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy, cross_entropy
+from trickbag.train.pipeline import Pipeline, weigh_classes
 from trickbag.train.plan import Plan
 from trickbag.train.schedule import Schedule
 from trickbag.tricks.aug_mix import AugMix, jensen_shannon
@@ -40,7 +39,7 @@ from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.mixup_cutmix import MixupCutMix
 from trickbag.tricks.random_erasing import RandomErasing
-from trickbag.tricks.trick import Batch, Loss, NoEffect, Trick
+from trickbag.tricks.trick import Batch, Moment, NoEffect, Trick
 
 N, K, S = 5, 4, 8
 WEIGHTS = (0.5, 1.0, 2.0, 0.25)
@@ -147,6 +146,7 @@ def mixing_by_hand(trick: Trick | None, draws: dict[str, list[np.ndarray]], n: i
 def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndarray, multi_label: bool) -> float:
     named = {trick.name: trick for trick in tricks}
     targets, teacher, valid = given(weights.shape[1], multi_label)
+    labels = targets.argmax(axis=1)
     smoothing = named.get("label_smoothing")
     classes = np.array(WEIGHTS) if "class_weights" in named else np.ones(K)
     binary: Any = named.get("bce") or (BCE() if multi_label else None)
@@ -154,7 +154,9 @@ def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndar
     for z, row in zip(logits, weights, strict=True):
         soft, soft_half = (np.exp(x) / np.exp(x).sum() for x in (z, z / 2))
         p, p_half = (1 / (1 + np.exp(-x)) for x in (z, z / 2))
-        for weight, q, t, v in zip(row, targets, teacher, valid, strict=True):
+        for weight, q, t, v, label in zip(row, targets, teacher, valid, labels, strict=True):
+            # Of one label the image weighs as its class, of several each question whose answer is yes.
+            counts = np.where(q > 0, classes, 1.0) if multi_label else classes[label]
             if isinstance(smoothing, LabelSmoothing):
                 if multi_label:
                     other = 0.5 if smoothing.definition == "uniform" else 1 - q
@@ -164,20 +166,18 @@ def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndar
                 else:
                     q = q * (1 - smoothing.smoothing) + smoothing.smoothing * (q.sum() - q) / (K - 1)
             if binary is None:
-                loss = -(classes * q * np.log(soft)).sum()
+                loss = -(counts * q * np.log(soft)).sum()
             else:
                 if multi_label:
-                    loss = -(classes * q * np.log(p) + (1 - q) * np.log(1 - p)).sum() * v
+                    loss = -(counts * (q * np.log(p) + (1 - q) * np.log(1 - p))).sum() * v
                 else:
-                    # What each class has of the image is an image of that class, and weighs as much.
-                    each = -(np.eye(K) * np.log(p) + (1 - np.eye(K)) * np.log(1 - p)).sum(axis=1)
-                    loss = (classes * q * each).sum() * v
+                    loss = -(counts * (q * np.log(p) + (1 - q) * np.log(1 - p))).sum() * v
                 loss /= K if binary.reduction == "mean" else 1
             if "distillation" in named:
                 if multi_label:
                     said = -(t * np.log(p_half) + (1 - t) * np.log(1 - p_half)).sum() * v
                 else:
-                    said = -(t * np.log(soft_half)).sum()
+                    said = -counts * (t * np.log(soft_half)).sum()
                 loss = 0.75 * loss + 0.25 * 2**2 * said
             total += weight * loss
     return total / len(logits)
@@ -194,6 +194,10 @@ def by_the_code(
     targets, teacher, valid = (torch.from_numpy(item) for item in given(n, multi_label))
     extras = {"teacher": teacher} | ({"valid": valid} if multi_label else {})
     batch = Batch(torch.rand(n, 3, S, S, dtype=torch.float64), targets, torch.arange(n), extras)
+    if plan.class_weights is not None:
+        batch = weigh_classes(batch, torch.tensor(plan.class_weights, dtype=torch.float64))
+    if not multi_label:  # as `Distillation.teach` has it
+        batch = batch._replace(extras={"teacher": teacher * batch.targets.sum(1, keepdim=True)})
     for trick, draw in zip(pipeline.stages, draws, strict=True):
         batch = trick.batch(batch, *(d.double() if d.is_floating_point() else d for d in draw))
     found = build_loss(plan, tricks)
@@ -249,16 +253,19 @@ def test_losses_are_torchs() -> None:
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(9, K, generator=rng, dtype=torch.float64) * 20
     targets, weights = torch.rand(9, K, generator=rng, dtype=torch.float64), torch.tensor(WEIGHTS).double()
-    ones, labels = torch.ones(9, dtype=torch.float64), torch.arange(9) % K
+    ones, labels, none = torch.ones(9, dtype=torch.float64), torch.arange(9) % K, torch.zeros(9, 3, 1, 1)
     binary = functools.partial(functional.binary_cross_entropy_with_logits, reduction="none")
     torch.testing.assert_close(binary_cross_entropy(logits, targets, ones), binary(logits, targets).sum(1))
-    expected = binary(logits, targets, pos_weight=weights).sum(1)
-    torch.testing.assert_close(binary_cross_entropy(logits, targets, ones, weights), expected)
+    expected = binary(logits, targets, pos_weight=weights).sum(1).mean()
+    several = weigh_classes(Batch(none, targets, labels, {"valid": ones}), weights)
+    torch.testing.assert_close(BinaryCrossEntropy()(logits, several), expected)
     onehot = functional.one_hot(labels, K).double()
-    expected = weights[labels] * binary(logits, onehot).sum(1)
-    torch.testing.assert_close(binary_cross_entropy(logits, onehot, None, weights), expected)
+    expected = (weights[labels] * binary(logits, onehot).sum(1)).mean()
+    torch.testing.assert_close(
+        BinaryCrossEntropy()(logits, weigh_classes(Batch(none, onehot, labels, {}), weights)), expected
+    )
     expected = functional.cross_entropy(logits, targets, weights, reduction="none")
-    torch.testing.assert_close(cross_entropy(logits, targets, weights), expected)
+    torch.testing.assert_close(cross_entropy(logits, weights * targets), expected)
 
 
 def test_the_sum_is_the_sigmoid_loss_of_the_original_code() -> None:
@@ -305,7 +312,7 @@ def test_weights_by_frequency_make_classes_equally_likely(loss: Any) -> None:
     targets = functional.one_hot(torch.arange(3).repeat_interleave(torch.tensor(counts)), 3).double()
     bias = torch.full((3,), math.log(1 / 2), dtype=torch.float64, requires_grad=True)  # sigmoid and softmax of 1 / 3
     weights = torch.tensor(inverse_frequency(counts), dtype=torch.float64)
-    loss(bias.expand(1000, 3), targets, class_weights_K=weights).sum().backward()
+    loss(bias.expand(1000, 3), weights * targets).sum().backward()
     assert bias.grad is not None
     assert bias.grad.abs().max() < 1e-9
 
@@ -313,6 +320,8 @@ def test_weights_by_frequency_make_classes_equally_likely(loss: Any) -> None:
 def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
     with pytest.raises(NoEffect, match="all classes have as many images"):
         ClassWeights().class_weights((1.0,) * 3, (7, 7, 7))
+    with pytest.raises(NoEffect, match="with beta = 0 all classes weigh the same"):
+        ClassWeights(by="effective_number", beta=0.0).class_weights((1.0,) * 3, (7, 70, 700))
     with pytest.raises(DoesNotApply, match="weights has 4 values and the data have 3 classes: give one"):
         ClassWeights(by="given", weights=WEIGHTS).class_weights((1.0,) * 3, (1, 2, 3))
     with pytest.raises(UserError, match="give one for each class"):
@@ -323,16 +332,37 @@ def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
         ClassWeights(by="given", weights=(0.0, 0.0))
 
 
-def test_a_loss_without_room_for_weights_is_refused() -> None:
-    @dataclass(frozen=True, kw_only=True)
-    class Own(Trick):
-        name: ClassVar[str] = "own"
-        slot: ClassVar[str] = "loss"
-        paper: ClassVar[str] = "none"
+@pytest.mark.parametrize("definition", ["uniform", "others"])
+@pytest.mark.parametrize("multi_label", [False, True], ids=["one_label", "several_labels"])
+@pytest.mark.parametrize("binary", [False, True])
+def test_smoothing_never_turns_the_answer(definition: Any, multi_label: bool, binary: bool) -> None:
+    # Six hundred images of one class to one of another: the rare one's share of a smoothed target would outweigh the
+    # target itself, were it weighted.
+    weights, smoothing = torch.tensor(inverse_frequency((600, 1))).double(), LabelSmoothing(definition=definition)
+    extras = {"valid": torch.ones(1, dtype=torch.float64)} if multi_label else {}
+    batch = Batch(torch.zeros(1, 3, 1, 1), torch.tensor([[1.0, 0.0]]).double(), torch.arange(1), extras)
+    batch = smoothing.batch(weigh_classes(batch, weights))
+    logits = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    loss = BinaryCrossEntropy() if binary or multi_label else CrossEntropy()
+    loss(logits, batch).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0] < 0 < logits.grad[0, 1]
 
-        def loss(self, loss: Loss) -> Loss:
-            return lambda logits, batch: logits.sum()
 
-    plan = dataclasses.replace(plan_of(), class_weights=WEIGHTS)
-    with pytest.raises(DoesNotApply, match="class_weights needs a loss with a method `weighted`"):
-        build_loss(plan, (Own(),))
+def test_the_pipeline_weighs_images() -> None:
+    data = DataConfig()
+    pipeline = Pipeline(
+        num_classes=2,
+        preprocessing=Preprocessing.of(data, 8),
+        flip_prob=0.0,
+        tricks=(LabelSmoothing(),),
+        class_weights=torch.tensor([0.5, 30.0]),
+    )
+    raw = RawBatch(
+        torch.zeros(3, 3, 8, 8, dtype=torch.uint8),
+        torch.tensor([0, 1, 1]),
+        torch.arange(3),
+        torch.tensor([True, True, False]),
+    )
+    batch = pipeline(raw, pipeline.draw(3, 0, Moment(), torch.device("cpu")))
+    torch.testing.assert_close(batch.targets, torch.tensor([[0.475, 0.025], [1.5, 28.5], [0.0, 0.0]]))

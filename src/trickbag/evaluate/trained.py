@@ -115,7 +115,8 @@ class Trained:
     def probabilities(self, images_N3SS: Tensor) -> Tensor:
         """Return the probabilities (N, K), float32 on the CPU, of cropped images (N, 3, S, S), uint8.
 
-        They add up to 1, but for several labels an image: then each class has one of its own.
+        They add up to 1, but for several labels an image: then each class has one of its own, in float64, as the
+        thresholds were chosen: a float32 is 1 from logits of 17 on.
         """
         with torch.inference_mode():
             images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
@@ -124,7 +125,7 @@ class Trained:
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 logits_NK: Tensor = self.network(images)
             logits = logits_NK.float()
-            return (logits.softmax(dim=1) if self.thresholds is None else logits.sigmoid()).cpu()
+            return (logits.softmax(dim=1) if self.thresholds is None else logits.double().sigmoid()).cpu()
 
 
 def _read_record(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Plan | None]:

@@ -15,7 +15,7 @@ from trickbag.data.answers import Answers
 from trickbag.data.dataset import Dataset
 from trickbag.data.loader import RawBatch
 from trickbag.data.preprocess import Preprocessing
-from trickbag.errors import DoesNotApply, UserError
+from trickbag.errors import UserError
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.recompute import recompute_in_backward
@@ -23,7 +23,7 @@ from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
 from trickbag.train.device import autocast_dtype, placed
 from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, lesson_notes, pupil_of
-from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, Weighted
+from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy
 from trickbag.train.parallel import World
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
@@ -211,6 +211,7 @@ def build(
             flip_prob=plan.flip_prob,
             tricks=tricks,
             layout=plan.layout,
+            class_weights=torch.tensor(plan.class_weights, device=device) if plan.class_weights is not None else None,
             taught=pupil.trick if pupil is not None and answers is not None else None,
         ),
         evaluation=Preprocessing.to_evaluate(plan.data, plan.image_size),
@@ -237,19 +238,14 @@ def _average(tricks: tuple[Trick, ...], network: nn.Module) -> Average | None:
 
 
 def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
-    """Build the loss: first what replaces it, then the weights of the classes, then a teacher's, then what wraps it.
+    """Build the loss: first what replaces it, then a teacher's, then what wraps it.
 
-    So a teacher's share is of the loss of the labels alone, wherever distillation stands among the tricks. Raises
-    DoesNotApply where the loss has no room for weights of classes.
+    So a teacher's share is of the loss of the labels alone, wherever distillation stands among the tricks.
     """
     loss: Loss = BinaryCrossEntropy() if plan.data.multi_label else CrossEntropy()
     for trick in tricks:
         if trick.slot == "loss":
             loss = trick.loss(loss)
-    if plan.class_weights is not None:
-        if not isinstance(loss, Weighted):
-            raise DoesNotApply(f"class_weights needs a loss with a method `weighted`; {loss!r} has none. Take one out")
-        loss = loss.weighted(torch.tensor(plan.class_weights, device=plan.device))
     for trick in sorted(tricks, key=lambda trick: trick.slot != "teacher"):
         if trick.slot != "loss":
             loss = trick.loss(loss)

@@ -18,7 +18,7 @@ from trickbag.data.preprocess import Preprocessing
 from trickbag.streams import stream
 from trickbag.tricks.trick import PHASES, Batch, Moment, Trick
 
-__all__ = ["Draws", "Pipeline", "mirror"]
+__all__ = ["Draws", "Pipeline", "mirror", "weigh_classes"]
 
 Draws = tuple[tuple[Tensor, ...], ...]
 """The random numbers of a batch: the mirror's, then each trick's, as tensors on the device."""
@@ -29,14 +29,29 @@ def mirror(images_N3HW: Tensor, flipped_N: Tensor) -> Tensor:
     return torch.where(flipped_N[:, None, None, None], images_N3HW.flip(3), images_N3HW)
 
 
-@dataclass(frozen=True)
+def weigh_classes(batch: Batch, class_weights_K: Tensor) -> Batch:
+    """Return the batch with the weights of the classes in its targets, before anything mixes or smooths them.
+
+    An image with one label then counts by the weight of its class in all that follows, as rows count by their sum (Cui
+    et al. 2019, section 4). With several labels it is the labels that it shows, each class being a question of its own:
+    a weight on the answer no, too, would leave the class the question that it was. The extra `counts` (N, K) says by
+    how much each question counts: its weight where the answer is yes, else 1.
+    """
+    targets_NK = batch.targets * class_weights_K
+    if "valid" not in batch.extras:
+        return batch._replace(targets=targets_NK)
+    counts_NK = batch.extras["valid"][:, None] + (targets_NK - batch.targets)
+    return batch._replace(targets=targets_NK, extras=batch.extras | {"counts": counts_NK})
+
+
+@dataclass(frozen=True, eq=False)
 class Pipeline:
     """The part of preprocessing that runs on the training device, inside the compiled step.
 
     Its order is the paper's (He et al. 2018, section 2.1) whatever the order of the tricks: mirror, colour, noise,
     normalisation, then erasing and mixing. `draw` makes every random number outside the graph, from streams that are
-    keyed by purpose, epoch and step; calling the pipeline is a pure function of tensors. `taught` is the trick that
-    learns from the answers which come with the images.
+    keyed by purpose, epoch and step; calling the pipeline is a pure function of tensors. `class_weights` (K,) are on
+    its device; `taught` is the trick that learns from the answers which come with the images.
     """
 
     num_classes: int
@@ -44,6 +59,7 @@ class Pipeline:
     flip_prob: float
     tricks: tuple[Trick, ...]
     layout: str = "contiguous"
+    class_weights: Tensor | None = None
     taught: Trick | None = None
 
     @property
@@ -101,6 +117,8 @@ class Pipeline:
         # With several labels the sum of a row does not say how much of it counts.
         extras = {"valid": raw.valid.float()} if several else {}
         batch = Batch(images, targets, raw.index, extras)
+        if self.class_weights is not None:
+            batch = weigh_classes(batch, self.class_weights)
         if self.taught is not None:
             batch = self.taught.teach(batch, raw.answers)
         normalised = False

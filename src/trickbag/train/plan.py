@@ -202,6 +202,8 @@ def resolve(
         class_weights=None if set(weights) == {1.0} else weights,
     )
     notes += _by_epoch(plan, recipe.tricks)
+    if plan.class_weights is not None and data.class_power != 1:
+        notes.append("class_weights and balanced sampling both even out the classes: each alone does it")
     if data.views and not any(trick.overrides("loss") for trick in recipe.tricks):
         notes.append(
             f"data.views = {data.views} costs time alone: no trick compares the views of an image (aug_mix does), and "

@@ -68,10 +68,12 @@ def regions(boxes_N4: Tensor) -> Iterable[tuple[int, int, int, int, int]]:
 def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool = False) -> Tensor:
     """Return the images with `values` in the box of each, or in one box for all.
 
-    `values` is anything of their type that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W), a
-    zero; `owned` allows to change the images themselves.
+    `values` is anything that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W), a zero; `owned`
+    allows to change the images themselves.
     """
     import torch
+
+    values = values.to(images_NCHW.dtype)
 
     if on_processor(images_NCHW, values):
         filled = images_NCHW if owned else images_NCHW.clone()

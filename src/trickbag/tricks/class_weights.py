@@ -44,8 +44,9 @@ def _scaled(weights_K: list[float], counts_K: Sequence[int]) -> list[float]:
 class ClassWeights(Trick):
     """Weigh the classes in the loss: by frequency, by effective number, or as given.
 
-    `weights` are in the order of the classes, by name, and taken as they are. An image weighs as much as its class. Of
-    images with several labels the labels are counted and weighted, not what an image does not show. The weights are in
+    `weights` are in the order of the classes, by name, and taken as they are. An image weighs as much as its class in
+    all of its loss, whatever smooths or mixes its targets. Of images with several labels the labels are counted and
+    weighted, not what an image does not show. The weights are in
     the run's recipe.json; validation does not use them.
     """
 
@@ -79,5 +80,6 @@ class ClassWeights(Trick):
         else:
             own = list(self.weights)
         if all(math.isclose(weight, own[0]) for weight in own) and self.by != "given":
-            raise NoEffect("all classes have as many images")
+            alike = f"with beta = {self.beta:g} all classes weigh the same; choose it nearer to 1"
+            raise NoEffect("all classes have as many images" if len(set(counts)) == 1 else alike)
         return tuple(weight * mine for weight, mine in zip(weights, own, strict=True))

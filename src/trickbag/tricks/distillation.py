@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Fraction, Positive
+from trickbag.settings import AtLeast, Between, Positive
 from trickbag.tricks.trick import Batch, Lesson, Loss, Trick, View
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Distillation(Trick):
     teacher: tuple[str, ...] = ()
     form: Form = "paper"
     temperature: Annotated[float, Positive] | None = None
-    weight: Annotated[float, Fraction] | None = None
+    weight: Annotated[float, Between(0, 1, open_low=True)] | None = None
     view: View = "online"
     views: Annotated[int, AtLeast(1)] = 10
     top: Annotated[int, AtLeast(1)] = 50
@@ -149,9 +149,9 @@ class Distillation(Trick):
         return Lesson(self.teacher, self.view, self.top, self.cache)
 
     def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
-        """Keep the teacher's probabilities, which are mixed as targets are, where there is an image."""
+        """Keep the teacher's probabilities, which are mixed as targets are and count as much as an image does."""
         valid_N = batch.extras.get("valid")  # of several labels an image
-        shares_N = batch.targets.sum(dim=1).clamp(max=1) if valid_N is None else valid_N
+        shares_N = batch.targets.sum(dim=1) if valid_N is None else valid_N
         said_NK = soften(logits_NMK, self._temperature, several=valid_N is not None)
         return batch._replace(extras={**batch.extras, EXTRA: shares_N[:, None] * said_NK})
 

@@ -20,7 +20,7 @@ Definition = Literal["uniform", "others"]
 
 
 def smooth(
-    targets_NK: Tensor, smoothing: float = 0.1, definition: Definition = "uniform", valid_N: Tensor | None = None
+    targets_NK: Tensor, smoothing: float = 0.1, definition: Definition = "uniform", valid: Tensor | None = None
 ) -> Tensor:
     """Smooth targets (N, K): move the share `smoothing` of each row's sum away from where it is.
 
@@ -29,15 +29,15 @@ def smooth(
     one (equation 4 of the paper). Both are linear in the targets: rows that are mixed, or zero, keep their sum. With
     one class nothing changes. Source: Szegedy et al. 2015; He et al. 2018, section 5.2.
 
-    For several labels an image give `valid_N`, how much of each row counts (v: 1, or 0 for an image that could not be
-    read). Each class is then a question with two answers: `uniform` is `(1 - eps) q + eps / 2 v`, `others` is
-    `(1 - eps) q + eps (v - q)`.
+    For several labels an image give `valid`, how much of each row counts, (N,), or of each of its classes, (N, K) (v:
+    1, or 0 for an image that could not be read). Each class is then a question with two answers: `uniform` is
+    `(1 - eps) q + eps / 2 v`, `others` is `(1 - eps) q + eps (v - q)`.
     """
-    if valid_N is not None:
-        valid_N1 = valid_N[:, None]
+    if valid is not None:
+        valid_NK = valid if valid.ndim == 2 else valid[:, None]
         if definition == "uniform":
-            return (1 - smoothing) * targets_NK + smoothing / 2 * valid_N1
-        return (1 - smoothing) * targets_NK + smoothing * (valid_N1 - targets_NK)
+            return (1 - smoothing) * targets_NK + smoothing / 2 * valid_NK
+        return (1 - smoothing) * targets_NK + smoothing * (valid_NK - targets_NK)
     classes = targets_NK.shape[1]
     sums_N1 = targets_NK.sum(dim=1, keepdim=True)
     if definition == "uniform":
@@ -70,5 +70,6 @@ class LabelSmoothing(Trick):
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Smooth the targets."""
-        targets = smooth(batch.targets, self.smoothing, self.definition, batch.extras.get("valid"))
+        valid = batch.extras.get("counts", batch.extras.get("valid"))
+        targets = smooth(batch.targets, self.smoothing, self.definition, valid)
         return batch._replace(targets=targets)
