@@ -145,7 +145,7 @@ print("end", flush=True)
 """
 
 
-@pytest.mark.parametrize("source", ["digits", "folder"])
+@pytest.mark.parametrize("source", ["digits", pytest.param("folder", marks=pytest.mark.slow)])
 def test_a_script_without_a_guard_trains(tmp_path: Path, source: str) -> None:
     # The digits, in memory, are more than a pipe holds: its parent would wait for ever.
     data = str(write_tree(tmp_path / "set", {"a": 40, "b": 40})) if source == "folder" else source
@@ -186,6 +186,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_part_of_the_scripts_own_is_found_by_its_workers(tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "set", {"a": 8, "b": 8})
     script = tmp_path / "script.py"

@@ -89,7 +89,7 @@ def test_killed_while_the_teacher_is_asked(pictures: Path, teacher: Path, tmp_pa
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_answers_damaged_while_the_run_was_stopped(pictures: Path, teacher: Path, tmp_path: Path, workers: str) -> None:
     file = tmp_path / "a.arrow"
     made = recipe(pictures, Distillation(teacher=(str(teacher),), view="centre", cache=str(file)))

@@ -219,6 +219,7 @@ def test_a_teacher_of_several_labels(table: Path, tmp_path: Path, view: View, to
     assert expected.std() > 0.1
 
 
+@pytest.mark.slow
 def test_runs_that_learn_from_a_teacher_of_several_labels_alone(table: Path, tmp_path: Path) -> None:
     teacher = tmp_path / "teacher"
     tb.fit(several_recipe(table, epochs=12).without("mixup"), out=teacher)
