@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from trickbag.data.source import ArrayPart, DataError, FilePart
 from trickbag.errors import RunFailed, UserError
 
 
-def prepared(path: Path | str, **settings: object) -> Dataset:
-    return prepare(DataConfig(source=str(path), **settings))  # type: ignore[arg-type]
+def prepared(path: Path | str, **settings: Any) -> Dataset:
+    return prepare(DataConfig(source=str(path), **settings))
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.teachers import teacher_file
+from tests.train.lessons import recipe
 from tests.train.runs import arguments, assert_same_run
-from tests.train.test_lessons import recipe
 from tests.train.test_loop import SignalAt
 from trickbag.data.answers import Answers
 from trickbag.data.cache import cache_folder

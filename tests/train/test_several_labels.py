@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,9 +182,9 @@ def test_thresholds_are_stored_with_the_weights(run: tuple[Result, Path], table:
     assert one.label == " ".join(name for name, is_given in zip(COLOURS, given, strict=True) if is_given)
 
 
-def taught_recipe(table: Path, teacher: Path, **settings: object) -> Recipe:
+def taught_recipe(table: Path, teacher: Path, **settings: Any) -> Recipe:
     """A recipe whose training crops are all of an image, which is also the centre that a teacher sees."""
-    made = several_recipe(table, epochs=1).plus(Distillation(teacher=(str(teacher),), temperature=1.0, **settings))  # type: ignore[arg-type]
+    made = several_recipe(table, epochs=1).plus(Distillation(teacher=(str(teacher),), temperature=1.0, **settings))
     for path, value in {"data.crop_area": "1,1", "data.crop_ratio": "1,1", "data.eval_crop": "1"}.items():
         made = made.set(path, value)
     return made

@@ -113,9 +113,9 @@ class Trained:
         return autocast_dtype(self.precision)
 
     def probabilities(self, images_N3SS: Tensor) -> Tensor:
-        """Return the probabilities (N, K), float32 on the CPU, of cropped images (N, 3, S, S), uint8.
+        """Return the probabilities (N, K), on the CPU, of cropped images (N, 3, S, S), uint8.
 
-        They add up to 1, but for several labels an image: then each class has one of its own, in float64, as the
+        They are float32 and add up to 1. For several labels an image each class has one of its own, float64 as the
         thresholds were chosen: a float32 is 1 from logits of 17 on.
         """
         with torch.inference_mode():

@@ -57,6 +57,5 @@ class BinaryCrossEntropy:
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
-        valid = batch.extras.get("counts", batch.extras.get("valid"))
-        loss = binary_cross_entropy(logits_NK, batch.targets, valid).mean()
+        loss = binary_cross_entropy(logits_NK, batch.targets, batch.counts()).mean()
         return loss if self.reduction == "sum" else loss / logits_NK.shape[1]

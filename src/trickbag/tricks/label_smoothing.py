@@ -70,6 +70,5 @@ class LabelSmoothing(Trick):
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Smooth the targets."""
-        valid = batch.extras.get("counts", batch.extras.get("valid"))
-        targets = smooth(batch.targets, self.smoothing, self.definition, valid)
+        targets = smooth(batch.targets, self.smoothing, self.definition, batch.counts())
         return batch._replace(targets=targets)

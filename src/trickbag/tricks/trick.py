@@ -63,6 +63,10 @@ class Batch(NamedTuple):
     extras: dict[str, Tensor]
     owned: bool = False
 
+    def counts(self) -> Tensor | None:
+        """Return how much each row (N,) or its classes (N, K) count with several labels an image; None with one."""
+        return self.extras.get("counts", self.extras.get("valid"))
+
 
 Loss = Callable[["Tensor", Batch], "Tensor"]
 """A loss takes logits (N, K) and the batch, and returns its mean over the N rows, a scalar."""
