@@ -21,7 +21,7 @@ import torch
 
 from trials import keep
 from trickbag.models import create_model
-from trickbag.models.count import count_macs
+from trickbag.models.counting import count_macs
 from turns import beside, in_turns
 
 

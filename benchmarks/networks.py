@@ -19,8 +19,8 @@ from torch import nn
 
 from trickbag.models import build_network
 from trickbag.models.config import OwnConfig, model_config, model_names
-from trickbag.models.count import count_macs, count_params
-from trickbag.models.official import OFFICIAL_CLASSES, official_config, official_names
+from trickbag.models.counting import count_macs, count_params
+from trickbag.models.official.networks import OFFICIAL_CLASSES, official_config, official_names
 from trickbag.models.sizes import own_size
 from trickbag.models.zoo import raw_network
 

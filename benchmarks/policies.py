@@ -25,7 +25,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.functional import pil_to_tensor
 
 from trials import keep
-from trickbag.data.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy
+from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy
 from trickbag.streams import stream
 from trickbag.tricks.auto_augment import TABLES
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from trials import ROOT, commit
 from trickbag.files import write_json
-from trickbag.train.environment import environment
+from trickbag.train.machine.environment import environment
 
 ADDITIONS = (
     *("cutmix", "random_erasing", "color_jitter", "trivial_augment", "ema", "sam", "squeeze_excite", "anti_alias"),

@@ -16,7 +16,7 @@ from typing import Any
 from trickbag.data.config import DataConfig
 from trickbag.data.sources import open_source
 from trickbag.report import Study, answers, read_study, study_table
-from trickbag.report.study_sections import effect_row, papers
+from trickbag.report.study.sections import effect_row, papers
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -18,7 +18,7 @@ import torch
 
 from trials import ROOT, Arm, compare
 from trickbag.models.config import BigLittleConfig, OwnConfig, ResNetConfig, model_config
-from trickbag.models.count import count_macs
+from trickbag.models.counting import count_macs
 from trickbag.models.scaling import compound, fit_width, scaled
 from trickbag.models.zoo import fit_stem, raw_network
 

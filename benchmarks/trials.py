@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats
 
 from trickbag.files import write_json
-from trickbag.train.environment import environment
+from trickbag.train.machine.environment import environment
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

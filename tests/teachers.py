@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conftest import CLASSES
 from trickbag.data.config import DataConfig
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.models.config import TimmConfig
 from trickbag.models.weights import save_weights
 from trickbag.models.zoo import build_network

@@ -15,8 +15,8 @@ from tests.tricks.table import TABLE
 from trickbag import tricks
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
-from trickbag.data.loader import Loader, RawBatch
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import Loader, RawBatch
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import plain, read

@@ -8,12 +8,12 @@ from itertools import pairwise
 import pytest
 
 from trickbag import recipes
-from trickbag.data.preprocess import Preprocessing
-from trickbag.ladder import LADDER
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.models.config import BigLittleConfig, ResNetConfig
-from trickbag.models.official import official_config, official_preprocessing
+from trickbag.models.official.networks import official_config, official_preprocessing
+from trickbag.optim.schedule import Schedule
 from trickbag.recipe import Recipe
-from trickbag.train.schedule import Schedule
+from trickbag.recipes.lee2020 import LADDER
 from trickbag.tricks.distillation import Distillation
 
 EPOCHS = (120, 120, 120, 200, 200, 270, 270, 270, 600, 600, 600, 600, 600)

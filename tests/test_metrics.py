@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
-from trickbag.metrics import Classification
+from trickbag.metrics.classification import Classification
 
 NAMES = {"top1", "top5", "loss", "ece"}
 

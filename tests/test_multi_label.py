@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from trickbag.multi_label import MultiLabel, average_precision, best_thresholds, f1
+from trickbag.metrics.multi_label import MultiLabel, average_precision, best_thresholds, f1
 
 
 def random_case(seed: int, n: int = 40, classes: int = 5, levels: int = 12) -> tuple[np.ndarray, np.ndarray]:

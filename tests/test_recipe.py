@@ -9,8 +9,8 @@ import yaml
 from trickbag import recipes
 from trickbag.errors import UserError
 from trickbag.models.config import ResNetConfig, TimmConfig
+from trickbag.optim.schedule import Constant, Cosine
 from trickbag.recipe import Recipe, differences, trick_from_text
-from trickbag.train.schedule import Constant, Cosine
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup

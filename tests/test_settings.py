@@ -11,10 +11,10 @@ from trickbag.data.config import DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ResNetConfig
 from trickbag.models.parts import Blur, LeakyRelu
+from trickbag.optim.config import TrainConfig
+from trickbag.optim.optimizers import SGD, AdamW, RMSProp
+from trickbag.optim.schedule import Constant, Cosine, ExponentialDecay, Schedule, StepDecay
 from trickbag.settings import Between, assign, parse, parse_fields, plain, read
-from trickbag.train.config import TrainConfig
-from trickbag.train.optimizers import SGD, AdamW, RMSProp
-from trickbag.train.schedule import Constant, Cosine, ExponentialDecay, Schedule, StepDecay
 
 VALUES = [
     TrainConfig(epochs=3, optimizer=AdamW(beta1=0.8), clip_norm=1.0),

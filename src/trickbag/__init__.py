@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from trickbag.models.weights import load
     from trickbag.models.zoo import create_model
     from trickbag.recipe import Recipe
-    from trickbag.study.design import Cumulative, Factorial, LeaveOneOut, OneAtATime
+    from trickbag.study.designs.design import Cumulative, Factorial, LeaveOneOut, OneAtATime
     from trickbag.study.executors.inline import Inline
     from trickbag.study.executors.local import Local
     from trickbag.study.executors.ray import Ray
-    from trickbag.study.run import Study
-    from trickbag.train.loop import fit
-    from trickbag.train.result import Result
+    from trickbag.study.study import Study
+    from trickbag.train.fit import fit
+    from trickbag.train.folder.result import Result
 
 __version__ = "0.1.0"
 
@@ -43,18 +43,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cumulative": "trickbag.study.design",
-    "Factorial": "trickbag.study.design",
+    "Cumulative": "trickbag.study.designs.design",
+    "Factorial": "trickbag.study.designs.design",
     "Inline": "trickbag.study.executors.inline",
-    "LeaveOneOut": "trickbag.study.design",
+    "LeaveOneOut": "trickbag.study.designs.design",
     "Local": "trickbag.study.executors.local",
-    "OneAtATime": "trickbag.study.design",
+    "OneAtATime": "trickbag.study.designs.design",
     "Ray": "trickbag.study.executors.ray",
     "Recipe": "trickbag.recipe",
-    "Result": "trickbag.train.result",
-    "Study": "trickbag.study.run",
+    "Result": "trickbag.train.folder.result",
+    "Study": "trickbag.study.study",
     "create_model": "trickbag.models.zoo",
-    "fit": "trickbag.train.loop",
+    "fit": "trickbag.train.fit",
     "load": "trickbag.models.weights",
 }
 

@@ -21,9 +21,9 @@ from trickbag.models.config import (
     model_names,
     read_model,
 )
+from trickbag.optim.config import TrainConfig
+from trickbag.optim.schedule import Schedule
 from trickbag.settings import Settings, assign, parse_fields, plain, read
-from trickbag.train.config import TrainConfig
-from trickbag.train.schedule import Schedule
 from trickbag.tricks.trick import Trick
 
 __all__ = ["CHANGED", "SCHEMA", "Recipe", "differences", "digest", "trick_from_text"]

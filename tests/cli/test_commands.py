@@ -17,7 +17,7 @@ from trickbag import recipes
 from trickbag.cli import COMMANDS, main
 from trickbag.models.config import MobileNetConfig, TimmConfig, model_config
 from trickbag.recipes import RECIPES
-from trickbag.report.images import pictures_of
+from trickbag.report.run.images import pictures_of
 from trickbag.settings import plain, read
 from trickbag.train.plan import Plan
 from trickbag.tricks import builtin

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trickbag.data import answers
-from trickbag.data.answers import Answers, keep_largest, restore, write_answers
+from trickbag.data import teacher_logits as answers
+from trickbag.data.teacher_logits import Answers, keep_largest, restore, write_answers
 from trickbag.errors import RunFailed, UserError
 
 R, M, K = 7, 2, 12

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.data.images import encode, exif, photo, with_exif, write_tree
-from trickbag.data import check as module
-from trickbag.data.cache import CheckCache, Checked, cache_folder
-from trickbag.data.check import Check, check_parts, diagnose
 from trickbag.data.config import DataConfig
+from trickbag.data.decoding import check as module
+from trickbag.data.decoding.cache import CheckCache, Checked, cache_folder
+from trickbag.data.decoding.check import Check, check_parts, diagnose
 from trickbag.data.sources import open_source
 
 

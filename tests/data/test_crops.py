@@ -11,7 +11,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
 from tests.data.images import photo
-from trickbag.data.crops import crop_resize, random_crop_box
+from trickbag.data.loading.crops import crop_resize, random_crop_box
 
 SIDES = st.integers(1, 2000)
 AREAS = st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)).map(lambda pair: (min(pair), max(pair)))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.images import encode, photo, png, png_chunk
-from trickbag.data.decode import PIXEL_LIMIT, DecodeError, decode
-from trickbag.data.png import PngError, check_rows
+from trickbag.data.decoding.decode import PIXEL_LIMIT, DecodeError, decode
+from trickbag.data.decoding.png import PngError, check_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,7 +226,7 @@ def test_no_other_error_whatever_the_damage(kind: str, edits: list[tuple[float, 
 ODD_METADATA = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from trickbag.data.decode import DecodeError, decode
+from trickbag.data.decoding.decode import DecodeError, decode
 def attempt(path):
     try:
         return decode(path).shape

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.data.images import encode, exif, photo, png, png_chunk, with_exif
-from trickbag.data.decode import DecodeError, decode, image_format
+from trickbag.data.decoding.decode import DecodeError, decode, image_format
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

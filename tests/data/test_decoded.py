@@ -11,9 +11,9 @@ from PIL import Image
 
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
-from trickbag.data.decoded import decode_once, memory_limit, opened
-from trickbag.data.loader import Loader
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.decoding.in_memory import decode_once, memory_limit, opened
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.preprocess import Preprocessing
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.data.images import photo, write_tree
-from trickbag.data import loader as module
 from trickbag.data.config import DataConfig
-from trickbag.data.crops import crop_resize, crop_scale, planes, random_crop_box
-from trickbag.data.loader import Loader, RawBatch, default_workers
-from trickbag.data.policies import MixedPolicy, RandomPolicy
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading import loader as module
+from trickbag.data.loading.crops import crop_resize, crop_scale, planes, random_crop_box
+from trickbag.data.loading.loader import Loader, RawBatch, default_workers
+from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.policies.policies import MixedPolicy, RandomPolicy
 from trickbag.data.source import ArrayPart, FilePart, Part
 from trickbag.data.sources import open_source
 from trickbag.streams import stream

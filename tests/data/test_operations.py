@@ -15,8 +15,8 @@ from torchvision.transforms.autoaugment import _apply_op
 
 from tests.data.images import photo
 from tests.models.originals import vector
-from trickbag.data.magnitudes import LEVELS, RANGES, Interpolation, Operation, Ranges, argument
-from trickbag.data.operations import operate
+from trickbag.data.policies.magnitudes import LEVELS, RANGES, Interpolation, Operation, Ranges, argument
+from trickbag.data.policies.operations import operate
 
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 SIZE = (47, 36)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.images import photo
-from trickbag.data import operations
 from trickbag.data.config import DataConfig
-from trickbag.data.magnitudes import argument
-from trickbag.data.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy, mix_chains
+from trickbag.data.policies import operations
+from trickbag.data.policies.magnitudes import argument
+from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy, mix_chains
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe
 from trickbag.settings import parse, parse_fields, plain, read

@@ -8,7 +8,7 @@ from torchvision import transforms
 
 from tests.data.images import photo
 from trickbag.data.config import DataConfig
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.settings import plain, read
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tests.data.images import photo
 from trickbag.data.config import DataConfig
-from trickbag.data.crops import crop_resize, random_crop_box
-from trickbag.data.loader import Loader
-from trickbag.data.preprocess import Preprocessing
-from trickbag.data.sampling import balanced_order, turns_of
+from trickbag.data.loading.crops import crop_resize, random_crop_box
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.loading.sampling import balanced_order, turns_of
 from trickbag.data.source import ArrayPart
 from trickbag.errors import UserError
 from trickbag.streams import stream

@@ -14,10 +14,10 @@ import pytest
 
 from tests.data.images import write_tree
 from trickbag.data.config import DataConfig
-from trickbag.data.loader import Loader
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.loading.workers import worker_death
 from trickbag.data.sources import open_source
-from trickbag.data.workers import worker_death
 from trickbag.errors import RunFailed
 
 
@@ -84,8 +84,8 @@ def test_other_errors_are_no_death() -> None:
 SCRIPT = """
 import signal, sys
 from trickbag.data.config import DataConfig
-from trickbag.data.loader import Loader
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.sources import open_source
 
 if __name__ == "__main__":
@@ -160,8 +160,8 @@ NEEDED = """
 import sys
 from dataclasses import dataclass
 from trickbag.data.config import DataConfig
-from trickbag.data.loader import Loader
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.sources import open_source
 
 
@@ -198,7 +198,7 @@ def test_a_part_of_the_scripts_own_is_found_by_its_workers(tmp_path: Path) -> No
 
 HELD_BACK = """
 import os, signal
-from trickbag.data.workers import enter_worker
+from trickbag.data.loading.workers import enter_worker
 
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
 for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from trickbag.models.config import model_config
-from trickbag.models.count import count_macs, count_params
+from trickbag.models.counting import count_macs, count_params
 from trickbag.models.zoo import raw_network
 
 # Name, pixels, millions of parameters, 10^9 multiply-adds of convolutions and the classifier.

@@ -14,7 +14,7 @@ from trickbag.errors import UserError
 from trickbag.models import build_network
 from trickbag.models.big_little import BigLittle
 from trickbag.models.config import BigLittleConfig, model_config
-from trickbag.models.count import count_macs, count_params
+from trickbag.models.counting import count_macs, count_params
 from trickbag.models.layers.big_little import BigLittleStem, merge
 from trickbag.models.layers.slots import Slots
 from trickbag.models.parts import AssembleKernel, AveragePool, BatchNorm, Blur, Relu, Silu, SqueezeExcite

@@ -13,7 +13,7 @@ from tests.models.random_weights import fill, images
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
 from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig, model_config, model_names
-from trickbag.models.count import count_macs, count_params
+from trickbag.models.counting import count_macs, count_params
 from trickbag.models.parts import BatchNorm
 from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.sizes import own_size

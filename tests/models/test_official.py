@@ -14,9 +14,9 @@ from trickbag.errors import UserError
 from trickbag.models.big_little import BigLittle
 from trickbag.models.classifier import Classifier
 from trickbag.models.config import BigLittleConfig, model_config
-from trickbag.models.convert import from_tensorflow, tensorflow_variables
-from trickbag.models.count import count_macs, count_params
-from trickbag.models.official import create_official, official_config, official_names
+from trickbag.models.counting import count_macs, count_params
+from trickbag.models.official.convert import from_tensorflow, tensorflow_variables
+from trickbag.models.official.networks import create_official, official_config, official_names
 from trickbag.models.parts import BatchNorm
 from trickbag.models.zoo import raw_network
 

@@ -12,8 +12,8 @@ import torch
 
 from trickbag.errors import DoesNotApply
 from trickbag.models.parts import Blur, Mish, SqueezeExcite
-from trickbag.models.residual import Unfit
-from trickbag.models.surgery import add_anti_alias, add_attention, swap_activations
+from trickbag.models.timm.residual_branches import Unfit
+from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
 from trickbag.tricks.zero_init_residual import zero_init_residual
 
 PAGE = Path(__file__).parents[2] / "docs" / "timm.md"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trickbag.models.config import model_names
-from trickbag.models.official import official_names
+from trickbag.models.official.networks import official_names
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COUNTED = json.loads((BENCHMARKS / "results" / "networks.json").read_text())

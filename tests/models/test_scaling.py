@@ -16,7 +16,7 @@ from tests.models.random_weights import images
 from trickbag.errors import UserError
 from trickbag.models import build_network
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, model_config
-from trickbag.models.count import count_macs, count_params
+from trickbag.models.counting import count_macs, count_params
 from trickbag.models.parts import SplitKernel
 from trickbag.models.scaling import Factors, compound, fit_width, round_channels, round_repeats, scaled
 from trickbag.models.zoo import raw_network

@@ -19,9 +19,9 @@ from trickbag.models.config import ResNetConfig, TimmConfig, model_config
 from trickbag.models.layers.anti_alias import BlurPool2d
 from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
 from trickbag.models.parts import AveragePool, Blur, Gelu, LeakyRelu, Mish, Relu, Silu, SqueezeExcite
-from trickbag.models.residual import Unfit, gates, last_norms, residuals
-from trickbag.models.surgery import add_anti_alias, add_attention, swap_activations
-from trickbag.models.trace import record
+from trickbag.models.timm.residual_branches import Unfit, gates, last_norms, residuals
+from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
+from trickbag.models.timm.trace import record
 from trickbag.models.weights import save_weights
 from trickbag.models.zoo import layer_groups
 from trickbag.settings import plain

@@ -19,8 +19,8 @@ from trickbag.errors import UserError
 from trickbag.evaluate import Trained
 from trickbag.models import build_network, create_model, load
 from trickbag.models.config import BigLittleConfig, ResNetConfig, TimmConfig, model_config
-from trickbag.models.convert import tensorflow_variables
-from trickbag.models.official import (
+from trickbag.models.official.convert import tensorflow_variables
+from trickbag.models.official.networks import (
     create_official,
     official_classes,
     official_config,
@@ -28,8 +28,8 @@ from trickbag.models.official import (
     official_names,
     official_preprocessing,
 )
+from trickbag.models.official.variables import is_variables, read_variables, variable_files
 from trickbag.models.parts import AssembleKernel, BatchNorm, Blur, SqueezeExcite
-from trickbag.models.variables import is_variables, read_variables, variable_files
 from trickbag.models.weights import load_weights, normalisation_of, weights_digest
 
 SMALL = {

@@ -8,7 +8,7 @@ from tests.report.html_page import Page
 from tests.report.run_folder import TRICKS, trained, validation, write_json, write_run
 from trickbag.errors import UserError
 from trickbag.report import compare_page, read_record
-from trickbag.report.comparison import differences
+from trickbag.report.run.comparison import differences
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.report.run_folder import pictures_of, write_run
 from trickbag.errors import UserError
+from trickbag.optim.schedule import Constant, Cosine, Schedule, StepDecay
 from trickbag.report import Panel, draw_recipe, schedule_points
-from trickbag.train.schedule import Constant, Cosine, Schedule, StepDecay
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from tests.report.run_folder import write_run
-from trickbag.metrics import Classification
+from trickbag.metrics.classification import Classification
 from trickbag.report import Prediction, most_confident_mistakes, read_predictions
-from trickbag.report.predictions import confusion, most_confused, reliability, wilson
+from trickbag.report.run.predictions import confusion, most_confused, reliability, wilson
 
 if TYPE_CHECKING:
     from pathlib import Path

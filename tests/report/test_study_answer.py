@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from trickbag.report import forest_chart
-from trickbag.report.price_chart import Point, pareto_front
-from trickbag.report.quantities import MINUS, plus_minus, probability, signed
-from trickbag.report.study_answer import answer
-from trickbag.report.study_charts import forest_limits
-from trickbag.report.study_sections import treatment
+from trickbag.report.format import MINUS, plus_minus, probability, signed
+from trickbag.report.study.answer import answer
+from trickbag.report.study.charts import forest_limits
+from trickbag.report.study.price_chart import Point, pareto_front
+from trickbag.report.study.sections import treatment
 
 
 def effect(label: str, delta: float | None, verdict: str = "undetermined", **more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tests.report.run_folder import write_json, write_run
 from tests.report.study_folder import write_study
 from trickbag.errors import UserError
 from trickbag.report import compare_studies
-from trickbag.report.quantities import signed
+from trickbag.report.format import signed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from tests.report.study_folder import ENVIRONMENT, trial_id, write_study
 from trickbag import tricks
 from trickbag.errors import UserError
 from trickbag.report import is_study, study_page
-from trickbag.report.published import CHAINS
-from trickbag.report.quantities import TIMES, around, signed
-from trickbag.study.design import ALL
+from trickbag.report.format import TIMES, around, signed
+from trickbag.report.study.published import CHAINS
+from trickbag.study.designs.design import ALL
 
 if TYPE_CHECKING:
     from pathlib import Path

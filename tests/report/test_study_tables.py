@@ -10,7 +10,7 @@ import pytest
 from tests.report.study_folder import write_study
 from trickbag.errors import UserError
 from trickbag.report import study_table
-from trickbag.study.table import effects_csv
+from trickbag.study.analysis.table import effects_csv
 
 if TYPE_CHECKING:
     from pathlib import Path

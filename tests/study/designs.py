@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from trickbag import recipes
 from trickbag.errors import DoesNotApply
 from trickbag.recipe import Recipe
-from trickbag.study.design import (
+from trickbag.study.designs.design import (
     DESIGNS,
     Layout,
     Variant,

@@ -14,8 +14,8 @@ from typing import Any
 from trickbag.errors import RunFailed, Stopped
 from trickbag.recipe import Recipe
 from trickbag.study.trial import Trial
-from trickbag.train.result import Result
-from trickbag.train.signals import StopSignal
+from trickbag.train.folder.result import Result
+from trickbag.train.machine.signals import StopSignal
 
 TIMEOUT_S = 120.0
 """Long enough for any machine; only a test that fails waits so long."""

@@ -9,7 +9,7 @@ import pytest
 import trickbag as tb
 from tests.study.studies import small_recipe
 from trickbag.data.dataset import Dataset, prepare
-from trickbag.study.run import Study
+from trickbag.study.study import Study
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias
 from trickbag.tricks.squeeze_excite import SqueezeExcite

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.study.synthetic_study import factorial_layout, leave_one_out, runs, yates
-from trickbag.study.effects import Effect, effects
+from trickbag.study.analysis.effects import Effect, effects
 
 STUDIES, TRICKS, SEEDS = 2000, 9, 5
 

@@ -14,7 +14,7 @@ from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import plain
-from trickbag.study.design import (
+from trickbag.study.designs.design import (
     DESIGNS,
     Contrast,
     Cumulative,
@@ -34,7 +34,7 @@ from trickbag.tricks.step_decay import StepDecay
 from trickbag.tricks.warmup import Warmup
 
 if TYPE_CHECKING:
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 from tests.study.designs import EVERY, SMALL, TIMM, TINY, Leans, Strength, by_label, made, names, rows
 
@@ -358,7 +358,7 @@ def test_designs_load_no_torch() -> None:
     code = """
 import sys
 from trickbag import recipes
-from trickbag.study.design import DESIGNS
+from trickbag.study.designs.design import DESIGNS
 for design in DESIGNS.values():
     for recipe in (recipes.small(), recipes.small(model="timm:mobilenetv3_small_100")):
         design().layout(recipe, "network")

@@ -13,7 +13,7 @@ from trickbag import tricks
 from trickbag.errors import UserError
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
-from trickbag.study.design import (
+from trickbag.study.designs.design import (
     Cumulative,
     Design,
     Factorial,

@@ -16,8 +16,8 @@ from scipy import stats
 from tests.study.synthetic_study import MODEL, leave_one_out, runs
 from trickbag.errors import UserError
 from trickbag.streams import stream
-from trickbag.study.effects import OUTCOMES, Cells, Effect, Metrics, effects, require_outcome, to_dict
-from trickbag.study.statistics import bootstrap_interval, geometric_mean, holm, number, summarise
+from trickbag.study.analysis.effects import OUTCOMES, Cells, Effect, Metrics, effects, require_outcome, to_dict
+from trickbag.study.analysis.statistics import bootstrap_interval, geometric_mean, holm, number, summarise
 
 FULL = [91.2, 90.4, 92.1, 90.9, 91.5]
 WITHOUT = [89.9, 89.8, 90.2, 90.1, 89.7]
@@ -370,6 +370,7 @@ def test_plain_data_has_the_keys_of_the_contract_first() -> None:
 
 def test_importing_the_statistics_loads_nothing_heavy() -> None:
     heavy = ("torch", "scipy", "numpy")
-    code = f"import trickbag.study.effects, trickbag.study.power, sys; print([m for m in {heavy} if m in sys.modules])"
+    modules = "trickbag.study.analysis.effects, trickbag.study.analysis.power"
+    code = f"import {modules}, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

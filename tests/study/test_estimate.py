@@ -11,9 +11,9 @@ import trickbag as tb
 from tests.study.studies import arguments, small_recipe
 from trickbag.cli import main
 from trickbag.errors import UserError
-from trickbag.study.estimate import estimate, seeds_within
 from trickbag.study.folder import StudyFolder
-from trickbag.study.run import Study
+from trickbag.study.forecast import estimate, seeds_within
+from trickbag.study.study import Study
 
 
 @pytest.fixture(scope="module")

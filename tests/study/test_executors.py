@@ -21,7 +21,7 @@ from trickbag.study.executors import Executor
 from trickbag.study.executors.inline import Inline
 from trickbag.study.executors.local import Local, cores, cuda_devices, listed_devices
 from trickbag.study.executors.ray import Ray
-from trickbag.train.result import Result
+from trickbag.train.folder.result import Result
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 RAY = [

@@ -15,9 +15,9 @@ from scipy import stats
 from tests.study.synthetic_study import MODEL, cell_label, factorial_layout, runs, yates
 from tests.study.test_effects import NUMBERS, finite
 from trickbag.recipes import small
-from trickbag.study.design import Factorial, Layout
-from trickbag.study.effects import Cells, Effect, effects, to_dict
-from trickbag.study.least_squares import Model, shapley, signs_of, terms_of
+from trickbag.study.analysis.effects import Cells, Effect, effects, to_dict
+from trickbag.study.analysis.least_squares import Model, shapley, signs_of, terms_of
+from trickbag.study.designs.design import Factorial, Layout
 
 ABC = ("a", "b", "c")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trickbag.errors import UserError
 from trickbag.study.folder import StoredResult, StudyFolder
-from trickbag.train.result import Result
+from trickbag.train.folder.result import Result
 
 
 def line(i: int, label: str = "full") -> StoredResult:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trickbag.study.fractional import TwoLevelDesign, product, smallest
+from trickbag.study.designs.fractional import TwoLevelDesign, product, smallest
 
 LETTERS = "ABCDEFGHJKLM"
 

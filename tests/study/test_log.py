@@ -10,12 +10,12 @@ from rich.console import Console
 
 from trickbag import recipes
 from trickbag.errors import UserError
-from trickbag.study.agenda import Agenda, Progress
-from trickbag.study.design import LeaveOneOut
+from trickbag.study.designs.design import LeaveOneOut
 from trickbag.study.log import LiveStudyLog, PlainStudyLog, StudyLog
 from trickbag.study.quantities import about, parse_time, seeds_text
 from trickbag.study.trial import Trial
-from trickbag.train.result import Result
+from trickbag.study.trial_plan import Agenda, Progress
+from trickbag.train.folder.result import Result
 
 
 @pytest.fixture

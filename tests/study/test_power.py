@@ -7,8 +7,8 @@ import pytest
 from scipy import optimize, stats
 
 from tests.study.synthetic_study import leave_one_out, runs
-from trickbag.study.effects import effects
-from trickbag.study.power import detectable, standard_deviation
+from trickbag.study.analysis.effects import effects
+from trickbag.study.analysis.power import detectable, standard_deviation
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from tests.train.runs import arguments, assert_same_run
 from trickbag.cli import main
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe, digest
-from trickbag.study.continued import same_processes
 from trickbag.study.executors.ray import Ray
+from trickbag.study.extend import same_processes
 from trickbag.study.task import TrainTrial
 from trickbag.study.trial import Trial
-from trickbag.train.result import Result
+from trickbag.train.folder.result import Result
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from tests.train.runs import without_times
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors import Machine, Task
 from trickbag.study.folder import StudyFolder
-from trickbag.study.run import Study
+from trickbag.study.study import Study
 from trickbag.study.trial import Trial
-from trickbag.train.result import Result
+from trickbag.train.folder.result import Result
 from trickbag.tricks.distillation import Distillation
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trickbag.data.dataset import Dataset
-from trickbag.data.loader import Loader, RawBatch
+from trickbag.data.loading.loader import Loader, RawBatch
 from trickbag.models.config import TimmConfig
 from trickbag.recipe import Recipe
 from trickbag.train.build import Run, build

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from tests.train.test_step import make_run, raw_batch
-from trickbag.data.loader import RawBatch, share_of
+from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import RunFailed, TrickbagError
 from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress, Totals
-from trickbag.train.parallel import Told, World, joined, launched
+from trickbag.train.machine.parallel import Told, World, joined, launched
 from trickbag.train.step import train_step
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.dropout import Dropout

@@ -15,14 +15,14 @@ from tests.teachers import teacher_file
 from tests.train.lessons import recipe
 from tests.train.runs import arguments, assert_same_run
 from tests.train.test_loop import SignalAt
-from trickbag.data.answers import Answers
-from trickbag.data.cache import cache_folder
+from trickbag.data.decoding.cache import cache_folder
+from trickbag.data.teacher_logits import Answers
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.recipe import Recipe
-from trickbag.study.design import LeaveOneOut
-from trickbag.study.run import Study
-from trickbag.train.log import PlainLog, RunLog
-from trickbag.train.loop import fit
+from trickbag.study.designs.design import LeaveOneOut
+from trickbag.study.study import Study
+from trickbag.train.fit import fit
+from trickbag.train.folder.log import PlainLog, RunLog
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.trick import View

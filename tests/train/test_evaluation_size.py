@@ -10,12 +10,12 @@ import pytest
 
 from tests.train.runs import recipe
 from trickbag.data.config import DataConfig
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.evaluate import Predictor, evaluate
 from trickbag.evaluate.trained import Trained
 from trickbag.models.weights import read_metadata
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
 
 
 @pytest.mark.parametrize(

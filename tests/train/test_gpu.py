@@ -12,10 +12,10 @@ from tests.conftest import CLASSES
 from tests.teachers import teacher_file
 from tests.train.runs import recipe
 from trickbag.data.dataset import prepare
-from trickbag.data.loader import Loader
+from trickbag.data.loading.loader import Loader
 from trickbag.train.build import Run, build
 from trickbag.train.checkpoint import Progress
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
 from trickbag.train.plan import resolve
 from trickbag.train.step import to_device, train_step
 from trickbag.tricks.distillation import Distillation

@@ -13,9 +13,9 @@ from tests.conftest import CLASSES
 from tests.teachers import teacher_file
 from tests.train.lessons import BATCH, SIZE, WHOLE, built, close, first_batch, recipe
 from trickbag.data.dataset import Dataset
-from trickbag.data.loader import Loader
+from trickbag.data.loading.loader import Loader
 from trickbag.models.weights import load
-from trickbag.train.teacher import Asked, Teacher
+from trickbag.train.teachers.teacher import Asked, Teacher
 from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.distillation import Distillation

@@ -12,8 +12,8 @@ import torch
 
 from tests.train.runs import assert_same_run, recipe
 from trickbag.errors import RunFailed, Stopped, UserError
-from trickbag.train.log import RunLog
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
+from trickbag.train.folder.log import RunLog
 
 
 class SignalAt(RunLog):
@@ -299,7 +299,7 @@ def test_wrong_input_leaves_no_folder_behind(pictures: Path, tmp_path: Path) -> 
 
 
 def test_plain_lines_say_the_check_only_where_it_lasts(capsys: pytest.CaptureFixture[str]) -> None:
-    from trickbag.train.log import PlainLog
+    from trickbag.train.folder.log import PlainLog
 
     quick, slow = PlainLog(), PlainLog(every_s=-1)
     for log in (quick, slow):

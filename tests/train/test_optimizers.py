@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trickbag.train.optimizers import SGD, AdamW, Optimizer, RMSProp
+from trickbag.optim.optimizers import SGD, AdamW, Optimizer, RMSProp
 
 LR, DECAY = 0.1, 0.01
 

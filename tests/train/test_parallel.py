@@ -17,10 +17,10 @@ from tests.train.parallel_steps import SCENARIOS, steps
 from tests.train.processes import ROOT, end, start
 from tests.train.runs import arguments, assert_same_run, recipe
 from tests.train.test_step import raw_batch
-from trickbag.data.loader import RawBatch, share_of
+from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import UserError
-from trickbag.train.loop import fit
-from trickbag.train.parallel import Processes, World, joined
+from trickbag.train.fit import fit
+from trickbag.train.machine.parallel import Processes, World, joined
 
 
 @pytest.mark.parametrize(("n", "size"), [(7, 3), (8, 2), (2, 4), (0, 2)])

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from trickbag.errors import UserError
-from trickbag.train.config import TrainConfig
-from trickbag.train.passes import OnePass, SharpnessAware, ascent
+from trickbag.optim.config import TrainConfig
+from trickbag.optim.steps import OnePass, SharpnessAware, ascent
 from trickbag.tricks.sam import Sam
 from trickbag.tricks.trick import NoEffect
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trickbag.train.schedule import Constant, Cosine, ExponentialDecay, Schedule, StepDecay
+from trickbag.optim.schedule import Constant, Cosine, ExponentialDecay, Schedule, StepDecay
 
 
 def test_the_papers_steps() -> None:

@@ -19,17 +19,17 @@ from trickbag.cli import main
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.labels import label_counts, label_text, several, strata
-from trickbag.data.loader import Loader
+from trickbag.data.loading.loader import Loader
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
 from trickbag.evaluate import Predictor
 from trickbag.models.weights import load
 from trickbag.recipe import Recipe
 from trickbag.train.build import build
-from trickbag.train.log import PlainLog
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
+from trickbag.train.folder.log import PlainLog
+from trickbag.train.folder.result import Result
 from trickbag.train.plan import resolve
-from trickbag.train.result import Result
 from trickbag.tricks.bce import BCE
 from trickbag.tricks.class_weights import ClassWeights
 from trickbag.tricks.distillation import EXTRA, Distillation

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from trickbag.train.signals import StopSignal
+from trickbag.train.machine.signals import StopSignal
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

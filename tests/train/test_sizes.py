@@ -10,7 +10,7 @@ import pytest
 from trickbag import recipes
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.recipe import Recipe
 from trickbag.train.plan import Plan, resolve
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 from tests.train.runs import recipe
 from trickbag.data.dataset import prepare
 from trickbag.train.build import build
+from trickbag.train.machine.small_maps import pad_small_maps
 from trickbag.train.plan import resolve
-from trickbag.train.small_maps import pad_small_maps
 
 
 def mended(conv: nn.Conv2d) -> nn.Conv2d:

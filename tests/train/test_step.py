@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from trickbag.data.dataset import prepare
-from trickbag.data.loader import RawBatch
+from trickbag.data.loading.loader import RawBatch
 from trickbag.errors import UserError
 from trickbag.models.config import TimmConfig
+from trickbag.optim.losses import cross_entropy
 from trickbag.recipe import Recipe
 from trickbag.train.build import Run, build
 from trickbag.train.checkpoint import Progress
-from trickbag.train.loss import cross_entropy
 from trickbag.train.pipeline import mirror
 from trickbag.train.plan import resolve
 from trickbag.train.step import train_step

@@ -13,13 +13,13 @@ import torch
 from tests.conftest import draw_folder
 from tests.teachers import teacher_file
 from tests.train.lessons import recipe
-from trickbag.data.answers import Answers
-from trickbag.data.cache import cache_folder
 from trickbag.data.dataset import Dataset, prepare
+from trickbag.data.decoding.cache import cache_folder
+from trickbag.data.teacher_logits import Answers
 from trickbag.errors import RunFailed, Stopped, UserError
-from trickbag.train import lessons
-from trickbag.train.lessons import ask_once, pupil_of
 from trickbag.train.plan import Plan, resolve
+from trickbag.train.teachers import lessons
+from trickbag.train.teachers.lessons import ask_once, pupil_of
 from trickbag.tricks.distillation import Distillation
 
 

@@ -11,11 +11,11 @@ from tests.conftest import CLASSES
 from tests.teachers import teacher_file
 from tests.train.lessons import built, recipe
 from trickbag.data.dataset import Dataset
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.weights import load
-from trickbag.train.teacher import Asked, Teacher, teacher_id
-from trickbag.train.trial import trial_of
+from trickbag.train.folder.identity import trial_of
+from trickbag.train.teachers.teacher import Asked, Teacher, teacher_id
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.trick import View
 

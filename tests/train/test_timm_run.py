@@ -16,7 +16,7 @@ from trickbag.models.layers.anti_alias import BlurPool2d
 from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
 from trickbag.recipe import Recipe
 from trickbag.recipes import load
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias
 from trickbag.tricks.squeeze_excite import SqueezeExcite

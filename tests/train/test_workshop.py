@@ -10,8 +10,8 @@ import torch
 from torch._dynamo.utils import counters
 
 from tests.train.runs import assert_same_run, recipe
-from trickbag.train.loop import fit
-from trickbag.train.workshop import Workshop
+from trickbag.train.compile_cache import Workshop
+from trickbag.train.fit import fit
 
 
 @pytest.fixture(autouse=True)

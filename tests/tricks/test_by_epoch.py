@@ -20,7 +20,7 @@ from trickbag.data.dataset import prepare
 from trickbag.errors import Stopped, UserError
 from trickbag.recipe import Recipe
 from trickbag.train.build import build
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
 from trickbag.train.plan import resolve
 from trickbag.train.preview import augmented
 from trickbag.tricks.progressive_resizing import ProgressiveResizing, size_at

@@ -188,6 +188,6 @@ def test_a_few_images_at_a_time_are_what_all_at_once_are(monkeypatch: pytest.Mon
     images = torch.rand(7, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 255
     factors, order = map(torch.from_numpy, ColorJitter(form="code").draw(7, np.random.default_rng(0)))
     whole, before = enhance(images, factors, order), images.clone()
-    monkeypatch.setattr("trickbag.tricks.processor._CACHED", 2 * images[0].nbytes)
+    monkeypatch.setattr("trickbag.functional.processor._CACHED", 2 * images[0].nbytes)
     assert torch.equal(enhance(images, factors, order), whole)
     assert torch.equal(images, before), "the images that were given stay as they are"

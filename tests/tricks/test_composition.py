@@ -19,16 +19,16 @@ from torch.nn import functional
 
 from tests.models.originals import tensor, vector
 from trickbag.data.config import DataConfig
-from trickbag.data.loader import RawBatch
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import RawBatch
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import ResNetConfig
+from trickbag.optim.config import TrainConfig
+from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy, cross_entropy
+from trickbag.optim.schedule import Schedule
 from trickbag.train.build import build_loss
-from trickbag.train.config import TrainConfig
-from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy, cross_entropy
 from trickbag.train.pipeline import Pipeline, weigh_classes
 from trickbag.train.plan import Plan
-from trickbag.train.schedule import Schedule
 from trickbag.tricks.aug_mix import AugMix, jensen_shannon
 from trickbag.tricks.bce import BCE
 from trickbag.tricks.class_weights import ClassWeights, effective_number, inverse_frequency

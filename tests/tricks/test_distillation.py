@@ -10,8 +10,8 @@ import torch
 
 from tests.models.originals import generator, vector
 from trickbag.errors import UserError
+from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.recipe import Recipe, trick_from_text
-from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.tricks.distillation import EXTRA, Distillation, soften, teacher_loss
 from trickbag.tricks.label_smoothing import smooth
 from trickbag.tricks.mixup import mix

@@ -17,7 +17,7 @@ from tests.train.test_loop import SignalAt
 from trickbag.errors import Stopped, UserError
 from trickbag.evaluate.trained import Trained
 from trickbag.recipe import Recipe
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
 from trickbag.tricks.ema import Ema, MovingAverage, decay_at
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from trickbag.errors import UserError
-from trickbag.tricks.boxes import around, within
+from trickbag.functional.boxes import around, within
 from trickbag.tricks.cutout import Cutout, blank
 from trickbag.tricks.random_erasing import RandomErasing, fill, normal_numbers, pixel_noise
 from trickbag.tricks.trick import START, Batch, Moment, Trick

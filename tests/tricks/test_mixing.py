@@ -19,9 +19,9 @@ from tests.models.originals import tensor, vector
 from tests.test_every_trick import bare
 from trickbag.data.dataset import prepare
 from trickbag.errors import UserError
-from trickbag.tricks.boxes import inside, share, within
+from trickbag.functional.boxes import inside, share, within
+from trickbag.functional.mixing import mix, own_share, paste, weigh
 from trickbag.tricks.cutmix import CutMix, cut_boxes
-from trickbag.tricks.mixing import mix, own_share, paste, weigh
 from trickbag.tricks.mixup import Mixup, halves
 from trickbag.tricks.mixup_cutmix import MixupCutMix
 from trickbag.tricks.trick import START, Batch, Moment, Trick

@@ -17,14 +17,14 @@ from torchvision.transforms import AutoAugmentPolicy
 
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
-from trickbag.data.loader import RawBatch
-from trickbag.data.policies import LearnedPolicy, MixedPolicy, RandomPolicy
+from trickbag.data.loading.loader import RawBatch
+from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, RandomPolicy
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
+from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.recipe import Recipe, trick_from_text
 from trickbag.train.build import Run, build
 from trickbag.train.checkpoint import Progress
-from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.train.plan import resolve
 from trickbag.train.step import train_step
 from trickbag.tricks.aug_mix import AugMix, ConsistentLoss, jensen_shannon

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from trickbag.functional.mixing import paste
+from trickbag.functional.processor import at_a_time, one_by_one
 from trickbag.tricks.color_jitter import ColorJitter, enhance
-from trickbag.tricks.mixing import paste
-from trickbag.tricks.processor import at_a_time, one_by_one
 from trickbag.tricks.random_erasing import fill, pixel_noise
 
 BOXES = torch.tensor([[10, 90, 0, 160], [0, 0, 5, 5], [169, 170, 3, 4]])

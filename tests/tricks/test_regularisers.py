@@ -14,7 +14,7 @@ from tests.train.runs import recipe
 from trickbag.data.dataset import prepare
 from trickbag.recipe import Recipe
 from trickbag.train.build import build
-from trickbag.train.loop import fit
+from trickbag.train.fit import fit
 from trickbag.train.plan import resolve
 from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout

@@ -35,7 +35,7 @@ from trickbag.models.parts import SqueezeExcite as Gates
 from trickbag.models.slot import fill_slot
 from trickbag.models.zoo import raw_network
 from trickbag.recipe import Recipe, trick_from_text
-from trickbag.report.published import CHAINS
+from trickbag.report.study.published import CHAINS
 from trickbag.tricks import builtin
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias

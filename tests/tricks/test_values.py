@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import ResNetConfig, TimmConfig, model_config
-from trickbag.train import schedule as schedules
-from trickbag.train.config import TrainConfig
-from trickbag.train.schedule import Schedule
+from trickbag.optim import schedule as schedules
+from trickbag.optim.config import TrainConfig
+from trickbag.optim.schedule import Schedule
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.exponential_decay import ExponentialDecay

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from trickbag.data.check import Diagnosis
     from trickbag.data.config import DataConfig
+    from trickbag.data.decoding.check import Diagnosis
 
 _NAMED = 20
 _FEW = 10
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return 0, or 1 where too many files are bad."""
     from trickbag.cli.terminal import checking_progress, warn
-    from trickbag.data.check import diagnose
+    from trickbag.data.decoding.check import diagnose
 
     data = _settings(args)
     with checking_progress() as progress:

@@ -65,7 +65,7 @@ def _target(args: argparse.Namespace, source: Path, form: Format) -> Path:
     from pathlib import Path
 
     from trickbag.errors import UserError
-    from trickbag.train.folder import RunFolder
+    from trickbag.train.folder.run_folder import RunFolder
 
     folder = RunFolder(source if source.is_dir() else source.parent)
     if args.out is None:
@@ -92,8 +92,8 @@ def _target(args: argparse.Namespace, source: Path, form: Format) -> Path:
 def _load(source: Path, network: str | None) -> Trained:
     from trickbag.errors import UserError
     from trickbag.evaluate.trained import Trained
-    from trickbag.models.official import official_names
-    from trickbag.models.variables import is_variables
+    from trickbag.models.official.networks import official_names
+    from trickbag.models.official.variables import is_variables
 
     if is_variables(source):
         if network is None:

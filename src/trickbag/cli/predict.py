@@ -86,7 +86,7 @@ def _target(text: str, run: str) -> Path:
     from pathlib import Path
 
     from trickbag.errors import UserError
-    from trickbag.train.folder import RunFolder
+    from trickbag.train.folder.run_folder import RunFolder
 
     path, folder = Path(text).expanduser(), Path(run)
     if path.is_dir():

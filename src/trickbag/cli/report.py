@@ -42,7 +42,7 @@ def _page(folders: list[Path], out: Path | None) -> Path:
     """Write the page of one folder, or of two."""
     from trickbag.errors import UserError
     from trickbag.report import compare_page, compare_studies, is_study, run_page, study_page
-    from trickbag.report.images import pictures_of
+    from trickbag.report.run.images import pictures_of
 
     studies = [is_study(folder) for folder in folders]
     if len(folders) == 1:

@@ -132,7 +132,7 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
     from pathlib import Path
 
     from trickbag.report.pictures import Panel, draw_recipe
-    from trickbag.report.records import schedule_points
+    from trickbag.report.run.records import schedule_points
     from trickbag.train.preview import augmented, effects, elsewhere
 
     images = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))

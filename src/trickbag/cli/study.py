@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.study.executors import Executor
-    from trickbag.study.run import Study, Work
+    from trickbag.study.study import Study, Work
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
     from trickbag.cli.terminal import warn
     from trickbag.settings import NonNegative, parse
-    from trickbag.study.estimate import seeds_within
     from trickbag.study.folder import StudyFolder
+    from trickbag.study.forecast import seeds_within
     from trickbag.study.log import choose_study_log
     from trickbag.study.quantities import about, parse_time
 
@@ -120,7 +120,7 @@ def _conclude(folder: Path) -> None:
 def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
     """Print what would be run, what it takes, and what it can see."""
     from trickbag.cli.terminal import aligned
-    from trickbag.study.estimate import estimate
+    from trickbag.study.forecast import estimate
     from trickbag.study.quantities import about, seeds_text
 
     found = estimate(work, executor, sd)
@@ -178,8 +178,8 @@ def _study(args: argparse.Namespace) -> Study:
 
     from trickbag.errors import UserError, choices
     from trickbag.settings import parse
-    from trickbag.study.design import DESIGNS
-    from trickbag.study.run import Study
+    from trickbag.study.designs.design import DESIGNS
+    from trickbag.study.study import Study
 
     kind = args.design or "leave-one-out"
     if kind not in DESIGNS:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0."""
-    from trickbag.train.parallel import launched
+    from trickbag.train.machine.parallel import launched
 
     with launched() as first:
         return _run(args, first)
@@ -40,7 +40,7 @@ def _run(args: argparse.Namespace, first: bool) -> int:
     stored = None
     if args.resume and Path(args.out, "recipe.json").is_file():
         # What the arguments leave open is as the run had it.
-        from trickbag.train.folder import RunFolder
+        from trickbag.train.folder.run_folder import RunFolder
 
         folder = RunFolder(Path(args.out))
         stored = folder.read_json(folder.recipe)
@@ -49,9 +49,9 @@ def _run(args: argparse.Namespace, first: bool) -> int:
         seed = int((stored or {}).get("trial", {}).get("seed", 0))
 
     from trickbag.report import run_page
-    from trickbag.report.images import pictures_of
-    from trickbag.train.log import choose_log
-    from trickbag.train.loop import fit
+    from trickbag.report.run.images import pictures_of
+    from trickbag.train.fit import fit
+    from trickbag.train.folder.log import choose_log
 
     result = fit(recipe, seed, args.out, resume=args.resume, log=choose_log() if first else None)
     if not first:

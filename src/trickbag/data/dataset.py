@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trickbag.data.check import Progress, check_parts
+from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.labels import label_counts, strata
 from trickbag.data.source import DataError, Part, Source
 from trickbag.data.sources import open_source

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from trickbag.data.decode import DecodeError, decode
+from trickbag.data.decoding.decode import DecodeError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

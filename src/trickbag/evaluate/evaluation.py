@@ -12,7 +12,7 @@ import torch
 
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
-from trickbag.data.loader import Loader, default_workers
+from trickbag.data.loading.loader import Loader, default_workers
 from trickbag.data.source import DataError, Part, Source
 from trickbag.data.sources import is_table, open_source
 from trickbag.errors import RunFailed, UserError, choices
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from trickbag.evaluate.trained import Trained
-    from trickbag.multi_label import ClassScore
+    from trickbag.metrics.multi_label import ClassScore
 
 __all__ = ["PARTS", "Evaluation", "evaluate"]
 
@@ -36,7 +36,7 @@ class Evaluation:
 
     `images` were evaluated. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats, None where undefined.
     `left_out` names the files of the source that could not be used. With several labels an image `metrics` are also
-    those of `trickbag.multi_label`, at the thresholds of the run, and `per_class` has each class's own by name.
+    those of `trickbag.metrics.multi_label`, at the thresholds of the run, and `per_class` has each class's own by name.
     """
 
     data: str

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trickbag.data.decode import EXTENSIONS
+from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.sources.csv_file import ImageFinder
 from trickbag.errors import UserError
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from trickbag.data.decode import DecodeError, decode
+from trickbag.data.decoding.decode import DecodeError, decode
 from trickbag.evaluate.trained import Trained
 
 if TYPE_CHECKING:

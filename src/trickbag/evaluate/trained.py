@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig, read_model
-from trickbag.models.official_weights import load_official
+from trickbag.models.official.weights import load_official
 from trickbag.models.weights import BEST_WEIGHTS, load_with_metadata
 from trickbag.settings import read
 from trickbag.train.described import classes_of, damaged, preprocessing_of
-from trickbag.train.device import Layout, Precision, autocast_dtype, choose_device, placed
-from trickbag.train.folder import RunFolder
+from trickbag.train.folder.run_folder import RunFolder
+from trickbag.train.machine.device import Layout, Precision, autocast_dtype, choose_device, placed
 from trickbag.train.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trickbag.data.preprocess import Preprocessing
+    from trickbag.data.loading.preprocess import Preprocessing
 
 __all__ = ["Trained"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trickbag.data.config import DataConfig
-from trickbag.data.decode import DecodeError
+from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.sources import open_source
 from trickbag.errors import TrickbagError
 from trickbag.settings import read

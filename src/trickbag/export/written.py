@@ -17,7 +17,7 @@ from trickbag.errors import RunFailed
 from trickbag.export.format import description
 from trickbag.export.images import images_to_check
 from trickbag.files import replacing
-from trickbag.train.device import placed
+from trickbag.train.machine.device import placed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -78,7 +78,7 @@ def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
     """
     import torch
 
-    from trickbag.models.count import count_macs
+    from trickbag.models.counting import count_macs
     from trickbag.models.zoo import raw_network
 
     @functools.cache

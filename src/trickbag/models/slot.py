@@ -11,7 +11,7 @@ from trickbag.models.config import MobileNetConfig, OwnConfig, TimmConfig
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
     from trickbag.models.parts import Activation, AntiAlias, DropBlock, SelectiveKernel, SqueezeExcite
-    from trickbag.models.timm_network import Fillable
+    from trickbag.models.timm.network import Fillable
 
 __all__ = ["Slot", "fill_slot"]
 
@@ -48,7 +48,7 @@ def fill_slot(
 
 
 def _fill_timm(model: TimmConfig, slot: Fillable, part: object, trick: str) -> TimmConfig:
-    from trickbag.models.timm_network import fits
+    from trickbag.models.timm.network import fits
 
     change: dict[str, Any] = {slot: part}
     filled = dataclasses.replace(model, **change)

@@ -18,14 +18,14 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.files import replacing
 from trickbag.models.classifier import Classifier
 from trickbag.models.config import read_model
-from trickbag.models.official import OFFICIAL_MEAN, OFFICIAL_STD
-from trickbag.models.official_weights import weights_for
-from trickbag.models.variables import is_variables, variable_files
+from trickbag.models.official.networks import OFFICIAL_MEAN, OFFICIAL_STD
+from trickbag.models.official.variables import is_variables, variable_files
+from trickbag.models.official.weights import weights_for
 from trickbag.models.zoo import build_network
 from trickbag.settings import read
 

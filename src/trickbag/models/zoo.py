@@ -25,7 +25,7 @@ from trickbag.models.init import initialise
 from trickbag.models.mobilenet import MobileNet
 from trickbag.models.random_state import own_random_state
 from trickbag.models.resnet import ResNet
-from trickbag.models.timm_network import timm_network
+from trickbag.models.timm.network import timm_network
 from trickbag.streams import seed_of
 
 if TYPE_CHECKING:

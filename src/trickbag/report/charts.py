@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from trickbag.report.predictions import Confusion, Reliability
+    from trickbag.report.run.predictions import Confusion, Reliability
 
 __all__ = ["LARGEST_MATRIX", "Series", "confusion_chart", "line_chart", "reliability_chart"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.files import write_text
-from trickbag.report import comparison, sections
-from trickbag.report.predictions import read_predictions
-from trickbag.report.quantities import number, title, unit, value_text
-from trickbag.report.records import flatten, read_record
+from trickbag.report.format import number, title, unit, value_text
+from trickbag.report.run import comparison, sections
+from trickbag.report.run.predictions import read_predictions
+from trickbag.report.run.records import flatten, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path

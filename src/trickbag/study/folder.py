@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import write_json, write_text
-from trickbag.train.result import Result
+from trickbag.train.folder.result import Result
 
 __all__ = ["StoredResult", "StudyFolder"]
 

@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from trickbag.study.quantities import about, estimate_text, mean_of
-from trickbag.train.log import PlainLog, RichLog, RunLog
+from trickbag.train.folder.log import PlainLog, RichLog, RunLog
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
 
-    from trickbag.study.agenda import Progress
     from trickbag.study.folder import StoredResult
+    from trickbag.study.trial_plan import Progress
 
 __all__ = ["LiveStudyLog", "PlainStudyLog", "StudyLog", "choose_study_log"]
 

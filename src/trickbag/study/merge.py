@@ -9,12 +9,12 @@ from typing import Any
 
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe, differences
-from trickbag.study.agenda import Progress
-from trickbag.study.design import read_design
-from trickbag.study.effects import to_dict
+from trickbag.study.analysis.effects import to_dict
+from trickbag.study.analysis.table import effects_csv
+from trickbag.study.designs.design import read_design
 from trickbag.study.folder import StoredResult, StudyFolder
-from trickbag.study.run import Findings, Study, findings, plain_layouts
-from trickbag.study.table import effects_csv
+from trickbag.study.study import Findings, Study, findings, plain_layouts
+from trickbag.study.trial_plan import Progress
 
 __all__ = ["merge"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
-    from trickbag.study.effects import Effect, Metrics
+    from trickbag.study.analysis.effects import Effect, Metrics
 
 __all__ = ["about", "estimate_text", "mean_of", "parse_time", "seeds_text"]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickbag.errors import DoesNotApply, RunFailed
-from trickbag.train.result import Result
+from trickbag.train.folder.result import Result
 
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.dataset import Dataset
     from trickbag.study.trial import Trial
-    from trickbag.train.workshop import Workshop
+    from trickbag.train.compile_cache import Workshop
 
 __all__ = ["INAPPLICABLE", "TrainTrial", "warm_up"]
 
@@ -40,7 +40,7 @@ class TrainTrial:
 
     def __call__(self, trial: Trial) -> Result:
         """Train; return the result."""
-        from trickbag.train.loop import fit
+        from trickbag.train.fit import fit
 
         out = self.folder / trial.id
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def _locked(out: Path) -> Iterator[None]:
     """Keep other drivers' workers out of a trial's folder; of processes that train it together the first one does."""
     from filelock import FileLock, Timeout
 
-    from trickbag.train.parallel import joined
+    from trickbag.train.machine.parallel import joined
 
     lock = FileLock(out.parent / f".{out.name}.lock", timeout=_LOCK_TIMEOUT_S)
 
@@ -86,14 +86,14 @@ def warm_up() -> None:
 
     import torch
 
-    importlib.import_module("trickbag.train.loop")
+    importlib.import_module("trickbag.train.fit")
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 
 @functools.cache
 def _workshop() -> Workshop:
     """Return what the trials of this process share of compiled steps."""
-    from trickbag.train.workshop import Workshop
+    from trickbag.train.compile_cache import Workshop
 
     return Workshop()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trickbag.recipe import Recipe
-    from trickbag.study.design import Variant
+    from trickbag.study.designs.design import Variant
 
 __all__ = ["Trial", "trials_of"]
 
@@ -17,7 +17,7 @@ __all__ = ["Trial", "trials_of"]
 class Trial:
     """One training run of a study.
 
-    `id` hashes everything that determines the run (`trickbag.train.trial.trial_of`); `label` is that of its variant, as
+    `id` hashes everything that determines the run (`identity.trial_of`); `label` is that of its variant, as
     is the recipe's name, and `model` the name of its network.
     """
 

@@ -11,23 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trickbag.data.answers import Answers
 from trickbag.data.dataset import Dataset
-from trickbag.data.loader import RawBatch
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import RawBatch
+from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.teacher_logits import Answers
 from trickbag.errors import UserError
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
-from trickbag.train.device import autocast_dtype, placed
-from trickbag.train.lessons import Asking, EveryStep, Nobody, ask_once, lesson_notes, pupil_of
-from trickbag.train.loss import BinaryCrossEntropy, CrossEntropy
-from trickbag.train.parallel import World
+from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy
+from trickbag.train.machine.device import autocast_dtype, placed
+from trickbag.train.machine.parallel import World
+from trickbag.train.machine.small_maps import pad_small_maps
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
-from trickbag.train.small_maps import pad_small_maps
+from trickbag.train.teachers.lessons import Asking, EveryStep, Nobody, ask_once, lesson_notes, pupil_of
 from trickbag.tricks.trick import Average, Batch, Loss, Moment, NoEffect, Trick
 
 __all__ = ["Run", "build", "build_loss"]

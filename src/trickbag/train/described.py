@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.settings import read
 

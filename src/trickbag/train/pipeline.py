@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trickbag.data.loader import RawBatch
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import RawBatch
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.streams import stream
 from trickbag.tricks.trick import PHASES, Batch, Moment, Trick
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.data.config import EVAL_CROP, DataConfig
 from trickbag.data.labels import label_counts
-from trickbag.data.sampling import require_one_class
+from trickbag.data.loading.sampling import require_one_class
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
+from trickbag.optim.config import TrainConfig
+from trickbag.optim.schedule import Schedule
 from trickbag.settings import Settings
-from trickbag.train.config import TrainConfig
-from trickbag.train.schedule import Schedule
 from trickbag.tricks.trick import Moment, NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ def resolve(
     """
     import torch
 
-    from trickbag.data.loader import default_workers
+    from trickbag.data.loading.loader import default_workers
     from trickbag.models.zoo import fit_stem
-    from trickbag.train.device import choose_device, choose_layout, choose_precision
+    from trickbag.train.machine.device import choose_device, choose_layout, choose_precision
 
     notes: list[str] = []
     apply = _ValueHooks(recipe.tricks)

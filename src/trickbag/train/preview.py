@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from trickbag.data.loader import Loader
-from trickbag.data.preprocess import Preprocessing
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply
 from trickbag.train.pipeline import Pipeline
 from trickbag.train.plan import Plan, resolve

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from trickbag.data.loader import RawBatch
+from trickbag.data.loading.loader import RawBatch
 from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import Draws

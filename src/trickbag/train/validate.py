@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trickbag.data.loader import Loader
-from trickbag.data.preprocess import Preprocessing
-from trickbag.metrics import Classification
-from trickbag.multi_label import MultiLabel
-from trickbag.train.loss import binary_cross_entropy
-from trickbag.train.parallel import Told, World
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.metrics.classification import Classification
+from trickbag.metrics.multi_label import MultiLabel
+from trickbag.optim.losses import binary_cross_entropy
+from trickbag.train.machine.parallel import Told, World
 
 __all__ = ["Validation", "validate"]
 

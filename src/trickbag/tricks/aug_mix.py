@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from trickbag.data.magnitudes import Interpolation
-from trickbag.data.policies import MOST, MixedPolicy
+from trickbag.data.policies.magnitudes import Interpolation
+from trickbag.data.policies.policies import MOST, MixedPolicy
 from trickbag.settings import Between, NonNegative, Positive
 from trickbag.tricks.trick import Batch, Loss, Trick, set_policy
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.data.magnitudes import Interpolation
-from trickbag.data.policies import LearnedPolicy
+from trickbag.data.policies.magnitudes import Interpolation
+from trickbag.data.policies.policies import LearnedPolicy
 from trickbag.errors import UserError
 from trickbag.settings import Between
 from trickbag.tricks.trick import Trick, set_policy
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trickbag.data.config import DataConfig
-    from trickbag.data.policies import Step
+    from trickbag.data.policies.policies import Step
 
 __all__ = ["TABLES", "AutoAugment"]
 

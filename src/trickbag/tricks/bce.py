@@ -36,6 +36,6 @@ class BCE(Trick):
 
     def loss(self, loss: Loss) -> Loss:
         """Replace the loss."""
-        from trickbag.train.loss import BinaryCrossEntropy
+        from trickbag.optim.losses import BinaryCrossEntropy
 
         return BinaryCrossEntropy(self.reduction)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from trickbag.functional.processor import at_a_time, one_by_one
 from trickbag.settings import Between
-from trickbag.tricks.processor import at_a_time, one_by_one
 from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from trickbag.train.schedule import Cosine
+from trickbag.optim.schedule import Cosine
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from trickbag.train.schedule import Schedule
+    from trickbag.optim.schedule import Schedule
 
 __all__ = ["CosineDecay"]
 

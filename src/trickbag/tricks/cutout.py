@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.functional.boxes import around, fill
 from trickbag.settings import AtLeast, Between
-from trickbag.tricks.boxes import around, fill
 from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick, require_epochs
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 __all__ = ["Cutout", "around", "blank"]
 

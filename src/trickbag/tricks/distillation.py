@@ -60,7 +60,7 @@ def teacher_loss(
         loss_N = -(teacher_NK * logits.log_softmax(dim=1)).sum(dim=1)
         answers, counts = [teacher_NK], teacher_NK.sum(dim=1)[:, None]
     else:
-        from trickbag.train.loss import binary_cross_entropy
+        from trickbag.optim.losses import binary_cross_entropy
 
         loss_N = binary_cross_entropy(logits, teacher_NK, valid_N)
         # Mixing rounds: a certain yes would be a no of a little less than nothing.

@@ -32,7 +32,7 @@ class Dropout(Trick):
         if model.dropout == self.drop_prob:
             raise NoEffect(f"model.dropout is already {self.drop_prob:g}")
         if isinstance(model, TimmConfig):
-            from trickbag.models.timm_network import require_drops
+            from trickbag.models.timm.network import require_drops
 
             require_drops(model.name, dropout=self.drop_prob)
         return replace(model, dropout=self.drop_prob)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.optim import schedule as schedules
 from trickbag.settings import Between, Positive
-from trickbag.train import schedule as schedules
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from trickbag.train.schedule import Schedule
+    from trickbag.optim.schedule import Schedule
 
 __all__ = ["ExponentialDecay"]
 

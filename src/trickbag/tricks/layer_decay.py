@@ -9,7 +9,7 @@ from trickbag.settings import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 __all__ = ["LayerDecay", "layer_scales"]
 

@@ -9,7 +9,7 @@ from trickbag.settings import AtLeast
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 __all__ = ["LinearScaling", "scale_lr"]
 

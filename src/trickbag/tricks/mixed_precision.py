@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 __all__ = ["MixedPrecision"]
 

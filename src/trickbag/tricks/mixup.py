@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from trickbag.functional.mixing import mix, mix_targets, weigh
 from trickbag.settings import AtLeast, Positive
-from trickbag.tricks.mixing import mix, mix_targets, weigh
 from trickbag.tricks.trick import START, Batch, Moment, Trick, require_epochs, require_partners
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 __all__ = ["Mixup", "halves", "mix", "weigh"]
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from trickbag.functional.boxes import around
+from trickbag.functional.mixing import mix_targets, own_share, paste_and_mix
 from trickbag.settings import AtLeast, Between, Positive
-from trickbag.tricks.boxes import around
-from trickbag.tricks.mixing import mix_targets, own_share, paste_and_mix
 from trickbag.tricks.trick import START, Batch, Moment, Trick, require_partners
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 __all__ = ["MixupCutMix", "mix_targets", "own_share", "paste_and_mix"]
 

@@ -11,15 +11,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
+from trickbag.functional.boxes import fill, within
 from trickbag.settings import AtLeast, Between
-from trickbag.tricks.boxes import fill, within
 from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick, require_epochs
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from trickbag.train.config import TrainConfig
+    from trickbag.optim.config import TrainConfig
 
 __all__ = ["RandomErasing", "fill", "pixel_noise", "within"]
 

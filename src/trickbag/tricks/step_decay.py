@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.errors import UserError
+from trickbag.optim import schedule as schedules
 from trickbag.settings import Between
-from trickbag.train import schedule as schedules
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from trickbag.train.schedule import Schedule
+    from trickbag.optim.schedule import Schedule
 
 __all__ = ["StepDecay"]
 

@@ -46,7 +46,7 @@ class StochasticDepth(Trick):
         if model.stochastic_depth == self.drop_prob:
             raise NoEffect(f"model.stochastic_depth is already {self.drop_prob:g}")
         if isinstance(model, TimmConfig):
-            from trickbag.models.timm_network import require_drops
+            from trickbag.models.timm.network import require_drops
 
             require_drops(model.name, stochastic_depth=self.drop_prob)
         return replace(model, stochastic_depth=self.drop_prob)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from trickbag.data.config import DataConfig
-    from trickbag.data.policies import Policy
+    from trickbag.data.policies.policies import Policy
     from trickbag.models.config import ModelConfig
-    from trickbag.train.config import TrainConfig
-    from trickbag.train.schedule import Schedule
+    from trickbag.optim.config import TrainConfig
+    from trickbag.optim.schedule import Schedule
 
 __all__ = [
     "PHASES",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from trickbag.data.magnitudes import Interpolation
-from trickbag.data.policies import RandomPolicy
+from trickbag.data.policies.magnitudes import Interpolation
+from trickbag.data.policies.policies import RandomPolicy
 from trickbag.settings import AtLeast, Between
 from trickbag.tricks.trick import Trick, set_policy
 

@@ -9,7 +9,7 @@ from trickbag.settings import Positive
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from trickbag.train.schedule import Schedule
+    from trickbag.optim.schedule import Schedule
 
 __all__ = ["Warmup", "warm_up"]
 

@@ -28,8 +28,8 @@ def zero_init_residual(network: nn.Module) -> int:
 
 def _last_norms(network: nn.Module) -> list[nn.Module]:
     """Return the normalisation that each residual branch of a network ends in."""
-    from trickbag.models.residual import Unfit, last_norms
-    from trickbag.models.trace import record
+    from trickbag.models.timm.residual_branches import Unfit, last_norms
+    from trickbag.models.timm.trace import record
 
     try:
         return [step.module for step in last_norms(record(network)) if step.module is not None]

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trickbag.data.decode import EXTENSIONS
+from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.labels import several
 from trickbag.data.source import DataError, FilePart, Source
 from trickbag.errors import UserError

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trickbag.data.decode import EXTENSIONS
+from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.source import FilePart, Source
 from trickbag.errors import UserError
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trickbag.data.cache import cache_folder
+from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.source import ArrayPart, FilePart, Part, Source
 from trickbag.errors import UserError, choices
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from trickbag.study.trial import Trial
-    from trickbag.train.result import Result
+    from trickbag.train.folder.result import Result
 
 __all__ = ["Executor", "Machine", "Task"]
 

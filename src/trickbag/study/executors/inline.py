@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import Stopped, TrickbagError
 from trickbag.study.executors import Machine
-from trickbag.train.result import Result
-from trickbag.train.signals import StopSignal
+from trickbag.train.folder.result import Result
+from trickbag.train.machine.signals import StopSignal
 
 if TYPE_CHECKING:
     from trickbag.study.executors import Task

@@ -21,8 +21,8 @@ from trickbag.errors import RunFailed, TrickbagError, UserError
 from trickbag.study.executors import Machine
 from trickbag.study.executors.inline import describe, failed, signal_of, stopped
 from trickbag.study.executors.worker import Worker
-from trickbag.train.result import Result
-from trickbag.train.signals import StopSignal
+from trickbag.train.folder.result import Result
+from trickbag.train.machine.signals import StopSignal
 
 if TYPE_CHECKING:
     from trickbag.study.executors import Task

@@ -30,12 +30,12 @@ from trickbag.study.executors.local import cores, cuda_devices
 from trickbag.study.executors.ray_cluster import full_address, one_line, reach
 from trickbag.study.executors.ray_devices import Devices, outcome_of, require_ray_train, run_together
 from trickbag.study.executors.worker import environment
-from trickbag.train.signals import StopSignal
+from trickbag.train.machine.signals import StopSignal
 
 if TYPE_CHECKING:
     from trickbag.study.executors import Task
     from trickbag.study.trial import Trial
-    from trickbag.train.result import Result
+    from trickbag.train.folder.result import Result
 
 __all__ = ["Ray"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors.inline import describe
-from trickbag.train.signals import request_stop
+from trickbag.train.machine.signals import request_stop
 
 if TYPE_CHECKING:
     from trickbag.study.executors import Task
@@ -91,7 +91,7 @@ def run_together(task: Task, trial: Trial, desk: Any, turn: str, devices: Device
 
 def _work(config: dict[str, Any]) -> None:
     """Train, in one of the processes; the first one leaves at the desk how the trial ended."""
-    from trickbag.train.parallel import Lost
+    from trickbag.train.machine.parallel import Lost
 
     ray, train = importlib.import_module("ray"), importlib.import_module("ray.train")
     desk, turn = config["desk"], config["turn"]

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Literal
 
-from trickbag.data.workers import shielded_start
+from trickbag.data.loading.workers import shielded_start
 from trickbag.errors import Stopped
 from trickbag.study.executors.inline import describe
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from trickbag.study.executors import Task
     from trickbag.study.trial import Trial
-    from trickbag.train.result import Result
+    from trickbag.train.folder.result import Result
 
 __all__ = ["Message", "Worker", "environment"]
 

@@ -1,0 +1,1 @@
+"""Batches: sampling, crops, worker processes, preprocessing on the device."""

@@ -1,0 +1,1 @@
+"""Policies: random sequences of image operations, applied by the loader."""

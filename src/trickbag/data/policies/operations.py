@@ -1,0 +1,80 @@
+"""What image policies do to an image. Pillow's operations are the reference, so it is Pillow that does them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageEnhance, ImageOps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from trickbag.data.policies.magnitudes import Interpolation, Operation
+
+__all__ = ["operate"]
+
+_RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
+
+
+def operate(
+    image: Image.Image, operation: Operation, value: float, fill: int = 0, interpolation: Interpolation = "nearest"
+) -> Image.Image:
+    """Do one operation to an RGB image; return a new one of the same size.
+
+    `value` is the argument, in the unit of `magnitudes.RANGES`; operations without
+    one ignore it. What a turned, sheared or shifted image leaves bare gets the grey level `fill`. A rotation holds the
+    centre, a shear the top or left edge.
+    """
+    if operation in _COLOUR:
+        return _COLOUR[operation](image, value)
+    resample, colour = _RESAMPLING[interpolation], (fill, fill, fill)
+    if operation == "rotate":
+        return image.rotate(value, resample, fillcolor=colour)
+    return image.transform(image.size, Image.Transform.AFFINE, _AFFINE[operation](value), resample, fillcolor=colour)
+
+
+# (a, b, c, d, e, f): the pixel at x, y comes from a x + b y + c, d x + e y + f.
+_AFFINE: Mapping[str, Callable[[float], tuple[float, ...]]] = MappingProxyType(
+    {
+        "shear_x": lambda slope: (1, slope, 0, 0, 1, 0),
+        "shear_y": lambda slope: (1, 0, 0, slope, 1, 0),
+        "translate_x": lambda pixels: (1, 0, -pixels, 0, 1, 0),
+        "translate_y": lambda pixels: (1, 0, 0, 0, 1, -pixels),
+    }
+)
+
+
+@functools.cache
+def _kept_bits(bits: int) -> list[int]:
+    mask = 256 - (1 << (8 - bits))
+    return [level & mask for level in range(256)] * 3
+
+
+def _posterize(image: Image.Image, bits: float) -> Image.Image:
+    # Pillow's refuses to keep no bit at all, which Assemble's lowest magnitudes mean; else they are the same.
+    return image.point(_kept_bits(int(bits)))
+
+
+def _solarize_add(image: Image.Image, levels: float) -> Image.Image:
+    """Add to the pixels below 128, as far as 255."""
+    return image.point([min(255, level + int(levels)) if level < 128 else level for level in range(256)] * 3)
+
+
+_COLOUR: Mapping[str, Callable[[Image.Image, float], Image.Image]] = MappingProxyType(
+    {
+        "identity": lambda image, _: image.copy(),
+        "brightness": lambda image, factor: ImageEnhance.Brightness(image).enhance(factor),
+        "color": lambda image, factor: ImageEnhance.Color(image).enhance(factor),
+        "contrast": lambda image, factor: ImageEnhance.Contrast(image).enhance(factor),
+        "sharpness": lambda image, factor: ImageEnhance.Sharpness(image).enhance(factor),
+        "posterize": _posterize,
+        "solarize": lambda image, threshold: ImageOps.solarize(image, math.ceil(threshold)),
+        "solarize_add": _solarize_add,
+        "auto_contrast": lambda image, _: ImageOps.autocontrast(image),
+        "equalize": lambda image, _: ImageOps.equalize(image),
+        "invert": lambda image, _: ImageOps.invert(image),
+    }
+)

@@ -1,0 +1,197 @@
+"""Policies: random operations on a cropped image, as values that a recipe can hold.
+
+Shapes: H and W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from trickbag.data.policies.magnitudes import LEVELS, Interpolation, Operation, argument
+from trickbag.errors import UserError
+from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from PIL import Image
+
+__all__ = ["MOST", "LearnedPolicy", "MixedPolicy", "Policy", "RandomPolicy", "Step", "mix_chains"]
+
+Step = tuple[Operation, Annotated[float, Fraction], Annotated[int, Between(0, 10)]]
+"""Operation, probability, magnitude."""
+
+Grey = Annotated[int, Between(0, 255)]
+
+MOST = 100
+"""The most operations in a row, and versions in a mixture: many more than any image stays recognisable after."""
+
+_SPACE: tuple[Operation, ...] = (
+    "identity",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+    "rotate",
+    "brightness",
+    "color",
+    "contrast",
+    "sharpness",
+    "posterize",
+    "solarize",
+    "auto_contrast",
+    "equalize",
+)
+# AugMix leaves out what ImageNet-C, on which it is evaluated, has among its corruptions.
+_UNLIKE_CORRUPTIONS: tuple[Operation, ...] = (
+    "auto_contrast",
+    "equalize",
+    "posterize",
+    "rotate",
+    "solarize",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+)
+_LIKE_CORRUPTIONS: tuple[Operation, ...] = ("color", "contrast", "brightness", "sharpness")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedPolicy(Settings):
+    """Do the steps of one row of a table, drawn for each image, each with its probability.
+
+    A step is (operation, probability, magnitude); magnitudes count from 0 to 9, Assemble's to 10. The sign of an
+    operation that can go two ways is drawn.
+    """
+
+    kind: ClassVar[str] = "learned"
+
+    table: tuple[tuple[Step, ...], ...]
+    ranges: Literal["standard", "assemble"] = "standard"
+    fill: Grey = 0
+    interpolation: Interpolation = "nearest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.table:
+            raise UserError("learned.table is empty: it needs at least one row of steps (operation, probability, 0-9)")
+        highest = LEVELS[self.ranges]
+        for row in self.table:
+            for operation, _, magnitude in row:
+                if magnitude > highest:
+                    raise UserError(
+                        f"learned.table: {operation} has magnitude {magnitude}; with ranges = {self.ranges} "
+                        f"it goes to {highest}"
+                    )
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """Return what becomes of an RGB image."""
+        from trickbag.data.policies.operations import operate
+
+        row = self.table[int(rng.integers(len(self.table)))]
+        draws = rng.random((len(row), 2)).tolist()
+        for (operation, probability, magnitude), (chance, sign) in zip(row, draws, strict=True):
+            if chance < probability:
+                share = magnitude / LEVELS[self.ranges]
+                value = argument(operation, self.ranges, share, sign < 0.5, image.size)
+                image = operate(image, operation, value, self.fill, self.interpolation)
+        return image
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomPolicy(Settings):
+    """Do `count` operations drawn for each image from the fourteen of RandAugment, one after the other.
+
+    Their magnitude is `magnitude` of 0 to `bins` - 1; None draws it for each operation. The sign of an operation that
+    can go two ways is drawn.
+    """
+
+    kind: ClassVar[str] = "random"
+
+    count: Annotated[int, Between(1, MOST)] = 2
+    magnitude: Annotated[int, AtLeast(0)] | None = 9
+    bins: Annotated[int, AtLeast(2)] = 31
+    ranges: Literal["standard", "wide"] = "standard"
+    fill: Grey = 0
+    interpolation: Interpolation = "nearest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.magnitude is not None and self.magnitude >= self.bins:
+            raise UserError(
+                f"random.magnitude = {self.magnitude}: with bins = {self.bins} it goes from 0 to {self.bins - 1}"
+            )
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """Return what becomes of an RGB image."""
+        from trickbag.data.policies.operations import operate
+
+        for which, level, sign in rng.random((self.count, 3)).tolist():
+            operation = _SPACE[int(which * len(_SPACE))]
+            magnitude = int(level * self.bins) if self.magnitude is None else self.magnitude
+            value = argument(operation, self.ranges, magnitude / (self.bins - 1), sign < 0.5, image.size)
+            image = operate(image, operation, value, self.fill, self.interpolation)
+        return image
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedPolicy(Settings):
+    """Mix an image with `width` versions of it, each of which went through a chain of random operations (AugMix).
+
+    A chain has `depth` operations, None: one to three, drawn. Their magnitudes are uniform from 0.1 to `severity`, of
+    10. The weights of the chains are from a Dirichlet distribution and their share in the mixture is from a Beta
+    distribution, all parameters `alpha`. `every_operation` adds colour, contrast, brightness and sharpness, which
+    resemble corruptions of ImageNet-C.
+    """
+
+    kind: ClassVar[str] = "mixed"
+
+    severity: Annotated[int, Between(1, 10)] = 3
+    width: Annotated[int, Between(1, MOST)] = 3
+    depth: Annotated[int, Between(1, MOST)] | None = None
+    alpha: Annotated[float, Positive] = 1.0
+    every_operation: bool = False
+    fill: Grey = 0
+    interpolation: Interpolation = "bilinear"
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """Return what becomes of an RGB image."""
+        from trickbag.data.policies.operations import operate
+
+        space = _UNLIKE_CORRUPTIONS + (_LIKE_CORRUPTIONS if self.every_operation else ())
+        weights = rng.dirichlet([self.alpha] * self.width)
+        share = float(rng.beta(self.alpha, self.alpha))
+        chains = []
+        for _ in range(self.width):
+            chain = image
+            depth = self.depth if self.depth is not None else int(rng.integers(1, 4))
+            for which, level, sign in rng.random((depth, 3)).tolist():
+                operation = space[int(which * len(space))]
+                magnitude = (0.1 + (self.severity - 0.1) * level) / LEVELS["augmix"]
+                value = argument(operation, "augmix", magnitude, sign < 0.5, image.size)
+                chain = operate(chain, operation, value, self.fill, self.interpolation)
+            chains.append(chain)
+        return mix_chains(image, chains, weights.tolist(), share)
+
+
+def mix_chains(
+    image: Image.Image, chains: Sequence[Image.Image], weights: Sequence[float], share: float
+) -> Image.Image:
+    """Return `(1 - share) image + share * sum_i weights_i chains_i`, rounded to whole levels; `weights` sum to 1.
+
+    Source: Hendrycks et al. 2020, section 3, where the mixture is not rounded.
+    """
+    import numpy as np
+    from PIL import Image
+
+    mixed_HW3 = np.asarray(image, np.float32) * np.float32(1 - share)
+    for chain, weight in zip(chains, weights, strict=True):
+        mixed_HW3 += np.asarray(chain, np.float32) * np.float32(share * weight)
+    return Image.fromarray((mixed_HW3 + np.float32(0.5)).clip(0, 255).astype(np.uint8))
+
+
+Policy = LearnedPolicy | RandomPolicy | MixedPolicy
+"""What `data.policy` can be."""

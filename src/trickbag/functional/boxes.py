@@ -1,0 +1,96 @@
+"""Boxes in images: where they lie, which pixels they hold and how large they are, for a whole batch at once.
+
+Shapes: N images of a batch, H and W pixels. A box is four integers: top, bottom, left and right, the ends excluded.
+All but `regions` compiles into the step: no shape depends on data, and loops over images are a CPU's alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trickbag.functional.processor import on_processor, pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+    from torch import Tensor
+
+__all__ = ["around", "fill", "inside", "regions", "share", "within"]
+
+
+def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
+    """Return the boxes (N, 4) of given sides around given centres, cut off at the image's edges; int64.
+
+    Both are shares of height and width: a centre in [0, 1) means the pixel `floor(centre * H)`, and the box reaches
+    `floor(side * H / 2)` pixels to each side of it (one less at its end), as in the published codes of CutMix and
+    Cutout, whose sides are so rounded down to even numbers.
+    """
+    import torch
+
+    size = _size(centre_N2, height, width)
+    middle_N2, half_N2 = (centre_N2 * size).floor_(), (sides_N2 * (size / 2)).floor_()
+    ends = [(middle_N2 - half_N2).clamp_(min=0), (middle_N2 + half_N2).clamp_(max=size)]
+    return torch.stack(ends, dim=2).flatten(1).long()
+
+
+def within(corner_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
+    """Return the boxes (N, 4) of given sides that lie inside the image; int64.
+
+    `sides_N2` are shares of height and width, and are rounded to pixels, at most one less than the image has. Of the
+    places where such a box fits, `corner_N2` in [0, 1) chooses one, from top and left.
+    """
+    import torch
+
+    size = _size(corner_N2, height, width)
+    whole_N2 = (sides_N2 * size).round_().clamp_(max=size - 1)
+    start_N2 = (corner_N2 * (size + 1 - whole_N2)).floor_()
+    return torch.stack([start_N2, start_N2 + whole_N2], dim=2).flatten(1).long()
+
+
+def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    """Return 1 for the pixels that each box holds and 0 for the others: (N, 1, H, W)."""
+    import torch
+
+    starts, ends = boxes_N4.reshape(-1, 2, 2, 1).unbind(dim=2)
+    places = torch.arange(max(height, width), device=boxes_N4.device)
+    rows, columns = ((places >= starts) & (places < ends)).to(dtype).unbind(dim=1)
+    return rows[:, None, :height, None] * columns[:, None, None, :width]
+
+
+def regions(boxes_N4: Tensor) -> Iterable[tuple[int, int, int, int, int]]:
+    """Return each box that holds a pixel: its row, and top, bottom, left and right; of boxes on the CPU."""
+    boxes = boxes_N4.long().numpy()
+    (rows,) = ((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])).nonzero()
+    return zip(rows.tolist(), *boxes[rows].T.tolist(), strict=True)
+
+
+def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool = False) -> Tensor:
+    """Return the images with `values` in the box of each, or in one box for all.
+
+    `values` is anything that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W), a zero; `owned`
+    allows to change the images themselves.
+    """
+    import torch
+
+    values = values.to(images_NCHW.dtype)
+
+    if on_processor(images_NCHW, values):
+        filled = images_NCHW if owned else images_NCHW.clone()
+        changed, given = pixels(filled), pixels(values.expand_as(filled))
+        for i, top, bottom, left, right in regions(boxes_N4.expand(len(filled), 4)):
+            changed[i, :, top:bottom, left:right] = given[i, :, top:bottom, left:right]
+        return filled
+    height, width = images_NCHW.shape[2:]
+    return torch.lerp(images_NCHW, values, inside(boxes_N4, height, width, images_NCHW.dtype))
+
+
+def share(boxes_N4: Tensor, height: int, width: int) -> Tensor:
+    """Return the share of the image's pixels that each box holds, (N,) float32."""
+    starts, ends = boxes_N4.reshape(-1, 2, 2).unbind(dim=2)
+    return (ends - starts).prod(dim=1).float() / (height * width)
+
+
+def _size(values_N2: Tensor, height: int, width: int) -> Any:
+    """Return height and width as what the two columns are multiplied by: of a square one number, as nearly always."""
+    return height if height == width else values_N2.new_tensor([height, width])

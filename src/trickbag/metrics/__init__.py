@@ -1,0 +1,1 @@
+"""What networks are measured by: counters that add up over batches, on the device."""

@@ -1,0 +1,1 @@
+"""Networks of timm: built from a config, and changed by tricks."""

@@ -1,0 +1,51 @@
+"""What a recipe says about the optimisation, apart from the learning-rate schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from trickbag.errors import UserError
+from trickbag.optim.optimizers import SGD, Optimizer
+from trickbag.optim.steps import OnePass, Passes
+from trickbag.settings import AtLeast, Between, NonNegative, Positive, Settings
+
+__all__ = ["TrainConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Settings):
+    """Optimisation: how long, in what batches, by which optimizer, in what precision.
+
+    `batch_size` is the effective batch, whatever `accumulate` is: the images are divided into `accumulate` parts, whose
+    gradients are summed before one update. `lr` and `weight_decay` are per step at that batch. `step` says how its
+    gradients are made: in one pass, or in two (`sam`). `layer_decay` multiplies the learning rate once for each layer
+    group below the head. `init` starts from weights in a safetensors file or a run's folder, or from the variables of
+    an original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint), `pretrained` from
+    those that timm publishes; at most one of them.
+    `gradient_checkpointing` keeps the input of each block alone and computes the rest anew for the gradients: less
+    memory for about a third more work, and the same result (Chen et al. 2016, arXiv 1604.06174). `device`, `compile`
+    and `threads` (None) follow the machine where they are left open.
+    """
+
+    epochs: Annotated[int, AtLeast(1)] = 120
+    batch_size: Annotated[int, AtLeast(1)] = 256
+    accumulate: Annotated[int, AtLeast(1)] = 1
+    optimizer: Optimizer = SGD()
+    lr: Annotated[float, Positive] = 0.1
+    weight_decay: Annotated[float, NonNegative] = 1e-4
+    layer_decay: Annotated[float, Between(0, 1, open_low=True)] = 1.0
+    step: Passes = OnePass()
+    clip_norm: Annotated[float, Positive] | None = None
+    precision: Literal["float32", "auto", "bf16", "fp16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    threads: Annotated[int, AtLeast(1)] | None = None
+    init: str | None = None
+    pretrained: bool = False
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init and self.pretrained:
+            raise UserError(f"training.init = {self.init!r} and training.pretrained exclude each other: choose one")

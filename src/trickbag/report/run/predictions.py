@@ -1,0 +1,172 @@
+"""Predictions for the validation set: confusions, scores of each class, calibration, mistakes.
+
+Shapes: N images, K classes, B bins of confidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from trickbag.errors import UserError
+from trickbag.report.run.records import read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = [
+    "ClassScore",
+    "Confusion",
+    "Prediction",
+    "Reliability",
+    "confusion",
+    "most_confident_mistakes",
+    "most_confused",
+    "read_predictions",
+    "reliability",
+    "wilson",
+]
+
+
+class Prediction(NamedTuple):
+    """One image of the validation set: its name, class names, and the confidence in [0, 1] (None where undefined)."""
+
+    image: str
+    label: str
+    predicted: str
+    confidence: float | None
+
+    @property
+    def right(self) -> bool:
+        """Tell whether the predicted class is the label."""
+        return self.label == self.predicted
+
+
+def read_predictions(path: Path) -> list[Prediction] | None:
+    """Read `predictions.csv`; None where there is none. Raises UserError where it is damaged, naming the line."""
+    if not path.exists():
+        return None
+    found = []
+    for line, (image, label, predicted, text) in read_rows(path, ("image", "label", "predicted", "confidence")):
+        try:
+            confidence = float(text) if text else math.nan
+        except ValueError:
+            confidence = math.inf
+        if not (math.isnan(confidence) or 0 <= confidence <= 1):
+            raise UserError(f"{path}: line {line}: confidence = {text!r}: must be a number from 0 to 1")
+        found.append(Prediction(image, label, predicted, None if math.isnan(confidence) else confidence))
+    return found
+
+
+def most_confident_mistakes(predictions: Sequence[Prediction], n: int) -> list[Prediction]:
+    """Return up to `n` wrong predictions, the most confident first; equal ones by the image's name."""
+    wrong = [row for row in predictions if not row.right and row.confidence is not None]
+    return sorted(wrong, key=lambda row: (-(row.confidence or 0.0), row.image))[:n]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """Scores of one class, in percent; None where undefined (no image of the class, or none predicted as it)."""
+
+    name: str
+    support: int
+    recall: float | None
+    precision: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """How often each class was taken for each: `counts[label, predicted]`, (K, K), classes in order of their names."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray[Any, np.dtype[np.int64]]
+
+    def scores(self) -> list[ClassScore]:
+        """Score every class; the lowest recall first, then by name."""
+        right_K = np.diag(self.counts)
+        scores = []
+        for name, right, support, taken in zip(
+            self.classes, right_K, self.counts.sum(1), self.counts.sum(0), strict=True
+        ):
+            scores.append(
+                ClassScore(
+                    name=name,
+                    support=int(support),
+                    recall=_percent(right, support),
+                    precision=_percent(right, taken),
+                    f1=_percent(2 * right, support + taken),
+                )
+            )
+        return sorted(scores, key=lambda score: (math.inf if score.recall is None else score.recall, score.name))
+
+
+def _percent(part: float, whole: float) -> float | None:
+    return float(100 * part / whole) if whole else None
+
+
+def confusion(predictions: Sequence[Prediction]) -> Confusion:
+    """Count labels against predicted classes; every class named in either is there."""
+    classes = tuple(sorted({row.label for row in predictions} | {row.predicted for row in predictions}))
+    place = {name: number for number, name in enumerate(classes)}
+    counts_KK = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    for row in predictions:
+        counts_KK[place[row.label], place[row.predicted]] += 1
+    return Confusion(classes=classes, counts=counts_KK)
+
+
+def most_confused(predictions: Sequence[Prediction], n: int) -> list[tuple[str, str, int, int]]:
+    """Return up to `n` rows (label, predicted, how often, images of that label), the most frequent confusion first."""
+    support = Counter(row.label for row in predictions)
+    pairs = Counter((row.label, row.predicted) for row in predictions if not row.right)
+    ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return [(label, predicted, count, support[label]) for (label, predicted), count in ranked[:n]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Accuracy against confidence in B bins of equal width, and the expected calibration error in percent.
+
+    `counts`, `accuracy` and `confidence` are (B,); the last two lie in [0, 1] and are NaN in a bin without images.
+    """
+
+    counts: np.ndarray[Any, np.dtype[np.int64]]
+    accuracy: np.ndarray[Any, np.dtype[np.float64]]
+    confidence: np.ndarray[Any, np.dtype[np.float64]]
+    ece: float
+
+
+def reliability(predictions: Sequence[Prediction], bins: int = 15) -> Reliability | None:
+    """Compare confidence with accuracy (Guo et al. 2017, section 2); None where no prediction has a confidence.
+
+    Bins are open below and closed above, as in `trickbag.metrics.classification.Classification`.
+    """
+    rows = [(row.confidence, row.right) for row in predictions if row.confidence is not None]
+    if not rows:
+        return None
+    confidence_N = np.array([confidence for confidence, _ in rows], dtype=np.float64)
+    right_N = np.array([right for _, right in rows], dtype=np.float64)
+    bin_N = np.clip(np.ceil(confidence_N * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts_B = np.bincount(bin_N, minlength=bins)
+    right_B = np.bincount(bin_N, weights=right_N, minlength=bins)
+    sum_B = np.bincount(bin_N, weights=confidence_N, minlength=bins)
+    filled_B = np.where(counts_B > 0, counts_B, np.nan)
+    return Reliability(
+        counts=counts_B,
+        accuracy=right_B / filled_B,
+        confidence=sum_B / filled_B,
+        ece=float(100 * np.abs(right_B - sum_B).sum() / len(rows)),
+    )
+
+
+def wilson(percent: float, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval, in percent, of a share of `percent` seen in `n` images (Wilson 1927)."""
+    z, share = 1.959963984540054, percent / 100
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)

@@ -1,0 +1,41 @@
+"""The page of a study: one self-contained HTML file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trickbag.report.pages import write_page
+from trickbag.report.run.sections import source_name
+from trickbag.report.study import sections, trials
+from trickbag.report.study.answer import answers
+from trickbag.report.study.records import read_study
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["study_page"]
+
+
+def study_page(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a study and return its path, `report.html` in the study's folder unless `out` says otherwise.
+
+    The page is one file that loads nothing. It shows what is there, of a study that has not finished too. Raises
+    UserError where the folder is no study or a file of it is damaged.
+    """
+    study = read_study(folder)
+    context = {
+        "title": f"{study.name} on {source_name(study.recipe)}: a {study.design} study",
+        "study": study,
+        "answers": answers(study),
+        "state": trials.state(study),
+        "facts": trials.facts(study),
+        "effects": sections.effects(study),
+        "price": sections.price(study),
+        "papers": sections.papers(study),
+        "factorial": sections.factorial(study),
+        "curves": sections.curves(study),
+        "troubles": trials.troubles(study),
+        "recipes": trials.recipes(study),
+        "environments": trials.environments(study),
+    }
+    return write_page("study.html", context, out or folder / "report.html")

@@ -1,0 +1,158 @@
+"""The chart of accuracy against a price as inline SVG, with its Pareto front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trickbag.report.format import title, unit
+from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Point", "pareto_front", "price_chart"]
+
+_NETWORKS = ("o", "s", "D", "^", "v", "P")  # shapes of the networks in a chart of all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A variant in a chart of accuracy against a price; `network` is its place among the study's networks."""
+
+    label: str
+    price: float
+    outcome: float
+    network: int = 0
+    named: bool = False
+
+
+def pareto_front(points: Sequence[Point], *, more_is_better: bool) -> list[Point]:
+    """Return the points that no other beats: none is at least as cheap and as good, and better in one of the two."""
+    sign = 1.0 if more_is_better else -1.0
+
+    def beats(one: Point, other: Point) -> bool:
+        a, b = (sign * one.price, one.outcome), (sign * other.price, other.outcome)
+        return a[0] >= b[0] and a[1] >= b[1] and a != b
+
+    return sorted((p for p in points if not any(beats(q, p) for q in points)), key=lambda p: p.price)
+
+
+def price_chart(
+    points: Sequence[Point],
+    *,
+    metric: str,
+    outcome: str = "top1",
+    networks: Sequence[str] = (),
+    more_is_better: bool = False,
+    name: str = "price",
+) -> str | None:
+    """Draw the accuracy of variants against a price, the Pareto front filled and joined; None without a point.
+
+    Names stand where there is room for them, those of the front and of `named` points first.
+    """
+    if not points:
+        return None
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    front = pareto_front(points, more_is_better=more_is_better)
+    scale, letter = _thousands(max(point.price for point in points)) if not unit(metric) else (1.0, "")
+    if unit(metric) == "bytes":
+        scale, letter = 1e6, " in MB"
+    several = len({point.network for point in points}) > 1
+    width, height, top = 5.0, 3.5, 0.38 if several else 0.12
+    with drawing(PAGE):
+        figure = Figure(figsize=(width, height))
+        box = (0.62 / width, 0.58 / height, 1 - 0.77 / width, 1 - (0.58 + top) / height)
+        axes = figure.add_axes(box)
+        plain_axes(axes)
+        axes.set_xlim(*_padded([point.price for point in points], 0.17))
+        axes.set_ylim(*_padded([point.outcome for point in points], 0.12))
+        axes.plot([p.price for p in front], [p.outcome for p in front], color=PAGE.blue, linewidth=1.1, alpha=0.7)
+        for i in sorted({point.network for point in points}):
+            shape = _NETWORKS[i % len(_NETWORKS)]
+            for best, face in ((False, PAGE.paper), (True, PAGE.blue)):
+                rows = [p for p in points if p.network == i and (p in front) == best]
+                axes.plot(
+                    [p.price for p in rows],
+                    [p.outcome for p in rows],
+                    linestyle="none",
+                    marker=shape,
+                    markersize=6.5,
+                    markerfacecolor=face,
+                    markeredgecolor=PAGE.blue if best else PAGE.soft,
+                    markeredgewidth=1.3,
+                    zorder=4 + best,
+                )
+            if several:
+                words = printable(networks[i], 26) if i < len(networks) else str(i)
+                axes.plot([], [], marker=shape, linestyle="none", color=PAGE.soft, label=words)
+        if several:
+            figure.legend(loc="upper left", ncols=3, handletextpad=0.2, columnspacing=1.2, borderaxespad=0.2)
+        size = (box[2] * width * 72, box[3] * height * 72)
+        ranked = sorted(points, key=lambda p: (p not in front, not p.named))
+        for point, x, y, align in _placed(ranked, points, axes.get_xlim(), axes.get_ylim(), size):
+            axes.annotate(
+                printable(point.label, 22), (point.price, point.outcome), xytext=(x, y), textcoords="offset points",
+                ha=align, va="center_baseline", size=9, color=PAGE.ink if point in front else PAGE.soft,
+            )  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        if scale != 1.0:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / scale:g}"))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+        unit_ = f" in {unit(metric)}" if unit(metric) and unit(metric) != "bytes" else letter
+        axes.set_xlabel(f"{title(metric)}{unit_}, {'more' if more_is_better else 'less'} is better")
+        axes.set_ylabel(f"{title(outcome)} in {unit(outcome)}" if unit(outcome) else title(outcome))
+        label = f"{title(outcome)} against {title(metric)} of {len(points)} variants, {len(front)} on the Pareto front"
+        return render(figure, name, label)
+
+
+def _thousands(largest: float) -> tuple[float, str]:
+    for size, letter in ((1e9, " in G"), (1e6, " in M"), (1e3, " in k")):
+        if largest >= size:
+            return size, letter
+    return 1.0, ""
+
+
+def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = (high - low) * share or abs(high) * 0.05 or 1.0
+    return low - margin, high + margin
+
+
+def _placed(
+    ranked: Sequence[Point],
+    points: Sequence[Point],
+    xlim: tuple[float, float],
+    ylim: tuple[float, float],
+    size: tuple[float, float],
+) -> list[tuple[Point, float, float, str]]:
+    """Find room for names: (point, offset in points, its alignment); a name that would lie on another is left out."""
+
+    def spot(point: Point) -> tuple[float, float]:
+        return (
+            (point.price - xlim[0]) / (xlim[1] - xlim[0]) * size[0],
+            (point.outcome - ylim[0]) / (ylim[1] - ylim[0]) * size[1],
+        )
+
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in map(spot, points)]
+    found = []
+    for point in ranked:
+        x, y = spot(point)
+        width = 5.5 * min(22, len(point.label)) + 2
+        offsets = ((8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center"),
+                   (7, 9, "left"), (-7, 9, "right"), (7, -9, "left"), (-7, -9, "right"))  # fmt: skip
+        for dx, dy, align in offsets:
+            left = x + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
+            box = (left, y + dy - 5.5, left + width, y + dy + 5.5)
+            inside = box[0] >= -4 and box[2] <= size[0] + 8 and box[1] >= 0 and box[3] <= size[1] + 4
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                found.append((point, float(dx), float(dy), align))
+                break
+    return found
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

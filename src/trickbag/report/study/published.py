@@ -1,0 +1,150 @@
+"""What the papers report for the tricks: their cumulative tables as data, to stand beside a study's own.
+
+Rows of one chain are added to each other in order. Figures that could not be checked against the paper's pages, figures
+or published logs have `checked=False`, and so does every step that one of them is part of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from trickbag.study.designs.design import ALL
+
+__all__ = ["CHAINS", "Chain", "Step", "reported"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A row of a paper's table: the trick that was added, and the top-1 in percent that was then reached.
+
+    `base` is the top-1 that it was added to, None in the row of the baseline, whose `trick` is empty; where the paper
+    added the trick to more than one row, the row of the trick `after` is in that base. The `trick` of what the paper
+    claims for all of them together is ALL.
+    """
+
+    trick: str
+    top1: float
+    base: float | None = None
+    after: str = ""
+    note: str = ""
+    checked: bool = True
+
+    @property
+    def delta(self) -> float | None:
+        """What the trick added, in points."""
+        return None if self.base is None else self.top1 - self.base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """A cumulative table of a paper, for one network on ImageNet."""
+
+    paper: str
+    network: str
+    source: str
+    steps: tuple[Step, ...]
+
+    def step(self, trick: str, before: Collection[str] = ()) -> Step | None:
+        """Return the row of a trick, of several the one that comes after a trick of those `before` it, where there is.
+
+        None where the table has no row of the trick.
+        """
+        found = [step for step in self.steps if step.trick == trick and (not step.after or step.after in before)]
+        return max(found, key=lambda step: bool(step.after), default=None)
+
+    @property
+    def baseline(self) -> Step:
+        """The first row, before any trick."""
+        return self.steps[0]
+
+
+_HE, _LEE = "He et al. 2018", "Lee et al. 2020"
+
+CHAINS: tuple[Chain, ...] = (
+    Chain(
+        paper=_HE,
+        network="ResNet-50",
+        source="tables 4, 5 and 6, batch 1,024",
+        steps=(
+            Step(trick="", top1=75.87, note="batch 256", checked=False),
+            Step(trick="linear_scaling", top1=75.17, base=75.87, note="batch 256 to 1,024", checked=False),
+            Step(trick="warmup", top1=75.93, base=75.17, checked=False),
+            Step(trick="zero_init_residual", top1=76.37, base=75.93, checked=False),
+            Step(trick="no_bias_decay", top1=76.03, base=76.37, checked=False),
+            Step(trick="mixed_precision", top1=76.21, base=76.03, checked=False),
+            Step(trick="resnet_b", top1=76.66, base=76.21, checked=False),
+            Step(trick="resnet_c", top1=76.87, base=76.66, note="on top of B", checked=False),
+            Step(trick="resnet_d", top1=77.16, base=76.21, note="with B and C in it", checked=False),
+            Step(trick="cosine_decay", top1=77.91, base=77.16, checked=False),
+            Step(trick="label_smoothing", top1=78.31, base=77.91, checked=False),
+            Step(trick="distillation", top1=78.67, base=78.31, checked=False),
+            Step(trick="mixup", top1=79.15, base=78.31, note="200 epochs, before 120", checked=False),
+            Step(trick="distillation", top1=79.29, base=79.15, after="mixup", note="200 epochs"),
+            Step(trick=ALL, top1=79.29, base=75.3, note="in all, from the reference ResNet-50 of 75.3 %"),
+        ),
+    ),
+    Chain(
+        paper=_HE,
+        network="Inception-V3",
+        source="table 6",
+        steps=(
+            Step(trick="", top1=77.50, note="the efficient baseline", checked=False),
+            Step(trick="cosine_decay", top1=78.19, base=77.50, checked=False),
+            Step(trick="label_smoothing", top1=78.40, base=78.19, checked=False),
+            Step(trick="distillation", top1=78.26, base=78.40, checked=False),
+            Step(trick="mixup", top1=78.77, base=78.40, note="200 epochs, before 120", checked=False),
+            Step(trick="distillation", top1=78.34, base=78.77, after="mixup", note="200 epochs", checked=False),
+        ),
+    ),
+    Chain(
+        paper=_HE,
+        network="MobileNet",
+        source="table 6",
+        steps=(
+            Step(trick="", top1=71.90, note="the efficient baseline", checked=False),
+            Step(trick="cosine_decay", top1=72.83, base=71.90, checked=False),
+            Step(trick="label_smoothing", top1=72.93, base=72.83, checked=False),
+            Step(trick="distillation", top1=71.97, base=72.93, checked=False),
+            Step(trick="mixup", top1=73.28, base=72.93, note="200 epochs, before 120"),
+            Step(trick="distillation", top1=72.51, base=73.28, after="mixup", note="200 epochs", checked=False),
+        ),
+    ),
+    Chain(
+        paper=_LEE,
+        network="ResNet-50",
+        source="table 7",
+        steps=(
+            Step(trick="", top1=76.87),
+            Step(trick="resnet_d", top1=77.37, base=76.87),
+            Step(trick="label_smoothing", top1=78.35, base=77.37),
+            Step(trick="mixup", top1=79.10, base=78.35, note="200 epochs, before 120"),
+            Step(trick="squeeze_excite", top1=79.71, base=79.10, note="200 epochs"),
+            Step(trick="drop_block", top1=80.40, base=79.71, note="270 epochs, before 200"),
+            Step(trick="selective_kernel", top1=81.40, base=80.40, note="270 epochs, in place of SE"),
+            Step(trick="distillation", top1=81.69, base=81.40, note="270 epochs"),
+            Step(trick="big_little", top1=82.44, base=82.10, note="600 epochs, tested at 256 px"),
+            Step(trick="anti_alias", top1=82.69, base=82.44, note="600 epochs"),
+            Step(trick="auto_augment", top1=82.78, base=82.69, note="600 epochs"),
+            Step(trick=ALL, top1=82.78, base=76.87, note="in all, 600 epochs, before 120"),
+        ),
+    ),
+    Chain(
+        paper=_LEE,
+        network="MobileNet-V1",
+        source="table 9",
+        steps=(
+            Step(trick="", top1=72.59),
+            Step(trick="label_smoothing", top1=72.66, base=72.59),
+            Step(trick="mixup", top1=73.54, base=72.66, note="200 epochs, before 120"),
+            Step(trick="distillation", top1=74.18, base=73.54, note="200 epochs"),
+        ),
+    ),
+)
+"""The papers' cumulative tables: validation top-1 on ImageNet."""
+
+
+def reported(tricks: Iterable[str]) -> list[Chain]:
+    """Return the papers' tables that have a row for at least one of these tricks."""
+    names = set(tricks) - {ALL}
+    return [chain for chain in CHAINS if any(step.trick in names for step in chain.steps)]

@@ -1,0 +1,1 @@
+"""Statistics of a study: paired differences, factorial effects, intervals and verdicts; no torch."""

@@ -1,0 +1,1 @@
+"""Designs: which variants a study compares."""

@@ -1,0 +1,40 @@
+"""What makes two runs the same trial: plain data, and the id that is its hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trickbag.recipe import Recipe
+    from trickbag.tricks.trick import Trick
+
+__all__ = ["teachers_of", "trial_of"]
+
+
+def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
+    """Return the plain data that a trial's id hashes: recipe, seed, fingerprint of the data, digests of weights.
+
+    `trickbag.recipe.digest` makes the id of it. Raises UserError where the recipe's weights, or those of a teacher,
+    cannot be read.
+    """
+    init = None
+    if recipe.training.init:
+        from trickbag.models.weights import weights_digest
+
+        init = weights_digest(Path(recipe.training.init))
+    trial = {"recipe": recipe.identity(), "seed": seed, "data": fingerprint, "init": init}
+    teachers = teachers_of(recipe.tricks)
+    return trial | {"teachers": teachers} if teachers else trial
+
+
+def teachers_of(tricks: Iterable[Trick]) -> list[str]:
+    """Return what tells the weights of the tricks' teachers from others; UserError where there is no such teacher."""
+    lessons = [lesson for trick in tricks if (lesson := trick.lesson()) is not None]
+    if not lessons:
+        return []
+    from trickbag.train.teachers.teacher import teacher_id
+
+    return [teacher_id(spec) for lesson in lessons for spec in lesson.teachers]

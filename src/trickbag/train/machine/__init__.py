@@ -1,0 +1,1 @@
+"""What a run has to know of the machine: device, processes, signals, memory, versions."""
