@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.study import executor_tasks as tasks
-from tests.study.executor_tasks import alive, trials
+from tests.study.executors import executor_tasks as tasks
+from tests.study.executors.executor_tasks import alive, trials
 from tests.study.studies import arguments
 from trickbag.cli import main
 from trickbag.study.executors.local import Local, Started

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.teachers import teacher_file
-from tests.train.lessons import recipe
+from tests.train.teachers.lessons import recipe
 from trickbag.data.dataset import Dataset, prepare
 
 

@@ -14,7 +14,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from tests.train.runs import assert_same_run, recipe
-from tests.train.test_loop import SignalAt
+from tests.train.test_fit import SignalAt
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.errors import Stopped, UserError

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.models.originals import tensor, vector
+from tests.models.official.originals import tensor, vector
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.loader import RawBatch
 from trickbag.data.loading.preprocess import Preprocessing

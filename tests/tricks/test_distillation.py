@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models.originals import generator, vector
+from tests.models.official.originals import generator, vector
 from trickbag.errors import UserError
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.recipe import Recipe, trick_from_text

@@ -8,7 +8,7 @@ import pytest
 import torch
 from timm.layers import DropPath
 
-from tests.models.originals import vector
+from tests.models.official.originals import vector
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models import build_network
 from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, TimmConfig

@@ -13,7 +13,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from tests.train.runs import assert_same_run, recipe
-from tests.train.test_loop import SignalAt
+from tests.train.test_fit import SignalAt
 from trickbag.errors import Stopped, UserError
 from trickbag.evaluate.trained import Trained
 from trickbag.recipe import Recipe

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from tests.models.originals import tensor, vector
+from tests.models.official.originals import tensor, vector
 from tests.test_every_trick import bare
 from trickbag.data.dataset import prepare
 from trickbag.errors import UserError

@@ -1,0 +1,163 @@
+"""DropBlock and stochastic depth, against the original's outputs, torchvision, and sums by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torchvision.ops import stochastic_depth as torchvisions
+
+from tests.models.official.originals import tensor, vector
+from trickbag.models.config import BigLittleConfig, ResNetConfig
+from trickbag.models.layers.drop import (
+    DropBlock2d,
+    StochasticDepth,
+    drop_block,
+    drop_blocks_at,
+    seed_probability,
+    stochastic_depth,
+)
+from trickbag.models.parts import AssembleKernel, DropBlock
+from trickbag.models.zoo import raw_network
+
+
+@pytest.mark.parametrize("name", ["db_h14_b7", "db_h7_b7", "db_h8_b7", "db_h16_b7", "db_h9_b4"])
+def test_given_seeds_drop_what_the_original_drops(name: str) -> None:
+    known, arrays = vector("units")
+    x, seeds, out = (tensor(arrays[f"{name}_{part}"]) for part in ("in", "seedmask", "out"))
+    block, height = known[name]["block"], x.shape[2]
+    torch.testing.assert_close(drop_blocks_at(x, seeds, block), out, rtol=1e-5, atol=1e-6)
+    gamma = seed_probability(known[name]["keep_prob"], block, height, height, known[name]["gamma_scale"])
+    assert gamma == pytest.approx(known[name]["gamma"], rel=1e-5)
+
+
+def test_a_seed_is_the_corner_of_its_block() -> None:
+    # By hand: blocks of 2 in a map of 3 x 4, two of which overlap.
+    seeds = torch.zeros(1, 1, 2, 3)
+    seeds[0, 0, 0, 0] = seeds[0, 0, 0, 1] = seeds[0, 0, 1, 2] = 1
+    keep = torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0]])
+    x = torch.arange(1.0, 25.0).reshape(1, 2, 3, 4)
+    torch.testing.assert_close(drop_blocks_at(x, seeds, 2), x * keep * 12 / 3)
+
+
+def test_nothing_kept_is_zero_and_nothing_dropped_is_the_input() -> None:
+    x = torch.randn(2, 3, 5, 5)
+    assert not drop_blocks_at(x, torch.ones(1, 3, 3, 3), 3).any()
+    assert torch.equal(drop_blocks_at(x, torch.zeros(1, 3, 3, 3), 3), x)
+    assert torch.equal(drop_block(x, 1.0), x)
+
+
+@pytest.mark.parametrize(("height", "width", "block"), [(16, 16, 7), (9, 12, 4), (3, 5, 7), (1, 1, 7)])
+def test_about_as_much_is_kept_as_asked(height: int, width: int, block: int) -> None:
+    torch.manual_seed(0)
+    kept = drop_block(torch.ones(1, 4000, height, width), 0.95, block) > 0
+    # Overlapping blocks count twice in gamma, so that a little more is kept.
+    assert 0.945 < float(kept.double().mean()) < 0.965
+
+
+@pytest.mark.parametrize("images", ["shared", "each"])
+@pytest.mark.parametrize("channels", ["shared", "each"])
+def test_masks_are_shared_as_asked(images: Any, channels: Any) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(4, 6, 12, 12)
+    kept = drop_block(x, 0.7, 3, images=images, channels=channels) > 0
+    assert torch.equal(kept, kept[:1].expand_as(kept)) == (images == "shared")
+    assert torch.equal(kept, kept[:, :1].expand_as(kept)) == (channels == "shared")
+    # The mean of the whole is kept, whatever the form.
+    assert float(drop_block(x, 0.7, 3, images=images, channels=channels).mean()) == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_reduced_precision_keeps_its_type_and_scale(dtype: torch.dtype) -> None:
+    # 2 million values: their count is beyond float16.
+    torch.manual_seed(0)
+    out = drop_block(torch.ones(2, 512, 48, 48, dtype=dtype), 0.9, images="each")
+    assert out.dtype == dtype
+    assert float(out.float().mean()) == pytest.approx(1.0, rel=1e-2)
+
+
+def test_drop_block_is_the_identity_in_evaluation_and_no_weight() -> None:
+    layer = DropBlock2d(0.5, 2).eval()
+    x = torch.randn(2, 3, 4, 4)
+    assert layer(x) is x
+    assert not layer.state_dict()
+    assert dict(layer.named_buffers())["keep_prob"] == 0.5
+
+
+def test_another_keep_prob_compiles_nothing_anew() -> None:
+    layer = DropBlock2d(1.0, 2).train()
+    torch.compiler.reset()
+    graphs = []
+
+    def counting(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(layer, fullgraph=True, backend=counting, dynamic=False)
+    x = torch.randn(2, 8, 6, 6)
+    for keep_prob in (1.0, 0.9, 0.5):
+        layer.keep_prob.fill_(keep_prob)
+        torch.manual_seed(1)
+        one = compiled(x)
+        torch.manual_seed(1)
+        assert torch.equal(one, layer(x))
+        assert torch.equal(one, x) == (keep_prob == 1.0)
+    assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("drop_prob", [0.2, 0.7])
+def test_stochastic_depth_is_torchvisions(drop_prob: float) -> None:
+    x = torch.randn(64, 3, 2, 2)
+    torch.manual_seed(3)
+    expected = torchvisions(x, drop_prob, mode="row")
+    torch.manual_seed(3)
+    assert torch.equal(stochastic_depth(x, drop_prob), expected)
+    assert StochasticDepth(drop_prob).eval()(x) is x
+
+
+def test_assemble_drops_at_four_places_of_each_block_of_the_last_stages() -> None:
+    config = BigLittleConfig(selective_kernel=AssembleKernel(), drop=DropBlock(), num_classes=3)
+    with torch.device("meta"):
+        network = raw_network(config)
+    layers = {name: m for name, m in network.named_modules() if isinstance(m, DropBlock2d)}
+    # Stage 3: five big blocks, one little, one after the merge; stage 4: three. Three first blocks of a row and the
+    # fusion have a projection, each with a DropBlock after its normalisation.
+    assert len([name for name in layers if name.startswith("layer3")]) == 3 * 7 + 3
+    assert len([name for name in layers if name.startswith("layer4")]) == 3 * 3 + 1
+    assert len(layers) == 34
+    assert not [name for name in layers if "expand" in name]
+    assert {m.scale for name, m in layers.items() if name.startswith("layer3")} == {0.25}
+    assert {m.scale for name, m in layers.items() if name.startswith("layer4")} == {1.0}
+    inside = [name.removeprefix("layer4.0.") for name in layers if name.startswith("layer4.0.")]
+    assert inside == ["conv1.drop", "drop2", "conv3.drop", "downsample.3"]
+
+
+def test_stochastic_depth_rises_linearly_with_depth() -> None:
+    network = raw_network(ResNetConfig(depth=18, stochastic_depth=0.4, num_classes=3))
+    probs = [m.drop_prob for m in network.modules() if isinstance(m, StochasticDepth)]
+    assert probs == pytest.approx([0.4 * block / 8 for block in range(1, 9)])
+    with torch.device("meta"):
+        little = raw_network(BigLittleConfig(stochastic_depth=0.4, num_classes=3))
+    found = {name: m.drop_prob for name, m in little.named_modules() if isinstance(m, StochasticDepth)}
+    assert found["layer1.big.0.drop_path"] == found["layer1.little.0.drop_path"] == pytest.approx(0.4 / 16)
+    assert found["layer1.fusion.0.drop_path"] == pytest.approx(0.4 * 3 / 16)
+    assert found["layer4.2.drop_path"] == pytest.approx(0.4)
+
+
+def test_a_dropped_branch_leaves_the_shortcut() -> None:
+    network: Any = raw_network(ResNetConfig(depth=18, stochastic_depth=0.5, num_classes=3)).train()
+    block, x = network.layer4[1], torch.randn(16, 512, 2, 2)
+    assert block.drop_path.drop_prob == 0.5
+    torch.manual_seed(0)
+    unchanged = [torch.equal(out, row.relu()) for out, row in zip(block(x), x, strict=True)]
+    assert 2 < sum(unchanged) < 14
+
+
+def test_dropout_is_before_the_last_layer() -> None:
+    network: Any = raw_network(ResNetConfig(depth=18, dropout=0.5, num_classes=3))
+    features = torch.ones(4, 512)
+    torch.manual_seed(0)
+    dropped = network.head_drop(features)
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(network.eval().head_drop(features), features)

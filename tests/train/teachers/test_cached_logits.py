@@ -1,0 +1,142 @@
+"""Answers of a teacher in a file: shared, refused, made anew, and what becomes of them where something fails."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import draw_folder
+from tests.teachers import teacher_file
+from tests.train.teachers.lessons import recipe
+from trickbag.data.dataset import Dataset, prepare
+from trickbag.data.decoding.cache import cache_folder
+from trickbag.data.teacher_logits import Answers
+from trickbag.errors import RunFailed, Stopped, UserError
+from trickbag.train.plan import Plan, resolve
+from trickbag.train.teachers import lessons
+from trickbag.train.teachers.lessons import ask_once, pupil_of
+from trickbag.tricks.distillation import Distillation
+
+
+def asked(plan: Plan, dataset: Dataset, trick: Distillation) -> Answers:
+    pupil = pupil_of((trick,))
+    assert pupil is not None
+    return ask_once(pupil, plan, dataset)
+
+
+def planned(pictures: Path, dataset: Dataset, trick: Distillation, seed: int = 5, **changes: str) -> Plan:
+    return resolve(recipe(pictures, trick, **changes), dataset, seed)[0]
+
+
+def test_answers_are_shared_where_they_are_the_same(pictures: Path, dataset: Dataset, teacher: str) -> None:
+    centre = Distillation(teacher=(teacher,), view="centre", top=2)
+    replay = dataclasses.replace(centre, view="replay", views=2)
+
+    def path(trick: Distillation, seed: int = 5, **changes: str) -> Path:
+        return asked(planned(pictures, dataset, trick, seed, **changes), dataset, trick).path
+
+    first = path(centre)
+    assert first.parent == cache_folder() / "teachers"
+    before = first.stat().st_mtime_ns
+    assert path(centre, 6) == path(centre, 5, **{"data.image_size": "12"}) == first
+    assert path(dataclasses.replace(centre, form="kl", temperature=3.0)) == first
+    assert first.stat().st_mtime_ns == before
+    others = [path(replay), path(replay, 6), path(replay, 5, **{"data.crop_area": "0.5,1"})]
+    others += [path(dataclasses.replace(replay, views=3)), path(dataclasses.replace(centre, top=1))]
+    assert len({first, *others}) == 6
+
+
+def test_a_file_that_does_not_fit_is_refused_by_name(
+    pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "answers.arrow"
+    trick = Distillation(teacher=(teacher,), view="centre", cache=str(file))
+    asked(planned(pictures, dataset, trick), dataset, trick)
+    kept = file.read_bytes()
+    assert asked(planned(pictures, dataset, trick, 9), dataset, trick).path == file
+
+    def refused(what: str, trick: Distillation = trick, dataset: Dataset = dataset, **changes: str) -> None:
+        with pytest.raises(
+            UserError, match=rf"answers\.arrow do not fit this run; these differ: {what}; choose another"
+        ):
+            asked(planned(pictures, dataset, trick, **changes), dataset, trick)
+
+    other = teacher_file(tmp_path / "other.safetensors", seed=1)
+    refused("the teacher's weights", dataclasses.replace(trick, teacher=(str(other),)))
+    larger = teacher_file(tmp_path / "larger.safetensors", size=24)
+    refused("the teacher's weights; the teacher's preprocessing", dataclasses.replace(trick, teacher=(str(larger),)))
+    refused(r'view \("replay", not "centre"\).*', dataclasses.replace(trick, view="replay"))
+    refused(r"top \(2, not 3\)", dataclasses.replace(trick, top=2))
+    moved = recipe(pictures, **{"data.split_seed": "1"})
+    refused("the training images", dataset=prepare(moved.data))
+    fewer = draw_folder(tmp_path / "shapes", 4)
+    refused("the training images", dataset=prepare(recipe(fewer).data))
+    assert file.read_bytes() == kept
+    file.write_bytes(kept[:-50])
+    with pytest.raises(UserError, match="is damaged"):
+        asked(planned(pictures, dataset, trick), dataset, trick)
+    assert file.read_bytes() == kept[:-50]
+
+
+def test_a_damaged_file_of_the_cache_is_made_anew(pictures: Path, dataset: Dataset, tmp_path: Path) -> None:
+    trick = Distillation(teacher=(str(teacher_file(tmp_path / "t.safetensors", seed=3)),), view="centre")
+    plan = planned(pictures, dataset, trick)
+    path = asked(plan, dataset, trick).path
+    kept = path.read_bytes()
+    path.write_bytes(kept[:100])
+    torn = path.parent / f".{path.name}.abc.tmp"  # of a process that was killed while it wrote
+    torn.write_bytes(b"half")
+    asked(plan, dataset, trick)
+    assert path.read_bytes() == kept
+    assert not torn.exists()
+
+
+def test_stopped_while_the_teacher_is_asked(pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path) -> None:
+    file = tmp_path / "answers.arrow"
+    trick = Distillation(teacher=(teacher,), view="replay", views=4, cache=str(file))
+    plan, pupil, counts = planned(pictures, dataset, trick), pupil_of((trick,)), []
+
+    def asking(done: int, total: int) -> None:
+        counts.append((done, total))
+        if len(counts) == 4:
+            raise Stopped("stopped")
+
+    assert pupil is not None
+    with pytest.raises(Stopped):
+        ask_once(pupil, plan, dataset, asking)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+    assert counts[-1] == (96, 192)
+    assert ask_once(pupil, plan, dataset, lambda done, total: counts.append((done, total))).views == 4
+    assert counts[-1] == (192, 192)
+
+
+def test_a_disk_that_is_full_leaves_torch_as_it_was(
+    pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _about: object, answers: Iterator[object], **_: object) -> None:
+        next(answers)
+        raise RunFailed("the disk is full")
+
+    monkeypatch.setattr(lessons, "write_answers", full)
+    trick = Distillation(teacher=(teacher,), view="replay", views=2, cache=str(tmp_path / "a.arrow"))
+    with pytest.raises(RunFailed, match="full") as kept:  # which holds the frames in which it was raised
+        asked(planned(pictures, dataset, trick), dataset, trick)
+    assert not torch.is_inference_mode_enabled()
+    assert kept.tb is not None
+
+
+def test_a_place_where_no_file_can_be_made(pictures: Path, dataset: Dataset, teacher: str) -> None:
+    trick = Distillation(teacher=(teacher,), view="centre", cache="/proc/answers.arrow")
+    with pytest.raises(RunFailed, match=r"cannot write the teacher's answers /proc/answers\.arrow: "):
+        asked(planned(pictures, dataset, trick), dataset, trick)
+
+
+def test_logits_that_are_not_finite(pictures: Path, dataset: Dataset, tmp_path: Path) -> None:
+    trick = Distillation(teacher=(str(teacher_file(tmp_path / "t.safetensors", sharp=np.inf)),), view="centre")
+    with pytest.raises(RunFailed, match=r"t\.safetensors gives logits that are not finite"):
+        asked(planned(pictures, dataset, trick), dataset, trick)
