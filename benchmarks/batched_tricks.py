@@ -3,11 +3,12 @@
 python benchmarks/batched_tricks.py           all of it, some minutes
 python benchmarks/batched_tricks.py --quick   a few rounds, printed and not kept
 
-Each does the same job on the same batch, from labels to dense targets where there are any, its random numbers drawn
-anew every time. Ours may change the images in place, as in a training step, and timm always does; both are measured on
-images that have to stay as they are too, which is torchvision's job. They take turns in every round, in this process
-and with one thread; what counts is the median over the rounds of the ratio of their times, in processor time. What
-timm or torchvision do to one image at a time is done so, in a loop. Nothing is compiled.
+Each does the same job on the same batch, from labels to dense targets where there are any, its
+random numbers drawn anew every time. Ours may change the images in place, as in a training step,
+and timm always does; both are measured on images that have to stay as they are too, which is
+torchvision's job. They take turns in every round, in this process and with one thread; what counts
+is the median over the rounds of the ratio of their times, in processor time. What timm or
+torchvision do to one image at a time is done so, in a loop. Nothing is compiled.
 
 The allocator keeps the memory that it has (see `turns.py`).
 """
@@ -47,7 +48,8 @@ SIZES = ((32, 128), (224, 32))
 def ours(
     trick: Trick, images: Tensor, labels: Tensor, rng: np.random.Generator, *, mixes: bool = True
 ) -> dict[str, Callable[[], Any]]:
-    """Draw and apply a trick; only one that mixes targets makes them anew, as the others' functions of that kind do."""
+    """Draw and apply a trick; only one that mixes targets makes them anew, as the others' functions
+    of that kind do."""
     own, given = images.clone(), functional.one_hot(labels, CLASSES).float()
 
     def once(images: Tensor, owned: bool) -> Batch:
@@ -55,12 +57,20 @@ def ours(
         draw = map(torch.from_numpy, trick.draw(len(images), rng))
         return trick.batch(Batch(images, targets, labels, {}, owned), *draw)
 
-    return {"trickbag": partial(once, own, True), "trickbag, images stay": partial(once, images, False)}
+    return {
+        "trickbag": partial(once, own, True),
+        "trickbag, images stay": partial(once, images, False),
+    }
 
 
-def timm(change: Callable[..., Any], images: Tensor, *labels: Tensor) -> dict[str, Callable[[], Any]]:
+def timm(
+    change: Callable[..., Any], images: Tensor, *labels: Tensor
+) -> dict[str, Callable[[], Any]]:
     own = images.clone()
-    return {"timm": lambda: change(own, *labels), "timm, images stay": lambda: change(images.clone(), *labels)}
+    return {
+        "timm": lambda: change(own, *labels),
+        "timm, images stay": lambda: change(images.clone(), *labels),
+    }
 
 
 def timm_mixing(images: Tensor, labels: Tensor, **settings: Any) -> dict[str, Callable[[], Any]]:
@@ -78,12 +88,16 @@ def jobs(size: int, n: int) -> dict[str, dict[str, Callable[[], Any]]]:
     jitter = ours(ColorJitter(form="code"), pixels * 255, labels, rng, mixes=False)
     area, ratio = (0.02, 1 / 3), (0.3, 1 / 0.3)
 
-    def erasing(fill: Literal["zero", "pixel"], mode: str, value: Any) -> dict[str, Callable[[], Any]]:
+    def erasing(
+        fill: Literal["zero", "pixel"], mode: str, value: Any
+    ) -> dict[str, Callable[[], Any]]:
         own = RandomErasing(prob=0.5, area=area, ratio=ratio, fill=fill)
         return {
             **ours(own, images, labels, rng, mixes=False),
             **timm(TimmErasing(probability=0.5, mode=mode, device="cpu"), images),
-            "torchvision, image by image": one_by_one(v2.RandomErasing(0.5, area, ratio, value), images),
+            "torchvision, image by image": one_by_one(
+                v2.RandomErasing(0.5, area, ratio, value), images
+            ),
         }
 
     return {
@@ -124,13 +138,18 @@ def seconds(job: Callable[[], Any], repeats: int) -> float:
 def measure(size: int, n: int, rounds: int) -> list[dict[str, Any]]:
     rows = []
     for name, sides in jobs(size, n).items():
-        repeats = {side: max(1, int(0.02 / min(seconds(job, 1) for _ in range(3)))) for side, job in sides.items()}
+        repeats = {
+            side: max(1, int(0.02 / min(seconds(job, 1) for _ in range(3))))
+            for side, job in sides.items()
+        }
         times: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(rounds):
             for side, job in sides.items():
                 times[side].append(seconds(job, repeats[side]))
         for side in list(sides)[1:]:
-            ratios = sorted(other / own for own, other in zip(times["trickbag"], times[side], strict=True))
+            ratios = sorted(
+                other / own for own, other in zip(times["trickbag"], times[side], strict=True)
+            )
             row = {
                 "operation": name,
                 "pixels": size,
@@ -143,7 +162,8 @@ def measure(size: int, n: int, rounds: int) -> list[dict[str, Any]]:
             }
             rows.append(row)
             print(
-                f"{size} px, {n}: {name}: {1e6 * row['ours_s']:.0f} us, {side} {1e6 * row['theirs_s']:.0f} us,"
+                f"{size} px, {n}: {name}: {1e6 * row['ours_s']:.0f} us, {side} "
+                f"{1e6 * row['theirs_s']:.0f} us,"
                 f" {row['ratio']:.2f} times ({row['ratios'][0]:.2f} to {row['ratios'][1]:.2f})",
                 flush=True,
             )
@@ -161,7 +181,10 @@ def main() -> None:
     rows = [row for size, n in SIZES for row in measure(size, n, 5 if quick else 51)]
     if quick:
         return
-    what = "processor time of timm and torchvision over trickbag's: the median of rounds in which they take turns"
+    what = (
+        "processor time of timm and torchvision over trickbag's: the median of rounds in which "
+        "they take turns"
+    )
     keep("batched_tricks", what, "benchmarks/batched_tricks.py", threads=1, rows=rows)
     print(json.dumps({row["operation"]: row["ratio"] for row in rows}))
 

@@ -8,4 +8,9 @@ from __future__ import annotations
 from trials import Arm, compare
 
 if __name__ == "__main__":
-    compare("digits", "the recipe small on the built-in digits, 16 px", [Arm("small", ("small",))], seeds=5)
+    compare(
+        "digits",
+        "the recipe small on the built-in digits, 16 px",
+        [Arm("small", ("small",))],
+        seeds=5,
+    )

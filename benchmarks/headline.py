@@ -1,11 +1,13 @@
 """The bag of tricks, one trick after the other in the papers' order, distillation last: what does it gain, and where?
 
-python benchmarks/headline.py FOLDER            Imagenette at 64 px, three seeds; FOLDER holds its train/ and val/
-python benchmarks/headline.py FOLDER --quick    one epoch and two seeds, kept nowhere: does it run?
+python benchmarks/headline.py FOLDER            Imagenette at 64 px, three seeds; FOLDER holds its
+train/ and val/ python benchmarks/headline.py FOLDER --quick    one epoch and two seeds, kept
+nowhere: does it run?
 
-A ResNet-18 with the stem of ImageNet, at equal epochs. Learning rate and precision are those of the recipe small from
-the first row on, as batches are of one size. The teacher, a ResNet-34-D of the same recipe, is trained first and
-longer. A study that was stopped goes on; what it found is kept in docs/studies, as by studies.py.
+A ResNet-18 with the stem of ImageNet, at equal epochs. Learning rate and precision are those of the
+recipe small from the first row on, as batches are of one size. The teacher, a ResNet-34-D of the
+same recipe, is trained first and longer. A study that was stopped goes on; what it found is kept in
+docs/studies, as by studies.py.
 """
 
 from __future__ import annotations
@@ -34,7 +36,15 @@ def main() -> None:
         name, epochs, teacher_epochs, seeds = "headline_quick", 1, 1, 2
         for folder in ("benchmarks", "studies"):
             shutil.rmtree(ROOT / "runs" / folder / name, ignore_errors=True)
-    same = ("small", "--data", linked(given.folder), "--image-size", "64", "--set", "model.small_stem=never")
+    same = (
+        "small",
+        "--data",
+        linked(given.folder),
+        "--image-size",
+        "64",
+        "--set",
+        "model.small_stem=never",
+    )
     train(name, Arm("teacher", (*same, "--model", "resnet34", "--epochs", str(teacher_epochs))), 0)
     run(
         name,

@@ -4,9 +4,10 @@ python benchmarks/inference.py                 on the CPU, float32
 python benchmarks/inference.py --device cuda   float32 as the paper's table, on another GPU
 python benchmarks/inference.py --quick         an image at a time, one round: printed and not kept
 
-Each network takes images of the size at which the paper evaluates it; weights are random, which changes no time. Two
-networks take turns in every round, in this process, in evaluation mode, not compiled. The paper's own figures (Lee et
-al. 2020, tables 1 and 7) are for a P40 and the authors' TensorFlow.
+Each network takes images of the size at which the paper evaluates it; weights are random, which
+changes no time. Two networks take turns in every round, in this process, in evaluation mode, not
+compiled. The paper's own figures (Lee et al. 2020, tables 1 and 7) are for a P40 and the authors'
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from turns import beside, in_turns
 
 
 class Pair(NamedTuple):
-    """Two networks at their sizes, and how many times as fast the first is in the paper: their images/s there."""
+    """Two networks at their sizes, and how many times as fast the first is in the paper: their
+    images/s there."""
 
     ours: str
     size: int
@@ -95,7 +97,8 @@ def main() -> None:
     threads = "" if large else f", {given.threads} thread{'s' if given.threads > 1 else ''}"
     name = "inference" + ("_cuda" if large else "")
     what = (
-        f"inference of {batch} images at a time in float32{threads}: medians of {rounds} rounds in turns, and all "
+        f"inference of {batch} images at a time in float32{threads}: medians of {rounds} rounds in "
+        f"turns, and all "
         "rounds' range; published are figures of Lee et al. 2020, on a P40"
     )
     keep(name, what, "benchmarks/inference.py" + (" --device cuda" if large else ""), rows=rows)

@@ -1,9 +1,11 @@
 """Count the parameters and multiply-adds of every network that has a name, beside published figures.
 
-python benchmarks/networks.py   write benchmarks/results/networks.json; then python benchmarks/tables.py
+python benchmarks/networks.py   write benchmarks/results/networks.json; then python
+benchmarks/tables.py
 
-Nothing is measured: the figures do not depend on the machine. Sizes are those that a network is made for (224 px for
-our own), and those of the published figures in benchmarks/published/networks.json.
+Nothing is measured: the figures do not depend on the machine. Sizes are those that a network is
+made for (224 px for our own), and those of the published figures in
+benchmarks/published/networks.json.
 """
 
 from __future__ import annotations
@@ -33,16 +35,27 @@ CLASSES = 1000
 
 def shapes_only(name: str, *, official: bool = False) -> nn.Module:
     """Build a network without values: shapes are all that counts."""
-    config = official_config(name) if official else dataclasses.replace(model_config(name), num_classes=CLASSES)
+    config = (
+        official_config(name)
+        if official
+        else dataclasses.replace(model_config(name), num_classes=CLASSES)
+    )
     with torch.device("meta"):
-        return raw_network(config) if isinstance(config, OwnConfig) else build_network(config, seed=0)
+        return (
+            raw_network(config) if isinstance(config, OwnConfig) else build_network(config, seed=0)
+        )
 
 
 def counted(name: str, sizes: list[int], *, official: bool = False) -> Iterator[dict[str, Any]]:
     network = shapes_only(name, official=official)
     params = count_params(network)
     for size in sizes:
-        yield {"name": name, "image_size": size, "params": params, "macs": count_macs(network, size)}
+        yield {
+            "name": name,
+            "image_size": size,
+            "params": params,
+            "macs": count_macs(network, size),
+        }
 
 
 def named_sizes(name: str, published: dict[str, Any]) -> list[int]:
@@ -61,8 +74,12 @@ def count() -> dict[str, Any]:
         "script": "benchmarks/networks.py",
         "classes": CLASSES,
         "official_classes": OFFICIAL_CLASSES,
-        "networks": [row for name in model_names() for row in counted(name, named_sizes(name, published))],
-        "official": [row for name, sizes in official.items() for row in counted(name, sizes, official=True)],
+        "networks": [
+            row for name in model_names() for row in counted(name, named_sizes(name, published))
+        ],
+        "official": [
+            row for name, sizes in official.items() for row in counted(name, sizes, official=True)
+        ],
     }
 
 

@@ -1,11 +1,13 @@
 """How fast policies change images, ours and torchvision's, side by side on one core.
 
-python benchmarks/policies.py            rounds in turns at 224 and 32 pixels; writes benchmarks/results/policies.json
-python benchmarks/policies.py --quick    two short rounds, to see that it works; writes nothing
+python benchmarks/policies.py            rounds in turns at 224 and 32 pixels; writes
+benchmarks/results/policies.json python benchmarks/policies.py --quick    two short rounds, to see
+that it works; writes nothing
 
-Ours draws from the stream of the image, as the loader does, and gives a Pillow image for a Pillow image. torchvision's
-transforms (version 1 and 2) get the same Pillow images, and version 2 also the same images as tensors. Rates are images
-per second of processor time, which other work on the machine disturbs less than the clock on the wall.
+Ours draws from the stream of the image, as the loader does, and gives a Pillow image for a Pillow
+image. torchvision's transforms (version 1 and 2) get the same Pillow images, and version 2 also the
+same images as tensors. Rates are images per second of processor time, which other work on the
+machine disturbs less than the clock on the wall.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def drawn(size: int, seed: int) -> Image.Image:
 
 
 def rate(change: Callable[[int, Any], Any], images: Sequence[Any], seconds: float) -> float:
-    """Return how many images a second of processor time are changed; passes over all of them, for so many seconds."""
+    """Return how many images a second of processor time are changed; passes over all of them, for
+    so many seconds."""
     done, turn, started = 0, 0, time.process_time()
     while (spent := time.process_time() - started) < seconds or not done:
         for row, image in enumerate(images):
@@ -68,7 +71,9 @@ def rate(change: Callable[[int, Any], Any], images: Sequence[Any], seconds: floa
     return done / spent
 
 
-def compare(policy: Policy, theirs: Callable[[Any], Any], size: int, rounds: int, seconds: float) -> dict[str, Any]:
+def compare(
+    policy: Policy, theirs: Callable[[Any], Any], size: int, rounds: int, seconds: float
+) -> dict[str, Any]:
     images = [drawn(size, seed) for seed in range(IMAGES)]
     tensors = [pil_to_tensor(image) for image in images]
     one, two = theirs(transforms), theirs(v2)
@@ -92,7 +97,9 @@ def compare(policy: Policy, theirs: Callable[[Any], Any], size: int, rounds: int
     }
     return {
         "images_per_s": {name: median(rates) for name, rates in measured.items()},
-        "times_as_fast": {name: {"median": median(r), "low": r[0], "high": r[-1]} for name, r in ratios.items()},
+        "times_as_fast": {
+            name: {"median": median(r), "low": r[0], "high": r[-1]} for name, r in ratios.items()
+        },
     }
 
 
@@ -103,11 +110,20 @@ def main() -> None:
     rows = []
     for size in (224, 32):
         for name, (policy, theirs) in POLICIES.items():
-            rows.append({"policy": name, "image_size": size, **compare(policy, theirs, size, rounds, seconds)})
+            rows.append(
+                {
+                    "policy": name,
+                    "image_size": size,
+                    **compare(policy, theirs, size, rounds, seconds),
+                }
+            )
             print(json.dumps(rows[-1]), flush=True)
     if quick:
         return
-    what = f"policies on {IMAGES} drawn images, {ROUNDS} rounds in turns of {seconds:g} s of processor time"
+    what = (
+        f"policies on {IMAGES} drawn images, {ROUNDS} rounds in turns of {seconds:g} s of "
+        f"processor time"
+    )
     keep("policies", what, "benchmarks/policies.py", rows=rows)
 
 

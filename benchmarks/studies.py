@@ -1,12 +1,13 @@
 """Run the studies that the docs show, and keep what they found under docs/studies.
 
-python benchmarks/studies.py digits               every trick of the recipe small, left out in turn, five seeds
-python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px, three seeds, half the width
-python benchmarks/studies.py additions FOLDER     other tricks, each added to one bare recipe, at 32 px, three seeds
-python benchmarks/studies.py alternatives FOLDER  more of them, as those that share a slot with one of these
+python benchmarks/studies.py digits               every trick of the recipe small, left out in turn,
+five seeds python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px,
+three seeds, half the width python benchmarks/studies.py additions FOLDER     other tricks, each
+added to one bare recipe, at 32 px, three seeds python benchmarks/studies.py alternatives FOLDER
+more of them, as those that share a slot with one of these
 
-A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to from this checkout, so
-that what is kept names no place outside it.
+A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to
+from this checkout, so that what is kept names no place outside it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from trickbag.files import write_json
 from trickbag.train.machine.environment import environment
 
 ADDITIONS = (
-    *("cutmix", "random_erasing", "color_jitter", "trivial_augment", "ema", "sam", "squeeze_excite", "anti_alias"),
+    *(
+        "cutmix",
+        "random_erasing",
+        "color_jitter",
+        "trivial_augment",
+        "ema",
+        "sam",
+        "squeeze_excite",
+        "anti_alias",
+    ),
     *("activation", "drop_block", "stochastic_depth", "dropout", "progressive_resizing", "bce"),
 )
 ALTERNATIVES = ("mixup", "cutout", "pca_noise", "rand_augment", "selective_kernel")
@@ -30,13 +40,44 @@ ALTERNATIVES = ("mixup", "cutout", "pca_noise", "rand_augment", "selective_kerne
 def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
     """Return the arguments of a study that adds each trick to one setting: a bare recipe whose values are good ones.
 
-    The design's bare recipe has no trick at all; `small` alone would then train with a rate for eight times the batch.
+    The design's bare recipe has no trick at all; `small` alone would then train with a rate for
+    eight times the batch.
     """
     return (
-        *("small", "--data", "runs/data/imagenette-128", "--image-size", "32", "--epochs", "6", "--seeds", "3"),
-        *("--model", "resnet18_d", "--set", "model.small_stem=never", "--set", "model.width_factor=0.5"),
-        *("--set", "training.lr=0.01", "--set", "training.precision=auto", "--set", "schedule.decay=cosine"),
-        *("--set", "schedule.warmup_epochs=1", "--without", "mixup", *(f"--with={trick}" for trick in tricks)),
+        *(
+            "small",
+            "--data",
+            "runs/data/imagenette-128",
+            "--image-size",
+            "32",
+            "--epochs",
+            "6",
+            "--seeds",
+            "3",
+        ),
+        *(
+            "--model",
+            "resnet18_d",
+            "--set",
+            "model.small_stem=never",
+            "--set",
+            "model.width_factor=0.5",
+        ),
+        *(
+            "--set",
+            "training.lr=0.01",
+            "--set",
+            "training.precision=auto",
+            "--set",
+            "schedule.decay=cosine",
+        ),
+        *(
+            "--set",
+            "schedule.warmup_epochs=1",
+            "--without",
+            "mixup",
+            *(f"--with={trick}" for trick in tricks),
+        ),
         *("--design", "one-at-a-time", "--tricks", ",".join(tricks), "--workers", "2"),
     )
 
@@ -45,8 +86,23 @@ KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.ht
 STUDIES = {
     "digits": ("small", "--data", "digits", "--seeds", "5", "--workers", "2"),
     "imagenette": (
-        *("small", "--data", "runs/data/imagenette-128", "--image-size", "64", "--epochs", "5", "--seeds", "3"),
-        *("--set", "model.width_factor=0.5", "--tricks", "resnet_d,zero_init_residual,label_smoothing,mixup"),
+        *(
+            "small",
+            "--data",
+            "runs/data/imagenette-128",
+            "--image-size",
+            "64",
+            "--epochs",
+            "5",
+            "--seeds",
+            "3",
+        ),
+        *(
+            "--set",
+            "model.width_factor=0.5",
+            "--tricks",
+            "resnet_d,zero_init_residual,label_smoothing,mixup",
+        ),
         *("--workers", "2"),
     ),
     "additions": added(ADDITIONS),
@@ -65,7 +121,15 @@ def linked(folder: Path) -> str:
 
 def run(name: str, *arguments: str) -> None:
     """Run a study in runs/studies, or go on with it."""
-    command = [sys.executable, "-m", "trickbag", "study", *arguments, "--out", str(Path("runs", "studies", name))]
+    command = [
+        sys.executable,
+        "-m",
+        "trickbag",
+        "study",
+        *arguments,
+        "--out",
+        str(Path("runs", "studies", name)),
+    ]
     subprocess.run(command, check=True, cwd=ROOT)
 
 

@@ -1,12 +1,14 @@
 """What a study saves over a shell loop, and what it adds to the training of its trials.
 
-python benchmarks/study_speed.py          twelve trials on the digits, two epochs each, both ways, in turns
-python benchmarks/study_speed.py --long   the overhead alone, on a study of longer trials (eight epochs)
+python benchmarks/study_speed.py          twelve trials on the digits, two epochs each, both ways,
+in turns python benchmarks/study_speed.py --long   the overhead alone, on a study of longer trials
+(eight epochs)
 
 `--repetitions N` repeats other than three times, or once with --long.
 
-Each repetition runs the study in a fresh folder, then the same twelve trainings as a shell would, one process after the
-other. Beside the wall times it writes the sum of the trials' training time, divided by the workers.
+Each repetition runs the study in a fresh folder, then the same twelve trainings as a shell would,
+one process after the other. Beside the wall times it writes the sum of the trials' training time,
+divided by the workers.
 """
 
 from __future__ import annotations
@@ -31,7 +33,15 @@ def variants() -> list[list[str]]:
 
 
 def study(out: Path, epochs: int) -> dict[str, Any]:
-    command = ["study", "--tricks", ",".join(TRICKS), "--seeds", str(SEEDS), "--workers", str(WORKERS)]
+    command = [
+        "study",
+        "--tricks",
+        ",".join(TRICKS),
+        "--seeds",
+        str(SEEDS),
+        "--workers",
+        str(WORKERS),
+    ]
     started = time.perf_counter()
     trickbag(*command, "--epochs", str(epochs), "--out", str(out))
     wall = time.perf_counter() - started
@@ -58,7 +68,12 @@ def loop(out: Path, epochs: int) -> dict[str, Any]:
 
 
 def trickbag(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "trickbag", *arguments], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "trickbag", *arguments],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:
@@ -83,7 +98,9 @@ def main() -> None:
     }
     if not long:
         found["ratio"] = median(row["ratio"] for row in rows)
-    what = f"{len(variants()) * SEEDS} trials of the recipe small on the digits, {epochs} epochs each"
+    what = (
+        f"{len(variants()) * SEEDS} trials of the recipe small on the digits, {epochs} epochs each"
+    )
     keep(name, what, "benchmarks/study_speed.py" + (" --long" if long else ""), **found)
 
 

@@ -1,11 +1,13 @@
 """Whether a ResNet teaches a ResNet and hurts a MobileNet, as in He et al. 2018, section 5.3: a study of both networks.
 
-python benchmarks/teacher_family.py               a fifth of the digits, 16 px, five seeds
-python benchmarks/teacher_family.py FOLDER        Imagenette at 64 px, three seeds; FOLDER holds its train/ and val/
-python benchmarks/teacher_family.py ... --quick   one epoch and two seeds, kept nowhere: does it run?
+python benchmarks/teacher_family.py               a fifth of the digits, 16 px, five seeds python
+benchmarks/teacher_family.py FOLDER        Imagenette at 64 px, three seeds; FOLDER holds its train/
+and val/ python benchmarks/teacher_family.py ... --quick   one epoch and two seeds, kept nowhere:
+does it run?
 
-The teacher is a ResNet-34-D, trained first; the networks are ResNet-18-D and MobileNet v1, with and without it. A study
-that was stopped goes on; what it found is kept in docs/studies, as by studies.py.
+The teacher is a ResNet-34-D, trained first; the networks are ResNet-18-D and MobileNet v1, with and
+without it. A study that was stopped goes on; what it found is kept in docs/studies, as by
+studies.py.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """A training step of our networks beside timm's networks of the same form.
 
-python benchmarks/train_step.py                         all of them, on the CPU
-python benchmarks/train_step.py --device cuda           in bf16, channels last, as a run trains there
-python benchmarks/train_step.py --device cuda --compile
-python benchmarks/train_step.py --quick                 small images, a few rounds: printed and not kept
+python benchmarks/train_step.py                         all of them, on the CPU python
+benchmarks/train_step.py --device cuda           in bf16, channels last, as a run trains there
+python benchmarks/train_step.py --device cuda --compile python benchmarks/train_step.py --quick
+small images, a few rounds: printed and not kept
 
-Both networks have the same weights, and their logits are compared before the clock starts. A step is forward,
-cross-entropy, backward and SGD with momentum, written once for both. They take turns in every round, in this process.
+Both networks have the same weights, and their logits are compared before the clock starts. A step
+is forward, cross-entropy, backward and SGD with momentum, written once for both. They take turns in
+every round, in this process.
 """
 
 from __future__ import annotations
@@ -41,9 +42,13 @@ SAME = 1e-4
 """Of the largest logit: above it two networks are not the same."""
 
 
-def stepping(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, compiled: bool) -> Callable[[], None]:
+def stepping(
+    network: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, compiled: bool
+) -> Callable[[], None]:
     device = images.device.type
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-6, momentum=0.9, nesterov=True, fused=True)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=1e-6, momentum=0.9, nesterov=True, fused=True
+    )
 
     def loss() -> torch.Tensor:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
@@ -78,7 +83,9 @@ def pair(ours: str, theirs: str, device: str) -> dict[str, nn.Module]:
 
 def measure(ours: str, theirs: str, given: argparse.Namespace) -> dict[str, Any]:
     layout = torch.channels_last if given.device == "cuda" else torch.contiguous_format
-    images = torch.randn(given.batch, 3, given.pixels, given.pixels, device=given.device).to(memory_format=layout)
+    images = torch.randn(given.batch, 3, given.pixels, given.pixels, device=given.device).to(
+        memory_format=layout
+    )
     labels = torch.randint(1000, (given.batch,), device=given.device)
     step = partial(stepping, images=images, labels=labels, compiled=given.compile)
     jobs = {name: step(network) for name, network in pair(ours, theirs, given.device).items()}
@@ -99,7 +106,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
-    parser.add_argument("--only", choices=sorted(PAIRS), action="append", help="some of the networks; not kept")
+    parser.add_argument(
+        "--only", choices=sorted(PAIRS), action="append", help="some of the networks; not kept"
+    )
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     keep_memory()
@@ -118,12 +127,21 @@ def main() -> None:
     if given.quick or given.only:
         return
     name = "train_step" + ("_cuda" if large else "") + ("_compiled" if given.compile else "")
-    how = "bf16, channels last" if large else f"float32, {given.threads} thread{'s' if given.threads > 1 else ''}"
+    how = (
+        "bf16, channels last"
+        if large
+        else f"float32, {given.threads} thread{'s' if given.threads > 1 else ''}"
+    )
     what = (
         f"A training step of {given.batch} images of {given.pixels} px beside timm's, {how}"
-        f"{', compiled' if given.compile else ''}: medians of {given.rounds} rounds in turns, and all rounds' range"
+        f"{', compiled' if given.compile else ''}: medians of {given.rounds} rounds in turns, and "
+        f"all rounds' range"
     )
-    script = "benchmarks/train_step.py" + (" --device cuda" if large else "") + " --compile" * given.compile
+    script = (
+        "benchmarks/train_step.py"
+        + (" --device cuda" if large else "")
+        + " --compile" * given.compile
+    )
     keep(name, what, script, rows=rows)
 
 

@@ -25,10 +25,13 @@ def keep_memory() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | _ALLOCATOR)
 
 
-def in_turns(jobs: Mapping[str, Callable[[], Any]], rounds: int, device: str) -> dict[str, list[float]]:
+def in_turns(
+    jobs: Mapping[str, Callable[[], Any]], rounds: int, device: str
+) -> dict[str, list[float]]:
     """Return the seconds of each job in each round, in which all take their turn; the order turns about.
 
-    Every job has run twice before the clock starts. What a GPU still has to do belongs to the job that asked for it.
+    Every job has run twice before the clock starts. What a GPU still has to do belongs to the job
+    that asked for it.
     """
     for job in jobs.values():
         job()

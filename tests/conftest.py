@@ -14,7 +14,8 @@ SIZE = 24
 
 
 def picture(kind: str, rng: np.random.Generator) -> np.ndarray:
-    """Draw a shape of random place and colours, uint8 (24, 24, 3): what a small network can learn."""
+    """Draw a shape of random place and colours, uint8 (24, 24, 3): what a small network can
+    learn."""
     y, x = np.mgrid[:SIZE, :SIZE]
     cy, cx = rng.uniform(9, 15, 2)
     if kind == "circle":
@@ -28,14 +29,18 @@ def picture(kind: str, rng: np.random.Generator) -> np.ndarray:
     return noisy.clip(0, 255).astype(np.uint8)
 
 
-def draw_folder(root: Path, each: int, parts: tuple[str, ...] = ("",), suffix: str = ".png") -> Path:
+def draw_folder(
+    root: Path, each: int, parts: tuple[str, ...] = ("",), suffix: str = ".png"
+) -> Path:
     """Write `each` pictures of every class under `root/PART/CLASS`."""
     for p, part in enumerate(parts):
         for c, kind in enumerate(CLASSES):
             folder = root / part / kind
             folder.mkdir(parents=True)
             for i in range(each):
-                Image.fromarray(picture(kind, np.random.default_rng((p, c, i)))).save(folder / f"{i:03}{suffix}")
+                Image.fromarray(picture(kind, np.random.default_rng((p, c, i)))).save(
+                    folder / f"{i:03}{suffix}"
+                )
     return root
 
 

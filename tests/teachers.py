@@ -1,4 +1,5 @@
-"""Teachers for the tests: small networks of random weights, in files like those that a run writes."""
+"""Teachers for the tests: small networks of random weights, in files like those that a run
+writes."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def teacher_file(
     sharp: float = 5.0,
     thresholds: list[float] | None = None,
 ) -> Path:
-    """Write a network for the classes of the pictures; `sharp` multiplies the logits, which tells the classes apart."""
+    """Write a network for the classes of the pictures; `sharp` multiplies the logits, which tells
+    the classes apart."""
     import torch
 
     config = TimmConfig(name="test_resnet", num_classes=len(classes))
@@ -37,7 +39,11 @@ def teacher_file(
     with torch.no_grad():
         network.get_classifier().weight.mul_(sharp)  # type: ignore[operator]  # of timm's networks
     preprocessing = Preprocessing.of(DataConfig(mean=mean, eval_crop=eval_crop), size)
-    metadata = {"model": plain(config), "classes": list(classes), "preprocessing": plain(preprocessing)}
+    metadata = {
+        "model": plain(config),
+        "classes": list(classes),
+        "preprocessing": plain(preprocessing),
+    }
     if thresholds is not None:
         metadata["thresholds"] = thresholds
     save_weights(network, path, metadata)

@@ -19,7 +19,8 @@ from trickbag.recipe import Recipe, trick_from_text
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _UNSEEN = {"label_smoothing", "distillation", "balanced_sampling", "compound_scaling", "bce"}
-"""Tricks whose hooks could change images, but do not: they change targets, loss, or the images' choice or size."""
+"""Tricks whose hooks could change images, but do not: they change targets, loss, or the images'
+choice or size."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -53,11 +54,19 @@ def test_the_example_of_feature_maps_works() -> None:
 def test_the_example_of_a_recipe_is_one() -> None:
     recipe = Recipe.from_dict(yaml.safe_load(blocks("docs/recipes.md", "yaml")[0]))
     assert recipe.name == "mine"
-    assert recipe.trick_names == ("linear_scaling", "warmup", "resnet_d", "label_smoothing", "mixup")
+    assert recipe.trick_names == (
+        "linear_scaling",
+        "warmup",
+        "resnet_d",
+        "label_smoothing",
+        "mixup",
+    )
 
 
 def test_every_command_of_the_readme_parses() -> None:
-    commands = [line.partition("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()]
+    commands = [
+        line.partition("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()
+    ]
     shown = [shlex.split(line)[1:] for line in commands if line.startswith("trickbag ")]
     assert len(shown) > 6
     for arguments in shown:
@@ -72,7 +81,9 @@ def test_what_each_trick_does_to_images_is_drawn_where_its_card_says() -> None:
         assert (ROOT / given.picture).stat().st_size < 200_000
     on_images = "batch", "data", "data_at"
     for name, trick in tricks.builtin().items():
-        linked = re.findall(r"\(../images/([^)]+)\)", (ROOT / "docs" / "tricks" / f"{name}.md").read_text())
+        linked = re.findall(
+            r"\(../images/([^)]+)\)", (ROOT / "docs" / "tricks" / f"{name}.md").read_text()
+        )
         if any(trick.overrides(hook) for hook in on_images) and name not in _UNSEEN:
             assert len(linked) == 1, name
         assert all(name in drawn[picture] for picture in linked), name
@@ -91,7 +102,9 @@ def test_every_option_that_the_readme_names_exists() -> None:
 def test_what_a_recipe_promises_was_measured() -> None:
     found = json.loads((ROOT / "benchmarks" / "results" / "digits.json").read_text())["arms"][0]
     text = inspect.getdoc(recipes.small) or ""
-    assert f"Expect {found['top1']['mean']:.2f} % top-1 on the built-in digits" in " ".join(text.split())
+    assert f"Expect {found['top1']['mean']:.2f} % top-1 on the built-in digits" in " ".join(
+        text.split()
+    )
     assert found["top1"]["n"] == 5
     times = sorted(run["train_time_s"] for run in found["runs"])
     assert f"{times[2]:.0f} s of training" in text
@@ -100,7 +113,11 @@ def test_what_a_recipe_promises_was_measured() -> None:
 
 def test_tables_are_what_the_results_say() -> None:
     done = subprocess.run(
-        [sys.executable, "benchmarks/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "benchmarks/tables.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 

@@ -1,4 +1,5 @@
-"""The contract of a trick, held against every row of one table: a new trick is tested by being listed."""
+"""The contract of a trick, held against every row of one table: a new trick is tested by being
+listed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from trickbag.train.step import train_step
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.pca_noise import PCANoise
-from trickbag.tricks.trick import START, Moment
+from trickbag.tricks.trick import START, Timestamp
 
 NAMES = sorted(TABLE)
 ROOT = Path(__file__).parents[1]
@@ -62,7 +63,8 @@ def started(recipe: Recipe, dataset: Dataset, seed: int = 0) -> tuple[Run, list[
 
 
 class Trained(NamedTuple):
-    """A run that has taken a few steps: what was said of it, its weights before and after, the loss of each step."""
+    """A run that has taken a few steps: what was said of it, its weights before and after, the loss
+    of each step."""
 
     run: Run
     notes: list[str]
@@ -87,12 +89,16 @@ def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> Trained:
     progress = Progress.start(run.device)
     first, losses = snapshot(run), []
     run.network.train()
-    for step, raw in zip(range(steps), loader.epoch(0, data=plan.data_at(recipe.tricks, 0)), strict=False):
-        moment = plan.moment(0, step)
-        draws = run.pipeline.draw(len(raw.images), plan.seed, moment, run.device)
+    for step, raw in zip(
+        range(steps), loader.epoch(0, data=plan.data_at(recipe.tricks, 0)), strict=False
+    ):
+        timestamp = plan.timestamp(0, step)
+        draws = run.pipeline.draw(len(raw.images), plan.seed, timestamp, run.device)
         for trick in recipe.tricks:
-            trick.advance(run.network, moment)
-        lr = plan.training.lr * plan.schedule.factor(step, plan.steps_per_epoch, plan.training.epochs)
+            trick.advance(run.network, timestamp)
+        lr = plan.training.lr * plan.schedule.factor(
+            step, plan.steps_per_epoch, plan.training.epochs
+        )
         before = float(progress.loss_sum)
         train_step(run, raw, draws, lr, plan.batch_size, progress)
         losses.append((float(progress.loss_sum) - before) / plan.batch_size)
@@ -129,7 +135,9 @@ def test_saves_and_loads(name: str) -> None:
     assert again == recipe
     assert again.id == recipe.id != recipe.without(name).id
     assert read(type(trick), plain(trick)) == trick
-    assert plain(trick) != plain(type(trick)()) or not dataclasses.fields(trick), "the table tries a setting of its own"
+    assert plain(trick) != plain(type(trick)()) or not dataclasses.fields(trick), (
+        "the table tries a setting of its own"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,7 +162,9 @@ def test_has_an_effect_and_trains(name: str, dataset: Dataset) -> None:
 def company_of(name: str) -> tuple[tricks.Trick, ...]:
     """Return tricks that draw, in whose company a draw taken from another's stream would show."""
     slot = TABLE[name].trick.slot or "-"
-    return tuple(t for t in (LabelSmoothing(), PCANoise(), Mixup()) if t.name != name and t.slot != slot)
+    return tuple(
+        t for t in (LabelSmoothing(), PCANoise(), Mixup()) if t.name != name and t.slot != slot
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -164,7 +174,8 @@ def test_taking_it_out_gives_back_the_run_without_it(name: str, dataset: Dataset
     with_it = Recipe(**{**vars(without), "tricks": (TABLE[name].trick, *company)})
     assert with_it.without(name) == without
     assert with_it.without(name).id == without.id
-    # Other tests of this process have trained with every trick meanwhile: what one leaves behind would show.
+    # Other tests of this process have trained with every trick meanwhile: what one leaves behind
+    # would show.
     assert same(trained(with_it.without(name), dataset).last, trained_without(without, dataset))
 
 
@@ -174,16 +185,22 @@ def test_the_draws_of_others_stay_as_they_were(name: str) -> None:
     for those in (company, (TABLE[name].trick, *company)):
         preprocessing = Preprocessing.of(DataConfig(), 16)
         pipeline = Pipeline(num_classes=3, preprocessing=preprocessing, flip_prob=0.5, tricks=those)
-        drawn = pipeline.draw(8, 0, Moment(1, 2, steps_per_epoch=3, epochs=4), torch.device("cpu"))
+        drawn = pipeline.draw(
+            8, 0, Timestamp(1, 2, steps_per_epoch=3, epochs=4), torch.device("cpu")
+        )
         by_name = zip(["flip", *(trick.name for trick in pipeline.stages)], drawn, strict=True)
-        draws.append({trick: [part.tolist() for part in parts] for trick, parts in by_name if trick != name})
+        draws.append(
+            {trick: [part.tolist() for part in parts] for trick, parts in by_name if trick != name}
+        )
     assert draws[0] == draws[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shared_parameters_start_alike(name: str, dataset: Dataset) -> None:
     without = bare(TABLE[name].model)
-    one, other = (snapshot(started(r, dataset)[0]) for r in (without, without.plus(TABLE[name].trick)))
+    one, other = (
+        snapshot(started(r, dataset)[0]) for r in (without, without.plus(TABLE[name].trick))
+    )
     shared = [key for key in one if key in other and one[key].shape == other[key].shape]
     changed = {key for key in shared if not torch.equal(one[key], other[key])}
     assert len(shared) > 50
@@ -192,13 +209,21 @@ def test_shared_parameters_start_alike(name: str, dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in NAMES if TABLE[n].trick.overrides("batch") or TABLE[n].trick.overrides("loss")]
+    "name",
+    [n for n in NAMES if TABLE[n].trick.overrides("batch") or TABLE[n].trick.overrides("loss")],
 )
 def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
     run, _ = started(bare(TABLE[name].model).plus(TABLE[name].trick), dataset)
-    loader = Loader(dataset.train, run.plan.data, run.pipeline.preprocessing, train=True, batch_size=8, workers=0)
+    loader = Loader(
+        dataset.train,
+        run.plan.data,
+        run.pipeline.preprocessing,
+        train=True,
+        batch_size=8,
+        workers=0,
+    )
     raw = next(iter(loader.epoch(0)))
-    draws = run.pipeline.draw(8, 0, run.plan.moment(0), run.device)
+    draws = run.pipeline.draw(8, 0, run.plan.timestamp(0), run.device)
     torch._dynamo.reset()
     run.network.eval()
     whole = torch.compile(run.whole, fullgraph=True, backend="eager")
@@ -206,16 +231,22 @@ def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].trick.overrides("batch") and TABLE[n].trick.by_image])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if TABLE[n].trick.overrides("batch") and TABLE[n].trick.by_image]
+)
 def test_what_works_by_image_needs_no_other(name: str) -> None:
     crops = Preprocessing.of(DataConfig(), 16)
-    pipeline = Pipeline(num_classes=3, preprocessing=crops, flip_prob=0.5, tricks=(TABLE[name].trick,))
+    pipeline = Pipeline(
+        num_classes=3, preprocessing=crops, flip_prob=0.5, tricks=(TABLE[name].trick,)
+    )
     rng, cpu = np.random.default_rng(0), torch.device("cpu")
     images = torch.from_numpy(rng.integers(0, 256, (8, 3, 16, 16), dtype=np.uint8))
     raw = RawBatch(images, torch.arange(8) % 3, torch.arange(8), torch.ones(8, dtype=torch.bool))
     whole = pipeline(raw, pipeline.draw(8, 0, START, cpu))
     rows = slice(3, 6)
-    part = pipeline(RawBatch(*(tensor[rows] for tensor in raw)), pipeline.draw(8, 0, START, cpu, rows))
+    part = pipeline(
+        RawBatch(*(tensor[rows] for tensor in raw)), pipeline.draw(8, 0, START, cpu, rows)
+    )
     torch.testing.assert_close(part.images, whole.images[rows])
     torch.testing.assert_close(part.targets, whole.targets[rows])
 
@@ -226,7 +257,9 @@ def test_draws_are_a_function_of_their_place(name: str, dataset: Dataset) -> Non
 
     def draw(epoch: int, step: int) -> list[list[float]]:
         return [
-            t.flatten().tolist() for d in run.pipeline.draw(8, 0, run.plan.moment(epoch, step), run.device) for t in d
+            t.flatten().tolist()
+            for d in run.pipeline.draw(8, 0, run.plan.timestamp(epoch, step), run.device)
+            for t in d
         ]
 
     first = draw(1, 2)

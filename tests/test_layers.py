@@ -13,7 +13,8 @@ import trickbag
 
 ROOT = Path(trickbag.__file__).parent
 
-# A module belongs to the longest prefix that fits; it may import what stands at its own place or before.
+# A module belongs to the longest prefix that fits; it may import what stands at its own place or
+# before.
 LAYERS = [
     ("trickbag.errors", "trickbag.settings", "trickbag.streams", "trickbag.files"),
     ("trickbag.metrics",),
@@ -64,13 +65,20 @@ MODULES = modules()
 
 def place(module: str) -> int:
     fits = [
-        (len(prefix), i) for i, layer in enumerate(LAYERS) for prefix in layer if f"{module}.".startswith(f"{prefix}.")
+        (len(prefix), i)
+        for i, layer in enumerate(LAYERS)
+        for prefix in layer
+        if f"{module}.".startswith(f"{prefix}.")
     ]
     return max(fits)[1]
 
 
 def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -84,7 +92,10 @@ def imports(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             base = node.module or ""
-            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names}
+            found |= {
+                f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
+                for alias in node.names
+            }
         else:
             found |= imports(node)
     return {name for name in found if name.split(".")[0] == "trickbag"}
@@ -94,33 +105,51 @@ def imports(tree: ast.AST) -> set[str]:
 def test_imports_go_one_way(module: str) -> None:
     own = place(module)
     wrong = {
-        name for name in imports(ast.parse(MODULES[module].read_text())) if name != "trickbag" and place(name) > own
+        name
+        for name in imports(ast.parse(MODULES[module].read_text()))
+        if name != "trickbag" and place(name) > own
     }
     assert not wrong, f"{module} imports {wrong}, which stand above it"
 
 
 @pytest.mark.parametrize(
-    "module", [name for name in MODULES if name.startswith("trickbag.tricks.") and not name.endswith(".trick")]
+    "module",
+    [
+        name
+        for name in MODULES
+        if name.startswith("trickbag.tricks.") and not name.endswith(".trick")
+    ],
 )
 def test_no_trick_imports_another(module: str) -> None:
     from trickbag import tricks
 
     homes = {trick.__module__ for trick in tricks.builtin().values()}
-    others = {n for n in imports(ast.parse(MODULES[module].read_text())) if n.startswith("trickbag.tricks")}
+    others = {
+        n
+        for n in imports(ast.parse(MODULES[module].read_text()))
+        if n.startswith("trickbag.tricks")
+    }
     assert not others & homes
 
 
 @pytest.mark.parametrize(
-    "module", [n for n in MODULES if n.startswith(("trickbag.train", "trickbag.models", "trickbag.data"))]
+    "module",
+    [n for n in MODULES if n.startswith(("trickbag.train", "trickbag.models", "trickbag.data"))],
 )
 def test_nothing_below_the_recipes_names_a_trick(module: str) -> None:
-    named = {n for n in imports(ast.parse(MODULES[module].read_text())) if n.startswith("trickbag.tricks")}
+    named = {
+        n
+        for n in imports(ast.parse(MODULES[module].read_text()))
+        if n.startswith("trickbag.tricks")
+    }
     assert named <= {"trickbag.tricks.trick"}
 
 
 def test_names_and_sizes_of_files() -> None:
     assert not [name for name in MODULES if name.rsplit(".", 1)[-1] in FORBIDDEN_NAMES]
-    long = {name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 420}
+    long = {
+        name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 420
+    }
     assert not long
 
 
@@ -130,8 +159,14 @@ def test_no_isinstance_of_a_concrete_trick() -> None:
     classes = {trick.__name__ for trick in tricks.builtin().values()}
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
-                assert not classes & {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}, name
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "isinstance"
+            ):
+                assert not classes & {
+                    n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)
+                }, name
 
 
 @pytest.mark.parametrize("module", TORCH_FREE)

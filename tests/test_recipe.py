@@ -52,7 +52,11 @@ def test_small_is_what_the_readme_says() -> None:
 def test_bag_of_tricks_is_the_papers() -> None:
     recipe = recipes.bag_of_tricks()
     assert isinstance(recipe.model, ResNetConfig)
-    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.lr) == (200, 1024, 0.1)
+    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.lr) == (
+        200,
+        1024,
+        0.1,
+    )
     assert recipe.training.weight_decay == 1e-4
     assert (recipe.model.depth, recipe.model.init) == (50, "xavier")
     assert recipe.data.crop_area == (0.08, 1.0)
@@ -74,7 +78,10 @@ def test_without_only_plus_are_values() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda r: r.without("cutmix"), "no trick 'cutmix' in the recipe small; it has: cosine_decay, "),
+        (
+            lambda r: r.without("cutmix"),
+            "no trick 'cutmix' in the recipe small; it has: cosine_decay, ",
+        ),
         (lambda r: r.only("cutmix"), "no trick 'cutmix'"),
         (lambda r: r.plus(StepDecay()), "exclude each other (both are a 'decay')"),
         (lambda r: Recipe(tricks=(Mixup(), Mixup(alpha=1.0))), "mixup is in the recipe twice"),
@@ -87,21 +94,33 @@ def test_without_only_plus_are_values() -> None:
         (lambda r: Recipe.from_dict([]), "a recipe is a mapping"),
         (lambda r: Recipe.from_dict({"schema": 2}), "schema = 2"),
         (lambda r: Recipe.from_dict({"trainin": {}}), "no part 'trainin'; it has: "),
-        (lambda r: Recipe.from_dict({"tricks": ["mixup"]}), "must be a mapping of names to settings"),
+        (
+            lambda r: Recipe.from_dict({"tricks": ["mixup"]}),
+            "must be a mapping of names to settings",
+        ),
         (
             lambda r: Recipe.from_dict({"tricks": {"mixup": {"beta": 1}}}),
             "tricks.mixup has no setting 'beta'; it has: alpha",
         ),
-        (lambda r: Recipe.from_dict({"tricks": {"mixup": 3}}), "tricks.mixup = 3: must be a mapping"),
+        (
+            lambda r: Recipe.from_dict({"tricks": {"mixup": 3}}),
+            "tricks.mixup = 3: must be a mapping",
+        ),
         (lambda r: Recipe.from_dict({"model": "resnet7"}), "no model 'resnet7'"),
-        (lambda r: Recipe.from_dict({"model": {"kind": "vit"}}), "model.kind = 'vit': must be one of resnet, timm"),
+        (
+            lambda r: Recipe.from_dict({"model": {"kind": "vit"}}),
+            "model.kind = 'vit': must be one of resnet, timm",
+        ),
         (lambda r: Recipe.from_dict({"training": {"lr": "x"}}), "lr = 'x': must be a number"),
         (lambda r: trick_from_text("mixup:alpha"), "mixup has"),
         (lambda r: trick_from_text("mixup:alfa=1"), "no setting 'alfa'"),
         (lambda r: trick_from_text("mixupp"), "did you mean mixup"),
         (lambda r: trick_from_text("no.such.module:Trick"), "cannot import 'no.such.module'"),
         (lambda r: recipes.load("smal"), "no recipe 'smal'; there are assemble_e0, assemble_e1"),
-        (lambda r: recipes.load("missing.json"), "cannot read the recipe missing.json: No such file"),
+        (
+            lambda r: recipes.load("missing.json"),
+            "cannot read the recipe missing.json: No such file",
+        ),
     ],
 )
 def test_wrong_recipes_name_value_and_way_out(make, says: str) -> None:  # type: ignore[no-untyped-def]
@@ -134,7 +153,11 @@ def test_id_is_of_what_determines_the_run() -> None:
     one = recipes.small(data="here/photos")
     assert one.id == recipes.small(data="there/photos").replace(name="mine").id
     assert one.id == one.set("data.workers", "3").set("data.image_root", "x").id
-    for path, value in [("training.lr", "0.2"), ("data.image_size", "32"), ("tricks.mixup.alpha", "0.3")]:
+    for path, value in [
+        ("training.lr", "0.2"),
+        ("data.image_size", "32"),
+        ("tricks.mixup.alpha", "0.3"),
+    ]:
         assert one.set(path, value).id != one.id
     # Written down once: a change here makes every trial that anybody has run another one.
     assert Recipe.from_dict({"schema": 1}).id == Recipe().id
@@ -153,7 +176,8 @@ def test_differences_name_the_place() -> None:
 def test_a_recipe_from_a_users_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "import trickbag as tb\ndef half():\n    return tb.recipes.small().without('mixup')\ndef broken():\n    1 / 0\n"
+        "import trickbag as tb\ndef half():\n    return tb.recipes.small().without('mixup')\ndef "
+        "broken():\n    1 / 0\n"
     )
     assert recipes.load(f"{file}:half") == recipes.small().without("mixup")
     with pytest.raises(UserError, match="ZeroDivisionError"):

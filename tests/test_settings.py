@@ -13,14 +13,14 @@ from trickbag.models.config import ResNetConfig
 from trickbag.models.parts import Blur, LeakyRelu
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.optimizers import SGD, AdamW, RMSProp
-from trickbag.optim.schedule import Constant, Cosine, ExponentialDecay, Schedule, StepDecay
+from trickbag.optim.schedule import Constant, Cosine, Exponential, Schedule, Stepwise
 from trickbag.settings import Between, assign, parse, parse_fields, plain, read
 
 VALUES = [
     TrainConfig(epochs=3, optimizer=AdamW(beta1=0.8), clip_norm=1.0),
     TrainConfig(optimizer=RMSProp(), precision="bf16", threads=2),
-    Schedule(decay=ExponentialDecay(factor=0.97, every_epochs=2.4), warmup_epochs=2.5, warmup="epoch"),
-    Schedule(decay=StepDecay(at=(0.1, 0.2))),
+    Schedule(decay=Exponential(factor=0.97, every_epochs=2.4), warmup_epochs=2.5, warmup="epoch"),
+    Schedule(decay=Stepwise(at=(0.1, 0.2))),
     Schedule(decay=Constant()),
     DataConfig(source="photos", image_size=96, mean=(0.0, 1.0, 2.0)),
     ResNetConfig(depth=18, stem="deep_s1"),
@@ -58,12 +58,24 @@ def _leaves(data: object) -> list[object]:
         (lambda: DataConfig(crop_area=(0.5,)), "2 values"),  # type: ignore[arg-type]
         (lambda: DataConfig(crop_area=(0.9, 0.1)), "the first value must not be above the second"),
         (lambda: DataConfig(std=(1.0, 0.0, 1.0)), "std = 0.0"),
-        (lambda: read(TrainConfig, {"epoch": 3}), "no setting 'epoch'; it has: accumulate, batch_size"),
-        (lambda: read(TrainConfig, {"optimizer": {"kind": "adam"}}), "must be one of adamw, rmsprop, sgd"),
+        (
+            lambda: read(TrainConfig, {"epoch": 3}),
+            "no setting 'epoch'; it has: accumulate, batch_size",
+        ),
+        (
+            lambda: read(TrainConfig, {"optimizer": {"kind": "adam"}}),
+            "must be one of adamw, rmsprop, sgd",
+        ),
         (lambda: read(TrainConfig, [1]), "must be a mapping"),
-        (lambda: assign(TrainConfig(), "epochs", "ten", "training"), "epochs = 'ten': must be a whole number"),
+        (
+            lambda: assign(TrainConfig(), "epochs", "ten", "training"),
+            "epochs = 'ten': must be a whole number",
+        ),
         (lambda: assign(TrainConfig(), "lr.x", "1", "training"), "has no settings of its own"),
-        (lambda: assign(TrainConfig(), "optimizer", "sgd:momentum=2", "training"), "momentum = 2.0"),
+        (
+            lambda: assign(TrainConfig(), "optimizer", "sgd:momentum=2", "training"),
+            "momentum = 2.0",
+        ),
         (lambda: parse_fields(SGD, "momentum", "sgd"), "not of the form key=value"),
         (lambda: TrainConfig(init="a.safetensors", pretrained=True), "exclude each other"),
     ],
@@ -80,8 +92,10 @@ def test_text_is_read_by_type() -> None:
     assert assign(DataConfig(), "image_size", "none", "data").image_size is None
     assert assign(DataConfig(), "workers", "0", "data").workers == 0
     assert assign(TrainConfig(), "pretrained", "true", "training").pretrained is True
-    assert assign(TrainConfig(), "optimizer.nesterov", "false", "training").optimizer == SGD(nesterov=False)
-    assert assign(Schedule(), "decay", "step:factor=0.2,at=0.5,0.9", "schedule").decay == StepDecay(
+    assert assign(TrainConfig(), "optimizer.nesterov", "false", "training").optimizer == SGD(
+        nesterov=False
+    )
+    assert assign(Schedule(), "decay", "step:factor=0.2,at=0.5,0.9", "schedule").decay == Stepwise(
         factor=0.2, at=(0.5, 0.9)
     )
     assert parse(float, "1e-3", "x") == 0.001
@@ -91,8 +105,16 @@ def test_text_is_read_by_type() -> None:
     }
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1), st.floats(1, 2), st.booleans(), st.booleans())
-def test_ranges_hold_what_they_say(x: float, low: float, high: float, open_low: bool, open_high: bool) -> None:
+@given(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(0, 1),
+    st.floats(1, 2),
+    st.booleans(),
+    st.booleans(),
+)
+def test_ranges_hold_what_they_say(
+    x: float, low: float, high: float, open_low: bool, open_high: bool
+) -> None:
     inside = (x > low if open_low else x >= low) and (x < high if open_high else x <= high)
     assert (x in Between(low, high, open_low, open_high)) == inside
 
@@ -108,8 +130,12 @@ def test_a_slot_is_filled_and_emptied_by_text() -> None:
     filled = assign(ResNetConfig(), "anti_alias", "blur:size=5,places=branch,stem", "model")
     assert filled.anti_alias == Blur(size=5, places=("branch", "stem"))
     assert assign(filled, "anti_alias", "none", "model") == ResNetConfig()
-    assert assign(filled, "activation", "leaky_relu:slope=0.2", "model").activation == LeakyRelu(slope=0.2)
-    with pytest.raises(UserError, match=r"anti_alias = 'max': must be one of average_pool, blur, .* or none"):
+    assert assign(filled, "activation", "leaky_relu:slope=0.2", "model").activation == LeakyRelu(
+        slope=0.2
+    )
+    with pytest.raises(
+        UserError, match=r"anti_alias = 'max': must be one of average_pool, blur, .* or none"
+    ):
         assign(filled, "anti_alias", "max", "model")
     with pytest.raises(UserError, match=r"attention = 3: must be one of squeeze_excite, none"):
         ResNetConfig(attention=3)  # type: ignore[arg-type]

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["QUICK", "digit_csv", "digit_folder", "digits_of", "train"]
 
-QUICK = ["--image-size", "16", "--batch-size", "16", "--set", "data.workers=0", "--without", "mixup"]
+QUICK = [
+    "--image-size",
+    "16",
+    "--batch-size",
+    "16",
+    "--set",
+    "data.workers=0",
+    "--without",
+    "mixup",
+]
 
 
 def digits_of(label: int, count: int, start: int = 0) -> list[np.ndarray]:

@@ -1,19 +1,83 @@
-"""Errors that a user can meet; each message names the thing, the value and the way out."""
+"""What a person has to know: notes on a run, and errors; values, of which prose is made to show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast, get_args
+
+__all__ = [
+    "DoesNotApply",
+    "Note",
+    "NoteKind",
+    "RunFailed",
+    "Stopped",
+    "TrickbagError",
+    "UserError",
+    "choices",
+    "first_line",
+]
+
+NoteKind = Literal["no_effect", "choice", "data", "weights", "teacher", "study"]
+"""What a note is about.
+
+no_effect: a trick that changes nothing in this run. choice: a setting that the run chose, changed
+or ignored. data: the images and labels. weights: the weights that the run started from. teacher:
+the teachers of a distillation. study: how the arms of a study compare.
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A fact about a run or a study that a person should know.
+
+    `trick` names the trick that the note is about, if it is about one; `reason` is the fact, in
+    words. A note of the kind `no_effect` always has a trick; its reason says why it changes
+    nothing.
+    """
+
+    kind: NoteKind
+    trick: str | None
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """The note as a sentence."""
+        if self.kind == "no_effect":
+            return f"{self.trick} has no effect: {self.reason}"
+        return self.reason
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the note as plain data: kind, trick, reason."""
+        return {"kind": self.kind, "trick": self.trick, "reason": self.reason}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Note:
+        """Read what `to_dict` returned; ValueError for anything else."""
+        kind, trick, reason = (data.get(key) for key in ("kind", "trick", "reason"))
+        texts = isinstance(reason, str) and isinstance(trick, str | None)
+        if kind not in get_args(NoteKind) or not texts or (kind == "no_effect" and not trick):
+            raise ValueError(f"{dict(data)} is not a note")
+        return cls(cast("NoteKind", kind), cast("str | None", trick), cast("str", reason))
 
 
 class TrickbagError(Exception):
     """Base of every error that is reported in one line, without a traceback.
 
-    `exit_code` is what the command line returns: 2 for wrong input, 1 for a run that failed. `elsewhere` is set where
-    another process of the same run reports it.
+    `reason` says what is wrong, `way_out` what to do about it; the message is both. `exit_code` is
+    what the command line returns: 2 for wrong input, 1 for a run that failed. `elsewhere` is set
+    where another process of the same run reports the error.
     """
 
     exit_code = 1
     elsewhere = False
+    separator: ClassVar[str] = "; "
+
+    def __init__(self, reason: str, way_out: str = "") -> None:
+        # One argument alone, so that a pickled error is made again from its whole message.
+        super().__init__(f"{reason}{self.separator}{way_out}" if way_out else reason)
+        self.reason = reason
+        self.way_out = way_out
 
 
 class UserError(TrickbagError):
@@ -23,21 +87,38 @@ class UserError(TrickbagError):
 
 
 class DoesNotApply(UserError):
-    """Report a trick that cannot work on this network or this recipe: exit 2 in `train`, a row in a study."""
+    """Report a trick that cannot work on this network or recipe.
+
+    `train` ends with exit code 2; a study states it in the trick's row.
+    """
+
+    separator = ". "
 
 
 class RunFailed(TrickbagError):
-    """Report a run that could not go on: a loss that is not finite, too many bad files, a full disk."""
+    """Report a run that cannot go on: the loss is not finite, many files are bad, a disk is full."""
 
     exit_code = 1
 
 
 class Stopped(TrickbagError):
-    """Report a run stopped by SIGTERM or SIGINT, its checkpoint saved."""
+    """Report a run that SIGTERM or SIGINT stopped, with its checkpoint saved.
+
+    `signal` is the signal's name, such as `SIGTERM`.
+    """
 
     exit_code = 75
+
+    def __init__(self, reason: str, way_out: str = "", *, signal: str = "") -> None:
+        super().__init__(reason, way_out)
+        self.signal = signal
 
 
 def choices(known: Iterable[object]) -> str:
     """Write the allowed names for an error message: `a, b, c`."""
     return ", ".join(sorted(str(name) for name in known))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the error's type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

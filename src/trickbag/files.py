@@ -20,8 +20,8 @@ __all__ = ["replacing", "write_json", "write_text"]
 def replacing(path: Path, keeps: Callable[[], str] = str) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of `path` when the block ends without an error.
 
-    Raises RunFailed where the disk is full or the folder cannot be written; what stood at `path` is then intact, and
-    the message ends with what `keeps` says.
+    Raises RunFailed where the disk is full or the folder cannot be written; what stood at `path` is
+    then intact, and the message ends with what `keeps` says.
     """
     temporary: Path | None = None
     try:
@@ -36,7 +36,11 @@ def replacing(path: Path, keeps: Callable[[], str] = str) -> Iterator[BinaryIO]:
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
-        why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        why = (
+            "the disk is full"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else error.strerror or str(error)
+        )
         raise RunFailed(f"cannot write {path}: {why}{keeps()}") from error
     finally:
         if temporary is not None:

@@ -34,10 +34,14 @@ SCHEMA = 1
 CHANGED = ", changed"
 """What a network's name ends in where it is a changed form of what has the name."""
 
-_PARTS: Mapping[str, type[Settings]] = {"data": DataConfig, "training": TrainConfig, "schedule": Schedule}
+_PARTS: Mapping[str, type[Settings]] = {
+    "data": DataConfig,
+    "training": TrainConfig,
+    "schedule": Schedule,
+}
 
-# Where the images lie and how many processes read them does not change a run; what they are enters a trial's id as the
-# data's fingerprint.
+# Where the images lie and how many processes read them does not change a run; what they are enters
+# a trial's id as the data's fingerprint.
 _PLACES = {"data": ("source", "image_root", "workers"), "training": ("init",)}
 
 _OF_A_RUN = ("resolved", "notes", "trial")
@@ -47,8 +51,9 @@ _OF_A_RUN = ("resolved", "notes", "trial")
 class Recipe(Settings):
     """A training run without its seed: data, network, optimisation, learning-rate schedule, tricks.
 
-    A value: every method returns another recipe. The order of `tricks` is the order in which their hooks are called
-    and in which a cumulative study adds them. Raises UserError where two tricks have one name or exclude each other.
+    A value: every method returns another recipe. The order of `tricks` is the order in which their
+    hooks are called and in which a cumulative study adds them. Raises UserError where two tricks
+    have one name or exclude each other.
     """
 
     name: str = "custom"
@@ -63,11 +68,14 @@ class Recipe(Settings):
         slots: dict[str, Trick] = {}
         for trick in self.tricks:
             if sum(other.name == trick.name for other in self.tricks) > 1:
-                raise UserError(f"{trick.name} is in the recipe twice; a trick can be in a recipe once")
+                raise UserError(
+                    f"{trick.name} is in the recipe twice; a trick can be in a recipe once"
+                )
             other = slots.setdefault(trick.slot, trick) if trick.slot else trick
             if other is not trick:
                 raise UserError(
-                    f"{trick.name} and {other.name} exclude each other (both are a {trick.slot!r}); "
+                    f"{trick.name} and {other.name} exclude each other (both are a "
+                    f"{trick.slot!r}); "
                     f"take one out: --without {other.name}"
                 )
 
@@ -79,15 +87,19 @@ class Recipe(Settings):
     def without(self, *names: str) -> Recipe:
         """Return the recipe without some of its tricks; UserError for one that it does not have."""
         self._require(names)
-        return dataclasses.replace(self, tricks=tuple(t for t in self.tricks if t.name not in names))
+        return dataclasses.replace(
+            self, tricks=tuple(t for t in self.tricks if t.name not in names)
+        )
 
     def only(self, *names: str) -> Recipe:
-        """Return the recipe with these of its tricks alone, in its own order; none gives the bare recipe."""
+        """Return the recipe with these of its tricks alone, in its own order; none gives the bare
+        recipe."""
         self._require(names)
         return dataclasses.replace(self, tricks=tuple(t for t in self.tricks if t.name in names))
 
     def plus(self, *tricks: Trick) -> Recipe:
-        """Return the recipe with tricks added at the end, or in the place of those of the same name."""
+        """Return the recipe with tricks added at the end, or in the place of those of the same
+        name."""
         new = {trick.name: trick for trick in tricks}
         kept = tuple(new.pop(trick.name, trick) for trick in self.tricks)
         return dataclasses.replace(self, tricks=kept + tuple(new.values()))
@@ -98,8 +110,14 @@ class Recipe(Settings):
 
     @property
     def network(self) -> str:
-        """Name of the network: as `create_model` knows it, or for one without a name, what it is near to."""
-        left_open: dict[str, Any] = {"num_classes": 0, "in_channels": 3, "small_stem": "never", "init": "xavier"}
+        """Name of the network: as `create_model` knows it, or for one without a name, what it is
+        near to."""
+        left_open: dict[str, Any] = {
+            "num_classes": 0,
+            "in_channels": 3,
+            "small_stem": "never",
+            "init": "xavier",
+        }
         if not isinstance(self.model, TimmConfig):
             left_open["norm"] = BatchNorm()
         known = {name: value for name, value in left_open.items() if hasattr(self.model, name)}
@@ -108,7 +126,9 @@ class Recipe(Settings):
         if named is not None:
             return named
         if isinstance(self.model, TimmConfig):
-            return f"timm:{self.model.name}" + (CHANGED if bare != model_config(f"timm:{self.model.name}") else "")
+            return f"timm:{self.model.name}" + (
+                CHANGED if bare != model_config(f"timm:{self.model.name}") else ""
+            )
         return f"{self.model.kind}{getattr(self.model, 'depth', '')}{CHANGED}"
 
     def on(self, network: str) -> Recipe:
@@ -136,7 +156,8 @@ class Recipe(Settings):
             return self.on(text)
         if head not in (*_PARTS, "model") or not rest:
             raise UserError(
-                f"no setting {path!r}; a path starts with model., data., training., schedule. or tricks.NAME. "
+                f"no setting {path!r}; a path starts with model., data., training., schedule. or "
+                f"tricks.NAME. "
                 "and names a field, such as training.lr"
             )
         return dataclasses.replace(self, **{head: assign(getattr(self, head), rest, text, head)})
@@ -157,29 +178,38 @@ class Recipe(Settings):
     def from_dict(cls, data: object, *, name: str = "custom") -> Recipe:
         """Build a recipe from plain data; parts and settings left out have their defaults, `model` may be a name.
 
-        What a run's `recipe.json` has besides (`resolved`, `notes`, `trial`) is not read. Raises UserError for another
-        schema version, a part or a setting that does not exist, a wrong type, a value out of range or an unknown trick.
+        What a run's `recipe.json` has besides (`resolved`, `notes`, `trial`) is not read. Raises
+        UserError for another schema version, a part or a setting that does not exist, a wrong type,
+        a value out of range or an unknown trick.
         """
         if not isinstance(data, Mapping):
             raise UserError(
-                f"a recipe is a mapping with schema, data, model, training, schedule and tricks, not {data!r}"
+                f"a recipe is a mapping with schema, data, model, training, schedule and tricks, "
+                f"not {data!r}"
             )
         known = {"schema", "name", "model", "tricks", *_PARTS}
         for key in data:
             if key not in known and key not in _OF_A_RUN:
                 raise UserError(f"a recipe has no part {key!r}; it has: {choices(known)}")
         if data.get("schema", SCHEMA) != SCHEMA:
-            raise UserError(f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema {SCHEMA}")
-        parts: dict[str, Any] = {key: read(part, data[key], key) for key, part in _PARTS.items() if key in data}
+            raise UserError(
+                f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema "
+                f"{SCHEMA}"
+            )
+        parts: dict[str, Any] = {
+            key: read(part, data[key], key) for key, part in _PARTS.items() if key in data
+        }
         if "model" in data:
             parts["model"] = read_model(data["model"])
         tricks = data.get("tricks") or {}
         if not isinstance(tricks, Mapping):
             raise UserError(
-                f"tricks = {tricks!r}: must be a mapping of names to settings, such as mixup: {{alpha: 0.2}}"
+                f"tricks = {tricks!r}: must be a mapping of names to settings, such as mixup: "
+                f"{{alpha: 0.2}}"
             )
         parts["tricks"] = tuple(
-            read(trick_table.find(str(key)), settings or {}, f"tricks.{key}") for key, settings in tricks.items()
+            read(trick_table.find(str(key)), settings or {}, f"tricks.{key}")
+            for key, settings in tricks.items()
         )
         return cls(name=data.get("name", name), **parts)
 
@@ -189,7 +219,8 @@ class Recipe(Settings):
         return digest(self.identity())
 
     def identity(self) -> dict[str, Any]:
-        """Return the plain data that determine the run: all but the recipe's name and the places of files."""
+        """Return the plain data that determine the run: all but the recipe's name and the places of
+        files."""
         data = self.to_dict()
         del data["name"]
         for part, fields in _PLACES.items():
@@ -203,12 +234,14 @@ class Recipe(Settings):
         for name in names:
             if name not in self.trick_names:
                 raise UserError(
-                    f"no trick {name!r} in the recipe {self.name}; it has: {choices(self.trick_names) or 'none'}"
+                    f"no trick {name!r} in the recipe {self.name}; it has: "
+                    f"{choices(self.trick_names) or 'none'}"
                 )
 
 
 def trick_from_text(text: str) -> Trick:
-    """Read a trick with its settings: `mixup`, `mixup:alpha=0.4` or `package.module:Class:key=value`."""
+    """Read a trick with its settings: `mixup`, `mixup:alpha=0.4` or
+    `package.module:Class:key=value`."""
     head, *rest = text.split(":")
     if rest and rest[0] and "=" not in rest[0] and head not in trick_table.builtin():
         head, rest = f"{head}:{rest[0]}", rest[1:]
@@ -230,6 +263,8 @@ def differences(one: object, other: object, path: str = "") -> list[str]:
         return [
             line
             for key in keys
-            for line in differences(one.get(key, absent), other.get(key, absent), f"{path}.{key}".lstrip("."))
+            for line in differences(
+                one.get(key, absent), other.get(key, absent), f"{path}.{key}".lstrip(".")
+            )
         ]
     return [] if one == other else [f"{path} ({json.dumps(one)}, not {json.dumps(other)})"]

@@ -1,7 +1,8 @@
 """Settings: frozen dataclasses that check themselves, become plain data, and are read from JSON or a command line.
 
-Everything that a recipe holds is a `Settings`. The declared types are the schema: a wrong type, a value out of range or
-a misspelt field is an error that names the path, the value and what would be right.
+Everything that a recipe holds is a `Settings`. The declared types are the schema: a wrong type, a
+value out of range or a misspelt field is an error that names the path, the value and what would be
+right.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Between:
     def __str__(self) -> str:
         if self.high == math.inf:
             return f"{'above' if self.open_low else 'at least'} {self.low:g}"
-        return f"from {self.low:g}{' (excluded)' * self.open_low} to {self.high:g}{' (excluded)' * self.open_high}"
+        return (
+            f"from {self.low:g}{' (excluded)' * self.open_low} to "
+            f"{self.high:g}{' (excluded)' * self.open_high}"
+        )
 
 
 def AtLeast(low: float) -> Between:  # noqa: N802  (reads as a type in an annotation)
@@ -68,8 +72,9 @@ Fraction = Between(0, 1)
 class Settings:
     """Base of all settings; subclasses are frozen, keyword-only dataclasses.
 
-    A subclass that can stand where another could, such as one decay of several, has a class variable `kind`, which
-    names it in plain data. Raises UserError at construction for a wrong type or a value out of range.
+    A subclass that can stand where another could, such as one decay of several, has a class
+    variable `kind`, which names it in plain data. Raises UserError at construction for a wrong type
+    or a value out of range.
     """
 
     kind: ClassVar[str] = ""
@@ -103,7 +108,11 @@ def _options(hint: Any) -> list[Any]:
 
 
 def _settings_options(hint: Any) -> list[type[Settings]]:
-    return [option for option in _options(hint) if isinstance(option, type) and issubclass(option, Settings)]
+    return [
+        option
+        for option in _options(hint)
+        if isinstance(option, type) and issubclass(option, Settings)
+    ]
 
 
 def describe(hint: Any) -> str:
@@ -125,7 +134,13 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join([*kinds, *(["none"] if type(None) in _options(hint) else [])])
     if len(_options(hint)) > 1:
         return " or ".join(describe(option) for option in _options(hint))
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none"}
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "true or false",
+        type(None): "none",
+    }
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 
 
@@ -134,14 +149,17 @@ def _wrong(path: str, value: object, hint: Any) -> UserError:
 
 
 def _check(hint: Any, value: Any, path: str) -> Any:
-    """Return `value` as the type says (whole numbers become floats, lists tuples), or raise UserError."""
+    """Return `value` as the type says (whole numbers become floats, lists tuples), or raise
+    UserError."""
     if get_origin(hint) is Annotated:
         base, *marks = get_args(hint)
         try:
             checked = _check(base, value, path)
         except UserError:
             raise _wrong(path, value, hint) from None  # with the range
-        if checked is not None and any(checked not in mark for mark in marks if isinstance(mark, Between)):
+        if checked is not None and any(
+            checked not in mark for mark in marks if isinstance(mark, Between)
+        ):
             raise _wrong(path, value, hint)
         return checked
     if get_origin(hint) in (Union, types.UnionType):
@@ -155,7 +173,11 @@ def _check(hint: Any, value: Any, path: str) -> Any:
     elif hint is Any:
         return value
     elif hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        ):
             return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
@@ -183,13 +205,18 @@ def _check_tuple(hint: Any, value: tuple[Any, ...], path: str) -> tuple[Any, ...
     if len(parts) != len(value):
         raise _wrong(path, value, hint)
     places = [f"{path}[{i}]" if get_origin(part) is tuple else path for i, part in enumerate(parts)]
-    return tuple(_check(part, item, place) for part, item, place in zip(parts, value, places, strict=True))
+    return tuple(
+        _check(part, item, place) for part, item, place in zip(parts, value, places, strict=True)
+    )
 
 
 def plain(value: Any) -> Any:
-    """Turn settings into plain data (dicts, lists, strings, numbers), ready for JSON; `read` is the way back."""
+    """Turn settings into plain data (dicts, lists, strings, numbers), ready for JSON; `read` is the
+    way back."""
     if isinstance(value, Settings):
-        fields = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
         return {"kind": value.kind, **fields} if value.kind else fields
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
@@ -199,7 +226,8 @@ def plain(value: Any) -> Any:
 def read(cls: type[S], data: object, path: str = "") -> S:
     """Build settings from plain data; fields left out keep their defaults.
 
-    Raises UserError for a field that does not exist, a wrong type or a value out of range, naming its path.
+    Raises UserError for a field that does not exist, a wrong type or a value out of range, naming
+    its path.
     """
     if not isinstance(data, dict):
         raise UserError(f"{path or _title(cls)} = {data!r}: must be a mapping of settings")
@@ -209,9 +237,14 @@ def read(cls: type[S], data: object, path: str = "") -> S:
     given = {key: value for key, value in data.items() if not (cls.kind and key == "kind")}
     for key in given:
         if key not in fields:
-            raise UserError(f"{path or _title(cls)} has no setting {key!r}; it has: {choices(fields) or 'none'}")
+            raise UserError(
+                f"{path or _title(cls)} has no setting {key!r}; it has: {choices(fields) or 'none'}"
+            )
     for field in dataclasses.fields(cls):
-        if field.name not in given and field.default is field.default_factory is dataclasses.MISSING:
+        if (
+            field.name not in given
+            and field.default is field.default_factory is dataclasses.MISSING
+        ):
             raise UserError(f"{path or _title(cls)} lacks the setting {field.name!r}")
     places = {key: f"{path or _title(cls)}.{key}" for key in given}
     values = {key: read_value(fields[key], value, places[key]) for key, value in given.items()}
@@ -220,7 +253,8 @@ def read(cls: type[S], data: object, path: str = "") -> S:
 
 
 def read_value(hint: Any, data: Any, path: str) -> Any:
-    """Turn plain data into what the declared type says: settings where it names settings, else the data themselves."""
+    """Turn plain data into what the declared type says: settings where it names settings, else the
+    data themselves."""
     candidates = _settings_options(hint)
     if not candidates or not isinstance(data, dict):
         return data
@@ -233,7 +267,8 @@ def read_value(hint: Any, data: Any, path: str) -> Any:
 
 
 def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
-    """Read `key=value,key=value` by the types of `cls`; a value may hold commas: `area=0.3,1,ratio=0.7,1.4`."""
+    """Read `key=value,key=value` by the types of `cls`; a value may hold commas:
+    `area=0.3,1,ratio=0.7,1.4`."""
     fields = hints(cls)
     values: dict[str, Any] = {}
     for item in re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text) if text else []:
@@ -241,7 +276,8 @@ def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
         key = key.strip()
         if not equals:
             raise UserError(
-                f"{path}: {item!r} is not of the form key=value; {path} has: {choices(fields) or 'no settings'}"
+                f"{path}: {item!r} is not of the form key=value; {path} has: "
+                f"{choices(fields) or 'no settings'}"
             )
         if key not in fields:
             raise UserError(f"{path} has no setting {key!r}; it has: {choices(fields) or 'none'}")
@@ -250,7 +286,8 @@ def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
 
 
 def parse(hint: Any, text: str, path: str) -> Any:
-    """Read one value from text by its declared type; `KIND:key=value,...` where settings of several kinds can stand."""
+    """Read one value from text by its declared type; `KIND:key=value,...` where settings of several
+    kinds can stand."""
     if get_origin(hint) is Annotated:
         try:
             value = parse(get_args(hint)[0], text, path)
@@ -265,7 +302,10 @@ def parse(hint: Any, text: str, path: str) -> Any:
         kind, _, rest = text.partition(":")
         if kind not in by_kind:
             empty = ", or none" if type(None) in options else ""
-            raise UserError(f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...{empty}")
+            raise UserError(
+                f"{path} = {text!r}: must be one of {choices(by_kind)}, or "
+                f"KIND:key=value,...{empty}"
+            )
         return read(by_kind[kind], parse_fields(by_kind[kind], rest, path), path)
     if get_origin(hint) is tuple:
         inner = get_args(hint)[0]
@@ -276,7 +316,9 @@ def parse(hint: Any, text: str, path: str) -> Any:
     for option in (option for option in options if option is not type(None)):
         base = get_args(option)[0] if get_origin(option) is Annotated else option
         values = (
-            {str(choice): choice for choice in get_args(base)} if get_origin(base) is Literal else _words(base, text)
+            {str(choice): choice for choice in get_args(base)}
+            if get_origin(base) is Literal
+            else _words(base, text)
         )
         if text in values:
             return _check(hint, values[text], path)
@@ -316,7 +358,8 @@ def _words(base: Any, text: str) -> dict[str, Any]:
 
 
 def assign(settings: S, path: str, text: str, title: str) -> S:
-    """Return `settings` with the field at a dotted `path` read from `text`; `title` names the settings in errors."""
+    """Return `settings` with the field at a dotted `path` read from `text`; `title` names the
+    settings in errors."""
     head, _, rest = path.partition(".")
     fields = hints(type(settings))
     if head not in fields:
@@ -324,7 +367,9 @@ def assign(settings: S, path: str, text: str, title: str) -> S:
     if rest:
         inner = getattr(settings, head)
         if not isinstance(inner, Settings):
-            raise UserError(f"{title}.{head} = {inner!r} has no settings of its own, so not {rest!r}")
+            raise UserError(
+                f"{title}.{head} = {inner!r} has no settings of its own, so not {rest!r}"
+            )
         value: Any = assign(inner, rest, text, f"{title}.{head}")
     else:
         value = parse(fields[head], text, f"{title}.{head}")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return digit_folder(tmp_path_factory.mktemp("photos") / "photos", {"one": 1, "three": 3, "zero": 0}, 12)
+    return digit_folder(
+        tmp_path_factory.mktemp("photos") / "photos", {"one": 1, "three": 3, "zero": 0}, 12
+    )
 
 
 @pytest.fixture(scope="session")

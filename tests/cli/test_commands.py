@@ -27,7 +27,19 @@ if TYPE_CHECKING:
 
 Call = Any
 
-HEAVY = ("torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "PIL", "matplotlib", "rich", "yaml", "jinja2")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "PIL",
+    "matplotlib",
+    "rich",
+    "yaml",
+    "jinja2",
+)
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -55,7 +67,8 @@ def test_what_answers_without_heavy_imports(argv: list[str], allowed: tuple[str,
     code = (
         "import sys\nfrom trickbag.cli import main\n"
         f"try:\n    code = main({argv!r})\nexcept SystemExit as stop:\n    code = stop.code\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules and name not in {allowed!r}], file=sys.stderr)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules and name not in {allowed!r}], "
+        f"file=sys.stderr)\n"
         "sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -71,7 +84,11 @@ def test_the_program_itself(tmp_path: Path) -> None:
         (["list", "recipes"], 0, "small"),
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "trickbag", *argv], capture_output=True, text=True, check=False, cwd=tmp_path
+            [sys.executable, "-m", "trickbag", *argv],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
         )
         assert done.returncode == code
         assert says in done.stdout
@@ -98,7 +115,10 @@ def test_every_command_is_listed_with_its_line(call: Call) -> None:
         ("tricks", list(builtin())),
         ("recipes", list(RECIPES)),
         ("models", ["resnet18", "resnet50_a", "resnet152_d"]),
-        ("datasets", ["digits", "FOLDER", "FILE.csv", "torchvision:MNIST", "torchvision:Flowers102"]),
+        (
+            "datasets",
+            ["digits", "FOLDER", "FILE.csv", "torchvision:MNIST", "torchvision:Flowers102"],
+        ),
     ],
 )
 def test_lists(call: Call, kind: str, names: list[str]) -> None:
@@ -109,7 +129,9 @@ def test_lists(call: Call, kind: str, names: list[str]) -> None:
     code, out, _ = call("list", kind, "--json")
     rows = json.loads(out)
     assert set(names) <= {row["name"] for row in rows}
-    assert all(all(isinstance(value, str) for value in row.values()) and row["what"] for row in rows)
+    assert all(
+        all(isinstance(value, str) for value in row.values()) and row["what"] for row in rows
+    )
 
 
 def test_a_trick_is_listed_with_slot_line_and_paper(call: Call) -> None:
@@ -149,7 +171,13 @@ def test_what_show_prints_is_the_recipe(call: Call, tmp_path: Path, name: str) -
 def test_show_says_what_the_recipe_comes_to(call: Call, photos: Path) -> None:
     code, out, _ = call("show", "--data", photos, *QUICK, "--epochs", "4")
     assert code == 0
-    for text in ("30 train, 6 val; 3 classes", "16 px", "stem deep_s1", "steps: 4 (4 epochs of 1)", "cosine decay"):
+    for text in (
+        "30 train, 6 val; 3 classes",
+        "16 px",
+        "stem deep_s1",
+        "steps: 4 (4 epochs of 1)",
+        "cosine decay",
+    ):
         assert text in out, text
 
 
@@ -160,7 +188,12 @@ def test_show_json(call: Call, photos: Path) -> None:
     plan = read(Plan, data.pop("resolved"))
     assert plain(plan)["image_size"] == 16
     assert plan.model.num_classes == 3
-    recipe = recipes.small(data=str(photos)).without("mixup").set("data.image_size", "16").set("data.workers", "0")
+    recipe = (
+        recipes.small(data=str(photos))
+        .without("mixup")
+        .set("data.image_size", "16")
+        .set("data.workers", "0")
+    )
     assert {key: value for key, value in data.items() if key != "notes"} == recipe.set(
         "training.batch_size", "16"
     ).to_dict()
@@ -260,7 +293,9 @@ def test_evaluate(call: Call, run: Path) -> None:
     assert f"loss   {best['loss']:.4f}" in out
 
 
-def test_evaluate_json_is_all_of_stdout_with_bad_files(call: Call, run: Path, tmp_path: Path) -> None:
+def test_evaluate_json_is_all_of_stdout_with_bad_files(
+    call: Call, run: Path, tmp_path: Path
+) -> None:
     for name, label in (("one", 1), ("zero", 0)):
         (tmp_path / name).mkdir()
         for i, image in enumerate(digits_of(label, 10, 40)):
@@ -281,7 +316,9 @@ def test_predict_prints_a_table(call: Call, run: Path, photos: Path) -> None:
     lines = out.splitlines()
     assert lines[0].split() == ["image", "label", "confidence"]
     assert len(lines) == 14
-    for line, name in zip(lines[1:], [*sorted((photos / "one").iterdir()), photos / "zero" / "000.png"], strict=True):
+    for line, name in zip(
+        lines[1:], [*sorted((photos / "one").iterdir()), photos / "zero" / "000.png"], strict=True
+    ):
         image, label, confidence = line.split()
         assert image == str(name)
         assert label in ("one", "three", "zero")
@@ -312,7 +349,9 @@ def test_predict_writes_a_csv(call: Call, run: Path, photos: Path, tmp_path: Pat
         assert values.max() == pytest.approx(float(confidence), abs=1e-6)
 
 
-def test_a_bad_file_is_a_row_and_not_the_end(call: Call, run: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_bad_file_is_a_row_and_not_the_end(
+    call: Call, run: Path, photos: Path, tmp_path: Path
+) -> None:
     good = photos / "one" / "000.png"
     (tmp_path / "bad.png").write_bytes(b"")
     target = tmp_path / "out.csv"
@@ -334,7 +373,9 @@ def test_a_bad_file_is_a_row_and_not_the_end(call: Call, run: Path, photos: Path
     assert err.count("\n") == 1
 
 
-def test_a_contests_sample_gives_order_ids_and_columns(call: Call, kaggle: Path, table: Path, tmp_path: Path) -> None:
+def test_a_contests_sample_gives_order_ids_and_columns(
+    call: Call, kaggle: Path, table: Path, tmp_path: Path
+) -> None:
     images = tmp_path / "test"
     images.mkdir()
     for i in range(4):
@@ -351,25 +392,38 @@ def test_a_contests_sample_gives_order_ids_and_columns(call: Call, kaggle: Path,
     assert [row[0] for row in rows] == ids
     assert [row[1] in ("six", "seven") for row in rows] == [True, True, False, True, True, False]
     assert [row[1] for row in rows if row[0] in ("4", "9")] == ["", ""]
-    assert "2 of 6 images could not be predicted; their label is left empty: 4 (empty file), 9 (no such file)" in err
+    assert (
+        "2 of 6 images could not be predicted; their label is left empty: 4 (empty file), 9 (no "
+        "such file)" in err
+    )
     by_root = tmp_path / "again.csv"
     assert call("predict", kaggle, sample, "--image-root", images, "--csv", by_root)[0] == 0
     assert by_root.read_bytes() == target.read_bytes()
 
 
-def test_predictions_are_those_of_the_runs_validation(call: Call, kaggle: Path, table: Path, tmp_path: Path) -> None:
+def test_predictions_are_those_of_the_runs_validation(
+    call: Call, kaggle: Path, table: Path, tmp_path: Path
+) -> None:
     # One epoch: the best weights are the last ones, of which predictions.csv is.
     _, *validated = read_csv(kaggle / "predictions.csv")
     sample = tmp_path / "sample.csv"
-    sample.write_text("id\n" + "".join(f"{row[0].removeprefix('train/').removesuffix('.png')}\n" for row in validated))
+    sample.write_text(
+        "id\n"
+        + "".join(f"{row[0].removeprefix('train/').removesuffix('.png')}\n" for row in validated)
+    )
     target = tmp_path / "out.csv"
     assert call("predict", kaggle, sample, table.parent / "train", "--csv", target)[0] == 0
     assert [row[1] for row in read_csv(target)[1:]] == [row[2] for row in validated]
-    assert call("predict", kaggle, *[table.parent / row[0] for row in validated], "--csv", target)[0] == 0
+    assert (
+        call("predict", kaggle, *[table.parent / row[0] for row in validated], "--csv", target)[0]
+        == 0
+    )
     header, *rows = read_csv(target)
     assert header == ["image", "label", "confidence"]  # no CSV was given, so the columns are ours
     assert [row[1] for row in rows] == [row[2] for row in validated]
-    assert [float(row[2]) for row in rows] == pytest.approx([float(row[3]) for row in validated], abs=2e-6)
+    assert [float(row[2]) for row in rows] == pytest.approx(
+        [float(row[3]) for row in validated], abs=2e-6
+    )
 
 
 # train and report

@@ -45,7 +45,13 @@ VALUES: list[Any] = [
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the path of every value within plain data."""
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    items = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
+    )
     return [place for key, value in items for place in [(*path, key), *places(value, (*path, key))]]
 
 
@@ -81,7 +87,8 @@ def test_no_plain_data_breaks_the_reader(data: st.DataObject) -> None:
     anything = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
         lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
         ),
         max_leaves=5,
     )
@@ -169,9 +176,15 @@ def cut(run: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (lambda run: (run / "best.safetensors").unlink(), "best.safetensors"),
-    "empty weights": (lambda run: (run / "best.safetensors").write_bytes(b""), "cannot be read as safetensors"),
+    "empty weights": (
+        lambda run: (run / "best.safetensors").write_bytes(b""),
+        "cannot be read as safetensors",
+    ),
     "cut weights": (cut, "cannot be read as safetensors"),
-    "text for weights": (lambda run: (run / "best.safetensors").write_text("x" * 100), "cannot be read as safetensors"),
+    "text for weights": (
+        lambda run: (run / "best.safetensors").write_text("x" * 100),
+        "cannot be read as safetensors",
+    ),
     "a folder for weights": (
         make_folder,
         "best.safetensors",
@@ -181,7 +194,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "does not say which network",
     ),
     "no model": (lambda run: rewrite(run, model=None), "does not say which network"),
-    "wrong model": (lambda run: rewrite(run, model={"kind": "resnet", "depth": 20, "num_classes": 3}), "depth = 20"),
+    "wrong model": (
+        lambda run: rewrite(run, model={"kind": "resnet", "depth": 20, "num_classes": 3}),
+        "depth = 20",
+    ),
     "model of no kind": (lambda run: rewrite(run, model=3), "best.safetensors"),
     "another model": (
         lambda run: rewrite(run, model={"kind": "resnet", "depth": 34, "num_classes": 3}),
@@ -192,8 +208,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "too few classes": (lambda run: rewrite(run, classes=["a", "b"]), "as many class names"),
     "classes twice": (lambda run: rewrite(run, classes=["a", "b", "a"]), "as many class names"),
     "no preprocessing": (lambda run: rewrite(run, preprocessing=None), "how images are prepared"),
-    "half a preprocessing": (lambda run: rewrite(run, preprocessing={"image_size": 16}), "lacks the setting 'resize'"),
-    "wrong preprocessing": (lambda run: rewrite(run, preprocessing={"image_size": "16"}), "how images are prepared"),
+    "half a preprocessing": (
+        lambda run: rewrite(run, preprocessing={"image_size": 16}),
+        "lacks the setting 'resize'",
+    ),
+    "wrong preprocessing": (
+        lambda run: rewrite(run, preprocessing={"image_size": "16"}),
+        "how images are prepared",
+    ),
     "wrong columns": (lambda run: rewrite(run, columns=["id"]), "columns"),
     "empty recipe": (lambda run: (run / "recipe.json").write_text(""), "recipe.json"),
     "recipe of bytes": (lambda run: (run / "recipe.json").write_bytes(b"\xff\xfe"), "recipe.json"),
@@ -217,16 +239,22 @@ def test_a_damaged_run(run: Path, photos: Path, tmp_path: Path, call: Call, dama
 
 
 def resolved_places(run: Path) -> list[tuple[Any, ...]]:
-    return [("resolved", *place) for place in places(json.loads((run / "recipe.json").read_text())["resolved"])]
+    return [
+        ("resolved", *place)
+        for place in places(json.loads((run / "recipe.json").read_text())["resolved"])
+    ]
 
 
-def test_a_plan_with_a_wrong_type_anywhere(run: Path, photos: Path, tmp_path: Path, call: Call) -> None:
+def test_a_plan_with_a_wrong_type_anywhere(
+    run: Path, photos: Path, tmp_path: Path, call: Call
+) -> None:
     copy = tmp_path / "run"
     copy.mkdir()
     shutil.copy(run / "best.safetensors", copy)
     record = json.loads((run / "recipe.json").read_text())
     image = next(photos.rglob("*.png"))
-    # A model that is not the weights' own is no plan of theirs; texts and settings that may be absent admit more.
+    # A model that is not the weights' own is no plan of theirs; texts and settings that may be
+    # absent admit more.
     top = [place for place in resolved_places(run) if len(place) == 2 and place[1] != "model"]
     assert len(top) > 10
     for place in top:
@@ -243,9 +271,15 @@ def test_a_plan_with_a_wrong_type_anywhere(run: Path, photos: Path, tmp_path: Pa
         record = json.loads((run / "recipe.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["recipe.json", "metrics.jsonl", "result.json", "environment.json", "predictions.csv"])
-@pytest.mark.parametrize("text", ["{", "\x00", "[1]\n", '{"epoch": "x", "metrics": 3, "warnings": 4}'])
-def test_a_report_of_a_damaged_run(run: Path, tmp_path: Path, call: Call, name: str, text: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["recipe.json", "metrics.jsonl", "result.json", "environment.json", "predictions.csv"]
+)
+@pytest.mark.parametrize(
+    "text", ["{", "\x00", "[1]\n", '{"epoch": "x", "metrics": 3, "warnings": 4}']
+)
+def test_a_report_of_a_damaged_run(
+    run: Path, tmp_path: Path, call: Call, name: str, text: str
+) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     (copy / name).write_text(text)

@@ -1,4 +1,5 @@
-"""Every command with wrong input: the exit code, and one line that names the thing, the value and the way out."""
+"""Every command with wrong input: the exit code, and one line that names the thing, the value and
+the way out."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 Call = Any
 
-# In arguments and in what must be said, {tmp} is a folder of the test's own that `make_files` fills, {run} a run on a
-# folder, {kaggle} one on a CSV, {photos} and {table} what these were trained on.
+# In arguments and in what must be said, {tmp} is a folder of the test's own that `make_files`
+# fills, {run} a run on a folder, {kaggle} one on a CSV, {photos} and {table} what these were
+# trained on.
 TRAIN = [
     # What is asked for does not exist.
     ("train smalll", ["no recipe 'smalll'", "bag_of_tricks", "FILE.py:FUNCTION"]),
@@ -29,15 +31,25 @@ TRAIN = [
     ("train --model resnet51", ["no model 'resnet51'", "resnet50_d", "timm:NAME"]),
     ("train --model timm:", ["no model 'timm:'"]),
     ("train --model timm:resnet50", ["resnet_d", "timm:resnet50", "--without resnet_d"]),
-    ("train --model timm:resnet5O --without resnet_d", ["timm has no network 'resnet5O'", "near it are"]),
-    ("train baseline --model efficientnet_b8", ["no model 'efficientnet_b8'", "efficientnet_b7", "timm:NAME"]),
+    (
+        "train --model timm:resnet5O --without resnet_d",
+        ["timm has no network 'resnet5O'", "near it are"],
+    ),
+    (
+        "train baseline --model efficientnet_b8",
+        ["no model 'efficientnet_b8'", "efficientnet_b7", "timm:NAME"],
+    ),
     (
         "train baseline --model inception_v3 --image-size 32",
         ["cannot be trained on 256 images of 3x32x32", "--image-size"],
     ),
     (
         "train baseline --model timm:convnext_atto --with squeeze_excite",
-        ["squeeze_excite has no place in timm:convnext_atto", "end in Conv2d", "--without squeeze_excite"],
+        [
+            "squeeze_excite has no place in timm:convnext_atto",
+            "end in Conv2d",
+            "--without squeeze_excite",
+        ],
     ),
     (
         "train baseline --model timm:vgg11 --with anti_alias",
@@ -45,18 +57,31 @@ TRAIN = [
     ),
     (
         "train baseline --model timm:vgg11 --with zero_init_residual --image-size 32",
-        ["zero_init_residual has no place in this VGG: it has no residual branches", "--without zero_init_residual"],
+        [
+            "zero_init_residual has no place in this VGG: it has no residual branches",
+            "--without zero_init_residual",
+        ],
     ),
     (
-        "train baseline --model timm:vit_tiny_patch16_224 --set model.norm=batch_norm --image-size 224",
+        "train baseline --model timm:vit_tiny_patch16_224 --set model.norm=batch_norm --image-size "
+        "224",
         ["model.norm = batch_norm", "no batch normalisation", "--set model.norm=none"],
     ),
     (
         "train baseline --model timm:vgg11 --set model.attention=squeeze_excite --image-size 32",
-        ["model.attention = squeeze_excite: timm:vgg11 has no place for it", "--set model.attention=none"],
+        [
+            "model.attention = squeeze_excite: timm:vgg11 has no place for it",
+            "--set model.attention=none",
+        ],
     ),
-    ("train baseline --model timm:resnet18 --set model.anti_alias=blur:size=9", ["size", "9", "from 2 to 7"]),
-    ("train baseline --model timm:resnet18 --set model.activation=swish", ["model.activation = 'swish'", "silu"]),
+    (
+        "train baseline --model timm:resnet18 --set model.anti_alias=blur:size=9",
+        ["size", "9", "from 2 to 7"],
+    ),
+    (
+        "train baseline --model timm:resnet18 --set model.activation=swish",
+        ["model.activation = 'swish'", "silu"],
+    ),
     ("train baseline --model timm:resnet18 --set model.dropout=1", ["model.dropout", "1"]),
     ("train --with mixpu", ["no trick 'mixpu'", "did you mean mixup"]),
     ("train --with nowhere.tricks:Mine", ["cannot import 'nowhere.tricks'"]),
@@ -67,16 +92,31 @@ TRAIN = [
     ("train --with mixup:alpha", ["'alpha' is not of the form key=value"]),
     ("train --with mixup:alpha=x", ["mixup.alpha = 'x'", "number"]),
     ("train --with mixup:alpha=-1", ["mixup.alpha = -1.0", "above 0"]),
-    ("train --with label_smoothing:definition=gluon", ["definition = 'gluon'", "one of uniform, others"]),
+    (
+        "train --with label_smoothing:definition=gluon",
+        ["definition = 'gluon'", "one of uniform, others"],
+    ),
     ("train --with distillation", ["distillation has no teacher", "teacher=RUN"]),
-    ("train --with distillation:teacher={tmp}/absent", ["no file or folder", "absent", "the folder of a run"]),
-    ("train --with distillation:teacher={tmp}/empty", ["{tmp}/empty is no run", "best.safetensors"]),
-    ("train --with distillation:teacher=timm:resnet5O", ["timm:resnet5O", "no such network", "list_pretrained"]),
+    (
+        "train --with distillation:teacher={tmp}/absent",
+        ["no file or folder", "absent", "the folder of a run"],
+    ),
+    (
+        "train --with distillation:teacher={tmp}/empty",
+        ["{tmp}/empty is no run", "best.safetensors"],
+    ),
+    (
+        "train --with distillation:teacher=timm:resnet5O",
+        ["timm:resnet5O", "no such network", "list_pretrained"],
+    ),
     (
         "train --with distillation:teacher={run}",
         ["does not know the classes 0, 1, 2 and 7 more", "it knows one, three, zero"],
     ),
-    ("train --with distillation:teacher={run},view=left", ["view = 'left'", "online, centre, replay"]),
+    (
+        "train --with distillation:teacher={run},view=left",
+        ["view = 'left'", "online, centre, replay"],
+    ),
     ("train --with distillation:teacher={run},weight=2", ["weight = 2", "from 0 (excluded) to 1"]),
     ("train --with distillation:teacher={run},weight=0", ["weight = 0", "from 0 (excluded) to 1"]),
     ("train --data {tmp}/absent", ["{tmp}/absent", "does not exist", "a folder of images"]),
@@ -100,9 +140,18 @@ TRAIN = [
         "train --init {tmp}/cut.npz --model resnet50 --set model.small_stem=never",
         ["cut.npz", "cannot be read as an .npz"],
     ),
-    ("train --init {tmp}/variables.npz", ["variables.npz", "ResNet-18", "is none of them", "assemble50"]),
-    ("train --init {tmp}/variables.npz --model resnet50", ["stem deep_s1", "--set model.small_stem=never"]),
-    ("train --init {tmp}/model.ckpt-7 --model resnet50 --set model.small_stem=never", ["model.ckpt-7", "TensorFlow"]),
+    (
+        "train --init {tmp}/variables.npz",
+        ["variables.npz", "ResNet-18", "is none of them", "assemble50"],
+    ),
+    (
+        "train --init {tmp}/variables.npz --model resnet50",
+        ["stem deep_s1", "--set model.small_stem=never"],
+    ),
+    (
+        "train --init {tmp}/model.ckpt-7 --model resnet50 --set model.small_stem=never",
+        ["model.ckpt-7", "TensorFlow"],
+    ),
     ("train --init a.safetensors --pretrained", ["--pretrained", "not allowed with", "--init"]),
     ("train --no-such-option", ["--no-such-option", "--help"]),
     ("train small baseline", ["unrecognized arguments: baseline", "--help"]),
@@ -111,7 +160,10 @@ TRAIN = [
         (f"train --epochs {value}", ["training.epochs", value, "whole number at least 1"])
         for value in ("0", "-1", "x", "1.5")
     ],
-    *[(f"train --image-size {value}", ["data.image_size", value, "at least 8"]) for value in ("7", "4", "0", "-16")],
+    *[
+        (f"train --image-size {value}", ["data.image_size", value, "at least 8"])
+        for value in ("7", "4", "0", "-16")
+    ],
     ("train --image-size big", ["data.image_size = 'big'", "whole number"]),
     *[
         (f"train --batch-size {value}", ["training.batch_size", value, "whole number"])
@@ -121,18 +173,27 @@ TRAIN = [
     ("train --set training.lr=inf", ["training.lr", "inf", "number above 0"]),
     ("train --set training.lr=0", ["training.lr", "above 0"]),
     ("train --set training.weight_decay=-1", ["training.weight_decay", "at least 0"]),
-    ("train --set training.precision=int8", ["training.precision = 'int8'", "float32, auto, bf16, fp16"]),
+    (
+        "train --set training.precision=int8",
+        ["training.precision = 'int8'", "float32, auto, bf16, fp16"],
+    ),
     ("train --set training.optimizer=adam", ["training.optimizer = 'adam'", "adamw"]),
     ("train --set training.optimizer=sgd:momentum=2", ["momentum = 2.0"]),
     ("train --set training.accumulate=64", ["training.accumulate = 64", "batch of 32"]),
-    ("train --set data.crop_area=1,0.5", ["data.crop_area", "first value must not be above the second"]),
+    (
+        "train --set data.crop_area=1,0.5",
+        ["data.crop_area", "first value must not be above the second"],
+    ),
     ("train --set data.val_fraction=1", ["data.val_fraction", "1 (excluded)"]),
     ("train --set data.eval_ratio=0", ["data.eval_ratio = 0", "above 0"]),
     ("train --set data.flip_prob=2", ["data.flip_prob", "from 0 to 1"]),
     ("train --set data.workers=-1", ["data.workers", "at least 0"]),
     ("train --set model.depth=20", ["model.depth", "one of 18, 34, 50"]),
     ("train --set model.in_channels=1", ["3x16x16", "channel", "--model"]),
-    ("train --image-size 8 --batch-size 1", ["1 images of 3x8x8", "more than 1 value per channel", "--batch-size"]),
+    (
+        "train --image-size 8 --batch-size 1",
+        ["1 images of 3x8x8", "more than 1 value per channel", "--batch-size"],
+    ),
     (
         "train --model timm:vit_tiny_patch16_224 --without resnet_d --without zero_init_residual",
         ["3x16x16", "doesn't match model (224)", "--image-size"],
@@ -160,7 +221,13 @@ TRAIN = [
     ("train --resume --out {tmp}/broken_recipe", ["broken_recipe/recipe.json"]),
 ]
 
-RUNS = ["{tmp}/absent", "{tmp}/empty", "{tmp}/notes.txt", "{tmp}/empty.safetensors", "{tmp}/cut.safetensors"]
+RUNS = [
+    "{tmp}/absent",
+    "{tmp}/empty",
+    "{tmp}/notes.txt",
+    "{tmp}/empty.safetensors",
+    "{tmp}/cut.safetensors",
+]
 EVALUATE = [
     *[(f"evaluate {run}", [run]) for run in RUNS],
     ("evaluate", ["RUN", "--help"]),
@@ -173,7 +240,10 @@ EVALUATE = [
     ],
     ("evaluate {run} --workers -1", ["--workers = -1", "at least 0"]),
     ("evaluate {run} --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
-    ("evaluate {run} --data digits", ["does not know: 0, 1, 2 and 7 more", "it knows one, three, zero"]),
+    (
+        "evaluate {run} --data digits",
+        ["does not know: 0, 1, 2 and 7 more", "it knows one, three, zero"],
+    ),
     ("evaluate {run} --image-root {tmp}", ["image_root", "is a folder"]),
     ("evaluate {tmp}/alone.safetensors", ["alone.safetensors", "--data SOURCE"]),
     ("evaluate {tmp}/broken_recipe", ["broken_recipe/recipe.json"]),
@@ -200,21 +270,30 @@ PREDICT = [
     ("predict {run} {photos} --csv {tmp}/absent/out.csv", ["no folder {tmp}/absent"]),
     ("predict {kaggle} {table} --csv {table}", ["--csv", "train.csv", "overwritten"]),
     ("predict {run} {photos} --csv {photos}/one/000.png", ["000.png", "overwritten"]),
-    ("predict {run} {photos} --csv {run}/predictions.csv", ["predictions.csv", "file of the run itself"]),
+    (
+        "predict {run} {photos} --csv {run}/predictions.csv",
+        ["predictions.csv", "file of the run itself"],
+    ),
 ]
 
 STUDY = [
     ("study smalll", ["no recipe 'smalll'", "bag_of_tricks"]),
     ("study --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
     ("study --data {tmp}/one_class", ["one class only"]),
-    ("study --design ablation", ["--design 'ablation'", "cumulative, factorial, leave-one-out, one-at-a-time"]),
+    (
+        "study --design ablation",
+        ["--design 'ablation'", "cumulative, factorial, leave-one-out, one-at-a-time"],
+    ),
     ("study --tricks mixpu", ["no trick 'mixpu'", "mixup"]),
     ("study --tricks pca_noise", ["no trick 'pca_noise'", "it has:", "mixup"]),
     ("study --design cumulative --tricks mixpu", ["no trick 'mixpu'", "did you mean mixup"]),
     ("study --tricks mixup,mixup", ["mixup", "2 times"]),
     ("study --tricks mixup,", ["--tricks 'mixup,'", "names with commas between them"]),
     ("study --tricks=", ["--tricks ''", "names with commas between them"]),
-    ("study baseline --without color_jitter --without pca_noise", ["no tricks to study", "--with TRICK"]),
+    (
+        "study baseline --without color_jitter --without pca_noise",
+        ["no tricks to study", "--with TRICK"],
+    ),
     ("study --models resnet51", ["no model 'resnet51'", "timm:NAME"]),
     ("study --models timm:resnet5O", ["timm has no network 'resnet5O'"]),
     ("study --models resnet18,resnet18", ["resnet18", "twice"]),
@@ -234,9 +313,15 @@ STUDY = [
     ("study --workers 0", ["--workers", "at least 1"]),
     ("study --outcome top2", ["top2", "top1", "loss"]),
     ("study --executor slurm", ["--executor 'slurm'", "local, ray"]),
-    *[(f"study --{option}", [option.split()[0], "--executor ray"]) for option in ("address auto", "cpus 2", "gpus 1")],
+    *[
+        (f"study --{option}", [option.split()[0], "--executor ray"])
+        for option in ("address auto", "cpus 2", "gpus 1")
+    ],
     ("study --executor ray --cpus 0", ["--cpus", "above 0"]),
-    *[(f"study --budget {value}", ["--budget", value, "2h"]) for value in ("soon", "2", "0h", "2h3")],
+    *[
+        (f"study --budget {value}", ["--budget", value, "2h"])
+        for value in ("soon", "2", "0h", "2h3")
+    ],
     *[(f"study --shard {value}", ["--shard", value]) for value in ("2", "0/2", "3/2", "1/x")],
     ("study --dry-run --sd -1", ["--sd", "at least 0"]),
     ("study --out {tmp}/notes.txt", ["notes.txt"]),
@@ -293,7 +378,9 @@ def make_files(tmp: Path, run: Path) -> None:
         (tmp / name).write_bytes(b"x")
     (tmp / "bad.csv").write_text("file,kind\n1.png,cat\n")
     (tmp / "lost.csv").write_text("image,label\n1.png,cat\n2.png,dog\n")
-    (tmp / "recipes.py").write_text("def broken():\n    return 1 / 0\n\n\ndef text():\n    return 'small'\n")
+    (tmp / "recipes.py").write_text(
+        "def broken():\n    return 1 / 0\n\n\ndef text():\n    return 'small'\n"
+    )
     (tmp / "syntax.py").write_text("def mine(:\n")
     weights = (run / "best.safetensors").read_bytes()
     (tmp / "alone.safetensors").write_bytes(weights)
@@ -326,18 +413,42 @@ EXPORT = [
     ("export {run} --format onnx --out {tmp}", ["--out '{tmp}' is a folder"]),
     ("export {run} --format onnx --out {tmp}/absent/x.onnx", ["no folder {tmp}/absent"]),
     ("export {run} --format onnx --out {tmp}/notes.txt", ["notes.txt exists", "--force"]),
-    ("export {run} --format onnx --out {run}/recipe.json --force", ["recipe.json", "file of the run itself"]),
-    ("export {tmp}/alone.safetensors --format safetensors", ["alone.safetensors is what is exported", "--out FILE"]),
-    ("export {run} --format torch --network assemble50", ["--network 'assemble50'", "a run says its network itself"]),
-    ("export {tmp}/variables.npz --format safetensors", ["variables.npz", "--network", "assemble50"]),
-    ("export {tmp}/variables.npz --format torch --network resnet51", ["no official network 'resnet51'", "assemble152"]),
+    (
+        "export {run} --format onnx --out {run}/recipe.json --force",
+        ["recipe.json", "file of the run itself"],
+    ),
+    (
+        "export {tmp}/alone.safetensors --format safetensors",
+        ["alone.safetensors is what is exported", "--out FILE"],
+    ),
+    (
+        "export {run} --format torch --network assemble50",
+        ["--network 'assemble50'", "a run says its network itself"],
+    ),
+    (
+        "export {tmp}/variables.npz --format safetensors",
+        ["variables.npz", "--network", "assemble50"],
+    ),
+    (
+        "export {tmp}/variables.npz --format torch --network resnet51",
+        ["no official network 'resnet51'", "assemble152"],
+    ),
     (
         "export {tmp}/variables.npz --format torch --network assemble50",
         ["variables.npz", "not of the official assemble50", "missing", "and 493 more", "unknown a"],
     ),
-    ("export {tmp}/cut.npz --format torch --network assemble50", ["cut.npz", "cannot be read as an .npz"]),
-    ("export {tmp}/absent.npz --format torch --network assemble50", ["absent.npz", "give the variables"]),
-    ("export {tmp}/model.ckpt-7 --format torch --network assemble50", ["model.ckpt-7", "TensorFlow"]),
+    (
+        "export {tmp}/cut.npz --format torch --network assemble50",
+        ["cut.npz", "cannot be read as an .npz"],
+    ),
+    (
+        "export {tmp}/absent.npz --format torch --network assemble50",
+        ["absent.npz", "give the variables"],
+    ),
+    (
+        "export {tmp}/model.ckpt-7 --format torch --network assemble50",
+        ["model.ckpt-7", "TensorFlow"],
+    ),
 ]
 
 WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT]
@@ -345,7 +456,12 @@ WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT]
 
 @pytest.mark.parametrize(("line", "says"), WRONG, ids=lambda value: str(value)[:60])
 def test_wrong_input_is_one_line_and_exit_2(
-    line: str, says: list[str], places: dict[str, Path], call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    line: str,
+    says: list[str],
+    places: dict[str, Path],
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = call(*[word.format(**places) for word in line.split(" ")])
@@ -365,7 +481,9 @@ def test_wrong_input_is_one_line_and_exit_2(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("line", ["train", "show", "evaluate {run}", "predict {run} {photos}"])
 def test_no_cuda_device(line: str, places: dict[str, Path], call: Call) -> None:
-    code, _, err = call(*line.format(**places).split(), "--device", "cuda", *["--out", "x"] * (line == "train"))
+    code, _, err = call(
+        *line.format(**places).split(), "--device", "cuda", *["--out", "x"] * (line == "train")
+    )
     assert code == 2
     assert "no CUDA device" in err
     assert "--device cpu" in err

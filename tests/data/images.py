@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 def photo(width: int = 48, height: int = 32, seed: int = 0) -> np.ndarray:
-    """Make uint8 (H, W, 3) with smooth structure and some noise, unlike itself in every rotation and mirror."""
+    """Make uint8 (H, W, 3) with smooth structure and some noise, unlike itself in every rotation
+    and mirror."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    planes = np.stack([x, y, (x + y * y) / 2], axis=2) * 200 + rng.normal(0, 12, (height, width, 3)) + 25
+    planes = (
+        np.stack([x, y, (x + y * y) / 2], axis=2) * 200 + rng.normal(0, 12, (height, width, 3)) + 25
+    )
     return planes.clip(0, 255).astype(np.uint8)
 
 
@@ -36,10 +39,19 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def png(
-    width: int, height: int, depth: int, colour: int, raw: bytes, *between: bytes, interlaced: bool = False
+    width: int,
+    height: int,
+    depth: int,
+    colour: int,
+    raw: bytes,
+    *between: bytes,
+    interlaced: bool = False,
 ) -> bytes:
-    """Make a PNG from raw scan lines (each with its filter byte), with chunks put before the image data."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
+    """Make a PNG from raw scan lines (each with its filter byte), with chunks put before the image
+    data."""
+    header = png_chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    )
     data = png_chunk(b"IDAT", zlib.compress(raw))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(between) + data + png_chunk(b"IEND", b"")
 

@@ -1,4 +1,5 @@
-"""Files that must not decode: each raises DecodeError with a reason, never another error and never half an image."""
+"""Files that must not decode: each raises DecodeError with a reason, never another error and never
+half an image."""
 
 from __future__ import annotations
 
@@ -39,13 +40,16 @@ def test_empty() -> None:
     assert reason(b"") == "empty file"
 
 
-@pytest.mark.parametrize("data", [b"hello, I am a text\n", b"<svg></svg>", b"\0" * 100, b"%PDF-1.4", b"\xff\xd8", b"B"])
+@pytest.mark.parametrize(
+    "data", [b"hello, I am a text\n", b"<svg></svg>", b"\0" * 100, b"%PDF-1.4", b"\xff\xd8", b"B"]
+)
 def test_no_image(data: bytes) -> None:
     assert reason(data).startswith("not an image")
 
 
 @pytest.mark.parametrize(
-    ("brand", "name"), [(b"ftypheic", "HEIC"), (b"ftypavif", "AVIF"), (b"jP  \r\n\x87\n", "JPEG 2000")]
+    ("brand", "name"),
+    [(b"ftypheic", "HEIC"), (b"ftypavif", "AVIF"), (b"jP  \r\n\x87\n", "JPEG 2000")],
 )
 def test_formats_that_are_not_read_are_named(brand: bytes, name: str) -> None:
     assert name in reason(b"\0\0\0\x0c" + brand + bytes(50))
@@ -98,7 +102,9 @@ def test_every_damaged_byte_of_png_image_data_is_found() -> None:
         assert reason(bytes(damaged)) == "damaged PNG: wrong checksum in chunk IDAT"
 
 
-@pytest.mark.parametrize(("depth", "colour", "bytes_a_row"), [(8, 2, 24), (1, 0, 1), (16, 6, 64), (4, 0, 4)])
+@pytest.mark.parametrize(
+    ("depth", "colour", "bytes_a_row"), [(8, 2, 24), (1, 0, 1), (16, 6, 64), (4, 0, 4)]
+)
 def test_png_without_enough_rows(depth: int, colour: int, bytes_a_row: int) -> None:
     rows = (b"\0" + bytes(bytes_a_row)) * 5
     assert decode(png(8, 5, depth, colour, rows)).shape == (5, 8, 3)  # black, but whole
@@ -107,8 +113,14 @@ def test_png_without_enough_rows(depth: int, colour: int, bytes_a_row: int) -> N
 
 @pytest.mark.parametrize(("width", "height"), [(8, 8), (1, 1), (5, 3), (3, 11), (17, 16)])
 def test_interlaced_png_without_enough_rows(width: int, height: int) -> None:
-    columns = [(width - x + step - 1) // step for x, step in ((0, 8), (4, 8), (0, 4), (2, 4), (0, 2), (1, 2), (0, 1))]
-    rows = [(height - y + step - 1) // step for y, step in ((0, 8), (0, 8), (4, 8), (0, 4), (2, 4), (0, 2), (1, 2))]
+    columns = [
+        (width - x + step - 1) // step
+        for x, step in ((0, 8), (4, 8), (0, 4), (2, 4), (0, 2), (1, 2), (0, 1))
+    ]
+    rows = [
+        (height - y + step - 1) // step
+        for y, step in ((0, 8), (0, 8), (4, 8), (0, 4), (2, 4), (0, 2), (1, 2))
+    ]
     raw = b"".join((b"\0" + bytes(3 * w)) * h for w, h in zip(columns, rows, strict=True) if w > 0)
     whole = png(width, height, 8, 2, raw, interlaced=True)
     assert decode(whole).shape == (height, width, 3)
@@ -135,7 +147,10 @@ def test_png_with_a_damaged_text(place: int) -> None:
     whole = SAMPLES["PNG"]
     assert decode(whole[:place] + bytes(text) + whole[place:]).shape == (64, 96, 3)
     text[-1] ^= 1
-    assert reason(whole[:place] + bytes(text) + whole[place:]) == "damaged PNG: wrong checksum in chunk tEXt"
+    assert (
+        reason(whole[:place] + bytes(text) + whole[place:])
+        == "damaged PNG: wrong checksum in chunk tEXt"
+    )
 
 
 def jpeg_bomb() -> bytes:
@@ -164,7 +179,9 @@ def webp_bomb() -> bytes:
 def tiff_bomb() -> bytes:
     data = bytearray(SAMPLES["TIFF"])
     start = struct.unpack("<I", data[4:8])[0]
-    for place in range(start + 2, start + 2 + 12 * struct.unpack("<H", data[start : start + 2])[0], 12):
+    for place in range(
+        start + 2, start + 2 + 12 * struct.unpack("<H", data[start : start + 2])[0], 12
+    ):
         tag, kind = struct.unpack("<HH", data[place : place + 4])
         if tag in (256, 257):
             data[place : place + 12] = struct.pack("<HHII", tag, 4, 1, 40000)
@@ -183,9 +200,13 @@ def test_bomb(data: bytes) -> None:
 
 def test_the_limit_is_pillows() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
-    assert 2 * Image.MAX_IMAGE_PIXELS == PIXEL_LIMIT  # where Pillow raises; it warns at half of that
+    assert (
+        2 * Image.MAX_IMAGE_PIXELS == PIXEL_LIMIT
+    )  # where Pillow raises; it warns at half of that
     assert "bomb" in reason(png(PIXEL_LIMIT + 1, 1, 1, 0, b"\0"))
-    assert "bomb" not in reason(png(PIXEL_LIMIT, 1, 1, 0, b"\0"))  # too few bytes, but not too many pixels
+    assert "bomb" not in reason(
+        png(PIXEL_LIMIT, 1, 1, 0, b"\0")
+    )  # too few bytes, but not too many pixels
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
@@ -206,11 +227,15 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
 
 @given(
     kind=st.sampled_from(KINDS),
-    edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=12),
+    edits=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=12
+    ),
     cut=st.one_of(st.none(), st.floats(0, 1)),
 )
 @settings(deadline=None, max_examples=300)
-def test_no_other_error_whatever_the_damage(kind: str, edits: list[tuple[float, int]], cut: float | None) -> None:
+def test_no_other_error_whatever_the_damage(
+    kind: str, edits: list[tuple[float, int]], cut: float | None
+) -> None:
     data = bytearray(SAMPLES[kind])
     for place, value in edits:
         data[int(place * len(data))] = value
@@ -258,7 +283,9 @@ def test_nothing_is_printed_about_odd_metadata(tmp_path: Path) -> None:
     for name, data in samples.items():
         (tmp_path / name).write_bytes(data)
     paths = [str(tmp_path / name) for name in samples]
-    done = subprocess.run([sys.executable, "-c", ODD_METADATA, *paths], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ODD_METADATA, *paths], capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
     results = dict(zip(samples, done.stdout.splitlines(), strict=True))
     assert results["palette.png"] == results["apng.png"] == results["exif.png"] == "(32, 48, 3)"

@@ -139,7 +139,9 @@ def test_a_class_without_a_good_image_is_said(tree: Path) -> None:
     assert "no image to train with in: d" in prepared(tree).warnings
 
 
-def test_the_fingerprint_is_of_the_content_listed_not_of_the_place(tree: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_is_of_the_content_listed_not_of_the_place(
+    tree: Path, tmp_path: Path
+) -> None:
     first = prepared(tree).fingerprint
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(tree, copy)
@@ -170,7 +172,11 @@ def test_the_fingerprint_knows_where_names_end() -> None:
 
 def test_progress_counts_files(tree: Path, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    prepare(DataConfig(source=str(tree)), progress=lambda *call: calls.append(call), cache_dir=tmp_path / "cache")
+    prepare(
+        DataConfig(source=str(tree)),
+        progress=lambda *call: calls.append(call),
+        cache_dir=tmp_path / "cache",
+    )
     assert calls[-1] == (33, 33)
     assert all(total == 33 for _, total in calls)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
@@ -204,9 +210,16 @@ def test_files_for_prediction(tree: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_write_errors(tmp_path: Path) -> None:
     path = tmp_path / "data_errors.csv"
-    errors = [DataError('odd, "name"\n.jpg', "empty file"), DataError(os.fsdecode(b"\xff.jpg"), "truncated PNG")]
+    errors = [
+        DataError('odd, "name"\n.jpg', "empty file"),
+        DataError(os.fsdecode(b"\xff.jpg"), "truncated PNG"),
+    ]
     write_errors(errors, path)
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    assert rows == [["file", "reason"], ['odd, "name"\n.jpg', "empty file"], ["\\udcff.jpg", "truncated PNG"]]
+    assert rows == [
+        ["file", "reason"],
+        ['odd, "name"\n.jpg', "empty file"],
+        ["\\udcff.jpg", "truncated PNG"],
+    ]
     assert [entry.name for entry in tmp_path.iterdir()] == ["data_errors.csv"]

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from trickbag.data.split import hold_back
 
-LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=120).map(lambda labels: np.array(labels, np.int64))
+LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=120).map(
+    lambda labels: np.array(labels, np.int64)
+)
 FRACTIONS = st.floats(0.01, 0.99)
 
 
@@ -16,7 +18,9 @@ def names(n: int) -> list[str]:
 
 @given(labels=LABELS, fraction=FRACTIONS, seed=st.integers(0, 2**31))
 @settings(deadline=None)
-def test_the_parts_are_a_stratified_partition(labels: np.ndarray, fraction: float, seed: int) -> None:
+def test_the_parts_are_a_stratified_partition(
+    labels: np.ndarray, fraction: float, seed: int
+) -> None:
     train, val = hold_back(names(len(labels)), labels, fraction, seed)
     np.testing.assert_array_equal(np.sort(np.concatenate([train, val])), np.arange(len(labels)))
     assert (np.diff(train) > 0).all()
@@ -53,7 +57,11 @@ def test_the_seed_decides_alone() -> None:
 
 
 def test_the_choice_does_not_follow_the_order_of_names() -> None:
-    held = np.concatenate([hold_back(names(1000), np.zeros(1000, np.int64), 0.3, seed)[1] for seed in range(20)])
+    held = np.concatenate(
+        [hold_back(names(1000), np.zeros(1000, np.int64), 0.3, seed)[1] for seed in range(20)]
+    )
     counts = np.histogram(held, bins=10, range=(0, 1000))[0]
     expected = 600
-    assert ((counts - expected) ** 2 / expected).sum() < 27.9  # chi-squared with 9 degrees of freedom, p = 0.001
+    assert (
+        (counts - expected) ** 2 / expected
+    ).sum() < 27.9  # chi-squared with 9 degrees of freedom, p = 0.001

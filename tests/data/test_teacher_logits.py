@@ -1,4 +1,5 @@
-"""Answers of other networks in a file: what is kept, what is lost, and files that are not what they should be."""
+"""TeacherLogits of other networks in a file: what is kept, what is lost, and files that are not
+what they should be."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from trickbag.data import teacher_logits as answers
-from trickbag.data.teacher_logits import Answers, keep_largest, restore, write_answers
+from trickbag.data.teacher_logits import TeacherLogits, keep_largest, restore, write_teacher_logits
 from trickbag.errors import RunFailed, UserError
 
 R, M, K = 7, 2, 12
@@ -39,7 +40,7 @@ def about(top: int = K, *, several: bool = False) -> dict[str, Any]:
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(answers, "_BLOCK", 4)
     path = tmp_path / "answers.arrow"
-    write_answers(path, about(), iter(np.array_split(logits(2 * R), 5)), images=R, views=2)
+    write_teacher_logits(path, about(), iter(np.array_split(logits(2 * R), 5)), images=R, views=2)
     return path
 
 
@@ -101,16 +102,20 @@ def test_of_several_labels_each_class_keeps_its_own_probability(top: int) -> Non
         rest = sigmoid(fall[..., top:])
     np.testing.assert_allclose(kept.rest, rest.sum(-1), rtol=1e-6, atol=0)
     if top < K:
-        assert np.ptp(sigmoid(back[..., top:] / 20), axis=-1).max() == 0, "even at every temperature"
+        assert np.ptp(sigmoid(back[..., top:] / 20), axis=-1).max() == 0, (
+            "even at every temperature"
+        )
         with np.errstate(over="ignore"):
             made = sigmoid(back[..., top:])
-        np.testing.assert_allclose(made, np.broadcast_to(rest.mean(-1, keepdims=True), rest.shape), rtol=1e-5)
+        np.testing.assert_allclose(
+            made, np.broadcast_to(rest.mean(-1, keepdims=True), rest.shape), rtol=1e-5
+        )
 
 
 def test_a_file_of_several_labels(tmp_path: Path) -> None:
     path = tmp_path / "several.arrow"
-    write_answers(path, about(5, several=True), iter([logits()]), images=R, views=1)
-    found = Answers.open(path)
+    write_teacher_logits(path, about(5, several=True), iter([logits()]), images=R, views=1)
+    found = TeacherLogits.open(path)
     assert found.several
     expected = restore(keep_largest(logits(), 5, several=True), K, several=True)
     np.testing.assert_array_equal(found.logits(np.arange(R)), expected)
@@ -118,7 +123,7 @@ def test_a_file_of_several_labels(tmp_path: Path) -> None:
 
 def test_a_file_gives_what_was_written(file: Path) -> None:
     z = logits(2 * R)
-    found = Answers.open(file)
+    found = TeacherLogits.open(file)
     assert (found.images, found.views, found.num_classes) == (R, 2, K)
     rows = np.array([6, 0, 3, 3])
     for epoch, first in ((0, 0), (1, R), (4, 0)):
@@ -136,14 +141,16 @@ def test_other_tools_can_read_it(file: Path) -> None:
         table = pa.ipc.open_file(source).read_all()
     assert table.column_names == ["logits", "classes", "rest", "checksum"]
     assert table.num_rows == 2 * R
-    assert table["classes"][0].as_py()[:K] == np.argsort(-logits(2 * R)[0, 0], kind="stable").tolist()
+    assert (
+        table["classes"][0].as_py()[:K] == np.argsort(-logits(2 * R)[0, 0], kind="stable").tolist()
+    )
 
 
 def test_another_file_in_its_place_is_noticed(file: Path) -> None:
-    first = Answers.open(file)
+    first = TeacherLogits.open(file)
     before = first.logits(np.arange(R))
-    write_answers(file, about(), iter([logits(2 * R, seed=1)]), images=R, views=2)
-    assert not np.array_equal(Answers.open(file).logits(np.arange(R)), before)
+    write_teacher_logits(file, about(), iter([logits(2 * R, seed=1)]), images=R, views=2)
+    assert not np.array_equal(TeacherLogits.open(file).logits(np.arange(R)), before)
     np.testing.assert_array_equal(first.logits(np.arange(R)), before)
 
 
@@ -155,7 +162,7 @@ def test_written_whole_or_not_at_all(file: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_answers(file, about(), torn(), images=R, views=2)
+        write_teacher_logits(file, about(), torn(), images=R, views=2)
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
@@ -165,14 +172,14 @@ def test_a_damaged_row_is_found(file: Path) -> None:
     place = data.find(keep_largest(logits(2 * R), K).logits[5].tobytes())
     data[place] ^= 1
     file.write_bytes(data)
-    found = Answers.open(file)
+    found = TeacherLogits.open(file)
     found.logits(np.array([0, 1]))
     with pytest.raises(RunFailed, match=r"answers\.arrow is damaged: remove it"):
         found.logits(np.array([0, 5]))
 
 
 def test_a_flipped_bit_is_found_or_harmless(file: Path) -> None:
-    whole, expected = file.read_bytes(), Answers.open(file).logits(np.arange(R), 1)
+    whole, expected = file.read_bytes(), TeacherLogits.open(file).logits(np.arange(R), 1)
     told = 0
     for place in {*range(0, len(whole), 7), *range(len(whole) - 2_000, len(whole), 3)}:
         data = bytearray(whole)
@@ -180,7 +187,7 @@ def test_a_flipped_bit_is_found_or_harmless(file: Path) -> None:
         damaged = file.parent / f"{place}.arrow"
         damaged.write_bytes(data)
         try:
-            found = Answers.open(damaged).logits(np.arange(R), 1)
+            found = TeacherLogits.open(damaged).logits(np.arange(R), 1)
         except (UserError, RunFailed):
             told += 1
         else:
@@ -194,7 +201,7 @@ def test_numbers_that_contradict_each_other(file: Path, field: str) -> None:
     said = f'"{field}": {json.loads(about_of(data))[field]}'.encode()
     file.write_bytes(data.replace(said, said[:-1] + b"9"))
     with pytest.raises(UserError, match="holds no answers of a teacher, or is damaged"):
-        Answers.open(file)
+        TeacherLogits.open(file)
 
 
 def about_of(data: bytes) -> str:
@@ -216,8 +223,10 @@ def test_files_that_are_no_answers(file: Path, damage: str) -> None:
     elif damage == "arrow":
         pa.ipc.new_file(str(file), pa.schema([("a", pa.int8())])).close()
     else:
-        write_answers(file, about(), iter([logits(R)]), images=R, views=2)
-    with pytest.raises(UserError, match=r"answers\.arrow holds no answers of a teacher, or is damaged: .*remove it"):
-        Answers.open(file)
+        write_teacher_logits(file, about(), iter([logits(R)]), images=R, views=2)
+    with pytest.raises(
+        UserError, match=r"answers\.arrow holds no answers of a teacher, or is damaged: .*remove it"
+    ):
+        TeacherLogits.open(file)
     with pytest.raises(UserError, match=r"cannot read .*absent\.arrow: No such file"):
-        Answers.open(file.parent / "absent.arrow")
+        TeacherLogits.open(file.parent / "absent.arrow")

@@ -41,19 +41,31 @@ def test_metrics_are_those_of_scikit_learn_on_the_predictions(
 ) -> None:
     part = prepare(load(str(run)).data).train
     probabilities = np.stack(
-        [np.float64(p.probabilities) for p in predictor.predict(part.read(i) for i in range(len(part)))]
+        [
+            np.float64(p.probabilities)
+            for p in predictor.predict(part.read(i) for i in range(len(part)))
+        ]
     )
     probabilities /= probabilities.sum(1, keepdims=True)  # off one by float32's rounding
     found = evaluate(trained, part="train", workers=0)
     assert found.images == len(part) == 36
-    assert found.metrics["top1"] == pytest.approx(100 * np.mean(probabilities.argmax(1) == part.labels))
+    assert found.metrics["top1"] == pytest.approx(
+        100 * np.mean(probabilities.argmax(1) == part.labels)
+    )
     assert found.metrics["top5"] is None  # three classes
-    assert found.metrics["loss"] == pytest.approx(log_loss(part.labels, probabilities, labels=[0, 1, 2]), rel=1e-4)
+    assert found.metrics["loss"] == pytest.approx(
+        log_loss(part.labels, probabilities, labels=[0, 1, 2]), rel=1e-4
+    )
 
 
-def test_the_runs_own_data_elsewhere_are_split_as_ever(trained: Trained, photos: Path, tmp_path: Path) -> None:
+def test_the_runs_own_data_elsewhere_are_split_as_ever(
+    trained: Trained, photos: Path, tmp_path: Path
+) -> None:
     shutil.copytree(photos, tmp_path / "moved")
-    assert evaluate(trained, data=str(tmp_path / "moved"), workers=0).metrics == evaluate(trained, workers=0).metrics
+    assert (
+        evaluate(trained, data=str(tmp_path / "moved"), workers=0).metrics
+        == evaluate(trained, workers=0).metrics
+    )
 
 
 def test_of_another_source_every_image_counts_and_classes_go_by_name(
@@ -75,7 +87,8 @@ def test_the_part_of_another_source(trained: Trained, tmp_path: Path) -> None:
     for part, start, count in (("train", 40, 3), ("val", 50, 4), ("test", 60, 5)):
         digit_folder(tmp_path / part, names, count, start)
     images = {
-        part: evaluate(trained, data=str(tmp_path), part=part, workers=0).images for part in ("train", "val", "test")
+        part: evaluate(trained, data=str(tmp_path), part=part, workers=0).images
+        for part in ("train", "val", "test")
     }
     assert images == {"train": 9, "val": 12, "test": 15}
     assert evaluate(trained, data=str(tmp_path), workers=0).part == "val"
@@ -104,18 +117,24 @@ def test_a_bad_file_is_left_out_and_named(trained: Trained, tmp_path: Path) -> N
     assert [(file, reason) for file, reason in found.left_out] == [("one/000.png", "empty file")]
     for i in range(1, 4):
         (other / "three" / f"{i:03}.png").write_text("no image")
-    with pytest.raises(RunFailed, match=r"4 of 30 images .* cannot be read, such as one/000.png \(empty file\)"):
+    with pytest.raises(
+        RunFailed, match=r"4 of 30 images .* cannot be read, such as one/000.png \(empty file\)"
+    ):
         evaluate(trained, data=str(other), workers=0)
 
 
-def test_weights_on_their_own_need_data(run: Path, trained: Trained, photos: Path, tmp_path: Path) -> None:
+def test_weights_on_their_own_need_data(
+    run: Path, trained: Trained, photos: Path, tmp_path: Path
+) -> None:
     shutil.copy(run / "best.safetensors", tmp_path / "mine.safetensors")
     alone = Trained.load(tmp_path / "mine.safetensors", "cpu")
     assert alone.plan is None
     assert (alone.classes, alone.preprocessing) == (trained.classes, trained.preprocessing)
     with pytest.raises(UserError, match="--data SOURCE"):
         evaluate(alone)
-    assert evaluate(alone, data=str(photos), workers=0).images == 45  # what it was trained on is not known
+    assert (
+        evaluate(alone, data=str(photos), workers=0).images == 45
+    )  # what it was trained on is not known
 
 
 def test_the_weights_file_in_its_folder_is_the_run(run: Path, trained: Trained) -> None:

@@ -19,7 +19,10 @@ def make(root: Path, *names: str) -> None:
 
 
 def names_of(root: Path, *given: str) -> list[str]:
-    return [os.path.relpath(name, root) for name in find_inputs([str(root / text) for text in given]).names]
+    return [
+        os.path.relpath(name, root)
+        for name in find_inputs([str(root / text) for text in given]).names
+    ]
 
 
 def test_files_folders_and_globs_in_the_order_given(tmp_path: Path) -> None:
@@ -57,7 +60,9 @@ def test_the_rows_of_a_csv_give_order_and_names(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_bytes(text.encode())
     found = find_inputs([str(tmp_path / "test.csv"), str(tmp_path / "images")])
     assert found.names == ("b", "a.jpg", "d", "c", "missing", "b")
-    assert [path and path.resolve().relative_to(tmp_path.resolve()).as_posix() for path in found.paths] == [
+    assert [
+        path and path.resolve().relative_to(tmp_path.resolve()).as_posix() for path in found.paths
+    ] == [
         "images/b.png",
         "images/a.jpg",
         "d.png",
@@ -79,7 +84,9 @@ def test_image_root(tmp_path: Path) -> None:
     make(tmp_path, "far/p.png")
     (tmp_path / "x.csv").write_text("image\np.png\n")
     found = find_inputs([str(tmp_path / "x.csv")], image_root=tmp_path / "far")
-    assert [os.path.samefile(path, tmp_path / "far" / "p.png") for path in found.paths if path] == [True]
+    assert [os.path.samefile(path, tmp_path / "far" / "p.png") for path in found.paths if path] == [
+        True
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ def test_paths_and_arrays_give_the_same(photos: Path, predictor: Predictor) -> N
     paths = sorted(photos.rglob("*.png"))
     arrays = [np.array(Image.open(path).convert("RGB")) for path in paths]
     grey = [np.array(Image.open(path)) for path in paths]
-    by_path, by_array, by_grey = (list(predictor.predict(images)) for images in (paths, arrays, grey))
+    by_path, by_array, by_grey = (
+        list(predictor.predict(images)) for images in (paths, arrays, grey)
+    )
     for one, two, three in zip(by_path, by_array, by_grey, strict=True):
         np.testing.assert_array_equal(one.probabilities, two.probabilities)
         np.testing.assert_array_equal(one.probabilities, three.probabilities)
@@ -46,7 +48,8 @@ def test_probabilities_are_a_softmax_in_the_order_of_the_classes(predictor: Pred
     crop = predictor.trained.preprocessing.crop(np.repeat(image[:, :, None], 3, axis=2))
     pixels = torch.from_numpy(crop).double()[None]
     mean, std = (
-        torch.tensor(v).double().reshape(1, 3, 1, 1) for v in ((123.68, 116.779, 103.939), (58.393, 57.12, 57.375))
+        torch.tensor(v).double().reshape(1, 3, 1, 1)
+        for v in ((123.68, 116.779, 103.939), (58.393, 57.12, 57.375))
     )
     reduced = predictor.trained.autocast  # of the run, by what this processor can do
     with torch.inference_mode(), torch.autocast("cpu", dtype=reduced, enabled=reduced is not None):
@@ -71,21 +74,26 @@ def test_bad_files_are_predictions_with_an_error_in_their_place(
         found = list(small.predict(mixed))
         assert [p.image for p in found] == [str(path) for path in mixed]
         assert [p.error is not None for p in found] == [path in bad for path in mixed]
-        assert all(p.label is None and p.confidence is None and p.top(2) == [] for p in found if p.error)
+        assert all(
+            p.label is None and p.confidence is None and p.top(2) == [] for p in found if p.error
+        )
         assert found[0].error == "empty file"
 
 
 def test_the_batch_changes_no_more_than_rounding(photos: Path, predictor: Predictor) -> None:
     paths = sorted(photos.rglob("*.png"))
     one, many = (
-        [p.top(1)[0][1] for p in Predictor(trained=predictor.trained, batch_size=n).predict(paths)] for n in (1, 64)
+        [p.top(1)[0][1] for p in Predictor(trained=predictor.trained, batch_size=n).predict(paths)]
+        for n in (1, 64)
     )
     assert one == pytest.approx(many, abs=1e-5)
 
 
 def test_top_is_ordered_and_equal_ones_by_class() -> None:
     prediction = Prediction(
-        image="", classes=("a", "b", "c", "d"), probabilities=np.array([0.1, 0.4, 0.4, 0.1], np.float32)
+        image="",
+        classes=("a", "b", "c", "d"),
+        probabilities=np.array([0.1, 0.4, 0.4, 0.1], np.float32),
     )
     assert [label for label, _ in prediction.top(4)] == ["b", "c", "a", "d"]
     assert prediction.label == "b"
@@ -93,7 +101,13 @@ def test_top_is_ordered_and_equal_ones_by_class() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
+    "image",
+    [
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+    ],
 )
 def test_an_array_that_is_no_image(predictor: Predictor, image: Any) -> None:
     with pytest.raises(ValueError, match=r"is no image: must be uint8 \(H, W, 3\)"):

@@ -55,9 +55,23 @@ def test_an_error_column_only_where_there_is_an_error(tmp_path: Path) -> None:
 
 def test_top_and_probabilities(tmp_path: Path) -> None:
     form = Form(classes=CLASSES, top=2, probabilities=True)
-    write_csv(tmp_path / "out.csv", form, iter([("a", prediction(0.125, 0.375, 0.5)), ("b", failed("gone"))]))
+    write_csv(
+        tmp_path / "out.csv",
+        form,
+        iter([("a", prediction(0.125, 0.375, 0.5)), ("b", failed("gone"))]),
+    )
     assert read(tmp_path / "out.csv") == [
-        ["image", "label", "confidence", "label_2", "confidence_2", "cat", "class label", "dog, wet", "error"],
+        [
+            "image",
+            "label",
+            "confidence",
+            "label_2",
+            "confidence_2",
+            "cat",
+            "class label",
+            "dog, wet",
+            "error",
+        ],
         ["a", "dog, wet", "0.500000", "label", "0.375000", "0.125", "0.375", "0.5", ""],
         ["b", "", "", "", "", "", "", "", "gone"],
     ]
@@ -65,7 +79,11 @@ def test_top_and_probabilities(tmp_path: Path) -> None:
 
 def test_a_contests_columns_and_nothing_else(tmp_path: Path) -> None:
     form = Form(classes=CLASSES, columns=("id", "label"))
-    write_csv(tmp_path / "out.csv", form, iter([("7", prediction(0.125, 0.375, 0.5)), ("3", failed("gone"))]))
+    write_csv(
+        tmp_path / "out.csv",
+        form,
+        iter([("7", prediction(0.125, 0.375, 0.5)), ("3", failed("gone"))]),
+    )
     assert read(tmp_path / "out.csv") == [["id", "label"], ["7", "dog, wet"], ["3", ""]]
 
 
@@ -88,5 +106,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
-    write_csv(tmp_path / "out.csv", Form(classes=CLASSES), iter([("\udcff.png", prediction(0.25, 0.25, 0.5))]))
+    write_csv(
+        tmp_path / "out.csv",
+        Form(classes=CLASSES),
+        iter([("\udcff.png", prediction(0.25, 0.25, 0.5))]),
+    )
     assert read(tmp_path / "out.csv")[1][0] == "\\udcff.png"

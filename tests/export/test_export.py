@@ -51,7 +51,10 @@ def trained(run: Path) -> Trained:
 @pytest.fixture(scope="module")
 def files(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("files")
-    made = {name: export(trained, folder / f"network{form.suffix}", form) for name, form in FORMATS.items()}
+    made = {
+        name: export(trained, folder / f"network{form.suffix}", form)
+        for name, form in FORMATS.items()
+    }
     for one in made.values():
         assert one.checked == "8 images of its data"
         assert one.size == one.path.stat().st_size
@@ -70,9 +73,13 @@ def logits(trained: Trained, images: torch.Tensor) -> torch.Tensor:
         return trained.network(images)
 
 
-def test_onnx_runs_without_torch(files: dict[str, Path], trained: Trained, images: torch.Tensor) -> None:
+def test_onnx_runs_without_torch(
+    files: dict[str, Path], trained: Trained, images: torch.Tensor
+) -> None:
     session = onnxruntime.InferenceSession(files["onnx"], providers=["CPUExecutionProvider"])
-    assert [(one.name, one.shape) for one in session.get_inputs()] == [("images", ["images", 3, 16, 16])]
+    assert [(one.name, one.shape) for one in session.get_inputs()] == [
+        ("images", ["images", 3, 16, 16])
+    ]
     for n in (1, 2, 5):
         (got,) = session.run(["logits"], {"images": images[:n].numpy()})
         np.testing.assert_allclose(got, logits(trained, images[:n]), atol=1e-4)
@@ -95,14 +102,18 @@ def test_a_program_of_torch_runs_without_this_package(
     extra = {"trickbag.json": ""}
     program = torch.export.load(files["torch"], extra_files=extra).module()
     for n in (1, 2, 5):
-        torch.testing.assert_close(program(images[:n]), logits(trained, images[:n]), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            program(images[:n]), logits(trained, images[:n]), atol=1e-4, rtol=0
+        )
     assert json.loads(extra["trickbag.json"])["classes"] == ["round", "straight"]
 
 
 def test_safetensors_are_the_runs_weights(
     files: dict[str, Path], run: Path, trained: Trained, images: torch.Tensor
 ) -> None:
-    torch.testing.assert_close(load(files["safetensors"])(images), logits(trained, images), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        load(files["safetensors"])(images), logits(trained, images), atol=1e-5, rtol=0
+    )
     assert files["safetensors"].read_bytes() == (run / "best.safetensors").read_bytes()
     assert load_file(files["safetensors"]).keys() == trained.network.state_dict().keys()
     assert read_metadata(files["safetensors"])["classes"] == ["round", "straight"]
@@ -129,7 +140,10 @@ class Wrong(Format):
 def test_what_differs_is_not_written(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "network.wrong"
     for error in (0.1, -0.1, math.nan, math.inf):
-        with pytest.raises(RunFailed, match=r"wrong is not the same: on 8 images of its data .* nothing was written"):
+        with pytest.raises(
+            RunFailed,
+            match=r"wrong is not the same: on 8 images of its data .* nothing was written",
+        ):
             export(trained, path, Wrong(error=error))
         assert not list(tmp_path.iterdir())
     path.write_bytes(b"before")
@@ -146,10 +160,16 @@ def test_a_folder_that_is_not_there(trained: Trained, tmp_path: Path) -> None:
         export(trained, tmp_path / "absent" / "x", Wrong())
 
 
-def test_packages_that_are_missing(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_that_are_missing(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
-    with pytest.raises(UserError, match=r"onnx, onnxruntime, onnxscript: pip install 'trickbag\[export\]'"):
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name)
+    )
+    with pytest.raises(
+        UserError, match=r"onnx, onnxruntime, onnxscript: pip install 'trickbag\[export\]'"
+    ):
         export(trained, tmp_path / "x.onnx", FORMATS["onnx"])
 
 
@@ -167,7 +187,11 @@ def test_images_of_the_run_or_made_up(run: Path, trained: Trained, tmp_path: Pat
         if path.suffix:
             shutil.copy(run / "best.safetensors", path)
         pixels, what = images_to_check(Trained.load(path, "cpu"))
-        assert (pixels.shape, pixels.dtype, what) == ((8, 3, 16, 16), np.uint8, "8 generated images")
+        assert (pixels.shape, pixels.dtype, what) == (
+            (8, 3, 16, 16),
+            np.uint8,
+            "8 generated images",
+        )
         assert pixels.std() > 30
 
 
@@ -178,7 +202,9 @@ def call(*argv: object) -> int:
     return main(["export", *map(str, argv)])
 
 
-def test_where_the_command_writes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_the_command_writes(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = tmp_path / "best.safetensors"
     shutil.copy(run / "best.safetensors", weights)
     assert call(weights, "--format", "torch") == 0
@@ -187,7 +213,10 @@ def test_where_the_command_writes(run: Path, tmp_path: Path, capsys: pytest.Capt
     assert "2 classes" in out
     assert "checked on 8 generated images: the largest difference of a logit is" in out
     assert call(weights, "--format", "torch") == 2
-    assert "best.pt2 exists: add --force to replace it, or choose another --out" in capsys.readouterr().err
+    assert (
+        "best.pt2 exists: add --force to replace it, or choose another --out"
+        in capsys.readouterr().err
+    )
     before = (tmp_path / "best.pt2").stat().st_ino
     assert call(weights, "--format", "torch", "--force") == 0
     assert (tmp_path / "best.pt2").stat().st_ino != before
@@ -200,6 +229,8 @@ def test_where_the_command_writes(run: Path, tmp_path: Path, capsys: pytest.Capt
 def test_a_network_that_is_broken_itself(trained: Trained, tmp_path: Path) -> None:
     network = copy.deepcopy(trained.network)
     network.get_submodule("fc").bias.data[0] = math.inf
-    with pytest.raises(RunFailed, match="own logits are not finite on 8 images of its data; nothing was written"):
+    with pytest.raises(
+        RunFailed, match="own logits are not finite on 8 images of its data; nothing was written"
+    ):
         export(dataclasses.replace(trained, network=network), tmp_path / "x", Wrong())
     assert not list(tmp_path.iterdir())

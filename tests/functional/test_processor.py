@@ -1,4 +1,5 @@
-"""What a CPU does its own way, image by image or box by box, gives what a compiled step gives for all at once."""
+"""What a CPU does its own way, image by image or box by box, gives what a compiled step gives for
+all at once."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def images_of(height: int, dtype: torch.dtype = torch.float32) -> Tensor:
 BOXES_CHANGES: dict[str, Callable[..., Tensor]] = {
     "paste": lambda images, **how: paste(images, BOXES, PARTNER, **how),
     "paste one": lambda images, **how: paste(images, BOXES[:1], PARTNER, **how),
-    "noise": lambda images, **how: fill(images, BOXES, pixel_noise(NOISE, *images.shape).to(images.dtype), **how),
+    "noise": lambda images, **how: fill(
+        images, BOXES, pixel_noise(NOISE, *images.shape).to(images.dtype), **how
+    ),
     "one color": lambda images, **how: fill(images, BOXES[:1], COLOR.to(images.dtype), **how),
     "color": lambda images, **how: fill(images, BOXES, COLOR.to(images.dtype), **how),
 }
@@ -40,7 +43,9 @@ def compiled(change: Callable[..., Tensor], images: Tensor) -> Tensor:
     return made
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize(
+    "layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 @pytest.mark.parametrize("change", BOXES_CHANGES.values(), ids=BOXES_CHANGES)
 def test_boxes_on_a_cpu_are_those_of_a_compiled_step(
@@ -56,7 +61,9 @@ def test_boxes_on_a_cpu_are_those_of_a_compiled_step(
     assert torch.equal(change(images, owned=True), ours)
 
 
-@pytest.mark.parametrize("change", [BOXES_CHANGES["paste one"], BOXES_CHANGES["noise"]], ids=["paste one", "noise"])
+@pytest.mark.parametrize(
+    "change", [BOXES_CHANGES["paste one"], BOXES_CHANGES["noise"]], ids=["paste one", "noise"]
+)
 def test_owned_images_are_changed_in_place(change: Callable[..., Tensor]) -> None:
     images = images_of(20)
     assert change(images, owned=True) is images
@@ -65,17 +72,24 @@ def test_owned_images_are_changed_in_place(change: Callable[..., Tensor]) -> Non
 @pytest.mark.parametrize("change", BOXES_CHANGES.values(), ids=BOXES_CHANGES)
 def test_gradients_go_through_boxes(change: Callable[..., Tensor]) -> None:
     images = images_of(20, torch.float64).requires_grad_()
-    weights = torch.rand(images.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    weights = torch.rand(
+        images.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    )
     (change(images, owned=True) * weights).sum().backward()
-    # What is linear in the images is the sum of what each pixel gives, less what a black image gives.
+    # What is linear in the images is the sum of what each pixel gives, less what a black image
+    # gives.
     with torch.no_grad():
         fixed = (change(torch.zeros_like(images)) * weights).sum()
         assert images.grad is not None
         whole = (images.grad * images).sum() + fixed
-        torch.testing.assert_close(whole, (change(images.detach()) * weights).sum(), rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            whole, (change(images.detach()) * weights).sum(), rtol=1e-12, atol=0
+        )
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize(
+    "layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"]
+)
 def test_jitter_image_by_image_is_that_of_a_compiled_step(layout: torch.memory_format) -> None:
     images = images_of(170).contiguous(memory_format=layout)
     assert one_by_one(images)
@@ -95,7 +109,10 @@ def test_gradients_go_through_jitter(height: int) -> None:
     assert images.grad is not None
     near = images_of(height)
     near[1, 0, 3, 4] += 1  # away from where colours are cut off
-    change = enhance(near.double(), FACTORS, ORDER).sum() - enhance(images_of(height).double(), FACTORS, ORDER).sum()
+    change = (
+        enhance(near.double(), FACTORS, ORDER).sum()
+        - enhance(images_of(height).double(), FACTORS, ORDER).sum()
+    )
     assert float(images.grad[1, 0, 3, 4]) == pytest.approx(float(change), abs=0.02)
 
 

@@ -46,9 +46,15 @@ def test_equals_scikit_learn_over_batches() -> None:
         metrics.update(torch.tensor(logits_NK[part]), torch.tensor(labels_N[part]))
     found = metrics.compute()
     probabilities = softmax(logits_NK)
-    assert found["top1"] == pytest.approx(100 * accuracy_score(labels_N, logits_NK.argmax(1)), rel=1e-12)
-    assert found["top5"] == pytest.approx(100 * top_k_accuracy_score(labels_N, logits_NK, k=5), rel=1e-12)
-    assert found["loss"] == pytest.approx(log_loss(labels_N, probabilities, labels=range(10)), rel=1e-12)
+    assert found["top1"] == pytest.approx(
+        100 * accuracy_score(labels_N, logits_NK.argmax(1)), rel=1e-12
+    )
+    assert found["top5"] == pytest.approx(
+        100 * top_k_accuracy_score(labels_N, logits_NK, k=5), rel=1e-12
+    )
+    assert found["loss"] == pytest.approx(
+        log_loss(labels_N, probabilities, labels=range(10)), rel=1e-12
+    )
     assert found["ece"] == pytest.approx(ece_by_hand(probabilities, labels_N, 15), rel=1e-12)
 
 
@@ -60,7 +66,9 @@ def test_equals_scikit_learn_over_batches() -> None:
     seed=st.integers(0, 2**31),
     cuts=st.lists(st.integers(0, 40), max_size=4),
 )
-def test_any_division_into_batches_gives_the_definition(n: int, k: int, bins: int, seed: int, cuts: list[int]) -> None:
+def test_any_division_into_batches_gives_the_definition(
+    n: int, k: int, bins: int, seed: int, cuts: list[int]
+) -> None:
     logits_NK = logits_of(n, k, seed)
     labels_N = np.random.default_rng(seed + 1).integers(0, k, n)
     metrics = Classification(k, bins=bins)
@@ -85,7 +93,9 @@ def test_dense_targets_are_cross_entropy() -> None:
     found = metrics.compute()
     want = torch.nn.functional.cross_entropy(logits_NK, targets_NK)
     assert found["loss"] == pytest.approx(want.item(), rel=1e-12)
-    assert found["top1"] == pytest.approx(100 * (logits_NK.argmax(1) == targets_NK.argmax(1)).double().mean().item())
+    assert found["top1"] == pytest.approx(
+        100 * (logits_NK.argmax(1) == targets_NK.argmax(1)).double().mean().item()
+    )
 
 
 def test_one_hot_targets_are_the_labels() -> None:
@@ -103,7 +113,9 @@ def test_rows_that_do_not_count(how: str) -> None:
     want = Classification(8)
     want.update(logits_NK[kept_N], labels_N[kept_N])
     found = Classification(8)
-    broken_NK = torch.where(kept_N[:, None], logits_NK, torch.nan)  # what an absent image gives must not matter
+    broken_NK = torch.where(
+        kept_N[:, None], logits_NK, torch.nan
+    )  # what an absent image gives must not matter
     if how == "valid":
         found.update(broken_NK, labels_N, kept_N)
     elif how == "zero targets":

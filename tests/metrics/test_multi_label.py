@@ -9,7 +9,9 @@ from sklearn import metrics as sk
 from trickbag.metrics.multi_label import MultiLabel, average_precision, best_thresholds, f1
 
 
-def random_case(seed: int, n: int = 40, classes: int = 5, levels: int = 12) -> tuple[np.ndarray, np.ndarray]:
+def random_case(
+    seed: int, n: int = 40, classes: int = 5, levels: int = 12
+) -> tuple[np.ndarray, np.ndarray]:
     """Scores with ties, and labels that they say something about."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, (n, classes))
@@ -23,10 +25,14 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
     measured = MultiLabel.of(scores, labels, None)
     given = measured.predicted
     found = measured.metrics()
-    assert found["map"] == pytest.approx(100 * sk.average_precision_score(labels, scores, average="macro"))
+    assert found["map"] == pytest.approx(
+        100 * sk.average_precision_score(labels, scores, average="macro")
+    )
     assert found["f1"] == pytest.approx(100 * sk.f1_score(labels, given, average="macro"))
     assert found["f1_micro"] == pytest.approx(100 * sk.f1_score(labels, given, average="micro"))
-    assert found["f1_at_half"] == pytest.approx(100 * sk.f1_score(labels, scores >= 0.5, average="macro"))
+    assert found["f1_at_half"] == pytest.approx(
+        100 * sk.f1_score(labels, scores >= 0.5, average="macro")
+    )
     for k, one in enumerate(measured.per_class()):
         assert one.positives == labels[:, k].sum()
         assert one.f1 == pytest.approx(100 * sk.f1_score(labels[:, k], given[:, k]))

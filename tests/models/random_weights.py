@@ -1,4 +1,5 @@
-"""Weights that hide nothing: every normalisation has its own scale, shift and running statistics."""
+"""Weights that hide nothing: every normalisation has its own scale, shift and running
+statistics."""
 
 from __future__ import annotations
 

@@ -63,9 +63,15 @@ def test_variant_a_differs_from_b_by_the_place_of_the_stride_alone():
     a, b = shapes_only("resnet50_a"), shapes_only("resnet50_b")
     assert round(count_macs(a, 224) / 1e9, 3) == 3.858
     assert round(count_params(a) / 1e6, 3) == 25.557
-    assert {k: v.shape for k, v in a.state_dict().items()} == {k: v.shape for k, v in b.state_dict().items()}
+    assert {k: v.shape for k, v in a.state_dict().items()} == {
+        k: v.shape for k, v in b.state_dict().items()
+    }
     strides = {
-        variant: {name: module.stride[0] for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
+        variant: {
+            name: module.stride[0]
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Conv2d)
+        }
         for variant, network in (("a", a), ("b", b))
     }
     moved = {name for name, stride in strides["a"].items() if stride != strides["b"][name]}
@@ -85,17 +91,28 @@ def test_timm_networks_are_counted(name, size, params, macs):
 
 
 def test_macs_by_hand():
-    network = nn.Sequential(nn.Conv2d(2, 6, 3, stride=2, padding=1, groups=2), nn.Flatten(), nn.Linear(6 * 25, 7))
+    network = nn.Sequential(
+        nn.Conv2d(2, 6, 3, stride=2, padding=1, groups=2), nn.Flatten(), nn.Linear(6 * 25, 7)
+    )
     assert count_macs(network, 9, in_channels=2) == 6 * 25 * 9 * 1 + 6 * 25 * 7
 
 
 def test_counting_changes_nothing():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     network[1].eval()  # a frozen normalisation in a network that trains
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()
     assert count_macs(network, 8) == 36 * 4 * 27
-    assert [module.training for module in network.modules()] == [True, True, False, True, True, True]
+    assert [module.training for module in network.modules()] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(parameter.device.type == "cpu" for parameter in network.parameters())
     assert torch.equal(torch.get_rng_state(), state)

@@ -1,4 +1,5 @@
-"""The contract of a network, held against the thinnest member of every family, and against every name in short."""
+"""The contract of a network, held against the thinnest member of every family, and against every
+name in short."""
 
 from __future__ import annotations
 
@@ -37,7 +38,11 @@ def test_it_trains_in_bf16(entry):
         logits = network(images(4, 3, TABLE[name].size))
     nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1, 2, 0])).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
-    assert not any(torch.equal(value, before[key]) for key, value in network.named_buffers() if "running" in key)
+    assert not any(
+        torch.equal(value, before[key])
+        for key, value in network.named_buffers()
+        if "running" in key
+    )
 
 
 def test_batches_of_one_and_layouts_give_the_same_logits(entry):
@@ -47,7 +52,9 @@ def test_batches_of_one_and_layouts_give_the_same_logits(entry):
     with torch.no_grad():
         expected = network(x)
         one_by_one = torch.cat([network(image[None]) for image in x])
-        last = network.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+        last = network.to(memory_format=torch.channels_last)(
+            x.to(memory_format=torch.channels_last)
+        )
     for got in (one_by_one, last):
         assert (got - expected).abs().max() < 1e-9 * expected.std()
 
@@ -57,8 +64,12 @@ def test_batches_of_one_and_layouts_give_the_same_logits(entry):
 def test_other_numbers_of_channels(name, in_channels):
     config = dataclasses.replace(TABLE[name].config, num_classes=3, in_channels=in_channels)
     with torch.device("meta"):
-        network = raw_network(config) if isinstance(config, OwnConfig) else build_network(config, seed=0)
-        assert network.eval()(torch.empty(2, in_channels, TABLE[name].size, TABLE[name].size)).shape == (2, 3)
+        network = (
+            raw_network(config) if isinstance(config, OwnConfig) else build_network(config, seed=0)
+        )
+        assert network.eval()(
+            torch.empty(2, in_channels, TABLE[name].size, TABLE[name].size)
+        ).shape == (2, 3)
 
 
 @pytest.mark.slow
@@ -96,16 +107,21 @@ def test_exported_it_gives_the_same_logits_for_any_number_of_images(entry):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", {family(model_config(name)): name for name in model_names()}.values())
+@pytest.mark.parametrize(
+    "name", {family(model_config(name)): name for name in model_names()}.values()
+)
 def test_the_largest_of_every_family_gives_the_same_logits_one_by_one_and_channels_last(name):
     config = model_config(name)
     size = 97 if name == "inception_v3" else 65
-    # As it is made: random statistics would multiply the rounding of so many layers until nothing else is left.
+    # As it is made: random statistics would multiply the rounding of so many layers until nothing
+    # else is left.
     network = build_network(dataclasses.replace(config, num_classes=3), seed=0).eval()
     x = images(2, 3, size)
     with torch.no_grad():
         expected = network(x)
         one = network(x[:1])
-        last = network.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+        last = network.to(memory_format=torch.channels_last)(
+            x.to(memory_format=torch.channels_last)
+        )
     assert (one - expected[:1]).abs().max() < 1e-3 * expected.std()
     assert (last - expected).abs().max() < 1e-3 * expected.std()

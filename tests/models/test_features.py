@@ -12,7 +12,14 @@ from trickbag.errors import UserError
 from trickbag.models import Features, create_model
 
 # Thin members of families; efficientnet_b0 is a network of timm under a name of ours.
-NAMES = ["resnet18_d", "bl_resnet50", "mobilenet_v1", "efficientnet_b0", "timm:densenet121", "timm:resnet18"]
+NAMES = [
+    "resnet18_d",
+    "bl_resnet50",
+    "mobilenet_v1",
+    "efficientnet_b0",
+    "timm:densenet121",
+    "timm:resnet18",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,16 +83,22 @@ def test_one_graph():
     x = images(1, 3, 32)
     torch.compiler.reset()
     with torch.no_grad():
-        for one, other in zip(torch.compile(network, fullgraph=True, backend="eager")(x), network(x), strict=True):
+        for one, other in zip(
+            torch.compile(network, fullgraph=True, backend="eager")(x), network(x), strict=True
+        ):
             assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("indices", [(5,), (0, -6), ()])
 def test_levels_that_there_are_not(indices):
-    with pytest.raises(UserError, match=r"out_indices = \[.*\]: must name at least one level, from 0 to 4, or"):
+    with pytest.raises(
+        UserError, match=r"out_indices = \[.*\]: must name at least one level, from 0 to 4, or"
+    ):
         create_model("resnet18", features_only=True, out_indices=indices)
 
 
 def test_a_network_without_maps():
-    with pytest.raises(UserError, match="Linear has no feature maps by level; take another network"):
+    with pytest.raises(
+        UserError, match="Linear has no feature maps by level; take another network"
+    ):
         Features(nn.Linear(2, 2))

@@ -16,7 +16,12 @@ from trickbag.models.init import STD_WITHIN_CUT, initialise
 
 
 def layers() -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(48, 96, 3), nn.BatchNorm2d(96), nn.Linear(200, 300), nn.Conv2d(64, 128, 5, groups=4))
+    return nn.Sequential(
+        nn.Conv2d(48, 96, 3),
+        nn.BatchNorm2d(96),
+        nn.Linear(200, 300),
+        nn.Conv2d(64, 128, 5, groups=4),
+    )
 
 
 def spoilt(scheme: str, seed: int = 0) -> nn.Sequential:
@@ -103,12 +108,15 @@ def test_biases_and_normalisations_start_neutral(scheme):
 @pytest.mark.parametrize("scheme", ["xavier", "msra", "msra_prelu", "lecun"])
 def test_networks_share_what_they_have_in_common(scheme):
     plain, tweaked = (
-        build_network(dataclasses.replace(model_config(name), num_classes=classes, init=scheme), seed=3)
+        build_network(
+            dataclasses.replace(model_config(name), num_classes=classes, init=scheme), seed=3
+        )
         for name, classes in (("resnet50", 10), ("resnet50_d", 20))
     )
     a, b = dict(plain.named_parameters()), dict(tweaked.named_parameters())
     shared = [name for name in a if name in b and a[name].shape == b[name].shape]
-    # All but the stem, the shortcuts and the classifier; the first stage's shortcut moves by a place, too.
+    # All but the stem, the shortcuts and the classifier; the first stage's shortcut moves by a
+    # place, too.
     assert len(shared) >= 3 * 16 + 3
     assert all(torch.equal(a[name], b[name]) for name in shared)
 
@@ -125,7 +133,9 @@ def test_values_depend_on_the_seed_and_on_the_name():
 
 
 @pytest.mark.parametrize(
-    "config", [model_config("resnet18_d"), TimmConfig(name="mobilenetv3_small_050")], ids=["own", "timm"]
+    "config",
+    [model_config("resnet18_d"), TimmConfig(name="mobilenetv3_small_050")],
+    ids=["own", "timm"],
 )
 def test_building_neither_reads_nor_moves_torchs_random_state(config):
     config = dataclasses.replace(config, num_classes=4)
@@ -135,17 +145,26 @@ def test_building_neither_reads_nor_moves_torchs_random_state(config):
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(12)
     same, other = build_network(config, seed=5), build_network(config, seed=6)
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True)
+    )
+    assert not all(
+        torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
+    )
 
 
 def test_a_part_can_be_initialised_alone():
     network = create_model("resnet18", num_classes=3)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     initialise(network, "xavier", 99, only=network.fc)
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {
+        name for name, value in network.state_dict().items() if not torch.equal(value, before[name])
+    }
     assert changed == {"fc.weight"}
-    assert torch.equal(network.fc.weight, create_model("resnet18", num_classes=3, seed=99).fc.weight)
+    assert torch.equal(
+        network.fc.weight, create_model("resnet18", num_classes=3, seed=99).fc.weight
+    )
 
 
 def test_other_modules_keep_their_values():

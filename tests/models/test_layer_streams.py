@@ -1,4 +1,5 @@
-"""Each layer that draws has a stream of its own: by its name, whatever else draws, compiled or not."""
+"""Each layer that draws has a stream of its own: by its name, whatever else draws, compiled or
+not."""
 
 from __future__ import annotations
 
@@ -16,12 +17,22 @@ from trickbag.models import build_network
 from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.layers.draw import DrawingLayer
-from trickbag.models.layers.drop import DropBlock2d, Dropout, StochasticDepth, dropout, stochastic_depth
+from trickbag.models.layers.drop import (
+    DropBlock2d,
+    Dropout,
+    StochasticDepth,
+    dropout,
+    stochastic_depth,
+)
 from trickbag.models.parts import DropBlock
 from trickbag.models.recompute import recompute_in_backward
 
 SIZE = 32
-ALL: dict[str, Any] = {"dropout": 0.3, "stochastic_depth": 0.4, "drop": DropBlock(keep_prob=0.7, block_size=2)}
+ALL: dict[str, Any] = {
+    "dropout": 0.3,
+    "stochastic_depth": 0.4,
+    "drop": DropBlock(keep_prob=0.7, block_size=2),
+}
 THIN = ResNetConfig(depth=18, width_factor=0.25, num_classes=3, stem="small_s2")
 
 
@@ -37,7 +48,9 @@ def masks(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
     for name, layer in network.named_modules():
         if isinstance(layer, DrawingLayer):
 
-            def keep(layer: nn.Module, given: tuple[Tensor, ...], out: Tensor, name: str = name) -> None:
+            def keep(
+                layer: nn.Module, given: tuple[Tensor, ...], out: Tensor, name: str = name
+            ) -> None:
                 found[name] = layer.forward(torch.ones_like(given[0]))
 
             handles.append(layer.register_forward_hook(keep))
@@ -51,7 +64,11 @@ def masks(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
 def test_what_is_left_out_leaves_the_draws_of_the_rest(left_out: str) -> None:
     x = images(4, 3, SIZE)
     whole, streams = made(dataclasses.replace(THIN, **ALL))
-    rest, others = made(dataclasses.replace(THIN, **{name: value for name, value in ALL.items() if name != left_out}))
+    rest, others = made(
+        dataclasses.replace(
+            THIN, **{name: value for name, value in ALL.items() if name != left_out}
+        )
+    )
     for step in range(2):
         streams.begin(0, 0, step, 0)
         others.begin(0, 0, step, 0)
@@ -96,15 +113,25 @@ def stepped(network: nn.Module, streams: LayerStreams, forward: Any = None) -> l
 
 def test_compiled_it_is_one_graph_with_the_same_draws() -> None:
     def thin() -> tuple[nn.Module, LayerStreams]:
-        drops = DropBlock2d(0.7, 2), nn.Conv2d(4, 4, 3), StochasticDepth(0.5), nn.Flatten(), nn.Dropout(0.5)
-        network = fill(nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), *drops, nn.Linear(4 * 6 * 6, 3))).train()
+        drops = (
+            DropBlock2d(0.7, 2),
+            nn.Conv2d(4, 4, 3),
+            StochasticDepth(0.5),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+        )
+        network = fill(
+            nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), *drops, nn.Linear(4 * 6 * 6, 3))
+        ).train()
         return network, LayerStreams(network, (3, SIZE, SIZE))
 
     expected = stepped(*thin())
     network, streams = thin()
     torch.compiler.reset()
     backend = CompileCounterWithBackend("aot_eager")
-    got = stepped(network, streams, torch.compile(network, fullgraph=True, backend=backend, dynamic=False))
+    got = stepped(
+        network, streams, torch.compile(network, fullgraph=True, backend=backend, dynamic=False)
+    )
     assert backend.frame_count == 1
     for one, other in zip(expected, got, strict=True):
         torch.testing.assert_close(other, one)
@@ -115,7 +142,9 @@ def test_computed_anew_it_draws_the_same() -> None:
     expected = stepped(*made(config))
     network, streams = made(config)
     recompute_in_backward(network)
-    assert all(torch.equal(one, two) for one, two in zip(expected, stepped(network, streams), strict=True))
+    assert all(
+        torch.equal(one, two) for one, two in zip(expected, stepped(network, streams), strict=True)
+    )
 
 
 @pytest.mark.parametrize("recompute", [False, True], ids=["kept", "anew"])
@@ -140,11 +169,15 @@ def test_layers_of_timm_draw_from_streams_too(recompute: bool) -> None:
 
 
 def test_what_is_called_twice_or_without_a_module_draws_from_torchs_generator() -> None:
-    mixer = build_network(TimmConfig(name="mixer_s32_224", num_classes=3, stochastic_depth=0.4), seed=0)
+    mixer = build_network(
+        TimmConfig(name="mixer_s32_224", num_classes=3, stochastic_depth=0.4), seed=0
+    )
     LayerStreams(mixer, (3, 224, 224))
     assert not [m for m in mixer.modules() if isinstance(m, DrawingLayer)]
     # timm's ResNet calls dropout as a function, and stochastic depth as a module.
-    network = build_network(TimmConfig(name="resnet10t", num_classes=3, dropout=0.5, stochastic_depth=0.5), seed=0)
+    network = build_network(
+        TimmConfig(name="resnet10t", num_classes=3, dropout=0.5, stochastic_depth=0.5), seed=0
+    )
     streams = LayerStreams(network.train(), (3, SIZE, SIZE))
     assert len([m for m in network.modules() if isinstance(m, DrawingLayer)]) == 3
     logits = []

@@ -15,7 +15,16 @@ from trickbag.models import build_network
 from trickbag.models.config import MobileNetConfig, model_config
 from trickbag.models.layers.slots import Slots
 from trickbag.models.mobilenet import MobileNet, SeparableBlock
-from trickbag.models.parts import AveragePool, BatchNorm, Blur, DropBlock, Relu, Relu6, Silu, SqueezeExcite
+from trickbag.models.parts import (
+    AveragePool,
+    BatchNorm,
+    Blur,
+    DropBlock,
+    Relu,
+    Relu6,
+    Silu,
+    SqueezeExcite,
+)
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.zoo import fit_stem, layer_groups
 from trickbag.recipe import trick_from_text
@@ -50,7 +59,8 @@ def test_layers_are_those_of_the_papers_table():
         for m in shapes_only().modules()
         if isinstance(m, nn.Conv2d)
     ]
-    # The table prints a stride of 2 for its last depthwise layer, whose map keeps its size in the table itself.
+    # The table prints a stride of 2 for its last depthwise layer, whose map keeps its size in the
+    # table itself.
     assert found == PAPER
 
 
@@ -59,9 +69,13 @@ def test_a_block_by_its_layers():
     x = images(2, 4, 9)
     with torch.no_grad():
         inside = nn.functional.conv2d(x, block.conv_dw.weight, stride=2, padding=1, groups=4)
-        expected = block.bn2(nn.functional.conv2d(block.bn1(inside).relu(), block.conv_pw.weight)).relu()
+        expected = block.bn2(
+            nn.functional.conv2d(block.bn1(inside).relu(), block.conv_pw.weight)
+        ).relu()
         torch.testing.assert_close(block(x), expected)
-        gated = SeparableBlock(4, 6, stride=2, slots=Slots(norm=BatchNorm(), activation=Relu(), attention=Double))
+        gated = SeparableBlock(
+            4, 6, stride=2, slots=Slots(norm=BatchNorm(), activation=Relu(), attention=Double)
+        )
         gated.load_state_dict(block.state_dict(), strict=True)
         torch.testing.assert_close(gated.eval()(x), 2 * expected)
 
@@ -76,14 +90,22 @@ class Double(nn.Module):
 
 @pytest.mark.parametrize(
     ("stem", "sides"),
-    [("imagenet", [32, 16, 8, 4, 2]), ("small_s2", [32, 32, 16, 8, 4]), ("small_s1", [64, 64, 32, 16, 8])],
+    [
+        ("imagenet", [32, 16, 8, 4, 2]),
+        ("small_s2", [32, 32, 16, 8, 4]),
+        ("small_s1", [64, 64, 32, 16, 8]),
+    ],
 )
 def test_stems(stem, sides):
     network = shapes_only(stem=stem)
     maps = network.forward_levels(torch.empty(1, 3, 64, 64, device="meta"))
     assert [x.shape[-1] for x in maps] == sides
     assert [64 // info["reduction"] for info in network.feature_info] == sides
-    assert [x.shape[1] for x in maps] == [info["num_chs"] for info in network.feature_info] == [64, 128, 256, 512, 1024]
+    assert (
+        [x.shape[1] for x in maps]
+        == [info["num_chs"] for info in network.feature_info]
+        == [64, 128, 256, 512, 1024]
+    )
 
 
 @pytest.mark.parametrize(("size", "stem"), [(8, "small_s1"), (41, "small_s2"), (97, "imagenet")])
@@ -94,27 +116,39 @@ def test_the_stem_follows_the_image_size(size, stem):
 
 @pytest.mark.parametrize("stem", ["imagenet", "small_s1"])
 def test_the_smallest_images_pass(stem):
-    network = build_network(dataclasses.replace(THIN, stem=stem, in_channels=1, anti_alias=Blur()), seed=0).eval()
+    network = build_network(
+        dataclasses.replace(THIN, stem=stem, in_channels=1, anti_alias=Blur()), seed=0
+    ).eval()
     for size in (8, 9, 13):
         with torch.no_grad():
             assert network(images(1, 1, size)).isfinite().all()
 
 
 def test_slots_reach_every_block():
-    network = shapes_only(attention=SqueezeExcite(reduction=2), activation=Silu(), norm=BatchNorm(momentum=0.003))
+    network = shapes_only(
+        attention=SqueezeExcite(reduction=2), activation=Silu(), norm=BatchNorm(momentum=0.003)
+    )
     modules = list(network.modules())
     assert sum(type(m).__name__ == "SqueezeExcite2d" for m in modules) == 13
     assert sum(isinstance(m, nn.SiLU) for m in modules) == 1 + 2 * 13
     assert {m.momentum for m in modules if isinstance(m, nn.BatchNorm2d)} == {0.003}
     blurred = shapes_only(anti_alias=Blur())
     assert sum(type(m).__name__ == "BlurPool2d" for m in blurred.modules()) == 4
-    strided = {name for name, m in blurred.named_modules() if isinstance(m, nn.Conv2d) and m.stride != (1, 1)}
+    strided = {
+        name
+        for name, m in blurred.named_modules()
+        if isinstance(m, nn.Conv2d) and m.stride != (1, 1)
+    }
     assert strided == {"conv_stem"}
 
 
 def test_blocks_are_dropped_in_the_stages_that_have_the_maps_of_a_resnets():
     network = shapes_only(drop=DropBlock(scales=(0.0, 0.5, 0.25, 1.0)))
-    dropping = {name.rsplit(".", 2)[0] for name, m in network.named_modules() if type(m).__name__ == "DropBlock2d"}
+    dropping = {
+        name.rsplit(".", 2)[0]
+        for name, m in network.named_modules()
+        if type(m).__name__ == "DropBlock2d"
+    }
     assert dropping == {"blocks.2", "blocks.3", "blocks.4"}
     assert sum(type(m).__name__ == "DropBlock2d" for m in network.modules()) == 2 * (2 + 6 + 2)
 
@@ -122,7 +156,9 @@ def test_blocks_are_dropped_in_the_stages_that_have_the_maps_of_a_resnets():
 def test_squeeze_excitation_has_the_size_that_hu_et_al_report():
     # Hu et al. 2018, table 3: 4.7 million parameters with reduction 16, 4.2 without.
     parameters = {
-        name: sum(p.numel() for p in shapes_only(attention=model_config(name).attention).parameters())
+        name: sum(
+            p.numel() for p in shapes_only(attention=model_config(name).attention).parameters()
+        )
         for name in ("mobilenet_v1", "se_mobilenet_v1_r16", "se_mobilenet_v1_r2")
     }
     assert {name: round(n / 1e6, 1) for name, n in parameters.items()} == {
@@ -154,7 +190,9 @@ def test_reset_classifier():
 def test_anti_aliasing_of_what_it_has_not(places):
     with pytest.raises(UserError, match=r"mobilenet_v1\.anti_alias\.places = .*take branch alone"):
         MobileNetConfig(anti_alias=Blur(places=places))
-    with pytest.raises(DoesNotApply, match=r"places = .*: a MobileNet has no shortcuts.*--without anti_alias"):
+    with pytest.raises(
+        DoesNotApply, match=r"places = .*: a MobileNet has no shortcuts.*--without anti_alias"
+    ):
         trick_from_text(f"anti_alias:places={','.join(places)}").model(THIN)
 
 
@@ -190,10 +228,14 @@ def test_tricks_that_do_not_apply_say_so(trick, says):
 
 
 def test_zero_init_needs_residual_branches():
-    with pytest.raises(DoesNotApply, match=r"this MobileNet: it has no residual branches. Use a ResNet"):
+    with pytest.raises(
+        DoesNotApply, match=r"this MobileNet: it has no residual branches. Use a ResNet"
+    ):
         ZeroInitResidual().network(build_network(THIN, seed=0))
 
 
 def test_the_paper_s_activation_has_no_published_weights_and_says_which_has():
-    with pytest.raises(UserError, match=r"no pretrained weights of MobileNet v1.* with relu; .*activation=relu6"):
+    with pytest.raises(
+        UserError, match=r"no pretrained weights of MobileNet v1.* with relu; .*activation=relu6"
+    ):
         load_pretrained(nn.Identity(), MobileNetConfig())

@@ -46,7 +46,10 @@ CHANGES: dict[str, Any] = {
 
 def table() -> str:
     """The number of places for each trick in each network, and for what has none, the reasons."""
-    lines = ["| network | " + " | ".join(f"{name}" for name in CHANGES) + " |", "|---" * (len(CHANGES) + 1) + "|"]
+    lines = [
+        "| network | " + " | ".join(f"{name}" for name in CHANGES) + " |",
+        "|---" * (len(CHANGES) + 1) + "|",
+    ]
     reasons: dict[tuple[str, str], list[str]] = {}
     for name in NETWORKS:
         cells = []
@@ -54,7 +57,11 @@ def table() -> str:
             try:
                 # On the CPU, as a scale on shapes alone cannot be seen to be zero.
                 with torch.device("cpu" if change == "zero_init_residual" else "meta"):
-                    options = {"zero_init_last": False} if name in ("resnet50", "resnext50_32x4d", "seresnet50") else {}
+                    options = (
+                        {"zero_init_last": False}
+                        if name in ("resnet50", "resnext50_32x4d", "seresnet50")
+                        else {}
+                    )
                     cells.append(str(apply(timm.create_model(name, **options))))
             except (Unfit, DoesNotApply) as error:
                 cells.append("-")
@@ -63,7 +70,9 @@ def table() -> str:
                     reasons.setdefault((change, cause), []).append(f"`{name}`")
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     lines.append("")
-    lines += [f"- {change}, {', '.join(names)}: {cause}." for (change, cause), names in reasons.items()]
+    lines += [
+        f"- {change}, {', '.join(names)}: {cause}." for (change, cause), names in reasons.items()
+    ]
     return "\n".join(lines)
 
 

@@ -16,7 +16,13 @@ from safetensors.torch import load_file, save_file
 from tests.models.random_weights import fill
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
-from trickbag.models.config import MobileNetConfig, ResNetConfig, TimmConfig, model_config, model_names
+from trickbag.models.config import (
+    MobileNetConfig,
+    ResNetConfig,
+    TimmConfig,
+    model_config,
+    model_names,
+)
 from trickbag.models.parts import AssembleKernel, Blur, Relu6, Silu, SplitKernel, SqueezeExcite
 from trickbag.models.pretrained import load_pretrained, pretrained_names, timm_name
 from trickbag.models.zoo import raw_network
@@ -34,8 +40,16 @@ def test_our_names_in_timm():
         "resnet50_c": "resnet50c",
         "resnet101_d": "resnet101d",
     }
-    others = {name: timm_name(model_config(name)) for name in model_names() if not name.startswith("resnet1")}
-    assert {name: other for name, other in others.items() if other is not None and not name.startswith("resnet")} == {
+    others = {
+        name: timm_name(model_config(name))
+        for name in model_names()
+        if not name.startswith("resnet1")
+    }
+    assert {
+        name: other
+        for name, other in others.items()
+        if other is not None and not name.startswith("resnet")
+    } == {
         "resnext50_32x4d": "resnext50_32x4d",
         "resnext50_32x4d_c": "resnext50c_32x4d",
         "resnext50_32x4d_d": "resnext50d_32x4d",
@@ -54,7 +68,9 @@ def test_our_names_in_timm():
     assert timm_name(model_config("resnet50_a")) is None
     assert timm_name(ResNetConfig(stem="small_s1")) is None
     assert timm_name(TimmConfig(name="vgg11")) == "vgg11"
-    assert timm_name(ResNetConfig(width_factor=0.5)) is timm_name(ResNetConfig(depth_factor=2)) is None
+    assert (
+        timm_name(ResNetConfig(width_factor=0.5)) is timm_name(ResNetConfig(depth_factor=2)) is None
+    )
     assert timm_name(MobileNetConfig(activation=Relu6())) == "mobilenetv1_100"
     assert timm_name(MobileNetConfig(activation=Relu6(), width_factor=1.25)) == "mobilenetv1_125"
     assert timm_name(MobileNetConfig(activation=Relu6(), width_factor=0.75)) is None
@@ -63,15 +79,25 @@ def test_our_names_in_timm():
 def test_names_with_weights():
     names = pretrained_names()
     assert {"resnet18", "resnet34_d", "resnet50", "resnet50_c", "resnet152_d"} <= set(names)
-    assert {"resnext50_32x4d_d", "seresnet50", "seresnext50_32x4d", "resnetblur50", "resnetaa50d"} <= set(names)
-    assert not {"resnet50_a", "resnet18_c", "resnet50_b", "resnext50_32x4d_c", "skresnet50"} & set(names)
+    assert {
+        "resnext50_32x4d_d",
+        "seresnet50",
+        "seresnext50_32x4d",
+        "resnetblur50",
+        "resnetaa50d",
+    } <= set(names)
+    assert not {"resnet50_a", "resnet18_c", "resnet50_b", "resnext50_32x4d_c", "skresnet50"} & set(
+        names
+    )
 
 
 @pytest.mark.parametrize("name", pretrained_names())
 def test_a_name_in_timm_means_the_same_network(name):
     config = dataclasses.replace(model_config(name), num_classes=1000)
     with torch.device("meta"):
-        ours = build_network(config, seed=0) if isinstance(config, TimmConfig) else raw_network(config)
+        ours = (
+            build_network(config, seed=0) if isinstance(config, TimmConfig) else raw_network(config)
+        )
         theirs = timm.create_model(timm_name(config))
     assert {key: value.shape for key, value in ours.state_dict().items()} == {
         key: value.shape for key, value in theirs.state_dict().items()
@@ -94,7 +120,9 @@ def test_a_name_in_timm_means_the_same_network(name):
 def test_a_slot_filled_otherwise_has_no_published_weights(changes):
     config = ResNetConfig(**changes)
     assert timm_name(config) is None
-    with pytest.raises(UserError, match="no pretrained weights of resnet50 with .*" + list(changes)[-1]):
+    with pytest.raises(
+        UserError, match="no pretrained weights of resnet50 with .*" + list(changes)[-1]
+    ):
         load_pretrained(create_model("resnet18", num_classes=2), config)
 
 
@@ -114,7 +142,9 @@ def test_a_slot_filled_otherwise_has_no_published_weights(changes):
 )
 def test_networks_without_published_weights(config, says):
     network = create_model("resnet18", num_classes=2)
-    with pytest.raises(UserError, match=rf"no pretrained weights of {says}.*resnet50_d.*--init FILE"):
+    with pytest.raises(
+        UserError, match=rf"no pretrained weights of {says}.*resnet50_d.*--init FILE"
+    ):
         load_pretrained(network, config)
 
 
@@ -122,7 +152,9 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     network = create_model("resnet18", num_classes=2)
-    with pytest.raises(UserError, match=r"timm's resnet18 could not be fetched \(.+\).*--init FILE") as info:
+    with pytest.raises(
+        UserError, match=r"timm's resnet18 could not be fetched \(.+\).*--init FILE"
+    ) as info:
         load_pretrained(network, network.config)
     assert "\n" not in str(info.value)
 
@@ -151,7 +183,11 @@ def test_weights_in_the_cache_are_taken_without_a_network(tmp_path):
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0" * 40)
     save_file(published.state_dict(), snapshot / "model.safetensors")
-    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "HF_HUB_OFFLINE": "1",
+    }
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "w.safetensors")]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert done.stdout.splitlines() == [

@@ -1,4 +1,5 @@
-"""The counted sizes of networks in benchmarks/results, against the published ones and against the networks."""
+"""The counted sizes of networks in benchmarks/results, against the published ones and against the
+networks."""
 
 from __future__ import annotations
 
@@ -15,17 +16,24 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COUNTED = json.loads((BENCHMARKS / "results" / "networks.json").read_text())
 PUBLISHED = json.loads((BENCHMARKS / "published" / "networks.json").read_text())
 
-ROWS = {part: {(row["name"], row["image_size"]): row for row in COUNTED[part]} for part in ("networks", "official")}
+ROWS = {
+    part: {(row["name"], row["image_size"]): row for row in COUNTED[part]}
+    for part in ("networks", "official")
+}
 
 
-@pytest.mark.parametrize("row", PUBLISHED["timm"], ids=lambda row: f"{row['timm']}-{row['image_size']}")
+@pytest.mark.parametrize(
+    "row", PUBLISHED["timm"], ids=lambda row: f"{row['timm']}-{row['image_size']}"
+)
 def test_networks_that_timm_has(row):
     ours = ROWS["networks"][row["name"], row["image_size"]]
     assert round(ours["params"] / 1e6, 3) == row["params_m"]
     assert round(ours["macs"] / 1e9, 4) == row["macs_g"]
 
 
-@pytest.mark.parametrize("row", PUBLISHED["originals"], ids=lambda row: f"{row['name']}-{row['image_size']}")
+@pytest.mark.parametrize(
+    "row", PUBLISHED["originals"], ids=lambda row: f"{row['name']}-{row['image_size']}"
+)
 def test_networks_of_the_original_code(row):
     official = ROWS["official"][row["name"], row["image_size"]]
     assert official["params"] == row["params"]

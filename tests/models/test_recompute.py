@@ -1,4 +1,5 @@
-"""Gradient checkpointing: less memory, and otherwise nothing changes, running statistics included."""
+"""Gradient checkpointing: less memory, and otherwise nothing changes, running statistics
+included."""
 
 from __future__ import annotations
 
@@ -12,15 +13,27 @@ from torch import nn
 from tests.models.random_weights import fill, images
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
-from trickbag.models.config import BigLittleConfig, MobileNetConfig, ModelConfig, ResNetConfig, model_config
+from trickbag.models.config import (
+    BigLittleConfig,
+    MobileNetConfig,
+    ModelConfig,
+    ResNetConfig,
+    model_config,
+)
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.parts import AssembleKernel, Blur, DropBlock
 from trickbag.models.recompute import recompute_in_backward
 
 THIN: dict[str, ModelConfig] = {
-    "resnet": ResNetConfig(depth=18, width_factor=0.25, stochastic_depth=0.3, drop=DropBlock(keep_prob=0.5)),
+    "resnet": ResNetConfig(
+        depth=18, width_factor=0.25, stochastic_depth=0.3, drop=DropBlock(keep_prob=0.5)
+    ),
     "assemble": BigLittleConfig(
-        width_factor=0.25, depth_factor=0.5, selective_kernel=AssembleKernel(), anti_alias=Blur(), drop=DropBlock()
+        width_factor=0.25,
+        depth_factor=0.5,
+        selective_kernel=AssembleKernel(),
+        anti_alias=Blur(),
+        drop=DropBlock(),
     ),
     "mobilenet": MobileNetConfig(width_factor=0.5),
     "timm": model_config("timm:resnet18d"),
@@ -44,7 +57,9 @@ def stepped(network: nn.Module, x: torch.Tensor, passes: int = 2) -> dict[str, t
     torch.manual_seed(3)
     for _ in range(passes):
         nn.functional.cross_entropy(network(x), torch.tensor([0, 1, 2, 0])).backward()
-    return {f"grad {name}": p.grad for name, p in network.named_parameters()} | dict(network.named_buffers())
+    return {f"grad {name}": p.grad for name, p in network.named_parameters()} | dict(
+        network.named_buffers()
+    )
 
 
 @pytest.mark.parametrize("family", THIN)
@@ -70,7 +85,8 @@ def test_evaluation_uses_the_running_statistics(family):
 
 
 def saved_bytes(network: nn.Module, x: torch.Tensor) -> int:
-    """The bytes of the tensors that a forward pass keeps for the backward pass, parameters left out."""
+    """The bytes of the tensors that a forward pass keeps for the backward pass, parameters left
+    out."""
     kept: dict[int, int] = {}
     own = {p.untyped_storage().data_ptr() for p in (*network.parameters(), *network.buffers())}
 
@@ -90,12 +106,17 @@ def saved_bytes(network: nn.Module, x: torch.Tensor) -> int:
 @pytest.mark.parametrize("family", THIN)
 def test_less_is_kept_in_memory(family):
     one, other = (saved_bytes(network, images(4, 3, 64)) for network in built(family))
-    # Of a block its input alone is kept; the stem, much of the memory of networks so thin, is as it was.
+    # Of a block its input alone is kept; the stem, much of the memory of networks so thin, is as it
+    # was.
     assert other < 0.75 * one
 
 
 @pytest.mark.parametrize(
-    "family", ["resnet", *(pytest.param(family, marks=pytest.mark.slow) for family in ("mobilenet", "assemble"))]
+    "family",
+    [
+        "resnet",
+        *(pytest.param(family, marks=pytest.mark.slow) for family in ("mobilenet", "assemble")),
+    ],
 )
 def test_compiled_it_is_one_graph_and_the_same(family):
     one, other = built(family)
@@ -106,8 +127,12 @@ def test_compiled_it_is_one_graph_and_the_same(family):
     expected = stepped(one, images(4, 3, 40))
     torch.manual_seed(3)
     for _ in range(2):
-        nn.functional.cross_entropy(compiled(images(4, 3, 40)), torch.tensor([0, 1, 2, 0])).backward()
-    got = {f"grad {name}": p.grad for name, p in other.named_parameters()} | dict(other.named_buffers())
+        nn.functional.cross_entropy(
+            compiled(images(4, 3, 40)), torch.tensor([0, 1, 2, 0])
+        ).backward()
+    got = {f"grad {name}": p.grad for name, p in other.named_parameters()} | dict(
+        other.named_buffers()
+    )
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
@@ -117,5 +142,7 @@ def test_networks_that_cannot_say_so(network):
     if isinstance(network, str):
         with torch.device("meta"):
             network = create_model(network)
-    with pytest.raises(UserError, match=rf"gradient_checkpointing = True: {type(network).__name__} has no blocks"):
+    with pytest.raises(
+        UserError, match=rf"gradient_checkpointing = True: {type(network).__name__} has no blocks"
+    ):
         recompute_in_backward(network)

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from tests.models.random_weights import fill, images
 from trickbag.models import build_network, create_model
-from trickbag.models.config import BatchNorm, Relu, ResNetConfig, TimmConfig, model_config, model_names
+from trickbag.models.config import (
+    BatchNorm,
+    Relu,
+    ResNetConfig,
+    TimmConfig,
+    model_config,
+    model_names,
+)
 from trickbag.models.layers.blocks import BasicBlock, Bottleneck
 from trickbag.models.layers.shortcut import avg_pool_shortcut, conv_shortcut
 from trickbag.models.layers.slots import Slots
@@ -18,10 +25,14 @@ from trickbag.models.zoo import raw_network
 
 
 def network(name: str = "resnet18", classes: int = 5, **changes: object) -> nn.Module:
-    return build_network(dataclasses.replace(model_config(name), num_classes=classes, **changes), seed=0)
+    return build_network(
+        dataclasses.replace(model_config(name), num_classes=classes, **changes), seed=0
+    )
 
 
-@pytest.mark.parametrize("name", [n for n in model_names() if not isinstance(model_config(n), TimmConfig)])
+@pytest.mark.parametrize(
+    "name", [n for n in model_names() if not isinstance(model_config(n), TimmConfig)]
+)
 def test_every_name_can_be_built(name):
     with torch.device("meta"):
         built = raw_network(dataclasses.replace(model_config(name), num_classes=7))
@@ -67,7 +78,9 @@ def test_logits_are_the_classifier_on_the_mean_of_the_features():
     batch = images(2, 3, 48)
     with torch.no_grad():
         features = built.forward_features(batch)
-        expected = features.double().mean((2, 3)) @ built.fc.weight.double().T + built.fc.bias.double()
+        expected = (
+            features.double().mean((2, 3)) @ built.fc.weight.double().T + built.fc.bias.double()
+        )
         assert features.shape == (2, 512, 2, 2)
         torch.testing.assert_close(built(batch).double(), expected, rtol=1e-5, atol=1e-5)
 
@@ -84,7 +97,12 @@ def test_avg_pool_shortcut_averages_what_the_last_window_has():
 def test_conv_shortcut_takes_every_second_pixel():
     shortcut = conv_shortcut(1, 1, 2, Slots(norm=nn.Identity, activation=Relu()))
     nn.init.ones_(shortcut[0].weight)
-    assert shortcut(torch.arange(9.0).reshape(1, 1, 3, 3)).flatten().tolist() == [0.0, 2.0, 6.0, 8.0]
+    assert shortcut(torch.arange(9.0).reshape(1, 1, 3, 3)).flatten().tolist() == [
+        0.0,
+        2.0,
+        6.0,
+        8.0,
+    ]
 
 
 @pytest.mark.parametrize("name", ["resnet34_d", "resnet50"])
@@ -94,10 +112,16 @@ def test_zero_init_last_makes_blocks_their_shortcut(name):
     assert len(blocks) == 16
     for block in blocks:
         block.zero_init_last()
-    zeros = {name for name, parameter in built.named_parameters() if not parameter.any() and "weight" in name}
+    zeros = {
+        name
+        for name, parameter in built.named_parameters()
+        if not parameter.any() and "weight" in name
+    }
     last = "bn2" if name == "resnet34_d" else "bn3"
     assert zeros == {
-        f"layer{s}.{b}.{last}.weight" for s, n in zip((1, 2, 3, 4), (3, 4, 6, 3), strict=True) for b in range(n)
+        f"layer{s}.{b}.{last}.weight"
+        for s, n in zip((1, 2, 3, 4), (3, 4, 6, 3), strict=True)
+        for b in range(n)
     }
     x = images(1, 64 if name == "resnet34_d" else 256, 6)
     with torch.no_grad():
@@ -154,11 +178,15 @@ class Pool(nn.AvgPool2d):
 
 
 def test_attention_acts_on_the_branch_before_the_addition():
-    block = fill(Bottleneck(16, 4, slots=Slots(norm=BatchNorm(), activation=Relu(), attention=Double)))
+    block = fill(
+        Bottleneck(16, 4, slots=Slots(norm=BatchNorm(), activation=Relu(), attention=Double))
+    )
     plain = fill(Bottleneck(16, 4, slots=Slots(norm=BatchNorm(), activation=Relu())))
     x = images(2, 16, 5)
     with torch.no_grad():
-        branch = plain.bn3(plain.conv3(plain.act2(plain.bn2(plain.conv2(plain.act1(plain.bn1(plain.conv1(x))))))))
+        branch = plain.bn3(
+            plain.conv3(plain.act2(plain.bn2(plain.conv2(plain.act1(plain.bn1(plain.conv1(x)))))))
+        )
         torch.testing.assert_close(block(x), (2 * branch + x).relu())
         torch.testing.assert_close(plain(x), (branch + x).relu())
 
@@ -167,7 +195,9 @@ def test_attention_acts_on_the_branch_before_the_addition():
 def test_anti_alias_takes_the_stride_of_a_bottleneck(branch_stride):
     slots = Slots(norm=BatchNorm(), activation=Relu(), anti_alias=Pool)
     shortcut = avg_pool_shortcut(16, 16, 2, slots)
-    block = Bottleneck(16, 4, stride=2, branch_stride=branch_stride, downsample=shortcut, slots=slots)
+    block = Bottleneck(
+        16, 4, stride=2, branch_stride=branch_stride, downsample=shortcut, slots=slots
+    )
     assert [conv.stride for conv in (block.conv1, block.conv2, block.conv3)] == [(1, 1)] * 3
     assert isinstance(block.aa1, Pool) == (branch_stride == "first")
     assert isinstance(block.aa2, Pool) == (branch_stride == "middle")

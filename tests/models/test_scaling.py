@@ -1,4 +1,5 @@
-"""Compound scaling: the papers' rounding rules, networks of any depth and width, and of given work."""
+"""Compound scaling: the papers' rounding rules, networks of any depth and width, and of given
+work."""
 
 from __future__ import annotations
 
@@ -18,10 +19,18 @@ from trickbag.models import build_network
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, model_config
 from trickbag.models.counting import count_macs, count_params
 from trickbag.models.parts import SplitKernel
-from trickbag.models.scaling import Factors, compound, fit_width, round_channels, round_repeats, scaled
+from trickbag.models.scaling import (
+    Factors,
+    compound,
+    fit_width,
+    round_channels,
+    round_repeats,
+    scaled,
+)
 from trickbag.models.zoo import raw_network
 
-# Tan & Le's released networks: width, depth and size; and B0 by stages: channels and repeats after its stem of 32.
+# Tan & Le's released networks: width, depth and size; and B0 by stages: channels and repeats after
+# its stem of 32.
 RELEASED = {
     "efficientnet_b0": (1.0, 1.0),
     "efficientnet_b1": (1.0, 1.1),
@@ -43,8 +52,12 @@ def test_the_rounding_rules_are_those_of_the_released_networks(name):
         theirs = timm.create_model(name)
     assert theirs.conv_stem.out_channels == round_channels(32, width)
     assert theirs.conv_head.out_channels == round_channels(1280, width)
-    found = [(stage[-1].feature_info("bottleneck")["num_chs"], len(stage)) for stage in theirs.blocks]
-    assert found == [(round_channels(channels, width), round_repeats(n, depth)) for channels, n in B0]
+    found = [
+        (stage[-1].feature_info("bottleneck")["num_chs"], len(stage)) for stage in theirs.blocks
+    ]
+    assert found == [
+        (round_channels(channels, width), round_repeats(n, depth)) for channels, n in B0
+    ]
 
 
 @given(st.integers(1, 4096), st.floats(1 / 64, 64))
@@ -103,7 +116,10 @@ def test_a_scaled_network_has_the_rounded_channels_and_blocks(depth, width):
 @pytest.mark.parametrize("config", OWN, ids=lambda config: config.kind)
 @pytest.mark.parametrize(("depth", "width"), [(0.3, 0.1), (1.3, 0.6)])
 def test_levels_of_a_scaled_network_are_what_they_say(config, depth, width):
-    usual, network = on_meta(config), on_meta(scaled(config, Factors(depth=depth, width=width, size=1)))
+    usual, network = (
+        on_meta(config),
+        on_meta(scaled(config, Factors(depth=depth, width=width, size=1))),
+    )
     maps = network.eval().forward_levels(torch.empty(1, 3, 64, 64, device="meta"))
     assert [tuple(x.shape[1:]) for x in maps] == [
         (level.channels, 64 // level.reduction, 64 // level.reduction) for level in network.levels()
@@ -118,7 +134,10 @@ def test_levels_of_a_scaled_network_are_what_they_say(config, depth, width):
 def test_blocks_of_a_big_little_network_follow_the_scaled_table():
     deep, thin = (on_meta(BigLittleConfig(depth_factor=factor)) for factor in (2.0, 0.5))
     # 50 layers: 3, 4, 6, 3 blocks. Big n - 1, little n // 4 - 1, each at least 1.
-    for network, big, little, last in ((deep, [5, 7, 11], [1, 1, 2], 6), (thin, [1, 1, 2], [1, 1, 1], 2)):
+    for network, big, little, last in (
+        (deep, [5, 7, 11], [1, 1, 2], 6),
+        (thin, [1, 1, 2], [1, 1, 1], 2),
+    ):
         stages = (network.layer1, network.layer2, network.layer3)
         assert [len(stage.big) for stage in stages] == big
         assert [len(stage.little) for stage in stages] == little
@@ -128,19 +147,29 @@ def test_blocks_of_a_big_little_network_follow_the_scaled_table():
     assert isinstance(thin.layer3.big[1].act3, nn.Identity)
 
 
-@pytest.mark.parametrize("name", ["resnet18_d", "assemble_resnet50", "mobilenet_v1", "resnext50_32x4d"])
+@pytest.mark.parametrize(
+    "name", ["resnet18_d", "assemble_resnet50", "mobilenet_v1", "resnext50_32x4d"]
+)
 def test_thin_networks_train(name):
-    config = dataclasses.replace(model_config(name), width_factor=0.25, depth_factor=0.3, num_classes=3)
+    config = dataclasses.replace(
+        model_config(name), width_factor=0.25, depth_factor=0.3, num_classes=3
+    )
     network = build_network(config, seed=0).train()
     network(images(4, 3, 33)).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
 def test_a_width_that_leaves_groups_nothing():
-    with pytest.raises(UserError, match=r"width_factor = 0\.1: it leaves no channel to each of 32 groups; take"):
+    with pytest.raises(
+        UserError, match=r"width_factor = 0\.1: it leaves no channel to each of 32 groups; take"
+    ):
         ResNetConfig(cardinality=32, base_width=4, width_factor=0.1)
-    with pytest.raises(UserError, match=r"base_width = 4: .*odd at width_factor 0\.75; take an even width"):
-        ResNetConfig(cardinality=32, base_width=4, width_factor=0.75, selective_kernel=SplitKernel())
+    with pytest.raises(
+        UserError, match=r"base_width = 4: .*odd at width_factor 0\.75; take an even width"
+    ):
+        ResNetConfig(
+            cardinality=32, base_width=4, width_factor=0.75, selective_kernel=SplitKernel()
+        )
     for factor in (0, -1):
         with pytest.raises(UserError, match=r"width_factor = .*above 0"):
             MobileNetConfig(width_factor=factor)
@@ -154,7 +183,9 @@ def macs(config, size):
     ("config", "size"),
     [
         pytest.param(
-            dataclasses.replace(model_config("assemble_resnet50"), depth_factor=0.4), 64, marks=pytest.mark.slow
+            dataclasses.replace(model_config("assemble_resnet50"), depth_factor=0.4),
+            64,
+            marks=pytest.mark.slow,
         ),
         (MobileNetConfig(stem="small_s1"), 32),
     ],
@@ -166,9 +197,9 @@ def test_a_network_of_given_work(config, size):
     # Nearer than the widths of which the stem has 8 channels more or fewer.
     assert abs(macs(found, size) / wanted - 1) < 0.1
     for other in (0.97, 1.03):
-        assert abs(macs(dataclasses.replace(found, width_factor=found.width_factor * other), size) - wanted) >= abs(
-            macs(found, size) - wanted
-        )
+        assert abs(
+            macs(dataclasses.replace(found, width_factor=found.width_factor * other), size) - wanted
+        ) >= abs(macs(found, size) - wanted)
 
 
 def test_the_width_of_a_network_s_own_work_is_its_own():
@@ -179,5 +210,7 @@ def test_the_width_of_a_network_s_own_work_is_its_own():
 
 
 def test_work_that_no_width_has():
-    with pytest.raises(UserError, match=r"macs = 10: a mobilenet_v1 of this depth has from .* at 32 px; choose"):
+    with pytest.raises(
+        UserError, match=r"macs = 10: a mobilenet_v1 of this depth has from .* at 32 px; choose"
+    ):
         fit_width(MobileNetConfig(), macs=10, image_size=32)

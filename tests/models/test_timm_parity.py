@@ -42,12 +42,19 @@ THIN = [
     ("seresnet18", ResNetConfig(depth=18, attention=SqueezeExcite())),
     ("skresnet18", ResNetConfig(depth=18, selective_kernel=SplitKernel(reduction=8, least=16))),
     ("resnetblur18", ResNetConfig(depth=18, anti_alias=Blur(places=("branch", "stem")))),
-    ("resnetaa34d", ResNetConfig(depth=34, anti_alias=AveragePool(), stem="deep", shortcut="avg_pool")),
+    (
+        "resnetaa34d",
+        ResNetConfig(depth=34, anti_alias=AveragePool(), stem="deep", shortcut="avg_pool"),
+    ),
     ("mobilenetv1_100", MobileNetConfig(activation=Relu6())),
-    pytest.param("mobilenetv1_125", MobileNetConfig(activation=Relu6(), width_factor=1.25), marks=SLOW),
+    pytest.param(
+        "mobilenetv1_125", MobileNetConfig(activation=Relu6(), width_factor=1.25), marks=SLOW
+    ),
     pytest.param("wide_resnet50_2", ResNetConfig(base_width=128), marks=SLOW),
     pytest.param(
-        "skresnet50d", ResNetConfig(selective_kernel=SplitKernel(), stem="deep", shortcut="avg_pool"), marks=SLOW
+        "skresnet50d",
+        ResNetConfig(selective_kernel=SplitKernel(), stem="deep", shortcut="avg_pool"),
+        marks=SLOW,
     ),
     pytest.param(
         "seresnextaa101d_32x8d",
@@ -70,7 +77,8 @@ def test_timm_weights_load_and_give_the_same_logits(name, timm_name):
     theirs = fill(timm.create_model(timm_name))
     ours = create_model(name).eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
-    # 75 px is odd at the stem's output, at the pool's and in three of the stages; timm's `aa` networks cannot do that.
+    # 75 px is odd at the stem's output, at the pool's and in three of the stages; timm's `aa`
+    # networks cannot do that.
     for size in (64,) if "aa" in name else (64, 75):
         batch = images(2, 3, size)
         with torch.no_grad():
@@ -83,7 +91,9 @@ def test_every_slot_is_timms(name, config):
     theirs = fill(timm.create_model(name, num_classes=7))
     ours = raw_network(dataclasses.replace(config, num_classes=7)).eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
-    assert [key for key, _ in ours.named_parameters()] == [key for key, _ in theirs.named_parameters()]
+    assert [key for key, _ in ours.named_parameters()] == [
+        key for key, _ in theirs.named_parameters()
+    ]
     for size in (64,) if "aa" in name else (64, 75):
         batch = images(2, 3, size)
         with torch.no_grad():

@@ -15,7 +15,13 @@ from tests.models.random_weights import fill, images
 from trickbag.errors import RunFailed, UserError
 from trickbag.models import create_model, load
 from trickbag.models.config import TimmConfig
-from trickbag.models.weights import load_weights, load_with_metadata, read_metadata, save_weights, weights_digest
+from trickbag.models.weights import (
+    load_weights,
+    load_with_metadata,
+    read_metadata,
+    save_weights,
+    weights_digest,
+)
 from trickbag.settings import plain
 
 
@@ -24,7 +30,11 @@ def resnet(classes: int = 4, name: str = "resnet18_d") -> nn.Module:
 
 
 def metadata(network: nn.Module) -> dict[str, object]:
-    return {"model": plain(network.config), "classes": ["é", "b", "c", "d"], "preprocessing": {"mean": [0.1, 2.0]}}
+    return {
+        "model": plain(network.config),
+        "classes": ["é", "b", "c", "d"],
+        "preprocessing": {"mean": [0.1, 2.0]},
+    }
 
 
 def state(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -101,19 +111,30 @@ def test_another_number_of_classes_leaves_the_classifier(saved):
     assert torch.equal(other.fc.weight, head)
     assert not other.fc.bias.any()
     body = {name: value for name, value in state(other).items() if not name.startswith("fc.")}
-    assert equal(body, {name: value for name, value in state(network).items() if not name.startswith("fc.")})
+    assert equal(
+        body, {name: value for name, value in state(network).items() if not name.startswith("fc.")}
+    )
 
 
 def test_the_classifier_of_a_timm_network_is_found(tmp_path):
-    save_weights(fill(timm.create_model("levit_128s", num_classes=3)), tmp_path / "w.safetensors", {})
+    save_weights(
+        fill(timm.create_model("levit_128s", num_classes=3)), tmp_path / "w.safetensors", {}
+    )
     network = timm.create_model("levit_128s", num_classes=5)
     before = state(network)
     (note,) = load_weights(network, tmp_path / "w.safetensors")
     assert "3 classes" in note
     after, given = state(network), load_file(tmp_path / "w.safetensors")
     kept = {name for name in after if after[name].shape != given[name].shape}
-    assert kept == {"head.linear.weight", "head.linear.bias", "head_dist.linear.weight", "head_dist.linear.bias"}
-    assert all(torch.equal(after[name], before[name] if name in kept else given[name]) for name in after)
+    assert kept == {
+        "head.linear.weight",
+        "head.linear.bias",
+        "head_dist.linear.weight",
+        "head_dist.linear.bias",
+    }
+    assert all(
+        torch.equal(after[name], before[name] if name in kept else given[name]) for name in after
+    )
 
 
 def test_weights_without_a_classifier_are_taken(tmp_path):
@@ -125,7 +146,11 @@ def test_weights_without_a_classifier_are_taken(tmp_path):
 
 def test_batch_counters_may_be_missing(tmp_path):
     network = resnet()
-    tensors = {name: value for name, value in state(network).items() if not name.endswith("num_batches_tracked")}
+    tensors = {
+        name: value
+        for name, value in state(network).items()
+        if not name.endswith("num_batches_tracked")
+    }
     save_file(tensors, tmp_path / "w.safetensors")
     other = create_model("resnet18_d", num_classes=4)
     assert load_weights(other, tmp_path / "w.safetensors") == []
@@ -209,8 +234,12 @@ def folder_in_place(folder):
     return folder
 
 
-@pytest.mark.parametrize("make", [no_file, no_run, empty, text, pickled, truncated, folder_in_place])
-@pytest.mark.parametrize("read", [load, read_metadata, lambda path: load_weights(nn.Linear(2, 2), path)])
+@pytest.mark.parametrize(
+    "make", [no_file, no_run, empty, text, pickled, truncated, folder_in_place]
+)
+@pytest.mark.parametrize(
+    "read", [load, read_metadata, lambda path: load_weights(nn.Linear(2, 2), path)]
+)
 def test_files_that_are_no_weights(tmp_path, make, read):
     path = make(tmp_path)
     with pytest.raises(UserError) as info:
@@ -230,10 +259,16 @@ def test_files_that_are_no_weights(tmp_path, make, read):
         ({"trickbag": "[1]"}, "no mapping"),
         ({"trickbag": '{"model": "resnet18"}'}, "model.num_classes = 0"),
         ({"trickbag": '{"model": {"kind": "vgg"}}'}, "model.kind = 'vgg'"),
-        ({"trickbag": '{"model": {"kind": "resnet", "depth": 19, "num_classes": 2}}'}, "depth = 19"),
+        (
+            {"trickbag": '{"model": {"kind": "resnet", "depth": 19, "num_classes": 2}}'},
+            "depth = 19",
+        ),
         ({"trickbag": '{"model": {"kind": "resnet", "wide": 1}}'}, "no setting 'wide'"),
         ({"trickbag": '{"model": {"kind": "resnet"}}'}, "num_classes = 0"),
-        ({"trickbag": '{"model": {"kind": "timm", "name": "resnetty", "num_classes": 2}}'}, "timm has no network"),
+        (
+            {"trickbag": '{"model": {"kind": "timm", "name": "resnetty", "num_classes": 2}}'},
+            "timm has no network",
+        ),
     ],
 )
 def test_files_that_do_not_say_their_network(tmp_path, header, says):

@@ -73,13 +73,22 @@ def test_the_stem_follows_the_image_size(size, plain, deep):
 
 @pytest.mark.parametrize(
     "name",
-    ["resnet50", "mobilenetv3_small_050", "efficientnet_b0", "convnext_atto", "vit_tiny_patch16_224", "densenet121"],
+    [
+        "resnet50",
+        "mobilenetv3_small_050",
+        "efficientnet_b0",
+        "convnext_atto",
+        "vit_tiny_patch16_224",
+        "densenet121",
+    ],
 )
 def test_layer_groups_of_timm_networks(name):
     with torch.device("meta"):
         network = timm.create_model(name)
     groups = layer_groups(network)
-    assert sorted(id(p) for group in groups for p in group) == sorted(id(p) for p in network.parameters())
+    assert sorted(id(p) for group in groups for p in group) == sorted(
+        id(p) for p in network.parameters()
+    )
     assert all(groups)
     assert len(groups) > 8
     head = {id(p) for p in network.get_classifier().parameters()}
@@ -98,7 +107,9 @@ def test_layer_groups_of_our_resnet50_are_timms():
 
 def test_layer_groups_of_any_other_network():
     shared = nn.Linear(2, 2)
-    network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), shared, nn.Sequential(shared, nn.Linear(2, 5)))
+    network = nn.Sequential(
+        nn.Linear(3, 2), nn.ReLU(), shared, nn.Sequential(shared, nn.Linear(2, 5))
+    )
     network.register_parameter("scale", nn.Parameter(torch.ones(1)))
     groups = layer_groups(network)
     assert [[tuple(p.shape) for p in group] for group in groups] == [
@@ -113,7 +124,8 @@ def test_the_package_and_its_configs_load_no_torch():
     code = (
         "import sys, trickbag.models, trickbag.models.config, trickbag.models.layers; "
         "trickbag.models.config.model_config('resnet50_d'); assert 'torch' not in sys.modules; "
-        "assert callable(trickbag.models.load); import trickbag.models.weights; assert callable(trickbag.models.load)"
+        "assert callable(trickbag.models.load); import trickbag.models.weights; assert "
+        "callable(trickbag.models.load)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

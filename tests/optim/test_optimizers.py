@@ -30,7 +30,11 @@ def by_hand(optimizer: Optimizer, gradients: list[np.ndarray]) -> np.ndarray:
         if isinstance(optimizer, SGD):
             g = g + DECAY * w
             buffer = optimizer.momentum * buffer + g
-            w = w - LR * (g + optimizer.momentum * buffer if optimizer.nesterov and optimizer.momentum else buffer)
+            w = w - LR * (
+                g + optimizer.momentum * buffer
+                if optimizer.nesterov and optimizer.momentum
+                else buffer
+            )
         elif isinstance(
             optimizer, RMSProp
         ):  # TensorFlow: ones at first, epsilon inside the root, lr inside the momentum
@@ -48,10 +52,14 @@ def by_hand(optimizer: Optimizer, gradients: list[np.ndarray]) -> np.ndarray:
     return w
 
 
-@pytest.mark.parametrize("optimizer", [SGD(), SGD(nesterov=False), SGD(momentum=0.0), RMSProp(), AdamW()], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(nesterov=False), SGD(momentum=0.0), RMSProp(), AdamW()], ids=repr
+)
 def test_steps_are_the_formulas(optimizer: Optimizer) -> None:
     gradients = list(np.random.default_rng(0).normal(size=(5, 3)))
-    np.testing.assert_allclose(steps(optimizer, gradients), by_hand(optimizer, gradients), rtol=1e-9)
+    np.testing.assert_allclose(
+        steps(optimizer, gradients), by_hand(optimizer, gradients), rtol=1e-9
+    )
 
 
 def test_an_overflow_in_the_first_step_changes_nothing() -> None:

@@ -49,7 +49,9 @@ def test_a_quadratic_by_hand(adaptive: bool) -> None:
 
 def small_network() -> Any:
     torch.manual_seed(0)
-    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 3))
+    body = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 3)
+    )
     return body.double().train()
 
 
@@ -58,7 +60,11 @@ def test_a_small_network_by_hand() -> None:
     images, targets = torch.randn(8, 3, 6, 6, dtype=torch.float64), torch.arange(8) % 3
 
     def gradients(of: nn.Module) -> list[torch.Tensor]:
-        return list(torch.autograd.grad(functional.cross_entropy(of(images), targets), list(of.parameters())))
+        return list(
+            torch.autograd.grad(
+                functional.cross_entropy(of(images), targets), list(of.parameters())
+            )
+        )
 
     # By hand on a copy: the gradients, a step of length 0.2 along them, the gradients there.
     other = copy.deepcopy(network)
@@ -71,12 +77,16 @@ def test_a_small_network_by_hand() -> None:
     expected = gradients(other)
 
     before = [p.detach().clone() for p in network.parameters()]
-    SharpnessAware(rho=0.2)(network, lambda: functional.cross_entropy(network(images), targets).backward())
+    SharpnessAware(rho=0.2)(
+        network, lambda: functional.cross_entropy(network(images), targets).backward()
+    )
     for parameter, old, gradient in zip(network.parameters(), before, expected, strict=True):
         assert torch.equal(parameter, old)
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
     # The running statistics are those of the pass at the weights alone.
-    assert all(torch.equal(one, two) for one, two in zip(network.buffers(), statistics, strict=True))
+    assert all(
+        torch.equal(one, two) for one, two in zip(network.buffers(), statistics, strict=True)
+    )
     assert int(network[1].num_batches_tracked) == 1
 
 

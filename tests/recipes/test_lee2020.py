@@ -20,7 +20,8 @@ EPOCHS = (120, 120, 120, 200, 200, 270, 270, 270, 600, 600, 600, 600, 600)
 
 
 def network(recipe: Recipe) -> ResNetConfig | BigLittleConfig:
-    """Apply the tricks to the recipe's network; leave out what its official weights do not depend on."""
+    """Apply the tricks to the recipe's network; leave out what its official weights do not depend
+    on."""
     model = recipe.model
     for trick in recipe.tricks:
         model = trick.model(model)
@@ -47,7 +48,10 @@ def test_a_step_trains_the_official_network(name: str, official: str) -> None:
         expected = dataclasses.replace(expected, pooling="torch")
     recipe = LADDER[name]()
     assert network(recipe) == expected
-    evaluated, theirs = Preprocessing.to_evaluate(recipe.data, 224), official_preprocessing(official)
+    evaluated, theirs = (
+        Preprocessing.to_evaluate(recipe.data, 224),
+        official_preprocessing(official),
+    )
     assert (evaluated.image_size, evaluated.resize) == (theirs.image_size, theirs.resize)
     assert (evaluated.mean, evaluated.std) == (theirs.mean, theirs.std)
 
@@ -57,14 +61,23 @@ def test_each_step_adds_what_the_table_says() -> None:
     assert tuple(recipe.training.epochs for recipe in ladder) == EPOCHS
     added = [sorted({*b.trick_names} - {*a.trick_names}) for a, b in pairwise(ladder)]
     assert added == [
-        *(["resnet_d"], ["label_smoothing"], ["mixup"], ["squeeze_excite"], ["drop_block"], ["selective_kernel"]),
+        *(
+            ["resnet_d"],
+            ["label_smoothing"],
+            ["mixup"],
+            ["squeeze_excite"],
+            ["drop_block"],
+            ["selective_kernel"],
+        ),
         *([], [], ["big_little"], ["anti_alias"], ["auto_augment"], []),
     ]
     assert "squeeze_excite" not in ladder[6].trick_names
     assert "resnet_d" not in ladder[9].trick_names
 
 
-@pytest.mark.parametrize("name", [name for name in LADDER if name not in {f"assemble_e{i}" for i in range(7)}])
+@pytest.mark.parametrize(
+    "name", [name for name in LADDER if name not in {f"assemble_e{i}" for i in range(7)}]
+)
 def test_a_teacher_is_asked_as_the_authors_did(name: str) -> None:
     taught = LADDER[name](teacher="runs/teacher")
     trick = next(trick for trick in taught.tricks if isinstance(trick, Distillation))
@@ -79,7 +92,9 @@ def test_the_learning_rate_is_the_authors(step: int, lr: float) -> None:
     for trick in recipe.tricks:
         schedule = trick.schedule(schedule)
     # An epoch of theirs has 1251.14 steps, hence the tolerance.
-    assert recipe.training.lr * schedule.factor(step, 1251, recipe.training.epochs) == pytest.approx(lr, rel=2e-3)
+    assert recipe.training.lr * schedule.factor(
+        step, 1251, recipe.training.epochs
+    ) == pytest.approx(lr, rel=2e-3)
 
 
 def test_data_of_ones_own_stay_as_they_are() -> None:

@@ -1,4 +1,5 @@
-"""A page read back with the parser of the standard library, strictly: every element must be closed in order."""
+"""A page read back with the parser of the standard library, strictly: every element must be closed
+in order."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
 
 
 class Page(HTMLParser):
-    """Elements, ids, addresses and text of a page; raises AssertionError where its elements are not nested."""
+    """Elements, ids, addresses and text of a page; raises AssertionError where its elements are not
+    nested."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -72,12 +74,15 @@ class Page(HTMLParser):
         return [values["id"] for _, values in self.tags if "id" in values]
 
     def check(self) -> None:
-        """Check what holds for every page: it loads nothing, ids are unique and found, everything has a name."""
+        """Check what holds for every page: it loads nothing, ids are unique and found, everything
+        has a name."""
         assert self.source.startswith("<!doctype html>")
         assert len(self.ids) == len(set(self.ids))
         for name, values in self.tags:
             for attribute in ("src", "href", "xlink:href", "srcset", "poster", "data", "action"):
-                if attribute in values and not (name == "a" and values[attribute].startswith("https://")):
+                if attribute in values and not (
+                    name == "a" and values[attribute].startswith("https://")
+                ):
                     assert values[attribute].startswith(("#", "data:")), (name, values[attribute])
                 if attribute == "href" and values.get(attribute, "").startswith("#"):
                     assert values[attribute][1:] in self.ids
@@ -88,10 +93,18 @@ class Page(HTMLParser):
         assert "default-src 'none'" in self.source
         assert all(values["alt"] for values in self.all("img"))
         assert all(values["role"] == "img" and values["aria-label"] for values in self.all("svg"))
-        assert "#0a0b" not in self.source  # a stand-in for a colour that no variable took the place of
-        assert {"width=device-width, initial-scale=1"} <= {values.get("content", "") for values in self.all("meta")}
+        assert (
+            "#0a0b" not in self.source
+        )  # a stand-in for a colour that no variable took the place of
+        assert {"width=device-width, initial-scale=1"} <= {
+            values.get("content", "") for values in self.all("meta")
+        }
         for undefined in ("NaN", "nan ", ">nan<", ">None<", "Undefined"):
             assert undefined not in self.source
-        levels = [int(name[1]) for name, _ in self.tags if len(name) == 2 and name[0] == "h" and name[1].isdigit()]
+        levels = [
+            int(name[1])
+            for name, _ in self.tags
+            if len(name) == 2 and name[0] == "h" and name[1].isdigit()
+        ]
         assert levels[0] == 1
         assert levels.count(1) == 1

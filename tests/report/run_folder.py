@@ -1,4 +1,5 @@
-"""Folders of runs for the tests of reports: a linear classifier trained on the real digits, written as a run is."""
+"""Folders of runs for the tests of reports: a linear classifier trained on the real digits, written
+as a run is."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What an epoch left: metrics, and the prediction for each validation image with its confidence."""
+    """What an epoch left: metrics, and the prediction for each validation image with its
+    confidence."""
 
     metrics: dict[str, float]
     predicted: np.ndarray[Any, Any]
@@ -44,14 +46,21 @@ def validation() -> tuple[Any, Any, Any]:
 def trained(epochs: int, seed: int = 0, alpha: float = 1e-3) -> tuple[Trained, ...]:
     data = load_digits()
     images = data.data / 16.0
-    train, held = train_test_split(np.arange(len(images)), test_size=0.2, random_state=0, stratify=data.target)
-    model = SGDClassifier(loss="log_loss", alpha=alpha, random_state=seed, learning_rate="constant", eta0=0.01)
+    train, held = train_test_split(
+        np.arange(len(images)), test_size=0.2, random_state=0, stratify=data.target
+    )
+    model = SGDClassifier(
+        loss="log_loss", alpha=alpha, random_state=seed, learning_rate="constant", eta0=0.01
+    )
     order = np.random.default_rng(seed)
     found = []
     for _ in range(epochs):
         rows = order.permutation(train)
         model.partial_fit(images[rows], data.target[rows], classes=np.arange(10))
-        scores = {name: score(model, images[part], data.target[part]) for name, part in (("t", train), ("v", held))}
+        scores = {
+            name: score(model, images[part], data.target[part])
+            for name, part in (("t", train), ("v", held))
+        }
         probabilities = model.predict_proba(images[held])
         found.append(
             Trained(
@@ -77,7 +86,12 @@ def score(model: SGDClassifier, images: Any, labels: Any) -> tuple[float, float,
     bins = np.minimum((p.max(1) * 15).astype(int), 14)
     gaps = [abs(right[bins == b].sum() - p.max(1)[bins == b].sum()) for b in range(15)]
     loss = -np.log(p[np.arange(len(labels)), labels]).mean()
-    return 100 * right.mean(), float(loss), 100 * top5.mean(), 100 * float(np.sum(gaps)) / len(labels)
+    return (
+        100 * right.mean(),
+        float(loss),
+        100 * top5.mean(),
+        100 * float(np.sum(gaps)) / len(labels),
+    )
 
 
 TRICKS: dict[str, dict[str, Any]] = {
@@ -92,11 +106,33 @@ TRICKS: dict[str, dict[str, Any]] = {
 
 def recipe(epochs: int, seed: int = 0, **changes: Any) -> dict[str, Any]:
     """Give the plain data of `recipe.json`, as `train` writes it."""
-    data = {"source": "digits", "image_root": None, "image_size": None, "crop_area": [0.35, 1.0], "split_seed": 0}
-    model: dict[str, Any] = {"kind": "resnet", "depth": 18, "stem": "auto", "shortcut": "conv", "num_classes": 0}
+    data = {
+        "source": "digits",
+        "image_root": None,
+        "image_size": None,
+        "crop_area": [0.35, 1.0],
+        "split_seed": 0,
+    }
+    model: dict[str, Any] = {
+        "kind": "resnet",
+        "depth": 18,
+        "stem": "auto",
+        "shortcut": "conv",
+        "num_classes": 0,
+    }
     optimizer = {"kind": "sgd", "momentum": 0.9, "nesterov": True}
-    training = {"epochs": epochs, "batch_size": 32, "lr": 0.1, "weight_decay": 0.0005, "optimizer": optimizer}
-    steps = {"decay": {"kind": "step", "factor": 0.1, "at": [0.25, 0.5, 0.75]}, "warmup_epochs": 0.0, "warmup": "step"}
+    training = {
+        "epochs": epochs,
+        "batch_size": 32,
+        "lr": 0.1,
+        "weight_decay": 0.0005,
+        "optimizer": optimizer,
+    }
+    steps = {
+        "decay": {"kind": "step", "factor": 0.1, "at": [0.25, 0.5, 0.75]},
+        "warmup_epochs": 0.0,
+        "warmup": "step",
+    }
     resolved = {
         "seed": seed,
         "data": data,
@@ -148,7 +184,8 @@ def write_run(
     error: str | None = None,
     **recipe_changes: Any,
 ) -> Path:
-    """Write the folder of a run that did `epochs` of `planned` epochs; labels are renamed by `classes`."""
+    """Write the folder of a run that did `epochs` of `planned` epochs; labels are renamed by
+    `classes`."""
     folder.mkdir(parents=True, exist_ok=True)
     done = trained(epochs, seed, alpha)
     planned = epochs if planned is None else planned
@@ -164,7 +201,13 @@ def write_run(
     write_json(folder / "environment.json", environment)
     lines = []
     for number, epoch in enumerate(done, 1):
-        line = {"epoch": number, "step": 44 * number, "lr": 0.01, "train_throughput": 512.3, "time_s": 3.5}
+        line = {
+            "epoch": number,
+            "step": 44 * number,
+            "lr": 0.01,
+            "train_throughput": 512.3,
+            "time_s": 3.5,
+        }
         lines.append(json.dumps(line | epoch.metrics) + "\n")
     (folder / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
     if done:
@@ -176,7 +219,9 @@ def write_run(
             )
             if keep(int(label)) and keep(int(predicted))
         ]
-        write_csv(folder / "predictions.csv", [("image", "label", "predicted", "confidence"), *rows])
+        write_csv(
+            folder / "predictions.csv", [("image", "label", "predicted", "confidence"), *rows]
+        )
     if epochs == planned or error is not None:
         metrics: dict[str, Any] = {}
         if done:
@@ -187,8 +232,12 @@ def write_run(
             "trial": "1f0c5a2b9d3e4f60",
             "label": "full",
             "seed": seed,
-            "metrics": metrics | {"train_throughput": 512.3, "params": 11_181_642, "macs": 37_400_000},
-            "warnings": ["linear_scaling has no effect: the batch is 256", "stem deep_s1 for images of 16 px"],
+            "metrics": metrics
+            | {"train_throughput": 512.3, "params": 11_181_642, "macs": 37_400_000},
+            "warnings": [
+                "linear_scaling has no effect: the batch is 256",
+                "stem deep_s1 for images of 16 px",
+            ],
             "environment": environment,
             "error": error,
             "data_errors": [],
@@ -203,7 +252,8 @@ def upscaled(image: Any, size: int = 16) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def pictures_of(folder: Path, mistakes: int = 12, augmented: int = 24) -> Pictures:
-    """Give the pictures of the mistakes that the run's predictions name, and some images of the data set."""
+    """Give the pictures of the mistakes that the run's predictions name, and some images of the
+    data set."""
     from trickbag.report import most_confident_mistakes, read_predictions
 
     data = load_digits()
@@ -219,5 +269,8 @@ def pictures_of(folder: Path, mistakes: int = 12, augmented: int = 24) -> Pictur
             )
             for row in rows
         ],
-        augmented=[Picture(image=upscaled(data.images[i]), label=str(data.target[i])) for i in range(augmented)],
+        augmented=[
+            Picture(image=upscaled(data.images[i]), label=str(data.target[i]))
+            for i in range(augmented)
+        ],
     )

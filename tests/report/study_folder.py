@@ -1,4 +1,5 @@
-"""Folders of studies for the tests of reports: accuracies are drawn, effects computed from them here."""
+"""Folders of studies for the tests of reports: accuracies are drawn, effects computed from them
+here."""
 
 from __future__ import annotations
 
@@ -26,7 +27,12 @@ TRUE = {"mixup": 1.9, "label_smoothing": 0.25, "resnet_d": 1.1, "warmup": -0.9, 
 COST = {"mixup": (0.97, 1.0), "resnet_d": (0.91, 1.06), "mixed_precision": (1.31, 1.0)}
 """What tricks multiply the throughput and the multiply-adds with."""
 
-ENVIRONMENT = {"python": "3.11.9", "cpu": "a processor", "cores": 2, "versions": {"torch": "2.11.0", "numpy": "2.1.0"}}
+ENVIRONMENT = {
+    "python": "3.11.9",
+    "cpu": "a processor",
+    "cores": 2,
+    "versions": {"torch": "2.11.0", "numpy": "2.1.0"},
+}
 
 
 @dataclass(kw_only=True)
@@ -42,7 +48,9 @@ class Plan:
     sd: float = 0.25
     true: Mapping[str, float] = field(default_factory=lambda: TRUE)
     reasons: Mapping[str, str] = field(default_factory=dict)  # label -> why it does not apply
-    errors: Mapping[tuple[str, int], Sequence[str | None]] = field(default_factory=dict)  # attempts: errors, None: done
+    errors: Mapping[tuple[str, int], Sequence[str | None]] = field(
+        default_factory=dict
+    )  # attempts: errors, None: done
     finished: Callable[[str, int], bool] = lambda label, seed: True
     environment: Callable[[str, int], dict[str, Any]] = lambda label, seed: ENVIRONMENT
     effects: bool = True
@@ -52,19 +60,27 @@ class Plan:
 
 def variants_of(plan: Plan, recipe: Recipe) -> dict[str, Recipe]:
     tricks = plan.tricks or recipe.trick_names
-    recipe = recipe.plus(*(trick_from_text(name) for name in tricks if name not in recipe.trick_names))
+    recipe = recipe.plus(
+        *(trick_from_text(name) for name in tricks if name not in recipe.trick_names)
+    )
     if plan.design == "leave-one-out":
         return {"full": recipe} | {f"-{name}": recipe.without(name) for name in tricks}
     bare = recipe.only()
     if plan.design == "one-at-a-time":
         return {"bare": bare} | {f"+{name}": recipe.only(name) for name in tricks}
     if plan.design == "cumulative":
-        return {"bare": bare} | {f"+{name}": recipe.only(*tricks[: i + 1]) for i, name in enumerate(tricks)}
+        return {"bare": bare} | {
+            f"+{name}": recipe.only(*tricks[: i + 1]) for i, name in enumerate(tricks)
+        }
     cells = list(itertools.product((False, True), repeat=len(tricks)))
     found = {}
     for cell in (cell[::-1] for cell in cells):
-        label = "".join(f"{'+' if on else '-'}{name}" for name, on in zip(tricks, cell, strict=True))
-        found[label] = recipe.without(*(name for name, on in zip(tricks, cell, strict=True) if not on))
+        label = "".join(
+            f"{'+' if on else '-'}{name}" for name, on in zip(tricks, cell, strict=True)
+        )
+        found[label] = recipe.without(
+            *(name for name, on in zip(tricks, cell, strict=True) if not on)
+        )
     return found
 
 
@@ -103,12 +119,17 @@ def write_study(folder: Path, **settings: Any) -> Path:
                 attempts = plan.errors.get((label, seed), (None,) if done else ())
                 if plan.folders and (done or seed == 0):
                     place.mkdir(parents=True)
-                    write_json(place / "recipe.json", variant.to_dict() | {"resolved": {}, "trial": {"seed": seed}})
+                    write_json(
+                        place / "recipe.json",
+                        variant.to_dict() | {"resolved": {}, "trial": {"seed": seed}},
+                    )
                     rows = [
                         {"epoch": i + 1, "top1": top1, "time_s": 2.0}
                         for i, top1 in enumerate(curve[: plan.epochs if done else 3])
                     ]
-                    (place / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+                    (place / "metrics.jsonl").write_text(
+                        "".join(json.dumps(row) + "\n" for row in rows)
+                    )
                 for error in attempts:
                     metrics = metrics_of(variant, curve[-1], number, seed) if error is None else {}
                     lines.append(
@@ -118,7 +139,9 @@ def write_study(folder: Path, **settings: Any) -> Path:
                             "model": model,
                             "seed": seed,
                             "metrics": metrics,
-                            "warnings": ["linear_scaling has no effect: the batch is 256"] if error is None else [],
+                            "warnings": ["linear_scaling has no effect: the batch is 256"]
+                            if error is None
+                            else [],
                             "environment": plan.environment(label, seed) if error is None else {},
                             "data_errors": [],
                             "error": error,
@@ -128,7 +151,9 @@ def write_study(folder: Path, **settings: Any) -> Path:
                         values[label, seed] = metrics
         contrasts = contrasts_of(plan, list(variants))
         factors = list(plan.tricks or base.trick_names) if plan.design == "factorial" else []
-        layouts.append({"model": model, "variants": entries, "contrasts": contrasts, "factors": factors})
+        layouts.append(
+            {"model": model, "variants": entries, "contrasts": contrasts, "factors": factors}
+        )
         effects += effects_of(plan, model, contrasts, factors, values)
     data = {
         "schema": 1,
@@ -147,7 +172,9 @@ def write_study(folder: Path, **settings: Any) -> Path:
         "layouts": layouts,
     }
     write_json(folder / "study.json", data | dict(plan.changes))
-    (folder / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (folder / "results.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )
     if plan.effects:
         write_json(folder / "effects.json", adjusted(effects))
     return folder
@@ -166,10 +193,14 @@ def curve_of(plan: Plan, recipe: Recipe, model: str, seed: int) -> list[float]:
         + sum(plan.true.get(n, 0) for n in recipe.trick_names)
     )
     # Of the tricks, not of the recipe's id, which a new setting of anything changes.
-    level += np.random.default_rng([seed, 1, *",".join(recipe.trick_names).encode()]).normal(0, plan.sd)
+    level += np.random.default_rng([seed, 1, *",".join(recipe.trick_names).encode()]).normal(
+        0, plan.sd
+    )
     wiggle = rng.normal(0, 0.3, plan.epochs)
     return [
-        float(min(100.0, level - 40 * math.exp(-1.1 * i) + (wiggle[i] if i < plan.epochs - 1 else 0)))
+        float(
+            min(100.0, level - 40 * math.exp(-1.1 * i) + (wiggle[i] if i < plan.epochs - 1 else 0))
+        )
         for i in range(plan.epochs)
     ]
 
@@ -180,7 +211,12 @@ def metrics_of(recipe: Recipe, top1: float, network: int, seed: int) -> dict[str
         speed *= COST.get(name, (1.0, 1.0))[0]
         macs *= COST.get(name, (1.0, 1.0))[1]
     speed *= 1 + 0.01 * math.sin(seed + len(recipe.trick_names))
-    found = {"top1": top1, "top5": 100 - (100 - top1) / 5, "loss": (100 - top1) / 25, "train_throughput": speed}
+    found = {
+        "top1": top1,
+        "top5": 100 - (100 - top1) / 5,
+        "loss": (100 - top1) / 25,
+        "train_throughput": speed,
+    }
     return found | {
         "macs": round(macs),
         "params": 11_181_642,
@@ -200,7 +236,9 @@ def effects_of(
     for contrast in contrasts:
         sides = contrast["plus"], contrast["minus"]
         seeds = [s for s in range(plan.seeds) if all((side, s) in values for side in sides)]
-        gaps = [values[sides[0], s][plan.outcome] - values[sides[1], s][plan.outcome] for s in seeds]
+        gaps = [
+            values[sides[0], s][plan.outcome] - values[sides[1], s][plan.outcome] for s in seeds
+        ]
         reason = next((plan.reasons[side] for side in sides if side in plan.reasons), None)
         note = f"does not apply: {reason}" if reason else None if gaps else "no finished pair"
         cost = {}
@@ -208,15 +246,28 @@ def effects_of(
             pairs = [(values[sides[0], s][name], values[sides[1], s][name]) for s in seeds]
             each = float(np.mean([a - b for a, b in pairs]))
             quotient = float(np.exp(np.mean([math.log(a / b) for a, b in pairs])))
-            cost[name] = {"delta": each, "low": None, "high": None, "ratio": quotient, "pairs": len(pairs)}
-        found.append(entry(contrast["label"], model, gaps, note=note, cost=cost, plus=sides[0], minus=sides[1]))
+            cost[name] = {
+                "delta": each,
+                "low": None,
+                "high": None,
+                "ratio": quotient,
+                "pairs": len(pairs),
+            }
+        found.append(
+            entry(
+                contrast["label"], model, gaps, note=note, cost=cost, plus=sides[0], minus=sides[1]
+            )
+        )
     terms = [(name,) for name in factors] + list(itertools.combinations(factors, 2))
     for term in terms:
         gaps = []
         for seed in range(plan.seeds):
             cells = {label: row[plan.outcome] for (label, s), row in values.items() if s == seed}
             if len(cells) == 2 ** len(factors):
-                signs = {label: math.prod(1 if f"+{name}" in label else -1 for name in term) for label in cells}
+                signs = {
+                    label: math.prod(1 if f"+{name}" in label else -1 for name in term)
+                    for label in cells
+                }
                 gaps.append(2 * sum(signs[label] * cells[label] for label in cells) / len(cells))
         shapley = [float(np.mean(gaps)), None, None] if len(term) == 1 and gaps else None
         found.append(entry("*".join(term), model, gaps, shapley=shapley))
@@ -240,13 +291,26 @@ def entry(label: str, model: str, gaps: Sequence[float], **more: Any) -> dict[st
         "p": p,
         "pairs": n,
     }
-    found |= {"verdict": "undetermined", "cost": {}, "p_raw": p, "sd": sd, "more_seeds": None, "shapley": None}
-    return found | {"bootstrap": [low, high] if n >= 8 else None, "note": None, "plus": None, "minus": None} | more
+    found |= {
+        "verdict": "undetermined",
+        "cost": {},
+        "p_raw": p,
+        "sd": sd,
+        "more_seeds": None,
+        "shapley": None,
+    }
+    return (
+        found
+        | {"bootstrap": [low, high] if n >= 8 else None, "note": None, "plus": None, "minus": None}
+        | more
+    )
 
 
 def adjusted(effects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Adjust the p-values by Holm, and give verdicts."""
-    ranked = sorted((effect for effect in effects if effect["p"] is not None), key=lambda effect: effect["p"])
+    ranked = sorted(
+        (effect for effect in effects if effect["p"] is not None), key=lambda effect: effect["p"]
+    )
     worst = 0.0
     for i, effect in enumerate(ranked):
         worst = effect["p"] = min(1.0, max(worst, (len(ranked) - i) * effect["p_raw"]))

@@ -1,4 +1,5 @@
-"""A small study for the tests of the driver: how it is asked for, and what two studies must have in common."""
+"""A small study for the tests of the driver: how it is asked for, and what two studies must have in
+common."""
 
 from __future__ import annotations
 
@@ -17,7 +18,17 @@ def small_recipe(source: Path | str, **changes: str) -> Recipe:
 
 def arguments(source: Path, out: Path, *more: str, epochs: int = 1) -> list[str]:
     """The command line of a study of `small_recipe`."""
-    made = ["study", "--data", str(source), "--image-size", "16", "--batch-size", "8", "--epochs", str(epochs)]
+    made = [
+        "study",
+        "--data",
+        str(source),
+        "--image-size",
+        "16",
+        "--batch-size",
+        "8",
+        "--epochs",
+        str(epochs),
+    ]
     for name in (
         "linear_scaling",
         "zero_init_residual",
@@ -27,7 +38,16 @@ def arguments(source: Path, out: Path, *more: str, epochs: int = 1) -> list[str]
         "cosine_decay",
     ):
         made += ["--without", name]
-    made += ["--device", "cpu", "--set", "training.threads=1", "--set", "data.workers=0", "--out", str(out)]
+    made += [
+        "--device",
+        "cpu",
+        "--set",
+        "training.threads=1",
+        "--set",
+        "data.workers=0",
+        "--out",
+        str(out),
+    ]
     return [*made, *more]
 
 

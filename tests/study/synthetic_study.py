@@ -15,11 +15,19 @@ MODEL = "resnet18"
 
 
 def variant(label: str, reason: str = "", model: str = MODEL) -> Variant:
-    return Variant(label=label, model=model, recipe=None if reason else RECIPE.replace(name=label), reason=reason)
+    return Variant(
+        label=label,
+        model=model,
+        recipe=None if reason else RECIPE.replace(name=label),
+        reason=reason,
+    )
 
 
-def leave_one_out(tricks: Sequence[str], model: str = MODEL, reasons: Mapping[str, str] | None = None) -> Layout:
-    """`full` against `-NAME` for each trick; `reasons` are those of variants that do not apply, by label."""
+def leave_one_out(
+    tricks: Sequence[str], model: str = MODEL, reasons: Mapping[str, str] | None = None
+) -> Layout:
+    """`full` against `-NAME` for each trick; `reasons` are those of variants that do not apply, by
+    label."""
     labels = ["full", *(f"-{trick}" for trick in tricks)]
     return Layout(
         model=model,
@@ -29,7 +37,9 @@ def leave_one_out(tricks: Sequence[str], model: str = MODEL, reasons: Mapping[st
 
 
 def cell_label(signs: Sequence[int], factors: Sequence[str]) -> str:
-    return "".join(("+" if sign > 0 else "-") + factor for sign, factor in zip(signs, factors, strict=True))
+    return "".join(
+        ("+" if sign > 0 else "-") + factor for sign, factor in zip(signs, factors, strict=True)
+    )
 
 
 def yates(factors: int) -> list[tuple[int, ...]]:
@@ -43,7 +53,9 @@ def factorial_layout(
     reasons: Mapping[str, str] | None = None,
     aliases: tuple[tuple[str, ...], ...] = (),
 ) -> Layout:
-    labels = [cell_label(signs, factors) for signs in (yates(len(factors)) if cells is None else cells)]
+    labels = [
+        cell_label(signs, factors) for signs in (yates(len(factors)) if cells is None else cells)
+    ]
     variants = tuple(variant(label, (reasons or {}).get(label, "")) for label in labels)
     return Layout(model=MODEL, variants=variants, factors=tuple(factors), aliases=aliases)
 
@@ -52,4 +64,7 @@ def runs(
     values: Mapping[str, Sequence[float | None]], metric: str = "top1", model: str = MODEL
 ) -> dict[tuple[str, str], dict[int, Metrics]]:
     """Give finished trials from the metric's value for each seed of each variant."""
-    return {(model, label): {seed: {metric: value} for seed, value in enumerate(row)} for label, row in values.items()}
+    return {
+        (model, label): {seed: {metric: value} for seed, value in enumerate(row)}
+        for label, row in values.items()
+    }

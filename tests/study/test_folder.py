@@ -1,4 +1,5 @@
-"""A study's folder: one driver at a time, and results that survive what a crash leaves of a file."""
+"""A study's folder: one driver at a time, and results that survive what a crash leaves of a
+file."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from trickbag.train.folder.result import Result
 
 
 def line(i: int, label: str = "full") -> StoredResult:
-    return Result(trial=f"{i:016x}", label=label, seed=i, metrics={"top1": 90.5 + i}).to_dict() | {"model": "resnet18"}
+    return Result(trial=f"{i:016x}", label=label, seed=i, metrics={"top1": 90.5 + i}).to_dict() | {
+        "model": "resnet18"
+    }
 
 
 def append(folder: StudyFolder, *results: StoredResult) -> None:
@@ -38,17 +41,23 @@ def test_results_come_back_in_order(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(cut=st.integers(0, 10_000))
-def test_cut_anywhere_loses_at_most_the_last_line(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def test_cut_anywhere_loses_at_most_the_last_line(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     folder = StudyFolder(tmp_path_factory.mktemp("study"))
     append(folder, *(line(i) for i in range(3)))
     data = folder.results.read_bytes()
     cut %= len(data) + 1
     folder.results.write_bytes(data[:cut])
     # A line is whole as soon as its last brace is there.
-    whole = data[:cut].count(b"\n") + (cut > 0 and data[cut - 1 : cut] == b"}" and data[cut : cut + 1] == b"\n")
+    whole = data[:cut].count(b"\n") + (
+        cut > 0 and data[cut - 1 : cut] == b"}" and data[cut : cut + 1] == b"\n"
+    )
     kept, torn = folder.read_results()
     assert kept == [line(i) for i in range(whole)]
-    assert (torn is None) == (cut in (0, len(data)) or data[cut - 1 : cut] == b"\n" or data[cut : cut + 1] == b"\n")
+    assert (torn is None) == (
+        cut in (0, len(data)) or data[cut - 1 : cut] == b"\n" or data[cut : cut + 1] == b"\n"
+    )
     if torn is not None:
         assert f"line {whole + 1} of" in torn
         assert "dropped" in torn
@@ -56,7 +65,9 @@ def test_cut_anywhere_loses_at_most_the_last_line(tmp_path_factory: pytest.TempP
     assert folder.read_results() == ([*(line(i) for i in range(whole)), line(7)], None)
 
 
-@pytest.mark.parametrize("damage", [b"\0" * 40, b"{}", b"[1]", b'{"trial": "a"}', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "damage", [b"\0" * 40, b"{}", b"[1]", b'{"trial": "a"}', b"\xff\xfe", b"[" * 100_000]
+)
 def test_damage(tmp_path: Path, damage: bytes) -> None:
     folder = StudyFolder(tmp_path)
     append(folder, line(0), line(1))
@@ -80,12 +91,17 @@ def test_two_drivers(tmp_path: Path) -> None:
         "with StudyFolder(Path(sys.argv[1])).locked(): print('in', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
-        [sys.executable, "-c", program, str(folder.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program, str(folder.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"in\n"
-        with pytest.raises(UserError, match=r"another `trickbag study` works in .*study"), folder.locked():
+        with (
+            pytest.raises(UserError, match=r"another `trickbag study` works in .*study"),
+            folder.locked(),
+        ):
             pass
         other.kill()
         other.wait()
@@ -96,10 +112,16 @@ def test_two_drivers(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x")
-    with pytest.raises(UserError, match="not empty and holds no study"), StudyFolder(tmp_path).locked():
+    with (
+        pytest.raises(UserError, match="not empty and holds no study"),
+        StudyFolder(tmp_path).locked(),
+    ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
-    with pytest.raises(UserError, match="cannot make the folder"), StudyFolder(tmp_path / "holiday.jpg" / "a").locked():
+    with (
+        pytest.raises(UserError, match="cannot make the folder"),
+        StudyFolder(tmp_path / "holiday.jpg" / "a").locked(),
+    ):
         pass
 
 

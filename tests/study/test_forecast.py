@@ -1,4 +1,5 @@
-"""What a study says before it spends: its trials, their time, and the smallest effect that it can see."""
+"""What a study says before it spends: its trials, their time, and the smallest effect that it can
+see."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tests.study.studies import arguments, small_recipe
 from trickbag.cli import main
 from trickbag.errors import UserError
 from trickbag.study.folder import StudyFolder
-from trickbag.study.forecast import estimate, seeds_within
+from trickbag.study.forecast import forecast, seeds_within
 from trickbag.study.study import Study
 
 
@@ -23,7 +24,7 @@ def study(pictures: Path) -> Study:
 
 def test_the_price_of_a_study(study: Study, tmp_path: Path) -> None:
     work = study.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
-    found = estimate(work, tb.Inline(), sd=0.5)
+    found = forecast(work, tb.Inline(), sd=0.5)
     assert len(found.pending) == 16
     assert (found.workers, found.comparisons, found.sd) == (1, 3, 0.5)
     assert list(found.epoch_s) == ["resnet18"]
@@ -40,19 +41,44 @@ def test_the_price_of_a_study(study: Study, tmp_path: Path) -> None:
 def test_seeds_for_a_time(study: Study, tmp_path: Path) -> None:
     one = Study(recipe=study.recipe, seeds=1).prepare(StudyFolder(tmp_path), tb.Inline())
     assert 2 <= seeds_within(36_000, one, tb.Inline()) < 100_000
-    with pytest.raises(UserError, match=r"--budget 0 s: one seed of the 4 trials takes about .*; give more time"):
+    with pytest.raises(
+        UserError, match=r"--budget 0 s: one seed of the 4 trials takes about .*; give more time"
+    ):
         seeds_within(0.01, one, tb.Inline())
 
 
 def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "study"
-    more = ("--dry-run", "--seeds", "3", "--models", "resnet18,timm:resnet10t", "--with", "resnet_d", "--workers", "1")
+    more = (
+        "--dry-run",
+        "--seeds",
+        "3",
+        "--models",
+        "resnet18,timm:resnet10t",
+        "--with",
+        "resnet_d",
+        "--workers",
+        "1",
+    )
     assert main(arguments(pictures, out, *more)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["network", "variant", "seeds", "tricks"]
-    assert lines[1].split() == ["resnet18", "full", "0-2", "warmup,", "label_smoothing,", "mixup,", "resnet_d"]
-    assert any(line.startswith("timm:resnet10t  -resnet_d") and "does not apply: " in line for line in lines)
-    assert any(line.startswith("resnet18: ") and line.endswith(" s an epoch, measured") for line in lines)
+    assert lines[1].split() == [
+        "resnet18",
+        "full",
+        "0-2",
+        "warmup,",
+        "label_smoothing,",
+        "mixup,",
+        "resnet_d",
+    ]
+    assert any(
+        line.startswith("timm:resnet10t  -resnet_d") and "does not apply: " in line
+        for line in lines
+    )
+    assert any(
+        line.startswith("resnet18: ") and line.endswith(" s an epoch, measured") for line in lines
+    )
     assert any(line.startswith("27 trials to run, 1 at a time: about ") for line in lines)
     assert lines[-1].startswith("3 seeds see an effect of ")
     assert "--sd S gives it in units of top1" in lines[-1]
@@ -70,7 +96,9 @@ def test_dry_run_of_a_fraction_names_what_it_cannot_tell_apart(
     assert "with one seed no effect has an interval" in out
 
 
-def test_a_budget_chooses_the_seeds_once(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_budget_chooses_the_seeds_once(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "study"
     asked = arguments(pictures, out, "--tricks", "mixup", "--budget", "1h", "--workers", "1")
     assert main([*asked, "--dry-run"]) == 0

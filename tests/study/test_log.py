@@ -14,42 +14,53 @@ from trickbag.study.designs.design import LeaveOneOut
 from trickbag.study.log import LiveStudyLog, PlainStudyLog, StudyLog
 from trickbag.study.quantities import about, parse_time, seeds_text
 from trickbag.study.trial import Trial
-from trickbag.study.trial_plan import Agenda, Progress
+from trickbag.study.trial_plan import StudyProgress, TrialPlan
 from trickbag.train.folder.result import Result
 
 
 @pytest.fixture
-def progress() -> Progress:
+def progress() -> StudyProgress:
     recipe = recipes.small().only("mixup", "resnet_d")
-    layouts = [LeaveOneOut().layout(recipe.on(name), name) for name in ("resnet18", "timm:resnet10t")]
-    return Progress(Agenda.of(layouts, 2, "fingerprint"), [])
+    layouts = [
+        LeaveOneOut().layout(recipe.on(name), name) for name in ("resnet18", "timm:resnet10t")
+    ]
+    return StudyProgress(TrialPlan.of(layouts, 2, "fingerprint"), [])
 
 
 def ended(trial: Trial, top1: float | None, error: str | None = None) -> dict[str, Any]:
-    result = Result(trial=trial.id, label=trial.label, seed=trial.seed, metrics={"top1": top1}, error=error)
+    result = Result(
+        trial=trial.id, label=trial.label, seed=trial.seed, metrics={"top1": top1}, error=error
+    )
     return result.to_dict() | {"model": trial.model}
 
 
-def run(log: StudyLog, progress: Progress) -> None:
-    trials = list(progress.agenda.trials.values())
+def run(log: StudyLog, progress: StudyProgress) -> None:
+    trials = list(progress.trial_plan.trials.values())
     log.start(progress, "top1", len(trials))
     for place, trial in enumerate(trials):
-        result = ended(trial, None, "the loss is not finite") if place == 3 else ended(trial, 90.0 + place)
+        result = (
+            ended(trial, None, "the loss is not finite")
+            if place == 3
+            else ended(trial, 90.0 + place)
+        )
         progress.add(result)
         log.result(result)
     log.stop()
 
 
-def test_trials_of_two_networks(progress: Progress) -> None:
-    assert [(t.model, t.label, t.seed) for t in progress.agenda.trials.values()] == [
+def test_trials_of_two_networks(progress: StudyProgress) -> None:
+    assert [(t.model, t.label, t.seed) for t in progress.trial_plan.trials.values()] == [
         (model, label, seed)
         for seed in (0, 1)
-        for model, labels in (("resnet18", ("full", "-resnet_d", "-mixup")), ("timm:resnet10t", ("full", "-mixup")))
+        for model, labels in (
+            ("resnet18", ("full", "-resnet_d", "-mixup")),
+            ("timm:resnet10t", ("full", "-mixup")),
+        )
         for label in labels
     ]
 
 
-def test_plain_lines(progress: Progress, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines(progress: StudyProgress, capsys: pytest.CaptureFixture[str]) -> None:
     run(PlainStudyLog(), progress)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "10 trials to run, 0 finished"
@@ -59,7 +70,7 @@ def test_plain_lines(progress: Progress, capsys: pytest.CaptureFixture[str]) -> 
     assert len(lines) == 11
 
 
-def test_the_live_table(progress: Progress) -> None:
+def test_the_live_table(progress: StudyProgress) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
     log = LiveStudyLog(console)
     run(log, progress)
@@ -67,7 +78,8 @@ def test_the_live_table(progress: Progress) -> None:
     plain.print(log._table())
     rows = [line.split() for line in plain.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert ["network", "variant", "seeds", "top1", "effect", "95", "%", "interval"] in rows
-    # On the first network full has 90 and 95, -resnet_d 91 and 96, -mixup 92 and 97: no spread, no interval.
+    # On the first network full has 90 and 95, -resnet_d 91 and 96, -mixup 92 and 97: no spread, no
+    # interval.
     assert ["resnet18", "full", "2/2", "92.5", "-", "-"] in rows
     assert ["resnet18", "-mixup", "2/2", "94.5", "-2", "-"] in rows
     assert ["timm:resnet10t", "full", "1/2", "98", "-", "-"] in rows
@@ -77,15 +89,19 @@ def test_the_live_table(progress: Progress) -> None:
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is back"
 
 
-def test_a_failed_trial_is_retried_so_often_and_an_inapplicable_one_never(progress: Progress) -> None:
-    first, second, *_ = progress.agenda.trials.values()
+def test_a_failed_trial_is_retried_so_often_and_an_inapplicable_one_never(
+    progress: StudyProgress,
+) -> None:
+    first, second, *_ = progress.trial_plan.trials.values()
     progress.add(ended(first, None, "the loss is not finite"))
     assert first in progress.pending(retries=1)
     assert first not in progress.pending(retries=0)
     assert [one["trial"] for one in progress.given_up()] == [first.id]
     progress.add(ended(second, None, "does not apply: no residual blocks"))
     assert not [
-        trial for trial in progress.pending(retries=9) if (trial.model, trial.label) == ("resnet18", "-resnet_d")
+        trial
+        for trial in progress.pending(retries=9)
+        if (trial.model, trial.label) == ("resnet18", "-resnet_d")
     ]
     variants = {(v.model, v.label): v for layout in progress.layouts() for v in layout.variants}
     assert variants["resnet18", "-resnet_d"].reason == "no residual blocks"
@@ -97,7 +113,8 @@ def test_a_failed_trial_is_retried_so_often_and_an_inapplicable_one_never(progre
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("2h", 7200), ("90min", 5400), ("1h30m", 5400), ("45s", 45), ("1.5 h", 5400), ("1h 5s", 3605)]
+    ("text", "seconds"),
+    [("2h", 7200), ("90min", 5400), ("1h30m", 5400), ("45s", 45), ("1.5 h", 5400), ("1h 5s", 3605)],
 )
 def test_times_are_read(text: str, seconds: float) -> None:
     assert parse_time(text, "--budget") == seconds
@@ -126,7 +143,8 @@ def test_times_are_written(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "text"), [([], ""), ([3], "3"), ([0, 1], "0-1"), ([4, 0, 2, 3], "0, 2-4"), ([0, 2, 4], "0, 2, 4")]
+    ("seeds", "text"),
+    [([], ""), ([3], "3"), ([0, 1], "0-1"), ([4, 0, 2, 3], "0, 2-4"), ([0, 2, 4], "0, 2, 4")],
 )
 def test_seeds_are_written(seeds: list[int], text: str) -> None:
     assert seeds_text(seeds) == text

@@ -72,7 +72,10 @@ def test_a_started_process_that_died_is_replaced() -> None:
 
 
 def test_a_study_that_is_finished_starts_no_process(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "study"
     asked = arguments(pictures, out, "--tricks", "mixup", "--seeds", "1", "--workers", "1")

@@ -1,4 +1,5 @@
-"""A study from end to end on real images, in this process: what it runs, what it stores, what it refuses."""
+"""A study from end to end on real images, in this process: what it runs, what it stores, what it
+refuses."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from trickbag.tricks.distillation import Distillation
 
 @dataclasses.dataclass
 class Some:
-    """Runs trials in this process until it is told to stop: what a study is when it is interrupted there."""
+    """Runs trials in this process until it is told to stop: what a study is when it is interrupted
+    there."""
 
     most: int = 10**6
     ran: list[str] = dataclasses.field(default_factory=list)
@@ -41,7 +43,11 @@ class Some:
 
 @pytest.fixture(scope="module")
 def study(pictures: Path) -> Study:
-    return Study(recipe=small_recipe(pictures), design=tb.LeaveOneOut(tricks=("mixup", "label_smoothing")), seeds=2)
+    return Study(
+        recipe=small_recipe(pictures),
+        design=tb.LeaveOneOut(tricks=("mixup", "label_smoothing")),
+        seeds=2,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,11 @@ def whole(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_a_study_leaves(study: Study, whole: Path) -> None:
     stored = json.loads((whole / "study.json").read_text())
-    assert [v["label"] for v in stored["layouts"][0]["variants"]] == ["full", "-mixup", "-label_smoothing"]
+    assert [v["label"] for v in stored["layouts"][0]["variants"]] == [
+        "full",
+        "-mixup",
+        "-label_smoothing",
+    ]
     assert (stored["seeds"], stored["outcome"], stored["models"]) == (2, "top1", [])
     found = results(whole)
     assert sorted((r["label"], r["seed"]) for r in found.values()) == sorted(
@@ -69,23 +79,39 @@ def test_what_a_study_leaves(study: Study, whole: Path) -> None:
         ("mixup", "resnet18", 2),
         ("label_smoothing", "resnet18", 2),
     ]
-    assert {path.name for path in whole.iterdir()} >= {"study.json", "results.jsonl", "effects.json", "effects.csv"}
+    assert {path.name for path in whole.iterdir()} >= {
+        "study.json",
+        "results.jsonl",
+        "effects.json",
+        "effects.csv",
+    }
     assert not (whole / "decoded").exists()
 
 
 def test_effects_are_the_paired_differences_of_the_trials(whole: Path) -> None:
-    top1 = {(line["label"], line["seed"]): line["metrics"]["top1"] for line in results(whole).values()}
+    top1 = {
+        (line["label"], line["seed"]): line["metrics"]["top1"] for line in results(whole).values()
+    }
     for effect in effects(whole):
         by_hand = [top1["full", seed] - top1[f"-{effect['label']}", seed] for seed in (0, 1)]
         assert effect["delta"] == pytest.approx(sum(by_hand) / 2, abs=1e-12)
 
 
-def test_a_trial_is_the_run_that_train_does_alone(whole: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_trial_is_the_run_that_train_does_alone(
+    whole: Path, pictures: Path, tmp_path: Path
+) -> None:
     line = next(r for r in results(whole).values() if (r["label"], r["seed"]) == ("-mixup", 1))
-    alone = tb.fit(small_recipe(pictures, training__device="cpu").without("mixup"), seed=1, out=tmp_path / "run")
+    alone = tb.fit(
+        small_recipe(pictures, training__device="cpu").without("mixup"),
+        seed=1,
+        out=tmp_path / "run",
+    )
     assert alone.trial == line["trial"]
     assert without_times(alone.metrics) == line["metrics"]
-    weights = [(f / "best.safetensors").read_bytes() for f in (tmp_path / "run", whole / "trials" / alone.trial)]
+    weights = [
+        (f / "best.safetensors").read_bytes()
+        for f in (tmp_path / "run", whole / "trials" / alone.trial)
+    ]
     assert weights[0] == weights[1]
 
 
@@ -105,17 +131,24 @@ def test_stopped_and_continued(study: Study, whole: Path, tmp_path: Path) -> Non
     out, ran = tmp_path / "study", []
     for most in (1, 3):
         executor = Some(most)
-        with pytest.raises(Stopped, match=r"stopped by SIGTERM; \d trials are finished, \d are left; the same command"):
+        with pytest.raises(
+            Stopped,
+            match=r"stopped by SIGTERM; \d trials are finished, \d are left; the same command",
+        ):
             study.run(executor, out)
         ran += executor.ran
     last = Some()
     study.run(last, out)
-    assert ran + last.ran == [f"{label}/{seed}" for seed in (0, 1) for label in ("full", "-mixup", "-label_smoothing")]
+    assert ran + last.ran == [
+        f"{label}/{seed}" for seed in (0, 1) for label in ("full", "-mixup", "-label_smoothing")
+    ]
     assert effects(out) == effects(whole)
     assert results(out) == results(whole)
 
 
-def test_extended_without_running_anything_twice(study: Study, whole: Path, pictures: Path, tmp_path: Path) -> None:
+def test_extended_without_running_anything_twice(
+    study: Study, whole: Path, pictures: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "study"
     small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
     steps = [
@@ -124,7 +157,9 @@ def test_extended_without_running_anything_twice(study: Study, whole: Path, pict
         # The whole study needs no more than the trick that is new, and does not lose the seed.
         (dataclasses.replace(study, seeds=1), {}, ["-label_smoothing/0", "-label_smoothing/1"]),
         (
-            dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",), levels=("mixup.alpha=0.2,1",))),
+            dataclasses.replace(
+                study, design=tb.LeaveOneOut(tricks=("mixup",), levels=("mixup.alpha=0.2,1",))
+            ),
             {},
             ["mixup.alpha=1/0", "mixup.alpha=1/1"],  # 0.2 is the recipe's own
         ),
@@ -171,7 +206,10 @@ def test_another_network_joins(study: Study, tmp_path: Path) -> None:
     both = Some()
     dataclasses.replace(one, models=("timm:resnet10t",)).run(both, out)
     assert both.ran == ["full/0", "-mixup/0"]
-    assert [(e["label"], e["model"]) for e in effects(out)] == [("mixup", "resnet18"), ("mixup", "timm:resnet10t")]
+    assert [(e["label"], e["model"]) for e in effects(out)] == [
+        ("mixup", "resnet18"),
+        ("mixup", "timm:resnet10t"),
+    ]
 
 
 def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) -> None:
@@ -189,12 +227,19 @@ def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) ->
 
 def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None:
     # timm's own initialisation has zeros there already.
-    recipe = small_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("zero_init_residual")())
+    recipe = (
+        small_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("zero_init_residual")())
+    )
     design = tb.LeaveOneOut(tricks=("zero_init_residual",))
     found = Study(recipe=recipe, design=design, seeds=2).run(Some(), tmp_path / "study")
     assert found[0].note is not None
     assert found[0].note.startswith("no effect: ")
-    assert (found[0].delta, found[0].low, found[0].p, found[0].verdict) == (0.0, None, None, "undetermined")
+    assert (found[0].delta, found[0].low, found[0].p, found[0].verdict) == (
+        0.0,
+        None,
+        None,
+        "undetermined",
+    )
 
 
 def test_a_trial_that_fails_is_a_result(study: Study, tmp_path: Path) -> None:
@@ -222,13 +267,16 @@ def test_a_trial_that_fails_is_a_result(study: Study, tmp_path: Path) -> None:
     [
         (
             {"training.lr": "0.2"},
-            r"holds another study; these differ: training.lr \(0.2, not 0.4\); choose another --out",
+            r"holds another study; these differ: training.lr \(0.2, not 0.4\); choose another "
+            r"--out",
         ),
         ({"tricks.mixup.alpha": "1"}, r"tricks.mixup.alpha \(1.0, not 0.2\)"),
         ({"data.val_fraction": "0.3"}, r"data.val_fraction \(0.3, not 0.2\)"),
     ],
 )
-def test_another_recipe_is_refused(study: Study, whole: Path, change: dict[str, str], said: str) -> None:
+def test_another_recipe_is_refused(
+    study: Study, whole: Path, change: dict[str, str], said: str
+) -> None:
     recipe = study.recipe
     for path, value in change.items():
         recipe = recipe.set(path, value)
@@ -238,7 +286,9 @@ def test_another_recipe_is_refused(study: Study, whole: Path, change: dict[str, 
     assert {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
 
 
-def test_another_design_version_or_shard_is_refused(study: Study, whole: Path, tmp_path: Path) -> None:
+def test_another_design_version_or_shard_is_refused(
+    study: Study, whole: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"design \(one-at-a-time, not leave-one-out\)"):
         dataclasses.replace(study, design=tb.OneAtATime()).run(Some(), whole)
     with pytest.raises(UserError, match="shard"):
@@ -276,7 +326,9 @@ def test_shards_together_are_the_study(study: Study, whole: Path, tmp_path: Path
     assert results(tmp_path / "all") == results(whole)
     assert len(found.results) == 6
     after = Some()
-    dataclasses.replace(study, seeds=3).run(after, tmp_path / "all")  # what was merged goes on as any study
+    dataclasses.replace(study, seeds=3).run(
+        after, tmp_path / "all"
+    )  # what was merged goes on as any study
     assert [name for name in after.ran if not name.endswith("/2")] == []
     with pytest.raises(UserError, match="already holds a study"):
         merge([tmp_path / "1"], tmp_path / "all")
@@ -287,11 +339,15 @@ def test_shards_together_are_the_study(study: Study, whole: Path, tmp_path: Path
 def test_shards_of_different_studies(study: Study, tmp_path: Path) -> None:
     from trickbag.study.merge import merge
 
-    one = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1, shard=(1, 2))
+    one = dataclasses.replace(
+        study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1, shard=(1, 2)
+    )
     other = dataclasses.replace(one, recipe=study.recipe.set("training.lr", "0.2"), shard=(2, 2))
     for part in (one, other):
         part.run(Some(), tmp_path / f"{part.shard}")
-    with pytest.raises(UserError, match=r"are of different studies: recipe.training.lr \(0.2, not 0.4\)"):
+    with pytest.raises(
+        UserError, match=r"are of different studies: recipe.training.lr \(0.2, not 0.4\)"
+    ):
         merge([tmp_path / "(1, 2)", tmp_path / "(2, 2)"], tmp_path / "all")
     assert not (tmp_path / "all").exists()
 
@@ -315,7 +371,9 @@ def test_studies_that_cannot_be(study: Study, fields: dict[str, object], said: s
 def test_several_labels_have_an_outcome_of_their_own(study: Study) -> None:
     recipe = study.recipe.set("data.multi_label", "true").set("data.source", "labels.csv")
     assert (Study(recipe=study.recipe).outcome, Study(recipe=recipe).outcome) == ("top1", "map")
-    with pytest.raises(UserError, match="outcome 'top1' is not defined for images with several labels"):
+    with pytest.raises(
+        UserError, match="outcome 'top1' is not defined for images with several labels"
+    ):
         Study(recipe=recipe, outcome="top1")
 
 
@@ -324,13 +382,22 @@ def test_different_answers_do_not_go_into_one_file(study: Study) -> None:
 
     def distilled(*levels: str, **settings: Any) -> None:
         recipe = study.recipe.plus(Distillation(teacher=(teacher,), **settings))
-        Study(recipe=recipe, design=tb.LeaveOneOut(tricks=("distillation",), levels=levels)).agenda({}, "data")
+        Study(
+            recipe=recipe, design=tb.LeaveOneOut(tricks=("distillation",), levels=levels)
+        ).trial_plan({}, "data")
 
-    with pytest.raises(UserError, match=r"distillation.cache = a\.arrow: with view=replay .* leave cache out"):
+    with pytest.raises(
+        UserError, match=r"distillation.cache = a\.arrow: with view=replay .* leave cache out"
+    ):
         distilled(view="replay", cache="a.arrow")
-    with pytest.raises(UserError, match=r"distillation.cache = a\.arrow: with view=replay .* leave cache out"):
+    with pytest.raises(
+        UserError, match=r"distillation.cache = a\.arrow: with view=replay .* leave cache out"
+    ):
         distilled("distillation.view=replay", view="centre", cache="a.arrow")
-    with pytest.raises(UserError, match=r"cache = a\.arrow: levels with other teachers, or another top.* leave cache"):
+    with pytest.raises(
+        UserError,
+        match=r"cache = a\.arrow: levels with other teachers, or another top.* leave cache",
+    ):
         distilled("distillation.top=1,2", view="centre", cache="a.arrow")
     distilled("distillation.top=1,2", view="centre")
     distilled("distillation.form=kl", view="centre", cache="a.arrow")
@@ -338,8 +405,13 @@ def test_different_answers_do_not_go_into_one_file(study: Study) -> None:
 
 
 def test_the_default_folder_is_the_same_for_what_extends_a_study(study: Study) -> None:
-    more = dataclasses.replace(study, seeds=9, design=tb.LeaveOneOut(), models=("resnet18_d",), outcome="loss")
+    more = dataclasses.replace(
+        study, seeds=9, design=tb.LeaveOneOut(), models=("resnet18_d",), outcome="loss"
+    )
     assert more.default_folder() == study.default_folder()
-    assert dataclasses.replace(study, design=tb.OneAtATime()).default_folder() != study.default_folder()
+    assert (
+        dataclasses.replace(study, design=tb.OneAtATime()).default_folder()
+        != study.default_folder()
+    )
     other = study.recipe.set("training.lr", "0.2")
     assert dataclasses.replace(study, recipe=other).default_folder() != study.default_folder()

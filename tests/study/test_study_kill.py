@@ -1,4 +1,5 @@
-"""Studies as real commands that are really killed: nothing finished is lost, nothing counts twice."""
+"""Studies as real commands that are really killed: nothing finished is lost, nothing counts
+twice."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def command(source: Path, out: Path, *more: str) -> list[str]:
 
 
 def start(source: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(source, out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command(source, out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def workers(driver: int) -> list[int]:
@@ -99,8 +102,18 @@ def test_a_signal_exits_with_75_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 def test_chaos(pictures: Path, tmp_path: Path) -> None:
-    """24 trials, whose driver and workers are killed at random moments until that has happened 20 times."""
-    asked = ("--tricks", "mixup,label_smoothing,warmup", "--workers", "2", "--seeds", "6", "--retries", "100")
+    """24 trials, whose driver and workers are killed at random moments until that has happened 20
+    times."""
+    asked = (
+        "--tricks",
+        "mixup,label_smoothing,warmup",
+        "--workers",
+        "2",
+        "--seeds",
+        "6",
+        "--retries",
+        "100",
+    )
     quiet, out = tmp_path / "quiet", tmp_path / "chaos"
     subprocess.run(command(pictures, quiet, *asked), check=True, capture_output=True)
     rng, kills, drivers = random.Random(0), 0, 0
@@ -143,7 +156,9 @@ def ray_workers(out: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_study_though_a_worker_is_killed(pictures: Path, reference: Path, tmp_path: Path) -> None:
+def test_ray_gives_the_same_study_though_a_worker_is_killed(
+    pictures: Path, reference: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("ray")
     out = tmp_path / "study"
     asked = (*DESIGN, "--seeds", "2", "--executor", "ray")

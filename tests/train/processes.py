@@ -1,4 +1,5 @@
-"""Programs of several processes for the tests: started as `torchrun` starts them, without its supervision."""
+"""Programs of several processes for the tests: started as `torchrun` starts them, without its
+supervision."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
-    """Start `python ARGUMENTS` in `count` processes that can find each other, in the order of their ranks."""
+    """Start `python ARGUMENTS` in `count` processes that can find each other, in the order of their
+    ranks."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     found = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
@@ -30,12 +32,17 @@ def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
     ]
 
 
-def end(processes: Sequence[subprocess.Popen[str]], timeout_s: float = 240.0) -> tuple[list[int], list[str]]:
-    """Wait for processes; return their exit codes, and the lines of all that they wrote to stderr."""
+def end(
+    processes: Sequence[subprocess.Popen[str]], timeout_s: float = 240.0
+) -> tuple[list[int], list[str]]:
+    """Wait for processes; return their exit codes, and the lines of all that they wrote to
+    stderr."""
     try:
         said = [process.communicate(timeout=timeout_s)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    return [process.returncode for process in processes], [line for text in said for line in text.splitlines()]
+    return [process.returncode for process in processes], [
+        line for text in said for line in text.splitlines()
+    ]

@@ -11,7 +11,14 @@ from safetensors.torch import load_file
 from trickbag import recipes
 from trickbag.recipe import Recipe
 
-TIMES = ("time_s", "train_throughput", "infer_throughput", "train_time_s", "run_time_s", "peak_memory")
+TIMES = (
+    "time_s",
+    "train_throughput",
+    "infer_throughput",
+    "train_time_s",
+    "run_time_s",
+    "peak_memory",
+)
 
 
 def recipe(source: Path | str, epochs: int = 4, **changes: str) -> Recipe:
@@ -32,8 +39,28 @@ def recipe(source: Path | str, epochs: int = 4, **changes: str) -> Recipe:
 
 def arguments(source: Path, out: Path, epochs: int = 4) -> list[str]:
     """The command line that trains `recipe(source, epochs)`."""
-    made = ["train", "--data", str(source), "--image-size", "16", "--batch-size", "8", "--epochs", str(epochs)]
-    return [*made, "--device", "cpu", "--set", "training.threads=1", "--set", "data.workers=0", "--out", str(out)]
+    made = [
+        "train",
+        "--data",
+        str(source),
+        "--image-size",
+        "16",
+        "--batch-size",
+        "8",
+        "--epochs",
+        str(epochs),
+    ]
+    return [
+        *made,
+        "--device",
+        "cpu",
+        "--set",
+        "training.threads=1",
+        "--set",
+        "data.workers=0",
+        "--out",
+        str(out),
+    ]
 
 
 def without_times(data: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +73,10 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {
         "metrics": without_times(result.pop("metrics")),
         "result": result,
-        "lines": [without_times(json.loads(line)) for line in (folder / "metrics.jsonl").read_text().splitlines()],
+        "lines": [
+            without_times(json.loads(line))
+            for line in (folder / "metrics.jsonl").read_text().splitlines()
+        ],
         "best": (folder / "best.safetensors").read_bytes(),
         "predictions": (folder / "predictions.csv").read_bytes(),
         "recipe": json.loads((folder / "recipe.json").read_text()),

@@ -1,4 +1,5 @@
-"""A process that trains many times compiles once for all seeds of a recipe; the weights are those of separate runs."""
+"""A process that trains many times compiles once for all seeds of a recipe; the weights are those
+of separate runs."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ import torch
 from torch._dynamo.utils import counters
 
 from tests.train.runs import assert_same_run, recipe
-from trickbag.train.compile_cache import Workshop
+from trickbag.train.compile_cache import CompileCache
 from trickbag.train.fit import fit
 
 
 @pytest.fixture(autouse=True)
 def _quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile with the backend that generates no code: what is captured, and how often, is the same."""
+    """Compile with the backend that generates no code: what is captured, and how often, is the
+    same."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     torch.compiler.reset()
     counters.clear()
@@ -29,10 +31,10 @@ def graphs() -> int:
 def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
     one = recipe(pictures, epochs=1, training__compile="on")
     other = one.without("mixup")
-    workshop, captured = Workshop(), []
+    compile_cache, captured = CompileCache(), []
     for seed in (0, 1):
         for label, variant in (("full", one), ("-mixup", other)):
-            fit(variant, seed, tmp_path / "shared" / f"{label}-{seed}", workshop=workshop)
+            fit(variant, seed, tmp_path / "shared" / f"{label}-{seed}", compile_cache=compile_cache)
             captured.append(graphs())
     assert captured[0] >= 1
     assert captured[1] > captured[0]
@@ -40,13 +42,20 @@ def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         for label, variant in (("full", one), ("-mixup", other)):
             fit(variant, seed, tmp_path / "alone" / f"{label}-{seed}")
-            assert_same_run(tmp_path / "shared" / f"{label}-{seed}", tmp_path / "alone" / f"{label}-{seed}")
+            assert_same_run(
+                tmp_path / "shared" / f"{label}-{seed}", tmp_path / "alone" / f"{label}-{seed}"
+            )
 
 
 def test_many_variants_in_one_process(pictures: Path, tmp_path: Path) -> None:
     # The compiler refuses after 8 versions of one function, and counts those of another run apart.
     small = recipe(pictures, epochs=1, training__compile="on").on("timm:resnet10t").only("warmup")
-    workshop = Workshop()
+    compile_cache = CompileCache()
     for i in range(10):
-        result = fit(small.set("training.lr", str(0.1 + i / 100)), 0, tmp_path / str(i), workshop=workshop)
+        result = fit(
+            small.set("training.lr", str(0.1 + i / 100)),
+            0,
+            tmp_path / str(i),
+            compile_cache=compile_cache,
+        )
         assert result.error is None

@@ -28,14 +28,18 @@ from trickbag.train.fit import fit
         (8, 0.01, 1.0, 1, 1),
     ],
 )
-def test_sizes(image_size: int, eval_ratio: float, eval_crop: float, size: int, resize: int) -> None:
+def test_sizes(
+    image_size: int, eval_ratio: float, eval_crop: float, size: int, resize: int
+) -> None:
     data = DataConfig(eval_ratio=eval_ratio, eval_crop=eval_crop)
     found = Preprocessing.to_evaluate(data, image_size)
     assert (found.image_size, found.resize) == (size, resize)
     assert Preprocessing.of(data, image_size).image_size == image_size
 
 
-def test_a_run_validates_and_predicts_at_its_evaluation_size(pictures: Path, tmp_path: Path) -> None:
+def test_a_run_validates_and_predicts_at_its_evaluation_size(
+    pictures: Path, tmp_path: Path
+) -> None:
     result = fit(recipe(pictures, epochs=1, data__eval_ratio="1.5"), out=tmp_path / "run")
     assert read_metadata(tmp_path / "run")["preprocessing"]["image_size"] == 24
     trained = Trained.load(tmp_path / "run", "cpu")
@@ -60,5 +64,7 @@ def test_a_network_that_cannot_take_the_evaluation_size(pictures: Path, tmp_path
     made = recipe(pictures, epochs=1, data__image_size="224", data__eval_ratio="1.25")
     made = made.on("timm:vit_tiny_patch16_224").without("resnet_d", "zero_init_residual")
     made = dataclasses.replace(made, name="vit")
-    with pytest.raises(UserError, match=r"cannot evaluate 1 images of 3x280x280 .*data\.eval_ratio \(1 is the size"):
+    with pytest.raises(
+        UserError, match=r"cannot evaluate 1 images of 3x280x280 .*data\.eval_ratio \(1 is the size"
+    ):
         fit(made, out=tmp_path / "run")

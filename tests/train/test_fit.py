@@ -31,7 +31,8 @@ class SignalAt(RunLog):
 
 
 class SignalInValidation(RunLog):
-    """Sends SIGTERM when the second epoch's line is shown: the third then starts with the request to stop."""
+    """Sends SIGTERM when the second epoch's line is shown: the third then starts with the request
+    to stop."""
 
     def epoch(self, row: dict[str, Any]) -> None:
         if row["epoch"] == 2:
@@ -59,7 +60,16 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
     }
     assert len(list(reference.glob("events.*"))) == 1
     result = json.loads((reference / "result.json").read_text())
-    assert list(result) == ["trial", "label", "seed", "metrics", "warnings", "environment", "data_errors", "error"]
+    assert list(result) == [
+        "trial",
+        "label",
+        "seed",
+        "metrics",
+        "warnings",
+        "environment",
+        "data_errors",
+        "error",
+    ]
     lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
     metrics = result["metrics"]
@@ -72,7 +82,9 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
     with (reference / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12
-    assert 100 * sum(row["label"] == row["predicted"] for row in rows) / len(rows) == pytest.approx(metrics["top1"])
+    assert 100 * sum(row["label"] == row["predicted"] for row in rows) / len(rows) == pytest.approx(
+        metrics["top1"]
+    )
 
 
 def test_same_seed_same_bits(pictures: Path, reference: Path, tmp_path: Path) -> None:
@@ -134,20 +146,28 @@ def test_a_finished_run_is_left_as_it_is(pictures: Path, tmp_path: Path) -> None
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
     again = fit(recipe(pictures, epochs=1), out=out, resume=True)
     assert again == first
-    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()} == before
+    assert {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()
+    } == before
 
 
-def test_metrics_are_cut_back_to_the_checkpoint(pictures: Path, reference: Path, tmp_path: Path) -> None:
+def test_metrics_are_cut_back_to_the_checkpoint(
+    pictures: Path, reference: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     with pytest.raises(Stopped):
         fit(recipe(pictures), seed=3, out=out, log=SignalAt(9, signal.SIGTERM))
     with (out / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 2, "top1": 1.0}\n{"epoch": 3, "to')  # as a crash between two files, and one in a write
+        file.write(
+            '{"epoch": 2, "top1": 1.0}\n{"epoch": 3, "to'
+        )  # as a crash between two files, and one in a write
     fit(recipe(pictures), seed=3, out=out, resume=True)
     assert_same_run(out, reference)
 
 
-def test_another_trial_is_refused_and_named(pictures: Path, reference: Path, tmp_path: Path) -> None:
+def test_another_trial_is_refused_and_named(
+    pictures: Path, reference: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="already holds a run"):
         fit(recipe(pictures), seed=3, out=reference)
     with pytest.raises(UserError, match=r"holds another trial; these differ: seed \(4, not 3\)"):
@@ -160,7 +180,9 @@ def test_another_trial_is_refused_and_named(pictures: Path, reference: Path, tmp
         fit(recipe(draw_folder(tmp_path / "other", 19)), seed=3, out=reference, resume=True)
 
 
-def test_the_same_data_in_another_place_is_the_same_trial(pictures: Path, reference: Path, tmp_path: Path) -> None:
+def test_the_same_data_in_another_place_is_the_same_trial(
+    pictures: Path, reference: Path, tmp_path: Path
+) -> None:
     import shutil
 
     moved = shutil.copytree(pictures, tmp_path / "moved")
@@ -172,7 +194,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(pictures: Path, tmp_path: Path)
     out = tmp_path / "run"
     wild = recipe(pictures, training__lr="1e30").without("warmup")
     with pytest.raises(
-        RunFailed, match=r"not finite at step \d+ of 24 \(epoch 1, learning rate .*no checkpoint yet"
+        RunFailed,
+        match=r"not finite at step \d+ of 24 \(epoch 1, learning rate .*no checkpoint yet",
     ) as error:
         fit(wild, out=out)
     assert error.value.exit_code == 1
@@ -208,10 +231,15 @@ def test_a_damaged_checkpoint_is_named(pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
-def test_reduced_precision_trains_with_float32_weights(pictures: Path, tmp_path: Path, precision: str) -> None:
+def test_reduced_precision_trains_with_float32_weights(
+    pictures: Path, tmp_path: Path, precision: str
+) -> None:
     made = recipe(pictures, epochs=1, tricks__mixed_precision__dtype=precision)
     fit(made, out=tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["resolved"]["precision"] == precision
+    assert (
+        json.loads((tmp_path / "run" / "recipe.json").read_text())["resolved"]["precision"]
+        == precision
+    )
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert {value.dtype for value in state["network"].values()} == {torch.float32, torch.int64}
     assert bool(state["scaler"]) == (precision == "fp16")
@@ -235,7 +263,9 @@ def test_a_full_disk_leaves_the_previous_checkpoint(pictures: Path, tmp_path: Pa
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, hard))
-        with pytest.raises(RunFailed, match=r"cannot write .*last\.ckpt: .*; the previous checkpoint is intact"):
+        with pytest.raises(
+            RunFailed, match=r"cannot write .*last\.ckpt: .*; the previous checkpoint is intact"
+        ):
             fit(recipe(pictures), out=out, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -263,7 +293,9 @@ def test_plans_are_reused_on_resume(pictures: Path, tmp_path: Path) -> None:
         torch.set_num_threads(before)
 
 
-def test_bad_files_of_a_source_too_large_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_files_of_a_source_too_large_to_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.conftest import draw_folder
 
     source = draw_folder(tmp_path / "shapes", 20)
@@ -288,7 +320,9 @@ def test_ctrl_c_while_files_are_checked(pictures: Path, tmp_path: Path) -> None:
         def checking(self, done: int, total: int) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Stopped, match="before the first step; the same command with --resume starts"):
+    with pytest.raises(
+        Stopped, match="before the first step; the same command with --resume starts"
+    ):
         fit(recipe(pictures), out=tmp_path / "run", log=Early())
 
 
@@ -305,4 +339,6 @@ def test_plain_lines_say_the_check_only_where_it_lasts(capsys: pytest.CaptureFix
     for log in (quick, slow):
         for done in range(4):
             log.checking(done, 3)
-    assert capsys.readouterr().out.splitlines() == [f"checked {done} of 3 images" for done in range(4)]
+    assert capsys.readouterr().out.splitlines() == [
+        f"checked {done} of 3 images" for done in range(4)
+    ]

@@ -32,28 +32,43 @@ def started(pictures: Path, *tricks: Trick, **changes: str) -> tuple[Run, Loader
     dataset = prepare(made.data)
     plan, _ = resolve(made, dataset, seed=0)
     run, _ = build(plan, made.tricks, dataset)
-    how: dict[str, Any] = {"batch_size": plan.batch_size, "workers": 0, "pin_memory": True, "answers": run.answers}
+    how: dict[str, Any] = {
+        "batch_size": plan.batch_size,
+        "workers": 0,
+        "pin_memory": True,
+        "teacher_logits": run.teacher_logits,
+    }
     return run, Loader(dataset.train, plan.data, run.pipeline.preprocessing, train=True, **how)
 
 
 @pytest.mark.parametrize("mode", ["off", "on"])
 @pytest.mark.parametrize("precision", ["auto", "fp16"])
 def test_a_step_does_not_wait_for_the_device(pictures: Path, mode: str, precision: str) -> None:
-    changes = {"tricks__mixed_precision__dtype": precision, "training__compile": mode, "training__clip_norm": "1"}
+    changes = {
+        "tricks__mixed_precision__dtype": precision,
+        "training__compile": mode,
+        "training__clip_norm": "1",
+    }
     does_not_wait(*started(pictures, **changes))
 
 
 @pytest.mark.parametrize("view", ["online", "replay"])
 def test_a_teacher_makes_no_step_wait(pictures: Path, tmp_path: Path, view: View) -> None:
     teacher = teacher_file(tmp_path / "t.safetensors", classes=("x", *CLASSES[::-1]), size=24)
-    does_not_wait(*started(pictures, Distillation(teacher=(str(teacher),), view=view, views=2), training__compile="on"))
+    does_not_wait(
+        *started(
+            pictures,
+            Distillation(teacher=(str(teacher),), view=view, views=2),
+            training__compile="on",
+        )
+    )
 
 
 def does_not_wait(run: Run, loader: Loader) -> None:
     progress = Progress.start(run.device)
     run.network.train()
     for step, raw in enumerate(loader.epoch(0)):
-        draws = run.pipeline.draw(run.plan.batch_size, 0, run.plan.moment(0, step), run.device)
+        draws = run.pipeline.draw(run.plan.batch_size, 0, run.plan.timestamp(0, step), run.device)
         on_device = to_device(raw, run.device)
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error" if step > 2 else "default")
@@ -68,22 +83,32 @@ def does_not_wait(run: Run, loader: Loader) -> None:
 def test_precision_and_layout_follow_from_the_device(pictures: Path) -> None:
     run, _ = started(pictures)
     expected = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
-    assert (run.plan.precision, run.plan.layout, run.plan.compile) == (expected, "channels_last", True)
-    assert next(p for p in run.network.parameters() if p.ndim == 4).is_contiguous(memory_format=torch.channels_last)
+    assert (run.plan.precision, run.plan.layout, run.plan.compile) == (
+        expected,
+        "channels_last",
+        True,
+    )
+    assert next(p for p in run.network.parameters() if p.ndim == 4).is_contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def test_trains_and_resumes(pictures: Path, tmp_path: Path) -> None:
     result = fit(recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run")
     assert (result.metrics["top1"] or 0) > 80
-    again = fit(recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run", resume=True)
+    again = fit(
+        recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run", resume=True
+    )
     assert again.metrics == result.metrics
 
 
 def test_the_pipeline_agrees_with_the_cpu(pictures: Path) -> None:
     run, loader = started(pictures, training__compile="off")
     raw = next(iter(loader.epoch(0)))
-    draws = run.pipeline.draw(run.plan.batch_size, 0, run.plan.moment(0), run.device)
+    draws = run.pipeline.draw(run.plan.batch_size, 0, run.plan.timestamp(0), run.device)
     on_device = run.pipeline(to_device(raw, run.device), draws)
     on_cpu = run.pipeline(raw, tuple(tuple(t.cpu() for t in draw) for draw in draws))
-    torch.testing.assert_close(on_device.images.cpu().contiguous(), on_cpu.images.contiguous(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        on_device.images.cpu().contiguous(), on_cpu.images.contiguous(), rtol=1e-5, atol=1e-5
+    )
     torch.testing.assert_close(on_device.targets.cpu(), on_cpu.targets)

@@ -1,4 +1,5 @@
-"""Kill real processes at any moment; the run that is resumed must be the run that was never interrupted."""
+"""Kill real processes at any moment; the run that is resumed must be the run that was never
+interrupted."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ DROPPING = ["--with", "dropout", "--with", "stochastic_depth", "--with", "drop_b
 
 
 def command(source: Path, out: Path, epochs: int = 4, *more: str) -> list[str]:
-    return [sys.executable, "-m", "trickbag", *arguments(source, out, epochs), "--seed", "3", "--resume", *more]
+    return [
+        sys.executable,
+        "-m",
+        "trickbag",
+        *arguments(source, out, epochs),
+        "--seed",
+        "3",
+        "--resume",
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +43,17 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("moment", ["recipe.json", ".last.ckpt.*", "metrics.jsonl", "best.safetensors", "last.ckpt"])
-def test_killed_when_a_file_appears(pictures: Path, reference: Path, tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize(
+    "pattern", ["recipe.json", ".last.ckpt.*", "metrics.jsonl", "best.safetensors", "last.ckpt"]
+)
+def test_killed_when_a_file_appears(
+    pictures: Path, reference: Path, tmp_path: Path, pattern: str
+) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (out.exists() and list(out.glob(moment))):
+    process = subprocess.Popen(
+        command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not (out.exists() and list(out.glob(pattern))):
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -55,7 +71,9 @@ def long_reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_random_moments(pictures: Path, long_reference: Path, tmp_path: Path, seed: int) -> None:
+def test_killed_at_random_moments(
+    pictures: Path, long_reference: Path, tmp_path: Path, seed: int
+) -> None:
     out, rng, kills = tmp_path / "run", random.Random(seed), 0
     while True:
         arguments_ = command(pictures, out, 12, *DROPPING)
@@ -73,9 +91,13 @@ def test_killed_at_random_moments(pictures: Path, long_reference: Path, tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_exits_with_75(pictures: Path, reference: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_exits_with_75(
+    pictures: Path, reference: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command(pictures, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     wait_for(out / "last.ckpt", process)
     process.send_signal(number)
     _, err = process.communicate()

@@ -85,10 +85,17 @@ def test_labels_are_divided_at_blanks_where_it_is_said(table: Path) -> None:
     assert "blue  green" in open_source(DataConfig(source=str(table))).classes
 
 
-def test_rows_without_a_label_or_with_two_different_ones_are_left_out(table: Path, tmp_path: Path) -> None:
+def test_rows_without_a_label_or_with_two_different_ones_are_left_out(
+    table: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "bad.csv"
-    file.write_text("image,label\n00,blue\n01,red blue\n02,\n03,red\n03,blue\n04,green red\n04,red green green\n")
-    source = open_source(DataConfig(source=str(file), image_root=str(table.parent), multi_label=True))
+    file.write_text(
+        "image,label\n00,blue\n01,red blue\n02,\n03,red\n03,blue\n04,green red\n04,red green "
+        "green\n"
+    )
+    source = open_source(
+        DataConfig(source=str(file), image_root=str(table.parent), multi_label=True)
+    )
     assert {one.file: one.reason for one in source.left_out} == {
         "02": "no label in line 4",
         "03.png": "has different labels: blue, red",
@@ -112,7 +119,10 @@ def test_strata_are_the_rarest_labels() -> None:
 
 
 def test_only_a_csv_can_have_several_labels() -> None:
-    with pytest.raises(UserError, match=r"data.multi_label = true is for a .csv file.*'digits' has one label an image"):
+    with pytest.raises(
+        UserError,
+        match=r"data.multi_label = true is for a .csv file.*'digits' has one label an image",
+    ):
         open_source(DataConfig(multi_label=True))
 
 
@@ -130,7 +140,9 @@ def test_a_run_with_several_labels(run: tuple[Result, Path]) -> None:
     assert {row["confidence"] for row in rows} == {""}
 
 
-def test_evaluation_gives_back_the_runs_metrics(run: tuple[Result, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_gives_back_the_runs_metrics(
+    run: tuple[Result, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     result, out = run
     assert main(["evaluate", str(out), "--workers", "0", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -141,7 +153,10 @@ def test_evaluation_gives_back_the_runs_metrics(run: tuple[Result, Path], capsys
     assert "mAP" in text
     assert "top-1  undefined" in text
     assert main(["evaluate", str(out), "--data", "digits"]) == 2
-    assert "gives several labels an image, and digits has one: name a .csv file" in capsys.readouterr().err
+    assert (
+        "gives several labels an image, and digits has one: name a .csv file"
+        in capsys.readouterr().err
+    )
 
 
 def test_predictions_are_labels_separated_by_blanks(
@@ -179,13 +194,22 @@ def test_thresholds_are_stored_with_the_weights(run: tuple[Result, Path], table:
     assert one.probabilities is not None
     assert one.probabilities.sum() != pytest.approx(1)
     given = one.probabilities >= np.array(predictor.trained.thresholds)
-    assert one.label == " ".join(name for name, is_given in zip(COLOURS, given, strict=True) if is_given)
+    assert one.label == " ".join(
+        name for name, is_given in zip(COLOURS, given, strict=True) if is_given
+    )
 
 
 def taught_recipe(table: Path, teacher: Path, **settings: Any) -> Recipe:
-    """A recipe whose training crops are all of an image, which is also the centre that a teacher sees."""
-    made = several_recipe(table, epochs=1).plus(Distillation(teacher=(str(teacher),), temperature=1.0, **settings))
-    for path, value in {"data.crop_area": "1,1", "data.crop_ratio": "1,1", "data.eval_crop": "1"}.items():
+    """A recipe whose training crops are all of an image, which is also the centre that a teacher
+    sees."""
+    made = several_recipe(table, epochs=1).plus(
+        Distillation(teacher=(str(teacher),), temperature=1.0, **settings)
+    )
+    for path, value in {
+        "data.crop_area": "1,1",
+        "data.crop_ratio": "1,1",
+        "data.eval_crop": "1",
+    }.items():
         made = made.set(path, value)
     return made
 
@@ -193,7 +217,9 @@ def taught_recipe(table: Path, teacher: Path, **settings: Any) -> Recipe:
 @pytest.mark.parametrize("view", ["online", "centre", "replay"])
 @pytest.mark.parametrize("top", [50, 1])
 def test_a_teacher_of_several_labels(table: Path, tmp_path: Path, view: View, top: int) -> None:
-    teacher = teacher_file(tmp_path / "t.safetensors", classes=COLOURS, sharp=50.0, thresholds=[0.5] * 3)
+    teacher = teacher_file(
+        tmp_path / "t.safetensors", classes=COLOURS, sharp=50.0, thresholds=[0.5] * 3
+    )
     made = taught_recipe(table, teacher, view=view, top=top, views=2)
     made = made.without("mixup", "mixed_precision")
     dataset = prepare(made.data)
@@ -206,10 +232,12 @@ def test_a_teacher_of_several_labels(table: Path, tmp_path: Path, view: View, to
         train=True,
         batch_size=8,
         workers=0,
-        answers=built.answers,
+        teacher_logits=built.teacher_logits,
     )
     raw = next(loader.epoch(0))
-    batch = built.teach(built.pipeline(raw, built.pipeline.draw(8, 0, plan.moment(0), built.device)))
+    batch = built.teach(
+        built.pipeline(raw, built.pipeline.draw(8, 0, plan.timestamp(0), built.device))
+    )
     with torch.no_grad():
         expected = load(teacher)(built.pipeline.preprocessing.normalise(raw.images)).sigmoid()
     if view != "online" and top == 1:
@@ -221,11 +249,17 @@ def test_a_teacher_of_several_labels(table: Path, tmp_path: Path, view: View, to
 
 
 @pytest.mark.slow
-def test_runs_that_learn_from_a_teacher_of_several_labels_alone(table: Path, tmp_path: Path) -> None:
+def test_runs_that_learn_from_a_teacher_of_several_labels_alone(
+    table: Path, tmp_path: Path
+) -> None:
     teacher = tmp_path / "teacher"
     tb.fit(several_recipe(table, epochs=12).without("mixup"), out=teacher)
     for view in ("online", "replay"):
-        made = taught_recipe(table, teacher, view=view, form="kl").without("mixup").plus(ClassWeights())
+        made = (
+            taught_recipe(table, teacher, view=view, form="kl")
+            .without("mixup")
+            .plus(ClassWeights())
+        )
         result = tb.fit(made.set("training.epochs", "6"), out=tmp_path / view)
         assert result.metrics["map"] > 90, view  # type: ignore[operator]  # the loss of the labels has no weight
 
@@ -234,14 +268,28 @@ def test_a_teacher_of_one_label_is_refused_for_several(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     teacher = teacher_file(tmp_path / "one.safetensors", classes=COLOURS)
-    command = ["train", "small", "--data", str(table), "--set", "data.multi_label=true", "--out", str(tmp_path / "run")]
+    command = [
+        "train",
+        "small",
+        "--data",
+        str(table),
+        "--set",
+        "data.multi_label=true",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert main([*command, "--with", f"distillation:teacher={teacher}", "--epochs", "1"]) == 2
     error = capsys.readouterr().err
-    assert "one.safetensors says which one class an image shows, and these images have several labels" in error
+    assert (
+        "one.safetensors says which one class an image shows, and these images have several labels"
+        in error
+    )
     assert "--without distillation" in error
 
 
-def test_steps_have_no_top1_with_several_labels(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_have_no_top1_with_several_labels(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fit(several_recipe(table, epochs=1), log=PlainLog(every_s=-1))
     steps = [line for line in capsys.readouterr().out.splitlines() if "  step " in line]
     assert all("loss" in line and "images/s" in line and "top-1" not in line for line in steps)
@@ -249,7 +297,13 @@ def test_steps_have_no_top1_with_several_labels(table: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("accumulate", ["1", "2"])
-def test_everything_that_mixes_trains_on_several_labels(table: Path, tmp_path: Path, accumulate: str) -> None:
-    mixed = several_recipe(table, epochs=1).without("mixup").plus(MixupCutMix(per="image"), BCE(), ClassWeights())
+def test_everything_that_mixes_trains_on_several_labels(
+    table: Path, tmp_path: Path, accumulate: str
+) -> None:
+    mixed = (
+        several_recipe(table, epochs=1)
+        .without("mixup")
+        .plus(MixupCutMix(per="image"), BCE(), ClassWeights())
+    )
     result = tb.fit(mixed.set("training.accumulate", accumulate), out=tmp_path / "run")
     assert result.metrics["map"] is not None

@@ -48,7 +48,9 @@ def levels(images: list[np.ndarray]) -> np.ndarray:
     return np.stack(images).astype(int)
 
 
-def test_each_trick_that_changes_images_is_shown_on_the_same_ones(pictures: Path, dataset: Dataset) -> None:
+def test_each_trick_that_changes_images_is_shown_on_the_same_ones(
+    pictures: Path, dataset: Dataset
+) -> None:
     tricks = (CosineDecay(), Mixup(lam="pair"), ColorJitter(), LabelSmoothing(), RandAugment())
     plain, found = effects(recipe(pictures, *tricks), dataset, 6)
     assert [effect.trick for effect in found] == ["mixup", "color_jitter", "rand_augment"]
@@ -69,10 +71,14 @@ def test_each_trick_that_changes_images_is_shown_on_the_same_ones(pictures: Path
 def test_of_several_views_a_changed_one_is_shown(pictures: Path, dataset: Dataset) -> None:
     plain, (effect,) = effects(recipe(pictures, AugMix()), dataset, 4)
     assert np.abs(levels(effect.images) - levels(plain)).mean() > 1
-    assert np.array_equal(levels(effects(recipe(pictures, AugMix()), dataset, 4)[1][0].images), levels(effect.images))
+    assert np.array_equal(
+        levels(effects(recipe(pictures, AugMix()), dataset, 4)[1][0].images), levels(effect.images)
+    )
 
 
-def test_a_policy_of_the_recipes_own_is_not_in_the_plain_images(pictures: Path, dataset: Dataset) -> None:
+def test_a_policy_of_the_recipes_own_is_not_in_the_plain_images(
+    pictures: Path, dataset: Dataset
+) -> None:
     made = recipe(pictures).set("data.policy", "random:count=3,magnitude=30")
     plan, _ = resolve(made, dataset, 0)
     plain, found = effects(made, dataset, 4)
@@ -83,18 +89,31 @@ def test_a_policy_of_the_recipes_own_is_not_in_the_plain_images(pictures: Path, 
 
 def test_views_that_nothing_compares_are_noted(pictures: Path, dataset: Dataset) -> None:
     made = recipe(pictures).set("data.policy", "random").set("data.views", "2")
-    assert [note for note in resolve(made, dataset, 0)[1] if "data.views = 2 costs time alone" in note]
-    assert not [note for note in resolve(recipe(pictures, AugMix()), dataset, 0)[1] if "data.views" in note]
+    assert [
+        note for note in resolve(made, dataset, 0)[1] if "data.views = 2 costs time alone" in note
+    ]
+    assert not [
+        note for note in resolve(recipe(pictures, AugMix()), dataset, 0)[1] if "data.views" in note
+    ]
 
 
 def test_nothing_to_show(pictures: Path, dataset: Dataset) -> None:
-    plain, found = effects(recipe(pictures, CosineDecay(), LabelSmoothing(), SelectiveKernel()), dataset, 3)
+    plain, found = effects(
+        recipe(pictures, CosineDecay(), LabelSmoothing(), SelectiveKernel()), dataset, 3
+    )
     assert len(plain) == 3
     assert found == []
 
 
 def test_what_no_image_shows_is_named(pictures: Path, dataset: Dataset) -> None:
-    tricks = (CosineDecay(), LabelSmoothing(), RandAugment(), BalancedSampling(power=0.5), SelectiveKernel(), Ema())
+    tricks = (
+        CosineDecay(),
+        LabelSmoothing(),
+        RandAugment(),
+        BalancedSampling(power=0.5),
+        SelectiveKernel(),
+        Ema(),
+    )
     _, found = effects(recipe(pictures, *tricks), dataset, 6)
     # Other images are no effect on these.
     assert [effect.trick for effect in found] == ["rand_augment"]

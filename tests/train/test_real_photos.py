@@ -1,4 +1,5 @@
-"""The main job on real photos, end to end: damaged files among them, then evaluation and prediction."""
+"""The main trainer on real photos, end to end: damaged files among them, then evaluation and
+prediction."""
 
 from __future__ import annotations
 
@@ -16,8 +17,12 @@ PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "imagenette-mini.zip"
 
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.skipif(not PHOTOS.is_file(), reason="needs imagenette-mini.zip of the shared data sets")
-def test_photos_from_a_folder_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.skipif(
+    not PHOTOS.is_file(), reason="needs imagenette-mini.zip of the shared data sets"
+)
+def test_photos_from_a_folder_to_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with zipfile.ZipFile(PHOTOS) as archive:
         archive.extractall(tmp_path)
     source, out = tmp_path / "imagenette-mini", tmp_path / "run"
@@ -27,7 +32,9 @@ def test_photos_from_a_folder_to_predictions(tmp_path: Path, capsys: pytest.Capt
     small = ["--epochs", "3", "--image-size", "48", "--batch-size", "32"]
     assert main(["train", "--data", str(source), *small, "--out", str(out)]) == 0
     result = json.loads((out / "result.json").read_text())
-    assert [one["file"] for one in result["data_errors"]] == [f"train/n01440764/{p.name}" for p in (first, second)]
+    assert [one["file"] for one in result["data_errors"]] == [
+        f"train/n01440764/{p.name}" for p in (first, second)
+    ]
     assert result["metrics"]["best_top1"] > 20  # of ten classes, where chance is 10 %
     page = (out / "report.html").read_text()
     assert first.name in page

@@ -20,9 +20,13 @@ def dataset(pictures: Path) -> Dataset:
     return prepare(DataConfig(source=str(pictures)))
 
 
-def settled(recipe: Recipe, dataset: Dataset, natural_size: int | None = None) -> tuple[Plan, list[str]]:
+def settled(
+    recipe: Recipe, dataset: Dataset, natural_size: int | None = None
+) -> tuple[Plan, list[str]]:
     plan, notes = resolve(
-        recipe.set("training.device", "cpu"), dataclasses.replace(dataset, natural_size=natural_size), 0
+        recipe.set("training.device", "cpu"),
+        dataclasses.replace(dataset, natural_size=natural_size),
+        0,
     )
     return plan, [note for note in notes if "px" in note]
 
@@ -35,7 +39,11 @@ def preparation(plan: Plan) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("network", "prepared", "says"),
     [
-        ("inception_v3", (342, 299), "299 px, 0.875 of the shorter edge in validation: what timm's inception_v3"),
+        (
+            "inception_v3",
+            (342, 299),
+            "299 px, 0.875 of the shorter edge in validation: what timm's inception_v3",
+        ),
         (
             "efficientnet_b1",
             (273, 240),
@@ -66,7 +74,9 @@ def test_the_recipe_the_source_and_the_recipes_default_come_first(dataset: Datas
     plan, notes = settled(recipe.set("data.default_size", "64"), dataset)
     assert (preparation(plan), notes) == ((74, 64), [])
     # A recipe for small images keeps its own size and crop.
-    assert preparation(settled(recipes.small(model="inception_v3").without("resnet_d"), dataset)[0]) == (64, 64)
+    assert preparation(
+        settled(recipes.small(model="inception_v3").without("resnet_d"), dataset)[0]
+    ) == (64, 64)
 
 
 def test_a_networks_own_crop_goes_with_its_own_size(dataset: Dataset) -> None:

@@ -36,7 +36,9 @@ def raw_batch(n: int = N) -> RawBatch:
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.integers(0, 256, (n, 3, S, S), dtype=np.uint8))
     labels = torch.from_numpy(rng.integers(0, K, n))
-    return RawBatch(images, labels, torch.arange(n), torch.ones(n, dtype=torch.bool), torch.empty(n, 0, 0))
+    return RawBatch(
+        images, labels, torch.arange(n), torch.ones(n, dtype=torch.bool), torch.empty(n, 0, 0)
+    )
 
 
 def make_run(  # type: ignore[no-untyped-def]
@@ -65,9 +67,11 @@ def make_run(  # type: ignore[no-untyped-def]
 def one_step(run: Run, raw: RawBatch) -> tuple[dict[str, torch.Tensor], Progress]:
     progress = Progress.start(run.device)
     run.network.train()
-    draws = run.pipeline.draw(len(raw.images), 0, run.plan.moment(0), run.device)
+    draws = run.pipeline.draw(len(raw.images), 0, run.plan.timestamp(0), run.device)
     train_step(run, raw, draws, 0.1, int(raw.valid.sum()), progress)
-    return {name: value.detach().clone() for name, value in run.network.named_parameters()}, progress
+    return {
+        name: value.detach().clone() for name, value in run.network.named_parameters()
+    }, progress
 
 
 @pytest.mark.parametrize("accumulate", [4, 5])
@@ -85,7 +89,8 @@ def test_accumulation_is_the_same_step(pictures: Path, accumulate: int) -> None:
 
 
 def test_accumulation_is_the_same_step_in_two_passes(pictures: Path) -> None:
-    # The way uphill is that of the effective batch, so that the parts of the second pass see it too.
+    # The way uphill is that of the effective batch, so that the parts of the second pass see it
+    # too.
     whole, one = one_step(make_run(pictures, Sam(rho=0.5)), raw_batch())
     parts, other = one_step(make_run(pictures, Sam(rho=0.5), accumulate=4), raw_batch())
     single, _ = one_step(make_run(pictures), raw_batch())
@@ -93,7 +98,10 @@ def test_accumulation_is_the_same_step_in_two_passes(pictures: Path) -> None:
     for name, value in whole.items():
         moved = (value - start[name]).norm()
         assert (value - parts[name]).norm() <= 1e-4 * moved + 1e-7, name
-    assert any((value - single[name]).norm() > 1e-2 * (value - start[name]).norm() for name, value in whole.items())
+    assert any(
+        (value - single[name]).norm() > 1e-2 * (value - start[name]).norm()
+        for name, value in whole.items()
+    )
     # Loss and accuracy are counted once.
     assert float(one.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
     assert float(one.count) == float(other.count) == N
@@ -114,16 +122,18 @@ def test_a_row_that_could_not_be_read_counts_nothing(pictures: Path) -> None:
 
 
 def test_two_images_read_for_each_one_of_a_batch_make_one_step_of_it(pictures: Path) -> None:
-    run = make_run(pictures, Mixup(alpha=1.0, lam="pair", pairing="double"), PCANoise(), LabelSmoothing())
+    run = make_run(
+        pictures, Mixup(alpha=1.0, lam="pair", pairing="double"), PCANoise(), LabelSmoothing()
+    )
     raw, progress = raw_batch(2 * N), Progress.start(run.device)
-    draws = run.pipeline.draw(2 * N, 0, run.plan.moment(0), run.device)
+    draws = run.pipeline.draw(2 * N, 0, run.plan.timestamp(0), run.device)
     assert [len(draw[0]) for draw in draws if draw] == [2 * N, 2 * N, N]
-    assert run.plan.reads == 2
+    assert run.plan.repeats == 2
     batch = run.pipeline(raw, draws)
     assert batch.images.shape == (N, 3, S, S)
     run.network.train()
     expected = cross_entropy(run.network(batch.images), batch.targets).sum().item()
-    train_step(run, raw, draws, 0.1, int(raw.valid.sum()) / run.plan.reads, progress)
+    train_step(run, raw, draws, 0.1, int(raw.valid.sum()) / run.plan.repeats, progress)
     assert float(progress.count) == N
     assert float(progress.loss_sum) == pytest.approx(expected, rel=1e-4)
 
@@ -141,11 +151,13 @@ def test_two_images_read_for_each_one_of_a_batch_make_one_step_of_it(pictures: P
     ],
     ids=repr,
 )
-def test_the_first_of_two_images_is_what_it_is_without_the_second(pictures: Path, trick: Trick) -> None:
+def test_the_first_of_two_images_is_what_it_is_without_the_second(
+    pictures: Path, trick: Trick
+) -> None:
     both = make_run(pictures, trick, Mixup(pairing="double"))
-    _, of_both, _ = both.pipeline.draw(2 * N, 0, both.plan.moment(1), both.device)
+    _, of_both, _ = both.pipeline.draw(2 * N, 0, both.plan.timestamp(1), both.device)
     one = make_run(pictures, trick)
-    _, alone = one.pipeline.draw(N, 0, one.plan.moment(1), one.device)
+    _, alone = one.pipeline.draw(N, 0, one.plan.timestamp(1), one.device)
     assert not torch.equal(of_both[0][N:], alone[0]), "the second has numbers of its own"
     for drawn, expected in zip(of_both, alone, strict=True):
         assert len(drawn) == 2 * N
@@ -156,7 +168,10 @@ def test_the_pipeline_is_the_papers_order_whatever_the_recipes(pictures: Path) -
     raw = raw_batch(8)
     one = make_run(pictures, Mixup(), PCANoise(), ColorJitter(), LabelSmoothing())
     other = make_run(pictures, LabelSmoothing(), ColorJitter(), PCANoise(), Mixup())
-    made = [run.pipeline(raw, run.pipeline.draw(8, 7, run.plan.moment(0), run.device)) for run in (one, other)]
+    made = [
+        run.pipeline(raw, run.pipeline.draw(8, 7, run.plan.timestamp(0), run.device))
+        for run in (one, other)
+    ]
     torch.testing.assert_close(made[0].images, made[1].images)
     torch.testing.assert_close(made[0].targets, made[1].targets)
 
@@ -165,24 +180,36 @@ def test_the_pipeline_step_by_step(pictures: Path) -> None:
     # Mirror, noise, normalise, mix, written out in float64.
     run = make_run(pictures, PCANoise(), Mixup(alpha=1.0))
     raw = raw_batch(8)
-    draws = run.pipeline.draw(8, 7, run.plan.moment(0), run.device)
+    draws = run.pipeline.draw(8, 7, run.plan.timestamp(0), run.device)
     (flipped,), (alphas,), (lam, partner) = draws
     assert flipped.any()
     assert not flipped.all()
     images = raw.images.double()
-    images = torch.stack([image.flip(-1) if flip else image for image, flip in zip(images, flipped, strict=True)])
+    images = torch.stack(
+        [image.flip(-1) if flip else image for image, flip in zip(images, flipped, strict=True)]
+    )
     images = add_pca_noise(images, alphas.double())
-    mean, std = torch.tensor([123.68, 116.779, 103.939]).double(), torch.tensor([58.393, 57.12, 57.375]).double()
+    mean, std = (
+        torch.tensor([123.68, 116.779, 103.939]).double(),
+        torch.tensor([58.393, 57.12, 57.375]).double(),
+    )
     images = (images - mean[:, None, None]) / std[:, None, None]
     batch = run.pipeline(raw, draws)
-    torch.testing.assert_close(batch.images.double(), mix(images, lam.double(), partner), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        batch.images.double(), mix(images, lam.double(), partner), rtol=1e-5, atol=1e-5
+    )
     targets = torch.nn.functional.one_hot(raw.labels, K).double()
-    torch.testing.assert_close(batch.targets.double(), mix(targets, lam.double(), partner), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        batch.targets.double(), mix(targets, lam.double(), partner), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_mirror_flips_what_it_is_told() -> None:
     images = torch.arange(12.0).reshape(2, 1, 2, 3)
-    assert mirror(images, torch.tensor([True, False])).tolist() == [images[0].flip(-1).tolist(), images[1].tolist()]
+    assert mirror(images, torch.tensor([True, False])).tolist() == [
+        images[0].flip(-1).tolist(),
+        images[1].tolist(),
+    ]
 
 
 def test_cross_entropy_is_torchs() -> None:
@@ -196,7 +223,10 @@ def test_cross_entropy_is_torchs() -> None:
 
 def test_clipping_bounds_the_step(pictures: Path) -> None:
     free, clipped = (
-        make_run(pictures, **{"training.optimizer": "sgd:momentum=0", "training.weight_decay": "0"} | extra)
+        make_run(
+            pictures,
+            **{"training.optimizer": "sgd:momentum=0", "training.weight_decay": "0"} | extra,
+        )
         for extra in ({}, {"training.clip_norm": "0.01"})
     )
     start = torch.cat([p.detach().flatten().clone() for p in clipped.network.parameters()])
@@ -214,14 +244,22 @@ def test_layer_decay_scales_the_learning_rate(pictures: Path) -> None:
     assert scales[-1] == 1.0
     assert scales == [0.5 ** (len(scales) - 1 - i) for i in range(len(scales))]
     one_step(run, raw_batch())
-    assert [group["lr"] for group in run.optimizer.param_groups] == pytest.approx([0.1 * scale for scale in scales])
+    assert [group["lr"] for group in run.optimizer.param_groups] == pytest.approx(
+        [0.1 * scale for scale in scales]
+    )
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_gradient_checkpointing_is_the_same_step_to_the_bit(pictures: Path, accumulate: int) -> None:
+def test_gradient_checkpointing_is_the_same_step_to_the_bit(
+    pictures: Path, accumulate: int
+) -> None:
     runs = [
         make_run(
-            pictures, Mixup(), accumulate=accumulate, model="resnet10t", **{"training.gradient_checkpointing": mode}
+            pictures,
+            Mixup(),
+            accumulate=accumulate,
+            model="resnet10t",
+            **{"training.gradient_checkpointing": mode},
         )
         for mode in ("true", "false")
     ]
@@ -233,7 +271,9 @@ def test_gradient_checkpointing_is_the_same_step_to_the_bit(pictures: Path, accu
 
 
 def test_a_network_that_cannot_compute_anew_is_refused(pictures: Path) -> None:
-    with pytest.raises(UserError, match=r"training\.gradient_checkpointing = True: VGG has no blocks"):
+    with pytest.raises(
+        UserError, match=r"training\.gradient_checkpointing = True: VGG has no blocks"
+    ):
         make_run(pictures, model="vgg11", **{"training.gradient_checkpointing": "true"})
 
 

@@ -40,7 +40,9 @@ def test_the_folder_says_what_was_put_in(run: Path) -> None:
     assert model["attention"]["kind"] == "squeeze_excite"
     assert model["anti_alias"]["kind"] == "blur"
     assert model["activation"]["kind"] == "silu"
-    assert not [w for w in json.loads((run / "result.json").read_text())["warnings"] if "no effect" in w]
+    assert not [
+        w for w in json.loads((run / "result.json").read_text())["warnings"] if "no effect" in w
+    ]
 
 
 def test_the_folder_rebuilds_the_network(run: Path) -> None:
@@ -52,7 +54,9 @@ def test_the_folder_rebuilds_the_network(run: Path) -> None:
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     part = prepare(load(str(run)).data).val
     found = Predictor.load(run, device="cpu").predict(part.path(i) for i in range(len(part)))  # type: ignore[attr-defined]
-    right = [one.label == trained.classes[label] for one, label in zip(found, part.labels, strict=True)]
+    right = [
+        one.label == trained.classes[label] for one, label in zip(found, part.labels, strict=True)
+    ]
     assert 100 * sum(right) / len(right) == pytest.approx(metrics["best_top1"])
 
 

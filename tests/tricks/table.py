@@ -1,4 +1,5 @@
-"""Every trick with settings that have an effect, and a network that it applies to: what drives the contract tests."""
+"""Every trick with settings that have an effect, and a network that it applies to: what drives the
+contract tests."""
 
 from __future__ import annotations
 
@@ -94,7 +95,8 @@ TABLE: dict[str, Entry] = {
         Entry(ResNetC()),
         Entry(ResNetD()),
         Entry(Sam(rho=0.1, adaptive=True)),
-        # On a network that shares many names with and without it: blocks with it name their convolutions otherwise.
+        # On a network that shares many names with and without it: blocks with it name their
+        # convolutions otherwise.
         Entry(SelectiveKernel(form="split"), "bl_resnet50"),
         Entry(SqueezeExcite(reduction=8)),
         Entry(StepDecay(factor=0.2, at=(0.5,))),

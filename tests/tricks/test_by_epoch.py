@@ -1,4 +1,5 @@
-"""What changes by epoch: the sizes of progressive resizing, and what a run does with a trick's `data_at`."""
+"""What changes by epoch: the sizes of progressive resizing, and what a run does with a trick's
+`data_at`."""
 
 from __future__ import annotations
 
@@ -24,14 +25,25 @@ from trickbag.train.fit import fit
 from trickbag.train.plan import resolve
 from trickbag.train.preview import augmented
 from trickbag.tricks.progressive_resizing import ProgressiveResizing, size_at
-from trickbag.tricks.trick import Moment, Trick
+from trickbag.tricks.trick import Timestamp, Trick
 
 
 def test_sizes_rise_to_the_whole() -> None:
     assert [size_at(i / 8, 224) for i in range(8)] == [112, 112, 152, 152, 184, 184, 224, 224]
-    assert [size_at(p, 300, start=128 / 300, multiple=1) for p in (0, 0.25, 0.5, 0.75, 1)] == [128, 185, 243, 300, 300]
+    assert [size_at(p, 300, start=128 / 300, multiple=1) for p in (0, 0.25, 0.5, 0.75, 1)] == [
+        128,
+        185,
+        243,
+        300,
+        300,
+    ]
     # 30 of 90 epochs: the third stage begins with the 60th, whatever a division makes of it.
-    assert [size_at(epoch / 90, 64, stages=3, multiple=1) for epoch in (29, 30, 59, 60)] == [32, 48, 48, 64]
+    assert [size_at(epoch / 90, 64, stages=3, multiple=1) for epoch in (29, 30, 59, 60)] == [
+        32,
+        48,
+        48,
+        64,
+    ]
     assert size_at(0.0, 50, multiple=32) == 32
     assert size_at(0.0, 20, multiple=32) == 20
     assert size_at(1.0, 50, multiple=32) == 50
@@ -41,7 +53,9 @@ def test_sizes_rise_to_the_whole() -> None:
 @pytest.mark.parametrize("epochs", range(1, 10))
 def test_every_run_ends_with_the_whole_size(epochs: int) -> None:
     trick, data = ProgressiveResizing(), DataConfig(image_size=224)
-    sizes = [trick.data_at(data, Moment(epoch, 0, 5, epochs)).image_size for epoch in range(epochs)]
+    sizes = [
+        trick.data_at(data, Timestamp(epoch, 0, 5, epochs)).image_size for epoch in range(epochs)
+    ]
     assert sizes == sorted(sizes, key=lambda size: size or 0)
     assert sizes[-1] == 224
     assert sizes[0] == (112 if epochs > 1 else 224)
@@ -76,7 +90,10 @@ def test_the_picture_of_an_epoch_has_its_size(pictures: Path) -> None:
     made = growing(pictures)
     dataset = prepare(made.data)
     plan, _ = resolve(made, dataset, 0)
-    assert [augmented(plan, made.tricks, dataset, 2, epoch)[0].shape for epoch in (0, 1)] == [(8, 8, 3), (16, 16, 3)]
+    assert [augmented(plan, made.tricks, dataset, 2, epoch)[0].shape for epoch in (0, 1)] == [
+        (8, 8, 3),
+        (16, 16, 3),
+    ]
 
 
 def test_a_trick_that_changes_no_epoch_is_a_warning(pictures: Path) -> None:
@@ -86,9 +103,16 @@ def test_a_trick_that_changes_no_epoch_is_a_warning(pictures: Path) -> None:
 
 
 def test_a_size_that_the_network_refuses_is_named_before_training(pictures: Path) -> None:
-    made = growing(pictures).on("timm:vgg11").set("data.image_size", "32").set("training.batch_size", "2")
+    made = (
+        growing(pictures)
+        .on("timm:vgg11")
+        .set("data.image_size", "32")
+        .set("training.batch_size", "2")
+    )
     plan, _ = resolve(made.plus(ProgressiveResizing(start=0.25)), prepare(made.data), 0)
-    with pytest.raises(UserError, match=r"the network cannot be trained on 2 images of 3x8x8 at a time: .*; choose"):
+    with pytest.raises(
+        UserError, match=r"the network cannot be trained on 2 images of 3x8x8 at a time: .*; choose"
+    ):
         build(plan, made.plus(ProgressiveResizing(start=0.25)).tricks)
 
 
@@ -99,7 +123,9 @@ def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path) -> None:
         training__accumulate="3", training__compile="on",
     )  # fmt: skip
     plan, _ = resolve(made, prepare(made.data), 0)
-    with pytest.raises(UserError, match=r"images of \d sizes, for which 1\d graphs would be compiled, of 8"):
+    with pytest.raises(
+        UserError, match=r"images of \d sizes, for which 1\d graphs would be compiled, of 8"
+    ):
         build(plan, made.tricks)
 
 
@@ -116,11 +142,13 @@ class Unflipped(Trick):
     name: ClassVar[str] = "unflipped"
     paper: ClassVar[str] = "none"
 
-    def data_at(self, data: DataConfig, moment: Moment) -> DataConfig:
+    def data_at(self, data: DataConfig, timestamp: Timestamp) -> DataConfig:
         return dataclasses.replace(data, flip_prob=0.0)
 
 
 def test_what_is_settled_for_the_run_cannot_change_by_epoch(pictures: Path) -> None:
     made = growing(pictures, Unflipped())
-    with pytest.raises(UserError, match=r"data.flip_prob is settled .* and a trick changes it in epoch 1; what can"):
+    with pytest.raises(
+        UserError, match=r"data.flip_prob is settled .* and a trick changes it in epoch 1; what can"
+    ):
         resolve(made, prepare(made.data), 0)

@@ -36,7 +36,9 @@ def sections(name: str) -> dict[str, str]:
 
 
 def snippet(name: str) -> str:
-    found = re.fullmatch(r"```python\n(.+?)```", sections(name)["In your own loop"], flags=re.DOTALL)
+    found = re.fullmatch(
+        r"```python\n(.+?)```", sections(name)["In your own loop"], flags=re.DOTALL
+    )
     assert found, f"the card of {name} ends in one python block"
     return found[1]
 
@@ -67,7 +69,11 @@ def test_card_gives_the_defaults_of_the_code(name: str) -> None:
     table = sections(name)["Settings"]
     rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| .+ \|$", table, flags=re.MULTILINE)
     assert rows or table == "None."
-    given = {key: value for row in rows for key, value in parse_fields(trick, "=".join(row), name).items()}
+    given = {
+        key: value
+        for row in rows
+        for key, value in parse_fields(trick, "=".join(row), name).items()
+    }
     assert given == defaults
 
 
@@ -86,6 +92,8 @@ def test_snippets_run(tmp_path: Path) -> None:
         body = "\n".join(f"    {line}" for line in snippet(name).splitlines())
         blocks += [f"def {name}():\n{body}", f"{name}()", f"print('ran', '{name}')"]
     script.write_text("\n".join(blocks), encoding="utf-8")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert re.findall(r"^ran (\w+)$", done.stdout, flags=re.MULTILINE) == TRICKS

@@ -18,13 +18,20 @@ from trickbag.tricks.pca_noise import EIGENVECTORS, PCANoise, add_pca_noise
 from trickbag.tricks.trick import Batch
 
 # Corners, greys and ties, where the formulas of HSV change.
-CORNERS = [[r, g, b] for r in (0.0, 128.0, 255.0) for g in (0.0, 128.0, 255.0) for b in (0.0, 128.0, 255.0)]
+CORNERS = [
+    [r, g, b] for r in (0.0, 128.0, 255.0) for g in (0.0, 128.0, 255.0) for b in (0.0, 128.0, 255.0)
+]
 
 
 def pixels(*, dtype: torch.dtype = torch.float64) -> Tensor:
     """Two images (2, 3, 9, 7): corners of the colour cube, then random colours."""
     random = np.random.default_rng(0).uniform(0, 255, size=(2 * 63 - len(CORNERS), 3))
-    return torch.tensor(np.concatenate([CORNERS, random])).reshape(2, 9, 7, 3).permute(0, 3, 1, 2).to(dtype)
+    return (
+        torch.tensor(np.concatenate([CORNERS, random]))
+        .reshape(2, 9, 7, 3)
+        .permute(0, 3, 1, 2)
+        .to(dtype)
+    )
 
 
 def photo() -> np.ndarray:
@@ -44,7 +51,9 @@ def every_pixel(images: Tensor) -> list[list[list[float]]]:
     return images.permute(0, 2, 3, 1).reshape(len(images), -1, 3).tolist()
 
 
-@pytest.mark.parametrize("factors", [(1.0, 1.0, 1.0), (0.6, 1.4, 0.6), (1.4, 0.6, 1.4), (1.37, 1.21, 0.83)])
+@pytest.mark.parametrize(
+    "factors", [(1.0, 1.0, 1.0), (0.6, 1.4, 0.6), (1.4, 0.6, 1.4), (1.37, 1.21, 0.83)]
+)
 def test_scale_hsv_is_colorsys(factors: tuple[float, float, float]) -> None:
     images = pixels()
     reverse = (factors[2], factors[0], factors[1])
@@ -78,7 +87,9 @@ def test_scale_hsv_in_float32() -> None:
 def test_jitter_stays_in_range(images: np.ndarray, factors: np.ndarray, order: list[int]) -> None:
     for result in (
         scale_hsv(torch.from_numpy(images), torch.from_numpy(factors)),
-        enhance(torch.from_numpy(images), torch.from_numpy(factors), torch.tensor([order, order[::-1]])),
+        enhance(
+            torch.from_numpy(images), torch.from_numpy(factors), torch.tensor([order, order[::-1]])
+        ),
     ):
         assert torch.isfinite(result).all()
         assert result.min() >= -1e-3
@@ -117,8 +128,12 @@ def test_each_image_has_its_own_order_and_factors(size: tuple[int, int]) -> None
     factors = np.random.default_rng(3).uniform(0.6, 1.4, size=(4, 3))
     ours = enhance(torch.from_numpy(images), torch.from_numpy(factors), torch.tensor(orders))
     for i, order in enumerate(orders):
-        np.testing.assert_allclose(ours[i].numpy(), enhance_by_hand(images[i], factors[i], order), rtol=0, atol=1e-9)
-    other = enhance(torch.from_numpy(images), torch.from_numpy(factors), torch.tensor([[2, 0, 1]] * 4))
+        np.testing.assert_allclose(
+            ours[i].numpy(), enhance_by_hand(images[i], factors[i], order), rtol=0, atol=1e-9
+        )
+    other = enhance(
+        torch.from_numpy(images), torch.from_numpy(factors), torch.tensor([[2, 0, 1]] * 4)
+    )
     assert not torch.allclose(ours, other, atol=1.0)
 
 
@@ -155,7 +170,9 @@ def test_jitter_hook_changes_images_alone(form: str) -> None:
 def test_pca_noise_by_hand() -> None:
     images = pixels()
     alphas = np.array([[0.1, -0.2, 0.3], [0.0, 0.5, 0.0]])
-    vectors = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    vectors = np.array(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+    )
     shifts = alphas @ np.diag([55.46, 4.794, 1.148]) @ vectors.T
     expected = images.numpy() + shifts[:, :, None, None]
     ours = add_pca_noise(images, torch.from_numpy(alphas)).numpy()
@@ -186,7 +203,9 @@ def test_pca_noise_hook_changes_images_alone() -> None:
 
 def test_a_few_images_at_a_time_are_what_all_at_once_are(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.rand(7, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 255
-    factors, order = map(torch.from_numpy, ColorJitter(form="code").draw(7, np.random.default_rng(0)))
+    factors, order = map(
+        torch.from_numpy, ColorJitter(form="code").draw(7, np.random.default_rng(0))
+    )
     whole, before = enhance(images, factors, order), images.clone()
     monkeypatch.setattr("trickbag.functional.processor._CACHED", 2 * images[0].nbytes)
     assert torch.equal(enhance(images, factors, order), whole)

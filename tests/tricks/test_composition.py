@@ -1,7 +1,8 @@
 """Every pair of what changes targets and loss, against a computation by hand in float64.
 
-By hand means: each mixed image is a weighted sum of the images read, so its loss is the same weighted sum of the losses
-that its logits have with each one's own targets; an image that could not be read has none.
+By hand means: each mixed image is a weighted sum of the images read, so its loss is the same
+weighted sum of the losses that its logits have with each one's own targets; an image that could not
+be read has none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import ResNetConfig
 from trickbag.optim.config import TrainConfig
-from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy, cross_entropy
+from trickbag.optim.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    binary_cross_entropy,
+    cross_entropy,
+)
 from trickbag.optim.schedule import Schedule
 from trickbag.train.build import build_loss
 from trickbag.train.pipeline import Pipeline, weigh_classes
@@ -39,7 +45,7 @@ from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.mixup_cutmix import MixupCutMix
 from trickbag.tricks.random_erasing import RandomErasing
-from trickbag.tricks.trick import Batch, Moment, NoEffect, Trick
+from trickbag.tricks.trick import Batch, NoEffect, Timestamp, Trick
 
 N, K, S = 5, 4, 8
 WEIGHTS = (0.5, 1.0, 2.0, 0.25)
@@ -88,7 +94,7 @@ def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
         mirror=False,
         batch_size=N,
         steps_per_epoch=3,
-        reads=math.prod(trick.reads for trick in tricks),
+        repeats=math.prod(trick.repeats for trick in tricks),
         processes=1,
         class_weights=None if set(weights) == {1.0} else weights,
     )
@@ -111,7 +117,7 @@ def mixing_by_hand(trick: Trick | None, draws: dict[str, list[np.ndarray]], n: i
         return np.eye(n)
     drawn = draws[trick.name]
     if isinstance(trick, Mixup):
-        made = n // trick.reads
+        made = n // trick.repeats
         weights = np.zeros((made, n))
         for i in range(made):
             lam = float(drawn[0][i])
@@ -143,7 +149,9 @@ def mixing_by_hand(trick: Trick | None, draws: dict[str, list[np.ndarray]], n: i
     return weights
 
 
-def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndarray, multi_label: bool) -> float:
+def loss_by_hand(
+    tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndarray, multi_label: bool
+) -> float:
     named = {trick.name: trick for trick in tricks}
     targets, teacher, valid = given(weights.shape[1], multi_label)
     labels = targets.argmax(axis=1)
@@ -155,7 +163,8 @@ def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndar
         soft, soft_half = (np.exp(x) / np.exp(x).sum() for x in (z, z / 2))
         p, p_half = (1 / (1 + np.exp(-x)) for x in (z, z / 2))
         for weight, q, t, v, label in zip(row, targets, teacher, valid, labels, strict=True):
-            # Of one label the image weighs as its class, of several each question whose answer is yes.
+            # Of one label the image weighs as its class, of several each question whose answer is
+            # yes.
             counts = np.where(q > 0, classes, 1.0) if multi_label else classes[label]
             if isinstance(smoothing, LabelSmoothing):
                 if multi_label:
@@ -164,7 +173,9 @@ def loss_by_hand(tricks: tuple[Trick, ...], weights: np.ndarray, logits: np.ndar
                 elif smoothing.definition == "uniform":
                     q = q * (1 - smoothing.smoothing) + smoothing.smoothing * q.sum() / K
                 else:
-                    q = q * (1 - smoothing.smoothing) + smoothing.smoothing * (q.sum() - q) / (K - 1)
+                    q = q * (1 - smoothing.smoothing) + smoothing.smoothing * (q.sum() - q) / (
+                        K - 1
+                    )
             if binary is None:
                 loss = -(counts * q * np.log(soft)).sum()
             else:
@@ -188,9 +199,11 @@ def by_the_code(
 ) -> tuple[float, dict[str, list[np.ndarray]]]:
     """The loss of a batch, its hooks applied in float64 in the pipeline's order."""
     plan = plan_of(*tricks, multi_label=multi_label)
-    n = N * plan.reads
-    pipeline = Pipeline(num_classes=K, preprocessing=Preprocessing.of(plan.data, S), flip_prob=0.0, tricks=tricks)
-    draws = pipeline.draw(n, 7, plan.moment(0), torch.device("cpu"))[1:]
+    n = N * plan.repeats
+    pipeline = Pipeline(
+        num_classes=K, preprocessing=Preprocessing.of(plan.data, S), flip_prob=0.0, tricks=tricks
+    )
+    draws = pipeline.draw(n, 7, plan.timestamp(0), torch.device("cpu"))[1:]
     targets, teacher, valid = (torch.from_numpy(item) for item in given(n, multi_label))
     extras = {"teacher": teacher} | ({"valid": valid} if multi_label else {})
     batch = Batch(torch.rand(n, 3, S, S, dtype=torch.float64), targets, torch.arange(n), extras)
@@ -220,9 +233,11 @@ def test_every_pair_is_the_computation_by_hand(multi_label: bool) -> None:
     ]:
         found, draws = by_the_code(tuple(tricks), logits, multi_label)
         mixer = next((trick for trick in tricks if trick.slot == "mix"), None)
-        weights = mixing_by_hand(mixer, draws, N * math.prod(trick.reads for trick in tricks))
+        weights = mixing_by_hand(mixer, draws, N * math.prod(trick.repeats for trick in tricks))
         expected = loss_by_hand(tuple(tricks), weights, logits.numpy(), multi_label)
-        assert found == pytest.approx(expected, rel=2e-7), tricks  # own_share is float32: 1 in 2**24
+        assert found == pytest.approx(expected, rel=2e-7), (
+            tricks
+        )  # own_share is float32: 1 in 2**24
         tried += 1
     assert tried > 200
 
@@ -230,15 +245,25 @@ def test_every_pair_is_the_computation_by_hand(multi_label: bool) -> None:
 def test_a_teachers_share_is_of_the_loss_of_the_labels_wherever_it_stands() -> None:
     rng = torch.Generator().manual_seed(0)
     logits, teacher = (torch.randn(N, K, generator=rng, dtype=torch.float64) for _ in range(2))
-    extras = {"teacher": teacher.softmax(1), "view_logits": torch.randn(N, 2, K, generator=rng, dtype=torch.float64)}
-    batch = Batch(torch.zeros(N, 3, 2, 2), torch.eye(K).double()[[0, 1, 2, 3, 0]], torch.arange(N), extras)
-    distillation, mixed = Distillation(form="code", weight=0.25, temperature=1.0), AugMix(weight=3.0)
+    extras = {
+        "teacher": teacher.softmax(1),
+        "view_logits": torch.randn(N, 2, K, generator=rng, dtype=torch.float64),
+    }
+    batch = Batch(
+        torch.zeros(N, 3, 2, 2), torch.eye(K).double()[[0, 1, 2, 3, 0]], torch.arange(N), extras
+    )
+    distillation, mixed = (
+        Distillation(form="code", weight=0.25, temperature=1.0),
+        AugMix(weight=3.0),
+    )
     labels = cross_entropy(logits, batch.targets).mean()
     soft = cross_entropy(logits, extras["teacher"]).mean()
     views = jensen_shannon(torch.cat([logits[:, None], extras["view_logits"]], 1)).mean()
     for tricks in itertools.permutations((distillation, mixed)):
         found = build_loss(plan_of(*tricks), tricks)(logits, batch)
-        torch.testing.assert_close(found, 0.75 * labels + 0.25 * soft + 3 * views, rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            found, 0.75 * labels + 0.25 * soft + 3 * views, rtol=1e-12, atol=0
+        )
 
 
 def test_an_image_that_could_not_be_read_counts_nothing() -> None:
@@ -246,23 +271,35 @@ def test_an_image_that_could_not_be_read_counts_nothing() -> None:
     nothing = torch.zeros(3, K, dtype=torch.float64)
     assert not binary_cross_entropy(logits, nothing).any()
     assert not binary_cross_entropy(logits, nothing, torch.zeros(3)).any()
-    assert binary_cross_entropy(logits, nothing, torch.ones(3)).all(), "an image without a label is another thing"
+    assert binary_cross_entropy(logits, nothing, torch.ones(3)).all(), (
+        "an image without a label is another thing"
+    )
 
 
 def test_losses_are_torchs() -> None:
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(9, K, generator=rng, dtype=torch.float64) * 20
-    targets, weights = torch.rand(9, K, generator=rng, dtype=torch.float64), torch.tensor(WEIGHTS).double()
-    ones, labels, none = torch.ones(9, dtype=torch.float64), torch.arange(9) % K, torch.zeros(9, 3, 1, 1)
+    targets, weights = (
+        torch.rand(9, K, generator=rng, dtype=torch.float64),
+        torch.tensor(WEIGHTS).double(),
+    )
+    ones, labels, none = (
+        torch.ones(9, dtype=torch.float64),
+        torch.arange(9) % K,
+        torch.zeros(9, 3, 1, 1),
+    )
     binary = functools.partial(functional.binary_cross_entropy_with_logits, reduction="none")
-    torch.testing.assert_close(binary_cross_entropy(logits, targets, ones), binary(logits, targets).sum(1))
+    torch.testing.assert_close(
+        binary_cross_entropy(logits, targets, ones), binary(logits, targets).sum(1)
+    )
     expected = binary(logits, targets, pos_weight=weights).sum(1).mean()
     several = weigh_classes(Batch(none, targets, labels, {"valid": ones}), weights)
     torch.testing.assert_close(BinaryCrossEntropy()(logits, several), expected)
     onehot = functional.one_hot(labels, K).double()
     expected = (weights[labels] * binary(logits, onehot).sum(1)).mean()
     torch.testing.assert_close(
-        BinaryCrossEntropy()(logits, weigh_classes(Batch(none, onehot, labels, {}), weights)), expected
+        BinaryCrossEntropy()(logits, weigh_classes(Batch(none, onehot, labels, {}), weights)),
+        expected,
     )
     expected = functional.cross_entropy(logits, targets, weights, reduction="none")
     torch.testing.assert_close(cross_entropy(logits, weights * targets), expected)
@@ -271,8 +308,12 @@ def test_losses_are_torchs() -> None:
 def test_the_sum_is_the_sigmoid_loss_of_the_original_code() -> None:
     known, arrays = vector("units")
     logits, targets = tensor(arrays["loss_logits"]).double(), tensor(arrays["loss_onehot"]).double()
-    assert float(binary_cross_entropy(logits, targets).mean()) == pytest.approx(known["loss"]["sigmoid"], rel=1e-6)
-    assert float(cross_entropy(logits, targets).mean()) == pytest.approx(known["loss"]["ce_ls0.0"], rel=1e-6)
+    assert float(binary_cross_entropy(logits, targets).mean()) == pytest.approx(
+        known["loss"]["sigmoid"], rel=1e-6
+    )
+    assert float(cross_entropy(logits, targets).mean()) == pytest.approx(
+        known["loss"]["ce_ls0.0"], rel=1e-6
+    )
 
 
 def test_gradients_of_large_logits_are_finite() -> None:
@@ -295,7 +336,9 @@ def test_binary_cross_entropy_of_several_labels_is_no_change() -> None:
 
 def test_weights_by_frequency_and_by_effective_number() -> None:
     counts = (900, 90, 10)
-    assert inverse_frequency(counts) == pytest.approx([1000 / 3 / n for n in counts])  # scikit-learn's "balanced"
+    assert inverse_frequency(counts) == pytest.approx(
+        [1000 / 3 / n for n in counts]
+    )  # scikit-learn's "balanced"
     weights = effective_number(counts, 0.99)
     effective = [(1 - 0.99**n) / 0.01 for n in counts]
     assert [w / weights[0] for w in weights] == pytest.approx([effective[0] / e for e in effective])
@@ -307,10 +350,15 @@ def test_weights_by_frequency_and_by_effective_number() -> None:
 
 @pytest.mark.parametrize("loss", [cross_entropy, binary_cross_entropy])
 def test_weights_by_frequency_make_classes_equally_likely(loss: Any) -> None:
-    # Where nothing but the bias is learnt, the best answer is the share that each class has of the weights.
+    # Where nothing but the bias is learnt, the best answer is the share that each class has of the
+    # weights.
     counts = (900, 90, 10)
-    targets = functional.one_hot(torch.arange(3).repeat_interleave(torch.tensor(counts)), 3).double()
-    bias = torch.full((3,), math.log(1 / 2), dtype=torch.float64, requires_grad=True)  # sigmoid and softmax of 1 / 3
+    targets = functional.one_hot(
+        torch.arange(3).repeat_interleave(torch.tensor(counts)), 3
+    ).double()
+    bias = torch.full(
+        (3,), math.log(1 / 2), dtype=torch.float64, requires_grad=True
+    )  # sigmoid and softmax of 1 / 3
     weights = torch.tensor(inverse_frequency(counts), dtype=torch.float64)
     loss(bias.expand(1000, 3), weights * targets).sum().backward()
     assert bias.grad is not None
@@ -322,7 +370,9 @@ def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
         ClassWeights().class_weights((1.0,) * 3, (7, 7, 7))
     with pytest.raises(NoEffect, match="with beta = 0 all classes weigh the same"):
         ClassWeights(by="effective_number", beta=0.0).class_weights((1.0,) * 3, (7, 70, 700))
-    with pytest.raises(DoesNotApply, match="weights has 4 values and the data have 3 classes: give one"):
+    with pytest.raises(
+        DoesNotApply, match="weights has 4 values and the data have 3 classes: give one"
+    ):
         ClassWeights(by="given", weights=WEIGHTS).class_weights((1.0,) * 3, (1, 2, 3))
     with pytest.raises(UserError, match="give one for each class"):
         ClassWeights(by="given")
@@ -336,11 +386,16 @@ def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
 @pytest.mark.parametrize("multi_label", [False, True], ids=["one_label", "several_labels"])
 @pytest.mark.parametrize("binary", [False, True])
 def test_smoothing_never_turns_the_answer(definition: Any, multi_label: bool, binary: bool) -> None:
-    # Six hundred images of one class to one of another: the rare one's share of a smoothed target would outweigh the
-    # target itself, were it weighted.
-    weights, smoothing = torch.tensor(inverse_frequency((600, 1))).double(), LabelSmoothing(definition=definition)
+    # Six hundred images of one class to one of another: the rare one's share of a smoothed target
+    # would outweigh the target itself, were it weighted.
+    weights, smoothing = (
+        torch.tensor(inverse_frequency((600, 1))).double(),
+        LabelSmoothing(definition=definition),
+    )
     extras = {"valid": torch.ones(1, dtype=torch.float64)} if multi_label else {}
-    batch = Batch(torch.zeros(1, 3, 1, 1), torch.tensor([[1.0, 0.0]]).double(), torch.arange(1), extras)
+    batch = Batch(
+        torch.zeros(1, 3, 1, 1), torch.tensor([[1.0, 0.0]]).double(), torch.arange(1), extras
+    )
     batch = smoothing.batch(weigh_classes(batch, weights))
     logits = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
     loss = BinaryCrossEntropy() if binary or multi_label else CrossEntropy()
@@ -364,5 +419,7 @@ def test_the_pipeline_weighs_images() -> None:
         torch.arange(3),
         torch.tensor([True, True, False]),
     )
-    batch = pipeline(raw, pipeline.draw(3, 0, Moment(), torch.device("cpu")))
-    torch.testing.assert_close(batch.targets, torch.tensor([[0.475, 0.025], [1.5, 28.5], [0.0, 0.0]]))
+    batch = pipeline(raw, pipeline.draw(3, 0, Timestamp(), torch.device("cpu")))
+    torch.testing.assert_close(
+        batch.targets, torch.tensor([[0.475, 0.025], [1.5, 28.5], [0.0, 0.0]])
+    )

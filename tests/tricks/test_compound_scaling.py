@@ -1,4 +1,5 @@
-"""Compound scaling as a trick: network and image size of a run together, alone and beside other tricks."""
+"""Compound scaling as a trick: network and image size of a run together, alone and beside other
+tricks."""
 
 from __future__ import annotations
 
@@ -58,12 +59,18 @@ def test_it_multiplies_and_its_place_makes_no_difference() -> None:
         for trick in order:
             model = trick.model(model)  # type: ignore[assignment]  # ours again
         assert model == expected
-    assert CompoundScaling(phi=-1).data(DataConfig(size_factor=2.3)).size_factor == pytest.approx(2.0)
+    assert CompoundScaling(phi=-1).data(DataConfig(size_factor=2.3)).size_factor == pytest.approx(
+        2.0
+    )
 
 
 def test_images_that_would_be_too_small_are_refused(dataset: Dataset) -> None:
-    recipe = Recipe(data=DataConfig(image_size=16), tricks=(CompoundScaling(phi=-6),)).set("training.device", "cpu")
-    with pytest.raises(UserError, match=r"data\.size_factor = 0\.43.*: it makes 7 px of 16, .* at least 8; choose"):
+    recipe = Recipe(data=DataConfig(image_size=16), tricks=(CompoundScaling(phi=-6),)).set(
+        "training.device", "cpu"
+    )
+    with pytest.raises(
+        UserError, match=r"data\.size_factor = 0\.43.*: it makes 7 px of 16, .* at least 8; choose"
+    ):
         resolve(recipe, dataset, 0)
 
 
@@ -76,7 +83,9 @@ def test_a_power_of_0_has_no_effect(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("network", ["efficientnet_b0", "timm:resnet18"])
 def test_networks_of_timm_are_what_their_names_say(network: str) -> None:
-    with pytest.raises(DoesNotApply, match=r"timm:.* has those of its name\. Use .*--without compound_scaling"):
+    with pytest.raises(
+        DoesNotApply, match=r"timm:.* has those of its name\. Use .*--without compound_scaling"
+    ):
         CompoundScaling().model(model_config(network))
 
 

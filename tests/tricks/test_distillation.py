@@ -1,4 +1,5 @@
-"""The losses of distillation: against formulas by hand in float64, and the original code's values and gradients."""
+"""The losses of distillation: against formulas by hand in float64, and the original code's values
+and gradients."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from trickbag.recipe import Recipe, trick_from_text
 from trickbag.tricks.distillation import EXTRA, Distillation, soften, teacher_loss
 from trickbag.tricks.label_smoothing import smooth
 from trickbag.tricks.mixup import mix
-from trickbag.tricks.trick import Batch, Lesson
+from trickbag.tricks.trick import Batch, TeacherSpec
 
 N, M, K = 6, 2, 5
 
@@ -36,7 +37,8 @@ def a_batch() -> Batch:
     return Batch(torch.zeros(N, 3, 2, 2), smooth(labels, 0.1), torch.arange(N), {})
 
 
-# The weights of the hard and the soft part, the temperature, and what H is less by, as the card has them.
+# The weights of the hard and the soft part, the temperature, and what H is less by, as the card has
+# them.
 FORMS = [
     ("form=paper", 1.0, 1.0, 20.0, False),
     ("form=code", 0.5, 0.5, 20.0, False),
@@ -50,10 +52,15 @@ FORMS = [
 
 @pytest.mark.parametrize("mixed", ["before", "after", "not"])
 @pytest.mark.parametrize(("text", "hard", "soft", "t", "divergence"), FORMS)
-def test_forms_by_hand(text: str, hard: float, soft: float, t: float, divergence: bool, mixed: str) -> None:
+def test_forms_by_hand(
+    text: str, hard: float, soft: float, t: float, divergence: bool, mixed: str
+) -> None:
     trick = trick_from_text(f"distillation:{text}")
     z, r = random_logits(0, N, K), random_logits(1, N, M, K)
-    lam, partner = torch.tensor([0.1, 0.9, 0.5, 1.0, 0.3, 0.8], dtype=torch.float64), torch.arange(N - 1, -1, -1)
+    lam, partner = (
+        torch.tensor([0.1, 0.9, 0.5, 1.0, 0.3, 0.8], dtype=torch.float64),
+        torch.arange(N - 1, -1, -1),
+    )
     batch, said = a_batch(), torch.from_numpy(r)
 
     def mixing(batch: Batch) -> Batch:
@@ -73,7 +80,9 @@ def test_forms_by_hand(text: str, hard: float, soft: float, t: float, divergence
     ce = -(batch.targets.numpy() * log_p).sum(1).mean()
     v = q.sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = (np.where(q > 0, -q * np.log(q), 0).sum(1) + np.where(v > 0, v * np.log(v), 0)).mean()
+        entropy = (
+            np.where(q > 0, -q * np.log(q), 0).sum(1) + np.where(v > 0, v * np.log(v), 0)
+        ).mean()
     kd = t**2 * (-(q * log_pt).sum(1).mean() - divergence * entropy)
     found = trick.loss(CrossEntropy())(torch.from_numpy(z), batch)
     assert float(found) == pytest.approx(float(hard * ce + soft * kd), rel=1e-12)
@@ -85,7 +94,11 @@ def test_forms_of_several_labels_by_hand(
     text: str, hard: float, soft: float, t: float, divergence: bool, mixed: str
 ) -> None:
     trick = trick_from_text(f"distillation:{text}")
-    z, r, labels = random_logits(0, N, K), random_logits(1, N, M, K), np.random.default_rng(2).integers(0, 2, (N, K))
+    z, r, labels = (
+        random_logits(0, N, K),
+        random_logits(1, N, M, K),
+        np.random.default_rng(2).integers(0, 2, (N, K)),
+    )
     r[0] = 100  # certain of everything
     v = np.array([1.0, 1, 1, 1, 1, 0])
     lam, partner = np.array([0.1, 0.9, 0.5, 1.0, 0.3, 0.8]), np.arange(N - 1, -1, -1)
@@ -96,10 +109,17 @@ def test_forms_of_several_labels_by_hand(
 
     labels = labels * v[:, None]
     said = (1 / (1 + np.exp(-r / t))).mean(1)
-    batch = Batch(torch.zeros(N, 3, 2, 2), torch.from_numpy(labels), torch.arange(N), {"valid": torch.from_numpy(v)})
+    batch = Batch(
+        torch.zeros(N, 3, 2, 2),
+        torch.from_numpy(labels),
+        torch.arange(N),
+        {"valid": torch.from_numpy(v)},
+    )
     if mixed == "before":  # online: the teacher has seen mixed images, of which one may be a blank
         labels, v = mixing(labels), mixing(v)
-        batch = batch._replace(targets=torch.from_numpy(labels), extras={"valid": torch.from_numpy(v)})
+        batch = batch._replace(
+            targets=torch.from_numpy(labels), extras={"valid": torch.from_numpy(v)}
+        )
         q = said * v[:, None]
         batch = trick.teach(batch, torch.from_numpy(r))
     else:
@@ -108,7 +128,10 @@ def test_forms_of_several_labels_by_hand(
         if mixed == "after":
             labels, v, q = mixing(labels), mixing(v), mixing(q)
             weights = torch.from_numpy(lam)
-            extras = {name: mix(value, weights, torch.from_numpy(partner)) for name, value in batch.extras.items()}
+            extras = {
+                name: mix(value, weights, torch.from_numpy(partner))
+                for name, value in batch.extras.items()
+            }
             batch = batch._replace(targets=torch.from_numpy(labels), extras=extras)
 
     def binary(q: np.ndarray, z: np.ndarray) -> float:
@@ -125,13 +148,24 @@ def test_forms_of_several_labels_by_hand(
 
 
 def test_several_labels_agree_with_torch() -> None:
-    z, r = torch.from_numpy(random_logits(0, N, K)).requires_grad_(), torch.from_numpy(random_logits(1, N, K))
+    z, r = (
+        torch.from_numpy(random_logits(0, N, K)).requires_grad_(),
+        torch.from_numpy(random_logits(1, N, K)),
+    )
     q, ones = soften(r[:, None], 3.0, several=True), torch.ones(N, dtype=torch.float64)
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(z / 3, (r / 3).sigmoid(), reduction="none")
-    torch.testing.assert_close(teacher_loss(z, q, 3.0, valid_N=ones), 9 * expected.sum(1), rtol=1e-12, atol=0)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        z / 3, (r / 3).sigmoid(), reduction="none"
+    )
+    torch.testing.assert_close(
+        teacher_loss(z, q, 3.0, valid_N=ones), 9 * expected.sum(1), rtol=1e-12, atol=0
+    )
     # The gradient is that of the temperature's square: as large at every T.
-    (gradient,) = torch.autograd.grad(teacher_loss(z, q, 3.0, divergence=True, valid_N=ones).sum(), z)
-    torch.testing.assert_close(gradient, 3 * ((z / 3).sigmoid() - q).detach(), rtol=1e-10, atol=1e-12)
+    (gradient,) = torch.autograd.grad(
+        teacher_loss(z, q, 3.0, divergence=True, valid_N=ones).sum(), z
+    )
+    torch.testing.assert_close(
+        gradient, 3 * ((z / 3).sigmoid() - q).detach(), rtol=1e-10, atol=1e-12
+    )
     agreed = teacher_loss(r, q, 3.0, divergence=True, valid_N=ones)
     assert agreed.abs().max() < 1e-13
 
@@ -139,10 +173,16 @@ def test_several_labels_agree_with_torch() -> None:
 @pytest.mark.parametrize("form", ["paper", "kl"])
 def test_a_certain_teacher_of_several_labels_stays_finite_in_float32(form: str) -> None:
     trick = trick_from_text(f"distillation:form={form},temperature=1")
-    batch = Batch(torch.zeros(3, 3, 1, 1), torch.ones(3, K), torch.arange(3), {"valid": torch.ones(3)})
-    batch = trick.teach(batch, torch.full((3, 1, K), float("inf")) * torch.tensor([1.0, -1, 1])[:, None, None])
+    batch = Batch(
+        torch.zeros(3, 3, 1, 1), torch.ones(3, K), torch.arange(3), {"valid": torch.ones(3)}
+    )
+    batch = trick.teach(
+        batch, torch.full((3, 1, K), float("inf")) * torch.tensor([1.0, -1, 1])[:, None, None]
+    )
     lam = torch.tensor([0.1, 0.7, 0.3])
-    extras = {name: mix(value, lam, torch.tensor([2, 2, 0])) for name, value in batch.extras.items()}
+    extras = {
+        name: mix(value, lam, torch.tensor([2, 2, 0])) for name, value in batch.extras.items()
+    }
     z = torch.randn(3, K, generator=torch.Generator().manual_seed(0)).requires_grad_()
     loss = trick.loss(BinaryCrossEntropy())(z, batch._replace(extras=extras))
     loss.backward()
@@ -157,7 +197,9 @@ def test_gradient_by_hand(t: float) -> None:
     q = torch.from_numpy(softmax(random_logits(1, N, K)))
     for divergence in (False, True):
         (gradient,) = torch.autograd.grad(teacher_loss(z, q, t, divergence=divergence).sum(), z)
-        torch.testing.assert_close(gradient, t * ((z.detach() / t).softmax(1) - q), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            gradient, t * ((z.detach() / t).softmax(1) - q), rtol=1e-10, atol=1e-12
+        )
 
 
 def test_divergence_is_zero_where_both_agree() -> None:
@@ -187,7 +229,9 @@ def test_losses_are_float32_at_least(dtype: torch.dtype) -> None:
 def test_the_teachers_rows_are_as_much_as_the_targets() -> None:
     taught = Distillation(teacher=("t",)).teach(a_batch(), torch.zeros(N, 1, K))
     assert taught.extras[EXTRA].sum(1).tolist() == pytest.approx([1, 1, 1, 1, 1, 0])
-    many = a_batch()._replace(targets=torch.ones(N, K), extras={"valid": torch.ones(N)})  # several labels an image
+    many = a_batch()._replace(
+        targets=torch.ones(N, K), extras={"valid": torch.ones(N)}
+    )  # several labels an image
     taught = Distillation(teacher=("t",)).teach(many, torch.zeros(N, 1, K))
     assert taught.extras[EXTRA].tolist() == [[0.5] * K] * N
 
@@ -203,14 +247,19 @@ def test_values_of_the_original_code() -> None:
     batch = Batch(torch.zeros(len(z), 3, 1, 1), smooth(onehot, 0.1), torch.arange(len(z)), {})
     trick = Distillation(teacher=("t",), form="assemble")
     whole = trick.loss(CrossEntropy())(z, trick.teach(batch, said))
-    assert float(whole) == pytest.approx(facts["loss"]["ce_ls0.1"] + facts["loss"]["kd_T1"], rel=2e-7)
+    assert float(whole) == pytest.approx(
+        facts["loss"]["ce_ls0.1"] + facts["loss"]["kd_T1"], rel=2e-7
+    )
 
 
 def test_a_training_step_of_the_original_code() -> None:
     facts, arrays = vector("train_resnet50")
     z = torch.from_numpy(arrays["logits"]).double()
     said = 2 * generator().rng_for("train/teacher").standard_normal(tuple(z.shape))
-    a, b = (torch.nn.functional.one_hot(torch.from_numpy(arrays[f"labels_{x}"]).long(), 1001).double() for x in "ab")
+    a, b = (
+        torch.nn.functional.one_hot(torch.from_numpy(arrays[f"labels_{x}"]).long(), 1001).double()
+        for x in "ab"
+    )
     lam = float(arrays["lam"])
     ce = cross_entropy(z, smooth(lam * a + (1 - lam) * b, 0.1)).mean()
     assert float(ce) == pytest.approx(facts["ce"], rel=1e-6)
@@ -225,12 +274,14 @@ def test_replayed_views_are_the_datas() -> None:
 
 
 def test_settings_from_text() -> None:
-    trick = trick_from_text("distillation:teacher=runs/a,timm:resnet50,view=replay,cache=b.arrow,top=7")
-    assert trick.lesson() == Lesson(("runs/a", "timm:resnet50"), "replay", 7, "b.arrow")
+    trick = trick_from_text(
+        "distillation:teacher=runs/a,timm:resnet50,view=replay,cache=b.arrow,top=7"
+    )
+    assert trick.teachers() == TeacherSpec(("runs/a", "timm:resnet50"), "replay", 7, "b.arrow")
     for one in ("runs/a", Path("runs/a")):
         assert Distillation(teacher=one) == Distillation(teacher=("runs/a",))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"distillation has no teacher.*teacher=RUN"):
-        Distillation().lesson()
+        Distillation().teachers()
 
 
 def test_where_files_lie_is_no_part_of_a_trial() -> None:

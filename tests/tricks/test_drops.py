@@ -16,13 +16,15 @@ from trickbag.models.layers.drop import DropBlock2d
 from trickbag.tricks.drop_block import DropBlock, keep_prob_at
 from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.stochastic_depth import StochasticDepth, branch_drop_probs
-from trickbag.tricks.trick import Moment, NoEffect, Trick
+from trickbag.tricks.trick import NoEffect, Timestamp, Trick
 
 
 def test_keep_prob_falls_as_the_originals() -> None:
     known, _ = vector("units")
     last = 750683
-    for step, expected in zip(known["keep_prob_600ep"]["steps"], known["keep_prob_600ep"]["kp"], strict=True):
+    for step, expected in zip(
+        known["keep_prob_600ep"]["steps"], known["keep_prob_600ep"]["kp"], strict=True
+    ):
         assert keep_prob_at(min(1.0, step / last)) == pytest.approx(expected, abs=2e-7)
     assert keep_prob_at(0.5, start=0.9, end=0.7) == pytest.approx(0.8)
 
@@ -33,16 +35,25 @@ def test_drop_block_moves_with_every_step() -> None:
     layers = [m for m in network.modules() if isinstance(m, DropBlock2d)]
     assert len(layers) == 2 * (2 * 2 + 1)
     for step, expected in ((0, 0.8), (5, 0.7), (9, 0.62)):
-        trick.advance(network, Moment(epoch=0, step=step, steps_per_epoch=10, epochs=1))
+        trick.advance(network, Timestamp(epoch=0, step=step, steps_per_epoch=10, epochs=1))
         assert [float(m.keep_prob) for m in layers] == pytest.approx([expected] * len(layers))
 
 
 @pytest.mark.parametrize(
     ("trick", "reason"),
     [
-        ({"scales": (0.0, 0.0, 0.0, 0.0)}, r"drop_block.scales = 0,0,0,0: nothing would be dropped; give"),
-        ({"keep_prob": 1.0}, r"drop_block.keep_prob = 1: nothing would be dropped; give a value below 1"),
-        ({"keep_prob": 0.0}, r"drop_block.keep_prob = 0.0: must be a number from 0 \(excluded\) to 1"),
+        (
+            {"scales": (0.0, 0.0, 0.0, 0.0)},
+            r"drop_block.scales = 0,0,0,0: nothing would be dropped; give",
+        ),
+        (
+            {"keep_prob": 1.0},
+            r"drop_block.keep_prob = 1: nothing would be dropped; give a value below 1",
+        ),
+        (
+            {"keep_prob": 0.0},
+            r"drop_block.keep_prob = 0.0: must be a number from 0 \(excluded\) to 1",
+        ),
         ({"block_size": 0}, r"drop_block.block_size = 0: must be a whole number at least 1"),
     ],
 )
@@ -52,11 +63,16 @@ def test_drop_block_says_what_it_cannot_do(trick: dict[str, Any], reason: str) -
 
 
 def test_drop_block_needs_a_network_of_ours() -> None:
-    with pytest.raises(DoesNotApply, match=r"drop_block fills the drop slot .* timm:resnet18 has none. Use a resnetN"):
+    with pytest.raises(
+        DoesNotApply,
+        match=r"drop_block fills the drop slot .* timm:resnet18 has none. Use a resnetN",
+    ):
         DropBlock().model(TimmConfig(name="resnet18"))
 
 
-@pytest.mark.parametrize("model", [ResNetConfig(), BigLittleConfig(), TimmConfig()], ids=lambda model: model.kind)
+@pytest.mark.parametrize(
+    "model", [ResNetConfig(), BigLittleConfig(), TimmConfig()], ids=lambda model: model.kind
+)
 def test_rates_are_set_on_every_kind_of_network(model: ModelConfig) -> None:
     assert StochasticDepth(drop_prob=0.3).model(model).stochastic_depth == 0.3
     assert Dropout(drop_prob=0.3).model(model).dropout == 0.3
@@ -77,14 +93,18 @@ def test_timm_drops_as_timm_does() -> None:
 
 @pytest.mark.parametrize(
     ("trick", "network", "option"),
-    [(StochasticDepth(), "vgg11", "drop_path_rate"), (StochasticDepth(), "densenet121", "drop_path_rate")],
+    [
+        (StochasticDepth(), "vgg11", "drop_path_rate"),
+        (StochasticDepth(), "densenet121", "drop_path_rate"),
+    ],
 )
 def test_a_timm_network_that_cannot_drop_says_so(trick: Trick, network: str, option: str) -> None:
     expected = (
         f"{trick.name} does not apply to timm:{network}, which has no {option}. "
         f"Choose another network, or take it out: --without {trick.name}"
     )
-    # Said by the settings, so that a study has a row for it, and where they come from a recipe by the network.
+    # Said by the settings, so that a study has a row for it, and where they come from a recipe by
+    # the network.
     with pytest.raises(DoesNotApply) as caught:
         trick.model(TimmConfig(name=network, num_classes=3))
     assert str(caught.value) == expected

@@ -1,4 +1,5 @@
-"""The moving average of a network, against timm's and a sum by hand; what a run evaluates and keeps with it."""
+"""The moving average of a network, against timm's and a sum by hand; what a run evaluates and keeps
+with it."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def trained(network: nn.Module, step: int) -> None:
 
 
 def small_network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2)).train()
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2)
+    ).train()
 
 
 def test_it_is_timms_average() -> None:
@@ -62,7 +65,9 @@ def test_it_is_the_sum_by_hand() -> None:
         decay = min(0.6, (1 + step) / (10 + step))
         for name, value in network.state_dict().items():
             old = expected[name]
-            expected[name] = decay * old + (1 - decay) * value if value.is_floating_point() else value.clone()
+            expected[name] = (
+                decay * old + (1 - decay) * value if value.is_floating_point() else value.clone()
+            )
     for name, value in average.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=1e-12, atol=1e-12)
 
@@ -73,13 +78,16 @@ def test_the_average_is_a_network_of_its_own_in_evaluation_mode() -> None:
     assert network.training
     assert not average.network.training
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
-    assert {p.data_ptr() for p in network.parameters()}.isdisjoint(p.data_ptr() for p in average.network.parameters())
+    assert {p.data_ptr() for p in network.parameters()}.isdisjoint(
+        p.data_ptr() for p in average.network.parameters()
+    )
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0])
 def test_a_decay_that_averages_nothing_is_refused(decay: float) -> None:
     with pytest.raises(
-        UserError, match=rf"ema.decay = {decay}: must be a number from 0 \(excluded\) to 1 \(excluded\)"
+        UserError,
+        match=rf"ema.decay = {decay}: must be a number from 0 \(excluded\) to 1 \(excluded\)",
     ):
         Ema(decay=decay)
 
@@ -106,23 +114,35 @@ def test_a_run_evaluates_and_keeps_the_average(averaged: Path) -> None:
         rows[-1][key] for key in ("top1", "raw_top1", "raw_loss")
     ]
     assert metrics["best_top1"] == max(row["top1"] for row in rows)
-    assert any(not torch.equal(value, state["network"][name]) for name, value in state["average"].items())
+    assert any(
+        not torch.equal(value, state["network"][name]) for name, value in state["average"].items()
+    )
     if metrics["best_epoch"] == 2:
         assert all(torch.equal(value, best[name]) for name, value in state["average"].items())
     with_average = Trained.load(averaged).network.state_dict()
     assert all(torch.equal(with_average[name], value) for name, value in best.items())
 
 
-def test_the_average_changes_nothing_of_the_training(pictures: Path, averaged: Path, tmp_path: Path) -> None:
+def test_the_average_changes_nothing_of_the_training(
+    pictures: Path, averaged: Path, tmp_path: Path
+) -> None:
     fit(averaging(pictures).without("ema"), seed=3, out=tmp_path / "run")
-    with_it, without = (torch.load(f / "last.ckpt", weights_only=True) for f in (averaged, tmp_path / "run"))
-    assert all(torch.equal(value, without["network"][name]) for name, value in with_it["network"].items())
+    with_it, without = (
+        torch.load(f / "last.ckpt", weights_only=True) for f in (averaged, tmp_path / "run")
+    )
+    assert all(
+        torch.equal(value, without["network"][name]) for name, value in with_it["network"].items()
+    )
     assert without["average"] is None
-    lines = [(f / "metrics.jsonl").read_text().splitlines()[-1] for f in (averaged, tmp_path / "run")]
+    lines = [
+        (f / "metrics.jsonl").read_text().splitlines()[-1] for f in (averaged, tmp_path / "run")
+    ]
     assert json.loads(lines[0])["raw_top1"] == json.loads(lines[1])["top1"]
 
 
-def test_stopped_and_resumed_it_is_the_average_of_the_whole_run(pictures: Path, averaged: Path, tmp_path: Path) -> None:
+def test_stopped_and_resumed_it_is_the_average_of_the_whole_run(
+    pictures: Path, averaged: Path, tmp_path: Path
+) -> None:
     with pytest.raises(Stopped):
         fit(averaging(pictures), seed=3, out=tmp_path / "run", log=SignalAt(8, signal.SIGTERM))
     fit(averaging(pictures), seed=3, out=tmp_path / "run", resume=True)

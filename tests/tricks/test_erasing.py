@@ -18,7 +18,7 @@ from trickbag.errors import UserError
 from trickbag.functional.boxes import around, within
 from trickbag.tricks.cutout import Cutout, blank
 from trickbag.tricks.random_erasing import RandomErasing, fill, normal_numbers, pixel_noise
-from trickbag.tricks.trick import START, Batch, Moment, Trick
+from trickbag.tricks.trick import START, Batch, Timestamp, Trick
 
 Fill = Literal["zero", "color", "pixel"]
 
@@ -32,8 +32,10 @@ def batch_of(n: int, size: int = 16) -> Batch:
     return Batch(images_of(n, size), torch.eye(n), torch.arange(n), {"teacher": torch.eye(n)})
 
 
-def draws(trick: Trick, n: int, seed: int = 0, moment: Moment = START) -> list[Tensor]:
-    return [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(seed), moment)]
+def draws(trick: Trick, n: int, seed: int = 0, timestamp: Timestamp = START) -> list[Tensor]:
+    return [
+        torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(seed), timestamp)
+    ]
 
 
 def test_cutout_is_the_published_code() -> None:
@@ -52,7 +54,8 @@ def test_cutout_is_the_published_code() -> None:
 
 
 def timm_boxes(seed: int, n: int, size: int, probability: float) -> Tensor:
-    """The boxes that timm's erasing draws, by its own loop over Python's random numbers; zeros where it does not."""
+    """The boxes that timm's erasing draws, by its own loop over Python's random numbers; zeros
+    where it does not."""
     made, boxes = random.Random(seed), torch.zeros(n, 4, dtype=torch.int64)
     for i in range(n):
         if made.random() > probability:
@@ -85,7 +88,10 @@ def test_filling_is_timms_for_the_same_boxes(mode: str) -> None:
 
 
 def test_filling_is_torchvisions_for_the_same_box() -> None:
-    images, noise = images_of(3), torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    images, noise = (
+        images_of(3),
+        torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)),
+    )
     boxes = torch.tensor([[2, 9, 1, 16]]).expand(3, 4)
     theirs = v2.erase(images, 2, 1, 7, 15, noise[:, :, 2:9, 1:16])
     assert torch.equal(fill(images, boxes, noise), theirs)
@@ -112,10 +118,16 @@ def test_sizes_shapes_and_places_follow_the_paper() -> None:
 
 
 def test_a_rectangle_that_does_not_fit_is_drawn_again() -> None:
-    _, sides, _ = draws(RandomErasing(prob=1.0, area=(0.3, 0.9), ratio=(0.2, 5.0), fill="zero"), 2_000)
-    assert float((sides > 0).float().mean()) > 0.97, "a single attempt fits in two thirds of the cases"
+    _, sides, _ = draws(
+        RandomErasing(prob=1.0, area=(0.3, 0.9), ratio=(0.2, 5.0), fill="zero"), 2_000
+    )
+    assert float((sides > 0).float().mean()) > 0.97, (
+        "a single attempt fits in two thirds of the cases"
+    )
     assert float(sides.max()) < 1
-    _, sides, _ = draws(RandomErasing(prob=1.0, area=(0.9, 1.0), ratio=(1.1, 5.0), fill="zero"), 2_000)
+    _, sides, _ = draws(
+        RandomErasing(prob=1.0, area=(0.9, 1.0), ratio=(1.1, 5.0), fill="zero"), 2_000
+    )
     assert 0 < int((sides > 0).all(dim=1).sum()) < 200, (
         "hardly one fits in ten attempts: the other images stay as they are"
     )
@@ -159,37 +171,50 @@ def test_noise_goes_round_a_list_from_another_place_for_each_image() -> None:
     noise = torch.arange(4_099.0)
     laid = pixel_noise(noise, 4, 3, 80, 80)
     for i in range(4):
-        assert torch.equal(laid[i].flatten(), (torch.arange(3 * 80 * 80) + 7 * i).remainder(4_099).float())
+        assert torch.equal(
+            laid[i].flatten(), (torch.arange(3 * 80 * 80) + 7 * i).remainder(4_099).float()
+        )
 
 
-@pytest.mark.parametrize("trick", [Cutout(off_epochs=2), RandomErasing(prob=1.0, off_epochs=2)], ids=repr)
+@pytest.mark.parametrize(
+    "trick", [Cutout(off_epochs=2), RandomErasing(prob=1.0, off_epochs=2)], ids=repr
+)
 @pytest.mark.parametrize("n", [1, 3])
 def test_off_epochs_leave_the_images_as_they_are(trick: Trick, n: int) -> None:
     for epoch, erasing in ((0, True), (7, True), (8, False), (9, False)):
-        made = draws(trick, n, epoch, Moment(epoch, 0, 10, 10))
+        made = draws(trick, n, epoch, Timestamp(epoch, 0, 10, 10))
         assert torch.equal(trick.batch(batch_of(n), *made).images, images_of(n)) is not erasing
         assert [t.shape for t in made] == [t.shape for t in draws(trick, n)], "nothing recompiles"
 
 
 def test_ranges_the_wrong_way_round_are_refused() -> None:
-    with pytest.raises(UserError, match=r"random_erasing.area = 0.4,0.2: the first value must not be above the second"):
+    with pytest.raises(
+        UserError,
+        match=r"random_erasing.area = 0.4,0.2: the first value must not be above the second",
+    ):
         RandomErasing(area=(0.4, 0.2))
     with pytest.raises(UserError, match=r"random_erasing.ratio = 3,1"):
         RandomErasing(ratio=(3.0, 1.0))
 
 
 @pytest.mark.parametrize(
-    ("area", "ratio"), [((1.0, 1.0), (0.3, 3.0)), ((0.9, 0.9), (3.0, 4.0)), ((0.5, 0.6), (0.1, 0.5))]
+    ("area", "ratio"),
+    [((1.0, 1.0), (0.3, 3.0)), ((0.9, 0.9), (3.0, 4.0)), ((0.5, 0.6), (0.1, 0.5))],
 )
-def test_rectangles_that_never_fit_are_refused(area: tuple[float, float], ratio: tuple[float, float]) -> None:
+def test_rectangles_that_never_fit_are_refused(
+    area: tuple[float, float], ratio: tuple[float, float]
+) -> None:
     with pytest.raises(UserError, match="no such rectangle lies inside a square image"):
         RandomErasing(area=area, ratio=ratio)
 
 
 @pytest.mark.parametrize(
-    ("area", "ratio"), [((0.9, 1.0), (0.3, 3.0)), ((0.3, 0.9), (3.0, 4.0)), ((0.4, 0.6), (0.1, 0.5))]
+    ("area", "ratio"),
+    [((0.9, 1.0), (0.3, 3.0)), ((0.3, 0.9), (3.0, 4.0)), ((0.4, 0.6), (0.1, 0.5))],
 )
-def test_rectangles_that_fit_at_times_are_drawn(area: tuple[float, float], ratio: tuple[float, float]) -> None:
+def test_rectangles_that_fit_at_times_are_drawn(
+    area: tuple[float, float], ratio: tuple[float, float]
+) -> None:
     trick = RandomErasing(prob=1.0, area=area, ratio=ratio, fill="zero")
     sides = trick.draw(10_000, np.random.default_rng(0))[1]
     assert (sides > 0).any()

@@ -1,4 +1,5 @@
-"""How tricks are found: the package's folder, entry points of other packages, `package.module:Class`."""
+"""How tricks are found: the package's folder, entry points of other packages,
+`package.module:Class`."""
 
 from __future__ import annotations
 
@@ -46,13 +47,18 @@ MODULE = """
 
 
 def package(folder: Path, module: str, source: str = MODULE, *, entry_points: str = "") -> None:
-    """Write a module, and the metadata of an installed package around it where it has entry points."""
+    """Write a module, and the metadata of an installed package around it where it has entry
+    points."""
     (folder / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
     if entry_points:
         metadata = folder / f"{module}-1.0.dist-info"
         metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n", encoding="utf-8")
-        (metadata / "entry_points.txt").write_text(f"[trickbag.tricks]\n{entry_points}\n", encoding="utf-8")
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n", encoding="utf-8"
+        )
+        (metadata / "entry_points.txt").write_text(
+            f"[trickbag.tricks]\n{entry_points}\n", encoding="utf-8"
+        )
 
 
 def test_every_trick_is_found_by_name() -> None:
@@ -76,7 +82,8 @@ def test_every_trick_is_a_documented_frozen_dataclass(name: str) -> None:
 
 def test_looking_at_tricks_loads_neither_torch_nor_numpy() -> None:
     code = (
-        "import sys; from trickbag.tricks import builtin; builtin(); print(sorted({'torch', 'numpy'} & {*sys.modules}))"
+        "import sys; from trickbag.tricks import builtin; builtin(); print(sorted({'torch', "
+        "'numpy'} & {*sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -86,18 +93,27 @@ def test_no_trick_imports_another() -> None:
     for name in NAMES:
         module = builtin()[name].__module__
         others = {trick.__module__ for trick in builtin().values()} - {module}
-        code = f"import sys; from trickbag import tricks; import {module}; print(sorted({others!r} & {{*sys.modules}}))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        code = (
+            f"import sys; from trickbag import tricks; import {module}; "
+            f"print(sorted({others!r} "
+            f"& {{*sys.modules}}))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == "[]", name
 
 
 def test_unknown_name_says_what_is_near() -> None:
     with pytest.raises(
         UserError,
-        match=r"no trick 'mixupp'; did you mean mixup\? There are: activation, anti_alias, aug_mix, auto_augment",
+        match=r"no trick 'mixupp'; did you mean mixup\? There are: activation, anti_alias, "
+        r"aug_mix, auto_augment",
     ):
         find("mixupp")
-    with pytest.raises(UserError, match=r"no trick 'zzz'; there are: activation, .*; or package.module:Class"):
+    with pytest.raises(
+        UserError, match=r"no trick 'zzz'; there are: activation, .*; or package.module:Class"
+    ):
         find("zzz")
 
 
@@ -115,7 +131,10 @@ def test_class_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ("reference", "message"),
     [
         ("acme_wrong:Nameless", r"'acme_wrong:Nameless' is no trick: it needs a text `name`"),
-        ("acme_wrong:Bare", r"is no trick: it must be decorated with @dataclass\(frozen=True, kw_only=True\)"),
+        (
+            "acme_wrong:Bare",
+            r"is no trick: it must be decorated with @dataclass\(frozen=True, kw_only=True\)",
+        ),
         ("acme_wrong:number", r"is no trick: it is not a subclass of trickbag.tricks.Trick"),
         ("acme_wrong:Missing", r"module 'acme_wrong' has no 'Missing'"),
         ("acme_absent:Nothing", r"cannot import 'acme_absent' .*ModuleNotFoundError.*PYTHONPATH"),
@@ -125,7 +144,9 @@ def test_class_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("acme wrong:Nothing", r"must be of the form package.module:Class"),
     ],
 )
-def test_what_is_no_trick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, message: str) -> None:
+def test_what_is_no_trick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, message: str
+) -> None:
     package(tmp_path, "acme_wrong")
     package(tmp_path, "acme_broken", "1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -134,7 +155,9 @@ def test_what_is_no_trick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refer
     assert "\n" not in str(caught.value)
 
 
-def test_entry_point_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_point_of_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package(tmp_path, "acme_installed", entry_points="nothing = acme_installed:Nothing")
     assert "nothing" not in available()
     monkeypatch.syspath_prepend(tmp_path)
@@ -147,8 +170,13 @@ def test_entry_point_of_an_installed_package(tmp_path: Path, monkeypatch: pytest
         find("nothin")
 
 
-def test_broken_entry_point_is_left_out_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    points = "absent = acme_damaged_absent:Nothing\nmisnamed = acme_damaged:Nothing\nmixup = acme_damaged:Nothing"
+def test_broken_entry_point_is_left_out_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = (
+        "absent = acme_damaged_absent:Nothing\nmisnamed = acme_damaged:Nothing\nmixup = "
+        "acme_damaged:Nothing"
+    )
     package(tmp_path, "acme_damaged", entry_points=points)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.warns(UserWarning, match="left out") as caught:
@@ -156,6 +184,9 @@ def test_broken_entry_point_is_left_out_with_a_warning(tmp_path: Path, monkeypat
     texts = sorted(str(warning.message) for warning in caught)
     assert len(texts) == 2
     assert "'absent' of an installed package: cannot import 'acme_damaged_absent'" in texts[0]
-    assert "'misnamed' of an installed package: acme_damaged:Nothing calls itself 'nothing'" in texts[1]
+    assert (
+        "'misnamed' of an installed package: acme_damaged:Nothing calls itself 'nothing'"
+        in texts[1]
+    )
     with pytest.raises(UserError, match="cannot import 'acme_damaged_absent'"):
         find("absent")

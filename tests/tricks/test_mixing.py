@@ -1,4 +1,5 @@
-"""Mixing of images: against timm, torchvision, the original code's outputs, and loops by hand in float64."""
+"""Mixing of images: against timm, torchvision, the original code's outputs, and loops by hand in
+float64."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from trickbag.functional.mixing import mix, own_share, paste, weigh
 from trickbag.tricks.cutmix import CutMix, cut_boxes
 from trickbag.tricks.mixup import Mixup, halves
 from trickbag.tricks.mixup_cutmix import MixupCutMix
-from trickbag.tricks.trick import START, Batch, Moment, Trick
+from trickbag.tricks.trick import START, Batch, Timestamp, Trick
 
 MIXERS: list[Trick] = [
     Mixup(alpha=1.0),
@@ -44,19 +45,34 @@ def batch_of(n: int, size: int = 9, classes: int = 5) -> Batch:
     images = torch.rand(n, 3, size, size + 2, generator=rng, dtype=torch.float64)
     targets = functional.one_hot(torch.arange(n) % classes, classes).double()
     teacher = torch.randn(n, classes, generator=rng, dtype=torch.float64)
-    return Batch(images, targets, torch.arange(n), {"teacher": teacher, "scalar": teacher[:, 0].clone()})
+    return Batch(
+        images, targets, torch.arange(n), {"teacher": teacher, "scalar": teacher[:, 0].clone()}
+    )
 
 
-def draws(trick: Trick, n: int, seed: int = 0, moment: Moment = START) -> list[Tensor]:
-    return [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(seed), moment)]
+def draws(trick: Trick, n: int, seed: int = 0, timestamp: Timestamp = START) -> list[Tensor]:
+    return [
+        torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(seed), timestamp)
+    ]
 
 
 # Boxes.
 
 
-@given(st.floats(0, 0.999), st.floats(0, 0.999), st.floats(0, 1), st.integers(2, 40), st.integers(2, 40))
-def test_boxes_around_a_centre_are_the_published_codes(y: float, x: float, lam: float, height: int, width: int) -> None:
-    centre, weight = torch.tensor([[y, x]], dtype=torch.float64), torch.tensor([lam], dtype=torch.float64)
+@given(
+    st.floats(0, 0.999),
+    st.floats(0, 0.999),
+    st.floats(0, 1),
+    st.integers(2, 40),
+    st.integers(2, 40),
+)
+def test_boxes_around_a_centre_are_the_published_codes(
+    y: float, x: float, lam: float, height: int, width: int
+) -> None:
+    centre, weight = (
+        torch.tensor([[y, x]], dtype=torch.float64),
+        torch.tensor([lam], dtype=torch.float64),
+    )
     found = cut_boxes(weight, centre, height, width)[0].tolist()
     # rand_bbox of the authors, by hand.
     ratio = np.sqrt(1 - lam)
@@ -64,14 +80,25 @@ def test_boxes_around_a_centre_are_the_published_codes(y: float, x: float, lam: 
     cy, cx = int(y * height), int(x * width)
     expected = [cy - cut_h // 2, cy + cut_h // 2, cx - cut_w // 2, cx + cut_w // 2]
     expected = [
-        min(max(value, 0), limit) for value, limit in zip(expected, (height, height, width, width), strict=True)
+        min(max(value, 0), limit)
+        for value, limit in zip(expected, (height, height, width, width), strict=True)
     ]
     assert found == expected
 
 
-@given(st.floats(0, 0.999), st.floats(0, 0.999), st.floats(0.01, 1), st.integers(2, 40), st.integers(2, 40))
-def test_boxes_within_an_image_stay_in_it(y: float, x: float, side: float, height: int, width: int) -> None:
-    top, bottom, left, right = within(torch.tensor([[y, x]]), torch.full((1, 2), side), height, width)[0].tolist()
+@given(
+    st.floats(0, 0.999),
+    st.floats(0, 0.999),
+    st.floats(0.01, 1),
+    st.integers(2, 40),
+    st.integers(2, 40),
+)
+def test_boxes_within_an_image_stay_in_it(
+    y: float, x: float, side: float, height: int, width: int
+) -> None:
+    top, bottom, left, right = within(
+        torch.tensor([[y, x]]), torch.full((1, 2), side), height, width
+    )[0].tolist()
     assert 0 <= top <= bottom <= height
     assert 0 <= left <= right <= width
     assert bottom - top == min(round(float(torch.tensor(side) * height)), height - 1)
@@ -109,7 +136,9 @@ def test_pasting_is_a_loop_by_hand() -> None:
         expected[i, :, top:bottom, left:right] = images[partner[i], :, top:bottom, left:right]
     assert torch.equal(paste(images, boxes, torch.tensor(partner)), expected)
     one = paste(images, boxes[:1], torch.tensor(partner))
-    assert torch.equal(one, paste(images, boxes[:1].expand(5, 4), torch.tensor(partner))), "one box for all"
+    assert torch.equal(one, paste(images, boxes[:1].expand(5, 4), torch.tensor(partner))), (
+        "one box for all"
+    )
 
 
 @pytest.mark.parametrize("function", [mix, lambda x, lam, p: weigh(x, x[p], lam)])
@@ -129,11 +158,15 @@ def test_cutmix_by_batch_is_timms(seed: int) -> None:
     theirs = timm_seeded(seed, mixup_alpha=0.0, cutmix_alpha=1.0, mode="batch")
     batch = batch_of(6)
     marks = torch.zeros(6, 1, 9, 11, dtype=torch.float64) + torch.arange(6)[:, None, None, None]
-    their_images, their_targets = theirs(torch.cat([batch.images, marks], dim=1), torch.arange(6) % 5)
+    their_images, their_targets = theirs(
+        torch.cat([batch.images, marks], dim=1), torch.arange(6) % 5
+    )
     # Their box, read from the marks of what was pasted.
     pasted = (their_images[0, 3] != 0).nonzero()
     box = (
-        torch.tensor([[*pasted.amin(0), *(pasted.amax(0) + 1)]])[:, [0, 2, 1, 3]] if len(pasted) else torch.zeros(1, 4)
+        torch.tensor([[*pasted.amin(0), *(pasted.amax(0) + 1)]])[:, [0, 2, 1, 3]]
+        if len(pasted)
+        else torch.zeros(1, 4)
     )
     partner = torch.arange(5, -1, -1)
     assert torch.equal(paste(batch.images, box, partner), their_images[:, :3])
@@ -148,8 +181,12 @@ def test_mixup_by_element_is_timms() -> None:
     their_images, their_targets = theirs(batch.images.float(), torch.arange(4))
     lam = their_targets.diagonal()  # no partner has the class of its image
     partner = torch.arange(3, -1, -1)
-    torch.testing.assert_close(mix(batch.images, lam, partner).float(), their_images, rtol=0, atol=1e-6)
-    torch.testing.assert_close(mix(batch.targets, lam, partner).float(), their_targets.float(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        mix(batch.images, lam, partner).float(), their_images, rtol=0, atol=1e-6
+    )
+    torch.testing.assert_close(
+        mix(batch.targets, lam, partner).float(), their_targets.float(), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -161,12 +198,26 @@ def test_mixup_and_cutmix_are_torchvisions(seed: int) -> None:
         pasted, pasted_targets = v2.CutMix(num_classes=6)(batch.images, labels)
     lam = mixed_targets[0, 0].expand(6)
     torch.testing.assert_close(mix(batch.images, lam, partner), mixed, rtol=0, atol=1e-6)
-    torch.testing.assert_close(mix(batch.targets, lam, partner).float(), mixed_targets, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        mix(batch.targets, lam, partner).float(), mixed_targets, rtol=0, atol=1e-6
+    )
     changed = (pasted != batch.images).any(dim=1)[0].nonzero()
-    box = torch.tensor([[changed[:, 0].min(), changed[:, 0].max() + 1, changed[:, 1].min(), changed[:, 1].max() + 1]])
+    box = torch.tensor(
+        [
+            [
+                changed[:, 0].min(),
+                changed[:, 0].max() + 1,
+                changed[:, 1].min(),
+                changed[:, 1].max() + 1,
+            ]
+        ]
+    )
     assert torch.equal(paste(batch.images, box, partner), pasted)
     torch.testing.assert_close(
-        mix(batch.targets, own_share(box, 9, 11), partner).float(), pasted_targets, rtol=0, atol=1e-6
+        mix(batch.targets, own_share(box, 9, 11), partner).float(),
+        pasted_targets,
+        rtol=0,
+        atol=1e-6,
     )
 
 
@@ -184,22 +235,30 @@ def test_assembles_types_are_the_original_codes(pairing: Literal["double", "halv
     trick = Mixup(pairing=pairing, lam="pair")
     _, *places = draws(trick, n)
     number = 1 if pairing == "double" else 2
-    lam = torch.tensor(lams["lam1"] if pairing == "double" else [*lams["lam1"], *lams["lam2"]], dtype=torch.float64)
+    lam = torch.tensor(
+        lams["lam1"] if pairing == "double" else [*lams["lam1"], *lams["lam2"]], dtype=torch.float64
+    )
     mixed = trick.batch(batch, lam, *places)
     expected = tensor(arrays[f"mixup_type{number}_x"]).movedim(-1, 1).double()
     torch.testing.assert_close(mixed.images, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(mixed.targets, tensor(arrays[f"mixup_type{number}_y"]).double(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        mixed.targets, tensor(arrays[f"mixup_type{number}_y"]).double(), rtol=1e-5, atol=1e-5
+    )
     theirs = tensor(arrays[f"mixup_type{number}_t"]).double()
-    torch.testing.assert_close(mixed.extras["teacher"][: n // 2], theirs[: n // 2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        mixed.extras["teacher"][: n // 2], theirs[: n // 2], rtol=1e-5, atol=1e-5
+    )
     if pairing == "halves":
-        # The original's teacher targets of the second half use the labels of the first: that is not repeated.
+        # The original's teacher targets of the second half use the labels of the first: that is not
+        # repeated.
         own, other = teacher[: n // 2], teacher[n // 2 :].flip(0)
         expected = weigh(own, other, lam[n // 2 :])
         torch.testing.assert_close(mixed.extras["teacher"][n // 2 :], expected)
 
 
 @pytest.mark.parametrize(
-    ("n", "first", "second"), [(4, [0, 1, 0, 1], [2, 3, 3, 2]), (5, [0, 1, 0, 1, 4], [2, 3, 3, 2, 4]), (1, [0], [0])]
+    ("n", "first", "second"),
+    [(4, [0, 1, 0, 1], [2, 3, 3, 2]), (5, [0, 1, 0, 1, 4], [2, 3, 3, 2, 4]), (1, [0], [0])],
 )
 def test_halves(n: int, first: list[int], second: list[int]) -> None:
     assert [places.tolist() for places in halves(n)] == [first, second]
@@ -211,37 +270,53 @@ def test_halves(n: int, first: list[int], second: list[int]) -> None:
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
 @pytest.mark.parametrize("trick", MIXERS, ids=repr)
 def test_hooks_mix_all_that_is_said_with_the_same_weights(trick: Trick, n: int) -> None:
-    batch = batch_of(n * trick.reads)
+    batch = batch_of(n * trick.repeats)
     # The row of an image that could not be read.
     batch = batch._replace(targets=batch.targets * (torch.arange(len(batch.images)) != 0)[:, None])
-    identity = batch._replace(extras={**batch.extras, "eye": torch.eye(len(batch.images), dtype=torch.float64)})
+    identity = batch._replace(
+        extras={**batch.extras, "eye": torch.eye(len(batch.images), dtype=torch.float64)}
+    )
     mixed = trick.batch(identity, *draws(trick, len(batch.images), seed=n))
     weights = mixed.extras["eye"]
-    assert weights.shape == (n, n * trick.reads)
-    torch.testing.assert_close(weights.sum(1), torch.ones(n, dtype=torch.float64), rtol=0, atol=1e-6)
+    assert weights.shape == (n, n * trick.repeats)
+    torch.testing.assert_close(
+        weights.sum(1), torch.ones(n, dtype=torch.float64), rtol=0, atol=1e-6
+    )
     torch.testing.assert_close(mixed.targets, weights @ batch.targets, rtol=0, atol=1e-12)
-    torch.testing.assert_close(mixed.extras["teacher"], weights @ batch.extras["teacher"], rtol=0, atol=1e-12)
-    torch.testing.assert_close(mixed.extras["scalar"], weights @ batch.extras["scalar"], rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        mixed.extras["teacher"], weights @ batch.extras["teacher"], rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(
+        mixed.extras["scalar"], weights @ batch.extras["scalar"], rtol=0, atol=1e-12
+    )
     assert mixed.images.shape == (n, *batch.images.shape[1:])
-    # What all pixels weigh together is what the targets weigh: each pixel is that of one image, or of both.
+    # What all pixels weigh together is what the targets weigh: each pixel is that of one image, or
+    # of both.
     shares = trick.batch(
-        identity._replace(images=torch.ones_like(batch.images) * torch.arange(len(batch.images))[:, None, None, None]),
+        identity._replace(
+            images=torch.ones_like(batch.images)
+            * torch.arange(len(batch.images))[:, None, None, None]
+        ),
         *draws(trick, len(batch.images), seed=n),
     )
     places = torch.arange(len(batch.images), dtype=torch.float64)
-    torch.testing.assert_close(shares.images.mean(dim=(1, 2, 3)), weights @ places, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        shares.images.mean(dim=(1, 2, 3)), weights @ places, rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("trick", [*MIXERS], ids=repr)
 def test_off_epochs_leave_the_images_as_they_are(trick: Trick) -> None:
     off = type(trick)(**{**vars(trick), "off_epochs": 2})
-    batch = batch_of(6 * trick.reads)
+    batch = batch_of(6 * trick.repeats)
     for epoch, mixing in ((0, True), (7, True), (8, False), (9, False)):
-        made = draws(off, len(batch.images), epoch, Moment(epoch, 3, 10, 10))
+        made = draws(off, len(batch.images), epoch, Timestamp(epoch, 3, 10, 10))
         mixed = off.batch(batch, *made)
         assert torch.equal(mixed.images, batch.images[:6]) is not mixing
         assert torch.equal(mixed.targets, batch.targets[:6]) is not mixing
-        assert [t.shape for t in made] == [t.shape for t in draws(off, len(batch.images))], "nothing recompiles"
+        assert [t.shape for t in made] == [t.shape for t in draws(off, len(batch.images))], (
+            "nothing recompiles"
+        )
 
 
 def test_each_image_is_mixed_or_pasted_or_neither() -> None:
@@ -252,7 +327,9 @@ def test_each_image_is_mixed_or_pasted_or_neither() -> None:
     assert float(pasted.float().mean()) == pytest.approx(0.8 * 0.3, abs=0.01)
     assert float(mixed.float().mean()) == pytest.approx(0.8 * 0.7, abs=0.01)
     lam, side, centre, _ = draws(MixupCutMix(), 6)
-    assert [len(t.unique(dim=0)) for t in (lam, side, centre)] == [1, 1, 1], "one for the whole batch"
+    assert [len(t.unique(dim=0)) for t in (lam, side, centre)] == [1, 1, 1], (
+        "one for the whole batch"
+    )
 
 
 def test_cutmix_of_a_share_of_the_batches() -> None:
@@ -276,7 +353,7 @@ def test_a_batch_of_one_image_has_nobody_to_mix_with(trick: Trick, pictures: Pat
     recipe = bare("resnet18", pictures).set("training.batch_size", "1").plus(trick)
     _, notes = resolve(recipe, prepare(recipe.data), 0)
     said = f"{trick.name} has no effect: a batch of one image has no other to mix it with"
-    assert (said in notes) == (trick.reads == 1)
+    assert (said in notes) == (trick.repeats == 1)
 
 
 def test_mixers_exclude_each_other() -> None:

@@ -1,4 +1,5 @@
-"""Tricks that work on a built network or its optimizer: against timm's networks and the published code's rule."""
+"""Tricks that work on a built network or its optimizer: against timm's networks and the published
+code's rule."""
 
 from __future__ import annotations
 
@@ -18,8 +19,14 @@ from trickbag.tricks.zero_init_residual import ZeroInitResidual, zero_init_resid
 
 def bias_gamma_beta(network: nn.Module) -> set[Any]:
     """The rule of the published code, `gamma|beta|bias` in MXNet's names, by torch's modules."""
-    found = {module.bias for module in network.modules() if isinstance(getattr(module, "bias", None), nn.Parameter)}
-    return found | {module.weight for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
+    found = {
+        module.bias
+        for module in network.modules()
+        if isinstance(getattr(module, "bias", None), nn.Parameter)
+    }
+    return found | {
+        module.weight for module in network.modules() if isinstance(module, nn.BatchNorm2d)
+    }
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50d", "mobilenetv3_small_100"])
@@ -54,19 +61,31 @@ def test_no_bias_decay_keeps_the_other_keys_of_each_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "weight_decay"), [(nn.Linear(3, 2), 0.0), (nn.Linear(3, 2, bias=False), 1e-4)], ids=["none", "no bias"]
+    ("network", "weight_decay"),
+    [(nn.Linear(3, 2), 0.0), (nn.Linear(3, 2, bias=False), 1e-4)],
+    ids=["none", "no bias"],
 )
-def test_no_bias_decay_without_anything_to_free_has_no_effect(network: nn.Module, weight_decay: float) -> None:
+def test_no_bias_decay_without_anything_to_free_has_no_effect(
+    network: nn.Module, weight_decay: float
+) -> None:
     with pytest.raises(NoEffect):
-        NoBiasDecay().param_groups([{"params": list(network.parameters()), "weight_decay": weight_decay}], network)
+        NoBiasDecay().param_groups(
+            [{"params": list(network.parameters()), "weight_decay": weight_decay}], network
+        )
 
 
 def test_decay_on_all_but_normalisation_is_the_original_codes() -> None:
     # Lee et al. 2020: every variable but gamma and beta, so the bias of the last layer decays.
     network: Any = timm.create_model("resnet50d", num_classes=5)
-    of_norm = {p for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    of_norm = {
+        p for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()
+    }
     assert free_parameters(network, "norm") == of_norm
-    assert free_parameters(network, "bias") == free_parameters(network, "head_bias") == {network.fc.bias}
+    assert (
+        free_parameters(network, "bias")
+        == free_parameters(network, "head_bias")
+        == {network.fc.bias}
+    )
     assert free_parameters(network) == bias_gamma_beta(network)
 
 
@@ -77,31 +96,55 @@ def test_free_parameters_of_a_network_with_other_biases() -> None:
     assert free_parameters(network, "head_bias") == {last.bias}
     start: list[dict[str, Any]] = [{"params": list(network.parameters()), "weight_decay": 0.1}]
     groups = NoBiasDecay(free="head_bias").param_groups(start, network)
-    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(5, 0.1), (1, 0.0)]
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [
+        (5, 0.1),
+        (1, 0.0),
+    ]
     assert free_parameters(timm.create_model("convnext_atto", num_classes=2), "head_bias")
-    with pytest.raises(NoEffect, match="no bias of the head has weight decay: it is 0, or there are none"):
-        NoBiasDecay(free="head_bias").param_groups([{"params": [first.weight], "weight_decay": 0.1}], first)
+    with pytest.raises(
+        NoEffect, match="no bias of the head has weight decay: it is 0, or there are none"
+    ):
+        NoBiasDecay(free="head_bias").param_groups(
+            [{"params": [first.weight], "weight_decay": 0.1}], first
+        )
 
 
 @pytest.mark.parametrize(
-    ("name", "last", "branches"), [("resnet18", "bn2", 8), ("resnet50", "bn3", 16), ("seresnet50", "bn3", 16)]
+    ("name", "last", "branches"),
+    [("resnet18", "bn2", 8), ("resnet50", "bn3", 16), ("seresnet50", "bn3", 16)],
 )
-def test_zero_init_residual_zeroes_the_last_scale_alone(name: str, last: str, branches: int) -> None:
+def test_zero_init_residual_zeroes_the_last_scale_alone(
+    name: str, last: str, branches: int
+) -> None:
     network = timm.create_model(name, zero_init_last=False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     assert zero_init_residual(network) == branches
-    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    changed = {
+        key for key, value in network.state_dict().items() if not torch.equal(value, before[key])
+    }
     assert len(changed) == branches
-    assert all(key.endswith(f"{last}.weight") and not network.state_dict()[key].any() for key in changed)
+    assert all(
+        key.endswith(f"{last}.weight") and not network.state_dict()[key].any() for key in changed
+    )
 
 
 @pytest.mark.parametrize(("name", "branches"), [("resnet18", 8), ("resnet50_d", 16)])
-def test_zero_init_residual_starts_our_networks_as_timm_starts_its_own(name: str, branches: int) -> None:
+def test_zero_init_residual_starts_our_networks_as_timm_starts_its_own(
+    name: str, branches: int
+) -> None:
     network = create_model(name, num_classes=3)
     assert zero_init_residual(network) == branches
     theirs = timm.create_model(name.replace("_", ""), num_classes=3, zero_init_last=True)
-    zeros = {key for key, value in network.named_parameters() if key.endswith("weight") and not value.any()}
-    assert zeros == {key for key, value in theirs.named_parameters() if key.endswith("weight") and not value.any()}
+    zeros = {
+        key
+        for key, value in network.named_parameters()
+        if key.endswith("weight") and not value.any()
+    }
+    assert zeros == {
+        key
+        for key, value in theirs.named_parameters()
+        if key.endswith("weight") and not value.any()
+    }
 
 
 def test_zero_init_residual_makes_a_block_its_shortcut() -> None:
@@ -118,19 +161,28 @@ def test_zero_init_residual_twice_has_no_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "branches"), [("mobilenetv2_050", 10), ("mobilenetv3_small_050", 7), ("tf_efficientnet_b0", 9)]
+    ("name", "branches"),
+    [("mobilenetv2_050", 10), ("mobilenetv3_small_050", 7), ("tf_efficientnet_b0", 9)],
 )
-def test_zero_init_residual_finds_branches_that_do_not_know_their_last_scale(name: str, branches: int) -> None:
+def test_zero_init_residual_finds_branches_that_do_not_know_their_last_scale(
+    name: str, branches: int
+) -> None:
     network: Any = timm.create_model(name, num_classes=3).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     assert zero_init_residual(network) == branches
-    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    changed = {
+        key for key, value in network.state_dict().items() if not torch.equal(value, before[key])
+    }
     assert len(changed) == branches
     assert all(key.endswith(".weight") and not network.state_dict()[key].any() for key in changed)
-    blocks = [block for stage in network.blocks for block in stage if getattr(block, "has_skip", False)]
+    blocks = [
+        block for stage in network.blocks for block in stage if getattr(block, "has_skip", False)
+    ]
     assert len(blocks) == branches
     for block in blocks:
-        x = torch.randn(2, next(m.in_channels for m in block.modules() if isinstance(m, nn.Conv2d)), 6, 6)
+        x = torch.randn(
+            2, next(m.in_channels for m in block.modules() if isinstance(m, nn.Conv2d)), 6, 6
+        )
         with torch.no_grad():
             assert torch.equal(block(x), x)
     with pytest.raises(NoEffect, match="already starts at zero"):
@@ -153,15 +205,21 @@ def test_zero_init_residual_finds_branches_that_do_not_know_their_last_scale(nam
 def test_zero_init_residual_needs_branches_that_end_in_a_scale(name: str, reason: str) -> None:
     with torch.device("meta"):
         network = timm.create_model(name)
-    with pytest.raises(DoesNotApply, match=rf"has no place in this {reason}.*\. Use a ResNet, or take it out"):
+    with pytest.raises(
+        DoesNotApply, match=rf"has no place in this {reason}.*\. Use a ResNet, or take it out"
+    ):
         ZeroInitResidual().network(network)
 
 
 def test_zero_init_residual_needs_residual_blocks() -> None:
-    with pytest.raises(DoesNotApply, match=r"this Sequential: it has no residual branches. Use a ResNet"):
+    with pytest.raises(
+        DoesNotApply, match=r"this Sequential: it has no residual branches. Use a ResNet"
+    ):
         ZeroInitResidual().network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
 
 
 def test_zero_init_residual_says_that_a_network_takes_no_image() -> None:
-    with pytest.raises(DoesNotApply, match=r"this Linear: it does not take an image on shapes alone \(.+\)\. Use"):
+    with pytest.raises(
+        DoesNotApply, match=r"this Linear: it does not take an image on shapes alone \(.+\)\. Use"
+    ):
         ZeroInitResidual().network(nn.Linear(5, 2))

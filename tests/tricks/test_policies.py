@@ -1,4 +1,5 @@
-"""Policies as tricks: torchvision's tables, and AugMix's three views, from the loader to the loss."""
+"""Policies as tricks: torchvision's tables, and AugMix's three views, from the loader to the
+loss."""
 
 from __future__ import annotations
 
@@ -56,20 +57,33 @@ def policy_of(trick: Trick) -> Any:
     return trick.data(DataConfig()).policy
 
 
-@pytest.mark.parametrize("trick", [AutoAugment(), RandAugment(), TrivialAugment(), AugMix()], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "trick", [AutoAugment(), RandAugment(), TrivialAugment(), AugMix()], ids=lambda t: t.name
+)
 def test_a_policy_of_the_recipes_own_is_not_replaced(trick: Trick) -> None:
-    with pytest.raises(DoesNotApply, match=rf"{trick.name} sets the policy .* \(data\.policy, random\): take one out"):
+    with pytest.raises(
+        DoesNotApply,
+        match=rf"{trick.name} sets the policy .* \(data\.policy, random\): take one out",
+    ):
         trick.data(DataConfig(policy=RandomPolicy(count=3)))
 
 
 def test_hooks_set_the_policy() -> None:
-    assert policy_of(AutoAugment(table="svhn", fill=7)) == LearnedPolicy(table=TABLES["svhn"], fill=7)
+    assert policy_of(AutoAugment(table="svhn", fill=7)) == LearnedPolicy(
+        table=TABLES["svhn"], fill=7
+    )
     assert policy_of(AutoAugment(version="assemble")) == LearnedPolicy(
         table=TABLES["imagenet"], ranges="assemble", fill=128
     )
-    assert policy_of(RandAugment(operations=3, magnitude=4, bins=10)) == RandomPolicy(count=3, magnitude=4, bins=10)
-    assert policy_of(TrivialAugment()) == RandomPolicy(count=1, magnitude=None, bins=31, ranges="wide")
-    assert AugMix(severity=1).data(DataConfig()) == DataConfig(policy=MixedPolicy(severity=1), views=2)
+    assert policy_of(RandAugment(operations=3, magnitude=4, bins=10)) == RandomPolicy(
+        count=3, magnitude=4, bins=10
+    )
+    assert policy_of(TrivialAugment()) == RandomPolicy(
+        count=1, magnitude=None, bins=31, ranges="wide"
+    )
+    assert AugMix(severity=1).data(DataConfig()) == DataConfig(
+        policy=MixedPolicy(severity=1), views=2
+    )
     assert AugMix(weight=0).data(DataConfig()) == DataConfig(policy=MixedPolicy())
     loss = CrossEntropy()
     assert AugMix(weight=0).loss(loss) is loss
@@ -117,9 +131,13 @@ def test_divergence_by_hand_and_as_the_code_has_it() -> None:
 
 def test_with_several_labels_each_class_is_a_question_of_its_own() -> None:
     logits = np.random.default_rng(0).normal(0, 2, (6, 3, 5))
-    answers = np.stack([logits, np.zeros_like(logits)], axis=3)  # a softmax of z and 0 is the sigmoid of z
+    answers = np.stack(
+        [logits, np.zeros_like(logits)], axis=3
+    )  # a softmax of z and 0 is the sigmoid of z
     expected = sum(divergence_by_hand(answers[:, :, k]) for k in range(5))
-    np.testing.assert_allclose(jensen_shannon(torch.from_numpy(logits), several=True).numpy(), expected, rtol=1e-10)
+    np.testing.assert_allclose(
+        jensen_shannon(torch.from_numpy(logits), several=True).numpy(), expected, rtol=1e-10
+    )
     apart = torch.tensor([[[6.0] * 3, [-6.0] * 3]])
     assert float(jensen_shannon(apart)) == pytest.approx(0, abs=1e-6)
     assert float(jensen_shannon(apart, several=True)) > 1.5
@@ -132,7 +150,9 @@ def test_with_several_labels_each_class_is_a_question_of_its_own() -> None:
     scale=st.sampled_from([0.0, 1.0, 1e3]),
     seed=st.integers(0, 2**16),
 )
-def test_divergence_is_finite_and_bounded(views: int, classes: int, scale: float, seed: int) -> None:
+def test_divergence_is_finite_and_bounded(
+    views: int, classes: int, scale: float, seed: int
+) -> None:
     logits = torch.randn(4, views, classes, generator=torch.Generator().manual_seed(seed)) * scale
     logits.requires_grad_()
     divergence = jensen_shannon(logits)
@@ -147,20 +167,27 @@ def test_divergence_is_finite_and_bounded(views: int, classes: int, scale: float
 
 def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
     rng = torch.Generator().manual_seed(0)
-    logits, views = (torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((4, K), (4, 2, K)))
+    logits, views = (
+        torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((4, K), (4, 2, K))
+    )
     targets = torch.eye(K, dtype=torch.float64)[[0, 1, 2, 0]]
     targets[2] = 0  # could not be read
     batch = Batch(torch.zeros(4, 3, 2, 2), targets, torch.arange(4), {"view_logits": views})
     divergence = divergence_by_hand(torch.cat([logits[:, None], views], 1).numpy())
     expected = (cross_entropy(logits, targets).numpy() + 12 * divergence * [1, 1, 0, 1]).mean()
-    assert float(ConsistentLoss(CrossEntropy(), 12.0)(logits, batch)) == pytest.approx(expected, rel=1e-12)
-    # With several labels an image counts by what could be read of it, whatever the number of its labels.
+    assert float(ConsistentLoss(CrossEntropy(), 12.0)(logits, batch)) == pytest.approx(
+        expected, rel=1e-12
+    )
+    # With several labels an image counts by what could be read of it, whatever the number of its
+    # labels.
     valid = torch.tensor([1, 0.25, 0, 1], dtype=torch.float64)
     targets[0] = 1
     several = batch._replace(targets=targets, extras={"view_logits": views, "valid": valid})
     divergence = jensen_shannon(torch.cat([logits[:, None], views], 1), several=True)
     expected = float(BinaryCrossEntropy()(logits, several) + 12 * (valid * divergence).mean())
-    assert float(ConsistentLoss(BinaryCrossEntropy(), 12.0)(logits, several)) == pytest.approx(expected, rel=1e-12)
+    assert float(ConsistentLoss(BinaryCrossEntropy(), 12.0)(logits, several)) == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def make_run(pictures: Path, *tricks: Trick, **changes: str) -> Run:
@@ -180,8 +207,11 @@ def raw_views() -> RawBatch:
 
 
 def test_all_views_of_an_image_are_treated_alike(pictures: Path) -> None:
-    run, raw = make_run(pictures, AugMix(), ColorJitter(), Mixup(alpha=1.0), LabelSmoothing()), raw_views()
-    draws = run.pipeline.draw(N, 3, run.plan.moment(0), run.device)
+    run, raw = (
+        make_run(pictures, AugMix(), ColorJitter(), Mixup(alpha=1.0), LabelSmoothing()),
+        raw_views(),
+    )
+    draws = run.pipeline.draw(N, 3, run.plan.timestamp(0), run.device)
     batch = run.pipeline(raw, draws)
     assert batch.images.shape == (N, 3, S, S)
     assert batch.extras["views"].shape == (N, 2, 3, S, S)
@@ -196,7 +226,7 @@ def test_all_views_of_an_image_are_treated_alike(pictures: Path) -> None:
 def test_the_step_by_hand(pictures: Path) -> None:
     run, raw = make_run(pictures, AugMix(weight=5), Mixup(alpha=1.0)), raw_views()
     run.network.double().eval()
-    batch = run.pipeline(raw, run.pipeline.draw(N, 3, run.plan.moment(0), run.device))
+    batch = run.pipeline(raw, run.pipeline.draw(N, 3, run.plan.timestamp(0), run.device))
     batch = batch._replace(images=batch.images.double(), targets=batch.targets.double())
     batch = batch._replace(extras={"views": batch.extras["views"].double()})
     loss, logits, targets = run.forward(batch)
@@ -206,7 +236,9 @@ def test_the_step_by_hand(pictures: Path) -> None:
     counted = batch.targets.sum(1)
     assert (counted < 0.99).sum() == 2  # mixed with the one that could not be read, and that one
     divergence = torch.from_numpy(divergence_by_hand(by_view.detach().double().numpy()))
-    expected = (cross_entropy(by_view[:, 0].double(), batch.targets) + 5 * divergence * counted).mean()
+    expected = (
+        cross_entropy(by_view[:, 0].double(), batch.targets) + 5 * divergence * counted
+    ).mean()
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
     torch.testing.assert_close(logits, by_view[:, 0].detach(), rtol=1e-5, atol=1e-6)
 
@@ -219,7 +251,7 @@ def test_accumulation_is_the_same_step_with_views(pictures: Path) -> None:
         start = {name: value.detach().clone() for name, value in run.network.named_parameters()}
         progress = Progress.start(run.device)
         run.network.train()
-        draws = run.pipeline.draw(N, 0, run.plan.moment(0), run.device)
+        draws = run.pipeline.draw(N, 0, run.plan.timestamp(0), run.device)
         train_step(run, raw, draws, 0.1, int(raw.valid.sum()), progress)
         weights.append(dict(run.network.named_parameters()))
         sums.append((float(progress.loss_sum), float(progress.count)))

@@ -1,4 +1,5 @@
-"""All that regularises at once: one graph, never compiled anew, and draws that do not touch each other."""
+"""All that regularises at once: one graph, never compiled anew, and draws that do not touch each
+other."""
 
 from __future__ import annotations
 
@@ -25,11 +26,24 @@ from trickbag.tricks.stochastic_depth import StochasticDepth
 
 
 def regularised(pictures: Path, **changes: str) -> Recipe:
-    tricks = (DropBlock(keep_prob=0.8), StochasticDepth(), Dropout(), Ema(decay=0.9), Sam(), NoBiasDecay(free="norm"))
-    return recipe(pictures, epochs=2, training__batch_size="24", **changes).only("warmup", "mixup").plus(*tricks)
+    tricks = (
+        DropBlock(keep_prob=0.8),
+        StochasticDepth(),
+        Dropout(),
+        Ema(decay=0.9),
+        Sam(),
+        NoBiasDecay(free="norm"),
+    )
+    return (
+        recipe(pictures, epochs=2, training__batch_size="24", **changes)
+        .only("warmup", "mixup")
+        .plus(*tricks)
+    )
 
 
-def test_all_together_are_one_graph(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_together_are_one_graph(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The backend that generates no code: what is captured is the same.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     torch.compiler.reset()
@@ -38,16 +52,24 @@ def test_all_together_are_one_graph(pictures: Path, tmp_path: Path, monkeypatch:
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
     fit(regularised(pictures, training__compile="off"), 1, tmp_path / "plain")
-    compiled = [torch.load(tmp_path / run / "last.ckpt", weights_only=True) for run in ("compiled", "plain")]
+    compiled = [
+        torch.load(tmp_path / run / "last.ckpt", weights_only=True) for run in ("compiled", "plain")
+    ]
     for name, value in compiled[0]["network"].items():
         torch.testing.assert_close(value, compiled[1]["network"][name], rtol=1e-3, atol=1e-4)
 
 
 def test_taking_one_out_leaves_what_the_others_draw(pictures: Path) -> None:
-    dropping = DropBlock(keep_prob=0.6, start=0.6, block_size=1), StochasticDepth(drop_prob=0.5), Dropout(drop_prob=0.5)
+    dropping = (
+        DropBlock(keep_prob=0.6, start=0.6, block_size=1),
+        StochasticDepth(drop_prob=0.5),
+        Dropout(drop_prob=0.5),
+    )
     drawn = {}
     for left_out in ("", *(trick.name for trick in dropping)):
-        made = recipe(pictures).only().plus(*(trick for trick in dropping if trick.name != left_out))
+        made = (
+            recipe(pictures).only().plus(*(trick for trick in dropping if trick.name != left_out))
+        )
         dataset = prepare(made.data)
         plan, _ = resolve(made, dataset, seed=5)
         run, _ = build(plan, made.tricks, dataset)
@@ -55,7 +77,9 @@ def test_taking_one_out_leaves_what_the_others_draw(pictures: Path) -> None:
         run.layers.begin(plan.seed, 1, 2, 0)
         drawn[left_out] = masks(run.network, torch.ones(8, 3, plan.image_size, plan.image_size))
     whole = drawn.pop("")
-    assert all((mask == 0).any() for name, mask in whole.items() if "layer3" in name or "layer4" in name)
+    assert all(
+        (mask == 0).any() for name, mask in whole.items() if "layer3" in name or "layer4" in name
+    )
     for left_out, rest in drawn.items():
         assert set(rest) < set(whole), left_out
         assert all(torch.equal(mask, whole[name]) for name, mask in rest.items()), left_out

@@ -1,4 +1,5 @@
-"""Tricks that fill slots: the networks that have a name, what they refuse, and that their order does not matter."""
+"""Tricks that fill slots: the networks that have a name, what they refuse, and that their order
+does not matter."""
 
 from __future__ import annotations
 
@@ -16,7 +17,13 @@ from torch import nn
 
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models import build_network
-from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, TimmConfig, model_config
+from trickbag.models.config import (
+    BigLittleConfig,
+    ModelConfig,
+    ResNetConfig,
+    TimmConfig,
+    model_config,
+)
 from trickbag.models.layers.stem import STEMS
 from trickbag.models.parts import Activation as Function
 from trickbag.models.parts import (
@@ -78,7 +85,11 @@ def outcome(tricks: Sequence[Trick], model: ModelConfig) -> ModelConfig | str:
         ((SelectiveKernel(form="split"),), "resnet50", "skresnet50"),
         ((SelectiveKernel(form="original"),), "resnext50_32x4d", "skresnext50_32x4d"),
         ((AntiAlias(places=("branch", "stem")),), "resnet50", "resnetblur50"),
-        ((AntiAlias(filter="average_pool", places=("branch", "stem")), ResNetD()), "resnet50", "resnetaa50d"),
+        (
+            (AntiAlias(filter="average_pool", places=("branch", "stem")), ResNetD()),
+            "resnet50",
+            "resnetaa50d",
+        ),
         ((BigLittleBranches(),), "resnet50", "bl_resnet50"),
         ((BigLittleBranches(),), "resnet101", "bl_resnet101"),
         (ASSEMBLE_50, "resnet50", "assemble_resnet50"),
@@ -86,8 +97,15 @@ def outcome(tricks: Sequence[Trick], model: ModelConfig) -> ModelConfig | str:
         (ASSEMBLE_152, "resnet152", "assemble_resnet152"),
     ],
 )
-def test_network_is_the_one_that_has_a_name(tricks: tuple[Trick, ...], start: str, end: str) -> None:
-    kept: dict[str, Any] = {"num_classes": 7, "in_channels": 1, "init": "msra", "small_stem": "auto"}
+def test_network_is_the_one_that_has_a_name(
+    tricks: tuple[Trick, ...], start: str, end: str
+) -> None:
+    kept: dict[str, Any] = {
+        "num_classes": 7,
+        "in_channels": 1,
+        "init": "msra",
+        "small_stem": "auto",
+    }
     expected = dataclasses.replace(model_config(end), **kept)
     for order in itertools.permutations(tricks):
         assert after(order, dataclasses.replace(model_config(start), **kept)) == expected
@@ -127,7 +145,11 @@ def test_every_activation_can_be_swapped_in(function: Any) -> None:
     expected = type(function())
     config = ResNetConfig(depth=18, num_classes=3, activation=LeakyRelu(slope=0.3))
     network = build_network(after([Activation(function=function)], config), seed=0)
-    found = [module for module in network.modules() if type(module).__module__ == "torch.nn.modules.activation"]
+    found = [
+        module
+        for module in network.modules()
+        if type(module).__module__ == "torch.nn.modules.activation"
+    ]
     assert len(found) == 1 + 2 * 8
     assert {type(module) for module in found} == {expected}
 
@@ -157,12 +179,14 @@ def test_what_is_there_has_no_effect(trick: Trick, model: str) -> None:
     [
         (
             SqueezeExcite(),
-            "squeeze_excite has no place in timm:convnext_atto: 12 of its 12 residual branches end in Conv2d, "
+            "squeeze_excite has no place in timm:convnext_atto: 12 of its 12 residual branches end "
+            "in Conv2d, "
             "not in a normalisation with a scale",
         ),
         (
             SelectiveKernel(),
-            "selective_kernel fills the selective_kernel slot of this package's networks; timm:convnext_atto has none",
+            "selective_kernel fills the selective_kernel slot of this package's networks; "
+            "timm:convnext_atto has none",
         ),
         (
             AntiAlias(),
@@ -174,7 +198,10 @@ def test_what_is_there_has_no_effect(trick: Trick, model: str) -> None:
 def test_a_network_of_timm_without_a_place_says_why(trick: Trick, says: str) -> None:
     with pytest.raises(DoesNotApply) as refused:
         trick.model(TIMM)
-    assert str(refused.value) == f"{says}. Use a resnetN (resnet50), or take it out: --without {trick.name}"
+    assert (
+        str(refused.value)
+        == f"{says}. Use a resnetN (resnet50), or take it out: --without {trick.name}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,7 +212,9 @@ def test_a_network_of_timm_without_a_place_says_why(trick: Trick, says: str) -> 
         ("activation:function=mish", "activation", Mish()),
     ],
 )
-def test_a_network_of_timm_with_a_place_is_changed_in_its_config(text: str, field: str, part: object) -> None:
+def test_a_network_of_timm_with_a_place_is_changed_in_its_config(
+    text: str, field: str, part: object
+) -> None:
     model = TimmConfig(name="resnet18")
     change: dict[str, Any] = {field: part}
     assert after([trick_from_text(text)], model) == dataclasses.replace(model, **change)
@@ -208,10 +237,14 @@ def test_what_else_is_put_into_a_network_of_timm_is_no_reason_against_a_part() -
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (TIMM, "big_little rebuilds this package's ResNets; timm:convnext_atto is none. Use resnet50"),
+        (
+            TIMM,
+            "big_little rebuilds this package's ResNets; timm:convnext_atto is none. Use resnet50",
+        ),
         (
             ResNetConfig(depth=34),
-            "big_little is made of bottlenecks; a ResNet of depth 34 has basic blocks. Use a depth of 50 or more",
+            "big_little is made of bottlenecks; a ResNet of depth 34 has basic blocks. Use a depth "
+            "of 50 or more",
         ),
         (
             model_config("resnext101_32x4d"),
@@ -223,13 +256,16 @@ def test_what_else_is_put_into_a_network_of_timm_is_no_reason_against_a_part() -
         ),
         (
             model_config("resnetaa50d"),
-            "big_little has no max-pool in its stem; the anti-aliasing of this network has 'stem' among its places. "
+            "big_little has no max-pool in its stem; the anti-aliasing of this network has 'stem' "
+            "among its places. "
             "Give it branch, shortcut or both (anti_alias.places)",
         ),
     ],
 )
 def test_big_little_refuses_what_it_cannot_keep(model: ModelConfig, said: str) -> None:
-    with pytest.raises(DoesNotApply, match=f"^{re.escape(said)}, or take it out: --without big_little$"):
+    with pytest.raises(
+        DoesNotApply, match=f"^{re.escape(said)}, or take it out: --without big_little$"
+    ):
         BigLittleBranches().model(model)
 
 
@@ -251,16 +287,23 @@ def test_big_little_keeps_every_slot() -> None:
         "init": "lecun",
     }
     start = ResNetConfig(depth=101, pooling="tensorflow", shortcut="avg_pool", **kept)
-    assert to_big_little(start, alpha=4, beta=1) == BigLittleConfig(depth=101, alpha=4, beta=1, **kept)
-    # What both kinds of network have, other than its kind, is carried; what is added to one later must be too.
-    both = {f.name for f in dataclasses.fields(ResNetConfig)} & {f.name for f in dataclasses.fields(BigLittleConfig)}
+    assert to_big_little(start, alpha=4, beta=1) == BigLittleConfig(
+        depth=101, alpha=4, beta=1, **kept
+    )
+    # What both kinds of network have, other than its kind, is carried; what is added to one later
+    # must be too.
+    both = {f.name for f in dataclasses.fields(ResNetConfig)} & {
+        f.name for f in dataclasses.fields(BigLittleConfig)
+    }
     changed = to_big_little(start)
     assert all(getattr(changed, name) == getattr(start, name) for name in both)
 
 
 def test_settings_of_a_big_little_network_can_be_changed() -> None:
     changed = BigLittleBranches(alpha=1, beta=2).model(model_config("assemble_resnet50"))
-    expected = BigLittleConfig(depth=50, alpha=1, beta=2, selective_kernel=AssembleKernel(), anti_alias=Blur())
+    expected = BigLittleConfig(
+        depth=50, alpha=1, beta=2, selective_kernel=AssembleKernel(), anti_alias=Blur()
+    )
     assert changed == expected
 
 
@@ -273,13 +316,19 @@ def test_settings_of_a_big_little_network_can_be_changed() -> None:
 )
 def test_tricks_that_exclude_each_other(one: Trick, other: Trick) -> None:
     for first, second in ((one, other), (other, one)):
-        with pytest.raises(UserError, match=rf"^{second.name} and {first.name} exclude .*--without {first.name}$"):
+        with pytest.raises(
+            UserError, match=rf"^{second.name} and {first.name} exclude .*--without {first.name}$"
+        ):
             Recipe(tricks=(first, second))
 
 
 SETTINGS: dict[str, list[Trick]] = {
     "squeeze_excite": [SqueezeExcite(), SqueezeExcite(bias=False, divisor=1)],
-    "selective_kernel": [SelectiveKernel(), SelectiveKernel(form="original"), SelectiveKernel(form="split")],
+    "selective_kernel": [
+        SelectiveKernel(),
+        SelectiveKernel(form="original"),
+        SelectiveKernel(form="split"),
+    ],
     "anti_alias": [
         AntiAlias(),
         AntiAlias(filter=6, places=("shortcut",)),
@@ -291,7 +340,10 @@ SETTINGS: dict[str, list[Trick]] = {
     "resnet": [ResNetB(), ResNetC(), ResNetD()],
 }
 NETWORKS: list[ModelConfig] = [
-    *(model_config(name) for name in ("resnet18", "resnet50_a", "resnet101_d", "resnext50_32x4d", "seresnet50")),
+    *(
+        model_config(name)
+        for name in ("resnet18", "resnet50_a", "resnet101_d", "resnext50_32x4d", "seresnet50")
+    ),
     *(model_config(name) for name in ("resnetblur50", "assemble_resnet50", "bl_resnet101")),
     ResNetConfig(stem="small_s1"),
     TimmConfig(name="vgg11"),
@@ -306,14 +358,17 @@ def assert_order_makes_no_difference(tricks: Sequence[Trick], model: ModelConfig
     for line in refusals:
         assert any(line.startswith(trick.name) for trick in tricks)
         assert "--without" in line or "Use " in line
-    # Only anti-aliasing of a stem, which Big-Little has not, is refused in one order and not in the other: after it,
-    # where it would have no effect before on a stem without max-pool, or before `anti_alias` replaces what is there.
+    # Only anti-aliasing of a stem, which Big-Little has not, is refused in one order and not in the
+    # other: after it, where it would have no effect before on a stem without max-pool, or before
+    # `anti_alias` replaces what is there.
     if networks and refusals:
         assert {"anti_alias", "big_little"} <= {trick.name for trick in tricks}
         assert all("'stem'" in line for line in refusals)
 
 
-@pytest.mark.parametrize("model", NETWORKS, ids=lambda model: f"{model.kind}{getattr(model, 'depth', '')}")
+@pytest.mark.parametrize(
+    "model", NETWORKS, ids=lambda model: f"{model.kind}{getattr(model, 'depth', '')}"
+)
 def test_order_of_two_makes_no_difference(model: ModelConfig) -> None:
     for one, other in itertools.combinations(SETTINGS.values(), 2):
         for pair in itertools.product(one, other):
@@ -322,7 +377,9 @@ def test_order_of_two_makes_no_difference(model: ModelConfig) -> None:
 
 @given(data=st.data(), model=st.sampled_from(NETWORKS))
 def test_order_of_many_makes_no_difference(data: st.DataObject, model: ModelConfig) -> None:
-    kinds = data.draw(st.lists(st.sampled_from(sorted(SETTINGS)), unique=True, min_size=3, max_size=4))
+    kinds = data.draw(
+        st.lists(st.sampled_from(sorted(SETTINGS)), unique=True, min_size=3, max_size=4)
+    )
     tricks = [data.draw(st.sampled_from(SETTINGS[kind])) for kind in kinds]
     assert_order_makes_no_difference(tricks, model)
 
@@ -331,7 +388,9 @@ def test_order_of_many_makes_no_difference(data: st.DataObject, model: ModelConf
 def test_stem_without_max_pool_has_nothing_to_blur(stem: Any) -> None:
     model = ResNetConfig(depth=18, stem=stem)
     if STEMS[stem].max_pool:
-        assert AntiAlias(places=("stem",)).model(model) == dataclasses.replace(model, anti_alias=Blur(places=("stem",)))
+        assert AntiAlias(places=("stem",)).model(model) == dataclasses.replace(
+            model, anti_alias=Blur(places=("stem",))
+        )
         return
     with pytest.raises(NoEffect, match=f"the stem {stem} has no max-pool"):
         AntiAlias(places=("stem",)).model(model)
@@ -348,7 +407,9 @@ def test_stem_without_max_pool_has_nothing_to_blur(stem: Any) -> None:
         (ASSEMBLE_50, 50, 10 + 3 + 3 + 3),
     ],
 )
-def test_zero_init_finds_every_residual_branch(tricks: tuple[Trick, ...], depth: Any, branches: int) -> None:
+def test_zero_init_finds_every_residual_branch(
+    tricks: tuple[Trick, ...], depth: Any, branches: int
+) -> None:
     network = build_network(after(tricks, ResNetConfig(depth=depth, num_classes=3)), seed=0)
     ZeroInitResidual().network(network)
     blocks = [module for module in network.modules() if hasattr(module, "zero_init_last")]
@@ -390,7 +451,12 @@ def test_parameters_of_the_originals(trick: Trick, start: str, parameters: int) 
 
 
 def test_published_tables_know_these_tricks_by_their_names() -> None:
-    top1 = {step.trick: (step.base, step.top1) for chain in CHAINS for step in chain.steps if step.checked}
+    top1 = {
+        step.trick: (step.base, step.top1)
+        for chain in CHAINS
+        for step in chain.steps
+        if step.checked
+    }
     # Table 7 of Lee et al. 2020: E3 to E4, E5 to E6, E8 to E9, E9 to E10.
     assert top1["squeeze_excite"] == (79.10, 79.71)
     assert top1["selective_kernel"] == (80.40, 81.40)
@@ -400,10 +466,16 @@ def test_published_tables_know_these_tricks_by_their_names() -> None:
 
 
 def test_slot_is_filled_by_name() -> None:
-    assert fill_slot(ResNetConfig(), "attention", Gates(), trick="mine") == model_config("seresnet50")
-    with pytest.raises(DoesNotApply, match=r"^mine fills the selective_kernel slot .*--without mine$"):
+    assert fill_slot(ResNetConfig(), "attention", Gates(), trick="mine") == model_config(
+        "seresnet50"
+    )
+    with pytest.raises(
+        DoesNotApply, match=r"^mine fills the selective_kernel slot .*--without mine$"
+    ):
         fill_slot(TIMM, "selective_kernel", SplitKernel(), trick="mine")
-    with pytest.raises(DoesNotApply, match=r"^mine has no place in timm:convnext_atto: .*--without mine$"):
+    with pytest.raises(
+        DoesNotApply, match=r"^mine has no place in timm:convnext_atto: .*--without mine$"
+    ):
         fill_slot(TIMM, "anti_alias", Blur(), trick="mine")
 
 
@@ -429,5 +501,8 @@ def test_value_without_sense_is_refused(text: str) -> None:
 
 
 def test_no_place_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^anti_alias\.places is empty: name at least one of branch, shortcut, stem"):
+    with pytest.raises(
+        UserError,
+        match=r"^anti_alias\.places is empty: name at least one of branch, shortcut, stem",
+    ):
         AntiAlias(places=())

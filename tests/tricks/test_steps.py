@@ -1,4 +1,5 @@
-"""What every trick of the training step keeps to: draws that depend on their arguments alone, one graph."""
+"""What every trick of the training step keeps to: draws that depend on their arguments alone, one
+graph."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def batch(n: int) -> Batch:
     generator = torch.Generator().manual_seed(n)
     images = torch.rand(n, 3, 8, 8, generator=generator) * 255
     targets = torch.eye(5)[torch.arange(n) % 5]
-    return Batch(images, targets, torch.arange(n), {"teacher": torch.randn(n, 5, generator=generator)})
+    return Batch(
+        images, targets, torch.arange(n), {"teacher": torch.randn(n, 5, generator=generator)}
+    )
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -71,4 +74,6 @@ def test_batch_hook_compiles_to_one_graph(trick: Trick, n: int) -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert [one.shape for one in tensors(expected)] == [one.shape for one in untouched]
     assert [one.dtype for one in tensors(expected)] == [one.dtype for one in untouched]
-    assert all(torch.equal(one, other) for one, other in zip(tensors(given), untouched, strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip(tensors(given), untouched, strict=True)
+    )

@@ -41,14 +41,18 @@ def test_smoothing_of_others_is_the_papers() -> None:
     expected = torch.tensor([[0.025, 0.025, 0.9, 0.025, 0.025]], dtype=torch.float64)
     torch.testing.assert_close(smoothed, expected, rtol=0, atol=1e-16)
     # The gap of the best logits, section 5.2: log((K - 1) (1 - eps) / eps).
-    assert math.log(smoothed[0, 2] / smoothed[0, 0]) == pytest.approx(math.log(4 * 0.9 / 0.1), rel=1e-14)
+    assert math.log(smoothed[0, 2] / smoothed[0, 0]) == pytest.approx(
+        math.log(4 * 0.9 / 0.1), rel=1e-14
+    )
 
 
 @given(st.integers(2, 50), st.floats(0.01, 0.9))
 def test_definitions_differ_by_their_smoothing_alone(classes: int, smoothing: float) -> None:
     targets = one_hot([1, 0], classes)
     same = smoothing * (classes - 1) / classes
-    torch.testing.assert_close(smooth(targets, smoothing), smooth(targets, same, "others"), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(
+        smooth(targets, smoothing), smooth(targets, same, "others"), rtol=1e-12, atol=1e-15
+    )
 
 
 @given(
@@ -83,13 +87,21 @@ def test_several_labels_are_questions_with_two_answers() -> None:
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_smoothing_and_mixing_commute(definition: Definition) -> None:
-    targets, lam, partner = one_hot([0, 1, 2], 4), torch.tensor([0.2, 0.9, 0.5]), torch.tensor([2, 0, 1])
+    targets, lam, partner = (
+        one_hot([0, 1, 2], 4),
+        torch.tensor([0.2, 0.9, 0.5]),
+        torch.tensor([2, 0, 1]),
+    )
     one = smooth(mix(targets, lam, partner), 0.1, definition)
-    torch.testing.assert_close(one, mix(smooth(targets, 0.1, definition), lam, partner), rtol=1e-14, atol=1e-16)
+    torch.testing.assert_close(
+        one, mix(smooth(targets, 0.1, definition), lam, partner), rtol=1e-14, atol=1e-16
+    )
 
 
 def test_smoothing_hook_changes_targets_alone() -> None:
-    batch = Batch(torch.rand(2, 3, 4, 4), one_hot([0, 1], 3), torch.arange(2), {"teacher": torch.rand(2, 3)})
+    batch = Batch(
+        torch.rand(2, 3, 4, 4), one_hot([0, 1], 3), torch.arange(2), {"teacher": torch.rand(2, 3)}
+    )
     changed = LabelSmoothing(smoothing=0.3, definition="others").batch(batch)
     assert torch.equal(changed.targets, smooth(batch.targets, 0.3, "others"))
     assert changed._replace(targets=batch.targets) == batch
@@ -112,12 +124,16 @@ def test_mixup_by_batch_is_timms(smoothing: float) -> None:
     targets = one_hot(labels, 6)
     if smoothing:
         targets = smooth(targets, smoothing)
-    torch.testing.assert_close(mix(targets, lam, partner).float(), their_targets.float(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        mix(targets, lam, partner).float(), their_targets.float(), rtol=0, atol=1e-6
+    )
 
 
 def test_mixing_by_hand() -> None:
     values = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]], dtype=torch.float64)
-    mixed = mix(values, torch.tensor([0.25, 1.0, 0.5], dtype=torch.float64), torch.tensor([2, 0, 1]))
+    mixed = mix(
+        values, torch.tensor([0.25, 1.0, 0.5], dtype=torch.float64), torch.tensor([2, 0, 1])
+    )
     expected = torch.tensor([[3.25, 32.5], [2.0, 20.0], [3.0, 30.0]], dtype=torch.float64)
     assert torch.equal(mixed, expected)
 
@@ -127,7 +143,10 @@ def test_mixup_hook_mixes_whatever_is_said_about_an_image() -> None:
     teacher = torch.randn(4, 5, generator=generator)
     images = torch.rand(4, 3, 6, 6, generator=generator)
     batch = Batch(
-        images, one_hot([0, 1, 2, 2], 5).float(), torch.arange(4), {"teacher": teacher, "weight": teacher[:, 0]}
+        images,
+        one_hot([0, 1, 2, 2], 5).float(),
+        torch.arange(4),
+        {"teacher": teacher, "weight": teacher[:, 0]},
     )
     trick = Mixup(alpha=1.0, lam="pair")
     lam, partner = map(torch.from_numpy, trick.draw(4, np.random.default_rng(0)))
@@ -145,7 +164,12 @@ def test_mixup_hook_mixes_whatever_is_said_about_an_image() -> None:
     torch.testing.assert_close(changed.targets.sum(1), torch.ones(4))
 
 
-@given(st.integers(1, 40), st.floats(0.05, 5), st.sampled_from(["batch", "pair"]), st.integers(0, 2**32))
+@given(
+    st.integers(1, 40),
+    st.floats(0.05, 5),
+    st.sampled_from(["batch", "pair"]),
+    st.integers(0, 2**32),
+)
 def test_mixup_draws(n: int, alpha: float, lam: Literal["batch", "pair"], seed: int) -> None:
     weights, partner = Mixup(alpha=alpha, lam=lam).draw(n, np.random.default_rng(seed))
     assert weights.shape == partner.shape == (n,)

@@ -59,7 +59,9 @@ def test_warmup_by_step() -> None:
 def test_warmup_by_epoch() -> None:
     schedule = Warmup(epochs=5, by="epoch").schedule(Schedule(decay=schedules.Constant()))
     factors = [schedule.factor(step, 3, 20) for step in range(18)]
-    assert factors == pytest.approx([*(i / 5 for i in (1, 2, 3, 4, 5) for _ in range(3)), 1, 1, 1], abs=1e-15)
+    assert factors == pytest.approx(
+        [*(i / 5 for i in (1, 2, 3, 4, 5) for _ in range(3)), 1, 1, 1], abs=1e-15
+    )
 
 
 def test_cosine_after_warmup() -> None:
@@ -74,7 +76,9 @@ def test_cosine_after_warmup() -> None:
 def test_step_decay_of_the_paper() -> None:
     schedule = StepDecay().schedule(Schedule(decay=schedules.Constant()))
     per_epoch = [schedule.factor(epoch, 1, 120) for epoch in range(120)]
-    assert per_epoch == pytest.approx([1.0] * 30 + [0.1] * 30 + [0.01] * 30 + [0.001] * 30, rel=1e-12)
+    assert per_epoch == pytest.approx(
+        [1.0] * 30 + [0.1] * 30 + [0.01] * 30 + [0.001] * 30, rel=1e-12
+    )
 
 
 def test_exponential_decay_of_inception() -> None:
@@ -89,7 +93,9 @@ def test_smooth_exponential_decay() -> None:
     assert schedule.factor(6, 1, 10) == pytest.approx(0.97**2.5, rel=1e-12)
 
 
-@pytest.mark.parametrize("trick", [CosineDecay(), StepDecay(), ExponentialDecay(), Warmup(epochs=3, by="epoch")])
+@pytest.mark.parametrize(
+    "trick", [CosineDecay(), StepDecay(), ExponentialDecay(), Warmup(epochs=3, by="epoch")]
+)
 def test_schedule_trick_changes_its_part_alone_and_once(trick: Trick) -> None:
     start = Schedule(decay=schedules.Constant(), warmup_epochs=1)
     changed = trick.schedule(start)
@@ -126,7 +132,9 @@ def test_layer_scales_grow_by_one_factor_to_the_head(layers: int, decay: float) 
     scales = layer_scales(layers, decay)
     assert len(scales) == layers
     assert scales[-1] == 1.0
-    assert all(low == pytest.approx(high * decay, rel=1e-12) for low, high in itertools.pairwise(scales))
+    assert all(
+        low == pytest.approx(high * decay, rel=1e-12) for low, high in itertools.pairwise(scales)
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,25 +154,32 @@ def test_resnet_tweak_gives_the_variant_of_its_letter(trick: Trick, start: str, 
     assert trick.model(replace(model_config(start), **kept)) == replace(model_config(end), **kept)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("stem", "deep"), [("small_s1", "deep_s1"), ("small_s2", "deep_s2"), ("deep_s1", "deep_s1")])
+@pytest.mark.parametrize(
+    ("stem", "deep"), [("small_s1", "deep_s1"), ("small_s2", "deep_s2"), ("deep_s1", "deep_s1")]
+)
 def test_resnet_d_keeps_the_stride_of_a_small_stem(stem: Any, deep: Any) -> None:
     changed = ResNetD().model(ResNetConfig(depth=18, stem=stem))
     assert changed == ResNetConfig(depth=18, stem=deep, shortcut="avg_pool")
 
 
 def test_resnet_b_does_not_apply_to_basic_blocks() -> None:
-    with pytest.raises(DoesNotApply, match=r"resnet_b moves the stride of a bottleneck; .*depth 34.*Use resnet_c"):
+    with pytest.raises(
+        DoesNotApply, match=r"resnet_b moves the stride of a bottleneck; .*depth 34.*Use resnet_c"
+    ):
         ResNetB().model(model_config("resnet34"))
 
 
 @pytest.mark.parametrize("trick", [ResNetB(), ResNetC(), ResNetD()])
 def test_resnet_tweaks_do_not_apply_to_timm(trick: Trick) -> None:
-    with pytest.raises(DoesNotApply, match=rf"{trick.name} changes .*timm:convnext_tiny has none. Use a resnetN"):
+    with pytest.raises(
+        DoesNotApply, match=rf"{trick.name} changes .*timm:convnext_tiny has none. Use a resnetN"
+    ):
         trick.model(TIMM)
 
 
 @pytest.mark.parametrize(
-    ("trick", "model"), [(ResNetB(), "resnet50"), (ResNetC(), "resnet50_c"), (ResNetD(), "resnet18_d")]
+    ("trick", "model"),
+    [(ResNetB(), "resnet50"), (ResNetC(), "resnet50_c"), (ResNetD(), "resnet18_d")],
 )
 def test_resnet_tweak_that_is_there_has_no_effect(trick: Trick, model: str) -> None:
     with pytest.raises(NoEffect, match=trick.name):

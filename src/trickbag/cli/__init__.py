@@ -18,7 +18,8 @@ COMMANDS = ("train", "evaluate", "predict", "study", "report", "show", "list", "
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and which does not guess at options that are cut short."""
+    """An argument parser whose errors are one line, and which does not guess at options that are
+    cut short."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"allow_abbrev": False})
@@ -36,10 +37,13 @@ def _module(command: str) -> ModuleType:
 def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="trickbag",
-        description="Train image classifiers with the published bag of tricks, and measure which trick helps.",
+        description="Train image classifiers with the published bag of tricks, and measure which "
+        "trick helps.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    choose = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=_Parser)
+    choose = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", parser_class=_Parser
+    )
     for command in commands:
         module = _module(command)
         text = (module.__doc__ or "").strip()
@@ -54,7 +58,8 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code: 0 success, 1 the run failed, 2 wrong input, 75 stopped and saved."""
+    """Run a command; return its exit code: 0 success, 1 the run failed, 2 wrong input, 75 stopped
+    and saved."""
     # Not list(...): once the command `list` is imported, that is this package's module.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     parser = _parser(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
@@ -71,12 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(_module(parsed.command).run(parsed))
     except TrickbagError as error:
         if not error.elsewhere:
-            print(f"trickbag {parsed.command}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+            print(
+                f"trickbag {parsed.command}: {' '.join(str(error).splitlines())}", file=sys.stderr
+            )
         return error.exit_code
     except KeyboardInterrupt:
         print(f"trickbag {parsed.command}: stopped", file=sys.stderr)
         return 75
     except BrokenPipeError:
-        # Whoever read the output has gone (`| head`); leave quietly, without a second error at exit.
+        # Whoever read the output has gone (`| head`); leave quietly, without a second error at
+        # exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

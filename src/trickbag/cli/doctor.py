@@ -21,8 +21,12 @@ _FEW = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("source", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME")
-    parser.add_argument("--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME"
+    )
+    parser.add_argument(
+        "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"
+    )
     parser.add_argument(
         "--set",
         metavar="data.NAME=VALUE",
@@ -30,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change a setting of the data, such as data.multi_label=true",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, with every file that is left out")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object, with every file that is left out",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
         share = 100 * bad / (good + bad)
         warn(
             "doctor",
-            f"{bad} of {good + bad} files ({share:.1f} %) are bad: training would stop; see data.max_bad_fraction",
+            f"{bad} of {good + bad} files ({share:.1f} %) are bad: training would stop; see "
+            f"data.max_bad_fraction",
         )
         return 1
     return 0
@@ -72,7 +81,10 @@ def _settings(args: argparse.Namespace) -> DataConfig:
     for text in args.set:
         path, value = assignment(text, "data.multi_label=true")
         if not path.startswith("data."):
-            raise UserError(f"--set {text!r}: doctor looks at data alone; set data.NAME, such as data.multi_label=true")
+            raise UserError(
+                f"--set {text!r}: doctor looks at data alone; set data.NAME, such as "
+                f"data.multi_label=true"
+            )
         recipe = recipe.set(path, value)
     return recipe.data
 
@@ -81,25 +93,41 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     from trickbag.cli.terminal import aligned, printable
 
     parts, counts, total = list(diagnosis.images), diagnosis.counts, sum(diagnosis.images.values())
-    kind = "classes" if diagnosis.several is None else "labels, of which an image has one or several"
-    yield f"{printable(diagnosis.source)}: {total:,} images that decode, {len(diagnosis.classes)} {kind}"
+    kind = (
+        "classes" if diagnosis.several is None else "labels, of which an image has one or several"
+    )
+    yield (
+        f"{printable(diagnosis.source)}: {total:,} images that decode, {len(diagnosis.classes)} "
+        f"{kind}"
+    )
     yield ""
     table = [["class" if diagnosis.several is None else "label", *parts]]
     table += [[name, *(str(counts[part][name]) for part in parts)] for name in diagnosis.classes]
-    table += [["all" if diagnosis.several is None else "images", *(str(diagnosis.images[part]) for part in parts)]]
+    table += [
+        [
+            "all" if diagnosis.several is None else "images",
+            *(str(diagnosis.images[part]) for part in parts),
+        ]
+    ]
     yield from aligned(table)
     yield ""
     if diagnosis.several is not None:
         shares = (
-            f"{images:,} {'image has' if images == 1 else 'images have'} {n}" for n, images in diagnosis.several.items()
+            f"{images:,} {'image has' if images == 1 else 'images have'} {n}"
+            for n, images in diagnosis.several.items()
         )
         yield f"labels an image: {', '.join(shares) or 'none'}"
     few = {name: count for name, count in counts["train"].items() if count < _FEW}
     if few:
-        named = [f"{printable(name)} ({count})" for name, count in sorted(few.items(), key=lambda one: one[1])]
+        named = [
+            f"{printable(name)} ({count})"
+            for name, count in sorted(few.items(), key=lambda one: one[1])
+        ]
         more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         yield f"fewer than {_FEW} images in train: {', '.join(named[:_NAMED])}{more}"
-    yield "formats: " + (", ".join(f"{name} {count:,}" for name, count in diagnosis.formats.items()) or "none")
+    yield "formats: " + (
+        ", ".join(f"{name} {count:,}" for name, count in diagnosis.formats.items()) or "none"
+    )
     for what, sizes in (("width", diagnosis.widths), ("height", diagnosis.heights)):
         if sizes is not None:
             yield f"{what}: {sizes[0]} to {sizes[2]} px, median {sizes[1]:g}"

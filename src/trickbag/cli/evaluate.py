@@ -1,4 +1,5 @@
-"""Evaluate the best weights of a run: on the validation images of its own data, or on other labelled images."""
+"""Evaluate the best weights of a run: on the validation images of its own data, or on other
+labelled images."""
 
 from __future__ import annotations
 
@@ -17,11 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run's folder, or its best.safetensors")
     parser.add_argument(
-        "--data", metavar="SOURCE", help="other images: digits, a folder, a CSV file, or torchvision:NAME"
+        "--data",
+        metavar="SOURCE",
+        help="other images: digits, a folder, a CSV file, or torchvision:NAME",
     )
-    parser.add_argument("--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie")
     parser.add_argument(
-        "--part", metavar="train|val|test", help="default: val; of other data test or all where there is no val"
+        "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"
+    )
+    parser.add_argument(
+        "--part",
+        metavar="train|val|test",
+        help="default: val; of other data test or all where there is no val",
     )
     parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
     parser.add_argument("--batch-size", metavar="N")
@@ -37,9 +44,19 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.settings import AtLeast, parse
 
     device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
-    part = None if args.part is None else parse(Literal["train", "val", "test"], args.part, "--part")
-    batch_size = None if args.batch_size is None else parse(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
-    workers = None if args.workers is None else parse(Annotated[int, AtLeast(0)], args.workers, "--workers")
+    part = (
+        None if args.part is None else parse(Literal["train", "val", "test"], args.part, "--part")
+    )
+    batch_size = (
+        None
+        if args.batch_size is None
+        else parse(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
+    )
+    workers = (
+        None
+        if args.workers is None
+        else parse(Annotated[int, AtLeast(0)], args.workers, "--workers")
+    )
 
     from trickbag.evaluate.evaluation import evaluate
     from trickbag.evaluate.trained import Trained
@@ -84,11 +101,22 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
         if name not in evaluation.metrics:
             continue
         value = evaluation.metrics[name]
-        shown = "undefined" if value is None else f"{value:.4f}" if name == "loss" else f"{value:.2f}{unit}"
+        shown = (
+            "undefined"
+            if value is None
+            else f"{value:.4f}"
+            if name == "loss"
+            else f"{value:.2f}{unit}"
+        )
         yield f"{title:<6} {shown}"
     if evaluation.per_class:
         yield from aligned(
-            [f"  {printable(label)}", f"{one.positives} images", f"F1 {_percent(one.f1)}", f"from {one.threshold:.4f}"]
+            [
+                f"  {printable(label)}",
+                f"{one.positives} images",
+                f"F1 {_percent(one.f1)}",
+                f"from {one.threshold:.4f}",
+            ]
             for label, one in evaluation.per_class.items()
         )
     if evaluation.left_out:

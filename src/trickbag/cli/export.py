@@ -1,7 +1,8 @@
 """Write a trained network as a file for other programs: ONNX, safetensors, or torch's own.
 
-The file is checked against the network on images of the run's data before it appears. The published variables of an
-original network of Lee et al. 2020 can be given in a run's place, with its name: --network assemble50.
+The file is checked against the network on images of the run's data before it appears. The published
+variables of an original network of Lee et al. 2020 can be given in a run's place, with its name:
+--network assemble50.
 """
 
 from __future__ import annotations
@@ -23,12 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a run's folder or weights (.safetensors); or an .npz or a TensorFlow checkpoint, with --network",
+        help="a run's folder or weights (.safetensors); or an .npz or a TensorFlow checkpoint, "
+        "with --network",
     )
     parser.add_argument("--format", metavar="|".join(_FORMATS), required=True, help="what to write")
-    parser.add_argument("--out", metavar="FILE", help="default: beside the weights, with the ending of the format")
+    parser.add_argument(
+        "--out", metavar="FILE", help="default: beside the weights, with the ending of the format"
+    )
     parser.add_argument("--force", action="store_true", help="replace the file where it exists")
-    parser.add_argument("--network", metavar="NAME", help="the original network whose variables RUN holds: assemble50")
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="the original network whose variables RUN holds: assemble50",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
 
     trained = _load(source, args.network)
     made = export(trained, target, form)
-    print(f"{made.format}: {printable(str(made.path))} ({made.size / 1e6:,.1f} MB, {len(trained.classes):,} classes)")
+    print(
+        f"{made.format}: {printable(str(made.path))} ({made.size / 1e6:,.1f} MB, "
+        f"{len(trained.classes):,} classes)"
+    )
     print(
         f"checked on {made.checked}: the largest difference of a logit is {made.difference:.2g}, "
         f"the largest logit {made.largest:.3g}"
@@ -71,17 +82,33 @@ def _target(args: argparse.Namespace, source: Path, form: Format) -> Path:
     if args.out is None:
         # Of a checkpoint, model.ckpt-123, the number is no ending.
         known = source.suffix in (".safetensors", ".npz", ".index")
-        weights = folder.best if source.is_dir() else source if known else source.with_name(f"{source.name}.ckpt")
+        weights = (
+            folder.best
+            if source.is_dir()
+            else source
+            if known
+            else source.with_name(f"{source.name}.ckpt")
+        )
         path = weights.with_suffix(form.suffix)
         if path in (folder.best, source):
-            raise UserError(f"--format {form.name}: {path} is what is exported; say where to write: --out FILE")
+            raise UserError(
+                f"--format {form.name}: {path} is what is exported; say where to write: --out FILE"
+            )
     else:
         path = Path(args.out).expanduser()
     if path.is_dir():
         raise UserError(f"--out {str(path)!r} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise UserError(f"--out {str(path)!r}: there is no folder {path.parent}")
-    own = (folder.recipe, folder.metrics, folder.checkpoint, folder.best, folder.result, folder.predictions, source)
+    own = (
+        folder.recipe,
+        folder.metrics,
+        folder.checkpoint,
+        folder.best,
+        folder.result,
+        folder.predictions,
+        source,
+    )
     if path.exists() and any(path.resolve() == file.resolve() for file in own):
         raise UserError(f"--out {str(path)!r} is a file of the run itself; choose another name")
     if path.exists() and not args.force:
@@ -104,7 +131,8 @@ def _load(source: Path, network: str | None) -> Trained:
         return Trained.official(source, network, "cpu")
     if network is not None:
         raise UserError(
-            f"--network {network!r} is for an .npz or a TensorFlow checkpoint; {source} is none, and a run says its "
+            f"--network {network!r} is for an .npz or a TensorFlow checkpoint; {source} is none, "
+            f"and a run says its "
             "network itself"
         )
     return Trained.load(source, "cpu")

@@ -21,8 +21,12 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.errors import UserError
 
     if args.kind not in KINDS:
-        raise UserError(f"nothing to list named {args.kind!r}; it must be one of {', '.join(KINDS)}")
-    rows, note = {"tricks": _tricks, "recipes": _recipes, "models": _models, "datasets": _datasets}[args.kind]()
+        raise UserError(
+            f"nothing to list named {args.kind!r}; it must be one of {', '.join(KINDS)}"
+        )
+    rows, note = {"tricks": _tricks, "recipes": _recipes, "models": _models, "datasets": _datasets}[
+        args.kind
+    ]()
     if args.json:
         import json
 
@@ -31,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.cli.terminal import aligned
 
     for line in aligned(
-        [list(rows[0]), *(["-" if cell == "" else str(cell) for cell in row.values()] for row in rows)]
+        [
+            list(rows[0]),
+            *(["-" if cell == "" else str(cell) for cell in row.values()] for row in rows),
+        ]
     ):
         print(line)
     if note:
@@ -67,7 +74,8 @@ def _recipes() -> tuple[list[dict[str, str]], str]:
     rows = [{"name": name, "what": _first_line(recipe)} for name, recipe in RECIPES.items()]
     return (
         rows,
-        "Details: trickbag show NAME. A recipe can also be a .json or .yaml file, a run's folder, or FILE.py:FUNCTION.",
+        "Details: trickbag show NAME. A recipe can also be a .json or .yaml file, a run's folder, "
+        "or FILE.py:FUNCTION.",
     )
 
 
@@ -84,17 +92,27 @@ def _datasets() -> tuple[list[dict[str, str]], str]:
     from trickbag.data.sources.torchvision import KNOWN
 
     rows = [
-        {"name": "digits", "what": "1,797 handwritten digits of 8x8 pixels, which scikit-learn ships: the default"},
-        {"name": "FOLDER", "what": "train/CLASS/IMAGE with or without val/ and test/, or CLASS/IMAGE"},
+        {
+            "name": "digits",
+            "what": "1,797 handwritten digits of 8x8 pixels, which scikit-learn ships: the default",
+        },
+        {
+            "name": "FOLDER",
+            "what": "train/CLASS/IMAGE with or without val/ and test/, or CLASS/IMAGE",
+        },
         {
             "name": "FILE.csv",
-            "what": "columns image,label or id,label; images beside it, in the folder of its name, or --image-root",
+            "what": "columns image,label or id,label; images beside it, in the folder of its name, "
+            "or --image-root",
         },
     ]
     for name, known in KNOWN.items():
         size = f", {known.natural_size} px" if known.natural_size else ""
-        rows.append({"name": f"torchvision:{name}", "what": f"parts {', '.join(known.parts)}{size}"})
+        rows.append(
+            {"name": f"torchvision:{name}", "what": f"parts {', '.join(known.parts)}{size}"}
+        )
     note = (
-        "A torchvision set is downloaded where there is a network, else looked for in --image-root or the cache folder."
+        "A torchvision set is downloaded where there is a network, else looked for in "
+        "--image-root or the cache folder."
     )
     return rows, note

@@ -1,7 +1,8 @@
 """Predict the class of images with the best weights of a run.
 
-PATH is an image, a folder, a quoted glob, or a CSV file such as Kaggle's sample_submission.csv, whose rows name the
-images; their folder can be given beside it. A bad file is a row with an error, not the end.
+PATH is an image, a folder, a quoted glob, or a CSV file such as Kaggle's sample_submission.csv,
+whose rows name the images; their folder can be given beside it. A bad file is a row with an error,
+not the end.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run's folder, or its best.safetensors")
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="images, folders, globs, or one CSV file")
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="images, folders, globs, or one CSV file"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write a CSV file instead of printing")
     parser.add_argument("--top", metavar="K", default="1", help="give the K most probable classes")
-    parser.add_argument("--probabilities", action="store_true", help="with --csv: add a column for each class")
+    parser.add_argument(
+        "--probabilities", action="store_true", help="with --csv: add a column for each class"
+    )
     parser.add_argument("--image-root", metavar="DIR", help="where the images of a CSV file lie")
     parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
     parser.add_argument("--batch-size", metavar="N")
@@ -41,7 +46,11 @@ def run(args: argparse.Namespace) -> int:
 
     device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
     top = parse(Annotated[int, AtLeast(1)], args.top, "--top")
-    batch_size = None if args.batch_size is None else parse(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
+    batch_size = (
+        None
+        if args.batch_size is None
+        else parse(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
+    )
     if args.probabilities and args.csv is None:
         raise UserError("--probabilities needs the file to write: --csv FILE")
     target = None if args.csv is None else _target(args.csv, args.run)
@@ -56,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--top {top}: the network has only {len(classes)} classes")
     if top > 1 and predictor.trained.thresholds is not None:
         raise UserError(
-            f"--top {top} is for one label an image; this run gives each image all labels that reach their thresholds: "
+            f"--top {top} is for one label an image; this run gives each image all labels that "
+            f"reach their thresholds: "
             "--probabilities with --csv FILE gives the probability of each"
         )
     root = None if args.image_root is None else Path(args.image_root).expanduser()
@@ -68,16 +78,26 @@ def run(args: argparse.Namespace) -> int:
             print(line)
     else:
         _refuse_input(target, inputs, args.csv)
-        form = Form(classes=classes, columns=columns if inputs.csv else None, top=top, probabilities=args.probabilities)
+        form = Form(
+            classes=classes,
+            columns=columns if inputs.csv else None,
+            top=top,
+            probabilities=args.probabilities,
+        )
         written = write_csv(target, form, rows)
         print(f"predictions: {target} ({written.predicted:,} images)")
     if written.errors:
         total = written.predicted + len(written.errors)
         where = (
-            "their label is left empty" if target and inputs.csv and columns else "see the errors beside their names"
+            "their label is left empty"
+            if target and inputs.csv and columns
+            else "see the errors beside their names"
         )
         named = name_some([f"{name} ({reason})" for name, reason in written.errors])
-        warn("predict", f"{len(written.errors)} of {total} images could not be predicted; {where}: {named}")
+        warn(
+            "predict",
+            f"{len(written.errors)} of {total} images could not be predicted; {where}: {named}",
+        )
     return 0 if written.predicted else 1
 
 
@@ -106,7 +126,8 @@ def _refuse_input(target: Path, inputs: Inputs, text: str) -> None:
     place = target.resolve()
     if any(path is not None and path.resolve() == place for path in (inputs.csv, *inputs.paths)):
         raise UserError(
-            f"--csv {text!r} is one of the files to predict from, and would be overwritten; choose another name"
+            f"--csv {text!r} is one of the files to predict from, and would be overwritten; choose "
+            f"another name"
         )
 
 
@@ -119,11 +140,18 @@ def _rows(predictor: Predictor, inputs: Inputs) -> Iterator[tuple[str, Predictio
             yield name, next(predictions)
         else:
             reason = "no such file" if name else "no image named"
-            yield name, Prediction(image=name, classes=predictor.classes, probabilities=None, error=reason)
+            yield (
+                name,
+                Prediction(image=name, classes=predictor.classes, probabilities=None, error=reason),
+            )
 
 
 def _lines(
-    rows: Iterator[tuple[str, Prediction]], inputs: Inputs, classes: tuple[str, ...], top: int, written: Written
+    rows: Iterator[tuple[str, Prediction]],
+    inputs: Inputs,
+    classes: tuple[str, ...],
+    top: int,
+    written: Written,
 ) -> Iterator[str]:
     """Give a line for each image as soon as it is predicted, below a header."""
     from trickbag.cli.terminal import printable

@@ -13,20 +13,29 @@ __all__ = ["add_recipe_options", "assignment", "recipe_from"]
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> None:
-    """Add the recipe and the options that change it; `several` says what more than one name in its place means."""
+    """Add the recipe and the options that change it; `several` says what more than one name in its
+    place means."""
     parser.add_argument(
         "recipe",
         nargs="*" if several else "?",
         metavar="RECIPE",
-        help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION (default: small)"
-        + (f"; or {several}" if several else ""),
+        help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION "
+        "(default: small)" + (f"; or {several}" if several else ""),
     )
-    parser.add_argument("--data", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME")
-    parser.add_argument("--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie")
-    parser.add_argument("--model", metavar="NAME", help="a name of `trickbag list models`, or timm:NAME")
+    parser.add_argument(
+        "--data", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME"
+    )
+    parser.add_argument(
+        "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="a name of `trickbag list models`, or timm:NAME"
+    )
     parser.add_argument("--epochs", metavar="N")
     parser.add_argument("--image-size", metavar="PX")
-    parser.add_argument("--batch-size", metavar="N", help="images per update, whatever training.accumulate is")
+    parser.add_argument(
+        "--batch-size", metavar="N", help="images per update, whatever training.accumulate is"
+    )
     parser.add_argument(
         "--with",
         dest="with_",
@@ -35,17 +44,26 @@ def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> No
         default=[],
         help="add or replace a trick",
     )
-    parser.add_argument("--without", metavar="TRICK", action="append", default=[], help="take a trick out")
     parser.add_argument(
-        "--set", metavar="PATH=VALUE", action="append", default=[], help="change a setting, such as training.lr=0.2"
+        "--without", metavar="TRICK", action="append", default=[], help="take a trick out"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help="change a setting, such as training.lr=0.2",
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="start from a safetensors file, a run's folder, or an original network's .npz or TensorFlow checkpoint",
+        help="start from a safetensors file, a run's folder, or an original network's .npz or "
+        "TensorFlow checkpoint",
     )
-    weights.add_argument("--pretrained", action="store_true", help="start from the weights that timm publishes")
+    weights.add_argument(
+        "--pretrained", action="store_true", help="start from the weights that timm publishes"
+    )
     parser.add_argument("--device", metavar="auto|cpu|cuda")
 
 
@@ -70,9 +88,13 @@ def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
         if value is not None:
             recipe = recipe.set(path, value)
     if args.init is not None:
-        recipe = recipe.replace(training=dataclasses.replace(recipe.training, init=args.init, pretrained=False))
+        recipe = recipe.replace(
+            training=dataclasses.replace(recipe.training, init=args.init, pretrained=False)
+        )
     if args.pretrained:
-        recipe = recipe.replace(training=dataclasses.replace(recipe.training, init=None, pretrained=True))
+        recipe = recipe.replace(
+            training=dataclasses.replace(recipe.training, init=None, pretrained=True)
+        )
     recipe = recipe.without(*args.without)
     for text in args.with_:
         recipe = recipe.plus(trick_from_text(text))

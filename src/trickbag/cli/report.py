@@ -1,4 +1,5 @@
-"""Write the report of a run or a study, or of two of them compared, as one self-contained page or as a table."""
+"""Write the report of a run or a study, or of two of them compared, as one self-contained page or
+as a table."""
 
 from __future__ import annotations
 
@@ -11,9 +12,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folders", metavar="DIR", nargs="+", help="a run's or a study's folder, or two to compare")
-    parser.add_argument("--format", metavar="md|latex|csv|json", help="print a table instead of writing the page")
-    parser.add_argument("--out", metavar="FILE", help="where to write the page (default: report.html in the folder)")
+    parser.add_argument(
+        "folders", metavar="DIR", nargs="+", help="a run's or a study's folder, or two to compare"
+    )
+    parser.add_argument(
+        "--format", metavar="md|latex|csv|json", help="print a table instead of writing the page"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help="where to write the page (default: report.html in the folder)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
 
     folders = [Path(folder) for folder in args.folders]
     if len(folders) > 2:
-        raise UserError(f"report takes one folder of a run or a study, or two to compare, not {len(folders)}")
+        raise UserError(
+            f"report takes one folder of a run or a study, or two to compare, not {len(folders)}"
+        )
     if args.format is not None:
         if args.format not in ("md", "latex", "csv", "json"):
             raise UserError(f"--format {args.format!r}: must be one of md, latex, csv, json")
@@ -46,7 +55,11 @@ def _page(folders: list[Path], out: Path | None) -> Path:
 
     studies = [is_study(folder) for folder in folders]
     if len(folders) == 1:
-        return study_page(folders[0], out) if studies[0] else run_page(folders[0], out, pictures_of(folders[0]))
+        return (
+            study_page(folders[0], out)
+            if studies[0]
+            else run_page(folders[0], out, pictures_of(folders[0]))
+        )
     if studies[0] != studies[1]:
         study, other = folders if studies[0] else reversed(folders)
         raise UserError(f"{study} is a study and {other} is none: give two runs or two studies")

@@ -37,16 +37,28 @@ def run(args: argparse.Namespace) -> int:
     recipe = recipe_from(args)
     if args.picture is not None:
         _check_picture(args.picture)
-    plan, notes, dataset = _resolve(recipe, required=args.data is not None or args.picture is not None)
+    plan, notes, dataset = _resolve(
+        recipe, required=args.data is not None or args.picture is not None
+    )
     if args.json:
         import json
 
         from trickbag.settings import plain
 
         resolved = plain(plan) if plan else None
-        print(json.dumps(recipe.to_dict() | {"resolved": resolved, "notes": notes}, indent=2, ensure_ascii=False))
+        print(
+            json.dumps(
+                recipe.to_dict() | {"resolved": resolved, "notes": notes},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
     else:
-        for line in (*_recipe_lines(recipe), *_plan_lines(plan, dataset), *(f"# note: {note}" for note in notes)):
+        for line in (
+            *_recipe_lines(recipe),
+            *_plan_lines(plan, dataset),
+            *(f"# note: {note}" for note in notes),
+        ):
             print(line)
     if args.picture is not None and plan and dataset:
         _draw(recipe, plan, dataset, args.picture)
@@ -68,7 +80,8 @@ def _check_picture(file: str) -> None:
 
 
 def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[str], Dataset | None]:
-    """Settle the recipe on its data; where these are not there, and nobody asked for them, a note says so."""
+    """Settle the recipe on its data; where these are not there, and nobody asked for them, a note
+    says so."""
     from trickbag.cli.terminal import checking_progress
     from trickbag.data.dataset import prepare
     from trickbag.errors import TrickbagError
@@ -80,7 +93,11 @@ def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[str],
     except TrickbagError as error:
         if required:
             raise
-        return None, [f"image size, steps and precision are not settled, for want of the data: {error}"], None
+        return (
+            None,
+            [f"image size, steps and precision are not settled, for want of the data: {error}"],
+            None,
+        )
     plan, notes = resolve(recipe, dataset, seed=0)
     return plan, [*dataset.warnings, *notes], dataset
 
@@ -97,13 +114,18 @@ def _recipe_lines(recipe: Recipe) -> Iterator[str]:
     yield ""
     yield "tricks:" if tricks else "tricks: {}"
     for trick, (key, settings) in zip(recipe.tricks, tricks.items(), strict=True):
-        yield f"  {_scalar(key)}: {_scalar(settings)}  # {(trick.__doc__ or '').strip().partition(chr(10))[0]}"
+        yield (
+            f"  {_scalar(key)}: {_scalar(settings)}  # "
+            f"{(trick.__doc__ or '').strip().partition(chr(10))[0]}"
+        )
 
 
 def _scalar(value: Any) -> str:
     import yaml
 
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(
+        value, default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 
@@ -117,11 +139,16 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     model = plan.model
     yield ""
     yield "# What this comes to on the data and this machine, the tricks applied:"
-    yield f"#   images: {parts}; {len(dataset.classes)} classes; {len(dataset.errors)} files left out"
+    yield (
+        f"#   images: {parts}; {len(dataset.classes)} classes; {len(dataset.errors)} files left out"
+    )
     yield f"#   image size: {plan.image_size} px{'' if plan.mirror else ', never mirrored'}"
     yield f"#   network: {summary(model)}"
     training, schedule = plan.training, plan.schedule
-    yield f"#   steps: {plan.steps:,} ({training.epochs} epochs of {plan.steps_per_epoch}), batch {plan.batch_size}"
+    yield (
+        f"#   steps: {plan.steps:,} ({training.epochs} epochs of {plan.steps_per_epoch}), batch "
+        f"{plan.batch_size}"
+    )
     warmup = f"warm-up {schedule.warmup_epochs:g} epochs, " if schedule.warmup_epochs else ""
     yield f"#   learning rate: {training.lr:g}, {warmup}{schedule.decay.kind} decay"
     yield f"#   device: {plan.device}, precision {plan.precision}, memory layout {plan.layout}"
@@ -131,20 +158,37 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
     import sys
     from pathlib import Path
 
-    from trickbag.report.pictures import Panel, draw_recipe
+    from trickbag.report.pictures import PicturePanel, draw_recipe
     from trickbag.report.run.records import schedule_points
     from trickbag.train.preview import augmented, effects, elsewhere
 
     images = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
-    panels = [Panel(title="a batch as the network sees it, but for normalisation", images=images)]
+    panels = [
+        PicturePanel(title="a batch as the network sees it, but for normalisation", images=images)
+    ]
     plain, changed = effects(recipe, dataset, min(_COMPARED, plan.batch_size))
     if changed:
-        panels.append(Panel(title="the first images as they are cropped, without any trick", images=plain))
+        panels.append(
+            PicturePanel(
+                title="the first images as they are cropped, without any trick", images=plain
+            )
+        )
     for effect in changed:
         chosen = f", the strongest of {effect.draws} draws" if effect.draws > 1 else ""
-        panels.append(Panel(title=f"the same with {effect.trick} alone{chosen}", images=effect.images))
-    points = schedule_points(plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch)
-    unseen = (f"{what}: {', '.join(names)}" for what, names in elsewhere(recipe.tricks, changed).items())
+        panels.append(
+            PicturePanel(title=f"the same with {effect.trick} alone{chosen}", images=effect.images)
+        )
+    points = schedule_points(
+        plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch
+    )
+    unseen = (
+        f"{what}: {', '.join(names)}" for what, names in elsewhere(recipe.tricks, changed).items()
+    )
     note = "; ".join(unseen)
-    draw_recipe(points, panels, Path(file), f"In no image, because they change other things: {note}." if note else "")
+    draw_recipe(
+        points,
+        panels,
+        Path(file),
+        f"In no image, because they change other things: {note}." if note else "",
+    )
     print(f"picture: {file}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Measure which trick helps: a recipe becomes a study with paired seeds, intervals and costs.
 
-The same command goes on where it was stopped or killed. Stopped by Ctrl-C or SIGTERM, it exits with 75. Several
-folders of one study (see --shard) in the place of RECIPE are merged into --out.
+The same command goes on where it was stopped or killed. Stopped by Ctrl-C or SIGTERM, it exits with
+75. Several folders of one study (see --shard) in the place of RECIPE are merged into --out.
 """
 
 from __future__ import annotations
@@ -25,34 +25,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser, several="folders of the shards of one study, to merge into --out")
     what = parser.add_argument_group("what is studied")
     what.add_argument(
-        "--design", metavar="leave-one-out|one-at-a-time|cumulative|factorial", help="default: leave-one-out"
+        "--design",
+        metavar="leave-one-out|one-at-a-time|cumulative|factorial",
+        help="default: leave-one-out",
     )
-    what.add_argument("--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)")
+    what.add_argument(
+        "--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)"
+    )
     what.add_argument("--models", metavar="M,...", help="study several networks")
     what.add_argument(
-        "--levels", metavar="TRICK.FIELD=V,V...", action="append", default=[], help="study settings of a trick too"
+        "--levels",
+        metavar="TRICK.FIELD=V,V...",
+        action="append",
+        default=[],
+        help="study settings of a trick too",
     )
-    what.add_argument("--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution")
+    what.add_argument(
+        "--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution"
+    )
     what.add_argument("--seeds", metavar="N", help="default: 5")
     what.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
-    what.add_argument("--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min")
-    what.add_argument("--outcome", metavar="METRIC", help="a metric of result.json (default: top1, or map)")
-    how = parser.add_argument_group("how it runs")
-    how.add_argument("--executor", metavar="local|ray", help="default: local, worker processes of this machine")
-    how.add_argument(
-        "--workers", metavar="N", help="trials at a time (default: one a GPU, or one a core; on Ray as many as fit)"
+    what.add_argument(
+        "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
     )
-    how.add_argument("--address", metavar="A", help="of a Ray cluster: auto or HOST (default: a Ray of this machine)")
+    what.add_argument(
+        "--outcome", metavar="METRIC", help="a metric of result.json (default: top1, or map)"
+    )
+    how = parser.add_argument_group("how it runs")
+    how.add_argument(
+        "--executor", metavar="local|ray", help="default: local, worker processes of this machine"
+    )
+    how.add_argument(
+        "--workers",
+        metavar="N",
+        help="trials at a time (default: one a GPU, or one a core; on Ray as many as fit)",
+    )
+    how.add_argument(
+        "--address",
+        metavar="A",
+        help="of a Ray cluster: auto or HOST (default: a Ray of this machine)",
+    )
     how.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
     how.add_argument(
-        "--gpus", metavar="N", help="devices of a trial on Ray, a fraction shares one (default: 1, if any)"
+        "--gpus",
+        metavar="N",
+        help="devices of a trial on Ray, a fraction shares one (default: 1, if any)",
     )
-    how.add_argument("--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)")
-    how.add_argument("--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)")
-    how.add_argument("--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own")
-    how.add_argument("--dry-run", action="store_true", help="print the trials, their time and the smallest effect seen")
-    how.add_argument("--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run")
-    how.add_argument("--out", metavar="DIR", help="the study's folder (default: one under runs, the same each time)")
+    how.add_argument(
+        "--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)"
+    )
+    how.add_argument(
+        "--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)"
+    )
+    how.add_argument(
+        "--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own"
+    )
+    how.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the trials, their time and the smallest effect seen",
+    )
+    how.add_argument(
+        "--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run"
+    )
+    how.add_argument(
+        "--out",
+        metavar="DIR",
+        help="the study's folder (default: one under runs, the same each time)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,7 +125,11 @@ def run(args: argparse.Namespace) -> int:
             study = dataclasses.replace(study, seeds=seeds_within(budget_s, one, executor))
             log.note(f"the budget of {about(budget_s)} allows {study.seeds} seeds of every trial")
         if args.dry_run:
-            return _dry_run(study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log), executor, sd)
+            return _dry_run(
+                study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log),
+                executor,
+                sd,
+            )
         command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
         with _started(executor, out, add_seeds) as executor:
             findings = study.run(executor, out, add_seeds=add_seeds, log=log, command=command)
@@ -97,7 +141,8 @@ def run(args: argparse.Namespace) -> int:
         first = failed[0]
         warn(
             "study",
-            f"{len(failed)} trials failed, such as {first['label']} with seed {first['seed']}: {first['error']}; "
+            f"{len(failed)} trials failed, such as {first['label']} with seed {first['seed']}: "
+            f"{first['error']}; "
             "the same command tries them again",
         )
     return 1 if failed and len(failed) == len(findings.results) else 0
@@ -120,40 +165,54 @@ def _conclude(folder: Path) -> None:
 def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
     """Print what would be run, what it takes, and what it can see."""
     from trickbag.cli.terminal import aligned
-    from trickbag.study.forecast import estimate
+    from trickbag.study.forecast import forecast
     from trickbag.study.quantities import about, seeds_text
 
-    found = estimate(work, executor, sd)
+    found = forecast(work, executor, sd)
     seeds: dict[tuple[str, str], list[int]] = {}
     for trial in found.pending:
         seeds.setdefault((trial.model, trial.label), []).append(trial.seed)
     rows = [("network", "variant", "seeds", "tricks")]
-    for layout in work.progress.agenda.layouts:
+    for layout in work.progress.trial_plan.layouts:
         for variant in layout.variants:
             if variant.recipe is None:
-                rows.append((variant.model, variant.label, "-", f"does not apply: {variant.reason}"))
+                rows.append(
+                    (variant.model, variant.label, "-", f"does not apply: {variant.reason}")
+                )
                 continue
             todo = seeds.get((variant.model, variant.label))
             which = "done" if todo is None else seeds_text(todo)
-            rows.append((variant.model, variant.label, which, ", ".join(variant.recipe.trick_names) or "none"))
+            rows.append(
+                (
+                    variant.model,
+                    variant.label,
+                    which,
+                    ", ".join(variant.recipe.trick_names) or "none",
+                )
+            )
         rows += [(layout.model, "generator", "", generator) for generator in layout.generators]
         rows += [(layout.model, "aliases", "", " = ".join(group)) for group in layout.aliases]
     for line in aligned(rows):
         print(line)
     for model, seconds in found.epoch_s.items():
         print(f"{model}: {seconds:.1f} s an epoch, measured")
-    print(f"{len(found.pending)} trials to run, {found.workers} at a time: about {about(found.total_s)}")
+    print(
+        f"{len(found.pending)} trials to run, {found.workers} at a time: about "
+        f"{about(found.total_s)}"
+    )
     outcome, share = work.study.outcome, f"{found.comparisons} effects share the 5 %"
     if found.smallest is None:
         print("with one seed no effect has an interval; two is the least, five are usual")
     elif found.sd is None:
         print(
-            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.2f} standard deviations of a paired "
+            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.2f} standard "
+            f"deviations of a paired "
             f"difference in 4 of 5 studies ({share}); --sd S gives it in units of {outcome}"
         )
     else:
         print(
-            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.3g} on {outcome} in 4 of 5 studies "
+            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.3g} on "
+            f"{outcome} in 4 of 5 studies "
             f"(standard deviation of a paired difference {found.sd:.3g}; {share})"
         )
     return 0
@@ -189,7 +248,9 @@ def _study(args: argparse.Namespace) -> Study:
         fields["tricks"] = _names(args.tricks, "--tricks")
     if args.levels:
         if kind == "factorial":
-            raise UserError("--levels: a factorial has tricks on and off alone; use another --design")
+            raise UserError(
+                "--levels: a factorial has tricks on and off alone; use another --design"
+            )
         fields["levels"] = tuple(args.levels)
     if args.resolution is not None:
         if kind != "factorial":
@@ -232,16 +293,30 @@ def _executor(args: argparse.Namespace) -> Executor:
         raise UserError(f"--executor {args.executor!r}: must be one of local, ray")
     from trickbag.study.executors.ray import Ray
 
-    cpus = 1.0 if args.cpus is None else float(parse(Annotated[float, Positive], args.cpus, "--cpus"))
-    gpus = None if args.gpus is None else float(parse(Annotated[float, NonNegative], args.gpus, "--gpus"))
+    cpus = (
+        1.0 if args.cpus is None else float(parse(Annotated[float, Positive], args.cpus, "--cpus"))
+    )
+    gpus = (
+        None
+        if args.gpus is None
+        else float(parse(Annotated[float, NonNegative], args.gpus, "--gpus"))
+    )
     devices = 1 if args.devices is None else _count(args.devices, "--devices")
-    return Ray(address=args.address, workers=workers, cpus=cpus, gpus=gpus, devices=devices, retries=retries)
+    return Ray(
+        address=args.address,
+        workers=workers,
+        cpus=cpus,
+        gpus=gpus,
+        devices=devices,
+        retries=retries,
+    )
 
 
 def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextManager[Executor]:
     """Let worker processes of this machine start while the driver reads the data, unless the study seems finished.
 
-    What else extends it is known once the data have been read; processes then start as late as they are needed.
+    What else extends it is known once the data have been read; processes then start as late as they
+    are needed.
     """
     import contextlib
 
@@ -252,7 +327,9 @@ def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextMa
 
     if not isinstance(executor, Local):
         return contextlib.nullcontext(executor)
-    with contextlib.suppress(UserError):  # no study yet; or a damaged one, of which the run itself says what is wrong
+    with contextlib.suppress(
+        UserError
+    ):  # no study yet; or a damaged one, of which the run itself says what is wrong
         if not add_seeds and read_study(out).counts.keys() <= {"finished"}:
             return contextlib.nullcontext(executor)
     return executor.started(warm_up)

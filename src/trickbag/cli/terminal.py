@@ -1,4 +1,5 @@
-"""What the commands share of a terminal: progress on stderr, and names that cannot disturb the lines they stand in."""
+"""What the commands share of a terminal: progress on stderr, and names that cannot disturb the
+lines they stand in."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ __all__ = ["aligned", "checking_progress", "name_some", "printable", "warn"]
 
 
 def printable(text: str) -> str:
-    """Return a text as it can stand in one line: control characters and undecodable bytes are written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    """Return a text as it can stand in one line: control characters and undecodable bytes are
+    written as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
 
 
 def warn(command: str, text: str) -> None:
@@ -42,7 +46,8 @@ def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def checking_progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Give what shows on stderr how many images have been checked, where that is a terminal; else None."""
+    """Give what shows on stderr how many images have been checked, where that is a terminal; else
+    None."""
     if not sys.stderr.isatty():
         yield None
         return

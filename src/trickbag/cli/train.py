@@ -1,7 +1,8 @@
 """Train a recipe on your images, and write the run's folder with its report.
 
-Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75; the same command with --resume and the run's
---out goes on bit for bit. With `torchrun --nproc-per-node N -m trickbag train ...` N processes train one run together.
+Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75; the same command with
+--resume and the run's --out goes on bit for bit. With `torchrun --nproc-per-node N -m trickbag
+train ...` N processes train one run together.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ from trickbag.cli.recipe_options import add_recipe_options, recipe_from
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_recipe_options(parser)
-    parser.add_argument("--seed", metavar="N", help="default: 0, or that of the run that is resumed")
-    parser.add_argument("--out", metavar="DIR", help="the run's folder (default: a fresh one under runs)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument(
+        "--seed", metavar="N", help="default: 0, or that of the run that is resumed"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="the run's folder (default: a fresh one under runs)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in --out"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, first: bool) -> int:
-    """Train; then, in the first of the processes that train together, write the page and say what came out."""
+    """Train; then, in the first of the processes that train together, write the page and say what
+    came out."""
     from pathlib import Path
 
     from trickbag.errors import UserError
@@ -63,6 +71,8 @@ def _run(args: argparse.Namespace, first: bool) -> int:
         last, best = result.metrics.get(name), result.metrics.get(f"best_{name}")
         if last is not None and best is not None:
             epoch = result.metrics["best_epoch"]
-            print(f"{title} {last:.2f} % after the last epoch, {best:.2f} % after the best ({epoch})")
+            print(
+                f"{title} {last:.2f} % after the last epoch, {best:.2f} % after the best ({epoch})"
+            )
     print(f"report: {page}")
     return 0

@@ -1,4 +1,5 @@
-"""From a recipe's data settings to the parts that are trained and validated on, checked and split."""
+"""From a recipe's data settings to the parts that are trained and validated on, checked and
+split."""
 
 from __future__ import annotations
 
@@ -34,8 +35,9 @@ CHECK_LIMIT = 100_000
 class Dataset:
     """Images ready for a run.
 
-    classes, natural_size, mirror, columns: as in `Source`. errors: what was left out, and why. fingerprint: a hash of
-    names, sizes, labels and classes as listed, whatever the folder. checked: whether every image is known to decode.
+    classes, natural_size, mirror, columns: as in `Source`. errors: what was left out, and why.
+    fingerprint: a hash of names, sizes, labels and classes as listed, whatever the folder. checked:
+    whether every image is known to decode.
     """
 
     classes: tuple[str, ...]
@@ -51,13 +53,16 @@ class Dataset:
     checked: bool
 
 
-def prepare(data: DataConfig, *, progress: Progress | None = None, cache_dir: Path | None = None) -> Dataset:
+def prepare(
+    data: DataConfig, *, progress: Progress | None = None, cache_dir: Path | None = None
+) -> Dataset:
     """Open the source, hold back a validation part where it has none, and leave out every file that does not decode.
 
-    Up to CHECK_LIMIT files are decoded, in threads; `progress(done, total)` is called from this thread. What was found
-    is kept in `cache_dir`, the user's cache folder by default. The split is decided before files are left out, so that
-    damage to one moves no other. Raises UserError for a source that cannot be used, RunFailed where more than
-    `data.max_bad_fraction` of its images are bad.
+    Up to CHECK_LIMIT files are decoded, in threads; `progress(done, total)` is called from this
+    thread. What was found is kept in `cache_dir`, the user's cache folder by default. The split is
+    decided before files are left out, so that damage to one moves no other. Raises UserError for a
+    source that cannot be used, RunFailed where more than `data.max_bad_fraction` of its images are
+    bad.
     """
     source = open_source(data)
     in_memory = all(part.in_memory for part in source.parts.values())
@@ -79,9 +84,14 @@ def prepare(data: DataConfig, *, progress: Progress | None = None, cache_dir: Pa
     origin = {name: name for name in kept}
     if "val" not in kept:
         train = source.parts["train"]
-        kept["train"], kept["val"] = hold_back(train.names, strata(train.labels), data.val_fraction, data.split_seed)
+        kept["train"], kept["val"] = hold_back(
+            train.names, strata(train.labels), data.val_fraction, data.split_seed
+        )
         origin["val"] = "train"
-    parts = {name: source.parts[origin[name]].subset(_without(kept[name], bad[origin[name]])) for name in kept}
+    parts = {
+        name: source.parts[origin[name]].subset(_without(kept[name], bad[origin[name]]))
+        for name in kept
+    }
     for name in ("train", "val"):
         if not len(parts[name]):
             raise _empty(data, name, errors)
@@ -110,8 +120,10 @@ def require_mostly_good(data: DataConfig, errors: Sequence[DataError], total: in
     if len(errors) <= data.max_bad_fraction * total:
         return
     raise RunFailed(
-        f"data source {data.source!r}: {len(errors)} of {total} images ({100 * len(errors) / total:.1f} %) are bad, "
-        f"more than data.max_bad_fraction = {data.max_bad_fraction:g}: {_first(errors)}; repair them or raise it"
+        f"data source {data.source!r}: {len(errors)} of {total} images "
+        f"({100 * len(errors) / total:.1f} %) are bad, "
+        f"more than data.max_bad_fraction = {data.max_bad_fraction:g}: {_first(errors)}; repair "
+        f"them or raise it"
     )
 
 
@@ -122,10 +134,14 @@ def _first(errors: Sequence[DataError], count: int = 3) -> str:
 
 def _empty(data: DataConfig, name: str, errors: list[DataError]) -> UserError | RunFailed:
     if errors:
-        return RunFailed(f"data source {data.source!r}: no {name} image is left without the bad ones: {_first(errors)}")
+        return RunFailed(
+            f"data source {data.source!r}: no {name} image is left without the bad ones: "
+            f"{_first(errors)}"
+        )
     if name == "val":
         return UserError(
-            f"data source {data.source!r}: no class has a second image to validate with; add images or a val folder"
+            f"data source {data.source!r}: no class has a second image to validate with; add "
+            f"images or a val folder"
         )
     return UserError(f"data source {data.source!r} has no {name} image")
 
@@ -143,7 +159,8 @@ def _gaps(source: Source, parts: Mapping[str, Part]) -> list[str]:
 
 
 def fingerprint(classes: Iterable[str], parts: Mapping[str, Part]) -> str:
-    """Hash names, sizes and labels of all parts, and the classes, to 32 hexadecimal digits; no path goes in."""
+    """Hash names, sizes and labels of all parts, and the classes, to 32 hexadecimal digits; no path
+    goes in."""
     digest = hashlib.blake2b(digest_size=16)
     for field in (*classes, *(f"{key}\0{len(part)}" for key, part in sorted(parts.items()))):
         digest.update(_length_first(field))
@@ -161,7 +178,8 @@ def _length_first(text: str) -> bytes:
 
 
 def write_errors(errors: Iterable[DataError], path: Path) -> None:
-    """Write `data_errors.csv`, whole or not at all: the columns `file` and `reason`, a row for each file left out."""
+    """Write `data_errors.csv`, whole or not at all: the columns `file` and `reason`, a row for each
+    file left out."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "reason"))

@@ -1,7 +1,7 @@
 """Labels of images, one or several each: how many each class has, and how they are divided.
 
-Labels are an array (n,) of places in the classes, -1 where unknown, or for images with several labels each one of
-shape (n, K), 1 where an image has the label and 0 where not.
+Labels are an array (n,) of places in the classes, -1 where unknown, or for images with several
+labels each one of shape (n, K), 1 where an image has the label and 0 where not.
 """
 
 from __future__ import annotations
@@ -28,15 +28,19 @@ def several(rows: Sequence[Sequence[int]], classes: int) -> NDArray[np.int64]:
 
 def label_counts(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
     """Return how many images have the label of each class."""
-    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels[labels >= 0], minlength=classes)
+    counts = (
+        labels.sum(axis=0)
+        if labels.ndim == 2
+        else np.bincount(labels[labels >= 0], minlength=classes)
+    )
     return tuple(counts.tolist())
 
 
 def strata(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the stratum of each image when images are divided: its label, of several the rarest.
 
-    Of labels that are equally rare it is the first. By the rarest no class of a few images is left out of a part
-    because its images were counted to another class.
+    Of labels that are equally rare it is the first. By the rarest no class of a few images is left
+    out of a part because its images were counted to another class.
     """
     if labels.ndim == 1:
         return labels
@@ -46,7 +50,8 @@ def strata(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def label_text(labels: NDArray[np.int64] | np.int64, classes: Sequence[str]) -> str:
-    """Write the labels of one image: the name of its class, or of its classes, separated by blanks."""
+    """Write the labels of one image: the name of its class, or of its classes, separated by
+    blanks."""
     if np.ndim(labels) == 0:
         return classes[int(labels)]
     return " ".join(classes[i] for i in np.flatnonzero(labels).tolist())

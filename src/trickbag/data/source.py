@@ -1,4 +1,5 @@
-"""What a source of images is: named parts (train, val, test) of labelled images that are read one by one."""
+"""What a source of images is: named parts (train, val, test) of labelled images that are read one
+by one."""
 
 from __future__ import annotations
 
@@ -31,9 +32,9 @@ class DataError(NamedTuple):
 class Part(ABC):
     """A list of images with labels, in an order that never changes; workers receive it pickled.
 
-    names: relative to the source, with forward slashes. labels: (n,) int64 place in the source's classes, -1 where
-    unknown; for several labels an image (n, K) int64 of 0 and 1. sizes: (n,) int64 bytes of each file (of the array
-    for images in memory), -1 where the file is missing.
+    names: relative to the source, with forward slashes. labels: (n,) int64 place in the source's
+    classes, -1 where unknown; for several labels an image (n, K) int64 of 0 and 1. sizes: (n,)
+    int64 bytes of each file (of the array for images in memory), -1 where the file is missing.
     """
 
     in_memory: ClassVar[bool] = False
@@ -44,14 +45,17 @@ class Part(ABC):
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.labels) == len(self.sizes):
-            raise ValueError(f"{len(self.names)} names, {len(self.labels)} labels and {len(self.sizes)} sizes")
+            raise ValueError(
+                f"{len(self.names)} names, {len(self.labels)} labels and {len(self.sizes)} sizes"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
 
     @abstractmethod
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Return image `i` as uint8 (H, W, 3) in RGB; raises DecodeError where it cannot be decoded."""
+        """Return image `i` as uint8 (H, W, 3) in RGB; raises DecodeError where it cannot be
+        decoded."""
 
     @abstractmethod
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
@@ -69,7 +73,12 @@ class FilePart(Part):
         """Make a part of listed files: name relative to `root`, size in bytes, label."""
         names = tuple(name for name, _, _ in files)
         numbers = np.asarray([numbers for _, *numbers in files], np.int64).reshape(len(files), 2)
-        return cls(names=names, labels=numbers[:, 1].copy(), sizes=numbers[:, 0].copy(), root=os.path.abspath(root))
+        return cls(
+            names=names,
+            labels=numbers[:, 1].copy(),
+            sizes=numbers[:, 0].copy(),
+            root=os.path.abspath(root),
+        )
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> FilePart:
@@ -89,7 +98,9 @@ class FilePart(Part):
         """Return the part that has the files at `indices`, in that order."""
         rows = np.asarray(indices, np.int64)
         names = tuple(self.names[i] for i in rows)
-        return type(self)(names=names, labels=self.labels[rows], sizes=self.sizes[rows], root=self.root)
+        return type(self)(
+            names=names, labels=self.labels[rows], sizes=self.sizes[rows], root=self.root
+        )
 
 
 def _size(path: Path) -> int:
@@ -101,7 +112,8 @@ def _size(path: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArrayPart(Part):
-    """Images in memory: rows of one array (M, H, W, 3) or (M, H, W), uint8, which all subsets share."""
+    """Images in memory: rows of one array (M, H, W, 3) or (M, H, W), uint8, which all subsets
+    share."""
 
     in_memory: ClassVar[bool] = True
 
@@ -115,7 +127,9 @@ class ArrayPart(Part):
         names = tuple(f"{prefix}/{i:0{digits}d}" for i in range(len(images)))
         sizes = np.full(len(images), images[0].nbytes if len(images) else 0, np.int64)
         rows = np.arange(len(images), dtype=np.int64)
-        return cls(names=names, labels=np.asarray(labels, np.int64), sizes=sizes, images=images, rows=rows)
+        return cls(
+            names=names, labels=np.asarray(labels, np.int64), sizes=sizes, images=images, rows=rows
+        )
 
     def read(self, i: int) -> NDArray[np.uint8]:
         """Return image `i`; grey images get three equal channels."""
@@ -127,16 +141,19 @@ class ArrayPart(Part):
         rows = np.asarray(indices, np.int64)
         names = tuple(self.names[i] for i in rows)
         labels, sizes = self.labels[rows], self.sizes[rows]
-        return type(self)(names=names, labels=labels, sizes=sizes, images=self.images, rows=self.rows[rows])
+        return type(self)(
+            names=names, labels=labels, sizes=sizes, images=self.images, rows=self.rows[rows]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A source as it was listed, before its images were decoded.
 
-    classes: ordered by name. parts: `train`, and `val` and `test` where the source has them. natural_size: the image
-    size that suits it, None for photos. mirror: False where a mirrored image means something else. columns: the two
-    column names of a CSV. left_out: what the listing itself had to leave out.
+    classes: ordered by name. parts: `train`, and `val` and `test` where the source has them.
+    natural_size: the image size that suits it, None for photos. mirror: False where a mirrored
+    image means something else. columns: the two column names of a CSV. left_out: what the listing
+    itself had to leave out.
     """
 
     spec: str

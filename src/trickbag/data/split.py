@@ -20,9 +20,10 @@ def hold_back(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide a listing into training and validation: the indices of each, ascending.
 
-    Of every class `fraction` of the images is held back, rounded, but at least one where the class has two, and never
-    all of them. Which ones follows from `seed` and the names alone: the images of a class are ranked by a hash of
-    both, so that an image added or lost moves no more than one other of its class.
+    Of every class `fraction` of the images is held back, rounded, but at least one where the class
+    has two, and never all of them. Which ones follows from `seed` and the names alone: the images
+    of a class are ranked by a hash of both, so that an image added or lost moves no more than one
+    other of its class.
     """
     held = np.zeros(len(names), bool)
     ranks = np.array([_rank(name, seed) for name in names], np.uint64)

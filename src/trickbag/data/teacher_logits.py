@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Answers", "Kept", "keep_largest", "restore", "write_answers"]
+__all__ = ["Kept", "TeacherLogits", "keep_largest", "restore", "write_teacher_logits"]
 
 SCHEMA = 2
 """Version of the file: its columns, and what its metadata say."""
@@ -39,9 +39,9 @@ _MOST = 60_000.0
 class Kept(NamedTuple):
     """The largest logits of answers, the largest of all taken as 0, and the probability of all the others together.
 
-    With several labels an image each class has a probability of its own: the logits are as they are, and `rest` is the
-    sum of the others' probabilities.
-    logits: (N, M, k) float16, falling. classes: (N, M, k) int32. rest: (N, M) float32, in [0, 1), or [0, K - k].
+    With several labels an image each class has a probability of its own: the logits are as they
+    are, and `rest` is the sum of the others' probabilities. logits: (N, M, k) float16, falling.
+    classes: (N, M, k) int32. rest: (N, M) float32, in [0, 1), or [0, K - k].
     """
 
     logits: NDArray[np.float16]
@@ -54,7 +54,8 @@ class Kept(NamedTuple):
 
 
 def keep_largest(logits_NMK: NDArray[np.floating[Any]], top: int, *, several: bool = False) -> Kept:
-    """Keep the `top` largest logits of each answer, all of them where there are no more; `several` labels an image?"""
+    """Keep the `top` largest logits of each answer, all of them where there are no more; `several`
+    labels an image?"""
     values = logits_NMK.astype(np.float64)
     if not several:
         values -= values.max(axis=-1, keepdims=True)
@@ -62,7 +63,9 @@ def keep_largest(logits_NMK: NDArray[np.floating[Any]], top: int, *, several: bo
     falling = np.take_along_axis(values, order, axis=-1)
     # The others are added up for themselves: a temperature brings back what is nothing beside 1.
     if several:
-        rest = np.exp(-np.logaddexp(0, -falling[..., top:])).sum(axis=-1)  # sigmoid, which does not overflow
+        rest = np.exp(-np.logaddexp(0, -falling[..., top:])).sum(
+            axis=-1
+        )  # sigmoid, which does not overflow
     else:
         shares = np.exp(falling)
         rest = shares[..., top:].sum(axis=-1) / shares.sum(axis=-1)
@@ -73,9 +76,9 @@ def keep_largest(logits_NMK: NDArray[np.floating[Any]], top: int, *, several: bo
 def restore(kept: Kept, num_classes: int, *, several: bool = False) -> NDArray[np.float32]:
     """Return logits (N, M, K) float32 whose softmax is that of the answers, as far as they were kept.
 
-    For `several` labels an image it is their sigmoid. The probability of all classes that were not kept is spread
-    evenly over these: each has the same logit, at any temperature. Where all were kept nothing but the rounding to
-    float16 is lost.
+    For `several` labels an image it is their sigmoid. The probability of all classes that were not
+    kept is spread evenly over these: each has the same logit, at any temperature. Where all were
+    kept nothing but the rounding to float16 is lost.
     """
     logits = kept.logits.astype(np.float32)
     top = logits.shape[-1]
@@ -87,19 +90,24 @@ def restore(kept: Kept, num_classes: int, *, several: bool = False) -> NDArray[n
                 each = rest / (num_classes - top)
                 even = np.log(each) - np.log1p(-each)
             else:
-                even = np.log(rest / (1 - rest) * np.exp(logits.astype(np.float64)).sum(axis=-1) / (num_classes - top))
+                even = np.log(
+                    rest
+                    / (1 - rest)
+                    * np.exp(logits.astype(np.float64)).sum(axis=-1)
+                    / (num_classes - top)
+                )
         whole[...] = even[..., None]
     np.put_along_axis(whole, kept.classes.astype(np.int64), logits, axis=-1)
     return whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
+class TeacherLogits:
     """The answers of a file; a process that receives it maps the file itself.
 
-    `about` is what the file says of itself: the networks, what they were shown, the data and the classes. `images` were
-    asked about in each of `views` views, and have `several` labels each or one. `stamp` tells a file from another one
-    that has taken its place.
+    `about` is what the file says of itself: the networks, what they were shown, the data and the
+    classes. `images` were asked about in each of `views` views, and have `several` labels each or
+    one. `stamp` tells a file from another one that has taken its place.
     """
 
     path: Path
@@ -111,25 +119,33 @@ class Answers:
     stamp: tuple[int, int]
 
     @classmethod
-    def open(cls, path: Path) -> Answers:
-        """Open what `write_answers` wrote; UserError for a file that cannot be read, is damaged or of another kind."""
+    def open(cls, path: Path) -> TeacherLogits:
+        """Open what `write_teacher_logits` wrote; UserError for a file that cannot be read, is
+        damaged or of another kind."""
         try:
             stamp = _stamp(path)
             about, blocks = _mapped(path, stamp)
-            images, views, num_classes = (int(about[name]) for name in ("images", "views", "num_classes"))
+            images, views, num_classes = (
+                int(about[name]) for name in ("images", "views", "num_classes")
+            )
             if about["schema"] != SCHEMA:
                 raise ValueError("it is of another version")
             several = bool(about["several_labels"])
             if sum(len(block.sums) for block in blocks) != images * views:
                 raise ValueError("rows are missing")
-            if num_classes != len(about["classes"]) or int(about["networks"]) != len(about["teachers"]):
+            if num_classes != len(about["classes"]) or int(about["networks"]) != len(
+                about["teachers"]
+            ):
                 raise ValueError("it does not say the same everywhere of its classes and teachers")
         except OSError as error:
-            raise UserError(f"cannot read the teacher's answers {path}: {error.strerror or error}") from error
+            raise UserError(
+                f"cannot read the teacher's answers {path}: {error.strerror or error}"
+            ) from error
         except (ValueError, LookupError, TypeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"{path} holds no answers of a teacher, or is damaged: {reason}; remove it to have it made anew"
+                f"{path} holds no answers of a teacher, or is damaged: {reason}; remove it to have "
+                f"it made anew"
             ) from error
         sizes = {"images": images, "views": views, "num_classes": num_classes}
         return cls(path=path, about=about, **sizes, several=several, stamp=stamp)
@@ -144,7 +160,12 @@ class Answers:
         found = [blocks[place // _BLOCK].row(place % _BLOCK) for place in (rows + first).tolist()]
         if None in found:
             raise RunFailed(f"{self.path} is damaged: remove it, and the teacher is asked again")
-        kept = Kept(*(np.stack(column) for column in zip(*(one for one in found if one is not None), strict=True)))
+        kept = Kept(
+            *(
+                np.stack(column)
+                for column in zip(*(one for one in found if one is not None), strict=True)
+            )
+        )
         return restore(kept, self.num_classes, several=self.several)
 
 
@@ -184,7 +205,9 @@ def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_B
             batch = reader.get_batch(i)
             batch.validate()  # a damaged length would lead beyond the file
             columns = [
-                (column.flatten() if pa.types.is_fixed_size_list(column.type) else column).to_numpy()
+                (
+                    column.flatten() if pa.types.is_fixed_size_list(column.type) else column
+                ).to_numpy()
                 for column in batch.columns
             ]
             logits, classes = (column.reshape(-1, networks, top) for column in columns[:2])
@@ -212,20 +235,31 @@ def _arrow_errors() -> Iterator[None]:
         raise ValueError(str(error)) from error
 
 
-def write_answers(
-    path: Path, about: Mapping[str, Any], answers: Iterable[NDArray[np.floating[Any]]], *, images: int, views: int
+def write_teacher_logits(
+    path: Path,
+    about: Mapping[str, Any],
+    teacher_logits: Iterable[NDArray[np.floating[Any]]],
+    *,
+    images: int,
+    views: int,
 ) -> None:
     """Write answers to an Arrow IPC file, whole or not at all.
 
-    `answers` are logits (N, M, K) of some images after the other, `images` of the first view in the part's order, then
-    of the next; the `top` largest that `about` asks for are kept, of one label an image or of `several_labels`. Raises
-    RunFailed where the file cannot be written.
+    `answers` are logits (N, M, K) of some images after the other, `images` of the first view in the
+    part's order, then of the next; the `top` largest that `about` asks for are kept, of one label
+    an image or of `several_labels`. Raises RunFailed where the file cannot be written.
     """
     import pyarrow as pa
 
     networks, num_classes = len(about["teachers"]), len(about["classes"])
     kept = min(int(about["top"]), num_classes)
-    sizes = {"images": images, "views": views, "networks": networks, "num_classes": num_classes, "kept": kept}
+    sizes = {
+        "images": images,
+        "views": views,
+        "networks": networks,
+        "num_classes": num_classes,
+        "kept": kept,
+    }
     keep = functools.partial(keep_largest, top=kept, several=about["several_labels"])
     text = json.dumps({"schema": SCHEMA, **about, **sizes}, sort_keys=True)
     schema = pa.schema(
@@ -238,13 +272,19 @@ def write_answers(
         metadata={_KEY: text.encode()},
     )
     with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for block in _blocks(map(keep, answers)):
+        for block in _blocks(map(keep, teacher_logits)):
             sums = [_checksum(Kept(*row)) for row in zip(*block, strict=True)]
             columns = [
-                pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).reshape(-1)), width)
-                for column, width in zip(block, (networks * kept, networks * kept, networks), strict=True)
+                pa.FixedSizeListArray.from_arrays(
+                    pa.array(np.ascontiguousarray(column).reshape(-1)), width
+                )
+                for column, width in zip(
+                    block, (networks * kept, networks * kept, networks), strict=True
+                )
             ]
-            writer.write_batch(pa.record_batch([*columns, pa.array(sums, pa.uint32())], schema=schema))
+            writer.write_batch(
+                pa.record_batch([*columns, pa.array(sums, pa.uint32())], schema=schema)
+            )
 
 
 def _blocks(pieces: Iterable[Kept]) -> Iterable[Kept]:

@@ -1,4 +1,5 @@
-"""Metrics of a trained network on labelled images: the run's own validation part, or any other source."""
+"""Metrics of a trained network on labelled images: the run's own validation part, or any other
+source."""
 
 from __future__ import annotations
 
@@ -34,9 +35,10 @@ PARTS = ("train", "val", "test")
 class Evaluation:
     """Metrics of a network on one part of a source.
 
-    `images` were evaluated. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats, None where undefined.
-    `left_out` names the files of the source that could not be used. With several labels an image `metrics` are also
-    those of `trickbag.metrics.multi_label`, at the thresholds of the run, and `per_class` has each class's own by name.
+    `images` were evaluated. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats,
+    None where undefined. `left_out` names the files of the source that could not be used. With
+    several labels an image `metrics` are also those of `trickbag.metrics.multi_label`, at the
+    thresholds of the run, and `per_class` has each class's own by name.
     """
 
     data: str
@@ -54,7 +56,11 @@ class Evaluation:
             "part": self.part,
             "images": self.images,
             **self.metrics,
-            **({"classes": {name: vars(score) for name, score in self.per_class.items()}} if self.per_class else {}),
+            **(
+                {"classes": {name: vars(score) for name, score in self.per_class.items()}}
+                if self.per_class
+                else {}
+            ),
             "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
             "warnings": list(self.warnings),
         }
@@ -84,10 +90,11 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a trained network, each image once, with the preprocessing that is stored with its weights.
 
-    Without `data` the source is the run's own, split as the run split it, and the part its validation images. Of any
-    other source the part is its `val`, else its `test`, else all of it: nothing is held back. The run's own data at
-    another place are recognised and split as ever. `progress(done, total)` is called while files are checked. Raises
-    UserError where the data cannot be had or have a class that the network has not, and RunFailed where more than
+    Without `data` the source is the run's own, split as the run split it, and the part its
+    validation images. Of any other source the part is its `val`, else its `test`, else all of it:
+    nothing is held back. The run's own data at another place are recognised and split as ever.
+    `progress(done, total)` is called while files are checked. Raises UserError where the data
+    cannot be had or have a class that the network has not, and RunFailed where more than
     `max_bad_fraction` of the images cannot be read.
     """
     chosen = _choose(trained, data, image_root, part, progress)
@@ -116,8 +123,10 @@ def evaluate(
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
     if len(unread) > chosen.data.max_bad_fraction * len(labelled):
         raise RunFailed(
-            f"{len(unread)} of {len(labelled)} images of {chosen.data.source} cannot be read, such as {unread[0].file} "
-            f"({unread[0].reason}): more than data.max_bad_fraction = {chosen.data.max_bad_fraction:g}; "
+            f"{len(unread)} of {len(labelled)} images of {chosen.data.source} cannot be read, such "
+            f"as {unread[0].file} "
+            f"({unread[0].reason}): more than data.max_bad_fraction = "
+            f"{chosen.data.max_bad_fraction:g}; "
             "repair or remove them"
         )
     return Evaluation(
@@ -127,13 +136,16 @@ def evaluate(
         metrics=validation.metrics,
         left_out=chosen.left_out + unread,
         warnings=chosen.warnings,
-        per_class=dict(zip(trained.classes, validation.several.per_class(), strict=True)) if validation.several else {},
+        per_class=dict(zip(trained.classes, validation.several.per_class(), strict=True))
+        if validation.several
+        else {},
     )
 
 
 @contextmanager
 def _threads(trained: Trained) -> Iterator[None]:
-    """Compute with as many threads as the run did, for the same bits, and leave the caller's number as it was."""
+    """Compute with as many threads as the run did, for the same bits, and leave the caller's number
+    as it was."""
     before = torch.get_num_threads()
     torch.set_num_threads(before if trained.plan is None else trained.plan.threads)
     try:
@@ -154,7 +166,8 @@ def _choose(
     if trained.record is None:
         if data is None:
             raise UserError(
-                f"{trained.path} has no recipe.json beside it that says its data: give them with --data SOURCE"
+                f"{trained.path} has no recipe.json beside it that says its data: give them with "
+                f"--data SOURCE"
             )
         several = trained.thresholds is not None
         config = DataConfig(source=data, image_root=image_root, multi_label=several)
@@ -163,7 +176,8 @@ def _choose(
         own = read(DataConfig, trained.record.get("data"), "data")
     except UserError as error:
         raise UserError(
-            f"the recipe.json of {trained.path} is damaged: {error}; give the data with --data SOURCE"
+            f"the recipe.json of {trained.path} is damaged: {error}; give the data with --data "
+            f"SOURCE"
         ) from error
     if data is None:
         config = own if image_root is None else dataclasses.replace(own, image_root=image_root)
@@ -178,7 +192,8 @@ def _choose(
 def _opened(trained: Trained, config: DataConfig) -> Source:
     if config.multi_label and not is_table(config.source):
         raise UserError(
-            f"{trained.path} gives several labels an image, and {config.source} has one: name a .csv file whose rows "
+            f"{trained.path} gives several labels an image, and {config.source} has one: name a "
+            f".csv file whose rows "
             "hold several, divided by blanks"
         )
     return open_source(config)
@@ -192,7 +207,10 @@ def _trained_on(trained: Trained) -> str | None:
 
 
 def _own(
-    trained: Trained, config: DataConfig, part: str | None, progress: Callable[[int, int], None] | None
+    trained: Trained,
+    config: DataConfig,
+    part: str | None,
+    progress: Callable[[int, int], None] | None,
 ) -> _Chosen:
     dataset = prepare(config, progress=progress)
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
@@ -207,19 +225,28 @@ def _own(
         part=found,
         classes=dataset.classes,
         left_out=dataset.errors,
-        warnings=("the data have changed since the run, so its metrics may not come out again",) if changed else (),
+        warnings=("the data have changed since the run, so its metrics may not come out again",)
+        if changed
+        else (),
     )
 
 
 def _foreign(config: DataConfig, source: Source, part: str | None) -> _Chosen:
     name = part or next(name for name in ("val", "test", "train") if name in source.parts)
     if name not in source.parts:
-        raise UserError(f"--part {name}: {config.source} has no {name} part; it has {choices(source.parts)}")
+        raise UserError(
+            f"--part {name}: {config.source} has no {name} part; it has {choices(source.parts)}"
+        )
     found = source.parts[name]
     if not len(found):
         raise UserError(f"{config.source} has no images in its {name} part")
     return _Chosen(
-        data=config, name=name, part=found, classes=source.classes, left_out=source.left_out, warnings=source.warnings
+        data=config,
+        name=name,
+        part=found,
+        classes=source.classes,
+        left_out=source.left_out,
+        warnings=source.warnings,
     )
 
 
@@ -227,13 +254,17 @@ def _relabel(chosen: _Chosen, classes: tuple[str, ...]) -> Part:
     """Return the part with labels that are places in the network's classes, matched by name."""
     labels = chosen.part.labels
     several = labels.ndim == 2
-    here = [chosen.classes[i] for i in (np.flatnonzero(labels.any(axis=0)) if several else np.unique(labels))]
+    here = [
+        chosen.classes[i]
+        for i in (np.flatnonzero(labels.any(axis=0)) if several else np.unique(labels))
+    ]
     unknown = [name for name in here if name not in classes]
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
         raise UserError(
-            f"{chosen.data.source} has classes that the network does not know: {', '.join(unknown[:3])}{more}; "
+            f"{chosen.data.source} has classes that the network does not know: "
+            f"{', '.join(unknown[:3])}{more}; "
             f"it knows {known}"
         )
     if several:
@@ -241,5 +272,7 @@ def _relabel(chosen: _Chosen, classes: tuple[str, ...]) -> Part:
         for name in here:
             moved[:, classes.index(name)] = labels[:, chosen.classes.index(name)]
         return dataclasses.replace(chosen.part, labels=moved)
-    place = np.array([classes.index(name) if name in classes else -1 for name in chosen.classes], np.int64)
+    place = np.array(
+        [classes.index(name) if name in classes else -1 for name in chosen.classes], np.int64
+    )
     return dataclasses.replace(chosen.part, labels=place[labels])

@@ -23,8 +23,9 @@ __all__ = ["Inputs", "find_inputs"]
 class Inputs:
     """Images in the order in which they are predicted.
 
-    names: as the user, or the rows of the CSV file, name them. paths: of the files, None for a row whose image is not
-    there. csv: the CSV file that named them, if one did; id_column: its column that did.
+    names: as the user, or the rows of the CSV file, name them. paths: of the files, None for a row
+    whose image is not there. csv: the CSV file that named them, if one did; id_column: its column
+    that did.
     """
 
     names: tuple[str, ...]
@@ -33,12 +34,15 @@ class Inputs:
     id_column: str = ""
 
 
-def find_inputs(given: Sequence[str], *, image_root: Path | None = None, id_column: str | None = None) -> Inputs:
+def find_inputs(
+    given: Sequence[str], *, image_root: Path | None = None, id_column: str | None = None
+) -> Inputs:
     """Find the images that paths mean: files, folders with all their images, globs, or one CSV file.
 
-    With a CSV file its rows are the images, named by the column `id_column`, else `image` or `id`; they are looked for
-    in `image_root`, in the folders given besides, beside the file and in the folder of its name. An image that is
-    named twice is taken once, unless a CSV file names it. Raises UserError for what does not exist or means no image.
+    With a CSV file its rows are the images, named by the column `id_column`, else `image` or `id`;
+    they are looked for in `image_root`, in the folders given besides, beside the file and in the
+    folder of its name. An image that is named twice is taken once, unless a CSV file names it.
+    Raises UserError for what does not exist or means no image.
     """
     paths = [path for text in given for path in _expand(text)]
     tables = [path for path in paths if path.suffix.lower() == ".csv" and path.is_file()]
@@ -48,10 +52,16 @@ def find_inputs(given: Sequence[str], *, image_root: Path | None = None, id_colu
         others = [path for path in paths if path != tables[0]]
         files = [path for path in others if not path.is_dir()]
         if files:
-            raise UserError(f"with {tables[0]}, which names the images, only folders can be given, not {files[0]}")
+            raise UserError(
+                f"with {tables[0]}, which names the images, only folders can be given, not "
+                f"{files[0]}"
+            )
         return _from_csv(tables[0], others, image_root, id_column)
     if image_root is not None:
-        raise UserError(f"--image-root {image_root} says where the images of a CSV file lie, but no CSV file is given")
+        raise UserError(
+            f"--image-root {image_root} says where the images of a CSV file lie, but no CSV file "
+            f"is given"
+        )
     found: dict[str, Path] = {}
     for path in paths:
         for file in _images(path):
@@ -69,13 +79,19 @@ def _expand(text: str) -> list[Path]:
         if path.is_symlink():
             raise UserError(f"{text} is a link to a file that is not there: {os.readlink(path)}")
         if not glob.has_magic(text):
-            raise UserError(f"no file or folder {text!r}; give images, folders, globs or a CSV file")
+            raise UserError(
+                f"no file or folder {text!r}; give images, folders, globs or a CSV file"
+            )
         matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(
+            f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     kept = [match for match in matches if match.is_dir() or match.suffix.lower() in EXTENSIONS]
     if not kept:
-        raise UserError(f"the glob {text!r} matches {'no image or folder' if matches else 'nothing'}")
+        raise UserError(
+            f"the glob {text!r} matches {'no image or folder' if matches else 'nothing'}"
+        )
     return kept
 
 
@@ -104,7 +120,9 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(inner, name)
 
 
-def _from_csv(table: Path, folders: list[Path], image_root: Path | None, id_column: str | None) -> Inputs:
+def _from_csv(
+    table: Path, folders: list[Path], image_root: Path | None, id_column: str | None
+) -> Inputs:
     column, values = _read_ids(table, id_column)
     if image_root is not None and not image_root.is_dir():
         raise UserError(f"--image-root {image_root} is no folder")
@@ -114,7 +132,8 @@ def _from_csv(table: Path, folders: list[Path], image_root: Path | None, id_colu
     if not any(paths):
         where = ", ".join(str(root) for root in (*roots, table.parent, table.parent / table.stem))
         raise UserError(
-            f"none of the {len(values)} images of {table} is in {where} (the first: {values[0]!r}); "
+            f"none of the {len(values)} images of {table} is in {where} (the first: "
+            f"{values[0]!r}); "
             "give their folder with --image-root"
         )
     return Inputs(
@@ -130,7 +149,11 @@ def _read_ids(table: Path, id_column: str | None) -> tuple[str, list[str]]:
     wanted = [*([id_column] if id_column else []), "image", "id"]
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(i, row) for i, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+            rows = [
+                (i, row)
+                for i, row in enumerate(csv.reader(file), 1)
+                if any(cell.strip() for cell in row)
+            ]
     except UnicodeDecodeError as error:
         raise UserError(f"{table} is not text in UTF-8; save it as CSV UTF-8") from error
     except csv.Error as error:
@@ -138,12 +161,15 @@ def _read_ids(table: Path, id_column: str | None) -> tuple[str, list[str]]:
     except OSError as error:
         raise UserError(f"cannot read {table}: {error.strerror}") from error
     if not rows:
-        raise UserError(f"{table} is empty; its first line must name a column {' or '.join(map(repr, wanted))}")
+        raise UserError(
+            f"{table} is empty; its first line must name a column {' or '.join(map(repr, wanted))}"
+        )
     header = [cell.strip() for cell in rows[0][1]]
     column = next((name for name in wanted if name in header), None)
     if column is None:
         raise UserError(
-            f"{table} has the columns {', '.join(header[:6])}, but none named {' or '.join(map(repr, wanted))}, "
+            f"{table} has the columns {', '.join(header[:6])}, but none named "
+            f"{' or '.join(map(repr, wanted))}, "
             "for the images"
         )
     if len(rows) == 1:

@@ -31,9 +31,9 @@ __all__ = ["Prediction", "Predictor"]
 class Prediction:
     """What a network says of one image: `image` is its path, or its place for an array.
 
-    `probabilities` are (K,) float32 in the order of `classes`; None where the image could not be read, and `error` says
-    why. With `thresholds`, one for each class, an image has every label whose probability reaches its threshold; that
-    may be none.
+    `probabilities` are (K,) float32 in the order of `classes`; None where the image could not be
+    read, and `error` says why. With `thresholds`, one for each class, an image has every label
+    whose probability reaches its threshold; that may be none.
     """
 
     image: str
@@ -56,16 +56,20 @@ class Prediction:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that are given, in the order of the classes: the most probable one, or those above thresholds."""
+        """The labels that are given, in the order of the classes: the most probable one, or those
+        above thresholds."""
         if self.probabilities is None:
             return ()
         if self.thresholds is None:
             return (self.top(1)[0][0],)
         given = self.probabilities.astype(np.float64) >= np.array(self.thresholds)
-        return tuple(name for name, is_given in zip(self.classes, given.tolist(), strict=True) if is_given)
+        return tuple(
+            name for name, is_given in zip(self.classes, given.tolist(), strict=True) if is_given
+        )
 
     def top(self, k: int) -> list[tuple[str, float]]:
-        """Return the `k` most probable classes with their probabilities, of equal ones the earlier class first."""
+        """Return the `k` most probable classes with their probabilities, of equal ones the earlier
+        class first."""
         if self.probabilities is None:
             return []
         best = np.argsort(-self.probabilities, kind="stable")[:k]
@@ -74,7 +78,8 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A trained network that predicts images as its run validated them: the same crop, precision and layout."""
+    """A trained network that predicts images as its run validated them: the same crop, precision
+    and layout."""
 
     trained: Trained
     batch_size: int = 64
@@ -82,9 +87,14 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, run: Path | str, *, device: Literal["auto", "cpu", "cuda"] = "auto", batch_size: int | None = None
+        cls,
+        run: Path | str,
+        *,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        batch_size: int | None = None,
     ) -> Predictor:
-        """Load the best weights of a run's folder, or a weights file of a run; raises UserError as `Trained.load`."""
+        """Load the best weights of a run's folder, or a weights file of a run; raises UserError as
+        `Trained.load`."""
         trained = Trained.load(run, device)
         return cls(trained=trained, batch_size=batch_size or trained.batch_size)
 
@@ -93,11 +103,14 @@ class Predictor:
         """The names of the classes, in the order of the probabilities."""
         return self.trained.classes
 
-    def predict(self, images: Iterable[str | os.PathLike[str] | NDArray[np.uint8]]) -> Iterator[Prediction]:
+    def predict(
+        self, images: Iterable[str | os.PathLike[str] | NDArray[np.uint8]]
+    ) -> Iterator[Prediction]:
         """Predict images, given as paths or as arrays in RGB, uint8 (H, W, 3), or grey (H, W), one after the other.
 
-        They are read in threads, up to two batches ahead. An image that cannot be read gives a prediction with an
-        error, and stops nothing. Raises ValueError for an array that is no image.
+        They are read in threads, up to two batches ahead. An image that cannot be read gives a
+        prediction with an error, and stops nothing. Raises ValueError for an array that is no
+        image.
         """
         crops = self._crops(images)
         while batch := list(islice(crops, self.batch_size)):
@@ -105,7 +118,9 @@ class Predictor:
             rows = iter(self._probabilities(good))
             for name, crop in batch:
                 if isinstance(crop, str):
-                    yield Prediction(image=name, classes=self.classes, probabilities=None, error=crop)
+                    yield Prediction(
+                        image=name, classes=self.classes, probabilities=None, error=crop
+                    )
                 else:
                     yield Prediction(
                         image=name,
@@ -117,13 +132,17 @@ class Predictor:
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not crops:
             return np.zeros((0, len(self.classes)), np.float32)
-        found: NDArray[np.float32] = self.trained.probabilities(torch.from_numpy(np.stack(crops))).numpy()
+        found: NDArray[np.float32] = self.trained.probabilities(
+            torch.from_numpy(np.stack(crops))
+        ).numpy()
         return found
 
     def _crops(self, images: Iterable[Any]) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
         """Give name and crop (3, S, S) of each image in order, or the reason why there is none."""
         waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
-        pool = ThreadPoolExecutor(self.threads or min(8, os.cpu_count() or 1), thread_name_prefix="predict")
+        pool = ThreadPoolExecutor(
+            self.threads or min(8, os.cpu_count() or 1), thread_name_prefix="predict"
+        )
         try:
             for place, image in enumerate(images):
                 name = str(place) if isinstance(image, np.ndarray) else os.fspath(image)
@@ -147,8 +166,13 @@ class Predictor:
 
 
 def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    if image.dtype != np.uint8 or image.size == 0 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+    if (
+        image.dtype != np.uint8
+        or image.size == 0
+        or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3))
+    ):
         raise ValueError(
-            f"an array of shape {image.shape} and {image.dtype} is no image: must be uint8 (H, W, 3) or (H, W)"
+            f"an array of shape {image.shape} and {image.dtype} is no image: must be uint8 (H, W, "
+            f"3) or (H, W)"
         )
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)

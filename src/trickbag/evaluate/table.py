@@ -24,10 +24,11 @@ __all__ = ["Form", "Written", "write_csv"]
 class Form:
     """The columns of a table of predictions.
 
-    Without `columns` they are `image,label,confidence`, and `error` last where an image could not be read; with them,
-    those two and nothing else. Several labels stand in one cell, separated by blanks, with the highest confidence of
-    all classes. `top` adds `label_2,confidence_2` and so on, `probabilities` a column for each class, which has the
-    class's name (with "class " before it where a column has that name already).
+    Without `columns` they are `image,label,confidence`, and `error` last where an image could not
+    be read; with them, those two and nothing else. Several labels stand in one cell, separated by
+    blanks, with the highest confidence of all classes. `top` adds `label_2,confidence_2` and so on,
+    `probabilities` a column for each class, which has the class's name (with "class " before it
+    where a column has that name already).
     """
 
     classes: tuple[str, ...]
@@ -45,10 +46,13 @@ class Form:
         return names
 
     def row(self, name: str, prediction: Prediction) -> list[str]:
-        """Return the cells of a prediction, without `error`; all but the name are empty where there is none."""
+        """Return the cells of a prediction, without `error`; all but the name are empty where there
+        is none."""
         if prediction.probabilities is None:
             return [name, *[""] * (len(self.header()) - 1)]
-        cells = [cell for label, share in prediction.top(self.top) for cell in (label, f"{share:.6f}")]
+        cells = [
+            cell for label, share in prediction.top(self.top) for cell in (label, f"{share:.6f}")
+        ]
         cells[0] = prediction.label or ""
         if self.columns:
             del cells[1]
@@ -59,7 +63,8 @@ class Form:
 
 @dataclass(kw_only=True)
 class Written:
-    """What became of a table: how many images were predicted, and the errors of the others by name, in order."""
+    """What became of a table: how many images were predicted, and the errors of the others by name,
+    in order."""
 
     predicted: int = 0
     errors: list[tuple[str, str]] = field(default_factory=list)
@@ -73,7 +78,8 @@ def write_csv(path: Path, form: Form, rows: Iterable[tuple[str, Prediction]]) ->
     written = Written()
     reasons: list[str] = []
     try:
-        # Whether there is an error column shows at the end only, and a table may be larger than the memory.
+        # Whether there is an error column shows at the end only, and a table may be larger than the
+        # memory.
         with tempfile.TemporaryFile(
             "w+", dir=path.parent, encoding="utf-8", errors="backslashreplace", newline=""
         ) as body:
@@ -94,7 +100,9 @@ def write_csv(path: Path, form: Form, rows: Iterable[tuple[str, Prediction]]) ->
 
 
 def _copy(body: TextIO, file: BinaryIO, form: Form, reasons: Sequence[str] | None) -> None:
-    text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
+    text = io.TextIOWrapper(
+        file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True
+    )
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*form.header(), *([] if reasons is None else ["error"])])
     writer.writerows(_with_reasons(csv.reader(body), reasons))

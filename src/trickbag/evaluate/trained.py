@@ -1,4 +1,5 @@
-"""A trained network with all that is needed to use it as its run did: classes, preprocessing, device, precision."""
+"""A trained network with all that is needed to use it as its run did: classes, preprocessing,
+device, precision."""
 
 from __future__ import annotations
 
@@ -31,11 +32,12 @@ __all__ = ["Trained"]
 class Trained:
     """A network of a run, in evaluation mode on its device.
 
-    `model` is its config, of which `build_network` makes such a network. `columns` are those of the CSV that it was
-    trained from, if it was. `record` is the run's `recipe.json` and `plan` what that says the recipe came to; both are
-    None for a weights file on its own. `thresholds` are those of the classes where images have several labels each,
-    chosen on the run's validation part, else None. Precision and memory layout are the run's where the device is of the
-    same type, else float32 and contiguous.
+    `model` is its config, of which `build_network` makes such a network. `columns` are those of the
+    CSV that it was trained from, if it was. `record` is the run's `recipe.json` and `plan` what
+    that says the recipe came to; both are None for a weights file on its own. `thresholds` are
+    those of the classes where images have several labels each, chosen on the run's validation part,
+    else None. Precision and memory layout are the run's where the device is of the same type, else
+    float32 and contiguous.
     """
 
     path: Path
@@ -55,7 +57,8 @@ class Trained:
     def load(cls, run: Path | str, device: Literal["auto", "cpu", "cuda"] = "auto") -> Trained:
         """Load the best weights of a run's folder, or a weights file that a run wrote.
 
-        Raises UserError for what is no run, is damaged, or does not say its classes and preprocessing.
+        Raises UserError for what is no run, is damaged, or does not say its classes and
+        preprocessing.
         """
         path = Path(run)
         network, metadata = load_with_metadata(path)
@@ -63,11 +66,13 @@ class Trained:
         return cls._of(path, network, metadata, device, record, plan)
 
     @classmethod
-    def official(cls, path: Path | str, name: str, device: Literal["auto", "cpu", "cuda"] = "auto") -> Trained:
+    def official(
+        cls, path: Path | str, name: str, device: Literal["auto", "cpu", "cuda"] = "auto"
+    ) -> Trained:
         """Load an original network of Lee et al. 2020 from a file of its variables (see `models.variables`).
 
-        Its classes are `background` and the WordNet ids of ImageNet, its preprocessing that of its own evaluation.
-        Raises UserError as `models.official_weights.load_official`.
+        Its classes are `background` and the WordNet ids of ImageNet, its preprocessing that of its
+        own evaluation. Raises UserError as `models.official_weights.load_official`.
         """
         network, metadata = load_official(Path(path), name)
         return cls._of(Path(path), network, metadata, device, None, None)
@@ -104,8 +109,13 @@ class Trained:
 
     @property
     def batch_size(self) -> int:
-        """The number of images in a batch of the run's own validation; 64 where that is not known."""
-        return 64 if self.plan is None else max(64, self.plan.batch_size // self.plan.training.accumulate)
+        """The number of images in a batch of the run's own validation; 64 where that is not
+        known."""
+        return (
+            64
+            if self.plan is None
+            else max(64, self.plan.batch_size // self.plan.training.accumulate)
+        )
 
     @property
     def autocast(self) -> torch.dtype | None:
@@ -115,21 +125,28 @@ class Trained:
     def probabilities(self, images_N3SS: Tensor) -> Tensor:
         """Return the probabilities (N, K), on the CPU, of cropped images (N, 3, S, S), uint8.
 
-        They are float32 and add up to 1. For several labels an image each class has one of its own, float64 as the
-        thresholds were chosen: a float32 is 1 from logits of 17 on.
+        They are float32 and add up to 1. For several labels an image each class has one of its own,
+        float64 as the thresholds were chosen: a float32 is 1 from logits of 17 on.
         """
         with torch.inference_mode():
             images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
             if self.layout == "channels_last":
                 images = images.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            with torch.autocast(
+                self.device.type, dtype=self.autocast, enabled=self.autocast is not None
+            ):
                 logits_NK: Tensor = self.network(images)
             logits = logits_NK.float()
-            return (logits.softmax(dim=1) if self.thresholds is None else logits.double().sigmoid()).cpu()
+            return (
+                logits.softmax(dim=1) if self.thresholds is None else logits.double().sigmoid()
+            ).cpu()
 
 
-def _read_record(path: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Plan | None]:
-    """Read the recipe.json that belongs to the weights; none beside a file that is not, or no longer, a run's own."""
+def _read_record(
+    path: Path, metadata: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, Plan | None]:
+    """Read the recipe.json that belongs to the weights; none beside a file that is not, or no
+    longer, a run's own."""
     if path.is_file() and path.name != BEST_WEIGHTS:
         return None, None
     folder = RunFolder(path if path.is_dir() else path.parent)
@@ -147,7 +164,11 @@ def _columns(path: Path, metadata: Mapping[str, Any]) -> tuple[str, str] | None:
     columns = metadata.get("columns")
     if columns is None:
         return None
-    if not isinstance(columns, list) or len(columns) != 2 or not all(isinstance(name, str) for name in columns):
+    if (
+        not isinstance(columns, list)
+        or len(columns) != 2
+        or not all(isinstance(name, str) for name in columns)
+    ):
         raise damaged(path, "the columns of its CSV as two names")
     return columns[0], columns[1]
 
@@ -157,7 +178,9 @@ def _thresholds(path: Path, metadata: Mapping[str, Any]) -> tuple[float, ...] | 
     if found is None:
         return None
     classes = metadata["model"].get("num_classes")
-    numbers = isinstance(found, list) and all(isinstance(value, int | float) and 0 <= value <= 1 for value in found)
+    numbers = isinstance(found, list) and all(
+        isinstance(value, int | float) and 0 <= value <= 1 for value in found
+    )
     if not numbers or len(found) != classes:
         raise damaged(path, "a threshold from 0 to 1 for each class")
     return tuple(map(float, found))

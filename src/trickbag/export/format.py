@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Format", "Logits", "description"]
 
 Logits = Callable[["Tensor"], "Tensor"]
-"""A network that was read back: logits (N, K) float32 of normalised images (N, 3, S, S) float32, for any N."""
+"""A network that was read back: logits (N, K) float32 of normalised images (N, 3, S, S) float32,
+for any N."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,18 @@ class Format(ABC):
     suffix: ClassVar[str]
 
     packages: ClassVar[tuple[str, ...]] = ()
-    """What the format needs besides this package's own dependencies; it comes with `trickbag[export]`."""
+    """What the format needs besides this package's own dependencies; it comes with
+    `trickbag[export]`."""
 
     def require(self) -> None:
         """Raise UserError where a package that the format needs is not installed."""
-        missing = [package for package in self.packages if importlib.util.find_spec(package) is None]
+        missing = [
+            package for package in self.packages if importlib.util.find_spec(package) is None
+        ]
         if missing:
-            raise UserError(f"--format {self.name} needs {', '.join(missing)}: pip install 'trickbag[export]'")
+            raise UserError(
+                f"--format {self.name} needs {', '.join(missing)}: pip install 'trickbag[export]'"
+            )
 
     @abstractmethod
     def encode(self, network: nn.Module, description: Mapping[str, Any], image_size: int) -> bytes:

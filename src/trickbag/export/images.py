@@ -29,7 +29,8 @@ _BLOCKS = 8
 def images_to_check(trained: Trained, count: int = 8) -> tuple[NDArray[np.uint8], str]:
     """Return up to `count` images (N, 3, S, S) as the network's preprocessing crops them, and what they are.
 
-    They are of the data that the run was trained on, where these are still there, else coarse and fine noise.
+    They are of the data that the run was trained on, where these are still there, else coarse and
+    fine noise.
     """
     crops = _of_the_run(trained, count)
     if crops:

@@ -25,8 +25,8 @@ INPUT, OUTPUT = "images", "logits"
 class OnnxFormat(Format):
     """A graph from `images` to `logits` for any number of images; each part of the description is a metadata property.
 
-    A property is JSON: `preprocessing` with resize, image_size, mean and std, `classes` with their names in the order
-    of the logits, and so on.
+    A property is JSON: `preprocessing` with resize, image_size, mean and std, `classes` with their
+    names in the order of the logits, and so on.
     """
 
     name: ClassVar[str] = "onnx"
@@ -53,7 +53,9 @@ class OnnxFormat(Format):
         assert program is not None
         model = program.model_proto
         for key, value in description.items():
-            model.metadata_props.add(key=key, value=json.dumps(value, sort_keys=True, allow_nan=False))
+            model.metadata_props.add(
+                key=key, value=json.dumps(value, sort_keys=True, allow_nan=False)
+            )
         onnx.checker.check_model(model)
         data: bytes = model.SerializeToString()
         return data
@@ -64,7 +66,9 @@ class OnnxFormat(Format):
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        return _Session(onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]))
+        return _Session(
+            onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""A network as a safetensors file: weights and their description, which `trickbag.models.load` rebuilds."""
+"""A network as a safetensors file: weights and their description, which `trickbag.models.load`
+rebuilds."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ __all__ = ["SafetensorsFormat"]
 
 @dataclass(frozen=True)
 class SafetensorsFormat(Format):
-    """Weights in float32, with network, classes and preprocessing as JSON under the metadata key `trickbag`."""
+    """Weights in float32, with network, classes and preprocessing as JSON under the metadata key
+    `trickbag`."""
 
     name: ClassVar[str] = "safetensors"
     suffix: ClassVar[str] = ".safetensors"
@@ -39,6 +41,8 @@ class SafetensorsFormat(Format):
 
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + size])
-        network = build_network(read_model(json.loads(header["__metadata__"]["trickbag"])["model"]), seed=0)
+        network = build_network(
+            read_model(json.loads(header["__metadata__"]["trickbag"])["model"]), seed=0
+        )
         network.load_state_dict(load(data))
         return network.eval()

@@ -1,4 +1,5 @@
-"""A network as an exported program of torch (`.pt2`), which runs where torch is, without this package."""
+"""A network as an exported program of torch (`.pt2`), which runs where torch is, without this
+package."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ DESCRIPTION = "trickbag.json"
 class TorchFormat(Format):
     """`torch.export.save` of a graph for any number of images, with its description as an extra file.
 
-    `torch.export.load` reads it; like every file of that kind it can run code of whoever made it, so that one should
-    load only one's own. Weights for others are better given as safetensors.
+    `torch.export.load` reads it; like every file of that kind it can run code of whoever made it,
+    so that one should load only one's own. Weights for others are better given as safetensors.
     """
 
     name: ClassVar[str] = "torch"
@@ -37,7 +38,9 @@ class TorchFormat(Format):
         import torch
 
         example = torch.zeros(2, 3, image_size, image_size)
-        program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("images")},))
+        program = torch.export.export(
+            network, (example,), dynamic_shapes=({0: torch.export.Dim("images")},)
+        )
         file = io.BytesIO()
         text = json.dumps(description, sort_keys=True, allow_nan=False)
         torch.export.save(program, file, extra_files={DESCRIPTION: text})
@@ -50,6 +53,8 @@ class TorchFormat(Format):
         import torch
 
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given buffer is not writable")  # torch 2.11's own reading
+            warnings.filterwarnings(
+                "ignore", message="The given buffer is not writable"
+            )  # torch 2.11's own reading
             logits: Logits = torch.export.load(io.BytesIO(data)).module()
         return logits

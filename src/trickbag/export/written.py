@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["TOLERANCE", "Exported", "export"]
 
 TOLERANCE = 1e-4
-"""The largest difference of two logits that is taken for rounding, as a share of the largest logit."""
+"""The largest difference of two logits that is taken for rounding, as a share of the largest
+logit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
     """A file that was written: `size` in bytes, and how it was checked.
 
-    `checked` says on which images; `difference` is the largest of any logit, `largest` the largest logit's size.
+    `checked` says on which images; `difference` is the largest of any logit, `largest` the largest
+    logit's size.
     """
 
     path: Path
@@ -49,38 +51,54 @@ class Exported:
 def export(trained: Trained, path: Path | str, form: Format) -> Exported:
     """Write a trained network to a file, which appears whole or not at all; what stood there is replaced.
 
-    The file is computed with once, as another program would, on all images to check at once and on one alone; its
-    logits must be those of the network in float32 on the CPU. Raises RunFailed where they are not finite or differ by
-    more than TOLERANCE, or the file cannot be written, and UserError where a package is missing; nothing is then
-    written.
+    The file is computed with once, as another program would, on all images to check at once and on
+    one alone; its logits must be those of the network in float32 on the CPU. Raises RunFailed where
+    they are not finite or differ by more than TOLERANCE, or the file cannot be written, and
+    UserError where a package is missing; nothing is then written.
     """
     form.require()
     path = Path(path)
-    network = placed(copy.deepcopy(trained.network).float().eval(), torch.device("cpu"), "contiguous")
+    network = placed(
+        copy.deepcopy(trained.network).float().eval(), torch.device("cpu"), "contiguous"
+    )
     data = form.encode(network, description(trained), trained.preprocessing.image_size)
     pixels, checked = images_to_check(trained)
     images = trained.preprocessing.normalise(torch.from_numpy(pixels))
     with torch.inference_mode():
         expected = network(images)
-    difference, largest = _difference(form.decode(data), images, expected), float(expected.abs().max())
+    difference, largest = (
+        _difference(form.decode(data), images, expected),
+        float(expected.abs().max()),
+    )
     if not math.isfinite(largest):
-        raise RunFailed(f"the network's own logits are not finite on {checked}; nothing was written")
+        raise RunFailed(
+            f"the network's own logits are not finite on {checked}; nothing was written"
+        )
     if not difference <= TOLERANCE * largest:  # true of NaN
         raise RunFailed(
-            f"the network in {form.name} is not the same: on {checked} its logits differ by up to {difference:.3g}, "
+            f"the network in {form.name} is not the same: on {checked} its logits differ by up to "
+            f"{difference:.3g}, "
             f"the largest being {largest:.3g}; nothing was written; try another --format"
         )
     with replacing(path) as file:
         file.write(data)
     return Exported(
-        path=path, format=form.name, size=len(data), checked=checked, difference=difference, largest=largest
+        path=path,
+        format=form.name,
+        size=len(data),
+        checked=checked,
+        difference=difference,
+        largest=largest,
     )
 
 
 def _difference(network: Logits, images: Tensor, expected_NK: Tensor) -> float:
-    """Return the largest difference of any logit, for all images at once and the first on its own."""
+    """Return the largest difference of any logit, for all images at once and the first on its
+    own."""
     with torch.inference_mode():
         at_once, alone = network(images), network(images[:1])
-    differences = torch.stack([(at_once - expected_NK).abs().max(), (alone - expected_NK[:1]).abs().max()])
+    differences = torch.stack(
+        [(at_once - expected_NK).abs().max(), (alone - expected_NK[:1]).abs().max()]
+    )
     # Not max(): it takes a number over NaN.
     return float(differences.sum()) if differences.isnan().any() else float(differences.max())

@@ -1,7 +1,8 @@
 """Boxes in images: where they lie, which pixels they hold and how large they are, for a whole batch at once.
 
-Shapes: N images of a batch, H and W pixels. A box is four integers: top, bottom, left and right, the ends excluded.
-All but `regions` compiles into the step: no shape depends on data, and loops over images are a CPU's alone.
+Shapes: N images of a batch, H and W pixels. A box is four integers: top, bottom, left and right,
+the ends excluded. All but `regions` compiles into the step: no shape depends on data, and loops
+over images are a CPU's alone.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ __all__ = ["around", "fill", "inside", "regions", "share", "within"]
 def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
     """Return the boxes (N, 4) of given sides around given centres, cut off at the image's edges; int64.
 
-    Both are shares of height and width: a centre in [0, 1) means the pixel `floor(centre * H)`, and the box reaches
-    `floor(side * H / 2)` pixels to each side of it (one less at its end), as in the published codes of CutMix and
-    Cutout, whose sides are so rounded down to even numbers.
+    Both are shares of height and width: a centre in [0, 1) means the pixel `floor(centre * H)`, and
+    the box reaches `floor(side * H / 2)` pixels to each side of it (one less at its end), as in the
+    published codes of CutMix and Cutout, whose sides are so rounded down to even numbers.
     """
     import torch
 
@@ -37,8 +38,9 @@ def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tens
 def within(corner_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
     """Return the boxes (N, 4) of given sides that lie inside the image; int64.
 
-    `sides_N2` are shares of height and width, and are rounded to pixels, at most one less than the image has. Of the
-    places where such a box fits, `corner_N2` in [0, 1) chooses one, from top and left.
+    `sides_N2` are shares of height and width, and are rounded to pixels, at most one less than the
+    image has. Of the places where such a box fits, `corner_N2` in [0, 1) chooses one, from top and
+    left.
     """
     import torch
 
@@ -59,7 +61,8 @@ def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Ten
 
 
 def regions(boxes_N4: Tensor) -> Iterable[tuple[int, int, int, int, int]]:
-    """Return each box that holds a pixel: its row, and top, bottom, left and right; of boxes on the CPU."""
+    """Return each box that holds a pixel: its row, and top, bottom, left and right; of boxes on the
+    CPU."""
     boxes = boxes_N4.long().numpy()
     (rows,) = ((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])).nonzero()
     return zip(rows.tolist(), *boxes[rows].T.tolist(), strict=True)
@@ -68,8 +71,8 @@ def regions(boxes_N4: Tensor) -> Iterable[tuple[int, int, int, int, int]]:
 def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool = False) -> Tensor:
     """Return the images with `values` in the box of each, or in one box for all.
 
-    `values` is anything that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W), a zero; `owned`
-    allows to change the images themselves.
+    `values` is anything that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W), a
+    zero; `owned` allows to change the images themselves.
     """
     import torch
 
@@ -92,5 +95,6 @@ def share(boxes_N4: Tensor, height: int, width: int) -> Tensor:
 
 
 def _size(values_N2: Tensor, height: int, width: int) -> Any:
-    """Return height and width as what the two columns are multiplied by: of a square one number, as nearly always."""
+    """Return height and width as what the two columns are multiplied by: of a square one number, as
+    nearly always."""
     return height if height == width else values_N2.new_tensor([height, width])

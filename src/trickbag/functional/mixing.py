@@ -31,20 +31,23 @@ def weigh(one: Tensor, other: Tensor, lam_N: Tensor) -> Tensor:
 def mix(values: Tensor, lam_N: Tensor, partner_N: Tensor) -> Tensor:
     """Return `lam * x_i + (1 - lam) * x_j` for each row i of `values` (N, ...), where j = `partner_N[i]`.
 
-    Images and all that is said about them (targets, a teacher's logits) are mixed with the same `lam_N` (N,), in
-    [0, 1], and `partner_N` (N,), rows of the same batch. Source: Zhang et al. 2017; He et al. 2018, section 5.4.
+    Images and all that is said about them (targets, a teacher's logits) are mixed with the same
+    `lam_N` (N,), in [0, 1], and `partner_N` (N,), rows of the same batch. Source: Zhang et al.
+    2017; He et al. 2018, section 5.4.
     """
     lam = lam_N.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
     # In place on the partners' copy, which is ours: memory is what mixing costs.
     return values.index_select(0, partner_N).lerp_(values, lam)
 
 
-def paste(images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor, *, owned: bool = False) -> Tensor:
+def paste(
+    images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor, *, owned: bool = False
+) -> Tensor:
     """Return the images with the box of each taken from its partner, at the same place.
 
-    `boxes_N4` are integers: top, bottom, left and right, the ends excluded, one row for each image or one for all;
-    `partner_N` (N,) are rows of the same batch; `owned` allows to change the images themselves. Source: Yun et al.
-    2019, section 3.1.
+    `boxes_N4` are integers: top, bottom, left and right, the ends excluded, one row for each image
+    or one for all; `partner_N` (N,) are rows of the same batch; `owned` allows to change the images
+    themselves. Source: Yun et al. 2019, section 3.1.
     """
     if on_processor(images_NCHW):
         if len(boxes_N4) == 1:
@@ -60,12 +63,16 @@ def paste(images_NCHW: Tensor, boxes_N4: Tensor, partner_N: Tensor, *, owned: bo
         return pasted
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)
-    # A weighted mean with weights of 0 and 1 is the choice itself, and several times as fast as `where` on a CPU.
+    # A weighted mean with weights of 0 and 1 is the choice itself, and several times as fast as
+    # `where` on a CPU.
     return images_NCHW.index_select(0, partner_N).lerp_(images_NCHW, outside)
 
 
-def paste_and_mix(images_NCHW: Tensor, boxes_N4: Tensor, lam_N: Tensor, partner_N: Tensor) -> Tensor:
-    """Return `mix` of the images, with the box of each taken from its partner alone; see `paste` and `mix`."""
+def paste_and_mix(
+    images_NCHW: Tensor, boxes_N4: Tensor, lam_N: Tensor, partner_N: Tensor
+) -> Tensor:
+    """Return `mix` of the images, with the box of each taken from its partner alone; see `paste`
+    and `mix`."""
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)
     weights = outside * lam_N.to(images_NCHW.dtype)[:, None, None, None]
@@ -73,12 +80,14 @@ def paste_and_mix(images_NCHW: Tensor, boxes_N4: Tensor, lam_N: Tensor, partner_
 
 
 def own_share(boxes_N4: Tensor, height: int, width: int) -> Tensor:
-    """Return the share of each image that is outside its box, float32: CutMix's weight of its own targets."""
+    """Return the share of each image that is outside its box, float32: CutMix's weight of its own
+    targets."""
     return 1 - share(boxes_N4, height, width)
 
 
 def mix_targets(batch: Batch, images_NCHW: Tensor, lam_N: Tensor, partner_N: Tensor) -> Batch:
-    """Return the batch with these images, and targets and every target-like extra mixed by `lam_N` and `partner_N`."""
+    """Return the batch with these images, and targets and every target-like extra mixed by `lam_N`
+    and `partner_N`."""
     return batch._replace(
         images=images_NCHW,
         targets=mix(batch.targets, lam_N, partner_N),

@@ -1,7 +1,7 @@
 """How a CPU gets through a batch of images: its cache is small, and it can look at what was drawn before it starts.
 
-A GPU, and a compiled step, change all images at once and alike: neither may wait for a number to know what comes next.
-Both ways give the same images. Shapes: N images of a batch, H and W pixels.
+A GPU, and a compiled step, change all images at once and alike: neither may wait for a number to
+know what comes next. Both ways give the same images. Shapes: N images of a batch, H and W pixels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def on_processor(*tensors: Tensor) -> bool:
     """
     import torch
 
-    return not torch.compiler.is_compiling() and all(x.is_cpu and not x.requires_grad for x in tensors)
+    return not torch.compiler.is_compiling() and all(
+        x.is_cpu and not x.requires_grad for x in tensors
+    )
 
 
 def pixels(images: Tensor) -> np.ndarray:
@@ -39,12 +41,14 @@ def pixels(images: Tensor) -> np.ndarray:
 
 
 def one_by_one(images_NCHW: Tensor) -> bool:
-    """Return whether each image by itself is the faster way: on a CPU, above some 150 pixels of a side in float32."""
+    """Return whether each image by itself is the faster way: on a CPU, above some 150 pixels of a
+    side in float32."""
     return on_processor(images_NCHW) and images_NCHW[:1].nbytes > _LARGE
 
 
 def at_a_time(images_NCHW: Tensor) -> int:
-    """Return how many images to change together, at least 1: on a CPU those that its cache holds, else all."""
+    """Return how many images to change together, at least 1: on a CPU those that its cache holds,
+    else all."""
     if not on_processor(images_NCHW):
         return max(1, len(images_NCHW))
     return max(1, _CACHED // max(1, images_NCHW[:1].nbytes))

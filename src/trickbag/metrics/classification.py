@@ -16,29 +16,41 @@ __all__ = ["Classification"]
 class Classification:
     """Count top-1, top-5, cross-entropy and calibration over batches, without waiting for the device.
 
-    Sums are float64 (float32 where the device has none), counts int64. Nothing is copied to the host before `compute`
-    or `state`. A row counts nothing where `valid_N` is false, where its targets are all zero, or where its label is
-    negative.
+    Sums are float64 (float32 where the device has none), counts int64. Nothing is copied to the
+    host before `compute` or `state`. A row counts nothing where `valid_N` is false, where its
+    targets are all zero, or where its label is negative.
 
-    - top1, top5: a row is right where its label is among the k highest logits; of equal logits the smaller class number
-      comes first, as in `argmax`. The label of dense targets is the class of the highest probability. A row with a NaN
+    - top1, top5: a row is right where its label is among the k highest logits; of equal logits the
+      smaller class number
+      comes first, as in `argmax`. The label of dense targets is the class of the highest
+      probability. A row with a NaN
       logit is never right.
     - loss: `-sum_k targets * log softmax(logits)`, in nats, the mean over the rows.
-    - ece: the expected calibration error, `sum_b n_b / n * |accuracy_b - confidence_b|`, over `bins` bins of equal
-      width, open below and closed above; confidence is the highest probability (Guo et al. 2017, equation 3).
+    - ece: the expected calibration error, `sum_b n_b / n * |accuracy_b - confidence_b|`, over
+      `bins` bins of equal
+      width, open below and closed above; confidence is the highest probability (Guo et al. 2017,
+      equation 3).
     """
 
-    def __init__(self, num_classes: int, device: torch.device | str = "cpu", bins: int = 15) -> None:
+    def __init__(
+        self, num_classes: int, device: torch.device | str = "cpu", bins: int = 15
+    ) -> None:
         if num_classes < 1 or bins < 1:
             raise ValueError(f"num_classes = {num_classes}, bins = {bins}: both must be at least 1")
         self.num_classes = num_classes
         self.bins = bins
         self.device = torch.device(device)
         self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        with torch.inference_mode(False):  # else counters made while predicting could not be updated while training
-            self._counts = torch.zeros(3, dtype=torch.int64, device=self.device)  # rows, right at 1, right at 5
+        with torch.inference_mode(
+            False
+        ):  # else counters made while predicting could not be updated while training
+            self._counts = torch.zeros(
+                3, dtype=torch.int64, device=self.device
+            )  # rows, right at 1, right at 5
             self._loss = torch.zeros((), dtype=self.dtype, device=self.device)
-            self._bin_counts = torch.zeros(2, bins, dtype=torch.int64, device=self.device)  # rows, right at 1
+            self._bin_counts = torch.zeros(
+                2, bins, dtype=torch.int64, device=self.device
+            )  # rows, right at 1
             self._bin_confidence = torch.zeros(bins, dtype=self.dtype, device=self.device)
 
     @torch.no_grad()
@@ -49,9 +61,13 @@ class Classification:
         """
         n, classes = (*logits_NK.shape, 0)[:2]
         if logits_NK.ndim != 2 or classes != self.num_classes:
-            raise ValueError(f"logits have shape {tuple(logits_NK.shape)}: must be (N, {self.num_classes})")
+            raise ValueError(
+                f"logits have shape {tuple(logits_NK.shape)}: must be (N, {self.num_classes})"
+            )
         if tuple(targets.shape) not in ((n,), (n, classes)):
-            raise ValueError(f"targets have shape {tuple(targets.shape)}: must be ({n},) or ({n}, {classes})")
+            raise ValueError(
+                f"targets have shape {tuple(targets.shape)}: must be ({n},) or ({n}, {classes})"
+            )
         if targets.ndim == 1 and (targets.is_floating_point() or targets.dtype == torch.bool):
             raise ValueError(f"labels are {targets.dtype}: must be integers")
         if n == 0:
@@ -81,10 +97,13 @@ class Classification:
         confidence_N = logprob_NK.amax(1).exp()
         edge_N = torch.where(confidence_N.isnan(), 1.0, confidence_N)
         bin_N = ((edge_N * self.bins).ceil() - 1).clamp(0, self.bins - 1)
-        # a sum over a mask, not a scatter: its order is fixed, so the same batches give the same bits
+        # a sum over a mask, not a scatter: its order is fixed, so the same batches give the same
+        # bits
         inside_BN = (bin_N == torch.arange(self.bins, device=bin_N.device)[:, None]) & counted_N
 
-        self._counts += torch.stack((counted_N.sum(), right_N.sum(), (counted_N & (rank_N < 5)).sum()))
+        self._counts += torch.stack(
+            (counted_N.sum(), right_N.sum(), (counted_N & (rank_N < 5)).sum())
+        )
         self._loss += torch.where(counted_N, loss_N, 0.0).sum()
         self._bin_counts += torch.stack((inside_BN.sum(1), (inside_BN & right_N).sum(1)))
         self._bin_confidence += torch.where(inside_BN, confidence_N, 0.0).sum(1)
@@ -92,13 +111,15 @@ class Classification:
     def compute(self) -> dict[str, float | None]:
         """Return `top1`, `top5` and `ece` in percent and `loss` in nats over all rows counted so far.
 
-        A value that is not defined is None: all of them without rows, `top5` with five classes or fewer, `loss` and
-        `ece` where a logit was not finite.
+        A value that is not defined is None: all of them without rows, `top5` with five classes or
+        fewer, `loss` and `ece` where a logit was not finite.
         """
         rows, right1, right5 = self._counts.tolist()
         if not rows:
             return {"top1": None, "top5": None, "loss": None, "ece": None}
-        gaps = (self._bin_counts[1] - self._bin_confidence).abs().sum()  # n_b |right/n_b - sum/n_b|, bin by bin
+        gaps = (
+            (self._bin_counts[1] - self._bin_confidence).abs().sum()
+        )  # n_b |right/n_b - sum/n_b|, bin by bin
         loss, gap = torch.stack((self._loss, gaps)).tolist()
         return {
             "top1": 100 * right1 / rows,
@@ -108,15 +129,19 @@ class Classification:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of the counters on the CPU, for a checkpoint; `load_state` is the way back."""
+        """Return copies of the counters on the CPU, for a checkpoint; `load_state` is the way
+        back."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self._tensors().items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Continue from counters that `state` returned; raises ValueError where they are of other names or shapes."""
+        """Continue from counters that `state` returned; raises ValueError where they are of other
+        names or shapes."""
         own = self._tensors()
         if state.keys() != own.keys() or any(state[name].shape != own[name].shape for name in own):
             found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-            raise ValueError(f"counters {found}: must be { ({name: tuple(own[name].shape) for name in own}) }")
+            raise ValueError(
+                f"counters {found}: must be { ({name: tuple(own[name].shape) for name in own}) }"
+            )
         for name, tensor in own.items():
             tensor.copy_(state[name])
 

@@ -19,8 +19,8 @@ __all__ = ["ClassScore", "MultiLabel", "average_precision", "best_thresholds", "
 def average_precision(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool_]) -> float | None:
     """Return the average precision of one class, in [0, 1]; None where no image has it.
 
-    `sum_n (R_n - R_{n-1}) P_n` over the distinct scores from the highest down, without interpolation: images of equal
-    score are taken together.
+    `sum_n (R_n - R_{n-1}) P_n` over the distinct scores from the highest down, without
+    interpolation: images of equal score are taken together.
     """
     if not positive_N.any():
         return None
@@ -33,19 +33,24 @@ def average_precision(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool
 
 
 def f1(right: float, predicted: float, positive: float) -> float | None:
-    """Return F1 in [0, 1] of counts: the labels given rightly, given at all, and there; None where there are none."""
+    """Return F1 in [0, 1] of counts: the labels given rightly, given at all, and there; None where
+    there are none."""
     return 2 * right / (predicted + positive) if predicted + positive else None
 
 
-def best_thresholds(scores_NK: NDArray[np.float64], labels_NK: NDArray[np.int64]) -> tuple[float, ...]:
+def best_thresholds(
+    scores_NK: NDArray[np.float64], labels_NK: NDArray[np.int64]
+) -> tuple[float, ...]:
     """Return for each class the threshold in (0, 1) from which on a score means the label, chosen for the best F1.
 
-    It lies halfway between two scores of the images (or a score and 0), of equally good ones the nearest to 0.5; a
-    class that no image has, or every image, keeps 0.5. Of many classes with few images this fits the images it is
-    chosen on: metrics at these thresholds are worth what other images say of them.
+    It lies halfway between two scores of the images (or a score and 0), of equally good ones the
+    nearest to 0.5; a class that no image has, or every image, keeps 0.5. Of many classes with few
+    images this fits the images it is chosen on: metrics at these thresholds are worth what other
+    images say of them.
     """
     return tuple(
-        _best_threshold(scores, positive) for scores, positive in zip(scores_NK.T, labels_NK.T > 0, strict=True)
+        _best_threshold(scores, positive)
+        for scores, positive in zip(scores_NK.T, labels_NK.T > 0, strict=True)
     )
 
 
@@ -65,7 +70,8 @@ def _best_threshold(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
-    """What was found for one class: images that have it, average precision and F1 in percent (None where undefined)."""
+    """What was found for one class: images that have it, average precision and F1 in percent (None
+    where undefined)."""
 
     positives: int
     average_precision: float | None
@@ -75,7 +81,8 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MultiLabel:
-    """`scores` are probabilities (N, K), `labels` (N, K) of 0 and 1, `thresholds` one for each class."""
+    """`scores` are probabilities (N, K), `labels` (N, K) of 0 and 1, `thresholds` one for each
+    class."""
 
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
@@ -83,7 +90,10 @@ class MultiLabel:
 
     @classmethod
     def of(
-        cls, scores_NK: NDArray[np.float64], labels_NK: NDArray[np.int64], thresholds: tuple[float, ...] | None
+        cls,
+        scores_NK: NDArray[np.float64],
+        labels_NK: NDArray[np.int64],
+        thresholds: tuple[float, ...] | None,
     ) -> MultiLabel:
         """Measure at given thresholds, or at those that are the best for these very images."""
         return cls(
@@ -115,11 +125,14 @@ class MultiLabel:
     def metrics(self) -> dict[str, float | None]:
         """Return `map`, `f1`, `f1_micro` and `f1_at_half`, in percent, None where undefined.
 
-        `map` is the mean of the average precision over the classes that an image has; `f1` the mean over the classes
-        of F1 at the thresholds, `f1_at_half` at 0.5; `f1_micro` is F1 of all labels together at the thresholds.
+        `map` is the mean of the average precision over the classes that an image has; `f1` the mean
+        over the classes of F1 at the thresholds, `f1_at_half` at 0.5; `f1_micro` is F1 of all
+        labels together at the thresholds.
         """
         classes = self.per_class()
-        half = MultiLabel(scores=self.scores, labels=self.labels, thresholds=(0.5,) * len(self.thresholds)).per_class()
+        half = MultiLabel(
+            scores=self.scores, labels=self.labels, thresholds=(0.5,) * len(self.thresholds)
+        ).per_class()
         labels, given = self.labels > 0, self.predicted > 0
         return {
             "map": _mean([one.average_precision for one in classes]),

@@ -1,6 +1,7 @@
 """Networks: our own ResNets, any network of timm, their initial values, their weights on disk.
 
-Importing this package loads no torch; the functions below are fetched when they are first asked for.
+Importing this package loads no torch; the functions below are fetched when they are first asked
+for.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Our own Big-Little networks, built slot by slot from a `BigLittleConfig`; with every slot filled, Assemble-ResNet.
 
-Sources: Chen et al. 2019 (arXiv 1807.03848), section 4.1; Lee et al. 2020 (arXiv 2001.06268), section 3, and its code.
+Sources: Chen et al. 2019 (arXiv 1807.03848), section 4.1; Lee et al. 2020 (arXiv 2001.06268),
+section 3, and its code.
 """
 
 from __future__ import annotations
@@ -51,20 +52,31 @@ class BigLittle(Classifier):
         self.conv1 = stem_convolution(config.stem, config.in_channels, stem, slots)
         self.bn1 = config.norm(stem)
         self.act1 = config.activation()
-        self.stem_fusion = BigLittleStem(stem, alpha=config.alpha, stride=STEMS[config.stem].pool_stride, slots=slots)
+        self.stem_fusion = BigLittleStem(
+            stem, alpha=config.alpha, stride=STEMS[config.stem].pool_stride, slots=slots
+        )
         widths = config.widths
         self.layer1 = _stage(config, 1, stem, stride=2)
         self.layer2 = _stage(config, 2, widths[0] * _EXPANSION, stride=2)
         self.layer3 = _stage(config, 3, widths[1] * _EXPANSION, stride=1)
         self.layer4 = _blocks(
-            config, _slots(config, 4), widths[2] * _EXPANSION, widths[3], stride=2, pool=config.last_pool
+            config,
+            _slots(config, 4),
+            widths[2] * _EXPANSION,
+            widths[3],
+            stride=2,
+            pool=config.last_pool,
         )
         self.add_head(widths[3] * _EXPANSION)
 
     def levels(self) -> tuple[Level, ...]:
-        """List the stem up to its activation, its pair of branches, the first stage, the next two, and the last."""
+        """List the stem up to its activation, its pair of branches, the first stage, the next two,
+        and the last."""
         stem, widths = STEMS[self.config.stem], self.config.widths
-        channels, fused = round_channels(_STEM_CHANNELS, self.config.width_factor), stem.stride * stem.pool_stride
+        channels, fused = (
+            round_channels(_STEM_CHANNELS, self.config.width_factor),
+            stem.stride * stem.pool_stride,
+        )
         return (
             Level("act1", (self.conv1, self.bn1, self.act1), channels, stem.stride),
             Level("stem_fusion", (self.stem_fusion,), channels, fused),
@@ -78,19 +90,23 @@ class BigLittle(Classifier):
         return [*self.conv1.parameters(), *self.bn1.parameters(), *self.stem_fusion.parameters()]
 
     def body_groups(self) -> list[list[nn.Parameter]]:
-        """List the parameters of each pair of branches, of the block after it, and of each block of the last stage."""
+        """List the parameters of each pair of branches, of the block after it, and of each block of
+        the last stage."""
         groups = []
         for stage in (self.layer1, self.layer2, self.layer3):
             branches = (stage.big, stage.little, stage.expand)
-            groups += [[p for branch in branches for p in branch.parameters()], list(stage.fusion.parameters())]
+            groups += [
+                [p for branch in branches for p in branch.parameters()],
+                list(stage.fusion.parameters()),
+            ]
         return groups + [list(block.parameters()) for block in self.layer4]
 
 
 def _stage(config: BigLittleConfig, stage: int, channels: int, *, stride: int) -> BigLittleStage:
     """Build stage 1 to 3, of two branches and the block after their merge, which has the stride.
 
-    The big branch has one of 2 before. Big branch and fusion together are as long as the stage of the plain network,
-    but at least two blocks.
+    The big branch has one of 2 before. Big branch and fusion together are as long as the stage of
+    the plain network, but at least two blocks.
     """
     width, slots = config.widths[stage - 1], slots_of(config)
     thin, out_channels = width // config.alpha, width * _EXPANSION
@@ -100,12 +116,16 @@ def _stage(config: BigLittleConfig, stage: int, channels: int, *, stride: int) -
     big = _blocks(config, in_big, channels, width, stride=2, last_activation=False)
     little = _blocks(config, in_little, channels, thin, stride=1)
     fusion = _blocks(config, [in_fusion], out_channels, width, stride=stride)
-    return BigLittleStage(big, little, fusion, little_channels=thin * _EXPANSION, channels=out_channels, slots=slots)
+    return BigLittleStage(
+        big, little, fusion, little_channels=thin * _EXPANSION, channels=out_channels, slots=slots
+    )
 
 
 def _slots(config: BigLittleConfig, stage: int) -> list[Slots]:
     """Give the slots of each block of stage 1 to 4 of the plain network."""
-    blocks = [round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]]
+    blocks = [
+        round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]
+    ]
     before = sum(blocks[: stage - 1])
     places = range(before + 1, before + blocks[stage - 1] + 1)
     return [slots_of(config, stage=stage, depth=place / sum(blocks)) for place in places]
@@ -123,7 +143,8 @@ def _blocks(
 ) -> Blocks:
     """Build a row of bottlenecks, one for each of `slots`; the first has the stride and takes `channels` channels.
 
-    Without `last_activation` the last one ends with its addition, unless it is the only one (as in the original code).
+    Without `last_activation` the last one ends with its addition, unless it is the only one (as in
+    the original code).
     """
     bottleneck = Bottleneck if config.selective_kernel is None else SelectiveBottleneck
     out_channels = width * _EXPANSION
@@ -136,7 +157,9 @@ def _blocks(
         slots=of_first,
     )
     rest = (
-        bottleneck(out_channels, width, last_activation=last_activation or place < len(of_rest), slots=one)
+        bottleneck(
+            out_channels, width, last_activation=last_activation or place < len(of_rest), slots=one
+        )
         for place, one in enumerate(of_rest, start=1)
     )
     return Blocks(first, *rest)
@@ -156,4 +179,8 @@ def _shortcut(
     if stride == 1:
         return None
     anti_alias = slots.shortcut_anti_alias
-    return nn.AvgPool2d(3, stride, padding=1) if anti_alias is None else anti_alias(in_channels, stride)
+    return (
+        nn.AvgPool2d(3, stride, padding=1)
+        if anti_alias is None
+        else anti_alias(in_channels, stride)
+    )

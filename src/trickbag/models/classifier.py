@@ -26,8 +26,8 @@ __all__ = ["Classifier", "Level", "slots_of"]
 class Level(NamedTuple):
     """A stretch of a network: what leads from one feature map to the next.
 
-    `modules` are called one after the other, `name` is that of the last. The map at the end has `channels`, and
-    `reduction` pixels of the image on each side of one of its own.
+    `modules` are called one after the other, `name` is that of the last. The map at the end has
+    `channels`, and `reduction` pixels of the image on each side of one of its own.
     """
 
     name: str
@@ -39,8 +39,9 @@ class Level(NamedTuple):
 class Classifier(nn.Module, ABC):
     """Base of our own networks; a subclass builds its levels, and calls `add_head` at the end.
 
-    Its weights are torch's default ones until `initialise` or a file sets them: `build_network` gives an initialised
-    one. With `num_classes` 0 it has no classifier and returns pooled features. `head` is the classifier's name.
+    Its weights are torch's default ones until `initialise` or a file sets them: `build_network`
+    gives an initialised one. With `num_classes` 0 it has no classifier and returns pooled features.
+    `head` is the classifier's name.
     """
 
     head: ClassVar[str] = "fc"
@@ -50,7 +51,8 @@ class Classifier(nn.Module, ABC):
         self.config: OwnConfig = config
 
     def add_head(self, features: int) -> None:
-        """Add the pool, the dropout and the linear layer on the `features` channels of the last level."""
+        """Add the pool, the dropout and the linear layer on the `features` channels of the last
+        level."""
         self.num_features = features
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         self.head_drop = nn.Dropout(self.config.dropout) if self.config.dropout else nn.Identity()
@@ -67,9 +69,11 @@ class Classifier(nn.Module, ABC):
 
     @property
     def feature_info(self) -> list[dict[str, Any]]:
-        """Say of each level's map where it comes from and what it has, in the form of timm's networks."""
+        """Say of each level's map where it comes from and what it has, in the form of timm's
+        networks."""
         return [
-            {"module": level.name, "num_chs": level.channels, "reduction": level.reduction} for level in self.levels()
+            {"module": level.name, "num_chs": level.channels, "reduction": level.reduction}
+            for level in self.levels()
         ]
 
     def forward_levels(self, images_NCHW: Tensor, levels: int | None = None) -> list[Tensor]:
@@ -96,18 +100,21 @@ class Classifier(nn.Module, ABC):
         return self.get_submodule(self.head)
 
     def reset_classifier(self, num_classes: int, *, seed: int = 0) -> None:
-        """Put a new classifier of `num_classes` in place of the present one, initialised as the config says."""
+        """Put a new classifier of `num_classes` in place of the present one, initialised as the
+        config says."""
         reference = next(self.parameters())
         self.config = dataclasses.replace(self.config, num_classes=num_classes)
         classifier = _linear(self.num_features, num_classes)
-        self.add_module(self.head, classifier.to(reference.device, reference.dtype).train(self.training))
+        self.add_module(
+            self.head, classifier.to(reference.device, reference.dtype).train(self.training)
+        )
         initialise(self, self.config.init, seed, only=classifier)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Say whether the backward pass computes the inside of each block anew, in place of keeping it in memory.
 
-        Batch normalisation then sees a batch twice: `models.recompute.recompute_in_backward` also keeps its statistics
-        from being updated twice.
+        Batch normalisation then sees a batch twice: `models.recompute.recompute_in_backward` also
+        keeps its statistics from being updated twice.
         """
         for module in self.modules():
             if isinstance(module, Blocks):
@@ -122,7 +129,8 @@ class Classifier(nn.Module, ABC):
         """List the parameters between stem and classifier in groups from input to output."""
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """List all parameters in groups from input to output: the stem, the groups of the blocks, the classifier."""
+        """List all parameters in groups from input to output: the stem, the groups of the blocks,
+        the classifier."""
         head = list(self.get_classifier().parameters())
         return [self.stem_parameters(), *self.body_groups(), *([head] if head else [])]
 
@@ -130,8 +138,8 @@ class Classifier(nn.Module, ABC):
 def slots_of(config: OwnConfig, *, stage: int = 0, depth: float = 0.0) -> Slots:
     """Return the slots of a config's stem, or of a block of stage 1 to 4.
 
-    `depth` is the block's place in the network, from above 0 to 1 for the last one: stochastic depth drops in
-    proportion to it (Huang et al. 2016, equation 4).
+    `depth` is the block's place in the network, from above 0 to 1 for the last one: stochastic
+    depth drops in proportion to it (Huang et al. 2016, equation 4).
     """
     anti_alias, drop = config.anti_alias, config.drop
     places = () if anti_alias is None else anti_alias.places
@@ -143,8 +151,12 @@ def slots_of(config: OwnConfig, *, stage: int = 0, depth: float = 0.0) -> Slots:
         selective_kernel=getattr(config, "selective_kernel", None),
         anti_alias=anti_alias if "branch" in places else None,
         shortcut_anti_alias=anti_alias if "shortcut" in places else None,
-        drop=functools.partial(drop, stage) if drop is not None and stage and drop.scales[stage - 1] else None,
-        branch_drop=functools.partial(StochasticDepth, branch_drop_prob) if branch_drop_prob else None,
+        drop=functools.partial(drop, stage)
+        if drop is not None and stage and drop.scales[stage - 1]
+        else None,
+        branch_drop=functools.partial(StochasticDepth, branch_drop_prob)
+        if branch_drop_prob
+        else None,
     )
 
 

@@ -11,20 +11,25 @@ __all__ = ["count_macs", "count_params"]
 
 
 def count_params(network: nn.Module) -> int:
-    """Count the parameters of a network, frozen ones included; running statistics are no parameters."""
+    """Count the parameters of a network, frozen ones included; running statistics are no
+    parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int:
     """Count the multiply-adds of one image of `image_size` pixels a side, in convolutions and matrix products.
 
-    The papers call them FLOPs. Normalisation, activation and pooling are not counted. Nothing is computed: the network
-    runs in evaluation mode on shapes alone, wherever its weights are, and is left as it was.
+    The papers call them FLOPs. Normalisation, activation and pooling are not counted. Nothing is
+    computed: the network runs in evaluation mode on shapes alone, wherever its weights are, and is
+    left as it was.
     """
     modes = [(module, module.training) for module in network.modules()]
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
-    dtype = next((tensor.dtype for tensor in shapes.values() if tensor.is_floating_point()), torch.get_default_dtype())
+    dtype = next(
+        (tensor.dtype for tensor in shapes.values() if tensor.is_floating_point()),
+        torch.get_default_dtype(),
+    )
     image = torch.empty(1, in_channels, image_size, image_size, dtype=dtype, device="meta")
     network.eval()
     try:

@@ -19,7 +19,8 @@ __all__ = ["FeatureInfo", "Features"]
 
 
 class FeatureInfo:
-    """What is known of each map that a network gives, in timm's words: channels, reduction, module."""
+    """What is known of each map that a network gives, in timm's words: channels, reduction,
+    module."""
 
     def __init__(self, levels: Iterable[dict[str, Any]]) -> None:
         self.levels = list(levels)
@@ -40,10 +41,11 @@ class FeatureInfo:
 class Features(nn.Module):
     """A network that returns the feature maps of some of its levels, from large to small.
 
-    `out_indices` count the levels from 0, the one next to the image, and from -1, the last; None takes all. A ResNet
-    has its stem up to the activation as level 0 and its stages as levels 1 to 4; what a network has is in
-    `feature_info`. The network, in `network` under its own names, loses its classifier. Raises UserError for a level
-    that there is not, and for a network that has no feature maps.
+    `out_indices` count the levels from 0, the one next to the image, and from -1, the last; None
+    takes all. A ResNet has its stem up to the activation as level 0 and its stages as levels 1 to
+    4; what a network has is in `feature_info`. The network, in `network` under its own names, loses
+    its classifier. Raises UserError for a level that there is not, and for a network that has no
+    feature maps.
     """
 
     def __init__(self, network: nn.Module, out_indices: Sequence[int] | None = None) -> None:
@@ -51,12 +53,15 @@ class Features(nn.Module):
         levels = getattr(network, "feature_info", None)
         forget = getattr(network, "reset_classifier", None)
         if not levels or forget is None:
-            raise UserError(f"{type(network).__name__} has no feature maps by level; take another network")
+            raise UserError(
+                f"{type(network).__name__} has no feature maps by level; take another network"
+            )
         known = range(-len(levels), len(levels))
         chosen = range(len(levels)) if out_indices is None else out_indices
         if not chosen or any(index not in known for index in chosen):
             raise UserError(
-                f"out_indices = {list(chosen)}: must name at least one level, from 0 to {len(levels) - 1}, or from -1 "
+                f"out_indices = {list(chosen)}: must name at least one level, from 0 to "
+                f"{len(levels) - 1}, or from -1 "
                 "down to count from the last"
             )
         forget(0)
@@ -65,7 +70,8 @@ class Features(nn.Module):
         self.feature_info = FeatureInfo(levels[index] for index in self.indices)
 
     def forward(self, images_NCHW: Tensor) -> list[Tensor]:
-        """Return the maps (N, C, H, W) of normalised images; what lies behind the last one is not computed."""
+        """Return the maps (N, C, H, W) of normalised images; what lies behind the last one is not
+        computed."""
         if isinstance(self.network, Classifier):
             maps = self.network.forward_levels(images_NCHW, self.indices[-1] + 1)
             return [maps[index] for index in self.indices]

@@ -1,10 +1,11 @@
 """Initial values of a network, each drawn from a stream of its own parameter's name.
 
-Two networks that share a parameter's name and shape share its initial value, whatever else differs between them: taking
-a trick out changes nothing but what the trick changed.
-Sources: Glorot & Bengio 2010, equation 16 (`xavier`, as in He et al. 2018, section 2.1); He et al. 2015 (arXiv
-1502.01852), equation 14 (`msra`) and equation 15 (`msra_prelu`, what the paper's own code takes, from MXNet); LeCun et
-al. 1998, section 4.6 (`lecun`, what the code of Lee et al. 2020 takes, from TensorFlow).
+Two networks that share a parameter's name and shape share its initial value, whatever else differs
+between them: taking a trick out changes nothing but what the trick changed. Sources: Glorot &
+Bengio 2010, equation 16 (`xavier`, as in He et al. 2018, section 2.1); He et al. 2015 (arXiv
+1502.01852), equation 14 (`msra`) and equation 15 (`msra_prelu`, what the paper's own code takes,
+from MXNet); LeCun et al. 1998, section 4.6 (`lecun`, what the code of Lee et al. 2020 takes, from
+TensorFlow).
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ __all__ = ["initialise", "is_norm"]
 Draw = Callable[[np.random.Generator, torch.Size], np.ndarray]
 
 PRELU_SLOPE = 0.25
-"""The slope for which MXNet's `MSRAPrelu` computes its gain, of leaky units that the network does not even have."""
+"""The slope for which MXNet's `MSRAPrelu` computes its gain, of leaky units that the network does
+not even have."""
 
 CUT = 2.0
 STD_WITHIN_CUT = 0.87962566103423978
-"""The standard deviation of a standard normal between -CUT and CUT: sqrt(1 - 2 CUT p(CUT) / P(|z| < CUT))."""
+"""The standard deviation of a standard normal between -CUT and CUT: sqrt(1 - 2 CUT p(CUT) / P(|z| <
+CUT))."""
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -39,18 +42,20 @@ def is_norm(module: nn.Module) -> bool:
     return isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm)
 
 
-def initialise(network: nn.Module, scheme: Init, seed: int, *, only: nn.Module | None = None) -> None:
+def initialise(
+    network: nn.Module, scheme: Init, seed: int, *, only: nn.Module | None = None
+) -> None:
     """Set a network's weights to the initial values of a scheme, in place, without touching torch's random state.
 
-    Weights of convolutions and linear layers by fan_in and fan_out, kernel area included:
-    `xavier`: uniform in [-a, a], a = sqrt(6 / (fan_in + fan_out)).
-    `msra`: convolutions normal with variance 2 / fan_out, as timm and torchvision; linear layers `xavier`, since no
-    ReLU follows a classifier and its fan_out, the number of classes, says nothing about the signal.
-    `msra_prelu`: normal with variance 2 / (1 + 0.25^2) / ((fan_in + fan_out) / 2).
-    `lecun`: convolutions normal with variance 1 / fan_in, cut at two standard deviations of the normal before the cut;
-    linear layers `xavier`.
-    Their biases become 0; normalisations get gamma 1, beta 0 and fresh running statistics. A parameter of any other
-    module keeps the value that its constructor gave it. `only` restricts all this to one module of the network.
+    Weights of convolutions and linear layers by fan_in and fan_out, kernel area included: `xavier`:
+    uniform in [-a, a], a = sqrt(6 / (fan_in + fan_out)). `msra`: convolutions normal with variance
+    2 / fan_out, as timm and torchvision; linear layers `xavier`, since no ReLU follows a classifier
+    and its fan_out, the number of classes, says nothing about the signal. `msra_prelu`: normal with
+    variance 2 / (1 + 0.25^2) / ((fan_in + fan_out) / 2). `lecun`: convolutions normal with variance
+    1 / fan_in, cut at two standard deviations of the normal before the cut; linear layers `xavier`.
+    Their biases become 0; normalisations get gamma 1, beta 0 and fresh running statistics. A
+    parameter of any other module keeps the value that its constructor gave it. `only` restricts all
+    this to one module of the network.
     """
     chosen = None if only is None else set(only.modules())
     with torch.no_grad():
@@ -74,7 +79,10 @@ def _fill(weight: Tensor, values: np.ndarray) -> None:
 def _reset_norm(norm: nn.Module) -> None:
     if isinstance(norm, _NormBase):
         norm.reset_running_stats()
-    for value, parameter in ((1.0, getattr(norm, "weight", None)), (0.0, getattr(norm, "bias", None))):
+    for value, parameter in (
+        (1.0, getattr(norm, "weight", None)),
+        (0.0, getattr(norm, "bias", None)),
+    ):
         if isinstance(parameter, Tensor):
             parameter.fill_(value)
 

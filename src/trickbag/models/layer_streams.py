@@ -23,13 +23,14 @@ __all__ = ["LayerStreams"]
 class LayerStreams:
     """The layers of a network that draw, each from a stream of its name in the network.
 
-    What one of them draws then depends on no other: a layer that is added or taken out, or draws more, changes nothing
-    for the rest. Dropout and timm's stochastic depth, which draw from torch's generator, are replaced by layers of the
-    same mathematics, in place. Left to the generator are layers of other kinds, functions that a network calls without
-    a module (the dropout in many heads of timm's), and what the network calls twice in a pass, which would draw the
-    same twice.
+    What one of them draws then depends on no other: a layer that is added or taken out, or draws
+    more, changes nothing for the rest. Dropout and timm's stochastic depth, which draw from torch's
+    generator, are replaced by layers of the same mathematics, in place. Left to the generator are
+    layers of other kinds, functions that a network calls without a module (the dropout in many
+    heads of timm's), and what the network calls twice in a pass, which would draw the same twice.
 
-    To be made when the network is where it is trained. `image_shape` is that of one image, (3, H, W).
+    To be made when the network is where it is trained. `image_shape` is that of one image, (3, H,
+    W).
     """
 
     def __init__(self, network: nn.Module, image_shape: tuple[int, int, int]) -> None:
@@ -56,7 +57,8 @@ class LayerStreams:
     def begin(self, seed: int, epoch: int, step: int, part: int) -> None:
         """Set what all layers draw in the next pass, over a part of the effective batch; nothing waits for the device.
 
-        The same call again gives the same draws. What draws from torch's generator does so from a stream of its own.
+        The same call again gives the same draws. What draws from torch's generator does so from a
+        stream of its own.
         """
         torch.manual_seed(seed_of(seed, f"layers:{part}", epoch, step))
         for name, layer in self._layers:
@@ -65,7 +67,8 @@ class LayerStreams:
 
 
 def _seeded(layer: nn.Module, *, of_timm: bool) -> DrawingLayer | None:
-    """Return a layer itself where it can draw from a seed, else one in its place that can; None for all others."""
+    """Return a layer itself where it can draw from a seed, else one in its place that can; None for
+    all others."""
     if isinstance(layer, DrawingLayer):
         return layer
     if type(layer) is nn.Dropout:
@@ -78,8 +81,11 @@ def _seeded(layer: nn.Module, *, of_timm: bool) -> DrawingLayer | None:
     return None
 
 
-def _called_once(network: nn.Module, layers: Iterable[nn.Module], image_shape: tuple[int, int, int]) -> set[nn.Module]:
-    """Return which layers a pass of the network calls exactly once. Nothing is computed: it goes on shapes alone."""
+def _called_once(
+    network: nn.Module, layers: Iterable[nn.Module], image_shape: tuple[int, int, int]
+) -> set[nn.Module]:
+    """Return which layers a pass of the network calls exactly once. Nothing is computed: it goes on
+    shapes alone."""
     calls: Counter[nn.Module] = Counter()
 
     def count(layer: nn.Module, given: object) -> None:

@@ -1,6 +1,7 @@
 """Our own MobileNet v1, built slot by slot from a `MobileNetConfig`; its parameters are named as timm names them.
 
-Source: Howard et al. 2017 (arXiv 1704.04861), table 1. Shapes: N images, C channels, H and W pixels.
+Source: Howard et al. 2017 (arXiv 1704.04861), table 1. Shapes: N images, C channels, H and W
+pixels.
 """
 
 from __future__ import annotations
@@ -30,10 +31,14 @@ class SeparableBlock(nn.Module):
     There is no shortcut; what fills the attention slot acts at the end.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, slots: Slots) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int = 1, slots: Slots
+    ) -> None:
         super().__init__()
         kept, self.aa = anti_aliased(slots.anti_alias, in_channels, stride)
-        self.conv_dw = nn.Conv2d(in_channels, in_channels, 3, kept, padding=1, groups=in_channels, bias=False)
+        self.conv_dw = nn.Conv2d(
+            in_channels, in_channels, 3, kept, padding=1, groups=in_channels, bias=False
+        )
         self.bn1 = slots.norm(in_channels)
         self.drop1 = optional(slots.drop)
         self.act1 = slots.activation()
@@ -44,7 +49,8 @@ class SeparableBlock(nn.Module):
         self.se = optional(slots.attention, out_channels)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the activation of the second convolution, its channels scaled where there is attention."""
+        """Return the activation of the second convolution, its channels scaled where there is
+        attention."""
         x: Tensor = self.aa(self.act1(self.drop1(self.bn1(self.conv_dw(x_NCHW)))))
         out: Tensor = self.se(self.act2(self.drop2(self.bn2(self.conv_pw(x)))))
         return out
@@ -65,10 +71,15 @@ class MobileNet(Classifier):
         self.act1 = config.activation()
         stages = []
         for stage, (width, blocks) in enumerate(_STAGES):
-            out_channels, repeats = self._channels(width), round_repeats(blocks, config.depth_factor)
+            out_channels, repeats = (
+                self._channels(width),
+                round_repeats(blocks, config.depth_factor),
+            )
             slots = slots_of(config, stage=stage)
             first = SeparableBlock(channels, out_channels, stride=self._stride(stage), slots=slots)
-            rest = (SeparableBlock(out_channels, out_channels, slots=slots) for _ in range(repeats - 1))
+            rest = (
+                SeparableBlock(out_channels, out_channels, slots=slots) for _ in range(repeats - 1)
+            )
             stages.append(Blocks(first, *rest))
             channels = out_channels
         self.blocks = nn.Sequential(*stages)
@@ -89,7 +100,14 @@ class MobileNet(Classifier):
         reduction, levels = self.conv_stem.stride[0], []
         for stage, (width, _) in enumerate(_STAGES):
             reduction *= self._stride(stage)
-            levels.append(Level(f"blocks.{stage}", (*before, self.blocks[stage]), self._channels(width), reduction))
+            levels.append(
+                Level(
+                    f"blocks.{stage}",
+                    (*before, self.blocks[stage]),
+                    self._channels(width),
+                    reduction,
+                )
+            )
             before = ()
         return tuple(levels)
 

@@ -56,7 +56,8 @@ class Relu(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Relu6(Settings):
-    """The activation `min(max(x, 0), 6)` (Sandler et al. 2018, arXiv 1801.04381; timm's MobileNets have it)."""
+    """The activation `min(max(x, 0), 6)` (Sandler et al. 2018, arXiv 1801.04381; timm's MobileNets
+    have it)."""
 
     kind: ClassVar[str] = "relu6"
 
@@ -83,7 +84,8 @@ class LeakyRelu(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Silu(Settings):
-    """The activation `x sigmoid(x)`, also called Swish (Ramachandran et al. 2017, arXiv 1710.05941)."""
+    """The activation `x sigmoid(x)`, also called Swish (Ramachandran et al. 2017, arXiv
+    1710.05941)."""
 
     kind: ClassVar[str] = "silu"
 
@@ -96,7 +98,8 @@ class Silu(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class HardSwish(Settings):
-    """The activation `x min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, arXiv 1905.02244, section 5.2)."""
+    """The activation `x min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, arXiv 1905.02244, section
+    5.2)."""
 
     kind: ClassVar[str] = "hard_swish"
 
@@ -122,7 +125,8 @@ class Mish(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Gelu(Settings):
-    """The activation `x P(Z <= x)`, Z standard normal (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
+    """The activation `x P(Z <= x)`, Z standard normal (Hendrycks & Gimpel 2016, arXiv
+    1606.08415)."""
 
     kind: ClassVar[str] = "gelu"
 
@@ -138,7 +142,8 @@ Activation = Relu | Relu6 | LeakyRelu | Silu | HardSwish | Mish | Gelu
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Settings):
-    """Batch normalisation; `momentum` is torch's (the weight of the new batch): 0.1 is MXNet's 0.9."""
+    """Batch normalisation; `momentum` is torch's (the weight of the new batch): 0.1 is MXNet's
+    0.9."""
 
     kind: ClassVar[str] = "batch_norm"
     eps: Annotated[float, Positive] = 1e-5
@@ -155,8 +160,8 @@ class BatchNorm(Settings):
 class SqueezeExcite(Settings):
     """Squeeze-and-excitation at the end of the residual branch; see `models.layers.squeeze_excite`.
 
-    `divisor`: the squeezed channels are rounded to a multiple of it, and are at least it. Lee et al. 2020 have neither
-    biases nor rounding.
+    `divisor`: the squeezed channels are rounded to a multiple of it, and are at least it. Lee et
+    al. 2020 have neither biases nor rounding.
     """
 
     kind: ClassVar[str] = "squeeze_excite"
@@ -168,64 +173,84 @@ class SqueezeExcite(Settings):
         """Build the layer for feature maps of `channels` channels."""
         from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
 
-        return SqueezeExcite2d(channels, reduction=self.reduction, bias=self.bias, divisor=self.divisor)
+        return SqueezeExcite2d(
+            channels, reduction=self.reduction, bias=self.bias, divisor=self.divisor
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AssembleKernel(Settings):
     """Selective kernel of Lee et al. 2020: one 3x3 convolution to twice the channels, its halves weighed by attention.
 
-    The attention has `max(width // reduction, least)` channels inside; see `models.layers.selective_kernel`.
+    The attention has `max(width // reduction, least)` channels inside; see
+    `models.layers.selective_kernel`.
     """
 
     kind: ClassVar[str] = "assemble"
     reduction: Annotated[int, AtLeast(1)] = 2
     least: Annotated[int, AtLeast(1)] = 32
 
-    def __call__(self, in_channels: int, width: int, stride: int, groups: int, slots: Slots) -> nn.Module:
-        """Build what stands in the place of a 3x3 convolution, its normalisation and its activation."""
+    def __call__(
+        self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
+    ) -> nn.Module:
+        """Build what stands in the place of a 3x3 convolution, its normalisation and its
+        activation."""
         from trickbag.models.layers.selective_kernel import AssembleKernel2d
 
         inside = max(width // self.reduction, self.least)
-        return AssembleKernel2d(in_channels, width, inside, stride=stride, groups=groups, slots=slots)
+        return AssembleKernel2d(
+            in_channels, width, inside, stride=stride, groups=groups, slots=slots
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OriginalKernel(Settings):
     """Selective kernel of Li et al. 2019: a 3x3 and a dilated 3x3 convolution of all channels, weighed by attention.
 
-    The attention has `max(width // reduction, least)` channels inside; see `models.layers.selective_kernel`.
+    The attention has `max(width // reduction, least)` channels inside; see
+    `models.layers.selective_kernel`.
     """
 
     kind: ClassVar[str] = "original"
     reduction: Annotated[int, AtLeast(1)] = 16
     least: Annotated[int, AtLeast(1)] = 32
 
-    def __call__(self, in_channels: int, width: int, stride: int, groups: int, slots: Slots) -> nn.Module:
-        """Build what stands in the place of a 3x3 convolution, its normalisation and its activation."""
+    def __call__(
+        self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
+    ) -> nn.Module:
+        """Build what stands in the place of a 3x3 convolution, its normalisation and its
+        activation."""
         from trickbag.models.layers.selective_kernel import DilatedKernels2d
 
         inside = max(width // self.reduction, self.least)
-        return DilatedKernels2d(in_channels, width, inside, stride=stride, groups=groups, split=False, slots=slots)
+        return DilatedKernels2d(
+            in_channels, width, inside, stride=stride, groups=groups, split=False, slots=slots
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitKernel(Settings):
     """Selective kernel of timm: as the original, but each of the two convolutions sees one half of the channels.
 
-    The attention has `max(width // reduction, least)` channels inside; see `models.layers.selective_kernel`.
+    The attention has `max(width // reduction, least)` channels inside; see
+    `models.layers.selective_kernel`.
     """
 
     kind: ClassVar[str] = "split"
     reduction: Annotated[int, AtLeast(1)] = 16
     least: Annotated[int, AtLeast(1)] = 8
 
-    def __call__(self, in_channels: int, width: int, stride: int, groups: int, slots: Slots) -> nn.Module:
-        """Build what stands in the place of a 3x3 convolution, its normalisation and its activation."""
+    def __call__(
+        self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
+    ) -> nn.Module:
+        """Build what stands in the place of a 3x3 convolution, its normalisation and its
+        activation."""
         from trickbag.models.layers.selective_kernel import DilatedKernels2d
 
         inside = max(width // self.reduction, self.least)
-        return DilatedKernels2d(in_channels, width, inside, stride=stride, groups=groups, split=True, slots=slots)
+        return DilatedKernels2d(
+            in_channels, width, inside, stride=stride, groups=groups, split=True, slots=slots
+        )
 
 
 SelectiveKernel = AssembleKernel | OriginalKernel | SplitKernel
@@ -235,9 +260,10 @@ SelectiveKernel = AssembleKernel | OriginalKernel | SplitKernel
 class Blur(Settings):
     """A binomial blur wherever the network would skip pixels (Zhang 2019, arXiv 1904.11486).
 
-    `size` of the filter: 3 is [1, 2, 1] in both directions. `places`: `branch`, after the convolution of a residual
-    branch that has the stride, which then has none; `shortcut`, in place of what shrinks a shortcut; `stem`, after the
-    max-pool, which then has no stride. Lee et al. 2020 have the branch alone.
+    `size` of the filter: 3 is [1, 2, 1] in both directions. `places`: `branch`, after the
+    convolution of a residual branch that has the stride, which then has none; `shortcut`, in place
+    of what shrinks a shortcut; `stem`, after the max-pool, which then has no stride. Lee et al.
+    2020 have the branch alone.
     """
 
     kind: ClassVar[str] = "blur"
@@ -274,7 +300,8 @@ class AveragePool(Settings):
         return nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
 
     def stem_pool(self, channels: int) -> nn.Module:
-        """Build the pool of a stem; at odd sizes it leaves out the last row and column, as timm's does."""
+        """Build the pool of a stem; at odd sizes it leaves out the last row and column, as timm's
+        does."""
         from torch import nn
 
         return nn.AvgPool2d(2)
@@ -290,9 +317,10 @@ StageScale = Annotated[float, NonNegative]
 class DropBlock(Settings):
     """Blocks of feature maps that are dropped after every normalisation of a block (Ghiasi et al. 2018).
 
-    `keep_prob` is what a network starts with; the trick `drop_block` changes it as a run goes on. `scales` multiply
-    the probability of dropping in each of the four stages; 0 leaves a stage without. The other settings are those of
-    `models.layers.drop.drop_block`; the defaults are Lee et al. 2020's.
+    `keep_prob` is what a network starts with; the trick `drop_block` changes it as a run goes on.
+    `scales` multiply the probability of dropping in each of the four stages; 0 leaves a stage
+    without. The other settings are those of `models.layers.drop.drop_block`; the defaults are Lee
+    et al. 2020's.
     """
 
     kind: ClassVar[str] = "drop_block"
@@ -307,4 +335,6 @@ class DropBlock(Settings):
         from trickbag.models.layers.drop import DropBlock2d
 
         scale = self.scales[stage - 1]
-        return DropBlock2d(self.keep_prob, self.block_size, scale=scale, images=self.images, channels=self.channels)
+        return DropBlock2d(
+            self.keep_prob, self.block_size, scale=scale, images=self.images, channels=self.channels
+        )

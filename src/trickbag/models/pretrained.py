@@ -15,7 +15,15 @@ from trickbag.models.config import (
     model_config,
     model_names,
 )
-from trickbag.models.parts import AveragePool, Blur, OriginalKernel, Relu, Relu6, SplitKernel, SqueezeExcite
+from trickbag.models.parts import (
+    AveragePool,
+    Blur,
+    OriginalKernel,
+    Relu,
+    Relu6,
+    SplitKernel,
+    SqueezeExcite,
+)
 from trickbag.models.random_state import own_random_state
 from trickbag.models.summary import summary
 from trickbag.models.weights import fit_weights
@@ -28,9 +36,14 @@ __all__ = ["load_pretrained", "pretrained_names", "published_normalisation", "ti
 
 Colour = tuple[float, float, float]
 
-_TWEAKS = {("imagenet", "middle", "conv"): "", ("deep", "middle", "conv"): "c", ("deep", "middle", "avg_pool"): "d"}
+_TWEAKS = {
+    ("imagenet", "middle", "conv"): "",
+    ("deep", "middle", "conv"): "c",
+    ("deep", "middle", "avg_pool"): "d",
+}
 _GROUPS = {(1, 64): "", (32, 4): "_32x4d", (32, 8): "_32x8d"}
-# Blur and average pool have no weights, but weights are of use only with those that they were trained with.
+# Blur and average pool have no weights, but weights are of use only with those that they were
+# trained with.
 _FILLED: dict[tuple[object, object, object], str] = {
     (None, None, None): "resnet",
     (SqueezeExcite(), None, None): "seresnet",
@@ -46,7 +59,8 @@ _SELECTIVE: dict[tuple[object, str, tuple[int, int]], str] = {
 
 
 def timm_name(config: ModelConfig) -> str | None:
-    """Return timm's name of a config's network, None where timm has none of this form: `resnet50_d` is `resnet50d`."""
+    """Return timm's name of a config's network, None where timm has none of this form: `resnet50_d`
+    is `resnet50d`."""
     if isinstance(config, TimmConfig):
         return None if _put_in(config) else config.name
     if isinstance(config, MobileNetConfig):
@@ -56,7 +70,11 @@ def timm_name(config: ModelConfig) -> str | None:
     if (config.last_stride, config.pooling) != (2, "torch") or config.activation != Relu():
         return None
     groups = (config.cardinality, config.base_width)
-    place = (config.stem, "middle" if config.block == "basic" else config.branch_stride, config.shortcut)
+    place = (
+        config.stem,
+        "middle" if config.block == "basic" else config.branch_stride,
+        config.shortcut,
+    )
     family = _FILLED.get((config.attention, config.selective_kernel, config.anti_alias))
     if config.attention is None and config.anti_alias is None:
         family = family or _SELECTIVE.get((config.selective_kernel, config.block, groups))
@@ -68,7 +86,13 @@ def timm_name(config: ModelConfig) -> str | None:
 
 
 def _mobilenet_name(config: MobileNetConfig) -> str | None:
-    form = (config.stem, config.depth_factor, config.attention, config.anti_alias, config.activation)
+    form = (
+        config.stem,
+        config.depth_factor,
+        config.attention,
+        config.anti_alias,
+        config.activation,
+    )
     if form != ("imagenet", 1, None, None, Relu6()):
         return None
     return _MOBILENETS.get(config.width_factor)
@@ -87,16 +111,18 @@ def load_pretrained(
 ) -> list[str]:
     """Load published weights into the network of a config; return notes on the result.
 
-    A classifier of another number of classes stays as it is, and other numbers of input channels are adapted by timm;
-    notes say so. Weights come over the network, or from timm's cache. Raises UserError where there are none for such a
-    network, or they cannot be reached, which names what to give `instead`.
+    A classifier of another number of classes stays as it is, and other numbers of input channels
+    are adapted by timm; notes say so. Weights come over the network, or from timm's cache. Raises
+    UserError where there are none for such a network, or they cannot be reached, which names what
+    to give `instead`.
     """
     import timm
 
     name = timm_name(config)
     if name is None or not _has_weights(name):
         raise UserError(
-            f"no pretrained weights {_absence(config)}; there are for {', '.join(pretrained_names())}; or --init FILE"
+            f"no pretrained weights {_absence(config)}; there are for "
+            f"{', '.join(pretrained_names())}; or --init FILE"
         )
     try:
         _reach_hub(name)
@@ -105,7 +131,8 @@ def load_pretrained(
     except Exception as error:
         # The hub's client, its HTTP library and timm raise exceptions of no common base.
         raise UserError(
-            f"the pretrained weights of timm's {name} could not be fetched ({_reason(error)}); connect to the network, "
+            f"the pretrained weights of timm's {name} could not be fetched ({_reason(error)}); "
+            f"connect to the network, "
             f"or give {instead}"
         ) from error
     notes = [f"weights of timm's {name}"]
@@ -130,7 +157,8 @@ def published_normalisation(config: ModelConfig) -> tuple[Colour, Colour] | None
 
 
 def _reach_hub(name: str) -> None:
-    """Ask the hub for a sign of life, unless it has the weights in its cache, since its client retries for a minute."""
+    """Ask the hub for a sign of life, unless it has the weights in its cache, since its client
+    retries for a minute."""
     from huggingface_hub import constants, get_session, try_to_load_from_cache
     from timm.models import get_pretrained_cfg
 
@@ -156,11 +184,20 @@ def _absence(config: ModelConfig) -> str:
     if isinstance(config, TimmConfig):
         parts = ", ".join(f"{name} {_word(part)}" for name, part in _put_in(config).items())
         return f"of timm's {config.name}{f' with {parts}' if parts else ''}"
-    if isinstance(config, MobileNetConfig) and timm_name(dataclasses.replace(config, activation=Relu6())):
-        return f"of {summary(config)} with {config.activation.kind}; there are with model.activation=relu6"
+    if isinstance(config, MobileNetConfig) and timm_name(
+        dataclasses.replace(config, activation=Relu6())
+    ):
+        return (
+            f"of {summary(config)} with {config.activation.kind}; there are with "
+            f"model.activation=relu6"
+        )
     if not isinstance(config, ResNetConfig):
         return f"of {summary(config)}"
-    slots = {"stem": config.stem, "branch_stride": config.branch_stride, "shortcut": config.shortcut}
+    slots = {
+        "stem": config.stem,
+        "branch_stride": config.branch_stride,
+        "shortcut": config.shortcut,
+    }
     filled = {
         name: value
         for name in (
@@ -176,8 +213,15 @@ def _absence(config: ModelConfig) -> str:
         )
         if (value := getattr(config, name)) != getattr(ResNetConfig, name)
     }
-    every = {**slots, **filled, **({} if config.activation == Relu() else {"activation": config.activation})}
-    return f"of resnet{config.depth} with {', '.join(f'{name} {_word(value)}' for name, value in every.items())}"
+    every = {
+        **slots,
+        **filled,
+        **({} if config.activation == Relu() else {"activation": config.activation}),
+    }
+    return (
+        f"of resnet{config.depth} with "
+        f"{', '.join(f'{name} {_word(value)}' for name, value in every.items())}"
+    )
 
 
 def _put_in(config: TimmConfig) -> dict[str, Settings]:

@@ -23,9 +23,9 @@ __all__ = ["recompute_in_backward"]
 def recompute_in_backward(network: nn.Module) -> None:
     """Let a network keep the input of each block alone, and compute the inside anew for the gradients, in place.
 
-    Values, gradients and running statistics stay as they were, bit for bit on a CPU: a normalisation that sees its
-    batch for the second time takes no notice of it. Works for ours and for those of timm's that can. Raises UserError
-    for others.
+    Values, gradients and running statistics stay as they were, bit for bit on a CPU: a
+    normalisation that sees its batch for the second time takes no notice of it. Works for ours and
+    for those of timm's that can. Raises UserError for others.
     """
     enable: Callable[[bool], Any] | None = getattr(network, "set_grad_checkpointing", None)
     try:
@@ -34,14 +34,16 @@ def recompute_in_backward(network: nn.Module) -> None:
         enable(True)
     except AssertionError as error:  # timm's answer
         raise UserError(
-            f"training.gradient_checkpointing = True: {type(network).__name__} has no blocks that can be computed "
+            f"training.gradient_checkpointing = True: {type(network).__name__} has no blocks that "
+            f"can be computed "
             "anew; leave it out, or use a ResNet"
         ) from error
     for module in network.modules():
         if isinstance(module, _NormBase) and module.track_running_stats:
             hooks = _SecondPass()
             module.register_forward_pre_hook(hooks.before)
-            # Called after an error too: the second pass is cut short by one when it has computed what it was for.
+            # Called after an error too: the second pass is cut short by one when it has computed
+            # what it was for.
             module.register_forward_hook(hooks.after, always_call=True)
 
 
@@ -49,8 +51,9 @@ def recompute_in_backward(network: nn.Module) -> None:
 class _SecondPass:
     """What keeps one normalisation's running statistics as they are while its batch comes by for the second time.
 
-    In the backward pass nothing calls a layer but a second pass; a compiled one updates nothing twice by itself. The
-    statistics take part with a momentum of 0: without them torch would notice that the two passes differ.
+    In the backward pass nothing calls a layer but a second pass; a compiled one updates nothing
+    twice by itself. The statistics take part with a momentum of 0: without them torch would notice
+    that the two passes differ.
     """
 
     active: bool = False

@@ -1,7 +1,7 @@
 """Our own ResNet, built slot by slot from a `ResNetConfig`; its parameters are named as timm names them.
 
-Sources: He et al. 2015 (arXiv 1512.03385), table 1; Xie et al. 2017 (arXiv 1611.05431), table 1; He et al. 2018 (arXiv
-1812.01187), section 4.
+Sources: He et al. 2015 (arXiv 1512.03385), table 1; Xie et al. 2017 (arXiv 1611.05431), table 1; He
+et al. 2018 (arXiv 1812.01187), section 4.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from torch import nn
 from trickbag.models.classifier import Classifier, Level, slots_of
 from trickbag.models.layers.blocks import BasicBlock, Blocks, Bottleneck
 from trickbag.models.layers.selective_blocks import SelectiveBasicBlock, SelectiveBottleneck
-from trickbag.models.layers.shortcut import avg_pool_shortcut, conv_shortcut, tensorflow_pool_shortcut
+from trickbag.models.layers.shortcut import (
+    avg_pool_shortcut,
+    conv_shortcut,
+    tensorflow_pool_shortcut,
+)
 from trickbag.models.layers.stem import STEMS, stem_convolution, stem_pool
 from trickbag.models.scaling import round_channels, round_repeats
 
@@ -47,7 +51,9 @@ class ResNet(Classifier):
         self.conv1 = stem_convolution(config.stem, config.in_channels, stem, slots)
         self.bn1 = config.norm(stem)
         self.act1 = config.activation()
-        self.maxpool = stem_pool(config.stem, stem, anti_alias=config.anti_alias, pooling=config.pooling)
+        self.maxpool = stem_pool(
+            config.stem, stem, anti_alias=config.anti_alias, pooling=config.pooling
+        )
         widths, expansion = config.widths, _expansion(config)
         self.layer1 = _stage(config, 1, stem, stride=1)
         self.layer2 = _stage(config, 2, widths[0] * expansion, stride=2)
@@ -56,8 +62,12 @@ class ResNet(Classifier):
         self.add_head(widths[3] * expansion)
 
     def levels(self) -> tuple[Level, ...]:
-        """List the stem up to its activation, and the four stages; the max-pool is the first stage's."""
-        form, channels = STEMS[self.config.stem], [width * _expansion(self.config) for width in self.config.widths]
+        """List the stem up to its activation, and the four stages; the max-pool is the first
+        stage's."""
+        form, channels = (
+            STEMS[self.config.stem],
+            [width * _expansion(self.config) for width in self.config.widths],
+        )
         pooled = form.stride * form.pool_stride
         return (
             Level(
@@ -87,12 +97,16 @@ def _expansion(config: ResNetConfig) -> int:
 
 
 def _stage(config: ResNetConfig, stage: int, channels: int, *, stride: int) -> Blocks:
-    """Build the blocks of stage 1 to 4, the first of which has the stride and takes `channels` channels."""
+    """Build the blocks of stage 1 to 4, the first of which has the stride and takes `channels`
+    channels."""
     width = config.widths[stage - 1]
-    blocks = [round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]]
+    blocks = [
+        round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]
+    ]
     out_channels, before = width * _expansion(config), sum(blocks[: stage - 1])
     first, *rest = (
-        slots_of(config, stage=stage, depth=(before + place) / sum(blocks)) for place in range(1, blocks[stage - 1] + 1)
+        slots_of(config, stage=stage, depth=(before + place) / sum(blocks))
+        for place in range(1, blocks[stage - 1] + 1)
     )
     changes_shape = stride != 1 or channels != out_channels
     downsample = _shortcut(config, channels, out_channels, stride, first) if changes_shape else None
@@ -102,7 +116,9 @@ def _stage(config: ResNetConfig, stage: int, channels: int, *, stride: int) -> B
     )
 
 
-def _shortcut(config: ResNetConfig, in_channels: int, out_channels: int, stride: int, slots: Slots) -> nn.Module:
+def _shortcut(
+    config: ResNetConfig, in_channels: int, out_channels: int, stride: int, slots: Slots
+) -> nn.Module:
     if config.shortcut == "conv":
         return conv_shortcut(in_channels, out_channels, stride, slots)
     build = tensorflow_pool_shortcut if config.pooling == "tensorflow" else avg_pool_shortcut

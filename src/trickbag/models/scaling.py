@@ -1,7 +1,7 @@
 """Compound scaling: a network's depth, its width and the images' size, grown together.
 
-Source: Tan & Le 2019 (arXiv 1905.11946), section 3.3, equation 3; the rounding rules are those of its code, which hold
-for MobileNet's width too.
+Source: Tan & Le 2019 (arXiv 1905.11946), section 3.3, equation 3; the rounding rules are those of
+its code, which hold for MobileNet's width too.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ class Factors:
 def compound(phi: float, *, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> Factors:
     """Return alpha^phi, beta^phi and gamma^phi: about 2^phi times the work where alpha beta^2 gamma^2 is about 2.
 
-    The constants are those that the paper found for its own network. A negative `phi` gives a smaller network.
+    The constants are those that the paper found for its own network. A negative `phi` gives a
+    smaller network.
     """
     return Factors(depth=alpha**phi, width=beta**phi, size=gamma**phi)
 
 
 def round_channels(channels: int, factor: float) -> int:
-    """Return `channels * factor`, rounded to the nearest multiple of 8 that is at least 8 and 90 % of it."""
+    """Return `channels * factor`, rounded to the nearest multiple of 8 that is at least 8 and 90 %
+    of it."""
     wanted = round(channels * factor, _DIGITS)
     rounded = max(DIVISOR, int(wanted + DIVISOR / 2) // DIVISOR * DIVISOR)
     return rounded + DIVISOR if rounded < KEPT * wanted else rounded
@@ -62,7 +64,8 @@ def round_repeats(blocks: int, factor: float) -> int:
 
 
 def scaled(config: Own, factors: Factors) -> Own:
-    """Return the config of a network of our own with its depth and width multiplied; images are not its business."""
+    """Return the config of a network of our own with its depth and width multiplied; images are not
+    its business."""
     return dataclasses.replace(
         config,
         depth_factor=config.depth_factor * factors.depth,
@@ -73,8 +76,9 @@ def scaled(config: Own, factors: Factors) -> Own:
 def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
     """Return the config with the width whose multiply-adds come nearest to `macs`, at images of `image_size` pixels.
 
-    Widths move in steps of 8 channels, so that the work of a thin network can be a few percent off. A config without
-    a number of classes is counted with 1,000. Raises UserError where no width is so small or so large.
+    Widths move in steps of 8 channels, so that the work of a thin network can be a few percent off.
+    A config without a number of classes is counted with 1,000. Raises UserError where no width is
+    so small or so large.
     """
     import torch
 
@@ -85,7 +89,9 @@ def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
     def work(width: float) -> int:
         classes = config.num_classes or 1000
         with torch.device("meta"):
-            network = raw_network(dataclasses.replace(config, width_factor=width, num_classes=classes))
+            network = raw_network(
+                dataclasses.replace(config, width_factor=width, num_classes=classes)
+            )
         return count_macs(network, image_size, config.in_channels)
 
     low, high = 1 / _WIDEST, 1.0
@@ -93,7 +99,8 @@ def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
         low, high = high, 2 * high
     if not work(low) <= macs <= work(high):
         raise UserError(
-            f"macs = {macs:g}: a {config.kind} of this depth has from {work(low):.3g} to {work(high):.3g} at "
+            f"macs = {macs:g}: a {config.kind} of this depth has from {work(low):.3g} to "
+            f"{work(high):.3g} at "
             f"{image_size} px; choose another number, depth or image size"
         )
     while high - low > _STEP * high:

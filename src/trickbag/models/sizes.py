@@ -1,4 +1,5 @@
-"""The image size that a network is made for, and the centre crop that it is validated on at that size."""
+"""The image size that a network is made for, and the centre crop that it is validated on at that
+size."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ IMAGENET = Size(224, 0.875)
 def own_size(config: ModelConfig) -> Size:
     """Return the size that a network is made for: 299 px for `inception_v3`, 528 for `efficientnet_b6`.
 
-    Our own networks have 224 px; timm's have what timm says of their weights, and 224 px where it says nothing.
+    Our own networks have 224 px; timm's have what timm says of their weights, and 224 px where it
+    says nothing.
     """
     if not isinstance(config, TimmConfig):
         return IMAGENET

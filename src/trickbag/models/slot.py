@@ -10,7 +10,13 @@ from trickbag.models.config import MobileNetConfig, OwnConfig, TimmConfig
 
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
-    from trickbag.models.parts import Activation, AntiAlias, DropBlock, SelectiveKernel, SqueezeExcite
+    from trickbag.models.parts import (
+        Activation,
+        AntiAlias,
+        DropBlock,
+        SelectiveKernel,
+        SqueezeExcite,
+    )
     from trickbag.models.timm.network import Fillable
 
 __all__ = ["Slot", "fill_slot"]
@@ -27,22 +33,24 @@ def fill_slot(
 ) -> ModelConfig:
     """Return the config with `part` in its `slot`, in the place of what was there.
 
-    A network of timm is built once on shapes alone, to see whether it has a place for the part; where the part would
-    change nothing, its config comes back as it is. Raises DoesNotApply, with `trick` as the name to take out, for a
-    network without the slot or without a place for the part.
+    A network of timm is built once on shapes alone, to see whether it has a place for the part;
+    where the part would change nothing, its config comes back as it is. Raises DoesNotApply, with
+    `trick` as the name to take out, for a network without the slot or without a place for the part.
     """
     if isinstance(model, TimmConfig) and slot in ("activation", "anti_alias", "attention"):
         return _fill_timm(model, slot, part, trick)
     if isinstance(model, MobileNetConfig) and slot == "selective_kernel":
         raise DoesNotApply(
-            f"{trick} puts two convolutions in the place of one; those of a MobileNet are depthwise, which leaves "
+            f"{trick} puts two convolutions in the place of one; those of a MobileNet are "
+            f"depthwise, which leaves "
             f"nothing to select from. Use a resnetN (resnet50), or take it out: --without {trick}"
         )
     if isinstance(model, OwnConfig):
         change: dict[str, Any] = {slot: part}
         return dataclasses.replace(model, **change)
     raise DoesNotApply(
-        f"{trick} fills the {slot} slot of this package's networks; {model.kind}:{model.name} has none. "
+        f"{trick} fills the {slot} slot of this package's networks; {model.kind}:{model.name} has "
+        f"none. "
         f"Use a resnetN (resnet50), or take it out: --without {trick}"
     )
 

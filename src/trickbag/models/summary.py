@@ -14,7 +14,8 @@ __all__ = ["called", "summary"]
 
 
 def called(config: ModelConfig) -> str:
-    """Say in one word what a network is, for a message: `timm:convnext_tiny`, `big_little:bl_resnet50`."""
+    """Say in one word what a network is, for a message: `timm:convnext_tiny`,
+    `big_little:bl_resnet50`."""
     if isinstance(config, ResNetConfig):
         return f"resnet{config.depth}"
     return config.kind if isinstance(config, MobileNetConfig) else f"{config.kind}:{config.name}"
@@ -26,8 +27,12 @@ def summary(config: ModelConfig) -> str:
         return ", ".join([f"timm's {config.name}", *_put_in(config), *_dropped(config)])
     if isinstance(config, MobileNetConfig):
         stem = "3x3 stem" if config.stem == "imagenet" else f"stem {config.stem}"
-        return ", ".join(["MobileNet v1", "depthwise separable blocks", stem, *_scaled(config), *_filled(config)])
-    stem = {"imagenet": "7x7 stem", "deep": "deep stem (three 3x3)"}.get(config.stem, f"stem {config.stem}")
+        return ", ".join(
+            ["MobileNet v1", "depthwise separable blocks", stem, *_scaled(config), *_filled(config)]
+        )
+    stem = {"imagenet": "7x7 stem", "deep": "deep stem (three 3x3)"}.get(
+        config.stem, f"stem {config.stem}"
+    )
     if isinstance(config, BigLittleConfig):
         parts = [
             f"Big-Little ResNet-{config.depth}",
@@ -39,7 +44,9 @@ def summary(config: ModelConfig) -> str:
     else:
         place = "3x3" if config.branch_stride == "middle" else "1x1"
         grouped = (
-            f"{config.cardinality}x{config.base_width}d " if (config.cardinality, config.base_width) != (1, 64) else ""
+            f"{config.cardinality}x{config.base_width}d "
+            if (config.cardinality, config.base_width) != (1, 64)
+            else ""
         )
         parts = [
             f"ResNet-{config.depth}",
@@ -64,9 +71,17 @@ def _put_in(config: TimmConfig) -> list[str]:
     norm, blur = config.norm, config.anti_alias
     return [
         *(["squeeze-excitation"] if config.attention is not None else []),
-        *([f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"] if blur is not None else []),
+        *(
+            [f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"]
+            if blur is not None
+            else []
+        ),
         *([config.activation.kind] if config.activation is not None else []),
-        *([f"batch normalisation with eps {norm.eps:g}, momentum {norm.momentum:g}"] if norm is not None else []),
+        *(
+            [f"batch normalisation with eps {norm.eps:g}, momentum {norm.momentum:g}"]
+            if norm is not None
+            else []
+        ),
     ]
 
 
@@ -77,9 +92,17 @@ def _filled(config: OwnConfig) -> list[str]:
     usual = gates is not None and gates.reduction == SqueezeExcite.reduction
     return [
         *(["squeeze-excitation"] if usual else []),
-        *([f"squeeze-excitation (reduction {gates.reduction})"] if gates is not None and not usual else []),
+        *(
+            [f"squeeze-excitation (reduction {gates.reduction})"]
+            if gates is not None and not usual
+            else []
+        ),
         *([f"selective kernel ({kernel.kind})"] if kernel is not None else []),
-        *([f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"] if blur is not None else []),
+        *(
+            [f"anti-aliasing ({blur.kind.replace('_', ' ')} in {', '.join(blur.places)})"]
+            if blur is not None
+            else []
+        ),
         *([config.activation.kind] if config.activation != Relu() else []),
         *(["DropBlock"] if config.drop is not None else []),
         *_dropped(config),

@@ -55,11 +55,14 @@ def create_model(
 ) -> nn.Module:
     """Build a network by name, initialised: `resnet50_d`, `efficientnet_b0`, or any of timm's as `timm:NAME`.
 
-    It never changes a stem by itself; see `fit_stem` for small images. With `features_only` it returns the feature maps
-    of the levels `out_indices` (all where None) in place of logits, and says in `feature_info` what they are; see
-    `models.features`. Raises UserError for a name or a level that is not known.
+    It never changes a stem by itself; see `fit_stem` for small images. With `features_only` it
+    returns the feature maps of the levels `out_indices` (all where None) in place of logits, and
+    says in `feature_info` what they are; see `models.features`. Raises UserError for a name or a
+    level that is not known.
     """
-    config = dataclasses.replace(model_config(name), num_classes=num_classes, in_channels=in_channels)
+    config = dataclasses.replace(
+        model_config(name), num_classes=num_classes, in_channels=in_channels
+    )
     network = build_network(config, seed=seed)
     return Features(network, out_indices) if features_only else network
 
@@ -67,12 +70,15 @@ def create_model(
 def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
     """Build the network of a config with initial values that depend on `seed` alone.
 
-    Our own networks are initialised by the config's scheme, each parameter from a stream of its name; timm's keep
-    timm's initialisation. The global random state of torch stays as it was. Raises UserError where the number of
-    classes is missing, or timm has no such network or cannot build it so.
+    Our own networks are initialised by the config's scheme, each parameter from a stream of its
+    name; timm's keep timm's initialisation. The global random state of torch stays as it was.
+    Raises UserError where the number of classes is missing, or timm has no such network or cannot
+    build it so.
     """
     if config.num_classes == 0:
-        raise UserError("model.num_classes = 0: not known yet; it is taken from the data, or give at least 1")
+        raise UserError(
+            "model.num_classes = 0: not known yet; it is taken from the data, or give at least 1"
+        )
     if isinstance(config, TimmConfig):
         return timm_network(config, seed)
     with own_random_state(seed_of(seed, "init")):
@@ -82,7 +88,8 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
 
 
 def raw_network(config: OwnConfig) -> Classifier:
-    """Build the network of a config of our own with torch's default weights, such as for shapes alone on `meta`."""
+    """Build the network of a config of our own with torch's default weights, such as for shapes
+    alone on `meta`."""
     if isinstance(config, BigLittleConfig):
         return BigLittle(config)
     return MobileNet(config) if isinstance(config, MobileNetConfig) else ResNet(config)
@@ -91,9 +98,9 @@ def raw_network(config: OwnConfig) -> Classifier:
 def fit_stem(config: Own, image_size: int) -> Own:
     """Return the config with the stem that suits images of `image_size` pixels a side.
 
-    Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool (in a MobileNet, without the
-    stride of its second stage); larger images keep the stem. A deep stem stays deep. A stem already chosen for small
-    images is left as it is.
+    Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool (in a
+    MobileNet, without the stride of its second stage); larger images keep the stem. A deep stem
+    stays deep. A stem already chosen for small images is left as it is.
     """
     if image_size > STRIDE_2_UP_TO or config.stem not in _SMALL_STEMS:
         return config
@@ -105,8 +112,8 @@ def fit_stem(config: Own, image_size: int) -> Own:
 def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
     """List all parameters of a network, each once, in groups from the input to the head, for layer-wise learning rates.
 
-    Ours are grouped by stem, block (or pair of branches) and head; timm's by timm's own rules; of any other network
-    each child that has parameters is a group.
+    Ours are grouped by stem, block (or pair of branches) and head; timm's by timm's own rules; of
+    any other network each child that has parameters is a group.
     """
     if isinstance(network, Classifier):
         return network.layer_groups()

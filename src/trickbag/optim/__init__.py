@@ -1,1 +1,2 @@
-"""Optimisation: the training config, learning-rate schedules, optimizers, steps of one and two passes, losses."""
+"""Optimisation: the training config, learning-rate schedules, optimizers, steps of one and two
+passes, losses."""

@@ -17,15 +17,16 @@ __all__ = ["TrainConfig"]
 class TrainConfig(Settings):
     """Optimisation: how long, in what batches, by which optimizer, in what precision.
 
-    `batch_size` is the effective batch, whatever `accumulate` is: the images are divided into `accumulate` parts, whose
-    gradients are summed before one update. `lr` and `weight_decay` are per step at that batch. `step` says how its
-    gradients are made: in one pass, or in two (`sam`). `layer_decay` multiplies the learning rate once for each layer
-    group below the head. `init` starts from weights in a safetensors file or a run's folder, or from the variables of
-    an original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint), `pretrained` from
-    those that timm publishes; at most one of them.
-    `gradient_checkpointing` keeps the input of each block alone and computes the rest anew for the gradients: less
-    memory for about a third more work, and the same result (Chen et al. 2016, arXiv 1604.06174). `device`, `compile`
-    and `threads` (None) follow the machine where they are left open.
+    `batch_size` is the effective batch, whatever `accumulate` is: the images are divided into
+    `accumulate` parts, whose gradients are summed before one update. `lr` and `weight_decay` are
+    per step at that batch. `step` says how its gradients are made: in one pass, or in two (`sam`).
+    `layer_decay` multiplies the learning rate once for each layer group below the head. `init`
+    starts from weights in a safetensors file or a run's folder, or from the variables of an
+    original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint),
+    `pretrained` from those that timm publishes; at most one of them. `gradient_checkpointing` keeps
+    the input of each block alone and computes the rest anew for the gradients: less memory for
+    about a third more work, and the same result (Chen et al. 2016, arXiv 1604.06174). `device`,
+    `compile` and `threads` (None) follow the machine where they are left open.
     """
 
     epochs: Annotated[int, AtLeast(1)] = 120
@@ -48,4 +49,7 @@ class TrainConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.init and self.pretrained:
-            raise UserError(f"training.init = {self.init!r} and training.pretrained exclude each other: choose one")
+            raise UserError(
+                f"training.init = {self.init!r} and training.pretrained exclude each other: choose "
+                f"one"
+            )

@@ -1,4 +1,5 @@
-"""Optimizers as values: each is settings and, called with parameter groups, the optimizer itself."""
+"""Optimizers as values: each is settings and, called with parameter groups, the optimizer
+itself."""
 
 from __future__ import annotations
 
@@ -33,9 +34,12 @@ class SGD(Settings):
         import torch
 
         nesterov = self.nesterov and self.momentum > 0
-        optimizer = torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=nesterov, fused=fused)
+        optimizer = torch.optim.SGD(
+            groups, lr=lr, momentum=self.momentum, nesterov=nesterov, fused=fused
+        )
         if fused and self.momentum > 0:
-            # Where fp16 overflows in the very first step, torch skips it but keeps buffers that were never filled.
+            # Where fp16 overflows in the very first step, torch skips it but keeps buffers that
+            # were never filled.
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -44,7 +48,8 @@ class SGD(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class RMSProp(Settings):
-    """RMSProp in TensorFlow's form, as EfficientNet trains: epsilon inside the root, squares that start at one."""
+    """RMSProp in TensorFlow's form, as EfficientNet trains: epsilon inside the root, squares that
+    start at one."""
 
     kind: ClassVar[str] = "rmsprop"
     alpha: Annotated[float, BelowOne] = 0.9
@@ -60,7 +65,8 @@ class RMSProp(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Settings):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), the usual choice for fine-tuning."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), the usual choice for
+    fine-tuning."""
 
     kind: ClassVar[str] = "adamw"
     beta1: Annotated[float, BelowOne] = 0.9
@@ -71,7 +77,9 @@ class AdamW(Settings):
         """Build the optimizer of parameter groups; `fused` updates all parameters in one kernel."""
         import torch
 
-        return torch.optim.AdamW(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=fused)
+        return torch.optim.AdamW(
+            groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=fused
+        )
 
 
 Optimizer = SGD | RMSProp | AdamW

@@ -1,7 +1,7 @@
 """Learning-rate schedules: a decay as a value, a warm-up before it.
 
-Sources: He et al. 2018 (arXiv 1812.01187), sections 2.1 (steps), 3.1 (warm-up), 5.1 (cosine); Tan & Le 2019 and the
-papers' TensorFlow recipes (exponential decay).
+Sources: He et al. 2018 (arXiv 1812.01187), sections 2.1 (steps), 3.1 (warm-up), 5.1 (cosine); Tan &
+Le 2019 and the papers' TensorFlow recipes (exponential decay).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from trickbag.settings import Fraction, NonNegative, Positive, Settings
 
-__all__ = ["Constant", "Cosine", "Decay", "ExponentialDecay", "Schedule", "StepDecay"]
+__all__ = ["Constant", "Cosine", "Decay", "Exponential", "Schedule", "Stepwise"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,11 @@ class Constant(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepDecay(Settings):
+class Stepwise(Settings):
     """Multiply the learning rate by `factor` at each fraction of the run in `at`.
 
-    The paper divides by 10 at epochs 30, 60 and 90 of 120 (section 2.1), which are the default fractions, so that a
-    shorter run keeps the shape.
+    The paper divides by 10 at epochs 30, 60 and 90 of 120 (section 2.1), which are the default
+    fractions, so that a shorter run keeps the shape.
     """
 
     kind: ClassVar[str] = "step"
@@ -46,10 +46,11 @@ class StepDecay(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExponentialDecay(Settings):
+class Exponential(Settings):
     """Multiply the learning rate by `factor` every `every_epochs` epochs, at once (`staircase`) or smoothly.
 
-    x0.94 every 2 epochs is the step decay of section 5.1 of the paper; EfficientNet takes x0.97 every 2.4 epochs.
+    x0.94 every 2 epochs is the step decay of section 5.1 of the paper; EfficientNet takes x0.97
+    every 2.4 epochs.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -59,7 +60,8 @@ class ExponentialDecay(Settings):
     staircase: bool = True
 
     def __call__(self, progress: float, epochs: float = 1.0) -> float:
-        """Return the factor of the learning rate at `progress` in [0, 1] of a run of `epochs` epochs."""
+        """Return the factor of the learning rate at `progress` in [0, 1] of a run of `epochs`
+        epochs."""
         times = progress * epochs / self.every_epochs
         # A boundary that falls on a step must not slip below it by rounding.
         return float(self.factor ** (math.floor(times + 1e-9) if self.staircase else times))
@@ -80,23 +82,25 @@ class Cosine(Settings):
         return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-Decay = Constant | StepDecay | ExponentialDecay | Cosine
+Decay = Constant | Stepwise | Exponential | Cosine
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Settings):
     """The learning rate over a run as a factor of `training.lr`: a linear warm-up, then a decay.
 
-    `warmup="step"` raises the rate with every step, `lr * i / m` at the i-th of m steps, i from 1 (the paper's form;
-    its code starts at 0, a first step that changes nothing). `warmup="epoch"` raises it at each epoch's start.
+    `warmup="step"` raises the rate with every step, `lr * i / m` at the i-th of m steps, i from 1
+    (the paper's form; its code starts at 0, a first step that changes nothing). `warmup="epoch"`
+    raises it at each epoch's start.
     """
 
-    decay: Decay = StepDecay()
+    decay: Decay = Stepwise()
     warmup_epochs: Annotated[float, NonNegative] = 0.0
     warmup: Literal["step", "epoch"] = "step"
 
     def factor(self, step: int, steps_per_epoch: int, epochs: float) -> float:
-        """Return the factor of the learning rate at `step`, counted from 0, of `epochs * steps_per_epoch` steps."""
+        """Return the factor of the learning rate at `step`, counted from 0, of `epochs *
+        steps_per_epoch` steps."""
         total = max(1, round(epochs * steps_per_epoch))
         warm = min(total, round(self.warmup_epochs * steps_per_epoch))
         if step < warm and self.warmup == "step":

@@ -1,7 +1,7 @@
 """How the gradients of a step are made: in one pass over the batch, or in two, where the weights lie sharpest (SAM).
 
-Source: Foret et al. 2020 (arXiv 2010.01412), algorithm 1 and equation 2; Kwon et al. 2021 (arXiv 2102.11600), equation
-4, for the adaptive form.
+Source: Foret et al. 2020 (arXiv 2010.01412), algorithm 1 and equation 2; Kwon et al. 2021 (arXiv
+2102.11600), equation 4, for the adaptive form.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ Backward = Callable[[], None]
 
 
 def ascent(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor], rho: float = 0.05, *, adaptive: bool = False
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    rho: float = 0.05,
+    *,
+    adaptive: bool = False,
 ) -> list[Tensor]:
     """Return the step of length `rho` by which the loss rises most, to first order: `rho g / |g|`, over all weights.
 
-    Adaptive, the length is measured in units of each weight's size: `rho w^2 g / ||w| g|`; a weight of zero then stays.
-    A factor of all gradients, such as a loss scale, makes no difference. Source: Foret et al. 2020, equation 2; Kwon et
-    al. 2021, equation 4, with `T_w = |w|` for every parameter.
+    Adaptive, the length is measured in units of each weight's size: `rho w^2 g / ||w| g|`; a weight
+    of zero then stays. A factor of all gradients, such as a loss scale, makes no difference.
+    Source: Foret et al. 2020, equation 2; Kwon et al. 2021, equation 4, with `T_w = |w|` for every
+    parameter.
     """
     from torch.nn.utils import get_total_norm
 
@@ -37,7 +42,9 @@ def ascent(
         return [gradient * factor for gradient in gradients]
     scaled = [weight.abs() * gradient for weight, gradient in zip(weights, gradients, strict=True)]
     factor = rho / (get_total_norm(scaled) + 1e-12)
-    return [weight.abs() * gradient * factor for weight, gradient in zip(weights, scaled, strict=True)]
+    return [
+        weight.abs() * gradient * factor for weight, gradient in zip(weights, scaled, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,9 @@ class OnePass(Settings):
 
     kind: ClassVar[str] = "one_pass"
 
-    def __call__(self, network: nn.Module, backward: Backward, again: Backward | None = None) -> None:
+    def __call__(
+        self, network: nn.Module, backward: Backward, again: Backward | None = None
+    ) -> None:
         """Add the gradients of a batch to those of the network's parameters."""
         backward()
 
@@ -62,12 +71,15 @@ class SharpnessAware(Settings):
     rho: Annotated[float, Positive] = 0.05
     adaptive: bool = False
 
-    def __call__(self, network: nn.Module, backward: Backward, again: Backward | None = None) -> None:
+    def __call__(
+        self, network: nn.Module, backward: Backward, again: Backward | None = None
+    ) -> None:
         """Set the gradients of the network's parameters, which have none, to those uphill of them.
 
-        `backward` is called at the weights, then `again` (`backward` where None) uphill; both see the same random
-        numbers. The running statistics of normalisation are those of the first pass. Afterwards the weights are what
-        they were, bit for bit. Where gradients of the first pass are not finite neither are the last ones.
+        `backward` is called at the weights, then `again` (`backward` where None) uphill; both see
+        the same random numbers. The running statistics of normalisation are those of the first
+        pass. Afterwards the weights are what they were, bit for bit. Where gradients of the first
+        pass are not finite neither are the last ones.
         """
         import torch
 
@@ -79,7 +91,9 @@ class SharpnessAware(Settings):
         kept = [(tensor, tensor.detach().clone()) for tensor in (*weights, *network.buffers())]
         with torch.no_grad():
             gradients = [weight.grad for weight in weights if weight.grad is not None]
-            for weight, move in zip(weights, ascent(weights, gradients, self.rho, adaptive=self.adaptive), strict=True):
+            for weight, move in zip(
+                weights, ascent(weights, gradients, self.rho, adaptive=self.adaptive), strict=True
+            ):
                 weight.add_(move)
                 weight.grad = None
         (again or backward)()

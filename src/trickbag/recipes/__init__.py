@@ -1,4 +1,5 @@
-"""Recipes by name: each is a function of the data and the network, and its docstring says what to expect."""
+"""Recipes by name: each is a function of the data and the network, and its docstring says what to
+expect."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ def _model(model: Model) -> ModelConfig:
 def baseline(*, data: Data = "digits", model: Model = "resnet50_a") -> Recipe:
     """Train as the paper's baseline: ResNet-50, batch 256, steps at 30, 60 and 90 of 120 epochs.
 
-    Expect 75.87 % top-1 on ImageNet (He et al. 2018, table 2, on 8 V100): a published figure, not measured here.
+    Expect 75.87 % top-1 on ImageNet (He et al. 2018, table 2, on 8 V100): a published figure, not
+    measured here.
     """
     return Recipe(
         name="baseline",
@@ -104,26 +106,35 @@ def baseline(*, data: Data = "digits", model: Model = "resnet50_a") -> Recipe:
 def efficient(*, data: Data = "digits", model: Model = "resnet50_a") -> Recipe:
     """Train as the paper's efficient baseline: batch 1,024, reduced precision and the large-batch heuristics.
 
-    Expect 76.21 % top-1 on ImageNet at a third of the baseline's time (He et al. 2018, table 3, on 8 V100): published
-    figures, not measured here.
+    Expect 76.21 % top-1 on ImageNet at a third of the baseline's time (He et al. 2018, table 3, on
+    8 V100): published figures, not measured here.
     """
     return (
         baseline(data=data, model=model)
-        .replace(name="efficient", training=TrainConfig(epochs=120, batch_size=1024, lr=0.1, weight_decay=1e-4))
-        .plus(LinearScaling(), Warmup(epochs=5.0), ZeroInitResidual(), NoBiasDecay(), MixedPrecision())
+        .replace(
+            name="efficient",
+            training=TrainConfig(epochs=120, batch_size=1024, lr=0.1, weight_decay=1e-4),
+        )
+        .plus(
+            LinearScaling(), Warmup(epochs=5.0), ZeroInitResidual(), NoBiasDecay(), MixedPrecision()
+        )
     )
 
 
-def bag_of_tricks(*, data: Data = "digits", model: Model = "resnet50_a", teacher: str | None = None) -> Recipe:
+def bag_of_tricks(
+    *, data: Data = "digits", model: Model = "resnet50_a", teacher: str | None = None
+) -> Recipe:
     """Train with the paper's whole bag: ResNet-50-D, batch 1,024, 200 epochs, mixup to the end, distillation.
 
-    Distillation needs a `teacher`: a run's folder, a weights file or `timm:NAME`. The paper's is a ResNet-152-D, which
-    this recipe trains too: `bag_of_tricks(model="resnet152_d").without("resnet_d")`. Expect 79.29 % top-1 on ImageNet
-    with it, 79.15 % without (He et al. 2018, table 6, on 8 V100): published figures, not measured here.
+    Distillation needs a `teacher`: a run's folder, a weights file or `timm:NAME`. The paper's is a
+    ResNet-152-D, which this recipe trains too:
+    `bag_of_tricks(model="resnet152_d").without("resnet_d")`. Expect 79.29 % top-1 on ImageNet with
+    it, 79.15 % without (He et al. 2018, table 6, on 8 V100): published figures, not measured here.
     """
     recipe = efficient(data=data, model=model)
     whole = recipe.replace(
-        name="bag_of_tricks", training=TrainConfig(epochs=200, batch_size=1024, lr=0.1, weight_decay=1e-4)
+        name="bag_of_tricks",
+        training=TrainConfig(epochs=200, batch_size=1024, lr=0.1, weight_decay=1e-4),
     ).plus(ResNetD(), CosineDecay(), LabelSmoothing(), Mixup())
     return whole if teacher is None else whole.plus(Distillation(teacher=(teacher,)))
 
@@ -131,15 +142,21 @@ def bag_of_tricks(*, data: Data = "digits", model: Model = "resnet50_a", teacher
 def finetune(*, data: Data = "digits", model: Model = "resnet50_d") -> Recipe:
     """Adapt a pretrained network to data of your own: AdamW, layer-wise learning rates, 20 epochs.
 
-    Starts from the weights that timm publishes for the network, or from `training.init` (`--init FILE`). What to expect
-    depends on the data; no figure has been measured for this recipe.
+    Starts from the weights that timm publishes for the network, or from `training.init` (`--init
+    FILE`). What to expect depends on the data; no figure has been measured for this recipe.
     """
     return Recipe(
         name="finetune",
         data=_data(data, crop_area=(0.35, 1.0)),
         model=_model(model),
         training=TrainConfig(
-            epochs=20, batch_size=64, optimizer=AdamW(), lr=1e-3, weight_decay=0.05, clip_norm=1.0, pretrained=True
+            epochs=20,
+            batch_size=64,
+            optimizer=AdamW(),
+            lr=1e-3,
+            weight_decay=0.05,
+            clip_norm=1.0,
+            pretrained=True,
         ),
         schedule=Schedule(warmup_epochs=1.0),
         tricks=(LayerDecay(), NoBiasDecay(), MixedPrecision(), CosineDecay(), LabelSmoothing()),
@@ -149,8 +166,9 @@ def finetune(*, data: Data = "digits", model: Model = "resnet50_d") -> Recipe:
 def small(*, data: Data = "digits", model: Model | None = None) -> Recipe:
     """Train a ResNet-18-D for small images and small data on a CPU; the stem follows the image size.
 
-    Images are 64 px where the source has no size of its own. Expect 99.61 % top-1 on the built-in digits (mean of 5
-    seeds), 61 s of training on 2 cores of a Xeon: see benchmarks/results/digits.json.
+    Images are 64 px where the source has no size of its own. Expect 99.61 % top-1 on the built-in
+    digits (mean of 5 seeds), 61 s of training on 2 cores of a Xeon: see
+    benchmarks/results/digits.json.
     """
     return Recipe(
         name="small",
@@ -172,7 +190,11 @@ def small(*, data: Data = "digits", model: Model | None = None) -> Recipe:
 
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
-    {function.__name__: function for function in (small, baseline, efficient, bag_of_tricks, finetune)} | dict(LADDER)
+    {
+        function.__name__: function
+        for function in (small, baseline, efficient, bag_of_tricks, finetune)
+    }
+    | dict(LADDER)
 )
 """The recipes that the command line knows by name."""
 
@@ -180,7 +202,8 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
 def load(spec: str) -> Recipe:
     """Read a recipe: a name of `list recipes`, a .json or .yaml file, a run's folder, or `file.py:function`.
 
-    Raises UserError where there is no such recipe or it cannot be read, naming the line where a file is damaged.
+    Raises UserError where there is no such recipe or it cannot be read, naming the line where a
+    file is damaged.
     """
     if spec in RECIPES:
         return RECIPES[spec]()
@@ -208,13 +231,18 @@ def _parse_file(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(
+            f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     if path.suffix == ".json":
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
             raise UserError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from error
-        except (ValueError, RecursionError) as error:  # a number of too many digits, lists nested too deeply
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number of too many digits, lists nested too deeply
             raise UserError(f"{path} cannot be read as JSON: {error}") from error
     import yaml
 
@@ -229,7 +257,9 @@ def _parse_file(path: Path) -> object:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(f"{path} is not YAML: {line}{getattr(error, 'problem', None) or 'unreadable'}") from error
+        raise UserError(
+            f"{path} is not YAML: {line}{getattr(error, 'problem', None) or 'unreadable'}"
+        ) from error
     except (ValueError, RecursionError) as error:  # an impossible date, lists nested too deeply
         raise UserError(f"{path} cannot be read as YAML: {error}") from error
 
@@ -246,11 +276,15 @@ def _from_function(file: Path, name: str) -> Recipe:
         function = getattr(module, name, None)
         if not callable(function):
             functions = [key for key, value in vars(module).items() if inspect.isfunction(value)]
-            raise UserError(f"{file} has no function {name!r}; it has: {choices(functions) or 'none'}")
+            raise UserError(
+                f"{file} has no function {name!r}; it has: {choices(functions) or 'none'}"
+            )
         recipe = function()
     except UserError:
         raise
-    except Exception as error:  # any error of the user's own code is reported in one line, with its place
+    except (
+        Exception
+    ) as error:  # any error of the user's own code is reported in one line, with its place
         raise UserError(f"{file}:{name} failed: {type(error).__name__}: {error}") from error
     if not isinstance(recipe, Recipe):
         raise UserError(f"{file}:{name} returned {type(recipe).__name__}, not a Recipe")

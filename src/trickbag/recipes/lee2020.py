@@ -1,7 +1,7 @@
 """The ladder of Lee et al. 2020: their ablation of ResNet-50, step by step, as recipes of tricks.
 
-Source: arXiv 2001.06268, table 7, and its TensorFlow code. All figures are published ones, on ImageNet; nothing here
-has been trained on it.
+Source: arXiv 2001.06268, table 7, and its TensorFlow code. All figures are published ones, on
+ImageNet; nothing here has been trained on it.
 """
 
 from __future__ import annotations
@@ -46,20 +46,35 @@ _SCALED, _CROPPED = {50: 292, 152: 257}, 256
 def assemble_e0(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
     """Train the ladder's baseline: ResNet-50, batch 1,024, 120 epochs of cosine decay.
 
-    Expect 76.87 % top-1 (Lee et al. 2020, table 7, E0). Its images are neither jittered in colour nor divided by a
-    standard deviation, its momentum is not Nesterov's, and all but the normalisations is decayed, biases too.
+    Expect 76.87 % top-1 (Lee et al. 2020, table 7, E0). Its images are neither jittered in colour
+    nor divided by a standard deviation, its momentum is not Nesterov's, and all but the
+    normalisations is decayed, biases too.
     """
     config = model_config(model) if isinstance(model, str) else model
     own: dict[str, Any] = {"init": "lecun", "norm": BatchNorm(momentum=0.003)}
-    known = {name: value for name, value in own.items() if isinstance(getattr(config, name, None), type(value))}
+    known = {
+        name: value
+        for name, value in own.items()
+        if isinstance(getattr(config, name, None), type(value))
+    }
     return Recipe(
         name="assemble_e0",
         data=data if isinstance(data, DataConfig) else _images(data),
         model=dataclasses.replace(config, **known),
         training=TrainConfig(
-            epochs=120, batch_size=1024, optimizer=SGD(momentum=0.9, nesterov=False), lr=0.4, weight_decay=1e-4
+            epochs=120,
+            batch_size=1024,
+            optimizer=SGD(momentum=0.9, nesterov=False),
+            lr=0.4,
+            weight_decay=1e-4,
         ),
-        tricks=(Warmup(epochs=5.0), CosineDecay(), ZeroInitResidual(), NoBiasDecay(free="norm"), MixedPrecision()),
+        tricks=(
+            Warmup(epochs=5.0),
+            CosineDecay(),
+            ZeroInitResidual(),
+            NoBiasDecay(free="norm"),
+            MixedPrecision(),
+        ),
     )
 
 
@@ -74,14 +89,17 @@ def assemble_e2(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
 
 
 def assemble_e3(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
-    """Train E2 with mixup of twice the images, 200 epochs: expect 79.10 % top-1 (Lee et al. 2020, table 7, E3)."""
+    """Train E2 with mixup of twice the images, 200 epochs: expect 79.10 % top-1 (Lee et al. 2020,
+    table 7, E3)."""
     mixup = Mixup(lam="pair", pairing="double")
     return _step("assemble_e3", assemble_e2(data=data, model=model), mixup, epochs=200)
 
 
 def assemble_e4(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
     """Train E3 with squeeze-excitation: expect 79.71 % top-1 (Lee et al. 2020, table 7, E4)."""
-    return _step("assemble_e4", assemble_e3(data=data, model=model), SqueezeExcite(bias=False, divisor=1))
+    return _step(
+        "assemble_e4", assemble_e3(data=data, model=model), SqueezeExcite(bias=False, divisor=1)
+    )
 
 
 def assemble_e5(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
@@ -90,84 +108,124 @@ def assemble_e5(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
 
 
 def assemble_e6(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
-    """Train E5 with selective kernels for squeeze-excitation: expect 81.40 % top-1 (Lee et al. 2020, table 7, E6)."""
+    """Train E5 with selective kernels for squeeze-excitation: expect 81.40 % top-1 (Lee et al.
+    2020, table 7, E6)."""
     recipe = assemble_e5(data=data, model=model).without("squeeze_excite")
     return _step("assemble_e6", recipe, SelectiveKernel())
 
 
-def assemble_e7(*, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None) -> Recipe:
+def assemble_e7(
+    *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
+) -> Recipe:
     """Train E6 with distillation: expect 81.69 % top-1 (Lee et al. 2020, table 7, E7), with their teacher.
 
-    That was an AmoebaNet-A, its answers kept of centre crops. Without a `teacher` (a run's folder, a weights file or
-    `timm:NAME`; on the command line `--with distillation:teacher=RUN,form=assemble,view=centre`) it is E6.
+    That was an AmoebaNet-A, its answers kept of centre crops. Without a `teacher` (a run's folder,
+    a weights file or `timm:NAME`; on the command line `--with
+    distillation:teacher=RUN,form=assemble,view=centre`) it is E6.
     """
     recipe = _step("assemble_e7", assemble_e6(data=data, model=model))
     return recipe if teacher is None else recipe.plus(_taught(teacher))
 
 
-def assemble_e8(*, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None) -> Recipe:
-    """Train E7 for 600 epochs: expect 82.10 % top-1 (Lee et al. 2020, table 7, E8), with E7's teacher."""
+def assemble_e8(
+    *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
+) -> Recipe:
+    """Train E7 for 600 epochs: expect 82.10 % top-1 (Lee et al. 2020, table 7, E8), with E7's
+    teacher."""
     return _step("assemble_e8", assemble_e7(data=data, model=model, teacher=teacher), epochs=600)
 
 
-def assemble_e9(*, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None) -> Recipe:
+def assemble_e9(
+    *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
+) -> Recipe:
     """Train E8 as a Big-Little network, evaluated at 256 px: expect 82.44 % top-1 (Lee et al. 2020, table 7, E9).
 
-    With E7's teacher. The tweak D is out: the published networks that have Big-Little branches are built without.
+    With E7's teacher. The tweak D is out: the published networks that have Big-Little branches are
+    built without.
     """
     recipe = assemble_e8(data=data, model=model, teacher=teacher).without("resnet_d")
-    return _step("assemble_e9", _evaluated_at_256(recipe, 50, given=isinstance(data, DataConfig)), BigLittleBranches())
+    return _step(
+        "assemble_e9",
+        _evaluated_at_256(recipe, 50, given=isinstance(data, DataConfig)),
+        BigLittleBranches(),
+    )
 
 
-def assemble_e10(*, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None) -> Recipe:
-    """Train E9 with anti-aliasing: expect 82.69 % top-1 (Lee et al. 2020, table 7, E10), with E7's teacher."""
+def assemble_e10(
+    *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
+) -> Recipe:
+    """Train E9 with anti-aliasing: expect 82.69 % top-1 (Lee et al. 2020, table 7, E10), with E7's
+    teacher."""
     return _step("assemble_e10", assemble_e9(data=data, model=model, teacher=teacher), AntiAlias())
 
 
-def assemble_e11(*, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None) -> Recipe:
-    """Train E10 with AutoAugment: expect 82.78 % top-1 (Lee et al. 2020, table 7, E11), with E7's teacher."""
+def assemble_e11(
+    *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
+) -> Recipe:
+    """Train E10 with AutoAugment: expect 82.78 % top-1 (Lee et al. 2020, table 7, E11), with E7's
+    teacher."""
     policy = AutoAugment(version="assemble")
     return _step("assemble_e11", assemble_e10(data=data, model=model, teacher=teacher), policy)
 
 
-def assemble_e12(*, data: Data = "digits", model: Model = "resnet152", teacher: str | None = None) -> Recipe:
+def assemble_e12(
+    *, data: Data = "digits", model: Model = "resnet152", teacher: str | None = None
+) -> Recipe:
     """Train E11's tricks on ResNet-152: expect 84.19 % top-1 (Lee et al. 2020, table 7, E12), with their teacher.
 
-    That was an EfficientNet-B7. Little branches are as wide as big ones (alpha 1) and half as deep (beta 2).
+    That was an EfficientNet-B7. Little branches are as wide as big ones (alpha 1) and half as deep
+    (beta 2).
     """
     recipe = assemble_e11(data=data, model=model, teacher=teacher)
     given = isinstance(data, DataConfig)
-    return _step("assemble_e12", _evaluated_at_256(recipe, 152, given=given), BigLittleBranches(alpha=1, beta=2))
+    return _step(
+        "assemble_e12",
+        _evaluated_at_256(recipe, 152, given=given),
+        BigLittleBranches(alpha=1, beta=2),
+    )
 
 
-def assemble_resnet50(*, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None) -> Recipe:
+def assemble_resnet50(
+    *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
+) -> Recipe:
     """Train Assemble-ResNet-50, the ladder's E11: 600 epochs, expect 82.78 % top-1 and an mCE of 48.89 on ImageNet.
 
-    Published figures (Lee et al. 2020, tables 1 and 7, on 8 P40), with an AmoebaNet-A as the `teacher`; not measured
-    here. Without a teacher it learns from the labels alone.
+    Published figures (Lee et al. 2020, tables 1 and 7, on 8 P40), with an AmoebaNet-A as the
+    `teacher`; not measured here. Without a teacher it learns from the labels alone.
     """
     return _step("assemble_resnet50", assemble_e11(data=data, model=model, teacher=teacher))
 
 
-def assemble_resnet152(*, data: Data = "digits", model: Model = "resnet152", teacher: str | None = None) -> Recipe:
+def assemble_resnet152(
+    *, data: Data = "digits", model: Model = "resnet152", teacher: str | None = None
+) -> Recipe:
     """Train Assemble-ResNet-152, the ladder's E12: 600 epochs, expect 84.19 % top-1 and an mCE of 43.27 on ImageNet.
 
-    Published figures (Lee et al. 2020, tables 1 and 7, on 8 P40), with an EfficientNet-B7 as the `teacher`; not
-    measured here. Without a teacher it learns from the labels alone.
+    Published figures (Lee et al. 2020, tables 1 and 7, on 8 P40), with an EfficientNet-B7 as the
+    `teacher`; not measured here. Without a teacher it learns from the labels alone.
     """
     return _step("assemble_resnet152", assemble_e12(data=data, model=model, teacher=teacher))
 
 
 def _images(source: str) -> DataConfig:
     # The code draws areas from 5 % on, and again where less than a tenth of the image is left.
-    return DataConfig(source=source, crop_area=(0.1, 1.0), crop_ratio=(0.75, 1.33), mean=_MEAN, std=(1.0, 1.0, 1.0))
+    return DataConfig(
+        source=source,
+        crop_area=(0.1, 1.0),
+        crop_ratio=(0.75, 1.33),
+        mean=_MEAN,
+        std=(1.0, 1.0, 1.0),
+    )
 
 
 def _evaluated_at_256(recipe: Recipe, depth: int, *, given: bool) -> Recipe:
-    """Return the recipe with validation images of 256 px after training at 224, unless the data were `given` whole."""
+    """Return the recipe with validation images of 256 px after training at 224, unless the data
+    were `given` whole."""
     if given:
         return recipe
-    data = dataclasses.replace(recipe.data, eval_ratio=_CROPPED / 224, eval_crop=_CROPPED / _SCALED[depth])
+    data = dataclasses.replace(
+        recipe.data, eval_ratio=_CROPPED / 224, eval_crop=_CROPPED / _SCALED[depth]
+    )
     return recipe.replace(data=data)
 
 
@@ -176,7 +234,9 @@ def _taught(teacher: str) -> Trick:
 
 
 def _step(name: str, recipe: Recipe, *tricks: Trick, epochs: int | None = None) -> Recipe:
-    training = recipe.training if epochs is None else dataclasses.replace(recipe.training, epochs=epochs)
+    training = (
+        recipe.training if epochs is None else dataclasses.replace(recipe.training, epochs=epochs)
+    )
     return recipe.replace(name=name, training=training).plus(*tricks)
 
 
@@ -185,9 +245,18 @@ LADDER: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
         function.__name__: function
         for function in (
             *(assemble_resnet50, assemble_resnet152),
-            *(assemble_e0, assemble_e1, assemble_e2, assemble_e3, assemble_e4, assemble_e5, assemble_e6),
+            *(
+                assemble_e0,
+                assemble_e1,
+                assemble_e2,
+                assemble_e3,
+                assemble_e4,
+                assemble_e5,
+                assemble_e6,
+            ),
             *(assemble_e7, assemble_e8, assemble_e9, assemble_e10, assemble_e11, assemble_e12),
         )
     }
 )
-"""The recipes of Lee et al. 2020 by name: the two networks that they publish, and the steps that lead there."""
+"""The recipes of Lee et al. 2020 by name: the two networks that they publish, and the steps that
+lead there."""

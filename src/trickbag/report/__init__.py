@@ -1,28 +1,29 @@
-"""Pages, pictures and tables of runs and studies: what they left in their folders, made readable."""
+"""Pages, pictures and tables of runs and studies: what they left in their folders, made
+readable."""
 
 from __future__ import annotations
 
 from trickbag.report.pages import compare_page, run_page
-from trickbag.report.pictures import Panel, Picture, Pictures, draw_recipe
-from trickbag.report.run.predictions import Prediction, most_confident_mistakes, read_predictions
-from trickbag.report.run.records import Record, read_record, schedule_points
+from trickbag.report.pictures import Picture, PicturePanel, Pictures, draw_recipe
+from trickbag.report.run.predictions import PredictionRow, most_confident_mistakes, read_predictions
+from trickbag.report.run.records import ReportedRun, read_record, schedule_points
 from trickbag.report.run.tables import FORMATS, run_table
 from trickbag.report.study.answer import answers
 from trickbag.report.study.charts import forest_chart, interaction_chart
 from trickbag.report.study.comparison import compare_studies
 from trickbag.report.study.page import study_page
 from trickbag.report.study.price_chart import price_chart
-from trickbag.report.study.records import Study, is_study, read_study
+from trickbag.report.study.records import ReportedStudy, is_study, read_study
 from trickbag.report.study.tables import study_rows, study_table
 
 __all__ = [
     "FORMATS",
-    "Panel",
     "Picture",
+    "PicturePanel",
     "Pictures",
-    "Prediction",
-    "Record",
-    "Study",
+    "PredictionRow",
+    "ReportedRun",
+    "ReportedStudy",
     "answers",
     "compare_page",
     "compare_studies",

@@ -32,7 +32,8 @@ def card_text(name: str) -> str | None:
 def card_html(text: str) -> str:
     """Turn a card into HTML that loads nothing; its headings go below those of a page's sections.
 
-    HTML in the card is shown as text; pictures become their description, and links within the documentation their text.
+    HTML in the card is shown as text; pictures become their description, and links within the
+    documentation their text.
     """
     from markdown_it import MarkdownIt
 
@@ -44,14 +45,19 @@ def card_html(text: str) -> str:
         if token.children:
             token.children = _without_relative_links(token.children)
     html = str(parser.renderer.render(tokens, parser.options, {}))
-    return html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    return html.replace("<table>", '<div class="scroll"><table>').replace(
+        "</table>", "</table></div>"
+    )
 
 
 def _without_relative_links(tokens: list[Token]) -> list[Token]:
-    """Drop the links that would lead nowhere from a page that stands alone; links never lie in each other."""
+    """Drop the links that would lead nowhere from a page that stands alone; links never lie in each
+    other."""
     kept, inside = [], False
     for token in tokens:
-        if token.type == "link_open" and not str(token.attrGet("href")).startswith(("https://", "http://")):
+        if token.type == "link_open" and not str(token.attrGet("href")).startswith(
+            ("https://", "http://")
+        ):
             inside = True
         elif token.type == "link_close" and inside:
             inside = False

@@ -47,9 +47,16 @@ class Series:
 
 
 def line_chart(
-    series: Sequence[Series], *, name: str, label: str, x: str = "epoch", y: str, here: float | None = None
+    series: Sequence[Series],
+    *,
+    name: str,
+    label: str,
+    x: str = "epoch",
+    y: str,
+    here: float | None = None,
 ) -> str | None:
-    """Draw lines over the epochs of a run; `here` marks how far it came. None where no line has a point."""
+    """Draw lines over the epochs of a run; `here` marks how far it came. None where no line has a
+    point."""
     drawn = [line for line in series if line.drawable]
     if not drawn:
         return None
@@ -81,7 +88,13 @@ def line_chart(
                 size=10,
             )
         if len(drawn) > 1:
-            figure.legend(loc="outside upper left", ncols=2, handlelength=1.8, columnspacing=1.6, borderaxespad=0.1)
+            figure.legend(
+                loc="outside upper left",
+                ncols=2,
+                handlelength=1.8,
+                columnspacing=1.6,
+                borderaxespad=0.1,
+            )
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
         axes.margins(x=0.02)
@@ -91,7 +104,8 @@ def line_chart(
 
 
 def confusion_chart(confusion: Confusion, *, name: str = "confusion") -> str | None:
-    """Draw the confusion matrix, shaded by the share of each label's images; None where it is too large to be read."""
+    """Draw the confusion matrix, shaded by the share of each label's images; None where it is too
+    large to be read."""
     k = len(confusion.classes)
     if not 0 < k <= LARGEST_MATRIX:
         return None
@@ -104,21 +118,40 @@ def confusion_chart(confusion: Confusion, *, name: str = "confusion") -> str | N
     with drawing(PAGE):
         figure = Figure(figsize=(5.4, 5.4), layout="constrained")
         axes = figure.subplots()
-        axes.spines[:].set_visible(k > _NAMED)  # without names, a frame shows how far the matrix reaches
+        axes.spines[:].set_visible(
+            k > _NAMED
+        )  # without names, a frame shows how far the matrix reaches
         axes.spines[:].set_color(PAGE.rule)
         for right, color in ((True, PAGE.blue_fill), (False, PAGE.orange_fill)):
             for level in range(1, _LEVELS + 1):
-                _fill_cells(axes, (level_KK == level) & (np.eye(k, dtype=bool) == right), color, level / _LEVELS)
+                _fill_cells(
+                    axes,
+                    (level_KK == level) & (np.eye(k, dtype=bool) == right),
+                    color,
+                    level / _LEVELS,
+                )
         if k <= _COUNTED:
             size = min(11.0, 120 / k)
             for row, column in np.argwhere(counts_KK > 0):
                 ink = PAGE.on_fill if level_KK[row, column] > 0.8 * _LEVELS else PAGE.ink
                 count = str(counts_KK[row, column])
-                axes.text(column, row, count, color=ink, size=size, ha="center", va="center_baseline")
+                axes.text(
+                    column, row, count, color=ink, size=size, ha="center", va="center_baseline"
+                )
         _label_classes(axes, confusion.classes)
-        axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="label")
+        axes.set(
+            xlim=(-0.5, k - 0.5),
+            ylim=(k - 0.5, -0.5),
+            aspect="equal",
+            xlabel="predicted",
+            ylabel="label",
+        )
         found = int(np.trace(counts_KK))
-        label = f"Confusion matrix of {k} classes: {found} of {int(counts_KK.sum())} images on the diagonal"
+        label = (
+            f"Confusion matrix of {k} classes: {found} of {int(counts_KK.sum())} images on "
+            f"the "
+            f"diagonal"
+        )
         return render(figure, name, label)
 
 
@@ -132,7 +165,9 @@ def _fill_cells(axes: Axes, cells_KK: NDArray[np.bool_], color: str, opacity: fl
     if len(places):
         vertices = (places[:, None, :] + corners).reshape(-1, 2)
         codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(places)
-        patch = PathPatch(Path(vertices, codes), facecolor=color, alpha=0.12 + 0.88 * opacity, linewidth=0)
+        patch = PathPatch(
+            Path(vertices, codes), facecolor=color, alpha=0.12 + 0.88 * opacity, linewidth=0
+        )
         axes.add_patch(patch)
 
 
@@ -149,21 +184,27 @@ def _label_classes(axes: Axes, classes: Sequence[str]) -> None:
 
 
 def reliability_chart(reliability: Reliability, *, name: str = "reliability") -> str:
-    """Draw accuracy against confidence, with the gap between them, above how many images each bin holds."""
+    """Draw accuracy against confidence, with the gap between them, above how many images each bin
+    holds."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     bins = len(reliability.counts)
     centre_B = 100 * (np.arange(bins) + 0.5) / bins
     filled_B = reliability.counts > 0
-    accuracy_B, confidence_B = 100 * reliability.accuracy[filled_B], 100 * reliability.confidence[filled_B]
+    accuracy_B, confidence_B = (
+        100 * reliability.accuracy[filled_B],
+        100 * reliability.confidence[filled_B],
+    )
     width = 100 / bins * 0.9
     with drawing(PAGE):
         figure = Figure(figsize=(5, 4.6), layout="constrained")
         upper, lower = figure.subplots(2, sharex=True, height_ratios=(3.2, 1))
         plain_axes(upper)
         plain_axes(lower)
-        upper.bar(centre_B[filled_B], accuracy_B, width, color=PAGE.blue, alpha=0.85, label="accuracy")
+        upper.bar(
+            centre_B[filled_B], accuracy_B, width, color=PAGE.blue, alpha=0.85, label="accuracy"
+        )
         gap = confidence_B - accuracy_B
         upper.bar(
             centre_B[filled_B],
@@ -184,6 +225,15 @@ def reliability_chart(reliability: Reliability, *, name: str = "reliability") ->
         lower.set_xticks(range(0, 101, 25))
         lower.xaxis.set_major_formatter(PercentFormatter(decimals=0, symbol=" %"))
         lower.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-        figure.legend(loc="outside upper left", ncols=2, handlelength=1.2, columnspacing=1.6, borderaxespad=0.1)
-        label = f"Reliability diagram: accuracy against confidence in {bins} bins, ECE {reliability.ece:.2f} %"
+        figure.legend(
+            loc="outside upper left",
+            ncols=2,
+            handlelength=1.2,
+            columnspacing=1.6,
+            borderaxespad=0.1,
+        )
+        label = (
+            f"Reliability diagram: accuracy against confidence in {bins} bins, ECE "
+            f"{reliability.ece:.2f} %"
+        )
         return render(figure, name, label)

@@ -60,8 +60,9 @@ _METRICS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
         "train_time_s": ("training time", "s", 1),
     }
 )
-"""Title, unit and digits of the metrics that a run has; `test_top1` and the like are those of the test part, `raw_top1`
-and the like those of the trained network where its average is what was evaluated."""
+"""Title, unit and digits of the metrics that a run has; `test_top1` and the like are those of the
+test part, `raw_top1` and the like those of the trained network where its average is what was
+evaluated."""
 
 
 def _known(name: str) -> tuple[str, str, int] | None:
@@ -100,7 +101,11 @@ def number(name: str, value: float | None, *, signed: bool = False) -> str:
 def signed(name: str, value: float | None) -> str:
     """Write a difference of a metric with its sign, minus as U+2212, without its unit."""
     text = number(name, value, signed=True)
-    return text.replace("-", MINUS) if any(digit in text for digit in "123456789") else text.lstrip("+-")
+    return (
+        text.replace("-", MINUS)
+        if any(digit in text for digit in "123456789")
+        else text.lstrip("+-")
+    )
 
 
 def span(name: str, low: float | None, high: float | None) -> str:
@@ -109,7 +114,8 @@ def span(name: str, low: float | None, high: float | None) -> str:
 
 
 def plus_minus(value: float, half: float | None) -> str:
-    """Write a size with the half width of its interval: `1.9 ± 0.6`, with the digits that the half width leaves."""
+    """Write a size with the half width of its interval: `1.9 ± 0.6`, with the digits that the half
+    width leaves."""
     if half is None:
         return f"{value:.3g}"
     decimals = _decimals(half) if half > 0 else 2
@@ -124,7 +130,8 @@ def _decimals(half: float) -> int:
 
 
 def around(name: str, values: Sequence[float]) -> str:
-    """Write the mean of a metric and its standard deviation: `98.31 ± 0.22`; the mean alone of a single value."""
+    """Write the mean of a metric and its standard deviation: `98.31 ± 0.22`; the mean alone of a
+    single value."""
     if not values:
         return ABSENT
     mean = number(name, sum(values) / len(values))
@@ -148,7 +155,8 @@ def ratio(value: float | None) -> str:
 
 
 def amount(name: str, value: float | None) -> str:
-    """Write a metric that is a price, in short and with its unit: `37.4 M`, `512 images/s`, `1.2 GB`."""
+    """Write a metric that is a price, in short and with its unit: `37.4 M`, `512 images/s`, `1.2
+    GB`."""
     if value is None:
         return ABSENT
     if name == "train_time_s":

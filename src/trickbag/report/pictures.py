@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Image", "Panel", "Picture", "Pictures", "data_uri", "draw_recipe"]
+__all__ = ["Image", "Picture", "PicturePanel", "Pictures", "data_uri", "draw_recipe"]
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 """An image, uint8: (H, W, 3), (H, W, 1) or (H, W)."""
@@ -31,7 +31,8 @@ _NOTE_COLUMNS = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """An image with what is said of it; `predicted` and `confidence` in [0, 1] are for images that were predicted."""
+    """An image with what is said of it; `predicted` and `confidence` in [0, 1] are for images that
+    were predicted."""
 
     image: Image
     name: str = ""
@@ -75,13 +76,21 @@ def _rgb(image: Image) -> Image:
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype != np.uint8 or 0 in array.shape:
-        raise ValueError(f"an array of shape {array.shape} and {array.dtype} is no image: must be uint8 (H, W, 3)")
+    if (
+        array.ndim != 3
+        or array.shape[2] not in (1, 3)
+        or array.dtype != np.uint8
+        or 0 in array.shape
+    ):
+        raise ValueError(
+            f"an array of shape {array.shape} and {array.dtype} is no image: must be uint8 (H, W, "
+            f"3)"
+        )
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class PicturePanel:
     """Images under a title."""
 
     title: str
@@ -89,13 +98,16 @@ class Panel:
 
 
 def draw_recipe(
-    schedule_points: Sequence[tuple[float, float]], panels: Sequence[Panel], path: Path, note: str = ""
+    schedule_points: Sequence[tuple[float, float]],
+    panels: Sequence[PicturePanel],
+    path: Path,
+    note: str = "",
 ) -> None:
     """Draw a recipe as a PNG: its learning rate over the epochs, above panels of images, eight in a row.
 
-    `schedule_points` are (epochs done, learning rate), as `schedule_points` samples them. A panel without images is
-    left out. The `note` stands below them. The same input gives the same bytes. Raises UserError where the name of the
-    file does not end in .png or its folder does not exist.
+    `schedule_points` are (epochs done, learning rate), as `schedule_points` samples them. A panel
+    without images is left out. The `note` stands below them. The same input gives the same bytes.
+    Raises UserError where the name of the file does not end in .png or its folder does not exist.
     """
     if path.suffix.lower() != ".png":
         raise UserError(f"cannot draw to {path}: the name must end in .png")
@@ -118,7 +130,9 @@ def draw_recipe(
         axes = figure.add_axes((0.085, 1 - (chart - 0.45) / height, 0.89, (chart - 0.8) / height))
         plain_axes(axes)
         axes.plot(
-            *zip(*schedule_points, strict=True), color=PRINT.blue, marker="o" if len(schedule_points) == 1 else None
+            *zip(*schedule_points, strict=True),
+            color=PRINT.blue,
+            marker="o" if len(schedule_points) == 1 else None,
         )
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
@@ -133,10 +147,17 @@ def draw_recipe(
             for number, image in enumerate(panel.images):
                 row, column = divmod(number, columns)
                 left, low = 0.2 + column * cell, bottom + (count - 1 - row) * cell + 0.1
-                place = figure.add_axes((left / width, low / height, cell * 0.95 / width, cell * 0.95 / height))
-                place.imshow(_rgb(image), interpolation="nearest" if max(image.shape[:2]) <= _SMALL else "antialiased")
+                place = figure.add_axes(
+                    (left / width, low / height, cell * 0.95 / width, cell * 0.95 / height)
+                )
+                place.imshow(
+                    _rgb(image),
+                    interpolation="nearest" if max(image.shape[:2]) <= _SMALL else "antialiased",
+                )
                 place.axis("off")
         for number, text in enumerate(lines):
-            figure.text(0.025, (foot - (number + 1) * line) / height, text, size=8.5, color=PRINT.ink)
+            figure.text(
+                0.025, (foot - (number + 1) * line) / height, text, size=8.5, color=PRINT.ink
+            )
         with replacing(path) as file:
             figure.savefig(file, format="png", metadata={"Software": None})

@@ -1,4 +1,5 @@
-"""Figures of matplotlib as inline SVG that takes its colours and its type from the page around it."""
+"""Figures of matplotlib as inline SVG that takes its colours and its type from the page around
+it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ __all__ = ["PAGE", "PRINT", "Palette", "drawing", "plain_axes", "printable", "re
 class Palette:
     """Colours by what they are for; `blue` and `orange` are Okabe and Ito's, told apart by the colour-blind.
 
-    `on_fill` is for text on `blue_fill` and `orange_fill`, on which `ink` is for text where they are pale.
+    `on_fill` is for text on `blue_fill` and `orange_fill`, on which `ink` is for text where they
+    are pale.
     """
 
     paper: str
@@ -51,7 +53,8 @@ PRINT = Palette(
 )
 """Colours on white paper, for pictures."""
 
-# matplotlib checks that a colour is one, so what it draws carries stand-ins that become CSS variables afterwards
+# matplotlib checks that a colour is one, so what it draws carries stand-ins that become CSS
+# variables afterwards
 PAGE = Palette(
     paper="#0a0b09",
     ink="#0a0b01",
@@ -77,7 +80,9 @@ def drawing(palette: Palette) -> Iterator[None]:
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser's fonts have it
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # the browser's fonts have it
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {
@@ -124,9 +129,12 @@ def printable(text: str, longest: int = 18) -> str:
 
 
 def render(figure: Figure, name: str, label: str) -> str:
-    """Turn a figure into an SVG element for a page; `name` keeps its ids apart, `label` says in words what it shows."""
+    """Turn a figure into an SVG element for a page; `name` keeps its ids apart, `label` says in
+    words what it shows."""
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     root = ElementTree.fromstring(file.getvalue())
     used = set(re.findall(r"#([A-Za-z]\w*)[\")]", file.getvalue()))
     for parent in list(root.iter()):

@@ -20,11 +20,13 @@ SCHEMA = 1
 """Version of the plain data of `study.json`."""
 
 
-def continued(study: Study, stored: dict[str, Any] | None, fingerprint: str, folder: StudyFolder) -> Study:
+def continued(
+    study: Study, stored: dict[str, Any] | None, fingerprint: str, folder: StudyFolder
+) -> Study:
     """Return the study that has what both ask for: tricks, levels, networks, and the seeds of the one that has more.
 
-    Raises UserError where they cannot be one study (another version, recipe, design, shard or other data), naming what
-    differs. Another outcome is no other study.
+    Raises UserError where they cannot be one study (another version, recipe, design, shard or other
+    data), naming what differs. Another outcome is no other study.
     """
     if stored is None:
         return study
@@ -45,7 +47,10 @@ def continued(study: Study, stored: dict[str, Any] | None, fingerprint: str, fol
         if design["kind"] != study.design.kind:
             changed.append(f"design ({study.design.kind}, not {design['kind']})")
     if changed:
-        raise UserError(f"{folder.path} holds another study; these differ: {'; '.join(changed)}; choose another --out")
+        raise UserError(
+            f"{folder.path} holds another study; these differ: {'; '.join(changed)}; choose "
+            f"another --out"
+        )
     return dataclasses.replace(
         study,
         design=_joined(study, stored["design"], folder),
@@ -55,12 +60,14 @@ def continued(study: Study, stored: dict[str, Any] | None, fingerprint: str, fol
 
 
 def same_processes(processes: int, stored: dict[str, Any] | None) -> None:
-    """Raise UserError where another number of processes than before would train each trial: BatchNorm sees less."""
+    """Raise UserError where another number of processes than before would train each trial:
+    BatchNorm sees less."""
     before = processes if stored is None else stored.get("processes", 1)
     if before != processes:
         way = f"--executor ray --devices {before}" if before > 1 else "no --devices"
         raise UserError(
-            f"this study's trials are trained by {before} processes each, not {processes}: go on with {way}, or choose "
+            f"this study's trials are trained by {before} processes each, not {processes}: go on "
+            f"with {way}, or choose "
             "another --out"
         )
 
@@ -76,16 +83,24 @@ def _joined(study: Study, stored: dict[str, Any], folder: StudyFolder) -> Design
         tricks = _union(there, asked)
         if isinstance(design, Cumulative) and tricks[: len(asked)] != asked:
             raise UserError(
-                f"{folder.path} holds a study that adds {', '.join(there)} in this order, not {', '.join(asked)}; "
+                f"{folder.path} holds a study that adds {', '.join(there)} in this order, not "
+                f"{', '.join(asked)}; "
                 "choose another --out"
             )
-    if isinstance(design, Factorial) and isinstance(before, Factorial) and design.resolution != before.resolution:
+    if (
+        isinstance(design, Factorial)
+        and isinstance(before, Factorial)
+        and design.resolution != before.resolution
+    ):
         raise UserError(
-            f"{folder.path} holds another study; these differ: resolution ({design.resolution}, not "
+            f"{folder.path} holds another study; these differ: resolution ({design.resolution}, "
+            f"not "
             f"{before.resolution}); choose another --out"
         )
     if isinstance(design, LevelledDesign) and isinstance(before, LevelledDesign):
-        return dataclasses.replace(design, tricks=tricks, levels=_union(before.levels, design.levels))
+        return dataclasses.replace(
+            design, tricks=tricks, levels=_union(before.levels, design.levels)
+        )
     return dataclasses.replace(design, tricks=tricks)
 
 

@@ -1,4 +1,5 @@
-"""A study's folder: the names of its files, who may write them, and the results that no crash may lose."""
+"""A study's folder: the names of its files, who may write them, and the results that no crash may
+lose."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ _KEYS = frozenset({field.name for field in dataclasses.fields(Result)} - {"folde
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The files of one study. The driver that holds the lock is their only writer, but for `trials`."""
+    """The files of one study. The driver that holds the lock is their only writer, but for
+    `trials`."""
 
     path: Path
 
@@ -68,7 +70,8 @@ class StudyFolder:
     def locked(self) -> Iterator[None]:
         """Make the folder and be its only driver meanwhile; the lock ends with the process that holds it.
 
-        Raises UserError where the folder cannot be made, holds something else, or another driver works in it.
+        Raises UserError where the folder cannot be made, holds something else, or another driver
+        works in it.
         """
         from filelock import FileLock, Timeout
 
@@ -78,15 +81,20 @@ class StudyFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot make the folder {self.path}: {error.strerror or error}") from error
+            raise UserError(
+                f"cannot make the folder {self.path}: {error.strerror or error}"
+            ) from error
         try:
             with FileLock(self.path / ".lock", timeout=0):
-                for leftover in self.path.glob(".*.tmp"):  # of a driver that was killed while it wrote
+                for leftover in self.path.glob(
+                    ".*.tmp"
+                ):  # of a driver that was killed while it wrote
                     leftover.unlink(missing_ok=True)
                 yield
         except Timeout:
             raise UserError(
-                f"another `trickbag study` works in {self.path}: wait for it, stop it, or choose another --out"
+                f"another `trickbag study` works in {self.path}: wait for it, stop it, or choose "
+                f"another --out"
             ) from None
         finally:
             if new and not self.holds_study:
@@ -142,14 +150,22 @@ class StudyFolder:
         if not last:
             return found, None
         whole = _parse(last)  # a crash can cut just the end of the line off
-        return ([*found, whole], None) if whole is not None else (found, self._torn(len(lines) + 1, last))
+        return (
+            ([*found, whole], None)
+            if whole is not None
+            else (found, self._torn(len(lines) + 1, last))
+        )
 
     def _torn(self, number: int, line: bytes) -> str:
-        return f"line {number} of {self.results} was torn and is dropped; its trial runs again: {_start(line)}"
+        return (
+            f"line {number} of {self.results} was torn and is dropped; its trial runs again: "
+            f"{_start(line)}"
+        )
 
     @contextlib.contextmanager
     def appending(self, kept: list[StoredResult], torn: bool) -> Iterator[Appender]:
-        """Open the results to append to them; where the last line was torn, the file is first written whole again."""
+        """Open the results to append to them; where the last line was torn, the file is first
+        written whole again."""
         if torn:
             write_text(self.results, "".join(_line(result) for result in kept))
         try:

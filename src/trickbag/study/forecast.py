@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from trickbag.study.study import Work
     from trickbag.study.trial import Trial
 
-__all__ = ["Estimate", "estimate", "seeds_within"]
+__all__ = ["Forecast", "forecast", "seeds_within"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Forecast:
     """A study's price: `pending` trials on `workers` at a time, `epoch_s` seconds of one epoch for each network.
 
-    `total_s` leaves out what the processes need to start. `comparisons` is the number of effects that share the
-    significance, `sd` the standard deviation of a paired difference, stated or from the trials so far; `smallest` is
-    the smallest effect that the study detects with a probability of 80 %, in units of the outcome, or, where no
-    standard deviation is known, in standard deviations; None with fewer than two seeds.
+    `total_s` leaves out what the processes need to start. `comparisons` is the number of effects
+    that share the significance, `sd` the standard deviation of a paired difference, stated or from
+    the trials so far; `smallest` is the smallest effect that the study detects with a probability
+    of 80 %, in units of the outcome, or, where no standard deviation is known, in standard
+    deviations; None with fewer than two seeds.
     """
 
     pending: tuple[Trial, ...]
@@ -36,17 +37,22 @@ class Estimate:
     smallest: float | None
 
 
-def estimate(work: Work, executor: Executor, sd: float | None = None) -> Estimate:
-    """Measure an epoch of each network in this process, and work out the rest; `sd` is a stated one."""
+def forecast(work: Work, executor: Executor, sd: float | None = None) -> Forecast:
+    """Measure an epoch of each network in this process, and work out the rest; `sd` is a stated
+    one."""
     pending = tuple(work.progress.pending(work.study.retries))
     epoch_s = _epochs(work, pending)
     workers = max(1, min(executor.machine.workers, len(pending)))
     total = sum(trial.recipe.training.epochs * epoch_s[trial.model] for trial in pending)
     effects = work.progress.effects(work.study.outcome)
-    comparisons = sum(effect.note is None or not effect.note.startswith("does not apply") for effect in effects)
+    comparisons = sum(
+        effect.note is None or not effect.note.startswith("does not apply") for effect in effects
+    )
     known = standard_deviation(effects) if sd is None else sd
-    smallest = detectable(work.study.number_of_seeds, 1.0 if known is None else known, comparisons=max(1, comparisons))
-    return Estimate(
+    smallest = detectable(
+        work.study.number_of_seeds, 1.0 if known is None else known, comparisons=max(1, comparisons)
+    )
+    return Forecast(
         pending=pending,
         workers=workers,
         epoch_s=epoch_s,
@@ -58,12 +64,14 @@ def estimate(work: Work, executor: Executor, sd: float | None = None) -> Estimat
 
 
 def seeds_within(budget_s: float, work: Work, executor: Executor) -> int:
-    """Return how many seeds of every trial fit into a time; `work` has one seed. UserError where not one does."""
-    one = estimate(work, executor)
+    """Return how many seeds of every trial fit into a time; `work` has one seed. UserError where
+    not one does."""
+    one = forecast(work, executor)
     seeds = int(budget_s // one.total_s) if one.total_s else 1
     if seeds < 1:
         raise UserError(
-            f"--budget {about(budget_s)}: one seed of the {len(one.pending)} trials takes about {about(one.total_s)}; "
+            f"--budget {about(budget_s)}: one seed of the {len(one.pending)} trials takes about "
+            f"{about(one.total_s)}; "
             "give more time, fewer --tricks or fewer --epochs"
         )
     return seeds
@@ -75,7 +83,9 @@ def _epochs(work: Work, pending: tuple[Trial, ...]) -> dict[str, float]:
 
     models = dict.fromkeys(trial.model for trial in pending)
     longest = {
-        model: max((t for t in pending if t.model == model), key=lambda trial: len(trial.recipe.tricks))
+        model: max(
+            (t for t in pending if t.model == model), key=lambda trial: len(trial.recipe.tricks)
+        )
         for model in models
     }
     return {model: epoch_seconds(trial.recipe, work.dataset) for model, trial in longest.items()}

@@ -1,4 +1,5 @@
-"""What a person sees while a study lasts: a live table in a terminal, plain lines elsewhere, nothing when asked."""
+"""What a person sees while a study lasts: a live table in a terminal, plain lines elsewhere,
+nothing when asked."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trickbag.study.folder import StoredResult
-    from trickbag.study.trial_plan import Progress
+    from trickbag.study.trial_plan import StudyProgress
 
 __all__ = ["LiveStudyLog", "PlainStudyLog", "StudyLog", "choose_study_log"]
 
@@ -34,7 +35,7 @@ class StudyLog:
         """Say how many images have been decoded, to check them or to keep them."""
         self._run_log.checking(done, total)
 
-    def start(self, progress: Progress, outcome: str, pending: int) -> None:
+    def start(self, progress: StudyProgress, outcome: str, pending: int) -> None:
         """Say that `pending` trials are going to run."""
         self._run_log.stop()
         self._progress, self._outcome, self._pending = progress, outcome, pending
@@ -62,7 +63,7 @@ class PlainStudyLog(StudyLog):
     def __init__(self) -> None:
         super().__init__(PlainLog())
 
-    def start(self, progress: Progress, outcome: str, pending: int) -> None:
+    def start(self, progress: StudyProgress, outcome: str, pending: int) -> None:
         super().start(progress, outcome, pending)
         if pending:
             self.note(f"{pending} trials to run, {len(progress.finished)} finished")
@@ -70,26 +71,33 @@ class PlainStudyLog(StudyLog):
     def result(self, result: StoredResult) -> None:
         super().result(result)
         value = result["metrics"].get(self._outcome)
-        said = result["error"] or (f"{self._outcome} {value:.4g}" if value is not None else f"no {self._outcome}")
+        said = result["error"] or (
+            f"{self._outcome} {value:.4g}" if value is not None else f"no {self._outcome}"
+        )
         left = self.seconds_left
         rest = f"; {about(left)} left" if left else ""
-        self.note(f"[{self._done}/{self._pending}] {result['label']}, seed {result['seed']}: {said}{rest}")
+        self.note(
+            f"[{self._done}/{self._pending}] {result['label']}, seed {result['seed']}: {said}{rest}"
+        )
 
 
 class LiveStudyLog(StudyLog):
-    """A table that lives: each variant with the seeds done, its mean outcome and its running effect."""
+    """A table that lives: each variant with the seeds done, its mean outcome and its running
+    effect."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(RichLog(console))
         self._console = console
         self._live: Live | None = None
 
-    def start(self, progress: Progress, outcome: str, pending: int) -> None:
+    def start(self, progress: StudyProgress, outcome: str, pending: int) -> None:
         from rich.live import Live
 
         super().start(progress, outcome, pending)
         if pending:
-            self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
+            self._live = Live(
+                self._table(), console=self._console, auto_refresh=False, transient=True
+            )
             self._live.start(refresh=True)
 
     def result(self, result: StoredResult) -> None:
@@ -110,11 +118,21 @@ class LiveStudyLog(StudyLog):
         from rich.table import Table
 
         left = self.seconds_left
-        title = f"{self._done} of {self._pending} trials" + (f", {about(left)} left" if left else "")
+        title = f"{self._done} of {self._pending} trials" + (
+            f", {about(left)} left" if left else ""
+        )
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        several = len(self._progress.agenda.layouts) > 1
-        for column in (["network"] if several else []) + ["variant", "seeds", self._outcome, "effect", "95 % interval"]:
-            table.add_column(column, justify="left" if column in ("network", "variant") else "right")
+        several = len(self._progress.trial_plan.layouts) > 1
+        for column in (["network"] if several else []) + [
+            "variant",
+            "seeds",
+            self._outcome,
+            "effect",
+            "95 % interval",
+        ]:
+            table.add_column(
+                column, justify="left" if column in ("network", "variant") else "right"
+            )
         cells = self._progress.cells()
         found = self._progress.effects(self._outcome)
         # The variant that a row is about: the one that is not the whole recipe.
@@ -122,14 +140,20 @@ class LiveStudyLog(StudyLog):
         for layout in self._progress.layouts():
             for variant in layout.variants:
                 cell = (variant.model, variant.label)
-                ids = self._progress.agenda.ids.get(cell, {})
+                ids = self._progress.trial_plan.ids.get(cell, {})
                 if variant.recipe is None:
                     row = ["-", "-", "does not apply", ""]
                 else:
                     effect = effects.get(cell)
                     done = f"{len(cells.get(cell, {}))}/{len(ids)}"
-                    row = [done, mean_of(cells.get(cell, {}), self._outcome), *estimate_text(effect)]
-                table.add_row(*([escape(variant.model)] if several else []), escape(variant.label), *row)
+                    row = [
+                        done,
+                        mean_of(cells.get(cell, {}), self._outcome),
+                        *estimate_text(effect),
+                    ]
+                table.add_row(
+                    *([escape(variant.model)] if several else []), escape(variant.label), *row
+                )
         return table
 
 

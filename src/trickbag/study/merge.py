@@ -14,28 +14,37 @@ from trickbag.study.analysis.table import effects_csv
 from trickbag.study.designs.design import read_design
 from trickbag.study.folder import StoredResult, StudyFolder
 from trickbag.study.study import Findings, Study, findings, plain_layouts
-from trickbag.study.trial_plan import Progress
+from trickbag.study.trial_plan import StudyProgress
 
 __all__ = ["merge"]
 
 _PER_SHARD = ("shard", "command", "layouts", "notes")
-_KEPT = ("recipe.json", "metrics.jsonl", "result.json", "predictions.csv", "data_errors.csv", "environment.json")
+_KEPT = (
+    "recipe.json",
+    "metrics.jsonl",
+    "result.json",
+    "predictions.csv",
+    "data_errors.csv",
+    "environment.json",
+)
 """What of a trial's folder comes along: all but weights, checkpoints and logs of boards."""
 
 
 def merge(folders: Sequence[Path], out: Path) -> Findings:
     """Join the results of shards into a new study's folder, and return what they find together.
 
-    Raises UserError where a folder is no study, where two are of different studies (naming what differs), or where
-    `out` holds something already. Trials that no shard has finished are simply missing: the study command, with
-    `--out`, runs them.
+    Raises UserError where a folder is no study, where two are of different studies (naming what
+    differs), or where `out` holds something already. Trials that no shard has finished are simply
+    missing: the study command, with `--out`, runs them.
     """
     parts = [_read(StudyFolder(folder)) for folder in folders]
     first = parts[0][0]
     for folder, (other, _) in zip(folders[1:], parts[1:], strict=True):
         changed = differences(_common(other), _common(first))
         if changed:
-            raise UserError(f"{folder} and {folders[0]} are of different studies: {'; '.join(changed)}")
+            raise UserError(
+                f"{folder} and {folders[0]} are of different studies: {'; '.join(changed)}"
+            )
     target = StudyFolder(out)
     if target.holds_study:
         raise UserError(f"{out} already holds a study; choose another --out")
@@ -46,9 +55,9 @@ def merge(folders: Sequence[Path], out: Path) -> Findings:
         seeds=first["seeds"],
         outcome=first["outcome"],
     )
-    agenda = study.agenda(first["inapplicable"], first["data"])
+    trial_plan = study.trial_plan(first["inapplicable"], first["data"])
     results: list[StoredResult] = [result for _, found in parts for result in found]
-    progress = Progress(agenda, results)
+    progress = StudyProgress(trial_plan, results)
     with target.locked():
         for folder in folders:
             for trial in sorted(StudyFolder(folder).trials.glob("*/")):

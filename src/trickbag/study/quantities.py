@@ -18,7 +18,8 @@ _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
 
 
 def parse_time(text: str, title: str) -> float:
-    """Read a time such as `2h`, `90min`, `1h30m` or `45s` as seconds; UserError where it is none."""
+    """Read a time such as `2h`, `90min`, `1h30m` or `45s` as seconds; UserError where it is
+    none."""
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)", text)
     whole = re.sub(r"\s", "", text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
@@ -57,7 +58,8 @@ def mean_of(cell: Mapping[int, Metrics], outcome: str) -> str:
 
 
 def estimate_text(effect: Effect | None) -> tuple[str, str]:
-    """Write an effect and its interval: `+1.90`, `+1.32 to +2.48`; `-` where they are not defined."""
+    """Write an effect and its interval: `+1.90`, `+1.32 to +2.48`; `-` where they are not
+    defined."""
     if effect is None or effect.delta is None:
         return "-", "-"
     if effect.low is None or effect.high is None:

@@ -1,4 +1,5 @@
-"""Run a study: the driver, which alone writes the study's folder and can be killed at any moment."""
+"""Run a study: the driver, which alone writes the study's folder and can be killed at any
+moment."""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ from trickbag.study.extend import SCHEMA, continued, same_processes
 from trickbag.study.folder import StoredResult, StudyFolder
 from trickbag.study.log import StudyLog
 from trickbag.study.task import TrainTrial
-from trickbag.study.trial_plan import Agenda, Progress
+from trickbag.study.trial_plan import StudyProgress, TrialPlan
 from trickbag.train.machine.signals import StopSignal
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.study.executors import Executor
     from trickbag.train.folder.result import Result
-    from trickbag.tricks.trick import Lesson, Trick
+    from trickbag.tricks.trick import TeacherSpec, Trick
 
 __all__ = ["SEEDS", "Findings", "Study", "Work", "findings", "plain_layouts"]
 
@@ -39,23 +40,25 @@ SEEDS = 5
 
 def _require_a_file_each(tricks: Iterable[Trick]) -> None:
     """Raise UserError where trials would keep different answers of a teacher in one file."""
-    kept: dict[Path, Lesson] = {}
+    kept: dict[Path, TeacherSpec] = {}
     for trick in tricks:
         try:
-            lesson = trick.lesson()
+            spec = trick.teachers()
         except UserError:
             continue  # it has no teacher: a trial says so
-        if lesson is None or lesson.cache is None or lesson.view == "online":
+        if spec is None or spec.cache is None or spec.view == "online":
             continue
-        if lesson.view == "replay":
+        if spec.view == "replay":
             raise UserError(
-                f"{trick.name}.cache = {lesson.cache}: with view=replay each seed of a study has answers of its own, "
+                f"{trick.name}.cache = {spec.cache}: with view=replay each seed of a study has "
+                f"answers of its own, "
                 "and they do not go into one file; leave cache out"
             )
-        first = kept.setdefault(Path(lesson.cache).expanduser().absolute(), lesson)
-        if (first.teachers, first.top) != (lesson.teachers, lesson.top):
+        first = kept.setdefault(Path(spec.cache).expanduser().absolute(), spec)
+        if (first.teachers, first.top) != (spec.teachers, spec.top):
             raise UserError(
-                f"{trick.name}.cache = {lesson.cache}: levels with other teachers, or another top, have answers of "
+                f"{trick.name}.cache = {spec.cache}: levels with other teachers, or another top, "
+                f"have answers of "
                 "their own, and they do not go into one file; leave cache out"
             )
 
@@ -64,8 +67,9 @@ def _require_a_file_each(tricks: Iterable[Trick]) -> None:
 class Findings(Sequence[Effect]):
     """What a study found: its effects, in design order, as a sequence.
 
-    `results` has a flat dict for each trial that ended (`pandas.DataFrame(findings.results)` is a table): `label`,
-    `model`, `seed`, `trial`, `error`, and each metric by its name. `folder` is where the study lies.
+    `results` has a flat dict for each trial that ended (`pandas.DataFrame(findings.results)` is a
+    table): `label`, `model`, `seed`, `trial`, `error`, and each metric by its name. `folder` is
+    where the study lies.
     """
 
     effects: tuple[Effect, ...]
@@ -87,11 +91,11 @@ class Findings(Sequence[Effect]):
 class Study:
     """Recipe x design x networks x seeds: what is compared, and on which outcome.
 
-    `models` are names of networks (none: the recipe's own). Seeds are 0, 1, ... `seeds` - 1; None stands for those of
-    the study that a folder holds, and for SEEDS in a new one. `outcome` is a metric of `result.json`, by default
-    `top1`, or `map` where images have several labels. `retries` says how often a trial that failed is tried
-    again. `shard` (i, n) runs the i-th of n parts, in a folder of its own; `merge` joins them. Raises UserError for
-    values that cannot be.
+    `models` are names of networks (none: the recipe's own). Seeds are 0, 1, ... `seeds` - 1; None
+    stands for those of the study that a folder holds, and for SEEDS in a new one. `outcome` is a
+    metric of `result.json`, by default `top1`, or `map` where images have several labels. `retries`
+    says how often a trial that failed is tried again. `shard` (i, n) runs the i-th of n parts, in a
+    folder of its own; `merge` joins them. Raises UserError for values that cannot be.
     """
 
     recipe: Recipe
@@ -108,7 +112,9 @@ class Study:
         if self.retries < 0:
             raise UserError(f"retries = {self.retries}: must be at least 0")
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
-            raise UserError(f"shard = {self.shard[0]}/{self.shard[1]}: must be I/N with I from 1 to N")
+            raise UserError(
+                f"shard = {self.shard[0]}/{self.shard[1]}: must be I/N with I from 1 to N"
+            )
         several = self.recipe.data.multi_label
         if not self.outcome:
             object.__setattr__(self, "outcome", "map" if several else "top1")
@@ -129,12 +135,14 @@ class Study:
     ) -> Findings:
         """Run what is not yet run in the folder `out`, and return what the study found.
 
-        The same call goes on where another was stopped or killed: it runs at most the trials again that were running,
-        from their checkpoints. More tricks, networks, levels or seeds extend a study; `add_seeds` adds to those of a
-        finished one. `out` is by default a folder under `runs` named by what is studied; `executor` is `Inline()` by
-        default; `command` is what the report names to do the same again.
+        The same call goes on where another was stopped or killed: it runs at most the trials again
+        that were running, from their checkpoints. More tricks, networks, levels or seeds extend a
+        study; `add_seeds` adds to those of a finished one. `out` is by default a folder under
+        `runs` named by what is studied; `executor` is `Inline()` by default; `command` is what the
+        report names to do the same again.
 
-        Raises UserError for a folder of another study or in use by another driver, and Stopped after SIGTERM or SIGINT.
+        Raises UserError for a folder of another study or in use by another driver, and Stopped
+        after SIGTERM or SIGINT.
         """
         if executor is None:
             from trickbag.study.executors.inline import Inline
@@ -156,8 +164,13 @@ class Study:
         return SEEDS if self.seeds is None else self.seeds
 
     def default_folder(self) -> Path:
-        """Return the folder that this study has where none is named: the same for what extends it."""
-        what = {"recipe": self.recipe.identity(), "source": self.recipe.data.source, "design": self.design.kind}
+        """Return the folder that this study has where none is named: the same for what extends
+        it."""
+        what = {
+            "recipe": self.recipe.identity(),
+            "source": self.recipe.data.source,
+            "design": self.design.kind,
+        }
         source = Path(self.recipe.data.source).stem or "data"
         name = f"study-{self.recipe.name}-{source}-{self.design.kind}-{digest(what)[:8]}"
         return Path("runs") / name.replace(":", "-").replace("/", "-")
@@ -173,8 +186,8 @@ class Study:
     ) -> Work:
         """Read the data and what the folder holds of this study, and settle what there is to do; nothing is written.
 
-        Raises UserError where the folder holds another study, saying what differs, and Stopped where `stop` has caught
-        a signal.
+        Raises UserError where the folder holds another study, saying what differs, and Stopped
+        where `stop` has caught a signal.
         """
         from trickbag.data.dataset import prepare
 
@@ -194,13 +207,13 @@ class Study:
         processes = executor.machine.processes
         same_processes(processes, stored)
         unfit = study.unfit(dataset)
-        progress = Progress(study.agenda(unfit, dataset.fingerprint), kept)
+        progress = StudyProgress(study.trial_plan(unfit, dataset.fingerprint), kept)
         if add_seeds:
             if progress.pending(study.retries):
                 log.note("the study is not finished: it goes on, and --add-seeds adds nothing yet")
             else:
                 study = dataclasses.replace(study, seeds=study.number_of_seeds + add_seeds)
-                progress = Progress(study.agenda(unfit, dataset.fingerprint), kept)
+                progress = StudyProgress(study.trial_plan(unfit, dataset.fingerprint), kept)
         return Work(
             study=study,
             dataset=dataset,
@@ -214,18 +227,27 @@ class Study:
     def unfit(self, dataset: Dataset) -> dict[str, dict[str, str]]:
         """Return the tricks that cannot work on a network, with the reason, for each network."""
         return {
-            name: inapplicable(recipe, dict.fromkeys((*recipe.tricks, *self.design.studied(recipe))), dataset)
+            name: inapplicable(
+                recipe, dict.fromkeys((*recipe.tricks, *self.design.studied(recipe))), dataset
+            )
             for name, recipe in self.recipes().items()
         }
 
-    def agenda(self, unfit: Mapping[str, Mapping[str, str]], fingerprint: str) -> Agenda:
-        """Return the trials of this study on the data of a fingerprint; UserError where they would share a file."""
+    def trial_plan(self, unfit: Mapping[str, Mapping[str, str]], fingerprint: str) -> TrialPlan:
+        """Return the trials of this study on the data of a fingerprint; UserError where they would
+        share a file."""
         layouts = [
-            self.design.layout(recipe, name, inapplicable=unfit.get(name)) for name, recipe in self.recipes().items()
+            self.design.layout(recipe, name, inapplicable=unfit.get(name))
+            for name, recipe in self.recipes().items()
         ]
-        recipes = [variant.recipe for layout in layouts for variant in layout.variants if variant.recipe is not None]
+        recipes = [
+            variant.recipe
+            for layout in layouts
+            for variant in layout.variants
+            if variant.recipe is not None
+        ]
         _require_a_file_each(trick for recipe in recipes for trick in recipe.tricks)
-        return Agenda.of(layouts, self.number_of_seeds, fingerprint, self.shard)
+        return TrialPlan.of(layouts, self.number_of_seeds, fingerprint, self.shard)
 
     def recipes(self) -> dict[str, Recipe]:
         """Return the recipe on each network, by the network's name."""
@@ -234,7 +256,8 @@ class Study:
         return {name: self.recipe.on(name) for name in self.models}
 
     def _pinned(self, executor: Executor, stored: dict[str, Any] | None) -> Study:
-        """Settle what follows from the machine, so that every trial computes alike, whoever runs it and when."""
+        """Settle what follows from the machine, so that every trial computes alike, whoever runs it
+        and when."""
         from trickbag.train.machine.device import choose_device
 
         machine, training = executor.machine, self.recipe.training
@@ -252,14 +275,15 @@ class Study:
 class Work:
     """A study as it stands: settled, with its data, its trials and the results so far.
 
-    `unfit` names the tricks that cannot work on a network, for each network. `kept` are the whole lines of
-    `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train a trial together.
+    `unfit` names the tricks that cannot work on a network, for each network. `kept` are the whole
+    lines of `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train a
+    trial together.
     """
 
     study: Study
     dataset: Dataset
     unfit: Mapping[str, Mapping[str, str]]
-    progress: Progress
+    progress: StudyProgress
     kept: tuple[StoredResult, ...] = ()
     torn: bool = False
     processes: int = 1
@@ -268,7 +292,7 @@ class Work:
         """Return what `study.json` holds."""
         from trickbag import __version__
 
-        study, layouts = self.study, self.progress.agenda.layouts
+        study, layouts = self.study, self.progress.trial_plan.layouts
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -286,16 +310,24 @@ class Work:
             "inapplicable": {name: dict(reasons) for name, reasons in self.unfit.items()},
             "notes": [
                 *self.dataset.warnings,
-                *longer_training(*(v.recipe for layout in layouts for v in layout.variants if v.recipe is not None)),
+                *longer_training(
+                    *(
+                        v.recipe
+                        for layout in layouts
+                        for v in layout.variants
+                        if v.recipe is not None
+                    )
+                ),
                 *(note for layout in layouts for note in layout.notes),
             ],
             "layouts": plain_layouts(self.progress),
         }
 
 
-def plain_layouts(progress: Progress) -> list[dict[str, Any]]:
-    """Return the layouts of a study with the trials of each variant, by seed, as `study.json` holds them."""
-    ids = progress.agenda.ids
+def plain_layouts(progress: StudyProgress) -> list[dict[str, Any]]:
+    """Return the layouts of a study with the trials of each variant, by seed, as `study.json` holds
+    them."""
+    ids = progress.trial_plan.ids
     return [
         {
             "model": layout.model,
@@ -303,7 +335,10 @@ def plain_layouts(progress: Progress) -> list[dict[str, Any]]:
                 {
                     "label": variant.label,
                     "reason": variant.reason,
-                    "trials": {str(seed): name for seed, name in ids.get((layout.model, variant.label), {}).items()},
+                    "trials": {
+                        str(seed): name
+                        for seed, name in ids.get((layout.model, variant.label), {}).items()
+                    },
                 }
                 for variant in layout.variants
             ],
@@ -327,7 +362,8 @@ class _Driver:
     stop: StopSignal
 
     def drive(self) -> Findings:
-        """Run the pending trials; return the findings, which are written on the way out whatever stopped the rest."""
+        """Run the pending trials; return the findings, which are written on the way out whatever
+        stopped the rest."""
         study, progress = self.work.study, self.work.progress
         pending = progress.pending(study.retries)
         task = TrainTrial(folder=self.folder.trials, dataset=self._shared(len(pending)))
@@ -349,7 +385,8 @@ class _Driver:
         return self._finish()
 
     def _shared(self, pending: int) -> Dataset | None:
-        """Decode the images once for all trials, where that is possible and worth it; return the data that has them."""
+        """Decode the images once for all trials, where that is possible and worth it; return the
+        data that has them."""
         from trickbag.data.decoding.in_memory import decode_once, memory_limit
 
         if pending < 2 or not self.executor.machine.shares_memory:
@@ -363,7 +400,7 @@ class _Driver:
         return decode_once(self.work.dataset, self.folder.decoded, limit, decoding)
 
     def _store(self, result: Result, append: Any) -> None:
-        trial = self.work.progress.agenda.trials[result.trial]
+        trial = self.work.progress.trial_plan.trials[result.trial]
         stored = result.to_dict() | {"label": trial.label, "model": trial.model}
         append(stored)
         self.work.progress.add(stored)
@@ -381,7 +418,9 @@ class _Driver:
     def _finish(self) -> Findings:
         found = self._write()
         command = (self.folder.read_study() or {}).get("command", "")
-        self.folder.write_study(self.work.plain(command))  # with the reasons of what turned out not to apply
+        self.folder.write_study(
+            self.work.plain(command)
+        )  # with the reasons of what turned out not to apply
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
         for lock in self.folder.trials.glob(".*.lock"):
             lock.unlink(missing_ok=True)
@@ -390,14 +429,17 @@ class _Driver:
 
 def _stop_early(stop: StopSignal) -> None:
     if stop.name:
-        raise Stopped(f"stopped by {stop.name} before the first trial; the same command starts the study")
+        raise Stopped(
+            f"stopped by {stop.name} before the first trial; the same command starts the study"
+        )
 
 
-def findings(progress: Progress, effects: Sequence[Effect], folder: StudyFolder) -> Findings:
-    """Return effects with the results that they stand on, one of each trial that ended, in the order of the trials."""
+def findings(progress: StudyProgress, effects: Sequence[Effect], folder: StudyFolder) -> Findings:
+    """Return effects with the results that they stand on, one of each trial that ended, in the
+    order of the trials."""
     ended = progress.finished | {result["trial"]: result for result in progress.given_up()}
     rows = []
-    for name in progress.agenda.trials:
+    for name in progress.trial_plan.trials:
         if name in ended:
             result = ended[name]
             named = {key: result[key] for key in ("label", "model", "seed", "trial", "error")}

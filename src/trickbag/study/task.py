@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.dataset import Dataset
     from trickbag.study.trial import Trial
-    from trickbag.train.compile_cache import Workshop
+    from trickbag.train.compile_cache import CompileCache
 
 __all__ = ["INAPPLICABLE", "TrainTrial", "warm_up"]
 
@@ -30,9 +30,9 @@ _LOCK_TIMEOUT_S = 120.0
 class TrainTrial:
     """Train a trial in `folder`/ID, going on from its checkpoint where there is one.
 
-    `dataset` is the data of all trials where it can be handed over; else each process prepares it for itself. Raises
-    Stopped after SIGTERM or SIGINT with a checkpoint saved, and what `fit` raises where the run fails; a trick that
-    does not apply is a result.
+    `dataset` is the data of all trials where it can be handed over; else each process prepares it
+    for itself. Raises Stopped after SIGTERM or SIGINT with a checkpoint saved, and what `fit`
+    raises where the run fails; a trick that does not apply is a result.
     """
 
     folder: Path
@@ -47,19 +47,33 @@ class TrainTrial:
         try:
             with _locked(out):
                 dataset = self.dataset or _prepared(trial.recipe.data)
-                result = fit(trial.recipe, trial.seed, out, resume=True, dataset=dataset, workshop=_workshop())
+                result = fit(
+                    trial.recipe,
+                    trial.seed,
+                    out,
+                    resume=True,
+                    dataset=dataset,
+                    compile_cache=_workshop(),
+                )
         except DoesNotApply as error:
             return Result(
-                trial=trial.id, label=trial.label, seed=trial.seed, metrics={}, error=f"{INAPPLICABLE}{error}"
+                trial=trial.id,
+                label=trial.label,
+                seed=trial.seed,
+                metrics={},
+                error=f"{INAPPLICABLE}{error}",
             )
         if result.trial != trial.id:
-            raise RunFailed(f"{out} holds the trial {result.trial}: the data have changed while the study ran")
+            raise RunFailed(
+                f"{out} holds the trial {result.trial}: the data have changed while the study ran"
+            )
         return result
 
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep other drivers' workers out of a trial's folder; of processes that train it together the first one does."""
+    """Keep other drivers' workers out of a trial's folder; of processes that train it together the
+    first one does."""
     from filelock import FileLock, Timeout
 
     from trickbag.train.machine.parallel import joined
@@ -70,10 +84,12 @@ def _locked(out: Path) -> Iterator[None]:
         try:
             lock.acquire()  # a worker whose driver was killed may need a moment to end
         except Timeout:
-            raise RunFailed(f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s") from None
+            raise RunFailed(
+                f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s"
+            ) from None
 
     with joined() as world:
-        world.from_first(acquire)
+        world.broadcast(acquire)
     try:
         yield
     finally:
@@ -91,11 +107,11 @@ def warm_up() -> None:
 
 
 @functools.cache
-def _workshop() -> Workshop:
+def _workshop() -> CompileCache:
     """Return what the trials of this process share of compiled steps."""
-    from trickbag.train.compile_cache import Workshop
+    from trickbag.train.compile_cache import CompileCache
 
-    return Workshop()
+    return CompileCache()
 
 
 @functools.lru_cache(maxsize=1)

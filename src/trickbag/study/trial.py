@@ -17,8 +17,8 @@ __all__ = ["Trial", "trials_of"]
 class Trial:
     """One training run of a study.
 
-    `id` hashes everything that determines the run (`identity.trial_of`); `label` is that of its variant, as
-    is the recipe's name, and `model` the name of its network.
+    `id` hashes everything that determines the run (`identity.trial_of`); `label` is that of its
+    variant, as is the recipe's name, and `model` the name of its network.
     """
 
     id: str
@@ -33,8 +33,8 @@ def trials_of(
 ) -> dict[str, Trial]:
     """Return the trials of all variants that apply, by id, in the order in which they are run.
 
-    Seed by seed, so that a study that is stopped early has whole pairs. Variants that are the same run (a level that is
-    the recipe's own) share one trial, which has the label of the first.
+    Seed by seed, so that a study that is stopped early has whole pairs. Variants that are the same
+    run (a level that is the recipe's own) share one trial, which has the label of the first.
     """
     found: dict[str, Trial] = {}
     for seed in seeds:
@@ -42,6 +42,8 @@ def trials_of(
             if variant.recipe is None:
                 continue
             name = identify(variant.recipe, seed)
-            trial = Trial(id=name, label=variant.label, model=variant.model, recipe=variant.recipe, seed=seed)
+            trial = Trial(
+                id=name, label=variant.label, model=variant.model, recipe=variant.recipe, seed=seed
+            )
             found.setdefault(name, trial)
     return found

@@ -1,4 +1,5 @@
-"""What a study has to do, and what it has done: its variants, trials and results on one set of data."""
+"""What a study has to do, and what it has done: its variants, trials and results on one set of
+data."""
 
 from __future__ import annotations
 
@@ -18,14 +19,15 @@ from trickbag.train.folder.identity import trial_of
 if TYPE_CHECKING:
     from trickbag.study.designs.design import Layout, Variant
 
-__all__ = ["Agenda", "Progress"]
+__all__ = ["StudyProgress", "TrialPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agenda:
+class TrialPlan:
     """The layouts of a study, one for each network, and the trials that follow from them, in the order of running.
 
-    `trials` are those that this driver runs (a shard's, or all); `ids[(model, label)][seed]` names every variant's.
+    `trials` are those that this driver runs (a shard's, or all); `ids[(model, label)][seed]` names
+    every variant's.
     """
 
     layouts: tuple[Layout, ...]
@@ -34,9 +36,14 @@ class Agenda:
 
     @classmethod
     def of(
-        cls, layouts: Sequence[Layout], seeds: int, fingerprint: str, shard: tuple[int, int] | None = None
-    ) -> Agenda:
-        """Make the agenda for `seeds` seeds, from 0; of shard (i, n) every n-th trial, beginning with the i-th."""
+        cls,
+        layouts: Sequence[Layout],
+        seeds: int,
+        fingerprint: str,
+        shard: tuple[int, int] | None = None,
+    ) -> TrialPlan:
+        """Make the trial_plan for `seeds` seeds, from 0; of shard (i, n) every n-th trial,
+        beginning with the i-th."""
 
         def identify(recipe: Recipe, seed: int) -> str:
             return digest(trial_of(recipe, seed, fingerprint))
@@ -44,21 +51,28 @@ class Agenda:
         variants = [variant for layout in layouts for variant in layout.variants]
         trials = trials_of(variants, range(seeds), identify)
         ids = {
-            (variant.model, variant.label): {seed: identify(variant.recipe, seed) for seed in range(seeds)}
+            (variant.model, variant.label): {
+                seed: identify(variant.recipe, seed) for seed in range(seeds)
+            }
             for variant in variants
             if variant.recipe is not None
         }
         if shard is not None:
             part, parts = shard
-            trials = {name: trial for i, (name, trial) in enumerate(trials.items()) if i % parts == part - 1}
+            trials = {
+                name: trial
+                for i, (name, trial) in enumerate(trials.items())
+                if i % parts == part - 1
+            }
         return cls(layouts=tuple(layouts), trials=trials, ids=ids)
 
 
-class Progress:
-    """The results of a study so far, each trial's counted once, whatever the order in which they came."""
+class StudyProgress:
+    """The results of a study so far, each trial's counted once, whatever the order in which they
+    came."""
 
-    def __init__(self, agenda: Agenda, results: Sequence[StoredResult]) -> None:
-        self.agenda = agenda
+    def __init__(self, trial_plan: TrialPlan, results: Sequence[StoredResult]) -> None:
+        self.trial_plan = trial_plan
         self.finished: dict[str, StoredResult] = {}
         self.failed: dict[str, StoredResult] = {}
         self.failures: Counter[str] = Counter()
@@ -75,52 +89,74 @@ class Progress:
             self.finished.setdefault(name, result)
 
     def pending(self, retries: int) -> list[Trial]:
-        """Return the trials to run: neither finished, nor inapplicable, nor failed more than `retries` times."""
+        """Return the trials to run: neither finished, nor inapplicable, nor failed more than
+        `retries` times."""
         return [
             trial
-            for name, trial in self.agenda.trials.items()
+            for name, trial in self.trial_plan.trials.items()
             if name not in self.finished
             and self.failures[name] <= retries
             and not self._inapplicable(trial.model, trial.label)
         ]
 
     def given_up(self) -> list[StoredResult]:
-        """Return the last result of each trial that failed and was never finished, in the order of running."""
-        names = [name for name in self.agenda.trials if name in self.failed and name not in self.finished]
+        """Return the last result of each trial that failed and was never finished, in the order of
+        running."""
+        names = [
+            name
+            for name in self.trial_plan.trials
+            if name in self.failed and name not in self.finished
+        ]
         return [self.failed[name] for name in names if not _says_inapplicable(self.failed[name])]
 
     def _inapplicable(self, model: str, label: str) -> str | None:
-        for name in self.agenda.ids.get((model, label), {}).values():
+        for name in self.trial_plan.ids.get((model, label), {}).values():
             if name in self.failed and _says_inapplicable(self.failed[name]):
                 return str(self.failed[name]["error"]).removeprefix(INAPPLICABLE)
         return None
 
     def layouts(self) -> list[Layout]:
-        """Return the layouts, in which a variant that turned out not to apply has no recipe but the reason."""
+        """Return the layouts, in which a variant that turned out not to apply has no recipe but the
+        reason."""
 
         def known(variant: Variant) -> Variant:
             reason = self._inapplicable(variant.model, variant.label)
-            return variant if reason is None else dataclasses.replace(variant, recipe=None, reason=reason)
+            return (
+                variant
+                if reason is None
+                else dataclasses.replace(variant, recipe=None, reason=reason)
+            )
 
         return [
-            dataclasses.replace(layout, variants=tuple(known(variant) for variant in layout.variants))
-            for layout in self.agenda.layouts
+            dataclasses.replace(
+                layout, variants=tuple(known(variant) for variant in layout.variants)
+            )
+            for layout in self.trial_plan.layouts
         ]
 
     def cells(self) -> dict[tuple[str, str], dict[int, Metrics]]:
         """Return the metrics of finished trials by (network, variant) and seed."""
         return {
-            cell: {seed: self.finished[name]["metrics"] for seed, name in ids.items() if name in self.finished}
-            for cell, ids in self.agenda.ids.items()
+            cell: {
+                seed: self.finished[name]["metrics"]
+                for seed, name in ids.items()
+                if name in self.finished
+            }
+            for cell, ids in self.trial_plan.ids.items()
         }
 
     def warnings(self) -> dict[tuple[str, str], list[str]]:
         """Return what the finished trials of each variant warned of, each text once."""
         return {
             cell: list(
-                dict.fromkeys(text for n in ids.values() if n in self.finished for text in self.finished[n]["warnings"])
+                dict.fromkeys(
+                    text
+                    for n in ids.values()
+                    if n in self.finished
+                    for text in self.finished[n]["warnings"]
+                )
             )
-            for cell, ids in self.agenda.ids.items()
+            for cell, ids in self.trial_plan.ids.items()
         }
 
     def effects(self, outcome: str) -> list[Effect]:

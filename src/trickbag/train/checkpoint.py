@@ -22,8 +22,8 @@ SCHEMA = 2
 class Progress:
     """Where a run stands: `step` updates of `epoch` (from 0) are done; the sums are of this epoch's steps so far.
 
-    Of several processes each has the sums over its own rows; `Totals` has those of all.
-    `first_bad` is the first step of the run, counted from 0, whose loss was not finite; -1 while there is none.
+    Of several processes each has the sums over its own rows; `Totals` has those of all. `first_bad`
+    is the first step of the run, counted from 0, whose loss was not finite; -1 while there is none.
     `bad_files` are those that were first read in training and could not be, with the reason.
     """
 
@@ -46,7 +46,8 @@ class Progress:
         return cls(0, 0, zero.clone(), zero.clone(), zero.clone(), bad)
 
     def share(self) -> Share:
-        """Return this process's sums, and its first step whose loss was not finite; waits for the device."""
+        """Return this process's sums, and its first step whose loss was not finite; waits for the
+        device."""
         return [float(self.loss_sum), float(self.correct), float(self.count), int(self.first_bad)]
 
     def next_epoch(self) -> None:
@@ -57,11 +58,13 @@ class Progress:
 
 
 Share = list[float]
-"""A process's sums of loss, correct and counted images over an epoch so far, and its first step that was not finite."""
+"""A process's sums of loss, correct and counted images over an epoch so far, and its first step
+that was not finite."""
 
 
 class Totals(NamedTuple):
-    """The sums over all processes of a run, and the first step of any whose loss was not finite, or -1."""
+    """The sums over all processes of a run, and the first step of any whose loss was not finite, or
+    -1."""
 
     loss_sum: float
     correct: float
@@ -72,7 +75,12 @@ class Totals(NamedTuple):
     def of(cls, shares: Iterable[Share]) -> Totals:
         """Add up the shares of processes."""
         loss_sum, correct, images, bad = zip(*shares, strict=True)
-        return cls(sum(loss_sum), sum(correct), sum(images), int(min((b for b in bad if b >= 0), default=-1)))
+        return cls(
+            sum(loss_sum),
+            sum(correct),
+            sum(images),
+            int(min((b for b in bad if b >= 0), default=-1)),
+        )
 
     @property
     def loss(self) -> float | None:
@@ -85,7 +93,9 @@ class Totals(NamedTuple):
         return 100 * self.correct / self.images if self.images else None
 
 
-def save(path: Path, run: Run, progress: Progress, trial: str, others: Sequence[Share] = ()) -> None:
+def save(
+    path: Path, run: Run, progress: Progress, trial: str, others: Sequence[Share] = ()
+) -> None:
     """Write a checkpoint: to a temporary file, synced, renamed. RunFailed where it cannot be written.
 
     `others` are the shares of the processes after the first in the middle of an epoch.
@@ -105,7 +115,8 @@ def save(path: Path, run: Run, progress: Progress, trial: str, others: Sequence[
         try:
             torch.save(state, file)
         except RuntimeError as error:
-            # torch's writer, closed after a failed write, complains of its position in place of the full disk.
+            # torch's writer, closed after a failed write, complains of its position in place of the
+            # full disk.
             raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
@@ -118,10 +129,13 @@ def restore(path: Path, run: Run, trial: str) -> Progress:
         state: dict[str, Any] = torch.load(path, map_location=run.device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(
-            f"cannot read the checkpoint {path}: {type(error).__name__}; start again in another --out"
+            f"cannot read the checkpoint {path}: {type(error).__name__}; start again in another "
+            f"--out"
         ) from error
     if not isinstance(state, dict) or state.get("schema") != SCHEMA or state.get("trial") != trial:
-        raise UserError(f"{path} is the checkpoint of another trial or version; start again in another --out")
+        raise UserError(
+            f"{path} is the checkpoint of another trial or version; start again in another --out"
+        )
     run.network.load_state_dict(state["network"])
     if run.average is not None:
         run.average.network.load_state_dict(state["average"])
@@ -129,8 +143,10 @@ def restore(path: Path, run: Run, trial: str) -> Progress:
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])
     progress = Progress(**state["progress"])
-    if not run.world.first:
+    if not run.world.is_main:
         share = state["others"][run.world.rank - 1] if state["others"] else (0.0, 0.0, 0.0)
-        for total, value in zip((progress.loss_sum, progress.correct, progress.count), share, strict=False):
+        for total, value in zip(
+            (progress.loss_sum, progress.correct, progress.count), share, strict=False
+        ):
             total.fill_(value)
     return progress

@@ -11,17 +11,17 @@ from trickbag.train.build import Run, build
 from trickbag.train.folder.identity import teachers_of
 from trickbag.train.machine.parallel import World
 from trickbag.train.plan import Plan
-from trickbag.train.teachers.lessons import Asking
+from trickbag.train.teachers.lessons import OnProgress
 from trickbag.tricks.trick import Trick
 
-__all__ = ["Workshop"]
+__all__ = ["CompileCache"]
 
 
-class Workshop:
+class CompileCache:
     """Builds runs, and gives a compiled one out again for a plan that differs from its own in the seed alone.
 
-    A run that is given out again starts as a new one would, bit for bit; the one before must have ended. Where nothing
-    is compiled nothing is kept.
+    A run that is given out again starts as a new one would, bit for bit; the one before must have
+    ended. Where nothing is compiled nothing is kept.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Workshop:
         plan: Plan,
         tricks: tuple[Trick, ...],
         dataset: Dataset | None = None,
-        asking: Asking | None = None,
+        on_progress: OnProgress | None = None,
         world: World | None = None,
     ) -> tuple[Run, list[str]]:
         """Build what a plan says, as `trickbag.train.build.build` does."""
-        run, notes = build(plan, tricks, dataset, asking, world)
+        run, notes = build(plan, tricks, dataset, on_progress, world)
         if not plan.compile:
             return run, notes
         settled = plain(dataclasses.replace(plan, seed=0))

@@ -1,4 +1,5 @@
-"""What a weights file that a run wrote says of its network: the classes, and how images are prepared for it."""
+"""What a weights file that a run wrote says of its network: the classes, and how images are
+prepared for it."""
 
 from __future__ import annotations
 
@@ -17,11 +18,14 @@ __all__ = ["classes_of", "damaged", "preprocessing_of"]
 
 def damaged(path: Path, what: str) -> UserError:
     """Return the error of a weights file that does not say `what`."""
-    return UserError(f"{path}: its weights file does not say {what}; give weights that `trickbag train` wrote")
+    return UserError(
+        f"{path}: its weights file does not say {what}; give weights that `trickbag train` wrote"
+    )
 
 
 def classes_of(path: Path, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the classes, in the order of the logits; UserError where they are not known."""
+    """Return the names of the classes, in the order of the logits; UserError where they are not
+    known."""
     classes, model = metadata.get("classes"), metadata.get("model")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise damaged(path, "the names of the classes")

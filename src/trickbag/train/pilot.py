@@ -28,7 +28,8 @@ _WARM = 2
 def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> float:
     """Measure the seconds of one epoch with its validation, in this process and with the recipe's threads.
 
-    Trains for `limit_s` or an epoch, whichever is shorter, and scales up. Raises DoesNotApply and UserError as `fit`.
+    Trains for `limit_s` or an epoch, whichever is shorter, and scales up. Raises DoesNotApply and
+    UserError as `fit`.
     """
     threads = torch.get_num_threads()
     plan, _ = resolve(recipe, dataset, seed=0)
@@ -46,16 +47,29 @@ def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> flo
             run.network.train()
             crops = run.pipeline.preprocessing
             how: dict[str, Any] = {"seed": 0, "workers": 0}
-            often: dict[str, Any] = how | {"train": True, "batch_size": plan.batch_size, "reads": plan.reads}
-            loader = Loader(dataset.train, plan.data, crops, answers=run.answers, **often)
+            often: dict[str, Any] = how | {
+                "train": True,
+                "batch_size": plan.batch_size,
+                "repeats": plan.repeats,
+            }
+            loader = Loader(
+                dataset.train, plan.data, crops, teacher_logits=run.teacher_logits, **often
+            )
             warm = _WARM if plan.steps_per_epoch > 2 * _WARM else 0
             started, steps = wait(), 0
             for step, raw in enumerate(loader.epoch(0)):
                 if step == warm:
                     started = wait()
                 lr = plan.lr(step)
-                draws = run.pipeline.draw(len(raw.images), 0, plan.moment(0, step), run.device)
-                train_step(run, to_device(raw, run.device), draws, lr, int(raw.valid.sum()) / plan.reads, progress)
+                draws = run.pipeline.draw(len(raw.images), 0, plan.timestamp(0, step), run.device)
+                train_step(
+                    run,
+                    to_device(raw, run.device),
+                    draws,
+                    lr,
+                    int(raw.valid.sum()) / plan.repeats,
+                    progress,
+                )
                 steps = step + 1
                 if steps > warm and wait() - started > limit_s:
                     break

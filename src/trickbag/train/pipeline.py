@@ -16,7 +16,7 @@ from torch.nn import functional
 from trickbag.data.loading.loader import RawBatch
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.streams import stream
-from trickbag.tricks.trick import PHASES, Batch, Moment, Trick
+from trickbag.tricks.trick import PHASES, Batch, Timestamp, Trick
 
 __all__ = ["Draws", "Pipeline", "mirror", "weigh_classes"]
 
@@ -32,10 +32,11 @@ def mirror(images_N3HW: Tensor, flipped_N: Tensor) -> Tensor:
 def weigh_classes(batch: Batch, class_weights_K: Tensor) -> Batch:
     """Return the batch with the weights of the classes in its targets, before anything mixes or smooths them.
 
-    An image with one label then counts by the weight of its class in all that follows, as rows count by their sum (Cui
-    et al. 2019, section 4). With several labels it is the labels that it shows, each class being a question of its own:
-    a weight on the answer no, too, would leave the class the question that it was. The extra `counts` (N, K) says by
-    how much each question counts: its weight where the answer is yes, else 1.
+    An image with one label then counts by the weight of its class in all that follows, as rows
+    count by their sum (Cui et al. 2019, section 4). With several labels it is the labels that it
+    shows, each class being a question of its own: a weight on the answer no, too, would leave the
+    class the question that it was. The extra `counts` (N, K) says by how much each question counts:
+    its weight where the answer is yes, else 1.
     """
     targets_NK = batch.targets * class_weights_K
     if "valid" not in batch.extras:
@@ -48,10 +49,11 @@ def weigh_classes(batch: Batch, class_weights_K: Tensor) -> Batch:
 class Pipeline:
     """The part of preprocessing that runs on the training device, inside the compiled step.
 
-    Its order is the paper's (He et al. 2018, section 2.1) whatever the order of the tricks: mirror, colour, noise,
-    normalisation, then erasing and mixing. `draw` makes every random number outside the graph, from streams that are
-    keyed by purpose, epoch and step; calling the pipeline is a pure function of tensors. `class_weights` (K,) are on
-    its device; `taught` is the trick that learns from the answers which come with the images.
+    Its order is the paper's (He et al. 2018, section 2.1) whatever the order of the tricks: mirror,
+    colour, noise, normalisation, then erasing and mixing. `draw` makes every random number outside
+    the graph, from streams that are keyed by purpose, epoch and step; calling the pipeline is a
+    pure function of tensors. `class_weights` (K,) are on its device; `taught` is the trick that
+    learns from the answers which come with the images.
     """
 
     num_classes: int
@@ -70,38 +72,58 @@ class Pipeline:
 
     @property
     def mixes(self) -> bool:
-        """Whether an image of the batch depends on others, so that all of them are needed for a part."""
+        """Whether an image of the batch depends on others, so that all of them are needed for a
+        part."""
         return not all(trick.by_image for trick in self.stages)
 
-    def draw(self, n: int, seed: int, moment: Moment, device: torch.device, rows: slice | None = None) -> Draws:
+    def draw(
+        self,
+        n: int,
+        seed: int,
+        timestamp: Timestamp,
+        device: torch.device,
+        rows: slice | None = None,
+    ) -> Draws:
         """Draw the random numbers for `n` images, read for one effective batch, at a moment of the run.
 
-        `rows` are the images of which to return them, where nothing mixes. Where several images are read for each one
-        of the batch, what comes before they are mixed draws for one after the other: for the first as it would alone.
+        `rows` are the images of which to return them, where nothing mixes. Where several images are
+        read for each one of the batch, what comes before they are mixed draws for one after the
+        other: for the first as it would alone.
         """
-        place = moment.epoch, moment.step
+        place = timestamp.epoch, timestamp.step
         flipped = stream(seed, "flip", *place).random(n) < self.flip_prob
         draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
-        size = n // math.prod(trick.reads for trick in self.stages)
+        size = n // math.prod(trick.repeats for trick in self.stages)
         for trick in self.stages:
             several = 1 if trick.phase == "mix" else n // size
             purposes = [trick.name, *(f"{trick.name}:{other}" for other in range(1, several))]
-            drawn = [trick.draw(n // several, stream(seed, purpose, *place), moment) for purpose in purposes]
-            draws.append(drawn[0] if several == 1 else tuple(map(np.concatenate, zip(*drawn, strict=True))))
-            n //= trick.reads
+            drawn = [
+                trick.draw(n // several, stream(seed, purpose, *place), timestamp)
+                for purpose in purposes
+            ]
+            draws.append(
+                drawn[0] if several == 1 else tuple(map(np.concatenate, zip(*drawn, strict=True)))
+            )
+            n //= trick.repeats
         if rows is not None:
             draws = [tuple(item[rows] for item in draw) for draw in draws]
-        return tuple(tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw) for draw in draws)
+        return tuple(
+            tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw)
+            for draw in draws
+        )
 
     def __call__(self, raw: RawBatch, draws: Draws) -> Batch:
         """Return the batch that the network sees: images (N, 3, H, W) float32, targets (N, K) float32.
 
-        Where each image has several views they are all treated alike, with the same random numbers: mirrored together,
-        mixed with the same partner. The first is the batch's, the others are its extra `views` (N, V, 3, H, W).
+        Where each image has several views they are all treated alike, with the same random numbers:
+        mirrored together, mixed with the same partner. The first is the batch's, the others are its
+        extra `views` (N, V, 3, H, W).
         """
         if raw.images.ndim == 4:
             return self._one_view(raw, draws)
-        batch, *others = (self._one_view(raw._replace(images=view), draws) for view in raw.images.unbind(1))
+        batch, *others = (
+            self._one_view(raw._replace(images=view), draws) for view in raw.images.unbind(1)
+        )
         views = torch.stack([other.images for other in others], dim=1)
         return batch._replace(extras=batch.extras | {"views": views})
 
@@ -110,9 +132,12 @@ class Pipeline:
         images = raw.images.float()
         if self.flip_prob > 0:
             images = mirror(images, flipped)
-        # A sample that could not be read has a row of zeros: linear, so it stays without weight in whatever follows.
+        # A sample that could not be read has a row of zeros: linear, so it stays without weight in
+        # whatever follows.
         several = raw.labels.ndim == 2
-        labels = raw.labels if several else functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
+        labels = (
+            raw.labels if several else functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
+        )
         targets = labels.float() * raw.valid[:, None]
         # With several labels the sum of a row does not say how much of it counts.
         extras = {"valid": raw.valid.float()} if several else {}
@@ -120,7 +145,7 @@ class Pipeline:
         if self.class_weights is not None:
             batch = weigh_classes(batch, self.class_weights)
         if self.taught is not None:
-            batch = self.taught.teach(batch, raw.answers)
+            batch = self.taught.teach(batch, raw.teacher_logits)
         normalised = False
         for trick, draw in zip(self.stages, tricks_draws, strict=True):
             if not normalised and trick.phase not in ("color", "noise"):

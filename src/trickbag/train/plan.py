@@ -1,4 +1,5 @@
-"""Resolve a recipe: every open choice settled, from the recipe, the data and the machine, before anything is built."""
+"""Resolve a recipe: every open choice settled, from the recipe, the data and the machine, before
+anything is built."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
 from trickbag.settings import Settings
-from trickbag.tricks.trick import Moment, NoEffect, Trick
+from trickbag.tricks.trick import NoEffect, Timestamp, Trick
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
@@ -39,10 +40,11 @@ CHANGES_BY_EPOCH = ("image_size", "crop_area", "crop_ratio", "class_power", "pol
 class Plan(Settings):
     """A recipe with every choice settled: what `recipe.json` holds as `resolved`, and resume reads back.
 
-    `batch_size` is the effective batch (the whole set where that is smaller), whatever the number of `processes` that
-    share it, `steps_per_epoch` the updates of an epoch, `reads` the images read for each one of a batch,
-    `class_weights` what the classes weigh in the loss (None: all the same), `image_size` in pixels; `data`, `model`,
-    `training` and `schedule` are the recipe's after its tricks.
+    `batch_size` is the effective batch (the whole set where that is smaller), whatever the number
+    of `processes` that share it, `steps_per_epoch` the updates of an epoch, `repeats` the images
+    read for each one of a batch, `class_weights` what the classes weigh in the loss (None: all the
+    same), `image_size` in pixels; `data`, `model`, `training` and `schedule` are the recipe's after
+    its tricks.
     """
 
     seed: int
@@ -60,13 +62,14 @@ class Plan(Settings):
     mirror: bool
     batch_size: int
     steps_per_epoch: int
-    reads: int
+    repeats: int
     processes: int
     class_weights: tuple[float, ...] | None
 
     @property
     def flip_prob(self) -> float:
-        """The share of images that are mirrored on the device, by batch; with `data.repeat_epochs` the loader does."""
+        """The share of images that are mirrored on the device, by batch; with `data.repeat_epochs`
+        the loader does."""
         return self.data.flip_prob if self.mirror and self.data.repeat_epochs is None else 0.0
 
     @property
@@ -76,11 +79,13 @@ class Plan(Settings):
 
     def lr(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0 over the run."""
-        return self.training.lr * self.schedule.factor(step, self.steps_per_epoch, self.training.epochs)
+        return self.training.lr * self.schedule.factor(
+            step, self.steps_per_epoch, self.training.epochs
+        )
 
-    def moment(self, epoch: int, step: int = 0) -> Moment:
+    def timestamp(self, epoch: int, step: int = 0) -> Timestamp:
         """Return the moment before step `step` of epoch `epoch`, both from 0."""
-        return Moment(epoch, step, self.steps_per_epoch, self.training.epochs)
+        return Timestamp(epoch, step, self.steps_per_epoch, self.training.epochs)
 
     def data_at(self, tricks: tuple[Trick, ...], epoch: int) -> DataConfig:
         """Return the data of an epoch, from 0, as the tricks change them; the image size is always given.
@@ -89,12 +94,13 @@ class Plan(Settings):
         """
         before = data = dataclasses.replace(self.data, image_size=self.image_size)
         for trick in tricks:
-            data = trick.data_at(data, self.moment(epoch))
+            data = trick.data_at(data, self.timestamp(epoch))
         fields = {field.name for field in dataclasses.fields(data)} - set(CHANGES_BY_EPOCH)
         changed = sorted(name for name in fields if getattr(data, name) != getattr(before, name))
         if changed:
             raise UserError(
-                f"data.{changed[0]} is settled for the whole run, and a trick changes it in epoch {epoch + 1}; "
+                f"data.{changed[0]} is settled for the whole run, and a trick changes it in epoch "
+                f"{epoch + 1}; "
                 f"what can change by epoch: {', '.join(CHANGES_BY_EPOCH)}"
             )
         return data
@@ -111,7 +117,10 @@ def _by_epoch(plan: Plan, tricks: tuple[Trick, ...]) -> list[str]:
     for trick in (trick for trick in tricks if trick.overrides("data_at")):
         others = tuple(other for other in tricks if other is not trick)
         if all(plan.data_at(others, epoch) == plan.data_at(tricks, epoch) for epoch in epochs):
-            notes.append(f"{trick.name} has no effect: it changes the data of none of {plan.training.epochs} epochs")
+            notes.append(
+                f"{trick.name} has no effect: it changes the data of none of "
+                f"{plan.training.epochs} epochs"
+            )
     return notes
 
 
@@ -120,9 +129,9 @@ def resolve(
 ) -> tuple[Plan, list[str]]:
     """Settle a recipe for a data set and this machine; return the plan and what a user should know of it.
 
-    `processes` train the run together, of which `here` are on this machine and share its cores for reading images.
-    Raises DoesNotApply where a trick cannot work on the network or the recipe, and UserError for a choice that this
-    machine or this data set does not allow.
+    `processes` train the run together, of which `here` are on this machine and share its cores for
+    reading images. Raises DoesNotApply where a trick cannot work on the network or the recipe, and
+    UserError for a choice that this machine or this data set does not allow.
     """
     import torch
 
@@ -149,18 +158,25 @@ def resolve(
     batch_size = min(recipe.training.batch_size, len(dataset.train.names))
     if batch_size < recipe.training.batch_size:
         notes.append(
-            f"batch_size {recipe.training.batch_size} is more than the {batch_size} training images: "
+            f"batch_size {recipe.training.batch_size} is more than the {batch_size} training "
+            f"images: "
             "the batch is the whole set"
         )
     training = apply(Trick.training, dataclasses.replace(recipe.training, batch_size=batch_size))
     if training.batch_size < training.accumulate:
         raise UserError(
-            f"training.accumulate = {training.accumulate}: a batch of {training.batch_size} images has no so many parts"
+            f"training.accumulate = {training.accumulate}: a batch of {training.batch_size} images "
+            f"has no so many parts"
         )
     if training.batch_size < processes * training.accumulate:
-        parts = f" in {training.accumulate} parts each (training.accumulate)" if training.accumulate > 1 else ""
+        parts = (
+            f" in {training.accumulate} parts each (training.accumulate)"
+            if training.accumulate > 1
+            else ""
+        )
         raise UserError(
-            f"{processes} processes cannot share a batch of {training.batch_size} images{parts}; start fewer of them, "
+            f"{processes} processes cannot share a batch of {training.batch_size} images{parts}; "
+            f"start fewer of them, "
             "or choose a larger --batch-size"
         )
     schedule = apply(Trick.schedule, recipe.schedule)
@@ -179,7 +195,10 @@ def resolve(
         workers = min(workers, max(1, workers // here))
     require_one_class(dataset.train.labels, data.class_power)
     if data.class_power != 1 and len(set(Counter(dataset.train.labels.tolist()).values())) == 1:
-        notes.append(f"data.class_power = {data.class_power:g} changes only the order: all classes have as many images")
+        notes.append(
+            f"data.class_power = {data.class_power:g} changes only the order: all classes have as "
+            f"many images"
+        )
     compiled = {"auto": device == "cuda", "on": True, "off": False}[training.compile]
     plan = Plan(
         seed=seed,
@@ -197,26 +216,32 @@ def resolve(
         mirror=dataset.mirror,
         batch_size=training.batch_size,
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
-        reads=math.prod(trick.reads for trick in recipe.tricks),
+        repeats=math.prod(trick.repeats for trick in recipe.tricks),
         processes=processes,
         class_weights=None if set(weights) == {1.0} else weights,
     )
     notes += _by_epoch(plan, recipe.tricks)
     if plan.class_weights is not None and data.class_power != 1:
-        notes.append("class_weights and balanced sampling both even out the classes: each alone does it")
+        notes.append(
+            "class_weights and balanced sampling both even out the classes: each alone does it"
+        )
     if data.views and not any(trick.overrides("loss") for trick in recipe.tricks):
         notes.append(
-            f"data.views = {data.views} costs time alone: no trick compares the views of an image (aug_mix does), and "
+            f"data.views = {data.views} costs time alone: no trick compares the views of an image "
+            f"(aug_mix does), and "
             "the loss is about the crop that data.policy leaves as it is"
         )
     return plan, notes
 
 
-def _sized(data: DataConfig, model: ModelConfig, natural_size: int | None) -> tuple[int, DataConfig, list[str]]:
+def _sized(
+    data: DataConfig, model: ModelConfig, natural_size: int | None
+) -> tuple[int, DataConfig, list[str]]:
     """Choose the image size, and the data with their validation crop.
 
-    The size of the recipe comes first, then the source's, then the recipe's default, last that of the network, whose
-    own crop goes with its own size. Raises UserError where the recipe's factor makes it too small.
+    The size of the recipe comes first, then the source's, then the recipe's default, last that of
+    the network, whose own crop goes with its own size. Raises UserError where the recipe's factor
+    makes it too small.
     """
     from trickbag.models.sizes import own_size
 
@@ -226,7 +251,8 @@ def _sized(data: DataConfig, model: ModelConfig, natural_size: int | None) -> tu
     size = round(unscaled * data.size_factor)
     if size < SMALLEST:
         raise UserError(
-            f"data.size_factor = {data.size_factor:g}: it makes {size} px of {unscaled}, and images have at least "
+            f"data.size_factor = {data.size_factor:g}: it makes {size} px of {unscaled}, and "
+            f"images have at least "
             f"{SMALLEST}; choose a larger factor or --image-size"
         )
     crop = data.eval_crop or (own.eval_crop if size == own.image_size else EVAL_CROP)
@@ -239,13 +265,17 @@ def _sized(data: DataConfig, model: ModelConfig, natural_size: int | None) -> tu
         and (not fixed or (data.eval_crop is None and crop != EVAL_CROP))
     ):
         notes.append(
-            f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's {model.name} is made for"
+            f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's "
+            f"{model.name} is made for"
         )
     return size, dataclasses.replace(data, eval_crop=crop), notes
 
 
-def _normalised(data: DataConfig, model: ModelConfig, training: TrainConfig) -> tuple[DataConfig, list[str]]:
-    """Normalise as the weights that are loaded were trained, unless the recipe has a mean and deviation of its own."""
+def _normalised(
+    data: DataConfig, model: ModelConfig, training: TrainConfig
+) -> tuple[DataConfig, list[str]]:
+    """Normalise as the weights that are loaded were trained, unless the recipe has a mean and
+    deviation of its own."""
     default = DataConfig()
     if (data.mean, data.std) != (default.mean, default.std):
         return data, []
@@ -261,7 +291,9 @@ def _normalised(data: DataConfig, model: ModelConfig, training: TrainConfig) -> 
     if trained is None or trained == (data.mean, data.std):
         return data, []
     changed = dataclasses.replace(data, mean=trained[0], std=trained[1])
-    told = "mean {:.2f}, {:.2f}, {:.2f} and std {:.2f}, {:.2f}, {:.2f}".format(*trained[0], *trained[1])
+    told = "mean {:.2f}, {:.2f}, {:.2f} and std {:.2f}, {:.2f}, {:.2f}".format(
+        *trained[0], *trained[1]
+    )
     what = "pretrained weights" if training.pretrained else f"weights of {training.init}"
     return changed, [f"images are normalised as for the {what}: {told}"]
 
@@ -286,11 +318,16 @@ class _ValueHooks:
         return value
 
     def without_effect(self, said: set[str]) -> list[str]:
-        """Name the tricks that changed no value and have no hook besides, or said themselves that they do nothing."""
+        """Name the tricks that changed no value and have no hook besides, or said themselves that
+        they do nothing."""
         return [
-            f"{trick.name} has no effect: {self.reasons.get(trick.name, 'it changes nothing in this recipe')}"
+            f"{trick.name} has no effect: "
+            f"{self.reasons.get(trick.name, 'it changes nothing in this recipe')}"
             for trick in self.tricks
             if not self.effects.get(trick.name)
-            and (trick.name in self.reasons or not any(trick.overrides(hook) for hook in OBJECT_HOOKS))
+            and (
+                trick.name in self.reasons
+                or not any(trick.overrides(hook) for hook in OBJECT_HOOKS)
+            )
             and trick.name not in said
         ]

@@ -11,7 +11,7 @@ from trickbag.data.loading.loader import RawBatch
 from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import Draws
-from trickbag.tricks.trick import Moment
+from trickbag.tricks.trick import Timestamp
 
 __all__ = ["to_device", "train_step"]
 
@@ -21,23 +21,26 @@ def to_device(raw: RawBatch, device: torch.device) -> RawBatch:
     return RawBatch(*(tensor.to(device, non_blocking=True) for tensor in raw))
 
 
-def train_step(run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, progress: Progress) -> None:
+def train_step(
+    run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, progress: Progress
+) -> None:
     """Update the network once, on an effective batch of which `valid` images could be read, by all processes together.
 
-    `raw` and `draws` are what this process's rows need of it; the sums in `progress` are over these rows. Where several
-    images are read for each one of the batch `valid` is the mean over them, hence not always whole.
+    `raw` and `draws` are what this process's rows need of it; the sums in `progress` are over these
+    rows. Where several images are read for each one of the batch `valid` is the mean over them,
+    hence not always whole.
 
-    Nothing here waits for the device: the sums of loss and accuracy, and the first step whose loss was not finite, stay
-    there until somebody reads them.
+    Nothing here waits for the device: the sums of loss and accuracy, and the first step whose loss
+    was not finite, stay there until somebody reads them.
     """
     for group in run.optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
     step = progress.epoch * run.plan.steps_per_epoch + progress.step
-    moment = run.plan.moment(progress.epoch, progress.step)
+    timestamp = run.plan.timestamp(progress.epoch, progress.step)
     run.plan.training.step(
         run.network,
-        backward=partial(_backward, run, raw, draws, moment, valid, progress, step),
-        again=partial(_backward, run, raw, draws, moment, valid),
+        backward=partial(_backward, run, raw, draws, timestamp, valid, progress, step),
+        again=partial(_backward, run, raw, draws, timestamp, valid),
     )
     if run.plan.training.clip_norm is not None:
         run.scaler.unscale_(run.optimizer)
@@ -54,7 +57,7 @@ def _backward(
     run: Run,
     raw: RawBatch,
     draws: Draws,
-    moment: Moment,
+    timestamp: Timestamp,
     valid: float,
     progress: Progress | None = None,
     step: int = 0,
@@ -63,8 +66,9 @@ def _backward(
 
     The own rows are counted in `progress`, as step `step` of the run.
     """
-    for loss, logits_NK, targets_NK in run.parts(raw, draws, moment):
-        # The mean over the images that could be read, of the whole batch: a part counts by its size.
+    for loss, logits_NK, targets_NK in run.parts(raw, draws, timestamp):
+        # The mean over the images that could be read, of the whole batch: a part counts by its
+        # size.
         loss = loss * (len(logits_NK) / max(1, valid))
         torch.autograd.backward(run.scaler.scale(loss))
         if progress is None:
@@ -75,4 +79,4 @@ def _backward(
         progress.count += counted_N.sum()
         bad = torch.isfinite(loss.detach()).logical_not() & (progress.first_bad < 0)
         progress.first_bad.masked_fill_(bad, step)
-    run.world.add_gradients(run.network)
+    run.world.all_reduce_gradients(run.network)

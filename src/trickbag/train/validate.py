@@ -16,7 +16,7 @@ from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.metrics.classification import Classification
 from trickbag.metrics.multi_label import MultiLabel
 from trickbag.optim.losses import binary_cross_entropy
-from trickbag.train.machine.parallel import Told, World
+from trickbag.train.machine.parallel import StepStatus, World
 
 __all__ = ["Validation", "validate"]
 
@@ -25,8 +25,9 @@ __all__ = ["Validation", "validate"]
 class Validation:
     """Metrics of a part, and for each image its index, label, predicted class (integers) and confidence in [0, 1].
 
-    `throughput` is in images/s: the network and its metrics, without the reading of images. With several labels an
-    image `several` has more to say, labels and predictions are (n, K) of 0 and 1, and confidence is not defined (NaN).
+    `throughput` is in images/s: the network and its metrics, without the reading of images. With
+    several labels an image `several` has more to say, labels and predictions are (n, K) of 0 and 1,
+    and confidence is not defined (NaN).
     """
 
     metrics: dict[str, float | None]
@@ -58,15 +59,20 @@ def validate(
 ) -> Validation | str:
     """Evaluate a network on all images of a loader, or return what `stop` said before the last batch.
 
-    The network is in evaluation mode meanwhile. An image that could not be read counts nothing. With several labels an
-    image these are given at `thresholds`, or at those that are best for the images of this loader. The processes of a
-    `world` have the network of the first, each the images of its share of the part, and all get the whole.
+    The network is in evaluation mode meanwhile. An image that could not be read counts nothing.
+    With several labels an image these are given at `thresholds`, or at those that are best for the
+    images of this loader. The processes of a `world` have the network of the first, each the images
+    of its share of the part, and all get the whole.
     """
     world, asked = world or World(), ""
-    world.copy_first(network.buffers())
+    world.broadcast_tensors(network.buffers())
     training = network.training
     network.eval()
-    counter = Sigmoids(num_classes) if loader.part.labels.ndim == 2 else Classification(num_classes, device)
+    counter = (
+        Sigmoids(num_classes)
+        if loader.part.labels.ndim == 2
+        else Classification(num_classes, device)
+    )
     kept: list[tuple[np.ndarray[Any, Any], ...]] = []
     seconds, count = 0.0, 0
     try:
@@ -87,19 +93,26 @@ def validate(
                 columns = [raw.index.numpy()[rows], raw.labels.numpy()[rows]]
                 if raw.labels.ndim == 1:
                     confidence, predicted = logits.softmax(dim=1).max(dim=1)
-                    columns += [predicted.cpu().numpy()[rows], confidence.double().cpu().numpy()[rows]]
+                    columns += [
+                        predicted.cpu().numpy()[rows],
+                        confidence.double().cpu().numpy()[rows],
+                    ]
                 kept.append(tuple(columns))
                 # The copies above have waited for the device.
                 seconds += time.perf_counter() - started
                 count += len(rows)
     finally:
         network.train(training)
-    if asked := world.agree(Told(stop=asked)).stop:
+    if asked := world.all_reduce_status(StepStatus(stop=asked)).stop:
         return asked
     if isinstance(counter, Sigmoids):
         index = np.concatenate([each for each, _ in kept]) if kept else np.zeros(0, np.int64)
         return counter.validation(world, len(loader.part), count, seconds, index, thresholds)
-    columns = [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.zeros(0)] * 4
+    columns = (
+        [np.concatenate(column) for column in zip(*kept, strict=True)]
+        if kept
+        else [np.zeros(0)] * 4
+    )
     if world.size > 1:
         return _together(world, counter, len(loader.part), count, seconds, columns)
     return Validation(counter.compute(), count / seconds if seconds else None, *columns)
@@ -113,9 +126,10 @@ def _together(
     seconds: float,
     columns: Sequence[np.ndarray[Any, Any]],
 ) -> Validation:
-    """Return what the processes found together, of which each has evaluated some `rows` of the part, in their order."""
+    """Return what the processes found together, of which each has evaluated some `rows` of the
+    part, in their order."""
     state = {name: tensor.tolist() for name, tensor in counter.state().items()}
-    found = world.collect([state, count, seconds, rows, [column.tolist() for column in columns]])
+    found = world.all_gather([state, count, seconds, rows, [column.tolist() for column in columns]])
     states, counts, times, parts, tables = zip(*found, strict=True)
     for name, tensor in (total := counter.state()).items():
         tensor.copy_(torch.tensor([each[name] for each in states], dtype=tensor.dtype).sum(dim=0))
@@ -124,15 +138,21 @@ def _together(
         table[0] = [int(start) + row for row in table[0]]
     whole = [
         np.concatenate([np.array(column, kind) for column in each])
-        for each, kind in zip(zip(*tables, strict=True), (np.int64, np.int64, np.int64, np.float64), strict=True)
+        for each, kind in zip(
+            zip(*tables, strict=True), (np.int64, np.int64, np.int64, np.float64), strict=True
+        )
     ]
     # They work at the same time: the slowest one counts.
-    throughput, (index, labels, predicted, confidence) = sum(counts) / max(times) if max(times) else None, whole
+    throughput, (index, labels, predicted, confidence) = (
+        sum(counts) / max(times) if max(times) else None,
+        whole,
+    )
     return Validation(counter.compute(), throughput, index, labels, predicted, confidence)
 
 
 class Sigmoids:
-    """Keeps what a network says of images with several labels each, until all is there to be measured."""
+    """Keeps what a network says of images with several labels each, until all is there to be
+    measured."""
 
     def __init__(self, num_classes: int) -> None:
         self.scores = [np.zeros((0, num_classes))]
@@ -144,7 +164,9 @@ class Sigmoids:
         logits, labels = logits_NK[valid_N].double().cpu(), labels_NK[valid_N].cpu()
         self.scores.append(logits.sigmoid().numpy())
         self.labels.append(labels.numpy())
-        self.loss += binary_cross_entropy(logits, labels.double(), logits.new_ones(len(logits))).sum()
+        self.loss += binary_cross_entropy(
+            logits, labels.double(), logits.new_ones(len(logits))
+        ).sum()
 
     def validation(
         self,
@@ -155,19 +177,25 @@ class Sigmoids:
         index: np.ndarray[Any, Any],
         thresholds: tuple[float, ...] | None,
     ) -> Validation:
-        """Measure all that was kept, by every process of its `rows`; what is defined for one label alone is None."""
+        """Measure all that was kept, by every process of its `rows`; what is defined for one label
+        alone is None."""
         scores, labels = np.concatenate(self.scores), np.concatenate(self.labels)
         loss, images, slowest = float(self.loss), count, seconds
         if world.size > 1:
             own = [scores.tolist(), labels.tolist(), loss, count, seconds, rows, index.tolist()]
-            tables = list(zip(*world.collect(own), strict=True))
+            tables = list(zip(*world.all_gather(own), strict=True))
             shape = (-1, scores.shape[1])
-            scores = np.concatenate([np.array(each, np.float64).reshape(shape) for each in tables[0]])
+            scores = np.concatenate(
+                [np.array(each, np.float64).reshape(shape) for each in tables[0]]
+            )
             labels = np.concatenate([np.array(each, np.int64).reshape(shape) for each in tables[1]])
             loss, images, slowest = sum(tables[2]), sum(tables[3]), max(tables[4])
             starts = np.cumsum([0, *tables[5]])
             index = np.concatenate(
-                [np.array(each, np.int64) + start for each, start in zip(tables[6], starts, strict=False)]
+                [
+                    np.array(each, np.int64) + start
+                    for each, start in zip(tables[6], starts, strict=False)
+                ]
             )
         measured, n = MultiLabel.of(scores, labels, thresholds), len(scores)
         metrics: dict[str, float | None] = dict.fromkeys(("top1", "top5", "loss", "ece"))

@@ -1,4 +1,5 @@
-"""The tricks: one file each, found by looking into this folder; others by entry point or `package.module:Class`."""
+"""The tricks: one file each, found by looking into this folder; others by entry point or
+`package.module:Class`."""
 
 from __future__ import annotations
 
@@ -13,28 +14,34 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
-from trickbag.tricks.trick import Average, Batch, Moment, Trick
+from trickbag.tricks.trick import Average, Batch, Timestamp, Trick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.metadata import EntryPoint
 
-__all__ = ["Average", "Batch", "Moment", "Trick", "available", "builtin", "find", "key"]
+__all__ = ["Average", "Batch", "Timestamp", "Trick", "available", "builtin", "find", "key"]
 
 ENTRY_POINTS = "trickbag.tricks"
-"""The entry-point group in which other packages register tricks: `name = "package.module:Class"`."""
+"""The entry-point group in which other packages register tricks: `name =
+"package.module:Class"`."""
 
 _BASE = Trick.__module__
 
 
 @functools.cache
 def builtin() -> Mapping[str, type[Trick]]:
-    """Return the tricks of this package by name, in alphabetical order: every one defined in a module of its folder."""
+    """Return the tricks of this package by name, in alphabetical order: every one defined in a
+    module of its folder."""
     found: dict[str, type[Trick]] = {}
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
         for value in vars(module).values():
-            if inspect.isclass(value) and issubclass(value, Trick) and value.__module__ == module.__name__ != _BASE:
+            if (
+                inspect.isclass(value)
+                and issubclass(value, Trick)
+                and value.__module__ == module.__name__ != _BASE
+            ):
                 found[value.name] = value
     return MappingProxyType(dict(sorted(found.items())))
 
@@ -56,7 +63,8 @@ def available() -> Mapping[str, type[Trick]]:
 def find(name: str) -> type[Trick]:
     """Return the trick of a name: built-in, registered by an installed package, or `package.module:Class`.
 
-    Raises UserError for a name that is not known, and for one that does not lead to a trick, saying what failed.
+    Raises UserError for a name that is not known, and for one that does not lead to a trick, saying
+    what failed.
     """
     if name in builtin():
         return builtin()[name]
@@ -68,29 +76,42 @@ def find(name: str) -> type[Trick]:
     known = [*builtin(), *registered]
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(near)}? There are" if near else "there are"
-    raise UserError(f"no trick {name!r}; {hint}: {choices(known)}; or package.module:Class for one of your own")
+    raise UserError(
+        f"no trick {name!r}; {hint}: {choices(known)}; or package.module:Class for one of your own"
+    )
 
 
 def key(trick: type[Trick]) -> str:
-    """Return the text by which `find` gives this trick again: its name, or `package.module:Class` where it has none."""
+    """Return the text by which `find` gives this trick again: its name, or `package.module:Class`
+    where it has none."""
     if builtin().get(trick.name) is trick:
         return trick.name
     reference = f"{trick.__module__}:{trick.__qualname__}"
     point = _registered().get(trick.name)
-    return trick.name if point is not None and point.value.replace(" ", "") == reference else reference
+    return (
+        trick.name if point is not None and point.value.replace(" ", "") == reference else reference
+    )
 
 
 def _registered() -> dict[str, EntryPoint]:
-    """Return the entry points of other packages by name; a built-in trick's name is never theirs."""
+    """Return the entry points of other packages by name; a built-in trick's name is never
+    theirs."""
     from importlib.metadata import entry_points
 
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in builtin()}
+    return {
+        point.name: point
+        for point in entry_points(group=ENTRY_POINTS)
+        if point.name not in builtin()
+    }
 
 
 def _load(point: EntryPoint) -> type[Trick]:
     trick = _from_reference(point.value, f"trick {point.name!r} of an installed package")
     if trick.name != point.name:
-        raise UserError(f"trick {point.name!r} of an installed package: {point.value} calls itself {trick.name!r}")
+        raise UserError(
+            f"trick {point.name!r} of an installed package: {point.value} calls itself "
+            f"{trick.name!r}"
+        )
     return trick
 
 
@@ -98,18 +119,25 @@ def _from_reference(reference: str, title: str = "") -> type[Trick]:
     """Import `package.module:Class`; `title` says in errors what it was looked up for."""
     title = f"{title}: " if title else ""
     path, _, attribute = (part.strip() for part in reference.partition(":"))
-    if not path or not attribute or not all(part.isidentifier() for part in [*path.split("."), *attribute.split(".")]):
+    if (
+        not path
+        or not attribute
+        or not all(part.isidentifier() for part in [*path.split("."), *attribute.split(".")])
+    ):
         raise UserError(f"{title}trick {reference!r}: must be of the form package.module:Class")
     try:
         value: object = importlib.import_module(path)
     except Exception as error:  # a stranger's module may fail in any way
         raise UserError(
-            f"{title}cannot import {path!r} for the trick {reference!r}: {type(error).__name__}: {error}. "
+            f"{title}cannot import {path!r} for the trick {reference!r}: {type(error).__name__}: "
+            f"{error}. "
             "Is it installed, or its folder in PYTHONPATH?"
         ) from error
     for part in attribute.split("."):
         if not hasattr(value, part):
-            raise UserError(f"{title}module {path!r} has no {attribute!r}, which the trick {reference!r} names")
+            raise UserError(
+                f"{title}module {path!r} has no {attribute!r}, which the trick {reference!r} names"
+            )
         value = getattr(value, part)
     problem = _problem(value)
     if problem is not None:

@@ -19,8 +19,8 @@ __all__ = ["Activation"]
 class Activation(Trick):
     """Put another activation function in the place of every one that follows a normalisation or an addition.
 
-    `function` is one of `models.parts.Activation`; the gates of a squeeze-excitation keep theirs. It sets one slot,
-    which no other trick reads, so its place among the tricks does not matter.
+    `function` is one of `models.parts.Activation`; the gates of a squeeze-excitation keep theirs.
+    It sets one slot, which no other trick reads, so its place among the tricks does not matter.
     """
 
     name: ClassVar[str] = "activation"

@@ -24,15 +24,18 @@ _STEMS_WITH_MAX_POOL: tuple[Stem, ...] = ("imagenet", "deep")
 class AntiAlias(Trick):
     """Blur where the network would skip pixels: the convolution keeps its resolution, the filter takes the stride.
 
-    `filter`: the size of a binomial filter, 3 is [1, 2, 1], or `average_pool`. `places`: `branch`, after the
-    convolution of a residual branch that has the stride; `shortcut`, in place of what shrinks a shortcut; `stem`, after
-    the max-pool, which then has no stride (an average pool stands in its place). It sets one slot, what the network had
-    there is replaced. Where two orders of tricks both work, they give one network; anti-aliasing of a stem, the trick's
-    or the network's own, and `big_little` refuse each other, as a Big-Little network has no max-pool.
+    `filter`: the size of a binomial filter, 3 is [1, 2, 1], or `average_pool`. `places`: `branch`,
+    after the convolution of a residual branch that has the stride; `shortcut`, in place of what
+    shrinks a shortcut; `stem`, after the max-pool, which then has no stride (an average pool stands
+    in its place). It sets one slot, what the network had there is replaced. Where two orders of
+    tricks both work, they give one network; anti-aliasing of a stem, the trick's or the network's
+    own, and `big_little` refuse each other, as a Big-Little network has no max-pool.
     """
 
     name: ClassVar[str] = "anti_alias"
-    paper: ClassVar[str] = "Lee et al. 2020, arXiv 2001.06268, section 3.1; Zhang 2019, arXiv 1904.11486"
+    paper: ClassVar[str] = (
+        "Lee et al. 2020, arXiv 2001.06268, section 3.1; Zhang 2019, arXiv 1904.11486"
+    )
 
     filter: Annotated[int, Between(2, 7)] | Literal["average_pool"] = 3
     places: tuple[parts.Place, ...] = ("branch",)
@@ -40,7 +43,10 @@ class AntiAlias(Trick):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.places:
-            raise UserError(f"anti_alias.places is empty: name at least one of {', '.join(get_args(parts.Place))}")
+            raise UserError(
+                f"anti_alias.places is empty: name at least one of "
+                f"{', '.join(get_args(parts.Place))}"
+            )
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the anti-aliasing slot."""
@@ -48,7 +54,8 @@ class AntiAlias(Trick):
             self._check_stem(model)
         if isinstance(model, MobileNetConfig) and set(self.places) != {"branch"}:
             raise DoesNotApply(
-                f"anti_alias.places = {','.join(self.places)}: a MobileNet has no shortcuts and no max-pool. Take "
+                f"anti_alias.places = {','.join(self.places)}: a MobileNet has no shortcuts and no "
+                f"max-pool. Take "
                 "branch alone, or take it out: --without anti_alias"
             )
         filled = fill_slot(model, "anti_alias", self._part(), trick=self.name)
@@ -66,8 +73,13 @@ class AntiAlias(Trick):
     def _check_stem(self, model: ModelConfig) -> None:
         if isinstance(model, BigLittleConfig):
             raise DoesNotApply(
-                f"anti_alias.places has 'stem', but a Big-Little network ({model.name}) has no max-pool in its stem. "
+                f"anti_alias.places has 'stem', but a Big-Little network ({model.name}) has no "
+                f"max-pool in its stem. "
                 "Take branch, shortcut or both, or take it out: --without anti_alias"
             )
-        if {*self.places} == {"stem"} and isinstance(model, ResNetConfig) and model.stem not in _STEMS_WITH_MAX_POOL:
+        if (
+            {*self.places} == {"stem"}
+            and isinstance(model, ResNetConfig)
+            and model.stem not in _STEMS_WITH_MAX_POOL
+        ):
             raise NoEffect(f"the stem {model.stem} has no max-pool to blur after")

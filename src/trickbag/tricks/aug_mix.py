@@ -27,16 +27,18 @@ _AUGMENTED = 2
 def jensen_shannon(logits_NVK: Tensor, *, several: bool = False) -> Tensor:
     """Return the Jensen-Shannon divergence of the V predictions for each image, (N,): 0 where they agree.
 
-    `1/V sum_v KL(p_v || m)` with `p_v = softmax(logits_v)` and `m` their mean, in nats, at most log V. For `several`
-    labels an image each class is a question with two answers, `sigmoid(logits_v)` and the rest to 1, and the
-    divergences of the K questions are summed. Source: Hendrycks et al. 2020, section 3. Its code keeps m above 1e-7;
-    here the logarithm of m is exact.
+    `1/V sum_v KL(p_v || m)` with `p_v = softmax(logits_v)` and `m` their mean, in nats, at most log
+    V. For `several` labels an image each class is a question with two answers, `sigmoid(logits_v)`
+    and the rest to 1, and the divergences of the K questions are summed. Source: Hendrycks et al.
+    2020, section 3. Its code keeps m above 1e-7; here the logarithm of m is exact.
     """
     import torch
     from torch.nn import functional
 
     if several:
-        log_p = torch.stack([functional.logsigmoid(logits_NVK), functional.logsigmoid(-logits_NVK)], dim=3)
+        log_p = torch.stack(
+            [functional.logsigmoid(logits_NVK), functional.logsigmoid(-logits_NVK)], dim=3
+        )
     else:
         log_p = logits_NVK.log_softmax(dim=2)
     log_m = log_p.logsumexp(dim=1, keepdim=True) - math.log(logits_NVK.shape[1])
@@ -45,7 +47,8 @@ def jensen_shannon(logits_NVK: Tensor, *, several: bool = False) -> Tensor:
 
 @dataclass(frozen=True)
 class ConsistentLoss:
-    """A loss on the images as they are, plus `weight` times the divergence of the predictions for all their views."""
+    """A loss on the images as they are, plus `weight` times the divergence of the predictions for
+    all their views."""
 
     loss: Loss
     weight: float
@@ -53,7 +56,8 @@ class ConsistentLoss:
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
         """Return the mean over the N images; one that could not be read counts nothing.
 
-        Data with several labels an image have the extra `valid`, which says so; of others the targets are zeros.
+        Data with several labels an image have the extra `valid`, which says so; of others the
+        targets are zeros.
         """
         import torch
 
@@ -68,8 +72,9 @@ class ConsistentLoss:
 class AugMix(Trick):
     """Show the network each image and two random mixtures of it with its augmented versions, and ask for one answer.
 
-    `weight` times the Jensen-Shannon divergence of the three predictions is added to the loss, which itself sees the
-    images as they are. With `weight=0` each image is replaced by one mixture, and the loss stays.
+    `weight` times the Jensen-Shannon divergence of the three predictions is added to the loss,
+    which itself sees the images as they are. With `weight=0` each image is replaced by one mixture,
+    and the loss stays.
     """
 
     name: ClassVar[str] = "aug_mix"

@@ -105,16 +105,18 @@ _SVHN: tuple[tuple[Step, ...], ...] = (
 TABLES: Mapping[str, tuple[tuple[Step, ...], ...]] = MappingProxyType(
     {"imagenet": _IMAGENET, "cifar10": _CIFAR10, "svhn": _SVHN}
 )
-"""The 25 rows that were learned for each data set: steps of (operation, probability, magnitude from 0 to 9)."""
+"""The 25 rows that were learned for each data set: steps of (operation, probability, magnitude from
+0 to 9)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoAugment(Trick):
     """Do two random operations on each image, by a table that was learned for ImageNet, CIFAR-10 or SVHN.
 
-    `version="torchvision"` has the magnitudes of torchvision. `"assemble"` has those of the Assemble-ResNet code, for
-    its ImageNet table alone: posterizing to 2 or 3 bits, enhancements in one direction, the grey level 128 where an
-    image leaves its place (`fill` None; torchvision's is 0). Its wrong contrast is not repeated.
+    `version="torchvision"` has the magnitudes of torchvision. `"assemble"` has those of the
+    Assemble-ResNet code, for its ImageNet table alone: posterizing to 2 or 3 bits, enhancements in
+    one direction, the grey level 128 where an image leaves its place (`fill` None; torchvision's is
+    0). Its wrong contrast is not repeated.
     """
 
     name: ClassVar[str] = "auto_augment"
@@ -130,7 +132,8 @@ class AutoAugment(Trick):
         super().__post_init__()
         if self.version == "assemble" and self.table != "imagenet":
             raise UserError(
-                f"auto_augment.table = {self.table!r}: version = assemble is there for imagenet alone; "
+                f"auto_augment.table = {self.table!r}: version = assemble is there for imagenet "
+                f"alone; "
                 "use version = torchvision"
             )
 

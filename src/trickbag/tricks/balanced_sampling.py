@@ -1,4 +1,5 @@
-"""Class-balanced sampling: rare classes are seen more often; the mathematics is `data.sampling.balanced_order`."""
+"""Class-balanced sampling: rare classes are seen more often; the mathematics is
+`data.sampling.balanced_order`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ __all__ = ["BalancedSampling"]
 class BalancedSampling(Trick):
     """Show each class in proportion to its number of images to a `power`: 0 equally often, 0.5 by the square root.
 
-    An epoch has as many steps as without. Images of rare classes are read several times, each time cropped anew.
+    An epoch has as many steps as without. Images of rare classes are read several times, each time
+    cropped anew.
     """
 
     name: ClassVar[str] = "balanced_sampling"

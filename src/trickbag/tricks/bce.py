@@ -17,14 +17,18 @@ __all__ = ["BCE"]
 class BCE(Trick):
     """Train with binary cross-entropy in the place of softmax cross-entropy.
 
-    `reduction="sum"` adds the classes up, as Assemble's unused sigmoid loss does: at K classes the gradient of each
-    logit is as large as that of cross-entropy. `"mean"` divides by K, as the published codes with adaptive optimizers
-    do. Data with several labels an image are trained with the sum even without this trick.
+    `reduction="sum"` adds the classes up, as Assemble's unused sigmoid loss does: at K classes the
+    gradient of each logit is as large as that of cross-entropy. `"mean"` divides by K, as the
+    published codes with adaptive optimizers do. Data with several labels an image are trained with
+    the sum even without this trick.
     """
 
     name: ClassVar[str] = "bce"
     slot: ClassVar[str] = "loss"
-    paper: ClassVar[str] = "Wightman et al. 2021, arXiv 2110.00476, section 3; Lee et al. 2020, arXiv 2001.06268 (code)"
+    paper: ClassVar[str] = (
+        "Wightman et al. 2021, arXiv 2110.00476, section 3; Lee et al. 2020, arXiv 2001.06268 "
+        "(code)"
+    )
 
     reduction: Literal["sum", "mean"] = "sum"
 

@@ -28,9 +28,10 @@ def inverse_frequency(counts_K: Sequence[int]) -> list[float]:
 def effective_number(counts_K: Sequence[int], beta: float = 0.999) -> list[float]:
     """Return weights that are inverse to the effective number of images, `(1 - beta^n) / (1 - beta)`.
 
-    With beta 0 all classes weigh the same, near 1 the weights are `inverse_frequency`. The ratios are the paper's; it
-    scales the weights to a sum of K, here their mean over the images is 1, so that the loss, and with it the learning
-    rate, keeps its scale. Source: Cui et al. 2019, equation 2.
+    With beta 0 all classes weigh the same, near 1 the weights are `inverse_frequency`. The ratios
+    are the paper's; it scales the weights to a sum of K, here their mean over the images is 1, so
+    that the loss, and with it the learning rate, keeps its scale. Source: Cui et al. 2019, equation
+    2.
     """
     return _scaled([(1 - beta) / (1 - beta ** max(count, 1)) for count in counts_K], counts_K)
 
@@ -44,10 +45,10 @@ def _scaled(weights_K: list[float], counts_K: Sequence[int]) -> list[float]:
 class ClassWeights(Trick):
     """Weigh the classes in the loss: by frequency, by effective number, or as given.
 
-    `weights` are in the order of the classes, by name, and taken as they are. An image weighs as much as its class in
-    all of its loss, whatever smooths or mixes its targets. Of images with several labels the labels are counted and
-    weighted, not what an image does not show. The weights are in
-    the run's recipe.json; validation does not use them.
+    `weights` are in the order of the classes, by name, and taken as they are. An image weighs as
+    much as its class in all of its loss, whatever smooths or mixes its targets. Of images with
+    several labels the labels are counted and weighted, not what an image does not show. The weights
+    are in the run's recipe.json; validation does not use them.
     """
 
     name: ClassVar[str] = "class_weights"
@@ -62,11 +63,18 @@ class ClassWeights(Trick):
         super().__post_init__()
         if (self.by == "given") != bool(self.weights):
             way = "give one for each class" if self.by == "given" else "they need by=given"
-            raise UserError(f"class_weights.by = {self.by!r} and class_weights.weights = {self.weights!r}: {way}")
+            raise UserError(
+                f"class_weights.by = {self.by!r} and class_weights.weights = {self.weights!r}: "
+                f"{way}"
+            )
         if self.weights and not any(self.weights):
-            raise UserError(f"class_weights.weights = {self.weights!r}: at least one must be above 0")
+            raise UserError(
+                f"class_weights.weights = {self.weights!r}: at least one must be above 0"
+            )
 
-    def class_weights(self, weights: tuple[float, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
+    def class_weights(
+        self, weights: tuple[float, ...], counts: tuple[int, ...]
+    ) -> tuple[float, ...]:
         """Weigh the classes by their numbers of images."""
         if self.by == "frequency":
             own = inverse_frequency(counts)
@@ -74,7 +82,8 @@ class ClassWeights(Trick):
             own = effective_number(counts, self.beta)
         elif len(self.weights) != len(counts):
             raise DoesNotApply(
-                f"class_weights.weights has {len(self.weights)} values and the data have {len(counts)} classes: "
+                f"class_weights.weights has {len(self.weights)} values and the data have "
+                f"{len(counts)} classes: "
                 "give one for each, in the order of the classes' names"
             )
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.processor import at_a_time, one_by_one
 from trickbag.settings import Between
-from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick
+from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +24,11 @@ _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # of grey
 def scale_hsv(images_N3HW: Tensor, factors_N3: Tensor) -> Tensor:
     """Multiply hue, saturation and brightness of each image by its three factors, at least 0, in the HSV model.
 
-    Hue, in [0, 1) from red through green and blue, is taken modulo 1 after that; saturation and brightness (the V of
-    HSV, the largest of R, G, B) stop at their largest value. A colour next to red from the side of magenta moves far,
-    one from the side of yellow hardly: that is what scaling an angle means. Source: He et al. 2018, section 2.1, which
-    names the factors; the colour model is our reading.
+    Hue, in [0, 1) from red through green and blue, is taken modulo 1 after that; saturation and
+    brightness (the V of HSV, the largest of R, G, B) stop at their largest value. A colour next to
+    red from the side of magenta moves far, one from the side of yellow hardly: that is what scaling
+    an angle means. Source: He et al. 2018, section 2.1, which names the factors; the colour model
+    is our reading.
     """
     import torch
 
@@ -55,15 +56,18 @@ def scale_hsv(images_N3HW: Tensor, factors_N3: Tensor) -> Tensor:
 def enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor:
     """Scale brightness, contrast and saturation of each image by its three factors, in its own order.
 
-    Each is `f x + (1 - f) base`, clamped to 0..255: the base is black for brightness (0), the image's mean grey for
-    contrast (1), the pixel's grey for saturation (2); grey is `0.299 R + 0.587 G + 0.114 B`. Row i of `order_N3` says
-    which comes first, second and third for image i. Source: `RandomColorJitter` of MXNet, which the paper's code uses.
+    Each is `f x + (1 - f) base`, clamped to 0..255: the base is black for brightness (0), the
+    image's mean grey for contrast (1), the pixel's grey for saturation (2); grey is `0.299 R +
+    0.587 G + 0.114 B`. Row i of `order_N3` says which comes first, second and third for image i.
+    Source: `RandomColorJitter` of MXNet, which the paper's code uses.
     """
     import torch
 
     images = torch.empty_like(images_N3HW)
     if one_by_one(images_N3HW):
-        for image, own, *how in zip(images, images_N3HW, factors_N3.tolist(), order_N3.tolist(), strict=True):
+        for image, own, *how in zip(
+            images, images_N3HW, factors_N3.tolist(), order_N3.tolist(), strict=True
+        ):
             _enhance_one_(image.copy_(own), *how)
         return images
     factors = factors_N3.to(images.dtype)
@@ -77,7 +81,8 @@ def enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor
 
 
 def _enhance_(images_N3HW: Tensor, weights_3N3: Tensor) -> None:
-    """Enhance images in place; each turn weighs the mean grey and the pixel's, which are added up, and that base."""
+    """Enhance images in place; each turn weighs the mean grey and the pixel's, which are added up,
+    and that base."""
     for mean, grey, rest in zip(*(weights.unbind(1) for weights in weights_3N3), strict=True):
         pixels = _grey(images_N3HW)
         # Sums of products cost less than `where`.
@@ -86,7 +91,8 @@ def _enhance_(images_N3HW: Tensor, weights_3N3: Tensor) -> None:
 
 
 def _enhance_one_(image_3HW: Tensor, factors: list[float], order: list[int]) -> None:
-    """Enhance one image in place; unlike the form for many it knows what each turn needs, and computes that alone."""
+    """Enhance one image in place; unlike the form for many it knows what each turn needs, and
+    computes that alone."""
     for which in order:
         if which == 0:
             image_3HW.mul_(factors[0])
@@ -110,8 +116,9 @@ def _grey(images_3HW: Tensor) -> Tensor:
 class ColorJitter(Trick):
     """Scale the colours of each image at random, by factors from 1 - strength to 1 + strength.
 
-    `form="paper"`, the default: hue, saturation and brightness (section 2.1). `form="code"`: brightness, contrast and
-    saturation in random order, as the code does that gave the published numbers.
+    `form="paper"`, the default: hue, saturation and brightness (section 2.1). `form="code"`:
+    brightness, contrast and saturation in random order, as the code does that gave the published
+    numbers.
     """
 
     name: ClassVar[str] = "color_jitter"
@@ -121,8 +128,11 @@ class ColorJitter(Trick):
     form: Literal["paper", "code"] = "paper"
     strength: Annotated[float, Between(0, 1, open_low=True)] = 0.4
 
-    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
-        """Draw the factors of each image, (n, 3) float32; for the code's form their order too, (n, 3) int64."""
+    def draw(
+        self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
+    ) -> tuple[np.ndarray, ...]:
+        """Draw the factors of each image, (n, 3) float32; for the code's form their order too, (n,
+        3) int64."""
         import numpy as np
 
         factors = rng.uniform(1 - self.strength, 1 + self.strength, size=(n, 3)).astype(np.float32)

@@ -25,9 +25,10 @@ Base = Annotated[float, AtLeast(1)]
 class CompoundScaling(Trick):
     """Multiply the network's depth by alpha^phi, its width by beta^phi and the images' side by gamma^phi.
 
-    The constants are those that Tan & Le found for their own network; their product alpha beta^2 gamma^2 is about 2, so
-    that the work is about 2^phi times as much. A negative `phi` gives a smaller network on smaller images. It sets
-    factors that no other trick reads, so its place among the tricks does not matter.
+    The constants are those that Tan & Le found for their own network; their product alpha beta^2
+    gamma^2 is about 2, so that the work is about 2^phi times as much. A negative `phi` gives a
+    smaller network on smaller images. It sets factors that no other trick reads, so its place among
+    the tricks does not matter.
     """
 
     name: ClassVar[str] = "compound_scaling"
@@ -47,7 +48,8 @@ class CompoundScaling(Trick):
         """Scale the network's depth and width."""
         if not isinstance(model, OwnConfig):
             raise DoesNotApply(
-                f"compound_scaling changes the depth and width of this package's networks; {called(model)} has those "
+                f"compound_scaling changes the depth and width of this package's networks; "
+                f"{called(model)} has those "
                 "of its name. Use a resnetN (resnet50), efficientnet_b0 to _b7, or take it out: "
                 "--without compound_scaling"
             )

@@ -1,4 +1,5 @@
-"""Cosine decay: the learning rate falls along half a cosine to zero; the mathematics is `train.schedule.Cosine`."""
+"""Cosine decay: the learning rate falls along half a cosine to zero; the mathematics is
+`train.schedule.Cosine`."""
 
 from __future__ import annotations
 
@@ -16,11 +17,14 @@ __all__ = ["CosineDecay"]
 
 @dataclass(frozen=True, kw_only=True)
 class CosineDecay(Trick):
-    """Decay the learning rate along half a cosine, from its full value after the warm-up to zero."""
+    """Decay the learning rate along half a cosine, from its full value after the warm-up to
+    zero."""
 
     name: ClassVar[str] = "cosine_decay"
     slot: ClassVar[str] = "decay"
-    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 5.1; Loshchilov & Hutter 2016, arXiv 1608.03983"
+    paper: ClassVar[str] = (
+        "He et al. 2018, arXiv 1812.01187, section 5.1; Loshchilov & Hutter 2016, arXiv 1608.03983"
+    )
 
     def schedule(self, schedule: Schedule) -> Schedule:
         """Set the decay of the schedule."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from trickbag.functional.boxes import around
 from trickbag.functional.mixing import mix_targets, own_share, paste
 from trickbag.settings import AtLeast, Between, Positive
-from trickbag.tricks.trick import START, Batch, Moment, Trick, require_partners
+from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_partners
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,8 @@ __all__ = ["CutMix", "cut_boxes", "own_share", "paste"]
 def cut_boxes(lam_N: Tensor, centre_N2: Tensor, height: int, width: int) -> Tensor:
     """Return the boxes (N, 4) of the sides `sqrt(1 - lam) * (H, W)` around centres in [0, 1), cut off at the edges.
 
-    What a box holds can be less than 1 - lam: weigh targets by `own_share`. Source: Yun et al. 2019, equation 2.
+    What a box holds can be less than 1 - lam: weigh targets by `own_share`. Source: Yun et al.
+    2019, equation 2.
     """
     sides_N1 = (1 - lam_N).sqrt()[:, None]
     return around(centre_N2, sides_N1.expand(-1, 2), height, width)
@@ -35,10 +36,11 @@ def cut_boxes(lam_N: Tensor, centre_N2: Tensor, height: int, width: int) -> Tens
 class CutMix(Trick):
     """Paste a box of another image into each image, and mix their targets by the area that each has.
 
-    The box has the share 1 - lam of the image, lam from Beta(alpha, alpha), its centre anywhere; `lam="batch"` draws
-    one for the whole batch, as the paper's code does, `"pair"` one for each image. The partner of an image is its
-    mirror place in the batch. A batch is cut with the probability `prob`: 1 on ImageNet, 0.5 on CIFAR. The last
-    `off_epochs` train on whole images. The paper trains for 300 epochs, with it and without.
+    The box has the share 1 - lam of the image, lam from Beta(alpha, alpha), its centre anywhere;
+    `lam="batch"` draws one for the whole batch, as the paper's code does, `"pair"` one for each
+    image. The partner of an image is its mirror place in the batch. A batch is cut with the
+    probability `prob`: 1 on ImageNet, 0.5 on CIFAR. The last `off_epochs` train on whole images.
+    The paper trains for 300 epochs, with it and without.
     """
 
     name: ClassVar[str] = "cutmix"
@@ -54,14 +56,19 @@ class CutMix(Trick):
         """Find out whether there is an epoch to cut in, and whom to cut from."""
         return require_partners(self.off_epochs, training)
 
-    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
+    def draw(
+        self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
+    ) -> tuple[np.ndarray, ...]:
         """Draw lam (n,) and centre (n, 2) of each box, float32, and the partners (n,) int64."""
         import numpy as np
 
         boxes = n if self.lam == "pair" else 1
         lam, centre = np.empty(n, np.float32), np.empty((n, 2), np.float32)
-        lam[:], centre[:] = rng.beta(self.alpha, self.alpha, boxes), rng.random((boxes, 2))  # of one, n times
-        if rng.random() >= self.prob or moment.epochs_left <= self.off_epochs:
+        lam[:], centre[:] = (
+            rng.beta(self.alpha, self.alpha, boxes),
+            rng.random((boxes, 2)),
+        )  # of one, n times
+        if rng.random() >= self.prob or timestamp.epochs_left <= self.off_epochs:
             lam[:] = 1  # a box without sides
         return lam, centre, np.arange(n - 1, -1, -1, dtype=np.int64)
 

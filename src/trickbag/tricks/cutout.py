@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.functional.boxes import around, fill
 from trickbag.settings import AtLeast, Between
-from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick, require_epochs
+from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick, require_epochs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +33,9 @@ def blank(images_NCHW: Tensor, boxes_N4: Tensor, *, owned: bool = False) -> Tens
 class Cutout(Trick):
     """Blank one square of each image, with zeros after normalisation: the mean colour of the training images.
 
-    `side` is the square's as a share of the image's: the paper's 16 pixels of 32 on CIFAR-10, 8 (0.25) on CIFAR-100.
-    Its centre is anywhere in the image, so it may stick out. The last `off_epochs` train on whole images.
+    `side` is the square's as a share of the image's: the paper's 16 pixels of 32 on CIFAR-10, 8
+    (0.25) on CIFAR-100. Its centre is anywhere in the image, so it may stick out. The last
+    `off_epochs` train on whole images.
     """
 
     name: ClassVar[str] = "cutout"
@@ -48,11 +49,14 @@ class Cutout(Trick):
         """Find out whether there is an epoch to blank squares in."""
         return require_epochs(self.off_epochs, training)
 
-    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
-        """Draw the centre (n, 2) of each square in [0, 1), and its sides (n, 2) as shares; float32."""
+    def draw(
+        self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
+    ) -> tuple[np.ndarray, ...]:
+        """Draw the centre (n, 2) of each square in [0, 1), and its sides (n, 2) as shares;
+        float32."""
         import numpy as np
 
-        side = 0.0 if moment.epochs_left <= self.off_epochs else self.side
+        side = 0.0 if timestamp.epochs_left <= self.off_epochs else self.side
         return rng.random((n, 2)).astype(np.float32), np.full((n, 2), side, np.float32)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:

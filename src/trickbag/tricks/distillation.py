@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, Positive
-from trickbag.tricks.trick import Batch, Lesson, Loss, Trick, View
+from trickbag.tricks.trick import Batch, Loss, TeacherSpec, Trick, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,8 @@ EXTRA = "teacher"
 def soften(logits_NMK: Tensor, temperature: float = 1.0, *, several: bool = False) -> Tensor:
     """Return `softmax(logits / T)`, or `sigmoid(logits / T)` for `several` labels an image: (N, K) float32 at least.
 
-    Of several teachers it is the mean of the probabilities: cross-entropy with it is the mean of the cross-entropies.
+    Of several teachers it is the mean of the probabilities: cross-entropy with it is the mean of
+    the cross-entropies.
     """
     logits = (logits_NMK if logits_NMK.dtype.itemsize >= 4 else logits_NMK.float()) / temperature
     return (logits.sigmoid() if several else logits.softmax(dim=-1)).mean(dim=1)
@@ -45,13 +46,13 @@ def teacher_loss(
 ) -> Tensor:
     """Return `T^2 CE(teacher, softmax(logits / T))` of each row, (N,): what the paper adds to the loss.
 
-    `teacher_NK` are probabilities at that temperature, mixed where the images are; a row of zeros counts nothing. With
-    `divergence` it is `T^2 KL`, less by the teacher's entropy, which has no gradient. Source: He et al. 2018, section
-    5.3; Hinton et al. 2015, arXiv 1503.02531, section 2.
+    `teacher_NK` are probabilities at that temperature, mixed where the images are; a row of zeros
+    counts nothing. With `divergence` it is `T^2 KL`, less by the teacher's entropy, which has no
+    gradient. Source: He et al. 2018, section 5.3; Hinton et al. 2015, arXiv 1503.02531, section 2.
 
-    For several labels an image give `valid_N`, how much of each row counts (v: 1, or 0 for an image that could not be
-    read). Each class is then a question with two answers, and the K cross-entropies with `sigmoid(logits / T)` are
-    summed, as in `binary_cross_entropy`.
+    For several labels an image give `valid_N`, how much of each row counts (v: 1, or 0 for an image
+    that could not be read). Each class is then a question with two answers, and the K
+    cross-entropies with `sigmoid(logits / T)` are summed, as in `binary_cross_entropy`.
     """
     import torch
 
@@ -64,17 +65,25 @@ def teacher_loss(
 
         loss_N = binary_cross_entropy(logits, teacher_NK, valid_N)
         # Mixing rounds: a certain yes would be a no of a little less than nothing.
-        answers, counts = [teacher_NK, (valid_N[:, None] - teacher_NK).clamp(min=0)], valid_N[:, None].expand_as(logits)
+        answers, counts = (
+            [teacher_NK, (valid_N[:, None] - teacher_NK).clamp(min=0)],
+            valid_N[:, None].expand_as(logits),
+        )
     if divergence:
         # Of a row that counts less than 1 these are shares of it, not probabilities.
         whole_N = torch.special.xlogy(counts, counts).sum(dim=1)
-        loss_N = loss_N - whole_N + sum(torch.special.xlogy(answer, answer).sum(dim=1) for answer in answers)
+        loss_N = (
+            loss_N
+            - whole_N
+            + sum(torch.special.xlogy(answer, answer).sum(dim=1) for answer in answers)
+        )
     return temperature**2 * loss_N
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """A loss with the teacher's added: `hard * loss + soft * teacher_loss`, each the mean over the rows."""
+    """A loss with the teacher's added: `hard * loss + soft * teacher_loss`, each the mean over the
+    rows."""
 
     loss: Loss
     hard: float
@@ -88,7 +97,9 @@ class Distilled:
         Data with several labels an image say in the extra `valid` how much of a row counts.
         """
         teacher_NK, valid_N = batch.extras[EXTRA], batch.extras.get("valid")
-        soft_N = teacher_loss(logits_NK, teacher_NK, self.temperature, divergence=self.divergence, valid_N=valid_N)
+        soft_N = teacher_loss(
+            logits_NK, teacher_NK, self.temperature, divergence=self.divergence, valid_N=valid_N
+        )
         return self.hard * self.loss(logits_NK, batch) + self.soft * soft_N.mean()
 
 
@@ -105,12 +116,13 @@ _FORMS: dict[Form, tuple[float, float]] = {
 class Distillation(Trick):
     """Learn from one or more trained networks besides the labels; the mean of several counts.
 
-    `teacher`, one or a tuple: runs' folders, weights files that runs wrote, or `timm:NAME` with its published weights,
-    which must know every class by name, and give an image one label or several, as the data do. `form`: of the loss,
-    see `docs/tricks/distillation.md`; `temperature` and `weight` None are the form's own. `view="online"` asks the
-    teacher about every batch as the network sees it. Asked once for all, its `top` largest logits lie in `cache`: of
-    the `centre` of each image, or with `replay` of the crops and mirrors of `views` epochs, which the network then sees
-    over and over.
+    `teacher`, one or a tuple: runs' folders, weights files that runs wrote, or `timm:NAME` with its
+    published weights, which must know every class by name, and give an image one label or several,
+    as the data do. `form`: of the loss, see `docs/tricks/distillation.md`; `temperature` and
+    `weight` None are the form's own. `view="online"` asks the teacher about every batch as the
+    network sees it. Asked once for all, its `top` largest logits lie in `cache`: of the `centre` of
+    each image, or with `replay` of the crops and mirrors of `views` epochs, which the network then
+    sees over and over.
     """
 
     name: ClassVar[str] = "distillation"
@@ -139,17 +151,19 @@ class Distillation(Trick):
         """Let the crops repeat that are replayed."""
         return replace(data, repeat_epochs=self.views) if self.view == "replay" else data
 
-    def lesson(self) -> Lesson:
+    def teachers(self) -> TeacherSpec:
         """Ask the teachers; UserError where there is none."""
         if not self.teacher:
             raise UserError(
-                "distillation has no teacher; give the folder of a trained run, its weights file, or timm:NAME: "
+                "distillation has no teacher; give the folder of a trained run, its weights file, "
+                "or timm:NAME: "
                 "--with distillation:teacher=RUN"
             )
-        return Lesson(self.teacher, self.view, self.top, self.cache)
+        return TeacherSpec(self.teacher, self.view, self.top, self.cache)
 
     def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
-        """Keep the teacher's probabilities, which are mixed as targets are and count as much as an image does."""
+        """Keep the teacher's probabilities, which are mixed as targets are and count as much as an
+        image does."""
         valid_N = batch.extras.get("valid")  # of several labels an image
         shares_N = batch.targets.sum(dim=1) if valid_N is None else valid_N
         said_NK = soften(logits_NMK, self._temperature, several=valid_N is not None)

@@ -23,7 +23,9 @@ class Dropout(Trick):
     """
 
     name: ClassVar[str] = "dropout"
-    paper: ClassVar[str] = "Hinton et al. 2012, arXiv 1207.0580; Tan & Le 2019, arXiv 1905.11946, section 5.2"
+    paper: ClassVar[str] = (
+        "Hinton et al. 2012, arXiv 1207.0580; Tan & Le 2019, arXiv 1905.11946, section 5.2"
+    )
 
     drop_prob: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
 

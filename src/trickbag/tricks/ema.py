@@ -1,4 +1,5 @@
-"""Exponential moving average: the network that is evaluated and kept is the mean of those along the way."""
+"""Exponential moving average: the network that is evaluated and kept is the mean of those along the
+way."""
 
 from __future__ import annotations
 
@@ -20,14 +21,16 @@ __all__ = ["Ema", "MovingAverage", "decay_at", "move_average"]
 def decay_at(step: int, decay: float = 0.999, *, warmup: bool = True) -> float:
     """Return the share of the old average that is kept after `step` updates before: min(decay, (1 + t) / (10 + t)).
 
-    Without `warmup` it is `decay` from the start, which holds on to the initial weights for about `1 / (1 - decay)`
-    steps. Source: TensorFlow's `ExponentialMovingAverage` with `num_updates`, as EfficientNet trains.
+    Without `warmup` it is `decay` from the start, which holds on to the initial weights for about
+    `1 / (1 - decay)` steps. Source: TensorFlow's `ExponentialMovingAverage` with `num_updates`, as
+    EfficientNet trains.
     """
     return min(decay, (1 + step) / (10 + step)) if warmup else decay
 
 
 def move_average(averages: Sequence[Tensor], values: Sequence[Tensor], decay: float) -> None:
-    """Set every average to `decay average + (1 - decay) value`, in place; what is no float becomes the value."""
+    """Set every average to `decay average + (1 - decay) value`, in place; what is no float becomes
+    the value."""
     from torch.optim.swa_utils import get_ema_multi_avg_fn
 
     pairs = list(zip(averages, values, strict=True))
@@ -52,7 +55,8 @@ class MovingAverage:
         self._averages = [*self.network.parameters(), *self.network.buffers()]
 
     def update(self, step: int) -> None:
-        """Take in the network after an update, before which there were `step`; nothing waits for the device."""
+        """Take in the network after an update, before which there were `step`; nothing waits for
+        the device."""
         move_average(self._averages, self._values, decay_at(step, self.decay, warmup=self.warmup))
 
 
@@ -60,12 +64,15 @@ class MovingAverage:
 class Ema(Trick):
     """Evaluate and keep the exponential moving average of the weights in place of the last ones.
 
-    `decay` is the share of the old average that each step keeps; with `warmup` it rises to that from 0.1.
+    `decay` is the share of the old average that each step keeps; with `warmup` it rises to that
+    from 0.1.
     """
 
     name: ClassVar[str] = "ema"
     slot: ClassVar[str] = "average"
-    paper: ClassVar[str] = "Szegedy et al. 2015, arXiv 1512.00567, section 8; Tan & Le 2019, arXiv 1905.11946"
+    paper: ClassVar[str] = (
+        "Szegedy et al. 2015, arXiv 1512.00567, section 8; Tan & Le 2019, arXiv 1905.11946"
+    )
 
     decay: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.999
     warmup: bool = True

@@ -1,4 +1,5 @@
-"""Exponential decay: the learning rate shrinks by a factor every few epochs; see `train.schedule.ExponentialDecay`."""
+"""Exponential decay: the learning rate shrinks by a factor every few epochs; see
+`train.schedule.ExponentialDecay`."""
 
 from __future__ import annotations
 
@@ -17,11 +18,14 @@ __all__ = ["ExponentialDecay"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialDecay(Trick):
-    """Multiply the learning rate by `factor` every `every_epochs` epochs, in steps (`staircase`) or smoothly."""
+    """Multiply the learning rate by `factor` every `every_epochs` epochs, in steps (`staircase`) or
+    smoothly."""
 
     name: ClassVar[str] = "exponential_decay"
     slot: ClassVar[str] = "decay"
-    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 5.1; Szegedy et al. 2015, arXiv 1512.00567"
+    paper: ClassVar[str] = (
+        "He et al. 2018, arXiv 1812.01187, section 5.1; Szegedy et al. 2015, arXiv 1512.00567"
+    )
 
     factor: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.94
     every_epochs: Annotated[float, Positive] = 2.0
@@ -29,7 +33,9 @@ class ExponentialDecay(Trick):
 
     def schedule(self, schedule: Schedule) -> Schedule:
         """Set the decay of the schedule."""
-        decay = schedules.ExponentialDecay(factor=self.factor, every_epochs=self.every_epochs, staircase=self.staircase)
+        decay = schedules.Exponential(
+            factor=self.factor, every_epochs=self.every_epochs, staircase=self.staircase
+        )
         if schedule.decay == decay:
             raise NoEffect("the schedule already decays so")
         return replace(schedule, decay=decay)

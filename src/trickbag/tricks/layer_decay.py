@@ -17,17 +17,21 @@ __all__ = ["LayerDecay", "layer_scales"]
 def layer_scales(layers: int, decay: float = 0.75) -> list[float]:
     """Return the factor of the learning rate of each of `layers` layer groups, input first, the head (1) last.
 
-    `decay ** (layers - 1 - i)` for group i. Source: Howard & Ruder 2018, section 3.2 (decay 1 / 2.6); Bao et al. 2021.
+    `decay ** (layers - 1 - i)` for group i. Source: Howard & Ruder 2018, section 3.2 (decay 1 /
+    2.6); Bao et al. 2021.
     """
     return [decay ** (layers - 1 - i) for i in range(layers)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerDecay(Trick):
-    """Shrink the learning rate by a factor a layer group, from the head to the input: for fine-tuning."""
+    """Shrink the learning rate by a factor a layer group, from the head to the input: for
+    fine-tuning."""
 
     name: ClassVar[str] = "layer_decay"
-    paper: ClassVar[str] = "Howard & Ruder 2018, arXiv 1801.06146, section 3.2; Bao et al. 2021, arXiv 2106.08254"
+    paper: ClassVar[str] = (
+        "Howard & Ruder 2018, arXiv 1801.06146, section 3.2; Bao et al. 2021, arXiv 2106.08254"
+    )
 
     decay: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.75
 

@@ -17,8 +17,9 @@ __all__ = ["LinearScaling", "scale_lr"]
 def scale_lr(lr: float, batch_size: int, reference_batch: int = 256) -> float:
     """Return `lr * batch_size / reference_batch`, the learning rate of a batch that is not the reference one.
 
-    A batch b times larger averages gradients of b times less variance, and there are b times fewer steps. Source: Goyal
-    et al. 2017; He et al. 2018, section 3.1, "Linear scaling learning rate" (0.1 at 256 images).
+    A batch b times larger averages gradients of b times less variance, and there are b times fewer
+    steps. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Linear scaling learning rate"
+    (0.1 at 256 images).
     """
     return lr * batch_size / reference_batch
 
@@ -28,12 +29,19 @@ class LinearScaling(Trick):
     """Scale the learning rate with the batch size, from its value at `reference_batch` images."""
 
     name: ClassVar[str] = "linear_scaling"
-    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
+    paper: ClassVar[str] = (
+        "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
+    )
 
     reference_batch: Annotated[int, AtLeast(1)] = 256
 
     def training(self, training: TrainConfig) -> TrainConfig:
         """Multiply `lr` by `batch_size / reference_batch`."""
         if training.batch_size == self.reference_batch:
-            raise NoEffect(f"batch_size = {training.batch_size} is the reference batch, so the learning rate stays")
-        return replace(training, lr=scale_lr(training.lr, training.batch_size, self.reference_batch))
+            raise NoEffect(
+                f"batch_size = {training.batch_size} is the reference batch, so the learning rate "
+                f"stays"
+            )
+        return replace(
+            training, lr=scale_lr(training.lr, training.batch_size, self.reference_batch)
+        )

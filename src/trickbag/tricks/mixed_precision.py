@@ -17,11 +17,14 @@ __all__ = ["MixedPrecision"]
 class MixedPrecision(Trick):
     """Compute in bfloat16 or float16 with float32 master weights; float16 with a loss scale.
 
-    `dtype="auto"` takes what the processor is fast in, bfloat16, else float16, else float32; the run records which.
+    `dtype="auto"` takes what the processor is fast in, bfloat16, else float16, else float32; the
+    run records which.
     """
 
     name: ClassVar[str] = "mixed_precision"
-    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 3.2; Micikevicius et al. 2017, arXiv 1710.03740"
+    paper: ClassVar[str] = (
+        "He et al. 2018, arXiv 1812.01187, section 3.2; Micikevicius et al. 2017, arXiv 1710.03740"
+    )
 
     dtype: Literal["auto", "bf16", "fp16"] = "auto"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.mixing import mix, mix_targets, weigh
 from trickbag.settings import AtLeast, Positive
-from trickbag.tricks.trick import START, Batch, Moment, Trick, require_epochs, require_partners
+from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_epochs, require_partners
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,9 @@ __all__ = ["Mixup", "halves", "mix", "weigh"]
 def halves(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return which two of `n` images make each mixed one, (n,) int64 each: Assemble's second type.
 
-    With the halves x1 and x2 of the batch the pairs are x1 with x2, then x1 with x2 reversed. Where n is odd the last
-    image is its own partner, and stays as it is. Source: Lee et al. 2020, `mixup_type=2` of the code.
+    With the halves x1 and x2 of the batch the pairs are x1 with x2, then x1 with x2 reversed. Where
+    n is odd the last image is its own partner, and stays as it is. Source: Lee et al. 2020,
+    `mixup_type=2` of the code.
     """
     import numpy as np
 
@@ -38,10 +39,11 @@ def halves(n: int) -> tuple[np.ndarray, np.ndarray]:
 class Mixup(Trick):
     """Train on weighted means of two images and of their targets, the weight from Beta(alpha, alpha).
 
-    `lam="batch"` draws one weight for the whole batch, as the paper's code does; `"pair"` one for each mixed image.
-    `pairing="mirror"` pairs an image with its mirror place in the batch. Assemble's two types: `"double"` reads two
-    images for each one of the batch and mixes them, `"halves"` mixes each of the first half twice, with one of the
-    second. The last `off_epochs` train on plain images. The paper trains for 200 epochs in place of 120 with it.
+    `lam="batch"` draws one weight for the whole batch, as the paper's code does; `"pair"` one for
+    each mixed image. `pairing="mirror"` pairs an image with its mirror place in the batch.
+    Assemble's two types: `"double"` reads two images for each one of the batch and mixes them,
+    `"halves"` mixes each of the first half twice, with one of the second. The last `off_epochs`
+    train on plain images. The paper trains for 200 epochs in place of 120 with it.
     """
 
     name: ClassVar[str] = "mixup"
@@ -58,7 +60,7 @@ class Mixup(Trick):
     off_epochs: Annotated[int, AtLeast(0)] = 0
 
     @property
-    def reads(self) -> int:
+    def repeats(self) -> int:
         """Two images for each one of the batch where `pairing` is double."""
         return 2 if self.pairing == "double" else 1
 
@@ -67,13 +69,16 @@ class Mixup(Trick):
         require = require_epochs if self.pairing == "double" else require_partners
         return require(self.off_epochs, training)
 
-    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
-        """Draw the weight of each mixed image, float32, and its partner, int64; for halves its first image too."""
+    def draw(
+        self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
+    ) -> tuple[np.ndarray, ...]:
+        """Draw the weight of each mixed image, float32, and its partner, int64; for halves its
+        first image too."""
         import numpy as np
 
-        made = n // self.reads
+        made = n // self.repeats
         lam = rng.beta(self.alpha, self.alpha, size=made if self.lam == "pair" else 1)
-        off = moment.epochs_left <= self.off_epochs
+        off = timestamp.epochs_left <= self.off_epochs
         lam_N = np.empty(made, np.float32)
         lam_N[:] = 1 if off else lam
         if self.pairing == "mirror":
@@ -90,12 +95,16 @@ class Mixup(Trick):
             return mix_targets(batch, mix(batch.images, lam, partner), lam, partner)
 
         def pair(values: Tensor) -> Tensor:
-            own = values[: len(lam)] if self.pairing == "double" else values.index_select(0, rest[0])
+            own = (
+                values[: len(lam)] if self.pairing == "double" else values.index_select(0, rest[0])
+            )
             return weigh(own, values.index_select(0, partner), lam)
 
         return Batch(
             images=pair(batch.images),
             targets=pair(batch.targets),
-            index=batch.index[: len(lam)] if self.pairing == "double" else batch.index.index_select(0, rest[0]),
+            index=batch.index[: len(lam)]
+            if self.pairing == "double"
+            else batch.index.index_select(0, rest[0]),
             extras={name: pair(extra) for name, extra in batch.extras.items()},
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from trickbag.functional.boxes import around
 from trickbag.functional.mixing import mix_targets, own_share, paste_and_mix
 from trickbag.settings import AtLeast, Between, Positive
-from trickbag.tricks.trick import START, Batch, Moment, Trick, require_partners
+from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_partners
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +26,9 @@ __all__ = ["MixupCutMix", "mix_targets", "own_share", "paste_and_mix"]
 class MixupCutMix(Trick):
     """Mix with CutMix at the probability `cutmix_prob`, else with mixup; the choice is drawn for each batch or image.
 
-    A batch, or with `per="image"` each image, is mixed at all with the probability `prob`; `per` draws the weights
-    likewise. The partner of an image is its mirror place in the batch. The last `off_epochs` train on plain images.
+    A batch, or with `per="image"` each image, is mixed at all with the probability `prob`; `per`
+    draws the weights likewise. The partner of an image is its mirror place in the batch. The last
+    `off_epochs` train on plain images.
     """
 
     name: ClassVar[str] = "mixup_cutmix"
@@ -48,7 +49,9 @@ class MixupCutMix(Trick):
         """Find out whether there is an epoch to mix in, and whom to mix with."""
         return require_partners(self.off_epochs, training)
 
-    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
+    def draw(
+        self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
+    ) -> tuple[np.ndarray, ...]:
         """Draw mixup's lam (n,), the side (n,) and centre (n, 2) of CutMix's box, float32, and the partners (n,) int64.
 
         One of the first two changes nothing for each image: a lam of 1, or a side of 0.
@@ -62,7 +65,7 @@ class MixupCutMix(Trick):
         )
         centre = rng.random((m, 2))
         cut, plain = rng.random(m) < self.cutmix_prob, rng.random(m) >= self.prob
-        plain |= moment.epochs_left <= self.off_epochs
+        plain |= timestamp.epochs_left <= self.off_epochs
         lam = np.where(cut | plain, 1.0, lam)
         side = np.where(cut & ~plain, np.sqrt(1 - cut_lam), 0.0)
         each = np.broadcast_to(np.column_stack([lam, side, centre]), (n, 4)).astype(np.float32)

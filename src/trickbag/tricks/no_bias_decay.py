@@ -1,4 +1,5 @@
-"""No bias decay: weight decay on the weights of convolutions and linear layers alone, or on all but a chosen few."""
+"""No bias decay: weight decay on the weights of convolutions and linear layers alone, or on all but
+a chosen few."""
 
 from __future__ import annotations
 
@@ -31,16 +32,19 @@ _WORDS: Mapping[Free, str] = MappingProxyType(
 def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Split optimizer groups so that parameters of fewer than two dimensions have no weight decay.
 
-    Those are the biases and the scales and shifts of normalisation, whatever they are called. A group keeps its other
-    keys and its order; a part without parameters is left out. Source: Jia et al. 2018; He et al. 2018, section 3.1,
-    "No bias decay".
+    Those are the biases and the scales and shifts of normalisation, whatever they are called. A
+    group keeps its other keys and its order; a part without parameters is left out. Source: Jia et
+    al. 2018; He et al. 2018, section 3.1, "No bias decay".
     """
     listed = [{**group, "params": list(group["params"])} for group in groups]
     return without_decay(listed, {p for group in listed for p in group["params"] if p.ndim < 2})
 
 
-def without_decay(groups: Iterable[dict[str, Any]], free: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
-    """Split optimizer groups so that the parameters in `free` have no weight decay, as `without_bias_decay` does."""
+def without_decay(
+    groups: Iterable[dict[str, Any]], free: Iterable[nn.Parameter]
+) -> list[dict[str, Any]]:
+    """Split optimizer groups so that the parameters in `free` have no weight decay, as
+    `without_bias_decay` does."""
     chosen = set(free)
     split: list[dict[str, Any]] = []
     for group in groups:
@@ -57,14 +61,20 @@ def without_decay(groups: Iterable[dict[str, Any]], free: Iterable[nn.Parameter]
 def free_parameters(network: nn.Module, free: Free = "bias_and_norm") -> set[nn.Parameter]:
     """Return the parameters of a network that `free` means, by the types of its modules and by shape.
 
-    `norm`: those of normalisation layers, all that Lee et al. 2020 leave out. `bias`: the others of fewer than two
-    dimensions. `bias_and_norm`: both (He et al. 2018). `head_bias`: the bias of the classifier, which is what
-    `get_classifier()` of a network returns, the last linear layer of one that has none.
+    `norm`: those of normalisation layers, all that Lee et al. 2020 leave out. `bias`: the others of
+    fewer than two dimensions. `bias_and_norm`: both (He et al. 2018). `head_bias`: the bias of the
+    classifier, which is what `get_classifier()` of a network returns, the last linear layer of one
+    that has none.
     """
     from trickbag.models.init import is_norm
 
     low = {parameter for parameter in network.parameters() if parameter.ndim < 2}
-    of_norm = {p for module in network.modules() if is_norm(module) for p in module.parameters(recurse=False)}
+    of_norm = {
+        p
+        for module in network.modules()
+        if is_norm(module)
+        for p in module.parameters(recurse=False)
+    }
     if free == "norm":
         return of_norm
     if free == "head_bias":
@@ -79,25 +89,35 @@ def _head(network: nn.Module) -> list[nn.Module]:
     get_classifier = getattr(network, "get_classifier", None)
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     head = tuple(linear[-1:]) if get_classifier is None else get_classifier()
-    return [layer for layer in (head if isinstance(head, tuple | list) else [head]) if isinstance(layer, nn.Module)]
+    return [
+        layer
+        for layer in (head if isinstance(head, tuple | list) else [head])
+        if isinstance(layer, nn.Module)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoBiasDecay(Trick):
     """Take weight decay off biases and the scales and shifts of normalisation, or off the part of them in `free`.
 
-    `norm` alone is how Lee et al. 2020 train: the bias of the head decays. `bias` leaves decay on normalisation,
-    `head_bias` on all but the classifier's bias.
+    `norm` alone is how Lee et al. 2020 train: the bias of the head decays. `bias` leaves decay on
+    normalisation, `head_bias` on all but the classifier's bias.
     """
 
     name: ClassVar[str] = "no_bias_decay"
-    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 3.1; Jia et al. 2018, arXiv 1807.11205"
+    paper: ClassVar[str] = (
+        "He et al. 2018, arXiv 1812.01187, section 3.1; Jia et al. 2018, arXiv 1807.11205"
+    )
 
     free: Free = "bias_and_norm"
 
-    def param_groups(self, groups: list[dict[str, Any]], network: nn.Module) -> list[dict[str, Any]]:
+    def param_groups(
+        self, groups: list[dict[str, Any]], network: nn.Module
+    ) -> list[dict[str, Any]]:
         """Give the chosen parameters groups of their own, without weight decay."""
         free = free_parameters(network, self.free)
-        if not any(group["weight_decay"] and any(p in free for p in group["params"]) for group in groups):
+        if not any(
+            group["weight_decay"] and any(p in free for p in group["params"]) for group in groups
+        ):
             raise NoEffect(f"no {_WORDS[self.free]} has weight decay: it is 0, or there are none")
         return without_decay(groups, free)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.settings import Positive
-from trickbag.tricks.trick import START, Batch, Moment, Phase, Trick
+from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,20 +27,23 @@ EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836
 def add_pca_noise(images_N3HW: Tensor, alphas_N3: Tensor) -> Tensor:
     """Add `E diag(eigenvalues) a` to every pixel of each image, a = `alphas_N3[i]`; the result is not clamped.
 
-    Images (N, 3, H, W) are RGB from 0 to 255. Source: Krizhevsky et al. 2012, section 4.1; constants of MXNet.
+    Images (N, 3, H, W) are RGB from 0 to 255. Source: Krizhevsky et al. 2012, section 4.1;
+    constants of MXNet.
     """
     import torch
 
     alphas = alphas_N3.to(images_N3HW.dtype)
     axes = [alphas[:, i] * value for i, value in enumerate(EIGENVALUES)]
-    # Numbers of Python, not a tensor of constants: that would be copied to the device at every step.
+    # Numbers of Python, not a tensor of constants: that would be copied to the device at every
+    # step.
     shifts = [row[0] * axes[0] + row[1] * axes[1] + row[2] * axes[2] for row in EIGENVECTORS]
     return images_N3HW + torch.stack(shifts, dim=1)[:, :, None, None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PCANoise(Trick):
-    """Shift the colour of each image along the principal axes of ImageNet's colours (AlexNet's noise)."""
+    """Shift the colour of each image along the principal axes of ImageNet's colours (AlexNet's
+    noise)."""
 
     name: ClassVar[str] = "pca_noise"
     phase: ClassVar[Phase] = "noise"
@@ -48,7 +51,9 @@ class PCANoise(Trick):
 
     std: Annotated[float, Positive] = 0.1
 
-    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
+    def draw(
+        self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
+    ) -> tuple[np.ndarray, ...]:
         """Draw the place of each image along the three axes, N(0, std): (n, 3) float32."""
         return (rng.normal(0.0, self.std, size=(n, 3)).astype("float32"),)
 

@@ -1,4 +1,5 @@
-"""Progressive resizing: training begins with small images, which grow to their size over the run."""
+"""Progressive resizing: training begins with small images, which grow to their size over the
+run."""
 
 from __future__ import annotations
 
@@ -10,19 +11,22 @@ from trickbag.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
-    from trickbag.tricks.trick import Moment
+    from trickbag.tricks.trick import Timestamp
 
 __all__ = ["ProgressiveResizing", "size_at"]
 
 _LEAST = 8
 
 
-def size_at(progress: float, image_size: int, start: float = 0.5, stages: int = 4, multiple: int = 8) -> int:
+def size_at(
+    progress: float, image_size: int, start: float = 0.5, stages: int = 4, multiple: int = 8
+) -> int:
     """Return the side of the images in pixels at `progress` in [0, 1] of a run whose images end at `image_size`.
 
-    The run has `stages` parts of equal length, at least 1; the sizes rise linearly from `start image_size` in the first
-    to `image_size` in the last, each rounded to a multiple of `multiple` but the last, and never below 8 px or above
-    `image_size`. Source: Tan & Le 2021 (arXiv 2104.00298), algorithm 1.
+    The run has `stages` parts of equal length, at least 1; the sizes rise linearly from `start
+    image_size` in the first to `image_size` in the last, each rounded to a multiple of `multiple`
+    but the last, and never below 8 px or above `image_size`. Source: Tan & Le 2021 (arXiv
+    2104.00298), algorithm 1.
     """
     # A boundary that falls on an epoch must not slip below it by rounding.
     stage = min(stages - 1, int(progress * stages + 1e-9))
@@ -36,8 +40,8 @@ def size_at(progress: float, image_size: int, start: float = 0.5, stages: int = 
 class ProgressiveResizing(Trick):
     """Train on small images first: from `start` of the size, in `stages` of equal length, to the whole size.
 
-    Sizes are multiples of `multiple` pixels. A run of fewer epochs than stages has a stage an epoch, so that it too
-    ends with the whole size. Validation has the whole size throughout.
+    Sizes are multiples of `multiple` pixels. A run of fewer epochs than stages has a stage an
+    epoch, so that it too ends with the whole size. Validation has the whole size throughout.
     """
 
     name: ClassVar[str] = "progressive_resizing"
@@ -48,10 +52,10 @@ class ProgressiveResizing(Trick):
     stages: Annotated[int, Between(2, 8)] = 4
     multiple: Annotated[int, AtLeast(1)] = 8
 
-    def data_at(self, data: DataConfig, moment: Moment) -> DataConfig:
+    def data_at(self, data: DataConfig, timestamp: Timestamp) -> DataConfig:
         """Set the image size of the epoch."""
         if data.image_size is None:
             return data
-        stages = min(self.stages, moment.epochs)
-        size = size_at(moment.progress, data.image_size, self.start, stages, self.multiple)
+        stages = min(self.stages, timestamp.epochs)
+        size = size_at(timestamp.progress, data.image_size, self.start, stages, self.multiple)
         return replace(data, image_size=size)

@@ -19,7 +19,8 @@ __all__ = ["RandAugment"]
 
 @dataclass(frozen=True, kw_only=True)
 class RandAugment(Trick):
-    """Do `operations` random operations on each image, of the magnitude `magnitude` of `bins`, counted from 0."""
+    """Do `operations` random operations on each image, of the magnitude `magnitude` of `bins`,
+    counted from 0."""
 
     name: ClassVar[str] = "rand_augment"
     slot: ClassVar[str] = "policy"
@@ -35,7 +36,8 @@ class RandAugment(Trick):
         super().__post_init__()
         if self.magnitude >= self.bins:
             raise UserError(
-                f"rand_augment.magnitude = {self.magnitude}: with bins = {self.bins} it goes from 0 to {self.bins - 1}"
+                f"rand_augment.magnitude = {self.magnitude}: with bins = {self.bins} it goes from "
+                f"0 to {self.bins - 1}"
             )
 
     def data(self, data: DataConfig) -> DataConfig:

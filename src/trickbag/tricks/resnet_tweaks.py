@@ -19,13 +19,15 @@ __all__ = ["ResNetB", "ResNetC", "ResNetD", "to_b", "to_c", "to_d"]
 def to_b(model: ModelConfig) -> ResNetConfig:
     """Return the network with the stride of its bottlenecks on the 3x3 convolution in place of the first 1x1.
 
-    A 1x1 convolution of stride 2 never sees three quarters of its input. Raises DoesNotApply for basic blocks, whose
-    first convolution is a 3x3, and for networks that are not ours. Source: He et al. 2018, section 4.2, "ResNet-B".
+    A 1x1 convolution of stride 2 never sees three quarters of its input. Raises DoesNotApply for
+    basic blocks, whose first convolution is a 3x3, and for networks that are not ours. Source: He
+    et al. 2018, section 4.2, "ResNet-B".
     """
     resnet = _resnet(model, "b")
     if resnet.block == "basic":
         raise DoesNotApply(
-            f"resnet_b moves the stride of a bottleneck; a ResNet of depth {resnet.depth} has basic blocks. "
+            f"resnet_b moves the stride of a bottleneck; a ResNet of depth {resnet.depth} has "
+            f"basic blocks. "
             "Use resnet_c, resnet_d, or a depth of 50 or more"
         )
     return replace(resnet, branch_stride="middle")
@@ -34,8 +36,8 @@ def to_b(model: ModelConfig) -> ResNetConfig:
 def to_c(model: ModelConfig) -> ResNetConfig:
     """Return ResNet-B with a stem of three 3x3 convolutions (32, 32 and 64 channels) in place of one.
 
-    The stem keeps its stride, that of a small image's too. Basic blocks take the stem alone. Raises DoesNotApply for
-    networks that are not ours. Source: He et al. 2018, section 4.2, "ResNet-C".
+    The stem keeps its stride, that of a small image's too. Basic blocks take the stem alone. Raises
+    DoesNotApply for networks that are not ours. Source: He et al. 2018, section 4.2, "ResNet-C".
     """
     resnet = _resnet(model, "c")
     deep = replace(resnet, stem=DEEP_STEMS.get(resnet.stem, resnet.stem))
@@ -45,8 +47,8 @@ def to_c(model: ModelConfig) -> ResNetConfig:
 def to_d(model: ModelConfig) -> ResNetConfig:
     """Return ResNet-C whose shortcuts shrink by a 2x2 average pool before a 1x1 convolution without stride.
 
-    So the shortcut, too, sees all of its input. Raises DoesNotApply for networks that are not ours. Source: He et al.
-    2018, section 4.2, "ResNet-D".
+    So the shortcut, too, sees all of its input. Raises DoesNotApply for networks that are not ours.
+    Source: He et al. 2018, section 4.2, "ResNet-D".
     """
     return replace(to_c(_resnet(model, "d")), shortcut="avg_pool")
 

@@ -19,7 +19,8 @@ __all__ = ["Sam"]
 class Sam(Trick):
     """Descend by the gradients that the loss has a step of length `rho` uphill: towards flat places, at twice the cost.
 
-    `adaptive` measures that length in units of each weight's size; `rho` is then about ten times as large.
+    `adaptive` measures that length in units of each weight's size; `rho` is then about ten times as
+    large.
     """
 
     name: ClassVar[str] = "sam"

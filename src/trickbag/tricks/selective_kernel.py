@@ -1,4 +1,5 @@
-"""Selective kernels: two convolutions in the place of one, weighed channel by channel by attention over the two."""
+"""Selective kernels: two convolutions in the place of one, weighed channel by channel by attention
+over the two."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ __all__ = ["SelectiveKernel"]
 _Kernel = type[parts.AssembleKernel] | type[parts.OriginalKernel] | type[parts.SplitKernel]
 
 _FORMS: Mapping[str, _Kernel] = MappingProxyType(
-    {kernel.kind: kernel for kernel in (parts.AssembleKernel, parts.OriginalKernel, parts.SplitKernel)}
+    {
+        kernel.kind: kernel
+        for kernel in (parts.AssembleKernel, parts.OriginalKernel, parts.SplitKernel)
+    }
 )
 
 
@@ -28,16 +32,19 @@ _FORMS: Mapping[str, _Kernel] = MappingProxyType(
 class SelectiveKernel(Trick):
     """Put a selective kernel in the place of the 3x3 convolution of every bottleneck, the first of a basic block.
 
-    `form`: `assemble` is one 3x3 convolution to twice the channels, split in two (Lee et al. 2020), `original` a 3x3
-    and a dilated 3x3 (Li et al. 2019), `split` the same with half the input each (timm). The attention has
-    `max(width // reduction, least)` channels inside; None is the form's own number. It sets one slot, which no other
-    trick reads, so its place among the tricks does not matter; what the network had there is replaced. It excludes
-    `squeeze_excite`, the other attention over channels.
+    `form`: `assemble` is one 3x3 convolution to twice the channels, split in two (Lee et al. 2020),
+    `original` a 3x3 and a dilated 3x3 (Li et al. 2019), `split` the same with half the input each
+    (timm). The attention has `max(width // reduction, least)` channels inside; None is the form's
+    own number. It sets one slot, which no other trick reads, so its place among the tricks does not
+    matter; what the network had there is replaced. It excludes `squeeze_excite`, the other
+    attention over channels.
     """
 
     name: ClassVar[str] = "selective_kernel"
     slot: ClassVar[str] = "attention"
-    paper: ClassVar[str] = "Lee et al. 2020, arXiv 2001.06268, section 3.1; Li et al. 2019, arXiv 1903.06586"
+    paper: ClassVar[str] = (
+        "Lee et al. 2020, arXiv 2001.06268, section 3.1; Li et al. 2019, arXiv 1903.06586"
+    )
 
     form: Literal["assemble", "original", "split"] = "assemble"
     reduction: Annotated[int, AtLeast(1)] | None = None
@@ -46,7 +53,9 @@ class SelectiveKernel(Trick):
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the slot of the 3x3 convolution."""
         given = {"reduction": self.reduction, "least": self.least}
-        part = _FORMS[self.form](**{name: value for name, value in given.items() if value is not None})
+        part = _FORMS[self.form](
+            **{name: value for name, value in given.items() if value is not None}
+        )
         filled = fill_slot(model, "selective_kernel", part, trick=self.name)
         if filled == model:
             raise NoEffect("the network already has this selective kernel")

@@ -1,4 +1,5 @@
-"""Squeeze-and-excitation: each channel of a residual branch is scaled by a gate that sees all channels."""
+"""Squeeze-and-excitation: each channel of a residual branch is scaled by a gate that sees all
+channels."""
 
 from __future__ import annotations
 
@@ -20,14 +21,17 @@ __all__ = ["SqueezeExcite"]
 class SqueezeExcite(Trick):
     """Scale the channels of every residual branch by gates that see the mean of all of them.
 
-    `reduction`, `bias` and `divisor` are those of `models.parts.SqueezeExcite`; Lee et al. 2020 have `bias=False`,
-    `divisor=1`. It sets one slot, which no other trick reads, so its place among the tricks does not matter; what the
-    network had there is replaced. It excludes `selective_kernel`, the other attention over channels.
+    `reduction`, `bias` and `divisor` are those of `models.parts.SqueezeExcite`; Lee et al. 2020
+    have `bias=False`, `divisor=1`. It sets one slot, which no other trick reads, so its place among
+    the tricks does not matter; what the network had there is replaced. It excludes
+    `selective_kernel`, the other attention over channels.
     """
 
     name: ClassVar[str] = "squeeze_excite"
     slot: ClassVar[str] = "attention"
-    paper: ClassVar[str] = "Lee et al. 2020, arXiv 2001.06268, section 3.1; Hu et al. 2018, arXiv 1709.01507"
+    paper: ClassVar[str] = (
+        "Lee et al. 2020, arXiv 2001.06268, section 3.1; Hu et al. 2018, arXiv 1709.01507"
+    )
 
     reduction: Annotated[int, AtLeast(1)] = 16
     bias: bool = True

@@ -1,4 +1,5 @@
-"""Step decay: the learning rate drops at given places of the run; the mathematics is `train.schedule.StepDecay`."""
+"""Step decay: the learning rate drops at given places of the run; the mathematics is
+`train.schedule.StepDecay`."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ Inside = Between(0, 1, open_low=True, open_high=True)
 
 @dataclass(frozen=True, kw_only=True)
 class StepDecay(Trick):
-    """Multiply the learning rate by `factor` at each fraction of the run in `at`: /10 at epochs 30, 60, 90 of 120."""
+    """Multiply the learning rate by `factor` at each fraction of the run in `at`: /10 at epochs 30,
+    60, 90 of 120."""
 
     name: ClassVar[str] = "step_decay"
     slot: ClassVar[str] = "decay"
@@ -32,11 +34,13 @@ class StepDecay(Trick):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.at:
-            raise UserError("step_decay.at is empty: name at least one fraction of the run, such as 0.5")
+            raise UserError(
+                "step_decay.at is empty: name at least one fraction of the run, such as 0.5"
+            )
 
     def schedule(self, schedule: Schedule) -> Schedule:
         """Set the decay of the schedule."""
-        decay = schedules.StepDecay(factor=self.factor, at=self.at)
+        decay = schedules.Stepwise(factor=self.factor, at=self.at)
         if schedule.decay == decay:
             raise NoEffect("the schedule already has these steps")
         return replace(schedule, decay=decay)

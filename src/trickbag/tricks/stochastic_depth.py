@@ -19,7 +19,8 @@ __all__ = ["StochasticDepth", "branch_drop_probs"]
 def branch_drop_probs(blocks: int, drop_prob: float = 0.1) -> list[float]:
     """Return the probability with which each of `blocks` residual branches is dropped: `drop_prob l / L`, l from 1.
 
-    Source: Huang et al. 2016, equation 4, with `drop_prob = 1 - p_L`. timm counts from 0: its first branch stays.
+    Source: Huang et al. 2016, equation 4, with `drop_prob = 1 - p_L`. timm counts from 0: its first
+    branch stays.
     """
     return [drop_prob * block / blocks for block in range(1, blocks + 1)]
 
@@ -40,7 +41,8 @@ class StochasticDepth(Trick):
         """Set the probability with which the last residual branch is dropped."""
         if isinstance(model, MobileNetConfig):
             raise DoesNotApply(
-                "stochastic_depth leaves out residual branches; a MobileNet v1 has no shortcut around its blocks. "
+                "stochastic_depth leaves out residual branches; a MobileNet v1 has no shortcut "
+                "around its blocks. "
                 "Use a resnetN (resnet50), or take it out: --without stochastic_depth"
             )
         if model.stochastic_depth == self.drop_prob:

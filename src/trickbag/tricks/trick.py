@@ -27,11 +27,11 @@ __all__ = [
     "START",
     "Average",
     "Batch",
-    "Lesson",
     "Loss",
-    "Moment",
     "NoEffect",
     "Phase",
+    "TeacherSpec",
+    "Timestamp",
     "Trick",
     "View",
     "require_epochs",
@@ -42,19 +42,21 @@ __all__ = [
 Phase = Literal["color", "noise", "erase", "mix"]
 
 PHASES: tuple[Phase, ...] = ("color", "noise", "erase", "mix")
-"""The order of batch hooks, whatever the order of the tricks in a recipe; `color` and `noise` see pixels from 0 to 255,
-images are normalised after `noise`, and `erase` and `mix` see them normalised (section 2.1 of the paper)."""
+"""The order of batch hooks, whatever the order of the tricks in a recipe; `color` and `noise` see
+pixels from 0 to 255, images are normalised after `noise`, and `erase` and `mix` see them normalised
+(section 2.1 of the paper)."""
 
 
 class Batch(NamedTuple):
     """A batch on the training device.
 
-    images: (N, 3, H, W) float. targets: (N, K) probabilities; a row of zeros counts nothing in loss and metrics (an
-    image that could not be read). index: (N,) place of each image in its part. extras: target-like tensors (N, ...)
-    by name, which whatever mixes images mixes too. What the pipeline adds behind the last batch hook is no hook's to
-    change: `views`, (N, V, 3, H, W), are further views of the images, where `data.views` asks for them; the loss has
-    their logits, `view_logits` (N, V, K). owned: whether a hook may change the images in place; one that keeps the
-    images that it was given elsewhere returns a batch which is not.
+    images: (N, 3, H, W) float. targets: (N, K) probabilities; a row of zeros counts nothing in loss
+    and metrics (an image that could not be read). index: (N,) place of each image in its part.
+    extras: target-like tensors (N, ...) by name, which whatever mixes images mixes too. What the
+    pipeline adds behind the last batch hook is no hook's to change: `views`, (N, V, 3, H, W), are
+    further views of the images, where `data.views` asks for them; the loss has their logits,
+    `view_logits` (N, V, K). owned: whether a hook may change the images in place; one that keeps
+    the images that it was given elsewhere returns a batch which is not.
     """
 
     images: Tensor
@@ -64,7 +66,8 @@ class Batch(NamedTuple):
     owned: bool = False
 
     def counts(self) -> Tensor | None:
-        """Return how much each row (N,) or its classes (N, K) count with several labels an image; None with one."""
+        """Return how much each row (N,) or its classes (N, K) count with several labels an image;
+        None with one."""
         return self.extras.get("counts", self.extras.get("valid"))
 
 
@@ -75,17 +78,20 @@ Loss = Callable[["Tensor", Batch], "Tensor"]
 class Average(Protocol):
     """What averages the weights of a network as it is trained.
 
-    `network` is the average: it is evaluated and kept in the place of the trained one, which is evaluated beside it.
+    `network` is the average: it is evaluated and kept in the place of the trained one, which is
+    evaluated beside it.
     """
 
     network: nn.Module
 
     def update(self, step: int) -> None:
-        """Take in the trained network after an update, before which there were `step`; do not wait for the device."""
+        """Take in the trained network after an update, before which there were `step`; do not wait
+        for the device."""
 
 
-class Moment(NamedTuple):
-    """Where a run stands: before step `step` of epoch `epoch`, both from 0, of `epochs` of `steps_per_epoch` steps."""
+class Timestamp(NamedTuple):
+    """Where a run stands: before step `step` of epoch `epoch`, both from 0, of `epochs` of
+    `steps_per_epoch` steps."""
 
     epoch: int = 0
     step: int = 0
@@ -95,7 +101,9 @@ class Moment(NamedTuple):
     @property
     def progress(self) -> float:
         """The share of the run's steps that are done, in [0, 1]."""
-        return (self.epoch * self.steps_per_epoch + self.step) / (self.epochs * self.steps_per_epoch)
+        return (self.epoch * self.steps_per_epoch + self.step) / (
+            self.epochs * self.steps_per_epoch
+        )
 
     @property
     def epochs_left(self) -> int:
@@ -103,20 +111,21 @@ class Moment(NamedTuple):
         return self.epochs - self.epoch
 
 
-START = Moment()
+START = Timestamp()
 """Before the first step."""
 
 
 View = Literal["online", "centre", "replay"]
 
 
-class Lesson(NamedTuple):
+class TeacherSpec(NamedTuple):
     """The other networks that a run asks about its training images, and what they are shown.
 
-    teachers: each a run's folder, a weights file that a run wrote, or `timm:NAME` with its published weights. view:
-    `online` shows them each batch as the network itself sees it; else they are asked once for all, about the `centre`
-    of each image or about the crops and mirrors that repeat after `data.repeat_epochs` (`replay`), and the `top`
-    largest logits of each answer lie in the file `cache` (None: one in the user's cache folder).
+    teachers: each a run's folder, a weights file that a run wrote, or `timm:NAME` with its
+    published weights. view: `online` shows them each batch as the network itself sees it; else they
+    are asked once for all, about the `centre` of each image or about the crops and mirrors that
+    repeat after `data.repeat_epochs` (`replay`), and the `top` largest logits of each answer lie in
+    the file `cache` (None: one in the user's cache folder).
     """
 
     teachers: tuple[str, ...]
@@ -130,24 +139,28 @@ class NoEffect(Exception):
 
 
 def require_epochs(off_epochs: int, training: TrainConfig) -> TrainConfig:
-    """Return the training as it is; raises NoEffect where a trick that ends `off_epochs` before it never runs."""
+    """Return the training as it is; raises NoEffect where a trick that ends `off_epochs` before it
+    never runs."""
     if off_epochs >= training.epochs:
         raise NoEffect(f"off_epochs = {off_epochs} leaves none of the {training.epochs} epochs")
     return training
 
 
 def require_partners(off_epochs: int, training: TrainConfig) -> TrainConfig:
-    """As `require_epochs`, and raises NoEffect where an image of the batch has no other to be mixed with."""
+    """As `require_epochs`, and raises NoEffect where an image of the batch has no other to be mixed
+    with."""
     if training.batch_size == 1:
         raise NoEffect("a batch of one image has no other to mix it with")
     return require_epochs(off_epochs, training)
 
 
 def set_policy(data: DataConfig, policy: Policy, name: str, **more: Any) -> DataConfig:
-    """Return the data with the policy of the trick `name`; raises DoesNotApply where the recipe has one of its own."""
+    """Return the data with the policy of the trick `name`; raises DoesNotApply where the recipe has
+    one of its own."""
     if data.policy is not None:
         raise DoesNotApply(
-            f"{name} sets the policy on images, and the recipe has one of its own (data.policy, {data.policy.kind}): "
+            f"{name} sets the policy on images, and the recipe has one of its own (data.policy, "
+            f"{data.policy.kind}): "
             f"take one out, --set data.policy=none or --without {name}"
         )
     return replace(data, policy=policy, **more)
@@ -157,11 +170,12 @@ def set_policy(data: DataConfig, policy: Policy, name: str, **more: Any) -> Data
 class Trick(Settings):
     """One named change to training that can be switched off; subclasses are frozen, keyword-only dataclasses.
 
-    `name` is its name in recipes, `slot` names what excludes it ("decay": one of them at most), `paper` is its
-    citation, `paper_epochs` are the epochs for which the paper trains with it and without, where they differ, `phase`
-    is when its batch hook runs, `paths` are those of its settings that say where files lie: what the files hold, not
-    where, makes a trial. Hooks raise `DoesNotApply` where the trick cannot work, naming the
-    way out, and `NoEffect` where it would change nothing.
+    `name` is its name in recipes, `slot` names what excludes it ("decay": one of them at most),
+    `paper` is its citation, `paper_epochs` are the epochs for which the paper trains with it and
+    without, where they differ, `phase` is when its batch hook runs, `paths` are those of its
+    settings that say where files lie: what the files hold, not where, makes a trial. Hooks raise
+    `DoesNotApply` where the trick cannot work, naming the way out, and `NoEffect` where it would
+    change nothing.
     """
 
     name: ClassVar[str]
@@ -172,8 +186,9 @@ class Trick(Settings):
     paths: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def reads(self) -> int:
-        """How many images its batch hook takes for each one that it gives: the loader reads so many more."""
+    def repeats(self) -> int:
+        """How many images its batch hook takes for each one that it gives: the loader reads so many
+        more."""
         return 1
 
     # Value hooks: plain data in, plain data out, before anything is built.
@@ -193,15 +208,20 @@ class Trick(Settings):
         """Change the learning-rate schedule."""
         return schedule
 
-    def class_weights(self, weights: tuple[float, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
-        """Change the weight of each class in the loss; `counts` are the training images, or labels, of each."""
+    def class_weights(
+        self, weights: tuple[float, ...], counts: tuple[int, ...]
+    ) -> tuple[float, ...]:
+        """Change the weight of each class in the loss; `counts` are the training images, or labels,
+        of each."""
         return weights
 
     # Object hooks: once, on what was built.
     def network(self, network: nn.Module) -> None:
         """Change the initial values of a network, in place."""
 
-    def param_groups(self, groups: list[dict[str, Any]], network: nn.Module) -> list[dict[str, Any]]:
+    def param_groups(
+        self, groups: list[dict[str, Any]], network: nn.Module
+    ) -> list[dict[str, Any]]:
         """Change the optimizer's groups: dicts of `params`, `weight_decay` and `lr_scale`.
 
         The network is there to tell what a parameter is, by the type of its module.
@@ -209,7 +229,8 @@ class Trick(Settings):
         return groups
 
     def loss(self, loss: Loss) -> Loss:
-        """Wrap the loss, or replace it: a trick with the slot `loss`, which comes before those that wrap."""
+        """Wrap the loss, or replace it: a trick with the slot `loss`, which comes before those that
+        wrap."""
         return loss
 
     def average(self, network: nn.Module) -> Average | None:
@@ -220,12 +241,15 @@ class Trick(Settings):
     def by_image(self) -> bool:
         """Whether the batch hook changes each image by itself, by its own row of every array drawn.
 
-        Of several processes each then makes its own images alone; else it has to have the whole effective batch.
+        Of several processes each then makes its own images alone; else it has to have the whole
+        effective batch.
         """
         return self.phase != "mix"
 
     # Step hooks: draws outside the graph, a pure function of tensors inside it.
-    def draw(self, n: int, rng: np.random.Generator, moment: Moment = START) -> tuple[np.ndarray, ...]:
+    def draw(
+        self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
+    ) -> tuple[np.ndarray, ...]:
         """Draw the random numbers of an effective batch of `n` images at a moment of the run."""
         return ()
 
@@ -234,22 +258,23 @@ class Trick(Settings):
         return batch
 
     # Other networks, which are loaded, matched to the classes and shown the images for it.
-    def lesson(self) -> Lesson | None:
+    def teachers(self) -> TeacherSpec | None:
         """Say which other networks to ask about the training images, and how."""
         return None
 
     def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
         """Add the answers of the M other networks to the batch's extras; a pure function of tensors, in the graph.
 
-        Called after the batch hooks where they see the batch itself; else before them, so that mixing mixes answers.
+        Called after the batch hooks where they see the batch itself; else before them, so that
+        mixing mixes answers.
         """
         return batch
 
     # Outside the graph, cheap.
-    def advance(self, network: nn.Module, moment: Moment) -> None:
+    def advance(self, network: nn.Module, timestamp: Timestamp) -> None:
         """Set what changes over the run, before each step, by filling existing tensors."""
 
-    def data_at(self, data: DataConfig, moment: Moment) -> DataConfig:
+    def data_at(self, data: DataConfig, timestamp: Timestamp) -> DataConfig:
         """Change the data at an epoch's start."""
         return data
 

@@ -18,7 +18,8 @@ __all__ = ["TrivialAugment"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrivialAugment(Trick):
-    """Do one random operation on each image, of a random one of `bins` magnitudes (TrivialAugment, wide)."""
+    """Do one random operation on each image, of a random one of `bins` magnitudes (TrivialAugment,
+    wide)."""
 
     name: ClassVar[str] = "trivial_augment"
     slot: ClassVar[str] = "policy"
@@ -31,6 +32,11 @@ class TrivialAugment(Trick):
     def data(self, data: DataConfig) -> DataConfig:
         """Set the policy."""
         policy = RandomPolicy(
-            count=1, magnitude=None, bins=self.bins, ranges="wide", fill=self.fill, interpolation=self.interpolation
+            count=1,
+            magnitude=None,
+            bins=self.bins,
+            ranges="wide",
+            fill=self.fill,
+            interpolation=self.interpolation,
         )
         return set_policy(data, policy, self.name)

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["Warmup", "warm_up"]
 
 
-def warm_up(schedule: Schedule, epochs: float = 5.0, by: Literal["step", "epoch"] = "step") -> Schedule:
+def warm_up(
+    schedule: Schedule, epochs: float = 5.0, by: Literal["step", "epoch"] = "step"
+) -> Schedule:
     """Return `schedule` with the learning rate rising linearly over its first `epochs` epochs.
 
-    By step: the i-th of the m steps of the warm-up has `lr * i / m`, i from 1. By epoch: every step of the i-th of m
-    epochs has it. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Learning rate warmup".
+    By step: the i-th of the m steps of the warm-up has `lr * i / m`, i from 1. By epoch: every step
+    of the i-th of m epochs has it. Source: Goyal et al. 2017; He et al. 2018, section 3.1,
+    "Learning rate warmup".
     """
     return replace(schedule, warmup_epochs=epochs, warmup=by)
 
@@ -28,7 +31,9 @@ class Warmup(Trick):
     """Raise the learning rate linearly over the first epochs, by step or by epoch."""
 
     name: ClassVar[str] = "warmup"
-    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
+    paper: ClassVar[str] = (
+        "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
+    )
 
     epochs: Annotated[float, Positive] = 5.0
     by: Literal["step", "epoch"] = "step"
@@ -37,5 +42,7 @@ class Warmup(Trick):
         """Set the warm-up of the schedule."""
         warmed = warm_up(schedule, self.epochs, self.by)
         if warmed == schedule:
-            raise NoEffect(f"the schedule already warms up over {self.epochs:g} epochs by {self.by}")
+            raise NoEffect(
+                f"the schedule already warms up over {self.epochs:g} epochs by {self.by}"
+            )
         return warmed

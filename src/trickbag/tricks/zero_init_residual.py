@@ -17,13 +17,20 @@ __all__ = ["ZeroInitResidual", "zero_init_residual"]
 def zero_init_residual(network: nn.Module) -> int:
     """Set the last scale of every residual branch to zero, in place; return how many branches this changed.
 
-    A block `x + F(x)` whose last normalisation has gamma = 0 returns its shortcut at first, so that the network starts
-    as a shallow one. Blocks may say what their last scale is by a method `zero_init_last()`, as timm's ResNets do; in
-    other networks it is found in what they compute. Raises DoesNotApply where there are no residual branches, or not
-    all of them end in a normalisation. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Zero gamma".
+    A block `x + F(x)` whose last normalisation has gamma = 0 returns its shortcut at first, so that
+    the network starts as a shallow one. Blocks may say what their last scale is by a method
+    `zero_init_last()`, as timm's ResNets do; in other networks it is found in what they compute.
+    Raises DoesNotApply where there are no residual branches, or not all of them end in a
+    normalisation. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Zero gamma".
     """
-    blocks = [block for block in network.modules() if callable(getattr(block, "zero_init_last", None))]
-    return sum(_zero(block) for block in blocks) if blocks else sum(_zero_scale(norm) for norm in _last_norms(network))
+    blocks = [
+        block for block in network.modules() if callable(getattr(block, "zero_init_last", None))
+    ]
+    return (
+        sum(_zero(block) for block in blocks)
+        if blocks
+        else sum(_zero_scale(norm) for norm in _last_norms(network))
+    )
 
 
 def _last_norms(network: nn.Module) -> list[nn.Module]:
@@ -36,7 +43,10 @@ def _last_norms(network: nn.Module) -> list[nn.Module]:
     except Unfit as error:
         reason = str(error)
     except Exception as error:  # every network refuses in its own way to run on shapes alone
-        reason = f"it does not take an image on shapes alone ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        reason = (
+            f"it does not take an image on shapes alone "
+            f"({(str(error).splitlines() or [type(error).__name__])[0]})"
+        )
     raise DoesNotApply(
         f"zero_init_residual has no place in this {type(network).__name__}: {reason}. "
         "Use a ResNet, or take it out: --without zero_init_residual"
@@ -60,7 +70,9 @@ def _zero(block: nn.Module) -> bool:
 
     before = [parameter.detach().clone() for parameter in block.parameters()]
     block.zero_init_last()  # type: ignore[operator]  # a method, as the caller has checked
-    return any(not torch.equal(old, new) for old, new in zip(before, block.parameters(), strict=True))
+    return any(
+        not torch.equal(old, new) for old, new in zip(before, block.parameters(), strict=True)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +80,13 @@ class ZeroInitResidual(Trick):
     """Start every residual block as its shortcut: the last normalisation's scale begins at zero."""
 
     name: ClassVar[str] = "zero_init_residual"
-    paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
+    paper: ClassVar[str] = (
+        "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
+    )
 
     def network(self, network: nn.Module) -> None:
         """Zero the last scale of every residual branch."""
         if not zero_init_residual(network):
-            raise NoEffect(f"every residual branch of this {type(network).__name__} already starts at zero")
+            raise NoEffect(
+                f"every residual branch of this {type(network).__name__} already starts at zero"
+            )

@@ -60,7 +60,9 @@ def test_an_unchanged_file_is_decoded_once(tree: Path, tmp_path: Path, decoded: 
     assert sorted(decoded[80:]) == sorted([str(changed), str(touched)])
 
 
-def test_the_same_size_and_name_at_another_time_is_decoded_again(tree: Path, tmp_path: Path) -> None:
+def test_the_same_size_and_name_at_another_time_is_decoded_again(
+    tree: Path, tmp_path: Path
+) -> None:
     assert checked(tree, tmp_path / "cache").found["train"][0].reason is None
     path = tree / "a" / "000.png"
     before = path.stat().st_mtime_ns
@@ -81,7 +83,9 @@ def test_the_same_size_and_name_at_another_time_is_decoded_again(tree: Path, tmp
         b"[" * 100_000,
     ],
 )
-def test_a_damaged_cache_is_made_anew(tree: Path, tmp_path: Path, decoded: list[str], damage: bytes) -> None:
+def test_a_damaged_cache_is_made_anew(
+    tree: Path, tmp_path: Path, decoded: list[str], damage: bytes
+) -> None:
     first = checked(tree, tmp_path / "cache")
     (file,) = (tmp_path / "cache" / "checks").iterdir()
     file.write_bytes(damage)
@@ -90,7 +94,9 @@ def test_a_damaged_cache_is_made_anew(tree: Path, tmp_path: Path, decoded: list[
     assert len(json.loads(file.read_bytes())["files"]) == 80
 
 
-@pytest.mark.parametrize("entry", [[1, 2], "x", None, [1, 2, 3, "PNG", 1, 1], [1, "2", None, "PNG", 1, 1], {}])
+@pytest.mark.parametrize(
+    "entry", [[1, 2], "x", None, [1, 2, 3, "PNG", 1, 1], [1, "2", None, "PNG", 1, 1], {}]
+)
 def test_a_wrong_entry_in_the_cache_is_no_error(tree: Path, tmp_path: Path, entry: object) -> None:
     first = checked(tree, tmp_path / "cache")
     (file,) = (tmp_path / "cache" / "checks").iterdir()
@@ -100,7 +106,9 @@ def test_a_wrong_entry_in_the_cache_is_no_error(tree: Path, tmp_path: Path, entr
     assert checked(tree, tmp_path / "cache") == first
 
 
-def test_findings_of_other_decoders_do_not_count(tree: Path, tmp_path: Path, decoded: list[str]) -> None:
+def test_findings_of_other_decoders_do_not_count(
+    tree: Path, tmp_path: Path, decoded: list[str]
+) -> None:
     checked(tree, tmp_path / "cache")
     (file,) = (tmp_path / "cache" / "checks").iterdir()
     stored = json.loads(file.read_bytes())
@@ -117,7 +125,9 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tree: Path, tmp_path: Path)
     assert "not kept for the next run" in check.warnings[0]
 
 
-def test_an_interrupted_check_keeps_what_it_found(tree: Path, tmp_path: Path, decoded: list[str]) -> None:
+def test_an_interrupted_check_keeps_what_it_found(
+    tree: Path, tmp_path: Path, decoded: list[str]
+) -> None:
     def interrupt(done: int, total: int) -> None:
         if done:
             raise KeyboardInterrupt
@@ -133,7 +143,9 @@ def test_an_interrupted_check_keeps_what_it_found(tree: Path, tmp_path: Path, de
     assert len(decoded) == 80 - kept
 
 
-def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_follows_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "trickbag"
     for ignored in ("", "relative"):  # as the XDG specification says
@@ -187,12 +199,17 @@ def test_diagnosis_of_several_labels_counts_an_image_with_each(tmp_path: Path) -
         "003": "no label in line 5",
         "pictures/004.png": "empty file",
     }
-    assert found["warnings"] == [f"{table}: 1 row has no label and is left out: an image needs at least one"]
+    assert found["warnings"] == [
+        f"{table}: 1 row has no label and is left out: an image needs at least one"
+    ]
     # Read as one class each the labels look odd, which is said, but not guessed.
     plain = diagnose(DataConfig(source=str(table)), cache_dir=cache)
     assert plain.several is None
     assert plain.counts["train"] == {"cat": 0, "cat dog": 1, "dog": 1, "dog bird cat": 1}
-    expected = f"{table}: 'cat dog' is read as one class; where it is several labels: --set data.multi_label=true"
+    expected = (
+        f"{table}: 'cat dog' is read as one class; where it is several labels: --set "
+        f"data.multi_label=true"
+    )
     assert plain.warnings == (expected,)
 
 

@@ -18,9 +18,15 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("size", [(48, 32), (47, 33), (1, 1), (7, 300)])
-def test_jpeg_pixels_are_pillows(size: tuple[int, int], progressive: bool, subsampling: int) -> None:
-    data = encode(photo(*size), "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
-    np.testing.assert_array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+def test_jpeg_pixels_are_pillows(
+    size: tuple[int, int], progressive: bool, subsampling: int
+) -> None:
+    data = encode(
+        photo(*size), "JPEG", quality=80, subsampling=subsampling, progressive=progressive
+    )
+    np.testing.assert_array_equal(
+        decode(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    )
 
 
 @pytest.mark.data
@@ -100,7 +106,9 @@ def test_alpha_is_laid_over_white(kind: str) -> None:
 
 def test_grey_with_alpha_is_laid_over_white() -> None:
     grey, alpha = photo()[:, :, 0], photo(seed=1)[:, :, 1]
-    decoded = decode(encode(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]), "PNG"))
+    decoded = decode(
+        encode(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]), "PNG")
+    )
     assert abs(decoded - over_white(np.dstack([grey, grey, grey, alpha]))).max() <= 1
 
 
@@ -120,12 +128,15 @@ def test_colour_key_becomes_white() -> None:
 def test_gif_with_transparency_is_white_there() -> None:
     image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
     image.putpalette([200, 0, 0, 0, 200, 0])
-    np.testing.assert_array_equal(decode(encode(image, "GIF", transparency=1)), [[[200, 0, 0], [255, 255, 255]]])
+    np.testing.assert_array_equal(
+        decode(encode(image, "GIF", transparency=1)), [[[200, 0, 0], [255, 255, 255]]]
+    )
 
 
 @pytest.mark.parametrize("adobe", [True, False])
 def test_cmyk_jpeg(adobe: bool) -> None:
-    """Adobe's inks are inverted; a file without its marker is taken for the same, as Pillow and browsers do."""
+    """Adobe's inks are inverted; a file without its marker is taken for the same, as Pillow and
+    browsers do."""
     inks = Image.fromarray(np.full((16, 16, 4), (0, 250, 250, 0), np.uint8), "CMYK")  # a strong red
     data = encode(inks, "JPEG", quality=100)
     start = data.index(b"\xff\xee")
@@ -138,9 +149,12 @@ def test_cmyk_jpeg(adobe: bool) -> None:
 
 
 def test_ycck_jpeg() -> None:
-    """Of YCCK, which Pillow cannot write, a CMYK file is made by its Adobe marker: the planes are then read as YCC."""
+    """Of YCCK, which Pillow cannot write, a CMYK file is made by its Adobe marker: the planes are
+    then read as YCC."""
     inks = Image.fromarray(np.full((16, 16, 4), (255, 127, 127, 255), np.uint8), "CMYK")
-    data = bytearray(encode(inks, "JPEG", quality=100))  # Pillow stores the inks inverted: 0, 128, 128, 0
+    data = bytearray(
+        encode(inks, "JPEG", quality=100)
+    )  # Pillow stores the inks inverted: 0, 128, 128, 0
     place = bytes(data).index(b"Adobe")
     assert data[place + 11] == 0  # no transform
     data[place + 11] = 2  # YCCK
@@ -175,7 +189,11 @@ def test_sixteen_bit_colour_png_with_alpha() -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([[0.0, 0.5, 1.0]], [0, 128, 255]), ([[0.0, 127.6, 300.0]], [0, 128, 255]), ([[np.nan, -1.0, 1.0]], [0, 0, 255])],
+    [
+        ([[0.0, 0.5, 1.0]], [0, 128, 255]),
+        ([[0.0, 127.6, 300.0]], [0, 128, 255]),
+        ([[np.nan, -1.0, 1.0]], [0, 0, 255]),
+    ],
 )
 def test_float_tiff(values: list[list[float]], expected: list[int]) -> None:
     decoded = decode(encode(Image.fromarray(np.array(values, np.float32)), "TIFF"))
@@ -205,7 +223,9 @@ def test_orientation_is_pillows(kind: str, orientation: int) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_orientation_in_both_byte_orders(order: str) -> None:
     plain = encode(photo(), "JPEG")
-    np.testing.assert_array_equal(decode(with_exif(plain, exif(6, order))), np.rot90(decode(plain), -1))
+    np.testing.assert_array_equal(
+        decode(with_exif(plain, exif(6, order))), np.rot90(decode(plain), -1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,8 +239,12 @@ def test_orientation_in_both_byte_orders(order: str) -> None:
         b"",
         b"II*\0\xff\xff\xff\xff",
         b"XX*\0" + exif(6)[4:],
-        exif(6).replace(struct.pack("<HH", 0x0112, 3), struct.pack("<HH", 0x0112, 2)),  # text, not a number
-        exif(6).replace(struct.pack("<IH", 8, 1), struct.pack("<IH", 8, 65535)).replace(b"\x12\x01", b"\x13\x01"),
+        exif(6).replace(
+            struct.pack("<HH", 0x0112, 3), struct.pack("<HH", 0x0112, 2)
+        ),  # text, not a number
+        exif(6)
+        .replace(struct.pack("<IH", 8, 1), struct.pack("<IH", 8, 65535))
+        .replace(b"\x12\x01", b"\x13\x01"),
         bytes(range(64)),
     ],
 )

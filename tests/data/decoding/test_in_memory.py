@@ -1,4 +1,5 @@
-"""Images decoded once into a file give the same pixels, splits and batches as the files they came from."""
+"""Images decoded once into a file give the same pixels, splits and batches as the files they came
+from."""
 
 from __future__ import annotations
 
@@ -36,10 +37,14 @@ def parts(dataset: Dataset) -> list[tuple[str, object]]:
 def test_every_image_is_the_same_after_pickling(photos: Path, tmp_path: Path) -> None:
     files = prepare(DataConfig(source=str(photos)))
     seen: list[tuple[int, int]] = []
-    shared = decode_once(files, tmp_path / "decoded", 10**9, lambda done, total: seen.append((done, total)))
+    shared = decode_once(
+        files, tmp_path / "decoded", 10**9, lambda done, total: seen.append((done, total))
+    )
     assert shared is not None
     assert seen[-1] == (16, 16)
-    for (_, one), (name, other) in zip(parts(files), parts(pickle.loads(pickle.dumps(shared))), strict=True):
+    for (_, one), (name, other) in zip(
+        parts(files), parts(pickle.loads(pickle.dumps(shared))), strict=True
+    ):
         assert (one.in_memory, other.in_memory) == (False, True)
         assert other.names == one.names
         assert other.labels.tolist() == one.labels.tolist()
@@ -57,7 +62,15 @@ def test_batches_are_the_same(photos: Path, tmp_path: Path) -> None:
     assert shared is not None
     batches = []
     for dataset in (files, shared):
-        loader = Loader(dataset.train, data, Preprocessing.of(data, 8), train=True, batch_size=4, seed=1, workers=0)
+        loader = Loader(
+            dataset.train,
+            data,
+            Preprocessing.of(data, 8),
+            train=True,
+            batch_size=4,
+            seed=1,
+            workers=0,
+        )
         batches.append([raw.images for epoch in (0, 1) for raw in loader.epoch(epoch)])
     assert len(batches[0]) == 4
     assert all(bool((one == other).all()) for one, other in zip(*batches, strict=True))

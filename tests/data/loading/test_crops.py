@@ -23,17 +23,23 @@ RATIOS = st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)).map(lambda pair: (min
 def test_a_box_lies_within_the_image(
     width: int, height: int, area: tuple[float, float], ratio: tuple[float, float], seed: int
 ) -> None:
-    left, top, right, bottom = random_crop_box(np.random.default_rng(seed), width, height, area, ratio)
+    left, top, right, bottom = random_crop_box(
+        np.random.default_rng(seed), width, height, area, ratio
+    )
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
 
 
 @given(width=st.integers(64, 600), height=st.integers(64, 600), seed=st.integers(0, 2**32))
 @settings(deadline=None)
-def test_area_and_ratio_are_in_their_ranges_but_for_rounding(width: int, height: int, seed: int) -> None:
+def test_area_and_ratio_are_in_their_ranges_but_for_rounding(
+    width: int, height: int, seed: int
+) -> None:
     box = random_crop_box(np.random.default_rng(seed), width, height, (0.08, 0.4), (3 / 4, 4 / 3))
     w, h = box[2] - box[0], box[3] - box[1]
-    if 0.4 * width * height * (4 / 3) <= min(width, height) ** 2:  # every draw fits, so none falls back
+    if (
+        0.4 * width * height * (4 / 3) <= min(width, height) ** 2
+    ):  # every draw fits, so none falls back
         assert 0.08 * width * height <= (w + 0.5) * (h + 0.5)
         assert (w - 0.5) * (h - 0.5) <= 0.4 * width * height
     assert (w - 0.5) / (h + 0.5) <= 4 / 3
@@ -42,9 +48,14 @@ def test_area_and_ratio_are_in_their_ranges_but_for_rounding(width: int, height:
 
 def test_the_distribution_is_uniform_in_area_and_log_ratio() -> None:
     rng = np.random.default_rng(0)
-    boxes = np.array([random_crop_box(rng, 4000, 4000, (0.1, 0.5), (0.5, 2.0)) for _ in range(4000)])
+    boxes = np.array(
+        [random_crop_box(rng, 4000, 4000, (0.1, 0.5), (0.5, 2.0)) for _ in range(4000)]
+    )
     w, h = (boxes[:, 2:] - boxes[:, :2]).T
-    for values, low, high in ((w * h / 4000**2, 0.1, 0.5), (np.log(w / h), math.log(0.5), math.log(2))):
+    for values, low, high in (
+        (w * h / 4000**2, 0.1, 0.5),
+        (np.log(w / h), math.log(0.5), math.log(2)),
+    ):
         places = np.sort((values - low) / (high - low))
         distance = abs(places - (np.arange(4000) + 0.5) / 4000).max()  # Kolmogorov-Smirnov
         assert distance < 1.95 / math.sqrt(4000)  # p = 0.001; the seed is fixed
@@ -54,10 +65,17 @@ def test_the_distribution_is_uniform_in_area_and_log_ratio() -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((1000, 100), (433, 0, 566, 100)), ((100, 1000), (0, 433, 100, 566)), ((120, 100), (0, 0, 120, 100))],
+    [
+        ((1000, 100), (433, 0, 566, 100)),
+        ((100, 1000), (0, 433, 100, 566)),
+        ((120, 100), (0, 0, 120, 100)),
+    ],
 )
-def test_fall_back_is_the_largest_central_crop(size: tuple[int, int], expected: tuple[int, ...]) -> None:
-    """With the whole area asked for, no crop of the right shape fits, but for an image of that very shape."""
+def test_fall_back_is_the_largest_central_crop(
+    size: tuple[int, int], expected: tuple[int, ...]
+) -> None:
+    """With the whole area asked for, no crop of the right shape fits, but for an image of that very
+    shape."""
     assert random_crop_box(np.random.default_rng(0), *size, (1.0, 1.0), (3 / 4, 4 / 3)) == expected
 
 
@@ -66,7 +84,13 @@ def test_fall_back_is_the_largest_central_crop(size: tuple[int, int], expected: 
 def test_crop_is_torchvisions(box: tuple[int, int, int, int], size: int) -> None:
     left, top, right, bottom = box
     expected = reference.resized_crop(
-        Image.fromarray(photo()), top, left, bottom - top, right - left, [size, size], InterpolationMode.BILINEAR
+        Image.fromarray(photo()),
+        top,
+        left,
+        bottom - top,
+        right - left,
+        [size, size],
+        InterpolationMode.BILINEAR,
     )
     crop = crop_resize(photo(), box, size)
     np.testing.assert_array_equal(crop, np.asarray(expected).transpose(2, 0, 1))

@@ -25,8 +25,12 @@ DATA = DataConfig(source="unused")
 SIZE = Preprocessing.of(DATA, 8)
 
 
-def make(part: Part, *, train: bool = True, batch_size: int = 4, workers: int = 0, **more: object) -> Loader:
-    return Loader(part, DATA, SIZE, train=train, batch_size=batch_size, seed=7, workers=workers, **more)  # type: ignore[arg-type]
+def make(
+    part: Part, *, train: bool = True, batch_size: int = 4, workers: int = 0, **more: object
+) -> Loader:
+    return Loader(
+        part, DATA, SIZE, train=train, batch_size=batch_size, seed=7, workers=workers, **more
+    )  # type: ignore[arg-type]
 
 
 def same(first: list[RawBatch], second: list[RawBatch]) -> bool:
@@ -64,27 +68,39 @@ def test_a_training_batch_by_hand(part: FilePart) -> None:
         for row, image in zip(rows.tolist(), batch.images.numpy(), strict=True):
             pixels = part.read(row)
             height, width, _ = pixels.shape
-            box = random_crop_box(stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
+            box = random_crop_box(
+                stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio
+            )
             np.testing.assert_array_equal(image, crop_resize(pixels, box, 8))
     batch = batches[0]
-    assert [x.dtype for x in batch] == [torch.uint8, torch.int64, torch.int64, torch.bool, torch.float32]
-    assert batch.answers.shape == (4, 0, 0)
+    assert [x.dtype for x in batch] == [
+        torch.uint8,
+        torch.int64,
+        torch.int64,
+        torch.bool,
+        torch.float32,
+    ]
+    assert batch.teacher_logits.shape == (4, 0, 0)
 
 
 def test_several_images_read_for_each_one_of_a_batch(part: FilePart) -> None:
-    alone, double = list(make(part).epoch(3)), list(make(part, reads=2).epoch(3))
+    alone, double = list(make(part).epoch(3)), list(make(part, repeats=2).epoch(3))
     assert len(double) == len(alone) == 3
     for one, both in zip(alone, double, strict=True):
         # The first block is what would be read alone; the second has an order and crops of its own.
         assert same([one], [RawBatch(*(tensor[:4] for tensor in both))])
     order = stream(7, "order", 3, 1).permutation(13)
-    np.testing.assert_array_equal(torch.cat([both.index[4:] for both in double]).numpy(), order[:12])
+    np.testing.assert_array_equal(
+        torch.cat([both.index[4:] for both in double]).numpy(), order[:12]
+    )
     row = int(order[0])
     pixels = part.read(row)
     height, width, _ = pixels.shape
-    box = random_crop_box(stream(7, "crop 1", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
+    box = random_crop_box(
+        stream(7, "crop 1", 3, row), width, height, DATA.crop_area, DATA.crop_ratio
+    )
     np.testing.assert_array_equal(double[0].images[4].numpy(), crop_resize(pixels, box, 8))
-    assert same(list(make(part, reads=2).epoch(3, 1)), double[1:])
+    assert same(list(make(part, repeats=2).epoch(3, 1)), double[1:])
 
 
 POLICY = RandomPolicy(count=3)
@@ -106,7 +122,9 @@ def test_a_policy_changes_the_crop_that_is_there_without_it(part: FilePart) -> N
         for row, image in zip(with_it.index.tolist(), with_it.images.numpy(), strict=True):
             pixels = part.read(row)
             height, width, _ = pixels.shape
-            box = random_crop_box(stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio)
+            box = random_crop_box(
+                stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio
+            )
             expected = POLICY(crop_scale(pixels, box, 8), stream(7, "policy", 3, row))
             np.testing.assert_array_equal(image, planes(expected))
     assert not same(batches, plain)
@@ -116,9 +134,12 @@ def test_a_policy_changes_the_crop_that_is_there_without_it(part: FilePart) -> N
 def test_a_policy_changes_an_image_anew_each_time_it_is_read(arrays: ArrayPart) -> None:
     # The whole image twice, so that the crops are alike.
     data = replace(WITH_POLICY["policy"], crop_area=(1, 1), crop_ratio=(1, 1))
-    (batch,) = Loader(arrays, data, SIZE, train=True, batch_size=10, seed=7, workers=0, reads=2).epoch(0)
+    (batch,) = Loader(
+        arrays, data, SIZE, train=True, batch_size=10, seed=7, workers=0, repeats=2
+    ).epoch(0)
     first, second = (
-        images[index.argsort()] for images, index in zip(batch.images.split(10), batch.index.split(10), strict=True)
+        images[index.argsort()]
+        for images, index in zip(batch.images.split(10), batch.index.split(10), strict=True)
     )
     assert (first != second).flatten(1).any(1).sum() > 5
 
@@ -134,7 +155,9 @@ def test_views_come_beside_the_crop(part: FilePart) -> None:
 
 @pytest.mark.parametrize("kind", WITH_POLICY)
 def test_a_policy_is_not_for_evaluation(part: FilePart, kind: str) -> None:
-    assert same(list(make(part, train=False).epoch(0)), list(with_policy(part, kind, train=False).epoch(0)))
+    assert same(
+        list(make(part, train=False).epoch(0)), list(with_policy(part, kind, train=False).epoch(0))
+    )
 
 
 def test_a_worker_changes_nothing_about_a_policy(part: FilePart) -> None:
@@ -149,7 +172,9 @@ def test_evaluation_is_in_order_with_a_partial_last_batch(part: FilePart) -> Non
     assert torch.cat([batch.index for batch in batches]).tolist() == list(range(13))
     assert len(batches[-1].labels) == 1
     for row in (0, 12):
-        np.testing.assert_array_equal(batches[row // 4].images[row % 4].numpy(), SIZE.crop(part.read(row)))
+        np.testing.assert_array_equal(
+            batches[row // 4].images[row % 4].numpy(), SIZE.crop(part.read(row))
+        )
     assert same(batches, list(loader.epoch(5)))
 
 
@@ -190,7 +215,9 @@ def test_workers_change_nothing(part: FilePart) -> None:
             for _ in loader.epoch(2):
                 break  # given up with batches under way
             assert same(list(loader.epoch(3)), expected[3])
-    assert torch.equal(torch.get_rng_state(), state)  # nor do they draw from the process's generator
+    assert torch.equal(
+        torch.get_rng_state(), state
+    )  # nor do they draw from the process's generator
 
 
 def test_images_that_do_not_decode_have_no_weight(tmp_path: Path) -> None:
@@ -246,7 +273,9 @@ def test_an_evaluation_that_was_not_whole_is_not_kept(part: FilePart) -> None:
     assert len(list(loader.epoch(0))) == 4
 
 
-def test_neither_training_nor_large_sets_are_kept(part: FilePart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_training_nor_large_sets_are_kept(
+    part: FilePart, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loader = make(part, cached=True)
     assert not same(list(loader.epoch(0)), list(loader.epoch(1)))
     monkeypatch.setattr(module, "CACHE_LIMIT", 13 * 3 * 8 * 8 - 1)
@@ -255,9 +284,13 @@ def test_neither_training_nor_large_sets_are_kept(part: FilePart, monkeypatch: p
     assert not any(a is b for a, b in zip(first, again, strict=True))
 
 
-def test_default_workers(part: FilePart, arrays: ArrayPart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_workers(
+    part: FilePart, arrays: ArrayPart, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for cores, cpu, cuda in ((1, 0, 0), (2, 1, 2), (64, 1, 16)):
-        monkeypatch.setattr(module.os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
+        monkeypatch.setattr(
+            module.os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False
+        )
         assert default_workers(part, "cpu") == cpu
         assert default_workers(part, "cuda") == cuda
         assert default_workers(arrays, "cuda") == 0

@@ -15,7 +15,14 @@ from trickbag.settings import plain, read
 
 @pytest.mark.parametrize(
     ("image_size", "eval_crop", "resize"),
-    [(224, 0.875, 256), (299, 0.875, 342), (16, 0.875, 19), (64, 1.0, 64), (42, 0.7, 60), (49, 0.7, 70)],
+    [
+        (224, 0.875, 256),
+        (299, 0.875, 342),
+        (16, 0.875, 19),
+        (64, 1.0, 64),
+        (42, 0.7, 60),
+        (49, 0.7, 70),
+    ],
 )
 def test_resize_follows_the_papers_rule(image_size: int, eval_crop: float, resize: int) -> None:
     assert Preprocessing.of(DataConfig(eval_crop=eval_crop), image_size).resize == resize
@@ -23,13 +30,18 @@ def test_resize_follows_the_papers_rule(image_size: int, eval_crop: float, resiz
         assert Preprocessing.of(DataConfig(), image_size).resize == resize
 
 
-@pytest.mark.parametrize("size", [(500, 375), (375, 500), (256, 256), (257, 300), (90, 60), (31, 33), (1000, 129)])
+@pytest.mark.parametrize(
+    "size", [(500, 375), (375, 500), (256, 256), (257, 300), (90, 60), (31, 33), (1000, 129)]
+)
 @pytest.mark.parametrize("image_size", [224, 64])
 def test_crop_is_torchvisions(size: tuple[int, int], image_size: int) -> None:
-    """Scaling the centre alone, against scaling the whole and cutting: the same but for rounding."""
+    """Scaling the centre alone, against scaling the whole and cutting: the same but for
+    rounding."""
     image = photo(*size)
     preprocessing = Preprocessing.of(DataConfig(), image_size)
-    reference = transforms.Compose([transforms.Resize(preprocessing.resize), transforms.CenterCrop(image_size)])
+    reference = transforms.Compose(
+        [transforms.Resize(preprocessing.resize), transforms.CenterCrop(image_size)]
+    )
     expected = np.asarray(reference(Image.fromarray(image))).transpose(2, 0, 1).astype(int)
     difference = preprocessing.crop(image) - expected
     assert abs(difference).max() <= 1
@@ -41,11 +53,15 @@ def test_any_shape_of_image_gives_a_square(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), (1, 128, 255), np.uint8)
     crop = Preprocessing.of(DataConfig(), 32).crop(image)
     assert crop.shape == (3, 32, 32)
-    np.testing.assert_array_equal(crop, np.broadcast_to(np.array([1, 128, 255])[:, None, None], (3, 32, 32)))
+    np.testing.assert_array_equal(
+        crop, np.broadcast_to(np.array([1, 128, 255])[:, None, None], (3, 32, 32))
+    )
 
 
 def test_a_very_long_image_costs_no_memory() -> None:
-    image = np.zeros((2, 4_000_000, 3), np.uint8)  # scaled whole, it would be 256 x 512,000,000 pixels
+    image = np.zeros(
+        (2, 4_000_000, 3), np.uint8
+    )  # scaled whole, it would be 256 x 512,000,000 pixels
     assert Preprocessing.of(DataConfig(), 224).crop(image).shape == (3, 224, 224)
 
 
@@ -58,7 +74,9 @@ def test_normalise_by_hand(dtype: torch.dtype) -> None:
     before = images.clone()
     normalised = preprocessing.normalise(images)
     assert normalised.dtype == torch.float32
-    np.testing.assert_allclose(normalised[0].numpy(), ((pixels - mean) / std).transpose(2, 0, 1), rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        normalised[0].numpy(), ((pixels - mean) / std).transpose(2, 0, 1), rtol=2e-6, atol=1e-6
+    )
     assert torch.equal(images, before)
 
 

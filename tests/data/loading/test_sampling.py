@@ -24,7 +24,9 @@ LABELS = np.repeat(np.array([0, 1, 3], np.int64), [90, 9, 1])  # no image of cla
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.floats(0, 1), st.integers(0, 9))
-def test_every_class_has_its_share_and_images_take_turns(labels: list[int], power: float, seed: int) -> None:
+def test_every_class_has_its_share_and_images_take_turns(
+    labels: list[int], power: float, seed: int
+) -> None:
     given_labels = np.array(labels, np.int64)
     order = balanced_order(given_labels, power, np.random.default_rng(seed))
     assert len(order) == len(labels)
@@ -39,9 +41,18 @@ def test_every_class_has_its_share_and_images_take_turns(labels: list[int], powe
 
 
 def test_power_1_is_a_permutation_and_0_is_equal_shares() -> None:
-    assert sorted(balanced_order(LABELS, 1.0, np.random.default_rng(0)).tolist()) == list(range(100))
-    shown = [np.bincount(LABELS[balanced_order(LABELS, 0.0, np.random.default_rng(i))]) for i in range(600)]
-    assert {tuple(one[[0, 1, 3]].tolist()) for one in shown} == {(33, 33, 34), (33, 34, 33), (34, 33, 33)}
+    assert sorted(balanced_order(LABELS, 1.0, np.random.default_rng(0)).tolist()) == list(
+        range(100)
+    )
+    shown = [
+        np.bincount(LABELS[balanced_order(LABELS, 0.0, np.random.default_rng(i))])
+        for i in range(600)
+    ]
+    assert {tuple(one[[0, 1, 3]].tolist()) for one in shown} == {
+        (33, 33, 34),
+        (33, 34, 33),
+        (34, 33, 33),
+    }
     np.testing.assert_allclose(np.mean(shown, axis=0)[[0, 1, 3]], 100 / 3, atol=0.1)
 
 
@@ -57,7 +68,9 @@ def test_turns_count_earlier_places() -> None:
 
 
 def test_images_of_several_labels_have_no_class() -> None:
-    with pytest.raises(UserError, match=r"data.class_power = 0.5: the images have several labels each"):
+    with pytest.raises(
+        UserError, match=r"data.class_power = 0.5: the images have several labels each"
+    ):
         balanced_order(np.zeros((3, 2), np.int64), 0.5, np.random.default_rng(0))
 
 
@@ -74,22 +87,33 @@ def skewed() -> tuple[ArrayPart, DataConfig]:
     return part, DataConfig(source="unused", class_power=0.0)
 
 
-@pytest.mark.parametrize("reads", [1, 2])
-def test_the_loader_crops_an_image_anew_each_time(reads: int) -> None:
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_the_loader_crops_an_image_anew_each_time(repeats: int) -> None:
     part, data = skewed()
-    loader = Loader(part, data, Preprocessing.of(data, 8), train=True, batch_size=4, seed=7, workers=0, reads=reads)
+    loader = Loader(
+        part,
+        data,
+        Preprocessing.of(data, 8),
+        train=True,
+        batch_size=4,
+        seed=7,
+        workers=0,
+        repeats=repeats,
+    )
     batches = list(loader.epoch(2))
     assert len(batches) == 3
     index, images = torch.cat([b.index for b in batches]), torch.cat([b.images for b in batches])
-    assert int((index == 11).sum()) == 6 * reads
+    assert int((index == 11).sum()) == 6 * repeats
     # Every read of the one image of its class has a crop of its own: those of turn 0, 1, 2, ...
     pixels, expected = part.read(11), []
-    for turn in range(6 * reads):
+    for turn in range(6 * repeats):
         rng = stream(7, f"crop {turn}" if turn else "crop", 2, 11)
-        expected.append(crop_resize(pixels, random_crop_box(rng, 20, 20, data.crop_area, data.crop_ratio), 8))
+        expected.append(
+            crop_resize(pixels, random_crop_box(rng, 20, 20, data.crop_area, data.crop_ratio), 8)
+        )
     seen = {image.numpy().tobytes() for image in images[index == 11]}
     assert seen == {image.tobytes() for image in expected}
-    assert len(seen) == 6 * reads
+    assert len(seen) == 6 * repeats
 
 
 def test_an_epoch_is_taken_up_in_its_middle() -> None:
@@ -98,13 +122,19 @@ def test_an_epoch_is_taken_up_in_its_middle() -> None:
     how = {"train": True, "batch_size": 4, "seed": 7}
     whole = list(Loader(part, data, size, workers=0, **how).epoch(1))  # type: ignore[arg-type]
     rest = list(Loader(part, data, size, workers=0, **how).epoch(1, 1))  # type: ignore[arg-type]
-    assert all(torch.equal(a, b) for x, y in zip(whole[1:], rest, strict=True) for a, b in zip(x, y, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for x, y in zip(whole[1:], rest, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
 
 
 def test_an_epoch_of_another_size_and_crop() -> None:
     part, _ = skewed()
     plain = DataConfig(source="unused")
-    loader = Loader(part, plain, Preprocessing.of(plain, 16), train=True, batch_size=4, seed=7, workers=0)
+    loader = Loader(
+        part, plain, Preprocessing.of(plain, 16), train=True, batch_size=4, seed=7, workers=0
+    )
     small = DataConfig(source="unused", image_size=8, crop_area=(0.9, 1.0))
     (batch, *_), (later, *_) = loader.epoch(0, data=small), loader.epoch(0)
     assert batch.images.shape == (4, 3, 8, 8)

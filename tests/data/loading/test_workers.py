@@ -26,7 +26,9 @@ def test_a_killed_worker_ends_the_run_with_a_reason(tmp_path: Path) -> None:
     data = DataConfig(source=str(tree))
     part = open_source(data).parts["train"]
     before = _children()
-    with Loader(part, data, Preprocessing.of(data, 64), train=True, batch_size=2, seed=0, workers=1) as loader:
+    with Loader(
+        part, data, Preprocessing.of(data, 64), train=True, batch_size=2, seed=0, workers=1
+    ) as loader:
         batches = loader.epoch(0)
         next(batches)
         (worker,) = (child for child in _children() - before if "spawn_main" in _command(child))
@@ -43,7 +45,9 @@ def test_a_closed_loader_leaves_no_thread(tmp_path: Path) -> None:
     data = DataConfig(source=str(tree))
     before = set(threading.enumerate())
     part = open_source(data).parts["train"]
-    with Loader(part, data, Preprocessing.of(data, 16), train=True, batch_size=2, seed=0, workers=2) as loader:
+    with Loader(
+        part, data, Preprocessing.of(data, 16), train=True, batch_size=2, seed=0, workers=2
+    ) as loader:
         assert len(list(loader.epoch(0))) == 8
         assert set(threading.enumerate()) > before, "the index queues are fed by threads"
     assert set(threading.enumerate()) == before
@@ -78,7 +82,10 @@ def test_other_errors_are_no_death() -> None:
     assert worker_death(ConnectionResetError(), [gone]) is not None  # it ends while it is looked at
     gone.join()
     assert worker_death(EOFError(), [gone]) is not None
-    assert worker_death(RuntimeError("Caught RuntimeError in DataLoader worker process 0."), [gone]) is None
+    assert (
+        worker_death(RuntimeError("Caught RuntimeError in DataLoader worker process 0."), [gone])
+        is None
+    )
 
 
 SCRIPT = """
@@ -212,5 +219,7 @@ print("not ended")
 
 
 def test_a_worker_outlives_what_its_group_was_sent_while_it_started() -> None:
-    done = subprocess.run([sys.executable, "-c", HELD_BACK], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", HELD_BACK], capture_output=True, text=True, check=False, timeout=300
+    )
     assert (done.returncode, done.stdout.split(), done.stderr) == (-signal.SIGTERM, ["alive"], "")

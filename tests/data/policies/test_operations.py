@@ -1,4 +1,5 @@
-"""Operations and magnitudes: against torchvision on Pillow images, and the outputs of the Assemble-ResNet code."""
+"""Operations and magnitudes: against torchvision on Pillow images, and the outputs of the
+Assemble-ResNet code."""
 
 from __future__ import annotations
 
@@ -10,12 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torchvision.transforms import AugMix, AutoAugment, InterpolationMode, RandAugment, TrivialAugmentWide
+from torchvision.transforms import (
+    AugMix,
+    AutoAugment,
+    InterpolationMode,
+    RandAugment,
+    TrivialAugmentWide,
+)
 from torchvision.transforms.autoaugment import _apply_op
 
 from tests.data.images import photo
 from tests.models.official.originals import vector
-from trickbag.data.policies.magnitudes import LEVELS, RANGES, Interpolation, Operation, Ranges, argument
+from trickbag.data.policies.magnitudes import (
+    LEVELS,
+    RANGES,
+    Interpolation,
+    Operation,
+    Ranges,
+    argument,
+)
 from trickbag.data.policies.operations import operate
 
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
@@ -40,9 +54,15 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 
 
 def cases(bins: int, space: Any) -> list[tuple[str, int, bool, float]]:
-    """List torchvision's operations at each magnitude and sign: name, magnitude, negative, value."""
+    """List torchvision's operations at each magnitude and sign: name, magnitude, negative,
+    value."""
     return [
-        (name, magnitude, negative, float(magnitudes[magnitude] if magnitudes.ndim else 0) * (-1 if negative else 1))
+        (
+            name,
+            magnitude,
+            negative,
+            float(magnitudes[magnitude] if magnitudes.ndim else 0) * (-1 if negative else 1),
+        )
         for name, (magnitudes, signed) in space.items()
         for magnitude in range(bins if magnitudes.ndim else 1)
         for negative in ((False, True) if signed else (False,))
@@ -58,7 +78,9 @@ def as_argument(operation: Operation, value: float) -> float:
 
 @pytest.mark.parametrize(("bins", "space"), [case[2:] for case in REFERENCE])
 @pytest.mark.parametrize("interpolation", get_args(Interpolation))
-def test_every_operation_is_torchvisions_on_pillow(bins: int, space: Any, interpolation: Interpolation) -> None:
+def test_every_operation_is_torchvisions_on_pillow(
+    bins: int, space: Any, interpolation: Interpolation
+) -> None:
     for name, magnitude, negative, value in cases(bins, space):
         expected = _apply_op(IMAGE, name, value, InterpolationMode(interpolation), [17.0] * 3)
         got = operate(IMAGE, ours(name), as_argument(ours(name), value), 17, interpolation)
@@ -74,7 +96,11 @@ def test_magnitudes_are_torchvisions(ranges: Ranges, bins: int, space: Any) -> N
         if mine != pytest.approx(as_argument(operation, value), rel=1e-6, abs=1e-6):
             unequal.append((name, magnitude, abs(mine), abs(value)))
     # In float32, as torchvision counts, 15/30 of 32 pixels is 15.999999, and cut off to 15.
-    expected = [(name, 15, 16, 15.999999046325684) for name in ("TranslateX", "TranslateY") for _ in range(2)]
+    expected = [
+        (name, 15, 16, 15.999999046325684)
+        for name in ("TranslateX", "TranslateY")
+        for _ in range(2)
+    ]
     assert unequal == (expected if ranges == "wide" else [])
 
 
@@ -87,12 +113,21 @@ def test_sides_are_those_of_the_image() -> None:
 
 
 def test_the_space_of_augmix_is_torchvisions_at_whole_tenths() -> None:
-    # Ours draws between the bins, as the paper's code does, and cuts off where torchvision rounds: the ends are equal.
+    # Ours draws between the bins, as the paper's code does, and cuts off where torchvision rounds:
+    # the ends are equal.
     space = AugMix()._augmentation_space(10, SIZE[::-1])
     for name, (magnitudes, signed) in space.items():
-        if not magnitudes.ndim or name in ("Brightness", "Color", "Contrast", "Sharpness", "Solarize"):
+        if not magnitudes.ndim or name in (
+            "Brightness",
+            "Color",
+            "Contrast",
+            "Sharpness",
+            "Solarize",
+        ):
             continue
-        assert argument(ours(name), "augmix", 1.0, False, SIZE) == pytest.approx(int(magnitudes[-1]), abs=0.31)
+        assert argument(ours(name), "augmix", 1.0, False, SIZE) == pytest.approx(
+            int(magnitudes[-1]), abs=0.31
+        )
         assert RANGES["augmix"][ours(name)].signed == signed
 
 
@@ -113,20 +148,33 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize(("operation", "share", "expected"), ARGUMENTS)
 def test_magnitudes_of_assemble(operation: Operation, share: float, expected: float) -> None:
-    assert argument(operation, "assemble", share, False, (224, 224)) == pytest.approx(expected, abs=1e-12)
+    assert argument(operation, "assemble", share, False, (224, 224)) == pytest.approx(
+        expected, abs=1e-12
+    )
     sign = -1 if operation in ("rotate", "shear_x", "translate_y") else 1
-    assert argument(operation, "assemble", share, True, (224, 224)) == pytest.approx(sign * expected, abs=1e-12)
+    assert argument(operation, "assemble", share, True, (224, 224)) == pytest.approx(
+        sign * expected, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
     ("operation", "share", "expected"),
-    [("posterize", 0.3, 3), ("posterize", 0.2, 4), ("solarize", 0.3, 180), ("rotate", 0.99, 29), ("color", 0.5, 1.0)],
+    [
+        ("posterize", 0.3, 3),
+        ("posterize", 0.2, 4),
+        ("solarize", 0.3, 180),
+        ("rotate", 0.99, 29),
+        ("color", 0.5, 1.0),
+    ],
 )
 def test_magnitudes_of_augmix(operation: Operation, share: float, expected: float) -> None:
-    assert argument(operation, "augmix", share, False, (32, 32)) == pytest.approx(expected, abs=1e-12)
+    assert argument(operation, "augmix", share, False, (32, 32)) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
-# Solarize at the highest magnitude overflows in the code, posterize to no bit shifts by the whole width of a pixel.
+# Solarize at the highest magnitude overflows in the code, posterize to no bit shifts by the whole
+# width of a pixel.
 UNDEFINED = {"Solarize_10", "Posterize_0", "Posterize_2"}
 
 
@@ -141,14 +189,18 @@ def test_operations_of_the_assemble_code() -> None:
         if values:
             assert value == pytest.approx(values[0], abs=1e-9), case
         expected = arrays[f"aug_{case}"].astype(int)
-        changed = np.abs(np.asarray(operate(image, operation, value, 128)).astype(int) - expected).max(axis=2)
+        changed = np.abs(
+            np.asarray(operate(image, operation, value, 128)).astype(int) - expected
+        ).max(axis=2)
         if case in UNDEFINED:
             continue
         if name in ("Color", "Sharpness"):  # it rounds where Pillow cuts off
             assert changed.max() <= 1, case
         elif name in ("ShearX", "ShearY"):  # it maps the corners of pixels, Pillow their centres
             assert (changed > 0).mean() <= 0.15, case
-        elif name == "Contrast" and magnitude != "5":  # its known bug: it blends with the number of pixels / 256
+        elif (
+            name == "Contrast" and magnitude != "5"
+        ):  # its known bug: it blends with the number of pixels / 256
             assert changed.max() > 50, case
             grey = np.full(3, min(255, image.width * image.height / 256))
             bug = (np.asarray(image) * value + grey * (1 - value)).clip(0, 255)
@@ -169,9 +221,16 @@ def test_operations_of_the_assemble_code() -> None:
     seed=st.integers(0, 9),
 )
 def test_any_operation_gives_an_image_of_the_same_size_and_leaves_the_given_one(
-    operation: Operation, ranges: Ranges, share: float, negative: bool, size: tuple[int, int], seed: int
+    operation: Operation,
+    ranges: Ranges,
+    share: float,
+    negative: bool,
+    size: tuple[int, int],
+    seed: int,
 ) -> None:
-    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+    image = Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    )
     before = image.tobytes()
     value = argument(operation, ranges, share, negative, size)
     made = operate(image, operation, value)

@@ -20,14 +20,23 @@ from tests.data.images import photo
 from trickbag.data.config import DataConfig
 from trickbag.data.policies import operations
 from trickbag.data.policies.magnitudes import argument
-from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, Policy, RandomPolicy, mix_chains
+from trickbag.data.policies.policies import (
+    LearnedPolicy,
+    MixedPolicy,
+    Policy,
+    RandomPolicy,
+    mix_chains,
+)
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe
 from trickbag.settings import parse, parse_fields, plain, read
 from trickbag.streams import stream
 
 IMAGE = Image.fromarray(photo(24, 20, seed=1))
-TABLE = ((("rotate", 0.25, 3), ("equalize", 1.0, 0)), (("solarize", 0.5, 5), ("translate_x", 0.0, 9)))
+TABLE = (
+    (("rotate", 0.25, 3), ("equalize", 1.0, 0)),
+    (("solarize", 0.5, 5), ("translate_x", 0.0, 9)),
+)
 POLICIES = [
     LearnedPolicy(table=TABLE),  # type: ignore[arg-type]  # a plain literal
     RandomPolicy(),
@@ -90,7 +99,9 @@ def test_rows_steps_and_signs_of_a_table(monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
-def test_random_operations_are_equally_likely_and_of_one_magnitude(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_operations_are_equally_likely_and_of_one_magnitude(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng, recorded = np.random.default_rng(0), Recorded(monkeypatch)
     for _ in range(4000):
         RandomPolicy(count=3, magnitude=6, bins=11)(IMAGE, rng)
@@ -113,7 +124,9 @@ def test_magnitudes_left_open_are_uniform_over_the_bins(monkeypatch: pytest.Monk
         RandomPolicy(count=1, magnitude=None, bins=5, ranges="wide")(IMAGE, rng)
     angles = shares([str(value) for name, value in recorded.calls if name == "rotate"])
     assert angles.pop("0.0") == pytest.approx(0.2, abs=0.05)
-    expected = {f"{sign}{value}": 0.1 for sign in ("", "-") for value in (33.75, 67.5, 101.25, 135.0)}
+    expected = {
+        f"{sign}{value}": 0.1 for sign in ("", "-") for value in (33.75, 67.5, 101.25, 135.0)
+    }
     assert angles == pytest.approx(expected, abs=0.04)
 
 
@@ -181,7 +194,9 @@ def test_mixtures_weigh_image_and_chains_as_drawn(monkeypatch: pytest.MonkeyPatc
     seed=st.integers(0, 2**32),
 )
 def test_any_size_will_do(policy: Policy, size: tuple[int, int], seed: int) -> None:
-    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+    image = Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    )
     assert policy(image, np.random.default_rng(seed)).size == size
 
 
@@ -189,7 +204,11 @@ def test_any_size_will_do(policy: Policy, size: tuple[int, int], seed: int) -> N
     ("kind", "settings", "text"),
     [
         (LearnedPolicy, {"table": ()}, "empty"),
-        (LearnedPolicy, {"table": ((("rotate", 0.5, 10),),)}, "magnitude 10; with ranges = standard it goes to 9"),
+        (
+            LearnedPolicy,
+            {"table": ((("rotate", 0.5, 10),),)},
+            "magnitude 10; with ranges = standard it goes to 9",
+        ),
         (LearnedPolicy, {"table": ((("rotat", 0.5, 1),),)}, "rotat"),
         (LearnedPolicy, {"table": ((("rotate", 1.5, 1),),)}, "from 0 to 1"),
         (RandomPolicy, {"magnitude": 31}, "from 0 to 30"),
@@ -217,12 +236,17 @@ def test_policies_from_text() -> None:
     fields = parse_fields(DataConfig, "policy=random:count=3", "data")
     assert fields["policy"] == RandomPolicy(count=3)
     assert parse_fields(DataConfig, "policy=none", "data") == {"policy": None}
-    found = DataConfig(policy=parse(Policy, "learned:table=[[[rotate, 0.7, 2], [color, 1, 0]]],fill=9", "data.policy"))
+    found = DataConfig(
+        policy=parse(
+            Policy, "learned:table=[[[rotate, 0.7, 2], [color, 1, 0]]],fill=9", "data.policy"
+        )
+    )
     assert found.policy == LearnedPolicy(table=((("rotate", 0.7, 2), ("color", 1, 0)),), fill=9)
     with pytest.raises(UserError, match=r"data\.policy lacks the setting 'table'"):
         parse_fields(DataConfig, "policy=learned:fill=3", "data")
     with pytest.raises(
-        UserError, match=r"data\.policy\.table\[0\]\[1\] = .*: must be 3 values: one of identity.*; a number"
+        UserError,
+        match=r"data\.policy\.table\[0\]\[1\] = .*: must be 3 values: one of identity.*; a number",
     ):
         parse_fields(DataConfig, "policy=learned:table=[[[rotate, 0.7, 2], [color, 1]]]", "data")
     with pytest.raises(UserError, match="must be one of learned, mixed, random"):

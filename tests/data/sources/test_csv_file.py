@@ -23,7 +23,9 @@ FOUR = "image,label\n000.png,cat\n001.png,dog\n002.png,cat\n003.png,dog\n"
 def opened(path: Path, text: str | bytes | None = None, image_root: Path | None = None) -> Source:
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return open_source(DataConfig(source=str(path), image_root=None if image_root is None else str(image_root)))
+    return open_source(
+        DataConfig(source=str(path), image_root=None if image_root is None else str(image_root))
+    )
 
 
 def refused(path: Path, text: str | bytes | None = None, image_root: Path | None = None) -> str:
@@ -40,7 +42,9 @@ def four(tmp_path: Path) -> Path:
 
 def labelled(source: Source) -> dict[str, str]:
     part = source.parts["train"]
-    return {name: source.classes[label] for name, label in zip(part.names, part.labels, strict=True)}
+    return {
+        name: source.classes[label] for name, label in zip(part.names, part.labels, strict=True)
+    }
 
 
 EXPECTED = {"000.png": "cat", "001.png": "dog", "002.png": "cat", "003.png": "dog"}
@@ -93,7 +97,17 @@ def test_absolute_paths(tmp_path: Path) -> None:
         FOUR.replace(",", " , ").encode(),
         FOUR.replace("000.png", "./000.png").encode(),
     ],
-    ids=["BOM", "CRLF", "blank lines", "blank first", "no last newline", "header", "quotes", "spaces", "dot"],
+    ids=[
+        "BOM",
+        "CRLF",
+        "blank lines",
+        "blank first",
+        "no last newline",
+        "header",
+        "quotes",
+        "spaces",
+        "dot",
+    ],
 )
 def test_forms_that_are_tolerated(four: Path, text: bytes) -> None:
     assert labelled(opened(four, text)) == EXPECTED
@@ -155,7 +169,8 @@ def test_ambiguous_names_are_said_once(four: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["file,class", "image_id,label", "image", "id,image,label", "000.png,cat", "image;label"]
+    "header",
+    ["file,class", "image_id,label", "image", "id,image,label", "000.png,cat", "image;label"],
 )
 def test_other_columns(four: Path, header: str) -> None:
     message = refused(four, FOUR.replace("image,label", header))

@@ -36,7 +36,13 @@ def test_class_folders_alone(tmp_path: Path) -> None:
     assert source.classes == ("cat", "dog")
     assert list(source.parts) == ["train"]
     train = source.parts["train"]
-    assert train.names == ("cat/000.png", "cat/001.png", "dog/000.png", "dog/001.png", "dog/002.png")
+    assert train.names == (
+        "cat/000.png",
+        "cat/001.png",
+        "dog/000.png",
+        "dog/001.png",
+        "dog/002.png",
+    )
     np.testing.assert_array_equal(train.labels, [0, 0, 1, 1, 1])
     assert train.labels.dtype == np.int64
     assert train.sizes.tolist() == [(tmp_path / name).stat().st_size for name in train.names]
@@ -46,8 +52,14 @@ def test_class_folders_alone(tmp_path: Path) -> None:
 
 
 def test_train_val_and_test(tmp_path: Path) -> None:
-    source = opened(write_tree(tmp_path, {"train/a": 3, "train/b": 2, "val/a": 1, "val/b": 2, "test/b": 1}))
-    assert {name: len(part) for name, part in source.parts.items()} == {"train": 5, "val": 3, "test": 1}
+    source = opened(
+        write_tree(tmp_path, {"train/a": 3, "train/b": 2, "val/a": 1, "val/b": 2, "test/b": 1})
+    )
+    assert {name: len(part) for name, part in source.parts.items()} == {
+        "train": 5,
+        "val": 3,
+        "test": 1,
+    }
     assert source.parts["test"].names == ("test/b/000.png",)
     np.testing.assert_array_equal(source.parts["test"].labels, [1])
 

@@ -1,4 +1,5 @@
-"""torchvision's sets, from files that are laid out as it lays them out; no test here needs a network."""
+"""torchvision's sets, from files that are laid out as it lays them out; no test here needs a
+network."""
 
 from __future__ import annotations
 
@@ -32,13 +33,18 @@ def opened(name: str, root: Path) -> Source:
 
 def write_idx(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes())
+    path.write_bytes(
+        struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+    )
 
 
 @pytest.fixture
 def fashion(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (40, 28, 28), np.uint8), np.arange(40, dtype=np.uint8) % 10
+    images, labels = (
+        rng.integers(0, 256, (40, 28, 28), np.uint8),
+        np.arange(40, dtype=np.uint8) % 10,
+    )
     for part, count in (("train", 40), ("t10k", 20)):
         folder = tmp_path / "FashionMNIST" / "raw"
         write_idx(folder / f"{part}-images-idx3-ubyte", images[:count])
@@ -88,9 +94,14 @@ def test_official_parts_of_files(tmp_path: Path) -> None:
         for i in range(3):
             (base / "images" / kind / f"{kind}_{i}.jpg").write_bytes(encode(photo(seed=i), "JPEG"))
     for i, part in enumerate(("train", "val", "test")):
-        (base / "labels" / f"{part}1.txt").write_text(f"woven/woven_{i}.jpg\nbanded/banded_{i}.jpg\n")
+        (base / "labels" / f"{part}1.txt").write_text(
+            f"woven/woven_{i}.jpg\nbanded/banded_{i}.jpg\n"
+        )
     source = opened("DTD", tmp_path)
-    assert source.parts["val"].names == ("dtd/dtd/images/woven/woven_1.jpg", "dtd/dtd/images/banded/banded_1.jpg")
+    assert source.parts["val"].names == (
+        "dtd/dtd/images/woven/woven_1.jpg",
+        "dtd/dtd/images/banded/banded_1.jpg",
+    )
     np.testing.assert_array_equal(source.parts["val"].labels, [1, 0])
     assert list(source.parts) == ["train", "val", "test"]
 
@@ -107,7 +118,9 @@ def test_unknown_name() -> None:
         open_source(DataConfig(source="torchvision:CIFAR11"))
 
 
-def test_without_network_it_says_where_the_files_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_network_it_says_where_the_files_belong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise OSError("no network here")
 

@@ -39,9 +39,13 @@ def test_binomial_filters(size):
 def test_by_hand(size, height, width):
     x = images(2, 3, 12)[:, :, :height, :width]
     pad = (size - 1) // 2
-    padded = np.pad(x.numpy().astype(np.float64), ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
+    padded = np.pad(
+        x.numpy().astype(np.float64), ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect"
+    )
     row = np.array(ROWS[size], dtype=np.float64) / sum(ROWS[size])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))[:, :, ::2, ::2]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))[
+        :, :, ::2, ::2
+    ]
     expected = np.einsum("nchwij,i,j->nchw", windows, row, row)
     got = BlurPool2d(3, size=size, round_up=False)(x).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
@@ -94,8 +98,12 @@ def test_its_filter_is_no_weight():
 def test_pools_of_the_stem():
     x = images(2, 64, 12)
     blurred = TimmBlurPool2d(64)(nn.MaxPool2d(3, 1, 1)(x))
-    torch.testing.assert_close(stem_pool("imagenet", 64, anti_alias=Blur(places=("stem",)))(x), blurred)
-    torch.testing.assert_close(stem_pool("deep", 64, anti_alias=AveragePool())(x), nn.AvgPool2d(2)(x))
+    torch.testing.assert_close(
+        stem_pool("imagenet", 64, anti_alias=Blur(places=("stem",)))(x), blurred
+    )
+    torch.testing.assert_close(
+        stem_pool("deep", 64, anti_alias=AveragePool())(x), nn.AvgPool2d(2)(x)
+    )
     assert isinstance(stem_pool("imagenet", 64, anti_alias=Blur()), nn.MaxPool2d)
     assert isinstance(stem_pool("small_s2", 64, anti_alias=AveragePool()), nn.Identity)
 

@@ -17,7 +17,15 @@ from trickbag.models.config import BigLittleConfig, model_config
 from trickbag.models.counting import count_macs, count_params
 from trickbag.models.layers.big_little import BigLittleStem, merge
 from trickbag.models.layers.slots import Slots
-from trickbag.models.parts import AssembleKernel, AveragePool, BatchNorm, Blur, Relu, Silu, SqueezeExcite
+from trickbag.models.parts import (
+    AssembleKernel,
+    AveragePool,
+    BatchNorm,
+    Blur,
+    Relu,
+    Silu,
+    SqueezeExcite,
+)
 
 SLOTS = Slots(norm=BatchNorm(), activation=Relu())
 
@@ -30,7 +38,9 @@ def shapes_only(**settings: object) -> BigLittle:
 @pytest.fixture(scope="module")
 def assembled() -> BigLittle:
     """A network with every slot filled; its filters are random."""
-    config = dataclasses.replace(model_config("assemble_resnet50"), num_classes=5, attention=SqueezeExcite())
+    config = dataclasses.replace(
+        model_config("assemble_resnet50"), num_classes=5, attention=SqueezeExcite()
+    )
     return fill(build_network(config, seed=0))
 
 
@@ -78,7 +88,11 @@ def test_a_stage_by_its_parts(assembled):
 
 @pytest.mark.parametrize(
     ("depth", "alpha", "beta", "big", "little"),
-    [(50, 2, 4, [2, 3, 5], [1, 1, 1]), (101, 2, 4, [3, 7, 17], [1, 1, 3]), (152, 1, 2, [4, 11, 29], [1, 5, 14])],
+    [
+        (50, 2, 4, [2, 3, 5], [1, 1, 1]),
+        (101, 2, 4, [3, 7, 17], [1, 1, 3]),
+        (152, 1, 2, [4, 11, 29], [1, 5, 14]),
+    ],
 )
 def test_blocks_of_the_branches(depth, alpha, beta, big, little):
     network = shapes_only(depth=depth, alpha=alpha, beta=beta)
@@ -87,11 +101,16 @@ def test_blocks_of_the_branches(depth, alpha, beta, big, little):
     assert [len(stage.little) for stage in stages] == little
     assert [len(stage.fusion) for stage in stages] == [1, 1, 1]
     assert len(network.layer4) == 3
-    assert [stage.little[0].conv2.out_channels for stage in stages] == [64 // alpha, 128 // alpha, 256 // alpha]
+    assert [stage.little[0].conv2.out_channels for stage in stages] == [
+        64 // alpha,
+        128 // alpha,
+        256 // alpha,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("depth", "params", "macs"), [(50, 26.7, 2.86), (101, 41.9, 3.89), pytest.param(152, 57.4, 5.04)]
+    ("depth", "params", "macs"),
+    [(50, 26.7, 2.86), (101, 41.9, 3.89), pytest.param(152, 57.4, 5.04)],
 )
 def test_projections_where_needed_give_the_sizes_of_chen_et_al(depth, params, macs):
     network = shapes_only(depth=depth, projection="where_needed")
@@ -126,7 +145,8 @@ def test_any_size_passes(assembled, size):
 def test_stems_and_the_maps_of_the_stages(stem, sides):
     maps = shapes_only(stem=stem).forward_levels(torch.empty(1, 3, 64, 64, device="meta"))
     assert [tuple(x.shape[1:]) for x in maps] == [
-        (channels, side, side) for channels, side in zip((64, 64, 256, 1024, 2048), sides, strict=True)
+        (channels, side, side)
+        for channels, side in zip((64, 64, 256, 1024, 2048), sides, strict=True)
     ]
 
 
@@ -140,20 +160,38 @@ def test_the_last_map_is_what_the_classifier_sees(assembled):
 
 def test_blur_takes_every_stride_of_a_branch():
     network = shapes_only(anti_alias=Blur(places=("branch", "shortcut")))
-    blocks = {"layer1.big.0", "layer2.big.0", "layer3.big.0", "layer1.fusion.0", "layer2.fusion.0", "layer4.0"}
-    blurs = {name for name, module in network.named_modules() if type(module).__name__ == "BlurPool2d"}
+    blocks = {
+        "layer1.big.0",
+        "layer2.big.0",
+        "layer3.big.0",
+        "layer1.fusion.0",
+        "layer2.fusion.0",
+        "layer4.0",
+    }
+    blurs = {
+        name for name, module in network.named_modules() if type(module).__name__ == "BlurPool2d"
+    }
     assert blurs == {f"{block}.{place}" for block in blocks for place in ("aa2", "downsample.0")}
-    strided = {name for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and m.stride != (1, 1)}
+    strided = {
+        name
+        for name, m in network.named_modules()
+        if isinstance(m, nn.Conv2d) and m.stride != (1, 1)
+    }
     assert strided == {"conv1", "stem_fusion.big.conv", "stem_fusion.little.1.conv"}
     pools = shapes_only(anti_alias=Blur(places=("shortcut",)), projection="where_needed")
     assert type(pools.layer1.fusion[0].downsample).__name__ == "BlurPool2d"
 
 
 def test_slots_reach_every_block(assembled):
-    network = shapes_only(attention=SqueezeExcite(), activation=Silu(), norm=BatchNorm(momentum=0.003))
+    network = shapes_only(
+        attention=SqueezeExcite(), activation=Silu(), norm=BatchNorm(momentum=0.003)
+    )
     modules = list(network.modules())
     assert sum(type(m).__name__ == "SqueezeExcite2d" for m in modules) == 19
-    assert {type(m) for m in modules} & {nn.ReLU, nn.SiLU} == {nn.SiLU, nn.ReLU}  # squeeze-excitation keeps its ReLU
+    assert {type(m) for m in modules} & {nn.ReLU, nn.SiLU} == {
+        nn.SiLU,
+        nn.ReLU,
+    }  # squeeze-excitation keeps its ReLU
     assert {m.momentum for m in modules if isinstance(m, nn.BatchNorm2d)} == {0.003}
     assert sum(type(m).__name__ == "AssembleKernel2d" for m in assembled.modules()) == 19
 
@@ -164,7 +202,9 @@ def test_every_residual_branch_can_start_at_zero():
     assert len(blocks) == 19
     for block in blocks:
         block.zero_init_last()
-    zeros = {name for name, p in network.named_parameters() if name.endswith("weight") and not p.any()}
+    zeros = {
+        name for name, p in network.named_parameters() if name.endswith("weight") and not p.any()
+    }
     assert len(zeros) == 19
     assert all(name.endswith("bn3.weight") for name in zeros)
 

@@ -1,4 +1,5 @@
-"""Random numbers of layers: the published function's, uniform, unrelated between places, layers and steps."""
+"""Random numbers of layers: the published function's, uniform, unrelated between places, layers and
+steps."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from trickbag.streams import seed_of
 DRAWS = 200_000
 
 
-def drawn(purpose: str = "layer:conv1:0", epoch: int = 0, step: int = 0, n: int = DRAWS) -> np.ndarray:
+def drawn(
+    purpose: str = "layer:conv1:0", epoch: int = 0, step: int = 0, n: int = DRAWS
+) -> np.ndarray:
     return uniform(torch.tensor(seed_of(0, purpose, epoch, step)), (n,)).double().numpy()
 
 
@@ -45,7 +48,10 @@ def test_numbers_are_uniform() -> None:
     # Pairs of neighbours fill the square alike, and so do the lowest of the 24 bits.
     cells = (numbers[::2] * 16).astype(int) * 16 + (numbers[1::2] * 16).astype(int)
     assert stats.chisquare(np.bincount(cells, minlength=256)).pvalue > 1e-3
-    assert stats.chisquare(np.bincount((numbers * 2**24).astype(int) % 256, minlength=256)).pvalue > 1e-3
+    assert (
+        stats.chisquare(np.bincount((numbers * 2**24).astype(int) % 256, minlength=256)).pvalue
+        > 1e-3
+    )
 
 
 def test_first_numbers_are_uniform_over_steps() -> None:
@@ -68,9 +74,13 @@ def test_streams_are_unrelated(other: dict[str, int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")  # torch 2.11's own code
+@pytest.mark.filterwarnings(
+    "ignore:.*script_method. is deprecated:DeprecationWarning"
+)  # torch 2.11's own code
 def test_compiled_to_machine_code_numbers_are_the_same() -> None:
     torch.compiler.reset()
     compiled = torch.compile(uniform, fullgraph=True, dynamic=False)
     for seed in (5, 2**63 - 1):
-        assert torch.equal(compiled(torch.tensor(seed), (300, 7)), uniform(torch.tensor(seed), (300, 7)))
+        assert torch.equal(
+            compiled(torch.tensor(seed), (300, 7)), uniform(torch.tensor(seed), (300, 7))
+        )

@@ -28,7 +28,9 @@ def test_given_seeds_drop_what_the_original_drops(name: str) -> None:
     x, seeds, out = (tensor(arrays[f"{name}_{part}"]) for part in ("in", "seedmask", "out"))
     block, height = known[name]["block"], x.shape[2]
     torch.testing.assert_close(drop_blocks_at(x, seeds, block), out, rtol=1e-5, atol=1e-6)
-    gamma = seed_probability(known[name]["keep_prob"], block, height, height, known[name]["gamma_scale"])
+    gamma = seed_probability(
+        known[name]["keep_prob"], block, height, height, known[name]["gamma_scale"]
+    )
     assert gamma == pytest.approx(known[name]["gamma"], rel=1e-5)
 
 
@@ -48,7 +50,9 @@ def test_nothing_kept_is_zero_and_nothing_dropped_is_the_input() -> None:
     assert torch.equal(drop_block(x, 1.0), x)
 
 
-@pytest.mark.parametrize(("height", "width", "block"), [(16, 16, 7), (9, 12, 4), (3, 5, 7), (1, 1, 7)])
+@pytest.mark.parametrize(
+    ("height", "width", "block"), [(16, 16, 7), (9, 12, 4), (3, 5, 7), (1, 1, 7)]
+)
 def test_about_as_much_is_kept_as_asked(height: int, width: int, block: int) -> None:
     torch.manual_seed(0)
     kept = drop_block(torch.ones(1, 4000, height, width), 0.95, block) > 0
@@ -65,7 +69,9 @@ def test_masks_are_shared_as_asked(images: Any, channels: Any) -> None:
     assert torch.equal(kept, kept[:1].expand_as(kept)) == (images == "shared")
     assert torch.equal(kept, kept[:, :1].expand_as(kept)) == (channels == "shared")
     # The mean of the whole is kept, whatever the form.
-    assert float(drop_block(x, 0.7, 3, images=images, channels=channels).mean()) == pytest.approx(1.0, rel=1e-5)
+    assert float(drop_block(x, 0.7, 3, images=images, channels=channels).mean()) == pytest.approx(
+        1.0, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -121,8 +127,8 @@ def test_assemble_drops_at_four_places_of_each_block_of_the_last_stages() -> Non
     with torch.device("meta"):
         network = raw_network(config)
     layers = {name: m for name, m in network.named_modules() if isinstance(m, DropBlock2d)}
-    # Stage 3: five big blocks, one little, one after the merge; stage 4: three. Three first blocks of a row and the
-    # fusion have a projection, each with a DropBlock after its normalisation.
+    # Stage 3: five big blocks, one little, one after the merge; stage 4: three. Three first blocks
+    # of a row and the fusion have a projection, each with a DropBlock after its normalisation.
     assert len([name for name in layers if name.startswith("layer3")]) == 3 * 7 + 3
     assert len([name for name in layers if name.startswith("layer4")]) == 3 * 3 + 1
     assert len(layers) == 34
@@ -139,8 +145,14 @@ def test_stochastic_depth_rises_linearly_with_depth() -> None:
     assert probs == pytest.approx([0.4 * block / 8 for block in range(1, 9)])
     with torch.device("meta"):
         little = raw_network(BigLittleConfig(stochastic_depth=0.4, num_classes=3))
-    found = {name: m.drop_prob for name, m in little.named_modules() if isinstance(m, StochasticDepth)}
-    assert found["layer1.big.0.drop_path"] == found["layer1.little.0.drop_path"] == pytest.approx(0.4 / 16)
+    found = {
+        name: m.drop_prob for name, m in little.named_modules() if isinstance(m, StochasticDepth)
+    }
+    assert (
+        found["layer1.big.0.drop_path"]
+        == found["layer1.little.0.drop_path"]
+        == pytest.approx(0.4 / 16)
+    )
     assert found["layer1.fusion.0.drop_path"] == pytest.approx(0.4 * 3 / 16)
     assert found["layer4.2.drop_path"] == pytest.approx(0.4)
 

@@ -13,10 +13,23 @@ from tests.models.official.originals import generator, tensor, vector
 from tests.models.random_weights import fill, images
 from trickbag.models.layers.blocks import Bottleneck
 from trickbag.models.layers.selective_blocks import SelectiveBasicBlock, SelectiveBottleneck
-from trickbag.models.layers.selective_kernel import AssembleKernel2d, ConvNorm, DilatedKernels2d, KernelAttention
+from trickbag.models.layers.selective_kernel import (
+    AssembleKernel2d,
+    ConvNorm,
+    DilatedKernels2d,
+    KernelAttention,
+)
 from trickbag.models.layers.shortcut import conv_shortcut
 from trickbag.models.layers.slots import Slots
-from trickbag.models.parts import AssembleKernel, BatchNorm, Blur, OriginalKernel, Relu, SplitKernel, SqueezeExcite
+from trickbag.models.parts import (
+    AssembleKernel,
+    BatchNorm,
+    Blur,
+    OriginalKernel,
+    Relu,
+    SplitKernel,
+    SqueezeExcite,
+)
 
 SLOTS = Slots(norm=BatchNorm(), activation=Relu())
 
@@ -25,7 +38,9 @@ def normed(x: Tensor, norm: nn.Module) -> Tensor:
     """Normalise in float64 by running statistics."""
     place = (1, -1, 1, 1)
     mean, var = norm.running_mean.double().view(place), norm.running_var.double().view(place)
-    return (x - mean) / (var + norm.eps).sqrt() * norm.weight.double().view(place) + norm.bias.double().view(place)
+    return (x - mean) / (var + norm.eps).sqrt() * norm.weight.double().view(
+        place
+    ) + norm.bias.double().view(place)
 
 
 def attention(attn: KernelAttention, first: Tensor, second: Tensor) -> Tensor:
@@ -60,14 +75,19 @@ def test_two_convolutions_by_hand(split):
     near, far = (x[:, :3], x[:, 3:]) if split else (x, x)
     first = by_hand(layer.paths[0], near.double(), stride=2, padding=1)
     second = by_hand(layer.paths[1], far.double(), stride=2, padding=2, dilation=2)
-    torch.testing.assert_close(layer(x).double(), attention(layer.attn, first, second), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        layer(x).double(), attention(layer.attn, first, second), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "theirs"),
     [
         (SplitKernel(), {"split_input": True}),
-        (SplitKernel(reduction=8, least=16), {"split_input": True, "rd_ratio": 1 / 8, "rd_divisor": 16}),
+        (
+            SplitKernel(reduction=8, least=16),
+            {"split_input": True, "rd_ratio": 1 / 8, "rd_divisor": 16},
+        ),
         (OriginalKernel(), {"split_input": False, "rd_ratio": 1 / 16, "rd_divisor": 32}),
     ],
     ids=["split", "split of skresnet18", "original"],
@@ -83,12 +103,16 @@ def test_the_forms_of_timm(settings, theirs, width, groups):
             torch.testing.assert_close(layer(x), reference(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("width", "inside"), [(32, 32), (64, 32), (128, 64), (256, 128), (512, 256)])
+@pytest.mark.parametrize(
+    ("width", "inside"), [(32, 32), (64, 32), (128, 64), (256, 128), (512, 256)]
+)
 def test_channels_inside_the_attention_of_assemble(width, inside):
     assert AssembleKernel()(width, width, 1, 1, SLOTS).attn.fc_reduce.out_channels == inside
 
 
-@pytest.mark.parametrize("settings", [AssembleKernel(), OriginalKernel(), SplitKernel()], ids=lambda s: s.kind)
+@pytest.mark.parametrize(
+    "settings", [AssembleKernel(), OriginalKernel(), SplitKernel()], ids=lambda s: s.kind
+)
 def test_the_attention_starts_from_equal_weights_and_learns(settings):
     layer = settings(16, 16, 1, 1, SLOTS).train()
     nn.init.zeros_(layer.attn.fc_select.weight)
@@ -115,7 +139,11 @@ def test_the_order_within_a_bottleneck():
         anti_alias=Blur(),
         drop=Half,
     )
-    block = fill(SelectiveBottleneck(16, 8, stride=2, downsample=conv_shortcut(16, 32, 2, slots), slots=slots))
+    block = fill(
+        SelectiveBottleneck(
+            16, 8, stride=2, downsample=conv_shortcut(16, 32, 2, slots), slots=slots
+        )
+    )
     x = images(2, 16, 9)
     y = block.conv1.bn(block.conv1.conv(x)) / 2
     y = block.aa2(block.conv2(y.relu()) / 2)
@@ -162,12 +190,18 @@ def test_zero_init_last(kind):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_original(stride):
     told, arrays = vector("units")
-    weights = [tensor(generator().weight(name, shape)) for name, shape in told[f"sk_s{stride}_vars"]]
+    weights = [
+        tensor(generator().weight(name, shape)) for name, shape in told[f"sk_s{stride}_vars"]
+    ]
     layer = AssembleKernel()(16, 24, stride, 1, SLOTS).eval()
     kernel, *norm = weights[:5]
     reduce, *inner, select = weights[5:]
     statistics = ("weight", "bias", "running_mean", "running_var")
-    state = {"conv.conv.weight": kernel, "attn.fc_reduce.weight": reduce, "attn.fc_select.weight": select}
+    state = {
+        "conv.conv.weight": kernel,
+        "attn.fc_reduce.weight": reduce,
+        "attn.fc_select.weight": select,
+    }
     state = {name: value.permute(3, 2, 0, 1) for name, value in state.items()}
     state |= {f"conv.bn.{name}": value for name, value in zip(statistics, norm, strict=True)}
     state |= {f"attn.bn.{name}": value for name, value in zip(statistics, inner, strict=True)}

@@ -37,7 +37,14 @@ def test_it_is_timms(channels):
 
 @pytest.mark.parametrize(
     ("channels", "reduction", "divisor", "inside"),
-    [(256, 16, 8, 16), (64, 16, 8, 8), (64, 16, 1, 4), (100, 16, 8, 8), (200, 16, 8, 16), (8, 16, 1, 1)],
+    [
+        (256, 16, 8, 16),
+        (64, 16, 8, 8),
+        (64, 16, 1, 4),
+        (100, 16, 8, 8),
+        (200, 16, 8, 16),
+        (8, 16, 1, 1),
+    ],
 )
 def test_squeezed_channels(channels, reduction, divisor, inside):
     assert squeezed_channels(channels, reduction, divisor) == inside

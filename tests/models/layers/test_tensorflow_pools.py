@@ -42,7 +42,17 @@ def test_at_odd_sizes_it_is_torchs_and_at_even_ones_not():
 def test_the_average_pool_by_hand():
     x = torch.arange(9.0).reshape(1, 1, 3, 3)
     assert ShortcutAvgPool2d(2)(x).flatten().tolist() == [2.0, 7 / 4, 13 / 4, 2.0]
-    assert ShortcutAvgPool2d(1)(x).flatten().tolist() == [2.0, 3.0, 3.5, 5.0, 6.0, 6.5, 6.5, 7.5, 8.0]
+    assert ShortcutAvgPool2d(1)(x).flatten().tolist() == [
+        2.0,
+        3.0,
+        3.5,
+        5.0,
+        6.0,
+        6.5,
+        6.5,
+        7.5,
+        8.0,
+    ]
     even = images(1, 2, 6)
     assert torch.equal(ShortcutAvgPool2d(2)(even), nn.AvgPool2d(2)(even))
 
@@ -52,7 +62,9 @@ def test_the_padded_pool_always_divides_by_nine():
     nn.init.ones_(shortcut[1].weight)
     x = torch.arange(9.0).reshape(1, 1, 3, 3)
     got = shortcut(x).flatten()
-    torch.testing.assert_close(got, torch.tensor([0 + 1 + 3 + 4, 1 + 2 + 4 + 5, 3 + 4 + 6 + 7, 4 + 5 + 7 + 8]) / 9)
+    torch.testing.assert_close(
+        got, torch.tensor([0 + 1 + 3 + 4, 1 + 2 + 4 + 5, 3 + 4 + 6 + 7, 4 + 5 + 7 + 8]) / 9
+    )
     assert padded_pool_shortcut(1, 1, 1, SLOTS)(x).shape == x.shape
 
 

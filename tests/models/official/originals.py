@@ -16,7 +16,8 @@ VECTORS = SPEC / "vectors"
 
 
 def vector(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what is known of a network's run, and its arrays; skip the test where they are not at hand."""
+    """Read what is known of a network's run, and its arrays; skip the test where they are not at
+    hand."""
     if not (VECTORS / f"{name}.json").is_file():
         pytest.skip("needs the reference outputs of the original networks, ../shared/spec/vectors")
     with np.load(VECTORS / f"{name}.npz") as arrays:

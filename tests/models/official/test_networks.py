@@ -1,4 +1,5 @@
-"""The networks of Lee et al. 2020 against the outputs of their own code, and the import of their weights."""
+"""The networks of Lee et al. 2020 against the outputs of their own code, and the import of their
+weights."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ from trickbag.models.official.networks import create_official, official_config, 
 from trickbag.models.parts import BatchNorm
 from trickbag.models.zoo import raw_network
 
-# Name, pixels, parameters with 1001 classes, 10^9 multiply-adds, trainable variables, all variables, mean and standard
-# deviation of the logits: what the original code gives with the reference weights.
+# Name, pixels, parameters with 1001 classes, 10^9 multiply-adds, trainable variables, all
+# variables, mean and standard deviation of the logits: what the original code gives with the
+# reference weights.
 TABLE = [
     ("resnet50", 224, 25_559_081, 4.0892, 161, 267, 0.10773, 8.13146),
     ("resnet50_d", 224, 25_578_313, 4.3288, 167, 277, 0.09754, 4.85877),
@@ -43,7 +45,15 @@ TABLE = [
     ("assemble101", 224, 66_349_929, 7.3150, 553, 895, -0.16353, 8.36410),
     ("assemble152", 256, 117_006_249, 20.4732, 969, 1567, -1.14188, 64.84215),
 ]
-VECTORS = ["resnet50", "resnet50_aa", "resnet50_bl", "resnet50_d_se", "resnet50_sk", "assemble50", "assemble50_256"]
+VECTORS = [
+    "resnet50",
+    "resnet50_aa",
+    "resnet50_bl",
+    "resnet50_d_se",
+    "resnet50_sk",
+    "assemble50",
+    "assemble50_256",
+]
 
 
 def shapes_only(name: str) -> Classifier:
@@ -54,7 +64,9 @@ def shapes_only(name: str) -> Classifier:
 def reference(name: str) -> Classifier:
     """Build a network that holds the reference weights, in evaluation mode."""
     weight = generator().weight
-    variables = {key: weight(key, variable.shape) for key, variable in tensorflow_variables(name).items()}
+    variables = {
+        key: weight(key, variable.shape) for key, variable in tensorflow_variables(name).items()
+    }
     network = raw_network(official_config(name))
     network.load_state_dict(from_tensorflow(variables, name), strict=True)
     return network.eval()
@@ -65,7 +77,9 @@ def made_up(name: str) -> dict[str, np.ndarray]:
     made, start = {}, 0
     for key, variable in tensorflow_variables(name).items():
         size = int(np.prod(variable.shape))
-        made[key] = (np.arange(start, start + size, dtype=np.float32) / 2**24).reshape(variable.shape)
+        made[key] = (np.arange(start, start + size, dtype=np.float32) / 2**24).reshape(
+            variable.shape
+        )
         start += size
     return made
 
@@ -77,7 +91,9 @@ def trace(network: Classifier, x: torch.Tensor) -> dict[str, torch.Tensor]:
         x = network.act1(network.bn1(seen["initial_conv"]))
         if not isinstance(network, BigLittle):
             x = seen["initial_max_pool"] = network.maxpool(x)
-            for i, stage in enumerate((network.layer1, network.layer2, network.layer3, network.layer4), 1):
+            for i, stage in enumerate(
+                (network.layer1, network.layer2, network.layer3, network.layer4), 1
+            ):
                 x = seen[f"block_layer{i}"] = stage(x)
         else:
             x = network.stem_fusion(x)
@@ -92,7 +108,9 @@ def trace(network: Classifier, x: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def test_the_names():
     assert official_names() == list(dict.fromkeys(row[0] for row in sorted(TABLE, key=_place)))
-    with pytest.raises(UserError, match=r"no official network 'resnet50_e'; there are resnet50, .*assemble152"):
+    with pytest.raises(
+        UserError, match=r"no official network 'resnet50_e'; there are resnet50, .*assemble152"
+    ):
         create_official("resnet50_e")
 
 
@@ -134,10 +152,13 @@ def test_create_official_gives_an_initialised_network():
     assert network.config == official_config("resnet50_d_se", 4)
     assert network.fc.out_features == 4
     weight = network.layer1[0].conv2.weight.detach()
-    # A normal of variance 1 / fan_in after its cut, which is at two standard deviations of the uncut one.
+    # A normal of variance 1 / fan_in after its cut, which is at two standard deviations of the
+    # uncut one.
     assert abs(float(weight.std()) * (64 * 9) ** 0.5 - 1) < 0.02
     assert weight.abs().max() <= 2 / 0.8796 / (64 * 9) ** 0.5
-    assert torch.equal(weight, create_official("resnet50_d_se", num_classes=4, seed=3).layer1[0].conv2.weight)
+    assert torch.equal(
+        weight, create_official("resnet50_d_se", num_classes=4, seed=3).layer1[0].conv2.weight
+    )
 
 
 @pytest.mark.parametrize("name", ["resnet50_d_se", "assemble50"])
@@ -148,16 +169,18 @@ def test_variables_become_weights(name):
     state = from_tensorflow({**variables, **extra}, name)
     network = shapes_only(name)
     network.load_state_dict(state, strict=True, assign=True)
-    assert sum(value.numel() for key, value in state.items() if not key.endswith("num_batches_tracked")) == sum(
-        value.size for value in variables.values()
-    )
+    assert sum(
+        value.numel() for key, value in state.items() if not key.endswith("num_batches_tracked")
+    ) == sum(value.size for value in variables.values())
     assert all(value.is_contiguous() for value in state.values())
     kernel = variables["resnet_model/dense/kernel"]
     assert torch.equal(network.fc.weight, tensor(kernel.T))
     first = next(key for key in variables if key.endswith("conv2d/kernel"))
     conv = network.conv1 if isinstance(network.conv1, nn.Conv2d) else network.conv1[0]
     assert torch.equal(conv.weight, tensor(variables[first].transpose(3, 2, 0, 1)))
-    values = torch.cat([value.flatten() for key, value in state.items() if not key.endswith("tracked")])
+    values = torch.cat(
+        [value.flatten() for key, value in state.items() if not key.endswith("tracked")]
+    )
     assert values.unique().numel() == values.numel() or values.numel() > 2**24
 
 
@@ -179,7 +202,10 @@ def test_variables_of_another_number_of_classes():
             r"missing resnet_model/conv2d_10/kernel, .* and 7 more",
         ),
         ({"resnet_model/conv2d_99/kernel": np.ones(1)}, r"unknown resnet_model/conv2d_99/kernel;"),
-        ({"resnet_model/dense/kernel/Adam": np.ones(1)}, r"unknown resnet_model/dense/kernel/Adam;"),
+        (
+            {"resnet_model/dense/kernel/Adam": np.ones(1)},
+            r"unknown resnet_model/dense/kernel/Adam;",
+        ),
         (
             {"resnet_model/conv2d_2/kernel": np.ones((64, 64, 1, 1), dtype=np.float32)},
             r"of another shape resnet_model/conv2d_2/kernel 64x64x1x1 for 1x1x64x64;",
@@ -208,7 +234,9 @@ def test_what_does_not_fit_is_named(change, says):
 
 
 def test_nothing_and_another_network_are_refused():
-    with pytest.raises(UserError, match=r"missing resnet_model/stage0/conv2d/kernel, .* and 493 more"):
+    with pytest.raises(
+        UserError, match=r"missing resnet_model/stage0/conv2d/kernel, .* and 493 more"
+    ):
         from_tensorflow({}, "assemble50")
     with pytest.raises(UserError, match=r"missing .*; unknown .*"):
         from_tensorflow(made_up("resnet50"), "resnet50_bl")
@@ -237,7 +265,8 @@ def test_logits_and_stages_are_the_originals(name):
     for stage, expected in told["trace_nchw"].items():
         x = seen[stage.removeprefix("resnet_model/")].double()
         assert list(x.shape) == expected["shape"], stage
-        # To 5e-5 of the values' spread: the means are over many values, so they agree better than each does.
+        # To 5e-5 of the values' spread: the means are over many values, so they agree better than
+        # each does.
         assert abs(float(x.mean()) - expected["mean"]) < 5e-5 * expected["std"], stage
         assert abs(float(x.std(correction=0)) / expected["std"] - 1) < 5e-5, stage
     with torch.no_grad():
@@ -266,18 +295,26 @@ def test_logits_have_the_originals_mean_and_spread(name, size, mean, std):
 @pytest.mark.data
 def test_a_training_step_of_resnet50_is_the_originals():
     told, arrays = vector("train_resnet50")
-    # In float64: a batch of four amplifies rounding, so that in float32 two memory layouts differ by 1 %.
+    # In float64: a batch of four amplifies rounding, so that in float32 two memory layouts differ
+    # by 1 %.
     network = reference("resnet50").train().double()
     logits = network(tensor(generator().image_batch(128, n=4)).double())
     assert np.abs(logits.detach().numpy() - arrays["logits"]).max() < 2e-4 * arrays["logits"].std()
     targets = sum(
         share * functional.one_hot(tensor(arrays[key]), 1001)
-        for share, key in ((float(arrays["lam"]), "labels_a"), (1 - float(arrays["lam"]), "labels_b"))
+        for share, key in (
+            (float(arrays["lam"]), "labels_a"),
+            (1 - float(arrays["lam"]), "labels_b"),
+        )
     )
     cross_entropy = functional.cross_entropy(logits, targets * 0.9 + 0.1 / 1001)
     teacher = 2 * generator().rng_for("train/teacher").standard_normal((4, 1001))
-    distilled = functional.cross_entropy(logits, torch.from_numpy(teacher).softmax(1).to(logits.dtype))
-    norms = {id(p) for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    distilled = functional.cross_entropy(
+        logits, torch.from_numpy(teacher).softmax(1).to(logits.dtype)
+    )
+    norms = {
+        id(p) for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()
+    }
     decayed = [p for p in network.parameters() if id(p) not in norms]
     decay = 1e-4 / 2 * torch.stack([p.square().sum() for p in decayed]).sum()
     assert len(decayed) == told["n_weight_decayed"]

@@ -41,7 +41,9 @@ SMALL = {
 
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name]) for name in one
+    )
 
 
 KEPT = {name: value for name, value in SMALL.items() if name.endswith(("kernel", "bias"))}
@@ -49,7 +51,9 @@ KEPT = {name: value for name, value in SMALL.items() if name.endswith(("kernel",
 
 def test_an_npz_by_names_with_and_without_output_number(tmp_path):
     np.savez(tmp_path / "plain.npz", **SMALL)
-    np.savez_compressed(tmp_path / "numbered.npz", **{f"{name}:0": value for name, value in KEPT.items()})
+    np.savez_compressed(
+        tmp_path / "numbered.npz", **{f"{name}:0": value for name, value in KEPT.items()}
+    )
     assert same(read_variables(tmp_path / "plain.npz"), KEPT)
     assert same(read_variables(tmp_path / "numbered.npz"), KEPT)
 
@@ -115,7 +119,9 @@ def test_files_of_a_checkpoint(checkpoint):
     assert not is_variables(checkpoint.parent)
     endings = ["index", "data-00000-of-00002", "data-00001-of-00002"]
     for path in (checkpoint, Path(f"{checkpoint}.index")):
-        assert [file.name for file in variable_files(path)] == [f"model.ckpt-7.{ending}" for ending in endings]
+        assert [file.name for file in variable_files(path)] == [
+            f"model.ckpt-7.{ending}" for ending in endings
+        ]
     before = weights_digest(checkpoint)
     Path(f"{checkpoint}.data-00001-of-00002").write_bytes(b"changed")
     assert weights_digest(checkpoint) != before
@@ -123,7 +129,8 @@ def test_files_of_a_checkpoint(checkpoint):
 
 @pytest.fixture
 def fake_tensorflow(tmp_path, monkeypatch):
-    """Stand in for TensorFlow, also in processes that start: a checkpoint is an .npz beside it, or an error."""
+    """Stand in for TensorFlow, also in processes that start: a checkpoint is an .npz beside it, or
+    an error."""
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "tensorflow.py").write_text(FAKE)
     monkeypatch.syspath_prepend(tmp_path / "packages")
@@ -165,7 +172,9 @@ def test_a_checkpoint_is_read_through_tensorflow_without_slots(checkpoint, capfd
 
 @pytest.mark.usefixtures("fake_tensorflow")
 def test_a_checkpoint_that_cannot_be_read(checkpoint, tmp_path):
-    with pytest.raises(UserError, match=r"model\.ckpt-7 cannot be read as a TensorFlow checkpoint \(.*No such") as info:
+    with pytest.raises(
+        UserError, match=r"model\.ckpt-7 cannot be read as a TensorFlow checkpoint \(.*No such"
+    ) as info:
         read_variables(checkpoint)
     assert "\n" not in str(info.value)
     (tmp_path / "packages" / "tensorflow.py").write_text("import os\nos.abort()\n")
@@ -183,7 +192,9 @@ def test_a_checkpoint_without_tensorflow(checkpoint, monkeypatch):
 
 
 def test_a_folder_with_a_checkpoint_says_its_prefix(checkpoint):
-    with pytest.raises(UserError, match=r"of the TensorFlow checkpoint in it give the prefix, .*model\.ckpt-7$"):
+    with pytest.raises(
+        UserError, match=r"of the TensorFlow checkpoint in it give the prefix, .*model\.ckpt-7$"
+    ):
         load(checkpoint.parent)
 
 
@@ -203,7 +214,9 @@ tensorflow.compat.v1.train.Saver(values).save(None, sys.argv[2], global_step=7)
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
 def test_a_real_checkpoint(tmp_path):
     np.savez(tmp_path / "small.npz", **SMALL)
-    subprocess.run([sys.executable, "-c", REAL, tmp_path / "small.npz", tmp_path / "model.ckpt"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", REAL, tmp_path / "small.npz", tmp_path / "model.ckpt"], check=True
+    )
     assert same(read_variables(tmp_path / "model.ckpt-7"), KEPT)
 
 
@@ -245,7 +258,8 @@ def test_other_networks(config, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "resize"), [("resnet50_d", 224, 256), ("assemble50", 256, 292), ("assemble152", 256, 257)]
+    ("name", "size", "resize"),
+    [("resnet50_d", 224, 256), ("assemble50", 256, 292), ("assemble152", 256, 257)],
 )
 def test_how_official_networks_are_evaluated(name, size, resize):
     found = official_preprocessing(name)
@@ -254,7 +268,11 @@ def test_how_official_networks_are_evaluated(name, size, resize):
 
 def test_classes_of_official_networks():
     classes = official_classes()
-    assert (len(classes), classes[:2], classes[-1]) == (1001, ["background", "n01440764"], "n15075141")
+    assert (len(classes), classes[:2], classes[-1]) == (
+        1001,
+        ["background", "n01440764"],
+        "n15075141",
+    )
     assert official_classes(3) == ["0", "1", "2"]
 
 
@@ -270,7 +288,8 @@ def npz(tmp_path_factory):
     """The official ResNet-50 with random weights and 4 classes, and what its variables are."""
     rng = np.random.default_rng(0)
     variables = {
-        name: weight(rng, name, variable.shape) for name, variable in tensorflow_variables("resnet50", 4).items()
+        name: weight(rng, name, variable.shape)
+        for name, variable in tensorflow_variables("resnet50", 4).items()
     }
     path = tmp_path_factory.mktemp("official") / "resnet50.npz"
     np.savez(path, **variables)
@@ -286,9 +305,13 @@ def test_weights_of_an_official_network_start_another(npz):
         "they were trained with TensorFlow's pools: --set model.pooling=tensorflow has those",
         f"the classifier starts anew: {path} has 4 classes, this network 3",
     ]
-    assert torch.equal(network.conv1.weight, tensor(variables["resnet_model/conv2d/kernel"].transpose(3, 2, 0, 1)))
+    assert torch.equal(
+        network.conv1.weight, tensor(variables["resnet_model/conv2d/kernel"].transpose(3, 2, 0, 1))
+    )
     assert torch.equal(network.fc.weight, head)
-    assert load_weights(create_official("resnet50", 4), path) == ["weights of the official resnet50"]
+    assert load_weights(create_official("resnet50", 4), path) == [
+        "weights of the official resnet50"
+    ]
     assert normalisation_of(path) == ((123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
 
 
@@ -307,7 +330,21 @@ def test_weights_that_belong_elsewhere(npz):
 def test_an_official_network_is_exported(npz, tmp_path, capsys):
     path, variables = npz
     out = tmp_path / "ours.safetensors"
-    assert main(["export", str(path), "--network", "resnet50", "--format", "safetensors", "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "export",
+                str(path),
+                "--network",
+                "resnet50",
+                "--format",
+                "safetensors",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert "4 classes" in capsys.readouterr().out
     network = load(out)
     assert network.config == official_config("resnet50", 4)
@@ -323,10 +360,20 @@ def test_an_official_network_is_exported(npz, tmp_path, capsys):
 def test_the_assembled_network_from_variables_to_logits(size, tmp_path):
     _, arrays = vector("assemble50" if size == 224 else "assemble50_256")
     weight = generator().weight
-    variables = {name: weight(name, variable.shape) for name, variable in tensorflow_variables("assemble50").items()}
+    variables = {
+        name: weight(name, variable.shape)
+        for name, variable in tensorflow_variables("assemble50").items()
+    }
     slots = {f"{name}/Momentum": np.zeros(1, np.float32) for name in variables}
     np.savez(tmp_path / "official.npz", **variables, **slots, global_step=np.array(750_683))
-    command = ["export", str(tmp_path / "official.npz"), "--network", "assemble50", "--format", "safetensors"]
+    command = [
+        "export",
+        str(tmp_path / "official.npz"),
+        "--network",
+        "assemble50",
+        "--format",
+        "safetensors",
+    ]
     assert main(command) == 0
     network = load(tmp_path / "official.safetensors")
     with torch.inference_mode():

@@ -1,4 +1,5 @@
-"""Networks of timm under names of our own: their size, their settings, the image size that reaches a run."""
+"""Networks of timm under names of our own: their size, their settings, the image size that reaches
+a run."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.sizes import own_size
 from trickbag.models.summary import summary
 
-# Name, pixels, share of the shorter edge in validation, millions of parameters, 10^9 multiply-adds: table D.
+# Name, pixels, share of the shorter edge in validation, millions of parameters, 10^9 multiply-adds:
+# table D.
 TABLE = [
     ("densenet201", 224, 0.875, 20.014, 4.2914),
     ("inception_v3", 299, 0.875, 23.835, 5.7132),
@@ -49,7 +51,9 @@ def test_the_table_has_every_name() -> None:
     ("name", "size", "crop", "params", "macs"),
     [pytest.param(*row, marks=[pytest.mark.slow] if row[0] in SLOW else []) for row in TABLE],
 )
-def test_sizes_are_the_published_ones(name: str, size: int, crop: float, params: float, macs: float) -> None:
+def test_sizes_are_the_published_ones(
+    name: str, size: int, crop: float, params: float, macs: float
+) -> None:
     config = model_config(name)
     network = shapes_only(config)
     assert own_size(config) == (size, crop)
@@ -57,7 +61,9 @@ def test_sizes_are_the_published_ones(name: str, size: int, crop: float, params:
     assert round(count_macs(network, size) / 1e9, 4) == macs
 
 
-@pytest.mark.parametrize(("i", "dropout"), [(0, 0.2), (1, 0.2), (2, 0.3), (3, 0.3), (5, 0.4), (7, 0.5)])
+@pytest.mark.parametrize(
+    ("i", "dropout"), [(0, 0.2), (1, 0.2), (2, 0.3), (3, 0.3), (5, 0.4), (7, 0.5)]
+)
 def test_efficientnets_are_trained_as_published(i: int, dropout: float) -> None:
     network = shapes_only(model_config(f"efficientnet_b{i}"))
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -71,7 +77,9 @@ def test_efficientnets_are_trained_as_published(i: int, dropout: float) -> None:
     assert drops[-1] == pytest.approx(0.2 * (blocks - 1) / blocks)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES[:2])])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES[:2])]
+)
 def test_networks_are_timms(name: str) -> None:
     config = model_config(name)
     assert isinstance(config, TimmConfig)
@@ -94,18 +102,26 @@ def test_own_sizes_of_other_networks() -> None:
     assert own_size(TimmConfig(name="tf_efficientnet_b0.ns_jft_in1k")) == (224, 0.875)
     assert own_size(TimmConfig(name="vit_base_patch16_384")).image_size == 384
     # Unknown names and tags are refused when the network is built.
-    assert own_size(TimmConfig(name="resnet5O")) == own_size(TimmConfig(name="resnet50.nope")) == (224, 0.875)
+    assert (
+        own_size(TimmConfig(name="resnet5O"))
+        == own_size(TimmConfig(name="resnet50.nope"))
+        == (224, 0.875)
+    )
 
 
 def test_settings_of_normalisation_need_one() -> None:
     config = TimmConfig(name="vit_tiny_patch16_224", norm=BatchNorm(momentum=0.01))
-    with pytest.raises(UserError, match=r"^model\.norm = batch_norm: timm's vit_tiny_patch16_224 has no batch .*none$"):
+    with pytest.raises(
+        UserError,
+        match=r"^model\.norm = batch_norm: timm's vit_tiny_patch16_224 has no batch .*none$",
+    ):
         shapes_only(config)
 
 
 def test_summaries_say_what_is_not_timms_own() -> None:
     assert summary(model_config("efficientnet_b7")) == (
-        "timm's tf_efficientnet_b7, batch normalisation with eps 0.001, momentum 0.01, stochastic depth 0.2, "
+        "timm's tf_efficientnet_b7, batch normalisation with eps 0.001, momentum 0.01, stochastic "
+        "depth 0.2, "
         "dropout 0.5"
     )
     assert summary(model_config("densenet201")) == "timm's densenet201"

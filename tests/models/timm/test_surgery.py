@@ -1,4 +1,5 @@
-"""Parts put into networks of timm: equal to networks that have them by themselves, at their places and no others."""
+"""Parts put into networks of timm: equal to networks that have them by themselves, at their places
+and no others."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ from trickbag.models import build_network, load
 from trickbag.models.config import ResNetConfig, TimmConfig, model_config
 from trickbag.models.layers.anti_alias import BlurPool2d
 from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
-from trickbag.models.parts import AveragePool, Blur, Gelu, LeakyRelu, Mish, Relu, Silu, SqueezeExcite
+from trickbag.models.parts import (
+    AveragePool,
+    Blur,
+    Gelu,
+    LeakyRelu,
+    Mish,
+    Relu,
+    Silu,
+    SqueezeExcite,
+)
 from trickbag.models.timm.residual_branches import Unfit, gates, last_norms, residuals
 from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
 from trickbag.models.timm.trace import record
@@ -27,7 +37,11 @@ from trickbag.models.zoo import layer_groups
 from trickbag.settings import plain
 
 EVERYTHING = TimmConfig(
-    name="mobilenetv2_050", activation=Silu(), attention=SqueezeExcite(reduction=4), anti_alias=Blur(), num_classes=3
+    name="mobilenetv2_050",
+    activation=Silu(),
+    attention=SqueezeExcite(reduction=4),
+    anti_alias=Blur(),
+    num_classes=3,
 )
 
 
@@ -87,7 +101,11 @@ def test_steps_are_in_order_and_linked() -> None:
     made = network().train()
     steps = record(made)
     assert [step.place for step in steps] == list(range(len(steps)))
-    assert all(source.place < step.place and step in source.users for step in steps for source in step.inputs)
+    assert all(
+        source.place < step.place and step in source.users
+        for step in steps
+        for source in step.inputs
+    )
     kinds = [type(step.module).__name__ for step in steps]
     assert kinds[:6] == ["NoneType", "Conv2d", "MaxPool2d", "Conv2d", "BatchNorm2d", "ReLU"]
     assert steps[0].shape == (1, 3, 224, 224)
@@ -102,7 +120,10 @@ def test_residual_branches_are_found_by_what_is_computed() -> None:
     made = network()
     found = residuals(record(made))
     assert [residual.end.module for residual in found] == [block.e for block in made.two]
-    assert [{step.module for step in residual.shortcut} for residual in found] == [set(), {made.two[1].f}]
+    assert [{step.module for step in residual.shortcut} for residual in found] == [
+        set(),
+        {made.two[1].f},
+    ]
     assert [step.module for step in last_norms(record(made))] == [block.e for block in made.two]
 
 
@@ -110,7 +131,9 @@ def test_gates_are_found_and_are_no_end_of_a_branch() -> None:
     made = network(gated=True)
     steps = record(made)
     assert {step.module for step in gates(steps)} >= {m for b in made.two for m in (b.h, b.i, b.j)}
-    assert not {step.module for step in gates(steps)} & {m for b in made.two for m in (b.c, b.e, b.g)}
+    assert not {step.module for step in gates(steps)} & {
+        m for b in made.two for m in (b.c, b.e, b.g)
+    }
     assert [step.module for step in last_norms(steps)] == [block.e for block in made.two]
 
 
@@ -134,7 +157,10 @@ def test_residual_branches_of_known_networks(name: str, branches: int, shortcuts
     with torch.device("meta"):
         found = residuals(record(timm.create_model(name)))
     assert len(found) == branches
-    assert sum(any(isinstance(s.module, nn.Conv2d) for s in residual.shortcut) for residual in found) == shortcuts
+    assert (
+        sum(any(isinstance(s.module, nn.Conv2d) for s in residual.shortcut) for residual in found)
+        == shortcuts
+    )
 
 
 def test_parallel_convolutions_are_no_residual_branch() -> None:
@@ -166,13 +192,17 @@ OURS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"), [*PARITY, pytest.param("resnext50_32x4d", PARITY[1][1], marks=pytest.mark.slow)]
+    ("name", "parts"),
+    [*PARITY, pytest.param("resnext50_32x4d", PARITY[1][1], marks=pytest.mark.slow)],
 )
 def test_a_timm_network_with_a_part_is_ours_with_it(name: str, parts: dict[str, Any]) -> None:
     ours = fill(build_network(ResNetConfig(**OURS[name], **parts, num_classes=5), seed=0)).double()
     theirs = build_network(TimmConfig(name=name, **parts, num_classes=5), seed=0).eval().double()
-    # By their order: a blur before the convolution of a shortcut moves its name in our networks, but not in timm's.
-    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)), strict=True)
+    # By their order: a blur before the convolution of a shortcut moves its name in our networks,
+    # but not in timm's.
+    theirs.load_state_dict(
+        dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)), strict=True
+    )
     for size in (64, 75):
         batch = images(2, 3, size).double()
         with torch.no_grad():
@@ -181,9 +211,17 @@ def test_a_timm_network_with_a_part_is_ours_with_it(name: str, parts: dict[str, 
 
 
 def test_squeeze_excitation_is_that_of_our_networks() -> None:
-    ours = fill(build_network(ResNetConfig(depth=18, attention=SqueezeExcite(bias=False), num_classes=5), seed=0))
-    theirs = build_network(TimmConfig(name="resnet18", attention=SqueezeExcite(bias=False), num_classes=5), seed=0)
-    weights = {name.replace(".se.", ".bn2.attention."): value for name, value in ours.state_dict().items()}
+    ours = fill(
+        build_network(
+            ResNetConfig(depth=18, attention=SqueezeExcite(bias=False), num_classes=5), seed=0
+        )
+    )
+    theirs = build_network(
+        TimmConfig(name="resnet18", attention=SqueezeExcite(bias=False), num_classes=5), seed=0
+    )
+    weights = {
+        name.replace(".se.", ".bn2.attention."): value for name, value in ours.state_dict().items()
+    }
     theirs.eval().load_state_dict(weights, strict=True)
     batch = images(2, 3, 64)
     with torch.no_grad():
@@ -200,7 +238,9 @@ def test_it_is_the_network_that_timm_has_by_itself(name: str) -> None:
         parts = {"attention": SqueezeExcite()}
         theirs = fill(timm.create_model(name, num_classes=5))
     ours = build_network(TimmConfig(name="resnet18", **parts, num_classes=5), seed=0).eval()
-    state = {key.replace(".se.", ".bn2.attention."): value for key, value in theirs.state_dict().items()}
+    state = {
+        key.replace(".se.", ".bn2.attention."): value for key, value in theirs.state_dict().items()
+    }
     ours.load_state_dict(state, strict=True)
     batch = images(2, 3, 64)
     with torch.no_grad():
@@ -246,14 +286,20 @@ def test_gates_stand_behind_the_last_normalisation() -> None:
     x = torch.rand(2, 4, 9, 9)
     with torch.no_grad():
         y = plain_block.e(plain_block.d(plain_block.c(plain_block.b(plain_block.a(x)))))
-        gate = (block.e.attention.fc2(block.e.attention.fc1(y.mean((2, 3), keepdim=True)).relu())).sigmoid()
+        gate = (
+            block.e.attention.fc2(block.e.attention.fc1(y.mean((2, 3), keepdim=True)).relu())
+        ).sigmoid()
         torch.testing.assert_close(block(x), (y * gate + x).relu())
 
 
 def test_activations_of_gates_stay() -> None:
     made = network(gated=True)
     assert swap_activations(made, Silu()) == 4
-    assert [type(m) for block in made.two for m in (block.c, block.g, block.i)] == [nn.SiLU, nn.SiLU, nn.ReLU] * 2
+    assert [type(m) for block in made.two for m in (block.c, block.g, block.i)] == [
+        nn.SiLU,
+        nn.SiLU,
+        nn.ReLU,
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -275,7 +321,11 @@ def test_number_of_activations(name: str, swapped: int, kept: int) -> None:
     assert swap_activations(made, Mish()) == swapped
     assert sum(isinstance(module, nn.Mish) for module in made.modules()) == swapped
     steps = record(made)
-    inside = {step.module for step in gates(steps) if isinstance(step.module, nn.ReLU | nn.SiLU | nn.Hardswish)}
+    inside = {
+        step.module
+        for step in gates(steps)
+        if isinstance(step.module, nn.ReLU | nn.SiLU | nn.Hardswish)
+    }
     assert len(inside) == kept
 
 
@@ -301,7 +351,9 @@ def test_what_was_there_keeps_its_names_and_values() -> None:
     assert len(added) == 10 * 4
     assert all(".attention.fc" in name for name in added)
     again, changed = build_network(EVERYTHING, seed=4), build_network(EVERYTHING, seed=5)
-    assert all(torch.equal(a, b) for a, b in zip(other.values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(other.values(), again.state_dict().values(), strict=True)
+    )
     name = next(name for name in added if name.endswith("fc1.weight"))
     assert not torch.equal(other[name], changed.state_dict()[name])
     alone = build_network(dataclasses.replace(EVERYTHING, activation=None, anti_alias=None), seed=4)
@@ -313,7 +365,9 @@ def test_parts_are_at_their_places() -> None:
     assert sum(isinstance(module, SqueezeExcite2d) for module in made.modules()) == 10
     assert sum(isinstance(module, BlurPool2d) for module in made.modules()) == 4
     assert sum(isinstance(module, nn.SiLU) for module in made.modules()) == 35
-    strided = [name for name, m in made.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+    strided = [
+        name for name, m in made.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)
+    ]
     assert strided == ["conv_stem"]
 
 
@@ -336,14 +390,18 @@ def test_a_changed_network_trains_and_comes_back(tmp_path: Path) -> None:
     made(batch).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in made.parameters())
     groups = layer_groups(made)
-    assert sorted(id(p) for group in groups for p in group) == sorted(id(p) for p in made.parameters())
+    assert sorted(id(p) for group in groups for p in group) == sorted(
+        id(p) for p in made.parameters()
+    )
     fill(made)
     with torch.no_grad():
         expected = made(batch)
         assert torch.equal(copy.deepcopy(made)(batch), expected)
         save_weights(made, tmp_path / "w.safetensors", {"model": plain(EVERYTHING)})
         assert torch.equal(load(tmp_path / "w.safetensors")(batch), expected)
-        last = made.to(memory_format=torch.channels_last)(batch.to(memory_format=torch.channels_last))
+        last = made.to(memory_format=torch.channels_last)(
+            batch.to(memory_format=torch.channels_last)
+        )
         torch.testing.assert_close(last, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -355,12 +413,24 @@ def test_a_changed_network_trains_and_comes_back(tmp_path: Path) -> None:
     [
         ("densenet121", "se", "it has no residual branches"),
         ("mobilenetv3_small_050", "se", "it has gates over channels or pixels of its own"),
-        ("convnext_atto", "se", r"12 of its 12 residual branches end in Conv2d, not in a normalisation with a scale"),
-        ("vit_tiny_patch16_224", "se", r"24 of its 24 residual branches end in Linear, not in a normalisation"),
+        (
+            "convnext_atto",
+            "se",
+            r"12 of its 12 residual branches end in Conv2d, not in a normalisation with a scale",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            "se",
+            r"24 of its 24 residual branches end in Linear, not in a normalisation",
+        ),
         ("swinv2_tiny_window8_256", "se", r"no map \(N, C, H, W\) that is normalised by channel"),
         ("vgg11", "branch", "nothing in it skips pixels in branch, but in stem$"),
         ("resnetblur50", "branch", "nothing in it skips pixels in branch, but in shortcut$"),
-        ("convnext_atto", "branch", "in branch, as the windows of its strided convolutions do not overlap$"),
+        (
+            "convnext_atto",
+            "branch",
+            "in branch, as the windows of its strided convolutions do not overlap$",
+        ),
         ("res2net50_26w_4s", "branch", "it calls one ReLU at several places"),
     ],
 )
@@ -369,7 +439,11 @@ def test_networks_without_a_place_say_why(name: str, change: str, says: str) -> 
         made = timm.create_model(name)
     strides = [module.stride for module in made.modules() if isinstance(module, nn.Conv2d)]
     with pytest.raises(Unfit, match=says):
-        _ = add_attention(made, SqueezeExcite(), 0) if change == "se" else add_anti_alias(made, Blur())
+        _ = (
+            add_attention(made, SqueezeExcite(), 0)
+            if change == "se"
+            else add_anti_alias(made, Blur())
+        )
     assert [module.stride for module in made.modules() if isinstance(module, nn.Conv2d)] == strides
 
 
@@ -398,7 +472,8 @@ def test_a_config_that_does_not_fit_names_its_setting() -> None:
     config = TimmConfig(name="convnext_atto", anti_alias=Blur(), num_classes=3)
     with pytest.raises(
         DoesNotApply,
-        match=r"^model\.anti_alias = blur: timm:convnext_atto has no place for it: .*; --set model\.anti_alias=none$",
+        match=r"^model\.anti_alias = blur: timm:convnext_atto has no place for it: .*; --set "
+        r"model\.anti_alias=none$",
     ):
         build_network(config, seed=0)
 

@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 def test_two_runs(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a")
-    fewer = {name: settings for name, settings in TRICKS.items() if name != "mixup"} | {"warmup": {"epochs": 2.0}}
+    fewer = {name: settings for name, settings in TRICKS.items() if name != "mixup"} | {
+        "warmup": {"epochs": 2.0}
+    }
     b = write_run(tmp_path / "b<1>", seed=1, alpha=0.1, tricks=fewer)
     page = Page(compare_page(a, b, tmp_path / "out.html"))
     page.check()
     assert len(page.all("svg")) == 4
     one, other = trained(6)[-1], trained(6, 1, 0.1)[-1]
     gap = f"{other.metrics['top1'] - one.metrics['top1']:+.2f}".replace("-", "\u2212")
-    assert f"top-1 {one.metrics['top1']:.2f} {other.metrics['top1']:.2f} {gap} %" in page.words("metrics")
+    assert f"top-1 {one.metrics['top1']:.2f} {other.metrics['top1']:.2f} {gap} %" in page.words(
+        "metrics"
+    )
     words = page.words("differences")
     assert "tricks.mixup on: alpha 0.2, lam batch off" in words
     assert "tricks.warmup on: epochs 1, by step on: epochs 2" in words
@@ -37,7 +41,12 @@ def test_two_runs(tmp_path: Path) -> None:
 
 def test_settings_that_differ_in_any_part(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", epochs=1)
-    b = write_run(tmp_path / "b", epochs=1, training={"epochs": 1, "optimizer": {"kind": "adamw"}}, model="resnet18_d")
+    b = write_run(
+        tmp_path / "b",
+        epochs=1,
+        training={"epochs": 1, "optimizer": {"kind": "adamw"}},
+        model="resnet18_d",
+    )
     found = {path: (one, other) for path, one, other in differences(read_record(a), read_record(b))}
     assert found["training.optimizer.kind"] == ("sgd", "adamw")
     assert found["training.lr"] == ("0.1", "—")
@@ -80,7 +89,14 @@ def test_wrong_folders(tmp_path: Path) -> None:
 
 def test_the_data_of_a_trial_are_compared_once(tmp_path: Path) -> None:
     a, b = (
-        write_run(tmp_path / name, epochs=1, notes=[name], trial={"recipe": {"lr": name}, "seed": 0, "data": name * 4})
+        write_run(
+            tmp_path / name,
+            epochs=1,
+            notes=[name],
+            trial={"recipe": {"lr": name}, "seed": 0, "data": name * 4},
+        )
         for name in "ab"
     )
-    assert differences(read_record(a), read_record(b)) == [("fingerprint of the data", "aaaa", "bbbb")]
+    assert differences(read_record(a), read_record(b)) == [
+        ("fingerprint of the data", "aaaa", "bbbb")
+    ]

@@ -12,7 +12,14 @@ import pytest
 from PIL import Image
 
 from tests.report.html_page import Page
-from tests.report.run_folder import pictures_of, trained, validation, write_csv, write_json, write_run
+from tests.report.run_folder import (
+    pictures_of,
+    trained,
+    validation,
+    write_csv,
+    write_json,
+    write_run,
+)
 from trickbag.errors import UserError
 from trickbag.report import Picture, Pictures, run_page
 
@@ -64,10 +71,22 @@ def test_a_finished_run(finished: Path) -> None:
     assert "finished: 6 of 6 epochs · trial 1f0c5a2b9d3e4f60" in head
     assert f"{metrics['top1']:.2f} % top-1 on 360 validation images" in head
     assert "linear_scaling has no effect" in head
-    for fact in ("network ResNet-18", "classes 10", "parameters 11.2 M", "multiply-adds 37.4 M", "duration 21.0 s"):
+    for fact in (
+        "network ResNet-18",
+        "classes 10",
+        "parameters 11.2 M",
+        "multiply-adds 37.4 M",
+        "duration 21.0 s",
+    ):
         assert fact in head
     names = [values["aria-label"] for values in page.all("svg")]
-    assert [name.partition(" ")[0] for name in names] == ["Top-1", "Loss", "Learning", "Confusion", "Reliability"]
+    assert [name.partition(" ")[0] for name in names] == [
+        "Top-1",
+        "Loss",
+        "Learning",
+        "Confusion",
+        "Reliability",
+    ]
     _, labels, _ = validation()
     right = int((trained(6)[-1].predicted == labels).sum())
     assert f"{right} of 360 images on the diagonal" in names[3]
@@ -89,7 +108,14 @@ def test_each_trick_has_its_card(finished: Path) -> None:
     page = page_of(finished)
     recipe = page.words("recipe")
     assert [values for values in page.all("details") if not values] != []
-    for trick in ("linear_scaling", "warmup", "no_bias_decay", "cosine_decay", "label_smoothing", "mixup"):
+    for trick in (
+        "linear_scaling",
+        "warmup",
+        "no_bias_decay",
+        "cosine_decay",
+        "label_smoothing",
+        "mixup",
+    ):
         assert trick in recipe
     assert "smoothing 0.1" in recipe
     assert "He et al. 2018" in recipe
@@ -98,10 +124,15 @@ def test_each_trick_has_its_card(finished: Path) -> None:
 
 def test_pictures_are_inside_the_page(finished: Path) -> None:
     rng = np.random.default_rng(0)
-    small, grey = rng.integers(0, 256, (28, 20, 3), np.uint8), rng.integers(0, 256, (9, 9), np.uint8)
+    small, grey = (
+        rng.integers(0, 256, (28, 20, 3), np.uint8),
+        rng.integers(0, 256, (9, 9), np.uint8),
+    )
     photo = np.zeros((300, 600, 3), np.uint8)
     given = Pictures(
-        mistakes=[Picture(image=small, name='a"<b>.png', label="<1>", predicted="2", confidence=0.987)],
+        mistakes=[
+            Picture(image=small, name='a"<b>.png', label="<1>", predicted="2", confidence=0.987)
+        ],
         augmented=[Picture(image=grey), Picture(image=photo, label="3")],
     )
     page = page_of(finished, given)
@@ -155,7 +186,9 @@ def test_a_run_without_an_epoch(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", epochs=2, planned=10, error="loss is <NaN> at step 77, lr 0.1")
+    folder = write_run(
+        tmp_path / "run", epochs=2, planned=10, error="loss is <NaN> at step 77, lr 0.1"
+    )
     page = Page(run_page(folder))
     assert "failed after 2 of 10 epochs" in page.words("")
     assert "The run failed loss is <NaN> at step 77, lr 0.1" in page.words("")
@@ -174,12 +207,24 @@ def test_undefined_metrics(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", epochs=2)
     (folder / "metrics.jsonl").write_text(
         '{"epoch": 1, "top1": null, "loss": NaN, "train_loss": 2.0, "ece": null}\n'
-        '{"epoch": 2, "top1": null, "loss": Infinity, "train_loss": 1.5, "top5": 1' + "0" * 400 + "}\n"
+        '{"epoch": 2, "top1": null, "loss": Infinity, "train_loss": 1.5, "top5": 1'
+        + "0" * 400
+        + "}\n"
     )
     result = json.loads((folder / "result.json").read_text())
-    result["metrics"] = {"top1": None, "top5": None, "loss": None, "ece": None, "best_top1": None, "params": 1e309}
+    result["metrics"] = {
+        "top1": None,
+        "top5": None,
+        "loss": None,
+        "ece": None,
+        "best_top1": None,
+        "params": 1e309,
+    }
     write_json(folder / "result.json", result)
-    write_csv(folder / "predictions.csv", [("image", "label", "predicted", "confidence"), ("a", "x", "y", "nan")])
+    write_csv(
+        folder / "predictions.csv",
+        [("image", "label", "predicted", "confidence"), ("a", "x", "y", "nan")],
+    )
     page = page_of(folder)
     assert "— top-1" in page.words("")
     assert "no predictions with a confidence" in page.words("calibration")
@@ -187,14 +232,24 @@ def test_undefined_metrics(tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", classes=HOSTILE, name=HOSTILE[0], tricks={HOSTILE[1]: {"<b>": "<i>"}})
+    folder = write_run(
+        tmp_path / "run", classes=HOSTILE, name=HOSTILE[0], tricks={HOSTILE[1]: {"<b>": "<i>"}}
+    )
     result = json.loads((folder / "result.json").read_text())
     write_json(folder / "result.json", result | {"warnings": list(HOSTILE)})
     write_csv(folder / "data_errors.csv", [("file", "reason"), *[(name, name) for name in HOSTILE]])
     page = page_of(folder)
     assert "<script" not in page.source
     scores = page.words("classes")
-    for name in (HOSTILE[0], HOSTILE[1], HOSTILE[3], HOSTILE[4], HOSTILE[7], HOSTILE[8], HOSTILE[9]):
+    for name in (
+        HOSTILE[0],
+        HOSTILE[1],
+        HOSTILE[3],
+        HOSTILE[4],
+        HOSTILE[7],
+        HOSTILE[8],
+        HOSTILE[9],
+    ):
         assert name in scores
         assert name in page.words("data-errors")
     assert '"><img src=http…' in page.words("confusion")  # names are cut in a figure
@@ -204,15 +259,21 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 def test_two_classes(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", keep=lambda label: label < 2)
     page = page_of(folder)
-    assert any(values["aria-label"].startswith("Confusion matrix of 2 classes") for values in page.all("svg"))
+    assert any(
+        values["aria-label"].startswith("Confusion matrix of 2 classes")
+        for values in page.all("svg")
+    )
 
 
-@pytest.mark.parametrize(("classes", "drawn"), [(31, True), (100, True), (101, False), (1000, False)])
+@pytest.mark.parametrize(
+    ("classes", "drawn"), [(31, True), (100, True), (101, False), (1000, False)]
+)
 def test_many_classes(tmp_path: Path, classes: int, drawn: bool) -> None:
     folder = write_run(tmp_path / "run", epochs=2)
     names = [f"n{number:08}" for number in range(classes)]
     rows = [
-        (f"{i}.jpg", names[i % classes], names[i % classes if i % 3 else (i + 7) % classes], 0.5) for i in range(3000)
+        (f"{i}.jpg", names[i % classes], names[i % classes if i % 3 else (i + 7) % classes], 0.5)
+        for i in range(3000)
     ]
     write_csv(folder / "predictions.csv", [("image", "label", "predicted", "confidence"), *rows])
     page = page_of(folder)
@@ -234,7 +295,10 @@ def test_no_mistakes(tmp_path: Path) -> None:
 
 def test_two_hundred_data_errors_are_named_and_all_counted(finished: Path, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", epochs=2)
-    write_csv(folder / "data_errors.csv", [("file", "reason"), *[(f"{i:04}.jpg", "truncated") for i in range(1234)]])
+    write_csv(
+        folder / "data_errors.csv",
+        [("file", "reason"), *[(f"{i:04}.jpg", "truncated") for i in range(1234)]],
+    )
     words = page_of(folder).words("data-errors")
     assert "1,234 files were left out" in words
     assert words.count(".jpg") == 200
@@ -244,7 +308,9 @@ def test_two_hundred_data_errors_are_named_and_all_counted(finished: Path, tmp_p
 def test_data_errors_of_the_result_where_there_is_no_file(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", epochs=2)
     result = json.loads((folder / "result.json").read_text())
-    write_json(folder / "result.json", result | {"data_errors": [{"file": "a.jpg", "reason": "is empty"}]})
+    write_json(
+        folder / "result.json", result | {"data_errors": [{"file": "a.jpg", "reason": "is empty"}]}
+    )
     assert "1 file was left out. file reason a.jpg is empty" in page_of(folder).words("data-errors")
 
 
@@ -263,8 +329,16 @@ WRONG = [
     ("metrics.jsonl", '{"epoch": 1, "top1": 1' + "0" * 5000 + "}\n", "line 1"),
     ("predictions.csv", "image,label,confidence\na,b,1\n", "'predicted'"),
     ("predictions.csv", "image,label,predicted,confidence\na,b,c,0.5\na,b,c\n", "line 3"),
-    ("predictions.csv", "image,label,predicted,confidence\na,b,c,1.5\n", "line 2: confidence = '1.5'"),
-    ("predictions.csv", "image,label,predicted,confidence\na,b,c,much\n", "line 2: confidence = 'much'"),
+    (
+        "predictions.csv",
+        "image,label,predicted,confidence\na,b,c,1.5\n",
+        "line 2: confidence = '1.5'",
+    ),
+    (
+        "predictions.csv",
+        "image,label,predicted,confidence\na,b,c,much\n",
+        "line 2: confidence = 'much'",
+    ),
     ("predictions.csv", 'image,label,predicted,confidence\n"a,b,c,0.5\n', "line 2"),
     ("predictions.csv", "", "line 1"),
     ("data_errors.csv", "name,reason\n", "'file'"),
@@ -272,7 +346,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "text", "said"), WRONG)
-def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, name: str, text: str, said: str) -> None:
+def test_a_damaged_file_is_named_with_its_line(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
     folder = write_run(tmp_path / "run", epochs=1)
     (folder / name).write_text(text)
     with pytest.raises(UserError) as error:
@@ -295,7 +371,9 @@ def test_a_file_that_is_no_text(tmp_path: Path, name: str) -> None:
         run_page(folder)
 
 
-@pytest.mark.parametrize("schedule", [{"warmup_epochs": -1}, {"decay": {"kind": "none"}}, {"speed": 1}, 3])
+@pytest.mark.parametrize(
+    "schedule", [{"warmup_epochs": -1}, {"decay": {"kind": "none"}}, {"speed": 1}, 3]
+)
 def test_a_schedule_that_cannot_be_read(tmp_path: Path, schedule: object) -> None:
     folder = write_run(tmp_path / "run", epochs=1)
     recipe = json.loads((folder / "recipe.json").read_text())

@@ -12,19 +12,19 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from tests.report.run_folder import write_run
 from trickbag.metrics.classification import Classification
-from trickbag.report import Prediction, most_confident_mistakes, read_predictions
+from trickbag.report import PredictionRow, most_confident_mistakes, read_predictions
 from trickbag.report.run.predictions import confusion, most_confused, reliability, wilson
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def digits() -> tuple[list[Prediction], np.ndarray, np.ndarray]:
+def digits() -> tuple[list[PredictionRow], np.ndarray, np.ndarray]:
     data = load_digits()
     model = LogisticRegression(C=1e-4, max_iter=200).fit(data.data[::2], data.target[::2])
     p, labels = model.predict_proba(data.data[1::2]), data.target[1::2]
     rows = [
-        Prediction(f"{i}", str(label), str(row.argmax()), float(row.max()))
+        PredictionRow(f"{i}", str(label), str(row.argmax()), float(row.max()))
         for i, (label, row) in enumerate(zip(labels, p, strict=True))
     ]
     return rows, np.asarray(labels), np.asarray(p)
@@ -47,7 +47,9 @@ def test_confusion_and_scores_are_scikit_learns() -> None:
 
 
 def test_scores_that_are_not_defined() -> None:
-    scores = confusion([Prediction("1", "a", "b", 0.5), Prediction("2", "a", "b", 0.5)]).scores()
+    scores = confusion(
+        [PredictionRow("1", "a", "b", 0.5), PredictionRow("2", "a", "b", 0.5)]
+    ).scores()
     assert [(s.name, s.support, s.recall, s.precision, s.f1) for s in scores] == [
         ("a", 2, 0, None, 0),
         ("b", 0, None, 0, 0),
@@ -67,11 +69,13 @@ def test_reliability_is_that_of_the_metrics() -> None:
 
 
 def test_bins_are_closed_above() -> None:
-    found = reliability([Prediction("", "a", "a", c) for c in (0.0, 0.5, 0.5000001, 1.0)], bins=2)
+    found = reliability(
+        [PredictionRow("", "a", "a", c) for c in (0.0, 0.5, 0.5000001, 1.0)], bins=2
+    )
     assert found is not None
     assert found.counts.tolist() == [2, 2]
     assert found.ece == pytest.approx(100 * (abs(2 - 0.5) + abs(2 - 1.5000001)) / 4)
-    assert reliability([Prediction("", "a", "a", None)]) is None
+    assert reliability([PredictionRow("", "a", "a", None)]) is None
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (353, 360), (1, 2), (49_000, 50_000)])
@@ -82,11 +86,11 @@ def test_wilson_is_scipys(right: int, n: int) -> None:
 
 def test_most_confident_mistakes_come_first() -> None:
     rows = [
-        Prediction("d", "x", "y", 0.9),
-        Prediction("c", "x", "x", 1.0),
-        Prediction("b", "x", "y", 0.9),
-        Prediction("a", "x", "y", 0.8),
-        Prediction("e", "x", "y", None),
+        PredictionRow("d", "x", "y", 0.9),
+        PredictionRow("c", "x", "x", 1.0),
+        PredictionRow("b", "x", "y", 0.9),
+        PredictionRow("a", "x", "y", 0.8),
+        PredictionRow("e", "x", "y", None),
     ]
     assert [row.image for row in most_confident_mistakes(rows, 10)] == ["b", "d", "a"]
     assert [row.image for row in most_confident_mistakes(rows, 1)] == ["b"]

@@ -46,7 +46,9 @@ def test_latex_escapes(tmp_path: Path) -> None:
     assert text.startswith(r"\begin{tabular}{lr}" + "\n" + r"\toprule")
 
 
-@pytest.mark.parametrize(("form", "shown"), [("md", "—"), ("latex", "top-1 (\\%) & --- \\\\"), ("csv", "top1,\n")])
+@pytest.mark.parametrize(
+    ("form", "shown"), [("md", "—"), ("latex", "top-1 (\\%) & --- \\\\"), ("csv", "top1,\n")]
+)
 def test_undefined_values(tmp_path: Path, form: str, shown: str) -> None:
     folder = write_run(tmp_path / "run", epochs=1)
     write_json(folder / "result.json", {"metrics": {"top1": None, "own|metric": 0.25}, "seed": 3})

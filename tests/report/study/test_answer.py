@@ -15,8 +15,12 @@ from trickbag.report.study.price_chart import Point, pareto_front
 from trickbag.report.study.sections import treatment
 
 
-def effect(label: str, delta: float | None, verdict: str = "undetermined", **more: Any) -> dict[str, Any]:
-    ends = {"low": None, "high": None} if delta is None else {"low": delta - 0.6, "high": delta + 0.6}
+def effect(
+    label: str, delta: float | None, verdict: str = "undetermined", **more: Any
+) -> dict[str, Any]:
+    ends = (
+        {"low": None, "high": None} if delta is None else {"low": delta - 0.6, "high": delta + 0.6}
+    )
     found = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5, "note": ""}
     return found | more
 
@@ -33,27 +37,39 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
             "label smoothing is undetermined: 12 more seeds would settle it if it stays as it is.",
         ),
         (
-            [effect("a", 1.0, "helps"), effect("b", 2.0, "helps", pairs=4), effect("c", -3.0, "hurts")],
-            "On this data, b helps by 2.0 ± 0.6 points of top-1 (4 seeds) and a by 1.0 ± 0.6; c hurts by 3.0 ± 0.6.",
+            [
+                effect("a", 1.0, "helps"),
+                effect("b", 2.0, "helps", pairs=4),
+                effect("c", -3.0, "hurts"),
+            ],
+            "On this data, b helps by 2.0 ± 0.6 points of top-1 (4 seeds) and a by 1.0 ± 0.6; c "
+            "hurts by 3.0 ± 0.6.",
         ),
         (
-            [effect(name, size, "helps") for name, size in zip("abcde", (5, 4, 3, 2, 1), strict=True)],
-            "On this data, a helps by 5.0 ± 0.6 points of top-1 (5 seeds), b by 4.0 ± 0.6, c by 3.0 ± 0.6 "
+            [
+                effect(name, size, "helps")
+                for name, size in zip("abcde", (5, 4, 3, 2, 1), strict=True)
+            ],
+            "On this data, a helps by 5.0 ± 0.6 points of top-1 (5 seeds), b by 4.0 ± 0.6, c by "
+            "3.0 ± 0.6 "
             "and 2 others by less.",
         ),
         (
             [effect("a", 0.4, more_seeds=1), *OPEN[:4]],
-            "On this data, no trick is shown to help (5 seeds); a is undetermined: 1 more seed would settle it "
+            "On this data, no trick is shown to help (5 seeds); a is undetermined: 1 more seed "
+            "would settle it "
             "if it stays as it is; 4 others are undetermined too.",
         ),
         (OPEN, "On this data, no trick is shown to help (5 seeds); 5 tricks are undetermined."),
         (
             [effect("a", 2.0, "helps"), *OPEN],
-            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); 5 others are undetermined.",
+            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); 5 others are "
+            "undetermined.",
         ),
         (
             [effect("a", -2.0, "hurts"), *OPEN[:2]],
-            "On this data, no trick is shown to help (5 seeds); a hurts by 2.0 ± 0.6 points of top-1; "
+            "On this data, no trick is shown to help (5 seeds); a hurts by 2.0 ± 0.6 points of "
+            "top-1; "
             "t 0 and t 1 are undetermined.",
         ),
         (
@@ -62,15 +78,24 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
                 effect("linear_scaling", 0.0, note="no effect: the batch is 256"),
                 effect("squeeze_excite", None, note="does not apply: no slot", pairs=0),
             ],
-            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); linear scaling changes nothing here; "
+            "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); linear scaling changes "
+            "nothing here; "
             "squeeze excite does not apply.",
         ),
         (
-            [effect("a", 2.0, "helps"), effect("b", 1.0, "helps"), effect("a*b", -0.4, "hurts"), effect("a*c", 0.1)],
+            [
+                effect("a", 2.0, "helps"),
+                effect("b", 1.0, "helps"),
+                effect("a*b", -0.4, "hurts"),
+                effect("a*c", 0.1),
+            ],
             "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds) and b by 1.0 ± 0.6; "
             f"a does worse with b than without (interaction {MINUS}0.40).",
         ),
-        ([effect("a", None, note="does not apply: x", pairs=0)], "On this data, none of the tricks applies."),
+        (
+            [effect("a", None, note="does not apply: x", pairs=0)],
+            "On this data, none of the tricks applies.",
+        ),
         ([effect("a", None, pairs=0)], "On this data, no effect can be told yet."),
         (
             [effect("mixup.alpha=0.4", 1.0, "helps", low=None, high=None)],
@@ -95,7 +120,8 @@ def test_the_digits_of_an_answer() -> None:
 
 def test_pareto_front() -> None:
     points = [
-        Point(label=str(i), price=x, outcome=y) for i, (x, y) in enumerate([(1, 5), (2, 4), (2, 6), (3, 6), (4, 7)])
+        Point(label=str(i), price=x, outcome=y)
+        for i, (x, y) in enumerate([(1, 5), (2, 4), (2, 6), (3, 6), (4, 7)])
     ]
     assert [p.label for p in pareto_front(points, more_is_better=False)] == ["0", "2", "4"]
     assert [p.label for p in pareto_front(points, more_is_better=True)] == ["4"]
@@ -106,7 +132,9 @@ def test_pareto_front() -> None:
 def test_a_forest_alone() -> None:
     assert forest_chart([]) is None
     assert forest_chart([effect("a", None)]) is None
-    drawn = forest_chart([effect("<a>", 1.0, "helps"), effect("b", 0.5, low=None, high=None)], name="docs")
+    drawn = forest_chart(
+        [effect("<a>", 1.0, "helps"), effect("b", 0.5, low=None, high=None)], name="docs"
+    )
     assert drawn is not None
     assert "&lt;a&gt;" in drawn
     assert ">helps<" in drawn

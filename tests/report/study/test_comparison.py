@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 def test_two_studies(tmp_path: Path) -> None:
     a = write_study(tmp_path / "a", epochs=1)
-    b = write_study(tmp_path / "b<1>", epochs=1, seeds=4, sd=0.6, tricks=("mixup", "warmup"), changes={"threads": 2})
+    b = write_study(
+        tmp_path / "b<1>",
+        epochs=1,
+        seeds=4,
+        sd=0.6,
+        tricks=("mixup", "warmup"),
+        changes={"threads": 2},
+    )
     plan = json.loads((b / "study.json").read_text())
     plan["recipe"]["training"]["lr"] = 0.123
     write_json(b / "study.json", plan)
@@ -28,11 +35,14 @@ def test_two_studies(tmp_path: Path) -> None:
     page.check()
     words = page.words("effects")
     one, other = (
-        {effect["label"]: effect for effect in json.loads((folder / "effects.json").read_text())} for folder in (a, b)
+        {effect["label"]: effect for effect in json.loads((folder / "effects.json").read_text())}
+        for folder in (a, b)
     )
     gap = signed("top1", other["mixup"]["delta"] - one["mixup"]["delta"])
     row = words.partition("mixup ")[2]
-    assert f"{signed('top1', one['mixup']['delta'])} {signed('top1', one['mixup']['low'])} to" in row
+    assert (
+        f"{signed('top1', one['mixup']['delta'])} {signed('top1', one['mixup']['low'])} to" in row
+    )
     assert signed("top1", other["mixup"]["delta"]) in row
     assert gap in row
     assert "resnet_d" in words
@@ -60,7 +70,9 @@ def test_other_outcomes_are_not_subtracted(tmp_path: Path) -> None:
 
 def test_networks_of_either(tmp_path: Path) -> None:
     a = write_study(tmp_path / "a", epochs=1, seeds=2, tricks=("mixup",))
-    b = write_study(tmp_path / "b", epochs=1, seeds=2, tricks=("mixup",), models=("resnet34_d",), effects=False)
+    b = write_study(
+        tmp_path / "b", epochs=1, seeds=2, tricks=("mixup",), models=("resnet34_d",), effects=False
+    )
     page = Page(compare_studies(a, b, tmp_path / "out.html"))
     page.check()
     assert "resnet34_d Neither study has effects yet" in page.words("effects")
@@ -81,4 +93,6 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no study"):
         compare_studies(a, run)
     with pytest.raises(UserError, match="there is no folder"):
-        compare_studies(a, write_study(tmp_path / "b", epochs=1, seeds=1), tmp_path / "absent" / "page.html")
+        compare_studies(
+            a, write_study(tmp_path / "b", epochs=1, seeds=1), tmp_path / "absent" / "page.html"
+        )

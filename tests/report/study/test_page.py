@@ -47,18 +47,28 @@ def test_leave_one_out(leave_one_out: Path) -> None:
     effects = effects_in(leave_one_out)
     assert {e["verdict"] for e in effects.values()} == {"helps", "hurts", "undetermined"}
     half = (effects["mixup"]["high"] - effects["mixup"]["low"]) / 2
-    assert f"On this data, mixup helps by {effects['mixup']['delta']:.1f}\u00a0±\u00a0{half:.1f} points of top-1" in (
-        page.source
+    assert (
+        f"On this data, mixup helps by {effects['mixup']['delta']:.1f}\u00a0±\u00a0{half:.1f} "
+        f"points of top-1" in (page.source)
     )
     assert "(5 seeds)" in head
     assert "warmup hurts by" in head
     assert "finished: all 50 trials" in head
-    for fact in ("design leave-one-out", "recipe small, 9 tricks", "data digits", "network resnet18_d", "epochs 8"):
+    for fact in (
+        "design leave-one-out",
+        "recipe small, 9 tricks",
+        "data digits",
+        "network resnet18_d",
+        "epochs 8",
+    ):
         assert fact in head
     words = page.words("effects")
     for label, effect in effects.items():
         delta = signed("top1", effect["delta"])
-        assert f"{effect['verdict']} {delta} {signed('top1', effect['low'])} to" in words.partition(f"{label} ")[2]
+        assert (
+            f"{effect['verdict']} {delta} {signed('top1', effect['low'])} to"
+            in words.partition(f"{label} ")[2]
+        )
     assert "not adjusted for there being many" in words
     shown = [values["aria-label"] for values in page.all("svg")]
     assert shown[0] == "Effects of 9 tricks on top-1 with 95 % intervals"
@@ -73,7 +83,10 @@ def test_leave_one_out(leave_one_out: Path) -> None:
     assert f"{TIMES}1.06 +2.24 M" in costs
     assert "mixup: the paper trains 200 epochs with it" in page.words("trials")
     assert "the batch is 256 all runs" in page.words("trials")
-    assert "trickbag study small --design leave-one-out --seeds 5 trickbag report small-1" in page.words("recipes")
+    assert (
+        "trickbag study small --design leave-one-out --seeds 5 trickbag report small-1"
+        in page.words("recipes")
+    )
     assert "-mixup tricks.mixup off" in page.words("recipes")
     assert all(trial_id("resnet18_d", "-mixup", seed) in page.words("recipes") for seed in range(5))
     assert "different environments" not in page.words("environment")
@@ -81,7 +94,9 @@ def test_leave_one_out(leave_one_out: Path) -> None:
 
 
 def test_the_same_study_gives_the_same_bytes(leave_one_out: Path, tmp_path: Path) -> None:
-    one, other = (study_page(leave_one_out, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
+    one, other = (
+        study_page(leave_one_out, tmp_path / name).read_bytes() for name in ("a.html", "b.html")
+    )
     assert one == other
     assert len(one) < 400_000
 
@@ -103,7 +118,9 @@ def test_cumulative(tmp_path: Path) -> None:
     results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     for label in ("bare", "+warmup"):
         values = [row["metrics"]["top1"] for row in results if row["label"] == label]
-        assert f"{label.replace('+', '+ ')} {around('top1', values)}".replace("\u00a0", " ") in words
+        assert (
+            f"{label.replace('+', '+ ')} {around('top1', values)}".replace("\u00a0", " ") in words
+        )
     delta = effects_in(folder)["cosine_decay"]["delta"]
     assert f"{signed('top1', delta)}" in words.partition("+ cosine_decay")[2]
     assert "77.91" in words.partition("+ cosine_decay")[2]
@@ -123,7 +140,10 @@ def test_factorial(tmp_path: Path) -> None:
     assert signed("top1", effects["mixup*resnet_d"]["delta"]) in words
     assert f"together {signed('top1', sum(effects[name]['delta'] for name in FOUR))}" in words
     assert f"mixup {TIMES} resnet_d" in page.words("effects")
-    assert "a mixup, b label_smoothing, c resnet_d, d cosine_decay; (1) has none of them" in page.words("price")
+    assert (
+        "a mixup, b label_smoothing, c resnet_d, d cosine_decay; (1) has none of them"
+        in page.words("price")
+    )
     assert "Generator" not in words
     plan = json.loads((folder / "study.json").read_text())
     plan["layouts"][0] |= {
@@ -145,7 +165,9 @@ def test_two_networks(tmp_path: Path) -> None:
         models=models,
         seeds=3,
         reasons={"+resnet_d": reason},
-        environment=lambda label, seed: ENVIRONMENT | {"cpu": "another"} if seed == 1 else ENVIRONMENT,
+        environment=lambda label, seed: (
+            ENVIRONMENT | {"cpu": "another"} if seed == 1 else ENVIRONMENT
+        ),
     )
     page = page_of(folder)
     head = page.words("")
@@ -176,24 +198,37 @@ def test_an_unfinished_study(tmp_path: Path) -> None:
     assert "was torn by a crash" in head
     assert "warmup — no pair yet — — — — 0" in page.words("effects")
     assert f"Failed trials variant seeds error -warmup 0 {error}" in page.words("trials")
-    assert f"Failed once, then finished variant seeds error -mixup 1 {error}" in page.words("trials")
+    assert f"Failed once, then finished variant seeds error -mixup 1 {error}" in page.words(
+        "trials"
+    )
 
 
 def test_a_trick_found_not_to_apply_while_running(tmp_path: Path) -> None:
     error = "does not apply: squeeze_excite needs an attention slot"
     folder = write_study(
-        tmp_path / "study", seeds=2, errors={("-mixup", 0): (error,), ("-mixup", 1): ()}, effects=False
+        tmp_path / "study",
+        seeds=2,
+        errors={("-mixup", 0): (error,), ("-mixup", 1): ()},
+        effects=False,
     )
     page = page_of(folder, [name for name in SECTIONS if name != "papers"])
-    assert "finished: all 18 trials" in page.words("")  # the variant's other seeds are not waited for
-    assert "Does not apply variant why -mixup squeeze_excite needs an attention slot" in page.words("trials")
+    assert "finished: all 18 trials" in page.words(
+        ""
+    )  # the variant's other seeds are not waited for
+    assert "Does not apply variant why -mixup squeeze_excite needs an attention slot" in page.words(
+        "trials"
+    )
     assert "No trial failed for good" in page.words("trials")
 
 
 @pytest.mark.parametrize("missing", ["results.jsonl", "trials"])
 def test_a_study_that_has_just_begun(tmp_path: Path, missing: str) -> None:
     folder = write_study(
-        tmp_path / "study", seeds=1, finished=lambda label, seed: False, effects=False, folders=missing != "trials"
+        tmp_path / "study",
+        seeds=1,
+        finished=lambda label, seed: False,
+        effects=False,
+        folders=missing != "trials",
     )
     if missing == "results.jsonl":
         (folder / missing).unlink()
@@ -219,11 +254,15 @@ def test_another_outcome(tmp_path: Path, outcome: str) -> None:
 
 
 def test_hostile_texts_are_text(tmp_path: Path) -> None:
-    folder = write_study(tmp_path / "study", seeds=2, changes={"command": HOSTILE, "notes": [HOSTILE]})
+    folder = write_study(
+        tmp_path / "study", seeds=2, changes={"command": HOSTILE, "notes": [HOSTILE]}
+    )
     for name in ("study.json", "results.jsonl", "effects.json"):
         text = (folder / name).read_text()
         spoilt = json.dumps(HOSTILE)[1:-1]
-        (folder / name).write_text(text.replace("-mixup", f"-{spoilt}").replace('"mixup"', f'"{spoilt}"'))
+        (folder / name).write_text(
+            text.replace("-mixup", f"-{spoilt}").replace('"mixup"', f'"{spoilt}"')
+        )
     page = page_of(folder)
     assert "<script" not in page.source
     assert "49" not in page.words("recipes").partition("trickbag report")[0]
@@ -233,7 +272,9 @@ def test_hostile_texts_are_text(tmp_path: Path) -> None:
 
 def test_a_study_of_many_variants(tmp_path: Path) -> None:
     names = (*FOUR, "warmup", "no_bias_decay")
-    folder = write_study(tmp_path / "study", design="factorial", tricks=names, seeds=2, epochs=2, folders=True)
+    folder = write_study(
+        tmp_path / "study", design="factorial", tricks=names, seeds=2, epochs=2, folders=True
+    )
     page = page_of(folder, [*SECTIONS[:3], "factorial", *SECTIONS[3:]])
     assert "40 more variants are not drawn" in page.words("curves")
     assert page.words("price").count("±") == 64 + 1
@@ -279,7 +320,11 @@ WRONG = [
     ("study.json", '{"schema": 9}', "schema = 9"),
     ("study.json", '{"schema": 1, "recipe": 3}', "recipe = 3"),
     ("study.json", '{"schema": 1, "recipe": {}, "design": {}}', "design.kind"),
-    ("study.json", '{"schema": 1, "recipe": {}, "design": {"kind": "x"}, "layouts": [3]}', "layouts[0] = 3"),
+    (
+        "study.json",
+        '{"schema": 1, "recipe": {}, "design": {"kind": "x"}, "layouts": [3]}',
+        "layouts[0] = 3",
+    ),
     (
         "study.json",
         '{"schema": 1, "recipe": {}, "design": {"kind": "x"}, "layouts": [{"model": "m", '
@@ -290,9 +335,21 @@ WRONG = [
     ("effects.json", "[{", "line 1"),
     ("effects.json", "[" * 100_000, "damaged"),
     ("effects.json", '[{"label": "a", "model": "m", "verdict": "good"}]', "verdict = 'good'"),
-    ("effects.json", '[{"label": "a", "model": "m", "verdict": "helps", "delta": "1"}]', "delta = '1'"),
-    ("effects.json", '[{"label": "a", "model": "m", "verdict": "helps", "bootstrap": [1]}]', "bootstrap"),
-    ("effects.json", '[{"label": "a", "model": "m", "verdict": "helps", "cost": {"macs": 1}}]', "cost.macs = 1"),
+    (
+        "effects.json",
+        '[{"label": "a", "model": "m", "verdict": "helps", "delta": "1"}]',
+        "delta = '1'",
+    ),
+    (
+        "effects.json",
+        '[{"label": "a", "model": "m", "verdict": "helps", "bootstrap": [1]}]',
+        "bootstrap",
+    ),
+    (
+        "effects.json",
+        '[{"label": "a", "model": "m", "verdict": "helps", "cost": {"macs": 1}}]',
+        "cost.macs = 1",
+    ),
     ("results.jsonl", '{"trial": 1\n{"trial": 2}\n{}\n', "line 1"),
 ]
 

@@ -25,7 +25,14 @@ def test_markdown(study: Path) -> None:
     lines = study_table(study, "md").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["effect", "top-1 (%)", "95 % interval", "p (Holm)", "pairs", "verdict"]
-    assert [set(cell) for cell in cells[1]] == [{"-"}, {"-", ":"}, {"-", ":"}, {"-", ":"}, {"-", ":"}, {"-"}]
+    assert [set(cell) for cell in cells[1]] == [
+        {"-"},
+        {"-", ":"},
+        {"-", ":"},
+        {"-", ":"},
+        {"-", ":"},
+        {"-"},
+    ]
     effects = json.loads((study / "effects.json").read_text())
     assert [row[0] for row in cells[2:]] == [effect["label"] for effect in effects]
     assert cells[-1][1] == f"{effects[-1]['delta']:+.2f}"
@@ -43,7 +50,13 @@ def test_latex(study: Path) -> None:
 
 
 def test_several_networks_have_a_column(tmp_path: Path) -> None:
-    folder = write_study(tmp_path / "study", models=("resnet18_d", "resnet34_d"), seeds=2, epochs=1, tricks=("mixup",))
+    folder = write_study(
+        tmp_path / "study",
+        models=("resnet18_d", "resnet34_d"),
+        seeds=2,
+        epochs=1,
+        tricks=("mixup",),
+    )
     lines = study_table(folder, "md").splitlines()
     assert lines[0].split("|")[2].strip() == "network"
     assert [line.split("|")[2].strip() for line in lines[2:]] == ["resnet18_d", "resnet34_d"]
@@ -59,7 +72,11 @@ def test_csv_has_every_digit_and_is_the_drivers(study: Path) -> None:
     for row, effect in zip(rows, effects, strict=True):
         for name in ("delta", "low", "high", "p", "p_raw", "sd"):
             assert float(row[name]) == effect[name]
-        assert (row["label"], row["verdict"], int(row["pairs"])) == (effect["label"], effect["verdict"], 8)
+        assert (row["label"], row["verdict"], int(row["pairs"])) == (
+            effect["label"],
+            effect["verdict"],
+            8,
+        )
         assert [float(row["bootstrap_low"]), float(row["bootstrap_high"])] == effect["bootstrap"]
         assert float(row["macs_ratio"]) == effect["cost"]["macs"]["ratio"]
         assert row["macs_low"] == row["shapley"] == row["note"] == ""
@@ -67,13 +84,25 @@ def test_csv_has_every_digit_and_is_the_drivers(study: Path) -> None:
 
 def test_csv_of_effects_of_different_kinds() -> None:
     effects: list[dict[str, Any]] = [
-        {"label": 'a,"b"', "cost": {"macs": {"ratio": 1.5, "pairs": 2}}, "shapley": [0.1, None, 2.0]},
+        {
+            "label": 'a,"b"',
+            "cost": {"macs": {"ratio": 1.5, "pairs": 2}},
+            "shapley": [0.1, None, 2.0],
+        },
         {"label": "c", "cost": {"params": None}, "note": "two\nlines"},
     ]
     rows = list(csv.DictReader(io.StringIO(effects_csv(effects))))
     assert [row["label"] for row in rows] == ['a,"b"', "c"]
-    assert (rows[0]["shapley"], rows[0]["shapley_low"], rows[0]["shapley_high"]) == ("0.1", "", "2.0")
-    assert (rows[0]["macs_ratio"], rows[0]["macs_pairs"], rows[0]["params_ratio"]) == ("1.5", "2", "")
+    assert (rows[0]["shapley"], rows[0]["shapley_low"], rows[0]["shapley_high"]) == (
+        "0.1",
+        "",
+        "2.0",
+    )
+    assert (rows[0]["macs_ratio"], rows[0]["macs_pairs"], rows[0]["params_ratio"]) == (
+        "1.5",
+        "2",
+        "",
+    )
     assert rows[1]["note"] == "two\nlines"
     assert effects_csv([]).startswith("label,model,delta,low,high,p,")
 
@@ -88,7 +117,14 @@ def test_json_is_what_the_study_holds(study: Path) -> None:
 def test_undefined_values(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study", seeds=1, epochs=1, reasons={"-mixup": "it | cannot"})
     last = study_table(folder, "md").splitlines()[-1]
-    assert [cell.strip() for cell in last.strip("|").split("|")] == ["mixup", "—", "—", "—", "0", "does not apply"]
+    assert [cell.strip() for cell in last.strip("|").split("|")] == [
+        "mixup",
+        "—",
+        "—",
+        "—",
+        "0",
+        "does not apply",
+    ]
     assert "--- & --- & --- & 0" in study_table(folder, "latex")
 
 

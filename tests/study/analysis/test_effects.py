@@ -16,15 +16,32 @@ from scipy import stats
 from tests.study.synthetic_study import MODEL, leave_one_out, runs
 from trickbag.errors import UserError
 from trickbag.streams import stream
-from trickbag.study.analysis.effects import OUTCOMES, Cells, Effect, Metrics, effects, require_outcome, to_dict
-from trickbag.study.analysis.statistics import bootstrap_interval, geometric_mean, holm, number, summarise
+from trickbag.study.analysis.effects import (
+    OUTCOMES,
+    Cells,
+    Effect,
+    Metrics,
+    effects,
+    require_outcome,
+    to_dict,
+)
+from trickbag.study.analysis.statistics import (
+    bootstrap_interval,
+    geometric_mean,
+    holm,
+    number,
+    summarise,
+)
 
 FULL = [91.2, 90.4, 92.1, 90.9, 91.5]
 WITHOUT = [89.9, 89.8, 90.2, 90.1, 89.7]
 
 
 def one(
-    full: Sequence[float | None], without: Sequence[float | None], outcome: str = "top1", texts: list[str] | None = None
+    full: Sequence[float | None],
+    without: Sequence[float | None],
+    outcome: str = "top1",
+    texts: list[str] | None = None,
 ) -> Effect:
     cells = runs({"full": full, "-mixup": without}, outcome)
     (effect,) = effects([leave_one_out(["mixup"])], cells, {(MODEL, "full"): texts or []}, outcome)
@@ -39,8 +56,18 @@ def test_a_paired_difference_is_that_of_scipys_paired_t_test() -> None:
     assert effect.sd == pytest.approx(np.std(np.subtract(FULL, WITHOUT), ddof=1))
     assert (effect.low, effect.high) == pytest.approx((interval.low, interval.high))
     assert effect.p_raw == effect.p == pytest.approx(test.pvalue)
-    assert (effect.pairs, effect.verdict, effect.note, effect.more_seeds) == (5, "helps", None, None)
-    assert (effect.label, effect.model, effect.plus, effect.minus) == ("mixup", MODEL, "full", "-mixup")
+    assert (effect.pairs, effect.verdict, effect.note, effect.more_seeds) == (
+        5,
+        "helps",
+        None,
+        None,
+    )
+    assert (effect.label, effect.model, effect.plus, effect.minus) == (
+        "mixup",
+        MODEL,
+        "full",
+        "-mixup",
+    )
 
 
 DECIMALS = st.integers(-(10**9), 10**9).map(lambda n: n / 1000)
@@ -48,7 +75,9 @@ DECIMALS = st.integers(-(10**9), 10**9).map(lambda n: n / 1000)
 
 @given(
     st.lists(st.tuples(DECIMALS, DECIMALS), min_size=2, max_size=12).filter(
-        lambda pairs: np.ptp([a - b for a, b in pairs]) > 1e-6 * max(abs(x) for pair in pairs for x in pair)
+        lambda pairs: (
+            np.ptp([a - b for a, b in pairs]) > 1e-6 * max(abs(x) for pair in pairs for x in pair)
+        )
     )
 )
 @settings(max_examples=150, deadline=None)
@@ -58,7 +87,9 @@ def test_any_numbers_agree_with_scipys_paired_t_test(pairs: list[tuple[float, fl
     test = stats.ttest_rel(plus, minus)
     interval = test.confidence_interval(0.95)
     assert found.p == pytest.approx(test.pvalue, rel=1e-6)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-9)
+    assert (found.low, found.high) == pytest.approx(
+        (interval.low, interval.high), rel=1e-6, abs=1e-9
+    )
 
 
 def test_holm_by_hand() -> None:
@@ -73,7 +104,9 @@ def test_holm_by_hand() -> None:
 def test_holm_is_the_closed_test_of_bonferroni(p: list[float]) -> None:
     # Marcus, Peritz and Gabriel 1976: a hypothesis falls where every set that holds it does.
     sets = [s for n in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), n)]
-    closed = [max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(len(p))]
+    closed = [
+        max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(len(p))
+    ]
     assert holm(p) == pytest.approx(closed)
 
 
@@ -90,7 +123,9 @@ def test_p_values_are_adjusted_over_all_effects_of_the_study() -> None:
             cells |= runs({f"-{trick}": less.tolist()}, model=model)
             raw.append(float(stats.ttest_rel(full, less).pvalue))
     found = effects([leave_one_out(tricks, model) for model in models], cells, {})
-    assert [(e.model, e.label) for e in found] == [(model, trick) for model in models for trick in tricks]
+    assert [(e.model, e.label) for e in found] == [
+        (model, trick) for model in models for trick in tricks
+    ]
     assert [e.p_raw for e in found] == pytest.approx(raw)
     assert [e.p for e in found] == pytest.approx(holm(raw))
     assert {e.verdict for e in found} == {"helps", "undetermined"}
@@ -106,13 +141,17 @@ def test_the_verdict_knows_where_the_outcome_is_better(outcome: str) -> None:
 
 
 def test_an_unknown_outcome_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"'top2'; choose from best_map, best_top1, ece, .*train_top1") as caught:
+    with pytest.raises(
+        UserError, match=r"'top2'; choose from best_map, best_top1, ece, .*train_top1"
+    ) as caught:
         effects([], {}, {}, "top2")
     assert caught.value.exit_code == 2
     require_outcome("top1")
     require_outcome("loss", several=True)
     for name, several in (("best_map", False), ("f1", False), ("top1", True), ("test_ece", True)):
-        with pytest.raises(UserError, match=f"outcome '{name}' is not defined for images with .*choose from .*loss"):
+        with pytest.raises(
+            UserError, match=f"outcome '{name}' is not defined for images with .*choose from .*loss"
+        ):
             require_outcome(name, several)
         require_outcome(name, not several)
 
@@ -133,13 +172,27 @@ def test_pairs_are_the_seeds_that_both_have() -> None:
         ([91.0], [], "no finished trial of -mixup"),
         ([], [], "no finished trial of full and -mixup"),
         ([None, None], [90.0], "top1 is not defined in any trial of full"),
-        ([91.0, None], [None, 90.0], "full and -mixup have no seed in common with top1 defined in both"),
+        (
+            [91.0, None],
+            [None, 90.0],
+            "full and -mixup have no seed in common with top1 defined in both",
+        ),
         ([1.5e308], [-1.5e308], "full and -mixup have no seed in common with top1 defined in both"),
     ],
 )
-def test_no_pair_says_why(full: Sequence[float | None], without: Sequence[float | None], note: str) -> None:
+def test_no_pair_says_why(
+    full: Sequence[float | None], without: Sequence[float | None], note: str
+) -> None:
     effect = one(full, without)
-    numbers = (effect.delta, effect.low, effect.high, effect.p, effect.p_raw, effect.sd, effect.more_seeds)
+    numbers = (
+        effect.delta,
+        effect.low,
+        effect.high,
+        effect.p,
+        effect.p_raw,
+        effect.sd,
+        effect.more_seeds,
+    )
     assert numbers == (None,) * 7
     assert (effect.pairs, effect.verdict, effect.note) == (0, "undetermined", note)
 
@@ -151,7 +204,13 @@ def test_a_variant_that_never_ran_is_like_one_without_a_finished_trial() -> None
 
 def test_one_pair_has_no_interval() -> None:
     effect = one([91.5], [90.0])
-    assert (effect.delta, effect.low, effect.high, effect.p, effect.sd) == (1.5, None, None, None, None)
+    assert (effect.delta, effect.low, effect.high, effect.p, effect.sd) == (
+        1.5,
+        None,
+        None,
+        None,
+        None,
+    )
     assert (effect.pairs, effect.verdict) == (1, "undetermined")
     assert effect.note == "one pair: an interval needs at least two"
 
@@ -162,13 +221,25 @@ def test_one_pair_has_no_interval() -> None:
         ([91.0, 92.0, 90.0], [90.0, 91.0, 89.0], 1.0),
         ([91.3, 92.7, 90.1], [91.3, 92.7, 90.1], 0.0),
         # One image of 359 more in each pair: the differences are equal but for the last bit.
-        ([100 * r / 359 for r in (350, 341, 347)], [100 * r / 359 for r in (349, 340, 346)], 100 / 359),
+        (
+            [100 * r / 359 for r in (350, 341, 347)],
+            [100 * r / 359 for r in (349, 340, 346)],
+            100 / 359,
+        ),
     ],
 )
-def test_differences_without_spread_have_no_interval(full: list[float], without: list[float], delta: float) -> None:
+def test_differences_without_spread_have_no_interval(
+    full: list[float], without: list[float], delta: float
+) -> None:
     effect = one(full, without)
     assert effect.delta == pytest.approx(delta, abs=1e-13)
-    assert (effect.low, effect.high, effect.p, effect.p_raw, effect.sd) == (None, None, None, None, 0.0)
+    assert (effect.low, effect.high, effect.p, effect.p_raw, effect.sd) == (
+        None,
+        None,
+        None,
+        None,
+        0.0,
+    )
     assert (effect.pairs, effect.verdict, effect.more_seeds) == (3, "undetermined", None)
     assert effect.note == "no spread: every pair differs by the same amount"
 
@@ -192,7 +263,13 @@ def test_a_variant_that_cannot_be_is_a_row_that_says_why(label: str) -> None:
     layout = leave_one_out(["mixup"], reasons={label: "there is no slot"})
     (effect,) = effects([layout], cells, {})
     assert effect.note == "does not apply: there is no slot"
-    assert (effect.delta, effect.sd, effect.p, effect.pairs, effect.cost) == (None, None, None, 0, {})
+    assert (effect.delta, effect.sd, effect.p, effect.pairs, effect.cost) == (
+        None,
+        None,
+        None,
+        0,
+        {},
+    )
     assert (effect.verdict, effect.plus, effect.minus) == ("undetermined", "full", "-mixup")
 
 
@@ -203,8 +280,14 @@ def test_a_trick_without_effect_says_why() -> None:
     other = one(FULL, WITHOUT, texts=texts)
     assert (other.note, other.verdict) == ("no effect: alpha = 0 mixes nothing", "helps")
     single = one([91.0], [90.0], texts=texts)
-    assert single.note == "no effect: alpha = 0 mixes nothing; one pair: an interval needs at least two"
-    assert one(FULL, WITHOUT, texts=["mixup_2 has no effect: x", "mixup has too few images"]).note is None
+    assert (
+        single.note
+        == "no effect: alpha = 0 mixes nothing; one pair: an interval needs at least two"
+    )
+    assert (
+        one(FULL, WITHOUT, texts=["mixup_2 has no effect: x", "mixup has too few images"]).note
+        is None
+    )
 
 
 def sample(mean: float, sd: float, n: int) -> list[float]:
@@ -217,7 +300,12 @@ def sample(mean: float, sd: float, n: int) -> list[float]:
 def test_so_many_more_seeds_settle_an_effect_and_one_fewer_do_not(mean: float, sd: float) -> None:
     def study(n: int) -> list[Effect]:
         # two effects that stay as they are, and a third that is settled already
-        values = {"full": [0.0] * n, "-a": sample(-mean, sd, n), "-b": sample(mean / 4, sd, n), "-c": sample(9, 0.1, n)}
+        values = {
+            "full": [0.0] * n,
+            "-a": sample(-mean, sd, n),
+            "-b": sample(mean / 4, sd, n),
+            "-c": sample(9, 0.1, n),
+        }
         return effects([leave_one_out(["a", "b", "c"])], runs(values), {})
 
     now = study(4)
@@ -258,7 +346,11 @@ def test_eight_pairs_have_a_bootstrap_interval() -> None:
     full, without = rng.normal(91, 1, 9), rng.normal(90, 1, 9)
     effect = one(full.tolist(), without.tolist())
     reference = stats.bootstrap(
-        (full - without,), np.mean, n_resamples=9999, method="BCa", random_state=stream(0, "bootstrap:mixup")
+        (full - without,),
+        np.mean,
+        n_resamples=9999,
+        method="BCa",
+        random_state=stream(0, "bootstrap:mixup"),
     ).confidence_interval
     assert effect.bootstrap == pytest.approx((reference.low, reference.high))
     assert effect.low is not None
@@ -280,24 +372,58 @@ def test_the_bootstrap_falls_back_to_percentiles() -> None:
 def test_prices_are_paired_like_the_outcome() -> None:
     cells: dict[tuple[str, str], dict[int, dict[str, float | int | None]]] = {
         (MODEL, "full"): {
-            0: {"top1": 91.0, "train_throughput": 90.0, "params": 12, "macs": 0, "peak_memory": None},
-            1: {"top1": 92.0, "train_throughput": 160.0, "params": 12, "macs": 5, "peak_memory": 5.0},
+            0: {
+                "top1": 91.0,
+                "train_throughput": 90.0,
+                "params": 12,
+                "macs": 0,
+                "peak_memory": None,
+            },
+            1: {
+                "top1": 92.0,
+                "train_throughput": 160.0,
+                "params": 12,
+                "macs": 5,
+                "peak_memory": 5.0,
+            },
         },
         (MODEL, "-mixup"): {
-            0: {"top1": 90.0, "train_throughput": 100.0, "params": 10, "macs": 4, "peak_memory": 7.0},
-            1: {"top1": None, "train_throughput": 200.0, "params": 10, "macs": 4, "peak_memory": None},
+            0: {
+                "top1": 90.0,
+                "train_throughput": 100.0,
+                "params": 10,
+                "macs": 4,
+                "peak_memory": 7.0,
+            },
+            1: {
+                "top1": None,
+                "train_throughput": 200.0,
+                "params": 10,
+                "macs": 4,
+                "peak_memory": None,
+            },
         },
     }
     (effect,) = effects([leave_one_out(["mixup"])], cells, {})
     assert effect.pairs == 1
-    assert list(effect.cost) == ["train_throughput", "params", "macs"]  # memory has no pair, the rest was not measured
+    assert list(effect.cost) == [
+        "train_throughput",
+        "params",
+        "macs",
+    ]  # memory has no pair, the rest was not measured
     speed = effect.cost["train_throughput"]
     assert (speed["delta"], speed["pairs"]) == (-25.0, 2)
     assert speed["ratio"] == pytest.approx(math.sqrt(0.9 * 0.8))
     interval = stats.ttest_rel([90.0, 160.0], [100.0, 200.0]).confidence_interval(0.95)
     assert (speed["low"], speed["high"]) == pytest.approx((interval.low, interval.high))
     ratio = pytest.approx(1.2)
-    assert effect.cost["params"] == {"delta": 2.0, "low": None, "high": None, "ratio": ratio, "pairs": 2}
+    assert effect.cost["params"] == {
+        "delta": 2.0,
+        "low": None,
+        "high": None,
+        "ratio": ratio,
+        "pairs": 2,
+    }
     assert effect.cost["macs"]["ratio"] is None  # of 0 over 4
 
 
@@ -314,7 +440,8 @@ NUMBERS = st.one_of(
     st.integers(-100, 100),
 )
 METRICS = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("top1", "train_throughput", "params", "macs", "train_time_s"), NUMBERS)
+    {},
+    optional=dict.fromkeys(("top1", "train_throughput", "params", "macs", "train_time_s"), NUMBERS),
 )
 RUNS = st.dictionaries(st.integers(0, 9), METRICS, max_size=10)
 
@@ -330,7 +457,9 @@ def finite(value: object) -> bool:
 @given(RUNS, RUNS, RUNS)
 @settings(max_examples=150, deadline=None)
 def test_whatever_was_measured_the_numbers_are_finite_and_the_order_does_not_matter(
-    full: dict[int, dict[str, float]], first: dict[int, dict[str, float]], second: dict[int, dict[str, float]]
+    full: dict[int, dict[str, float]],
+    first: dict[int, dict[str, float]],
+    second: dict[int, dict[str, float]],
 ) -> None:
     cells: Cells = {(MODEL, "full"): full, (MODEL, "-a"): first, (MODEL, "-b"): second}
     layouts = [leave_one_out(["a", "b"])]
@@ -339,7 +468,12 @@ def test_whatever_was_measured_the_numbers_are_finite_and_the_order_does_not_mat
     assert finite(data)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     for effect in found:
-        assert effect.note is not None or None not in (effect.delta, effect.low, effect.high, effect.p)
+        assert effect.note is not None or None not in (
+            effect.delta,
+            effect.low,
+            effect.high,
+            effect.p,
+        )
         assert effect.verdict == "undetermined" or (effect.p is not None and effect.p < 0.05)
         if effect.low is not None and effect.high is not None and effect.delta is not None:
             assert effect.low <= effect.delta <= effect.high
@@ -348,7 +482,10 @@ def test_whatever_was_measured_the_numbers_are_finite_and_the_order_does_not_mat
 
 
 def test_huge_numbers_are_tested_like_small_ones() -> None:
-    small_, huge = one([3.0, 4.0, 5.0], [2.5, 3.0, 3.0]), one([3e300, 4e300, 5e300], [2.5e300, 3e300, 3e300])
+    small_, huge = (
+        one([3.0, 4.0, 5.0], [2.5, 3.0, 3.0]),
+        one([3e300, 4e300, 5e300], [2.5e300, 3e300, 3e300]),
+    )
     assert huge.p == pytest.approx(small_.p)
     assert huge.delta == pytest.approx((small_.delta or 0) * 1e300)
     over = one([1.6e308, -1.6e308], [0.0, 0.0])
@@ -357,7 +494,10 @@ def test_huge_numbers_are_tested_like_small_ones() -> None:
 
 
 def test_numbers_out_of_range_are_not_defined() -> None:
-    assert [number(v) for v in (None, math.nan, math.inf, 10**400, 3, 0.5)] == [None] * 4 + [3.0, 0.5]
+    assert [number(v) for v in (None, math.nan, math.inf, 10**400, 3, 0.5)] == [None] * 4 + [
+        3.0,
+        0.5,
+    ]
 
 
 def test_plain_data_has_the_keys_of_the_contract_first() -> None:

@@ -33,14 +33,18 @@ def cells_of(layout: Layout, rows_CS: Sequence[Sequence[float]], metric: str = "
 
 
 def test_the_pilot_plant_of_box_hunter_and_hunter() -> None:
-    # Statistics for Experimenters, chapter 5: yield (g) against temperature, concentration and catalyst, in standard
-    # order, and the effects that the book prints.
+    # Statistics for Experimenters, chapter 5: yield (g) against temperature, concentration and
+    # catalyst, in standard order, and the effects that the book prints.
     layout = factorial_layout(("T", "C", "K"))
     found = by_label(layout, cells_of(layout, [[y] for y in (60.0, 72, 54, 68, 52, 83, 45, 80)]))
     book = {"T": 23.0, "C": -5.0, "K": 1.5, "T*C": 1.5, "T*K": 10.0, "C*K": 0.0}
     assert list(found) == list(book)
-    assert {label: effect.delta for label, effect in found.items()} == pytest.approx(book, abs=1e-12)
-    assert {effect.note for effect in found.values()} == {"one pair: an interval needs at least two"}
+    assert {label: effect.delta for label, effect in found.items()} == pytest.approx(
+        book, abs=1e-12
+    )
+    assert {effect.note for effect in found.values()} == {
+        "one pair: an interval needs at least two"
+    }
     assert all((effect.plus, effect.minus) == (None, None) for effect in found.values())
 
 
@@ -52,7 +56,12 @@ def test_effects_are_tested_over_seeds() -> None:
     rows = values[:, None] + rng.normal(0, 0.4, (8, 6))
     found = by_label(layout, cells_of(layout, rows.tolist()))
     raw = []
-    for label, columns in [*((c, [i]) for i, c in enumerate(ABC)), ("a*b", [0, 1]), ("a*c", [0, 2]), ("b*c", [1, 2])]:
+    for label, columns in [
+        *((c, [i]) for i, c in enumerate(ABC)),
+        ("a*b", [0, 1]),
+        ("a*c", [0, 2]),
+        ("b*c", [1, 2]),
+    ]:
         column = signs[:, columns].prod(1)
         by_hand = rows[column > 0].mean(0) - rows[column < 0].mean(0)
         test = stats.ttest_1samp(by_hand, 0)
@@ -87,7 +96,9 @@ def test_shapley_values_are_means_over_all_orders(k: int) -> None:
     orders = list(itertools.permutations(range(k)))
     for order in orders:
         for n, i in enumerate(order):
-            expected[i] += rows[place[frozenset(order[: n + 1])]] - rows[place[frozenset(order[:n])]]
+            expected[i] += (
+                rows[place[frozenset(order[: n + 1])]] - rows[place[frozenset(order[:n])]]
+            )
     expected /= len(orders)
     assert np.allclose(shapley(signs, rows), expected)
 
@@ -119,7 +130,9 @@ def test_a_fraction_says_what_it_cannot_tell_apart() -> None:
     one = np.array(rows)
     for i, trick in enumerate(ABC):
         column = np.array(cells)[:, i]
-        assert found[trick].delta == pytest.approx((one[column > 0].mean(0) - one[column < 0].mean(0)).mean())
+        assert found[trick].delta == pytest.approx(
+            (one[column > 0].mean(0) - one[column < 0].mean(0)).mean()
+        )
         assert found[trick].shapley is None
     for group in layout.aliases:
         assert found[group[0]].note == f"aliased with {group[1]}"
@@ -130,27 +143,46 @@ def test_a_fraction_says_what_it_cannot_tell_apart() -> None:
 
 @pytest.mark.parametrize(
     ("base", "generators"),
-    [(3, [(0, 1, 2)]), (4, [(0, 1, 2), (1, 2, 3)]), (3, [(0, 1), (0, 2), (1, 2), (0, 1, 2)]), (4, [(0, 1, 2, 3)])],
+    [
+        (3, [(0, 1, 2)]),
+        (4, [(0, 1, 2), (1, 2, 3)]),
+        (3, [(0, 1), (0, 2), (1, 2), (0, 1, 2)]),
+        (4, [(0, 1, 2, 3)]),
+    ],
 )
-def test_aliases_are_the_terms_with_equal_columns(base: int, generators: list[tuple[int, ...]]) -> None:
-    cells = [(*row, *(math.prod(row[i] for i in word) for word in generators)) for row in yates(base)]
+def test_aliases_are_the_terms_with_equal_columns(
+    base: int, generators: list[tuple[int, ...]]
+) -> None:
+    cells = [
+        (*row, *(math.prod(row[i] for i in word) for word in generators)) for row in yates(base)
+    ]
     k = base + len(generators)
     model = Model.of(tuple(cells), k)
     columns = {term: np.array(cells)[:, list(term)].prod(1) for term in terms_of(k)}
     for term, column in columns.items():
-        equal = [t for t, other in columns.items() if t != term and abs(column @ other) == len(cells)]
+        equal = [
+            t for t, other in columns.items() if t != term and abs(column @ other) == len(cells)
+        ]
         assert sorted(model.aliases[term]) == sorted(equal)
-        assert (term in model.kept) == all((len(other), other) > (len(term), term) for other in equal)
-    assert np.linalg.matrix_rank(np.stack([np.ones(len(cells)), *columns.values()])) == 1 + len(model.kept)
+        assert (term in model.kept) == all(
+            (len(other), other) > (len(term), term) for other in equal
+        )
+    assert np.linalg.matrix_rank(np.stack([np.ones(len(cells)), *columns.values()])) == 1 + len(
+        model.kept
+    )
 
 
 @pytest.mark.parametrize("resolution", [None, 3, 4, 5])
-def test_the_designs_own_aliases_are_those_of_its_cells(resolution: Literal[3, 4, 5] | None) -> None:
+def test_the_designs_own_aliases_are_those_of_its_cells(
+    resolution: Literal[3, 4, 5] | None,
+) -> None:
     recipe = small()
     layout = Factorial(resolution=resolution).layout(recipe, MODEL)
     assert len(layout.factors) >= 4
     rng = np.random.default_rng(0)
-    cells = runs({v.label: rng.normal(90, 1, 3).tolist() for v in layout.variants if v.recipe is not None})
+    cells = runs(
+        {v.label: rng.normal(90, 1, 3).tolist() for v in layout.variants if v.recipe is not None}
+    )
     found = by_label(layout, cells)
     for group in layout.aliases:
         assert found[group[0]].delta is not None
@@ -166,7 +198,9 @@ def test_the_designs_own_aliases_are_those_of_its_cells(resolution: Literal[3, 4
 def test_a_fractions_estimate_is_the_sum_of_the_alias_group() -> None:
     # 2^(4-1), d = a*b*c: the interaction a*b cannot be told from c*d, and their effects add up.
     cells = [(*row, math.prod(row)) for row in yates(3)]
-    layout = factorial_layout("abcd", cells, aliases=(("a*b", "c*d"), ("a*c", "b*d"), ("a*d", "b*c")))
+    layout = factorial_layout(
+        "abcd", cells, aliases=(("a*b", "c*d"), ("a*c", "b*d"), ("a*d", "b*c"))
+    )
     signs = np.array(cells)
     values = 90 + 0.5 * signs[:, 0] * signs[:, 1] + 0.25 * signs[:, 2] * signs[:, 3] + signs[:, 3]
     found = by_label(layout, cells_of(layout, values[:, None].tolist()))
@@ -188,10 +222,15 @@ def exclusive(reason: str = "mixup and cutmix exclude each other") -> Layout:
 def test_tricks_that_exclude_each_other_are_measured_without_the_other() -> None:
     rng = np.random.default_rng(5)
     layout = exclusive()
-    values = {v.label: rng.normal(90, 1, 3).tolist() for v in layout.variants if v.recipe is not None}
+    values = {
+        v.label: rng.normal(90, 1, 3).tolist() for v in layout.variants if v.recipe is not None
+    }
     found = by_label(layout, runs(values))
     at = {label: np.array(row) for label, row in values.items()}
-    without = [at["+mixup-cutmix+ema"] - at["-mixup-cutmix+ema"], at["+mixup-cutmix-ema"] - at["-mixup-cutmix-ema"]]
+    without = [
+        at["+mixup-cutmix+ema"] - at["-mixup-cutmix+ema"],
+        at["+mixup-cutmix-ema"] - at["-mixup-cutmix-ema"],
+    ]
     assert found["mixup"].delta == pytest.approx(np.mean(without))
     assert found["mixup"].note == "without cutmix: no variant that applies has both"
     assert found["cutmix"].note == "without mixup: no variant that applies has both"
@@ -219,7 +258,9 @@ def test_a_trick_that_never_applies_leaves_the_others() -> None:
 
 
 def test_a_study_of_which_nothing_applies_is_a_list_of_reasons() -> None:
-    layout = factorial_layout(("a", "b"), reasons={cell_label(row, ("a", "b")): "no slot" for row in yates(2)})
+    layout = factorial_layout(
+        ("a", "b"), reasons={cell_label(row, ("a", "b")): "no slot" for row in yates(2)}
+    )
     found = effects([layout], {}, {})
     assert [effect.note for effect in found] == ["does not apply: no slot"] * 3
 
@@ -234,7 +275,9 @@ def test_only_seeds_with_every_cell_count() -> None:
     del cells[MODEL, "-a-b"][3]
     found = by_label(layout, cells)
     assert [effect.pairs for effect in found.values()] == [2, 2, 2]
-    assert found["a"].delta == pytest.approx(np.mean([(91 + 93 - 90 - 92) / 2, (92 + 100 - 91 - 95) / 2]))
+    assert found["a"].delta == pytest.approx(
+        np.mean([(91 + 93 - 90 - 92) / 2, (92 + 100 - 91 - 95) / 2])
+    )
     assert found["a"].note == "2 seeds left out as incomplete"
     del cells[MODEL, "+a-b"][0]
     single = by_label(layout, cells)["a"]
@@ -247,9 +290,13 @@ def test_no_complete_seed_says_why() -> None:
     assert {effect.note for effect in empty} == {"no finished trial of -a-b, +a-b, -a+b and 1 more"}
     apart = {(MODEL, v.label): {i: {"top1": 90.0}} for i, v in enumerate(layout.variants)}
     found = effects([layout], apart, {})
-    assert {effect.note for effect in found} == {"no seed is finished in every variant: 4 left out as incomplete"}
+    assert {effect.note for effect in found} == {
+        "no seed is finished in every variant: 4 left out as incomplete"
+    }
     undefined = {(MODEL, v.label): {0: {"top1": None}} for v in layout.variants}
-    assert {e.note for e in effects([layout], undefined, {})} == {"no seed has top1 defined in every variant"}
+    assert {e.note for e in effects([layout], undefined, {})} == {
+        "no seed has top1 defined in every variant"
+    }
     assert {(effect.delta, effect.pairs) for effect in empty + found} == {(None, 0)}
 
 
@@ -258,7 +305,9 @@ def test_a_trick_without_effect_says_in_how_many_variants() -> None:
     cells = cells_of(layout, [[90.0, 91.0], [90.0, 91.0], [92.0, 93.5], [92.0, 93.5]])
     text = "a has no effect: batch_size = 256 is the reference"
     some = by_label(layout, cells, {(MODEL, "+a-b"): ["x", text]})
-    assert (some["a"].note or "").startswith("no effect in 1 of 2 variants: batch_size = 256 is the reference")
+    assert (some["a"].note or "").startswith(
+        "no effect in 1 of 2 variants: batch_size = 256 is the reference"
+    )
     every = by_label(layout, cells, {(MODEL, label): [text] for label in ("+a-b", "+a+b", "-a+b")})
     assert every["a"].note == "no effect: batch_size = 256 is the reference"
     assert (every["a"].delta, every["a"].sd) == (0.0, 0.0)
@@ -268,10 +317,16 @@ def test_a_trick_without_effect_says_in_how_many_variants() -> None:
 def test_prices_of_tricks() -> None:
     layout = factorial_layout(("a", "b"))
     cells = cells_of(layout, [[90.0], [91.0], [90.5], [93.5]])
-    speed = {"-a-b": [100.0, 110.0], "+a-b": [80.0, 99.0], "-a+b": [50.0, 55.0], "+a+b": [45.0, 40.0]}
+    speed = {
+        "-a-b": [100.0, 110.0],
+        "+a-b": [80.0, 99.0],
+        "-a+b": [50.0, 55.0],
+        "+a+b": [45.0, 40.0],
+    }
     priced = {
         key: {
-            seed: {**cells[key].get(seed, {}), "train_throughput": speed[key[1]][seed], "params": 7} for seed in (0, 1)
+            seed: {**cells[key].get(seed, {}), "train_throughput": speed[key[1]][seed], "params": 7}
+            for seed in (0, 1)
         }
         for key in cells
     }
@@ -284,14 +339,22 @@ def test_prices_of_tricks() -> None:
     ratios = [80 / 100, 45 / 50, 99 / 110, 40 / 55]
     assert cost["ratio"] == pytest.approx(stats.gmean(ratios))
     assert cost["pairs"] == 2
-    assert found["a"].cost["params"] == {"delta": 0.0, "low": None, "high": None, "ratio": 1.0, "pairs": 2}
+    assert found["a"].cost["params"] == {
+        "delta": 0.0,
+        "low": None,
+        "high": None,
+        "ratio": 1.0,
+        "pairs": 2,
+    }
     assert found["a*b"].cost == {}
     assert found["a"].pairs == 1
 
 
 @given(st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=8, max_size=8), st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_whatever_was_measured_the_numbers_are_finite(rows: list[list[float | None]], whole: bool) -> None:
+def test_whatever_was_measured_the_numbers_are_finite(
+    rows: list[list[float | None]], whole: bool
+) -> None:
     layout = factorial_layout(("mixup", "cutmix", "ema")) if whole else exclusive()
     cells = {
         (MODEL, v.label): {s: {"top1": value, "macs": value} for s, value in enumerate(row)}
@@ -307,7 +370,10 @@ def test_whatever_was_measured_the_numbers_are_finite(rows: list[list[float | No
 
 def test_huge_outcomes_do_not_overflow() -> None:
     layout = factorial_layout(("a", "b"))
-    found = by_label(layout, cells_of(layout, [[1e308, 1e308], [1.5e308, 1.2e308], [1e308, 1e308], [1.5e308, 1.3e308]]))
+    found = by_label(
+        layout,
+        cells_of(layout, [[1e308, 1e308], [1.5e308, 1.2e308], [1e308, 1e308], [1.5e308, 1.3e308]]),
+    )
     assert found["a"].delta == pytest.approx(0.5 * (0.5e308 + 0.25e308))
     assert found["a"].shapley is not None
     assert found["a"].shapley[0] == pytest.approx(found["a"].delta)

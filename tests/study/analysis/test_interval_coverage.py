@@ -1,4 +1,5 @@
-"""What the numbers promise, over 2,000 synthetic studies: the intervals hold the truth, chance alone rarely helps."""
+"""What the numbers promise, over 2,000 synthetic studies: the intervals hold the truth, chance
+alone rarely helps."""
 
 from __future__ import annotations
 
@@ -32,20 +33,27 @@ def null_studies() -> list[list[Effect]]:
 
 def covered(found: list[Effect], truth: np.ndarray) -> list[bool]:
     return [
-        e.low is not None and e.high is not None and e.low <= t <= e.high for e, t in zip(found, truth, strict=True)
+        e.low is not None and e.high is not None and e.low <= t <= e.high
+        for e, t in zip(found, truth, strict=True)
     ]
 
 
-def test_no_trick_helps_by_chance_in_more_than_5_percent_of_studies(null_studies: list[list[Effect]]) -> None:
+def test_no_trick_helps_by_chance_in_more_than_5_percent_of_studies(
+    null_studies: list[list[Effect]],
+) -> None:
     helps = np.mean([any(e.verdict == "helps" for e in found) for found in null_studies])
     either = np.mean([any(e.verdict != "undetermined" for e in found) for found in null_studies])
     assert 0.002 < helps <= 0.05
-    assert either <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / STUDIES)  # both directions: the level itself, and chance
+    assert either <= 0.05 + 3 * np.sqrt(
+        0.05 * 0.95 / STUDIES
+    )  # both directions: the level itself, and chance
     # Without the adjustment many more would.
     assert np.mean([any((e.p_raw or 1) < 0.05 for e in found) for found in null_studies]) > 0.15
 
 
-def test_the_interval_holds_the_truth_in_95_percent_of_studies(null_studies: list[list[Effect]]) -> None:
+def test_the_interval_holds_the_truth_in_95_percent_of_studies(
+    null_studies: list[list[Effect]],
+) -> None:
     held = np.array([covered(found, np.zeros(TRICKS)) for found in null_studies])
     assert ((held.mean(0) > 0.93) & (held.mean(0) < 0.97)).all()
 
@@ -64,7 +72,9 @@ def test_true_effects_are_found_and_named_in_their_direction() -> None:
     assert (verdicts[:, 0] == "helps").mean() > 0.9
     assert (verdicts[:, 1] == "hurts").mean() > 0.9
     assert not (verdicts[:, 0] == "hurts").any()
-    assert (verdicts[:, 2] == "undetermined").mean() > 0.9  # tested at 0.05, once the others are settled
+    assert (
+        verdicts[:, 2] == "undetermined"
+    ).mean() > 0.9  # tested at 0.05, once the others are settled
 
 
 def test_the_intervals_of_a_factorial_hold_the_truth() -> None:
@@ -75,11 +85,23 @@ def test_the_intervals_of_a_factorial_hold_the_truth() -> None:
     held, shapley_held = [], []
     for seed in range(STUDIES):
         rng = np.random.default_rng((21, seed))
-        rows = 90 + (terms @ truth / 2)[:, None] + rng.normal(0, 1.0, SEEDS) + rng.normal(0, 0.5, (4, SEEDS))
-        found = effects([layout], runs({v.label: r.tolist() for v, r in zip(layout.variants, rows, strict=True)}), {})
+        rows = (
+            90
+            + (terms @ truth / 2)[:, None]
+            + rng.normal(0, 1.0, SEEDS)
+            + rng.normal(0, 0.5, (4, SEEDS))
+        )
+        found = effects(
+            [layout],
+            runs({v.label: r.tolist() for v, r in zip(layout.variants, rows, strict=True)}),
+            {},
+        )
         held.append(covered(found, truth))
-        # of two tricks: the mean of what a trick adds to none and to the other, which is its main effect
+        # of two tricks: the mean of what a trick adds to none and to the other, which is its main
+        # effect
         values = [e.shapley or (np.nan, np.nan, np.nan) for e in found[:2]]
-        shapley_held.append([v[1] <= t <= v[2] for v, t in zip(np.array(values, float), truth[:2], strict=True)])
+        shapley_held.append(
+            [v[1] <= t <= v[2] for v, t in zip(np.array(values, float), truth[:2], strict=True)]
+        )
     for share in (*np.mean(held, axis=0), *np.mean(shapley_held, axis=0)):
         assert 0.93 < share < 0.97

@@ -36,7 +36,18 @@ from trickbag.tricks.warmup import Warmup
 if TYPE_CHECKING:
     from trickbag.optim.config import TrainConfig
 
-from tests.study.designs.layouts import EVERY, SMALL, TIMM, TINY, Leans, Strength, by_label, made, names, rows
+from tests.study.designs.layouts import (
+    EVERY,
+    SMALL,
+    TIMM,
+    TINY,
+    Leans,
+    Strength,
+    by_label,
+    made,
+    names,
+    rows,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +78,9 @@ def test_every_design_over_every_named_recipe(kind: str, recipe: str, network: s
         assert (variant.recipe is None) == bool(variant.reason)
         if variant.recipe is not None:
             assert variant.recipe.name == variant.label
-            assert variant.recipe.replace(name=base.name, tricks=base.tricks) == base, "only the tricks differ"
+            assert variant.recipe.replace(name=base.name, tricks=base.tricks) == base, (
+                "only the tricks differ"
+            )
     if kind == "factorial":
         assert layout.factors == base.trick_names
         assert layout.contrasts == ()
@@ -80,7 +93,10 @@ def test_every_design_over_every_named_recipe(kind: str, recipe: str, network: s
         assert not together
     for contrast in together:
         assert contrast.minus == "bare"
-        assert known[contrast.plus].recipe == [v.recipe for v in layout.variants if v.recipe is not None][-1]
+        assert (
+            known[contrast.plus].recipe
+            == [v.recipe for v in layout.variants if v.recipe is not None][-1]
+        )
     for contrast in steps:
         plus, minus = known[contrast.plus].recipe, known[contrast.minus].recipe
         if plus is not None and minus is not None:
@@ -139,8 +155,16 @@ def test_leave_one_out_with_levels() -> None:
         ("mixup.lam=pair", "mixup", "mixup.lam=pair", "-mixup"),
     ]
     assert made(layout, "mixup.alpha=0.1").tricks == (Warmup(), LabelSmoothing(), Mixup(alpha=0.1))
-    assert made(layout, "mixup.lam=pair").tricks == (Warmup(), LabelSmoothing(), Mixup(alpha=0.3, lam="pair"))
-    assert made(layout, "warmup.epochs=2").tricks == (Warmup(epochs=2.0), LabelSmoothing(), Mixup(alpha=0.3))
+    assert made(layout, "mixup.lam=pair").tricks == (
+        Warmup(),
+        LabelSmoothing(),
+        Mixup(alpha=0.3, lam="pair"),
+    )
+    assert made(layout, "warmup.epochs=2").tricks == (
+        Warmup(epochs=2.0),
+        LabelSmoothing(),
+        Mixup(alpha=0.3),
+    )
     own = LeaveOneOut(levels=("mixup.alpha=0.3",)).layout(TINY, "resnet50")
     assert made(own, "mixup.alpha=0.3").id == made(own, "full").id
 
@@ -148,7 +172,10 @@ def test_leave_one_out_with_levels() -> None:
 def test_one_at_a_time() -> None:
     asked = ("mixup", "cosine_decay", "label_smoothing")
     layout = OneAtATime(tricks=asked, levels=("mixup.alpha=0.1",)).layout(TINY, "resnet50")
-    assert {label: variant.recipe and variant.recipe.tricks for label, variant in by_label(layout).items()} == {
+    assert {
+        label: variant.recipe and variant.recipe.tricks
+        for label, variant in by_label(layout).items()
+    } == {
         "bare": (),
         "+mixup": (Mixup(alpha=0.3),),
         "+mixup.alpha=0.1": (Mixup(alpha=0.1),),
@@ -161,8 +188,14 @@ def test_one_at_a_time() -> None:
         ("cosine_decay", "cosine_decay", "+cosine_decay", "bare"),
         ("label_smoothing", "label_smoothing", "+label_smoothing", "bare"),
     ]
-    assert [c.trick for c in OneAtATime().layout(TINY, "resnet50").contrasts] == list(TINY.trick_names)
-    assert OneAtATime(tricks=asked).studied(TINY) == (Mixup(alpha=0.3), CosineDecay(), LabelSmoothing())
+    assert [c.trick for c in OneAtATime().layout(TINY, "resnet50").contrasts] == list(
+        TINY.trick_names
+    )
+    assert OneAtATime(tricks=asked).studied(TINY) == (
+        Mixup(alpha=0.3),
+        CosineDecay(),
+        LabelSmoothing(),
+    )
     assert LeaveOneOut().studied(TINY) == TINY.tricks
     alone = OneAtATime(tricks=("mixup",)).layout(Recipe(), "resnet50")
     assert made(alone, "+mixup").tricks == (Mixup(),)
@@ -170,7 +203,10 @@ def test_one_at_a_time() -> None:
 
 def test_cumulative() -> None:
     layout = Cumulative(levels=("label_smoothing.smoothing=0.2",)).layout(TINY, "resnet50")
-    assert {label: variant.recipe and variant.recipe.tricks for label, variant in by_label(layout).items()} == {
+    assert {
+        label: variant.recipe and variant.recipe.tricks
+        for label, variant in by_label(layout).items()
+    } == {
         "bare": (),
         "+warmup": (Warmup(),),
         "+label_smoothing": (Warmup(), LabelSmoothing()),
@@ -180,7 +216,12 @@ def test_cumulative() -> None:
     assert rows(layout) == [
         ("warmup", "warmup", "+warmup", "bare"),
         ("label_smoothing", "label_smoothing", "+label_smoothing", "+warmup"),
-        ("label_smoothing.smoothing=0.2", "label_smoothing", "+label_smoothing.smoothing=0.2", "+warmup"),
+        (
+            "label_smoothing.smoothing=0.2",
+            "label_smoothing",
+            "+label_smoothing.smoothing=0.2",
+            "+warmup",
+        ),
         ("mixup", "mixup", "+mixup", "+label_smoothing"),
         ("all", "", "+mixup", "bare"),
     ]
@@ -208,7 +249,9 @@ def test_cumulative_passes_over_what_excludes_and_goes_on() -> None:
         ("all", "", "+mixup", "bare"),
     ]
     alone = Cumulative(tricks=("cosine_decay", "step_decay")).layout(TINY, "resnet50")
-    assert [row[0] for row in rows(alone)] == ["cosine_decay", "step_decay"], "one step is all there is"
+    assert [row[0] for row in rows(alone)] == ["cosine_decay", "step_decay"], (
+        "one step is all there is"
+    )
 
 
 def test_factorial() -> None:
@@ -232,7 +275,10 @@ def test_factorial_of_tricks_that_exclude_each_other() -> None:
     assert [variant.recipe is None for variant in layout.variants] == [False, False, False, True]
     assert "exclude each other" in layout.variants[3].reason
     kept = Factorial(tricks=("step_decay", "mixup")).layout(SMALL, "resnet18")
-    assert {v.label for v in kept.variants if v.recipe is None} == {"+step_decay-mixup", "+step_decay+mixup"}
+    assert {v.label for v in kept.variants if v.recipe is None} == {
+        "+step_decay-mixup",
+        "+step_decay+mixup",
+    }
 
 
 def test_fraction_of_a_factorial() -> None:
@@ -268,7 +314,10 @@ def test_sizes_of_factorials() -> None:
     assert len(Factorial(resolution=3).layout(SMALL, "resnet18").variants) == 16
     bag = recipes.bag_of_tricks()
     assert len(Factorial(tricks=bag.trick_names[:10]).layout(bag, "resnet50_a").variants) == 1024
-    with pytest.raises(UserError, match=r"11 tricks has 2,048 variants, .* take a fraction \(--resolution 5 has 128\)"):
+    with pytest.raises(
+        UserError,
+        match=r"11 tricks has 2,048 variants, .* take a fraction \(--resolution 5 has 128\)",
+    ):
         Factorial().layout(bag, "resnet50_a")
     assert len(Factorial(resolution=5).layout(bag, "resnet50_a").variants) == 128
     twelve = (*bag.trick_names, "layer_decay")
@@ -279,24 +328,40 @@ def test_leave_one_out_goes_on_without_what_does_not_apply() -> None:
     timm = SMALL.replace(model=model_config(TIMM))
     known = {"zero_init_residual": "no residual blocks. Use a ResNet"}
     layout = LeaveOneOut(levels=("mixup.alpha=0.1",)).layout(timm, TIMM, inapplicable=known)
-    left = tuple(name for name in SMALL.trick_names if name not in ("resnet_d", "zero_init_residual"))
+    left = tuple(
+        name for name in SMALL.trick_names if name not in ("resnet_d", "zero_init_residual")
+    )
     assert names(made(layout, "full")) == names(made(layout, "mixup.alpha=0.1")) == left
     with pytest.raises(DoesNotApply) as error:
         ResNetD().model(timm.model)
     reason = f"resnet_d changes the slots of this package's ResNets; {TIMM} has none"
     assert str(error.value).startswith(f"{reason}. ")
-    reasons = {variant.label: variant.reason for variant in layout.variants if variant.recipe is None}
+    reasons = {
+        variant.label: variant.reason for variant in layout.variants if variant.recipe is None
+    }
     assert reasons == {"-resnet_d": reason, "-zero_init_residual": "no residual blocks"}
-    assert [contrast.label for contrast in layout.contrasts] == [*SMALL.trick_names, "mixup.alpha=0.1"]
+    assert [contrast.label for contrast in layout.contrasts] == [
+        *SMALL.trick_names,
+        "mixup.alpha=0.1",
+    ]
     assert len(layout.notes) == 2
-    assert f"resnet_d does not apply to {TIMM} and is left out of every variant: {reason}" in layout.notes
+    assert (
+        f"resnet_d does not apply to {TIMM} and is left out of every variant: {reason}"
+        in layout.notes
+    )
     assert LeaveOneOut().layout(SMALL, "resnet18").notes == ()
 
 
 def test_levels_of_what_does_not_apply_are_rows_too() -> None:
     recipe = TINY.plus(Strength(by=1))
-    layout = LeaveOneOut(levels=("strength.by=2",)).layout(recipe, "x", inapplicable={"strength": "too strong"})
-    assert by_label(layout)["strength.by=2"].reason == by_label(layout)["-strength"].reason == "too strong"
+    layout = LeaveOneOut(levels=("strength.by=2",)).layout(
+        recipe, "x", inapplicable={"strength": "too strong"}
+    )
+    assert (
+        by_label(layout)["strength.by=2"].reason
+        == by_label(layout)["-strength"].reason
+        == "too strong"
+    )
 
 
 def test_other_designs_say_what_does_not_apply() -> None:
@@ -311,7 +376,9 @@ def test_other_designs_say_what_does_not_apply() -> None:
         assert [contrast.minus for contrast in layout.contrasts] == ["bare", "bare"]
     timm = SMALL.replace(model=model_config(TIMM))
     factorial = Factorial(tricks=("warmup", "mixup")).layout(timm, TIMM)
-    assert all("resnet_d" not in (names(variant.recipe) or ("resnet_d",)) for variant in factorial.variants)
+    assert all(
+        "resnet_d" not in (names(variant.recipe) or ("resnet_d",)) for variant in factorial.variants
+    )
     assert factorial.notes[0].startswith(f"resnet_d does not apply to {TIMM}")
     factor = Factorial(tricks=("resnet_d", "mixup")).layout(timm, TIMM)
     assert [variant.recipe is None for variant in factor.variants] == [False, True, False, True]

@@ -11,8 +11,9 @@ from trickbag.study.designs.fractional import TwoLevelDesign, product, smallest
 
 LETTERS = "ABCDEFGHJKLM"
 
-# Runs of the smallest regular designs of 3 to 12 factors: Box, Hunter & Hunter, Statistics for Experimenters, table of
-# two-level fractional factorials; Montgomery, Design and Analysis of Experiments, table 8.14.
+# Runs of the smallest regular designs of 3 to 12 factors: Box, Hunter & Hunter, Statistics for
+# Experimenters, table of two-level fractional factorials; Montgomery, Design and Analysis of
+# Experiments, table 8.14.
 FEWEST_RUNS = {
     3: {2: 4, 3: 4, 4: 8, 5: 8, 6: 8, 7: 8, 8: 16, 9: 16, 10: 16, 11: 16, 12: 16},
     4: {2: 4, 3: 8, 4: 8, 5: 16, 6: 16, 7: 16, 8: 16, 9: 32, 10: 32, 11: 32, 12: 32},
@@ -47,7 +48,9 @@ def designs(draw: st.DrawFn) -> TwoLevelDesign:
 @given(designs())
 @settings(deadline=None)
 def test_the_defining_relation_is_what_never_changes(design: TwoLevelDesign) -> None:
-    constant = {effect for effect in range(1, 2**design.factors) if len(set(column(design, effect))) == 1}
+    constant = {
+        effect for effect in range(1, 2**design.factors) if len(set(column(design, effect))) == 1
+    }
     assert set(design.words()) == constant
     assert len(design.words()) == len(constant)
     assert all(set(column(design, word)) == {1} for word in design.words())
@@ -57,7 +60,11 @@ def test_the_defining_relation_is_what_never_changes(design: TwoLevelDesign) -> 
 @given(designs())
 @settings(deadline=None)
 def test_aliases_are_columns_equal_up_to_sign(design: TwoLevelDesign) -> None:
-    effects = [sum(1 << i for i in some) for r in (1, 2) for some in itertools.combinations(range(design.factors), r)]
+    effects = [
+        sum(1 << i for i in some)
+        for r in (1, 2)
+        for some in itertools.combinations(range(design.factors), r)
+    ]
     groups: dict[tuple[int, ...], list[int]] = {}
     for effect in effects:
         signs = column(design, effect)
@@ -105,8 +112,8 @@ def test_no_smaller_design_will_do(factors: int, resolution: int) -> None:
 @pytest.mark.parametrize(
     ("factors", "resolution", "shortest", "words"),
     [
-        # Wordlength patterns of minimum aberration: Chen, Sun & Wu 1993, A catalogue of two-level and three-level
-        # fractional factorial designs with small runs, from the shortest length on.
+        # Wordlength patterns of minimum aberration: Chen, Sun & Wu 1993, A catalogue of two-level
+        # and three-level fractional factorial designs with small runs, from the shortest length on.
         (5, 3, 3, (2, 1)),
         (6, 3, 3, (4, 3)),
         (7, 3, 3, (7, 7)),
@@ -119,7 +126,9 @@ def test_no_smaller_design_will_do(factors: int, resolution: int) -> None:
         (8, 5, 5, (2, 1)),
     ],
 )
-def test_aberration_is_minimal(factors: int, resolution: int, shortest: int, words: tuple[int, ...]) -> None:
+def test_aberration_is_minimal(
+    factors: int, resolution: int, shortest: int, words: tuple[int, ...]
+) -> None:
     design = smallest(factors, resolution)
     assert design.resolution == shortest
     lengths = [word.bit_count() for word in design.words()]
@@ -141,7 +150,9 @@ def test_aberration_is_minimal(factors: int, resolution: int, shortest: int, wor
         (4, 5, None, []),
     ],
 )
-def test_known_designs(factors: int, resolution: int, reached: int | None, generators: list[str]) -> None:
+def test_known_designs(
+    factors: int, resolution: int, reached: int | None, generators: list[str]
+) -> None:
     design = smallest(factors, resolution)
     assert design.resolution == reached
     assert [product(generator, LETTERS) for generator in design.generators] == generators

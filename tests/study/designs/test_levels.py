@@ -36,7 +36,9 @@ def test_tricks_by_reference() -> None:
     recipe = Recipe(model=model_config("resnet50_d"), tricks=(Leans(), Mixup()))
     layout = LeaveOneOut(tricks=(reference,)).layout(recipe, "resnet50_d")
     assert rows(layout) == [("leans", "leans", "full", "-leans")]
-    added = OneAtATime(tricks=(reference, "trickbag.tricks.mixup:Mixup")).layout(recipe.without("leans"), "resnet50_d")
+    added = OneAtATime(tricks=(reference, "trickbag.tricks.mixup:Mixup")).layout(
+        recipe.without("leans"), "resnet50_d"
+    )
     assert [variant.label for variant in added.variants] == ["bare", "+leans", "+mixup"]
     with pytest.raises(UserError, match="mixup is named 2 times"):
         OneAtATime(tricks=("mixup", "trickbag.tricks.mixup:Mixup")).layout(recipe, "resnet50_d")
@@ -68,9 +70,14 @@ def test_levels_of_every_type() -> None:
         "step_decay.at=[0.5]",
         "step_decay.at=[0.3,0.6]",
     ]
-    assert made(layout, "step_decay.at=[0.3,0.6]").tricks == (Strength(by=3), StepDecay(at=(0.3, 0.6)))
+    assert made(layout, "step_decay.at=[0.3,0.6]").tricks == (
+        Strength(by=3),
+        StepDecay(at=(0.3, 0.6)),
+    )
     assert made(layout, "strength.until=none").tricks == recipe.tricks
-    again = LeaveOneOut(levels=tuple(label for label in labels if "." in label)).layout(recipe, "resnet50")
+    again = LeaveOneOut(levels=tuple(label for label in labels if "." in label)).layout(
+        recipe, "resnet50"
+    )
     assert again == layout, "a label is a level"
 
 
@@ -86,23 +93,41 @@ def test_levels_keep_their_values(values: list[float]) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: LeaveOneOut(tricks=("cutmix",)), "no trick 'cutmix' in the recipe tiny; it has: label_smoothing, "),
-        (lambda: LeaveOneOut(tricks=("cosine_decay",)), "no trick 'cosine_decay' in the recipe tiny"),
-        (lambda: LeaveOneOut(tricks=("mixup", "mixup")), "mixup is named 2 times among the tricks to study"),
+        (
+            lambda: LeaveOneOut(tricks=("cutmix",)),
+            "no trick 'cutmix' in the recipe tiny; it has: label_smoothing, ",
+        ),
+        (
+            lambda: LeaveOneOut(tricks=("cosine_decay",)),
+            "no trick 'cosine_decay' in the recipe tiny",
+        ),
+        (
+            lambda: LeaveOneOut(tricks=("mixup", "mixup")),
+            "mixup is named 2 times among the tricks to study",
+        ),
         (lambda: OneAtATime(tricks=("mixupp",)), "no trick 'mixupp'; did you mean mixup"),
         (lambda: OneAtATime(tricks=()), "one-at-a-time.tricks is empty: name at least one trick"),
-        (lambda: OneAtATime(tricks=(f"{HERE}:Strength",)), "lacks the setting 'by', which has no default; put the"),
+        (
+            lambda: OneAtATime(tricks=(f"{HERE}:Strength",)),
+            "lacks the setting 'by', which has no default; put the",
+        ),
         (
             lambda: Cumulative(tricks="mixup"),  # type: ignore[arg-type]
             "cumulative.tricks = 'mixup': must be a list of text",
         ),
-        (lambda: Cumulative(levels=("mixup",)), "level 'mixup': must be of the form TRICK.FIELD=VALUE"),
+        (
+            lambda: Cumulative(levels=("mixup",)),
+            "level 'mixup': must be of the form TRICK.FIELD=VALUE",
+        ),
         (lambda: Cumulative(levels=("mixup=0.1",)), "must be of the form"),
         (lambda: Cumulative(levels=("mixup.alpha=",)), "must be of the form"),
         (lambda: Cumulative(levels=("mixup.alpha=0.1,,0.2",)), "must be of the form"),
         (lambda: Cumulative(levels=("mixup.=0.1",)), "must be of the form"),
         (lambda: Cumulative(levels=(".alpha=0.1",)), "must be of the form"),
-        (lambda: Cumulative(levels=("mixup.alfa=0.1",)), "tricks.mixup has no setting 'alfa'; it has: alpha, lam"),
+        (
+            lambda: Cumulative(levels=("mixup.alfa=0.1",)),
+            "tricks.mixup has no setting 'alfa'; it has: alpha, lam",
+        ),
         (lambda: Cumulative(levels=("mixup.alpha=x",)), "alpha = 'x': must be a number above 0"),
         (lambda: Cumulative(levels=("mixup.alpha=-1",)), "alpha = -1.0: must be a number above 0"),
         (lambda: Cumulative(levels=("mixup.alpha=nan",)), "must be a number above 0"),
@@ -112,16 +137,31 @@ def test_levels_keep_their_values(values: list[float]) -> None:
             "level 'mixup.alpha=1': mixup is not studied; name it in --tricks, or take warmup",
         ),
         (lambda: LeaveOneOut(levels=("cosine_decay.x=1",)), "cosine_decay is not studied"),
-        (lambda: Factorial(tricks=("mixup",)), "a factorial takes 2 to 12 tricks, and here are 1: name others with"),
-        (lambda: Factorial(tricks=tuple(list(tricks.builtin())[:13])), "takes 2 to 12 tricks, and here are 13"),
+        (
+            lambda: Factorial(tricks=("mixup",)),
+            "a factorial takes 2 to 12 tricks, and here are 1: name others with",
+        ),
+        (
+            lambda: Factorial(tricks=tuple(list(tricks.builtin())[:13])),
+            "takes 2 to 12 tricks, and here are 13",
+        ),
         (
             lambda: Factorial(resolution=6),  # type: ignore[arg-type]
             "factorial.resolution = 6: must be one of 3, 4, 5 or none",
         ),
-        (lambda: read_design({"kind": "latin-square"}), "design.kind = 'latin-square': must be one of cumulative, "),
-        (lambda: read_design({"kind": ["factorial"]}), "design.kind = ['factorial']: must be one of"),
+        (
+            lambda: read_design({"kind": "latin-square"}),
+            "design.kind = 'latin-square': must be one of cumulative, ",
+        ),
+        (
+            lambda: read_design({"kind": ["factorial"]}),
+            "design.kind = ['factorial']: must be one of",
+        ),
         (lambda: read_design([]), "design.kind = None: must be one of"),
-        (lambda: read_design({"kind": "factorial", "levels": []}), "design has no setting 'levels'"),
+        (
+            lambda: read_design({"kind": "factorial", "levels": []}),
+            "design has no setting 'levels'",
+        ),
     ],
 )
 def test_wrong_designs_name_value_and_way_out(make: Callable[[], Design], says: str) -> None:

@@ -1,4 +1,5 @@
-"""Tasks for the tests of executors: importable by worker processes, and told apart by files, never by times."""
+"""Tasks for the tests of executors: importable by worker processes, and told apart by files, never
+by times."""
 
 from __future__ import annotations
 
@@ -24,7 +25,10 @@ _tasks_of_this_process = 0
 
 
 def trials(count: int) -> list[Trial]:
-    return [Trial(id=f"t{i}", label=f"-trick{i}", model="resnet18", recipe=Recipe(), seed=i) for i in range(count)]
+    return [
+        Trial(id=f"t{i}", label=f"-trick{i}", model="resnet18", recipe=Recipe(), seed=i)
+        for i in range(count)
+    ]
 
 
 def finished(trial: Trial, **metrics: float | int | None) -> Result:
@@ -82,12 +86,15 @@ def fail_first() -> None:
 
 @dataclass(frozen=True)
 class Report:
-    """Says where it ran: process, its environment, and how many tasks the process has run before."""
+    """Says where it ran: process, its environment, and how many tasks the process has run
+    before."""
 
     def __call__(self, trial: Trial) -> Result:
         global _tasks_of_this_process  # noqa: PLW0603  (that it survives from trial to trial is what is tested)
         _tasks_of_this_process += 1
-        result = finished(trial, pid=os.getpid(), nth=_tasks_of_this_process, main=int(in_main_thread()))
+        result = finished(
+            trial, pid=os.getpid(), nth=_tasks_of_this_process, main=int(in_main_thread())
+        )
         result.environment.update(os.environ)
         return result
 
@@ -112,7 +119,9 @@ class Fit:
             write_pid(self.folder / f"{trial.id}.pid")
             steps = start
             deadline = time.monotonic() + TIMEOUT_S
-            while not (self.folder / "go").exists() and not (self.folder / f"{trial.id}.go").exists():
+            while (
+                not (self.folder / "go").exists() and not (self.folder / f"{trial.id}.go").exists()
+            ):
                 assert time.monotonic() < deadline
                 steps += 1
                 time.sleep(0.002)

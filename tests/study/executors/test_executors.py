@@ -1,4 +1,5 @@
-"""What every executor must do, from one table; and what worker processes must survive, with real ones."""
+"""What every executor must do, from one table; and what worker processes must survive, with real
+ones."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ RAY = [
     pytest.mark.slow,
     pytest.mark.skipif(not HAS_RAY, reason="ray is not installed"),
     # What ray itself leaves open and how it warns of its own changes is not ours.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
+    ),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -39,7 +42,8 @@ EXECUTORS = [
     pytest.param(Ray(cpus=1), 2, id="ray", marks=RAY),
     pytest.param(Ray(workers=1), 1, id="ray-1", marks=RAY),
 ]
-"""Each executor with how many trials it runs at a time: a new one is tested by being listed here."""
+"""Each executor with how many trials it runs at a time: a new one is tested by being listed
+here."""
 
 every_executor = pytest.mark.parametrize(("executor", "at_a_time"), EXECUTORS)
 
@@ -52,7 +56,13 @@ RAY_CORES = 2
 def ray_of_two_cores() -> Iterator[None]:
     ray = pytest.importorskip("ray")
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(address="local", num_cpus=RAY_CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(
+        address="local",
+        num_cpus=RAY_CORES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+    )
     yield
     ray.shutdown()
     signal.signal(signal.SIGTERM, before)
@@ -60,7 +70,10 @@ def ray_of_two_cores() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _ray(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("parametrize") and "ray" in request.node.name.partition("[")[2]:
+    if (
+        request.node.get_closest_marker("parametrize")
+        and "ray" in request.node.name.partition("[")[2]
+    ):
         request.getfixturevalue("ray_of_two_cores")
 
 
@@ -109,7 +122,8 @@ def test_one_result_for_each_trial(executor: Executor, at_a_time: int) -> None:
 
 @every_executor
 def test_processes_are_kept_from_trial_to_trial(executor: Executor, at_a_time: int) -> None:
-    # Ray keeps a process a core, and may take another of them before it has taken back the one that just ended a task.
+    # Ray keeps a process a core, and may take another of them before it has taken back the one that
+    # just ended a task.
     kept = RAY_CORES if isinstance(executor, Ray) else at_a_time
     found = list(executor.run(tasks.Report(), trials(6)))
     assert len({result.metrics["pid"] for result in found}) <= kept, "more processes than are kept"
@@ -160,7 +174,9 @@ def test_a_signal_stops_the_run_and_the_next_one_goes_on(
 
 
 @every_executor
-def test_a_result_that_comes_while_stopping_is_kept(executor: Executor, at_a_time: int, tmp_path: Path) -> None:
+def test_a_result_that_comes_while_stopping_is_kept(
+    executor: Executor, at_a_time: int, tmp_path: Path
+) -> None:
     thread = when(tmp_path / f"t{at_a_time - 1}.pid", lambda: os.kill(os.getpid(), signal.SIGTERM))
     found = list(executor.run(tasks.EndDespiteSignal(tmp_path), trials(at_a_time)))
     thread.join()
@@ -168,10 +184,13 @@ def test_a_result_that_comes_while_stopping_is_kept(executor: Executor, at_a_tim
 
 
 @every_executor
-def test_a_signal_while_the_caller_stores_a_result(executor: Executor, at_a_time: int, tmp_path: Path) -> None:
+def test_a_signal_while_the_caller_stores_a_result(
+    executor: Executor, at_a_time: int, tmp_path: Path
+) -> None:
     (tmp_path / "t0.go").touch()
     stored, stopped = until_stopped(
-        executor.run(tasks.Fit(tmp_path), trials(4)), lambda result: os.kill(os.getpid(), signal.SIGINT)
+        executor.run(tasks.Fit(tmp_path), trials(4)),
+        lambda result: os.kill(os.getpid(), signal.SIGINT),
     )
     assert [result.trial for result in stored] == ["t0"]
     assert str(stopped).startswith("stopped by SIGINT")
@@ -188,8 +207,15 @@ def test_settings_do_not_change_and_are_sent(executor: Executor, at_a_time: int)
 def test_a_trial_whose_worker_dies_is_run_again(tmp_path: Path, how: str) -> None:
     task = tasks.Die(tmp_path, "t1", 2, how)
     found = by_trial(list(Local(workers=2, retries=2).run(task, trials(4))))
-    assert {name: result.error for name, result in found.items()} == dict.fromkeys(["t0", "t1", "t2", "t3"])
-    assert {name: result.metrics["runs"] for name, result in found.items()} == {"t0": 1, "t1": 3, "t2": 1, "t3": 1}
+    assert {name: result.error for name, result in found.items()} == dict.fromkeys(
+        ["t0", "t1", "t2", "t3"]
+    )
+    assert {name: result.metrics["runs"] for name, result in found.items()} == {
+        "t0": 1,
+        "t1": 3,
+        "t2": 1,
+        "t3": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -199,8 +225,12 @@ def test_a_trial_whose_worker_dies_is_run_again(tmp_path: Path, how: str) -> Non
         ("exit", 0, "the worker process died 1 time (exit code 3)"),
     ],
 )
-def test_a_trial_that_keeps_killing_its_worker_is_given_up(tmp_path: Path, how: str, retries: int, error: str) -> None:
-    found = by_trial(list(Local(workers=1, retries=retries).run(tasks.Die(tmp_path, "t0", 9, how), trials(3))))
+def test_a_trial_that_keeps_killing_its_worker_is_given_up(
+    tmp_path: Path, how: str, retries: int, error: str
+) -> None:
+    found = by_trial(
+        list(Local(workers=1, retries=retries).run(tasks.Die(tmp_path, "t0", 9, how), trials(3)))
+    )
     assert found["t0"].error == error
     assert found["t0"].metrics == {}
     assert {found["t1"].error, found["t2"].error} == {None}
@@ -208,9 +238,14 @@ def test_a_trial_that_keeps_killing_its_worker_is_given_up(tmp_path: Path, how: 
 
 
 def test_no_process_and_no_file_is_left(tmp_path: Path) -> None:
-    list(Local(workers=1).run(tasks.Report(), trials(1)))  # starts what Python keeps for all processes to come
+    list(
+        Local(workers=1).run(tasks.Report(), trials(1))
+    )  # starts what Python keeps for all processes to come
     before = sorted(os.listdir("/proc/self/fd"))
-    pids = {int(result.metrics["pid"] or 0) for result in Local(workers=2).run(tasks.Report(), trials(4))}
+    pids = {
+        int(result.metrics["pid"] or 0)
+        for result in Local(workers=2).run(tasks.Report(), trials(4))
+    }
     list(Local(workers=2).run(tasks.Die(tmp_path, "t0", 1), trials(2)))
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert not any(alive(pid) for pid in pids)
@@ -277,7 +312,10 @@ def test_the_machine_is_divided_among_workers() -> None:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("GPU 0: NVIDIA A (UUID: GPU-1a)\nGPU 1: NVIDIA (B) (UUID: GPU-2b)\n", ("GPU-1a", "GPU-2b")),
+        (
+            "GPU 0: NVIDIA A (UUID: GPU-1a)\nGPU 1: NVIDIA (B) (UUID: GPU-2b)\n",
+            ("GPU-1a", "GPU-2b"),
+        ),
         (
             "GPU 0: NVIDIA A (UUID: GPU-1a)\n  MIG 1g.5gb     Device  0: (UUID: MIG-x)\n"
             "  MIG 1g.5gb     Device  1: (UUID: MIG-y)\nGPU 1: NVIDIA A (UUID: GPU-2b)\n",
@@ -291,9 +329,12 @@ def test_devices_are_read_from_the_list_of_the_driver(text: str, names: tuple[st
 
 
 @pytest.mark.parametrize(
-    ("value", "names"), [("2,3", ("2", "3")), ("", ()), ("-1", ()), ("1,-1,2", ("1",)), ("GPU-a, 0", ("GPU-a", "0"))]
+    ("value", "names"),
+    [("2,3", ("2", "3")), ("", ()), ("-1", ()), ("1,-1,2", ("1",)), ("GPU-a, 0", ("GPU-a", "0"))],
 )
-def test_devices_that_are_made_visible(monkeypatch: pytest.MonkeyPatch, value: str, names: tuple[str, ...]) -> None:
+def test_devices_that_are_made_visible(
+    monkeypatch: pytest.MonkeyPatch, value: str, names: tuple[str, ...]
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert cuda_devices() == names
 
@@ -326,7 +367,9 @@ def test_a_task_that_cannot_be_sent() -> None:
 
 
 def test_a_task_that_cannot_be_read() -> None:
-    with pytest.raises(UserError, match=r"cannot read the task: RuntimeError: the module of the trick is not here"):
+    with pytest.raises(
+        UserError, match=r"cannot read the task: RuntimeError: the module of the trick is not here"
+    ):
         list(Local(workers=2).run(tasks.Unreadable(), trials(3)))
     assert multiprocessing.active_children() == []
 

@@ -18,7 +18,8 @@ from trickbag.errors import RunFailed
 
 
 class Driver:
-    """A program of its own that runs trials in worker processes, in its own group of processes as under a terminal."""
+    """A program of its own that runs trials in worker processes, in its own group of processes as
+    under a terminal."""
 
     GUARDED = """
 import sys
@@ -119,7 +120,8 @@ if __name__ == "__main__":
     driver.process.send_signal(signal.SIGINT)
     deadline_guard = 0
     while driver.process.poll() is None and deadline_guard < 1000:
-        # Two signals at one moment are one signal, so the second is repeated until the program is gone.
+        # Two signals at one moment are one signal, so the second is repeated until the program is
+        # gone.
         threading.Event().wait(0.1)
         driver.process.send_signal(signal.SIGINT)
         deadline_guard += 1
@@ -181,4 +183,6 @@ if __name__ == "__main__":
         outcomes.append((done.returncode, done.stdout))
     assert (outcomes[0][0], sorted(outcomes[0][1].split())) == (0, ["t0", "t1", "t2", "t3"])
     assert outcomes[1][0] == RunFailed.exit_code
-    assert outcomes[1][1].startswith("RunFailed: worker processes died while they started (SIGKILL)")
+    assert outcomes[1][1].startswith(
+        "RunFailed: worker processes died while they started (SIGKILL)"
+    )

@@ -1,4 +1,5 @@
-"""What only the executor of Ray must do; what every executor must do stands in test_executors.py."""
+"""What only the executor of Ray must do; what every executor must do stands in
+test_executors.py."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ needs_ray = pytest.mark.skipif(not HAS_RAY, reason="ray is not installed")
 
 @pytest.mark.skipif(HAS_RAY, reason="ray is installed")
 def test_ray_is_not_installed() -> None:
-    with pytest.raises(UserError, match=r"^the ray executor needs ray: pip install trickbag\[ray\]$"):
+    with pytest.raises(
+        UserError, match=r"^the ray executor needs ray: pip install trickbag\[ray\]$"
+    ):
         list(Ray().run(tasks.Report(), trials(1)))
     with pytest.raises(UserError, match="needs ray"):
         _ = Ray().machine
@@ -64,7 +67,9 @@ def test_an_address_where_nothing_listens(address: str) -> None:
 def test_no_cluster_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(
-        UserError, match=r"address = 'auto': cannot join a Ray cluster there .*; start one with `ray start --head`"
+        UserError,
+        match=r"address = 'auto': cannot join a Ray cluster there .*; start one with `ray start "
+        r"--head`",
     ):
         _ = Ray(address="auto").machine
 
@@ -87,7 +92,8 @@ def test_a_trial_that_asks_for_more_than_this_machine_has() -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[dict[str, str]]:
-    """The environment that leads to a cluster of two cores on this machine, which another program has started."""
+    """The environment that leads to a cluster of two cores on this machine, which another program
+    has started."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     environment = {
@@ -99,8 +105,15 @@ def cluster() -> Iterator[dict[str, str]]:
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     ray = str(Path(sys.executable).with_name("ray"))
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # not pytest's: the names of sockets must be short
-        how = [f"--port={port}", f"--temp-dir={folder}", "--num-cpus=2", "--include-dashboard=false"]
+    with tempfile.TemporaryDirectory(
+        prefix="ray"
+    ) as folder:  # not pytest's: the names of sockets must be short
+        how = [
+            f"--port={port}",
+            f"--temp-dir={folder}",
+            "--num-cpus=2",
+            "--include-dashboard=false",
+        ]
         process = subprocess.Popen(
             [ray, "start", "--head", "--block", *how],
             stdout=subprocess.DEVNULL,
@@ -187,8 +200,14 @@ class TestWithRay:
 
     def test_a_trial_whose_worker_is_killed_is_run_again(self, tmp_path: Path) -> None:
         found = by_trial(list(Ray(retries=2).run(tasks.Die(tmp_path, "t1", 2), trials(3))))
-        assert {name: result.error for name, result in found.items()} == dict.fromkeys(["t0", "t1", "t2"])
-        assert {name: result.metrics["runs"] for name, result in found.items()} == {"t0": 1, "t1": 3, "t2": 1}
+        assert {name: result.error for name, result in found.items()} == dict.fromkeys(
+            ["t0", "t1", "t2"]
+        )
+        assert {name: result.metrics["runs"] for name, result in found.items()} == {
+            "t0": 1,
+            "t1": 3,
+            "t2": 1,
+        }
 
     def test_a_trial_that_keeps_killing_its_worker_is_given_up(self, tmp_path: Path) -> None:
         found = by_trial(list(Ray(retries=1).run(tasks.Die(tmp_path, "t0", 9), trials(2))))
@@ -217,7 +236,10 @@ class TestWithRay:
     def test_a_cluster_of_another_program(self, cluster: dict[str, str], tmp_path: Path) -> None:
         process = program(tmp_path, ON_A_CLUSTER, cluster)
         out, err = process.communicate(timeout=3 * tasks.TIMEOUT_S)
-        assert (process.returncode, out) == (0, "stopped by SIGINT; 2 trials were saved in mid-run\n"), err
+        assert (process.returncode, out) == (
+            0,
+            "stopped by SIGINT; 2 trials were saved in mid-run\n",
+        ), err
         assert sorted(path.stem for path in tmp_path.glob("*.saved")) == ["t0", "t1"]
 
     def test_ctrl_c_in_a_terminal(self, tmp_path: Path) -> None:
@@ -225,5 +247,8 @@ class TestWithRay:
         pid = pid_of(tmp_path, "t0")
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=tasks.TIMEOUT_S)
-        assert (process.returncode, out) == (75, "stopped by SIGINT; 1 trial was saved in mid-run\n"), err
+        assert (process.returncode, out) == (
+            75,
+            "stopped by SIGINT; 1 trial was saved in mid-run\n",
+        ), err
         wait_for_end(pid)

@@ -1,4 +1,5 @@
-"""Trials that several processes train together, by Ray Train: the run that `torchrun` gives, whatever happens to it."""
+"""Trials that several processes train together, by Ray Train: the run that `torchrun` gives,
+whatever happens to it."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def test_a_study_goes_on_with_as_many_processes() -> None:
     same_processes(2, None)
     same_processes(1, {})
     same_processes(2, {"processes": 2})
-    with pytest.raises(UserError, match="by 2 processes each, not 1: go on with --executor ray --devices 2"):
+    with pytest.raises(
+        UserError, match="by 2 processes each, not 1: go on with --executor ray --devices 2"
+    ):
         same_processes(1, {"processes": 2})
     with pytest.raises(UserError, match="by 1 processes each, not 4: go on with no --devices"):
         same_processes(4, {})
@@ -81,7 +84,13 @@ class TestTraining:
     def two_cores(self) -> Iterator[None]:
         ray = pytest.importorskip("ray")
         before = signal.getsignal(signal.SIGTERM)
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+        )
         yield
         ray.shutdown()
         signal.signal(signal.SIGTERM, before)
@@ -99,22 +108,32 @@ class TestTraining:
         """The trial of the reference."""
         stored = json.loads((reference / "recipe.json").read_text())
         recipe = Recipe.from_dict(stored)
-        return Trial(id=digest(stored["trial"]), label="small", model="resnet18_d", recipe=recipe, seed=3)
+        return Trial(
+            id=digest(stored["trial"]), label="small", model="resnet18_d", recipe=recipe, seed=3
+        )
 
-    def test_one_that_is_killed_goes_on(self, two_cores: None, reference: Path, trial: Trial, tmp_path: Path) -> None:
+    def test_one_that_is_killed_goes_on(
+        self, two_cores: None, reference: Path, trial: Trial, tmp_path: Path
+    ) -> None:
         executor = Ray(devices=2, gpus=0)
         assert executor.machine == (1, 1, "cpu", False, 2)
         wild = dataclasses.replace(trial.recipe.training, lr=1e30)
-        other = dataclasses.replace(trial, id="wild", recipe=trial.recipe.without("warmup").replace(training=wild))
+        other = dataclasses.replace(
+            trial, id="wild", recipe=trial.recipe.without("warmup").replace(training=wild)
+        )
         found = by_trial(list(executor.run(DyingOnce(TrainTrial(folder=tmp_path)), [trial, other])))
         assert (tmp_path / f"{trial.id}.died").exists()
         assert found[trial.id].error is None
         assert_same_run(tmp_path / trial.id, reference)
         assert "the loss is not finite at step" in (found["wild"].error or "")
 
-    def test_one_that_is_stopped_goes_on(self, two_cores: None, reference: Path, trial: Trial, tmp_path: Path) -> None:
+    def test_one_that_is_stopped_goes_on(
+        self, two_cores: None, reference: Path, trial: Trial, tmp_path: Path
+    ) -> None:
         executor, task = Ray(devices=2, gpus=0), TrainTrial(folder=tmp_path)
-        thread = when(tmp_path / trial.id / "last.ckpt", lambda: os.kill(os.getpid(), signal.SIGTERM))
+        thread = when(
+            tmp_path / trial.id / "last.ckpt", lambda: os.kill(os.getpid(), signal.SIGTERM)
+        )
         results, stopped = until_stopped(executor.run(task, [trial]))
         thread.join()
         assert (results, str(stopped)) == ([], "stopped by SIGTERM; 1 trial was saved in mid-run")

@@ -14,7 +14,7 @@ from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import RunFailed, TrickbagError
 from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress, Totals
-from trickbag.train.machine.parallel import Told, World, joined, launched
+from trickbag.train.machine.parallel import StepStatus, World, joined, launched
 from trickbag.train.step import train_step
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.dropout import Dropout
@@ -37,18 +37,23 @@ SCENARIOS: dict[str, tuple[Any, ...]] = {
 
 
 def steps(pictures: Path, scenario: str, world: World, accumulate: int = 1) -> tuple[Run, Totals]:
-    """Train some steps on an effective batch of which three images could not be read, all in the first half."""
+    """Train some steps on an effective batch of which three images could not be read, all in the
+    first half."""
     size = {"training.batch_size": str(ROWS), "training.clip_norm": "0.5"}
-    run = make_run(pictures, *SCENARIOS[scenario], accumulate=accumulate, rows=ROWS, world=world, **size)
+    run = make_run(
+        pictures, *SCENARIOS[scenario], accumulate=accumulate, rows=ROWS, world=world, **size
+    )
     progress = Progress.start(run.device)
     run.network.train()
     whole = raw_batch(ROWS)
     whole = whole._replace(valid=torch.arange(ROWS) >= 3)
     for step in range(STEPS):
         raw = RawBatch(*(tensor[share_of(ROWS, world.rank, world.size)] for tensor in whole))
-        valid = world.agree(Told(int(raw.valid.sum()))).valid
-        train_step(run, run.gather(raw), run.draw(run.plan.moment(0, step)), 0.1, valid, progress)
-    return run, Totals.of(world.collect(progress.share()))
+        valid = world.all_reduce_status(StepStatus(int(raw.valid.sum()))).valid
+        train_step(
+            run, run.gather(raw), run.draw(run.plan.timestamp(0, step)), 0.1, valid, progress
+        )
+    return run, Totals.of(world.all_gather(progress.share()))
 
 
 def main(pictures: Path, out: Path) -> None:
@@ -64,14 +69,22 @@ def main(pictures: Path, out: Path) -> None:
             with joined() as world:
                 if not first:
                     raise RunFailed("the disk of the second process is full")
-                world.agree(Told())
+                world.all_reduce_status(StepStatus())
         except TrickbagError as error:
-            said |= {"error": str(error), "kind": type(error).__name__, "elsewhere": error.elsewhere}
+            said |= {
+                "error": str(error),
+                "kind": type(error).__name__,
+                "elsewhere": error.elsewhere,
+            }
         with joined() as world:  # the group is whole after an error that all know
-            said["told"] = list(world.agree(Told(3 + world.rank, "" if first else "SIGTERM", first)))
-            said["from_first"] = world.from_first(lambda: {"rank": world.rank})
+            said["told"] = list(
+                world.all_reduce_status(
+                    StepStatus(3 + world.rank, "" if first else "SIGTERM", first)
+                )
+            )
+            said["from_first"] = world.broadcast(lambda: {"rank": world.rank})
             mine = torch.full((2, 3), float(world.rank), requires_grad=True)
-            world.copy_first([mine])
+            world.broadcast_tensors([mine])
             said["copied"] = mine.tolist()
         (out / f"said-{world.rank}.json").write_text(json.dumps(said))
 

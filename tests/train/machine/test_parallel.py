@@ -1,4 +1,5 @@
-"""Several processes that train one run: the step of one process, the same run bit for bit, one end for all."""
+"""Several processes that train one run: the step of one process, the same run bit for bit, one end
+for all."""
 
 from __future__ import annotations
 
@@ -34,24 +35,32 @@ def test_shares_are_all_rows_once(n: int, size: int) -> None:
 def two(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left that each did `parallel_steps.py`."""
     out = tmp_path_factory.mktemp("two")
-    codes, errors = end(start(2, ["-m", "tests.train.machine.parallel_steps", str(pictures), str(out)]))
+    codes, errors = end(
+        start(2, ["-m", "tests.train.machine.parallel_steps", str(pictures), str(out)])
+    )
     assert codes == [0, 0], errors
     return out
 
 
 @pytest.mark.parametrize("scenario", list(SCENARIOS))
 def test_steps_of_two_processes_are_those_of_one(pictures: Path, two: Path, scenario: str) -> None:
-    # A network without BatchNorm, an odd batch, images that could not be read, partners in the other's rows, clipping.
+    # A network without BatchNorm, an odd batch, images that could not be read, partners in the
+    # other's rows, clipping.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        (whole, totals), (parts, sums) = (steps(pictures, scenario, World(), accumulate) for accumulate in (1, 2))
+        (whole, totals), (parts, sums) = (
+            steps(pictures, scenario, World(), accumulate) for accumulate in (1, 2)
+        )
     finally:
         torch.set_num_threads(threads)
     states = [torch.load(two / f"{scenario}-{rank}.pt") for rank in range(2)]
     assert states[0]["totals"] == states[1]["totals"]
     assert states[0]["totals"] == pytest.approx(list(sums), rel=1e-5)
-    expected, accumulated = dict(whole.network.named_parameters()), dict(parts.network.named_parameters())
+    expected, accumulated = (
+        dict(whole.network.named_parameters()),
+        dict(parts.network.named_parameters()),
+    )
     for name, value in states[0]["network"].items():
         assert torch.equal(value, states[1]["network"][name]), name
         # The same parts, added in the same order.
@@ -70,20 +79,26 @@ def test_what_processes_tell_each_other(two: Path) -> None:
         assert one["told"] == [7, "SIGTERM", True]
         assert one["from_first"] == {"rank": 0}
         assert one["copied"] == [[0.0] * 3] * 2
-        assert (one["error"], one["kind"]) == ("the disk of the second process is full", "RunFailed")
+        assert (one["error"], one["kind"]) == (
+            "the disk of the second process is full",
+            "RunFailed",
+        )
     assert [one["elsewhere"] for one in said] == [True, False]
 
 
 def test_one_process_tells_nobody() -> None:
     world = World()
-    assert (world.first, world.size, world.rows(5)) == (True, 1, slice(0, 5))
-    assert world.collect({"a": 1}) == [{"a": 1}]
+    assert (world.is_main, world.size, world.rows(5)) == (True, 1, slice(0, 5))
+    assert world.all_gather({"a": 1}) == [{"a": 1}]
 
 
 def test_a_script_under_torchrun_without_a_process_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    with pytest.raises(UserError, match=r"one of 2 processes .* call torch.distributed.init_process_group\(\) first"):
+    with pytest.raises(
+        UserError,
+        match=r"one of 2 processes .* call torch.distributed.init_process_group\(\) first",
+    ):
         joined().__enter__()
 
 
@@ -92,7 +107,10 @@ def test_more_processes_than_images_of_a_batch(pictures: Path) -> None:
     from trickbag.train.plan import resolve
 
     made = recipe(pictures, training__accumulate="2")
-    with pytest.raises(UserError, match=r"5 processes cannot share a batch of 8 images in 2 parts each .*--batch-size"):
+    with pytest.raises(
+        UserError,
+        match=r"5 processes cannot share a batch of 8 images in 2 parts each .*--batch-size",
+    ):
         resolve(made, prepare(made.data), 0, processes=5)
 
 
@@ -112,7 +130,9 @@ def command(source: Path, out: Path, *more: str) -> list[str]:
 
 def run_torch(arguments_: list[str]) -> subprocess.CompletedProcess[str]:
     starter = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.run([*starter, *arguments_], capture_output=True, text=True, check=False, cwd=ROOT)
+    return subprocess.run(
+        [*starter, *arguments_], capture_output=True, text=True, check=False, cwd=ROOT
+    )
 
 
 @pytest.fixture(scope="module")
@@ -135,33 +155,55 @@ class TestDevices:
     def test_exchanges_between_devices(self) -> None:
         from torch import distributed
 
-        distributed.init_process_group("cpu:gloo,cuda:nccl", store=distributed.HashStore(), rank=0, world_size=1)
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl", store=distributed.HashStore(), rank=0, world_size=1
+        )
         try:
             world = Processes()
             world.compute_on("cuda")
             network = torch.nn.Linear(3, 2).cuda()
             network(torch.ones(4, 3, device="cuda")).sum().backward()
             before = [parameter.grad.clone() for parameter in network.parameters()]
-            world.add_gradients(network)
-            assert all(torch.equal(p.grad, g) for p, g in zip(network.parameters(), before, strict=True))
+            world.all_reduce_gradients(network)
+            assert all(
+                torch.equal(p.grad, g) for p, g in zip(network.parameters(), before, strict=True)
+            )
             raw = RawBatch(*(tensor.cuda() for tensor in raw_batch(5)))
-            assert all(torch.equal(one, other) for one, other in zip(world.whole(raw, 5), raw, strict=True))
-            world.copy_first(network.parameters())
+            assert all(
+                torch.equal(one, other)
+                for one, other in zip(world.all_gather_rows(raw, 5), raw, strict=True)
+            )
+            world.broadcast_tensors(network.parameters())
             world.close()
         finally:
             distributed.destroy_process_group()
 
     @pytest.mark.parametrize("count", [2, 4, 8])
-    def test_the_weights_are_those_of_as_many_parts(self, pictures: Path, tmp_path: Path, count: int) -> None:
+    def test_the_weights_are_those_of_as_many_parts(
+        self, pictures: Path, tmp_path: Path, count: int
+    ) -> None:
         if torch.cuda.device_count() < count:
             pytest.skip(f"there are fewer than {count} CUDA devices")
-        changes = ["--set", "training.device=cuda", "--set", "training.compile=off", "--without", "mixed_precision"]
+        changes = [
+            "--set",
+            "training.device=cuda",
+            "--set",
+            "training.compile=off",
+            "--without",
+            "mixed_precision",
+        ]
         codes, errors = end(start(count, command(pictures, tmp_path / "run", *changes)))
         assert codes == [0] * count, errors
-        made = recipe(pictures, training__accumulate=str(count), training__device="cuda", training__compile="off")
+        made = recipe(
+            pictures,
+            training__accumulate=str(count),
+            training__device="cuda",
+            training__compile="off",
+        )
         fit(made.without("mixed_precision"), seed=3, out=tmp_path / "parts")
         found, expected = (
-            torch.load(tmp_path / name / "last.ckpt", weights_only=True)["network"] for name in ("run", "parts")
+            torch.load(tmp_path / name / "last.ckpt", weights_only=True)["network"]
+            for name in ("run", "parts")
         )
         for name, value in expected.items():
             if "running" not in name and "tracked" not in name:
@@ -170,11 +212,14 @@ class TestDevices:
 
 @pytest.mark.slow
 class TestRuns:
-    def test_the_weights_are_those_of_as_many_parts(self, pictures: Path, reference: Path, tmp_path: Path) -> None:
+    def test_the_weights_are_those_of_as_many_parts(
+        self, pictures: Path, reference: Path, tmp_path: Path
+    ) -> None:
         # Parts of a batch, too, have BatchNorm's statistics of their own.
         fit(recipe(pictures, training__accumulate="2"), seed=3, out=tmp_path / "parts")
         found, expected = (
-            torch.load(folder / "last.ckpt", weights_only=True)["network"] for folder in (reference, tmp_path / "parts")
+            torch.load(folder / "last.ckpt", weights_only=True)["network"]
+            for folder in (reference, tmp_path / "parts")
         )
         for name, value in expected.items():
             if "running" not in name and "tracked" not in name:
@@ -196,7 +241,9 @@ class TestRuns:
         result = json.loads((reference / "result.json").read_text())["metrics"]
         right = sum(row["label"] == row["predicted"] for row in rows)
         assert result["top1"] == 100 * right / 12
-        lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()
+        ]
         best = next(line for line in lines if line["epoch"] == result["best_epoch"])
         alone = evaluate(Trained.load(reference, "cpu")).metrics
         assert alone["top1"] == best["top1"]
@@ -204,7 +251,9 @@ class TestRuns:
         assert json.loads((reference / "recipe.json").read_text())["resolved"]["processes"] == 2
 
     @pytest.mark.parametrize("rank", [0, 1])
-    def test_a_signal_to_one_stops_all(self, pictures: Path, reference: Path, tmp_path: Path, rank: int) -> None:
+    def test_a_signal_to_one_stops_all(
+        self, pictures: Path, reference: Path, tmp_path: Path, rank: int
+    ) -> None:
         out = tmp_path / "run"
         processes = start(2, command(pictures, out))
         wait_for(out / "last.ckpt", processes)
@@ -219,7 +268,9 @@ class TestRuns:
         assert_same_run(out, reference)
 
     @pytest.mark.parametrize("rank", [0, 1])
-    def test_one_that_is_killed_ends_all(self, pictures: Path, reference: Path, tmp_path: Path, rank: int) -> None:
+    def test_one_that_is_killed_ends_all(
+        self, pictures: Path, reference: Path, tmp_path: Path, rank: int
+    ) -> None:
         out = tmp_path / "run"
         processes = start(2, command(pictures, out))
         wait_for(out / "last.ckpt", processes)
@@ -236,8 +287,16 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("more", "code", "message"),
         [
-            (["--set", "training.lr=1e30", "--without", "warmup"], 1, "the loss is not finite at step"),
-            (["--batch-size", "1"], 2, "2 processes cannot share a batch of 1 images; start fewer of them"),
+            (
+                ["--set", "training.lr=1e30", "--without", "warmup"],
+                1,
+                "the loss is not finite at step",
+            ),
+            (
+                ["--batch-size", "1"],
+                2,
+                "2 processes cannot share a batch of 1 images; start fewer of them",
+            ),
             (["--without", "nothing"], 2, "no trick 'nothing' in the recipe small"),
         ],
     )

@@ -1,4 +1,5 @@
-"""Strides that are longer than a map: what comes out stays, and what lies on padding has no gradient."""
+"""Strides that are longer than a map: what comes out stays, and what lies on padding has no
+gradient."""
 
 from __future__ import annotations
 
@@ -22,10 +23,15 @@ def mended(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
-def calls(kernel: int, stride: int, padding: int | str, sides: tuple[int, int], **more: int) -> bool:
-    """Whether a mended convolution gives what the plain one gives, or fails as it does, in float64."""
+def calls(
+    kernel: int, stride: int, padding: int | str, sides: tuple[int, int], **more: int
+) -> bool:
+    """Whether a mended convolution gives what the plain one gives, or fails as it does, in
+    float64."""
     conv = nn.Conv2d(4, 4, kernel, stride=stride, padding=padding, **more).double()
-    maps = torch.randn(2, 4, *sides, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    maps = torch.randn(
+        2, 4, *sides, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     try:
         expected = conv(maps)
     except RuntimeError:
@@ -45,13 +51,21 @@ def test_the_output_stays(stride: int, sides: tuple[int, int]) -> None:
     assert calls(1, stride, "valid", sides)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
-@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 2, 1), (3, 4, 2), (3, 4, 3), (5, 2, 1), (7, 4, 3)])
+@pytest.mark.parametrize(
+    "layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"]
+)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "side"), [(3, 2, 1), (3, 4, 2), (3, 4, 3), (5, 2, 1), (7, 4, 3)]
+)
 def test_gradients_in_bfloat16_are_those_in_float64(
     kernel: int, stride: int, side: int, layout: torch.memory_format
 ) -> None:
     made = torch.Generator().manual_seed(1)
-    conv = mended(nn.Conv2d(64, 64, kernel, stride=stride, padding=kernel // 2, bias=False).to(memory_format=layout))
+    conv = mended(
+        nn.Conv2d(64, 64, kernel, stride=stride, padding=kernel // 2, bias=False).to(
+            memory_format=layout
+        )
+    )
     maps = torch.randn(8, 64, side, side, generator=made).contiguous(memory_format=layout)
     exact = conv.weight.detach().double().requires_grad_()
     functional.conv2d(maps.double(), exact, stride=stride, padding=kernel // 2).sum().backward()
@@ -70,7 +84,11 @@ def test_gradients_in_bfloat16_are_those_in_float64(
 def test_a_run_in_bfloat16_on_a_cpu_is_mended(pictures: Path) -> None:
     for precision, hooks in (("bf16", True), ("float32", False)):
         made = recipe(pictures).only("warmup").on("resnet18").set("data.image_size", "16")
-        made = made.set("model.small_stem", "never").set("training.device", "cpu").set("training.precision", precision)
+        made = (
+            made.set("model.small_stem", "never")
+            .set("training.device", "cpu")
+            .set("training.precision", precision)
+        )
         plan, _ = resolve(made, prepare(made.data), 0)
         run, _ = build(plan, made.tricks)
         conv = run.network.get_submodule("layer4.0.conv1")

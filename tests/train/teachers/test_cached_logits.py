@@ -1,4 +1,5 @@
-"""Answers of a teacher in a file: shared, refused, made anew, and what becomes of them where something fails."""
+"""TeacherLogits of a teacher in a file: shared, refused, made anew, and what becomes of them where
+something fails."""
 
 from __future__ import annotations
 
@@ -15,25 +16,29 @@ from tests.teachers import teacher_file
 from tests.train.teachers.lessons import recipe
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.decoding.cache import cache_folder
-from trickbag.data.teacher_logits import Answers
+from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.train.plan import Plan, resolve
 from trickbag.train.teachers import lessons
-from trickbag.train.teachers.lessons import ask_once, pupil_of
+from trickbag.train.teachers.lessons import cached_logits, student_of
 from trickbag.tricks.distillation import Distillation
 
 
-def asked(plan: Plan, dataset: Dataset, trick: Distillation) -> Answers:
-    pupil = pupil_of((trick,))
-    assert pupil is not None
-    return ask_once(pupil, plan, dataset)
+def asked(plan: Plan, dataset: Dataset, trick: Distillation) -> TeacherLogits:
+    student = student_of((trick,))
+    assert student is not None
+    return cached_logits(student, plan, dataset)
 
 
-def planned(pictures: Path, dataset: Dataset, trick: Distillation, seed: int = 5, **changes: str) -> Plan:
+def planned(
+    pictures: Path, dataset: Dataset, trick: Distillation, seed: int = 5, **changes: str
+) -> Plan:
     return resolve(recipe(pictures, trick, **changes), dataset, seed)[0]
 
 
-def test_answers_are_shared_where_they_are_the_same(pictures: Path, dataset: Dataset, teacher: str) -> None:
+def test_answers_are_shared_where_they_are_the_same(
+    pictures: Path, dataset: Dataset, teacher: str
+) -> None:
     centre = Distillation(teacher=(teacher,), view="centre", top=2)
     replay = dataclasses.replace(centre, view="replay", views=2)
 
@@ -60,16 +65,22 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
     kept = file.read_bytes()
     assert asked(planned(pictures, dataset, trick, 9), dataset, trick).path == file
 
-    def refused(what: str, trick: Distillation = trick, dataset: Dataset = dataset, **changes: str) -> None:
+    def refused(
+        what: str, trick: Distillation = trick, dataset: Dataset = dataset, **changes: str
+    ) -> None:
         with pytest.raises(
-            UserError, match=rf"answers\.arrow do not fit this run; these differ: {what}; choose another"
+            UserError,
+            match=rf"answers\.arrow do not fit this run; these differ: {what}; choose another",
         ):
             asked(planned(pictures, dataset, trick, **changes), dataset, trick)
 
     other = teacher_file(tmp_path / "other.safetensors", seed=1)
     refused("the teacher's weights", dataclasses.replace(trick, teacher=(str(other),)))
     larger = teacher_file(tmp_path / "larger.safetensors", size=24)
-    refused("the teacher's weights; the teacher's preprocessing", dataclasses.replace(trick, teacher=(str(larger),)))
+    refused(
+        "the teacher's weights; the teacher's preprocessing",
+        dataclasses.replace(trick, teacher=(str(larger),)),
+    )
     refused(r'view \("replay", not "centre"\).*', dataclasses.replace(trick, view="replay"))
     refused(r"top \(2, not 3\)", dataclasses.replace(trick, top=2))
     moved = recipe(pictures, **{"data.split_seed": "1"})
@@ -83,8 +94,12 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
     assert file.read_bytes() == kept[:-50]
 
 
-def test_a_damaged_file_of_the_cache_is_made_anew(pictures: Path, dataset: Dataset, tmp_path: Path) -> None:
-    trick = Distillation(teacher=(str(teacher_file(tmp_path / "t.safetensors", seed=3)),), view="centre")
+def test_a_damaged_file_of_the_cache_is_made_anew(
+    pictures: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    trick = Distillation(
+        teacher=(str(teacher_file(tmp_path / "t.safetensors", seed=3)),), view="centre"
+    )
     plan = planned(pictures, dataset, trick)
     path = asked(plan, dataset, trick).path
     kept = path.read_bytes()
@@ -96,22 +111,29 @@ def test_a_damaged_file_of_the_cache_is_made_anew(pictures: Path, dataset: Datas
     assert not torn.exists()
 
 
-def test_stopped_while_the_teacher_is_asked(pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path) -> None:
+def test_stopped_while_the_teacher_is_asked(
+    pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path
+) -> None:
     file = tmp_path / "answers.arrow"
     trick = Distillation(teacher=(teacher,), view="replay", views=4, cache=str(file))
-    plan, pupil, counts = planned(pictures, dataset, trick), pupil_of((trick,)), []
+    plan, student, counts = planned(pictures, dataset, trick), student_of((trick,)), []
 
-    def asking(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         counts.append((done, total))
         if len(counts) == 4:
             raise Stopped("stopped")
 
-    assert pupil is not None
+    assert student is not None
     with pytest.raises(Stopped):
-        ask_once(pupil, plan, dataset, asking)
+        cached_logits(student, plan, dataset, on_progress)
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
     assert counts[-1] == (96, 192)
-    assert ask_once(pupil, plan, dataset, lambda done, total: counts.append((done, total))).views == 4
+    assert (
+        cached_logits(
+            student, plan, dataset, lambda done, total: counts.append((done, total))
+        ).views
+        == 4
+    )
     assert counts[-1] == (192, 192)
 
 
@@ -122,9 +144,13 @@ def test_a_disk_that_is_full_leaves_torch_as_it_was(
         next(answers)
         raise RunFailed("the disk is full")
 
-    monkeypatch.setattr(lessons, "write_answers", full)
-    trick = Distillation(teacher=(teacher,), view="replay", views=2, cache=str(tmp_path / "a.arrow"))
-    with pytest.raises(RunFailed, match="full") as kept:  # which holds the frames in which it was raised
+    monkeypatch.setattr(lessons, "write_teacher_logits", full)
+    trick = Distillation(
+        teacher=(teacher,), view="replay", views=2, cache=str(tmp_path / "a.arrow")
+    )
+    with pytest.raises(
+        RunFailed, match="full"
+    ) as kept:  # which holds the frames in which it was raised
         asked(planned(pictures, dataset, trick), dataset, trick)
     assert not torch.is_inference_mode_enabled()
     assert kept.tb is not None
@@ -132,11 +158,15 @@ def test_a_disk_that_is_full_leaves_torch_as_it_was(
 
 def test_a_place_where_no_file_can_be_made(pictures: Path, dataset: Dataset, teacher: str) -> None:
     trick = Distillation(teacher=(teacher,), view="centre", cache="/proc/answers.arrow")
-    with pytest.raises(RunFailed, match=r"cannot write the teacher's answers /proc/answers\.arrow: "):
+    with pytest.raises(
+        RunFailed, match=r"cannot write the teacher's answers /proc/answers\.arrow: "
+    ):
         asked(planned(pictures, dataset, trick), dataset, trick)
 
 
 def test_logits_that_are_not_finite(pictures: Path, dataset: Dataset, tmp_path: Path) -> None:
-    trick = Distillation(teacher=(str(teacher_file(tmp_path / "t.safetensors", sharp=np.inf)),), view="centre")
+    trick = Distillation(
+        teacher=(str(teacher_file(tmp_path / "t.safetensors", sharp=np.inf)),), view="centre"
+    )
     with pytest.raises(RunFailed, match=r"t\.safetensors gives logits that are not finite"):
         asked(planned(pictures, dataset, trick), dataset, trick)

@@ -16,7 +16,7 @@ from tests.train.runs import arguments, assert_same_run
 from tests.train.teachers.lessons import recipe
 from tests.train.test_fit import SignalAt
 from trickbag.data.decoding.cache import cache_folder
-from trickbag.data.teacher_logits import Answers
+from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.recipe import Recipe
 from trickbag.study.designs.design import LeaveOneOut
@@ -45,23 +45,33 @@ def test_stopped_and_resumed_is_the_run_that_was_never_stopped(
     fit(made, out=tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
     stored = json.loads((tmp_path / "run" / "recipe.json").read_text())
-    assert str(teacher) not in json.dumps({"resolved": stored["resolved"], "trial": stored["trial"]})
+    assert str(teacher) not in json.dumps(
+        {"resolved": stored["resolved"], "trial": stored["trial"]}
+    )
     teacher_file(teacher, seed=1)
     with pytest.raises(UserError, match="holds another trial; these differ: teachers"):
         fit(made, out=tmp_path / "run", resume=True)
 
 
-def test_stopped_before_the_teacher_has_said_all(pictures: Path, teacher: Path, tmp_path: Path) -> None:
+def test_stopped_before_the_teacher_has_said_all(
+    pictures: Path, teacher: Path, tmp_path: Path
+) -> None:
     class Early(RunLog):
-        def asking(self, done: int, total: int) -> None:
+        def teacher_logits(self, done: int, total: int) -> None:
             signal.raise_signal(signal.SIGTERM)
 
-    made = recipe(pictures, Distillation(teacher=(str(teacher),), view="centre", cache=str(tmp_path / "a.arrow")))
+    made = recipe(
+        pictures,
+        Distillation(teacher=(str(teacher),), view="centre", cache=str(tmp_path / "a.arrow")),
+    )
     with pytest.raises(Stopped, match="before the first step"):
         fit(made, out=tmp_path / "run", log=Early())
     assert not (tmp_path / "a.arrow").exists()
     # The teacher can take hours: that the run began is known before.
-    assert Recipe.from_dict(json.loads((tmp_path / "run" / "recipe.json").read_text())).tricks == made.tricks
+    assert (
+        Recipe.from_dict(json.loads((tmp_path / "run" / "recipe.json").read_text())).tricks
+        == made.tricks
+    )
     fit(made, out=tmp_path / "run", resume=True)
     fit(made, out=tmp_path / "whole")
     assert_same_run(tmp_path / "run", tmp_path / "whole")
@@ -77,20 +87,24 @@ def test_killed_while_the_teacher_is_asked(pictures: Path, teacher: Path, tmp_pa
         return [sys.executable, "-m", "trickbag", *given, "--with", trick, "--resume"]
 
     process = subprocess.Popen(command("run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(tmp_path.glob(".answers.arrow.*.tmp")):
+    while process.poll() is None and not list(tmp_path.glob(".teacher_logits.arrow.*.tmp")):
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not file.exists()
     for out in ("run", "whole"):
         subprocess.run(command(out), check=True, capture_output=True)
-    assert [path.name for path in tmp_path.glob(".answers*")] == [".answers.arrow.lock"]
-    assert Answers.open(file).views == 200
+    assert [path.name for path in tmp_path.glob(".teacher_logits*")] == [
+        ".teacher_logits.arrow.lock"
+    ]
+    assert TeacherLogits.open(file).views == 200
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])
-def test_answers_damaged_while_the_run_was_stopped(pictures: Path, teacher: Path, tmp_path: Path, workers: str) -> None:
+def test_answers_damaged_while_the_run_was_stopped(
+    pictures: Path, teacher: Path, tmp_path: Path, workers: str
+) -> None:
     file = tmp_path / "a.arrow"
     made = recipe(pictures, Distillation(teacher=(str(teacher),), view="centre", cache=str(file)))
     made = made.set("data.workers", workers)
@@ -109,19 +123,26 @@ def test_answers_damaged_while_the_run_was_stopped(pictures: Path, teacher: Path
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_study_pairs_runs_with_and_without_the_teacher(pictures: Path, teacher: Path, tmp_path: Path) -> None:
+def test_a_study_pairs_runs_with_and_without_the_teacher(
+    pictures: Path, teacher: Path, tmp_path: Path
+) -> None:
     teacher_file(teacher, seed=7)  # a teacher that no other test asks
     before = set((cache_folder() / "teachers").glob("*.arrow"))
-    made = recipe(pictures, Distillation(teacher=(str(teacher),), view="centre"), Mixup()).set("training.epochs", "1")
-    found = Study(recipe=made, design=LeaveOneOut(tricks=("distillation", "mixup")), seeds=2).run(out=tmp_path / "s")
+    made = recipe(pictures, Distillation(teacher=(str(teacher),), view="centre"), Mixup()).set(
+        "training.epochs", "1"
+    )
+    found = Study(recipe=made, design=LeaveOneOut(tricks=("distillation", "mixup")), seeds=2).run(
+        out=tmp_path / "s"
+    )
     assert [(effect.label, effect.pairs) for effect in found] == [("distillation", 2), ("mixup", 2)]
     assert not [row["error"] for row in found.results if row["error"]]
-    # One file of answers for all trials: neither the seed nor another trick changes what the centre is.
+    # One file of answers for all trials: neither the seed nor another trick changes what the centre
+    # is.
     assert len(set((cache_folder() / "teachers").glob("*.arrow")) - before) == 1
 
 
 def test_the_log_counts_answers(capsys: pytest.CaptureFixture[str]) -> None:
     log = PlainLog(every_s=-1)
     for done in (0, 5):
-        log.asking(done, 5)
+        log.teacher_logits(done, 5)
     assert capsys.readouterr().out.splitlines()[-1] == "asked the teacher about 5 of 5 images"

@@ -15,13 +15,18 @@ from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.weights import load
 from trickbag.train.folder.identity import trial_of
-from trickbag.train.teachers.teacher import Asked, Teacher, teacher_id
+from trickbag.train.teachers.teacher import Teacher, TeacherNetwork, teacher_id
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.trick import View
 
 
 def test_a_teacher_sees_images_as_it_was_trained(tmp_path: Path) -> None:
-    path = teacher_file(tmp_path / "t.safetensors", classes=("x", *CLASSES[::-1]), size=24, mean=(100.0, 110.0, 120.0))
+    path = teacher_file(
+        tmp_path / "t.safetensors",
+        classes=("x", *CLASSES[::-1]),
+        size=24,
+        mean=(100.0, 110.0, 120.0),
+    )
     facts = Teacher.of(str(path))
     given = Preprocessing(image_size=16, resize=16, mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 30.0))
     pixels = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
@@ -29,18 +34,26 @@ def test_a_teacher_sees_images_as_it_was_trained(tmp_path: Path) -> None:
     scaled = torch.nn.functional.interpolate(own, (24, 24), mode="bilinear", antialias=True)
     with torch.no_grad():
         expected = load(path)(scaled)[:, [3, 2, 1]]
-    found = Asked(facts, CLASSES, given).train()(given.normalise(pixels))
+    found = TeacherNetwork(facts, CLASSES, given).train()(given.normalise(pixels))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     # Images of another size than the run's, as of a run whose size changes.
-    assert Asked(facts, CLASSES, facts.preprocessing)(scaled[..., ::2, ::2]).shape == (5, 3)
+    assert TeacherNetwork(facts, CLASSES, facts.preprocessing)(scaled[..., ::2, ::2]).shape == (
+        5,
+        3,
+    )
 
 
 @pytest.mark.parametrize("view", ["online", "centre"])
-def test_classes_are_matched_by_name(pictures: Path, dataset: Dataset, tmp_path: Path, view: str) -> None:
-    path = teacher_file(tmp_path / "t.safetensors", classes=("circle", "a", "b", "c", "d", "e", "f", "g"))
+def test_classes_are_matched_by_name(
+    pictures: Path, dataset: Dataset, tmp_path: Path, view: str
+) -> None:
+    path = teacher_file(
+        tmp_path / "t.safetensors", classes=("circle", "a", "b", "c", "d", "e", "f", "g")
+    )
     trick = Distillation(teacher=(str(path),), view=view)  # type: ignore[arg-type]
     message = (
-        r"the teacher .*t\.safetensors does not know the classes cross, stripes; it knows circle, a, b, c, d, e, \.\.\."
+        r"the teacher .*t\.safetensors does not know the classes cross, stripes; it knows "
+        r"circle, a, b, c, d, e, \.\.\."
     )
     with pytest.raises(DoesNotApply, match=message):
         built(recipe(pictures, trick), dataset)
@@ -51,12 +64,18 @@ def test_a_teacher_of_several_labels_is_refused_for_one(
     pictures: Path, dataset: Dataset, tmp_path: Path, view: View
 ) -> None:
     spec = str(teacher_file(tmp_path / "several.safetensors", thresholds=[0.5] * len(CLASSES)))
-    with pytest.raises(DoesNotApply, match=r"the teacher .*several\.safetensors gives several labels an image"):
+    with pytest.raises(
+        DoesNotApply, match=r"the teacher .*several\.safetensors gives several labels an image"
+    ):
         built(recipe(pictures, Distillation(teacher=(spec,), view=view)), dataset)
 
 
-def test_a_teachers_file_is_named_and_found_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"teacher nope: no file or folder nope; give the folder of a run"):
+def test_a_teachers_file_is_named_and_found_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        UserError, match=r"teacher nope: no file or folder nope; give the folder of a run"
+    ):
         Teacher.of("nope")
     path = teacher_file(tmp_path / "best.safetensors")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -1,4 +1,5 @@
-"""What the decode check found, kept so that a file that has not changed is not decoded for it again."""
+"""What the decode check found, kept so that a file that has not changed is not decoded for it
+again."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _FORM = 1
 
 
 class Checked(NamedTuple):
-    """What a strict decode of a file found: its format and pixels, or the reason why it does not decode."""
+    """What a strict decode of a file found: its format and pixels, or the reason why it does not
+    decode."""
 
     reason: str | None
     format: str
@@ -27,7 +29,8 @@ class Checked(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder for trickbag: under XDG_CACHE_HOME, else ~/.cache; it may not exist yet."""
+    """Return the user's cache folder for trickbag: under XDG_CACHE_HOME, else ~/.cache; it may not
+    exist yet."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "trickbag"
 
@@ -35,7 +38,8 @@ def cache_folder() -> Path:
 class CheckCache:
     """Findings by (absolute path, size, time of change), in one file for each root folder of a source.
 
-    A cache that is damaged, or was written by other versions of the decoders, is empty; it is never an error.
+    A cache that is damaged, or was written by other versions of the decoders, is empty; it is never
+    an error.
     """
 
     def __init__(self, folder: Path, root: str) -> None:
@@ -55,7 +59,8 @@ class CheckCache:
         self._changed = True
 
     def save(self) -> str | None:
-        """Write what is new, whole or not at all; return why that failed, or None. The check works without it."""
+        """Write what is new, whole or not at all; return why that failed, or None. The check works
+        without it."""
         if not self._changed:
             return None
         files = {path: [size, mtime, *found] for path, (size, mtime, found) in self._found.items()}

@@ -1,4 +1,5 @@
-"""The strict check of every image before training, in threads, and what `doctor` says of a source."""
+"""The strict check of every image before training, in threads, and what `doctor` says of a
+source."""
 
 from __future__ import annotations
 
@@ -39,18 +40,25 @@ class Check:
     warnings: tuple[str, ...]
 
 
-def check_parts(parts: Mapping[str, Part], progress: Progress | None = None, cache_dir: Path | None = None) -> Check:
+def check_parts(
+    parts: Mapping[str, Part], progress: Progress | None = None, cache_dir: Path | None = None
+) -> Check:
     """Decode every image of every part, strictly, in threads; images in memory are taken as they are.
 
-    `progress` is called from this thread. Files that have not changed since an earlier check, by path, size and time,
-    are not decoded again: findings are kept under `cache_dir`, the user's cache folder by default.
+    `progress` is called from this thread. Files that have not changed since an earlier check, by
+    path, size and time, are not decoded again: findings are kept under `cache_dir`, the user's
+    cache folder by default.
     """
     total = sum(len(part) for part in parts.values())
     done = 0
     warnings = []
     found: dict[str, list[Checked]] = {}
     folder = cache_dir or cache_folder()
-    caches = {part.root: CheckCache(folder, part.root) for part in parts.values() if isinstance(part, FilePart)}
+    caches = {
+        part.root: CheckCache(folder, part.root)
+        for part in parts.values()
+        if isinstance(part, FilePart)
+    }
     try:
         for name, part in parts.items():
             if isinstance(part, FilePart):
@@ -70,12 +78,17 @@ def check_parts(parts: Mapping[str, Part], progress: Progress | None = None, cac
     finally:  # what was found until an interruption is kept, too
         for cache in caches.values():
             problem = cache.save()
-            warnings += [f"the check of the images is not kept for the next run: {problem}"] if problem else []
+            warnings += (
+                [f"the check of the images is not kept for the next run: {problem}"]
+                if problem
+                else []
+            )
     return Check(found=found, warnings=tuple(warnings))
 
 
 def check_part(part: FilePart, cache: CheckCache, step: Callable[[int], None]) -> list[Checked]:
-    """Decode the files of a part that the cache does not know, and tell it; `step` gets the count done."""
+    """Decode the files of a part that the cache does not know, and tell it; `step` gets the count
+    done."""
     found: dict[int, Checked] = {}
     keys = [_key(part.path(i)) for i in range(len(part))]
     for i, key in enumerate(keys):
@@ -125,10 +138,11 @@ def _check_file(path: str) -> Checked:
 class Diagnosis:
     """What the decode check says of a source.
 
-    images: good images of each part. counts: of each part those that have the label of each class, by name; where an
-    image has several it is counted with each. several: how many images have so many labels; None where each has one.
-    formats: how many images of each format. widths, heights: smallest, median and largest, in pixels, upright; None
-    without a good image. left_out: bad files and the reasons.
+    images: good images of each part. counts: of each part those that have the label of each class,
+    by name; where an image has several it is counted with each. several: how many images have so
+    many labels; None where each has one. formats: how many images of each format. widths, heights:
+    smallest, median and largest, in pixels, upright; None without a good image. left_out: bad files
+    and the reasons.
     """
 
     source: str
@@ -148,8 +162,13 @@ class Diagnosis:
         return {
             "source": self.source,
             "classes": list(self.classes),
-            "parts": {part: {"images": self.images[part], "classes": counts} for part, counts in self.counts.items()},
-            "labels_per_image": None if self.several is None else {str(n): self.several[n] for n in self.several},
+            "parts": {
+                part: {"images": self.images[part], "classes": counts}
+                for part, counts in self.counts.items()
+            },
+            "labels_per_image": None
+            if self.several is None
+            else {str(n): self.several[n] for n in self.several},
             "formats": self.formats,
             "width": dict(zip(names, self.widths, strict=True)) if self.widths else None,
             "height": dict(zip(names, self.heights, strict=True)) if self.heights else None,
@@ -158,8 +177,11 @@ class Diagnosis:
         }
 
 
-def diagnose(data: DataConfig, progress: Progress | None = None, cache_dir: Path | None = None) -> Diagnosis:
-    """Open a source and decode all of it, however many bad files it has; raises UserError as `open_source` does."""
+def diagnose(
+    data: DataConfig, progress: Progress | None = None, cache_dir: Path | None = None
+) -> Diagnosis:
+    """Open a source and decode all of it, however many bad files it has; raises UserError as
+    `open_source` does."""
     source = open_source(data)
     check = check_parts(source.parts, progress, cache_dir)
     left_out = list(source.left_out)
@@ -180,7 +202,9 @@ def diagnose(data: DataConfig, progress: Progress | None = None, cache_dir: Path
             heights.append(checked.height)
         labels = part.labels[np.array(good, np.int64)]
         images[name] = len(good)
-        by_class[name] = dict(zip(source.classes, label_counts(labels, len(source.classes)), strict=True))
+        by_class[name] = dict(
+            zip(source.classes, label_counts(labels, len(source.classes)), strict=True)
+        )
         if labels_each is not None:
             labels_each.update(labels.sum(axis=1).tolist())
     return Diagnosis(

@@ -1,4 +1,5 @@
-"""Image files to RGB pixels, strictly: whatever is damaged raises DecodeError, it is never half an image."""
+"""Image files to RGB pixels, strictly: whatever is damaged raises DecodeError, it is never half an
+image."""
 
 from __future__ import annotations
 
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
-from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from trickbag.data.decoding.png import check_chunks, check_rows
 
@@ -24,18 +33,22 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTENSIONS", "PIXEL_LIMIT", "DecodeError", "decode", "image_format", "read_bytes"]
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"})
-"""The extensions, in lower case, by which listings know images; decoding itself goes by content alone."""
+EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+)
+"""The extensions, in lower case, by which listings know images; decoding itself goes by content
+alone."""
 
 PIXEL_LIMIT = 178_956_970
-"""The most pixels an image may have (512 MiB as RGB): above, its header is taken for a decompression bomb."""
+"""The most pixels an image may have (512 MiB as RGB): above, its header is taken for a
+decompression bomb."""
 
-# Pillow reports odd metadata that we do not use as UserWarning. Filtered here once, because `catch_warnings` changes
-# the whole process and is not safe while other threads decode.
+# Pillow reports odd metadata that we do not use as UserWarning. Filtered here once, because
+# `catch_warnings` changes the whole process and is not safe while other threads decode.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-# The classes are called directly: `Image.open` would go by registration order, warn about large images by a limit that
-# is global to the process, and hide the reason of a damaged header.
+# The classes are called directly: `Image.open` would go by registration order, warn about large
+# images by a limit that is global to the process, and hide the reason of a damaged header.
 _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -45,8 +58,18 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
 
-# (clockwise quarter turns, mirrored left to right before them) for each value, 1 to 8, of the EXIF orientation tag
-_ORIENTATIONS = ((0, False), (0, True), (2, False), (2, True), (3, True), (1, False), (1, True), (3, False))
+# (clockwise quarter turns, mirrored left to right before them) for each value, 1 to 8, of the EXIF
+# orientation tag
+_ORIENTATIONS = (
+    (0, False),
+    (0, True),
+    (2, False),
+    (2, True),
+    (3, True),
+    (1, False),
+    (1, True),
+    (3, False),
+)
 
 
 class DecodeError(Exception):
@@ -56,10 +79,11 @@ class DecodeError(Exception):
 def decode(source: bytes | str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Decode an image, given as bytes or as a path, to uint8 (H, W, 3) in RGB, upright by its EXIF orientation.
 
-    The format is told by content: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF. Grey, palette and CMYK become RGB,
-    transparency is laid over white, 16 bits keep their upper 8. Raises DecodeError where the file cannot be read, is
-    empty, no image, truncated, damaged on the way, or has more than PIXEL_LIMIT pixels by its header. Only PNG carries
-    checksums: in other formats damage that leaves a valid file behind cannot be told from an image.
+    The format is told by content: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF. Grey, palette and
+    CMYK become RGB, transparency is laid over white, 16 bits keep their upper 8. Raises DecodeError
+    where the file cannot be read, is empty, no image, truncated, damaged on the way, or has more
+    than PIXEL_LIMIT pixels by its header. Only PNG carries checksums: in other formats damage that
+    leaves a valid file behind cannot be told from an image.
     """
     data = source if isinstance(source, bytes) else read_bytes(source)
     kind = image_format(data)
@@ -77,7 +101,8 @@ def decode(source: bytes | str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def image_format(data: bytes) -> str:
-    """Name the format of an image by its first bytes; raises DecodeError where it is none that `decode` knows."""
+    """Name the format of an image by its first bytes; raises DecodeError where it is none that
+    `decode` knows."""
     if not data:
         raise DecodeError("empty file")
     if data.startswith(b"\xff\xd8\xff"):
@@ -99,7 +124,8 @@ def image_format(data: bytes) -> str:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a regular file; raises DecodeError with the reason where it cannot be read."""
+    """Return the content of a regular file; raises DecodeError with the reason where it cannot be
+    read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
             raise DecodeError("not a regular file")
@@ -110,7 +136,10 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def _reason(kind: str, error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0].removeprefix("Corrupt JPEG data: ") or type(error).__name__
+    text = (
+        str(error).strip().partition("\n")[0].removeprefix("Corrupt JPEG data: ")
+        or type(error).__name__
+    )
     if re.search("premature end of jpeg file|truncated", text, re.IGNORECASE):
         return f"truncated {kind}"
     return f"damaged {kind}: {text}"
@@ -133,9 +162,13 @@ def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], int]:
     except ValueError as error:
         if "subsampling" not in str(error):
             raise
-        return _decode_pillow(data, "JPEG")  # a subsampling that TurboJPEG has no name for; damage fails there too
+        return _decode_pillow(
+            data, "JPEG"
+        )  # a subsampling that TurboJPEG has no name for; damage fails there too
     _check_size(width, height)
-    pixels = simplejpeg.decode_jpeg(data, "CMYK" if colour in ("CMYK", "YCCK") else "RGB", strict=True)
+    pixels = simplejpeg.decode_jpeg(
+        data, "CMYK" if colour in ("CMYK", "YCCK") else "RGB", strict=True
+    )
     if colour in ("CMYK", "YCCK"):
         # Decoded above to find damage; Pillow knows Adobe's inverted inks.
         return _decode_pillow(data, "JPEG")
@@ -160,7 +193,8 @@ def _jpeg_exif(data: bytes) -> bytes:
 
 
 def _orientation(exif: bytes) -> int:
-    """Read the orientation tag (0x0112) from an EXIF block; 1, upright, where the block or the value is not valid."""
+    """Read the orientation tag (0x0112) from an EXIF block; 1, upright, where the block or the
+    value is not valid."""
     tiff = exif[6:] if exif.startswith(b"Exif\0") else exif
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
@@ -186,13 +220,23 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 def _decode_pillow(data: bytes, kind: str) -> tuple[NDArray[np.uint8], int]:
     if kind == "PNG":
         check_chunks(data)
-    if kind == "WebP" and data[12:16] == b"VP8X" and len(data) >= 30:  # the decoder allocates its canvas when opened
-        _check_size(1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little"))
+    if (
+        kind == "WebP" and data[12:16] == b"VP8X" and len(data) >= 30
+    ):  # the decoder allocates its canvas when opened
+        _check_size(
+            1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+        )
     with _PLUGINS[kind](io.BytesIO(data)) as image:
         _check_size(*image.size)
         image.load()
         # Pillow turns a TIFF upright itself.
-        exif = b"" if kind == "TIFF" else _jpeg_exif(data) if kind == "JPEG" else image.info.get("exif", b"")
+        exif = (
+            b""
+            if kind == "TIFF"
+            else _jpeg_exif(data)
+            if kind == "JPEG"
+            else image.info.get("exif", b"")
+        )
         if kind == "PNG" and not any(image.crop((0, image.height - 1, *image.size)).tobytes()):
             check_rows(data)  # zeros at the end, as in rows that were not there
         return _to_rgb(image), _orientation(exif)

@@ -1,4 +1,5 @@
-"""Images decoded once for many runs: their pixels lie in one file that all processes of a machine map into memory."""
+"""Images decoded once for many runs: their pixels lie in one file that all processes of a machine
+map into memory."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ _PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DecodedPart(Part):
-    """Images of a file of pixels; `rows` are their places in it. A process that receives it maps the file itself."""
+    """Images of a file of pixels; `rows` are their places in it. A process that receives it maps
+    the file itself."""
 
     in_memory: ClassVar[bool] = True
 
@@ -50,17 +52,24 @@ class DecodedPart(Part):
         rows = np.asarray(indices, np.int64)
         names = tuple(self.names[i] for i in rows)
         return dataclasses.replace(
-            self, names=names, labels=self.labels[rows], sizes=self.sizes[rows], rows=self.rows[rows]
+            self,
+            names=names,
+            labels=self.labels[rows],
+            sizes=self.sizes[rows],
+            rows=self.rows[rows],
         )
 
 
 @functools.lru_cache(maxsize=4)
 def _mapped(folder: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    return np.memmap(Path(folder, _PIXELS), np.uint8, "r"), np.load(Path(folder, _PLACES), allow_pickle=False)
+    return np.memmap(Path(folder, _PIXELS), np.uint8, "r"), np.load(
+        Path(folder, _PLACES), allow_pickle=False
+    )
 
 
 def memory_limit(folder: Path) -> int:
-    """Return how many bytes of pixels may be kept: a quarter of the memory, half of the free disk at `folder`."""
+    """Return how many bytes of pixels may be kept: a quarter of the memory, half of the free disk
+    at `folder`."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(memory // 4, shutil.disk_usage(folder).free // 2)
 
@@ -70,15 +79,18 @@ def decode_once(
 ) -> Dataset | None:
     """Decode all images of a data set into `folder`, and return the data set that reads them from there.
 
-    The folder appears whole or not at all; one that is there already is taken as it is. Returns None where it cannot be
-    done: a data set too large to be checked, more than `limit` bytes of pixels, an image that does not decode, a disk
-    that is full. `progress(done, total)` counts images. One process at a time.
+    The folder appears whole or not at all; one that is there already is taken as it is. Returns
+    None where it cannot be done: a data set too large to be checked, more than `limit` bytes of
+    pixels, an image that does not decode, a disk that is full. `progress(done, total)` counts
+    images. One process at a time.
     """
     parts = _parts(dataset)
     if not dataset.checked:
         return None
     if not folder.is_dir():
-        for torn in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed while it wrote
+        for torn in folder.parent.glob(
+            f".{folder.name}.*"
+        ):  # of a process that was killed while it wrote
             shutil.rmtree(torn, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
@@ -111,7 +123,9 @@ def _parts(dataset: Dataset) -> list[Part]:
     return [part for name in _PARTS if (part := getattr(dataset, name)) is not None]
 
 
-def _write(parts: list[Part], folder: Path, limit: int, progress: Callable[[int, int], None] | None) -> None:
+def _write(
+    parts: list[Part], folder: Path, limit: int, progress: Callable[[int, int], None] | None
+) -> None:
     jobs = [(part, i) for part in parts for i in range(len(part))]
     places = np.zeros((len(jobs), 3), np.int64)
     end = done = 0

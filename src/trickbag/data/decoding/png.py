@@ -1,4 +1,5 @@
-"""The parts of a PNG file's structure that Pillow does not look at: checksums, the end, and the number of rows."""
+"""The parts of a PNG file's structure that Pillow does not look at: checksums, the end, and the
+number of rows."""
 
 from __future__ import annotations
 
@@ -15,7 +16,15 @@ MISSING_ROWS = "fewer rows than its header says"
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # x and y of the first pixel, and the steps in x and y, of each pass of an interlaced image
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_PASSES = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
 _PIECE = 1 << 20
 
 
@@ -37,7 +46,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
 def check_chunks(data: bytes) -> None:
     """Raise PngError unless every chunk is whole and its checksum right, down to the end chunk.
 
-    Pillow skips the checksums of image data, where damage can decode to wrong pixels (PNG specification, section 5).
+    Pillow skips the checksums of image data, where damage can decode to wrong pixels (PNG
+    specification, section 5).
     """
     for kind, body, checksum in _chunks(data):
         if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
@@ -48,7 +58,8 @@ def check_chunks(data: bytes) -> None:
 
 
 def check_rows(data: bytes) -> None:
-    """Raise PngError where the image data is too short for the header's rows; Pillow leaves the others at zero."""
+    """Raise PngError where the image data is too short for the header's rows; Pillow leaves the
+    others at zero."""
     needed, stream = 0, zlib.decompressobj()
     for kind, body, _ in _chunks(data):
         if kind == b"IHDR":

@@ -20,13 +20,18 @@ _TRIES = 10
 
 
 def random_crop_box(
-    rng: np.random.Generator, width: int, height: int, area: tuple[float, float], ratio: tuple[float, float]
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
 ) -> Box:
     """Draw a training crop: its share of the area uniform in `area`, its width/height log-uniform in `ratio`.
 
-    Where ten draws do not fit the image, the largest central crop within `ratio` is taken, whatever its area. He et
-    al. 2018, section 2.1, gives the ranges; that the ratio is uniform in its logarithm, and the fall-back, are those
-    of torchvision's RandomResizedCrop: a ratio and its inverse are then equally likely.
+    Where ten draws do not fit the image, the largest central crop within `ratio` is taken, whatever
+    its area. He et al. 2018, section 2.1, gives the ranges; that the ratio is uniform in its
+    logarithm, and the fall-back, are those of torchvision's RandomResizedCrop: a ratio and its
+    inverse are then equally likely.
     """
     log_low, log_high = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(_TRIES):
@@ -46,7 +51,8 @@ def random_crop_box(
 def crop_scale(image_HW3: NDArray[np.uint8], box: Box, size: int) -> Image.Image:
     """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size` pixels a side.
 
-    Bilinear, with the filter widened when shrinking (Pillow's, "antialias"); pixels outside the box have no influence.
+    Bilinear, with the filter widened when shrinking (Pillow's, "antialias"); pixels outside the box
+    have no influence.
     """
     left, top, right, bottom = box
     crop = Image.fromarray(image_HW3[top:bottom, left:right])

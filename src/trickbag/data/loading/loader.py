@@ -18,7 +18,7 @@ from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.crops import crop_scale, planes, random_crop_box
 from trickbag.data.loading.sampling import balanced_order, turns_of
 from trickbag.data.loading.workers import (
-    MOMENT_S,
+    POLL_S,
     apart_from_main,
     enter_worker,
     feeders_of,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.data.source import Part
-    from trickbag.data.teacher_logits import Answers
+    from trickbag.data.teacher_logits import TeacherLogits
 
 __all__ = ["CACHE_LIMIT", "Loader", "RawBatch", "default_workers", "share_of"]
 
@@ -48,17 +48,18 @@ CACHE_LIMIT = 512 * 2**20
 class RawBatch(NamedTuple):
     """A batch as the processor hands it over.
 
-    images: (N, 3, S, S) uint8; (N, V, 3, S, S) in training where `data.views` is not 0, the crop as it is before its
-    other views. labels: (N,) int64; (N, K) of 0 and 1 for several labels an image. index: (N,) int64 place in the part.
-    valid: (N,) bool, False for an image that could not be decoded: its row is zeros and must count nothing. answers:
-    (N, M, K) float32 logits that other networks gave of these images, M = 0 where none were asked.
+    images: (N, 3, S, S) uint8; (N, V, 3, S, S) in training where `data.views` is not 0, the crop as
+    it is before its other views. labels: (N,) int64; (N, K) of 0 and 1 for several labels an image.
+    index: (N,) int64 place in the part. valid: (N,) bool, False for an image that could not be
+    decoded: its row is zeros and must count nothing. teacher_logits: (N, M, K) float32 logits that
+    other networks gave of these images, M = 0 where none were asked.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
     valid: Tensor
-    answers: Tensor = torch.empty(0, 0, 0)
+    teacher_logits: Tensor = torch.empty(0, 0, 0)
 
 
 class _Job(NamedTuple):
@@ -82,14 +83,20 @@ class _Made(NamedTuple):
 class _Maker(Dataset["_Made | RunFailed"]):
     """Makes the batch of a job; a pure function of the job, in this process or a worker.
 
-    What ends a run is given back, not raised: raised in a worker it would arrive as the text of a traceback.
+    What ends a run is given back, not raised: raised in a worker it would arrive as the text of a
+    traceback.
     """
 
     def __init__(
-        self, part: Part, preprocessing: Preprocessing, train: bool, seed: int, answers: Answers | None
+        self,
+        part: Part,
+        preprocessing: Preprocessing,
+        train: bool,
+        seed: int,
+        teacher_logits: TeacherLogits | None,
     ) -> None:
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
-        self.answers = answers
+        self.teacher_logits = teacher_logits
 
     def __getitem__(self, job: _Job) -> _Made | RunFailed:
         try:
@@ -103,7 +110,9 @@ class _Maker(Dataset["_Made | RunFailed"]):
         images = np.zeros((len(job.rows), *views, 3, size, size), np.uint8)
         valid = np.zeros(len(job.rows), bool)
         errors = []
-        for place, (row, turn) in enumerate(zip(job.rows.tolist(), job.turns.tolist(), strict=True)):
+        for place, (row, turn) in enumerate(
+            zip(job.rows.tolist(), job.turns.tolist(), strict=True)
+        ):
             if row in job.skip:
                 continue
             try:
@@ -113,7 +122,9 @@ class _Maker(Dataset["_Made | RunFailed"]):
                 errors.append((row, str(error)))
         labels = torch.from_numpy(self.part.labels[job.rows])
         index = torch.from_numpy(job.rows)
-        batch = RawBatch(torch.from_numpy(images), labels, index, torch.from_numpy(valid), self._answers(job))
+        batch = RawBatch(
+            torch.from_numpy(images), labels, index, torch.from_numpy(valid), self._answers(job)
+        )
         return _Made(batch, tuple(errors))
 
     def _size(self, job: _Job) -> int:
@@ -132,7 +143,10 @@ class _Maker(Dataset["_Made | RunFailed"]):
         box = random_crop_box(rng, width, height, job.data.crop_area, job.data.crop_ratio)
         shown = self._changed(crop_scale(image, box, self._size(job)), job, row, turn)
         # Otherwise mirrored on the device, where the numbers are drawn by batch.
-        mirrored = repeat is not None and stream(self.seed, "flip", view, row).random() < job.data.flip_prob
+        mirrored = (
+            repeat is not None
+            and stream(self.seed, "flip", view, row).random() < job.data.flip_prob
+        )
         return shown[..., ::-1] if mirrored else shown
 
     def _changed(self, crop: Image, job: _Job, row: int, turn: int) -> NDArray[np.uint8]:
@@ -145,13 +159,14 @@ class _Maker(Dataset["_Made | RunFailed"]):
         return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(job.data.views))])
 
     def _answers(self, job: _Job) -> Tensor:
-        if self.answers is None:
+        if self.teacher_logits is None:
             return torch.empty(len(job.rows), 0, 0)
-        return torch.from_numpy(self.answers.logits(job.rows, job.epoch))
+        return torch.from_numpy(self.teacher_logits.logits(job.rows, job.epoch))
 
 
 class _Plan(Sampler[_Job]):
-    """The jobs of the epoch that runs; the workers live on from epoch to epoch, so it is set anew each time."""
+    """The jobs of the epoch that runs; the workers live on from epoch to epoch, so it is set anew
+    each time."""
 
     def __init__(self) -> None:
         self.jobs: Iterator[_Job] = iter(())
@@ -165,15 +180,19 @@ def _as_made(made: _Made | RunFailed) -> _Made | RunFailed:
 
 
 def default_workers(part: Part, device_type: str) -> int:
-    """Choose how many worker processes: none for images in memory or one core; for a GPU one a core, up to 16."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Choose how many worker processes: none for images in memory or one core; for a GPU one a
+    core, up to 16."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     if part.in_memory or cores < 2:
         return 0
     return min(cores, 16) if device_type == "cuda" else 1
 
 
 def share_of(n: int, rank: int, size: int) -> slice:
-    """Return the `rank`-th, from 0, of `size` parts of `n` things; they differ by one at most, the first are larger."""
+    """Return the `rank`-th, from 0, of `size` parts of `n` things; they differ by one at most, the
+    first are larger."""
     each, more = divmod(n, size)
     start = rank * each + min(rank, more)
     return slice(start, start + each + (rank < more))
@@ -182,20 +201,23 @@ def share_of(n: int, rank: int, size: int) -> slice:
 class Loader:
     """Batches of a part, epoch by epoch.
 
-    In training the order is a permutation of each epoch's own, crops are random, and the last batch, if partial, is
-    dropped; a part smaller than `batch_size` is one batch. Where `data.class_power` is not 1 the order has the images
-    of rare classes several times. `reads` images are read for each one of a training batch, which then has (reads *
-    batch_size) rows: each block of `batch_size` follows an order of its own, the first the one that would be read
-    alone, so that an epoch sees every image `reads` times. Images have the preprocessing's size, whatever `data` says.
-    An epoch may have data of its own, of which the image size, the crops, the policy and the sampling count. In
-    evaluation the order is the part's, crops are the preprocessing's, and the last batch may be partial; with `cached`
-    they are made once and kept, up to CACHE_LIMIT (do not write into them). `in_order` gives the crops of training in
-    the order and the batches of evaluation. Every draw is a function of (seed, epoch, image); see `data.repeat_epochs`
-    for crops that repeat. `answers` come with the images that they are about. `workers` None chooses as for a CPU. With
-    `share` (rank, size) a batch has the rank-th of size parts of its rows alone.
+    In training the order is a permutation of each epoch's own, crops are random, and the last
+    batch, if partial, is dropped; a part smaller than `batch_size` is one batch. Where
+    `data.class_power` is not 1 the order has the images of rare classes several times. `repeats`
+    images are read for each one of a training batch, which then has (reads * batch_size) rows: each
+    block of `batch_size` follows an order of its own, the first the one that would be read alone,
+    so that an epoch sees every image `repeats` times. Images have the preprocessing's size,
+    whatever `data` says. An epoch may have data of its own, of which the image size, the crops, the
+    policy and the sampling count. In evaluation the order is the part's, crops are the
+    preprocessing's, and the last batch may be partial; with `cached` they are made once and kept,
+    up to CACHE_LIMIT (do not write into them). `in_order` gives the crops of training in the order
+    and the batches of evaluation. Every draw is a function of (seed, epoch, image); see
+    `data.repeat_epochs` for crops that repeat. `teacher_logits` come with the images that they are
+    about. `workers` None chooses as for a CPU. With `share` (rank, size) a batch has the rank-th of
+    size parts of its rows alone.
 
-    `errors` gathers the images that could not be decoded, name to reason; such an image is not tried again.
-    Raises RunFailed where a worker process dies or the answers are damaged.
+    `errors` gathers the images that could not be decoded, name to reason; such an image is not
+    tried again. Raises RunFailed where a worker process dies or the teacher_logits are damaged.
     """
 
     def __init__(
@@ -207,17 +229,17 @@ class Loader:
         train: bool,
         batch_size: int,
         seed: int = 0,
-        reads: int = 1,
+        repeats: int = 1,
         workers: int | None = None,
         pin_memory: bool = False,
         cached: bool = False,
         in_order: bool = False,
-        answers: Answers | None = None,
+        teacher_logits: TeacherLogits | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
         self.shuffled = train and not in_order
-        self.reads = reads
+        self.repeats = repeats
         self.batch_size = max(1, min(batch_size, len(part)))
         wanted = default_workers(part, "cpu") if workers is None else workers
         self.workers = min(wanted, len(self))
@@ -226,7 +248,7 @@ class Loader:
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
         self._data = replace(data, image_size=preprocessing.image_size)
-        self._maker = _Maker(part, preprocessing, train, seed, answers)
+        self._maker = _Maker(part, preprocessing, train, seed, teacher_logits)
         self._plan = _Plan()
         self._pool: DataLoader[_Made | RunFailed] | None = None
         size = 3 * preprocessing.image_size**2 * len(part)
@@ -238,8 +260,11 @@ class Loader:
         whole, rest = divmod(len(self.part), self.batch_size)
         return whole if self.shuffled else whole + (rest > 0)
 
-    def epoch(self, epoch: int, start_step: int = 0, data: DataConfig | None = None) -> Iterator[RawBatch]:
-        """Give the batches of an epoch, from 0, beginning with batch `start_step`; one epoch at a time."""
+    def epoch(
+        self, epoch: int, start_step: int = 0, data: DataConfig | None = None
+    ) -> Iterator[RawBatch]:
+        """Give the batches of an epoch, from 0, beginning with batch `start_step`; one epoch at a
+        time."""
         if self._kept is not None:
             yield from self._kept[start_step:]
             return
@@ -256,10 +281,17 @@ class Loader:
             self.close()
 
     def _jobs(self, epoch: int, start_step: int, data: DataConfig) -> Iterator[_Job]:
-        orders = [self._order(epoch, turn, data) for turn in range(self.reads)] if self.shuffled else [self._in_order()]
+        orders = (
+            [self._order(epoch, turn, data) for turn in range(self.repeats)]
+            if self.shuffled
+            else [self._in_order()]
+        )
         for step in range(start_step, len(self)):
             batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            rows, turns = (np.concatenate([each[batch] for each in column]) for column in zip(*orders, strict=True))
+            rows, turns = (
+                np.concatenate([each[batch] for each in column])
+                for column in zip(*orders, strict=True)
+            )
             own = share_of(len(rows), *self._share)
             rows, turns = rows[own], turns[own]
             skip = self._bad.intersection(rows.tolist()) if self._bad else frozenset()
@@ -268,14 +300,16 @@ class Loader:
     def _in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return np.arange(len(self.part), dtype=np.int64), np.zeros(len(self.part), np.int64)
 
-    def _order(self, epoch: int, turn: int, data: DataConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _order(
+        self, epoch: int, turn: int, data: DataConfig
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Draw the rows of an epoch, and say of each how often its image has been read before."""
         n, rng = len(self.part), stream(self.seed, "order", epoch, turn)
         if data.class_power == 1:
             return rng.permutation(n).astype(np.int64), np.full(n, turn)
         rows = balanced_order(self.part.labels, data.class_power, rng)
         # No two reads of an image are the same turn, whichever order they belong to.
-        return rows, turn + self.reads * turns_of(rows)
+        return rows, turn + self.repeats * turns_of(rows)
 
     def _remember(self, made: _Made) -> None:
         for row, reason in made.errors:
@@ -301,14 +335,17 @@ class Loader:
                 running = iter(self._pool)
             yield from running
         except (RuntimeError, EOFError, OSError) as error:
-            died = worker_death(error, getattr(getattr(self._pool, "_iterator", None), "_workers", ()))
+            died = worker_death(
+                error, getattr(getattr(self._pool, "_iterator", None), "_workers", ())
+            )
             if died is None:
                 raise
             self.close()
             raise died from error
 
     def _start(self) -> DataLoader[_Made | RunFailed]:
-        # A generator of its own: the default one would be drawn from, and by that depend on the number of workers.
+        # A generator of its own: the default one would be drawn from, and by that depend on the
+        # number of workers.
         return DataLoader(
             self._maker,
             batch_size=None,
@@ -330,7 +367,7 @@ class Loader:
             feeders = feeders_of(getattr(running, "_index_queues", ()))
             running._shutdown_workers()
             for feeder in feeders:
-                feeder.join(MOMENT_S)
+                feeder.join(POLL_S)
 
     def __enter__(self) -> Self:
         return self

@@ -29,8 +29,8 @@ __all__ = ["Preprocessing"]
 class Preprocessing(Settings):
     """How an image becomes a network's input when nothing is random (He et al. 2018, section 2.1).
 
-    The shorter edge is scaled to `resize` pixels, the centre of `image_size` pixels cut out, and `mean` and `std`, on
-    the 0-255 scale in the order R, G, B, taken out.
+    The shorter edge is scaled to `resize` pixels, the centre of `image_size` pixels cut out, and
+    `mean` and `std`, on the 0-255 scale in the order R, G, B, taken out.
     """
 
     image_size: Annotated[int, AtLeast(1)]
@@ -40,21 +40,23 @@ class Preprocessing(Settings):
 
     @classmethod
     def of(cls, data: DataConfig, image_size: int) -> Preprocessing:
-        """Return the preprocessing of a recipe's data at `image_size`: `resize` is ceil(image_size / eval_crop)."""
+        """Return the preprocessing of a recipe's data at `image_size`: `resize` is ceil(image_size
+        / eval_crop)."""
         # A quotient such as 42 / 0.7 = 60.00000000000001 is meant to be whole.
         resize = math.ceil(round(image_size / (data.eval_crop or EVAL_CROP), 6))
         return cls(image_size=image_size, resize=resize, mean=data.mean, std=data.std)
 
     @classmethod
     def to_evaluate(cls, data: DataConfig, image_size: int) -> Preprocessing:
-        """Return the preprocessing of validation images, of `data.eval_ratio` times the size of training images."""
+        """Return the preprocessing of validation images, of `data.eval_ratio` times the size of
+        training images."""
         return cls.of(data, max(1, round(image_size * data.eval_ratio)))
 
     def crop(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Scale the shorter edge to `resize` and cut out the centre: uint8 (H, W, 3) to uint8 (3, S, S).
 
-        Bilinear, with the filter widened when shrinking. Only the pixels of the centre are computed, so that a very
-        long image costs no more than a square one.
+        Bilinear, with the filter widened when shrinking. Only the pixels of the centre are
+        computed, so that a very long image costs no more than a square one.
         """
         height, width = image_HW3.shape[:2]
         short, size = min(width, height), self.image_size
@@ -68,7 +70,8 @@ class Preprocessing(Settings):
     def normalise(self, images_N3HW: Tensor) -> Tensor:
         """Subtract the mean and divide by the deviation of each channel: (N, 3, H, W) of 0 to 255 to float32.
 
-        A pure function of the tensor, without a copy from the host, so that it compiles into the step.
+        A pure function of the tensor, without a copy from the host, so that it compiles into the
+        step.
         """
         images = images_N3HW.to(torch.float32)
         channels = [(images[:, c] - self.mean[c]) / self.std[c] for c in range(3)]

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["balanced_order", "require_one_class", "turns_of"]
 
 
-def balanced_order(labels_N: NDArray[np.int64], power: float, rng: np.random.Generator) -> NDArray[np.int64]:
+def balanced_order(
+    labels_N: NDArray[np.int64], power: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Draw the N places of an epoch so that each class has its number of images to the `power` as its share.
 
-    `power` 1 gives every image once, 0 as many places to each class that has an image, 0.5 is in between. A class has
-    the whole number of places below or above its share, at random so that the mean is right. Its images take turns:
-    none is there twice more often than another of the class is there once. Raises UserError where an image has not one
-    class. Source: Kang et al. 2019 (arXiv 1910.09217), equation 1, whose draws are independent.
+    `power` 1 gives every image once, 0 as many places to each class that has an image, 0.5 is in
+    between. A class has the whole number of places below or above its share, at random so that the
+    mean is right. Its images take turns: none is there twice more often than another of the class
+    is there once. Raises UserError where an image has not one class. Source: Kang et al. 2019
+    (arXiv 1910.09217), equation 1, whose draws are independent.
     """
     require_one_class(labels_N, power)
     n = len(labels_N)
@@ -32,7 +35,9 @@ def balanced_order(labels_N: NDArray[np.int64], power: float, rng: np.random.Gen
     places = np.diff(np.floor(ends + rng.random()).astype(np.int64), prepend=0)
     rows = np.split(np.argsort(labels_N, kind="stable"), np.cumsum(counts)[:-1])
     chosen = [
-        np.concatenate([rng.permutation(of_class) for _ in range(-(-number // len(of_class)))])[:number]
+        np.concatenate([rng.permutation(of_class) for _ in range(-(-number // len(of_class)))])[
+            :number
+        ]
         for of_class, number in zip(rows, places, strict=True)
         if number
     ]
@@ -40,10 +45,12 @@ def balanced_order(labels_N: NDArray[np.int64], power: float, rng: np.random.Gen
 
 
 def require_one_class(labels_N: NDArray[np.int64], power: float) -> None:
-    """Raise UserError where images have several labels each, and classes are to be balanced all the same."""
+    """Raise UserError where images have several labels each, and classes are to be balanced all the
+    same."""
     if power != 1 and labels_N.ndim != 1:
         raise UserError(
-            f"data.class_power = {power:g}: the images have several labels each, so no class to balance by; "
+            f"data.class_power = {power:g}: the images have several labels each, so no class to "
+            f"balance by; "
             "set it to 1 (--without balanced_sampling)"
         )
 

@@ -1,4 +1,5 @@
-"""The operations of image policies, and what a magnitude means for each: a share of a range becomes an argument."""
+"""The operations of image policies, and what a magnitude means for each: a share of a range becomes
+an argument."""
 
 from __future__ import annotations
 
@@ -35,16 +36,17 @@ Interpolation = Literal["nearest", "bilinear"]
 """How a point between pixels is had when an image is turned, sheared or shifted."""
 
 Ranges = Literal["standard", "wide", "assemble", "augmix"]
-"""Whose magnitudes: those of torchvision's AutoAugment and RandAugment (`standard`) or TrivialAugment (`wide`), of the
-Assemble-ResNet code, of the AugMix code."""
+"""Whose magnitudes: those of torchvision's AutoAugment and RandAugment (`standard`) or
+TrivialAugment (`wide`), of the Assemble-ResNet code, of the AugMix code."""
 
 
 @dataclass(frozen=True)
 class Span:
     """The range of an operation's argument: from `start` to `end` as the magnitude rises.
 
-    A `signed` one is negated for half of the images; `centre` is added after that. With `of_side` the values are
-    shares of the image's side, in pixels. `whole` makes the way from `start` a whole number: rounded, or cut off.
+    A `signed` one is negated for half of the images; `centre` is added after that. With `of_side`
+    the values are shares of the image's side, in pixels. `whole` makes the way from `start` a whole
+    number: rounded, or cut off.
     """
 
     start: float = 0.0
@@ -58,7 +60,8 @@ class Span:
         """Return the argument at `share`, in [0, 1], of the range."""
         way = (self.end - self.start) * share * (side if self.of_side else 1)
         if self.whole != "no":
-            # A quotient such as 150 / 331 * 331 * 22 / 30 = 109.99999999999999 is meant to be whole.
+            # A quotient such as 150 / 331 * 331 * 22 / 30 = 109.99999999999999 is meant to be
+            # whole.
             way = round(way) if self.whole == "rounded" else int(round(way, 9))
         value = self.start + way
         return self.centre + (-value if self.signed and negative else value)
@@ -74,7 +77,13 @@ def _ranges(
     spans: dict[Operation, Span] = {name: Span() for name in _PLAIN}
     spans |= dict.fromkeys(_ENHANCE, enhance)
     spans |= {"shear_x": Span(0, shear, signed=True), "shear_y": Span(0, shear, signed=True)}
-    spans |= {"translate_x": shift, "translate_y": shift, "rotate": angle, "posterize": posterize, "solarize": solarize}
+    spans |= {
+        "translate_x": shift,
+        "translate_y": shift,
+        "rotate": angle,
+        "posterize": posterize,
+        "solarize": solarize,
+    }
     # Assemble's: no other code has it.
     spans["solarize_add"] = Span(0, 110, whole="cut")
     return MappingProxyType(spans)
@@ -116,15 +125,20 @@ RANGES: Mapping[Ranges, Mapping[Operation, Span]] = MappingProxyType(
         ),
     }
 )
-"""The argument of each operation: shear as a slope, translation in pixels, rotation in degrees (counterclockwise),
-enhancements as a factor (1: no change), posterize in bits that are kept, solarize as the first level that is inverted,
-solarize_add in levels."""
+"""The argument of each operation: shear as a slope, translation in pixels, rotation in degrees
+(counterclockwise), enhancements as a factor (1: no change), posterize in bits that are kept,
+solarize as the first level that is inverted, solarize_add in levels."""
 
-LEVELS: Mapping[Ranges, int] = MappingProxyType({"standard": 9, "wide": 9, "assemble": 10, "augmix": 10})
+LEVELS: Mapping[Ranges, int] = MappingProxyType(
+    {"standard": 9, "wide": 9, "assemble": 10, "augmix": 10}
+)
 """The highest magnitude of a policy's table: that of the full range."""
 
 
-def argument(operation: Operation, ranges: Ranges, share: float, negative: bool, size: tuple[int, int]) -> float:
-    """Return an operation's argument at `share`, in [0, 1], of its range, for an image of `size` (width, height)."""
+def argument(
+    operation: Operation, ranges: Ranges, share: float, negative: bool, size: tuple[int, int]
+) -> float:
+    """Return an operation's argument at `share`, in [0, 1], of its range, for an image of `size`
+    (width, height)."""
     side = size[operation == "translate_y"]
     return RANGES[ranges][operation](share, negative, side)

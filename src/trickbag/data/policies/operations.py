@@ -1,4 +1,5 @@
-"""What image policies do to an image. Pillow's operations are the reference, so it is Pillow that does them."""
+"""What image policies do to an image. Pillow's operations are the reference, so it is Pillow that
+does them."""
 
 from __future__ import annotations
 
@@ -20,20 +21,26 @@ _RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling
 
 
 def operate(
-    image: Image.Image, operation: Operation, value: float, fill: int = 0, interpolation: Interpolation = "nearest"
+    image: Image.Image,
+    operation: Operation,
+    value: float,
+    fill: int = 0,
+    interpolation: Interpolation = "nearest",
 ) -> Image.Image:
     """Do one operation to an RGB image; return a new one of the same size.
 
-    `value` is the argument, in the unit of `magnitudes.RANGES`; operations without
-    one ignore it. What a turned, sheared or shifted image leaves bare gets the grey level `fill`. A rotation holds the
-    centre, a shear the top or left edge.
+    `value` is the argument, in the unit of `magnitudes.RANGES`; operations without one ignore it.
+    What a turned, sheared or shifted image leaves bare gets the grey level `fill`. A rotation holds
+    the centre, a shear the top or left edge.
     """
     if operation in _COLOUR:
         return _COLOUR[operation](image, value)
     resample, colour = _RESAMPLING[interpolation], (fill, fill, fill)
     if operation == "rotate":
         return image.rotate(value, resample, fillcolor=colour)
-    return image.transform(image.size, Image.Transform.AFFINE, _AFFINE[operation](value), resample, fillcolor=colour)
+    return image.transform(
+        image.size, Image.Transform.AFFINE, _AFFINE[operation](value), resample, fillcolor=colour
+    )
 
 
 # (a, b, c, d, e, f): the pixel at x, y comes from a x + b y + c, d x + e y + f.
@@ -54,13 +61,16 @@ def _kept_bits(bits: int) -> list[int]:
 
 
 def _posterize(image: Image.Image, bits: float) -> Image.Image:
-    # Pillow's refuses to keep no bit at all, which Assemble's lowest magnitudes mean; else they are the same.
+    # Pillow's refuses to keep no bit at all, which Assemble's lowest magnitudes mean; else they are
+    # the same.
     return image.point(_kept_bits(int(bits)))
 
 
 def _solarize_add(image: Image.Image, levels: float) -> Image.Image:
     """Add to the pixels below 128, as far as 255."""
-    return image.point([min(255, level + int(levels)) if level < 128 else level for level in range(256)] * 3)
+    return image.point(
+        [min(255, level + int(levels)) if level < 128 else level for level in range(256)] * 3
+    )
 
 
 _COLOUR: Mapping[str, Callable[[Image.Image, float], Image.Image]] = MappingProxyType(

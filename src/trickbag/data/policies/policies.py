@@ -26,7 +26,8 @@ Step = tuple[Operation, Annotated[float, Fraction], Annotated[int, Between(0, 10
 Grey = Annotated[int, Between(0, 255)]
 
 MOST = 100
-"""The most operations in a row, and versions in a mixture: many more than any image stays recognisable after."""
+"""The most operations in a row, and versions in a mixture: many more than any image stays
+recognisable after."""
 
 _SPACE: tuple[Operation, ...] = (
     "identity",
@@ -63,8 +64,8 @@ _LIKE_CORRUPTIONS: tuple[Operation, ...] = ("color", "contrast", "brightness", "
 class LearnedPolicy(Settings):
     """Do the steps of one row of a table, drawn for each image, each with its probability.
 
-    A step is (operation, probability, magnitude); magnitudes count from 0 to 9, Assemble's to 10. The sign of an
-    operation that can go two ways is drawn.
+    A step is (operation, probability, magnitude); magnitudes count from 0 to 9, Assemble's to 10.
+    The sign of an operation that can go two ways is drawn.
     """
 
     kind: ClassVar[str] = "learned"
@@ -77,13 +78,17 @@ class LearnedPolicy(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.table:
-            raise UserError("learned.table is empty: it needs at least one row of steps (operation, probability, 0-9)")
+            raise UserError(
+                "learned.table is empty: it needs at least one row of steps (operation, "
+                "probability, 0-9)"
+            )
         highest = LEVELS[self.ranges]
         for row in self.table:
             for operation, _, magnitude in row:
                 if magnitude > highest:
                     raise UserError(
-                        f"learned.table: {operation} has magnitude {magnitude}; with ranges = {self.ranges} "
+                        f"learned.table: {operation} has magnitude {magnitude}; with ranges = "
+                        f"{self.ranges} "
                         f"it goes to {highest}"
                     )
 
@@ -105,8 +110,8 @@ class LearnedPolicy(Settings):
 class RandomPolicy(Settings):
     """Do `count` operations drawn for each image from the fourteen of RandAugment, one after the other.
 
-    Their magnitude is `magnitude` of 0 to `bins` - 1; None draws it for each operation. The sign of an operation that
-    can go two ways is drawn.
+    Their magnitude is `magnitude` of 0 to `bins` - 1; None draws it for each operation. The sign of
+    an operation that can go two ways is drawn.
     """
 
     kind: ClassVar[str] = "random"
@@ -122,7 +127,8 @@ class RandomPolicy(Settings):
         super().__post_init__()
         if self.magnitude is not None and self.magnitude >= self.bins:
             raise UserError(
-                f"random.magnitude = {self.magnitude}: with bins = {self.bins} it goes from 0 to {self.bins - 1}"
+                f"random.magnitude = {self.magnitude}: with bins = {self.bins} it goes from 0 to "
+                f"{self.bins - 1}"
             )
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -132,7 +138,9 @@ class RandomPolicy(Settings):
         for which, level, sign in rng.random((self.count, 3)).tolist():
             operation = _SPACE[int(which * len(_SPACE))]
             magnitude = int(level * self.bins) if self.magnitude is None else self.magnitude
-            value = argument(operation, self.ranges, magnitude / (self.bins - 1), sign < 0.5, image.size)
+            value = argument(
+                operation, self.ranges, magnitude / (self.bins - 1), sign < 0.5, image.size
+            )
             image = operate(image, operation, value, self.fill, self.interpolation)
         return image
 
@@ -141,10 +149,10 @@ class RandomPolicy(Settings):
 class MixedPolicy(Settings):
     """Mix an image with `width` versions of it, each of which went through a chain of random operations (AugMix).
 
-    A chain has `depth` operations, None: one to three, drawn. Their magnitudes are uniform from 0.1 to `severity`, of
-    10. The weights of the chains are from a Dirichlet distribution and their share in the mixture is from a Beta
-    distribution, all parameters `alpha`. `every_operation` adds colour, contrast, brightness and sharpness, which
-    resemble corruptions of ImageNet-C.
+    A chain has `depth` operations, None: one to three, drawn. Their magnitudes are uniform from 0.1
+    to `severity`, of 10. The weights of the chains are from a Dirichlet distribution and their
+    share in the mixture is from a Beta distribution, all parameters `alpha`. `every_operation` adds
+    colour, contrast, brightness and sharpness, which resemble corruptions of ImageNet-C.
     """
 
     kind: ClassVar[str] = "mixed"

@@ -25,12 +25,14 @@ def is_table(spec: str) -> bool:
 def open_source(data: DataConfig) -> Source:
     """List the images of `data.source`: `digits`, a folder, a CSV file, or `torchvision:NAME`.
 
-    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or holds nothing to train on.
+    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or holds
+    nothing to train on.
     """
     spec = data.source
     if data.multi_label and not is_table(spec):
         raise UserError(
-            f"data.multi_label = true is for a .csv file, whose labels it divides at blanks; data source {spec!r} "
+            f"data.multi_label = true is for a .csv file, whose labels it divides at blanks; data "
+            f"source {spec!r} "
             "has one label an image: leave it out"
         )
     if spec == "digits":
@@ -41,7 +43,10 @@ def open_source(data: DataConfig) -> Source:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
         if scheme[1] != "torchvision":
-            raise UserError(f"data source {spec!r}: no kind of source is named {scheme[1]!r}; a source is {KINDS}")
+            raise UserError(
+                f"data source {spec!r}: no kind of source is named {scheme[1]!r}; a source is "
+                f"{KINDS}"
+            )
         from trickbag.data.sources.torchvision import open_torchvision
 
         return open_torchvision(spec.partition(":")[2], root)
@@ -55,10 +60,15 @@ def _open_path(spec: str, image_root: Path | None, multi_label: bool) -> Source:
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except (OSError, ValueError) as error:
-        raise UserError(f"data source {spec!r} cannot be read: {error}; a source is {KINDS}") from None
+        raise UserError(
+            f"data source {spec!r} cannot be read: {error}; a source is {KINDS}"
+        ) from None
     if is_folder:
         if image_root is not None:
-            raise UserError(f"data.image_root is for a .csv file or torchvision:NAME; data source {spec!r} is a folder")
+            raise UserError(
+                f"data.image_root is for a .csv file or torchvision:NAME; data source {spec!r} is "
+                f"a folder"
+            )
         from trickbag.data.sources.folder import open_folder
 
         return open_folder(path, spec)

@@ -29,14 +29,17 @@ class _Row:
     label: str
 
 
-def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: bool = False) -> Source:
+def open_csv(
+    path: Path, spec: str, image_root: Path | None, *, multi_label: bool = False
+) -> Source:
     """List a CSV file with the columns `image,label` or `id,label`; other columns are ignored.
 
-    The first column names image files, with or without extension. They are looked for under `image_root`; without one
-    beside the CSV file, then in the folder of its name (`train.csv`: `train/`). Rows without an image or a label, and
-    images with two different labels, are left out and named. With `multi_label` a label is one or several class names,
-    separated by blanks, in any order. Raises UserError for a file that is not of this form, and
-    where no image is there at all or fewer than two classes.
+    The first column names image files, with or without extension. They are looked for under
+    `image_root`; without one beside the CSV file, then in the folder of its name (`train.csv`:
+    `train/`). Rows without an image or a label, and images with two different labels, are left out
+    and named. With `multi_label` a label is one or several class names, separated by blanks, in any
+    order. Raises UserError for a file that is not of this form, and where no image is there at all
+    or fewer than two classes.
     """
     columns, rows, warnings = _read(path, spec)
     if image_root is not None and not image_root.is_dir():
@@ -49,7 +52,11 @@ def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: boo
         name = finder.find(row.image) if row.image else None
         if not row.image or not row.label:
             what = "image" if not row.image else "label"
-            left_out.append(DataError(row.image or f"{path.name} line {row.line}", f"no {what} in line {row.line}"))
+            left_out.append(
+                DataError(
+                    row.image or f"{path.name} line {row.line}", f"no {what} in line {row.line}"
+                )
+            )
         elif name is None:
             left_out.append(DataError(row.image, "no such image file"))
         else:
@@ -58,19 +65,27 @@ def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: boo
         raise _nothing(spec, rows, left_out, base, image_root, path)
     twice = len(rows) - len(left_out) - sum(len(labels) for labels in found.values())
     if twice:
-        warnings.append(f"{spec}: {twice} rows repeat an image with the same label and are not used")
+        warnings.append(
+            f"{spec}: {twice} rows repeat an image with the same label and are not used"
+        )
     for name, labels in found.items():
         if len(labels) > 1:
             left_out.append(DataError(name, f"has different labels: {', '.join(sorted(labels))}"))
     label_of = {name: min(labels) for name, labels in found.items() if len(labels) == 1}
-    labels_of = {name: label.split() if multi_label else [label] for name, label in label_of.items()}
+    labels_of = {
+        name: label.split() if multi_label else [label] for name, label in label_of.items()
+    }
     classes = tuple(sorted({label for labels in labels_of.values() for label in labels}))
     if len(classes) < 2:
         have = f"one class only, {classes[0]!r}" if classes else "no image with one label"
         raise UserError(f"data source {spec!r} has {have}; at least two classes are needed")
     place = {label: i for i, label in enumerate(classes)}
-    rows_of = {name: [place[label] for label in labels] for name, labels in sorted(labels_of.items())}
-    part = FilePart.listed(base, [(name, finder.size(name), places[0]) for name, places in rows_of.items()])
+    rows_of = {
+        name: [place[label] for label in labels] for name, labels in sorted(labels_of.items())
+    }
+    part = FilePart.listed(
+        base, [(name, finder.size(name), places[0]) for name, places in rows_of.items()]
+    )
     if multi_label:
         part = dataclasses.replace(part, labels=several(list(rows_of.values()), len(classes)))
         unlabelled = sum(bool(row.image) and not row.label for row in rows)
@@ -79,7 +94,8 @@ def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: boo
             warnings.append(f"{spec}: {unlabelled} {rest} left out: an image needs at least one")
     elif word := _several(classes):
         warnings.append(
-            f"{spec}: {word!r} is read as one class; where it is several labels: --set data.multi_label=true"
+            f"{spec}: {word!r} is read as one class; where it is several labels: --set "
+            f"data.multi_label=true"
         )
     if finder.ambiguous:
         warnings.append(f"{spec}: {finder.ambiguous}")
@@ -94,18 +110,32 @@ def open_csv(path: Path, spec: str, image_root: Path | None, *, multi_label: boo
 
 
 def _several(classes: tuple[str, ...]) -> str | None:
-    """Return a class whose name looks like several labels, if the names, divided at blanks, are fewer than before."""
+    """Return a class whose name looks like several labels, if the names, divided at blanks, are
+    fewer than before."""
     divided = {word for name in classes for word in name.split()}
-    return next((name for name in classes if " " in name), None) if len(divided) < len(classes) else None
+    return (
+        next((name for name in classes if " " in name), None)
+        if len(divided) < len(classes)
+        else None
+    )
 
 
 def _nothing(
-    spec: str, rows: list[_Row], left_out: list[DataError], base: Path, image_root: Path | None, path: Path
+    spec: str,
+    rows: list[_Row],
+    left_out: list[DataError],
+    base: Path,
+    image_root: Path | None,
+    path: Path,
 ) -> UserError:
     if not rows:
         return UserError(f"data source {spec!r} has no rows; it must have {_FORM}")
     where = str(base) if image_root else f"{base} or {base / path.stem}"
-    way = "give the images' folder with --image-root" if image_root is None else "is --image-root right?"
+    way = (
+        "give the images' folder with --image-root"
+        if image_root is None
+        else "is --image-root right?"
+    )
     return UserError(
         f"data source {spec!r}: none of its {len(rows)} images is in {where} "
         f"(the first: {left_out[0].file}: {left_out[0].reason}); {way}"
@@ -113,7 +143,8 @@ def _nothing(
 
 
 def _read(path: Path, spec: str) -> tuple[tuple[str, str], list[_Row], list[str]]:
-    """Return the names of the two columns, the rows, and warnings; raises UserError for what is no such CSV."""
+    """Return the names of the two columns, the rows, and warnings; raises UserError for what is no
+    such CSV."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -128,7 +159,9 @@ def _read(path: Path, spec: str) -> tuple[tuple[str, str], list[_Row], list[str]
                 if any(cell.strip() for cell in cells)
             ]
     except UnicodeDecodeError:
-        raise UserError(f"data source {spec!r} is not text in UTF-8; save it as CSV UTF-8") from None
+        raise UserError(
+            f"data source {spec!r} is not text in UTF-8; save it as CSV UTF-8"
+        ) from None
     except csv.Error as error:
         raise UserError(f"data source {spec!r} is not a CSV file: {error}") from None
     except OSError as error:
@@ -144,7 +177,9 @@ def _columns(names: list[str], spec: str) -> tuple[int, int]:
     if len(images) == 1 and len(labels) == 1:
         return images[0], labels[0]
     shown = ", ".join(names[:6])
-    raise UserError(f"data source {spec!r} has the columns {shown}: rename them; it must have {_FORM}")
+    raise UserError(
+        f"data source {spec!r} has the columns {shown}: rename them; it must have {_FORM}"
+    )
 
 
 def _cell(cells: list[str], column: int) -> str:
@@ -162,16 +197,22 @@ class ImageFinder:
     _by_stem: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def find(self, value: str) -> str | None:
-        """Return the name, relative to `base`, of the image that a value of the CSV means, or None."""
+        """Return the name, relative to `base`, of the image that a value of the CSV means, or
+        None."""
         for folder in self.folders:
-            inner, name = os.path.split(os.path.normpath(os.path.join(folder, value.replace("\\", "/"))))
+            inner, name = os.path.split(
+                os.path.normpath(os.path.join(folder, value.replace("\\", "/")))
+            )
             files = self._list(inner)
             if name in files and _extension(name) in EXTENSIONS:
                 return os.path.join(inner, name)
             if name in self._by_stem[inner]:
                 first, *others = self._by_stem[inner][name]
                 if others and self.ambiguous is None:
-                    self.ambiguous = f"{name!r} can be {first} or {others[0]}; the first is used, as for all like it"
+                    self.ambiguous = (
+                        f"{name!r} can be {first} or {others[0]}; the first is used, "
+                        f"as for all like it"
+                    )
                 return os.path.join(inner, first)
         return None
 
@@ -185,8 +226,13 @@ class ImageFinder:
             files: dict[str, int] = {}
             try:
                 with os.scandir(self.base / inner) as entries:
-                    files = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-            except (OSError, ValueError):  # a folder that a value names and that is not there: its rows are named
+                    files = {
+                        entry.name: entry.stat().st_size for entry in entries if entry.is_file()
+                    }
+            except (
+                OSError,
+                ValueError,
+            ):  # a folder that a value names and that is not there: its rows are named
                 pass
             self._listed[inner] = files
             stems = self._by_stem[inner] = defaultdict(list)

@@ -1,4 +1,5 @@
-"""Data sets by their torchvision name: downloaded where there is a network, found in a folder where there is not."""
+"""Data sets by their torchvision name: downloaded where there is a network, found in a folder where
+there is not."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["KNOWN", "Known", "open_torchvision"]
 
 _SPLIT = MappingProxyType({"train": {"split": "train"}, "test": {"split": "test"}})
-_SPLIT_VAL = MappingProxyType({"train": {"split": "train"}, "val": {"split": "val"}, "test": {"split": "test"}})
+_SPLIT_VAL = MappingProxyType(
+    {"train": {"split": "train"}, "val": {"split": "val"}, "test": {"split": "test"}}
+)
 _TRAIN = MappingProxyType({"train": {"train": True}, "test": {"train": False}})
 _WHOLE: Mapping[str, Mapping[str, Any]] = MappingProxyType({"train": {}})
 
@@ -34,7 +37,8 @@ _TIMEOUT_S = 30.0
 class Known:
     """What torchvision does not say of a data set: how its parts are asked for, where it lies, what suits it.
 
-    parts: arguments for each part. folder: what must be in the data folder. natural_size, mirror: as in `Source`.
+    parts: arguments for each part. folder: what must be in the data folder. natural_size, mirror:
+    as in `Source`.
     """
 
     parts: Mapping[str, Mapping[str, Any]]
@@ -48,10 +52,14 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "MNIST": Known(parts=_TRAIN, folder="MNIST/raw", natural_size=28, mirror=False),
         "FashionMNIST": Known(parts=_TRAIN, folder="FashionMNIST/raw", natural_size=28),
         "KMNIST": Known(parts=_TRAIN, folder="KMNIST/raw", natural_size=28, mirror=False),
-        "USPS": Known(parts=_TRAIN, folder="usps.bz2 and usps.t.bz2", natural_size=16, mirror=False),
+        "USPS": Known(
+            parts=_TRAIN, folder="usps.bz2 and usps.t.bz2", natural_size=16, mirror=False
+        ),
         "CIFAR10": Known(parts=_TRAIN, folder="cifar-10-batches-py", natural_size=32),
         "CIFAR100": Known(parts=_TRAIN, folder="cifar-100-python", natural_size=32),
-        "SVHN": Known(parts=_SPLIT, folder="train_32x32.mat and test_32x32.mat", natural_size=32, mirror=False),
+        "SVHN": Known(
+            parts=_SPLIT, folder="train_32x32.mat and test_32x32.mat", natural_size=32, mirror=False
+        ),
         "STL10": Known(parts=_SPLIT, folder="stl10_binary", natural_size=96),
         "EuroSAT": Known(parts=_WHOLE, folder="eurosat/2750", natural_size=64),
         "Flowers102": Known(parts=_SPLIT_VAL, folder="flowers-102"),
@@ -65,10 +73,13 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "StanfordCars": Known(parts=_SPLIT, folder="stanford_cars"),
         "SUN397": Known(parts=_WHOLE, folder="SUN397"),
         "Imagenette": Known(
-            parts=MappingProxyType({"train": {"split": "train"}, "val": {"split": "val"}}), folder="imagenette2"
+            parts=MappingProxyType({"train": {"split": "train"}, "val": {"split": "val"}}),
+            folder="imagenette2",
         ),
         "Country211": Known(
-            parts=MappingProxyType({"train": {"split": "train"}, "val": {"split": "valid"}, "test": {"split": "test"}}),
+            parts=MappingProxyType(
+                {"train": {"split": "train"}, "val": {"split": "valid"}, "test": {"split": "test"}}
+            ),
             folder="country211",
         ),
         "RenderedSST2": Known(parts=_SPLIT_VAL, folder="rendered-sst2", mirror=False),
@@ -80,15 +91,21 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
 def open_torchvision(name: str, root: Path | None) -> Source:
     """Open a torchvision data set in the folder `root`, by default one in the user's cache, and download it if need be.
 
-    Its official parts are used; classes are put in order of their names. torchvision verifies what it downloads, and
-    reads the CIFAR files, which are pickles, only where their checksums are the official ones. Raises UserError for a
-    name that is not known, and where the files are neither there nor can be fetched.
+    Its official parts are used; classes are put in order of their names. torchvision verifies what
+    it downloads, and reads the CIFAR files, which are pickles, only where their checksums are the
+    official ones. Raises UserError for a name that is not known, and where the files are neither
+    there nor can be fetched.
     """
     if name not in KNOWN:
-        raise UserError(f"data source 'torchvision:{name}' is not known; NAME is one of: {choices(KNOWN)}")
+        raise UserError(
+            f"data source 'torchvision:{name}' is not known; NAME is one of: {choices(KNOWN)}"
+        )
     known, folder = KNOWN[name], root or cache_folder() / "torchvision"
     sets = {part: _open_set(name, folder, arguments) for part, arguments in known.parts.items()}
-    labels = {part: np.asarray(_first(found, "targets", "_labels", "labels"), np.int64) for part, found in sets.items()}
+    labels = {
+        part: np.asarray(_first(found, "targets", "_labels", "labels"), np.int64)
+        for part, found in sets.items()
+    }
     names = _class_names(sets["train"], labels)
     order = sorted(range(len(names)), key=names.__getitem__)
     place = np.empty(len(names), np.int64)
@@ -118,7 +135,8 @@ def _open_set(name: str, folder: Path, arguments: Mapping[str, Any]) -> Any:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"data source 'torchvision:{name}': not found in {folder}, and the download failed ({reason}); "
+            f"data source 'torchvision:{name}': not found in {folder}, and the download failed "
+            f"({reason}); "
             f"put {KNOWN[name].folder} there, or name the folder that has it with --image-root"
         ) from None
 
@@ -135,7 +153,8 @@ def _patience() -> Iterator[None]:
 
 
 def _first(found: Any, *attributes: str) -> Any:
-    """Return the first attribute that a set has; a set of (path, label) pairs has labels in those."""
+    """Return the first attribute that a set has; a set of (path, label) pairs has labels in
+    those."""
     for attribute in attributes:
         if hasattr(found, attribute):
             return getattr(found, attribute)
@@ -162,7 +181,8 @@ def _part(found: Any, part: str, labels: np.ndarray, folder: Path) -> Part:
     root = os.path.abspath(folder)
     names = [Path(os.path.relpath(os.path.abspath(path), root)).as_posix() for path in paths]
     return FilePart.listed(
-        folder, [(name, _size(folder / name), int(y)) for name, y in zip(names, labels, strict=True)]
+        folder,
+        [(name, _size(folder / name), int(y)) for name, y in zip(names, labels, strict=True)],
     )
 
 

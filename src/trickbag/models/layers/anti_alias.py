@@ -15,18 +15,22 @@ __all__ = ["BlurPool2d", "binomial", "blur_pool"]
 
 
 def binomial(size: int) -> Tensor:
-    """Return the binomial filter (size, size) of sum 1: size 3 is the outer product of [1, 2, 1] / 4 with itself."""
-    row = torch.tensor([float(math.comb(size - 1, k)) for k in range(size)], dtype=torch.float64) / 2 ** (size - 1)
+    """Return the binomial filter (size, size) of sum 1: size 3 is the outer product of [1, 2, 1] /
+    4 with itself."""
+    row = torch.tensor(
+        [float(math.comb(size - 1, k)) for k in range(size)], dtype=torch.float64
+    ) / 2 ** (size - 1)
     return torch.outer(row, row).float()
 
 
 def blur_pool(x_NCHW: Tensor, filter_C1SS: Tensor, stride: int, *, round_up: bool = True) -> Tensor:
     """Filter each channel by its own filter, at every `stride`-th pixel.
 
-    The map is continued by reflection, (S - 1) // 2 pixels on each side for even and odd sizes S alike, as in the code
-    of Lee et al. 2020; where it has no so many pixels to reflect, by its edge. A filter of even size then gives the
-    size over `stride` rounded down, which at odd sizes fits no shortcut; with `round_up` one more pixel on the right
-    and below gives it rounded up, and changes nothing else.
+    The map is continued by reflection, (S - 1) // 2 pixels on each side for even and odd sizes S
+    alike, as in the code of Lee et al. 2020; where it has no so many pixels to reflect, by its
+    edge. A filter of even size then gives the size over `stride` rounded down, which at odd sizes
+    fits no shortcut; with `round_up` one more pixel on the right and below gives it rounded up, and
+    changes nothing else.
     """
     size = filter_C1SS.shape[-1]
     before = (size - 1) // 2
@@ -40,16 +44,21 @@ def blur_pool(x_NCHW: Tensor, filter_C1SS: Tensor, stride: int, *, round_up: boo
 class BlurPool2d(nn.Module):
     """Blur maps of `channels` channels by the binomial filter of `size` and keep every `stride`-th pixel.
 
-    `round_up` as of `blur_pool`. It has no parameters, and its filter is not among a network's weights on disk.
+    `round_up` as of `blur_pool`. It has no parameters, and its filter is not among a network's
+    weights on disk.
     """
 
     kernel: Tensor
 
-    def __init__(self, channels: int, *, size: int = 3, stride: int = 2, round_up: bool = True) -> None:
+    def __init__(
+        self, channels: int, *, size: int = 3, stride: int = 2, round_up: bool = True
+    ) -> None:
         super().__init__()
         self.round_up = round_up
         self.stride = stride
-        self.register_buffer("kernel", binomial(size).expand(channels, 1, size, size).clone(), persistent=False)
+        self.register_buffer(
+            "kernel", binomial(size).expand(channels, 1, size, size).clone(), persistent=False
+        )
 
     def extra_repr(self) -> str:
         """Name the layer's settings."""

@@ -1,7 +1,7 @@
 """Two branches at different resolutions, merged: the parts of Big-Little networks.
 
-Sources: Chen et al. 2019 (arXiv 1807.03848), section 3; the code of Lee et al. 2020 (arXiv 2001.06268). Shapes: N
-images, C channels, H and W pixels.
+Sources: Chen et al. 2019 (arXiv 1807.03848), section 3; the code of Lee et al. 2020 (arXiv
+2001.06268). Shapes: N images, C channels, H and W pixels.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ __all__ = ["BigLittleStage", "BigLittleStem", "merge"]
 def merge(big_NCHW: Tensor, little_NCHW: Tensor) -> Tensor:
     """Add the big branch's map to the little one's, enlarged to its size by repeating pixels.
 
-    Where the little map has an odd size, the big one, half of it rounded up, loses its last repetition.
+    Where the little map has an odd size, the big one, half of it rounded up, loses its last
+    repetition.
     """
-    return little_NCHW + functional.interpolate(big_NCHW, size=little_NCHW.shape[-2:], mode="nearest")
+    return little_NCHW + functional.interpolate(
+        big_NCHW, size=little_NCHW.shape[-2:], mode="nearest"
+    )
 
 
 class BigLittleStem(nn.Module):
     """What stands in the place of a stem's max-pool: the sum of two branches, then a 1x1 convolution.
 
-    The big branch is one 3x3 convolution of `channels` channels, the little one two 3x3 of `channels // alpha` and a
-    1x1. Both have the stride.
+    The big branch is one 3x3 convolution of `channels` channels, the little one two 3x3 of
+    `channels // alpha` and a 1x1. Both have the stride.
     """
 
     def __init__(self, channels: int, *, alpha: int, stride: int, slots: Slots) -> None:
@@ -55,8 +58,8 @@ class BigLittleStem(nn.Module):
 class BigLittleStage(nn.Module):
     """A stage of two branches: `big` shrinks its input to half, `little` keeps its size; `fusion` takes their sum.
 
-    `big` ends without an activation, in `channels` channels; `little` in `little_channels`, which a 1x1 convolution
-    expands to as many.
+    `big` ends without an activation, in `channels` channels; `little` in `little_channels`, which a
+    1x1 convolution expands to as many.
     """
 
     def __init__(
@@ -78,5 +81,7 @@ class BigLittleStage(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the fused sum of the branches."""
-        fused: Tensor = self.fusion(self.act(merge(self.big(x_NCHW), self.expand(self.little(x_NCHW)))))
+        fused: Tensor = self.fusion(
+            self.act(merge(self.big(x_NCHW), self.expand(self.little(x_NCHW))))
+        )
         return fused

@@ -1,8 +1,8 @@
 """Residual blocks with slots; their parameters are named as timm names them.
 
-Sources: He et al. 2015 (arXiv 1512.03385), figure 5; He et al. 2018 (arXiv 1812.01187), section 4.1; Xie et al. 2017
-(arXiv 1611.05431), figure 3c (groups).
-Shapes: N images, C channels, H and W pixels.
+Sources: He et al. 2015 (arXiv 1512.03385), figure 5; He et al. 2018 (arXiv 1812.01187), section
+4.1; Xie et al. 2017 (arXiv 1611.05431), figure 3c (groups). Shapes: N images, C channels, H and W
+pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def split_stride(stride: int, branch_stride: Literal["first", "middle"]) -> tupl
 class Blocks(nn.Sequential):
     """Blocks one after the other; with `recompute` the backward pass computes each block's inside anew.
 
-    Then only what a block takes is kept in memory (Chen et al. 2016, arXiv 1604.06174, section 4.1).
+    Then only what a block takes is kept in memory (Chen et al. 2016, arXiv 1604.06174, section
+    4.1).
     """
 
     recompute: bool = False
@@ -41,20 +42,31 @@ class Blocks(nn.Sequential):
         """Return what the last block gives."""
         x: Tensor = x_NCHW
         for block in self:
-            x = checkpoint(block, x, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else block(x)
+            x = (
+                checkpoint(block, x, use_reentrant=False)
+                if self.recompute and torch.is_grad_enabled()
+                else block(x)
+            )
         return x
 
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions of `width` channels beside a shortcut; the first convolution has the stride.
 
-    `downsample` is the shortcut where the block changes the shape, None where the input is added as it is.
+    `downsample` is the shortcut where the block changes the shape, None where the input is added as
+    it is.
     """
 
     expansion: ClassVar[int] = 1
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int = 1, downsample: nn.Module | None = None, slots: Slots
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        slots: Slots,
     ) -> None:
         super().__init__()
         conv_stride, self.aa = anti_aliased(slots.anti_alias, width, stride)
@@ -71,7 +83,8 @@ class BasicBlock(nn.Module):
         self.act2 = slots.activation()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation becomes 0."""
+        """Start the block as its shortcut: gamma of the residual branch's last normalisation
+        becomes 0."""
         zero_scale(self.bn2)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -86,11 +99,11 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """A 1x1, a 3x3 and a 1x1 convolution beside a shortcut, to 4 `width` channels.
 
-    Inside it has `groups * (width * group_width // 64)` channels, `width` by default; the 3x3 has `groups` groups.
-    `branch_stride` says which convolution of the branch has the stride: `first` the 1x1 (ResNet "A", which then ignores
-    three quarters of its input), `middle` the 3x3 ("B", "C" and "D").
-    `downsample` is the shortcut where the block changes the shape, None where the input is added as it is. Without
-    `last_activation` the block ends with the addition.
+    Inside it has `groups * (width * group_width // 64)` channels, `width` by default; the 3x3 has
+    `groups` groups. `branch_stride` says which convolution of the branch has the stride: `first`
+    the 1x1 (ResNet "A", which then ignores three quarters of its input), `middle` the 3x3 ("B", "C"
+    and "D"). `downsample` is the shortcut where the block changes the shape, None where the input
+    is added as it is. Without `last_activation` the block ends with the addition.
     """
 
     expansion: ClassVar[int] = 4
@@ -117,7 +130,9 @@ class Bottleneck(nn.Module):
         self.bn1 = slots.norm(inside)
         self.drop1 = optional(slots.drop)
         self.act1 = slots.activation()
-        self.conv2 = nn.Conv2d(inside, inside, 3, stride=middle_stride, padding=1, groups=groups, bias=False)
+        self.conv2 = nn.Conv2d(
+            inside, inside, 3, stride=middle_stride, padding=1, groups=groups, bias=False
+        )
         self.bn2 = slots.norm(inside)
         self.drop2 = optional(slots.drop)
         self.act2 = slots.activation()
@@ -130,7 +145,8 @@ class Bottleneck(nn.Module):
         self.act3 = slots.activation() if last_activation else nn.Identity()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation becomes 0."""
+        """Start the block as its shortcut: gamma of the residual branch's last normalisation
+        becomes 0."""
         zero_scale(self.bn3)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:

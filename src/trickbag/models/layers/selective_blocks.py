@@ -1,7 +1,7 @@
 """Residual blocks whose spatial convolution is a selective kernel; their parameters are named as timm names them.
 
-Sources: Li et al. 2019 (arXiv 1903.06586), section 3.2; Lee et al. 2020 (arXiv 2001.06268), section 3.1.2.
-Shapes: N images, C channels, H and W pixels.
+Sources: Li et al. 2019 (arXiv 1903.06586), section 3.2; Lee et al. 2020 (arXiv 2001.06268), section
+3.1.2. Shapes: N images, C channels, H and W pixels.
 """
 
 from __future__ import annotations
@@ -23,13 +23,20 @@ __all__ = ["SelectiveBasicBlock", "SelectiveBottleneck"]
 class SelectiveBasicBlock(nn.Module):
     """A selective kernel and a 3x3 convolution of `width` channels beside a shortcut; the first has the stride.
 
-    `downsample` is the shortcut where the block changes the shape, None where the input is added as it is.
+    `downsample` is the shortcut where the block changes the shape, None where the input is added as
+    it is.
     """
 
     expansion: ClassVar[int] = 1
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int = 1, downsample: nn.Module | None = None, slots: Slots
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        slots: Slots,
     ) -> None:
         super().__init__()
         kernel_stride, self.aa = anti_aliased(slots.anti_alias, width, stride)
@@ -42,7 +49,8 @@ class SelectiveBasicBlock(nn.Module):
         self.act = slots.activation()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation becomes 0."""
+        """Start the block as its shortcut: gamma of the residual branch's last normalisation
+        becomes 0."""
         zero_scale(self.conv2.bn)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -57,7 +65,8 @@ class SelectiveBasicBlock(nn.Module):
 class SelectiveBottleneck(nn.Module):
     """A 1x1 convolution, a selective kernel and a 1x1 convolution beside a shortcut, to 4 `width` channels.
 
-    Its arguments are those of `Bottleneck`; `slots.selective_kernel` stands in the place of the 3x3 convolution.
+    Its arguments are those of `Bottleneck`; `slots.selective_kernel` stands in the place of the 3x3
+    convolution.
     """
 
     expansion: ClassVar[int] = 4
@@ -90,7 +99,8 @@ class SelectiveBottleneck(nn.Module):
         self.act = slots.activation() if last_activation else nn.Identity()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation becomes 0."""
+        """Start the block as its shortcut: gamma of the residual branch's last normalisation
+        becomes 0."""
         zero_scale(self.conv3.bn)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -105,5 +115,8 @@ class SelectiveBottleneck(nn.Module):
 
 def _kernel(slots: Slots) -> Callable[[int, int, int, int, Slots], nn.Module]:
     if slots.selective_kernel is None:
-        raise ValueError("a selective block needs slots.selective_kernel; without one take BasicBlock or Bottleneck")
+        raise ValueError(
+            "a selective block needs slots.selective_kernel; without one take BasicBlock or "
+            "Bottleneck"
+        )
     return slots.selective_kernel

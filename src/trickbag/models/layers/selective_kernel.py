@@ -1,7 +1,8 @@
 """Selective kernels: two convolutions side by side, weighed channel by channel by attention over the two.
 
-Sources: Li et al. 2019 (arXiv 1903.06586), section 3.1 (the original); Lee et al. 2020 (arXiv 2001.06268), section
-3.1.2 and its code (one convolution in place of two). Shapes: N images, C channels, H and W pixels.
+Sources: Li et al. 2019 (arXiv 1903.06586), section 3.1 (the original); Lee et al. 2020 (arXiv
+2001.06268), section 3.1.2 and its code (one convolution in place of two). Shapes: N images, C
+channels, H and W pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ __all__ = ["AssembleKernel2d", "ConvNorm", "DilatedKernels2d", "KernelAttention"
 class ConvNorm(nn.Module):
     """A square convolution that keeps the size but for its stride, a normalisation, the drop slot, an activation.
 
-    Named `conv` and `bn`, as timm names such a group. Without `activation` it ends after the drop slot.
+    Named `conv` and `bn`, as timm names such a group. Without `activation` it ends after the drop
+    slot.
     """
 
     def __init__(
@@ -61,8 +63,9 @@ class ConvNorm(nn.Module):
 class KernelAttention(nn.Module):
     """Weigh two maps of C channels against each other: two weights a channel, of sum 1.
 
-    softmax over the two of W2 act(norm(W1 s)), s the mean over the pixels of the maps' sum; `inside` is W1's number of
-    outputs. No biases. In training the normalisation needs more than one image.
+    softmax over the two of W2 act(norm(W1 s)), s the mean over the pixels of the maps' sum;
+    `inside` is W1's number of outputs. No biases. In training the normalisation needs more than one
+    image.
     """
 
     def __init__(self, channels: int, inside: int, *, slots: Slots) -> None:
@@ -73,7 +76,8 @@ class KernelAttention(nn.Module):
         self.fc_select = nn.Conv2d(inside, 2 * channels, 1, bias=False)
 
     def forward(self, means_NC11: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (N, C, 1, 1) of the first and of the second map, from the mean of their sum."""
+        """Return the weights (N, C, 1, 1) of the first and of the second map, from the mean of
+        their sum."""
         logits: Tensor = self.fc_select(self.act(self.bn(self.fc_reduce(means_NC11))))
         n, channels = means_NC11.shape[:2]
         first, second = logits.reshape(n, 2, channels, 1, 1).softmax(1).unbind(1)
@@ -81,10 +85,18 @@ class KernelAttention(nn.Module):
 
 
 class AssembleKernel2d(nn.Module):
-    """One 3x3 convolution to `2 width` channels, whose two halves are weighed against each other and added."""
+    """One 3x3 convolution to `2 width` channels, whose two halves are weighed against each other
+    and added."""
 
     def __init__(
-        self, in_channels: int, width: int, inside: int, *, stride: int = 1, groups: int = 1, slots: Slots
+        self,
+        in_channels: int,
+        width: int,
+        inside: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        slots: Slots,
     ) -> None:
         super().__init__()
         self.conv = ConvNorm(in_channels, 2 * width, 3, stride=stride, groups=groups, slots=slots)
@@ -103,7 +115,8 @@ class AssembleKernel2d(nn.Module):
 class DilatedKernels2d(nn.Module):
     """A 3x3 convolution and one of dilation 2 (as far as a 5x5 reaches), both to `width` channels, weighed and added.
 
-    With `split` each sees its own half of the input's channels, as in timm; without, both see all, as in the paper.
+    With `split` each sees its own half of the input's channels, as in timm; without, both see all,
+    as in the paper.
     """
 
     def __init__(

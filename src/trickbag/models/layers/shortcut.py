@@ -1,7 +1,7 @@
 """Shortcuts of residual blocks that change the shape of what they carry.
 
-Sources: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2c; Chen et al. 2019 (arXiv 1807.03848) and the code
-of Lee et al. 2020 (arXiv 2001.06268) for Big-Little networks.
+Sources: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2c; Chen et al. 2019 (arXiv
+1807.03848) and the code of Lee et al. 2020 (arXiv 2001.06268) for Big-Little networks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ __all__ = ["avg_pool_shortcut", "conv_shortcut", "padded_pool_shortcut", "tensor
 def conv_shortcut(in_channels: int, out_channels: int, stride: int, slots: Slots) -> nn.Sequential:
     """Build the original shortcut: a 1x1 convolution that has the stride, and a normalisation.
 
-    At stride 2 it ignores three quarters of its input, unless `slots.shortcut_anti_alias` takes the stride.
+    At stride 2 it ignores three quarters of its input, unless `slots.shortcut_anti_alias` takes the
+    stride.
     """
     kept, anti_alias = anti_aliased(slots.shortcut_anti_alias, in_channels, stride)
     conv = nn.Conv2d(in_channels, out_channels, 1, stride=kept, bias=False)
@@ -30,16 +31,25 @@ def conv_shortcut(in_channels: int, out_channels: int, stride: int, slots: Slots
     return nn.Sequential(*before, conv, slots.norm(out_channels), *_drop(slots))
 
 
-def avg_pool_shortcut(in_channels: int, out_channels: int, stride: int, slots: Slots) -> nn.Sequential:
+def avg_pool_shortcut(
+    in_channels: int, out_channels: int, stride: int, slots: Slots
+) -> nn.Sequential:
     """Build the shortcut of ResNet-D: a 2x2 average pool that has the stride, a 1x1 convolution, a normalisation.
 
-    At odd sizes the last window is smaller and averages what it has. At stride 1 the pool is the identity.
+    At odd sizes the last window is smaller and averages what it has. At stride 1 the pool is the
+    identity.
     """
-    pool = nn.Identity() if stride == 1 else nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
+    pool = (
+        nn.Identity()
+        if stride == 1
+        else nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
+    )
     return _pooled(in_channels, out_channels, stride, pool, slots)
 
 
-def padded_pool_shortcut(in_channels: int, out_channels: int, stride: int, slots: Slots) -> nn.Sequential:
+def padded_pool_shortcut(
+    in_channels: int, out_channels: int, stride: int, slots: Slots
+) -> nn.Sequential:
     """Build the shortcut of Big-Little networks: a 3x3 average pool with the stride, then a 1x1 convolution.
 
     The pool's padding counts as zeros. At stride 1 the pool is the identity.
@@ -48,13 +58,19 @@ def padded_pool_shortcut(in_channels: int, out_channels: int, stride: int, slots
     return _pooled(in_channels, out_channels, stride, pool, slots)
 
 
-def tensorflow_pool_shortcut(in_channels: int, out_channels: int, stride: int, slots: Slots) -> nn.Sequential:
-    """Build the shortcut of ResNet-D as the code of Lee et al. 2020 has it: with its 2x2 pool at stride 1 too."""
+def tensorflow_pool_shortcut(
+    in_channels: int, out_channels: int, stride: int, slots: Slots
+) -> nn.Sequential:
+    """Build the shortcut of ResNet-D as the code of Lee et al. 2020 has it: with its 2x2 pool at
+    stride 1 too."""
     return _pooled(in_channels, out_channels, stride, ShortcutAvgPool2d(stride), slots)
 
 
-def _pooled(in_channels: int, out_channels: int, stride: int, pool: nn.Module, slots: Slots) -> nn.Sequential:
-    """Build a shortcut that shrinks before its convolution: by `pool`, or by what fills the slot for that."""
+def _pooled(
+    in_channels: int, out_channels: int, stride: int, pool: nn.Module, slots: Slots
+) -> nn.Sequential:
+    """Build a shortcut that shrinks before its convolution: by `pool`, or by what fills the slot
+    for that."""
     if stride != 1 and slots.shortcut_anti_alias is not None:
         pool = slots.shortcut_anti_alias(in_channels, stride)
     conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)

@@ -17,13 +17,15 @@ __all__ = ["Slots", "anti_aliased", "optional"]
 class Slots:
     """What a stem or a block is made of; an empty slot is None.
 
-    `norm(channels)` and `activation()` build the layers that every convolution is followed by. `attention(channels)`
-    acts on the end of the residual branch, before the addition. `selective_kernel(in_channels, width, stride, groups,
-    slots)` stands in the place of the branch's spatial convolution, its normalisation and its activation.
-    `anti_alias(channels, stride)` takes over the stride of that convolution, after its activation, and
-    `shortcut_anti_alias(channels, stride)` that of the shortcut, before its convolution. `drop()` follows every
-    normalisation of a block, the shortcut's included, and a selective kernel as a whole (the places of DropBlock; Lee
-    et al. 2020, section 3.2). `branch_drop()` is the last of the residual branch, before the addition.
+    `norm(channels)` and `activation()` build the layers that every convolution is followed by.
+    `attention(channels)` acts on the end of the residual branch, before the addition.
+    `selective_kernel(in_channels, width, stride, groups, slots)` stands in the place of the
+    branch's spatial convolution, its normalisation and its activation. `anti_alias(channels,
+    stride)` takes over the stride of that convolution, after its activation, and
+    `shortcut_anti_alias(channels, stride)` that of the shortcut, before its convolution. `drop()`
+    follows every normalisation of a block, the shortcut's included, and a selective kernel as a
+    whole (the places of DropBlock; Lee et al. 2020, section 3.2). `branch_drop()` is the last of
+    the residual branch, before the addition.
     """
 
     norm: Callable[[int], nn.Module]
@@ -44,7 +46,8 @@ def optional(layer: Callable[..., nn.Module] | None, *sizes: int) -> nn.Module:
 def anti_aliased(
     anti_alias: Callable[[int, int], nn.Module] | None, channels: int, stride: int
 ) -> tuple[int, nn.Module]:
-    """Divide a stride: return what the convolution keeps of it, and the layer that takes the rest."""
+    """Divide a stride: return what the convolution keeps of it, and the layer that takes the
+    rest."""
     if anti_alias is None or stride == 1:
         return stride, nn.Identity()
     return 1, anti_alias(channels, stride)

@@ -1,6 +1,7 @@
 """Squeeze-and-excitation: each channel scaled by a gate that sees all channels.
 
-Source: Hu et al. 2018 (arXiv 1709.01507), equations 2 to 4. Shapes: N images, C channels, H and W pixels.
+Source: Hu et al. 2018 (arXiv 1709.01507), equations 2 to 4. Shapes: N images, C channels, H and W
+pixels.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ __all__ = ["SqueezeExcite2d", "squeezed_channels"]
 
 
 def squeezed_channels(channels: int, reduction: int, divisor: int) -> int:
-    """Return `channels / reduction`, rounded to the nearest multiple of `divisor`, and at least `divisor`."""
+    """Return `channels / reduction`, rounded to the nearest multiple of `divisor`, and at least
+    `divisor`."""
     return max(divisor, int(channels / reduction + divisor / 2) // divisor * divisor)
 
 
 class SqueezeExcite2d(nn.Module):
     """Scale the channels of a map (N, C, H, W) by sigmoid(W2 act(W1 mean)), the mean over its pixels.
 
-    W1 has `squeezed_channels(C, reduction, divisor)` outputs; `bias` says whether W1 and W2 have biases. Parameters are
-    named as in timm.
+    W1 has `squeezed_channels(C, reduction, divisor)` outputs; `bias` says whether W1 and W2 have
+    biases. Parameters are named as in timm.
     """
 
     def __init__(
@@ -44,5 +46,7 @@ class SqueezeExcite2d(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the map, its channels scaled."""
-        gates_NC11: Tensor = self.fc2(self.act(self.fc1(x_NCHW.mean((2, 3), keepdim=True)))).sigmoid()
+        gates_NC11: Tensor = self.fc2(
+            self.act(self.fc1(x_NCHW.mean((2, 3), keepdim=True)))
+        ).sigmoid()
         return x_NCHW * gates_NC11

@@ -1,7 +1,7 @@
 """Stems: the first convolutions of a ResNet, which all end in the same number of channels.
 
-Source: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2b (the deep stem). The forms for small images keep
-resolution that the ImageNet stem, which divides it by four, would throw away.
+Source: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2b (the deep stem). The forms for
+small images keep resolution that the ImageNet stem, which divides it by four, would throw away.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ __all__ = ["STEMS", "StemForm", "stem_convolution", "stem_pool"]
 
 @dataclass(frozen=True, kw_only=True)
 class StemForm:
-    """The form of a stem: one convolution of `kernel`, or (`deep`) three 3x3; `stride` is the first one's."""
+    """The form of a stem: one convolution of `kernel`, or (`deep`) three 3x3; `stride` is the first
+    one's."""
 
     deep: bool = False
     kernel: int = 3
@@ -32,7 +33,8 @@ class StemForm:
 
     @property
     def pool_stride(self) -> int:
-        """The stride of what follows the convolutions: of the max-pool, or 1 where there is none."""
+        """The stride of what follows the convolutions: of the max-pool, or 1 where there is
+        none."""
         return 2 if self.max_pool else 1
 
 
@@ -54,7 +56,9 @@ def stem_convolution(stem: Stem, in_channels: int, channels: int, slots: Slots) 
     form = STEMS[stem]
     if not form.deep:
         padding = form.kernel // 2
-        return nn.Conv2d(in_channels, channels, form.kernel, stride=form.stride, padding=padding, bias=False)
+        return nn.Conv2d(
+            in_channels, channels, form.kernel, stride=form.stride, padding=padding, bias=False
+        )
     half = channels // 2
     return nn.Sequential(
         nn.Conv2d(in_channels, half, 3, stride=form.stride, padding=1, bias=False),

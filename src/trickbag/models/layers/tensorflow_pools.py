@@ -1,7 +1,7 @@
 """Pools that pad as TensorFlow's do: the quirks of the original networks of Lee et al. 2020.
 
-Source: the paper's code (arXiv 2001.06268); its networks without Big-Little branches have them. Shapes: N images, C
-channels, H and W pixels.
+Source: the paper's code (arXiv 2001.06268); its networks without Big-Little branches have them.
+Shapes: N images, C channels, H and W pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ __all__ = ["ShortcutAvgPool2d", "StemMaxPool2d"]
 
 
 class StemMaxPool2d(nn.Module):
-    """The 3x3 max-pool of stride 2 that pads on the right and below only where the size is even ("SAME")."""
+    """The 3x3 max-pool of stride 2 that pads on the right and below only where the size is even
+    ("SAME")."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the map at half its size, rounded up."""
@@ -34,5 +35,7 @@ class ShortcutAvgPool2d(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the map at 1 / `stride` of its size, rounded up."""
         # An edge repeated once has the mean of a window that leaves the padding out.
-        padded = functional.pad(x_NCHW, (0, 1, 0, 1), mode="replicate" if self.stride == 1 else "constant")
+        padded = functional.pad(
+            x_NCHW, (0, 1, 0, 1), mode="replicate" if self.stride == 1 else "constant"
+        )
         return functional.avg_pool2d(padded, 2, self.stride)

@@ -1,7 +1,8 @@
 """Weights of the original TensorFlow networks of Lee et al. 2020, as weights of ours.
 
-TensorFlow names a variable by its scope and by how many layers of its kind were created there before, so the networks
-are walked here in the order in which the original code creates them: of a block, its shortcut first.
+TensorFlow names a variable by its scope and by how many layers of its kind were created there
+before, so the networks are walked here in the order in which the original code creates them: of a
+block, its shortcut first.
 """
 
 from __future__ import annotations
@@ -31,12 +32,18 @@ __all__ = ["Variable", "from_tensorflow", "tensorflow_variables"]
 
 _ROOT = "resnet_model"
 _NAMED = 3
-_NORM_VARIABLES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_NORM_VARIABLES = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """One variable of an original network: its shape there, our weight's name, and the axes that make it ours."""
+    """One variable of an original network: its shape there, our weight's name, and the axes that
+    make it ours."""
 
     shape: tuple[int, ...]
     weight: str
@@ -46,14 +53,19 @@ class Variable:
 def from_tensorflow(variables: Mapping[str, np.ndarray], name: str) -> dict[str, Tensor]:
     """Turn the variables of an original network into the weights of `create_official(name)`.
 
-    `variables` are named and shaped as TensorFlow saved them (`resnet_model/conv2d/kernel`, height x width x in x out);
-    the optimizer's slots (`.../Momentum`) and `global_step` are left out. The number of classes is that of the
-    variables. Raises UserError for a network that is not known, and for variables that are missing, surplus, of another
-    shape or not of floating point, naming the first few.
+    `variables` are named and shaped as TensorFlow saved them (`resnet_model/conv2d/kernel`, height
+    x width x in x out); the optimizer's slots (`.../Momentum`) and `global_step` are left out. The
+    number of classes is that of the variables. Raises UserError for a network that is not known,
+    and for variables that are missing, surplus, of another shape or not of floating point, naming
+    the first few.
     """
     given = {key: np.asarray(value) for key, value in variables.items() if is_weight(key)}
     expected = tensorflow_variables(name, _num_classes(given))
-    fits = {key: variable for key, variable in expected.items() if key in given and given[key].shape == variable.shape}
+    fits = {
+        key: variable
+        for key, variable in expected.items()
+        if key in given and given[key].shape == variable.shape
+    }
     problems = [
         *_named("missing", (key for key in expected if key not in given)),
         *_named("unknown", (key for key in given if key not in expected)),
@@ -65,19 +77,28 @@ def from_tensorflow(variables: Mapping[str, np.ndarray], name: str) -> dict[str,
                 if key in given and key not in fits
             ),
         ),
-        *_named("not of floating point", (key for key in fits if not np.issubdtype(given[key].dtype, np.floating))),
+        *_named(
+            "not of floating point",
+            (key for key in fits if not np.issubdtype(given[key].dtype, np.floating)),
+        ),
     ]
     if problems:
         raise UserError(
-            f"these variables are not of the official {name}: {'; '.join(problems)}; give all variables of its "
+            f"these variables are not of the official {name}: {'; '.join(problems)}; give all "
+            f"variables of its "
             "checkpoint, under their own names"
         )
     state = {
-        variable.weight: torch.from_numpy(np.array(given[key].transpose(variable.axes), dtype=np.float32, order="C"))
+        variable.weight: torch.from_numpy(
+            np.array(given[key].transpose(variable.axes), dtype=np.float32, order="C")
+        )
         for key, variable in expected.items()
     }
     counters = (weight for weight in state if weight.endswith(".running_var"))
-    return state | {f"{weight.removesuffix('running_var')}num_batches_tracked": torch.tensor(0) for weight in counters}
+    return state | {
+        f"{weight.removesuffix('running_var')}num_batches_tracked": torch.tensor(0)
+        for weight in counters
+    }
 
 
 def tensorflow_variables(name: str, num_classes: int = OFFICIAL_CLASSES) -> dict[str, Variable]:
@@ -91,7 +112,9 @@ def tensorflow_variables(name: str, num_classes: int = OFFICIAL_CLASSES) -> dict
     names = {module: prefix for prefix, module in network.named_modules()}
     return {
         f"{scope}/{leaf}": Variable(
-            shape=tuple(tensor.shape[axis] for axis in _inverse(axes)), weight=f"{names[module]}.{leaf_here}", axes=axes
+            shape=tuple(tensor.shape[axis] for axis in _inverse(axes)),
+            weight=f"{names[module]}.{leaf_here}",
+            axes=axes,
         )
         for scope, module in _layers(network)
         for leaf, leaf_here, tensor, axes in _leaves(module)
@@ -176,7 +199,8 @@ def _block(scope: _Scope, block: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _leaves(layer: nn.Module) -> Iterator[tuple[str, str, Tensor, tuple[int, ...]]]:
-    """List a layer's variables: TensorFlow's name, ours, our tensor, and the axes that turn theirs into it."""
+    """List a layer's variables: TensorFlow's name, ours, our tensor, and the axes that turn theirs
+    into it."""
     if isinstance(layer, nn.BatchNorm2d):
         for theirs, ours in _NORM_VARIABLES.items():
             yield theirs, ours, getattr(layer, ours), (0,)
@@ -192,9 +216,16 @@ def _inverse(axes: tuple[int, ...]) -> list[int]:
 
 
 def _num_classes(given: Mapping[str, np.ndarray]) -> int:
-    """Return the number of classes that the classifier's two variables agree on, else the official one."""
+    """Return the number of classes that the classifier's two variables agree on, else the official
+    one."""
     kernel, bias = given.get(f"{_ROOT}/dense/kernel"), given.get(f"{_ROOT}/dense/bias")
-    if kernel is None or bias is None or kernel.ndim != 2 or kernel.shape[1:] != bias.shape or not bias.size:
+    if (
+        kernel is None
+        or bias is None
+        or kernel.ndim != 2
+        or kernel.shape[1:] != bias.shape
+        or not bias.size
+    ):
         return OFFICIAL_CLASSES
     return int(bias.size)
 

@@ -1,8 +1,8 @@
 """The networks of Lee et al. 2020 exactly as their code builds them, for the weights that they published.
 
-Source: arXiv 2001.06268 and its TensorFlow code. The networks without Big-Little branches differ from this package's
-of the same family by TensorFlow's pools, all by the momentum of their normalisations, their initial values, and a class
-0 for the background.
+Source: arXiv 2001.06268 and its TensorFlow code. The networks without Big-Little branches differ
+from this package's of the same family by TensorFlow's pools, all by the momentum of their
+normalisations, their initial values, and a class 0 for the background.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ _PLAIN: Mapping[str, Any] = MappingProxyType({**_ALL, "pooling": "tensorflow"})
 _D: Mapping[str, Any] = MappingProxyType({**_PLAIN, "stem": "deep", "shortcut": "avg_pool"})
 _SE = SqueezeExcite(bias=False, divisor=1)
 _SK = AssembleKernel()
-_ASSEMBLE: Mapping[str, Any] = MappingProxyType({**_ALL, "selective_kernel": _SK, "anti_alias": Blur()})
+_ASSEMBLE: Mapping[str, Any] = MappingProxyType(
+    {**_ALL, "selective_kernel": _SK, "anti_alias": Blur()}
+)
 
 _OFFICIAL: Mapping[str, ResNetConfig | BigLittleConfig] = MappingProxyType(
     {
@@ -75,7 +77,17 @@ _OFFICIAL: Mapping[str, ResNetConfig | BigLittleConfig] = MappingProxyType(
 )
 
 
-_FREE = ("num_classes", "in_channels", "small_stem", "init", "norm", "pooling", "drop", "stochastic_depth", "dropout")
+_FREE = (
+    "num_classes",
+    "in_channels",
+    "small_stem",
+    "init",
+    "norm",
+    "pooling",
+    "drop",
+    "stochastic_depth",
+    "dropout",
+)
 
 
 def official_names() -> list[str]:
@@ -83,7 +95,9 @@ def official_names() -> list[str]:
     return list(_OFFICIAL)
 
 
-def official_config(name: str, num_classes: int = OFFICIAL_CLASSES) -> ResNetConfig | BigLittleConfig:
+def official_config(
+    name: str, num_classes: int = OFFICIAL_CLASSES
+) -> ResNetConfig | BigLittleConfig:
     """Return the config of an official network: `assemble50`.
 
     Raises UserError for a name that is not known.
@@ -96,11 +110,13 @@ def official_config(name: str, num_classes: int = OFFICIAL_CLASSES) -> ResNetCon
 def official_name(config: ModelConfig) -> str | None:
     """Return the official network whose weights a config's network can take; None where there is none.
 
-    What has no weights of its own and does not decide where weights belong may differ: the number of classes, initial
-    values, the normalisations' momentum, regularisers, and TensorFlow's pools.
+    What has no weights of its own and does not decide where weights belong may differ: the number
+    of classes, initial values, the normalisations' momentum, regularisers, and TensorFlow's pools.
     """
     for name, official in _OFFICIAL.items():
-        free: dict[str, Any] = {field: getattr(official, field) for field in _FREE if hasattr(official, field)}
+        free: dict[str, Any] = {
+            field: getattr(official, field) for field in _FREE if hasattr(official, field)
+        }
         if type(config) is type(official) and dataclasses.replace(config, **free) == official:
             return name
     return None
@@ -109,9 +125,10 @@ def official_name(config: ModelConfig) -> str | None:
 def official_preprocessing(name: str) -> Preprocessing:
     """Return how their code prepares an image to evaluate an official network.
 
-    All were trained at 224 px; those with Big-Little branches are evaluated at 256 px, of a shorter edge of 292, or 257
-    for `assemble152`. Their bilinear filter is TensorFlow 1's, which neither widens when it shrinks nor looks at the
-    pixels' centres; this package's does, so that accuracies differ a little.
+    All were trained at 224 px; those with Big-Little branches are evaluated at 256 px, of a shorter
+    edge of 292, or 257 for `assemble152`. Their bilinear filter is TensorFlow 1's, which neither
+    widens when it shrinks nor looks at the pixels' centres; this package's does, so that accuracies
+    differ a little.
     """
     from trickbag.data.loading.preprocess import Preprocessing
 
@@ -137,8 +154,8 @@ def official_classes(num_classes: int = OFFICIAL_CLASSES) -> list[str]:
 def create_official(name: str, num_classes: int = OFFICIAL_CLASSES, *, seed: int = 0) -> Classifier:
     """Build an official network, initialised; `models.convert.from_tensorflow` gives its published weights.
 
-    Those expect RGB images on the 0-255 scale minus (123.68, 116.78, 103.94), without a division. Raises UserError for
-    a name that is not known.
+    Those expect RGB images on the 0-255 scale minus (123.68, 116.78, 103.94), without a division.
+    Raises UserError for a name that is not known.
     """
     from trickbag.models.classifier import Classifier
     from trickbag.models.zoo import build_network

@@ -28,12 +28,14 @@ _STEP = "global_step"
 
 
 def is_variables(path: Path) -> bool:
-    """Tell whether a path means variables: an `.npz`, or a checkpoint by its prefix or its `.index` file."""
+    """Tell whether a path means variables: an `.npz`, or a checkpoint by its prefix or its `.index`
+    file."""
     return path.suffix in (".npz", ".index") or _index(path).is_file()
 
 
 def is_weight(name: str) -> bool:
-    """Tell whether a variable belongs to the network: not the optimizer's slots, nor the number of steps."""
+    """Tell whether a variable belongs to the network: not the optimizer's slots, nor the number of
+    steps."""
     return name != _STEP and not name.endswith(_SLOT)
 
 
@@ -48,10 +50,10 @@ def variable_files(path: Path) -> list[Path]:
 def read_variables(path: Path) -> dict[str, NDArray[Any]]:
     """Read the variables of a network by name, without the optimizer's.
 
-    From an `.npz`, whose arrays may be named `NAME` or `NAME:0` and are plain numbers; or from a checkpoint, given by
-    its prefix (`model.ckpt-123` where there are `model.ckpt-123.index` and `.data-...`) or its `.index` file, with
-    TensorFlow, which alone knows the format. Raises UserError for what is missing or damaged, or where TensorFlow is
-    needed and not installed.
+    From an `.npz`, whose arrays may be named `NAME` or `NAME:0` and are plain numbers; or from a
+    checkpoint, given by its prefix (`model.ckpt-123` where there are `model.ckpt-123.index` and
+    `.data-...`) or its `.index` file, with TensorFlow, which alone knows the format. Raises
+    UserError for what is missing or damaged, or where TensorFlow is needed and not installed.
     """
     return _from_npz(path) if path.suffix == ".npz" else _from_checkpoint(_prefix(path))
 
@@ -74,32 +76,59 @@ def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not a file of named ones")
-            return {name.removesuffix(":0"): arrays[name] for name in arrays.files if is_weight(name)}
+            return {
+                name.removesuffix(":0"): arrays[name] for name in arrays.files if is_weight(name)
+            }
     except FileNotFoundError as error:
-        raise UserError(f"no file {path}; give the variables of an official network as an .npz") from error
+        raise UserError(
+            f"no file {path}; give the variables of an official network as an .npz"
+        ) from error
     # What numpy and zipfile raise for files that are cut, changed, or no archive at all.
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise UserError(f"{path} cannot be read as an .npz of arrays ({_reason(error)}); give another copy") from error
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+    ) as error:
+        raise UserError(
+            f"{path} cannot be read as an .npz of arrays ({_reason(error)}); give another copy"
+        ) from error
 
 
 def _from_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
     if not _index(prefix).is_file():
-        raise UserError(f"no file {_index(prefix)}; give the prefix of a TensorFlow checkpoint, such as model.ckpt-123")
+        raise UserError(
+            f"no file {_index(prefix)}; give the prefix of a TensorFlow checkpoint, such as "
+            f"model.ckpt-123"
+        )
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
-            f"{prefix} is a TensorFlow checkpoint, which TensorFlow alone can read, and that is not installed "
+            f"{prefix} is a TensorFlow checkpoint, which TensorFlow alone can read, and that is "
+            f"not installed "
             "(pip install 'trickbag[tensorflow]'); or give its variables as an .npz"
         )
     # In a process of its own: TensorFlow and torch in one can end it, as each brings its own LLVM.
     with tempfile.TemporaryDirectory(prefix="trickbag-") as folder:
         made = Path(folder, "variables.npz")
-        command = [sys.executable, "-m", "trickbag.models.official.checkpoint_reader", str(prefix), str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "trickbag.models.official.checkpoint_reader",
+            str(prefix),
+            str(made),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
         if done.returncode == 0:
             return _from_npz(made)
     said = (done.stdout.splitlines() or [f"its reader ended with {done.returncode}"])[-1]
     raise UserError(
-        f"{prefix} cannot be read as a TensorFlow checkpoint ({said.rstrip('.')}); give another copy of it, with its "
+        f"{prefix} cannot be read as a TensorFlow checkpoint ({said.rstrip('.')}); give another "
+        f"copy of it, with its "
         ".index and its .data files"
     )
 

@@ -1,4 +1,5 @@
-"""The published weights of Lee et al. 2020: from the files of their variables to networks of ours."""
+"""The published weights of Lee et al. 2020: from the files of their variables to networks of
+ours."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ __all__ = ["load_official", "weights_for"]
 def load_official(path: Path, name: str) -> tuple[nn.Module, dict[str, Any]]:
     """Build an official network with the weights in a file of its variables; return it with what a weights file says.
 
-    The network is in evaluation mode. Raises UserError for a name that is not known, a file that cannot be read, and
-    variables that are not that network's.
+    The network is in evaluation mode. Raises UserError for a name that is not known, a file that
+    cannot be read, and variables that are not that network's.
     """
     config = official_config(name)
     state = _converted(path, name)
@@ -58,14 +59,20 @@ def weights_for(config: ModelConfig, path: Path) -> tuple[dict[str, Tensor], lis
     if name is None:
         way_out = "take one, such as --model assemble_resnet50, or weights of this network"
         if _but_for_its_stem(config):
-            way_out = "its stem was made for small images: --set model.small_stem=never leaves it as it was"
+            way_out = (
+                "its stem was made for small images: --set model.small_stem=never leaves it "
+                "as it was"
+            )
         raise UserError(
-            f"{path} holds the variables of an official network, but {summary(config)} is none of them "
+            f"{path} holds the variables of an official network, but {summary(config)} is none of "
+            f"them "
             f"({', '.join(official_names())}); {way_out}"
         )
     notes = [f"weights of the official {name}"]
     if isinstance(config, ResNetConfig) and config.pooling != "tensorflow":
-        notes.append("they were trained with TensorFlow's pools: --set model.pooling=tensorflow has those")
+        notes.append(
+            "they were trained with TensorFlow's pools: --set model.pooling=tensorflow has those"
+        )
     return _converted(path, name), notes
 
 

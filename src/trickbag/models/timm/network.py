@@ -33,9 +33,9 @@ FILLABLE: tuple[Fillable, ...] = ("activation", "attention", "anti_alias")
 def timm_network(config: TimmConfig, seed: int) -> nn.Module:
     """Build a network of timm, with timm's initialisation from `seed`, and put the parts of its config into it.
 
-    What timm builds is built first, so that its initial values are the same whatever is put into it; what is added
-    draws from streams of its own. Raises UserError where timm has no such network or cannot build it so, and
-    DoesNotApply where it has no place for a part.
+    What timm builds is built first, so that its initial values are the same whatever is put into
+    it; what is added draws from streams of its own. Raises UserError where timm has no such network
+    or cannot build it so, and DoesNotApply where it has no place for a part.
     """
     network = _plain(config, seed)
     for slot in FILLABLE:
@@ -43,7 +43,8 @@ def timm_network(config: TimmConfig, seed: int) -> nn.Module:
             _fill(network, config, slot, seed)
         except Unfit as error:
             raise DoesNotApply(
-                f"model.{slot} = {getattr(config, slot).kind}: timm:{config.name} has no place for it: {error}; "
+                f"model.{slot} = {getattr(config, slot).kind}: timm:{config.name} has no place for "
+                f"it: {error}; "
                 f"--set model.{slot}=none"
             ) from error
     return network
@@ -53,8 +54,8 @@ def timm_network(config: TimmConfig, seed: int) -> nn.Module:
 def fits(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
     """Tell whether filling a slot of a network of timm would change it, and if it cannot be filled, why not.
 
-    Whatever else is put into it is left out for this, so that the answer does not depend on the order of tricks.
-    Raises UserError where timm has no such network.
+    Whatever else is put into it is left out for this, so that the answer does not depend on the
+    order of tricks. Raises UserError where timm has no such network.
     """
     others: dict[str, Any] = {other: None for other in FILLABLE if other != slot}
     others |= {"norm": None, "stochastic_depth": 0.0, "dropout": 0.0}
@@ -77,12 +78,16 @@ def fits(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
 
 @functools.lru_cache(maxsize=512)
 def require_drops(name: str, *, stochastic_depth: float = 0.0, dropout: float = 0.0) -> None:
-    """Raise DoesNotApply where a network of timm cannot drop its residual branches, or features before its head."""
-    _on_shapes(TimmConfig(name=name, num_classes=1000, stochastic_depth=stochastic_depth, dropout=dropout))
+    """Raise DoesNotApply where a network of timm cannot drop its residual branches, or features
+    before its head."""
+    _on_shapes(
+        TimmConfig(name=name, num_classes=1000, stochastic_depth=stochastic_depth, dropout=dropout)
+    )
 
 
 def _fill(network: nn.Module, config: TimmConfig, slot: Fillable, seed: int) -> int:
-    """Fill one slot, if the config has something for it; return the number of places that were changed."""
+    """Fill one slot, if the config has something for it; return the number of places that were
+    changed."""
     if slot == "activation":
         return 0 if config.activation is None else swap_activations(network, config.activation)
     if slot == "attention":
@@ -97,7 +102,10 @@ def _on_shapes(config: TimmConfig) -> nn.Module:
             return _plain(config, seed=0)
     except DoesNotApply:
         raise
-    except (UserError, NotImplementedError):  # some compute with weights as they are built; a wrong config fails again
+    except (
+        UserError,
+        NotImplementedError,
+    ):  # some compute with weights as they are built; a wrong config fails again
         return _plain(config, seed=0)
 
 
@@ -113,26 +121,39 @@ def _plain(config: TimmConfig, seed: int) -> nn.Module:
     if not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), n=4, cutoff=0.5)
         like = f"; near it are {', '.join(near)}" if near else ""
-        raise UserError(f"timm has no network {config.name!r}{like}; timm.list_models() lists all, timm:NAME takes one")
+        raise UserError(
+            f"timm has no network {config.name!r}{like}; timm.list_models() lists all, timm:NAME "
+            f"takes one"
+        )
     drops = {"drop_path_rate": config.stochastic_depth, "drop_rate": config.dropout}
     given: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
     with own_random_state(seed_of(seed, "init:timm")):
         try:
             network: nn.Module = timm.create_model(
-                config.name, pretrained=False, num_classes=config.num_classes, in_chans=config.in_channels, **given
+                config.name,
+                pretrained=False,
+                num_classes=config.num_classes,
+                in_chans=config.in_channels,
+                **given,
             )
         except Exception as error:
-            # Every family of timm refuses in its own way what it cannot be: a tag, a number of channels.
+            # Every family of timm refuses in its own way what it cannot be: a tag, a number of
+            # channels.
             reason = _reason(error)
             refused = [name for name in given if name in reason]
             if refused:
                 raise _cannot_drop(config, refused[0]) from error
             raise UserError(
-                f"timm cannot build {config.name} with {config.num_classes} classes and {config.in_channels} channels: "
+                f"timm cannot build {config.name} with {config.num_classes} classes and "
+                f"{config.in_channels} channels: "
                 f"{reason}; choose another network or number of channels"
             ) from error
-    drops_paths = any(isinstance(module, DropPath) and module.drop_prob for module in network.modules())
-    drops_features = any(isinstance(module, nn.Dropout) and module.p for module in network.modules())
+    drops_paths = any(
+        isinstance(module, DropPath) and module.drop_prob for module in network.modules()
+    )
+    drops_features = any(
+        isinstance(module, nn.Dropout) and module.p for module in network.modules()
+    )
     if config.stochastic_depth and not drops_paths:
         raise _cannot_drop(config, "drop_path_rate")
     if config.dropout and not drops_features and not getattr(network, "drop_rate", 0.0):
@@ -154,6 +175,9 @@ def _set_norms(network: nn.Module, norm: BatchNorm, name: str) -> None:
     """Give every batch normalisation the eps and momentum of `norm`."""
     found = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not found:
-        raise UserError(f"model.norm = {norm.kind}: timm's {name} has no batch normalisation; --set model.norm=none")
+        raise UserError(
+            f"model.norm = {norm.kind}: timm's {name} has no batch normalisation; --set "
+            f"model.norm=none"
+        )
     for module in found:
         module.eps, module.momentum = norm.eps, norm.momentum

@@ -1,7 +1,8 @@
 """Parts put into a network that has no slots for them: activations, squeeze-excitation, anti-aliasing.
 
-Places are found in what the network computes (`models.trace`), never by the names of its modules. Every module keeps
-its parameters and their names: what is added stands beside them, as a child of the module that it follows or precedes.
+Places are found in what the network computes (`models.trace`), never by the names of its modules.
+Every module keeps its parameters and their names: what is added stands beside them, as a child of
+the module that it follows or precedes.
 """
 
 from __future__ import annotations
@@ -17,23 +18,33 @@ from torch import Tensor, nn
 from trickbag.models.init import initialise
 from trickbag.models.parts import Blur
 from trickbag.models.random_state import own_random_state
-from trickbag.models.timm.residual_branches import Unfit, gates, has_weights, is_normalisation, last_norms, residuals
-from trickbag.models.timm.trace import Step, record
+from trickbag.models.timm.residual_branches import (
+    Unfit,
+    gates,
+    has_weights,
+    is_normalisation,
+    last_norms,
+    residuals,
+)
+from trickbag.models.timm.trace import TracedCall, record
 
 if TYPE_CHECKING:
     from trickbag.models.parts import Activation, AntiAlias, Place, SqueezeExcite
 
 __all__ = ["add_anti_alias", "add_attention", "swap_activations"]
 
-_FUNCTIONS = frozenset(("relu", "hardtanh", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish"))
-"""Operations that are an activation of one kind or another, where a network calls them without a module."""
+_FUNCTIONS = frozenset(
+    ("relu", "hardtanh", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish")
+)
+"""Operations that are an activation of one kind or another, where a network calls them without a
+module."""
 
 
 def swap_activations(network: nn.Module, activation: Activation) -> int:
     """Put an activation function in the place of a network's own, in place; return how many modules were replaced.
 
-    Those in gates (squeeze-excitation) keep theirs, and those that compute the same already are left. Raises Unfit
-    where the network calls its functions without a module, or has none.
+    Those in gates (squeeze-excitation) keep theirs, and those that compute the same already are
+    left. Raises Unfit where the network calls its functions without a module, or has none.
     """
     steps = record(network)
     in_gates = gates(steps)
@@ -41,16 +52,26 @@ def swap_activations(network: nn.Module, activation: Activation) -> int:
         {
             type(step.module).__name__
             for step in steps
-            if not _FUNCTIONS.isdisjoint(step.operations) and not _is_activation(step.module) and step not in in_gates
+            if not _FUNCTIONS.isdisjoint(step.operations)
+            and not _is_activation(step.module)
+            and step not in in_gates
         }
     )
     if called:
-        raise Unfit(f"{' and '.join(called)} of it call their activation without a module of its own")
+        raise Unfit(
+            f"{' and '.join(called)} of it call their activation without a module of its own"
+        )
     kept = {step.module for step in steps if step in in_gates}
-    modules = dict.fromkeys(step.module for step in steps if _is_activation(step.module) and step.module not in kept)
+    modules = dict.fromkeys(
+        step.module for step in steps if _is_activation(step.module) and step.module not in kept
+    )
     if not modules:
         raise Unfit("it has no activation outside of gates")
-    changed = [module for module in modules if module is not None and not _alike(module, _standing_alone(activation))]
+    changed = [
+        module
+        for module in modules
+        if module is not None and not _alike(module, _standing_alone(activation))
+    ]
     for module in changed:
         _replace(network, module, _standing_alone(activation))
     return len(changed)
@@ -59,8 +80,9 @@ def swap_activations(network: nn.Module, activation: Activation) -> int:
 def add_attention(network: nn.Module, attention: SqueezeExcite, seed: int) -> int:
     """Put squeeze-excitation at the end of every residual branch, in place; return how many branches there are.
 
-    Its weights are drawn like those of our networks (`msra`), each from the stream of its name. Raises Unfit where the
-    network has gates already, no residual branches, or branches that do not end in the normalisation of a map.
+    Its weights are drawn like those of our networks (`msra`), each from the stream of its name.
+    Raises Unfit where the network has gates already, no residual branches, or branches that do not
+    end in the normalisation of a map.
     """
     steps = record(network)
     if gates(steps):
@@ -68,7 +90,9 @@ def add_attention(network: nn.Module, attention: SqueezeExcite, seed: int) -> in
     norms = last_norms(steps)
     for step in norms:
         if len(step.shape) != 4 or step.shape[1] != _channels(step.module):
-            raise Unfit("its residual branches end in no map (N, C, H, W) that is normalised by channel")
+            raise Unfit(
+                "its residual branches end in no map (N, C, H, W) that is normalised by channel"
+            )
     for step in norms:
         with own_random_state(seed):  # what a layer draws when it is made is drawn anew below
             layer = attention(step.shape[1])
@@ -81,11 +105,12 @@ def add_attention(network: nn.Module, attention: SqueezeExcite, seed: int) -> in
 def add_anti_alias(network: nn.Module, anti_alias: AntiAlias) -> int:
     """Let a blur take over the stride wherever the network skips pixels, in place; return at how many places.
 
-    `branch`: a strided convolution in a block computes every pixel, and the blur follows its normalisation and
-    activation. `shortcut`: the blur precedes a strided convolution on a shortcut, which then has no stride, or replaces
-    an average pool there. `stem`: the blur follows a max-pool before the first block, which then has no stride (an
-    average pool replaces it). The convolution that reads the image keeps its stride, as in the papers, and so does one
-    whose windows do not overlap (patches). Raises Unfit where there is nothing of the kind.
+    `branch`: a strided convolution in a block computes every pixel, and the blur follows its
+    normalisation and activation. `shortcut`: the blur precedes a strided convolution on a shortcut,
+    which then has no stride, or replaces an average pool there. `stem`: the blur follows a max-pool
+    before the first block, which then has no stride (an average pool replaces it). The convolution
+    that reads the image keeps its stride, as in the papers, and so does one whose windows do not
+    overlap (patches). Raises Unfit where there is nothing of the kind.
     """
     steps = record(network)
     strided = _strided(steps)
@@ -95,11 +120,17 @@ def add_anti_alias(network: nn.Module, anti_alias: AntiAlias) -> int:
         raise Unfit(
             f"nothing in it skips pixels in {' or '.join(anti_alias.places)}"
             + (f", but in {' and '.join(others)}" if others else "")
-            + (", as the windows of its strided convolutions do not overlap" if _has_patches(steps) else "")
+            + (
+                ", as the windows of its strided convolutions do not overlap"
+                if _has_patches(steps)
+                else ""
+            )
         )
     calls = Counter(step.module for step in steps)
     for _, step in chosen:
-        shared = next((layer for layer in (step.module, _activated(step).module) if calls[layer] > 1), None)
+        shared = next(
+            (layer for layer in (step.module, _activated(step).module) if calls[layer] > 1), None
+        )
         if shared is not None:
             raise Unfit(f"it calls one {type(shared).__name__} at several places")
     for place, step in chosen:
@@ -107,44 +138,57 @@ def add_anti_alias(network: nn.Module, anti_alias: AntiAlias) -> int:
     return len(chosen)
 
 
-def _strided(steps: list[Step]) -> dict[Place, list[Step]]:
+def _strided(steps: list[TracedCall]) -> dict[Place, list[TracedCall]]:
     """Return the steps that skip pixels, by their place."""
-    found: dict[Place, list[Step]] = {"branch": [], "shortcut": [], "stem": _stem_pools(steps)}
+    found: dict[Place, list[TracedCall]] = {
+        "branch": [],
+        "shortcut": [],
+        "stem": _stem_pools(steps),
+    }
     branches = residuals(steps)
-    in_branches = frozenset[Step]().union(*(residual.branch for residual in branches))
-    in_shortcuts = frozenset[Step]().union(*(residual.shortcut for residual in branches)) - in_branches
+    in_branches = frozenset[TracedCall]().union(*(residual.branch for residual in branches))
+    in_shortcuts = (
+        frozenset[TracedCall]().union(*(residual.shortcut for residual in branches)) - in_branches
+    )
     for step in _convolutions(steps)[1:]:
         if _stride(step.module) > 1 and not _is_patch(step.module):
             found["shortcut" if step in in_shortcuts else "branch"].append(step)
-    pools = [step for step in steps if isinstance(step.module, nn.AvgPool2d) and step in in_shortcuts]
+    pools = [
+        step for step in steps if isinstance(step.module, nn.AvgPool2d) and step in in_shortcuts
+    ]
     found["shortcut"] += [step for step in pools if _stride(step.module) > 1]
     return found
 
 
-def _convolutions(steps: list[Step]) -> list[Step]:
+def _convolutions(steps: list[TracedCall]) -> list[TracedCall]:
     return [step for step in steps if isinstance(step.module, nn.Conv2d) and has_weights(step)]
 
 
-def _has_patches(steps: list[Step]) -> bool:
+def _has_patches(steps: list[TracedCall]) -> bool:
     return any(_stride(step.module) > 1 and _is_patch(step.module) for step in _convolutions(steps))
 
 
 def _is_patch(layer: Any) -> bool:
-    """Tell whether a strided convolution divides its map into patches: none of its pixels is skipped or seen twice."""
+    """Tell whether a strided convolution divides its map into patches: none of its pixels is
+    skipped or seen twice."""
     return 1 < int(max(layer.kernel_size)) <= _stride(layer)
 
 
-def _stem_pools(steps: list[Step]) -> list[Step]:
+def _stem_pools(steps: list[TracedCall]) -> list[TracedCall]:
     """Return the max-pools with a stride before the network first divides."""
     found, step = [], steps[0]
     while len(step.users) == 1 and len(step.users[0].inputs) == 1:
         step = step.users[0]
-        if isinstance(step.module, nn.MaxPool2d) and _stride(step.module) > 1 and not step.module.ceil_mode:
+        if (
+            isinstance(step.module, nn.MaxPool2d)
+            and _stride(step.module) > 1
+            and not step.module.ceil_mode
+        ):
             found.append(step)
     return found
 
 
-def _blur(network: nn.Module, step: Step, anti_alias: AntiAlias, place: Place) -> None:
+def _blur(network: nn.Module, step: TracedCall, anti_alias: AntiAlias, place: Place) -> None:
     """Let `anti_alias` take over the stride of one step: its layer is called nowhere else."""
     layer: Any = step.module
     stride = _stride(layer)
@@ -166,7 +210,7 @@ def _blur(network: nn.Module, step: Step, anti_alias: AntiAlias, place: Place) -
         _replace(network, layer, anti_alias(step.shape[1], stride).to(reference))
 
 
-def _activated(step: Step) -> Step:
+def _activated(step: TracedCall) -> TracedCall:
     """Return the last of a convolution, the normalisation and the activation that follow it."""
     for follows in (is_normalisation, lambda after: _is_activation(after.module)):
         if len(step.users) == 1 and len(step.users[0].inputs) == 1 and follows(step.users[0]):
@@ -175,7 +219,8 @@ def _activated(step: Step) -> Step:
 
 
 def _stride(layer: Any) -> int:
-    """Return the stride of a convolution or pool; raise Unfit where it differs between the directions."""
+    """Return the stride of a convolution or pool; raise Unfit where it differs between the
+    directions."""
     stride = layer.stride if isinstance(layer.stride, tuple) else (layer.stride,)
     if len(set(stride)) > 1:
         raise Unfit(f"it has a stride of {'x'.join(map(str, stride))}")
@@ -189,7 +234,14 @@ def _activation_types() -> tuple[type[nn.Module], ...]:
     broken = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.Hardswish)
     smooth = (nn.SiLU, nn.GELU, nn.Mish, nn.Softplus)
     theirs = (activations.Swish, activations.Mish, activations.HardSwish, activations.HardMish)
-    return (*broken, *smooth, *theirs, activations.GELU, activations.GELUTanh, activations.QuickGELU)
+    return (
+        *broken,
+        *smooth,
+        *theirs,
+        activations.GELU,
+        activations.GELUTanh,
+        activations.QuickGELU,
+    )
 
 
 def _is_activation(module: nn.Module | None) -> bool:
@@ -197,7 +249,8 @@ def _is_activation(module: nn.Module | None) -> bool:
 
 
 def _standing_alone(activation: Activation) -> Any:
-    """Build an activation that leaves its input as it is, which a block that is not ours may need again."""
+    """Build an activation that leaves its input as it is, which a block that is not ours may need
+    again."""
     layer: Any = activation()
     if hasattr(layer, "inplace"):
         layer.inplace = False
@@ -251,12 +304,14 @@ class _Before:
 
 
 def _follow(module: nn.Module, name: str, layer: nn.Module) -> None:
-    """Let `layer` act on what `module` returns: its child `name`, so that no parameter changes its own name."""
+    """Let `layer` act on what `module` returns: its child `name`, so that no parameter changes its
+    own name."""
     module.add_module(name, layer.train(module.training))
     module.register_forward_hook(_After(name))
 
 
 def _precede(module: nn.Module, name: str, layer: nn.Module) -> None:
-    """Let `layer` act on what `module` is given: its child `name`, so that no parameter changes its own name."""
+    """Let `layer` act on what `module` is given: its child `name`, so that no parameter changes its
+    own name."""
     module.add_module(name, layer.train(module.training))
     module.register_forward_pre_hook(_Before(name))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.report.charts import Series, line_chart
 from trickbag.report.format import ABSENT, number, title, unit, value_text
-from trickbag.report.run.predictions import Prediction, read_predictions
-from trickbag.report.run.records import Record, flatten, planned_schedule, read_record
+from trickbag.report.run.predictions import PredictionRow, read_predictions
+from trickbag.report.run.records import ReportedRun, flatten, planned_schedule, read_record
 from trickbag.report.run.sections import headline
 
 if TYPE_CHECKING:
@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Pair", "context", "differences", "disagreement", "read_pair", "setting_rows"]
 
-_SEPARATE = ("name", "schema", "resolved", "tricks", "notes", "trial")  # no settings, or compared by themselves
+_SEPARATE = (
+    "name",
+    "schema",
+    "resolved",
+    "tricks",
+    "notes",
+    "trial",
+)  # no settings, or compared by themselves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """Two runs with their predictions for the validation set, where they have them."""
 
-    records: tuple[Record, Record]
-    predictions: tuple[list[Prediction] | None, list[Prediction] | None]
+    records: tuple[ReportedRun, ReportedRun]
+    predictions: tuple[list[PredictionRow] | None, list[PredictionRow] | None]
 
 
 def read_pair(folder_a: Path, folder_b: Path) -> Pair:
@@ -36,29 +43,38 @@ def read_pair(folder_a: Path, folder_b: Path) -> Pair:
     return Pair(records=(one, other), predictions=(first, second))
 
 
-def differences(one: Record, other: Record) -> list[tuple[str, str, str]]:
+def differences(one: ReportedRun, other: ReportedRun) -> list[tuple[str, str, str]]:
     """List the settings in which two runs differ: (path, value in the one, value in the other); tricks first.
 
     Their seeds and the fingerprints of their data are compared too.
     """
     rows = setting_rows(one.recipe, other.recipe)
-    of_runs = [{"seed": record.seed, "fingerprint of the data": _fingerprint(record)} for record in (one, other)]
+    of_runs = [
+        {"seed": record.seed, "fingerprint of the data": _fingerprint(record)}
+        for record in (one, other)
+    ]
     return rows + _different(*of_runs)
 
 
 def setting_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List the settings in which the plain data of two recipes differ: (path, the one's, the other's); tricks first."""
+    """List the settings in which the plain data of two recipes differ: (path, the one's, the
+    other's); tricks first."""
     rows = []
     tricks = [recipe.get("tricks") for recipe in (one, other)]
     ours, theirs = (dict(part) if isinstance(part, Mapping) else {} for part in tricks)
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         words = [
-            ("on" + (f": {value_text(part[name])}" if part[name] else "")) if name in part else "off"
+            ("on" + (f": {value_text(part[name])}" if part[name] else ""))
+            if name in part
+            else "off"
             for part in (ours, theirs)
         ]
         if words[0] != words[1]:
             rows.append((f"tricks.{name}", words[0], words[1]))
-    flat = [flatten({key: value for key, value in recipe.items() if key not in _SEPARATE}) for recipe in (one, other)]
+    flat = [
+        flatten({key: value for key, value in recipe.items() if key not in _SEPARATE})
+        for recipe in (one, other)
+    ]
     return rows + _different(flat[0], flat[1])
 
 
@@ -71,13 +87,16 @@ def _different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[s
     return rows
 
 
-def _fingerprint(record: Record) -> Any:
+def _fingerprint(record: ReportedRun) -> Any:
     trial = record.recipe.get("trial")
     return trial.get("data") if isinstance(trial, Mapping) else None
 
 
-def disagreement(one: Sequence[Prediction], other: Sequence[Prediction]) -> dict[str, int] | None:
-    """Count the images that both, one or none of two runs have right; None where their images are not the same."""
+def disagreement(
+    one: Sequence[PredictionRow], other: Sequence[PredictionRow]
+) -> dict[str, int] | None:
+    """Count the images that both, one or none of two runs have right; None where their images are
+    not the same."""
     first, second = ({(row.image, row.label): row.right for row in rows} for rows in (one, other))
     if first.keys() != second.keys() or len(first) != len(one):
         return None
@@ -113,7 +132,7 @@ def context(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _curves(records: tuple[Record, Record]) -> list[tuple[str, str | None]]:
+def _curves(records: tuple[ReportedRun, ReportedRun]) -> list[tuple[str, str | None]]:
     def overlay(name: str, words: str, y: str) -> str | None:
         series = [
             Series(
@@ -139,5 +158,8 @@ def _curves(records: tuple[Record, Record]) -> list[tuple[str, str | None]]:
         ("Top-1 on the validation set", overlay("top1", "Top-1 accuracy", "top-1 in %")),
         ("Loss on the validation set", overlay("loss", "Validation loss", "loss in nats")),
         ("Training loss", overlay("train_loss", "Training loss", "loss in nats")),
-        ("Learning rate", line_chart(rates, name="rate", label="Learning rate of both runs", y="learning rate")),
+        (
+            "Learning rate",
+            line_chart(rates, name="rate", label="Learning rate of both runs", y="learning rate"),
+        ),
     ]

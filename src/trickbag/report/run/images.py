@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
-    from trickbag.report.run.records import Record
+    from trickbag.report.run.records import ReportedRun
 
 __all__ = ["pictures_of"]
 
@@ -34,7 +34,9 @@ def pictures_of(folder: Path) -> Pictures | None:
         record = read_record(folder)
         recipe = Recipe.from_dict(record.recipe)
         dataset = prepare(recipe.data)
-        return Pictures(mistakes=_mistakes(folder, dataset), augmented=_augmented(record, recipe, dataset))
+        return Pictures(
+            mistakes=_mistakes(folder, dataset), augmented=_augmented(record, recipe, dataset)
+        )
     except (TrickbagError, OSError):
         return None
 
@@ -44,7 +46,9 @@ def _mistakes(folder: Path, dataset: Dataset) -> list[Picture]:
 
     place = {name: i for i, name in enumerate(dataset.val.names)}
     pictures = []
-    for row in most_confident_mistakes(read_predictions(folder / "predictions.csv") or [], _MISTAKES):
+    for row in most_confident_mistakes(
+        read_predictions(folder / "predictions.csv") or [], _MISTAKES
+    ):
         if row.image not in place:
             continue
         try:
@@ -52,18 +56,31 @@ def _mistakes(folder: Path, dataset: Dataset) -> list[Picture]:
         except DecodeError:  # damaged since it was predicted
             continue
         pictures.append(
-            Picture(image=image, name=row.image, label=row.label, predicted=row.predicted, confidence=row.confidence)
+            Picture(
+                image=image,
+                name=row.image,
+                label=row.label,
+                predicted=row.predicted,
+                confidence=row.confidence,
+            )
         )
     return pictures
 
 
-def _augmented(record: Record, recipe: Recipe, dataset: Dataset) -> list[Picture]:
+def _augmented(record: ReportedRun, recipe: Recipe, dataset: Dataset) -> list[Picture]:
     from trickbag.settings import read
     from trickbag.train.plan import Plan
     from trickbag.train.preview import augmented
 
     trial = record.recipe.get("trial")
-    if not record.resolved or not isinstance(trial, dict) or trial.get("data") != dataset.fingerprint:
+    if (
+        not record.resolved
+        or not isinstance(trial, dict)
+        or trial.get("data") != dataset.fingerprint
+    ):
         return []
     plan = read(Plan, dict(record.resolved), "resolved")
-    return [Picture(image=image) for image in augmented(plan, recipe.tricks, dataset, min(_AUGMENTED, plan.batch_size))]
+    return [
+        Picture(image=image)
+        for image in augmented(plan, recipe.tricks, dataset, min(_AUGMENTED, plan.batch_size))
+    ]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "ClassScore",
+    "ClassRecall",
     "Confusion",
-    "Prediction",
+    "PredictionRow",
     "Reliability",
     "confusion",
     "most_confident_mistakes",
@@ -33,8 +33,9 @@ __all__ = [
 ]
 
 
-class Prediction(NamedTuple):
-    """One image of the validation set: its name, class names, and the confidence in [0, 1] (None where undefined)."""
+class PredictionRow(NamedTuple):
+    """One image of the validation set: its name, class names, and the confidence in [0, 1] (None
+    where undefined)."""
 
     image: str
     label: str
@@ -47,31 +48,40 @@ class Prediction(NamedTuple):
         return self.label == self.predicted
 
 
-def read_predictions(path: Path) -> list[Prediction] | None:
-    """Read `predictions.csv`; None where there is none. Raises UserError where it is damaged, naming the line."""
+def read_predictions(path: Path) -> list[PredictionRow] | None:
+    """Read `predictions.csv`; None where there is none. Raises UserError where it is damaged,
+    naming the line."""
     if not path.exists():
         return None
     found = []
-    for line, (image, label, predicted, text) in read_rows(path, ("image", "label", "predicted", "confidence")):
+    for line, (image, label, predicted, text) in read_rows(
+        path, ("image", "label", "predicted", "confidence")
+    ):
         try:
             confidence = float(text) if text else math.nan
         except ValueError:
             confidence = math.inf
         if not (math.isnan(confidence) or 0 <= confidence <= 1):
-            raise UserError(f"{path}: line {line}: confidence = {text!r}: must be a number from 0 to 1")
-        found.append(Prediction(image, label, predicted, None if math.isnan(confidence) else confidence))
+            raise UserError(
+                f"{path}: line {line}: confidence = {text!r}: must be a number from 0 to 1"
+            )
+        found.append(
+            PredictionRow(image, label, predicted, None if math.isnan(confidence) else confidence)
+        )
     return found
 
 
-def most_confident_mistakes(predictions: Sequence[Prediction], n: int) -> list[Prediction]:
-    """Return up to `n` wrong predictions, the most confident first; equal ones by the image's name."""
+def most_confident_mistakes(predictions: Sequence[PredictionRow], n: int) -> list[PredictionRow]:
+    """Return up to `n` wrong predictions, the most confident first; equal ones by the image's
+    name."""
     wrong = [row for row in predictions if not row.right and row.confidence is not None]
     return sorted(wrong, key=lambda row: (-(row.confidence or 0.0), row.image))[:n]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassScore:
-    """Scores of one class, in percent; None where undefined (no image of the class, or none predicted as it)."""
+class ClassRecall:
+    """Scores of one class, in percent; None where undefined (no image of the class, or none
+    predicted as it)."""
 
     name: str
     support: int
@@ -82,12 +92,13 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """How often each class was taken for each: `counts[label, predicted]`, (K, K), classes in order of their names."""
+    """How often each class was taken for each: `counts[label, predicted]`, (K, K), classes in order
+    of their names."""
 
     classes: tuple[str, ...]
     counts: np.ndarray[Any, np.dtype[np.int64]]
 
-    def scores(self) -> list[ClassScore]:
+    def scores(self) -> list[ClassRecall]:
         """Score every class; the lowest recall first, then by name."""
         right_K = np.diag(self.counts)
         scores = []
@@ -95,7 +106,7 @@ class Confusion:
             self.classes, right_K, self.counts.sum(1), self.counts.sum(0), strict=True
         ):
             scores.append(
-                ClassScore(
+                ClassRecall(
                     name=name,
                     support=int(support),
                     recall=_percent(right, support),
@@ -103,16 +114,21 @@ class Confusion:
                     f1=_percent(2 * right, support + taken),
                 )
             )
-        return sorted(scores, key=lambda score: (math.inf if score.recall is None else score.recall, score.name))
+        return sorted(
+            scores,
+            key=lambda score: (math.inf if score.recall is None else score.recall, score.name),
+        )
 
 
 def _percent(part: float, whole: float) -> float | None:
     return float(100 * part / whole) if whole else None
 
 
-def confusion(predictions: Sequence[Prediction]) -> Confusion:
+def confusion(predictions: Sequence[PredictionRow]) -> Confusion:
     """Count labels against predicted classes; every class named in either is there."""
-    classes = tuple(sorted({row.label for row in predictions} | {row.predicted for row in predictions}))
+    classes = tuple(
+        sorted({row.label for row in predictions} | {row.predicted for row in predictions})
+    )
     place = {name: number for number, name in enumerate(classes)}
     counts_KK = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for row in predictions:
@@ -120,8 +136,9 @@ def confusion(predictions: Sequence[Prediction]) -> Confusion:
     return Confusion(classes=classes, counts=counts_KK)
 
 
-def most_confused(predictions: Sequence[Prediction], n: int) -> list[tuple[str, str, int, int]]:
-    """Return up to `n` rows (label, predicted, how often, images of that label), the most frequent confusion first."""
+def most_confused(predictions: Sequence[PredictionRow], n: int) -> list[tuple[str, str, int, int]]:
+    """Return up to `n` rows (label, predicted, how often, images of that label), the most frequent
+    confusion first."""
     support = Counter(row.label for row in predictions)
     pairs = Counter((row.label, row.predicted) for row in predictions if not row.right)
     ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
@@ -132,7 +149,8 @@ def most_confused(predictions: Sequence[Prediction], n: int) -> list[tuple[str, 
 class Reliability:
     """Accuracy against confidence in B bins of equal width, and the expected calibration error in percent.
 
-    `counts`, `accuracy` and `confidence` are (B,); the last two lie in [0, 1] and are NaN in a bin without images.
+    `counts`, `accuracy` and `confidence` are (B,); the last two lie in [0, 1] and are NaN in a bin
+    without images.
     """
 
     counts: np.ndarray[Any, np.dtype[np.int64]]
@@ -141,7 +159,7 @@ class Reliability:
     ece: float
 
 
-def reliability(predictions: Sequence[Prediction], bins: int = 15) -> Reliability | None:
+def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliability | None:
     """Compare confidence with accuracy (Guo et al. 2017, section 2); None where no prediction has a confidence.
 
     Bins are open below and closed above, as in `trickbag.metrics.classification.Classification`.
@@ -165,7 +183,8 @@ def reliability(predictions: Sequence[Prediction], bins: int = 15) -> Reliabilit
 
 
 def wilson(percent: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval, in percent, of a share of `percent` seen in `n` images (Wilson 1927)."""
+    """Return Wilson's 95 % interval, in percent, of a share of `percent` seen in `n` images (Wilson
+    1927)."""
     z, share = 1.959963984540054, percent / 100
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

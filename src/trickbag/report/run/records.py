@@ -1,4 +1,5 @@
-"""What a run left in its folder, read and checked: the recipe, an entry an epoch, the result, the files left out."""
+"""What a run left in its folder, read and checked: the recipe, an entry an epoch, the result, the
+files left out."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataError",
     "Epoch",
-    "Record",
+    "ReportedRun",
     "flatten",
     "numbers",
     "parse_object",
@@ -48,11 +49,12 @@ class DataError:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class ReportedRun:
     """A run as its folder tells it.
 
-    `recipe` is the plain data of `recipe.json`, `resolved` its resolved part (empty where it has none). `result` is
-    None for a run that has not finished. `metrics` are the result's, else those of the last epoch that was written.
+    `recipe` is the plain data of `recipe.json`, `resolved` its resolved part (empty where it has
+    none). `result` is None for a run that has not finished. `metrics` are the result's, else those
+    of the last epoch that was written.
     """
 
     folder: Path
@@ -95,7 +97,11 @@ class Record:
     def seconds(self) -> float | None:
         """How long the epochs took together, in seconds: the sum of their `time_s`."""
         times = [epoch.get("time_s") for epoch in self.epochs]
-        return sum(time for time in times if time is not None) if any(time is not None for time in times) else None
+        return (
+            sum(time for time in times if time is not None)
+            if any(time is not None for time in times)
+            else None
+        )
 
     @property
     def best(self) -> tuple[float, int] | None:
@@ -105,26 +111,38 @@ class Record:
         return max(reached, key=lambda score: score[0]) if reached else None
 
 
-def read_record(folder: Path) -> Record:
-    """Read a run's folder; raises UserError where it is no run, or a file of it is damaged, naming file and line."""
+def read_record(folder: Path) -> ReportedRun:
+    """Read a run's folder; raises UserError where it is no run, or a file of it is damaged, naming
+    file and line."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: give the folder of a run, such as runs/small-1")
     recipe = read_object(folder / "recipe.json")
     if recipe is None:
-        raise UserError(f"{folder} is no run: it holds no recipe.json. Give a folder that `trickbag train` wrote")
+        raise UserError(
+            f"{folder} is no run: it holds no recipe.json. Give a folder that `trickbag train` "
+            f"wrote"
+        )
     result = read_object(folder / "result.json")
     epochs = read_epochs(folder / "metrics.jsonl")
-    metrics = {name: value for name, value in epochs[-1].items() if name not in _BOOKKEEPING} if epochs else {}
+    metrics = (
+        {name: value for name, value in epochs[-1].items() if name not in _BOOKKEEPING}
+        if epochs
+        else {}
+    )
     if result is not None and result.get("metrics"):
-        metrics = numbers(_part(result, "metrics", folder / "result.json"), f"{folder / 'result.json'}: metrics")
+        metrics = numbers(
+            _part(result, "metrics", folder / "result.json"), f"{folder / 'result.json'}: metrics"
+        )
     environment: Mapping[str, Any] = read_object(folder / "environment.json") or {}
     if not environment and result is not None:
         environment = _part(result, "environment", folder / "result.json")
     warnings = (result or {}).get("warnings") or []
     if not isinstance(warnings, list):
-        raise UserError(f"{folder / 'result.json'}: warnings = {warnings!r}: must be a list of texts")
+        raise UserError(
+            f"{folder / 'result.json'}: warnings = {warnings!r}: must be a list of texts"
+        )
     error = (result or {}).get("error")
-    return Record(
+    return ReportedRun(
         folder=folder,
         recipe=recipe,
         resolved=_part(recipe, "resolved", folder / "recipe.json"),
@@ -143,7 +161,8 @@ def schedule_points(
 ) -> list[tuple[float, float]]:
     """Sample a schedule for drawing: (epochs done, learning rate) at up to about `most` steps, the last one included.
 
-    The first epochs, in which a warm-up may lie, are sampled at every step as far as `most` reaches.
+    The first epochs, in which a warm-up may lie, are sampled at every step as far as `most`
+    reaches.
     """
     total = max(1, round(epochs * steps_per_epoch))
     warm = min(total, round(schedule.warmup_epochs * steps_per_epoch))
@@ -152,16 +171,23 @@ def schedule_points(
     steps = [*range(0, warm, dense), *range(warm, total, coarse)]
     if steps[-1] != total - 1:
         steps.append(total - 1)
-    return [(step / steps_per_epoch, lr * schedule.factor(step, steps_per_epoch, epochs)) for step in steps]
+    return [
+        (step / steps_per_epoch, lr * schedule.factor(step, steps_per_epoch, epochs))
+        for step in steps
+    ]
 
 
-def planned_schedule(record: Record) -> list[tuple[float, float]] | None:
+def planned_schedule(record: ReportedRun) -> list[tuple[float, float]] | None:
     """Give the points of the schedule that a run resolved to; None where its recipe holds no such plan.
 
     Raises UserError where the plan cannot be read.
     """
     training, steps = record.resolved.get("training"), record.resolved.get("steps_per_epoch")
-    if not isinstance(training, Mapping) or not isinstance(steps, int) or "schedule" not in record.resolved:
+    if (
+        not isinstance(training, Mapping)
+        or not isinstance(steps, int)
+        or "schedule" not in record.resolved
+    ):
         return None
     lr, epochs = training.get("lr"), training.get("epochs")
     if not isinstance(lr, int | float) or not isinstance(epochs, int | float) or steps < 1:
@@ -174,7 +200,8 @@ def planned_schedule(record: Record) -> list[tuple[float, float]] | None:
 
 
 def flatten(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Name every value of nested plain data by its dotted path: `optimizer.momentum`; lists stay whole."""
+    """Name every value of nested plain data by its dotted path: `optimizer.momentum`; lists stay
+    whole."""
     found: dict[str, Any] = {}
     for key, value in data.items():
         place = f"{path}.{key}" if path else str(key)
@@ -186,20 +213,24 @@ def flatten(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and the named columns of a CSV file; raises UserError where it is damaged, naming the line."""
+    """Yield line numbers and the named columns of a CSV file; raises UserError where it is damaged,
+    naming the line."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file, strict=True)
             header = next(rows, [])
             if missing := [column for column in columns if column not in header]:
-                raise UserError(f"{path}: line 1: no column {missing[0]!r}; it must have {','.join(columns)}")
+                raise UserError(
+                    f"{path}: line 1: no column {missing[0]!r}; it must have {','.join(columns)}"
+                )
             places = [header.index(column) for column in columns]
             for row in rows:
                 if not row:
                     continue
                 if len(row) != len(header):
                     raise UserError(
-                        f"{path}: line {rows.line_num}: {len(row)} fields where the header has {len(header)}"
+                        f"{path}: line {rows.line_num}: {len(row)} fields where the header has "
+                        f"{len(header)}"
                     )
                 yield rows.line_num, [row[place] for place in places]
     except csv.Error as error:
@@ -225,21 +256,28 @@ def read_text(path: Path) -> str | None:
 def parse_object(text: str, place: str, line: int | None = None) -> dict[str, Any]:
     """Read a JSON object; NaN and infinity, which are not JSON but which some tools write, become None.
 
-    Raises UserError where it is damaged, naming `place` and the line, which is `line` for text that is one of many.
+    Raises UserError where it is damaged, naming `place` and the line, which is `line` for text that
+    is one of many.
     """
     try:
         data = json.loads(text, parse_constant=lambda _: None)
     except json.JSONDecodeError as error:
         raise UserError(f"{place}: line {line or error.lineno}: damaged: {error.msg}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
-        raise UserError(f"{place}: line {line or 1}: damaged: too long or too deep to be read") from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of thousands of digits, a thousand brackets
+        raise UserError(
+            f"{place}: line {line or 1}: damaged: too long or too deep to be read"
+        ) from error
     if not isinstance(data, dict):
         raise UserError(f"{place}: line {line or 1}: damaged: must be a JSON object")
     return data
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """Read a JSON file that holds an object, None where there is none; raises UserError where it is damaged."""
+    """Read a JSON file that holds an object, None where there is none; raises UserError where it is
+    damaged."""
     text = read_text(path)
     return None if text is None else parse_object(text, str(path))
 
@@ -252,22 +290,29 @@ def _part(data: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
 
 
 def numbers(data: Mapping[str, Any], place: str) -> dict[str, float | None]:
-    """Check that values are numbers or null, infinite ones becoming None; raises UserError naming one that is not."""
+    """Check that values are numbers or null, infinite ones becoming None; raises UserError naming
+    one that is not."""
     for key, value in data.items():
         if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
             raise UserError(f"{place}: {key} = {value!r}: must be a number or null")
-    return {key: value if value is None or abs(value) <= sys.float_info.max else None for key, value in data.items()}
+    return {
+        key: value if value is None or abs(value) <= sys.float_info.max else None
+        for key, value in data.items()
+    }
 
 
 def read_epochs(path: Path) -> tuple[Epoch, ...]:
-    """Read the `metrics.jsonl` of a run, empty where there is none; raises UserError for a damaged line."""
+    """Read the `metrics.jsonl` of a run, empty where there is none; raises UserError for a damaged
+    line."""
     epochs: list[Epoch] = []
     for number, line in enumerate((read_text(path) or "").splitlines(), 1):
         if not line.strip():
             continue
         epoch = numbers(parse_object(line, str(path), number), f"{path}: line {number}")
         if not isinstance(epoch.get("epoch"), int):
-            raise UserError(f"{path}: line {number}: epoch = {epoch.get('epoch')!r}: must be a whole number")
+            raise UserError(
+                f"{path}: line {number}: epoch = {epoch.get('epoch')!r}: must be a whole number"
+            )
         epochs.append(epoch)
     return tuple(epochs)
 
@@ -275,8 +320,15 @@ def read_epochs(path: Path) -> tuple[Epoch, ...]:
 def _data_errors(folder: Path, result: Mapping[str, Any] | None) -> tuple[DataError, ...]:
     path = folder / "data_errors.csv"
     if path.exists():
-        return tuple(DataError(file=file, reason=reason) for _, (file, reason) in read_rows(path, ("file", "reason")))
+        return tuple(
+            DataError(file=file, reason=reason)
+            for _, (file, reason) in read_rows(path, ("file", "reason"))
+        )
     entries = (result or {}).get("data_errors") or []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise UserError(f"{folder / 'result.json'}: data_errors: must be a list of objects with file and reason")
-    return tuple(DataError(file=str(e.get("file", "")), reason=str(e.get("reason", ""))) for e in entries)
+        raise UserError(
+            f"{folder / 'result.json'}: data_errors: must be a list of objects with file and reason"
+        )
+    return tuple(
+        DataError(file=str(e.get("file", "")), reason=str(e.get("reason", ""))) for e in entries
+    )

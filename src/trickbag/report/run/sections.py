@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from trickbag.report.cards import card_html, card_text
-from trickbag.report.charts import LARGEST_MATRIX, Series, confusion_chart, line_chart, reliability_chart
+from trickbag.report.charts import (
+    LARGEST_MATRIX,
+    Series,
+    confusion_chart,
+    line_chart,
+    reliability_chart,
+)
 from trickbag.report.format import ABSENT, count, duration, number, percent, title, unit, value_text
 from trickbag.report.pictures import Picture, Pictures, data_uri
 from trickbag.report.run.predictions import (
-    Prediction,
+    PredictionRow,
     confusion,
     most_confident_mistakes,
     most_confused,
     reliability,
     wilson,
 )
-from trickbag.report.run.records import Record, flatten, planned_schedule
+from trickbag.report.run.records import ReportedRun, flatten, planned_schedule
 
 __all__ = [
     "TrickEntry",
@@ -39,7 +45,7 @@ SHOWN_ERRORS = 200
 _NO_PICTURES = "This page was made without the images of the data."
 
 
-def source_title(record: Record) -> str:
+def source_title(record: ReportedRun) -> str:
     """Name the source of a run's data, as `source_name`."""
     return source_name(record.recipe)
 
@@ -57,11 +63,16 @@ def model_title(model: object) -> str:
         return model
     if not isinstance(model, Mapping):
         return ABSENT
-    return f"timm:{model.get('name')}" if model.get("kind") == "timm" else f"ResNet-{model.get('depth', 50)}"
+    return (
+        f"timm:{model.get('name')}"
+        if model.get("kind") == "timm"
+        else f"ResNet-{model.get('depth', 50)}"
+    )
 
 
-def headline(record: Record, predictions: Sequence[Prediction] | None) -> dict[str, Any]:
-    """Say how the run ended, and its last and best top-1 with the interval that the number of images allows."""
+def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -> dict[str, Any]:
+    """Say how the run ended, and its last and best top-1 with the interval that the number of
+    images allows."""
     planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
     if record.error is not None:
         state = f"failed after {record.epochs_done}{planned} epochs"
@@ -89,8 +100,11 @@ def headline(record: Record, predictions: Sequence[Prediction] | None) -> dict[s
     }
 
 
-def facts(record: Record, predictions: Sequence[Prediction] | None) -> list[tuple[str, str]]:
-    """List what was trained, on what, for how long and at what cost; unknown values are left out."""
+def facts(
+    record: ReportedRun, predictions: Sequence[PredictionRow] | None
+) -> list[tuple[str, str]]:
+    """List what was trained, on what, for how long and at what cost; unknown values are left
+    out."""
     resolved, metrics = record.resolved, record.metrics
     model = resolved.get("model", record.recipe.get("model"))
     known_classes = model.get("num_classes") if isinstance(model, Mapping) else None
@@ -115,7 +129,7 @@ def facts(record: Record, predictions: Sequence[Prediction] | None) -> list[tupl
     return [(name, text) for name, text in found if text != ABSENT]
 
 
-def curves(record: Record) -> dict[str, str | None]:
+def curves(record: ReportedRun) -> dict[str, str | None]:
     """Draw loss, top-1 and the learning-rate schedule; None where there is nothing to draw."""
 
     def points(name: str) -> list[tuple[float, float | None]]:
@@ -131,23 +145,35 @@ def curves(record: Record) -> dict[str, str | None]:
     plan = planned_schedule(record)
     schedule = None
     if plan:
-        unfinished = record.planned_epochs is not None and record.epochs_done < record.planned_epochs
+        unfinished = (
+            record.planned_epochs is not None and record.epochs_done < record.planned_epochs
+        )
         schedule = line_chart(
             [Series(label="learning rate", points=plan)],
             name="schedule",
-            label=f"Learning rate over {record.planned_epochs} epochs, {max(lr for _, lr in plan):.4g} at most",
+            label=f"Learning rate over {record.planned_epochs} epochs, "
+            f"{max(lr for _, lr in plan):.4g} at most",
             y="learning rate",
             here=record.epochs_done if unfinished else None,
         )
     return {
-        "loss": pair("train_loss", "loss", "loss", f"Loss over {record.epochs_done} epochs", "loss in nats"),
-        "top1": pair("train_top1", "top1", "top1", f"Top-1 accuracy over {record.epochs_done} epochs", "top-1 in %"),
+        "loss": pair(
+            "train_loss", "loss", "loss", f"Loss over {record.epochs_done} epochs", "loss in nats"
+        ),
+        "top1": pair(
+            "train_top1",
+            "top1",
+            "top1",
+            f"Top-1 accuracy over {record.epochs_done} epochs",
+            "top-1 in %",
+        ),
         "schedule": schedule,
     }
 
 
-def classes(record: Record, predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """Draw the confusion matrix and the reliability diagram, list the most confused pairs and every class's scores."""
+def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[str, Any]:
+    """Draw the confusion matrix and the reliability diagram, list the most confused pairs and every
+    class's scores."""
     matrix = confusion(predictions)
     calibration = reliability(predictions)
     measured = record.metrics.get("ece")
@@ -167,7 +193,9 @@ def classes(record: Record, predictions: Sequence[Prediction]) -> dict[str, Any]
             for score in matrix.scores()
         ],
         "reliability": reliability_chart(calibration) if calibration else None,
-        "ece": percent(measured if measured is not None else calibration.ece) if calibration else None,
+        "ece": percent(measured if measured is not None else calibration.ece)
+        if calibration
+        else None,
         "mistakes": [
             (row.image, row.label, row.predicted, percent(100 * (row.confidence or 0), 1))
             for row in most_confident_mistakes(predictions, 24)
@@ -185,7 +213,12 @@ def pictures(given: Pictures | None) -> dict[str, Any]:
         if picture.predicted:
             text += f", predicted {picture.predicted}"
         confidence = None if picture.confidence is None else percent(100 * picture.confidence, 1)
-        said = {"name": picture.name, "label": picture.label, "predicted": picture.predicted, "confidence": confidence}
+        said = {
+            "name": picture.name,
+            "label": picture.label,
+            "predicted": picture.predicted,
+            "confidence": confidence,
+        }
         return {"uri": data_uri(picture.image), "alt": text or "image", **said}
 
     return {
@@ -197,21 +230,27 @@ def pictures(given: Pictures | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrickEntry:
-    """A trick of a recipe: its name, its settings in words, and its card as HTML, None where it has none."""
+    """A trick of a recipe: its name, its settings in words, and its card as HTML, None where it has
+    none."""
 
     name: str
     settings: str
     card: str | None
 
 
-def recipe(record: Record) -> dict[str, Any]:
-    """List the tricks with their cards, and every setting as the recipe has it and as the run resolved it."""
+def recipe(record: ReportedRun) -> dict[str, Any]:
+    """List the tricks with their cards, and every setting as the recipe has it and as the run
+    resolved it."""
     tricks = record.recipe.get("tricks")
     entries = []
     for name, settings in tricks.items() if isinstance(tricks, Mapping) else ():
         text = card_text(str(name))
         words = value_text(settings) if settings else ""
-        entries.append(TrickEntry(name=str(name), settings=words, card=None if text is None else card_html(text)))
+        entries.append(
+            TrickEntry(
+                name=str(name), settings=words, card=None if text is None else card_html(text)
+            )
+        )
     rows = []
     for part in ("data", "model", "training", "schedule"):
         given, settled = record.recipe.get(part), record.resolved.get(part)
@@ -221,6 +260,8 @@ def recipe(record: Record) -> dict[str, Any]:
             one = value_text(before[path]) if path in before else ABSENT
             other = value_text(after[path]) if path in after else ABSENT if after else one
             rows.append((path, one, other, one != other))
-    others = {key: value for key, value in record.resolved.items() if not isinstance(value, Mapping)}
+    others = {
+        key: value for key, value in record.resolved.items() if not isinstance(value, Mapping)
+    }
     rows += [(key, ABSENT, value_text(value), False) for key, value in others.items()]
     return {"tricks": entries, "settings": rows}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
 from trickbag.report.format import MINUS, TIMES, number, title, unit
-from trickbag.report.run.records import Record, read_record
+from trickbag.report.run.records import ReportedRun, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,42 +45,49 @@ _LATEX = str.maketrans(
 def run_table(folder: Path, format: str = "md") -> str:  # noqa: A002  (the option's name)
     """Write the metrics of a run as `md`, `latex` (booktabs), `csv` or `json`; the text ends with a line break.
 
-    `md` and `latex` are rounded for reading; `csv` and `json` have every digit, with undefined values empty or null.
-    Raises UserError for another format, a folder that is no run, or a damaged file.
+    `md` and `latex` are rounded for reading; `csv` and `json` have every digit, with undefined
+    values empty or null. Raises UserError for another format, a folder that is no run, or a damaged
+    file.
     """
     if format not in FORMATS:
         raise UserError(f"format = {format!r}: must be one of {choices(FORMATS)}")
     return FORMATS[format](read_record(folder))
 
 
-def _rows(record: Record) -> list[tuple[str, str]]:
+def _rows(record: ReportedRun) -> list[tuple[str, str]]:
     return [
         (f"{title(name)} ({unit(name)})" if unit(name) else title(name), number(name, value))
         for name, value in record.metrics.items()
     ]
 
 
-def _caption(record: Record) -> str:
+def _caption(record: ReportedRun) -> str:
     seed = "" if record.seed is None else f", seed {record.seed}"
     return f"{record.name}{seed}, {record.epochs_done} epoch{'s' * (record.epochs_done != 1)}"
 
 
-def _markdown(record: Record) -> str:
+def _markdown(record: ReportedRun) -> str:
     rows = [(_caption(record), "value"), *_rows(record)]
     return markdown(rows, (False, True))
 
 
 def markdown(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Write a table in Markdown, the first row as its head; `right` says which columns are aligned to the right."""
+    """Write a table in Markdown, the first row as its head; `right` says which columns are aligned
+    to the right."""
     cells = [[" ".join(text.split()).replace("|", r"\|") for text in row] for row in rows]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(right))]
     lines = [
         "| "
-        + " | ".join(f"{text:{'>' if end else '<'}{n}}" for text, n, end in zip(row, widths, right, strict=True))
+        + " | ".join(
+            f"{text:{'>' if end else '<'}{n}}"
+            for text, n, end in zip(row, widths, right, strict=True)
+        )
         + " |"
         for row in cells
     ]
-    rule = "|".join("-" * (n + 1) + (":" if end else "-") for n, end in zip(widths, right, strict=True))
+    rule = "|".join(
+        "-" * (n + 1) + (":" if end else "-") for n, end in zip(widths, right, strict=True)
+    )
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
 
 
@@ -89,22 +96,32 @@ def latex_text(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def _latex(record: Record) -> str:
+def _latex(record: ReportedRun) -> str:
     rows = [f"{latex_text(name)} & {latex_text(value)} \\\\" for name, value in _rows(record)]
     head = f"{latex_text(_caption(record))} & value \\\\"
-    lines = [r"\begin{tabular}{lr}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    lines = [
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _csv(record: Record) -> str:
+def _csv(record: ReportedRun) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("metric", "value"))
-    writer.writerows((name, "" if value is None else repr(value)) for name, value in record.metrics.items())
+    writer.writerows(
+        (name, "" if value is None else repr(value)) for name, value in record.metrics.items()
+    )
     return file.getvalue()
 
 
-def _json(record: Record) -> str:
+def _json(record: ReportedRun) -> str:
     data = {
         "recipe": record.name,
         "seed": record.seed,
@@ -115,7 +132,7 @@ def _json(record: Record) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-FORMATS: Mapping[str, Callable[[Record], str]] = MappingProxyType(
+FORMATS: Mapping[str, Callable[[ReportedRun], str]] = MappingProxyType(
     {"md": _markdown, "latex": _latex, "csv": _csv, "json": _json}
 )
 """The forms of a table by name."""

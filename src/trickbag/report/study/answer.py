@@ -11,7 +11,7 @@ from trickbag.study.designs.design import ALL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trickbag.report.study.records import Effect, Study
+    from trickbag.report.study.records import Effect, ReportedStudy
 
 __all__ = [
     "answer",
@@ -57,15 +57,21 @@ def is_inapplicable(effect: Effect) -> bool:
 
 def is_without_effect(effect: Effect) -> bool:
     """Tell whether the trick changes nothing in this recipe."""
-    return str(effect.get("note") or "").startswith("no effect") and effect["verdict"] == "undetermined"
+    return (
+        str(effect.get("note") or "").startswith("no effect")
+        and effect["verdict"] == "undetermined"
+    )
 
 
-def answers(study: Study) -> list[str]:
+def answers(study: ReportedStudy) -> list[str]:
     """Answer which tricks help, in one sentence for each network."""
     counts, total = study.counts, len(study.trials)
     effects = study.effects or ()
     if not any(effect.get("delta") is not None or is_inapplicable(effect) for effect in effects):
-        finished = f"{counts['finished']} of {total} trial{'s' * (total != 1)} {'is' if total == 1 else 'are'} finished"
+        finished = (
+            f"{counts['finished']} of {total} trial{'s' * (total != 1)} "
+            f"{'is' if total == 1 else 'are'} finished"
+        )
         return [f"No effect can be told yet: {finished}."]
     several = len(study.layouts) > 1
     where = "So far, on this data" if counts["open"] else "On this data"
@@ -82,19 +88,28 @@ def answers(study: Study) -> list[str]:
 def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On this data") -> str:
     """Say which of one network's effects help, which hurt, which are undetermined and what would settle them.
 
-    The largest effects are named with the half width of their intervals, at most three of a kind; the others are
-    counted. `where` begins the sentence.
+    The largest effects are named with the half width of their intervals, at most three of a kind;
+    the others are counted. `where` begins the sentence.
     """
     main = [effect for effect in effects if not is_interaction(effect)]
     if not any(effect.get("delta") is not None for effect in main):
         nowhere = bool(main) and all(is_inapplicable(effect) for effect in main)
-        return f"{where}, none of the tricks applies." if nowhere else f"{where}, no effect can be told yet."
+        return (
+            f"{where}, none of the tricks applies."
+            if nowhere
+            else f"{where}, no effect can be told yet."
+        )
     by_size = sorted(main, key=lambda effect: -abs(effect.get("delta") or 0.0))
-    kinds = {kind: [effect for effect in by_size if effect["verdict"] == kind] for kind in ("helps", "hurts")}
+    kinds = {
+        kind: [effect for effect in by_size if effect["verdict"] == kind]
+        for kind in ("helps", "hurts")
+    }
     open_ = [
         effect
         for effect in main
-        if effect["verdict"] == "undetermined" and not is_inapplicable(effect) and not is_without_effect(effect)
+        if effect["verdict"] == "undetermined"
+        and not is_inapplicable(effect)
+        and not is_without_effect(effect)
     ]
     pairs = max((effect["pairs"] for effect in main), default=0)
     parts = []
@@ -103,7 +118,9 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
         parts.append(f"no trick is shown to help ({'at most ' if fewer else ''}{_seeds(pairs)})")
     for kind, found in kinds.items():
         if found:
-            parts.append(_sizes(found, kind, outcome, pairs, bool(parts and kinds["helps"]), not parts))
+            parts.append(
+                _sizes(found, kind, outcome, pairs, bool(parts and kinds["helps"]), not parts)
+            )
     parts += _undetermined(open_, settled=bool(kinds["helps"] or kinds["hurts"]))
     parts += _interactions(effects, outcome)
     for test, one, many in (
@@ -111,12 +128,18 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
         (is_inapplicable, "does not apply", "do not apply"),
     ):
         if names := [trick_words(str(effect["label"])) for effect in main if test(effect)]:
-            parts.append(f"{_list(names) if len(names) <= _NAMED else len(names)} {one if len(names) == 1 else many}")
+            parts.append(
+                f"{_list(names) if len(names) <= _NAMED else len(names)} "
+                f"{one if len(names) == 1 else many}"
+            )
     return f"{where}, {'; '.join(parts)}."
 
 
-def _sizes(effects: Sequence[Effect], verb: str, outcome: str, pairs: int, brief: bool, first: bool) -> str:
-    """Name the largest effects of a kind; `brief` leaves the unit out, `first` says how many seeds they rest on."""
+def _sizes(
+    effects: Sequence[Effect], verb: str, outcome: str, pairs: int, brief: bool, first: bool
+) -> str:
+    """Name the largest effects of a kind; `brief` leaves the unit out, `first` says how many seeds
+    they rest on."""
     items = []
     for i, effect in enumerate(effects[:_NAMED]):
         delta, low, high = effect["delta"], effect.get("low"), effect.get("high")
@@ -136,7 +159,10 @@ def _sizes(effects: Sequence[Effect], verb: str, outcome: str, pairs: int, brief
 def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
     if not effects:
         return []
-    nearest = sorted((effect for effect in effects if effect.get("more_seeds")), key=lambda e: int(e["more_seeds"]))
+    nearest = sorted(
+        (effect for effect in effects if effect.get("more_seeds")),
+        key=lambda e: int(e["more_seeds"]),
+    )
     names = [trick_words(str(effect["label"])) for effect in effects]
     if not nearest:
         if len(names) <= _NAMED:
@@ -154,15 +180,25 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
 
 
 def _interactions(effects: Sequence[Effect], outcome: str) -> list[str]:
-    found = [e for e in effects if is_interaction(e) and e["verdict"] != "undetermined" and e.get("delta") is not None]
+    found = [
+        e
+        for e in effects
+        if is_interaction(e) and e["verdict"] != "undetermined" and e.get("delta") is not None
+    ]
     if not found:
         return []
     largest = max(found, key=lambda effect: abs(effect["delta"]))
     one, _, other = (trick_words(part) for part in str(largest["label"]).partition("*"))
     way = "better" if largest["verdict"] == "helps" else "worse"
-    text = f"{one} does {way} with {other} than without (interaction {signed(outcome, largest['delta'])})"
+    text = (
+        f"{one} does {way} with {other} than without (interaction "
+        f"{signed(outcome, largest['delta'])})"
+    )
     more = len(found) - 1
-    return [text + (f", and {more} other interaction{'s' * (more > 1)} {_are(more)} shown" if more else "")]
+    return [
+        text
+        + (f", and {more} other interaction{'s' * (more > 1)} {_are(more)} shown" if more else "")
+    ]
 
 
 def _unit(outcome: str) -> str:

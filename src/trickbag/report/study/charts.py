@@ -23,13 +23,19 @@ _MARKS = {"helps": ("^", PAGE.blue), "hurts": ("v", PAGE.orange), "undetermined"
 
 
 def forest_limits(effects: Sequence[Effect]) -> tuple[float, float] | None:
-    """Return the axis that holds all effects with their intervals, and 0; None where no effect is known."""
+    """Return the axis that holds all effects with their intervals, and 0; None where no effect is
+    known."""
     ends = [e[key] for e in effects for key in ("delta", "low", "high") if e.get(key) is not None]
     if not ends:
         return None
-    # an interval of two pairs can be as wide as a hundred effects: it may leave the picture, its effect may not
+    # an interval of two pairs can be as wide as a hundred effects: it may leave the picture, its
+    # effect may not
     deltas = [abs(e["delta"]) for e in effects if e.get("delta") is not None]
-    widths = sorted(e["high"] - e["low"] for e in effects if e.get("low") is not None and e.get("high") is not None)
+    widths = sorted(
+        e["high"] - e["low"]
+        for e in effects
+        if e.get("low") is not None and e.get("high") is not None
+    )
     reach = max([*deltas, 4 * widths[len(widths) // 2] if widths else 0.0])
     low, high = max(min([0.0, *ends]), -1.5 * reach), min(max([0.0, *ends]), 1.5 * reach)
     margin = 0.05 * (high - low) or 0.5
@@ -47,9 +53,10 @@ def forest_chart(
 ) -> str | None:
     """Draw effects as points with their 95 % intervals, a row an effect; None where no effect is known.
 
-    Shape, colour and a word tell the verdict. With `others`, the effects of a second study, rows hold both: the first
-    study's above as a circle, the second's below as a dashed interval with a square, and the word is left out.
-    `limits` gives several charts one axis; `label` says in words what is shown.
+    Shape, colour and a word tell the verdict. With `others`, the effects of a second study, rows
+    hold both: the first study's above as a circle, the second's below as a dashed interval with a
+    square, and the word is left out. `limits` gives several charts one axis; `label` says in words
+    what is shown.
     """
     limits = limits or forest_limits([*effects, *(others or ())])
     if limits is None:
@@ -66,7 +73,9 @@ def forest_chart(
     right = 1.2 if others is None else 0.15
     with drawing(PAGE):
         figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((left / width, 0.6 / height, 1 - (left + right) / width, 1 - 0.7 / height))
+        axes = figure.add_axes(
+            (left / width, 0.6 / height, 1 - (left + right) / width, 1 - 0.7 / height)
+        )
         plain_axes(axes)
         axes.grid(False, axis="y")
         axes.grid(True, axis="x")
@@ -111,10 +120,18 @@ def _interval(
         return
     if low is not None and high is not None:
         style: Any = (0, (3, 1.6)) if dashed else "solid"
-        axes.plot([max(low, limits[0]), min(high, limits[1])], [y, y], color=color, linewidth=1.6, linestyle=style)
+        axes.plot(
+            [max(low, limits[0]), min(high, limits[1])],
+            [y, y],
+            color=color,
+            linewidth=1.6,
+            linestyle=style,
+        )
         for end, out, arrow in ((low, low < limits[0], "<"), (high, high > limits[1], ">")):
             x = min(max(end, limits[0]), limits[1])
-            axes.plot([x], [y], marker=arrow if out else "|", markersize=6, color=color, clip_on=False)
+            axes.plot(
+                [x], [y], marker=arrow if out else "|", markersize=6, color=color, clip_on=False
+            )
     # a hollow marker is painted with the page's own colour, so that its interval does not cross it
     axes.plot(
         [delta],
@@ -147,20 +164,31 @@ def _verdict(axes: Axes, effect: Effect, y: float) -> None:
 
 
 def interaction_chart(
-    factors: Sequence[str], effects: Sequence[Effect], *, outcome: str = "top1", name: str = "interactions"
+    factors: Sequence[str],
+    effects: Sequence[Effect],
+    *,
+    outcome: str = "top1",
+    name: str = "interactions",
 ) -> str | None:
     """Draw main effects on the diagonal and two-way interactions below it, shaded by size; None where none is known.
 
-    Blue raises the outcome, orange lowers it; a star marks what is not undetermined, a dash what cannot be estimated.
+    Blue raises the outcome, orange lowers it; a star marks what is not undetermined, a dash what
+    cannot be estimated.
     """
     table: Mapping[str, Effect] = {str(effect["label"]): effect for effect in effects}
     k = len(factors)
     cells = {
-        (row, column): table.get(factors[row] if row == column else f"{factors[column]}*{factors[row]}")
+        (row, column): table.get(
+            factors[row] if row == column else f"{factors[column]}*{factors[row]}"
+        )
         for row in range(k)
         for column in range(row + 1)
     }
-    known = [effect["delta"] for effect in cells.values() if effect is not None and effect.get("delta") is not None]
+    known = [
+        effect["delta"]
+        for effect in cells.values()
+        if effect is not None and effect.get("delta") is not None
+    ]
     if not known:
         return None
     from matplotlib.figure import Figure
@@ -182,9 +210,15 @@ def interaction_chart(
             color = PAGE.blue_fill if (delta or 0.0) > 0 else PAGE.orange_fill
             corner = (column - 0.47, row - 0.47)
             if share:
-                axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=color, alpha=0.1 + 0.9 * share, linewidth=0))
+                axes.add_patch(
+                    Rectangle(
+                        corner, 0.94, 0.94, facecolor=color, alpha=0.1 + 0.9 * share, linewidth=0
+                    )
+                )
             edge = PAGE.soft if row == column else PAGE.rule
-            axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor="none", edgecolor=edge, linewidth=0.9))
+            axes.add_patch(
+                Rectangle(corner, 0.94, 0.94, facecolor="none", edgecolor=edge, linewidth=0.9)
+            )
             shown = effect is not None and effect["verdict"] != "undetermined"
             text = ABSENT if delta is None else signed(outcome, delta) + ("*" if shown else "")
             ink = PAGE.on_fill if share > 0.7 else PAGE.ink

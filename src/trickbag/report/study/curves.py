@@ -1,4 +1,5 @@
-"""Learning curves of a study's variants: a small chart each, with the range over seeds, against the reference."""
+"""Learning curves of a study's variants: a small chart each, with the range over seeds, against the
+reference."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from trickbag.report.study.records import Study, StudyLayout, StudyVariant
+    from trickbag.report.study.records import ReportedStudy, StudyLayout, StudyVariant
 
-__all__ = ["Band", "Panel", "band_chart", "curve_limits", "panels"]
+__all__ = ["Band", "CurvePanel", "band_chart", "curve_limits", "panels"]
 
 SHOWN = 24
 """Variants of a network whose curves a page draws."""
@@ -23,7 +24,8 @@ SHOWN = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """A metric over the epochs of a variant's trials: (epoch, mean, least, most) over the seeds that have it."""
+    """A metric over the epochs of a variant's trials: (epoch, mean, least, most) over the seeds
+    that have it."""
 
     label: str
     seeds: int
@@ -31,7 +33,7 @@ class Band:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class CurvePanel:
     """A variant's chart; `svg` is None where its trials left no curves."""
 
     label: str
@@ -39,12 +41,12 @@ class Panel:
     svg: str | None
 
 
-def panels(study: Study, layout: StudyLayout, name: str) -> tuple[list[Panel], bool]:
+def panels(study: ReportedStudy, layout: StudyLayout, name: str) -> tuple[list[CurvePanel], bool]:
     """Draw the curves of a network's variants; the flag tells whether the axis leaves out a part.
 
-    Behind each stands the first, or the step before in a cumulative study. The metric is the outcome where it was
-    measured at each epoch, else top-1. Of a study with more variants than can be looked at, the first are drawn. Raises
-    UserError where a trial's file is damaged.
+    Behind each stands the first, or the step before in a cumulative study. The metric is the
+    outcome where it was measured at each epoch, else top-1. Of a study with more variants than can
+    be looked at, the first are drawn. Raises UserError where a trial's file is damaged.
     """
     variants = [variant for variant in layout.variants if not variant.reason][:SHOWN]
     bands, metric = [], study.outcome
@@ -58,14 +60,18 @@ def panels(study: Study, layout: StudyLayout, name: str) -> tuple[list[Panel], b
     behind = None
     found = []
     for i, band in enumerate(bands):
-        svg = band_chart(band, behind, metric=metric, limits=limits, name=f"{name}-{i}") if band.points else None
-        found.append(Panel(label=band.label, seeds=band.seeds, svg=svg))
+        svg = (
+            band_chart(band, behind, metric=metric, limits=limits, name=f"{name}-{i}")
+            if band.points
+            else None
+        )
+        found.append(CurvePanel(label=band.label, seeds=band.seeds, svg=svg))
         if band.points and (i == 0 or study.design == "cumulative"):
             behind = band
     return found, cut
 
 
-def _band(study: Study, variant: StudyVariant, metric: str) -> Band:
+def _band(study: ReportedStudy, variant: StudyVariant, metric: str) -> Band:
     trials = list(variant.trials.values())
     finished = [trial for trial in trials if trial.finished]
     curves = []
@@ -106,7 +112,8 @@ def band_chart(
     limits: tuple[float, float] | None = None,
     name: str = "band",
 ) -> str:
-    """Draw a variant's mean with the range over its seeds; `behind` is the reference, grey and dashed."""
+    """Draw a variant's mean with the range over its seeds; `behind` is the reference, grey and
+    dashed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -125,14 +132,24 @@ def band_chart(
         axes.set_xlabel("epoch", size=9, labelpad=1)
         last = band.points[-1]
         said = f"{title(metric)}{' in ' + unit(metric) if unit(metric) else ''}"
-        label = f"{said} of {band.label} over {last[0]:g} epochs, mean of {band.seeds} seeds: {last[1]:.4g} at the end"
+        label = (
+            f"{said} of {band.label} over {last[0]:g} epochs, mean of {band.seeds} seeds: "
+            f"{last[1]:.4g} at the end"
+        )
         return render(figure, name, label)
 
 
 def _draw(axes: Axes, band: Band, color: str, opacity: float, style: Any) -> None:
     epochs, means, low, high = zip(*band.points, strict=True)
     if len(epochs) == 1:
-        axes.errorbar(epochs, means, [[means[0] - low[0]], [high[0] - means[0]]], color=color, marker="o", markersize=4)
+        axes.errorbar(
+            epochs,
+            means,
+            [[means[0] - low[0]], [high[0] - means[0]]],
+            color=color,
+            marker="o",
+            markersize=4,
+        )
         return
     if band.seeds > 1:
         axes.fill_between(epochs, low, high, color=color, alpha=opacity, linewidth=0)

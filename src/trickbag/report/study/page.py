@@ -19,8 +19,8 @@ __all__ = ["study_page"]
 def study_page(folder: Path, out: Path | None = None) -> Path:
     """Write the page of a study and return its path, `report.html` in the study's folder unless `out` says otherwise.
 
-    The page is one file that loads nothing. It shows what is there, of a study that has not finished too. Raises
-    UserError where the folder is no study or a file of it is damaged.
+    The page is one file that loads nothing. It shows what is there, of a study that has not
+    finished too. Raises UserError where the folder is no study or a file of it is damaged.
     """
     study = read_study(folder)
     context = {

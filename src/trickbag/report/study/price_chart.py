@@ -18,7 +18,8 @@ _NETWORKS = ("o", "s", "D", "^", "v", "P")  # shapes of the networks in a chart 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A variant in a chart of accuracy against a price; `network` is its place among the study's networks."""
+    """A variant in a chart of accuracy against a price; `network` is its place among the study's
+    networks."""
 
     label: str
     price: float
@@ -28,14 +29,17 @@ class Point:
 
 
 def pareto_front(points: Sequence[Point], *, more_is_better: bool) -> list[Point]:
-    """Return the points that no other beats: none is at least as cheap and as good, and better in one of the two."""
+    """Return the points that no other beats: none is at least as cheap and as good, and better in
+    one of the two."""
     sign = 1.0 if more_is_better else -1.0
 
     def beats(one: Point, other: Point) -> bool:
         a, b = (sign * one.price, one.outcome), (sign * other.price, other.outcome)
         return a[0] >= b[0] and a[1] >= b[1] and a != b
 
-    return sorted((p for p in points if not any(beats(q, p) for q in points)), key=lambda p: p.price)
+    return sorted(
+        (p for p in points if not any(beats(q, p) for q in points)), key=lambda p: p.price
+    )
 
 
 def price_chart(
@@ -57,7 +61,9 @@ def price_chart(
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     front = pareto_front(points, more_is_better=more_is_better)
-    scale, letter = _thousands(max(point.price for point in points)) if not unit(metric) else (1.0, "")
+    scale, letter = (
+        _thousands(max(point.price for point in points)) if not unit(metric) else (1.0, "")
+    )
     if unit(metric) == "bytes":
         scale, letter = 1e6, " in MB"
     several = len({point.network for point in points}) > 1
@@ -69,7 +75,13 @@ def price_chart(
         plain_axes(axes)
         axes.set_xlim(*_padded([point.price for point in points], 0.17))
         axes.set_ylim(*_padded([point.outcome for point in points], 0.12))
-        axes.plot([p.price for p in front], [p.outcome for p in front], color=PAGE.blue, linewidth=1.1, alpha=0.7)
+        axes.plot(
+            [p.price for p in front],
+            [p.outcome for p in front],
+            color=PAGE.blue,
+            linewidth=1.1,
+            alpha=0.7,
+        )
         for i in sorted({point.network for point in points}):
             shape = _NETWORKS[i % len(_NETWORKS)]
             for best, face in ((False, PAGE.paper), (True, PAGE.blue)):
@@ -89,7 +101,9 @@ def price_chart(
                 words = printable(networks[i], 26) if i < len(networks) else str(i)
                 axes.plot([], [], marker=shape, linestyle="none", color=PAGE.soft, label=words)
         if several:
-            figure.legend(loc="upper left", ncols=3, handletextpad=0.2, columnspacing=1.2, borderaxespad=0.2)
+            figure.legend(
+                loc="upper left", ncols=3, handletextpad=0.2, columnspacing=1.2, borderaxespad=0.2
+            )
         size = (box[2] * width * 72, box[3] * height * 72)
         ranked = sorted(points, key=lambda p: (p not in front, not p.named))
         for point, x, y, align in _placed(ranked, points, axes.get_xlim(), axes.get_ylim(), size):
@@ -104,7 +118,11 @@ def price_chart(
         unit_ = f" in {unit(metric)}" if unit(metric) and unit(metric) != "bytes" else letter
         axes.set_xlabel(f"{title(metric)}{unit_}, {'more' if more_is_better else 'less'} is better")
         axes.set_ylabel(f"{title(outcome)} in {unit(outcome)}" if unit(outcome) else title(outcome))
-        label = f"{title(outcome)} against {title(metric)} of {len(points)} variants, {len(front)} on the Pareto front"
+        label = (
+            f"{title(outcome)} against {title(metric)} of {len(points)} variants, "
+            f"{len(front)} "
+            f"on the Pareto front"
+        )
         return render(figure, name, label)
 
 
@@ -128,7 +146,8 @@ def _placed(
     ylim: tuple[float, float],
     size: tuple[float, float],
 ) -> list[tuple[Point, float, float, str]]:
-    """Find room for names: (point, offset in points, its alignment); a name that would lie on another is left out."""
+    """Find room for names: (point, offset in points, its alignment); a name that would lie on
+    another is left out."""
 
     def spot(point: Point) -> tuple[float, float]:
         return (
@@ -141,12 +160,23 @@ def _placed(
     for point in ranked:
         x, y = spot(point)
         width = 5.5 * min(22, len(point.label)) + 2
-        offsets = ((8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center"),
-                   (7, 9, "left"), (-7, 9, "right"), (7, -9, "left"), (-7, -9, "right"))  # fmt: skip
+        offsets = (
+            (8, 0, "left"),
+            (-8, 0, "right"),
+            (0, 11, "center"),
+            (0, -11, "center"),
+            # fmt: skip
+            (7, 9, "left"),
+            (-7, 9, "right"),
+            (7, -9, "left"),
+            (-7, -9, "right"),
+        )
         for dx, dy, align in offsets:
             left = x + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
             box = (left, y + dy - 5.5, left + width, y + dy + 5.5)
-            inside = box[0] >= -4 and box[2] <= size[0] + 8 and box[1] >= 0 and box[3] <= size[1] + 4
+            inside = (
+                box[0] >= -4 and box[2] <= size[0] + 8 and box[1] >= 0 and box[3] <= size[1] + 4
+            )
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 found.append((point, float(dx), float(dy), align))

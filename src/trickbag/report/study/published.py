@@ -1,7 +1,8 @@
 """What the papers report for the tricks: their cumulative tables as data, to stand beside a study's own.
 
-Rows of one chain are added to each other in order. Figures that could not be checked against the paper's pages, figures
-or published logs have `checked=False`, and so does every step that one of them is part of.
+Rows of one chain are added to each other in order. Figures that could not be checked against the
+paper's pages, figures or published logs have `checked=False`, and so does every step that one of
+them is part of.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from dataclasses import dataclass
 
 from trickbag.study.designs.design import ALL
 
-__all__ = ["CHAINS", "Chain", "Step", "reported"]
+__all__ = ["CHAINS", "Chain", "LadderStep", "reported"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class LadderStep:
     """A row of a paper's table: the trick that was added, and the top-1 in percent that was then reached.
 
-    `base` is the top-1 that it was added to, None in the row of the baseline, whose `trick` is empty; where the paper
-    added the trick to more than one row, the row of the trick `after` is in that base. The `trick` of what the paper
-    claims for all of them together is ALL.
+    `base` is the top-1 that it was added to, None in the row of the baseline, whose `trick` is
+    empty; where the paper added the trick to more than one row, the row of the trick `after` is in
+    that base. The `trick` of what the paper claims for all of them together is ALL.
     """
 
     trick: str
@@ -43,18 +44,22 @@ class Chain:
     paper: str
     network: str
     source: str
-    steps: tuple[Step, ...]
+    steps: tuple[LadderStep, ...]
 
-    def step(self, trick: str, before: Collection[str] = ()) -> Step | None:
+    def step(self, trick: str, before: Collection[str] = ()) -> LadderStep | None:
         """Return the row of a trick, of several the one that comes after a trick of those `before` it, where there is.
 
         None where the table has no row of the trick.
         """
-        found = [step for step in self.steps if step.trick == trick and (not step.after or step.after in before)]
+        found = [
+            step
+            for step in self.steps
+            if step.trick == trick and (not step.after or step.after in before)
+        ]
         return max(found, key=lambda step: bool(step.after), default=None)
 
     @property
-    def baseline(self) -> Step:
+    def baseline(self) -> LadderStep:
         """The first row, before any trick."""
         return self.steps[0]
 
@@ -67,21 +72,38 @@ CHAINS: tuple[Chain, ...] = (
         network="ResNet-50",
         source="tables 4, 5 and 6, batch 1,024",
         steps=(
-            Step(trick="", top1=75.87, note="batch 256", checked=False),
-            Step(trick="linear_scaling", top1=75.17, base=75.87, note="batch 256 to 1,024", checked=False),
-            Step(trick="warmup", top1=75.93, base=75.17, checked=False),
-            Step(trick="zero_init_residual", top1=76.37, base=75.93, checked=False),
-            Step(trick="no_bias_decay", top1=76.03, base=76.37, checked=False),
-            Step(trick="mixed_precision", top1=76.21, base=76.03, checked=False),
-            Step(trick="resnet_b", top1=76.66, base=76.21, checked=False),
-            Step(trick="resnet_c", top1=76.87, base=76.66, note="on top of B", checked=False),
-            Step(trick="resnet_d", top1=77.16, base=76.21, note="with B and C in it", checked=False),
-            Step(trick="cosine_decay", top1=77.91, base=77.16, checked=False),
-            Step(trick="label_smoothing", top1=78.31, base=77.91, checked=False),
-            Step(trick="distillation", top1=78.67, base=78.31, checked=False),
-            Step(trick="mixup", top1=79.15, base=78.31, note="200 epochs, before 120", checked=False),
-            Step(trick="distillation", top1=79.29, base=79.15, after="mixup", note="200 epochs"),
-            Step(trick=ALL, top1=79.29, base=75.3, note="in all, from the reference ResNet-50 of 75.3 %"),
+            LadderStep(trick="", top1=75.87, note="batch 256", checked=False),
+            LadderStep(
+                trick="linear_scaling",
+                top1=75.17,
+                base=75.87,
+                note="batch 256 to 1,024",
+                checked=False,
+            ),
+            LadderStep(trick="warmup", top1=75.93, base=75.17, checked=False),
+            LadderStep(trick="zero_init_residual", top1=76.37, base=75.93, checked=False),
+            LadderStep(trick="no_bias_decay", top1=76.03, base=76.37, checked=False),
+            LadderStep(trick="mixed_precision", top1=76.21, base=76.03, checked=False),
+            LadderStep(trick="resnet_b", top1=76.66, base=76.21, checked=False),
+            LadderStep(trick="resnet_c", top1=76.87, base=76.66, note="on top of B", checked=False),
+            LadderStep(
+                trick="resnet_d", top1=77.16, base=76.21, note="with B and C in it", checked=False
+            ),
+            LadderStep(trick="cosine_decay", top1=77.91, base=77.16, checked=False),
+            LadderStep(trick="label_smoothing", top1=78.31, base=77.91, checked=False),
+            LadderStep(trick="distillation", top1=78.67, base=78.31, checked=False),
+            LadderStep(
+                trick="mixup", top1=79.15, base=78.31, note="200 epochs, before 120", checked=False
+            ),
+            LadderStep(
+                trick="distillation", top1=79.29, base=79.15, after="mixup", note="200 epochs"
+            ),
+            LadderStep(
+                trick=ALL,
+                top1=79.29,
+                base=75.3,
+                note="in all, from the reference ResNet-50 of 75.3 %",
+            ),
         ),
     ),
     Chain(
@@ -89,12 +111,21 @@ CHAINS: tuple[Chain, ...] = (
         network="Inception-V3",
         source="table 6",
         steps=(
-            Step(trick="", top1=77.50, note="the efficient baseline", checked=False),
-            Step(trick="cosine_decay", top1=78.19, base=77.50, checked=False),
-            Step(trick="label_smoothing", top1=78.40, base=78.19, checked=False),
-            Step(trick="distillation", top1=78.26, base=78.40, checked=False),
-            Step(trick="mixup", top1=78.77, base=78.40, note="200 epochs, before 120", checked=False),
-            Step(trick="distillation", top1=78.34, base=78.77, after="mixup", note="200 epochs", checked=False),
+            LadderStep(trick="", top1=77.50, note="the efficient baseline", checked=False),
+            LadderStep(trick="cosine_decay", top1=78.19, base=77.50, checked=False),
+            LadderStep(trick="label_smoothing", top1=78.40, base=78.19, checked=False),
+            LadderStep(trick="distillation", top1=78.26, base=78.40, checked=False),
+            LadderStep(
+                trick="mixup", top1=78.77, base=78.40, note="200 epochs, before 120", checked=False
+            ),
+            LadderStep(
+                trick="distillation",
+                top1=78.34,
+                base=78.77,
+                after="mixup",
+                note="200 epochs",
+                checked=False,
+            ),
         ),
     ),
     Chain(
@@ -102,12 +133,19 @@ CHAINS: tuple[Chain, ...] = (
         network="MobileNet",
         source="table 6",
         steps=(
-            Step(trick="", top1=71.90, note="the efficient baseline", checked=False),
-            Step(trick="cosine_decay", top1=72.83, base=71.90, checked=False),
-            Step(trick="label_smoothing", top1=72.93, base=72.83, checked=False),
-            Step(trick="distillation", top1=71.97, base=72.93, checked=False),
-            Step(trick="mixup", top1=73.28, base=72.93, note="200 epochs, before 120"),
-            Step(trick="distillation", top1=72.51, base=73.28, after="mixup", note="200 epochs", checked=False),
+            LadderStep(trick="", top1=71.90, note="the efficient baseline", checked=False),
+            LadderStep(trick="cosine_decay", top1=72.83, base=71.90, checked=False),
+            LadderStep(trick="label_smoothing", top1=72.93, base=72.83, checked=False),
+            LadderStep(trick="distillation", top1=71.97, base=72.93, checked=False),
+            LadderStep(trick="mixup", top1=73.28, base=72.93, note="200 epochs, before 120"),
+            LadderStep(
+                trick="distillation",
+                top1=72.51,
+                base=73.28,
+                after="mixup",
+                note="200 epochs",
+                checked=False,
+            ),
         ),
     ),
     Chain(
@@ -115,18 +153,22 @@ CHAINS: tuple[Chain, ...] = (
         network="ResNet-50",
         source="table 7",
         steps=(
-            Step(trick="", top1=76.87),
-            Step(trick="resnet_d", top1=77.37, base=76.87),
-            Step(trick="label_smoothing", top1=78.35, base=77.37),
-            Step(trick="mixup", top1=79.10, base=78.35, note="200 epochs, before 120"),
-            Step(trick="squeeze_excite", top1=79.71, base=79.10, note="200 epochs"),
-            Step(trick="drop_block", top1=80.40, base=79.71, note="270 epochs, before 200"),
-            Step(trick="selective_kernel", top1=81.40, base=80.40, note="270 epochs, in place of SE"),
-            Step(trick="distillation", top1=81.69, base=81.40, note="270 epochs"),
-            Step(trick="big_little", top1=82.44, base=82.10, note="600 epochs, tested at 256 px"),
-            Step(trick="anti_alias", top1=82.69, base=82.44, note="600 epochs"),
-            Step(trick="auto_augment", top1=82.78, base=82.69, note="600 epochs"),
-            Step(trick=ALL, top1=82.78, base=76.87, note="in all, 600 epochs, before 120"),
+            LadderStep(trick="", top1=76.87),
+            LadderStep(trick="resnet_d", top1=77.37, base=76.87),
+            LadderStep(trick="label_smoothing", top1=78.35, base=77.37),
+            LadderStep(trick="mixup", top1=79.10, base=78.35, note="200 epochs, before 120"),
+            LadderStep(trick="squeeze_excite", top1=79.71, base=79.10, note="200 epochs"),
+            LadderStep(trick="drop_block", top1=80.40, base=79.71, note="270 epochs, before 200"),
+            LadderStep(
+                trick="selective_kernel", top1=81.40, base=80.40, note="270 epochs, in place of SE"
+            ),
+            LadderStep(trick="distillation", top1=81.69, base=81.40, note="270 epochs"),
+            LadderStep(
+                trick="big_little", top1=82.44, base=82.10, note="600 epochs, tested at 256 px"
+            ),
+            LadderStep(trick="anti_alias", top1=82.69, base=82.44, note="600 epochs"),
+            LadderStep(trick="auto_augment", top1=82.78, base=82.69, note="600 epochs"),
+            LadderStep(trick=ALL, top1=82.78, base=76.87, note="in all, 600 epochs, before 120"),
         ),
     ),
     Chain(
@@ -134,10 +176,10 @@ CHAINS: tuple[Chain, ...] = (
         network="MobileNet-V1",
         source="table 9",
         steps=(
-            Step(trick="", top1=72.59),
-            Step(trick="label_smoothing", top1=72.66, base=72.59),
-            Step(trick="mixup", top1=73.54, base=72.66, note="200 epochs, before 120"),
-            Step(trick="distillation", top1=74.18, base=73.54, note="200 epochs"),
+            LadderStep(trick="", top1=72.59),
+            LadderStep(trick="label_smoothing", top1=72.66, base=72.59),
+            LadderStep(trick="mixup", top1=73.54, base=72.66, note="200 epochs, before 120"),
+            LadderStep(trick="distillation", top1=74.18, base=73.54, note="200 epochs"),
         ),
     ),
 )

@@ -1,4 +1,5 @@
-"""What a study left in its folder, read and checked: its plan, the result of each trial, the effects."""
+"""What a study left in its folder, read and checked: its plan, the result of each trial, the
+effects."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from trickbag.study.folder import StoredResult
 
-__all__ = ["Effect", "Study", "StudyTrial", "StudyVariant", "is_study", "read_study"]
+__all__ = ["Effect", "ReportedStudy", "StudyTrial", "StudyVariant", "is_study", "read_study"]
 
 Effect = Mapping[str, Any]
 """An entry of `effects.json`; `trickbag.study.analysis.effects.Effect` says what its values are."""
@@ -33,7 +34,8 @@ _PRICE = ("delta", "low", "high", "ratio", "pairs")
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTrial:
-    """A trial as far as it came: metrics where it finished, and the errors of the attempts that failed."""
+    """A trial as far as it came: metrics where it finished, and the errors of the attempts that
+    failed."""
 
     id: str
     finished: bool
@@ -51,7 +53,8 @@ class StudyTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyVariant:
-    """A variant on one network, with its trials by seed; `reason` says why it does not apply, empty where it does."""
+    """A variant on one network, with its trials by seed; `reason` says why it does not apply, empty
+    where it does."""
 
     label: str
     model: str
@@ -60,7 +63,9 @@ class StudyVariant:
 
     def values(self, metric: str) -> list[float]:
         """Return a metric of all finished trials, in the order of seeds, where it is defined."""
-        found = [trial.metrics.get(metric) for _, trial in sorted(self.trials.items()) if trial.finished]
+        found = [
+            trial.metrics.get(metric) for _, trial in sorted(self.trials.items()) if trial.finished
+        ]
         return [value for value in found if value is not None]
 
     def mean(self, metric: str) -> float | None:
@@ -71,7 +76,8 @@ class StudyVariant:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyLayout:
-    """What was planned on one network; the fields are those of `trickbag.study.designs.design.Layout`."""
+    """What was planned on one network; the fields are those of
+    `trickbag.study.designs.design.Layout`."""
 
     model: str
     variants: tuple[StudyVariant, ...]
@@ -81,10 +87,11 @@ class StudyLayout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class ReportedStudy:
     """A study as its folder tells it; `plan` is the plain data of `study.json`.
 
-    `effects` is None where none were computed yet. `torn` says that the last line of the results was cut by a crash.
+    `effects` is None where none were computed yet. `torn` says that the last line of the results
+    was cut by a crash.
     """
 
     folder: Path
@@ -129,13 +136,22 @@ class Study:
 
     @property
     def trials(self) -> dict[str, StudyTrial]:
-        """All planned trials by id; variants that are the same run share one. Those that do not apply are left out."""
-        return {trial.id: trial for variant in self.variants if not variant.reason for trial in variant.trials.values()}
+        """All planned trials by id; variants that are the same run share one. Those that do not
+        apply are left out."""
+        return {
+            trial.id: trial
+            for variant in self.variants
+            if not variant.reason
+            for trial in variant.trials.values()
+        }
 
     @property
     def counts(self) -> Counter[str]:
         """How many trials are `finished`, `failed` or `open` (neither)."""
-        return Counter("finished" if t.finished else "failed" if t.errors else "open" for t in self.trials.values())
+        return Counter(
+            "finished" if t.finished else "failed" if t.errors else "open"
+            for t in self.trials.values()
+        )
 
     @property
     def seconds(self) -> float | None:
@@ -145,11 +161,13 @@ class Study:
         return sum(known) if known else None
 
     def epochs(self, trial: StudyTrial) -> tuple[Epoch, ...]:
-        """Read a trial's `metrics.jsonl`; empty where its folder is not here. Raises UserError where it is damaged."""
+        """Read a trial's `metrics.jsonl`; empty where its folder is not here. Raises UserError
+        where it is damaged."""
         return read_epochs(self.folder / "trials" / trial.id / "metrics.jsonl")
 
     def recipe_of(self, variant: StudyVariant) -> Mapping[str, Any] | None:
-        """Read the recipe of a variant from the folder of one of its trials; None where there is none."""
+        """Read the recipe of a variant from the folder of one of its trials; None where there is
+        none."""
         for trial in variant.trials.values():
             recipe = read_object(self.folder / "trials" / trial.id / "recipe.json")
             if recipe is not None:
@@ -162,21 +180,33 @@ def is_study(folder: Path) -> bool:
     return (folder / "study.json").is_file()
 
 
-def read_study(folder: Path) -> Study:
-    """Read a study's folder; raises UserError where it is no study, or a file of it is damaged, naming the file."""
+def read_study(folder: Path) -> ReportedStudy:
+    """Read a study's folder; raises UserError where it is no study, or a file of it is damaged,
+    naming the file."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: give the folder of a study, such as studies/small-1")
     path = folder / "study.json"
     plan = read_object(path)
     if plan is None:
-        raise UserError(f"{folder} is no study: it holds no study.json. Give a folder that `trickbag study` wrote")
+        raise UserError(
+            f"{folder} is no study: it holds no study.json. Give a folder that `trickbag study` "
+            f"wrote"
+        )
     if plan.get("schema") != SCHEMA:
         raise UserError(
-            f"{path}: schema = {_short(plan.get('schema'))}: this version of trickbag reads studies of schema {SCHEMA}"
+            f"{path}: schema = {_short(plan.get('schema'))}: this version of trickbag reads "
+            f"studies of schema {SCHEMA}"
         )
     for key in ("recipe", "design"):
-        _expect(isinstance(plan.get(key), Mapping), f"{path}: {key}", plan.get(key), "a JSON object")
-    _expect(isinstance(plan["design"].get("kind"), str), f"{path}: design.kind", plan["design"].get("kind"), "a text")
+        _expect(
+            isinstance(plan.get(key), Mapping), f"{path}: {key}", plan.get(key), "a JSON object"
+        )
+    _expect(
+        isinstance(plan["design"].get("kind"), str),
+        f"{path}: design.kind",
+        plan["design"].get("kind"),
+        "a text",
+    )
     _items(plan, "notes", str(path))
     stored, torn = StudyFolder(folder).read_results()
     results: dict[str, list[StoredResult]] = {}
@@ -190,10 +220,12 @@ def read_study(folder: Path) -> Study:
         return known[name]
 
     layouts = _items(plan, "layouts", str(path))
-    return Study(
+    return ReportedStudy(
         folder=folder,
         plan=plan,
-        layouts=tuple(_layout(layout, f"{path}: layouts[{i}]", trial) for i, layout in enumerate(layouts)),
+        layouts=tuple(
+            _layout(layout, f"{path}: layouts[{i}]", trial) for i, layout in enumerate(layouts)
+        ),
         effects=_effects(folder / "effects.json"),
         torn=torn is not None,
     )
@@ -211,10 +243,21 @@ def _layout(data: object, place: str, trial: Any) -> StudyLayout:
         good = isinstance(ids, Mapping) and all(s.isdecimal() and _is_name(ids[s]) for s in ids)
         _expect(good, f"{here}.trials", ids, "an object of seeds and trial ids")
         trials = {int(seed): trial(name) for seed, name in ids.items()}
-        reason = str(entry.get("reason") or "") or next((t.reason for t in trials.values() if t.reason is not None), "")
-        variants.append(StudyVariant(label=_text(entry, "label", here), model=model, reason=reason, trials=trials))
+        reason = str(entry.get("reason") or "") or next(
+            (t.reason for t in trials.values() if t.reason is not None), ""
+        )
+        variants.append(
+            StudyVariant(
+                label=_text(entry, "label", here), model=model, reason=reason, trials=trials
+            )
+        )
     aliases = _items(data, "aliases", place)
-    _expect(all(isinstance(group, list) for group in aliases), f"{place}.aliases", aliases, "a list of lists")
+    _expect(
+        all(isinstance(group, list) for group in aliases),
+        f"{place}.aliases",
+        aliases,
+        "a list of lists",
+    )
     return StudyLayout(
         model=model,
         variants=tuple(variants),
@@ -266,7 +309,12 @@ def _effect(data: object, place: str) -> Effect:
     assert isinstance(data, Mapping)
     _text(data, "label", place)
     _text(data, "model", place)
-    _expect(data.get("verdict") in _VERDICTS, f"{place}: verdict", data.get("verdict"), f"one of {_VERDICTS}")
+    _expect(
+        data.get("verdict") in _VERDICTS,
+        f"{place}: verdict",
+        data.get("verdict"),
+        f"one of {_VERDICTS}",
+    )
     figures = ("delta", "low", "high", "p", "p_raw", "sd", "more_seeds", "pairs")
     found = dict(data) | numbers({name: data.get(name) for name in figures}, place)
     found["pairs"] = int(found["pairs"] or 0)
@@ -281,7 +329,8 @@ def _effect(data: object, place: str) -> Effect:
     for name, price in cost.items():
         _expect(isinstance(price, Mapping), f"{place}: cost.{name}", price, "a JSON object")
     found["cost"] = {
-        name: numbers({key: price.get(key) for key in _PRICE}, f"{place}: cost.{name}") for name, price in cost.items()
+        name: numbers({key: price.get(key) for key in _PRICE}, f"{place}: cost.{name}")
+        for name, price in cost.items()
     }
     found["note"] = str(data["note"]) if data.get("note") else ""
     return found

@@ -18,12 +18,18 @@ from trickbag.report.format import (
     title,
     unit,
 )
-from trickbag.report.study.answer import effect_label, is_inapplicable, is_interaction, is_without_effect, term
+from trickbag.report.study.answer import (
+    effect_label,
+    is_inapplicable,
+    is_interaction,
+    is_without_effect,
+    term,
+)
 from trickbag.report.study.charts import forest_chart, forest_limits, interaction_chart
 from trickbag.report.study.curves import SHOWN, panels
 from trickbag.report.study.price_chart import Point, price_chart
-from trickbag.report.study.published import Step, reported
-from trickbag.report.study.records import Effect, Study, StudyLayout, StudyVariant
+from trickbag.report.study.published import LadderStep, reported
+from trickbag.report.study.records import Effect, ReportedStudy, StudyLayout, StudyVariant
 from trickbag.study.analysis.outcomes import COSTS, OUTCOMES
 from trickbag.study.designs.design import ALL
 
@@ -37,12 +43,12 @@ LETTERS = "abcdefghijkl"
 _SAME = 1e-3  # prices that differ by less, relatively, are drawn as the same
 
 
-def of_network(study: Study, layout: StudyLayout) -> list[Effect]:
+def of_network(study: ReportedStudy, layout: StudyLayout) -> list[Effect]:
     """Return the effects on one network."""
     return [effect for effect in study.effects or () if effect["model"] == layout.model]
 
 
-def effects(study: Study) -> list[dict[str, Any]]:
+def effects(study: ReportedStudy) -> list[dict[str, Any]]:
     """Draw and list the effects, network by network; all forest plots have one axis."""
     limits = forest_limits(study.effects or ())
     found = []
@@ -50,11 +56,17 @@ def effects(study: Study) -> list[dict[str, Any]]:
         rows = of_network(study, layout)
         many = len(rows) > _FOREST_ROWS
         drawn = [effect for effect in rows if not is_interaction(effect)] if many else rows
-        chart = forest_chart(drawn, outcome=study.outcome, name=f"forest-{i}", limits=limits) if drawn else None
+        chart = (
+            forest_chart(drawn, outcome=study.outcome, name=f"forest-{i}", limits=limits)
+            if drawn
+            else None
+        )
         found.append(
             {
                 "model": layout.model,
-                "chart": chart if any(effect.get("delta") is not None for effect in drawn) else None,
+                "chart": chart
+                if any(effect.get("delta") is not None for effect in drawn)
+                else None,
                 "without_interactions": many,
                 "rows": [effect_row(effect, study.outcome) for effect in rows],
                 "bootstrap": any(effect.get("bootstrap") for effect in rows),
@@ -74,7 +86,11 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
     elif is_without_effect(effect):
         word, symbol = "no effect", "="
     else:
-        word, symbol = (verdict, {"helps": "▲", "hurts": "▼"}.get(verdict, "○")) if known else ("no pair yet", ABSENT)
+        word, symbol = (
+            (verdict, {"helps": "▲", "hurts": "▼"}.get(verdict, "○"))
+            if known
+            else ("no pair yet", ABSENT)
+        )
     bootstrap = effect.get("bootstrap")
     return {
         "label": effect_label(effect),
@@ -92,11 +108,14 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
     }
 
 
-def price(study: Study) -> dict[str, Any]:
-    """Draw accuracy against prices for all variants, list their means, and the ratios of prices that tricks cost."""
+def price(study: ReportedStudy) -> dict[str, Any]:
+    """Draw accuracy against prices for all variants, list their means, and the ratios of prices
+    that tricks cost."""
     outcome = study.outcome if study.outcome in _ACCURACIES else "top1"
     known = [variant for variant in study.variants if variant.values(outcome)]
-    speed = "train_throughput" if any(v.values("train_throughput") for v in known) else "train_time_s"
+    speed = (
+        "train_throughput" if any(v.values("train_throughput") for v in known) else "train_time_s"
+    )
     prices, same = [], []
     for name in COSTS:
         means = [mean for variant in known if (mean := variant.mean(name)) is not None]
@@ -110,7 +129,11 @@ def price(study: Study) -> dict[str, Any]:
         if len(priced) > 1 and metric in prices:
             charts.append((title(metric), _price_chart(study, priced, metric, outcome)))
     known_effects = study.effects or ()
-    costs = [name for name in COSTS if any((e["cost"].get(name) or {}).get("delta") for e in known_effects)]
+    costs = [
+        name
+        for name in COSTS
+        if any((e["cost"].get(name) or {}).get("delta") for e in known_effects)
+    ]
     return {
         "outcome": title(outcome) + (f" in {unit(outcome)}" if unit(outcome) else ""),
         "charts": charts,
@@ -145,7 +168,9 @@ def price(study: Study) -> dict[str, Any]:
     }
 
 
-def _price_chart(study: Study, variants: Sequence[StudyVariant], metric: str, outcome: str) -> str | None:
+def _price_chart(
+    study: ReportedStudy, variants: Sequence[StudyVariant], metric: str, outcome: str
+) -> str | None:
     place = {layout.model: i for i, layout in enumerate(study.layouts)}
     factors = {layout.model: layout.factors for layout in study.layouts}
     references = {layout.variants[0].label for layout in study.layouts if layout.variants}
@@ -170,7 +195,8 @@ def _price_chart(study: Study, variants: Sequence[StudyVariant], metric: str, ou
 
 
 def treatment(label: str, factors: Sequence[str]) -> str:
-    """Write a cell of a factorial by the letters of its tricks, `(1)` without any; another label as it is."""
+    """Write a cell of a factorial by the letters of its tricks, `(1)` without any; another label as
+    it is."""
     letters, rest = "", label
     for letter, factor in zip(LETTERS, factors, strict=False):
         if rest[1:].startswith(factor):
@@ -180,7 +206,8 @@ def treatment(label: str, factors: Sequence[str]) -> str:
 
 
 def _cost(cost: Mapping[str, float | None] | None, name: str) -> tuple[str, str]:
-    """Write a price's ratio, and the interval of its difference, or the difference where it has none."""
+    """Write a price's ratio, and the interval of its difference, or the difference where it has
+    none."""
     cost = cost or {}
     delta, low, high = (cost.get(key) for key in ("delta", "low", "high"))
     if delta is None:
@@ -192,11 +219,16 @@ def _cost(cost: Mapping[str, float | None] | None, name: str) -> tuple[str, str]
 
 def _more(name: str, value: float) -> str:
     text = amount(name, abs(value))
-    return text if not any(digit in text for digit in "123456789") else ("+" if value > 0 else MINUS) + text
+    return (
+        text
+        if not any(digit in text for digit in "123456789")
+        else ("+" if value > 0 else MINUS) + text
+    )
 
 
-def papers(study: Study) -> list[dict[str, Any]]:
-    """Put the study's effects beside what the papers report for the same tricks, network by network."""
+def papers(study: ReportedStudy) -> list[dict[str, Any]]:
+    """Put the study's effects beside what the papers report for the same tricks, network by
+    network."""
     found = []
     for layout in study.layouts:
         own = [effect for effect in of_network(study, layout) if not is_interaction(effect)]
@@ -210,7 +242,9 @@ def papers(study: Study) -> list[dict[str, Any]]:
             first = layout.variants[0]
             value = around(study.outcome, first.values(study.outcome))
             cells = [_published(chain.baseline, notes) for chain in chains]
-            rows.append({"label": first.label, "value": value, "step": "", "interval": "", "papers": cells})
+            rows.append(
+                {"label": first.label, "value": value, "step": "", "interval": "", "papers": cells}
+            )
         before: list[str] = []
         for effect in own:
             variant, trick = variants.get(str(effect.get("plus"))), str(effect["label"])
@@ -218,7 +252,9 @@ def papers(study: Study) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "label": _step_label(study, effect),
-                    "value": around(study.outcome, variant.values(study.outcome)) if variant else ABSENT,
+                    "value": around(study.outcome, variant.values(study.outcome))
+                    if variant
+                    else ABSENT,
                     "step": row["delta"] if not is_inapplicable(effect) else row["verdict"],
                     "interval": row["interval"] if row["interval"] != ABSENT else "",
                     "papers": [_published(chain.step(trick, before), notes) for chain in chains],
@@ -231,13 +267,13 @@ def papers(study: Study) -> list[dict[str, Any]]:
     return found
 
 
-def _step_label(study: Study, effect: Effect) -> str:
+def _step_label(study: ReportedStudy, effect: Effect) -> str:
     """Write what a row of the papers' tables adds; the last of a cumulative study adds nothing."""
     label = str(effect["label"])
     return label if study.design != "cumulative" or label == ALL else f"+ {label}"
 
 
-def _published(step: Step | None, notes: list[str]) -> dict[str, str] | None:
+def _published(step: LadderStep | None, notes: list[str]) -> dict[str, str] | None:
     """Write a paper's row; its note is gathered in `notes`, and named by a letter."""
     if step is None:
         return None
@@ -246,10 +282,15 @@ def _published(step: Step | None, notes: list[str]) -> dict[str, str] | None:
     dagger = "" if step.checked else "†"
     letter = LETTERS[notes.index(step.note)] if step.note else ""
     delta = "" if step.delta is None else signed("top1", step.delta)
-    return {"top1": f"{step.top1:.2f}", "mark": dagger + letter, "delta": delta, "delta_mark": dagger if delta else ""}
+    return {
+        "top1": f"{step.top1:.2f}",
+        "mark": dagger + letter,
+        "delta": delta,
+        "delta_mark": dagger if delta else "",
+    }
 
 
-def factorial(study: Study) -> list[dict[str, Any]]:
+def factorial(study: ReportedStudy) -> list[dict[str, Any]]:
     """Draw the interactions of a factorial design, list generators, aliases and Shapley values."""
     found = []
     for i, layout in enumerate(study.layouts):
@@ -260,25 +301,37 @@ def factorial(study: Study) -> list[dict[str, Any]]:
         found.append(
             {
                 "model": layout.model,
-                "chart": interaction_chart(layout.factors, rows, outcome=study.outcome, name=f"interactions-{i}"),
+                "chart": interaction_chart(
+                    layout.factors, rows, outcome=study.outcome, name=f"interactions-{i}"
+                ),
                 "generators": [term(text) for text in layout.generators],
                 "aliases": [" = ".join(term(one) for one in group) for group in layout.aliases],
                 "shapley": [
                     (label, signed(study.outcome, value), span(study.outcome, low, high))
                     for label, value, low, high in shapley
                 ],
-                "sum": signed(study.outcome, sum(value for _, value, _, _ in shapley)) if shapley else None,
+                "sum": signed(study.outcome, sum(value for _, value, _, _ in shapley))
+                if shapley
+                else None,
             }
         )
     return found
 
 
-def curves(study: Study) -> list[dict[str, Any]]:
+def curves(study: ReportedStudy) -> list[dict[str, Any]]:
     """Draw the learning curves of every variant, network by network."""
     found = []
     for i, layout in enumerate(study.layouts):
         drawn, cut = panels(study, layout, f"curve-{i}")
         left_out = max(0, sum(not variant.reason for variant in layout.variants) - SHOWN)
         reference = drawn[0].label if drawn and drawn[0].svg else ""
-        found.append({"model": layout.model, "panels": drawn, "cut": cut, "left_out": left_out, "reference": reference})
+        found.append(
+            {
+                "model": layout.model,
+                "panels": drawn,
+                "cut": cut,
+                "left_out": left_out,
+                "reference": reference,
+            }
+        )
     return found

@@ -1,4 +1,5 @@
-"""How a study was made, as plain data for the template of its page: trials, failures, recipes, environments."""
+"""How a study was made, as plain data for the template of its page: trials, failures, recipes,
+environments."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ from trickbag.report.format import ABSENT, duration, title, unit, value_text
 from trickbag.report.run.comparison import setting_rows
 from trickbag.report.run.records import flatten
 from trickbag.report.run.sections import source_name
-from trickbag.report.study.records import Study, StudyTrial
+from trickbag.report.study.records import ReportedStudy, StudyTrial
 
 __all__ = ["environments", "facts", "recipes", "state", "troubles"]
 
 
-def state(study: Study) -> str:
+def state(study: ReportedStudy) -> str:
     """Say how far the study came."""
     counts, total = study.counts, len(study.trials)
     if counts["finished"] == total:
@@ -24,10 +25,12 @@ def state(study: Study) -> str:
         words = f"{counts['finished']:,} of {total:,} trials finished"
         words += f", {counts['failed']:,} failed" if counts["failed"] else ""
         words += f", {counts['open']:,} to be run" if counts["open"] else ""
-    return words + (f" (part {study.plan['shard']} of the study)" if study.plan.get("shard") else "")
+    return words + (
+        f" (part {study.plan['shard']} of the study)" if study.plan.get("shard") else ""
+    )
 
 
-def facts(study: Study) -> list[tuple[str, str]]:
+def facts(study: ReportedStudy) -> list[tuple[str, str]]:
     """List what was done, on what, and what it cost; unknown values are left out."""
     training = study.recipe.get("training")
     epochs = training.get("epochs") if isinstance(training, Mapping) else None
@@ -36,14 +39,23 @@ def facts(study: Study) -> list[tuple[str, str]]:
     fingerprint = study.plan.get("data")
     found = [
         ("design", study.design),
-        ("recipe", f"{study.name}, {len(tricks)} tricks" if isinstance(tricks, Mapping) else study.name),
+        (
+            "recipe",
+            f"{study.name}, {len(tricks)} tricks" if isinstance(tricks, Mapping) else study.name,
+        ),
         ("data", source_name(study.recipe)),
         ("fingerprint", fingerprint[:12] if isinstance(fingerprint, str) else ""),
-        ("network" if len(study.layouts) == 1 else "networks", ", ".join(layout.model for layout in study.layouts)),
+        (
+            "network" if len(study.layouts) == 1 else "networks",
+            ", ".join(layout.model for layout in study.layouts),
+        ),
         ("variants", f"{len(study.variants):,}"),
         ("seeds", str(study.seeds) if study.seeds else ""),
         ("epochs", str(epochs) if epochs is not None else ""),
-        ("outcome", title(study.outcome) + (f" in {unit(study.outcome)}" if unit(study.outcome) else "")),
+        (
+            "outcome",
+            title(study.outcome) + (f" in {unit(study.outcome)}" if unit(study.outcome) else ""),
+        ),
         ("training time in all", duration(seconds) if seconds is not None else ""),
         ("mean of a trial", duration(seconds / total) if seconds is not None and total else ""),
         ("device", str(study.plan.get("device") or "")),
@@ -52,7 +64,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
     return [(name, text) for name, text in found if text]
 
 
-def troubles(study: Study) -> dict[str, Any]:
+def troubles(study: ReportedStudy) -> dict[str, Any]:
     """List what failed, what does not apply, and what runs warned of."""
     failed: dict[tuple[str, str, str], list[str]] = {}
     retried: dict[tuple[str, str, str], list[str]] = {}
@@ -65,7 +77,9 @@ def troubles(study: Study) -> dict[str, Any]:
         for seed, trial in sorted(variant.trials.items()):
             if trial.errors and not variant.reason:
                 target = retried if trial.finished else failed
-                target.setdefault((variant.label, variant.model, trial.errors[-1]), []).append(str(seed))
+                target.setdefault((variant.label, variant.model, trial.errors[-1]), []).append(
+                    str(seed)
+                )
             for warning in trial.warnings if trial.finished else ():
                 warned.setdefault(warning, set()).add(trial.id)
                 if name not in said.setdefault(warning, []):
@@ -77,22 +91,29 @@ def troubles(study: Study) -> dict[str, Any]:
         "several": several,
         "notes": [value_text(note) for note in study.plan.get("notes") or ()],
         "warnings": [
-            (text, "all runs" if warned[text] == finished else ", ".join(names)) for text, names in said.items()
+            (text, "all runs" if warned[text] == finished else ", ".join(names))
+            for text, names in said.items()
         ],
     }
 
 
-def recipes(study: Study) -> dict[str, Any]:
+def recipes(study: ReportedStudy) -> dict[str, Any]:
     """Write the base recipe in full, and what each variant changes in it, with its trials."""
     tricks = study.recipe.get("tricks")
-    settings = {key: value for key, value in study.recipe.items() if key not in ("name", "schema", "tricks")}
+    settings = {
+        key: value for key, value in study.recipe.items() if key not in ("name", "schema", "tricks")
+    }
     variants = []
     for variant in study.variants:
         recipe = None if variant.reason else study.recipe_of(variant)
         rows = (
-            None if recipe is None else [r for r in setting_rows(study.recipe, recipe) if not r[0].startswith("seed")]
+            None
+            if recipe is None
+            else [r for r in setting_rows(study.recipe, recipe) if not r[0].startswith("seed")]
         )
-        trials = [(seed, trial.id, _status(trial)) for seed, trial in sorted(variant.trials.items())]
+        trials = [
+            (seed, trial.id, _status(trial)) for seed, trial in sorted(variant.trials.items())
+        ]
         variants.append(
             {
                 "label": variant.label,
@@ -118,8 +139,9 @@ def _status(trial: StudyTrial) -> str:
     return "finished" if trial.finished else "failed" if trial.errors else "to be run"
 
 
-def environments(study: Study) -> dict[str, Any]:
-    """List the environment of the trials; where they ran in different ones, what differs and how many had which."""
+def environments(study: ReportedStudy) -> dict[str, Any]:
+    """List the environment of the trials; where they ran in different ones, what differs and how
+    many had which."""
     found: dict[str, tuple[Mapping[str, Any], int]] = {}
     for trial in study.trials.values():
         if trial.finished and trial.environment:
@@ -127,7 +149,10 @@ def environments(study: Study) -> dict[str, Any]:
             found[key] = (trial.environment, found.get(key, ({}, 0))[1] + 1)
     flat = [(flatten(environment), count) for environment, count in found.values()]
     names = list(dict.fromkeys(name for values, _ in flat for name in values))
-    rows = [(name, [value_text(values[name]) if name in values else ABSENT for values, _ in flat]) for name in names]
+    rows = [
+        (name, [value_text(values[name]) if name in values else ABSENT for values, _ in flat])
+        for name in names
+    ]
     return {
         "counts": [count for _, count in flat],
         "same": [(name, values[0]) for name, values in rows if len(set(values)) == 1],

@@ -1,1 +1,2 @@
-"""Statistics of a study: paired differences, factorial effects, intervals and verdicts; no torch."""
+"""Statistics of a study: paired differences, factorial effects, intervals and verdicts; no
+torch."""

@@ -1,4 +1,5 @@
-"""Effects of tricks: paired differences over seeds, with intervals, adjusted p-values and verdicts; and prices."""
+"""Effects of tricks: paired differences over seeds, with intervals, adjusted p-values and verdicts;
+and prices."""
 
 from __future__ import annotations
 
@@ -8,9 +9,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.study.analysis.factorial import factorial
-from trickbag.study.analysis.outcomes import COSTS, OUTCOMES, Cells, Cost, Metrics, Warnings, require_outcome
-from trickbag.study.analysis.paired import Estimate, contrasts
-from trickbag.study.analysis.statistics import ALPHA, Summary, bootstrap_interval, holm, seeds_needed, summarise
+from trickbag.study.analysis.outcomes import (
+    COSTS,
+    OUTCOMES,
+    Cells,
+    Cost,
+    Metrics,
+    Warnings,
+    require_outcome,
+)
+from trickbag.study.analysis.paired import EffectEstimate, contrasts
+from trickbag.study.analysis.statistics import (
+    ALPHA,
+    Summary,
+    bootstrap_interval,
+    holm,
+    seeds_needed,
+    summarise,
+)
 
 if TYPE_CHECKING:
     from trickbag.study.designs.design import Layout
@@ -36,14 +52,16 @@ BOOTSTRAP_PAIRS = 8
 class Effect:
     """The effect of a trick on the outcome, with minus without: an entry of `effects.json`.
 
-    `delta` is the mean paired difference over the `pairs` seeds that have both, in units of the outcome; `sd` the
-    standard deviation of the differences, `low` and `high` the unadjusted 95 % t interval, `p_raw` its two-sided p and
-    `p` Holm's adjusted one. All are None where they are not defined, and `note` says why. `more_seeds` are the seeds
-    beyond those that would settle an undetermined effect, if the whole study got them and every effect stayed as it is.
-    `bootstrap` is the 95 % interval of the resampled mean where there are at least 8 pairs. `shapley` is the same as
-    `delta`, `low`, `high` for a trick's Shapley value in a full factorial. `plus` and `minus` are the labels of the
-    variants compared; None in a factorial, where a pair is a seed and its difference a least-squares estimate. `cost`
-    holds the trick's price in each metric of `COSTS` that was measured; an interaction has none.
+    `delta` is the mean paired difference over the `pairs` seeds that have both, in units of the
+    outcome; `sd` the standard deviation of the differences, `low` and `high` the unadjusted 95 % t
+    interval, `p_raw` its two-sided p and `p` Holm's adjusted one. All are None where they are not
+    defined, and `note` says why. `more_seeds` are the seeds beyond those that would settle an
+    undetermined effect, if the whole study got them and every effect stayed as it is. `bootstrap`
+    is the 95 % interval of the resampled mean where there are at least 8 pairs. `shapley` is the
+    same as `delta`, `low`, `high` for a trick's Shapley value in a full factorial. `plus` and
+    `minus` are the labels of the variants compared; None in a factorial, where a pair is a seed and
+    its difference a least-squares estimate. `cost` holds the trick's price in each metric of
+    `COSTS` that was measured; an interaction has none.
     """
 
     label: str
@@ -65,12 +83,14 @@ class Effect:
     cost: Mapping[str, Cost] = field(default_factory=dict)
 
 
-def effects(layouts: Sequence[Layout], cells: Cells, warnings: Warnings, outcome: str = "top1") -> list[Effect]:
+def effects(
+    layouts: Sequence[Layout], cells: Cells, warnings: Warnings, outcome: str = "top1"
+) -> list[Effect]:
     """Return the effects of a study, in design order, from the metrics of its finished trials.
 
-    Layout by layout, contrast by contrast; of a factorial the main effects in the order of factors, then the two-way
-    interactions, labelled `A*B`. Trials that failed are absent from `cells`. P-values are adjusted over all effects
-    that have one. Raises UserError for an unknown outcome.
+    Layout by layout, contrast by contrast; of a factorial the main effects in the order of factors,
+    then the two-way interactions, labelled `A*B`. Trials that failed are absent from `cells`.
+    P-values are adjusted over all effects that have one. Raises UserError for an unknown outcome.
     """
     require_outcome(outcome)
     found = []
@@ -88,7 +108,7 @@ def to_dict(effect: Effect) -> dict[str, Any]:
     return {key: data[key] for key in first} | data
 
 
-def _effect(estimate: Estimate) -> Effect:
+def _effect(estimate: EffectEstimate) -> Effect:
     """Summarise an estimate; the verdict, which depends on the other effects, is still open."""
     found = summarise(estimate.differences, estimate.scale)
     resampled = found.p is not None and found.pairs >= BOOTSTRAP_PAIRS
@@ -104,7 +124,9 @@ def _effect(estimate: Estimate) -> Effect:
         sd=found.sd,
         pairs=found.pairs,
         verdict="undetermined",
-        bootstrap=bootstrap_interval(estimate.differences, f"bootstrap:{estimate.label}") if resampled else None,
+        bootstrap=bootstrap_interval(estimate.differences, f"bootstrap:{estimate.label}")
+        if resampled
+        else None,
         shapley=(value.mean, value.low, value.high) if value.mean is not None else None,
         note="; ".join([*estimate.notes, *_why_no_interval(found, estimate.notes)]) or None,
         plus=estimate.plus,
@@ -118,7 +140,11 @@ def _why_no_interval(found: Summary, notes: Sequence[str]) -> list[str]:
         return ["every difference is beyond the range of numbers"]
     if found.pairs == 1:
         return ["one pair: an interval needs at least two"]
-    if found.pairs > 1 and found.p is None and not any(note.startswith("no effect: ") for note in notes):
+    if (
+        found.pairs > 1
+        and found.p is None
+        and not any(note.startswith("no effect: ") for note in notes)
+    ):
         return ["no spread: every pair differs by the same amount"]
     if found.p is not None and found.low is None:
         return ["the interval is beyond the range of numbers"]
@@ -128,7 +154,8 @@ def _why_no_interval(found: Summary, notes: Sequence[str]) -> list[str]:
 def _judged(found: Sequence[Effect], better: str) -> list[Effect]:
     """Adjust the p-values for their number; give each effect its verdict, or the seeds that would settle it.
 
-    Holm's procedure goes on to an effect when those with a smaller p are settled; so does the count of seeds.
+    Holm's procedure goes on to an effect when those with a smaller p are settled; so does the count
+    of seeds.
     """
     tested = [(effect.p_raw, i) for i, effect in enumerate(found) if effect.p_raw is not None]
     adjusted = holm([p for p, _ in tested])
@@ -138,7 +165,9 @@ def _judged(found: Sequence[Effect], better: str) -> list[Effect]:
         effect = found[i]
         delta, sd = effect.delta or 0.0, effect.sd or 0.0
         if p < ALPHA:
-            verdict: Literal["helps", "hurts"] = "helps" if (delta > 0) == (better == "higher") else "hurts"
+            verdict: Literal["helps", "hurts"] = (
+                "helps" if (delta > 0) == (better == "higher") else "hurts"
+            )
             judged[i] = dataclasses.replace(effect, p=p, verdict=verdict)
             continue
         own = seeds_needed(delta, sd, effect.pairs, len(tested) - step)

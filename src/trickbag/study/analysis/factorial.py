@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from trickbag.study.analysis.least_squares import Model, Term, shapley, signs_of, terms_of
 from trickbag.study.analysis.outcomes import COSTS, Cells, Cost, Metrics, Warnings
-from trickbag.study.analysis.paired import Estimate, does_not_apply, largest, named, no_effect, price
+from trickbag.study.analysis.paired import (
+    EffectEstimate,
+    does_not_apply,
+    largest,
+    named,
+    no_effect,
+    price,
+)
 from trickbag.study.analysis.statistics import exponential_mean, number, power_of_two, summarise
 
 if TYPE_CHECKING:
@@ -19,13 +26,17 @@ if TYPE_CHECKING:
 __all__ = ["factorial"]
 
 Rows = list[list[float]]
-"""A metric of every variant that applies, for each seed that has it in all of them: (seeds, cells)."""
+"""A metric of every variant that applies, for each seed that has it in all of them: (seeds,
+cells)."""
 
 
-def factorial(layout: Layout, cells: Cells, warnings: Warnings, outcome: str) -> list[Estimate]:
+def factorial(
+    layout: Layout, cells: Cells, warnings: Warnings, outcome: str
+) -> list[EffectEstimate]:
     """Return the estimates of a factorial: main effects in the order of factors, then interactions `A*B`.
 
-    Of effects that the variants cannot tell apart the first is estimated, and notes name the others.
+    Of effects that the variants cannot tell apart the first is estimated, and notes name the
+    others.
     """
     factors = layout.factors
     present = [variant for variant in layout.variants if variant.recipe is not None]
@@ -35,11 +46,13 @@ def factorial(layout: Layout, cells: Cells, warnings: Warnings, outcome: str) ->
     rows = _rows(runs, outcome)
     shared = _shared_notes(runs, outcome, len(rows))
     differences = _differences(model, rows)
-    values = _shapley(signs, rows) if rows and len(set(signs)) == len(signs) == 2 ** len(factors) else {}
+    values = (
+        _shapley(signs, rows) if rows and len(set(signs)) == len(signs) == 2 ** len(factors) else {}
+    )
     costs = _costs(model, runs)
     found = []
     for term in terms_of(len(factors)):
-        estimate = Estimate(label="*".join(factors[i] for i in term), model=layout.model)
+        estimate = EffectEstimate(label="*".join(factors[i] for i in term), model=layout.model)
         if term not in model.kept:
             found.append(dataclasses.replace(estimate, notes=(_why_left_out(term, layout, model),)))
             continue
@@ -85,14 +98,18 @@ def _shared_notes(runs: Mapping[str, Mapping[int, Metrics]], outcome: str, used:
 
 
 def _differences(model: Model, rows: Rows) -> dict[Term, list[float]]:
-    """Return each estimated term's effect for each seed; seeds in which one is out of range are left out of it."""
+    """Return each estimated term's effect for each seed; seeds in which one is out of range are
+    left out of it."""
     if not rows:
         return {}
     import numpy as np
 
     unit = power_of_two(largest(rows))
     found = model.effects(np.array(rows).T / unit)
-    return {term: [v * unit for v in values if math.isfinite(v * unit)] for term, values in found.items()}
+    return {
+        term: [v * unit for v in values if math.isfinite(v * unit)]
+        for term, values in found.items()
+    }
 
 
 def _shapley(signs: Sequence[tuple[int, ...]], rows: Rows) -> dict[Term, list[float]]:
@@ -100,11 +117,15 @@ def _shapley(signs: Sequence[tuple[int, ...]], rows: Rows) -> dict[Term, list[fl
 
     unit = power_of_two(largest(rows))
     found = shapley(signs, np.array(rows).T / unit)
-    return {(i,): [v * unit for v in values if math.isfinite(v * unit)] for i, values in enumerate(found)}
+    return {
+        (i,): [v * unit for v in values if math.isfinite(v * unit)]
+        for i, values in enumerate(found)
+    }
 
 
 def _costs(model: Model, runs: Mapping[str, Mapping[int, Metrics]]) -> dict[Term, dict[str, Cost]]:
-    """Return the price of each trick: the main effect on the metric, and of its logarithm for the ratio."""
+    """Return the price of each trick: the main effect on the metric, and of its logarithm for the
+    ratio."""
     found: dict[Term, dict[str, Cost]] = {term: {} for term in model.kept if len(term) == 1}
     for metric in COSTS:
         rows = _rows(runs, metric)
@@ -130,8 +151,11 @@ def _impossible(term: Term, model: Model) -> bool:
 
 def _why_left_out(term: Term, layout: Layout, model: Model) -> str:
     if _impossible(term, model):
-        # What keeps these tricks out is what the variants with them have in common, whatever else some of them meet.
-        rows = [(signs_of(variant.label, layout.factors), variant.reason) for variant in layout.variants]
+        # What keeps these tricks out is what the variants with them have in common, whatever else
+        # some of them meet.
+        rows = [
+            (signs_of(variant.label, layout.factors), variant.reason) for variant in layout.variants
+        ]
         reasons = Counter(reason for row, reason in rows if all(row[i] > 0 for i in term))
         return does_not_apply(reasons.most_common(1)[0][0]) if reasons else "no variant has it"
     if model.aliases[term]:
@@ -140,10 +164,18 @@ def _why_left_out(term: Term, layout: Layout, model: Model) -> str:
 
 
 def _notes(term: Term, layout: Layout, model: Model) -> list[str]:
-    """Say what an estimate cannot be told from, and which tricks were never there when it was measured."""
+    """Say what an estimate cannot be told from, and which tricks were never there when it was
+    measured."""
     others = [other for other in model.aliases[term] if not _impossible(other, model)]
-    apart = [i for other in model.aliases[term] if _impossible(other, model) and set(term) < set(other) for i in other]
-    notes = [f"aliased with {', '.join(_text(other, layout) for other in others)}"] if others else []
+    apart = [
+        i
+        for other in model.aliases[term]
+        if _impossible(other, model) and set(term) < set(other)
+        for i in other
+    ]
+    notes = (
+        [f"aliased with {', '.join(_text(other, layout) for other in others)}"] if others else []
+    )
     if len(term) == 1 and (without := [layout.factors[i] for i in apart if i not in term]):
         notes.append(f"without {named(without)}: no variant that applies has both")
     return notes

@@ -1,6 +1,7 @@
 """Least squares on two-level designs: which effects the cells can tell apart, their estimates, and Shapley values.
 
-Tricks are coded +1 (with) and -1 (without). Shapes: C cells, S seeds, T columns (intercept, tricks, pairs of tricks).
+Tricks are coded +1 (with) and -1 (without). Shapes: C cells, S seeds, T columns (intercept, tricks,
+pairs of tricks).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Term", "shapley", "signs_of", "terms_of"]
 
 Term = tuple[int, ...]
-"""An effect by the places of its factors: `(0,)` is the first trick's, `(0, 1)` the interaction of the first two."""
+"""An effect by the places of its factors: `(0,)` is the first trick's, `(0, 1)` the interaction of
+the first two."""
 
 _NOTHING = 1e-8
 """A column of signs whose part of its own is smaller than this has none."""
@@ -30,7 +32,8 @@ def terms_of(factors: int) -> list[Term]:
 
 
 def signs_of(label: str, factors: Sequence[str]) -> tuple[int, ...]:
-    """Read a cell's label, `+A-B+C`; raise ValueError where it is not one of these factors in this order."""
+    """Read a cell's label, `+A-B+C`; raise ValueError where it is not one of these factors in this
+    order."""
     signs, rest = [], label
     for factor in factors:
         if not rest.startswith((f"+{factor}", f"-{factor}")):
@@ -46,9 +49,10 @@ def signs_of(label: str, factors: Sequence[str]) -> tuple[int, ...]:
 class Model:
     """Intercept, main effects and two-way interactions, as far as a set of cells can tell them apart.
 
-    `kept` are the terms that are estimated: in their order, each that adds to the rank of the matrix. `aliases` names,
-    for a term, those that it cannot be told from: for a kept one the others that would change its estimate if they were
-    not zero, and for one left out the kept ones that hold it, with its equals.
+    `kept` are the terms that are estimated: in their order, each that adds to the rank of the
+    matrix. `aliases` names, for a term, those that it cannot be told from: for a kept one the
+    others that would change its estimate if they were not zero, and for one left out the kept ones
+    that hold it, with its equals.
     """
 
     signs: tuple[tuple[int, ...], ...]
@@ -78,13 +82,17 @@ class Model:
                 left_out.append(term)
         aliases: dict[Term, list[Term]] = {term: [] for term in terms}
         if left_out and kept:
-            weights = np.linalg.lstsq(_columns(signs, kept), _columns(signs, left_out), rcond=None)[0]
+            weights = np.linalg.lstsq(_columns(signs, kept), _columns(signs, left_out), rcond=None)[
+                0
+            ]
             holds = np.abs(weights) > _NOTHING
             for i, term in enumerate(left_out):
                 equals = (np.abs(weights - weights[:, [i]]) < _NOTHING).all(0)
                 equals |= (np.abs(weights + weights[:, [i]]) < _NOTHING).all(0)
                 aliases[term] = [kept[k] for k in np.flatnonzero(holds[:, i]) if kept[k]]
-                aliases[term] += [other for j, other in enumerate(left_out) if equals[j] and other != term]
+                aliases[term] += [
+                    other for j, other in enumerate(left_out) if equals[j] and other != term
+                ]
                 for k in np.flatnonzero(holds[:, i]):
                     if kept[k]:
                         aliases[kept[k]].append(term)
@@ -97,15 +105,19 @@ class Model:
     def effects(self, outcomes_CS: NDArray[Any]) -> dict[Term, list[float]]:
         """Return each kept term's effect for each seed, by least squares: twice its coefficient.
 
-        A main effect is the outcome with minus without the trick, averaged over the others; an interaction is half the
-        difference of the first trick's effect with and without the second. Source: Box, Hunter and Hunter 2005,
-        "Statistics for Experimenters", chapter 5.
+        A main effect is the outcome with minus without the trick, averaged over the others; an
+        interaction is half the difference of the first trick's effect with and without the second.
+        Source: Box, Hunter and Hunter 2005, "Statistics for Experimenters", chapter 5.
         """
         import numpy as np
 
         matrix = _columns(self.signs, [(), *self.kept])
-        coefficients = np.linalg.lstsq(matrix, np.asarray(outcomes_CS, dtype=np.float64), rcond=None)[0]
-        return {term: (2 * row).tolist() for term, row in zip(self.kept, coefficients[1:], strict=True)}
+        coefficients = np.linalg.lstsq(
+            matrix, np.asarray(outcomes_CS, dtype=np.float64), rcond=None
+        )[0]
+        return {
+            term: (2 * row).tolist() for term, row in zip(self.kept, coefficients[1:], strict=True)
+        }
 
 
 def _columns(signs: Sequence[tuple[int, ...]], terms: Sequence[Term]) -> NDArray[Any]:
@@ -119,17 +131,22 @@ def _columns(signs: Sequence[tuple[int, ...]], terms: Sequence[Term]) -> NDArray
 def shapley(signs: Sequence[tuple[int, ...]], outcomes_CS: NDArray[Any]) -> list[list[float]]:
     """Return each factor's Shapley value for each seed; the cells are all 2^k, in any order.
 
-    `sum over sets T without i of |T|! (k - |T| - 1)! / k! * (v(T + i) - v(T))`: what the trick adds, averaged over all
-    orders in which the tricks could be put in. The values add up to all tricks minus none. Source: Shapley 1953.
+    `sum over sets T without i of |T|! (k - |T| - 1)! / k! * (v(T + i) - v(T))`: what the trick
+    adds, averaged over all orders in which the tricks could be put in. The values add up to all
+    tricks minus none. Source: Shapley 1953.
     """
     import numpy as np
 
     k = len(signs[0])
-    place = {sum(1 << i for i, sign in enumerate(row) if sign > 0): c for c, row in enumerate(signs)}
+    place = {
+        sum(1 << i for i, sign in enumerate(row) if sign > 0): c for c, row in enumerate(signs)
+    }
     values = np.asarray(outcomes_CS, dtype=np.float64)[[place[cell] for cell in range(1 << k)]]
     cells = np.arange(1 << k)
     sizes = np.array([cell.bit_count() for cell in range(1 << k)])
-    weights = np.array([1 / (k * math.comb(k - 1, size)) if size < k else 0.0 for size in range(k + 1)])
+    weights = np.array(
+        [1 / (k * math.comb(k - 1, size)) if size < k else 0.0 for size in range(k + 1)]
+    )
     found = []
     for i in range(k):
         without = cells[cells & (1 << i) == 0]

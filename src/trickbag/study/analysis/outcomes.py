@@ -60,7 +60,8 @@ COSTS = ("train_throughput", "infer_throughput", "params", "macs", "peak_memory"
 class Cost(TypedDict):
     """A trick's price in one metric: the difference with minus without and its 95 % t interval, and the ratio.
 
-    `ratio` is the geometric mean of with over without. All are over `pairs` seeds, and None where not defined.
+    `ratio` is the geometric mean of with over without. All are over `pairs` seeds, and None where
+    not defined.
     """
 
     delta: float | None
@@ -73,13 +74,16 @@ class Cost(TypedDict):
 def require_outcome(name: str, several: bool | None = None) -> None:
     """Raise UserError where a study cannot have this metric as its outcome.
 
-    `several` says whether its images have several labels each, for which other metrics are defined; None: not known.
+    `several` says whether its images have several labels each, for which other metrics are defined;
+    None: not known.
     """
     if name not in OUTCOMES:
         raise UserError(f"no outcome is called {name!r}; choose from {choices(OUTCOMES)}")
     if several is None:
         return
-    kind = name.removeprefix("best_").removeprefix("train_").removeprefix("test_").removeprefix("raw_")
+    kind = (
+        name.removeprefix("best_").removeprefix("train_").removeprefix("test_").removeprefix("raw_")
+    )
     if kind in (_OF_ONE if several else _OF_SEVERAL):
         labels = "several labels" if several else "one label"
         raise UserError(

@@ -1,4 +1,5 @@
-"""Estimates: what each seed says about an effect, and where it can say nothing, why; here by pairs of two variants."""
+"""Estimates: what each seed says about an effect, and where it can say nothing, why; here by pairs
+of two variants."""
 
 from __future__ import annotations
 
@@ -13,15 +14,24 @@ from trickbag.study.analysis.statistics import Summary, geometric_mean, number, 
 if TYPE_CHECKING:
     from trickbag.study.designs.design import Layout
 
-__all__ = ["Estimate", "contrasts", "does_not_apply", "largest", "named", "no_effect", "price"]
+__all__ = [
+    "EffectEstimate",
+    "contrasts",
+    "does_not_apply",
+    "largest",
+    "named",
+    "no_effect",
+    "price",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class EffectEstimate:
     """One number for each seed, in the order of seeds, with minus without; `scale` is the outcomes' largest magnitude.
 
-    `shapley` holds the trick's Shapley value for each seed, in a full factorial. `notes` say what a reader must know,
-    and why there are no differences where there are none. The other fields are those of `Effect`.
+    `shapley` holds the trick's Shapley value for each seed, in a full factorial. `notes` say what a
+    reader must know, and why there are no differences where there are none. The other fields are
+    those of `Effect`.
     """
 
     label: str
@@ -35,17 +45,26 @@ class Estimate:
     cost: Mapping[str, Cost] = field(default_factory=dict)
 
 
-def contrasts(layout: Layout, cells: Cells, warnings: Warnings, outcome: str) -> list[Estimate]:
-    """Return the estimates of a layout's contrasts: the differences of its two variants, seed by seed."""
+def contrasts(
+    layout: Layout, cells: Cells, warnings: Warnings, outcome: str
+) -> list[EffectEstimate]:
+    """Return the estimates of a layout's contrasts: the differences of its two variants, seed by
+    seed."""
     variants = {variant.label: variant for variant in layout.variants}
     found = []
     for contrast in layout.contrasts:
-        estimate = Estimate(label=contrast.label, model=layout.model, plus=contrast.plus, minus=contrast.minus)
-        absent = [v for v in (variants[contrast.plus], variants[contrast.minus]) if v.recipe is None]
+        estimate = EffectEstimate(
+            label=contrast.label, model=layout.model, plus=contrast.plus, minus=contrast.minus
+        )
+        absent = [
+            v for v in (variants[contrast.plus], variants[contrast.minus]) if v.recipe is None
+        ]
         if absent:
             found.append(replace(estimate, notes=(does_not_apply(absent[0].reason),)))
             continue
-        plus, minus = (cells.get((layout.model, label), {}) for label in (contrast.plus, contrast.minus))
+        plus, minus = (
+            cells.get((layout.model, label), {}) for label in (contrast.plus, contrast.minus)
+        )
         pairs = _pairs(plus, minus, outcome)
         reason = no_effect(contrast.trick, warnings.get((layout.model, contrast.plus), ()))
         notes = [f"no effect: {reason}"] if reason is not None else []
@@ -64,9 +83,14 @@ def contrasts(layout: Layout, cells: Cells, warnings: Warnings, outcome: str) ->
     return found
 
 
-def _pairs(plus: Mapping[int, Metrics], minus: Mapping[int, Metrics], metric: str) -> list[tuple[float, float]]:
+def _pairs(
+    plus: Mapping[int, Metrics], minus: Mapping[int, Metrics], metric: str
+) -> list[tuple[float, float]]:
     """Return the metric of both for each seed that has it in both, in the order of seeds."""
-    both = [(number(plus[s].get(metric)), number(minus[s].get(metric))) for s in sorted(plus.keys() & minus.keys())]
+    both = [
+        (number(plus[s].get(metric)), number(minus[s].get(metric)))
+        for s in sorted(plus.keys() & minus.keys())
+    ]
     return [(a, b) for a, b in both if a is not None and b is not None and math.isfinite(a - b)]
 
 
@@ -77,7 +101,13 @@ def _cost(pairs: Sequence[tuple[float, float]]) -> Cost:
 
 def price(found: Summary, ratio: float | None) -> Cost:
     """Return the price that a summary of differences and a ratio say."""
-    return {"delta": found.mean, "low": found.low, "high": found.high, "ratio": ratio, "pairs": found.pairs}
+    return {
+        "delta": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "ratio": ratio,
+        "pairs": found.pairs,
+    }
 
 
 def largest(rows: Iterable[Iterable[float]]) -> float:
@@ -89,7 +119,9 @@ def _why_no_pair(runs: Mapping[str, Mapping[int, Metrics]], outcome: str) -> str
     empty = [label for label in runs if not runs[label]]
     if empty:
         return f"no finished trial of {named(empty)}"
-    undefined = [label for label in runs if all(number(m.get(outcome)) is None for m in runs[label].values())]
+    undefined = [
+        label for label in runs if all(number(m.get(outcome)) is None for m in runs[label].values())
+    ]
     if undefined:
         return f"{outcome} is not defined in any trial of {named(undefined)}"
     return f"{named(list(runs))} have no seed in common with {outcome} defined in both"
@@ -103,7 +135,10 @@ def does_not_apply(reason: str) -> str:
 def no_effect(trick: str, texts: Sequence[str]) -> str | None:
     """Return why a trick changed nothing, if trials warned that it has no effect."""
     start = f"{trick} has no effect"
-    return next((text[len(start) :].removeprefix(":").strip() for text in texts if text.startswith(start)), None)
+    return next(
+        (text[len(start) :].removeprefix(":").strip() for text in texts if text.startswith(start)),
+        None,
+    )
 
 
 def named(labels: Sequence[str], most: int = 3) -> str:

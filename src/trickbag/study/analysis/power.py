@@ -17,15 +17,18 @@ __all__ = ["detectable", "standard_deviation"]
 def detectable(pairs: int, sd: float, comparisons: int = 1, power: float = 0.8) -> float | None:
     """Return the smallest true difference that a study finds with this power, in the unit of `sd`.
 
-    The test is the two-sided paired t test at 0.05 / `comparisons`, which is Holm's first and strictest step; `sd` is
-    the standard deviation of the paired differences. None for fewer than 2 pairs. Raises ValueError where a number
-    makes no sense: a negative `sd`, no comparison, a power that is not between the level and 1.
+    The test is the two-sided paired t test at 0.05 / `comparisons`, which is Holm's first and
+    strictest step; `sd` is the standard deviation of the paired differences. None for fewer than 2
+    pairs. Raises ValueError where a number makes no sense: a negative `sd`, no comparison, a power
+    that is not between the level and 1.
     """
     if pairs < 2:
         return None
     level = ALPHA / max(comparisons, 1)
     if comparisons < 1 or not 0 <= sd < math.inf or not level < power < 1:
-        raise ValueError(f"sd = {sd}, comparisons = {comparisons}, power = {power}: no test is like this")
+        raise ValueError(
+            f"sd = {sd}, comparisons = {comparisons}, power = {power}: no test is like this"
+        )
     from scipy import optimize, stats
 
     freedom = pairs - 1
@@ -34,7 +37,9 @@ def detectable(pairs: int, sd: float, comparisons: int = 1, power: float = 0.8) 
     def missing(shift: float) -> float:
         right = float(stats.nct.sf(critical, freedom, shift))
         wrong = float(stats.nct.cdf(-critical, freedom, shift))  # a verdict in the wrong direction
-        return right + (0.0 if math.isnan(wrong) else wrong) - power  # scipy gives NaN where it is next to nothing
+        return (
+            right + (0.0 if math.isnan(wrong) else wrong) - power
+        )  # scipy gives NaN where it is next to nothing
 
     most = critical + 1.0
     while missing(most) < 0:
@@ -47,7 +52,11 @@ def standard_deviation(effects: Iterable[Effect]) -> float | None:
 
     The root of their mean square, weighted by degrees of freedom; in the unit of the outcome.
     """
-    known = [(effect.sd, effect.pairs - 1) for effect in effects if effect.sd is not None and effect.pairs > 1]
+    known = [
+        (effect.sd, effect.pairs - 1)
+        for effect in effects
+        if effect.sd is not None and effect.pairs > 1
+    ]
     freedom = sum(degrees for _, degrees in known)
     if not freedom:
         return None

@@ -1,7 +1,7 @@
 """Statistics of paired differences, on plain numbers: t intervals, Holm's adjustment, seeds needed, bootstrap, ratios.
 
-Distributions are scipy's, which is imported when a number is asked for. Nothing here returns NaN or an infinity: what
-is not defined, or beyond the range of floating-point numbers, is None.
+Distributions are scipy's, which is imported when a number is asked for. Nothing here returns NaN or
+an infinity: what is not defined, or beyond the range of floating-point numbers, is None.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ ALPHA = 0.05
 """The level of every test, and one minus the confidence of every interval."""
 
 ROUNDING = 1e-12
-"""What is below this part of the numbers that it was computed from is taken for rounding, not for a difference."""
+"""What is below this part of the numbers that it was computed from is taken for rounding, not for a
+difference."""
 
 MOST_SEEDS = 1000
 RESAMPLES = 9999
@@ -80,15 +81,17 @@ def two_sided(t: float, freedom: int) -> float:
 
 
 def power_of_two(largest: float) -> float:
-    """Return the power of two at or below a magnitude: numbers up to it, divided by that, have sums and squares."""
+    """Return the power of two at or below a magnitude: numbers up to it, divided by that, have sums
+    and squares."""
     return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
 
 
 def summarise(differences: Sequence[float], scale: float) -> Summary:
     """Summarise finite differences of numbers of magnitude `scale`: as `scipy.stats.ttest_rel` does.
 
-    Differences that are equal but for rounding (of numbers as large as `scale`) have no spread, hence no interval and
-    no p: otherwise one image more in each of two pairs would be significant by the last bit of 100 * right / images.
+    Differences that are equal but for rounding (of numbers as large as `scale`) have no spread,
+    hence no interval and no p: otherwise one image more in each of two pairs would be significant
+    by the last bit of 100 * right / images.
     """
     n, rounding = len(differences), ROUNDING * scale
     if n == 0:
@@ -118,8 +121,8 @@ def summarise(differences: Sequence[float], scale: float) -> Summary:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number, so that the chance of any false rejection stays below the level.
 
-    The smallest is multiplied by m, the next by m - 1, and so on; none may fall below the one before. Source: Holm
-    1979, "A simple sequentially rejective multiple test procedure".
+    The smallest is multiplied by m, the next by m - 1, and so on; none may fall below the one
+    before. Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
     adjusted, worst = [0.0] * len(p_values), 0.0
     for step, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -131,8 +134,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def seeds_needed(delta: float, sd: float, pairs: int, comparisons: int) -> int | None:
     """Return the fewest seeds beyond `pairs` with which p * `comparisons` would be below 0.05.
 
-    The mean difference `delta` and the standard deviation `sd` are taken to stay as they are. At least 1; None where
-    the difference is zero or 1,000 seeds would not do.
+    The mean difference `delta` and the standard deviation `sd` are taken to stay as they are. At
+    least 1; None where the difference is zero or 1,000 seeds would not do.
     """
     if delta == 0 or sd <= 0:
         return None
@@ -149,7 +152,8 @@ def seeds_needed(delta: float, sd: float, pairs: int, comparisons: int) -> int |
 def bootstrap_interval(differences: tuple[float, ...], purpose: str) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of the mean: BCa, or the percentile interval where BCa is not defined.
 
-    The draws come from the stream of `purpose` alone. Source: Efron 1987, "Better bootstrap confidence intervals".
+    The draws come from the stream of `purpose` alone. Source: Efron 1987, "Better bootstrap
+    confidence intervals".
     """
     import numpy as np
     from scipy import stats
@@ -161,7 +165,9 @@ def bootstrap_interval(differences: tuple[float, ...], purpose: str) -> tuple[fl
     generator = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a degenerate interval is NaN, which is looked at below
+            warnings.simplefilter(
+                "ignore"
+            )  # a degenerate interval is NaN, which is looked at below
             found = stats.bootstrap(
                 (np.array(differences) / unit,),
                 np.mean,
@@ -186,7 +192,8 @@ def exponential_mean(logarithms: Sequence[float], scale: float) -> float | None:
 
 
 def geometric_mean(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Return the geometric mean of first / second over the pairs; None where a number is not positive."""
+    """Return the geometric mean of first / second over the pairs; None where a number is not
+    positive."""
     if not pairs or any(a <= 0 or b <= 0 for a, b in pairs):
         return None
     logs = [(math.log(a), math.log(b)) for a, b in pairs]

@@ -9,8 +9,23 @@ from typing import Any
 
 __all__ = ["effects_csv"]
 
-_COLUMNS = ("label", "model", "delta", "low", "high", "p", "p_raw", "pairs", "verdict", "sd", "more_seeds")
-_INTERVALS = {"bootstrap": ("bootstrap_low", "bootstrap_high"), "shapley": ("shapley", "shapley_low", "shapley_high")}
+_COLUMNS = (
+    "label",
+    "model",
+    "delta",
+    "low",
+    "high",
+    "p",
+    "p_raw",
+    "pairs",
+    "verdict",
+    "sd",
+    "more_seeds",
+)
+_INTERVALS = {
+    "bootstrap": ("bootstrap_low", "bootstrap_high"),
+    "shapley": ("shapley", "shapley_low", "shapley_high"),
+}
 _WORDS = ("plus", "minus", "note")
 _PRICE = ("delta", "low", "high", "ratio", "pairs")
 
@@ -18,8 +33,8 @@ _PRICE = ("delta", "low", "high", "ratio", "pairs")
 def effects_csv(effects: Sequence[Mapping[str, Any]]) -> str:
     """Write effects, as plain data, as CSV: a line an effect in the given order, every digit, undefined values empty.
 
-    The price of a trick stands in five columns for each metric that any effect has a price in: `macs_delta`,
-    `macs_low`, `macs_high`, `macs_ratio`, `macs_pairs`.
+    The price of a trick stands in five columns for each metric that any effect has a price in:
+    `macs_delta`, `macs_low`, `macs_high`, `macs_ratio`, `macs_pairs`.
     """
     prices = list(dict.fromkeys(name for effect in effects for name in effect.get("cost") or {}))
     file = io.StringIO()
@@ -34,5 +49,10 @@ def effects_csv(effects: Sequence[Mapping[str, Any]]) -> str:
         row += [effect.get(name) for name in _WORDS]
         cost = effect.get("cost") or {}
         row += [(cost.get(name) or {}).get(field) for name in prices for field in _PRICE]
-        writer.writerow(["" if value is None else repr(value) if isinstance(value, float) else value for value in row])
+        writer.writerow(
+            [
+                "" if value is None else repr(value) if isinstance(value, float) else value
+                for value in row
+            ]
+        )
     return file.getvalue()

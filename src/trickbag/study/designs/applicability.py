@@ -18,8 +18,8 @@ __all__ = ["inapplicable"]
 def inapplicable(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset) -> dict[str, str]:
     """Return the tricks, by name, that cannot change the built network of a recipe, each with the reason.
 
-    Those that plain data tell (their value hooks raise `DoesNotApply`) are found by the designs themselves. Raises
-    UserError where the network cannot be built.
+    Those that plain data tell (their value hooks raise `DoesNotApply`) are found by the designs
+    themselves. Raises UserError where the network cannot be built.
     """
     asked = [trick for trick in tricks if trick.overrides("network")]
     if not asked:

@@ -1,8 +1,9 @@
 """Two-level designs: which combinations of factors, on or off, are run, and which effects they cannot tell apart.
 
-Sets of factors are bit masks: bit i stands for factor i. Such a set is an effect too: one bit a main effect, two an
-interaction; the product of two effects is the exclusive or of their sets.
-Source: Box, Hunter & Hunter, *Statistics for Experimenters*; Fries & Hunter 1980 (minimum aberration).
+Sets of factors are bit masks: bit i stands for factor i. Such a set is an effect too: one bit a
+main effect, two an interaction; the product of two effects is the exclusive or of their sets.
+Source: Box, Hunter & Hunter, *Statistics for Experimenters*; Fries & Hunter 1980 (minimum
+aberration).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ __all__ = ["TwoLevelDesign", "product", "smallest"]
 class TwoLevelDesign:
     """A regular two-level design: all combinations of its first factors, each further factor a product of some of them.
 
-    `generators[i]` is the set of first factors whose product is the i-th further one; without generators the design is
-    the full one.
+    `generators[i]` is the set of first factors whose product is the i-th further one; without
+    generators the design is the full one.
     """
 
     factors: int
@@ -34,8 +35,9 @@ class TwoLevelDesign:
     def runs(self) -> Iterator[tuple[bool, ...]]:
         """Give the runs, a value for each factor, in standard (Yates) order: the first factor changes fastest.
 
-        The first run has every basic factor off; a further factor, as a product of signs, is on where an even number of
-        its factors is off. So the run with all factors on is part of every design.
+        The first run has every basic factor off; a further factor, as a product of signs, is on
+        where an even number of its factors is off. So the run with all factors on is part of every
+        design.
         """
         for on in range(2**self.basic):
             basic = (bool(on >> i & 1) for i in range(self.basic))
@@ -43,7 +45,8 @@ class TwoLevelDesign:
             yield (*basic, *further)
 
     def words(self) -> tuple[int, ...]:
-        """Return the defining relation: the products of factors that are the same in every run, but the empty one."""
+        """Return the defining relation: the products of factors that are the same in every run, but
+        the empty one."""
         relation = [0]
         for i, generator in enumerate(self.generators):
             own = 1 << (self.basic + i)
@@ -54,16 +57,16 @@ class TwoLevelDesign:
     def resolution(self) -> int | None:
         """Length of the shortest word of the defining relation; None for a full design.
 
-        In resolution 3 main effects may be mixed up with interactions of two factors, in 4 only interactions with one
-        another, in 5 neither.
+        In resolution 3 main effects may be mixed up with interactions of two factors, in 4 only
+        interactions with one another, in 5 neither.
         """
         return min((word.bit_count() for word in self.words()), default=None)
 
     def aliases(self) -> list[tuple[int, ...]]:
         """Return the groups of main effects and interactions of two factors that the design cannot tell apart.
 
-        Members and groups are in order: main effects first, then interactions, by factor. An effect that stands alone
-        is in no group.
+        Members and groups are in order: main effects first, then interactions, by factor. An effect
+        that stands alone is in no group.
         """
         effects = [1 << i for i in range(self.factors)]
         effects += [one | other for one, other in itertools.combinations(effects, 2)]
@@ -73,7 +76,8 @@ class TwoLevelDesign:
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
     def _column(self, effect: int) -> int:
-        """Write an effect as a product of basic factors alone: effects are aliased where this is the same."""
+        """Write an effect as a product of basic factors alone: effects are aliased where this is
+        the same."""
         column = effect & ((1 << self.basic) - 1)
         for i, generator in enumerate(self.generators):
             if effect >> (self.basic + i) & 1:
@@ -90,8 +94,8 @@ def product(effect: int, names: Sequence[str]) -> str:
 def smallest(factors: int, resolution: int) -> TwoLevelDesign:
     """Return the design of the fewest runs whose resolution is at least `resolution` (3 or more).
 
-    Among those the one of minimum aberration: the fewest words of the shortest length, of the next, and so on; of equal
-    ones the first. It is the full design where no smaller one will do.
+    Among those the one of minimum aberration: the fewest words of the shortest length, of the next,
+    and so on; of equal ones the first. It is the full design where no smaller one will do.
     """
     for basic in range(1, factors):
         generators = _search(basic, factors - basic, resolution)
@@ -103,7 +107,8 @@ def smallest(factors: int, resolution: int) -> TwoLevelDesign:
 def _search(basic: int, further: int, resolution: int) -> tuple[int, ...] | None:
     """Find the generators of minimum aberration by going through all sets of them; None where there are none.
 
-    A branch is left where its words are no better than the best design's already: more generators only add words.
+    A branch is left where its words are no better than the best design's already: more generators
+    only add words.
     """
     products = [
         sum(1 << i for i in members)
@@ -112,7 +117,12 @@ def _search(basic: int, further: int, resolution: int) -> tuple[int, ...] | None
     ]
     best: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
-    def extend(chosen: tuple[int, ...], relation: list[int], lengths: tuple[int, ...], candidates: list[int]) -> None:
+    def extend(
+        chosen: tuple[int, ...],
+        relation: list[int],
+        lengths: tuple[int, ...],
+        candidates: list[int],
+    ) -> None:
         nonlocal best
         if best is not None and lengths >= best[0]:
             return
@@ -125,7 +135,8 @@ def _search(basic: int, further: int, resolution: int) -> tuple[int, ...] | None
             if len(chosen) + len(candidates) - place < further:
                 return
             if not chosen:
-                # The basic factors can be renamed, so the first set of each size stands for all as the smallest one.
+                # The basic factors can be renamed, so the first set of each size stands for all as
+                # the smallest one.
                 if generator.bit_count() in sizes:
                     continue
                 sizes.add(generator.bit_count())
@@ -134,7 +145,9 @@ def _search(basic: int, further: int, resolution: int) -> tuple[int, ...] | None
             for word in new:
                 counted[word.bit_count()] += 1
             if not any(counted[:resolution]):
-                extend((*chosen, generator), relation + new, tuple(counted), candidates[place + 1 :])
+                extend(
+                    (*chosen, generator), relation + new, tuple(counted), candidates[place + 1 :]
+                )
 
     extend((), [0], (0,) * (basic + further + 1), products)
     return best[1] if best is not None else None

@@ -23,7 +23,8 @@ __all__ = ["Inline", "describe", "failed", "signal_of", "stopped"]
 class Inline:
     """Runs trials one after the other in this process.
 
-    SIGTERM or SIGINT ends the run after the trial, or within it where the task saves and raises Stopped.
+    SIGTERM or SIGINT ends the run after the trial, or within it where the task saves and raises
+    Stopped.
     """
 
     @property
@@ -66,7 +67,8 @@ def failed(trial: Trial, error: str) -> Result:
 def stopped(name: str, saved: int, lost: int = 0) -> Stopped:
     """Return the error that ends a run stopped by the signal `name`.
 
-    `saved` trials were stopped in mid-run with a checkpoint; `lost` had to be killed, and go on from an older one.
+    `saved` trials were stopped in mid-run with a checkpoint; `lost` had to be killed, and go on
+    from an older one.
     """
     text = f"stopped by {name}"
     if saved:
@@ -77,7 +79,8 @@ def stopped(name: str, saved: int, lost: int = 0) -> Stopped:
 
 
 def signal_of(text: str) -> str:
-    """Return the signal that a task names which was stopped; the task's own handler took it, and nobody else saw it."""
+    """Return the signal that a task names which was stopped; the task's own handler took it, and
+    nobody else saw it."""
     found = re.search(r"\bSIG[A-Z]+\b", text)
     return found[0] if found else "a signal"
 

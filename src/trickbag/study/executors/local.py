@@ -1,4 +1,5 @@
-"""Trials in worker processes of this machine, which outlive a trial and are replaced when they die."""
+"""Trials in worker processes of this machine, which outlive a trial and are replaced when they
+die."""
 
 from __future__ import annotations
 
@@ -42,8 +43,9 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
-# A training step frees what the next allocates again; glibc would give it back to the system each time, and fetching it
-# anew costs time in the kernel (LOG). Both go together: a trim threshold alone lowers the other for good.
+# A training step frees what the next allocates again; glibc would give it back to the system each
+# time, and fetching it anew costs time in the kernel (LOG). Both go together: a trim threshold
+# alone lowers the other for good.
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30)}
 
 
@@ -51,14 +53,16 @@ _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_
 class Local:
     """Runs trials in worker processes of this machine, each alive for many trials.
 
-    `workers` run at a time: by default one for each CUDA device, or for each core, up to 8, where there is none; never
-    more than there are trials. Each computes with `threads`, by default its share of the cores. `devices` are named as
-    in CUDA_VISIBLE_DEVICES, by default all that are visible; worker i gets device i modulo their number. A trial whose
-    worker dies is run again up to `retries` times, and is a result with an error after that. When the run is stopped,
-    trials have `grace_s` seconds to save.
+    `workers` run at a time: by default one for each CUDA device, or for each core, up to 8, where
+    there is none; never more than there are trials. Each computes with `threads`, by default its
+    share of the cores. `devices` are named as in CUDA_VISIBLE_DEVICES, by default all that are
+    visible; worker i gets device i modulo their number. A trial whose worker dies is run again up
+    to `retries` times, and is a result with an error after that. When the run is stopped, trials
+    have `grace_s` seconds to save.
 
-    Worker processes import the program's main module: a script needs `if __name__ == "__main__":` around its calls.
-    Raises UserError where no worker can start, and RunFailed where they keep dying while they start.
+    Worker processes import the program's main module: a script needs `if __name__ == "__main__":`
+    around its calls. Raises UserError where no worker can start, and RunFailed where they keep
+    dying while they start.
     """
 
     workers: int | None = None
@@ -87,8 +91,9 @@ class Local:
     def started(self, first: Callable[[], None] | None = None) -> Iterator[Started]:
         """Start the worker processes now, so that they import while the caller still prepares the task.
 
-        Each calls `first`, which must be importable from a module; what it raises is passed over. Gives an executor
-        whose first run has these processes. Those that no run has taken end with the block.
+        Each calls `first`, which must be importable from a module; what it raises is passed over.
+        Gives an executor whose first run has these processes. Those that no run has taken end with
+        the block.
         """
         started = Started(how=self)
         try:
@@ -109,10 +114,13 @@ class Local:
             pickled = pickle.dumps(task)
         except Exception as error:
             raise UserError(
-                f"the task cannot be sent to worker processes ({describe(error)}); it must be importable from a module"
+                f"the task cannot be sent to worker processes ({describe(error)}); it must be "
+                f"importable from a module"
             ) from error
         pool = _Pool(pickled, trials, self, started)
-        atexit.register(pool.close)  # a generator that is still referred to at the end is not closed by itself
+        atexit.register(
+            pool.close
+        )  # a generator that is still referred to at the end is not closed by itself
         try:
             with StopSignal() as stop:
                 yield from pool.results(stop)
@@ -132,12 +140,15 @@ class Local:
         try:
             return Worker(place, changes, first)
         except OSError as error:
-            raise RunFailed(f"cannot start a worker process ({error}); set workers lower") from error
+            raise RunFailed(
+                f"cannot start a worker process ({error}); set workers lower"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The executor `how`, with processes that have been started: those of its next run. See `Local.started`."""
+    """The executor `how`, with processes that have been started: those of its next run. See
+    `Local.started`."""
 
     how: Local
     workers: list[Worker] = field(default_factory=list)
@@ -158,7 +169,8 @@ def cores() -> int:
 
 
 def cuda_devices() -> tuple[str, ...]:
-    """Return the names of the CUDA devices that programs started here see, without starting CUDA in this process."""
+    """Return the names of the CUDA devices that programs started here see, without starting CUDA in
+    this process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return _devices_of_machine()
@@ -174,14 +186,17 @@ def _devices_of_machine() -> tuple[str, ...]:
     if program is None:
         return ()
     try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=60, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     return listed_devices(done.stdout)
 
 
 def listed_devices(text: str) -> tuple[str, ...]:
-    """Read the devices' names out of what `nvidia-smi -L` prints; a device that is split gives its MIG instances."""
+    """Read the devices' names out of what `nvidia-smi -L` prints; a device that is split gives its
+    MIG instances."""
     found: list[str] = []
     for kind, name in re.findall(r"^\s*(GPU|MIG)\b.*\(UUID: (\S+)\)", text, re.MULTILINE):
         if kind == "MIG" and found and found[-1].startswith("GPU-"):
@@ -191,9 +206,12 @@ def listed_devices(text: str) -> tuple[str, ...]:
 
 
 class _Pool:
-    """The workers of one run, the trials that wait for them, and how often a trial's worker has died."""
+    """The workers of one run, the trials that wait for them, and how often a trial's worker has
+    died."""
 
-    def __init__(self, task: bytes, trials: Sequence[Trial], how: Local, started: list[Worker]) -> None:
+    def __init__(
+        self, task: bytes, trials: Sequence[Trial], how: Local, started: list[Worker]
+    ) -> None:
         self.task, self.how = task, how
         self.most = min(how.machine.workers, len(trials))
         self.waiting = deque(trials)
@@ -207,7 +225,8 @@ class _Pool:
         self.saved = self.lost = 0
 
     def results(self, stop: StopSignal) -> Iterator[Result]:
-        """Yield results as they come, until all are there, or those of the trials that end while the run is stopped."""
+        """Yield results as they come, until all are there, or those of the trials that end while
+        the run is stopped."""
         while self.waiting or self._busy():
             self.stopping = self.stopping or stop.name
             if self.stopping:
@@ -246,8 +265,16 @@ class _Pool:
         return unsent
 
     def _turn(self) -> list[Result]:
-        """Wait until workers say something or die, or for a moment; return the results of the trials that ended."""
-        wait([each for worker in self.workers for each in (worker.connection, worker.process.sentinel)], _TICK_S)
+        """Wait until workers say something or die, or for a moment; return the results of the
+        trials that ended."""
+        wait(
+            [
+                each
+                for worker in self.workers
+                for each in (worker.connection, worker.process.sentinel)
+            ],
+            _TICK_S,
+        )
         ended: list[Result] = []
         for worker in list(self.workers):
             said, death = worker.messages()
@@ -307,11 +334,13 @@ class _Pool:
             )
         elif self.false_starts > self.how.retries:
             self.failure = RunFailed(
-                f"worker processes died while they started ({death}): perhaps the memory ran out; set workers lower"
+                f"worker processes died while they started ({death}): perhaps the memory ran out; "
+                f"set workers lower"
             )
 
     def _stop(self) -> Iterator[Result]:
-        """Let the running trials save; yield the results of those that end instead. Raises Stopped unless all did."""
+        """Let the running trials save; yield the results of those that end instead. Raises Stopped
+        unless all did."""
         deadline, repeat = time.monotonic() + self.how.grace_s, 0.0
         while self._busy():
             now = time.monotonic()
@@ -327,7 +356,8 @@ class _Pool:
             raise stopped(self.stopping, self.saved, self.lost)
 
     def close(self) -> None:
-        """End every worker: an idle one by itself, a busy one at once, since its trial goes on from a checkpoint."""
+        """End every worker: an idle one by itself, a busy one at once, since its trial goes on from
+        a checkpoint."""
         for worker in self.workers:
             if worker.ready and worker.trial is None:
                 worker.dismiss()

@@ -1,8 +1,9 @@
 """Trials as tasks of Ray: on this machine, or on a cluster.
 
-Tasks rather than a pool of actors: a cluster that scales itself sees every trial that waits and grows by it, where a
-pool would have a size of its own; and Ray keeps the processes of tasks that ask for the same, so that imports are paid
-for once. Only tasks with a GPU get a new process each: one that has used a device cannot be given another.
+Tasks rather than a pool of actors: a cluster that scales itself sees every trial that waits and
+grows by it, where a pool would have a size of its own; and Ray keeps the processes of tasks that
+ask for the same, so that imports are paid for once. Only tasks with a GPU get a new process each:
+one that has used a device cannot be given another.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ from trickbag.study.executors import Machine
 from trickbag.study.executors.inline import describe, failed, stopped
 from trickbag.study.executors.local import cores, cuda_devices
 from trickbag.study.executors.ray_cluster import full_address, one_line, reach
-from trickbag.study.executors.ray_devices import Devices, outcome_of, require_ray_train, run_together
+from trickbag.study.executors.ray_devices import (
+    Devices,
+    outcome_of,
+    require_ray_train,
+    run_together,
+)
 from trickbag.study.executors.worker import environment
 from trickbag.train.machine.signals import StopSignal
 
@@ -48,17 +54,18 @@ _STORE_BYTES = 128 * 2**20  # results are small; by default Ray sets aside a thi
 class Ray:
     """Runs trials as tasks of Ray, each with `cpus` cores and `gpus` devices; a fraction shares one.
 
-    With `devices` above 1 as many processes train a trial together, by Ray Train, each with `cpus` cores and `gpus`
-    devices: its result is that of `torchrun` with as many.
-    `address` is that of a running cluster: `auto` for the one that this machine belongs to, HOST or HOST:PORT of its
-    head, or `ray://HOST:PORT` of a Ray client server; None starts one on this machine, for this run. A connection that
-    the program has made with `ray.init` is used as it is. At most `workers` run at a time, by default as many as there
-    is room for. `gpus` is by default 1 where there are any, else 0. A trial
-    whose process or machine dies is run again up to `retries` times, and is a result with an error after that. When
-    the run is stopped, trials have `grace_s` seconds to save.
+    With `devices` above 1 as many processes train a trial together, by Ray Train, each with `cpus`
+    cores and `gpus` devices: its result is that of `torchrun` with as many. `address` is that of a
+    running cluster: `auto` for the one that this machine belongs to, HOST or HOST:PORT of its head,
+    or `ray://HOST:PORT` of a Ray client server; None starts one on this machine, for this run. A
+    connection that the program has made with `ray.init` is used as it is. At most `workers` run at
+    a time, by default as many as there is room for. `gpus` is by default 1 where there are any,
+    else 0. A trial whose process or machine dies is run again up to `retries` times, and is a
+    result with an error after that. When the run is stopped, trials have `grace_s` seconds to save.
 
-    Every machine needs the same version of trickbag, and the study's folder and data at the same paths. Raises
-    UserError where ray is not installed, the address cannot be reached, or this machine has less than a trial asks for.
+    Every machine needs the same version of trickbag, and the study's folder and data at the same
+    paths. Raises UserError where ray is not installed, the address cannot be reached, or this
+    machine has less than a trial asks for.
     """
 
     address: str | None = None
@@ -76,7 +83,8 @@ class Ray:
             raise UserError(f"devices = {self.devices}: must be at least 1")
         if self.devices > 1 and self.gpus not in (None, 0, 1):
             raise UserError(
-                f"gpus = {self.gpus:g}: each of {self.devices} processes that train together has a device of its own "
+                f"gpus = {self.gpus:g}: each of {self.devices} processes that train together has a "
+                f"device of its own "
                 "or none; give 1 or 0"
             )
         if self.cpus <= 0:
@@ -88,7 +96,8 @@ class Ray:
 
     @property
     def machine(self) -> Machine:
-        """The trials that run at a time on the machines that are there now, and the threads of each."""
+        """The trials that run at a time on the machines that are there now, and the threads of
+        each."""
         alone = self.address is None and not _is_connected()
         device: Literal["cuda", "cpu"] = "cuda" if self._gpus_each else "cpu"
         workers = min(self._places or 1, self.workers or self._places or 1)
@@ -103,13 +112,20 @@ class Ray:
         if self.devices > 1:
             require_ray_train()
         if not self._places:
-            asked = f"{self.cpus:g} cores" + (f" and {self._gpus_each:g} GPUs" if self._gpus_each else "")
+            asked = f"{self.cpus:g} cores" + (
+                f" and {self._gpus_each:g} GPUs" if self._gpus_each else ""
+            )
             asked = f"{self.devices} times {asked}" if self.devices > 1 else asked
             if self.address is None and not _is_connected():
                 raise UserError(
-                    f"this machine has fewer than the {asked} that a trial asks for; set cpus and gpus lower"
+                    f"this machine has fewer than the {asked} that a trial asks for; set cpus and "
+                    f"gpus lower"
                 )
-            where = "no machine of the Ray cluster has" if self.devices == 1 else "the Ray cluster has not"
+            where = (
+                "no machine of the Ray cluster has"
+                if self.devices == 1
+                else "the Ray cluster has not"
+            )
             warnings.warn(f"{where} {asked} now: trials wait for one", stacklevel=2)
         # Signals second: ray.init takes the handler of SIGTERM for itself.
         with self._connected(ray), StopSignal() as stop:
@@ -156,7 +172,7 @@ class Ray:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self.address is None:
-                # Nobody asked for reports on the use of this machine to be sent anywhere.
+                # NoTeacher asked for reports on the use of this machine to be sent anywhere.
                 reports = os.environ.get("RAY_USAGE_STATS_ENABLED", "0")
                 with environment({"RAY_USAGE_STATS_ENABLED": reports}):
                     ray.init(
@@ -171,7 +187,9 @@ class Ray:
                 ray.init(address=full_address(self.address), **quiet)
         except Exception as error:
             where = "on this machine" if self.address is None else f"at {self.address!r}"
-            raise UserError(f"cannot connect to Ray {where}: {one_line(describe(error))}") from error
+            raise UserError(
+                f"cannot connect to Ray {where}: {one_line(describe(error))}"
+            ) from error
         try:
             yield
         finally:
@@ -188,7 +206,9 @@ class _Tasks:
         try:
             self.task = ray.put(task)
         except Exception as error:
-            raise UserError(f"the task cannot be sent to Ray: {one_line(describe(error))}") from error
+            raise UserError(
+                f"the task cannot be sent to Ray: {one_line(describe(error))}"
+            ) from error
         self.desk = ray.remote(num_cpus=0)(_Desk).remote()
         self.most, self.each = how.workers, Devices(count=how.devices, cpus=how.cpus, gpus=gpus)
         if how.devices == 1:
@@ -205,7 +225,8 @@ class _Tasks:
         self.forced = False
 
     def results(self, trials: Sequence[Trial], stop: StopSignal) -> Iterator[Result]:
-        """Yield results as they come, until all are there, or those of the trials that end while the run is stopped."""
+        """Yield results as they come, until all are there, or those of the trials that end while
+        the run is stopped."""
         waiting = deque(trials)
         most = self.most or len(trials)
         while waiting or self.sent:
@@ -229,7 +250,10 @@ class _Tasks:
     def _send(self, trial: Trial) -> list[Result]:
         turn = f"{trial.id} {next(self.turns)}"
         try:
-            self.sent[self.remote.remote(self.task, trial, self.desk, turn, self.each)] = turn, trial
+            self.sent[self.remote.remote(self.task, trial, self.desk, turn, self.each)] = (
+                turn,
+                trial,
+            )
         except Exception as error:
             return [failed(trial, describe(error))]
         return []
@@ -237,7 +261,11 @@ class _Tasks:
     def _turn(self) -> list[Result]:
         """Wait for a task to end, or for a moment; return the results of the trials that ended."""
         ready, _ = self.ray.wait(list(self.sent), timeout=_TICK_S)
-        return [result for reference in ready for result in self._ended(reference, self.sent.pop(reference)[1])]
+        return [
+            result
+            for reference in ready
+            for result in self._ended(reference, self.sent.pop(reference)[1])
+        ]
 
     def _ended(self, reference: Any, trial: Trial) -> list[Result]:
         errors = self.ray.exceptions
@@ -253,7 +281,9 @@ class _Tasks:
             return [content]
         if kind == "failed":
             return [failed(trial, content)]
-        if not self.stopping:  # a machine that goes down may stop what runs there: that is not the run
+        if (
+            not self.stopping
+        ):  # a machine that goes down may stop what runs there: that is not the run
             return self._died(trial, content)
         self.left += kind == "left"
         self.saved += kind == "stopped"
@@ -269,11 +299,14 @@ class _Tasks:
         return [failed(trial, f"the worker process died {times} time{'s' * (times > 1)} ({how})")]
 
     def _stop(self) -> Iterator[Result]:
-        """Let the running trials save; yield the results of those that end instead. Raises Stopped unless all did."""
+        """Let the running trials save; yield the results of those that end instead. Raises Stopped
+        unless all did."""
         deadline = time.monotonic() + self.how.grace_s
         try:
             begun = self.ray.get(self.desk.stop.remote(), timeout=self.how.grace_s)
-        except Exception:  # the machine of the desk has gone: nobody can be asked, and everything is cancelled
+        except (
+            Exception
+        ):  # the machine of the desk has gone: nobody can be asked, and everything is cancelled
             begun = set()
         for reference, (turn, _) in self.sent.items():
             if turn not in begun:
@@ -294,8 +327,8 @@ class _Tasks:
 class _Desk:
     """An actor where trials sign in as they begin, and ask whether the run is being stopped.
 
-    Ray's own way to stop a task raises KeyboardInterrupt in it, wherever it is: that may cut short what the trial
-    saves, or be lost between a task's arrival and its start.
+    Ray's own way to stop a task raises KeyboardInterrupt in it, wherever it is: that may cut short
+    what the trial saves, or be lost between a task's arrival and its start.
     """
 
     def __init__(self) -> None:
@@ -310,7 +343,7 @@ class _Desk:
         return not self._stopping
 
     def stop(self) -> set[str]:
-        """Stop the run; return who has begun. Nobody begins after that."""
+        """Stop the run; return who has begun. NoTeacher begins after that."""
         self._stopping = True
         return self._begun
 
@@ -328,11 +361,15 @@ class _Desk:
 
 
 def _run_trial(task: Task, trial: Trial, desk: Any, turn: str, _each: Devices) -> tuple[str, Any]:
-    """Run a trial in a process of Ray, which runs tasks in its main thread, so that they can catch signals."""
+    """Run a trial in a process of Ray, which runs tasks in its main thread, so that they can catch
+    signals."""
     answer: SimpleQueue[bool] = SimpleQueue()
     ended = threading.Event()
-    # Whatever waits for Ray does so in a thread: while the main thread waits, Ray gives the task's cores to others.
-    asking = threading.Thread(target=_ask, args=(desk, turn, answer, ended), name="ask-to-stop", daemon=True)
+    # Whatever waits for Ray does so in a thread: while the main thread waits, Ray gives the task's
+    # cores to others.
+    asking = threading.Thread(
+        target=_ask, args=(desk, turn, answer, ended), name="ask-to-stop", daemon=True
+    )
     before = signal.signal(signal.SIGTERM, _pass_over)
     asking.start()
     try:

@@ -16,7 +16,8 @@ _CONNECT_S = 5.0
 _JOIN_S = 30.0
 _PORTS = {"": 6379, "ray": 10001}
 
-# Joining a cluster in a process of its own, where it can be given a limit: in this one it can take minutes to fail.
+# Joining a cluster in a process of its own, where it can be given a limit: in this one it can take
+# minutes to fail.
 _PROBE = """
 import json, sys
 try:
@@ -30,7 +31,8 @@ print(json.dumps(found))
 
 
 def reach(address: str) -> list[dict[str, float]]:
-    """Return what each machine of a cluster has. UserError where the cluster does not answer in good time."""
+    """Return what each machine of a cluster has. UserError where the cluster does not answer in
+    good time."""
     command = [sys.executable, "-c", _PROBE, full_address(address)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_JOIN_S, check=False)
@@ -43,12 +45,19 @@ def reach(address: str) -> list[dict[str, float]]:
     if "nodes" in found:
         nodes: list[dict[str, float]] = found["nodes"]
         return nodes
-    way = "start one with `ray start --head`" if address == "auto" else "is it the head's, and does Ray run there?"
-    raise UserError(f"address = {address!r}: cannot join a Ray cluster there ({one_line(reason)}); {way}")
+    way = (
+        "start one with `ray start --head`"
+        if address == "auto"
+        else "is it the head's, and does Ray run there?"
+    )
+    raise UserError(
+        f"address = {address!r}: cannot join a Ray cluster there ({one_line(reason)}); {way}"
+    )
 
 
 def full_address(address: str) -> str:
-    """Return an address with its port, after a knock at it. UserError where nothing listens there."""
+    """Return an address with its port, after a knock at it. UserError where nothing listens
+    there."""
     if address == "auto":
         return address
     scheme, mark, rest = address.rpartition("://")
@@ -58,11 +67,15 @@ def full_address(address: str) -> str:
         if not host:
             raise ValueError("no host")
     except (KeyError, ValueError) as error:
-        raise UserError(f"address = {address!r}: must be auto, HOST, HOST:PORT or ray://HOST:PORT") from error
+        raise UserError(
+            f"address = {address!r}: must be auto, HOST, HOST:PORT or ray://HOST:PORT"
+        ) from error
     try:
         socket.create_connection((host, port), timeout=_CONNECT_S).close()
     except OSError as error:
-        raise UserError(f"address = {address!r}: nothing answers at {host}, port {port} ({error})") from error
+        raise UserError(
+            f"address = {address!r}: nothing answers at {host}, port {port} ({error})"
+        ) from error
     return f"{scheme}{mark}[{host}]:{port}" if ":" in host else f"{scheme}{mark}{host}:{port}"
 
 

@@ -38,7 +38,8 @@ def require_ray_train() -> None:
         importlib.import_module("ray.train")
     except ImportError as error:
         raise UserError(
-            f"trials of several devices need Ray Train: pip install trickbag[ray] ({' '.join(str(error).split())})"
+            f"trials of several devices need Ray Train: pip install trickbag[ray] "
+            f"({' '.join(str(error).split())})"
         ) from error
 
 
@@ -54,10 +55,13 @@ def outcome_of(task: Task, trial: Trial) -> tuple[str, Any]:
         return "failed", describe(error)
 
 
-def run_together(task: Task, trial: Trial, desk: Any, turn: str, devices: Devices) -> tuple[str, Any]:
+def run_together(
+    task: Task, trial: Trial, desk: Any, turn: str, devices: Devices
+) -> tuple[str, Any]:
     """Run a trial by processes that Ray Train starts, from a task of Ray that only waits for them.
 
-    A process that dies ends the others; the trial is then run again as any other, and goes on from its checkpoint.
+    A process that dies ends the others; the trial is then run again as any other, and goes on from
+    its checkpoint.
     """
     ray = importlib.import_module("ray")
     if not ray.get(desk.begin.remote(turn)):
@@ -72,11 +76,17 @@ def run_together(task: Task, trial: Trial, desk: Any, turn: str, devices: Device
         trainer = torch.TorchTrainer(
             _work,
             train_loop_config={"task": task, "trial": trial, "desk": desk, "turn": turn},
-            torch_config=torch.TorchConfig(backend="cpu:gloo,cuda:nccl" if devices.gpus else "gloo"),
-            scaling_config=train.ScalingConfig(
-                num_workers=devices.count, use_gpu=bool(devices.gpus), resources_per_worker=resources
+            torch_config=torch.TorchConfig(
+                backend="cpu:gloo,cuda:nccl" if devices.gpus else "gloo"
             ),
-            run_config=train.RunConfig(storage_path=place, failure_config=train.FailureConfig(max_failures=0)),
+            scaling_config=train.ScalingConfig(
+                num_workers=devices.count,
+                use_gpu=bool(devices.gpus),
+                resources_per_worker=resources,
+            ),
+            run_config=train.RunConfig(
+                storage_path=place, failure_config=train.FailureConfig(max_failures=0)
+            ),
         )
         try:
             trainer.fit()
@@ -119,7 +129,8 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def _pass_on(desk: Any, ended: threading.Event) -> None:
-    """Ask the run in this process to stop, which is not in its main thread and so catches no signal, once all shall."""
+    """Ask the run in this process to stop, which is not in its main thread and so catches no
+    signal, once all shall."""
     ray = importlib.import_module("ray")
     try:
         while not ended.wait(_ASK_S):

@@ -1,4 +1,5 @@
-"""A worker process: it runs one trial after the other, so that imports and shared data are paid for once."""
+"""A worker process: it runs one trial after the other, so that imports and shared data are paid for
+once."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ Message = (
     | tuple[Literal["result"], "Result"]
     | tuple[Literal["failed", "stopped", "unusable"], str]
 )
-"""What a worker says: it can take trials (`ready`) or cannot read the task (`unusable`); how its trial ended."""
+"""What a worker says: it can take trials (`ready`) or cannot read the task (`unusable`); how its
+trial ended."""
 
 _END_S = 5.0
 
@@ -39,18 +41,21 @@ _END_S = 5.0
 class Worker:
     """A worker process as its parent sees it.
 
-    `place` counts the workers that run at a time, from 0. `ready` is set once it can take trials, which needs the task;
-    `trial` is the one that it has. The process starts with `changes` in its environment, calls `first` if there is one,
-    and ends when its parent does.
+    `place` counts the workers that run at a time, from 0. `ready` is set once it can take trials,
+    which needs the task; `trial` is the one that it has. The process starts with `changes` in its
+    environment, calls `first` if there is one, and ends when its parent does.
     """
 
-    def __init__(self, place: int, changes: Mapping[str, str], first: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, place: int, changes: Mapping[str, str], first: Callable[[], None] | None = None
+    ) -> None:
         self.place = place
         self.ready = False
         self.trial: Trial | None = None
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        # Not a daemon: those may not have children, and a trial has when its images are read by processes.
+        # Not a daemon: those may not have children, and a trial has when its images are read by
+        # processes.
         self.process = context.Process(target=_serve, args=(theirs, first), name=f"trials-{place}")
         try:
             with environment(changes), shielded_start():
@@ -62,12 +67,14 @@ class Worker:
             theirs.close()
 
     def set_task(self, task: bytes) -> None:
-        """Hand over the pickled task, once and before any trial; a worker that has just died is found out later."""
+        """Hand over the pickled task, once and before any trial; a worker that has just died is
+        found out later."""
         with suppress(OSError):
             self.connection.send_bytes(task)
 
     def give(self, trial: Trial) -> None:
-        """Hand over a trial. Raises what pickling raises; a worker that has just died is found out later."""
+        """Hand over a trial. Raises what pickling raises; a worker that has just died is found out
+        later."""
         data = pickle.dumps(trial)
         self.trial = trial
         with suppress(OSError):
@@ -75,7 +82,9 @@ class Worker:
 
     def messages(self) -> tuple[list[Message], str]:
         """Return what the worker has said, and how it died, or an empty text while it lives."""
-        code = self.process.exitcode  # before the pipe is read: what a dead process said is all there
+        code = (
+            self.process.exitcode
+        )  # before the pipe is read: what a dead process said is all there
         said: list[Message] = []
         try:
             while self.connection.poll():
@@ -100,7 +109,8 @@ class Worker:
         self.process.join()
 
     def close(self, timeout_s: float = 0.0) -> None:
-        """Wait for the end, force it where that takes too long, and free what the process held here."""
+        """Wait for the end, force it where that takes too long, and free what the process held
+        here."""
         self.connection.close()
         self.process.join(timeout_s)
         self.kill()
@@ -137,14 +147,17 @@ def _cause(code: int) -> str:
 def _serve(connection: Connection, first: Callable[[], None] | None) -> None:
     """Run trials until the parent hangs up. This is the worker process's main function."""
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-    # Ctrl-C reaches the whole group of processes, but only the parent decides. While a trial runs, its own handlers
-    # stand instead; in the moments before and after, a request to stop is passed over, and the parent repeats it.
+    # Ctrl-C reaches the whole group of processes, but only the parent decides. While a trial runs,
+    # its own handlers stand instead; in the moments before and after, a request to stop is passed
+    # over, and the parent repeats it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _pass_over)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
     if first is not None:
-        with suppress(Exception):  # what cannot be had now is asked for again, and its error told, by a trial
+        with suppress(
+            Exception
+        ):  # what cannot be had now is asked for again, and its error told, by a trial
             first()
     try:
         pickled = connection.recv_bytes()
@@ -158,7 +171,8 @@ def _serve(connection: Connection, first: Callable[[], None] | None) -> None:
             data = connection.recv_bytes()
             connection.send_bytes(_answer(task, data))
     except (EOFError, OSError):
-        # At once: between trials there is nothing to put away, and taking down what was imported takes a second.
+        # At once: between trials there is nothing to put away, and taking down what was imported
+        # takes a second.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

@@ -17,8 +17,8 @@ __all__ = ["teachers_of", "trial_of"]
 def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
     """Return the plain data that a trial's id hashes: recipe, seed, fingerprint of the data, digests of weights.
 
-    `trickbag.recipe.digest` makes the id of it. Raises UserError where the recipe's weights, or those of a teacher,
-    cannot be read.
+    `trickbag.recipe.digest` makes the id of it. Raises UserError where the recipe's weights, or
+    those of a teacher, cannot be read.
     """
     init = None
     if recipe.training.init:
@@ -31,10 +31,11 @@ def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
 
 
 def teachers_of(tricks: Iterable[Trick]) -> list[str]:
-    """Return what tells the weights of the tricks' teachers from others; UserError where there is no such teacher."""
-    lessons = [lesson for trick in tricks if (lesson := trick.lesson()) is not None]
-    if not lessons:
+    """Return what tells the weights of the tricks' teachers from others; UserError where there is
+    no such teacher."""
+    specs = [spec for trick in tricks if (spec := trick.teachers()) is not None]
+    if not specs:
         return []
     from trickbag.train.teachers.teacher import teacher_id
 
-    return [teacher_id(spec) for lesson in lessons for spec in lesson.teachers]
+    return [teacher_id(teacher) for spec in specs for teacher in spec.teachers]

@@ -1,4 +1,5 @@
-"""What a person sees while a run lasts: a progress bar in a terminal, plain lines elsewhere, nothing when asked."""
+"""What a person sees while a run lasts: a progress bar in a terminal, plain lines elsewhere,
+nothing when asked."""
 
 from __future__ import annotations
 
@@ -24,14 +25,15 @@ class RunLog:
     def checking(self, done: int, total: int) -> None:
         """Say how many files have been decoded to check them."""
 
-    def asking(self, done: int, total: int) -> None:
+    def teacher_logits(self, done: int, total: int) -> None:
         """Say how many answers of a teacher are there, where it is asked once for all."""
 
     def start(self, plan: Plan, epoch: int) -> None:
         """Say that training starts, or goes on, at an epoch counted from 0."""
 
     def due(self) -> bool:
-        """Tell whether the next step's numbers are to be shown: only then does a step wait for the device."""
+        """Tell whether the next step's numbers are to be shown: only then does a step wait for the
+        device."""
         return False
 
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
@@ -73,7 +75,8 @@ def _describe_step(loss: float, top1: float | None, rate: float, left_s: float) 
 
 
 class PlainLog(RunLog):
-    """Plain lines, for a file or a pipe: one an epoch, and one every `every_s` seconds within an epoch."""
+    """Plain lines, for a file or a pipe: one an epoch, and one every `every_s` seconds within an
+    epoch."""
 
     def __init__(self, every_s: float = 30.0) -> None:
         self.every_s = every_s
@@ -86,7 +89,7 @@ class PlainLog(RunLog):
     def checking(self, done: int, total: int) -> None:
         self._count(done, total, f"checked {done} of {total} images")
 
-    def asking(self, done: int, total: int) -> None:
+    def teacher_logits(self, done: int, total: int) -> None:
         self._count(done, total, f"asked the teacher about {done} of {total} images")
 
     def _count(self, done: int, total: int, say: str) -> None:
@@ -105,9 +108,14 @@ class PlainLog(RunLog):
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
         self._shown = time.monotonic()
         rate = images / max(1e-9, self._shown - self._started)
-        left = (self._plan.steps - epoch * self._plan.steps_per_epoch - step) * self._plan.batch_size / max(1e-9, rate)
+        left = (
+            (self._plan.steps - epoch * self._plan.steps_per_epoch - step)
+            * self._plan.batch_size
+            / max(1e-9, rate)
+        )
         print(
-            f"epoch {epoch + 1}/{self._plan.training.epochs}  step {step}/{self._plan.steps_per_epoch}"
+            f"epoch {epoch + 1}/{self._plan.training.epochs}  step "
+            f"{step}/{self._plan.steps_per_epoch}"
             f"  {_describe_step(loss, top1, rate, left)}",
             flush=True,
         )
@@ -123,7 +131,11 @@ class RichLog(RunLog):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._console = console
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[say]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[say]}"),
+        )
         self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
         self._task: TaskID | None = None
         self._shown = 0.0
@@ -140,8 +152,8 @@ class RichLog(RunLog):
     def checking(self, done: int, total: int) -> None:
         self._count("checking images", done, total)
 
-    def asking(self, done: int, total: int) -> None:
-        self._count("asking the teacher", done, total)
+    def teacher_logits(self, done: int, total: int) -> None:
+        self._count("on_progress the teacher", done, total)
 
     def _count(self, description: str, done: int, total: int) -> None:
         now = time.monotonic()

@@ -27,16 +27,17 @@ from trickbag.train.validate import Validation
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["Record"]
+__all__ = ["RunRecord"]
 
 
 @dataclass(kw_only=True)
-class Record:
+class RunRecord:
     """Writes a run's folder while the run lasts; all that it writes is whole, or as it was before.
 
-    Of several processes that train together the first one alone has its record written.
-    `notes` are those of the plan. `begun` says that what is known before the first step is written. `warnings` and
-    `errors`, the files that were left out, go into the result; `rows` are the lines of `metrics.jsonl` so far.
+    Of several processes that train together the first one alone has its record written. `notes` are
+    those of the plan. `begun` says that what is known before the first step is written. `warnings`
+    and `errors`, the files that were left out, go into the result; `rows` are the lines of
+    `metrics.jsonl` so far.
     """
 
     folder: RunFolder
@@ -66,12 +67,14 @@ class Record:
         self.folder.write_json(self.folder.recipe, self.recipe.to_dict() | resolved)
 
     def cut_back(self, epochs: int) -> None:
-        """Keep one line for each epoch that the checkpoint has behind it; a crash can have left one more."""
+        """Keep one line for each epoch that the checkpoint has behind it; a crash can have left one
+        more."""
         self.rows = self.folder.read_metrics(epochs)
         self.folder.write_metrics(self.rows)
 
     def save(self, run: Run, progress: Progress, others: Sequence[Share] = ()) -> None:
-        """Write a checkpoint; `others` are the shares of other processes in the middle of an epoch."""
+        """Write a checkpoint; `others` are the shares of other processes in the middle of an
+        epoch."""
         checkpoint.save(self.folder.checkpoint, run, progress, self.identity, others)
 
     def open_board(self, epoch: int) -> None:
@@ -87,7 +90,8 @@ class Record:
 
     @property
     def score(self) -> str:
-        """The metric by which the best epoch is chosen: top-1, or mAP for images with several labels."""
+        """The metric by which the best epoch is chosen: top-1, or mAP for images with several
+        labels."""
         return "map" if self.plan.data.multi_label else "top1"
 
     def end_epoch(
@@ -98,7 +102,8 @@ class Record:
         metrics: dict[str, float | None],
         thresholds: tuple[float, ...] | None = None,
     ) -> dict[str, Any]:
-        """Write what an epoch and its validation came to, and go on to the next one; return its line."""
+        """Write what an epoch and its validation came to, and go on to the next one; return its
+        line."""
         row = self._row(progress, totals, metrics)
         self.rows.append(row)
         self._keep_best(run, progress, metrics[self.score], thresholds)
@@ -116,20 +121,38 @@ class Record:
         """Add what was found unreadable in training, name to reason; RunFailed where it is much."""
         if len(self.dataset.errors) + len(found) == len(self.errors):
             return
-        self.errors = [*self.dataset.errors, *(DataError(name, reason) for name, reason in found.items())]
+        self.errors = [
+            *self.dataset.errors,
+            *(DataError(name, reason) for name, reason in found.items()),
+        ]
         write_errors(self.errors, self.folder.data_errors)
         parts = (self.dataset.train, self.dataset.val, self.dataset.test)
         total = sum(len(part) for part in parts if part is not None) + len(self.dataset.errors)
         require_mostly_good(self.plan.data, self.errors, total)
 
     def finish(
-        self, run: Run, progress: Progress, validation: Validation, tested: Validation | None, peak_memory: int | None
+        self,
+        run: Run,
+        progress: Progress,
+        validation: Validation,
+        tested: Validation | None,
+        peak_memory: int | None,
     ) -> Result:
-        """Write the predictions and the result of a run that has come to its end; return the result."""
+        """Write the predictions and the result of a run that has come to its end; return the
+        result."""
         names, classes = self.dataset.val.names, self.dataset.classes
-        columns = zip(validation.index, validation.labels, validation.predicted, validation.confidence, strict=True)
+        columns = zip(
+            validation.index,
+            validation.labels,
+            validation.predicted,
+            validation.confidence,
+            strict=True,
+        )
         self.folder.write_predictions(
-            [(names[i], label_text(y, classes), label_text(p, classes), float(c)) for i, y, p, c in columns]
+            [
+                (names[i], label_text(y, classes), label_text(p, classes), float(c))
+                for i, y, p, c in columns
+            ]
         )
         metrics: dict[str, float | int | None] = dict(validation.metrics)
         metrics |= {
@@ -137,8 +160,14 @@ class Record:
             "best_epoch": progress.best_epoch,
         }
         last = self.rows[-1]
-        metrics |= {key: last[key] for key in last if key in ("train_loss", "train_top1") or key.startswith("raw_")}
-        metrics["train_throughput"] = statistics.median(row["train_throughput"] for row in self.rows)
+        metrics |= {
+            key: last[key]
+            for key in last
+            if key in ("train_loss", "train_top1") or key.startswith("raw_")
+        }
+        metrics["train_throughput"] = statistics.median(
+            row["train_throughput"] for row in self.rows
+        )
         metrics["train_time_s"] = sum(row["time_s"] for row in self.rows)
         metrics["infer_throughput"] = validation.throughput
         metrics["peak_memory"] = peak_memory
@@ -168,7 +197,9 @@ class Record:
             folder=str(self.folder.path),
         )
 
-    def _row(self, progress: Progress, totals: Totals, metrics: dict[str, float | None]) -> dict[str, Any]:
+    def _row(
+        self, progress: Progress, totals: Totals, metrics: dict[str, float | None]
+    ) -> dict[str, Any]:
         plan = self.plan
         step = (progress.epoch + 1) * plan.steps_per_epoch
         return {
@@ -178,16 +209,25 @@ class Record:
             "train_loss": totals.loss,
             "train_top1": totals.top1 if self.score == "top1" else None,
             **metrics,
-            "train_throughput": plan.steps_per_epoch * plan.batch_size / max(1e-9, progress.seconds),
+            "train_throughput": plan.steps_per_epoch
+            * plan.batch_size
+            / max(1e-9, progress.seconds),
             "time_s": progress.seconds,
         }
 
     def _keep_best(
-        self, run: Run, progress: Progress, score: float | None, thresholds: tuple[float, ...] | None
+        self,
+        run: Run,
+        progress: Progress,
+        score: float | None,
+        thresholds: tuple[float, ...] | None,
     ) -> None:
         if score is not None and score <= progress.best_score:
             return
-        progress.best_score, progress.best_epoch = -1.0 if score is None else score, progress.epoch + 1
+        progress.best_score, progress.best_epoch = (
+            -1.0 if score is None else score,
+            progress.epoch + 1,
+        )
         save_weights(
             run.evaluated,
             self.folder.best,

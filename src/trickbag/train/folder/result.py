@@ -12,11 +12,11 @@ __all__ = ["Result"]
 class Result:
     """The outcome of one trial, as in `result.json`.
 
-    `metrics` are the last epoch's: `top1`, `top5` and `ece` in percent, `loss` in nats, `train_throughput` and
-    `infer_throughput` in images/s, `params` and `macs` (multiply-adds of one image) as counts, `peak_memory` in bytes,
-    `train_time_s` the seconds of training steps, `run_time_s` those of the last call of `fit` with its validation and
-    files; None where undefined. `data_errors` names the files that
-    were left out. `folder` is where the run lies.
+    `metrics` are the last epoch's: `top1`, `top5` and `ece` in percent, `loss` in nats,
+    `train_throughput` and `infer_throughput` in images/s, `params` and `macs` (multiply-adds of one
+    image) as counts, `peak_memory` in bytes, `train_time_s` the seconds of training steps,
+    `run_time_s` those of the last call of `fit` with its validation and files; None where
+    undefined. `data_errors` names the files that were left out. `folder` is where the run lies.
     """
 
     trial: str

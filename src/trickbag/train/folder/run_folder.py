@@ -69,7 +69,10 @@ class RunFolder:
     @property
     def holds_run(self) -> bool:
         """Tell whether a run was started here."""
-        return any(file.exists() for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result))
+        return any(
+            file.exists()
+            for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result)
+        )
 
     def claim(self, *, resume: bool) -> bool:
         """Make the folder, and tell whether it is new.
@@ -77,12 +80,17 @@ class RunFolder:
         Raises UserError where it cannot be made or holds a run that is not to be resumed.
         """
         if self.holds_run and not resume:
-            raise UserError(f"{self.path} already holds a run: add --resume to continue it, or choose another --out")
+            raise UserError(
+                f"{self.path} already holds a run: add --resume to continue it, or choose another "
+                f"--out"
+            )
         new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot make the folder {self.path}: {error.strerror or error}") from error
+            raise UserError(
+                f"cannot make the folder {self.path}: {error.strerror or error}"
+            ) from error
         for leftover in self.path.glob(".*.tmp"):  # of a run that was killed while it wrote
             leftover.unlink(missing_ok=True)
         return new
@@ -93,7 +101,8 @@ class RunFolder:
             self.path.rmdir()
 
     def read_json(self, file: Path) -> dict[str, Any] | None:
-        """Read one of the folder's JSON files; None where it is not there, RunFailed where it is damaged."""
+        """Read one of the folder's JSON files; None where it is not there, RunFailed where it is
+        damaged."""
         try:
             data = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -106,10 +115,13 @@ class RunFolder:
 
     def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """Read the lines of the first `epochs` epochs; RunFailed where there are fewer."""
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        lines = (
+            self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        )
         if len(lines) < epochs:
             raise RunFailed(
-                f"{self.metrics} has {len(lines)} lines, but its checkpoint is {epochs} epochs old: damaged"
+                f"{self.metrics} has {len(lines)} lines, but its checkpoint is {epochs} epochs "
+                f"old: damaged"
             )
         return [json.loads(line) for line in lines[:epochs]]
 
@@ -122,11 +134,14 @@ class RunFolder:
         write_json(file, data)
 
     def write_predictions(self, rows: list[tuple[str, str, str, float]]) -> None:
-        """Write `image,label,predicted,confidence` of the validation set; no confidence where it is not defined."""
+        """Write `image,label,predicted,confidence` of the validation set; no confidence where it is
+        not defined."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("image", "label", "predicted", "confidence"))
         for image, label, predicted, confidence in rows:
-            writer.writerow((image, label, predicted, "" if math.isnan(confidence) else f"{confidence:.6f}"))
+            writer.writerow(
+                (image, label, predicted, "" if math.isnan(confidence) else f"{confidence:.6f}")
+            )
         with replacing(self.predictions) as file:
             file.write(text.getvalue().encode())

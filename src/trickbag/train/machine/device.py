@@ -1,4 +1,5 @@
-"""What a machine can do: device, precision, memory layout and threads follow from it, never from a stopwatch."""
+"""What a machine can do: device, precision, memory layout and threads follow from it, never from a
+stopwatch."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from torch import nn
 
 from trickbag.errors import UserError
 
-__all__ = ["Layout", "Precision", "autocast_dtype", "choose_device", "choose_layout", "choose_precision", "placed"]
+__all__ = [
+    "Layout",
+    "Precision",
+    "autocast_dtype",
+    "choose_device",
+    "choose_layout",
+    "choose_precision",
+    "placed",
+]
 
 Precision = Literal["float32", "bf16", "fp16"]
 Layout = Literal["contiguous", "channels_last"]
@@ -17,9 +26,12 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """Return the device to train on; `auto` takes a CUDA device where there is one. UserError where there is none."""
+    """Return the device to train on; `auto` takes a CUDA device where there is one. UserError where
+    there is none."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("training.device = 'cuda': there is no CUDA device here; use --device cpu or auto")
+        raise UserError(
+            "training.device = 'cuda': there is no CUDA device here; use --device cpu or auto"
+        )
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return wanted
@@ -28,8 +40,9 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cud
 def choose_precision(wanted: Literal["float32", "auto", "bf16", "fp16"], device: str) -> Precision:
     """Return the precision of the forward and backward pass.
 
-    `auto` is the reduced precision in which the processor has arithmetic of its own: bf16 on CUDA from compute
-    capability 8.0 and on a CPU with AMX or AVX512-BF16, fp16 on CUDA from 7.0; else float32: emulation is slower.
+    `auto` is the reduced precision in which the processor has arithmetic of its own: bf16 on CUDA
+    from compute capability 8.0 and on a CPU with AMX or AVX512-BF16, fp16 on CUDA from 7.0; else
+    float32: emulation is slower.
     """
     if wanted != "auto":
         return wanted
@@ -49,11 +62,14 @@ def _cpu_has_bf16() -> bool:
 def choose_layout(precision: Precision, device: str) -> Layout:
     """Return the memory layout of images and convolutions.
 
-    Matrix units read channels last; float32 convolutions on CUDA cores and on a CPU do not gain from it.
+    Matrix units read channels last; float32 convolutions on CUDA cores and on a CPU do not gain
+    from it.
     """
     if device == "cuda":
         return (
-            "channels_last" if precision != "float32" and torch.cuda.get_device_capability() >= (7, 0) else "contiguous"
+            "channels_last"
+            if precision != "float32" and torch.cuda.get_device_capability() >= (7, 0)
+            else "contiguous"
         )
     return "channels_last" if precision == "bf16" and _cpu_has_bf16() else "contiguous"
 

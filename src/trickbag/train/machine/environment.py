@@ -18,7 +18,8 @@ _PACKAGES = ("trickbag", "torch", "torchvision", "timm", "numpy", "pillow", "sim
 
 @cache
 def environment() -> dict[str, Any]:
-    """Describe processor, memory of the GPU, operating system, Python and the versions of what computes."""
+    """Describe processor, memory of the GPU, operating system, Python and the versions of what
+    computes."""
     versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:

@@ -15,8 +15,8 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 class PeakMemory:
     """Measures from when it is made: on CUDA what tensors took, on Linux what the whole process had in memory.
 
-    A process that trained before keeps some of its memory, so that on a CPU figures are comparable within one process
-    at best. Where neither can be measured, `bytes` is None.
+    A process that trained before keeps some of its memory, so that on a CPU figures are comparable
+    within one process at best. Where neither can be measured, `bytes` is None.
     """
 
     def __init__(self, device: str) -> None:

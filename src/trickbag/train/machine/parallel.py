@@ -1,11 +1,13 @@
 """Several processes that train one run together: who takes which images, and what they tell each other.
 
-A run of one process has a `World` of its own in which every exchange is nothing. Several have a `Processes`: what they
-tell each other (counts, requests to stop, errors) goes as small messages between their CPUs, never by their devices, so
-that no step waits for a device; gradients and images go from device to device.
+A run of one process has a `World` of its own in which every exchange is nothing. Several have a
+`Processes`: what they tell each other (counts, requests to stop, errors) goes as small messages
+between their CPUs, never by their devices, so that no step waits for a device; gradients and images
+go from device to device.
 
-Gradients are added up in one piece after the backward pass, in place of `DistributedDataParallel`, which forms its
-pieces anew after a process's first step: a run that is taken up then adds in another order than one that goes on.
+Gradients are added up in one piece after the backward pass, in place of `DistributedDataParallel`,
+which forms its pieces anew after a process's first step: a run that is taken up then adds in
+another order than one that goes on.
 """
 
 from __future__ import annotations
@@ -27,20 +29,22 @@ from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import RunFailed, Stopped, TrickbagError, UserError
 from trickbag.train.machine.signals import signal_name, signal_number
 
-__all__ = ["Lost", "Processes", "Told", "World", "joined", "launched"]
+__all__ = ["Lost", "Processes", "StepStatus", "World", "joined", "launched"]
 
 T = TypeVar("T")
 
 _LAST_WORD_S = 10.0
 _ENDED = "trickbag/ended"
-_KINDS: dict[int, type[TrickbagError]] = {kind.exit_code: kind for kind in (UserError, RunFailed, Stopped)}
+_KINDS: dict[int, type[TrickbagError]] = {
+    kind.exit_code: kind for kind in (UserError, RunFailed, Stopped)
+}
 
 
-class Told(NamedTuple):
+class StepStatus(NamedTuple):
     """What processes tell each other before a step.
 
-    `valid` counts the images of the effective batch that could be read; `stop` names a signal that one of them has
-    caught; `due` tells whether the first one wants to show numbers after the step.
+    `valid` counts the images of the effective batch that could be read; `stop` names a signal that
+    one of them has caught; `due` tells whether the first one wants to show numbers after the step.
     """
 
     valid: int = 0
@@ -60,7 +64,7 @@ class World:
     local_size = 1
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes, logs and decides."""
         return self.rank == 0
 
@@ -71,35 +75,38 @@ class World:
     def compute_on(self, device: str) -> None:
         """Take this process's device of a kind. UserError where there are fewer than processes."""
 
-    def agree(self, told: Told) -> Told:
-        """Tell the others, and return what all of them together have told."""
-        return told
+    def all_reduce_status(self, status: StepStatus) -> StepStatus:
+        """Tell the others, and return what all of them together have status."""
+        return status
 
-    def collect(self, data: Any) -> list[Any]:
+    def all_gather(self, data: Any) -> list[Any]:
         """Return the plain data of every process, in the order of their ranks."""
         return [data]
 
-    def from_first(self, make: Callable[[], Any]) -> Any:
+    def broadcast(self, make: Callable[[], Any]) -> Any:
         """Return what the first process makes, plain data; the others wait for it."""
         return make()
 
-    def in_turn(self, make: Callable[[], T]) -> T:
-        """Make something in the first process, then in the others, which find what it left in caches."""
+    def rank_zero_first(self, make: Callable[[], T]) -> T:
+        """Make something in the first process, then in the others, which find what it left in
+        caches."""
         return make()
 
-    def add_gradients(self, network: nn.Module) -> None:
+    def all_reduce_gradients(self, network: nn.Module) -> None:
         """Replace each gradient by its sum over the processes."""
 
-    def whole(self, raw: RawBatch, n: int) -> RawBatch:
-        """Return the effective batch of `n` images, on the device, of which each process has its rows."""
+    def all_gather_rows(self, raw: RawBatch, n: int) -> RawBatch:
+        """Return the effective batch of `n` images, on the device, of which each process has its
+        rows."""
         return raw
 
-    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
         """Give tensors the values that they have in the first process."""
 
 
 class Processes(World):
-    """The processes of the process group that is there; made, and closed, by all of them together."""
+    """The processes of the process group that is there; made, and closed, by all of them
+    together."""
 
     def __init__(self) -> None:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
@@ -110,46 +117,54 @@ class Processes(World):
     def compute_on(self, device: str) -> None:
         if device != "cuda":
             return
-        place, there = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device())), torch.cuda.device_count()
+        place, there = (
+            int(os.environ.get("LOCAL_RANK", torch.cuda.current_device())),
+            torch.cuda.device_count(),
+        )
         if place >= there:
             raise UserError(
-                f"process {place + 1} of this machine has no CUDA device: there are {there}; start {there} processes, "
+                f"process {place + 1} of this machine has no CUDA device: there are {there}; start "
+                f"{there} processes, "
                 "or train with --device cpu"
             )
         torch.cuda.set_device(place)
         self._data = _group("nccl")
 
-    def agree(self, told: Told) -> Told:
-        heads, _ = self._exchange(told.valid, signal_number(told.stop), told.due)
+    def all_reduce_status(self, status: StepStatus) -> StepStatus:
+        heads, _ = self._exchange(status.valid, signal_number(status.stop), status.due)
         valid, signals, dues = zip(*heads, strict=True)
-        return Told(sum(valid), signal_name(max(signals)), bool(dues[0]))
+        return StepStatus(sum(valid), signal_name(max(signals)), bool(dues[0]))
 
-    def collect(self, data: Any) -> list[Any]:
+    def all_gather(self, data: Any) -> list[Any]:
         return [json.loads(text) for text in self._exchange(text=json.dumps(data))[1]]
 
-    def from_first(self, make: Callable[[], Any]) -> Any:
-        return self.collect(make() if self.first else None)[0]
+    def broadcast(self, make: Callable[[], Any]) -> Any:
+        return self.all_gather(make() if self.is_main else None)[0]
 
-    def in_turn(self, make: Callable[[], T]) -> T:
-        if self.first:
+    def rank_zero_first(self, make: Callable[[], T]) -> T:
+        if self.is_main:
             made = make()
-            self.agree(Told())
+            self.all_reduce_status(StepStatus())
             return made
-        self.agree(Told())
+        self.all_reduce_status(StepStatus())
         return make()
 
-    def add_gradients(self, network: nn.Module) -> None:
-        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    def all_reduce_gradients(self, network: nn.Module) -> None:
+        gradients = [
+            parameter.grad for parameter in network.parameters() if parameter.grad is not None
+        ]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         with _lost():
             distributed.all_reduce(flat, group=self._data)
-        for gradient, total in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+        for gradient, total in zip(
+            gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True
+        ):
             gradient.copy_(total.view(gradient.shape))
 
-    def whole(self, raw: RawBatch, n: int) -> RawBatch:
-        return RawBatch(*(self._whole(rows, n) for rows in raw))
+    def all_gather_rows(self, raw: RawBatch, n: int) -> RawBatch:
+        return RawBatch(*(self._all_gather_rows(rows, n) for rows in raw))
 
-    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
         with _lost(), torch.no_grad():
             for tensor in tensors:
                 # Whatever its memory layout is: a broadcast takes dense tensors in the usual one.
@@ -158,7 +173,8 @@ class Processes(World):
                 tensor.copy_(value)
 
     def fail(self, error: BaseException) -> None:
-        """Tell the others why this process leaves, if they can still be told; an error of theirs they know."""
+        """Tell the others why this process leaves, if they can still be status; an error of theirs
+        they know."""
         if isinstance(error, Lost) or getattr(error, "elsewhere", False):
             return
         known = isinstance(error, TrickbagError)
@@ -171,17 +187,24 @@ class Processes(World):
         """Leave the process group as it was."""
         for group in {self._talk, self._data}:
             distributed.destroy_process_group(group)
-        # Their threads end with the last reference, and must before Python does: one that frees a tensor after that
-        # aborts the process. A group that still waits for a process would wait here.
+        # Their threads end with the last reference, and must before Python does: one that frees a
+        # tensor after that aborts the process. A group that still waits for a process would wait
+        # here.
         if not self._unheard:
             del self._talk, self._data, group
 
     def _exchange(
-        self, valid: int = 0, signal: int = 0, due: bool = False, text: str = "", failed: bool = False
+        self,
+        valid: int = 0,
+        signal: int = 0,
+        due: bool = False,
+        text: str = "",
+        failed: bool = False,
     ) -> tuple[list[tuple[int, int, int]], list[bytes]]:
         """Exchange a head of numbers and a text with every process; every message between processes is one of these.
 
-        So a process that fails can say so whatever the others wait for. Raises its error in the others.
+        So a process that fails can say so whatever the others wait for. Raises its error in the
+        others.
         """
         data = text.encode()
         mine = torch.tensor([failed, valid, signal, due, len(data)], dtype=torch.int64)
@@ -191,7 +214,9 @@ class Processes(World):
         if longest:
             padded = torch.frombuffer(bytearray(data.ljust(longest, b"\0")), dtype=torch.uint8)
             gathered = self._gather(padded, patient=not failed)
-            texts = [bytes(row[: head[-1]].numpy()) for row, head in zip(gathered, heads, strict=True)]
+            texts = [
+                bytes(row[: head[-1]].numpy()) for row, head in zip(gathered, heads, strict=True)
+            ]
         for head, said in zip(heads, texts, strict=True):
             if head[0] and not failed:
                 code, why = json.loads(said)
@@ -213,7 +238,7 @@ class Processes(World):
                 self._unheard = False
         return found
 
-    def _whole(self, mine: Tensor, n: int) -> Tensor:
+    def _all_gather_rows(self, mine: Tensor, n: int) -> Tensor:
         shares = [share_of(n, rank, self.size) for rank in range(self.size)]
         counts = [share.stop - share.start for share in shares]
         data = mine.view(torch.uint8) if mine.dtype == torch.bool else mine
@@ -238,12 +263,14 @@ def _group(backend: str) -> distributed.ProcessGroup:
 def joined() -> Iterator[World]:
     """Give the processes that train together: those of the process group that is there, else this one alone.
 
-    Raises UserError under `torchrun` where no process group was made, since each process would train by itself.
+    Raises UserError under `torchrun` where no process group was made, since each process would
+    train by itself.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
             raise UserError(
-                f"this is one of {os.environ['WORLD_SIZE']} processes that torchrun started, and there is no process "
+                f"this is one of {os.environ['WORLD_SIZE']} processes that torchrun started, and "
+                f"there is no process "
                 "group: call torch.distributed.init_process_group() first"
             )
         yield World()
@@ -265,9 +292,14 @@ def joined() -> Iterator[World]:
 def launched() -> Iterator[bool]:
     """Make the process group that `torchrun` asks for by the environment; give whether this process is the first.
 
-    Of the errors with which the processes end, one is for a person to read: the others have `elsewhere` set.
+    Of the errors with which the processes end, one is for a person to read: the others have
+    `elsewhere` set.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ or distributed.is_initialized():
+    if (
+        int(os.environ.get("WORLD_SIZE", "1")) < 2
+        or "RANK" not in os.environ
+        or distributed.is_initialized()
+    ):
         yield not distributed.is_initialized() or distributed.get_rank() == 0
         return
     try:
@@ -276,13 +308,19 @@ def launched() -> Iterator[bool]:
         group = PrefixStore("trickbag", store)
         distributed.init_process_group(backend, store=group, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"cannot join the other processes of the run: {' '.join(str(error).split())}") from error
+        raise UserError(
+            f"cannot join the other processes of the run: {' '.join(str(error).split())}"
+        ) from error
     try:
         yield rank == 0
     except TrickbagError as error:
         with suppress(RuntimeError):  # where the process has gone that kept it, everybody speaks
             error.elsewhere = store.add(_ENDED, 1) > 1
-            if rank == 0 and not isinstance(error, Lost) and "TORCHELASTIC_USE_AGENT_STORE" not in os.environ:
+            if (
+                rank == 0
+                and not isinstance(error, Lost)
+                and "TORCHELASTIC_USE_AGENT_STORE" not in os.environ
+            ):
                 _wait_for(lambda: store.add(_ENDED, 0) >= size)  # the store ends with this process
         raise
     finally:
@@ -302,6 +340,7 @@ def _lost() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise Lost(
-            "another process of the run has ended, killed perhaps; start all of them again, with --resume and the "
+            "another process of the run has ended, killed perhaps; start all of them again, with "
+            "--resume and the "
             "run's --out"
         ) from error

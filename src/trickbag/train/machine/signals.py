@@ -25,7 +25,8 @@ def signal_name(number: int) -> str:
 
 
 def request_stop(name: str) -> None:
-    """Ask the runs of this process to stop, as a signal of that name does those in the main thread."""
+    """Ask the runs of this process to stop, as a signal of that name does those in the main
+    thread."""
     for stop in _running:
         stop.name = stop.name or name
 
@@ -33,8 +34,9 @@ def request_stop(name: str) -> None:
 class StopSignal:
     """Catches SIGTERM and SIGINT while a run lasts; the run asks `stop` where it can end whole.
 
-    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught: `request_stop` is the
-    way there. Where one stands within another, the outer one learns of a signal when the inner one ends.
+    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught:
+    `request_stop` is the way there. Where one stands within another, the outer one learns of a
+    signal when the inner one ends.
     """
 
     def __init__(self) -> None:

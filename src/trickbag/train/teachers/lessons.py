@@ -20,47 +20,59 @@ from trickbag.data.dataset import fingerprint
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
-from trickbag.data.teacher_logits import Answers, write_answers
+from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
 from trickbag.errors import DoesNotApply, RunFailed, UserError
 from trickbag.recipe import differences, digest
 from trickbag.settings import plain
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.plan import Plan
-from trickbag.train.teachers.teacher import Asked, Teacher
-from trickbag.tricks.trick import Batch, Lesson, Trick
+from trickbag.train.teachers.teacher import Teacher, TeacherNetwork
+from trickbag.tricks.trick import Batch, TeacherSpec, Trick
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trickbag.data.dataset import Dataset
 
-__all__ = ["Asking", "EveryStep", "Nobody", "Pupil", "ask_once", "lesson_notes", "pupil_of"]
+__all__ = [
+    "NoTeacher",
+    "OnProgress",
+    "OnlineTeachers",
+    "Student",
+    "cached_logits",
+    "student_of",
+    "teacher_notes",
+]
 
-Asking = Callable[[int, int], None]
-"""Told how many of how many answers are there while teachers are asked once for all; what it raises ends that."""
+OnProgress = Callable[[int, int], None]
+"""StepStatus how many of how many answers are there while teachers are asked once for all; what it
+raises ends that."""
 
 _WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
-class Pupil:
+class Student:
     """The trick of a recipe that learns from other networks, and what it asks them."""
 
     trick: Trick
-    lesson: Lesson
+    spec: TeacherSpec
 
 
-def pupil_of(tricks: tuple[Trick, ...]) -> Pupil | None:
-    """Return the trick that learns from other networks, None where none does; DoesNotApply where two do."""
-    found = [Pupil(trick, lesson) for trick in tricks if (lesson := trick.lesson()) is not None]
+def student_of(tricks: tuple[Trick, ...]) -> Student | None:
+    """Return the trick that learns from other networks, None where none does; DoesNotApply where
+    two do."""
+    found = [Student(trick, spec) for trick in tricks if (spec := trick.teachers()) is not None]
     if len(found) > 1:
-        first, second = (pupil.trick.name for pupil in found[:2])
-        raise DoesNotApply(f"{first} and {second} both learn from other networks; take one out: --without {second}")
+        first, second = (student.trick.name for student in found[:2])
+        raise DoesNotApply(
+            f"{first} and {second} both learn from other networks; take one out: --without {second}"
+        )
     return found[0] if found else None
 
 
 @dataclass(frozen=True)
-class Nobody:
+class NoTeacher:
     """Leave a batch as it is: nobody is asked in the step."""
 
     def __call__(self, batch: Batch) -> Batch:
@@ -69,93 +81,125 @@ class Nobody:
 
 
 @dataclass(frozen=True, eq=False)
-class EveryStep:
-    """Ask the teachers about each batch as the network sees it: cropped, augmented, mixed; in the step's precision."""
+class OnlineTeachers:
+    """Ask the teachers about each batch as the network sees it: cropped, augmented, mixed; in the
+    step's precision."""
 
-    pupil: Pupil
+    student: Student
     teachers: nn.ModuleList
     device_type: str
     autocast: torch.dtype | None
 
     @classmethod
-    def of(cls, pupil: Pupil, plan: Plan, dataset: Dataset) -> EveryStep:
-        """Load the teachers to the run's device; DoesNotApply where one does not fit the classes and their labels."""
+    def of(cls, student: Student, plan: Plan, dataset: Dataset) -> OnlineTeachers:
+        """Load the teachers to the run's device; DoesNotApply where one does not fit the classes
+        and their labels."""
         given = Preprocessing.of(plan.data, plan.image_size)
-        known = _teachers(pupil.lesson, plan)
-        teachers = nn.ModuleList(Asked(teacher, dataset.classes, given) for teacher in known)
+        known = _teachers(student.spec, plan)
+        teachers = nn.ModuleList(
+            TeacherNetwork(teacher, dataset.classes, given) for teacher in known
+        )
         teachers = placed(teachers, torch.device(plan.device), plan.layout)
-        return cls(pupil, teachers, plan.device, autocast_dtype(plan.precision))
+        return cls(student, teachers, plan.device, autocast_dtype(plan.precision))
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return the batch with what the teachers say among its extras; no gradient goes through them."""
-        with torch.no_grad(), torch.autocast(self.device_type, dtype=self.autocast, enabled=self.autocast is not None):
+        """Return the batch with what the teachers say among its extras; no gradient goes through
+        them."""
+        with (
+            torch.no_grad(),
+            torch.autocast(
+                self.device_type, dtype=self.autocast, enabled=self.autocast is not None
+            ),
+        ):
             logits_NMK = torch.stack([teacher(batch.images) for teacher in self.teachers], dim=1)
-        return self.pupil.trick.teach(batch, logits_NMK)
+        return self.student.trick.teach(batch, logits_NMK)
 
 
-def ask_once(pupil: Pupil, plan: Plan, dataset: Dataset, asking: Asking | None = None) -> Answers:
+def cached_logits(
+    student: Student, plan: Plan, dataset: Dataset, on_progress: OnProgress | None = None
+) -> TeacherLogits:
     """Return what the teachers say of the training images, from the file where that lies, which is made if need be.
 
-    They are asked in float32, in batches of the run's validation. A file is written whole or not at all; of several
-    processes that need it one makes it and the others wait. Raises DoesNotApply where a teacher does not fit the
-    classes and their labels, and UserError where the file that the recipe names is of other teachers, data or views,
-    with what differs.
+    They are asked in float32, in batches of the run's validation. A file is written whole or not at
+    all; of several processes that need it one makes it and the others wait. Raises DoesNotApply
+    where a teacher does not fit the classes and their labels, and UserError where the file that the
+    recipe names is of other teachers, data or views, with what differs.
     """
-    asking = asking or (lambda done, total: None)
-    lesson = pupil.lesson
-    teachers = _teachers(lesson, plan)
+    on_progress = on_progress or (lambda done, total: None)
+    spec = student.spec
+    teachers = _teachers(spec, plan)
     for teacher in teachers:
         teacher.places(dataset.classes)
-    about = _about(lesson, teachers, plan, dataset)
-    path = Path(lesson.cache).expanduser() if lesson.cache else _place(about)
-    found = _fitting(path, about, named=bool(lesson.cache))
+    about = _about(spec, teachers, plan, dataset)
+    path = Path(spec.cache).expanduser() if spec.cache else _place(about)
+    found = _fitting(path, about, named=bool(spec.cache))
     if found is not None:
         return found
-    views = plan.data.repeat_epochs if lesson.view == "replay" else 1
+    views = plan.data.repeat_epochs if spec.view == "replay" else 1
     assert views is not None  # whoever asks for replay sets it
     total = len(dataset.train) * views
-    with _alone(path, lambda: asking(0, total)):
-        found = _fitting(path, about, named=bool(lesson.cache))
+    with _alone(path, lambda: on_progress(0, total)):
+        found = _fitting(path, about, named=bool(spec.cache))
         if found is None:
-            for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed while it wrote
+            for torn in path.parent.glob(
+                f".{path.name}.*.tmp"
+            ):  # of a process that was killed while it wrote
                 torn.unlink(missing_ok=True)
-            with contextlib.closing(_ask(lesson, teachers, plan, dataset, views, asking)) as answers:
-                write_answers(path, about, answers, images=len(dataset.train), views=views)
-            found = Answers.open(path)
+            with contextlib.closing(
+                _ask(spec, teachers, plan, dataset, views, on_progress)
+            ) as answers:
+                write_teacher_logits(path, about, answers, images=len(dataset.train), views=views)
+            found = TeacherLogits.open(path)
     return found
 
 
-def lesson_notes(pupil: Pupil, plan: Plan, tricks: Sequence[Trick]) -> list[str]:
-    """Say where the teachers were shown something else than what the network sees, and which setting is not used."""
-    name, view, data = pupil.trick.name, pupil.lesson.view, plan.data
+def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list[str]:
+    """Say where the teachers were shown something else than what the network sees, and which
+    setting is not used."""
+    name, view, data = student.trick.name, student.spec.view, plan.data
     if view == "online":
-        file = pupil.lesson.cache
-        return [f"{name}.cache = {file} is not used: with view=online the teacher is asked in every step"] * bool(file)
+        file = student.spec.cache
+        return [
+            f"{name}.cache = {file} is not used: with view=online the teacher is asked in every "
+            f"step"
+        ] * bool(file)
     notes = []
-    cropped = data.crop_area != (1.0, 1.0) or data.crop_ratio != (1.0, 1.0) or (plan.mirror and data.flip_prob > 0)
-    shown = [Teacher.of(spec).preprocessing for spec in pupil.lesson.teachers]
+    cropped = (
+        data.crop_area != (1.0, 1.0)
+        or data.crop_ratio != (1.0, 1.0)
+        or (plan.mirror and data.flip_prob > 0)
+    )
+    shown = [Teacher.of(spec).preprocessing for spec in student.spec.teachers]
     if view == "centre" and (cropped or any(one.image_size < one.resize for one in shown)):
         notes.append(
             f"{name}: the teacher has seen the centre of each image, the network sees "
-            f"{'crops and mirrors' if cropped else 'more'} of it; view=replay or view=online shows both the same"
+            f"{'crops and mirrors' if cropped else 'more'} of it; view=replay or view=online shows "
+            f"both the same"
         )
-    unseen = [t.name for t in tricks if t.overrides("batch") and t.phase in ("color", "noise", "erase")]
+    unseen = [
+        t.name for t in tricks if t.overrides("batch") and t.phase in ("color", "noise", "erase")
+    ]
     unseen += [t.name for t in tricks if t.overrides("data_at")]
     # Of several views the first, which the teacher's loss is about, is the crop as it is.
     unseen += ["data.policy"] if data.policy is not None and not data.views else []
     if unseen:
-        notes.append(f"{name}: the teacher has not seen the work of {', '.join(unseen)}; view=online shows it")
+        notes.append(
+            f"{name}: the teacher has not seen the work of {', '.join(unseen)}; view=online shows "
+            f"it"
+        )
     return notes
 
 
-def _teachers(lesson: Lesson, plan: Plan) -> list[Teacher]:
-    teachers = [Teacher.of(spec) for spec in lesson.teachers]
+def _teachers(spec: TeacherSpec, plan: Plan) -> list[Teacher]:
+    teachers = [Teacher.of(spec) for spec in spec.teachers]
     for teacher in teachers:
         teacher.require_labels(plan.data.multi_label)
     return teachers
 
 
-def _about(lesson: Lesson, teachers: Sequence[Teacher], plan: Plan, dataset: Dataset) -> dict[str, Any]:
+def _about(
+    spec: TeacherSpec, teachers: Sequence[Teacher], plan: Plan, dataset: Dataset
+) -> dict[str, Any]:
     """Return what determines answers, as plain data without paths."""
     about: dict[str, Any] = {
         "teachers": [teacher.id for teacher in teachers],
@@ -163,12 +207,20 @@ def _about(lesson: Lesson, teachers: Sequence[Teacher], plan: Plan, dataset: Dat
         "classes": list(dataset.classes),
         "several_labels": plan.data.multi_label,
         "data": fingerprint(dataset.classes, {"train": dataset.train}),
-        "view": lesson.view,
-        "top": min(lesson.top, len(dataset.classes)),
+        "view": spec.view,
+        "top": min(spec.top, len(dataset.classes)),
     }
-    if lesson.view == "replay":
-        crops = {name: plain(getattr(plan.data, name)) for name in ("crop_area", "crop_ratio", "flip_prob")}
-        about |= {"views": plan.data.repeat_epochs, "seed": plan.seed, "image_size": plan.image_size, **crops}
+    if spec.view == "replay":
+        crops = {
+            name: plain(getattr(plan.data, name))
+            for name in ("crop_area", "crop_ratio", "flip_prob")
+        }
+        about |= {
+            "views": plan.data.repeat_epochs,
+            "seed": plan.seed,
+            "image_size": plan.image_size,
+            **crops,
+        }
     return about
 
 
@@ -181,15 +233,16 @@ _WORDS = {
 """What to call the parts of `_about` whose values are too long for a message."""
 
 
-def _fitting(path: Path, about: dict[str, Any], *, named: bool) -> Answers | None:
+def _fitting(path: Path, about: dict[str, Any], *, named: bool) -> TeacherLogits | None:
     """Open the file of answers that a run needs, None where there is none yet.
 
-    One that a user has `named` is an error where it does not fit or is damaged; one of the cache's own is made anew.
+    One that a user has `named` is an error where it does not fit or is damaged; one of the cache's
+    own is made anew.
     """
     if not path.exists():
         return None
     try:
-        found = Answers.open(path)
+        found = TeacherLogits.open(path)
     except UserError:
         if named:
             raise
@@ -214,7 +267,8 @@ def _place(about: dict[str, Any]) -> Path:
 
 @contextlib.contextmanager
 def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Let one process at a time make the file at `path`; `waiting` is called now and then by those that wait."""
+    """Let one process at a time make the file at `path`; `waiting` is called now and then by those
+    that wait."""
     from filelock import FileLock, Timeout
 
     try:
@@ -225,9 +279,13 @@ def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
             try:
                 lock.acquire(timeout=_WAIT_S)
             except Timeout:
-                Path(lock.lock_file).touch()  # where it cannot be made, which filelock would try for ever
+                Path(
+                    lock.lock_file
+                ).touch()  # where it cannot be made, which filelock would try for ever
     except OSError as error:
-        raise RunFailed(f"cannot write the teacher's answers {path}: {error.strerror or error}") from error
+        raise RunFailed(
+            f"cannot write the teacher's answers {path}: {error.strerror or error}"
+        ) from error
     try:
         yield
     finally:
@@ -235,35 +293,51 @@ def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 
 def _ask(
-    lesson: Lesson, teachers: Sequence[Teacher], plan: Plan, dataset: Dataset, views: int, asking: Asking
+    spec: TeacherSpec,
+    teachers: Sequence[Teacher],
+    plan: Plan,
+    dataset: Dataset,
+    views: int,
+    on_progress: OnProgress,
 ) -> Generator[NDArray[np.float32], None, None]:
     """Yield the logits (N, M, K) of batch after batch, view after view."""
     device, pin = torch.device(plan.device), plan.device == "cuda"
-    replay = lesson.view == "replay"
+    replay = spec.view == "replay"
     run = Preprocessing.of(plan.data, plan.image_size)
     given = [run] if replay else [teacher.preprocessing for teacher in teachers]
     shown = [run if replay else teacher.preprocessing for teacher in teachers]
-    asked = [Asked(t, dataset.classes, p).to(device) for t, p in zip(teachers, shown, strict=True)]
+    asked = [
+        TeacherNetwork(t, dataset.classes, p).to(device)
+        for t, p in zip(teachers, shown, strict=True)
+    ]
     how: dict[str, Any] = {"seed": plan.seed, "workers": plan.workers, "pin_memory": pin}
     size = max(64, plan.batch_size // plan.training.accumulate)
-    data = dataclasses.replace(plan.data, policy=None, views=0, repeat_epochs=views if replay else None)
+    data = dataclasses.replace(
+        plan.data, policy=None, views=0, repeat_epochs=views if replay else None
+    )
     how |= {"train": replay, "in_order": True, "batch_size": size}
     done, total = 0, len(dataset.train) * views
     with contextlib.ExitStack() as stack:
         loaders = [stack.enter_context(Loader(dataset.train, data, one, **how)) for one in given]
         for view in range(views):
             for raws in zip(*(loader.epoch(view) for loader in loaders), strict=True):
-                asking(done, total)
-                with torch.inference_mode():  # not around `yield`: it would be the caller's mode meanwhile
+                on_progress(done, total)
+                with (
+                    torch.inference_mode()
+                ):  # not around `yield`: it would be the caller's mode meanwhile
                     images = [
                         one.normalise(raw.images.to(device, non_blocking=True))
                         for one, raw in zip(given, raws, strict=True)
                     ]
                     each = images * len(asked) if replay else images
-                    logits = torch.stack([one(x) for one, x in zip(asked, each, strict=True)], dim=1)
+                    logits = torch.stack(
+                        [one(x) for one, x in zip(asked, each, strict=True)], dim=1
+                    )
                     found = logits.cpu().numpy()
                 if not np.isfinite(found).all():
-                    raise RunFailed(f"a teacher of {', '.join(lesson.teachers)} gives logits that are not finite")
+                    raise RunFailed(
+                        f"a teacher of {', '.join(spec.teachers)} gives logits that are not finite"
+                    )
                 yield found
                 done += len(found)
-    asking(done, total)
+    on_progress(done, total)

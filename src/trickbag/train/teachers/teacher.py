@@ -25,7 +25,7 @@ from trickbag.train.described import classes_of, preprocessing_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Asked", "Teacher", "teacher_id"]
+__all__ = ["Teacher", "TeacherNetwork", "teacher_id"]
 
 _TIMM = "timm:"
 
@@ -46,8 +46,8 @@ def teacher_id(spec: str) -> str:
 class Teacher:
     """What is known of a trained network before its weights are loaded.
 
-    `spec` is how a user named it, `id` tells its weights from others, `classes` are in the order of its logits.
-    `several` says that it gives several labels an image, each by a sigmoid of its own.
+    `spec` is how a user named it, `id` tells its weights from others, `classes` are in the order of
+    its logits. `several` says that it gives several labels an image, each by a sigmoid of its own.
     """
 
     spec: str
@@ -60,10 +60,16 @@ class Teacher:
     def of(cls, spec: str) -> Teacher:
         """Find a run's folder, a weights file that a run wrote, or `timm:NAME`; nothing is fetched yet.
 
-        Raises UserError where there is no such network, or where it does not say its classes and preprocessing.
+        Raises UserError where there is no such network, or where it does not say its classes and
+        preprocessing.
         """
         if spec.startswith(_TIMM):
-            return cls(spec=spec, id=teacher_id(spec), classes=_synsets(spec), preprocessing=_as_published(spec))
+            return cls(
+                spec=spec,
+                id=teacher_id(spec),
+                classes=_synsets(spec),
+                preprocessing=_as_published(spec),
+            )
         own, path = teacher_id(spec), _path(spec)
         with _named(spec):
             metadata = read_metadata(path)
@@ -72,34 +78,42 @@ class Teacher:
         return cls(spec=spec, id=own, classes=classes, preprocessing=preprocessing, several=several)
 
     def require_labels(self, several: bool) -> None:
-        """Raise DoesNotApply unless it gives as many labels an image as the data have: several, or one."""
+        """Raise DoesNotApply unless it gives as many labels an image as the data have: several, or
+        one."""
         if self.several == several:
             return
         if several:
             raise DoesNotApply(
-                f"the teacher {self.spec} says which one class an image shows, and these images have several labels. "
-                "Take a run on data.multi_label=true as the teacher, or distillation out: --without distillation"
+                f"the teacher {self.spec} says which one class an image shows, and these images "
+                f"have several labels. "
+                "Take a run on data.multi_label=true as the teacher, or distillation out: "
+                "--without distillation"
             )
         raise DoesNotApply(
-            f"the teacher {self.spec} gives several labels an image, each by a sigmoid of its own: it does not say "
-            "which one class an image shows. Take a teacher that was trained with one label an image"
+            f"the teacher {self.spec} gives several labels an image, each by a sigmoid of its own: "
+            f"it does not say "
+            "which one class an image shows. Take a teacher that was trained with one label an "
+            "image"
         )
 
     def places(self, classes: Sequence[str]) -> tuple[int, ...]:
-        """Return where among its logits each of the run's classes is; DoesNotApply where it does not know one."""
+        """Return where among its logits each of the run's classes is; DoesNotApply where it does
+        not know one."""
         place = {name: i for i, name in enumerate(self.classes)}
         unknown = [name for name in classes if name not in place]
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             known = ", ".join(self.classes[:6]) + (", ..." if len(self.classes) > 6 else "")
             raise DoesNotApply(
-                f"the teacher {self.spec} does not know the classes {', '.join(unknown[:3])}{more}; it knows {known}. "
+                f"the teacher {self.spec} does not know the classes "
+                f"{', '.join(unknown[:3])}{more}; it knows {known}. "
                 "Train a teacher on these data, or take distillation out: --without distillation"
             )
         return tuple(place[name] for name in classes)
 
     def network(self) -> nn.Module:
-        """Build the network with its weights, in evaluation mode; timm's come from its cache or over the network."""
+        """Build the network with its weights, in evaluation mode; timm's come from its cache or
+        over the network."""
         if not self.spec.startswith(_TIMM):
             return load_with_metadata(_path(self.spec))[0]
         config = TimmConfig(name=self.spec.removeprefix(_TIMM), num_classes=len(self.classes))
@@ -108,11 +122,12 @@ class Teacher:
         return network.eval()
 
 
-class Asked(nn.Module):
+class TeacherNetwork(nn.Module):
     """A teacher that takes images as they are prepared for the run and answers with the logits of the run's classes.
 
-    The images' mean and deviation are exchanged for those that the teacher was trained with, and they are scaled to
-    its size where that is another one (bilinear, with the filter widened when shrinking). It never trains.
+    The images' mean and deviation are exchanged for those that the teacher was trained with, and
+    they are scaled to its size where that is another one (bilinear, with the filter widened when
+    shrinking). It never trains.
     """
 
     places: Tensor
@@ -140,10 +155,15 @@ class Asked(nn.Module):
         """Return logits (N, K) float32."""
         images = images_N3HW
         if self.scales:
-            images = torch.stack([images[:, c] * scale + shift for c, (scale, shift) in enumerate(self.scales)], dim=1)
+            images = torch.stack(
+                [images[:, c] * scale + shift for c, (scale, shift) in enumerate(self.scales)],
+                dim=1,
+            )
         if images.shape[-1] != self.size:
             shape = (self.size, self.size)
-            images = functional.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=True)
+            images = functional.interpolate(
+                images, shape, mode="bilinear", align_corners=False, antialias=True
+            )
         logits: Tensor = self.network(images)
         return (logits if self.every else logits[:, self.places]).float()
 
@@ -168,9 +188,15 @@ def _published(spec: str) -> Any:
 
     name = spec.removeprefix(_TIMM)
     if not is_model(name):
-        raise UserError(f"teacher {spec}: timm has no such network; timm.list_pretrained() lists those with weights")
+        raise UserError(
+            f"teacher {spec}: timm has no such network; timm.list_pretrained() lists those with "
+            f"weights"
+        )
     if not is_model_pretrained(name):
-        raise UserError(f"teacher {spec}: timm publishes no weights of it; timm.list_pretrained() lists those it does")
+        raise UserError(
+            f"teacher {spec}: timm publishes no weights of it; timm.list_pretrained() lists those "
+            f"it does"
+        )
     return get_pretrained_cfg(name)
 
 
@@ -181,7 +207,10 @@ def _synsets(spec: str) -> tuple[str, ...]:
     number = _published(spec).num_classes
     subset = infer_imagenet_subset({"num_classes": number})
     if subset is None:
-        raise UserError(f"teacher {spec}: timm has no names of its {number} classes; take one trained on ImageNet")
+        raise UserError(
+            f"teacher {spec}: timm has no names of its {number} classes; take one trained on "
+            f"ImageNet"
+        )
     return tuple(ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]  # timm has no types
 
 
@@ -193,4 +222,6 @@ def _as_published(spec: str) -> Preprocessing:
     assert normalisation is not None  # it has weights
     size = int(published.input_size[-1])
     mean, std = normalisation
-    return Preprocessing(image_size=size, resize=math.floor(size / published.crop_pct), mean=mean, std=std)
+    return Preprocessing(
+        image_size=size, resize=math.floor(size / published.crop_pct), mean=mean, std=std
+    )
