@@ -96,7 +96,7 @@ class DoesNotApply(UserError):
 
 
 class RunFailed(TrickbagError):
-    """Report a run that cannot go on: the loss is not finite, many files are bad, a disk is full."""
+    """Report a run that cannot go on, such as a loss that is not finite or a disk that is full."""
 
     exit_code = 1
 
