@@ -503,6 +503,6 @@ def test_value_without_sense_is_refused(text: str) -> None:
 def test_no_place_is_refused() -> None:
     with pytest.raises(
         UserError,
-        match=r"^anti_alias\.places is empty: name at least one of branch, shortcut, stem",
+        match=r"^anti_alias\.places is empty; name at least one of branch, shortcut, stem",
     ):
         AntiAlias(places=())

@@ -77,7 +77,8 @@ def find(name: str) -> type[Trick]:
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(near)}? There are" if near else "there are"
     raise UserError(
-        f"no trick {name!r}; {hint}: {choices(known)}; or package.module:Class for one of your own"
+        f"no trick {name!r}",
+        f"{hint}: {choices(known)}; or package.module:Class for one of your own",
     )
 
 

@@ -44,8 +44,8 @@ class AntiAlias(Trick):
         super().__post_init__()
         if not self.places:
             raise UserError(
-                f"anti_alias.places is empty: name at least one of "
-                f"{', '.join(get_args(parts.Place))}"
+                "anti_alias.places is empty",
+                f"name at least one of {', '.join(get_args(parts.Place))}",
             )
 
     def model(self, model: ModelConfig) -> ModelConfig:
@@ -54,9 +54,9 @@ class AntiAlias(Trick):
             self._check_stem(model)
         if isinstance(model, MobileNetConfig) and set(self.places) != {"branch"}:
             raise DoesNotApply(
-                f"anti_alias.places = {','.join(self.places)}: a MobileNet has no shortcuts and no "
-                f"max-pool. Take "
-                "branch alone, or take it out: --without anti_alias"
+                f"anti_alias.places = {','.join(self.places)}: a MobileNet has no shortcuts and "
+                "no max-pool",
+                "Take branch alone, or take it out: --without anti_alias",
             )
         filled = fill_slot(model, "anti_alias", self._part(), trick=self.name)
         if filled == model:
@@ -74,8 +74,8 @@ class AntiAlias(Trick):
         if isinstance(model, BigLittleConfig):
             raise DoesNotApply(
                 f"anti_alias.places has 'stem', but a Big-Little network ({model.name}) has no "
-                f"max-pool in its stem. "
-                "Take branch, shortcut or both, or take it out: --without anti_alias"
+                "max-pool in its stem",
+                "Take branch, shortcut or both, or take it out: --without anti_alias",
             )
         if (
             {*self.places} == {"stem"}

@@ -133,8 +133,8 @@ class AutoAugment(Trick):
         if self.version == "assemble" and self.table != "imagenet":
             raise UserError(
                 f"auto_augment.table = {self.table!r}: version = assemble is there for imagenet "
-                f"alone; "
-                "use version = torchvision"
+                "alone",
+                "use version = torchvision",
             )
 
     def data(self, data: DataConfig) -> DataConfig:

@@ -64,8 +64,8 @@ def to_big_little(model: ModelConfig, *, alpha: Alpha = 2, beta: int = 4) -> Big
     )
 
 
-def _refused(why: str, way_out: str) -> DoesNotApply:
-    return DoesNotApply(f"big_little {why}. {way_out}, or take it out: --without big_little")
+def _refused(reason: str, way_out: str) -> DoesNotApply:
+    return DoesNotApply(f"big_little {reason}", f"{way_out}, or take it out: --without big_little")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,10 +62,9 @@ class ClassWeights(Trick):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.by == "given") != bool(self.weights):
-            way = "give one for each class" if self.by == "given" else "they need by=given"
             raise UserError(
-                f"class_weights.by = {self.by!r} and class_weights.weights = {self.weights!r}: "
-                f"{way}"
+                f"class_weights.by = {self.by!r} and class_weights.weights = {self.weights!r}",
+                "give one for each class" if self.by == "given" else "they need by=given",
             )
         if self.weights and not any(self.weights):
             raise UserError(
@@ -83,8 +82,8 @@ class ClassWeights(Trick):
         elif len(self.weights) != len(counts):
             raise DoesNotApply(
                 f"class_weights.weights has {len(self.weights)} values and the data have "
-                f"{len(counts)} classes: "
-                "give one for each, in the order of the classes' names"
+                f"{len(counts)} classes",
+                "Give one for each, in the order of the classes' names",
             )
         else:
             own = list(self.weights)

@@ -48,10 +48,10 @@ class CompoundScaling(Trick):
         """Scale the network's depth and width."""
         if not isinstance(model, OwnConfig):
             raise DoesNotApply(
-                f"compound_scaling changes the depth and width of this package's networks; "
-                f"{called(model)} has those "
-                "of its name. Use a resnetN (resnet50), efficientnet_b0 to _b7, or take it out: "
-                "--without compound_scaling"
+                "compound_scaling changes the depth and width of this package's networks; "
+                f"{called(model)} has those of its name",
+                "Use a resnetN (resnet50), efficientnet_b0 to _b7, or take it out: "
+                "--without compound_scaling",
             )
         if self.phi == 0:
             raise NoEffect("phi is 0: depth, width and image size stay")

@@ -155,9 +155,9 @@ class Distillation(Trick):
         """Ask the teachers; UserError where there is none."""
         if not self.teacher:
             raise UserError(
-                "distillation has no teacher; give the folder of a trained run, its weights file, "
-                "or timm:NAME: "
-                "--with distillation:teacher=RUN"
+                "distillation has no teacher",
+                "give the folder of a trained run, its weights file, or timm:NAME: "
+                "--with distillation:teacher=RUN",
             )
         return TeacherSpec(self.teacher, self.view, self.top, self.cache)
 

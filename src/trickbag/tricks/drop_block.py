@@ -74,12 +74,12 @@ class DropBlock(Trick):
         super().__post_init__()
         if not any(self.scales):
             raise UserError(
-                "drop_block.scales = 0,0,0,0: nothing would be dropped; give a stage more than 0"
+                "drop_block.scales = 0,0,0,0: nothing would be dropped", "give a stage more than 0"
             )
         if self.keep_prob == self.start == 1:
             raise UserError(
-                "drop_block.keep_prob = 1: nothing would be dropped; give a value below 1, such as "
-                "0.9"
+                "drop_block.keep_prob = 1: nothing would be dropped",
+                "give a value below 1, such as 0.9",
             )
 
     def model(self, model: ModelConfig) -> ModelConfig:

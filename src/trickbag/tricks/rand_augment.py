@@ -36,8 +36,8 @@ class RandAugment(Trick):
         super().__post_init__()
         if self.magnitude >= self.bins:
             raise UserError(
-                f"rand_augment.magnitude = {self.magnitude}: with bins = {self.bins} it goes from "
-                f"0 to {self.bins - 1}"
+                f"rand_augment.magnitude = {self.magnitude}: with bins = {self.bins} it goes "
+                f"from 0 to {self.bins - 1}"
             )
 
     def data(self, data: DataConfig) -> DataConfig:

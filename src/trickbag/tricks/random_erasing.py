@@ -103,15 +103,14 @@ class RandomErasing(Trick):
             if low > high:
                 raise UserError(
                     f"random_erasing.{name} = {low:g},{high:g}: the first value must not be above "
-                    f"the second"
+                    "the second"
                 )
         smallest, (flat, high) = self.area[0], self.ratio
         if max(flat, smallest) * smallest >= 1 or high <= smallest:
             raise UserError(
                 f"random_erasing.area = {smallest:g},{self.area[1]:g} and random_erasing.ratio = "
-                f"{flat:g},{high:g}: "
-                "no such rectangle lies inside a square image; begin with a smaller area, or allow "
-                "a ratio of 1"
+                f"{flat:g},{high:g}: no such rectangle lies inside a square image",
+                "begin with a smaller area, or allow a ratio of 1",
             )
 
     def training(self, training: TrainConfig) -> TrainConfig:

@@ -26,9 +26,9 @@ def to_b(model: ModelConfig) -> ResNetConfig:
     resnet = _resnet(model, "b")
     if resnet.block == "basic":
         raise DoesNotApply(
-            f"resnet_b moves the stride of a bottleneck; a ResNet of depth {resnet.depth} has "
-            f"basic blocks. "
-            "Use resnet_c, resnet_d, or a depth of 50 or more"
+            "resnet_b moves the stride of a bottleneck; a ResNet of depth "
+            f"{resnet.depth} has basic blocks",
+            "Use resnet_c, resnet_d, or a depth of 50 or more",
         )
     return replace(resnet, branch_stride="middle")
 
@@ -57,8 +57,8 @@ def _resnet(model: ModelConfig, tweak: str) -> ResNetConfig:
     if isinstance(model, ResNetConfig):
         return model
     raise DoesNotApply(
-        f"resnet_{tweak} changes the slots of this package's ResNets; {called(model)} has none. "
-        f"Use a resnetN (resnet50), or take it out: --without resnet_{tweak}"
+        f"resnet_{tweak} changes the slots of this package's ResNets; {called(model)} has none",
+        f"Use a resnetN (resnet50), or take it out: --without resnet_{tweak}",
     )
 
 

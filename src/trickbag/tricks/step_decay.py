@@ -35,7 +35,7 @@ class StepDecay(Trick):
         super().__post_init__()
         if not self.at:
             raise UserError(
-                "step_decay.at is empty: name at least one fraction of the run, such as 0.5"
+                "step_decay.at is empty", "name at least one fraction of the run, such as 0.5"
             )
 
     def schedule(self, schedule: Schedule) -> Schedule:

@@ -42,8 +42,8 @@ class StochasticDepth(Trick):
         if isinstance(model, MobileNetConfig):
             raise DoesNotApply(
                 "stochastic_depth leaves out residual branches; a MobileNet v1 has no shortcut "
-                "around its blocks. "
-                "Use a resnetN (resnet50), or take it out: --without stochastic_depth"
+                "around its blocks",
+                "Use a resnetN (resnet50), or take it out: --without stochastic_depth",
             )
         if model.stochastic_depth == self.drop_prob:
             raise NoEffect(f"model.stochastic_depth is already {self.drop_prob:g}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from trickbag.errors import DoesNotApply
+from trickbag.errors import DoesNotApply, first_line
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -43,13 +43,10 @@ def _last_norms(network: nn.Module) -> list[nn.Module]:
     except Unfit as error:
         reason = str(error)
     except Exception as error:  # every network refuses in its own way to run on shapes alone
-        reason = (
-            f"it does not take an image on shapes alone "
-            f"({(str(error).splitlines() or [type(error).__name__])[0]})"
-        )
+        reason = f"it does not take an image on shapes alone ({first_line(error)})"
     raise DoesNotApply(
-        f"zero_init_residual has no place in this {type(network).__name__}: {reason}. "
-        "Use a ResNet, or take it out: --without zero_init_residual"
+        f"zero_init_residual has no place in this {type(network).__name__}: {reason}",
+        "Use a ResNet, or take it out: --without zero_init_residual",
     )
 
 
