@@ -42,16 +42,16 @@ def fill_slot(
     if isinstance(model, MobileNetConfig) and slot == "selective_kernel":
         raise DoesNotApply(
             f"{trick} puts two convolutions in the place of one; those of a MobileNet are "
-            f"depthwise, which leaves "
-            f"nothing to select from. Use a resnetN (resnet50), or take it out: --without {trick}"
+            "depthwise, which leaves nothing to select from",
+            f"Use a resnetN (resnet50), or take it out: --without {trick}",
         )
     if isinstance(model, OwnConfig):
         change: dict[str, Any] = {slot: part}
         return dataclasses.replace(model, **change)
     raise DoesNotApply(
         f"{trick} fills the {slot} slot of this package's networks; {model.kind}:{model.name} has "
-        f"none. "
-        f"Use a resnetN (resnet50), or take it out: --without {trick}"
+        "none",
+        f"Use a resnetN (resnet50), or take it out: --without {trick}",
     )
 
 
@@ -63,7 +63,7 @@ def _fill_timm(model: TimmConfig, slot: Fillable, part: object, trick: str) -> T
     changes, problem = fits(filled, slot)
     if problem:
         raise DoesNotApply(
-            f"{trick} has no place in timm:{model.name}: {problem}. "
-            f"Use a resnetN (resnet50), or take it out: --without {trick}"
+            f"{trick} has no place in timm:{model.name}: {problem}",
+            f"Use a resnetN (resnet50), or take it out: --without {trick}",
         )
     return filled if changes else model

@@ -273,7 +273,9 @@ class Trainer:
         folder = self.record.folder
         raise Stopped(
             f"stopped by {name} after step {progress.step} of epoch {progress.epoch + 1}; "
-            f"saved in {folder.checkpoint}; continue with --resume --out {folder.path}"
+            f"saved in {folder.checkpoint}",
+            f"continue with --resume --out {folder.path}",
+            signal=name,
         )
 
     def _keep_errors(self, progress: Progress, *loaders: Loader) -> None:

@@ -68,4 +68,6 @@ class StopSignal:
         """Raise Stopped where a signal came before there is anything to save."""
         if self.name:
             way_out = "the same command with --resume starts the run"
-            raise Stopped(f"stopped by {self.name} before the first step; {way_out}")
+            raise Stopped(
+                f"stopped by {self.name} before the first step", way_out, signal=self.name
+            )
