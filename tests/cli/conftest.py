@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.trained import digit_csv, digit_folder, train
+from tests.builders.images import digit_csv, digit_folder
+from tests.builders.runs import train
 from trickbag.cli import main
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trained import QUICK, digits_of
+from tests.builders.images import digits_of
+from tests.builders.runs import QUICK
 from trickbag import recipes
 from trickbag.cli import COMMANDS, main
 from trickbag.models.config import MobileNetConfig, TimmConfig, model_config

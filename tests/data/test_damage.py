@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.data.images import encode, photo, png, png_chunk
+from tests.builders.images import encode, photo, png, png_chunk
 from trickbag.data.decoding.decode import PIXEL_LIMIT, DecodeError, decode
 from trickbag.data.decoding.png import PngError, check_rows
 

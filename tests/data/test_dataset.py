@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.data.images import encode, photo, write_tree
+from tests.builders.images import encode, photo, photo_folder
 from trickbag.data import dataset as module
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare, write_errors
@@ -24,7 +24,7 @@ def prepared(path: Path | str, **settings: Any) -> Dataset:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    return write_tree(tmp_path / "set", {"a": 20, "b": 10, "c": 2, "d": 1})
+    return photo_folder(tmp_path / "set", {"a": 20, "b": 10, "c": 2, "d": 1})
 
 
 def test_digits() -> None:
@@ -65,7 +65,7 @@ def test_a_part_is_held_back(tree: Path) -> None:
 
 
 def test_given_parts_are_kept(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"train/a": 3, "train/b": 3, "val/a": 1, "val/b": 1, "test/a": 2})
+    photo_folder(tmp_path, {"train/a": 3, "train/b": 3, "val/a": 1, "val/b": 1, "test/a": 2})
     dataset = prepared(tmp_path)
     assert (len(dataset.train), len(dataset.val), len(dataset.test or ())) == (6, 2, 2)
 
@@ -101,7 +101,7 @@ def test_too_many_bad_files(tree: Path) -> None:
 
 
 def test_exactly_the_limit_is_allowed(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 5, "b": 5})
+    photo_folder(tmp_path, {"a": 5, "b": 5})
     (tmp_path / "a" / "000.png").write_bytes(b"")
     assert len(prepared(tmp_path, max_bad_fraction=0.1).errors) == 1
     with pytest.raises(RunFailed):
@@ -109,7 +109,7 @@ def test_exactly_the_limit_is_allowed(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_csv_without_an_image_count_as_bad(tmp_path: Path) -> None:
-    write_tree(tmp_path, {".": 8})
+    photo_folder(tmp_path, {".": 8})
     rows = [f"{i:03}.png,{'ab'[i % 2]}" for i in range(10)]
     path = tmp_path / "x.csv"
     path.write_text("\n".join(["image,label", *rows]))
@@ -121,7 +121,7 @@ def test_rows_of_a_csv_without_an_image_count_as_bad(tmp_path: Path) -> None:
 
 
 def test_all_bad(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 2, "b": 2})
+    photo_folder(tmp_path, {"a": 2, "b": 2})
     for path in tmp_path.rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(RunFailed, match="no train image is left"):
@@ -129,7 +129,7 @@ def test_all_bad(tmp_path: Path) -> None:
 
 
 def test_nothing_to_validate_with(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 1, "b": 1})
+    photo_folder(tmp_path, {"a": 1, "b": 1})
     with pytest.raises(UserError, match="no class has a second image"):
         prepared(tmp_path)
 

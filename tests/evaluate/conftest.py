@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.trained import digit_folder, train
+from tests.builders.images import digit_folder
+from tests.builders.runs import train
 from trickbag.evaluate import Predictor, Trained
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from tests.trained import digit_folder, digits_of
+from tests.builders.images import digit_folder, digits_of
 from trickbag.data.dataset import prepare
 from trickbag.errors import RunFailed, UserError
 from trickbag.evaluate import Predictor, Trained, evaluate

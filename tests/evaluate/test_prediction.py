@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trained import digits_of
+from tests.builders.images import digits_of
 from trickbag.data.dataset import prepare
 from trickbag.evaluate import Prediction, Predictor
 from trickbag.recipes import load

@@ -19,7 +19,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.trained import digit_folder, train
+from tests.builders.images import digit_folder
+from tests.builders.runs import train
 from trickbag.cli import main
 from trickbag.errors import RunFailed, UserError
 from trickbag.evaluate import Trained

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import trickbag as tb
-from tests.study.studies import arguments, small_recipe
+from tests.builders.recipes import study_arguments, study_recipe
 from trickbag.cli import main
 from trickbag.errors import UserError
 from trickbag.study.folder import StudyFolder
@@ -19,7 +19,7 @@ from trickbag.study.study import Study
 
 @pytest.fixture(scope="module")
 def study(pictures: Path) -> Study:
-    return Study(recipe=small_recipe(pictures, training__epochs="3"), seeds=4)
+    return Study(recipe=study_recipe(pictures, training__epochs="3"), seeds=4)
 
 
 def test_the_price_of_a_study(study: Study, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         "--workers",
         "1",
     )
-    assert main(arguments(pictures, out, *more)) == 0
+    assert main(study_arguments(pictures, out, *more)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["network", "variant", "seeds", "tricks"]
     assert lines[1].split() == [
@@ -89,7 +89,7 @@ def test_dry_run_of_a_fraction_names_what_it_cannot_tell_apart(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = ("--dry-run", "--seeds", "1", "--design", "factorial", "--resolution", "3")
-    assert main(arguments(pictures, tmp_path / "study", *more)) == 0
+    assert main(study_arguments(pictures, tmp_path / "study", *more)) == 0
     out = capsys.readouterr().out
     assert "mixup = warmup*label_smoothing" in out
     assert "4 trials to run" in out
@@ -100,13 +100,13 @@ def test_a_budget_chooses_the_seeds_once(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "study"
-    asked = arguments(pictures, out, "--tricks", "mixup", "--budget", "1h", "--workers", "1")
+    asked = study_arguments(pictures, out, "--tricks", "mixup", "--budget", "1h", "--workers", "1")
     assert main([*asked, "--dry-run"]) == 0
     said = capsys.readouterr().out
     seeds = int(said.partition("the budget of 1 h allows ")[2].split()[0])
     assert seeds > 10
     assert f"0-{seeds - 1}" in said
-    study = Study(recipe=small_recipe(pictures), design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    study = Study(recipe=study_recipe(pictures), design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
     study.run(tb.Inline(), out)
     assert main([*asked, "--dry-run"]) == 0
     assert "0 trials to run" in capsys.readouterr().out

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.recipes import study_arguments
 from tests.study.executors import executor_tasks as tasks
 from tests.study.executors.executor_tasks import alive, trials
-from tests.study.studies import arguments
 from trickbag.cli import main
 from trickbag.study.executors.local import Local, Started
 
@@ -78,7 +78,7 @@ def test_a_study_that_is_finished_starts_no_process(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "study"
-    asked = arguments(pictures, out, "--tricks", "mixup", "--seeds", "1", "--workers", "1")
+    asked = study_arguments(pictures, out, "--tricks", "mixup", "--seeds", "1", "--workers", "1")
     assert main(asked) == 0
     said = capsys.readouterr().out.splitlines()
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import trickbag as tb
-from tests.study.studies import effects, results, small_recipe
-from tests.teachers import passing_teacher
-from tests.train.runs import without_times
+from tests.builders.recipes import study_recipe
+from tests.builders.runs import without_times
+from tests.builders.studies import effects, results
+from tests.builders.teachers import passing_teacher
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors import Machine, Task
 from trickbag.study.folder import StudyFolder
@@ -44,7 +45,7 @@ class Some:
 @pytest.fixture(scope="module")
 def study(pictures: Path) -> Study:
     return Study(
-        recipe=small_recipe(pictures),
+        recipe=study_recipe(pictures),
         design=tb.LeaveOneOut(tricks=("mixup", "label_smoothing")),
         seeds=2,
     )
@@ -102,7 +103,7 @@ def test_a_trial_is_the_run_that_train_does_alone(
 ) -> None:
     line = next(r for r in results(whole).values() if (r["label"], r["seed"]) == ("-mixup", 1))
     alone = tb.fit(
-        small_recipe(pictures, training__device="cpu").without("mixup"),
+        study_recipe(pictures, training__device="cpu").without("mixup"),
         seed=1,
         out=tmp_path / "run",
     )
@@ -213,7 +214,7 @@ def test_another_network_joins(study: Study, tmp_path: Path) -> None:
 
 
 def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) -> None:
-    recipe = small_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("resnet_d")())
+    recipe = study_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("resnet_d")())
     executor = Some()
     found = Study(recipe=recipe, design=tb.LeaveOneOut(tricks=("mixup", "resnet_d")), seeds=1).run(
         executor, tmp_path / "study"
@@ -228,7 +229,7 @@ def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) ->
 def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None:
     # timm's own initialisation has zeros there already.
     recipe = (
-        small_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("zero_init_residual")())
+        study_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("zero_init_residual")())
     )
     design = tb.LeaveOneOut(tricks=("zero_init_residual",))
     found = Study(recipe=recipe, design=design, seeds=2).run(Some(), tmp_path / "study")

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.studies import arguments, effects, results
+from tests.builders.recipes import study_arguments
+from tests.builders.studies import effects, results
 
 DESIGN = ("--tricks", "mixup,label_smoothing", "--workers", "2")
 
 
 def command(source: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "trickbag", *arguments(source, out, *more)]
+    return [sys.executable, "-m", "trickbag", *study_arguments(source, out, *more)]
 
 
 def start(source: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:

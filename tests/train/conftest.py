@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.teachers import teacher_file
-from tests.train.teachers.lessons import recipe
+from tests.builders.teachers import teacher_file
+from tests.train.teachers.batches import recipe
 from trickbag.data.dataset import Dataset, prepare
 
 

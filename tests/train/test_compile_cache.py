@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.train.runs import assert_same_run, recipe
+from tests.builders.recipes import tiny_recipe
+from tests.builders.runs import assert_same_run
 from trickbag.train.compile_cache import CompileCache
 from trickbag.train.fit import fit
 
@@ -29,7 +30,7 @@ def graphs() -> int:
 
 
 def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
-    one = recipe(pictures, epochs=1, training__compile="on")
+    one = tiny_recipe(pictures, epochs=1, training__compile="on")
     other = one.without("mixup")
     compile_cache, captured = CompileCache(), []
     for seed in (0, 1):
@@ -49,7 +50,9 @@ def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
 
 def test_many_variants_in_one_process(pictures: Path, tmp_path: Path) -> None:
     # The compiler refuses after 8 versions of one function, and counts those of another run apart.
-    small = recipe(pictures, epochs=1, training__compile="on").on("timm:resnet10t").only("warmup")
+    small = (
+        tiny_recipe(pictures, epochs=1, training__compile="on").on("timm:resnet10t").only("warmup")
+    )
     compile_cache = CompileCache()
     for i in range(10):
         result = fit(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.train.runs import recipe
+from tests.builders.recipes import tiny_recipe
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
@@ -40,7 +40,7 @@ def test_sizes(
 def test_a_run_validates_and_predicts_at_its_evaluation_size(
     pictures: Path, tmp_path: Path
 ) -> None:
-    result = fit(recipe(pictures, epochs=1, data__eval_ratio="1.5"), out=tmp_path / "run")
+    result = fit(tiny_recipe(pictures, epochs=1, data__eval_ratio="1.5"), out=tmp_path / "run")
     assert read_metadata(tmp_path / "run")["preprocessing"]["image_size"] == 24
     trained = Trained.load(tmp_path / "run", "cpu")
     assert trained.plan is not None
@@ -61,7 +61,7 @@ def _whole(image: np.ndarray):
 
 
 def test_a_network_that_cannot_take_the_evaluation_size(pictures: Path, tmp_path: Path) -> None:
-    made = recipe(pictures, epochs=1, data__image_size="224", data__eval_ratio="1.25")
+    made = tiny_recipe(pictures, epochs=1, data__image_size="224", data__eval_ratio="1.25")
     made = made.on("timm:vit_tiny_patch16_224").without("resnet_d", "zero_init_residual")
     made = dataclasses.replace(made, name="vit")
     with pytest.raises(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.runs import assert_same_run, recipe
+from tests.builders.recipes import tiny_recipe
+from tests.builders.runs import assert_same_run
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import RunLog
@@ -42,7 +43,7 @@ class SignalInValidation(RunLog):
 @pytest.fixture(scope="module")
 def reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reference") / "run"
-    fit(recipe(pictures), seed=3, out=out)
+    fit(tiny_recipe(pictures), seed=3, out=out)
     return out
 
 
@@ -88,19 +89,19 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
 
 
 def test_same_seed_same_bits(pictures: Path, reference: Path, tmp_path: Path) -> None:
-    fit(recipe(pictures), seed=3, out=tmp_path / "again")
+    fit(tiny_recipe(pictures), seed=3, out=tmp_path / "again")
     assert_same_run(tmp_path / "again", reference)
 
 
 def test_a_run_leaves_the_callers_threads_and_random_state(pictures: Path, tmp_path: Path) -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    fit(recipe(pictures, epochs=1, training__threads=str(threads + 1)), out=tmp_path / "run")
+    fit(tiny_recipe(pictures, epochs=1, training__threads=str(threads + 1)), out=tmp_path / "run")
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_worker_processes_change_nothing(pictures: Path, reference: Path, tmp_path: Path) -> None:
-    fit(recipe(pictures, data__workers="2"), seed=3, out=tmp_path / "run")
+    fit(tiny_recipe(pictures, data__workers="2"), seed=3, out=tmp_path / "run")
     for name in ("best.safetensors", "predictions.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (reference / name).read_bytes()
 
@@ -113,19 +114,19 @@ def test_stopped_and_resumed_is_the_run_that_was_never_stopped(
     out = tmp_path / "run"
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with pytest.raises(Stopped, match=f"stopped by {number.name} after step") as stopped:
-        fit(recipe(pictures), seed=3, out=out, log=SignalAt(steps, number))
+        fit(tiny_recipe(pictures), seed=3, out=out, log=SignalAt(steps, number))
     assert stopped.value.exit_code == 75
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
     assert not (out / "result.json").exists()
-    fit(recipe(pictures), seed=3, out=out, resume=True)
+    fit(tiny_recipe(pictures), seed=3, out=out, resume=True)
     assert_same_run(out, reference)
 
 
 def test_stopped_in_the_validation(pictures: Path, reference: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(Stopped):
-        fit(recipe(pictures), seed=3, out=out, log=SignalInValidation())
-    fit(recipe(pictures), seed=3, out=out, resume=True)
+        fit(tiny_recipe(pictures), seed=3, out=out, log=SignalInValidation())
+    fit(tiny_recipe(pictures), seed=3, out=out, resume=True)
     assert_same_run(out, reference)
 
 
@@ -133,7 +134,9 @@ def test_stopped_many_times(pictures: Path, reference: Path, tmp_path: Path) -> 
     out = tmp_path / "run"
     for _ in range(40):
         try:
-            fit(recipe(pictures), seed=3, out=out, resume=True, log=SignalAt(3, signal.SIGTERM))
+            fit(
+                tiny_recipe(pictures), seed=3, out=out, resume=True, log=SignalAt(3, signal.SIGTERM)
+            )
             break
         except Stopped:
             continue
@@ -142,9 +145,9 @@ def test_stopped_many_times(pictures: Path, reference: Path, tmp_path: Path) -> 
 
 def test_a_finished_run_is_left_as_it_is(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    first = fit(recipe(pictures, epochs=1), out=out)
+    first = fit(tiny_recipe(pictures, epochs=1), out=out)
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
-    again = fit(recipe(pictures, epochs=1), out=out, resume=True)
+    again = fit(tiny_recipe(pictures, epochs=1), out=out, resume=True)
     assert again == first
     assert {
         path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()
@@ -156,12 +159,12 @@ def test_metrics_are_cut_back_to_the_checkpoint(
 ) -> None:
     out = tmp_path / "run"
     with pytest.raises(Stopped):
-        fit(recipe(pictures), seed=3, out=out, log=SignalAt(9, signal.SIGTERM))
+        fit(tiny_recipe(pictures), seed=3, out=out, log=SignalAt(9, signal.SIGTERM))
     with (out / "metrics.jsonl").open("a") as file:
         file.write(
             '{"epoch": 2, "top1": 1.0}\n{"epoch": 3, "to'
         )  # as a crash between two files, and one in a write
-    fit(recipe(pictures), seed=3, out=out, resume=True)
+    fit(tiny_recipe(pictures), seed=3, out=out, resume=True)
     assert_same_run(out, reference)
 
 
@@ -169,15 +172,15 @@ def test_another_trial_is_refused_and_named(
     pictures: Path, reference: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="already holds a run"):
-        fit(recipe(pictures), seed=3, out=reference)
+        fit(tiny_recipe(pictures), seed=3, out=reference)
     with pytest.raises(UserError, match=r"holds another trial; these differ: seed \(4, not 3\)"):
-        fit(recipe(pictures), seed=4, out=reference, resume=True)
+        fit(tiny_recipe(pictures), seed=4, out=reference, resume=True)
     with pytest.raises(UserError, match=r"recipe.training.lr \(0.2, not 0.4\)"):
-        fit(recipe(pictures, training__lr="0.2"), seed=3, out=reference, resume=True)
-    from tests.conftest import draw_folder
+        fit(tiny_recipe(pictures, training__lr="0.2"), seed=3, out=reference, resume=True)
+    from tests.builders.images import shape_folder
 
     with pytest.raises(UserError, match="data \\("):
-        fit(recipe(draw_folder(tmp_path / "other", 19)), seed=3, out=reference, resume=True)
+        fit(tiny_recipe(shape_folder(tmp_path / "other", 19)), seed=3, out=reference, resume=True)
 
 
 def test_the_same_data_in_another_place_is_the_same_trial(
@@ -186,13 +189,13 @@ def test_the_same_data_in_another_place_is_the_same_trial(
     import shutil
 
     moved = shutil.copytree(pictures, tmp_path / "moved")
-    result = fit(recipe(moved), seed=3, out=reference, resume=True)
+    result = fit(tiny_recipe(moved), seed=3, out=reference, resume=True)
     assert result.trial == json.loads((reference / "result.json").read_text())["trial"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    wild = recipe(pictures, training__lr="1e30").without("warmup")
+    wild = tiny_recipe(pictures, training__lr="1e30").without("warmup")
     with pytest.raises(
         RunFailed,
         match=r"not finite at step \d+ of 24 \(epoch 1, learning rate .*no checkpoint yet",
@@ -207,7 +210,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pictures: Path, tmp_path: Path)
 def test_the_last_good_checkpoint_is_named(pictures: Path, tmp_path: Path) -> None:
     # The learning rate explodes in the third epoch.
     out = tmp_path / "run"
-    late = recipe(pictures).without("cosine_decay", "warmup")
+    late = tiny_recipe(pictures).without("cosine_decay", "warmup")
     late = late.set("schedule.decay", "exponential:factor=1e20,every_epochs=2")
     with pytest.raises(RunFailed, match=r"epoch 3.*the last good checkpoint is .*last\.ckpt"):
         fit(late, out=out)
@@ -215,7 +218,7 @@ def test_the_last_good_checkpoint_is_named(pictures: Path, tmp_path: Path) -> No
 
 
 def test_fewer_images_than_the_batch(pictures: Path, tmp_path: Path) -> None:
-    result = fit(recipe(pictures, epochs=1, training__batch_size="500"), out=tmp_path / "run")
+    result = fit(tiny_recipe(pictures, epochs=1, training__batch_size="500"), out=tmp_path / "run")
     assert any("the batch is the whole set" in text for text in result.warnings)
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text())["step"] == 1
 
@@ -223,18 +226,18 @@ def test_fewer_images_than_the_batch(pictures: Path, tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(Stopped):
-        fit(recipe(pictures), out=out, log=SignalAt(2, signal.SIGTERM))
+        fit(tiny_recipe(pictures), out=out, log=SignalAt(2, signal.SIGTERM))
     data = (out / "last.ckpt").read_bytes()
     (out / "last.ckpt").write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match=r"cannot read the checkpoint .*last\.ckpt"):
-        fit(recipe(pictures), out=out, resume=True)
+        fit(tiny_recipe(pictures), out=out, resume=True)
 
 
 @pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_reduced_precision_trains_with_float32_weights(
     pictures: Path, tmp_path: Path, precision: str
 ) -> None:
-    made = recipe(pictures, epochs=1, tricks__mixed_precision__dtype=precision)
+    made = tiny_recipe(pictures, epochs=1, tricks__mixed_precision__dtype=precision)
     fit(made, out=tmp_path / "run")
     assert (
         json.loads((tmp_path / "run" / "recipe.json").read_text())["resolved"]["precision"]
@@ -257,7 +260,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(pictures: Path, tmp_path: Pa
 
     out = tmp_path / "run"
     with pytest.raises(Stopped):
-        fit(recipe(pictures), out=out, log=SignalAt(7, signal.SIGTERM))
+        fit(tiny_recipe(pictures), out=out, log=SignalAt(7, signal.SIGTERM))
     kept = (out / "last.ckpt").read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -266,20 +269,20 @@ def test_a_full_disk_leaves_the_previous_checkpoint(pictures: Path, tmp_path: Pa
         with pytest.raises(
             RunFailed, match=r"cannot write .*last\.ckpt: .*; the previous checkpoint is intact"
         ):
-            fit(recipe(pictures), out=out, resume=True)
+            fit(tiny_recipe(pictures), out=out, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
     assert (out / "last.ckpt").read_bytes() == kept
     assert not [path for path in out.iterdir() if path.name.endswith(".tmp")]
-    fit(recipe(pictures), out=out, resume=True)
+    fit(tiny_recipe(pictures), out=out, resume=True)
     assert (out / "result.json").exists()
 
 
 def test_plans_are_reused_on_resume(pictures: Path, tmp_path: Path) -> None:
     # A run that began with one thread goes on with one, whatever this process would choose.
     out = tmp_path / "run"
-    first = recipe(pictures)
+    first = tiny_recipe(pictures)
     first = first.replace(training=replace(first.training, threads=None))
     before = torch.get_num_threads()
     with pytest.raises(Stopped):
@@ -296,13 +299,13 @@ def test_plans_are_reused_on_resume(pictures: Path, tmp_path: Path) -> None:
 def test_bad_files_of_a_source_too_large_to_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.conftest import draw_folder
+    from tests.builders.images import shape_folder
 
-    source = draw_folder(tmp_path / "shapes", 20)
+    source = shape_folder(tmp_path / "shapes", 20)
     for kind in ("circle", "cross"):
         (source / kind / "003.png").write_bytes(b"no image")
     monkeypatch.setattr("trickbag.data.dataset.CHECK_LIMIT", 10)
-    made = recipe(source, epochs=2)
+    made = tiny_recipe(source, epochs=2)
     result = fit(made, out=tmp_path / "whole")
     assert sorted(one["file"] for one in result.data_errors) == ["circle/003.png", "cross/003.png"]
     assert (tmp_path / "whole" / "data_errors.csv").read_text().count("\n") == 3
@@ -323,12 +326,12 @@ def test_ctrl_c_while_files_are_checked(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(
         Stopped, match="before the first step; the same command with --resume starts"
     ):
-        fit(recipe(pictures), out=tmp_path / "run", log=Early())
+        fit(tiny_recipe(pictures), out=tmp_path / "run", log=Early())
 
 
 def test_wrong_input_leaves_no_folder_behind(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--without resnet_d"):
-        fit(recipe(pictures, model="timm:resnet10t"), out=tmp_path / "run")
+        fit(tiny_recipe(pictures, model="timm:resnet10t"), out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import CLASSES
-from tests.teachers import teacher_file
-from tests.train.runs import recipe
+from tests.builders.images import CLASSES
+from tests.builders.recipes import tiny_recipe
+from tests.builders.teachers import teacher_file
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.loader import Loader
 from trickbag.train.build import Run, build
@@ -28,7 +28,7 @@ pytestmark = [
 
 
 def started(pictures: Path, *tricks: Trick, **changes: str) -> tuple[Run, Loader]:
-    made = recipe(pictures, training__device="cuda", **changes).plus(*tricks)
+    made = tiny_recipe(pictures, training__device="cuda", **changes).plus(*tricks)
     dataset = prepare(made.data)
     plan, _ = resolve(made, dataset, seed=0)
     run, _ = build(plan, made.tricks, dataset)
@@ -94,10 +94,10 @@ def test_precision_and_layout_follow_from_the_device(pictures: Path) -> None:
 
 
 def test_trains_and_resumes(pictures: Path, tmp_path: Path) -> None:
-    result = fit(recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run")
+    result = fit(tiny_recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run")
     assert (result.metrics["top1"] or 0) > 80
     again = fit(
-        recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run", resume=True
+        tiny_recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run", resume=True
     )
     assert again.metrics == result.metrics
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.runs import arguments, assert_same_run
+from tests.builders.recipes import train_arguments
+from tests.builders.runs import assert_same_run
 
 DROPPING = ["--with", "dropout", "--with", "stochastic_depth", "--with", "drop_block"]
 """Layers that draw for themselves, too."""
@@ -23,7 +24,7 @@ def command(source: Path, out: Path, epochs: int = 4, *more: str) -> list[str]:
         sys.executable,
         "-m",
         "trickbag",
-        *arguments(source, out, epochs),
+        *train_arguments(source, out, epochs),
         "--seed",
         "3",
         "--resume",

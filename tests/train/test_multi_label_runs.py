@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import trickbag as tb
-from tests.teachers import teacher_file
-from tests.train.runs import recipe as small_recipe
+from tests.builders.recipes import tiny_recipe
+from tests.builders.teachers import teacher_file
 from trickbag.cli import main
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
@@ -59,7 +59,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def several_recipe(table: Path, epochs: int = 2) -> Recipe:
-    return small_recipe(table, epochs=epochs, data__multi_label="true", data__flip_prob="0")
+    return tiny_recipe(table, epochs=epochs, data__multi_label="true", data__flip_prob="0")
 
 
 def read(file: Path) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.runs import recipe
+from tests.builders.recipes import tiny_recipe
 from trickbag.data.dataset import prepare
 from trickbag.evaluate import Predictor, Trained
 from trickbag.models.config import model_config
@@ -27,7 +27,7 @@ TRICKS = (SqueezeExcite(reduction=4), AntiAlias(), Activation(), ZeroInitResidua
 
 @pytest.fixture(scope="module")
 def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made: Recipe = recipe(pictures, epochs=1).only().on("timm:mobilenetv2_050").plus(*TRICKS)
+    made: Recipe = tiny_recipe(pictures, epochs=1).only().on("timm:mobilenetv2_050").plus(*TRICKS)
     made = made.set("training.batch_size", "16").set("schedule.warmup_epochs", "0")
     out = tmp_path_factory.mktemp("timm") / "run"
     fit(made, seed=0, out=out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.teachers import passing_teacher
+from tests.builders.teachers import passing_teacher
 from trickbag.models.parts import Gelu
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias

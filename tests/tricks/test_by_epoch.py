@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.train.runs import assert_same_run, recipe
+from tests.builders.recipes import tiny_recipe
+from tests.builders.runs import assert_same_run
 from tests.train.test_fit import SignalAt
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
@@ -63,7 +64,11 @@ def test_every_run_ends_with_the_whole_size(epochs: int) -> None:
 
 
 def growing(pictures: Path, *tricks: Trick, **changes: str) -> Recipe:
-    made = recipe(pictures, **{"epochs": 2, **changes}).only("warmup", "mixup").on("timm:resnet10t")  # type: ignore[arg-type]
+    made = (
+        tiny_recipe(pictures, **{"epochs": 2, **changes})
+        .only("warmup", "mixup")
+        .on("timm:resnet10t")
+    )  # type: ignore[arg-type]
     return made.plus(*tricks or (ProgressiveResizing(stages=2),))
 
 
@@ -130,7 +135,7 @@ def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path) -> None:
 
 
 def test_balanced_sampling_of_classes_that_are_balanced_is_said(pictures: Path) -> None:
-    made = recipe(pictures, data__class_power="0")
+    made = tiny_recipe(pictures, data__class_power="0")
     _, notes = resolve(made, prepare(made.data), 0)
     assert "data.class_power = 0 changes only the order: all classes have as many images" in notes
 

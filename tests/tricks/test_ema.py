@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from tests.train.runs import assert_same_run, recipe
+from tests.builders.recipes import tiny_recipe
+from tests.builders.runs import assert_same_run
 from tests.train.test_fit import SignalAt
 from trickbag.errors import Stopped, UserError
 from trickbag.evaluate.trained import Trained
@@ -100,7 +101,7 @@ def averaged(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def averaging(pictures: Path) -> Recipe:
-    return recipe(pictures, epochs=2).only("warmup").on("timm:resnet10t").plus(Ema(decay=0.8))
+    return tiny_recipe(pictures, epochs=2).only("warmup").on("timm:resnet10t").plus(Ema(decay=0.8))
 
 
 def test_a_run_evaluates_and_keeps_the_average(averaged: Path) -> None:

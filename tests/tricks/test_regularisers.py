@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from tests.builders.recipes import tiny_recipe
 from tests.models.test_layer_streams import masks
-from tests.train.runs import recipe
 from trickbag.data.dataset import prepare
 from trickbag.recipe import Recipe
 from trickbag.train.build import build
@@ -35,7 +35,7 @@ def regularised(pictures: Path, **changes: str) -> Recipe:
         NoBiasDecay(free="norm"),
     )
     return (
-        recipe(pictures, epochs=2, training__batch_size="24", **changes)
+        tiny_recipe(pictures, epochs=2, training__batch_size="24", **changes)
         .only("warmup", "mixup")
         .plus(*tricks)
     )
@@ -68,7 +68,9 @@ def test_taking_one_out_leaves_what_the_others_draw(pictures: Path) -> None:
     drawn = {}
     for left_out in ("", *(trick.name for trick in dropping)):
         made = (
-            recipe(pictures).only().plus(*(trick for trick in dropping if trick.name != left_out))
+            tiny_recipe(pictures)
+            .only()
+            .plus(*(trick for trick in dropping if trick.name != left_out))
         )
         dataset = prepare(made.data)
         plan, _ = resolve(made, dataset, seed=5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.images import encode, exif, photo, with_exif, write_tree
+from tests.builders.images import encode, exif, photo, photo_folder, with_exif
 from trickbag.data.config import DataConfig
 from trickbag.data.decoding import check as module
 from trickbag.data.decoding.cache import CheckCache, Checked, cache_folder
@@ -16,7 +16,7 @@ from trickbag.data.sources import open_source
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    return write_tree(tmp_path / "set", {"a": 40, "b": 40})
+    return photo_folder(tmp_path / "set", {"a": 40, "b": 40})
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_the_cache_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_diagnosis(tmp_path: Path) -> None:
-    tree = write_tree(tmp_path / "set", {"train/a": 3, "train/b": 2, "val/a": 1})
+    tree = photo_folder(tmp_path / "set", {"train/a": 3, "train/b": 2, "val/a": 1})
     (tree / "train" / "a" / "000.png").write_bytes(b"")
     (tree / "train" / "b" / "000.png").write_bytes(encode(photo(100, 10), "JPEG"))
     found = diagnose(DataConfig(source=str(tree)), cache_dir=tmp_path / "cache").to_dict()
@@ -186,7 +186,7 @@ def test_diagnosis(tmp_path: Path) -> None:
 
 
 def test_diagnosis_of_several_labels_counts_an_image_with_each(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"pictures": 5})
+    photo_folder(tmp_path, {"pictures": 5})
     (tmp_path / "pictures" / "004.png").write_bytes(b"")
     rows = ["000,cat dog", "001,dog", "002,dog bird cat", "003,", "004,cat"]
     table = tmp_path / "pictures.csv"
@@ -214,14 +214,14 @@ def test_diagnosis_of_several_labels_counts_an_image_with_each(tmp_path: Path) -
 
 
 def test_names_of_classes_may_have_blanks(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"pictures": 3})
+    photo_folder(tmp_path, {"pictures": 3})
     table = tmp_path / "pictures.csv"
     table.write_text("image,label\n000,golden retriever\n001,labrador retriever\n002,cat\n")
     assert not diagnose(DataConfig(source=str(table)), cache_dir=tmp_path / "cache").warnings
 
 
 def test_diagnosis_of_nothing_but_damage(tmp_path: Path) -> None:
-    tree = write_tree(tmp_path / "set", {"a": 1, "b": 1})
+    tree = photo_folder(tmp_path / "set", {"a": 1, "b": 1})
     for path in tree.rglob("*.png"):
         path.write_bytes(b"")
     found = diagnose(DataConfig(source=str(tree)), cache_dir=tmp_path / "cache")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.data.images import encode, exif, photo, png, png_chunk, with_exif
+from tests.builders.images import encode, exif, photo, png, png_chunk, with_exif
 from trickbag.data.decoding.decode import DecodeError, decode, image_format
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

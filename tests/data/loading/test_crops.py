@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
-from tests.data.images import photo
+from tests.builders.images import photo
 from trickbag.data.loading.crops import crop_resize, random_crop_box
 
 SIDES = st.integers(1, 2000)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.images import photo, write_tree
+from tests.builders.images import photo, photo_folder
 from trickbag.data.config import DataConfig
 from trickbag.data.loading import loader as module
 from trickbag.data.loading.crops import crop_resize, crop_scale, planes, random_crop_box
@@ -43,7 +43,7 @@ def same(first: list[RawBatch], second: list[RawBatch]) -> bool:
 
 @pytest.fixture(scope="module")
 def part(tmp_path_factory: pytest.TempPathFactory) -> FilePart:
-    root = write_tree(tmp_path_factory.mktemp("loader"), {"a": 7, "b": 6})
+    root = photo_folder(tmp_path_factory.mktemp("loader"), {"a": 7, "b": 6})
     found = open_source(DataConfig(source=str(root))).parts["train"]
     assert isinstance(found, FilePart)
     return found
@@ -221,7 +221,7 @@ def test_workers_change_nothing(part: FilePart) -> None:
 
 
 def test_images_that_do_not_decode_have_no_weight(tmp_path: Path) -> None:
-    tree = write_tree(tmp_path, {"a": 5, "b": 5})
+    tree = photo_folder(tmp_path, {"a": 5, "b": 5})
     (tree / "a" / "001.png").write_bytes(b"")
     (tree / "b" / "002.png").unlink()
     names = [f"{kind}/{i:03}.png" for kind in "ab" for i in range(5)]
@@ -241,7 +241,7 @@ def test_images_that_do_not_decode_have_no_weight(tmp_path: Path) -> None:
 
 
 def test_a_bad_image_stays_out_for_the_whole_run(tmp_path: Path) -> None:
-    tree = write_tree(tmp_path, {"a": 2, "b": 2})
+    tree = photo_folder(tmp_path, {"a": 2, "b": 2})
     good = (tree / "a" / "000.png").read_bytes()
     part = open_source(DataConfig(source=str(tree))).parts["train"]
     (tree / "a" / "000.png").write_bytes(b"")

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from tests.data.images import photo
+from tests.builders.images import photo
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError

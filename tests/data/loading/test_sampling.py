@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.images import photo
+from tests.builders.images import photo
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.crops import crop_resize, random_crop_box
 from trickbag.data.loading.loader import Loader

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.images import write_tree
+from tests.builders.images import photo_folder
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
@@ -22,7 +22,7 @@ from trickbag.errors import RunFailed
 
 
 def test_a_killed_worker_ends_the_run_with_a_reason(tmp_path: Path) -> None:
-    tree = write_tree(tmp_path, {"a": 40, "b": 40})
+    tree = photo_folder(tmp_path, {"a": 40, "b": 40})
     data = DataConfig(source=str(tree))
     part = open_source(data).parts["train"]
     before = _children()
@@ -41,7 +41,7 @@ def test_a_killed_worker_ends_the_run_with_a_reason(tmp_path: Path) -> None:
 
 def test_a_closed_loader_leaves_no_thread(tmp_path: Path) -> None:
     # One that still holds semaphores when Python ends makes its tracker warn of a leak.
-    tree = write_tree(tmp_path, {"a": 8, "b": 8})
+    tree = photo_folder(tmp_path, {"a": 8, "b": 8})
     data = DataConfig(source=str(tree))
     before = set(threading.enumerate())
     part = open_source(data).parts["train"]
@@ -116,7 +116,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["starting", "running"])
 def test_signals_to_the_whole_group_reach_the_parent_alone(tmp_path: Path, moment: str) -> None:
-    tree = write_tree(tmp_path / "set", {"a": 40, "b": 40})
+    tree = photo_folder(tmp_path / "set", {"a": 40, "b": 40})
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     with subprocess.Popen(
@@ -155,7 +155,7 @@ print("end", flush=True)
 @pytest.mark.parametrize("source", ["digits", pytest.param("folder", marks=pytest.mark.slow)])
 def test_a_script_without_a_guard_trains(tmp_path: Path, source: str) -> None:
     # The digits, in memory, are more than a pipe holds: its parent would wait for ever.
-    data = str(write_tree(tmp_path / "set", {"a": 40, "b": 40})) if source == "folder" else source
+    data = str(photo_folder(tmp_path / "set", {"a": 40, "b": 40})) if source == "folder" else source
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED)
     command = [sys.executable, str(script), data, str(tmp_path / "run")]
@@ -195,7 +195,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_a_part_of_the_scripts_own_is_found_by_its_workers(tmp_path: Path) -> None:
-    tree = write_tree(tmp_path / "set", {"a": 8, "b": 8})
+    tree = photo_folder(tmp_path / "set", {"a": 8, "b": 8})
     script = tmp_path / "script.py"
     script.write_text(NEEDED)
     command = [sys.executable, str(script), str(tree)]

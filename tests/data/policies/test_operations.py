@@ -20,7 +20,7 @@ from torchvision.transforms import (
 )
 from torchvision.transforms.autoaugment import _apply_op
 
-from tests.data.images import photo
+from tests.builders.images import photo
 from tests.models.official.originals import vector
 from trickbag.data.policies.magnitudes import (
     LEVELS,

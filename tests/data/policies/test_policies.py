@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.data.images import photo
+from tests.builders.images import photo
 from trickbag.data.config import DataConfig
 from trickbag.data.policies import operations
 from trickbag.data.policies.magnitudes import argument

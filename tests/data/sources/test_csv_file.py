@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.data.images import encode, photo, write_tree
+from tests.builders.images import encode, photo, photo_folder
 from trickbag.data.config import DataConfig
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
@@ -37,7 +37,7 @@ def refused(path: Path, text: str | bytes | None = None, image_root: Path | None
 
 @pytest.fixture
 def four(tmp_path: Path) -> Path:
-    return write_tree(tmp_path, {".": 4}) / "train.csv"
+    return photo_folder(tmp_path, {".": 4}) / "train.csv"
 
 
 def labelled(source: Source) -> dict[str, str]:
@@ -63,14 +63,14 @@ def test_images_beside_it(four: Path) -> None:
 
 
 def test_ids_without_extension_in_the_folder_of_its_name(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"train": 4})
+    photo_folder(tmp_path, {"train": 4})
     source = opened(tmp_path / "train.csv", FOUR.replace(".png", "").replace("image", "id"))
     assert source.columns == ("id", "label")
     assert labelled(source) == {f"train/{name}": label for name, label in EXPECTED.items()}
 
 
 def test_image_root(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"pictures/inner": 4, "csv": 0})
+    photo_folder(tmp_path, {"pictures/inner": 4, "csv": 0})
     path = tmp_path / "csv" / "x.csv"
     assert labelled(opened(path, FOUR, tmp_path / "pictures" / "inner")) == EXPECTED
     deeper = labelled(opened(path, FOUR.replace("00", "inner/00"), tmp_path / "pictures"))
@@ -78,7 +78,7 @@ def test_image_root(tmp_path: Path) -> None:
 
 
 def test_absolute_paths(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"pictures": 4, "csv": 0})
+    photo_folder(tmp_path, {"pictures": 4, "csv": 0})
     text = FOUR.replace("00", f"{tmp_path}/pictures/00")
     source = opened(tmp_path / "csv" / "x.csv", text)
     np.testing.assert_array_equal(source.parts["train"].read(1), photo(21, 16, 1))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.data.images import encode, photo, write_tree
+from tests.builders.images import encode, photo, photo_folder
 from trickbag.data.config import DataConfig
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
@@ -32,7 +32,7 @@ def refused(path: Path | str, **more: str) -> str:
 
 
 def test_class_folders_alone(tmp_path: Path) -> None:
-    source = opened(write_tree(tmp_path, {"dog": 3, "cat": 2}))
+    source = opened(photo_folder(tmp_path, {"dog": 3, "cat": 2}))
     assert source.classes == ("cat", "dog")
     assert list(source.parts) == ["train"]
     train = source.parts["train"]
@@ -53,7 +53,7 @@ def test_class_folders_alone(tmp_path: Path) -> None:
 
 def test_train_val_and_test(tmp_path: Path) -> None:
     source = opened(
-        write_tree(tmp_path, {"train/a": 3, "train/b": 2, "val/a": 1, "val/b": 2, "test/b": 1})
+        photo_folder(tmp_path, {"train/a": 3, "train/b": 2, "val/a": 1, "val/b": 2, "test/b": 1})
     )
     assert {name: len(part) for name, part in source.parts.items()} == {
         "train": 5,
@@ -66,18 +66,18 @@ def test_train_val_and_test(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
 def test_names_of_the_validation_folder(tmp_path: Path, name: str) -> None:
-    source = opened(write_tree(tmp_path, {"train/a": 1, "train/b": 1, f"{name}/a": 1}))
+    source = opened(photo_folder(tmp_path, {"train/a": 1, "train/b": 1, f"{name}/a": 1}))
     assert source.parts["val"].names == (f"{name}/a/000.png",)
 
 
 def test_inner_folders_and_upper_case_extensions_count(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 1, "a/x/y": 1, "b": 1})
+    photo_folder(tmp_path, {"a": 1, "a/x/y": 1, "b": 1})
     (tmp_path / "b" / "000.png").rename(tmp_path / "b" / "B.PNG")
     assert opened(tmp_path).parts["train"].names == ("a/000.png", "a/x/y/000.png", "b/B.PNG")
 
 
 def test_what_is_no_image_is_ignored(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 1, "b": 1, ".git": 1, "__MACOSX/a": 1, "a/.thumbs": 1})
+    photo_folder(tmp_path, {"a": 1, "b": 1, ".git": 1, "__MACOSX/a": 1, "a/.thumbs": 1})
     (tmp_path / "a" / "notes.txt").write_text("x")
     (tmp_path / "a" / "._000.png").write_bytes(b"x")
     (tmp_path / "README").write_text("x")
@@ -87,24 +87,24 @@ def test_what_is_no_image_is_ignored(tmp_path: Path) -> None:
 
 
 def test_images_outside_of_classes_are_said(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 1, "b": 1, ".": 2})
+    photo_folder(tmp_path, {"a": 1, "b": 1, ".": 2})
     assert "2 images outside of any class folder" in opened(tmp_path).warnings[0]
 
 
 def test_folders_beside_train_are_said(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"train/a": 1, "train/b": 1, "extra": 1})
+    photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "extra": 1})
     assert "extra" in opened(tmp_path).warnings[0]
 
 
 def test_an_unlabelled_test_folder_is_not_used_and_said(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"train/a": 1, "train/b": 1, "test": 4})
+    photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "test": 4})
     source = opened(tmp_path)
     assert list(source.parts) == ["train"]
     assert "'test' has no class folders" in source.warnings[0]
 
 
 def test_links_in_circles_end(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 1, "b": 1, "a/x": 1})
+    photo_folder(tmp_path, {"a": 1, "b": 1, "a/x": 1})
     (tmp_path / "a" / "loop").symlink_to(tmp_path / "a", target_is_directory=True)
     (tmp_path / "a" / "x" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "a" / "self").symlink_to("self")
@@ -112,8 +112,8 @@ def test_links_in_circles_end(tmp_path: Path) -> None:
 
 
 def test_linked_images_count_and_links_to_nothing_are_listed(tmp_path: Path) -> None:
-    write_tree(tmp_path / "real", {"a": 2})
-    write_tree(tmp_path / "set", {"b": 1})
+    photo_folder(tmp_path / "real", {"a": 2})
+    photo_folder(tmp_path / "set", {"b": 1})
     (tmp_path / "set" / "a").symlink_to(tmp_path / "real" / "a", target_is_directory=True)
     (tmp_path / "set" / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     train = opened(tmp_path / "set").parts["train"]
@@ -122,7 +122,7 @@ def test_linked_images_count_and_links_to_nothing_are_listed(tmp_path: Path) -> 
 
 
 def test_reading_and_subsets(tmp_path: Path) -> None:
-    source = opened(write_tree(tmp_path, {"a": 2, "b": 2}))
+    source = opened(photo_folder(tmp_path, {"a": 2, "b": 2}))
     part = source.parts["train"].subset([3, 0])
     assert part.names == ("b/001.png", "a/000.png")
     np.testing.assert_array_equal(part.labels, [1, 0])
@@ -150,7 +150,7 @@ def test_empty_folder(tmp_path: Path) -> None:
 
 
 def test_images_without_class_folders(tmp_path: Path) -> None:
-    assert "has 3 images but no class folders" in refused(write_tree(tmp_path, {".": 3}))
+    assert "has 3 images but no class folders" in refused(photo_folder(tmp_path, {".": 3}))
 
 
 def test_no_image_at_all(tmp_path: Path) -> None:
@@ -161,37 +161,39 @@ def test_no_image_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("empty", ["train/c", "val/b"])
 def test_empty_class(tmp_path: Path, empty: str) -> None:
-    write_tree(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, empty: 0})
+    photo_folder(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, empty: 0})
     message = refused(tmp_path)
     assert f"no image in {empty}" in message
 
 
 def test_one_class(tmp_path: Path) -> None:
-    assert "one class only, 'a'" in refused(write_tree(tmp_path, {"a": 3}))
+    assert "one class only, 'a'" in refused(photo_folder(tmp_path, {"a": 3}))
 
 
 def test_class_that_train_lacks(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, "val/z": 1})
+    photo_folder(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, "val/z": 1})
     message = refused(tmp_path)
     assert "val has classes that train has not: z" in message
 
 
 def test_val_without_train(tmp_path: Path) -> None:
-    assert "none named 'train'" in refused(write_tree(tmp_path, {"val/a": 1, "val/b": 1}))
+    assert "none named 'train'" in refused(photo_folder(tmp_path, {"val/a": 1, "val/b": 1}))
 
 
 def test_two_validation_folders(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1})
+    photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1})
     assert "several folders for val: val, valid" in refused(tmp_path)
 
 
 def test_image_root_is_not_for_folders(tmp_path: Path) -> None:
-    assert "image_root" in refused(write_tree(tmp_path, {"a": 1, "b": 1}), image_root=str(tmp_path))
+    assert "image_root" in refused(
+        photo_folder(tmp_path, {"a": 1, "b": 1}), image_root=str(tmp_path)
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
 def test_unreadable_folder(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 1, "b": 1})
+    photo_folder(tmp_path, {"a": 1, "b": 1})
     (tmp_path / "b").chmod(0)
     try:
         assert "cannot be read: Permission denied" in refused(tmp_path)
@@ -200,7 +202,7 @@ def test_unreadable_folder(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"a": 1, "b": 1})
+    photo_folder(tmp_path, {"a": 1, "b": 1})
     odd = os.fsencode(tmp_path / "a") + b"/\xff\xfe.png"
     try:
         with open(odd, "wb") as file:
@@ -213,7 +215,7 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
 
 
 def test_the_source_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
-    first = opened(write_tree(tmp_path / "one", {"a": 2, "b": 2})).parts["train"]
+    first = opened(photo_folder(tmp_path / "one", {"a": 2, "b": 2})).parts["train"]
     shutil.copytree(tmp_path / "one", tmp_path / "two" / "deep")
     second = opened(tmp_path / "two" / "deep").parts["train"]
     assert first.names == second.names

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torchvision
 
-from tests.data.images import encode, photo
+from tests.builders.images import encode, photo
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.sources import open_source

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import trickbag as tb
-from tests.study.studies import small_recipe
+from tests.builders.recipes import study_recipe
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.study.study import Study
 from trickbag.tricks.activation import Activation
@@ -41,14 +41,14 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def dataset(pictures: Path) -> Dataset:
-    return prepare(small_recipe(pictures).data)
+    return prepare(study_recipe(pictures).data)
 
 
 # vgg11 has 129 million parameters, which take a second to initialise: its plain data alone are
 # asked.
 @pytest.mark.parametrize("network", [name for name in REASONS if name != "timm:vgg11"])
 def test_rows_are_explicit(network: str, pictures: Path, dataset: Dataset) -> None:
-    recipe = small_recipe(pictures).only().plus(*TRICKS)
+    recipe = study_recipe(pictures).only().plus(*TRICKS)
     study = Study(recipe=recipe, design=tb.LeaveOneOut(), models=(network,), seeds=2)
     unfit = study.unfit(dataset)
     layout = study.design.layout(study.recipes()[network], network, inapplicable=unfit[network])
@@ -69,7 +69,7 @@ def test_rows_are_explicit(network: str, pictures: Path, dataset: Dataset) -> No
 
 
 def test_one_at_a_time_leaves_out_what_does_not_apply(pictures: Path) -> None:
-    recipe = small_recipe(pictures).only().on("timm:vgg11")
+    recipe = study_recipe(pictures).only().on("timm:vgg11")
     design = tb.OneAtATime(tricks=("squeeze_excite", "anti_alias", "activation"))
     layout = design.layout(recipe, "timm:vgg11")
     reasons = {

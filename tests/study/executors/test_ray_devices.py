@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.recipes import train_arguments
+from tests.builders.runs import assert_same_run
 from tests.study.executors.test_executors import RAY, by_trial, until_stopped, when
 from tests.train.processes import end, start
-from tests.train.runs import arguments, assert_same_run
 from trickbag.cli import main
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe, digest
@@ -99,7 +100,9 @@ class TestTraining:
     def reference(self, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """A run of two processes without Ray."""
         out = tmp_path_factory.mktemp("reference") / "run"
-        codes, errors = end(start(2, ["-m", "trickbag", *arguments(pictures, out), "--seed", "3"]))
+        codes, errors = end(
+            start(2, ["-m", "trickbag", *train_arguments(pictures, out), "--seed", "3"])
+        )
         assert (codes, errors) == ([0, 0], [])
         return out
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.builders.recipes import tiny_recipe, train_arguments
+from tests.builders.runs import assert_same_run
 from tests.train.machine.parallel_steps import SCENARIOS, steps
 from tests.train.processes import ROOT, end, start
-from tests.train.runs import arguments, assert_same_run, recipe
 from tests.train.test_step import raw_batch
 from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import UserError
@@ -106,7 +107,7 @@ def test_more_processes_than_images_of_a_batch(pictures: Path) -> None:
     from trickbag.data.dataset import prepare
     from trickbag.train.plan import resolve
 
-    made = recipe(pictures, training__accumulate="2")
+    made = tiny_recipe(pictures, training__accumulate="2")
     with pytest.raises(
         UserError,
         match=r"5 processes cannot share a batch of 8 images in 2 parts each .*--batch-size",
@@ -115,17 +116,17 @@ def test_more_processes_than_images_of_a_batch(pictures: Path) -> None:
 
 
 def test_another_number_of_processes_is_refused(pictures: Path, tmp_path: Path) -> None:
-    fit(recipe(pictures, epochs=1), out=tmp_path / "run")
+    fit(tiny_recipe(pictures, epochs=1), out=tmp_path / "run")
     (tmp_path / "run" / "result.json").unlink()
     stored = json.loads((tmp_path / "run" / "recipe.json").read_text())
     stored["resolved"]["processes"] = 2
     (tmp_path / "run" / "recipe.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match="trained by 2 processes, not 1: start 2"):
-        fit(recipe(pictures, epochs=1), out=tmp_path / "run", resume=True)
+        fit(tiny_recipe(pictures, epochs=1), out=tmp_path / "run", resume=True)
 
 
 def command(source: Path, out: Path, *more: str) -> list[str]:
-    return ["-m", "trickbag", *arguments(source, out), "--seed", "3", "--resume", *more]
+    return ["-m", "trickbag", *train_arguments(source, out), "--seed", "3", "--resume", *more]
 
 
 def run_torch(arguments_: list[str]) -> subprocess.CompletedProcess[str]:
@@ -194,7 +195,7 @@ class TestDevices:
         ]
         codes, errors = end(start(count, command(pictures, tmp_path / "run", *changes)))
         assert codes == [0] * count, errors
-        made = recipe(
+        made = tiny_recipe(
             pictures,
             training__accumulate=str(count),
             training__device="cuda",
@@ -216,7 +217,7 @@ class TestRuns:
         self, pictures: Path, reference: Path, tmp_path: Path
     ) -> None:
         # Parts of a batch, too, have BatchNorm's statistics of their own.
-        fit(recipe(pictures, training__accumulate="2"), seed=3, out=tmp_path / "parts")
+        fit(tiny_recipe(pictures, training__accumulate="2"), seed=3, out=tmp_path / "parts")
         found, expected = (
             torch.load(folder / "last.ckpt", weights_only=True)["network"]
             for folder in (reference, tmp_path / "parts")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.train.runs import recipe
+from tests.builders.recipes import tiny_recipe
 from trickbag.data.dataset import prepare
 from trickbag.train.build import build
 from trickbag.train.machine.small_maps import pad_small_maps
@@ -83,7 +83,7 @@ def test_gradients_in_bfloat16_are_those_in_float64(
 
 def test_a_run_in_bfloat16_on_a_cpu_is_mended(pictures: Path) -> None:
     for precision, hooks in (("bf16", True), ("float32", False)):
-        made = recipe(pictures).only("warmup").on("resnet18").set("data.image_size", "16")
+        made = tiny_recipe(pictures).only("warmup").on("resnet18").set("data.image_size", "16")
         made = (
             made.set("model.small_stem", "never")
             .set("training.device", "cpu")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import draw_folder
-from tests.teachers import teacher_file
-from tests.train.teachers.lessons import recipe
+from tests.builders.images import shape_folder
+from tests.builders.teachers import teacher_file
+from tests.train.teachers.batches import recipe
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.teacher_logits import TeacherLogits
@@ -85,7 +85,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
     refused(r"top \(2, not 3\)", dataclasses.replace(trick, top=2))
     moved = recipe(pictures, **{"data.split_seed": "1"})
     refused("the training images", dataset=prepare(moved.data))
-    fewer = draw_folder(tmp_path / "shapes", 4)
+    fewer = shape_folder(tmp_path / "shapes", 4)
     refused("the training images", dataset=prepare(recipe(fewer).data))
     assert file.read_bytes() == kept
     file.write_bytes(kept[:-50])

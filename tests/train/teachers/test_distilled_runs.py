@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.teachers import teacher_file
-from tests.train.runs import arguments, assert_same_run
-from tests.train.teachers.lessons import recipe
+from tests.builders.recipes import train_arguments
+from tests.builders.runs import assert_same_run
+from tests.builders.teachers import teacher_file
+from tests.train.teachers.batches import recipe
 from tests.train.test_fit import SignalAt
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.teacher_logits import TeacherLogits
@@ -83,7 +84,7 @@ def test_killed_while_the_teacher_is_asked(pictures: Path, teacher: Path, tmp_pa
     trick = f"distillation:teacher={teacher},view=replay,views=200,cache={file}"
 
     def command(out: str) -> list[str]:
-        given = arguments(pictures, tmp_path / out, epochs=1)
+        given = train_arguments(pictures, tmp_path / out, epochs=1)
         return [sys.executable, "-m", "trickbag", *given, "--with", trick, "--resume"]
 
     process = subprocess.Popen(command("run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

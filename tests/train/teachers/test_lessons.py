@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import CLASSES
-from tests.teachers import teacher_file
-from tests.train.teachers.lessons import BATCH, SIZE, WHOLE, built, close, first_batch, recipe
+from tests.builders.images import CLASSES
+from tests.builders.runs import built
+from tests.builders.teachers import teacher_file
+from tests.train.teachers.batches import BATCH, SIZE, WHOLE, assert_close, first_batch, recipe
 from trickbag.data.dataset import Dataset
 from trickbag.data.loading.loader import Loader
 from trickbag.models.weights import load
@@ -65,7 +66,7 @@ def test_asked_once_about_the_centre_is_asked_online(
         assert torch.equal(images, same)
         torch.testing.assert_close(kept, said, rtol=2e-3, atol=1e-6)
     sharp = [dataclasses.replace(t, temperature=1.0) for t in (*online.tricks, *stored.tricks)]
-    close(
+    assert_close(
         *(first_batch(built(recipe(pictures, t, **WHOLE), dataset)[0], dataset)[2] for t in sharp)
     )
     assert not [note for note in notes if "teacher" in note]
@@ -87,7 +88,7 @@ def test_replayed_is_asked_online(
             first_batch(run, dataset, epoch) for run in (online, stored)
         )
         assert torch.equal(images, same)
-        close(kept, said)
+        assert_close(kept, said)
         seen.append(dict(zip(raw.index.tolist(), raw.images, strict=True)))
     both = set(seen[0]) & set(seen[1])
     assert both
@@ -155,7 +156,7 @@ def test_replayed_images_have_the_runs_size_where_a_trick_scales_it(
     assert raw.images.shape[-1] == 24
     asked = TeacherNetwork(Teacher.of(teacher), dataset.classes, stored.pipeline.preprocessing)
     with torch.no_grad():
-        close(kept, asked(stored.pipeline.preprocessing.normalise(raw.images)).softmax(1))
+        assert_close(kept, asked(stored.pipeline.preprocessing.normalise(raw.images)).softmax(1))
 
 
 def test_stored_answers_are_mixed_as_targets_are(
@@ -167,7 +168,7 @@ def test_stored_answers_are_mixed_as_targets_are(
     _, (lam, partner) = run.pipeline.draw(BATCH, 5, run.plan.timestamp(0), run.device)
     with torch.no_grad():
         said = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
-    close(mixed, mix(said, lam, partner))
+    assert_close(mixed, mix(said, lam, partner))
 
 
 def test_an_image_that_is_read_twice_has_its_answer_twice(
@@ -180,7 +181,7 @@ def test_an_image_that_is_read_twice_has_its_answer_twice(
     _, (lam, partner) = run.pipeline.draw(2 * BATCH, 5, run.plan.timestamp(0), run.device)
     with torch.no_grad():
         said = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
-    close(mixed, lam[:, None] * said[:BATCH] + (1 - lam[:, None]) * said[partner])
+    assert_close(mixed, lam[:, None] * said[:BATCH] + (1 - lam[:, None]) * said[partner])
 
 
 def test_answers_know_nothing_of_a_policy(pictures: Path, dataset: Dataset, teacher: str) -> None:

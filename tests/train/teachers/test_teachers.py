@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import CLASSES
-from tests.teachers import teacher_file
-from tests.train.teachers.lessons import built, recipe
+from tests.builders.images import CLASSES
+from tests.builders.runs import built
+from tests.builders.teachers import teacher_file
+from tests.train.teachers.batches import recipe
 from trickbag.data.dataset import Dataset
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError

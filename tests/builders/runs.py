@@ -1,4 +1,4 @@
-"""A small run for the tests of the loop, and what two runs must have in common to be the same."""
+"""Trained runs, and what two runs must have in common to be the same."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from trickbag import recipes
+from trickbag.cli import main
+from trickbag.data.dataset import Dataset
 from trickbag.recipe import Recipe
+from trickbag.train.build import Run, build
+from trickbag.train.plan import resolve
+
+QUICK = [
+    *("--image-size", "16", "--batch-size", "16"),
+    *("--set", "data.workers=0", "--without", "mixup"),
+]
 
 TIMES = (
     "time_s",
@@ -21,46 +29,16 @@ TIMES = (
 )
 
 
-def recipe(source: Path | str, epochs: int = 4, **changes: str) -> Recipe:
-    """`small` at 16 px: a second or so an epoch on 48 pictures."""
-    made = recipes.small(data=str(source))
-    settings = {
-        "data.image_size": "16",
-        "data.workers": "0",
-        "training.batch_size": "8",
-        "training.epochs": str(epochs),
-        "training.device": "cpu",
-        "training.threads": "1",
-    } | {key.replace("__", "."): value for key, value in changes.items()}
-    for path, value in settings.items():
-        made = made.set(path, value)
-    return made
+def train(data: Path, out: Path, *options: str) -> Path:
+    """Train `small` without mixup with the command line; return the run's folder."""
+    assert main(["train", "--data", str(data), "--out", str(out), *QUICK, *options]) == 0
+    return out
 
 
-def arguments(source: Path, out: Path, epochs: int = 4) -> list[str]:
-    """The command line that trains `recipe(source, epochs)`."""
-    made = [
-        "train",
-        "--data",
-        str(source),
-        "--image-size",
-        "16",
-        "--batch-size",
-        "8",
-        "--epochs",
-        str(epochs),
-    ]
-    return [
-        *made,
-        "--device",
-        "cpu",
-        "--set",
-        "training.threads=1",
-        "--set",
-        "data.workers=0",
-        "--out",
-        str(out),
-    ]
+def built(recipe: Recipe, dataset: Dataset, seed: int = 5) -> tuple[Run, Any]:
+    """Resolve and build a run; return it with the notes of `build`."""
+    plan, _ = resolve(recipe, dataset, seed)
+    return build(plan, recipe.tricks, dataset)
 
 
 def without_times(data: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,4 @@
-"""Teachers for the tests: small networks of random weights, in files like those that a run
-writes."""
+"""Teachers: networks of random weights, in files like those that a run writes."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.conftest import CLASSES
+from tests.builders.images import CLASSES
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.models.config import TimmConfig
@@ -30,8 +29,7 @@ def teacher_file(
     sharp: float = 5.0,
     thresholds: list[float] | None = None,
 ) -> Path:
-    """Write a network for the classes of the pictures; `sharp` multiplies the logits, which tells
-    the classes apart."""
+    """Write a network for the classes of `shape_folder`; `sharp` multiplies the logits."""
     import torch
 
     config = TimmConfig(name="test_resnet", num_classes=len(classes))
