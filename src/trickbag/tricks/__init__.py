@@ -1,5 +1,8 @@
-"""The tricks: one file each, found by looking into this folder; others by entry point or
-`package.module:Class`."""
+"""The tricks: one file each, and the functions that find a trick by its name.
+
+Built-in tricks are the classes in the modules of this folder. Other packages register tricks as
+entry points, or a recipe names them as `package.module:Class`.
+"""
 
 from __future__ import annotations
 
@@ -23,48 +26,49 @@ if TYPE_CHECKING:
 __all__ = ["Average", "Batch", "Timestamp", "Trick", "available", "builtin", "find", "key"]
 
 ENTRY_POINTS = "trickbag.tricks"
-"""The entry-point group in which other packages register tricks: `name =
-"package.module:Class"`."""
+"""The entry-point group in which other packages register tricks.
+
+An entry is `name = "package.module:Class"`.
+"""
 
 _BASE = Trick.__module__
 
 
 @functools.cache
 def builtin() -> Mapping[str, type[Trick]]:
-    """Return the tricks of this package by name, in alphabetical order: every one defined in a
-    module of its folder."""
-    found: dict[str, type[Trick]] = {}
+    """Return the tricks that are defined in this folder by name, in alphabetical order."""
+    tricks: dict[str, type[Trick]] = {}
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
         for value in vars(module).values():
+            # A class counts where it is defined: every module of a trick imports the base class.
             if (
                 inspect.isclass(value)
                 and issubclass(value, Trick)
                 and value.__module__ == module.__name__ != _BASE
             ):
-                found[value.name] = value
-    return MappingProxyType(dict(sorted(found.items())))
+                tricks[value.name] = value
+    return MappingProxyType(dict(sorted(tricks.items())))
 
 
 def available() -> Mapping[str, type[Trick]]:
-    """Return every trick that has a name: the built-in ones, then those that installed packages register.
+    """Return the built-in tricks, then those that installed packages register, by name.
 
     A registered trick that cannot be loaded is left out with a warning.
     """
-    found = dict(builtin())
+    tricks = dict(builtin())
     for name, point in sorted(_registered().items()):
         try:
-            found[name] = _load(point)
+            tricks[name] = _load(point)
         except UserError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
-    return MappingProxyType(found)
+    return MappingProxyType(tricks)
 
 
 def find(name: str) -> type[Trick]:
-    """Return the trick of a name: built-in, registered by an installed package, or `package.module:Class`.
+    """Return a trick by name: a built-in or registered one, or `package.module:Class`.
 
-    Raises UserError for a name that is not known, and for one that does not lead to a trick, saying
-    what failed.
+    Raises UserError for an unknown name, and for a reference that does not lead to a trick.
     """
     if name in builtin():
         return builtin()[name]
@@ -73,18 +77,20 @@ def find(name: str) -> type[Trick]:
     registered = _registered()
     if name in registered:
         return _load(registered[name])
-    known = [*builtin(), *registered]
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(near)}? There are" if near else "there are"
+    names = [*builtin(), *registered]
+    close = difflib.get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(close)}? There are" if close else "there are"
     raise UserError(
         f"no trick {name!r}",
-        f"{hint}: {choices(known)}; or package.module:Class for one of your own",
+        f"{hint}: {choices(names)}; or package.module:Class for one of your own",
     )
 
 
 def key(trick: type[Trick]) -> str:
-    """Return the text by which `find` gives this trick again: its name, or `package.module:Class`
-    where it has none."""
+    """Return the name by which `find` returns this trick.
+
+    It is the trick's name if the trick is built in or registered, else `package.module:Class`.
+    """
     if builtin().get(trick.name) is trick:
         return trick.name
     reference = f"{trick.__module__}:{trick.__qualname__}"
@@ -95,8 +101,7 @@ def key(trick: type[Trick]) -> str:
 
 
 def _registered() -> dict[str, EntryPoint]:
-    """Return the entry points of other packages by name; a built-in trick's name is never
-    theirs."""
+    """Return the entry points of other packages by name; a built-in trick's name is left out."""
     from importlib.metadata import entry_points
 
     return {
@@ -117,7 +122,7 @@ def _load(point: EntryPoint) -> type[Trick]:
 
 
 def _from_reference(reference: str, title: str = "") -> type[Trick]:
-    """Import `package.module:Class`; `title` says in errors what it was looked up for."""
+    """Import `package.module:Class`; errors start with `title`."""
     title = f"{title}: " if title else ""
     path, _, attribute = (part.strip() for part in reference.partition(":"))
     if (
@@ -128,11 +133,10 @@ def _from_reference(reference: str, title: str = "") -> type[Trick]:
         raise UserError(f"{title}trick {reference!r}: must be of the form package.module:Class")
     try:
         value: object = importlib.import_module(path)
-    except Exception as error:  # a stranger's module may fail in any way
+    except Exception as error:  # a user's module may fail in any way
         raise UserError(
-            f"{title}cannot import {path!r} for the trick {reference!r}: {type(error).__name__}: "
-            f"{error}. "
-            "Is it installed, or its folder in PYTHONPATH?"
+            f"{title}cannot import {path!r} for the trick {reference!r}: "
+            f"{type(error).__name__}: {error}. Is it installed, or its folder in PYTHONPATH?"
         ) from error
     for part in attribute.split("."):
         if not hasattr(value, part):
@@ -149,7 +153,7 @@ def _from_reference(reference: str, title: str = "") -> type[Trick]:
 
 
 def _problem(value: object) -> str | None:
-    """Say why something is not a trick that can be used, or None where it is one."""
+    """Return why a value is not a trick that can be used, or None if it is one."""
     if not (isinstance(value, type) and issubclass(value, Trick)):
         return "it is not a subclass of trickbag.tricks.Trick"
     if "__dataclass_params__" not in vars(value) or not dataclasses.is_dataclass(value):

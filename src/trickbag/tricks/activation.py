@@ -1,4 +1,4 @@
-"""Another activation function in the place of the network's ReLUs."""
+"""Activation functions: another one in place of the network's ReLUs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ __all__ = ["Activation"]
 
 @dataclass(frozen=True, kw_only=True)
 class Activation(Trick):
-    """Put another activation function in the place of every one that follows a normalisation or an addition.
+    """Replace every activation that follows a normalisation or an addition.
 
-    `function` is one of `models.parts.Activation`; the gates of a squeeze-excitation keep theirs.
-    It sets one slot, which no other trick reads, so its place among the tricks does not matter.
+    `function` is one of `models.parts.Activation`. The gates of squeeze-and-excitation keep their
+    activation. The trick sets one slot, which no other trick reads, so its position in the recipe
+    does not matter.
     """
 
     name: ClassVar[str] = "activation"

@@ -1,4 +1,4 @@
-"""Anti-aliased downsampling: a blur wherever the network would skip pixels."""
+"""Anti-aliased downsampling: a blur filter takes over the stride of the network's layers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _STEMS_WITH_MAX_POOL: tuple[Stem, ...] = ("imagenet", "deep")
 
 @dataclass(frozen=True, kw_only=True)
 class AntiAlias(Trick):
-    """Blur where the network would skip pixels: the convolution keeps its resolution, the filter takes the stride.
+    """Blur before downsampling: the convolution gets stride 1, and a blur filter has its stride.
 
-    `filter`: the size of a binomial filter, 3 is [1, 2, 1], or `average_pool`. `places`: `branch`,
-    after the convolution of a residual branch that has the stride; `shortcut`, in place of what
-    shrinks a shortcut; `stem`, after the max-pool, which then has no stride (an average pool stands
-    in its place). It sets one slot, what the network had there is replaced. Where two orders of
-    tricks both work, they give one network; anti-aliasing of a stem, the trick's or the network's
-    own, and `big_little` refuse each other, as a Big-Little network has no max-pool.
+    `filter` is the size of a binomial filter (3 is [1, 2, 1]) or `average_pool`. `places` says
+    where: `branch` after the strided convolution of a residual branch; `shortcut` in place of the
+    shortcut's downsampling; `stem` after the max-pool, whose stride becomes 1 (`average_pool`
+    replaces the max-pool). The trick sets one slot and replaces what the network had there. Its
+    position in the recipe does not matter, with one exception: `big_little` does not apply to a
+    network with an anti-aliased stem, nor a `stem` filter to a Big-Little network, which has no
+    max-pool.
     """
 
     name: ClassVar[str] = "anti_alias"
@@ -64,7 +65,7 @@ class AntiAlias(Trick):
         return filled
 
     def _part(self) -> parts.AntiAlias:
-        # In one order, without repetition: the same network is then the same config.
+        # Sorted and without repetition, so that the same network has the same config and trial id.
         places = tuple(place for place in get_args(parts.Place) if place in self.places)
         if isinstance(self.filter, int):
             return parts.Blur(size=self.filter, places=places)

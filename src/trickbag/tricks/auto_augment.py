@@ -1,4 +1,4 @@
-"""AutoAugment: two random operations on each image, by a table that was learned for a data set."""
+"""AutoAugment: two random operations on each image, from a policy learned for a data set."""
 
 from __future__ import annotations
 
@@ -105,18 +105,22 @@ _SVHN: tuple[tuple[Step, ...], ...] = (
 TABLES: Mapping[str, tuple[tuple[Step, ...], ...]] = MappingProxyType(
     {"imagenet": _IMAGENET, "cifar10": _CIFAR10, "svhn": _SVHN}
 )
-"""The 25 rows that were learned for each data set: steps of (operation, probability, magnitude from
-0 to 9)."""
+"""The 25 learned sub-policies of each data set.
+
+Each is two steps of (operation, probability, magnitude from 0 to 9). An image gets one sub-policy
+at random. Source: Cubuk et al. 2019, appendix A, as torchvision has them.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoAugment(Trick):
-    """Do two random operations on each image, by a table that was learned for ImageNet, CIFAR-10 or SVHN.
+    """Apply a learned policy: two random operations on each image, for ImageNet, CIFAR-10 or SVHN.
 
     `version="torchvision"` has the magnitudes of torchvision. `"assemble"` has those of the
-    Assemble-ResNet code, for its ImageNet table alone: posterizing to 2 or 3 bits, enhancements in
-    one direction, the grey level 128 where an image leaves its place (`fill` None; torchvision's is
-    0). Its wrong contrast is not repeated.
+    Assemble-ResNet code, which has the ImageNet table alone: it posterizes to 2 or 3 bits and
+    enhances in one direction only. Its bug in the contrast operation is not repeated. `fill` is the
+    grey level of pixels that come from outside the image; None is 0 for torchvision, 128 for
+    Assemble-ResNet.
     """
 
     name: ClassVar[str] = "auto_augment"

@@ -1,5 +1,7 @@
-"""Class-balanced sampling: rare classes are seen more often; the mathematics is
-`data.sampling.balanced_order`."""
+"""Class-balanced sampling: the network sees images of rare classes more often.
+
+The mathematics is `balanced_order` in `data/loading/sampling.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ __all__ = ["BalancedSampling"]
 
 @dataclass(frozen=True, kw_only=True)
 class BalancedSampling(Trick):
-    """Show each class in proportion to its number of images to a `power`: 0 equally often, 0.5 by the square root.
+    """Sample each class in proportion to its number of images, raised to `power`.
 
-    An epoch has as many steps as without. Images of rare classes are read several times, each time
-    cropped anew.
+    With a power of 0 all classes are equally frequent, with 0.5 their frequencies follow the square
+    root of their sizes. The number of steps in an epoch stays. An image of a rare class is read
+    several times in an epoch, each time with a new crop.
     """
 
     name: ClassVar[str] = "balanced_sampling"
@@ -29,7 +32,7 @@ class BalancedSampling(Trick):
     power: Annotated[float, Between(0, 1, open_high=True)] = 0.0
 
     def data(self, data: DataConfig) -> DataConfig:
-        """Set the share of each class in an epoch."""
+        """Set the power by which the classes are sampled."""
         if data.class_power == self.power:
             raise NoEffect(f"data.class_power is already {self.power:g}")
         return replace(data, class_power=self.power)

@@ -1,5 +1,4 @@
-"""Big-Little: each stage has a wide branch at half the resolution and a thin one at full
-resolution."""
+"""Big-Little networks: each stage has a wide branch at half resolution and a thin one at full."""
 
 from __future__ import annotations
 
@@ -22,13 +21,15 @@ Alpha = Literal[1, 2, 4]
 
 
 def to_big_little(model: ModelConfig, *, alpha: Alpha = 2, beta: int = 4) -> BigLittleConfig:
-    """Return the Big-Little network of a ResNet of bottlenecks: its depth, stem, slots and initialisation are kept.
+    """Return the Big-Little network of a ResNet with bottlenecks.
 
-    What stands for the max-pool and the shortcuts is Big-Little's own, and so is the place of the
-    stride: whether the ResNet was an A, B or C, or had the shortcuts of D or TensorFlow's pools,
-    makes no difference but for the stem. A Big-Little network takes the new `alpha` and `beta`.
+    The depth, the stem, the slots and the initialisation stay. A Big-Little network has its own
+    downsampling in place of the max-pool, its own shortcuts, and its own position of the stride.
+    The variant of the ResNet (A, B, C or D, or TensorFlow's pools) therefore makes a difference for
+    the stem alone. For a network that is a Big-Little one already, `alpha` and `beta` change.
+
     Raises DoesNotApply for basic blocks, for what a Big-Little network cannot have (groups, a last
-    stage of stride 1, anti-aliasing of the max-pool) and for networks that are not ours. Source:
+    stage of stride 1, anti-aliasing of the max-pool) and for networks of other packages. Source:
     Chen et al. 2019, arXiv 1807.03848, section 4.1; Lee et al. 2020, arXiv 2001.06268, section 3.1.
     """
     if isinstance(model, BigLittleConfig):
@@ -70,13 +71,13 @@ def _refused(reason: str, way_out: str) -> DoesNotApply:
 
 @dataclass(frozen=True, kw_only=True)
 class BigLittleBranches(Trick):
-    """Split the first three stages into a wide branch at half the resolution and a thin one at full resolution.
+    """Split the first three stages into a wide branch at half resolution and a thin one at full.
 
-    `alpha` divides the little branch's width, `beta` its depth. It excludes `resnet_b`, `resnet_c`
-    and `resnet_d`, which change what it replaces, as in the published networks (`use_resnet_d` of
-    the code is off); a network whose stem is deep by itself keeps it. The other tricks set slots
-    that both kinds of network have, so that their order does not matter; see `anti_alias` for the
-    one place that a Big-Little network has not.
+    `alpha` divides the little branch's width, `beta` its depth. The trick excludes `resnet_b`,
+    `resnet_c` and `resnet_d`, because they change what it replaces; the published networks have
+    none of them either (`use_resnet_d` is off in the code). A deep stem that the network has
+    already stays. The other tricks set slots that both kinds of network have, so the order of the
+    tricks does not matter; `anti_alias` documents the one slot that a Big-Little network lacks.
     """
 
     name: ClassVar[str] = "big_little"
@@ -89,7 +90,7 @@ class BigLittleBranches(Trick):
     beta: Annotated[int, AtLeast(1)] = 4
 
     def model(self, model: ModelConfig) -> ModelConfig:
-        """Take the Big-Little network of the ResNet."""
+        """Turn the ResNet into a Big-Little network."""
         changed = to_big_little(model, alpha=self.alpha, beta=self.beta)
         if changed == model:
             raise NoEffect(

@@ -1,4 +1,4 @@
-"""Compound scaling: a deeper and wider network on larger images, all three by one number."""
+"""Compound scaling: one number makes the network deeper and wider and the images larger."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Base = Annotated[float, AtLeast(1)]
 
 @dataclass(frozen=True, kw_only=True)
 class CompoundScaling(Trick):
-    """Multiply the network's depth by alpha^phi, its width by beta^phi and the images' side by gamma^phi.
+    """Scale depth by alpha^phi, width by beta^phi and the side of the images by gamma^phi.
 
-    The constants are those that Tan & Le found for their own network; their product alpha beta^2
-    gamma^2 is about 2, so that the work is about 2^phi times as much. A negative `phi` gives a
-    smaller network on smaller images. It sets factors that no other trick reads, so its place among
-    the tricks does not matter.
+    The default constants are those that Tan & Le found for their own network. The product alpha
+    beta^2 gamma^2 is about 2, so the operations grow by a factor of about 2^phi. A negative `phi`
+    gives a smaller network on smaller images. The trick sets factors that no other trick reads, so
+    its position in the recipe does not matter.
     """
 
     name: ClassVar[str] = "compound_scaling"

@@ -1,5 +1,7 @@
-"""Cosine decay: the learning rate falls along half a cosine to zero; the mathematics is
-`train.schedule.Cosine`."""
+"""Cosine decay: the learning rate falls to zero along half a cosine.
+
+The mathematics is `Cosine` in `optim/schedule.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,7 @@ __all__ = ["CosineDecay"]
 
 @dataclass(frozen=True, kw_only=True)
 class CosineDecay(Trick):
-    """Decay the learning rate along half a cosine, from its full value after the warm-up to
-    zero."""
+    """Decay the learning rate along half a cosine, from its full value after warm-up to zero."""
 
     name: ClassVar[str] = "cosine_decay"
     slot: ClassVar[str] = "decay"

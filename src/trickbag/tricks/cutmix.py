@@ -1,4 +1,4 @@
-"""CutMix: paste a box of one image into another, and mix their targets by area.
+"""CutMix: paste a box of one image into another and mix the targets by area.
 
 Shapes: N images of a batch, H and W pixels.
 """
@@ -23,10 +23,10 @@ __all__ = ["CutMix", "cut_boxes", "own_share", "paste"]
 
 
 def cut_boxes(lam_N: Tensor, centre_N2: Tensor, height: int, width: int) -> Tensor:
-    """Return the boxes (N, 4) of the sides `sqrt(1 - lam) * (H, W)` around centres in [0, 1), cut off at the edges.
+    """Return boxes (N, 4) with sides `sqrt(1 - lam) * (H, W)` around centres in [0, 1).
 
-    What a box holds can be less than 1 - lam: weigh targets by `own_share`. Source: Yun et al.
-    2019, equation 2.
+    Boxes are cut off at the edges of the image. A box can thus be smaller than 1 - lam of the
+    image: weight the targets by `own_share`. Source: Yun et al. 2019, equation 2.
     """
     sides_N1 = (1 - lam_N).sqrt()[:, None]
     return around(centre_N2, sides_N1.expand(-1, 2), height, width)
@@ -34,13 +34,13 @@ def cut_boxes(lam_N: Tensor, centre_N2: Tensor, height: int, width: int) -> Tens
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(Trick):
-    """Paste a box of another image into each image, and mix their targets by the area that each has.
+    """Paste a box of another image into each image and mix the targets by area.
 
-    The box has the share 1 - lam of the image, lam from Beta(alpha, alpha), its centre anywhere;
-    `lam="batch"` draws one for the whole batch, as the paper's code does, `"pair"` one for each
-    image. The partner of an image is its mirror place in the batch. A batch is cut with the
-    probability `prob`: 1 on ImageNet, 0.5 on CIFAR. The last `off_epochs` train on whole images.
-    The paper trains for 300 epochs, with it and without.
+    The box has the area 1 - lam of the image and its centre anywhere; lam is from Beta(alpha,
+    alpha). `lam="batch"` draws one box for the whole batch, as the paper's code does, `"pair"` one
+    for each image. Image i is paired with image N - 1 - i. A batch is mixed with the probability
+    `prob`: 1 on ImageNet, 0.5 on CIFAR. The last `off_epochs` epochs train on unchanged images. The
+    paper trains for 300 epochs, with and without CutMix.
     """
 
     name: ClassVar[str] = "cutmix"
@@ -53,7 +53,7 @@ class CutMix(Trick):
     off_epochs: Annotated[int, AtLeast(0)] = 0
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Find out whether there is an epoch to cut in, and whom to cut from."""
+        """Return the training as it is; NoEffect without an epoch to mix in or a second image."""
         return require_partners(self.off_epochs, training)
 
     def draw(
@@ -64,18 +64,16 @@ class CutMix(Trick):
 
         boxes = n if self.lam == "pair" else 1
         lam, centre = np.empty(n, np.float32), np.empty((n, 2), np.float32)
-        lam[:], centre[:] = (
-            rng.beta(self.alpha, self.alpha, boxes),
-            rng.random((boxes, 2)),
-        )  # of one, n times
+        # With one box for the batch, the assignments repeat it n times.
+        lam[:], centre[:] = rng.beta(self.alpha, self.alpha, boxes), rng.random((boxes, 2))
         if rng.random() >= self.prob or timestamp.epochs_left <= self.off_epochs:
-            lam[:] = 1  # a box without sides
+            lam[:] = 1  # an empty box
         return lam, centre, np.arange(n - 1, -1, -1, dtype=np.int64)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
-        """Paste the boxes, and mix targets and every target-like extra by area."""
+        """Paste the boxes; mix targets and extras by area."""
         lam, centre, partner = draw
-        if self.lam == "batch":  # one box for all is one mask for all
+        if self.lam == "batch":  # one row: the same box is one mask for all images
             lam, centre = lam[:1], centre[:1]
         height, width = batch.images.shape[2:]
         boxes = cut_boxes(lam, centre, height, width)

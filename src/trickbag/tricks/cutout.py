@@ -1,4 +1,4 @@
-"""Cutout: blank one square of each training image.
+"""Cutout: set one square of each training image to zero.
 
 Shapes: N images of a batch, C channels, H and W pixels.
 """
@@ -22,20 +22,21 @@ __all__ = ["Cutout", "around", "blank"]
 
 
 def blank(images_NCHW: Tensor, boxes_N4: Tensor, *, owned: bool = False) -> Tensor:
-    """Return the images with zeros in the box of each: integers top, bottom, left, right (N, 4), the ends excluded.
+    """Return the images with zeros inside the box of each.
 
-    `owned` allows to change the images themselves.
+    `boxes_N4` are integers: top, bottom, left and right, the ends excluded. With `owned` the images
+    are changed in place.
     """
     return fill(images_NCHW, boxes_N4, images_NCHW.new_zeros(()), owned=owned)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cutout(Trick):
-    """Blank one square of each image, with zeros after normalisation: the mean colour of the training images.
+    """Set one square of each image to zero after normalisation, which is the mean colour.
 
-    `side` is the square's as a share of the image's: the paper's 16 pixels of 32 on CIFAR-10, 8
-    (0.25) on CIFAR-100. Its centre is anywhere in the image, so it may stick out. The last
-    `off_epochs` train on whole images.
+    `side` is the side of the square as a fraction of the image's: the paper has 16 of 32 pixels
+    (0.5) on CIFAR-10 and 8 (0.25) on CIFAR-100. The centre is anywhere in the image, so part of the
+    square may lie outside. The last `off_epochs` epochs train on unchanged images.
     """
 
     name: ClassVar[str] = "cutout"
@@ -46,21 +47,23 @@ class Cutout(Trick):
     off_epochs: Annotated[int, AtLeast(0)] = 0
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Find out whether there is an epoch to blank squares in."""
+        """Return the training as it is; NoEffect without an epoch to cut squares out in."""
         return require_epochs(self.off_epochs, training)
 
     def draw(
         self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
     ) -> tuple[np.ndarray, ...]:
-        """Draw the centre (n, 2) of each square in [0, 1), and its sides (n, 2) as shares;
-        float32."""
+        """Draw the centre (n, 2) of each square in [0, 1) and its sides (n, 2); float32.
+
+        The sides are fractions of the image's.
+        """
         import numpy as np
 
         side = 0.0 if timestamp.epochs_left <= self.off_epochs else self.side
         return rng.random((n, 2)).astype(np.float32), np.full((n, 2), side, np.float32)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
-        """Blank the squares."""
+        """Set the squares to zero."""
         (centre, sides), (height, width) = draw, batch.images.shape[2:]
         boxes = around(centre, sides, height, width)
         return batch._replace(images=blank(batch.images, boxes, owned=batch.owned))

@@ -1,4 +1,4 @@
-"""DropBlock: square blocks of feature maps are dropped, more of them as training goes on."""
+"""DropBlock: drop square blocks of the feature maps, more of them as training goes on."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ KeepProb = Annotated[float, Between(0, 1, open_low=True)]
 
 
 def keep_prob_at(progress: float, start: float = 1.0, end: float = 0.9) -> float:
-    """Return the probability of keeping at `progress` in [0, 1] of the run: linear from `start` to `end`.
+    """Return the keep probability at `progress` in [0, 1] of the run: linear from `start` to `end`.
 
-    Source: Ghiasi et al. 2018, section 3, "Scheduled DropBlock"; Lee et al. 2020 move it with every
+    Source: Ghiasi et al. 2018, section 3, "Scheduled DropBlock"; Lee et al. 2020 change it at every
     step.
     """
     return start + (end - start) * progress
 
 
 def set_keep_prob(network: nn.Module, keep_prob: float) -> None:
-    """Fill the probability of keeping of every `DropBlock2d` of a network; no graph that was
-    compiled is lost by it."""
+    """Set the keep probability of every `DropBlock2d` of a network.
+
+    The value is written into existing tensors, so compiled graphs stay valid.
+    """
     from trickbag.models.layers.drop import DropBlock2d
 
     for module in network.modules():
@@ -43,13 +45,14 @@ def set_keep_prob(network: nn.Module, keep_prob: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DropBlock(Trick):
-    """Drop square blocks of the feature maps of the last stages, ever more of them until `keep_prob` at the end.
+    """Drop square blocks of the feature maps of the last stages.
 
-    The probability of keeping falls linearly by step from `start`. `scales` multiply the
-    probability of dropping in each of the four stages, 0 for none. `images` and `channels` say
-    whether all `shared` one mask or `each` has its own. The defaults are Lee et al. 2020's; a block
-    is never larger than the map. It sets one slot, which no other trick reads, so its place among
-    the tricks does not matter. The paper trains for 270 epochs in place of 200 with it.
+    The keep probability falls linearly, step by step, from `start` to `keep_prob` at the end.
+    `scales` multiply the drop probability of the four stages; 0 drops nothing. `images` and
+    `channels` say whether they have one mask (`shared`) or a mask for each (`each`). The defaults
+    are those of Lee et al. 2020. A block is never larger than the feature map. The trick sets one
+    slot, which no other trick reads, so its position in the recipe does not matter. The paper
+    trains for 270 epochs with it, 200 without.
     """
 
     name: ClassVar[str] = "drop_block"
@@ -94,5 +97,5 @@ class DropBlock(Trick):
         return fill_slot(model, "drop", part, trick=self.name)
 
     def advance(self, network: nn.Module, timestamp: Timestamp) -> None:
-        """Set the probability of keeping for the next step."""
+        """Set the keep probability of the next step."""
         set_keep_prob(network, keep_prob_at(timestamp.progress, self.start, self.keep_prob))

@@ -1,4 +1,4 @@
-"""Dropout of the head: pooled features are left out at random before the last linear layer."""
+"""Dropout of the head: zero pooled features at random before the last linear layer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ __all__ = ["Dropout"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Trick):
-    """Zero each pooled feature of each image with a probability, before the last linear layer; scale up the others.
+    """Zero pooled features with the probability `drop_prob` before the last linear layer.
 
-    The mathematics is `torch.nn.Dropout`. On timm's networks it is timm's `drop_rate`.
+    The others are scaled up. The layer is `torch.nn.Dropout`; on networks of timm it is timm's
+    `drop_rate`.
     """
 
     name: ClassVar[str] = "dropout"

@@ -1,5 +1,4 @@
-"""Exponential moving average: the network that is evaluated and kept is the mean of those along the
-way."""
+"""Exponential moving average: evaluate and keep the average of the weights over the steps."""
 
 from __future__ import annotations
 
@@ -19,18 +18,20 @@ __all__ = ["Ema", "MovingAverage", "decay_at", "move_average"]
 
 
 def decay_at(step: int, decay: float = 0.999, *, warmup: bool = True) -> float:
-    """Return the share of the old average that is kept after `step` updates before: min(decay, (1 + t) / (10 + t)).
+    """Return the decay of the average after t = `step` updates: min(decay, (1 + t) / (10 + t)).
 
-    Without `warmup` it is `decay` from the start, which holds on to the initial weights for about
-    `1 / (1 - decay)` steps. Source: TensorFlow's `ExponentialMovingAverage` with `num_updates`, as
-    EfficientNet trains.
+    The decay is the weight of the old average in the new one. Without `warmup` it is `decay` from
+    the start; the initial weights then keep an influence for about `1 / (1 - decay)` steps. Source:
+    TensorFlow's `ExponentialMovingAverage` with `num_updates`, with which EfficientNet was trained.
     """
     return min(decay, (1 + step) / (10 + step)) if warmup else decay
 
 
 def move_average(averages: Sequence[Tensor], values: Sequence[Tensor], decay: float) -> None:
-    """Set every average to `decay average + (1 - decay) value`, in place; what is no float becomes
-    the value."""
+    """Set every average to `decay average + (1 - decay) value`, in place.
+
+    Tensors that are not of a floating type, such as counters, become the value.
+    """
     from torch.optim.swa_utils import get_ema_multi_avg_fn
 
     pairs = list(zip(averages, values, strict=True))
@@ -43,9 +44,9 @@ def move_average(averages: Sequence[Tensor], values: Sequence[Tensor], decay: fl
 
 
 class MovingAverage:
-    """The moving average of a network: its parameters, and the running statistics of its normalisation.
+    """The moving average of a network's parameters and of its normalisation statistics.
 
-    `network` is in evaluation mode and needs no gradients. It starts as a copy, on the same device.
+    `network` holds the average: a copy on the same device, in evaluation mode, without gradients.
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.999, *, warmup: bool = True) -> None:
@@ -55,17 +56,19 @@ class MovingAverage:
         self._averages = [*self.network.parameters(), *self.network.buffers()]
 
     def update(self, step: int) -> None:
-        """Take in the network after an update, before which there were `step`; nothing waits for
-        the device."""
+        """Update the average with the current weights; `step` counts the earlier updates.
+
+        Does not synchronise with the device.
+        """
         move_average(self._averages, self._values, decay_at(step, self.decay, warmup=self.warmup))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ema(Trick):
-    """Evaluate and keep the exponential moving average of the weights in place of the last ones.
+    """Evaluate and keep the exponential moving average of the weights, not the last weights.
 
-    `decay` is the share of the old average that each step keeps; with `warmup` it rises to that
-    from 0.1.
+    `decay` is the weight of the old average in each update; with `warmup` it rises from 0.1 to that
+    value.
     """
 
     name: ClassVar[str] = "ema"
@@ -78,5 +81,5 @@ class Ema(Trick):
     warmup: bool = True
 
     def average(self, network: nn.Module) -> Average:
-        """Average the network as it is trained."""
+        """Return the moving average of the network."""
         return MovingAverage(network, self.decay, warmup=self.warmup)

@@ -1,5 +1,7 @@
-"""Exponential decay: the learning rate shrinks by a factor every few epochs; see
-`train.schedule.ExponentialDecay`."""
+"""Exponential decay: the learning rate shrinks by a factor every few epochs.
+
+The mathematics is `Exponential` in `optim/schedule.py`.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ __all__ = ["ExponentialDecay"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialDecay(Trick):
-    """Multiply the learning rate by `factor` every `every_epochs` epochs, in steps (`staircase`) or
-    smoothly."""
+    """Multiply the learning rate by `factor` every `every_epochs` epochs.
+
+    With `staircase` it drops at the end of each such period, else it falls smoothly.
+    """
 
     name: ClassVar[str] = "exponential_decay"
     slot: ClassVar[str] = "decay"

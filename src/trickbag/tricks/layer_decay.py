@@ -1,4 +1,4 @@
-"""Layer-wise learning rates: the nearer to the input, the smaller the step."""
+"""Layer-wise learning rates: the closer a layer is to the input, the smaller its rate."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ __all__ = ["LayerDecay", "layer_scales"]
 
 
 def layer_scales(layers: int, decay: float = 0.75) -> list[float]:
-    """Return the factor of the learning rate of each of `layers` layer groups, input first, the head (1) last.
+    """Return the factor of the learning rate of each of `layers` layer groups.
 
-    `decay ** (layers - 1 - i)` for group i. Source: Howard & Ruder 2018, section 3.2 (decay 1 /
-    2.6); Bao et al. 2021.
+    Group i has `decay ** (layers - 1 - i)`: the input is first, the head is last and has 1. Source:
+    Howard & Ruder 2018, section 3.2 (decay 1 / 2.6); Bao et al. 2021.
     """
     return [decay ** (layers - 1 - i) for i in range(layers)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerDecay(Trick):
-    """Shrink the learning rate by a factor a layer group, from the head to the input: for
-    fine-tuning."""
+    """Multiply the learning rate by `decay` from each layer group to the one below it.
+
+    The head keeps its learning rate. The trick is meant for fine-tuning.
+    """
 
     name: ClassVar[str] = "layer_decay"
     paper: ClassVar[str] = (
@@ -36,7 +38,7 @@ class LayerDecay(Trick):
     decay: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.75
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Set the factor from each layer group to the one below."""
+        """Set the factor between neighbouring layer groups."""
         if training.layer_decay == self.decay:
             raise NoEffect(f"training.layer_decay is already {self.decay:g}")
         return replace(training, layer_decay=self.decay)

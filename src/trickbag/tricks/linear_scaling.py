@@ -1,4 +1,4 @@
-"""Linear scaling: the learning rate grows with the batch."""
+"""Linear scaling: the learning rate grows with the batch size."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["LinearScaling", "scale_lr"]
 
 
 def scale_lr(lr: float, batch_size: int, reference_batch: int = 256) -> float:
-    """Return `lr * batch_size / reference_batch`, the learning rate of a batch that is not the reference one.
+    """Return the learning rate of a batch size: `lr * batch_size / reference_batch`.
 
-    A batch b times larger averages gradients of b times less variance, and there are b times fewer
+    A batch that is b times larger gives gradients with b times less variance and b times fewer
     steps. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Linear scaling learning rate"
     (0.1 at 256 images).
     """
@@ -40,7 +40,7 @@ class LinearScaling(Trick):
         if training.batch_size == self.reference_batch:
             raise NoEffect(
                 f"batch_size = {training.batch_size} is the reference batch, so the learning rate "
-                f"stays"
+                "stays"
             )
         return replace(
             training, lr=scale_lr(training.lr, training.batch_size, self.reference_batch)

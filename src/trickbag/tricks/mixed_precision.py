@@ -1,4 +1,4 @@
-"""Mixed precision: 16-bit arithmetic with 32-bit master weights."""
+"""Mixed precision: 16-bit arithmetic with float32 master weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["MixedPrecision"]
 
 @dataclass(frozen=True, kw_only=True)
 class MixedPrecision(Trick):
-    """Compute in bfloat16 or float16 with float32 master weights; float16 with a loss scale.
+    """Compute in bfloat16 or float16 with float32 master weights.
 
-    `dtype="auto"` takes what the processor is fast in, bfloat16, else float16, else float32; the
-    run records which.
+    Float16 uses loss scaling. `dtype="auto"` chooses the first of bfloat16, float16 and float32 in
+    which the processor is fast; the run records the choice.
     """
 
     name: ClassVar[str] = "mixed_precision"

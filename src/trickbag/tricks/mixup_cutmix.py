@@ -1,4 +1,4 @@
-"""Mixup or CutMix, one of them at random, batch by batch or image by image.
+"""Mixup or CutMix: one of the two at random, for each batch or each image.
 
 Shapes: N images of a batch, H and W pixels.
 """
@@ -24,11 +24,11 @@ __all__ = ["MixupCutMix", "mix_targets", "own_share", "paste_and_mix"]
 
 @dataclass(frozen=True, kw_only=True)
 class MixupCutMix(Trick):
-    """Mix with CutMix at the probability `cutmix_prob`, else with mixup; the choice is drawn for each batch or image.
+    """Mix with CutMix at the probability `cutmix_prob`, else with mixup.
 
-    A batch, or with `per="image"` each image, is mixed at all with the probability `prob`; `per`
-    draws the weights likewise. The partner of an image is its mirror place in the batch. The last
-    `off_epochs` train on plain images.
+    The choice and the weights are drawn for each batch, or with `per="image"` for each image. A
+    batch or an image is mixed at all with the probability `prob`. Image i is paired with image N -
+    1 - i. The last `off_epochs` epochs train on unchanged images.
     """
 
     name: ClassVar[str] = "mixup_cutmix"
@@ -46,35 +46,36 @@ class MixupCutMix(Trick):
     off_epochs: Annotated[int, AtLeast(0)] = 0
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Find out whether there is an epoch to mix in, and whom to mix with."""
+        """Return the training as it is; NoEffect without an epoch to mix in or a second image."""
         return require_partners(self.off_epochs, training)
 
     def draw(
         self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
     ) -> tuple[np.ndarray, ...]:
-        """Draw mixup's lam (n,), the side (n,) and centre (n, 2) of CutMix's box, float32, and the partners (n,) int64.
+        """Draw lam (n,) of mixup, side (n,) and centre (n, 2) of CutMix's box, and partners (n,).
 
-        One of the first two changes nothing for each image: a lam of 1, or a side of 0.
+        The partners are int64, the others float32. For each image lam is 1 (no mixup) or the side
+        is 0 (no CutMix), or both.
         """
         import numpy as np
 
-        m = n if self.per == "image" else 1
+        draws = n if self.per == "image" else 1
         lam, cut_lam = (
-            rng.beta(self.mixup_alpha, self.mixup_alpha, m),
-            rng.beta(self.cutmix_alpha, self.cutmix_alpha, m),
+            rng.beta(self.mixup_alpha, self.mixup_alpha, draws),
+            rng.beta(self.cutmix_alpha, self.cutmix_alpha, draws),
         )
-        centre = rng.random((m, 2))
-        cut, plain = rng.random(m) < self.cutmix_prob, rng.random(m) >= self.prob
+        centre = rng.random((draws, 2))
+        cut, plain = rng.random(draws) < self.cutmix_prob, rng.random(draws) >= self.prob
         plain |= timestamp.epochs_left <= self.off_epochs
         lam = np.where(cut | plain, 1.0, lam)
         side = np.where(cut & ~plain, np.sqrt(1 - cut_lam), 0.0)
-        each = np.broadcast_to(np.column_stack([lam, side, centre]), (n, 4)).astype(np.float32)
-        return each[:, 0], each[:, 1], each[:, 2:], np.arange(n - 1, -1, -1, dtype=np.int64)
+        rows = np.broadcast_to(np.column_stack([lam, side, centre]), (n, 4)).astype(np.float32)
+        return rows[:, 0], rows[:, 1], rows[:, 2:], np.arange(n - 1, -1, -1, dtype=np.int64)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
-        """Mix or paste, and mix targets and every target-like extra with the same weights."""
+        """Mix or paste the images; mix targets and extras with the same weights."""
         lam, side, centre, partner = draw
-        if self.per == "batch":  # one box for all is one mask for all
+        if self.per == "batch":  # one row: the same box is one mask for all images
             lam, side, centre = lam[:1], side[:1], centre[:1]
         height, width = batch.images.shape[2:]
         boxes = around(centre, side[:, None].expand(-1, 2), height, width)

@@ -1,5 +1,4 @@
-"""No bias decay: weight decay on the weights of convolutions and linear layers alone, or on all but
-a chosen few."""
+"""No bias decay: no weight decay on biases and normalisation parameters."""
 
 from __future__ import annotations
 
@@ -32,9 +31,9 @@ _WORDS: Mapping[Free, str] = MappingProxyType(
 def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Split optimizer groups so that parameters of fewer than two dimensions have no weight decay.
 
-    Those are the biases and the scales and shifts of normalisation, whatever they are called. A
-    group keeps its other keys and its order; a part without parameters is left out. Source: Jia et
-    al. 2018; He et al. 2018, section 3.1, "No bias decay".
+    Those are the biases and the scales and shifts of normalisation, whatever their names. The parts
+    of a group keep its other keys and the order of its parameters; an empty part is left out.
+    Source: Jia et al. 2018; He et al. 2018, section 3.1, "No bias decay".
     """
     listed = [{**group, "params": list(group["params"])} for group in groups]
     return without_decay(listed, {p for group in listed for p in group["params"] if p.ndim < 2})
@@ -43,32 +42,32 @@ def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]
 def without_decay(
     groups: Iterable[dict[str, Any]], free: Iterable[nn.Parameter]
 ) -> list[dict[str, Any]]:
-    """Split optimizer groups so that the parameters in `free` have no weight decay, as
-    `without_bias_decay` does."""
-    chosen = set(free)
+    """Split optimizer groups, as `without_bias_decay`, so that `free` has no weight decay."""
+    free = set(free)
     split: list[dict[str, Any]] = []
     for group in groups:
+        # The group's `params` may be an iterator, and are read twice.
         parameters = list(group["params"])
-        decayed = [parameter for parameter in parameters if parameter not in chosen]
-        others = [parameter for parameter in parameters if parameter in chosen]
+        decayed = [parameter for parameter in parameters if parameter not in free]
+        undecayed = [parameter for parameter in parameters if parameter in free]
         if decayed:
             split.append({**group, "params": decayed})
-        if others:
-            split.append({**group, "params": others, "weight_decay": 0.0})
+        if undecayed:
+            split.append({**group, "params": undecayed, "weight_decay": 0.0})
     return split
 
 
 def free_parameters(network: nn.Module, free: Free = "bias_and_norm") -> set[nn.Parameter]:
-    """Return the parameters of a network that `free` means, by the types of its modules and by shape.
+    """Return the parameters that `free` names, by module type and by shape.
 
-    `norm`: those of normalisation layers, all that Lee et al. 2020 leave out. `bias`: the others of
-    fewer than two dimensions. `bias_and_norm`: both (He et al. 2018). `head_bias`: the bias of the
-    classifier, which is what `get_classifier()` of a network returns, the last linear layer of one
-    that has none.
+    `norm`: those of normalisation layers, the only ones without decay in Lee et al. 2020. `bias`:
+    all others of fewer than two dimensions. `bias_and_norm`: both (He et al. 2018). `head_bias`:
+    the bias of the classifier, which is `network.get_classifier()`, or the last linear layer where
+    the network has no such method.
     """
     from trickbag.models.init import is_norm
 
-    low = {parameter for parameter in network.parameters() if parameter.ndim < 2}
+    vectors = {parameter for parameter in network.parameters() if parameter.ndim < 2}
     of_norm = {
         p
         for module in network.modules()
@@ -78,12 +77,12 @@ def free_parameters(network: nn.Module, free: Free = "bias_and_norm") -> set[nn.
     if free == "norm":
         return of_norm
     if free == "head_bias":
-        return (low - of_norm) & {p for layer in _head(network) for p in layer.parameters()}
-    return low if free == "bias_and_norm" else low - of_norm
+        return (vectors - of_norm) & {p for layer in _head(network) for p in layer.parameters()}
+    return vectors if free == "bias_and_norm" else vectors - of_norm
 
 
 def _head(network: nn.Module) -> list[nn.Module]:
-    """Return the layers of the classifier, of which networks with several heads have several."""
+    """Return the layers of the classifier; more than one for a network with several heads."""
     from torch import nn
 
     get_classifier = getattr(network, "get_classifier", None)
@@ -98,10 +97,11 @@ def _head(network: nn.Module) -> list[nn.Module]:
 
 @dataclass(frozen=True, kw_only=True)
 class NoBiasDecay(Trick):
-    """Take weight decay off biases and the scales and shifts of normalisation, or off the part of them in `free`.
+    """Apply no weight decay to biases and to the scales and shifts of normalisation.
 
-    `norm` alone is how Lee et al. 2020 train: the bias of the head decays. `bias` leaves decay on
-    normalisation, `head_bias` on all but the classifier's bias.
+    `free` restricts this to some of them. `norm`: normalisation alone, as in Lee et al. 2020, where
+    the bias of the head decays. `bias`: all biases but those of normalisation. `head_bias`: the
+    bias of the classifier alone.
     """
 
     name: ClassVar[str] = "no_bias_decay"
@@ -114,7 +114,7 @@ class NoBiasDecay(Trick):
     def param_groups(
         self, groups: list[dict[str, Any]], network: nn.Module
     ) -> list[dict[str, Any]]:
-        """Give the chosen parameters groups of their own, without weight decay."""
+        """Move the parameters into groups without weight decay."""
         free = free_parameters(network, self.free)
         if not any(
             group["weight_decay"] and any(p in free for p in group["params"]) for group in groups

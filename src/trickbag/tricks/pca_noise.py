@@ -1,4 +1,4 @@
-"""PCA noise: each image is shifted along the principal axes of ImageNet's colours.
+"""PCA noise: shift the colour of each image along the principal axes of ImageNet's colours.
 
 Shapes: N images of a batch, H and W pixels.
 """
@@ -18,32 +18,30 @@ if TYPE_CHECKING:
 __all__ = ["EIGENVALUES", "EIGENVECTORS", "PCANoise", "add_pca_noise"]
 
 EIGENVALUES = (55.46, 4.794, 1.148)
-"""Principal values of ImageNet's pixels, on the 0-255 scale."""
+"""Eigenvalues of the covariance of ImageNet's pixels, on the scale from 0 to 255."""
 
 EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
-"""Principal axes in columns; the rows are red, green and blue."""
+"""Principal axes in the columns; the rows are red, green and blue."""
 
 
 def add_pca_noise(images_N3HW: Tensor, alphas_N3: Tensor) -> Tensor:
-    """Add `E diag(eigenvalues) a` to every pixel of each image, a = `alphas_N3[i]`; the result is not clamped.
+    """Add `E diag(eigenvalues) a` to every pixel of image i, with a = `alphas_N3[i]`.
 
-    Images (N, 3, H, W) are RGB from 0 to 255. Source: Krizhevsky et al. 2012, section 4.1;
-    constants of MXNet.
+    The images are RGB from 0 to 255. The result is not clamped. Source: Krizhevsky et al. 2012,
+    section 4.1; the constants are those of MXNet.
     """
     import torch
 
     alphas = alphas_N3.to(images_N3HW.dtype)
     axes = [alphas[:, i] * value for i, value in enumerate(EIGENVALUES)]
-    # Numbers of Python, not a tensor of constants: that would be copied to the device at every
-    # step.
+    # Python numbers, because a tensor of constants would be copied to the device at every step.
     shifts = [row[0] * axes[0] + row[1] * axes[1] + row[2] * axes[2] for row in EIGENVECTORS]
     return images_N3HW + torch.stack(shifts, dim=1)[:, :, None, None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PCANoise(Trick):
-    """Shift the colour of each image along the principal axes of ImageNet's colours (AlexNet's
-    noise)."""
+    """Shift the colour of each image along the principal axes of ImageNet's colours, as AlexNet."""
 
     name: ClassVar[str] = "pca_noise"
     phase: ClassVar[Phase] = "noise"
@@ -54,7 +52,7 @@ class PCANoise(Trick):
     def draw(
         self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
     ) -> tuple[np.ndarray, ...]:
-        """Draw the place of each image along the three axes, N(0, std): (n, 3) float32."""
+        """Draw the shift of each image along the three axes, N(0, std): (n, 3) float32."""
         return (rng.normal(0.0, self.std, size=(n, 3)).astype("float32"),)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:

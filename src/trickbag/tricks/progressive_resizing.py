@@ -1,5 +1,4 @@
-"""Progressive resizing: training begins with small images, which grow to their size over the
-run."""
+"""Progressive resizing: training starts with small images, which grow over the run."""
 
 from __future__ import annotations
 
@@ -15,33 +14,33 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressiveResizing", "size_at"]
 
-_LEAST = 8
+_MIN_SIZE = 8
 
 
 def size_at(
     progress: float, image_size: int, start: float = 0.5, stages: int = 4, multiple: int = 8
 ) -> int:
-    """Return the side of the images in pixels at `progress` in [0, 1] of a run whose images end at `image_size`.
+    """Return the side of the images in pixels at `progress` in [0, 1] of the run.
 
-    The run has `stages` parts of equal length, at least 1; the sizes rise linearly from `start
-    image_size` in the first to `image_size` in the last, each rounded to a multiple of `multiple`
-    but the last, and never below 8 px or above `image_size`. Source: Tan & Le 2021 (arXiv
-    2104.00298), algorithm 1.
+    The run has `stages` stages of equal length, at least 1. The size rises linearly from `start
+    image_size` in the first stage to `image_size` in the last. All sizes but the last are rounded
+    to a multiple of `multiple`, and are at least 8 px and at most `image_size`. Source: Tan & Le
+    2021 (arXiv 2104.00298), algorithm 1.
     """
-    # A boundary that falls on an epoch must not slip below it by rounding.
+    # An epoch at a boundary begins the next stage, even where the product rounds to just below it.
     stage = min(stages - 1, int(progress * stages + 1e-9))
     if stage == stages - 1:
         return image_size
     size = image_size * (start + (1 - start) * stage / (stages - 1))
-    return min(image_size, max(_LEAST, max(1, round(size / multiple)) * multiple))
+    return min(image_size, max(_MIN_SIZE, max(1, round(size / multiple)) * multiple))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressiveResizing(Trick):
-    """Train on small images first: from `start` of the size, in `stages` of equal length, to the whole size.
+    """Train on small images first, which grow from `start` of the size in `stages` equal stages.
 
-    Sizes are multiples of `multiple` pixels. A run of fewer epochs than stages has a stage an
-    epoch, so that it too ends with the whole size. Validation has the whole size throughout.
+    Sizes are multiples of `multiple` pixels. A run with fewer epochs than stages has one stage for
+    each epoch, so that it also ends with the full size. Validation always uses the full size.
     """
 
     name: ClassVar[str] = "progressive_resizing"

@@ -1,4 +1,4 @@
-"""RandAugment: a few random operations on each image, all of one magnitude."""
+"""RandAugment: a few random operations on each image, all of the same magnitude."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ __all__ = ["RandAugment"]
 
 @dataclass(frozen=True, kw_only=True)
 class RandAugment(Trick):
-    """Do `operations` random operations on each image, of the magnitude `magnitude` of `bins`,
-    counted from 0."""
+    """Apply `operations` random operations to each image, all of the same magnitude.
+
+    `magnitude` counts from 0 to `bins` - 1.
+    """
 
     name: ClassVar[str] = "rand_augment"
     slot: ClassVar[str] = "policy"

@@ -1,4 +1,4 @@
-"""Random erasing: fill a rectangle of random size, shape and place in some of the training images.
+"""Random erasing: fill a rectangle of random area, shape and position in some of the images.
 
 Shapes: N images of a batch, C channels, H and W pixels, M random numbers.
 """
@@ -24,37 +24,41 @@ if TYPE_CHECKING:
 __all__ = ["RandomErasing", "fill", "pixel_noise", "within"]
 
 _ATTEMPTS = 10
-_NOISE = (
-    4_099  # a prime: the rows of an image of any usual width start elsewhere in the list each time
-)
+# A prime: it shares no factor with the width of an image, so that the rows of an image start at
+# different positions of the list.
+_NOISE = 4_099
+# Positions of the noise list between the starts of two images. A small number keeps the list for
+# small images within the first-level cache.
+_NOISE_STRIDE = 7
 
 
 def pixel_noise(noise_M: Tensor, n: int, channels: int, height: int, width: int) -> Tensor:
-    """Lay a list of random numbers over `n` images, round and round: (n, C, H, W), without a copy for each image.
+    """Spread a list of random numbers over `n` images (n, C, H, W), repeated as often as needed.
 
-    Each image starts at another place of the list, so no two have the same noise at the same pixel.
+    Each image starts at another position of the list, so neighbours have different noise at the
+    same pixel. The result is a strided view: the images share memory, so it must not be written to.
     """
     import torch
 
-    size, apart = (
-        channels * height * width,
-        7,
-    )  # so short a list, for small images, stays in the nearest cache
-    long = torch.cat([noise_M] * -(-(size + apart * (n - 1)) // len(noise_M)))
-    return long.as_strided((n, channels, height, width), (apart, height * width, width, 1))
+    pixels = channels * height * width
+    repeats = -(-(pixels + _NOISE_STRIDE * (n - 1)) // len(noise_M))
+    strides = (_NOISE_STRIDE, height * width, width, 1)
+    return torch.cat([noise_M] * repeats).as_strided((n, channels, height, width), strides)
 
 
 def normal_numbers(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `n` numbers of the standard normal distribution, float32, from 4,096 that are equally likely.
+    """Draw `n` float32 numbers from a table of 4,096 quantiles of the standard normal distribution.
 
-    Those are the quantiles of (k + 1/2) / 4,096, so none is beyond 3.7; a table is four times as
-    fast as computing, where it fits beside the images in a processor's cache.
+    The quantiles are those of (k + 1/2) / 4,096, all equally likely; none is beyond 3.7. The table
+    fits beside the images in the cache of a CPU and is four times as fast as computing.
     """
     import numpy as np
 
-    fours = rng.integers(0, 2**64, -(-n // 4), np.uint64)
-    places = fours.view(np.uint16)[:n] >> 4
-    return _quantiles().take(places, mode="wrap")  # all are in range: no need to check
+    # Each 64-bit draw gives four indices of 12 bits.
+    draws = rng.integers(0, 2**64, -(-n // 4), np.uint64)
+    indices = draws.view(np.uint16)[:n] >> 4
+    # All indices are in range; "wrap" skips the check that "raise" makes.
+    return _quantiles().take(indices, mode="wrap")
 
 
 @cache
@@ -62,19 +66,19 @@ def _quantiles() -> np.ndarray:
     import numpy as np
     import torch
 
-    shares = (torch.arange(2**12, dtype=torch.float64) + 0.5) / 2**12
-    return np.asarray(torch.special.ndtri(shares).float())
+    probabilities = (torch.arange(2**12, dtype=torch.float64) + 0.5) / 2**12
+    return np.asarray(torch.special.ndtri(probabilities).float())
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing(Trick):
-    """Fill a rectangle in each image with the probability `prob`: its area, shape and place are drawn for each.
+    """Fill a rectangle of random area, shape and position in each image, with probability `prob`.
 
-    The area is a share of the image from `area`, height to width log-uniform from `ratio`; a pair
-    of these that does not fit is drawn again, ten times at most, and the rectangle lies inside the
-    image. `fill="pixel"` is noise, which all images take from one list of numbers (`pixel_noise`),
-    `"color"` one colour for the rectangle, both from the standard normal distribution after
-    normalisation; `"zero"` is the mean colour. The last `off_epochs` train on whole images.
+    The area is a uniform fraction of the image within `area`; height to width is log-uniform within
+    `ratio`. A rectangle that does not fit is drawn again, at most ten times; it always lies inside
+    the image. `fill="pixel"` fills with noise, which all images take from one list of numbers
+    (`pixel_noise`), `"color"` with one colour; both are standard normal after normalisation.
+    `"zero"` fills with the mean colour. The last `off_epochs` epochs train on unchanged images.
     """
 
     name: ClassVar[str] = "random_erasing"
@@ -114,32 +118,32 @@ class RandomErasing(Trick):
             )
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Find out whether there is an epoch to erase in."""
+        """Return the training as it is; NoEffect without an epoch to erase in."""
         return require_epochs(self.off_epochs, training)
 
     @property
     def by_image(self) -> bool:
-        """Whether what fills a rectangle is drawn for its image: single pixels share one list of
-        noise."""
+        """Whether each image has its own fill; with `pixel` all images share one noise list."""
         return self.fill != "pixel"
 
     def draw(
         self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
     ) -> tuple[np.ndarray, ...]:
-        """Draw corner and sides of each rectangle, (n, 2) each, as shares, and what fills it, (n, ...); float32.
+        """Draw corner (n, 2), sides (n, 2) and fill (n, ...) of each rectangle; float32.
 
-        Images are square here. Sides of 0 leave an image as it is. Noise is a list of `_NOISE`
-        numbers, in n rows.
+        The corner and the sides are fractions of the image, which counts as square. Sides of 0
+        leave an image unchanged. Noise is one list of at least `_NOISE` numbers, in n rows, because
+        every array of a draw has a row for each image.
         """
         import numpy as np
 
         chance_N, *shape = rng.random((3, n), np.float32)
         sides_2N = self._sides(*shape)
         for _ in range(1, _ATTEMPTS):
-            missing = np.flatnonzero(np.maximum(*sides_2N) >= 1)
-            if not len(missing):
+            too_large = np.flatnonzero(np.maximum(*sides_2N) >= 1)
+            if not len(too_large):
                 break
-            sides_2N[:, missing] = self._sides(*rng.random((2, len(missing)), np.float32))
+            sides_2N[:, too_large] = self._sides(*rng.random((2, len(too_large)), np.float32))
         else:
             sides_2N *= np.maximum(*sides_2N) < 1
         sides_2N *= (chance_N < self.prob) & (timestamp.epochs_left > self.off_epochs)
@@ -152,15 +156,17 @@ class RandomErasing(Trick):
         return rng.random((n, 2), np.float32), np.ascontiguousarray(sides_2N.T), values
 
     def _sides(self, area_N: np.ndarray, ratio_N: np.ndarray) -> np.ndarray:
-        """Return height and width (2, N) as shares, from numbers in [0, 1) for the places of area
-        and ratio."""
+        """Return height and width (2, N) as fractions of the image.
+
+        `area_N` and `ratio_N` in [0, 1) choose from the ranges of area and ratio.
+        """
         import numpy as np
 
         low, high = self.area
-        least, most = map(math.log, self.ratio)
+        log_low, log_high = map(math.log, self.ratio)
         area_N = low + (high - low) * area_N
         sides_2N = np.empty((2, len(area_N)), area_N.dtype)
-        np.sqrt(area_N * np.exp(least + (most - least) * ratio_N), out=sides_2N[0])
+        np.sqrt(area_N * np.exp(log_low + (log_high - log_low) * ratio_N), out=sides_2N[0])
         np.divide(area_N, sides_2N[0], out=sides_2N[1])
         return sides_2N
 

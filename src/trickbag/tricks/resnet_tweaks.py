@@ -1,4 +1,4 @@
-"""ResNet-B, -C and -D: three small changes to a ResNet, each of which holds the one before."""
+"""ResNet-B, -C and -D: three small changes to a ResNet; each includes the one before it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["ResNetB", "ResNetC", "ResNetD", "to_b", "to_c", "to_d"]
 
 
 def to_b(model: ModelConfig) -> ResNetConfig:
-    """Return the network with the stride of its bottlenecks on the 3x3 convolution in place of the first 1x1.
+    """Return the network with the stride of a bottleneck on its 3x3 convolution, not the first 1x1.
 
-    A 1x1 convolution of stride 2 never sees three quarters of its input. Raises DoesNotApply for
-    basic blocks, whose first convolution is a 3x3, and for networks that are not ours. Source: He
+    A 1x1 convolution with stride 2 ignores three quarters of its input. Raises DoesNotApply for
+    basic blocks, whose first convolution is a 3x3, and for networks of other packages. Source: He
     et al. 2018, section 4.2, "ResNet-B".
     """
     resnet = _resnet(model, "b")
@@ -34,10 +34,11 @@ def to_b(model: ModelConfig) -> ResNetConfig:
 
 
 def to_c(model: ModelConfig) -> ResNetConfig:
-    """Return ResNet-B with a stem of three 3x3 convolutions (32, 32 and 64 channels) in place of one.
+    """Return ResNet-B with a stem of three 3x3 convolutions (32, 32 and 64 channels).
 
-    The stem keeps its stride, that of a small image's too. Basic blocks take the stem alone. Raises
-    DoesNotApply for networks that are not ours. Source: He et al. 2018, section 4.2, "ResNet-C".
+    The stem keeps its stride, also the smaller one for small images. A network of basic blocks gets
+    the stem alone. Raises DoesNotApply for networks of other packages. Source: He et al. 2018,
+    section 4.2, "ResNet-C".
     """
     resnet = _resnet(model, "c")
     deep = replace(resnet, stem=DEEP_STEMS.get(resnet.stem, resnet.stem))
@@ -45,10 +46,10 @@ def to_c(model: ModelConfig) -> ResNetConfig:
 
 
 def to_d(model: ModelConfig) -> ResNetConfig:
-    """Return ResNet-C whose shortcuts shrink by a 2x2 average pool before a 1x1 convolution without stride.
+    """Return ResNet-C with a 2x2 average pool before the 1x1 convolution of its shortcuts.
 
-    So the shortcut, too, sees all of its input. Raises DoesNotApply for networks that are not ours.
-    Source: He et al. 2018, section 4.2, "ResNet-D".
+    The convolution has no stride then, so that the shortcut also uses all of its input. Raises
+    DoesNotApply for networks of other packages. Source: He et al. 2018, section 4.2, "ResNet-D".
     """
     return replace(to_c(_resnet(model, "d")), shortcut="avg_pool")
 
@@ -62,7 +63,7 @@ def _resnet(model: ModelConfig, tweak: str) -> ResNetConfig:
     )
 
 
-def _changed(old: ModelConfig, new: ResNetConfig, name: str) -> ResNetConfig:
+def _require_change(old: ModelConfig, new: ResNetConfig, name: str) -> ResNetConfig:
     if old == new:
         raise NoEffect(f"the network already has all of {name}")
     return new
@@ -70,7 +71,7 @@ def _changed(old: ModelConfig, new: ResNetConfig, name: str) -> ResNetConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetB(Trick):
-    """Move the stride of a bottleneck from its first 1x1 convolution to its 3x3."""
+    """Turn the ResNet into ResNet-B: the 3x3 convolution of a bottleneck has its stride."""
 
     name: ClassVar[str] = "resnet_b"
     slot: ClassVar[str] = "resnet"
@@ -78,12 +79,12 @@ class ResNetB(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Move the stride."""
-        return _changed(model, to_b(model), self.name)
+        return _require_change(model, to_b(model), self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetC(Trick):
-    """ResNet-B with three 3x3 convolutions as its stem."""
+    """Turn the ResNet into ResNet-C: ResNet-B with a stem of three 3x3 convolutions."""
 
     name: ClassVar[str] = "resnet_c"
     slot: ClassVar[str] = "resnet"
@@ -91,17 +92,17 @@ class ResNetC(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Move the stride and deepen the stem."""
-        return _changed(model, to_c(model), self.name)
+        return _require_change(model, to_c(model), self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetD(Trick):
-    """ResNet-C with an average pool in the shortcuts that shrink."""
+    """Turn the ResNet into ResNet-D: ResNet-C with an average pool in downsampling shortcuts."""
 
     name: ClassVar[str] = "resnet_d"
     slot: ClassVar[str] = "resnet"
     paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 4.2"
 
     def model(self, model: ModelConfig) -> ModelConfig:
-        """Move the stride, deepen the stem and pool in the shortcut."""
-        return _changed(model, to_d(model), self.name)
+        """Move the stride, deepen the stem and pool in the shortcuts."""
+        return _require_change(model, to_d(model), self.name)

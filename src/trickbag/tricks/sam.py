@@ -1,4 +1,7 @@
-"""Sharpness-aware minimisation; the mathematics is `train.passes.SharpnessAware`."""
+"""Sharpness-aware minimisation: descend by the gradient at a point a short step uphill.
+
+The mathematics is `SharpnessAware` in `optim/steps.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ __all__ = ["Sam"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sam(Trick):
-    """Descend by the gradients that the loss has a step of length `rho` uphill: towards flat places, at twice the cost.
+    """Use the gradient at a point a step of length `rho` uphill, which leads to flat minima.
 
-    `adaptive` measures that length in units of each weight's size; `rho` is then about ten times as
-    large.
+    A step costs two forward and backward passes. `adaptive` measures the length in units of each
+    weight's magnitude; `rho` is then about ten times as large.
     """
 
     name: ClassVar[str] = "sam"
@@ -30,7 +33,7 @@ class Sam(Trick):
     adaptive: bool = False
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Make the gradients of every step in two passes."""
+        """Compute the gradients of every step in two passes."""
         step = SharpnessAware(rho=self.rho, adaptive=self.adaptive)
         if training.step == step:
             raise NoEffect(f"training.step already is sam with rho {self.rho:g}")

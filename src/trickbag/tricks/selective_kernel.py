@@ -1,5 +1,4 @@
-"""Selective kernels: two convolutions in the place of one, weighed channel by channel by attention
-over the two."""
+"""Selective kernels: two convolutions in place of one, weighted by attention over the two."""
 
 from __future__ import annotations
 
@@ -30,14 +29,14 @@ _FORMS: Mapping[str, _Kernel] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class SelectiveKernel(Trick):
-    """Put a selective kernel in the place of the 3x3 convolution of every bottleneck, the first of a basic block.
+    """Replace the 3x3 convolution of every block by a selective kernel.
 
-    `form`: `assemble` is one 3x3 convolution to twice the channels, split in two (Lee et al. 2020),
-    `original` a 3x3 and a dilated 3x3 (Li et al. 2019), `split` the same with half the input each
-    (timm). The attention has `max(width // reduction, least)` channels inside; None is the form's
-    own number. It sets one slot, which no other trick reads, so its place among the tricks does not
-    matter; what the network had there is replaced. It excludes `squeeze_excite`, the other
-    attention over channels.
+    In a basic block this is the first convolution. `form`: `assemble` is one 3x3 convolution with
+    twice the channels, split in two (Lee et al. 2020); `original` is a 3x3 and a dilated 3x3 (Li et
+    al. 2019); `split` is the same with half of the input each (timm). The attention has
+    `max(width // reduction, least)` hidden channels; None takes the default of the form. The trick
+    sets one slot, which no other trick reads, so its position in the recipe does not matter; what
+    the network had there is replaced. It excludes `squeeze_excite`, the other channel attention.
     """
 
     name: ClassVar[str] = "selective_kernel"
@@ -52,9 +51,9 @@ class SelectiveKernel(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the slot of the 3x3 convolution."""
-        given = {"reduction": self.reduction, "least": self.least}
+        sizes = {"reduction": self.reduction, "least": self.least}
         part = _FORMS[self.form](
-            **{name: value for name, value in given.items() if value is not None}
+            **{name: value for name, value in sizes.items() if value is not None}
         )
         filled = fill_slot(model, "selective_kernel", part, trick=self.name)
         if filled == model:

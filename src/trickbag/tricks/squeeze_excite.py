@@ -1,5 +1,4 @@
-"""Squeeze-and-excitation: each channel of a residual branch is scaled by a gate that sees all
-channels."""
+"""Squeeze-and-excitation: gates that see all channels scale each channel of a residual branch."""
 
 from __future__ import annotations
 
@@ -19,12 +18,12 @@ __all__ = ["SqueezeExcite"]
 
 @dataclass(frozen=True, kw_only=True)
 class SqueezeExcite(Trick):
-    """Scale the channels of every residual branch by gates that see the mean of all of them.
+    """Scale the channels of every residual branch by gates computed from the means of all channels.
 
-    `reduction`, `bias` and `divisor` are those of `models.parts.SqueezeExcite`; Lee et al. 2020
-    have `bias=False`, `divisor=1`. It sets one slot, which no other trick reads, so its place among
-    the tricks does not matter; what the network had there is replaced. It excludes
-    `selective_kernel`, the other attention over channels.
+    `reduction`, `bias` and `divisor` are those of `models.parts.SqueezeExcite`; Lee et al. 2020 use
+    `bias=False` and `divisor=1`. The trick sets one slot, which no other trick reads, so its
+    position in the recipe does not matter; what the network had there is replaced. It excludes
+    `selective_kernel`, the other channel attention.
     """
 
     name: ClassVar[str] = "squeeze_excite"

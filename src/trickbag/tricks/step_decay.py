@@ -1,5 +1,7 @@
-"""Step decay: the learning rate drops at given places of the run; the mathematics is
-`train.schedule.StepDecay`."""
+"""Step decay: the learning rate drops at given fractions of the run.
+
+The mathematics is `Stepwise` in `optim/schedule.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,22 @@ if TYPE_CHECKING:
 
 __all__ = ["StepDecay"]
 
-Inside = Between(0, 1, open_low=True, open_high=True)
+Fraction = Annotated[float, Between(0, 1, open_low=True, open_high=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepDecay(Trick):
-    """Multiply the learning rate by `factor` at each fraction of the run in `at`: /10 at epochs 30,
-    60, 90 of 120."""
+    """Multiply the learning rate by `factor` at each fraction of the run in `at`.
+
+    The defaults divide it by 10 at epochs 30, 60 and 90 of 120.
+    """
 
     name: ClassVar[str] = "step_decay"
     slot: ClassVar[str] = "decay"
     paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 2.1"
 
-    factor: Annotated[float, Inside] = 0.1
-    at: tuple[Annotated[float, Inside], ...] = (0.25, 0.5, 0.75)
+    factor: Fraction = 0.1
+    at: tuple[Fraction, ...] = (0.25, 0.5, 0.75)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Stochastic depth: whole residual branches are left out at random while the network trains."""
+"""Stochastic depth: drop residual branches at random while the network trains."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ __all__ = ["StochasticDepth", "branch_drop_probs"]
 
 
 def branch_drop_probs(blocks: int, drop_prob: float = 0.1) -> list[float]:
-    """Return the probability with which each of `blocks` residual branches is dropped: `drop_prob l / L`, l from 1.
+    """Return the drop probability of each of L = `blocks` residual branches.
 
-    Source: Huang et al. 2016, equation 4, with `drop_prob = 1 - p_L`. timm counts from 0: its first
-    branch stays.
+    Branch l, from 1, has `drop_prob l / L`. Source: Huang et al. 2016, equation 4, with `drop_prob
+    = 1 - p_L`. timm counts l from 0: it never drops the first branch.
     """
     return [drop_prob * block / blocks for block in range(1, blocks + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StochasticDepth(Trick):
-    """Leave out residual branches at random, for each image anew, the last with `drop_prob` and the first hardly ever.
+    """Drop residual branches at random for each image, with `drop_prob` for the last branch.
 
-    On this package's networks by the paper's linear rule; on timm's it is timm's `drop_path_rate`.
+    In this package's networks the probability falls linearly towards the first branch, as in the
+    paper; in networks of timm it is timm's `drop_path_rate`.
     """
 
     name: ClassVar[str] = "stochastic_depth"
@@ -38,7 +39,7 @@ class StochasticDepth(Trick):
     drop_prob: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.1
 
     def model(self, model: ModelConfig) -> ModelConfig:
-        """Set the probability with which the last residual branch is dropped."""
+        """Set the drop probability of the last residual branch."""
         if isinstance(model, MobileNetConfig):
             raise DoesNotApply(
                 "stochastic_depth leaves out residual branches; a MobileNet v1 has no shortcut "

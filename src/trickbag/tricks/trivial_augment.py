@@ -1,4 +1,4 @@
-"""TrivialAugment: one random operation on each image, of a random magnitude from a wide range."""
+"""TrivialAugment: one random operation on each image, with a random magnitude."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ __all__ = ["TrivialAugment"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrivialAugment(Trick):
-    """Do one random operation on each image, of a random one of `bins` magnitudes (TrivialAugment,
-    wide)."""
+    """Apply one random operation to each image, with one of `bins` random magnitudes.
+
+    The operations and the ranges of their magnitudes are those of the paper's "wide" variant.
+    """
 
     name: ClassVar[str] = "trivial_augment"
     slot: ClassVar[str] = "policy"

@@ -1,4 +1,4 @@
-"""Warm-up: the learning rate rises from nearly zero over the first epochs."""
+"""Warm-up: the learning rate rises from near zero over the first epochs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Warmup", "warm_up"]
 def warm_up(
     schedule: Schedule, epochs: float = 5.0, by: Literal["step", "epoch"] = "step"
 ) -> Schedule:
-    """Return `schedule` with the learning rate rising linearly over its first `epochs` epochs.
+    """Return the schedule with a learning rate that rises linearly over the first `epochs` epochs.
 
-    By step: the i-th of the m steps of the warm-up has `lr * i / m`, i from 1. By epoch: every step
-    of the i-th of m epochs has it. Source: Goyal et al. 2017; He et al. 2018, section 3.1,
+    By step, step i of the m steps of the warm-up, i from 1, has the rate `lr * i / m`. By epoch,
+    every step of epoch i of m has it. Source: Goyal et al. 2017; He et al. 2018, section 3.1,
     "Learning rate warmup".
     """
     return replace(schedule, warmup_epochs=epochs, warmup=by)

@@ -1,4 +1,4 @@
-"""Zero gamma: every residual block starts as its shortcut."""
+"""Zero gamma: every residual block starts as the identity of its shortcut."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ __all__ = ["ZeroInitResidual", "zero_init_residual"]
 
 
 def zero_init_residual(network: nn.Module) -> int:
-    """Set the last scale of every residual branch to zero, in place; return how many branches this changed.
+    """Set the last scale of every residual branch to zero, in place; return how many changed.
 
-    A block `x + F(x)` whose last normalisation has gamma = 0 returns its shortcut at first, so that
-    the network starts as a shallow one. Blocks may say what their last scale is by a method
-    `zero_init_last()`, as timm's ResNets do; in other networks it is found in what they compute.
-    Raises DoesNotApply where there are no residual branches, or not all of them end in a
-    normalisation. Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Zero gamma".
+    A block `x + F(x)` whose last normalisation has gamma = 0 returns its shortcut at first: the
+    network starts as a shallow one. A block with a method `zero_init_last()`, as timm's ResNets
+    have, zeroes its own scale. In other networks the branches are found by tracing a forward pass.
+    Raises DoesNotApply if there are no residual branches, or if some do not end in a normalisation.
+    Source: Goyal et al. 2017; He et al. 2018, section 3.1, "Zero gamma".
     """
     blocks = [
         block for block in network.modules() if callable(getattr(block, "zero_init_last", None))
     ]
     return (
-        sum(_zero(block) for block in blocks)
+        sum(_zero_block(block) for block in blocks)
         if blocks
         else sum(_zero_scale(norm) for norm in _last_norms(network))
     )
 
 
 def _last_norms(network: nn.Module) -> list[nn.Module]:
-    """Return the normalisation that each residual branch of a network ends in."""
+    """Return the last normalisation of each residual branch of a network."""
     from trickbag.models.timm.residual_branches import Unfit, last_norms
     from trickbag.models.timm.trace import record
 
@@ -42,7 +42,7 @@ def _last_norms(network: nn.Module) -> list[nn.Module]:
         return [step.module for step in last_norms(record(network)) if step.module is not None]
     except Unfit as error:
         reason = str(error)
-    except Exception as error:  # every network refuses in its own way to run on shapes alone
+    except Exception as error:  # a network that cannot run on meta tensors may raise anything
         reason = f"it does not take an image on shapes alone ({first_line(error)})"
     raise DoesNotApply(
         f"zero_init_residual has no place in this {type(network).__name__}: {reason}",
@@ -51,7 +51,7 @@ def _last_norms(network: nn.Module) -> list[nn.Module]:
 
 
 def _zero_scale(norm: nn.Module) -> bool:
-    """Zero the scale of a normalisation; tell whether that changed a value."""
+    """Zero the scale of a normalisation; return whether a value changed."""
     import torch
 
     scale = norm.get_parameter("weight")
@@ -61,12 +61,12 @@ def _zero_scale(norm: nn.Module) -> bool:
     return changed
 
 
-def _zero(block: nn.Module) -> bool:
-    """Zero the last scale of one block; tell whether that changed a value."""
+def _zero_block(block: nn.Module) -> bool:
+    """Zero the last scale of a block by its own method; return whether a value changed."""
     import torch
 
     before = [parameter.detach().clone() for parameter in block.parameters()]
-    block.zero_init_last()  # type: ignore[operator]  # a method, as the caller has checked
+    block.zero_init_last()  # type: ignore[operator]  # mypy takes it for a submodule
     return any(
         not torch.equal(old, new) for old, new in zip(before, block.parameters(), strict=True)
     )
@@ -74,7 +74,7 @@ def _zero(block: nn.Module) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroInitResidual(Trick):
-    """Start every residual block as its shortcut: the last normalisation's scale begins at zero."""
+    """Start every residual block as its shortcut: the last normalisation's scale starts at 0."""
 
     name: ClassVar[str] = "zero_init_residual"
     paper: ClassVar[str] = (
