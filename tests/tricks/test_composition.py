@@ -205,8 +205,14 @@ def by_the_code(
     )
     draws = pipeline.draw(n, 7, plan.timestamp(0), torch.device("cpu"))[1:]
     targets, teacher, valid = (torch.from_numpy(item) for item in given(n, multi_label))
-    extras = {"teacher": teacher} | ({"valid": valid} if multi_label else {})
-    batch = Batch(torch.rand(n, 3, S, S, dtype=torch.float64), targets, torch.arange(n), extras)
+    batch = Batch(
+        torch.rand(n, 3, S, S, dtype=torch.float64),
+        targets,
+        torch.arange(n),
+        {"teacher": teacher},
+        multi_label=multi_label,
+        row_weights=valid if multi_label else None,
+    )
     if plan.class_weights is not None:
         batch = weigh_classes(batch, torch.tensor(plan.class_weights, dtype=torch.float64))
     if not multi_label:  # as `Distillation.teach` has it
@@ -245,20 +251,21 @@ def test_every_pair_is_the_computation_by_hand(multi_label: bool) -> None:
 def test_a_teachers_share_is_of_the_loss_of_the_labels_wherever_it_stands() -> None:
     rng = torch.Generator().manual_seed(0)
     logits, teacher = (torch.randn(N, K, generator=rng, dtype=torch.float64) for _ in range(2))
-    extras = {
-        "teacher": teacher.softmax(1),
-        "view_logits": torch.randn(N, 2, K, generator=rng, dtype=torch.float64),
-    }
+    view_logits = torch.randn(N, 2, K, generator=rng, dtype=torch.float64)
     batch = Batch(
-        torch.zeros(N, 3, 2, 2), torch.eye(K).double()[[0, 1, 2, 3, 0]], torch.arange(N), extras
+        torch.zeros(N, 3, 2, 2),
+        torch.eye(K).double()[[0, 1, 2, 3, 0]],
+        torch.arange(N),
+        {"teacher": teacher.softmax(1)},
+        view_logits=view_logits,
     )
     distillation, mixed = (
         Distillation(form="code", weight=0.25, temperature=1.0),
         AugMix(weight=3.0),
     )
     labels = cross_entropy(logits, batch.targets).mean()
-    soft = cross_entropy(logits, extras["teacher"]).mean()
-    views = jensen_shannon(torch.cat([logits[:, None], extras["view_logits"]], 1)).mean()
+    soft = cross_entropy(logits, batch.extras["teacher"]).mean()
+    views = jensen_shannon(torch.cat([logits[:, None], view_logits], 1)).mean()
     for tricks in itertools.permutations((distillation, mixed)):
         found = build_loss(plan_of(*tricks), tricks)(logits, batch)
         torch.testing.assert_close(
@@ -293,8 +300,9 @@ def test_losses_are_torchs() -> None:
         binary_cross_entropy(logits, targets, ones), binary(logits, targets).sum(1)
     )
     expected = binary(logits, targets, pos_weight=weights).sum(1).mean()
-    several = weigh_classes(Batch(none, targets, labels, {"valid": ones}), weights)
-    torch.testing.assert_close(BinaryCrossEntropy()(logits, several), expected)
+    batch = Batch(none, targets, labels, {}, multi_label=True, row_weights=ones)
+    weighted = weigh_classes(batch, weights)
+    torch.testing.assert_close(BinaryCrossEntropy()(logits, weighted), expected)
     onehot = functional.one_hot(labels, K).double()
     expected = (weights[labels] * binary(logits, onehot).sum(1)).mean()
     torch.testing.assert_close(
@@ -392,9 +400,13 @@ def test_smoothing_never_turns_the_answer(definition: Any, multi_label: bool, bi
         torch.tensor(inverse_frequency((600, 1))).double(),
         LabelSmoothing(definition=definition),
     )
-    extras = {"valid": torch.ones(1, dtype=torch.float64)} if multi_label else {}
     batch = Batch(
-        torch.zeros(1, 3, 1, 1), torch.tensor([[1.0, 0.0]]).double(), torch.arange(1), extras
+        torch.zeros(1, 3, 1, 1),
+        torch.tensor([[1.0, 0.0]]).double(),
+        torch.arange(1),
+        {},
+        multi_label=multi_label,
+        row_weights=torch.ones(1, dtype=torch.float64) if multi_label else None,
     )
     batch = smoothing.batch(weigh_classes(batch, weights))
     logits = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)

@@ -113,13 +113,13 @@ def test_forms_of_several_labels_by_hand(
         torch.zeros(N, 3, 2, 2),
         torch.from_numpy(labels),
         torch.arange(N),
-        {"valid": torch.from_numpy(v)},
+        {},
+        multi_label=True,
+        row_weights=torch.from_numpy(v),
     )
     if mixed == "before":  # online: the teacher has seen mixed images, of which one may be a blank
         labels, v = mixing(labels), mixing(v)
-        batch = batch._replace(
-            targets=torch.from_numpy(labels), extras={"valid": torch.from_numpy(v)}
-        )
+        batch = batch._replace(targets=torch.from_numpy(labels), row_weights=torch.from_numpy(v))
         q = said * v[:, None]
         batch = trick.teach(batch, torch.from_numpy(r))
     else:
@@ -127,12 +127,9 @@ def test_forms_of_several_labels_by_hand(
         q = said * v[:, None]
         if mixed == "after":
             labels, v, q = mixing(labels), mixing(v), mixing(q)
-            weights = torch.from_numpy(lam)
-            extras = {
-                name: mix(value, weights, torch.from_numpy(partner))
-                for name, value in batch.extras.items()
-            }
-            batch = batch._replace(targets=torch.from_numpy(labels), extras=extras)
+            mixed_by = torch.from_numpy(lam), torch.from_numpy(partner)
+            batch = batch.map_labels(lambda values: mix(values, *mixed_by))
+            batch = batch._replace(targets=torch.from_numpy(labels))
 
     def binary(q: np.ndarray, z: np.ndarray) -> float:
         log_p, log_not = -np.logaddexp(0, -z), -np.logaddexp(0, z)
@@ -174,17 +171,20 @@ def test_several_labels_agree_with_torch() -> None:
 def test_a_certain_teacher_of_several_labels_stays_finite_in_float32(form: str) -> None:
     trick = trick_from_text(f"distillation:form={form},temperature=1")
     batch = Batch(
-        torch.zeros(3, 3, 1, 1), torch.ones(3, K), torch.arange(3), {"valid": torch.ones(3)}
+        torch.zeros(3, 3, 1, 1),
+        torch.ones(3, K),
+        torch.arange(3),
+        {},
+        multi_label=True,
+        row_weights=torch.ones(3),
     )
     batch = trick.teach(
         batch, torch.full((3, 1, K), float("inf")) * torch.tensor([1.0, -1, 1])[:, None, None]
     )
     lam = torch.tensor([0.1, 0.7, 0.3])
-    extras = {
-        name: mix(value, lam, torch.tensor([2, 2, 0])) for name, value in batch.extras.items()
-    }
+    mixed = batch.map_labels(lambda values: mix(values, lam, torch.tensor([2, 2, 0])))
     z = torch.randn(3, K, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss = trick.loss(BinaryCrossEntropy())(z, batch._replace(extras=extras))
+    loss = trick.loss(BinaryCrossEntropy())(z, mixed._replace(targets=batch.targets))
     loss.backward()
     assert z.grad is not None
     assert torch.isfinite(loss)
@@ -229,9 +229,7 @@ def test_losses_are_float32_at_least(dtype: torch.dtype) -> None:
 def test_the_teachers_rows_are_as_much_as_the_targets() -> None:
     taught = Distillation(teacher=("t",)).teach(a_batch(), torch.zeros(N, 1, K))
     assert taught.extras[EXTRA].sum(1).tolist() == pytest.approx([1, 1, 1, 1, 1, 0])
-    many = a_batch()._replace(
-        targets=torch.ones(N, K), extras={"valid": torch.ones(N)}
-    )  # several labels an image
+    many = a_batch()._replace(targets=torch.ones(N, K), multi_label=True, row_weights=torch.ones(N))
     taught = Distillation(teacher=("t",)).teach(many, torch.zeros(N, 1, K))
     assert taught.extras[EXTRA].tolist() == [[0.5] * K] * N
 

@@ -273,8 +273,12 @@ def test_hooks_mix_all_that_is_said_with_the_same_weights(trick: Trick, n: int) 
     batch = batch_of(n * trick.repeats)
     # The row of an image that could not be read.
     batch = batch._replace(targets=batch.targets * (torch.arange(len(batch.images)) != 0)[:, None])
+    rows = torch.linspace(0, 1, len(batch.images), dtype=torch.float64)
     identity = batch._replace(
-        extras={**batch.extras, "eye": torch.eye(len(batch.images), dtype=torch.float64)}
+        extras={**batch.extras, "eye": torch.eye(len(batch.images), dtype=torch.float64)},
+        multi_label=True,
+        row_weights=rows,
+        class_weights=rows[:, None] * batch.targets,
     )
     mixed = trick.batch(identity, *draws(trick, len(batch.images), seed=n))
     weights = mixed.extras["eye"]
@@ -288,6 +292,10 @@ def test_hooks_mix_all_that_is_said_with_the_same_weights(trick: Trick, n: int) 
     )
     torch.testing.assert_close(
         mixed.extras["scalar"], weights @ batch.extras["scalar"], rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(mixed.row_weights, weights @ rows, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        mixed.class_weights, weights @ identity.class_weights, rtol=0, atol=1e-12
     )
     assert mixed.images.shape == (n, *batch.images.shape[1:])
     # What all pixels weigh together is what the targets weigh: each pixel is that of one image, or

@@ -172,7 +172,7 @@ def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
     )
     targets = torch.eye(K, dtype=torch.float64)[[0, 1, 2, 0]]
     targets[2] = 0  # could not be read
-    batch = Batch(torch.zeros(4, 3, 2, 2), targets, torch.arange(4), {"view_logits": views})
+    batch = Batch(torch.zeros(4, 3, 2, 2), targets, torch.arange(4), {}, view_logits=views)
     divergence = divergence_by_hand(torch.cat([logits[:, None], views], 1).numpy())
     expected = (cross_entropy(logits, targets).numpy() + 12 * divergence * [1, 1, 0, 1]).mean()
     assert float(ConsistentLoss(CrossEntropy(), 12.0)(logits, batch)) == pytest.approx(
@@ -182,7 +182,7 @@ def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
     # labels.
     valid = torch.tensor([1, 0.25, 0, 1], dtype=torch.float64)
     targets[0] = 1
-    several = batch._replace(targets=targets, extras={"view_logits": views, "valid": valid})
+    several = batch._replace(targets=targets, multi_label=True, row_weights=valid)
     divergence = jensen_shannon(torch.cat([logits[:, None], views], 1), several=True)
     expected = float(BinaryCrossEntropy()(logits, several) + 12 * (valid * divergence).mean())
     assert float(ConsistentLoss(BinaryCrossEntropy(), 12.0)(logits, several)) == pytest.approx(
@@ -214,13 +214,14 @@ def test_all_views_of_an_image_are_treated_alike(pictures: Path) -> None:
     draws = run.pipeline.draw(N, 3, run.plan.timestamp(0), run.device)
     batch = run.pipeline(raw, draws)
     assert batch.images.shape == (N, 3, S, S)
-    assert batch.extras["views"].shape == (N, 2, 3, S, S)
+    assert batch.views is not None
+    assert batch.views.shape == (N, 2, 3, S, S)
     for view in range(3):
         alone = run.pipeline(raw._replace(images=raw.images[:, view]), draws)
-        made = batch.images if view == 0 else batch.extras["views"][:, view - 1]
+        made = batch.images if view == 0 else batch.views[:, view - 1]
         assert torch.equal(made, alone.images)
         assert torch.equal(batch.targets, alone.targets)
-        assert alone.extras == {}
+        assert alone.views is None
 
 
 def test_the_step_by_hand(pictures: Path) -> None:
@@ -228,10 +229,11 @@ def test_the_step_by_hand(pictures: Path) -> None:
     run.network.double().eval()
     batch = run.pipeline(raw, run.pipeline.draw(N, 3, run.plan.timestamp(0), run.device))
     batch = batch._replace(images=batch.images.double(), targets=batch.targets.double())
-    batch = batch._replace(extras={"views": batch.extras["views"].double()})
+    assert batch.views is not None
+    batch = batch._replace(views=batch.views.double())
     loss, logits, targets = run.forward(batch)
     assert logits.shape == targets.shape == (N, K)
-    views = torch.stack([batch.images, *batch.extras["views"].unbind(1)], 1)
+    views = torch.stack([batch.images, *batch.views.unbind(1)], 1)
     by_view = torch.stack([run.network(view).float() for view in views.unbind(1)], 1)
     counted = batch.targets.sum(1)
     assert (counted < 0.99).sum() == 2  # mixed with the one that could not be read, and that one

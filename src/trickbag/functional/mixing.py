@@ -13,7 +13,7 @@ from trickbag.functional.processor import on_processor, pixels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trickbag.tricks.trick import Batch
+    from trickbag.functional.batch import Batch
 
 __all__ = ["mix", "mix_targets", "own_share", "paste", "paste_and_mix", "weigh"]
 
@@ -86,10 +86,9 @@ def own_share(boxes_N4: Tensor, height: int, width: int) -> Tensor:
 
 
 def mix_targets(batch: Batch, images_NCHW: Tensor, lam_N: Tensor, partner_N: Tensor) -> Batch:
-    """Return the batch with these images, and targets and every target-like extra mixed by `lam_N`
-    and `partner_N`."""
-    return batch._replace(
-        images=images_NCHW,
-        targets=mix(batch.targets, lam_N, partner_N),
-        extras={name: mix(extra, lam_N, partner_N) for name, extra in batch.extras.items()},
-    )
+    """Return the batch with these images, and all that is said about them mixed.
+
+    `lam_N` and `partner_N` as of `mix`.
+    """
+    mixed = batch.map_labels(lambda values: mix(values, lam_N, partner_N))
+    return mixed._replace(images=images_NCHW)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from trickbag.tricks.trick import Batch
+    from trickbag.functional.batch import Batch
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy", "binary_cross_entropy", "cross_entropy"]
 
@@ -24,22 +24,21 @@ def cross_entropy(logits_NK: Tensor, targets_NK: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(
-    logits_NK: Tensor, targets_NK: Tensor, valid: Tensor | None = None
+    logits_NK: Tensor, targets_NK: Tensor, weights: Tensor | None = None
 ) -> Tensor:
     """Return `-sum_k (q log p + (v - q) log(1 - p))` of each row, (N,), with `p = sigmoid(logits)`.
 
-    v says how much counts: 1, 0 for an image that could not be read, in between where it was mixed
-    with another, or the weight of its class. It is `valid`, (N,) for each row or (N, K) for each of
-    its classes, or the sum of the row's targets q where None: the same for images with one label
-    each.
+    q are the targets. v are the `weights`, (N,) one for each row or (N, K) one for each class of a
+    row: 1, 0 for an image that could not be read, in between where it was mixed with another, or
+    the weight of the class. If None, v is the sum of the row's targets: the same for images with
+    one label each.
     """
-    if valid is None:
-        valid = targets_NK.sum(dim=1)
-    valid_NK = valid if valid.ndim == 2 else valid[:, None]
-    # log(1 - p) = log p - z
-    return ((valid_NK - targets_NK) * logits_NK - valid_NK * functional.logsigmoid(logits_NK)).sum(
-        dim=1
-    )
+    if weights is None:
+        weights = targets_NK.sum(dim=1)
+    weights_NK = weights if weights.ndim == 2 else weights[:, None]
+    # log(1 - p) = log p - z, so that a large logit does not lose its bits in 1 - p.
+    loss_NK = (weights_NK - targets_NK) * logits_NK - weights_NK * functional.logsigmoid(logits_NK)
+    return loss_NK.sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,11 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
-    """Binary cross-entropy with dense targets, its mean over the rows of the sum, or the mean, over the classes.
-
-    Data with several labels an image say in the extra `valid` how much of a row counts, and where
-    classes are weighted in the extra `counts` how much of each of its classes; see
-    `binary_cross_entropy`.
-    """
+    """Binary cross-entropy with dense targets: over the classes `reduction`, over rows the mean."""
 
     reduction: Literal["sum", "mean"] = "sum"
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
-        loss = binary_cross_entropy(logits_NK, batch.targets, batch.counts()).mean()
+        loss = binary_cross_entropy(logits_NK, batch.targets, batch.label_weights()).mean()
         return loss if self.reduction == "sum" else loss / logits_NK.shape[1]

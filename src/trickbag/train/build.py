@@ -110,7 +110,7 @@ class Run:
         """Return the loss (a scalar, the mean over the rows), logits (N, K) float32 and targets (N,
         K) of a batch."""
         batch = self.teach(batch)
-        images, views = batch.images, batch.extras.get("views")
+        images, views = batch.images, batch.views
         if (
             views is not None
         ):  # one pass for all views: the statistics of BatchNorm are theirs together
@@ -127,7 +127,7 @@ class Run:
                 logits[: len(views)],
                 logits[len(views) :].unflatten(0, views.shape[:2]),
             )
-            batch = batch._replace(extras=batch.extras | {"view_logits": others})
+            batch = batch._replace(view_logits=others)
         return self.loss(logits, batch), logits.detach(), batch.targets
 
     def draw(self, timestamp: Timestamp) -> Draws:
@@ -189,8 +189,13 @@ class Run:
 
 def batch_rows(batch: Batch, rows: slice) -> Batch:
     """Return some rows of a batch."""
-    extras = {name: value[rows] for name, value in batch.extras.items()}
-    return Batch(batch.images[rows], batch.targets[rows], batch.index[rows], extras)
+    some = batch.map_labels(lambda values: values[rows])
+    return some._replace(
+        images=batch.images[rows],
+        index=batch.index[rows],
+        views=None if batch.views is None else batch.views[rows],
+        owned=False,
+    )
 
 
 def build(

@@ -35,14 +35,14 @@ def weigh_classes(batch: Batch, class_weights_K: Tensor) -> Batch:
     An image with one label then counts by the weight of its class in all that follows, as rows
     count by their sum (Cui et al. 2019, section 4). With several labels it is the labels that it
     shows, each class being a question of its own: a weight on the answer no, too, would leave the
-    class the question that it was. The extra `counts` (N, K) says by how much each question counts:
-    its weight where the answer is yes, else 1.
+    class the question that it was. The batch's `class_weights` (N, K) say how much each question
+    counts: its weight where the answer is yes, else 1.
     """
     targets_NK = batch.targets * class_weights_K
-    if "valid" not in batch.extras:
+    if batch.row_weights is None:
         return batch._replace(targets=targets_NK)
-    counts_NK = batch.extras["valid"][:, None] + (targets_NK - batch.targets)
-    return batch._replace(targets=targets_NK, extras=batch.extras | {"counts": counts_NK})
+    weights_NK = batch.row_weights[:, None] + (targets_NK - batch.targets)
+    return batch._replace(targets=targets_NK, class_weights=weights_NK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class Pipeline:
 
         Where each image has several views they are all treated alike, with the same random numbers:
         mirrored together, mixed with the same partner. The first is the batch's, the others are its
-        extra `views` (N, V, 3, H, W).
+        `views` (N, V, 3, H, W).
         """
         if raw.images.ndim == 4:
             return self._one_view(raw, draws)
@@ -125,7 +125,7 @@ class Pipeline:
             self._one_view(raw._replace(images=view), draws) for view in raw.images.unbind(1)
         )
         views = torch.stack([other.images for other in others], dim=1)
-        return batch._replace(extras=batch.extras | {"views": views})
+        return batch._replace(views=views)
 
     def _one_view(self, raw: RawBatch, draws: Draws) -> Batch:
         (flipped,), *tricks_draws = draws
@@ -134,14 +134,20 @@ class Pipeline:
             images = mirror(images, flipped)
         # A sample that could not be read has a row of zeros: linear, so it stays without weight in
         # whatever follows.
-        several = raw.labels.ndim == 2
+        multi_label = raw.labels.ndim == 2
         labels = (
-            raw.labels if several else functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
+            raw.labels
+            if multi_label
+            else functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
         )
-        targets = labels.float() * raw.valid[:, None]
-        # With several labels the sum of a row does not say how much of it counts.
-        extras = {"valid": raw.valid.float()} if several else {}
-        batch = Batch(images, targets, raw.index, extras)
+        batch = Batch(
+            images,
+            targets=labels.float() * raw.valid[:, None],
+            index=raw.index,
+            extras={},
+            multi_label=multi_label,
+            row_weights=raw.valid.float() if multi_label else None,
+        )
         if self.class_weights is not None:
             batch = weigh_classes(batch, self.class_weights)
         if self.taught is not None:

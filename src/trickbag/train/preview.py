@@ -160,7 +160,6 @@ def _made(
 
 
 def _pixels(batch: Batch, plan: Plan) -> torch.Tensor:
-    views = batch.extras.get("views")
-    images = batch.images if views is None else views[:, -1]
+    images = batch.images if batch.views is None else batch.views[:, -1]
     pixels = images.permute(0, 2, 3, 1) * torch.tensor(plan.data.std) + torch.tensor(plan.data.mean)
     return pixels.round().clamp(0, 255).to(torch.uint8)

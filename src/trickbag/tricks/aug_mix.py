@@ -54,18 +54,14 @@ class ConsistentLoss:
     weight: float
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
-        """Return the mean over the N images; one that could not be read counts nothing.
-
-        Data with several labels an image have the extra `valid`, which says so; of others the
-        targets are zeros.
-        """
+        """Return the mean over the N images; an image that could not be read counts nothing."""
         import torch
 
-        logits_NVK = torch.cat([logits_NK[:, None], batch.extras["view_logits"]], dim=1)
-        valid_N = batch.extras.get("valid")
-        divergence_N = jensen_shannon(logits_NVK, several=valid_N is not None)
-        counted_N = batch.targets.sum(dim=1) if valid_N is None else valid_N
-        return self.loss(logits_NK, batch) + self.weight * (counted_N * divergence_N).mean()
+        assert batch.view_logits is not None  # the data have views where this trick wraps the loss
+        logits_NVK = torch.cat([logits_NK[:, None], batch.view_logits], dim=1)
+        divergence_N = jensen_shannon(logits_NVK, several=batch.multi_label)
+        weights_N = batch.targets.sum(dim=1) if batch.row_weights is None else batch.row_weights
+        return self.loss(logits_NK, batch) + self.weight * (weights_N * divergence_N).mean()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,13 +92,13 @@ class Distilled:
     divergence: bool = False
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of a batch whose extras hold the teacher's probabilities, a scalar.
-
-        Data with several labels an image say in the extra `valid` how much of a row counts.
-        """
-        teacher_NK, valid_N = batch.extras[EXTRA], batch.extras.get("valid")
+        """Return the loss of a batch whose extras hold the teacher's probabilities, a scalar."""
         soft_N = teacher_loss(
-            logits_NK, teacher_NK, self.temperature, divergence=self.divergence, valid_N=valid_N
+            logits_NK,
+            batch.extras[EXTRA],
+            self.temperature,
+            divergence=self.divergence,
+            valid_N=batch.row_weights,
         )
         return self.hard * self.loss(logits_NK, batch) + self.soft * soft_N.mean()
 
@@ -164,10 +164,9 @@ class Distillation(Trick):
     def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
         """Keep the teacher's probabilities, which are mixed as targets are and count as much as an
         image does."""
-        valid_N = batch.extras.get("valid")  # of several labels an image
-        shares_N = batch.targets.sum(dim=1) if valid_N is None else valid_N
-        said_NK = soften(logits_NMK, self._temperature, several=valid_N is not None)
-        return batch._replace(extras={**batch.extras, EXTRA: shares_N[:, None] * said_NK})
+        weights_N = batch.targets.sum(dim=1) if batch.row_weights is None else batch.row_weights
+        teacher_NK = soften(logits_NMK, self._temperature, several=batch.multi_label)
+        return batch._replace(extras={**batch.extras, EXTRA: weights_N[:, None] * teacher_NK})
 
     def loss(self, loss: Loss) -> Loss:
         """Add the teacher's loss."""

@@ -77,5 +77,5 @@ class LabelSmoothing(Trick):
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
         """Smooth the targets."""
-        targets = smooth(batch.targets, self.smoothing, self.definition, batch.counts())
+        targets = smooth(batch.targets, self.smoothing, self.definition, batch.label_weights())
         return batch._replace(targets=targets)

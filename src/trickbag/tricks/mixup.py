@@ -100,11 +100,10 @@ class Mixup(Trick):
             )
             return weigh(own, values.index_select(0, partner), lam)
 
-        return Batch(
-            images=pair(batch.images),
-            targets=pair(batch.targets),
-            index=batch.index[: len(lam)]
+        index = (
+            batch.index[: len(lam)]
             if self.pairing == "double"
-            else batch.index.index_select(0, rest[0]),
-            extras={name: pair(extra) for name, extra in batch.extras.items()},
+            else batch.index.index_select(0, rest[0])
         )
+        mixed = batch.map_labels(pair)
+        return mixed._replace(images=pair(batch.images), index=index, owned=False)

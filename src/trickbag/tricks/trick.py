@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from trickbag.errors import DoesNotApply
+from trickbag.functional.batch import Batch
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,30 +46,6 @@ PHASES: tuple[Phase, ...] = ("color", "noise", "erase", "mix")
 """The order of batch hooks, whatever the order of the tricks in a recipe; `color` and `noise` see
 pixels from 0 to 255, images are normalised after `noise`, and `erase` and `mix` see them normalised
 (section 2.1 of the paper)."""
-
-
-class Batch(NamedTuple):
-    """A batch on the training device.
-
-    images: (N, 3, H, W) float. targets: (N, K) probabilities; a row of zeros counts nothing in loss
-    and metrics (an image that could not be read). index: (N,) place of each image in its part.
-    extras: target-like tensors (N, ...) by name, which whatever mixes images mixes too. What the
-    pipeline adds behind the last batch hook is no hook's to change: `views`, (N, V, 3, H, W), are
-    further views of the images, where `data.views` asks for them; the loss has their logits,
-    `view_logits` (N, V, K). owned: whether a hook may change the images in place; one that keeps
-    the images that it was given elsewhere returns a batch which is not.
-    """
-
-    images: Tensor
-    targets: Tensor
-    index: Tensor  # type: ignore[assignment]  # a field of this name hides the method of tuple
-    extras: dict[str, Tensor]
-    owned: bool = False
-
-    def counts(self) -> Tensor | None:
-        """Return how much each row (N,) or its classes (N, K) count with several labels an image;
-        None with one."""
-        return self.extras.get("counts", self.extras.get("valid"))
 
 
 Loss = Callable[["Tensor", Batch], "Tensor"]
