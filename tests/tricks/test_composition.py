@@ -379,7 +379,7 @@ def test_equal_classes_have_no_weights_and_wrong_numbers_are_refused() -> None:
     with pytest.raises(NoEffect, match="with beta = 0 all classes weigh the same"):
         ClassWeights(by="effective_number", beta=0.0).class_weights((1.0,) * 3, (7, 70, 700))
     with pytest.raises(
-        DoesNotApply, match="weights has 4 values and the data have 3 classes. Give one"
+        DoesNotApply, match=r"weights has 4 values and the data have 3 classes\. Give one"
     ):
         ClassWeights(by="given", weights=WEIGHTS).class_weights((1.0,) * 3, (1, 2, 3))
     with pytest.raises(UserError, match="give one for each class"):
