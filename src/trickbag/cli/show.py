@@ -158,8 +158,7 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
     import sys
     from pathlib import Path
 
-    from trickbag.report.pictures import PicturePanel, draw_recipe
-    from trickbag.report.run.records import schedule_points
+    from trickbag.report.recipe_picture import PicturePanel, draw_recipe, schedule_points
     from trickbag.train.preview import augmented, effects, elsewhere
 
     images = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))

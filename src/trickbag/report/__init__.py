@@ -1,12 +1,13 @@
-"""Pages, pictures and tables of runs and studies: what they left in their folders, made
-readable."""
+"""Pages, pictures and tables of runs and studies, from the files in their folders."""
 
 from __future__ import annotations
 
-from trickbag.report.pages import compare_page, run_page
-from trickbag.report.pictures import Picture, PicturePanel, Pictures, draw_recipe
+from trickbag.report.pictures import Picture, Pictures
+from trickbag.report.recipe_picture import PicturePanel, draw_recipe, schedule_points
+from trickbag.report.run.comparison import compare_page
+from trickbag.report.run.page import run_page
 from trickbag.report.run.predictions import PredictionRow, most_confident_mistakes, read_predictions
-from trickbag.report.run.records import ReportedRun, read_record, schedule_points
+from trickbag.report.run.records import ReportedRun, read_record
 from trickbag.report.run.tables import FORMATS, run_table
 from trickbag.report.study.answer import answers
 from trickbag.report.study.charts import forest_chart, interaction_chart

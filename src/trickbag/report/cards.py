@@ -16,9 +16,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def card_text(name: str) -> str | None:
-    """Return the Markdown of a trick's card; None where it has none, as a trick of a third party.
+    """Return the Markdown of a trick's card; None for a trick without one, such as a user's own.
 
-    Cards are shipped inside the package; a checkout has them in `docs/tricks`.
+    The installed package holds the cards; a checkout has them in `docs/tricks`.
     """
     if not _NAME.fullmatch(name):
         return None
@@ -30,10 +30,10 @@ def card_text(name: str) -> str | None:
 
 
 def card_html(text: str) -> str:
-    """Turn a card into HTML that loads nothing; its headings go below those of a page's sections.
+    """Turn a card into HTML that loads nothing.
 
-    HTML in the card is shown as text; pictures become their description, and links within the
-    documentation their text.
+    Its headings are below those of a page's sections. HTML in the card is shown as text. A picture
+    becomes its description, and a link within the documentation its text.
     """
     from markdown_it import MarkdownIt
 
@@ -51,16 +51,16 @@ def card_html(text: str) -> str:
 
 
 def _without_relative_links(tokens: list[Token]) -> list[Token]:
-    """Drop the links that would lead nowhere from a page that stands alone; links never lie in each
-    other."""
-    kept, inside = [], False
+    """Replace links to files by their text: from a page that stands alone they lead nowhere."""
+    kept, in_dropped_link = [], False
     for token in tokens:
-        if token.type == "link_open" and not str(token.attrGet("href")).startswith(
-            ("https://", "http://")
-        ):
-            inside = True
-        elif token.type == "link_close" and inside:
-            inside = False
-        else:
-            kept.append(token)
+        if token.type == "link_open":
+            address = str(token.attrGet("href"))
+            in_dropped_link = not address.startswith(("https://", "http://"))
+            if in_dropped_link:
+                continue
+        if token.type == "link_close" and in_dropped_link:
+            in_dropped_link = False  # links are never nested
+            continue
+        kept.append(token)
     return kept

@@ -1,4 +1,4 @@
-"""Charts of a run as inline SVG: curves over epochs, the confusion matrix, the reliability diagram.
+"""Charts of a run as inline SVG: curves over the epochs, confusion matrix, reliability diagram.
 
 Shapes: K classes, B bins of confidence.
 """
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_MATRIX", "Series", "confusion_chart", "line_chart", "reliability_chart"]
 
 LARGEST_MATRIX = 100
-"""Classes up to which a confusion matrix can be read as a picture."""
+"""The largest number of classes whose confusion matrix is legible as a picture."""
 
-_NAMED = 30  # classes up to which their names fit beside the matrix
-_COUNTED = 16  # classes up to which counts fit into its cells
+_MAX_NAMES = 30  # classes whose names fit beside the matrix
+_MAX_COUNTS = 16  # classes whose counts fit into the cells
 _LEVELS = 10  # shades of a cell
+_DASHES = (0, (3, 1.6))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """A line of a chart: points (x, y), y None where undefined."""
+    """A line of a chart: points (x, y), with y None where it is undefined."""
 
     label: str
     points: Sequence[tuple[float, float | None]]
@@ -42,7 +43,7 @@ class Series:
 
     @property
     def drawable(self) -> bool:
-        """Tell whether there is a point to draw."""
+        """Whether there is a point to draw."""
         return any(y is not None for _, y in self.points)
 
 
@@ -53,10 +54,12 @@ def line_chart(
     label: str,
     x: str = "epoch",
     y: str,
-    here: float | None = None,
+    now: float | None = None,
 ) -> str | None:
-    """Draw lines over the epochs of a run; `here` marks how far it came. None where no line has a
-    point."""
+    """Draw lines over the epochs of a run; None if no line has a point.
+
+    `now` is the number of epochs done, which is marked.
+    """
     drawn = [line for line in series if line.drawable]
     if not drawn:
         return None
@@ -68,20 +71,12 @@ def line_chart(
         axes = figure.subplots()
         plain_axes(axes)
         for line in drawn:
-            points = [(place, math.nan if value is None else value) for place, value in line.points]
-            lonely = sum(not math.isnan(value) for _, value in points) == 1
-            axes.plot(
-                *zip(*points, strict=True),
-                color=getattr(PAGE, line.color),
-                linestyle=(0, (3, 1.6)) if line.dashed else "solid",
-                marker="o" if lonely else None,
-                label=printable(line.label, 40),
-            )
-        if here is not None:
-            axes.axvline(here, color=PAGE.orange, linewidth=1.2)
+            _plot_series(axes, line)
+        if now is not None:
+            axes.axvline(now, color=PAGE.orange, linewidth=1.2)
             axes.annotate(
                 "now",
-                (here, 1),
+                (now, 1),
                 xycoords=("data", "axes fraction"),
                 xytext=(4, -9),
                 textcoords="offset points",
@@ -103,9 +98,23 @@ def line_chart(
         return render(figure, name, label)
 
 
+def _plot_series(axes: Axes, line: Series) -> None:
+    points = [(x, math.nan if y is None else y) for x, y in line.points]
+    one_point = sum(not math.isnan(y) for _, y in points) == 1
+    axes.plot(
+        *zip(*points, strict=True),
+        color=getattr(PAGE, line.color),
+        linestyle=_DASHES if line.dashed else "solid",
+        marker="o" if one_point else None,  # a line through one point is invisible
+        label=printable(line.label, 40),
+    )
+
+
 def confusion_chart(confusion: Confusion, *, name: str = "confusion") -> str | None:
-    """Draw the confusion matrix, shaded by the share of each label's images; None where it is too
-    large to be read."""
+    """Draw the confusion matrix, shaded by the share of each label's images.
+
+    None if the matrix is empty, or too large to be legible.
+    """
     k = len(confusion.classes)
     if not 0 < k <= LARGEST_MATRIX:
         return None
@@ -113,24 +122,19 @@ def confusion_chart(confusion: Confusion, *, name: str = "confusion") -> str | N
 
     counts_KK = confusion.counts
     share_KK = counts_KK / np.maximum(1, counts_KK.sum(1, keepdims=True))
-    # the square root lets a rare confusion be seen; no cell with a count is quite blank
+    # The square root makes a rare confusion visible; a cell with a count is never blank.
     level_KK = np.where(counts_KK > 0, np.ceil(np.sqrt(share_KK) * _LEVELS), 0).astype(int)
     with drawing(PAGE):
         figure = Figure(figsize=(5.4, 5.4), layout="constrained")
         axes = figure.subplots()
-        axes.spines[:].set_visible(
-            k > _NAMED
-        )  # without names, a frame shows how far the matrix reaches
+        # Without names beside the matrix, a frame shows its size.
+        axes.spines[:].set_visible(k > _MAX_NAMES)
         axes.spines[:].set_color(PAGE.rule)
-        for right, color in ((True, PAGE.blue_fill), (False, PAGE.orange_fill)):
+        for on_diagonal, color in ((True, PAGE.blue_fill), (False, PAGE.orange_fill)):
+            cells_KK = np.eye(k, dtype=bool) == on_diagonal
             for level in range(1, _LEVELS + 1):
-                _fill_cells(
-                    axes,
-                    (level_KK == level) & (np.eye(k, dtype=bool) == right),
-                    color,
-                    level / _LEVELS,
-                )
-        if k <= _COUNTED:
+                _fill_cells(axes, (level_KK == level) & cells_KK, color, level / _LEVELS)
+        if k <= _MAX_COUNTS:
             size = min(11.0, 120 / k)
             for row, column in np.argwhere(counts_KK > 0):
                 ink = PAGE.on_fill if level_KK[row, column] > 0.8 * _LEVELS else PAGE.ink
@@ -146,25 +150,23 @@ def confusion_chart(confusion: Confusion, *, name: str = "confusion") -> str | N
             xlabel="predicted",
             ylabel="label",
         )
-        found = int(np.trace(counts_KK))
         label = (
-            f"Confusion matrix of {k} classes: {found} of {int(counts_KK.sum())} images on "
-            f"the "
-            f"diagonal"
+            f"Confusion matrix of {k} classes: {np.trace(counts_KK)} of {counts_KK.sum()} images "
+            "on the diagonal"
         )
         return render(figure, name, label)
 
 
 def _fill_cells(axes: Axes, cells_KK: NDArray[np.bool_], color: str, opacity: float) -> None:
-    """Fill many cells as one path: a hundred classes must not make ten thousand elements."""
+    """Fill cells as one path: a hundred classes must not become ten thousand SVG elements."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
     corners = np.array([(-0.47, -0.47), (0.47, -0.47), (0.47, 0.47), (-0.47, 0.47), (-0.47, -0.47)])
-    places = np.argwhere(cells_KK)[:, ::-1]
-    if len(places):
-        vertices = (places[:, None, :] + corners).reshape(-1, 2)
-        codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(places)
+    centres = np.argwhere(cells_KK)[:, ::-1]
+    if len(centres):
+        vertices = (centres[:, None, :] + corners).reshape(-1, 2)
+        codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(centres)
         patch = PathPatch(
             Path(vertices, codes), facecolor=color, alpha=0.12 + 0.88 * opacity, linewidth=0
         )
@@ -174,7 +176,7 @@ def _fill_cells(axes: Axes, cells_KK: NDArray[np.bool_], color: str, opacity: fl
 def _label_classes(axes: Axes, classes: Sequence[str]) -> None:
     k = len(classes)
     axes.tick_params(length=0, pad=2)
-    if k > _NAMED:
+    if k > _MAX_NAMES:
         axes.set(xticks=[], yticks=[])
         return
     names = [printable(name, 16) for name in classes]
@@ -184,18 +186,15 @@ def _label_classes(axes: Axes, classes: Sequence[str]) -> None:
 
 
 def reliability_chart(reliability: Reliability, *, name: str = "reliability") -> str:
-    """Draw accuracy against confidence, with the gap between them, above how many images each bin
-    holds."""
+    """Draw the accuracy and the gap to the confidence in each bin; below, the images in the bin."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     bins = len(reliability.counts)
     centre_B = 100 * (np.arange(bins) + 0.5) / bins
     filled_B = reliability.counts > 0
-    accuracy_B, confidence_B = (
-        100 * reliability.accuracy[filled_B],
-        100 * reliability.confidence[filled_B],
-    )
+    accuracy_B = 100 * reliability.accuracy[filled_B]
+    gap_B = 100 * reliability.confidence[filled_B] - accuracy_B
     width = 100 / bins * 0.9
     with drawing(PAGE):
         figure = Figure(figsize=(5, 4.6), layout="constrained")
@@ -205,10 +204,9 @@ def reliability_chart(reliability: Reliability, *, name: str = "reliability") ->
         upper.bar(
             centre_B[filled_B], accuracy_B, width, color=PAGE.blue, alpha=0.85, label="accuracy"
         )
-        gap = confidence_B - accuracy_B
         upper.bar(
             centre_B[filled_B],
-            gap,
+            gap_B,
             width,
             bottom=accuracy_B,
             facecolor="none",
@@ -233,7 +231,7 @@ def reliability_chart(reliability: Reliability, *, name: str = "reliability") ->
             borderaxespad=0.1,
         )
         label = (
-            f"Reliability diagram: accuracy against confidence in {bins} bins, ECE "
-            f"{reliability.ece:.2f} %"
+            f"Reliability diagram: accuracy against confidence in {bins} bins, "
+            f"ECE {reliability.ece:.2f} %"
         )
         return render(figure, name, label)

@@ -1,4 +1,4 @@
-"""How quantities are written for people: their titles, units and digits."""
+"""Quantities as text for people: titles, units and digits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ ABSENT = "—"
 
 MINUS, TIMES = "\u2212", "\u00d7"
 
-_METRICS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
+MetricFormat = tuple[str, str, int]
+"""Title, unit and number of decimals of a metric."""
+
+_METRICS: Mapping[str, MetricFormat] = MappingProxyType(
     {
         "top1": ("top-1", "%", 2),
         "top5": ("top-5", "%", 2),
@@ -60,36 +63,38 @@ _METRICS: Mapping[str, tuple[str, str, int]] = MappingProxyType(
         "train_time_s": ("training time", "s", 1),
     }
 )
-"""Title, unit and digits of the metrics that a run has; `test_top1` and the like are those of the
-test part, `raw_top1` and the like those of the trained network where its average is what was
-evaluated."""
+"""The metrics of a run, by name."""
+
+_PREFIXES = (("test_", "test "), ("raw_", "not averaged, "))
+"""Prefixes of a metric's name: of the test part; of the trained network, where its average is what
+was evaluated."""
 
 
-def _known(name: str) -> tuple[str, str, int] | None:
-    for prefix, said in (("test_", "test "), ("raw_", "not averaged, ")):
+def _metric_format(name: str) -> MetricFormat | None:
+    for prefix, words in _PREFIXES:
         if name.startswith(prefix) and name.removeprefix(prefix) in _METRICS:
-            words, unit_, digits = _METRICS[name.removeprefix(prefix)]
-            return f"{said}{words}", unit_, digits
+            text, symbol, decimals = _METRICS[name.removeprefix(prefix)]
+            return f"{words}{text}", symbol, decimals
     return _METRICS.get(name)
 
 
 def title(name: str) -> str:
-    """Return what a metric is called."""
-    known = _known(name)
+    """Return the title of a metric."""
+    known = _metric_format(name)
     return known[0] if known else name.replace("_", " ")
 
 
 def unit(name: str) -> str:
-    """Return a metric's unit; empty for counts and for metrics that are not known."""
-    known = _known(name)
+    """Return the unit of a metric; empty for a count and for an unknown metric."""
+    known = _metric_format(name)
     return known[1] if known else ""
 
 
 def number(name: str, value: float | None, *, signed: bool = False) -> str:
-    """Write a metric's value with its usual digits, without its unit."""
+    """Write a metric's value with its number of decimals, without its unit."""
     if value is None:
         return ABSENT
-    known = _known(name)
+    known = _metric_format(name)
     sign = "+" if signed else ""
     if known is None:
         return f"{value:{sign}.6g}"
@@ -99,8 +104,9 @@ def number(name: str, value: float | None, *, signed: bool = False) -> str:
 
 
 def signed(name: str, value: float | None) -> str:
-    """Write a difference of a metric with its sign, minus as U+2212, without its unit."""
+    """Write a difference of a metric with its sign, without its unit; minus is U+2212."""
     text = number(name, value, signed=True)
+    # A difference that rounds to zero has no sign.
     return (
         text.replace("-", MINUS)
         if any(digit in text for digit in "123456789")
@@ -114,8 +120,7 @@ def span(name: str, low: float | None, high: float | None) -> str:
 
 
 def plus_minus(value: float, half: float | None) -> str:
-    """Write a size with the half width of its interval: `1.9 ± 0.6`, with the digits that the half
-    width leaves."""
+    """Write a size and the half width of its interval, rounded by the half width: `1.9 ± 0.6`."""
     if half is None:
         return f"{value:.3g}"
     decimals = _decimals(half) if half > 0 else 2
@@ -130,8 +135,10 @@ def _decimals(half: float) -> int:
 
 
 def around(name: str, values: Sequence[float]) -> str:
-    """Write the mean of a metric and its standard deviation: `98.31 ± 0.22`; the mean alone of a
-    single value."""
+    """Write the mean and the standard deviation of a metric's values: `98.31 ± 0.22`.
+
+    One value is written alone.
+    """
     if not values:
         return ABSENT
     mean = number(name, sum(values) / len(values))
@@ -148,15 +155,14 @@ def probability(p: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Write a ratio: `1.04` after the sign of multiplication."""
+    """Write a ratio, with a multiplication sign before it."""
     if value is None:
         return ABSENT
     return TIMES + (f"{value:.3g}" if value < 0.1 or value >= 100 else f"{value:.2f}")
 
 
 def amount(name: str, value: float | None) -> str:
-    """Write a metric that is a price, in short and with its unit: `37.4 M`, `512 images/s`, `1.2
-    GB`."""
+    """Write a cost metric in short, with its unit: `37.4 M`, `512 images/s`, `1.2 GB`."""
     if value is None:
         return ABSENT
     if name == "train_time_s":
@@ -170,12 +176,12 @@ def amount(name: str, value: float | None) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """Write a value that is in percent."""
+    """Write a value in percent."""
     return ABSENT if value is None else f"{value:.{digits}f}\u00a0%"
 
 
 def count(value: float | None) -> str:
-    """Write a large count in short: `11.2 M`."""
+    """Write a count, a large one in short: `11.2 M`."""
     if value is None:
         return ABSENT
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):

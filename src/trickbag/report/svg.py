@@ -1,5 +1,4 @@
-"""Figures of matplotlib as inline SVG that takes its colours and its type from the page around
-it."""
+"""Figures of matplotlib as inline SVG, which takes its colours and its font from the page."""
 
 from __future__ import annotations
 
@@ -23,10 +22,10 @@ __all__ = ["PAGE", "PRINT", "Palette", "drawing", "plain_axes", "printable", "re
 
 @dataclass(frozen=True, kw_only=True)
 class Palette:
-    """Colours by what they are for; `blue` and `orange` are Okabe and Ito's, told apart by the colour-blind.
+    """Colours by purpose.
 
-    `on_fill` is for text on `blue_fill` and `orange_fill`, on which `ink` is for text where they
-    are pale.
+    `blue` and `orange` are Okabe and Ito's, which colour-blind people can tell apart. Text on a
+    dark `blue_fill` or `orange_fill` is `on_fill`; on a pale one it is `ink`.
     """
 
     paper: str
@@ -53,8 +52,8 @@ PRINT = Palette(
 )
 """Colours on white paper, for pictures."""
 
-# matplotlib checks that a colour is one, so what it draws carries stand-ins that become CSS
-# variables afterwards
+# matplotlib accepts no CSS variable as a colour. It draws with these placeholders, which `render`
+# replaces by the variables.
 PAGE = Palette(
     paper="#0a0b09",
     ink="#0a0b01",
@@ -80,14 +79,13 @@ def drawing(palette: Palette) -> Iterator[None]:
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from font"
-        )  # the browser's fonts have it
+        # Text stays text in the SVG, and the browser's fonts have the glyph.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {
                 "svg.fonttype": "none",
-                "svg.hashsalt": "trickbag",
+                "svg.hashsalt": "trickbag",  # ids are hashes: without a fixed salt they change
                 "text.parse_math": False,  # a class may be called "$x$"
                 "font.size": 10.5,
                 "text.color": palette.ink,
@@ -117,20 +115,23 @@ def drawing(palette: Palette) -> Iterator[None]:
 
 
 def plain_axes(axes: Axes) -> None:
-    """Leave the axis below and horizontal lines, nothing else."""
+    """Remove all but the lower axis and the horizontal grid lines."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="y")
 
 
 def printable(text: str, longest: int = 18) -> str:
-    """Make a name fit a figure: one line, no control characters, cut where it is too long."""
+    """Make a name fit a figure: no control characters, cut if it is longer than `longest`."""
     text = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def render(figure: Figure, name: str, label: str) -> str:
-    """Turn a figure into an SVG element for a page; `name` keeps its ids apart, `label` says in
-    words what it shows."""
+    """Turn a figure into an SVG element for a page.
+
+    `name` is unique on the page and begins the ids of the element's parts. `label` describes the
+    figure for readers who cannot see it.
+    """
     file = io.StringIO()
     figure.savefig(
         file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -142,14 +143,15 @@ def render(figure: Figure, name: str, label: str) -> str:
             if child.tag.endswith("}style") or child.tag.endswith("}metadata"):
                 parent.remove(child)  # a style sheet in an inline SVG would apply to the whole page
     for element in root.iter():
-        _adopt(element, name, used)
+        _fit_to_page(element, name, used)
     root.attrib.update({"role": "img", "aria-label": label, "class": "chart"})
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
-def _adopt(element: ElementTree.Element, name: str, used: set[str]) -> None:
+def _fit_to_page(element: ElementTree.Element, name: str, used: set[str]) -> None:
+    """Remove namespaces and unused ids, make ids unique, and use the page's colours and font."""
     element.tag = _NAMESPACE.sub("", element.tag)
     if not (element.text or "").strip():
         element.text = None

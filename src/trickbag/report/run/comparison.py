@@ -1,106 +1,108 @@
-"""Two runs side by side, as plain data for the template of a comparison."""
+"""The page that compares two runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trickbag.errors import UserError
 from trickbag.report.charts import Series, line_chart
-from trickbag.report.format import ABSENT, number, title, unit, value_text
+from trickbag.report.format import ABSENT, number, title, unit
+from trickbag.report.pages import write_page
+from trickbag.report.recipe_text import changed_settings, changed_values
 from trickbag.report.run.predictions import PredictionRow, read_predictions
-from trickbag.report.run.records import ReportedRun, flatten, planned_schedule, read_record
+from trickbag.report.run.records import ReportedRun, planned_schedule, read_record
 from trickbag.report.run.sections import headline
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Pair", "context", "differences", "disagreement", "read_pair", "setting_rows"]
-
-_SEPARATE = (
-    "name",
-    "schema",
-    "resolved",
-    "tricks",
-    "notes",
-    "trial",
-)  # no settings, or compared by themselves
+__all__ = ["compare_page", "differences", "disagreement"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two runs with their predictions for the validation set, where they have them."""
+class _Side:
+    """One of the two runs: `letter` is A or B; `predictions` are None if it has none."""
 
-    records: tuple[ReportedRun, ReportedRun]
-    predictions: tuple[list[PredictionRow] | None, list[PredictionRow] | None]
-
-
-def read_pair(folder_a: Path, folder_b: Path) -> Pair:
-    """Read two runs; raises UserError where one is no run or damaged."""
-    folders = (folder_a, folder_b)
-    one, other = (read_record(folder) for folder in folders)
-    first, second = (read_predictions(folder / "predictions.csv") for folder in folders)
-    return Pair(records=(one, other), predictions=(first, second))
+    letter: str
+    record: ReportedRun
+    predictions: list[PredictionRow] | None
 
 
-def differences(one: ReportedRun, other: ReportedRun) -> list[tuple[str, str, str]]:
-    """List the settings in which two runs differ: (path, value in the one, value in the other); tricks first.
+def compare_page(folder_a: Path, folder_b: Path, out: Path | None = None) -> Path:
+    """Write a page that compares two runs, by default `report.html` in the first run's folder.
 
-    Their seeds and the fingerprints of their data are compared too.
+    It has their curves in one chart, and their metrics and the settings that differ side by side.
+    Returns the page's path. Raises UserError if a folder is no run, one of its files is damaged, or
+    both folders are the same.
     """
-    rows = setting_rows(one.recipe, other.recipe)
-    of_runs = [
-        {"seed": record.seed, "fingerprint of the data": _fingerprint(record)}
-        for record in (one, other)
+    if folder_a.resolve() == folder_b.resolve():
+        raise UserError(f"{folder_a} and {folder_b} are the same run: give two different ones")
+    sides = [
+        _Side(
+            letter=letter,
+            record=read_record(folder),
+            predictions=read_predictions(folder / "predictions.csv"),
+        )
+        for letter, folder in (("A", folder_a), ("B", folder_b))
     ]
-    return rows + _different(*of_runs)
+    return write_page("compare.html", _context(*sides), out or folder_a / "report.html")
 
 
-def setting_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List the settings in which the plain data of two recipes differ: (path, the one's, the
-    other's); tricks first."""
-    rows = []
-    tricks = [recipe.get("tricks") for recipe in (one, other)]
-    ours, theirs = (dict(part) if isinstance(part, Mapping) else {} for part in tricks)
-    for name in [*ours, *(name for name in theirs if name not in ours)]:
-        words = [
-            ("on" + (f": {value_text(part[name])}" if part[name] else ""))
-            if name in part
-            else "off"
-            for part in (ours, theirs)
-        ]
-        if words[0] != words[1]:
-            rows.append((f"tricks.{name}", words[0], words[1]))
-    flat = [
-        flatten({key: value for key, value in recipe.items() if key not in _SEPARATE})
-        for recipe in (one, other)
-    ]
-    return rows + _different(flat[0], flat[1])
+def _context(a: _Side, b: _Side) -> dict[str, Any]:
+    both = (a, b)
+    metrics = []
+    for name in dict.fromkeys([*a.record.metrics, *b.record.metrics]):
+        first, second = (side.record.metrics.get(name) for side in both)
+        gap = ABSENT
+        if first is not None and second is not None:
+            gap = number(name, second - first, signed=True)
+        metrics.append((title(name), unit(name), number(name, first), number(name, second), gap))
+    return {
+        "title": "Two runs compared",
+        "runs": [
+            {
+                "letter": side.letter,
+                "record": side.record,
+                "headline": headline(side.record, side.predictions),
+            }
+            for side in both
+        ],
+        "metrics": metrics,
+        "curves": _curves(both),
+        "differences": differences(a.record, b.record),
+        "disagreement": disagreement(a.predictions, b.predictions)
+        if a.predictions and b.predictions
+        else None,
+    }
 
 
-def _different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    rows = []
-    for path in [*one, *(path for path in other if path not in one)]:
-        words = [value_text(part[path]) if path in part else ABSENT for part in (one, other)]
-        if words[0] != words[1]:
-            rows.append((path, words[0], words[1]))
-    return rows
+def differences(first: ReportedRun, second: ReportedRun) -> list[tuple[str, str, str]]:
+    """List in what two runs differ: settings, tricks first, then the seed and the data.
 
-
-def _fingerprint(record: ReportedRun) -> Any:
-    trial = record.recipe.get("trial")
-    return trial.get("data") if isinstance(trial, Mapping) else None
+    Each is (path, text of the first run's value, text of the second's).
+    """
+    of_runs = (
+        {"seed": record.seed, "fingerprint of the data": record.fingerprint}
+        for record in (first, second)
+    )
+    return changed_settings(first.recipe, second.recipe) + changed_values(*of_runs)
 
 
 def disagreement(
-    one: Sequence[PredictionRow], other: Sequence[PredictionRow]
+    first: Sequence[PredictionRow], second: Sequence[PredictionRow]
 ) -> dict[str, int] | None:
-    """Count the images that both, one or none of two runs have right; None where their images are
-    not the same."""
-    first, second = ({(row.image, row.label): row.right for row in rows} for rows in (one, other))
-    if first.keys() != second.keys() or len(first) != len(one):
+    """Count the images that both, one or none of two runs predict rightly.
+
+    None if the runs were not validated on the same images.
+    """
+    right_a, right_b = (
+        {(row.image, row.label): row.right for row in rows} for rows in (first, second)
+    )
+    if right_a.keys() != right_b.keys() or len(right_a) != len(first):
         return None
-    pairs = [(right, second[key]) for key, right in first.items()]
+    pairs = [(right, right_b[key]) for key, right in right_a.items()]
     return {
         "both": pairs.count((True, True)),
         "first": pairs.count((True, False)),
@@ -109,51 +111,20 @@ def disagreement(
     }
 
 
-def context(pair: Pair) -> dict[str, Any]:
-    """Give the template of a comparison its data."""
-    one, other = pair.records
-    names = list(dict.fromkeys([*one.metrics, *other.metrics]))
-    metrics = []
-    for name in names:
-        a, b = one.metrics.get(name), other.metrics.get(name)
-        gap = ABSENT if a is None or b is None else number(name, b - a, signed=True)
-        metrics.append((title(name), unit(name), number(name, a), number(name, b), gap))
-    first, second = pair.predictions
-    return {
-        "title": "Two runs compared",
-        "runs": [
-            {"letter": letter, "record": record, "headline": headline(record, rows)}
-            for letter, record, rows in zip("AB", pair.records, pair.predictions, strict=True)
-        ],
-        "metrics": metrics,
-        "curves": _curves(pair.records),
-        "differences": differences(one, other),
-        "disagreement": disagreement(first, second) if first and second else None,
-    }
-
-
-def _curves(records: tuple[ReportedRun, ReportedRun]) -> list[tuple[str, str | None]]:
-    def overlay(name: str, words: str, y: str) -> str | None:
-        series = [
-            Series(
-                label=f"{letter}: {record.folder.name}",
-                points=[(float(epoch["epoch"] or 0), epoch.get(name)) for epoch in record.epochs],
-                color="orange" if letter == "B" else "blue",
-                dashed=letter == "B",
-            )
-            for letter, record in zip("AB", records, strict=True)
-        ]
-        return line_chart(series, name=name, label=f"{words} of both runs over the epochs", y=y)
-
-    rates = [
-        Series(
-            label=f"{letter}: {record.folder.name}",
-            points=planned_schedule(record) or [],
-            color="orange" if letter == "B" else "blue",
-            dashed=letter == "B",
+def _curves(sides: Sequence[_Side]) -> list[tuple[str, str | None]]:
+    def series(side: _Side, points: Sequence[tuple[float, float | None]]) -> Series:
+        return Series(
+            label=f"{side.letter}: {side.record.folder.name}",
+            points=points,
+            color="orange" if side.letter == "B" else "blue",
+            dashed=side.letter == "B",
         )
-        for letter, record in zip("AB", records, strict=True)
-    ]
+
+    def overlay(name: str, text: str, y: str) -> str | None:
+        lines = [series(side, side.record.curve(name)) for side in sides]
+        return line_chart(lines, name=name, label=f"{text} of both runs over the epochs", y=y)
+
+    rates = [series(side, planned_schedule(side.record) or []) for side in sides]
     return [
         ("Top-1 on the validation set", overlay("top1", "Top-1 accuracy", "top-1 in %")),
         ("Loss on the validation set", overlay("loss", "Validation loss", "loss in nats")),

@@ -1,4 +1,4 @@
-"""The pictures of a run's page: read from the run's data, if these are still there."""
+"""The pictures of a run's page, loaded from the run's data if they are still there."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _AUGMENTED = 32
 
 
 def pictures_of(folder: Path) -> Pictures | None:
-    """Load the most confident mistakes and an augmented batch of a run; None where its data cannot be had any more.
+    """Load a run's most confident mistakes and an augmented batch; None if its data are gone.
 
-    The mistakes are found by name; the batch is left out where the data have changed since the run.
+    Mistakes are looked up by the image's name. The batch is left out if the data have changed since
+    the run.
     """
     from trickbag.data.dataset import prepare
     from trickbag.recipe import Recipe
@@ -44,15 +45,14 @@ def pictures_of(folder: Path) -> Pictures | None:
 def _mistakes(folder: Path, dataset: Dataset) -> list[Picture]:
     from trickbag.data.decoding.decode import DecodeError
 
-    place = {name: i for i, name in enumerate(dataset.val.names)}
+    predictions = read_predictions(folder / "predictions.csv") or []
+    places = {name: i for i, name in enumerate(dataset.val.names)}
     pictures = []
-    for row in most_confident_mistakes(
-        read_predictions(folder / "predictions.csv") or [], _MISTAKES
-    ):
-        if row.image not in place:
+    for row in most_confident_mistakes(predictions, _MISTAKES):
+        if row.image not in places:
             continue
         try:
-            image = dataset.val.read(place[row.image])
+            image = dataset.val.read(places[row.image])
         except DecodeError:  # damaged since it was predicted
             continue
         pictures.append(
@@ -72,15 +72,8 @@ def _augmented(record: ReportedRun, recipe: Recipe, dataset: Dataset) -> list[Pi
     from trickbag.train.plan import Plan
     from trickbag.train.preview import augmented
 
-    trial = record.recipe.get("trial")
-    if (
-        not record.resolved
-        or not isinstance(trial, dict)
-        or trial.get("data") != dataset.fingerprint
-    ):
+    if not record.resolved or record.fingerprint != dataset.fingerprint:
         return []
     plan = read(Plan, dict(record.resolved), "resolved")
-    return [
-        Picture(image=image)
-        for image in augmented(plan, recipe.tricks, dataset, min(_AUGMENTED, plan.batch_size))
-    ]
+    images = augmented(plan, recipe.tricks, dataset, min(_AUGMENTED, plan.batch_size))
+    return [Picture(image=image) for image in images]

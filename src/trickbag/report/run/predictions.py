@@ -34,8 +34,11 @@ __all__ = [
 
 
 class PredictionRow(NamedTuple):
-    """One image of the validation set: its name, class names, and the confidence in [0, 1] (None
-    where undefined)."""
+    """The prediction for an image of the validation set.
+
+    `label` and `predicted` are names of classes. `confidence` lies in [0, 1]; None if it is
+    undefined.
+    """
 
     image: str
     label: str
@@ -44,44 +47,47 @@ class PredictionRow(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Tell whether the predicted class is the label."""
+        """Whether the predicted class is the label."""
         return self.label == self.predicted
 
 
 def read_predictions(path: Path) -> list[PredictionRow] | None:
-    """Read `predictions.csv`; None where there is none. Raises UserError where it is damaged,
-    naming the line."""
+    """Read `predictions.csv`; None if there is none.
+
+    Raises UserError if the file is damaged; the message names the line.
+    """
     if not path.exists():
         return None
-    found = []
+    predictions = []
     for line, (image, label, predicted, text) in read_rows(
         path, ("image", "label", "predicted", "confidence")
     ):
         try:
             confidence = float(text) if text else math.nan
         except ValueError:
-            confidence = math.inf
+            confidence = math.inf  # refused below, like every other number that is no share
         if not (math.isnan(confidence) or 0 <= confidence <= 1):
             raise UserError(
                 f"{path}: line {line}: confidence = {text!r}: must be a number from 0 to 1"
             )
-        found.append(
+        predictions.append(
             PredictionRow(image, label, predicted, None if math.isnan(confidence) else confidence)
         )
-    return found
+    return predictions
 
 
 def most_confident_mistakes(predictions: Sequence[PredictionRow], n: int) -> list[PredictionRow]:
-    """Return up to `n` wrong predictions, the most confident first; equal ones by the image's
-    name."""
+    """Return up to `n` wrong predictions, the most confident first, then by the image's name."""
     wrong = [row for row in predictions if not row.right and row.confidence is not None]
     return sorted(wrong, key=lambda row: (-(row.confidence or 0.0), row.image))[:n]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRecall:
-    """Scores of one class, in percent; None where undefined (no image of the class, or none
-    predicted as it)."""
+    """Scores of one class, in percent.
+
+    A score is None if it is undefined: the class has no image, or no image was predicted as it.
+    """
 
     name: str
     support: int
@@ -92,53 +98,53 @@ class ClassRecall:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """How often each class was taken for each: `counts[label, predicted]`, (K, K), classes in order
-    of their names."""
+    """The confusion matrix: `counts[label, predicted]`, (K, K), with classes ordered by name."""
 
     classes: tuple[str, ...]
     counts: np.ndarray[Any, np.dtype[np.int64]]
 
     def scores(self) -> list[ClassRecall]:
-        """Score every class; the lowest recall first, then by name."""
+        """Score every class, the one with the lowest recall first, then by name."""
         right_K = np.diag(self.counts)
-        scores = []
-        for name, right, support, taken in zip(
-            self.classes, right_K, self.counts.sum(1), self.counts.sum(0), strict=True
-        ):
-            scores.append(
-                ClassRecall(
-                    name=name,
-                    support=int(support),
-                    recall=_percent(right, support),
-                    precision=_percent(right, taken),
-                    f1=_percent(2 * right, support + taken),
-                )
+        labelled_K, predicted_K = self.counts.sum(1), self.counts.sum(0)
+        scores = [
+            ClassRecall(
+                name=name,
+                support=int(labelled),
+                recall=_percent(right, labelled),
+                precision=_percent(right, predicted),
+                f1=_percent(2 * right, labelled + predicted),
             )
+            for name, right, labelled, predicted in zip(
+                self.classes, right_K, labelled_K, predicted_K, strict=True
+            )
+        ]
         return sorted(
             scores,
             key=lambda score: (math.inf if score.recall is None else score.recall, score.name),
         )
 
 
-def _percent(part: float, whole: float) -> float | None:
-    return float(100 * part / whole) if whole else None
+def _percent(part: float, total: float) -> float | None:
+    return float(100 * part / total) if total else None
 
 
 def confusion(predictions: Sequence[PredictionRow]) -> Confusion:
-    """Count labels against predicted classes; every class named in either is there."""
-    classes = tuple(
-        sorted({row.label for row in predictions} | {row.predicted for row in predictions})
-    )
-    place = {name: number for number, name in enumerate(classes)}
+    """Count labels against predicted classes; a class has a row and a column if either names it."""
+    names = {name for row in predictions for name in (row.label, row.predicted)}
+    classes = tuple(sorted(names))
+    places = {name: number for number, name in enumerate(classes)}
     counts_KK = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for row in predictions:
-        counts_KK[place[row.label], place[row.predicted]] += 1
+        counts_KK[places[row.label], places[row.predicted]] += 1
     return Confusion(classes=classes, counts=counts_KK)
 
 
 def most_confused(predictions: Sequence[PredictionRow], n: int) -> list[tuple[str, str, int, int]]:
-    """Return up to `n` rows (label, predicted, how often, images of that label), the most frequent
-    confusion first."""
+    """Return up to `n` confusions, the most frequent first.
+
+    Each is (label, predicted, number of such images, number of images of the label).
+    """
     support = Counter(row.label for row in predictions)
     pairs = Counter((row.label, row.predicted) for row in predictions if not row.right)
     ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
@@ -147,10 +153,10 @@ def most_confused(predictions: Sequence[PredictionRow], n: int) -> list[tuple[st
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Accuracy against confidence in B bins of equal width, and the expected calibration error in percent.
+    """Accuracy against confidence in B bins of equal width.
 
-    `counts`, `accuracy` and `confidence` are (B,); the last two lie in [0, 1] and are NaN in a bin
-    without images.
+    `counts`, `accuracy` and `confidence` are (B,); the last two lie in [0, 1], and are NaN in a bin
+    without images. `ece` is the expected calibration error in percent.
     """
 
     counts: np.ndarray[Any, np.dtype[np.int64]]
@@ -160,9 +166,10 @@ class Reliability:
 
 
 def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliability | None:
-    """Compare confidence with accuracy (Guo et al. 2017, section 2); None where no prediction has a confidence.
+    """Compare confidence with accuracy (Guo et al. 2017, section 2).
 
-    Bins are open below and closed above, as in `trickbag.metrics.classification.Classification`.
+    None if no prediction has a confidence. Bins are open below and closed above, as in
+    `trickbag.metrics.classification.Classification`.
     """
     rows = [(row.confidence, row.right) for row in predictions if row.confidence is not None]
     if not rows:
@@ -183,8 +190,7 @@ def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliabi
 
 
 def wilson(percent: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval, in percent, of a share of `percent` seen in `n` images (Wilson
-    1927)."""
+    """Return the 95 % interval of Wilson 1927, in percent, of a share of `percent` in `n` images."""
     z, share = 1.959963984540054, percent / 100
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.optim.schedule import Schedule
+from trickbag.report.recipe_picture import schedule_points
 from trickbag.settings import read
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = [
     "DataError",
     "Epoch",
     "ReportedRun",
-    "flatten",
     "numbers",
     "parse_object",
     "planned_schedule",
@@ -31,7 +30,6 @@ __all__ = [
     "read_record",
     "read_rows",
     "read_text",
-    "schedule_points",
 ]
 
 Epoch = Mapping[str, float | None]
@@ -72,6 +70,26 @@ class ReportedRun:
     def name(self) -> str:
         """The recipe's name."""
         return str(self.recipe.get("name") or "custom")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended, well or not."""
+        return self.result is not None
+
+    @property
+    def trial(self) -> str:
+        """The id of the trial; empty for a run that has not ended."""
+        return str((self.result or {}).get("trial") or "")
+
+    @property
+    def fingerprint(self) -> Any:
+        """The fingerprint of the data; None if it is not known."""
+        trial = self.recipe.get("trial")
+        return trial.get("data") if isinstance(trial, Mapping) else None
+
+    def curve(self, name: str) -> list[tuple[float, float | None]]:
+        """Return a metric over the epochs: (epoch, value)."""
+        return [(float(epoch["epoch"] or 0), epoch.get(name)) for epoch in self.epochs]
 
     @property
     def seed(self) -> int | None:
@@ -156,27 +174,6 @@ def read_record(folder: Path) -> ReportedRun:
     )
 
 
-def schedule_points(
-    schedule: Schedule, lr: float, epochs: float, steps_per_epoch: int, most: int = 600
-) -> list[tuple[float, float]]:
-    """Sample a schedule for drawing: (epochs done, learning rate) at up to about `most` steps, the last one included.
-
-    The first epochs, in which a warm-up may lie, are sampled at every step as far as `most`
-    reaches.
-    """
-    total = max(1, round(epochs * steps_per_epoch))
-    warm = min(total, round(schedule.warmup_epochs * steps_per_epoch))
-    dense = max(1, math.ceil(2 * warm / most))
-    coarse = max(1, math.ceil(2 * (total - warm) / most))
-    steps = [*range(0, warm, dense), *range(warm, total, coarse)]
-    if steps[-1] != total - 1:
-        steps.append(total - 1)
-    return [
-        (step / steps_per_epoch, lr * schedule.factor(step, steps_per_epoch, epochs))
-        for step in steps
-    ]
-
-
 def planned_schedule(record: ReportedRun) -> list[tuple[float, float]] | None:
     """Give the points of the schedule that a run resolved to; None where its recipe holds no such plan.
 
@@ -197,19 +194,6 @@ def planned_schedule(record: ReportedRun) -> list[tuple[float, float]] | None:
     except UserError as error:
         raise UserError(f"{record.folder / 'recipe.json'}: {error}") from error
     return schedule_points(schedule, float(lr), float(epochs), steps)
-
-
-def flatten(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Name every value of nested plain data by its dotted path: `optimizer.momentum`; lists stay
-    whole."""
-    found: dict[str, Any] = {}
-    for key, value in data.items():
-        place = f"{path}.{key}" if path else str(key)
-        if isinstance(value, Mapping) and value:
-            found |= flatten(value, place)
-        else:
-            found[place] = value
-    return found
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:

@@ -16,6 +16,7 @@ from trickbag.report.charts import (
 )
 from trickbag.report.format import ABSENT, count, duration, number, percent, title, unit, value_text
 from trickbag.report.pictures import Picture, Pictures, data_uri
+from trickbag.report.recipe_text import flatten, model_title
 from trickbag.report.run.predictions import (
     PredictionRow,
     confusion,
@@ -24,59 +25,36 @@ from trickbag.report.run.predictions import (
     reliability,
     wilson,
 )
-from trickbag.report.run.records import ReportedRun, flatten, planned_schedule
+from trickbag.report.run.records import ReportedRun, planned_schedule
 
 __all__ = [
+    "SHOWN_ERRORS",
     "TrickEntry",
     "classes",
     "curves",
     "facts",
     "headline",
-    "model_title",
     "pictures",
     "recipe",
-    "source_name",
-    "source_title",
 ]
 
 SHOWN_ERRORS = 200
-"""Files left out that a page names; the others are in `data_errors.csv`."""
+"""Number of files left out that a page names; all are in `data_errors.csv`."""
 
+_TILES = ("top5", "loss", "ece", "test_top1")
+_SHOWN_MISTAKES = 24
 _NO_PICTURES = "This page was made without the images of the data."
 
 
-def source_title(record: ReportedRun) -> str:
-    """Name the source of a run's data, as `source_name`."""
-    return source_name(record.recipe)
-
-
-def source_name(recipe: Mapping[str, Any]) -> str:
-    """Name the source of a recipe's data: the last part of a path, or `torchvision:NAME`."""
-    data = recipe.get("data")
-    source = str(data.get("source", "")) if isinstance(data, Mapping) else ""
-    return source.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or source
-
-
-def model_title(model: object) -> str:
-    """Name a network from its plain data: `ResNet-18`, or timm's name."""
-    if isinstance(model, str):
-        return model
-    if not isinstance(model, Mapping):
-        return ABSENT
-    return (
-        f"timm:{model.get('name')}"
-        if model.get("kind") == "timm"
-        else f"ResNet-{model.get('depth', 50)}"
-    )
-
-
 def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -> dict[str, Any]:
-    """Say how the run ended, and its last and best top-1 with the interval that the number of
-    images allows."""
+    """Describe how the run ended, and its last and best top-1.
+
+    The interval of the last top-1 is the one that the number of validation images allows.
+    """
     planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
     if record.error is not None:
         state = f"failed after {record.epochs_done}{planned} epochs"
-    elif record.result is None:
+    elif not record.ended:
         state = f"not finished: {record.epochs_done}{planned} epochs done"
     else:
         state = f"finished: {record.epochs_done}{planned} epochs"
@@ -85,8 +63,7 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
     best = record.best
     return {
         "state": state,
-        "trial": str((record.result or {}).get("trial") or ""),
-        "ended": record.result is not None and record.error is None,
+        "trial": record.trial,
         "defined": top1 is not None,
         "top1": ABSENT if top1 is None else f"{top1:.2f}",
         "interval": f"{interval[0]:.1f} to {interval[1]:.1f}\u00a0%" if interval else None,
@@ -94,7 +71,7 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
         "best": f"{best[0]:.2f}\u00a0% at epoch {best[1]}" if best else None,
         "tiles": [
             (title(name), number(name, record.metrics[name]), unit(name))
-            for name in ("top5", "loss", "ece", "test_top1")
+            for name in _TILES
             if record.metrics.get(name) is not None
         ],
     }
@@ -103,18 +80,17 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
 def facts(
     record: ReportedRun, predictions: Sequence[PredictionRow] | None
 ) -> list[tuple[str, str]]:
-    """List what was trained, on what, for how long and at what cost; unknown values are left
-    out."""
+    """List what was trained, on what, for how long and at what cost, as far as it is known."""
     resolved, metrics = record.resolved, record.metrics
     model = resolved.get("model", record.recipe.get("model"))
-    known_classes = model.get("num_classes") if isinstance(model, Mapping) else None
-    if not known_classes and predictions:
-        known_classes = len({row.label for row in predictions})
+    num_classes = model.get("num_classes") if isinstance(model, Mapping) else None
+    if not num_classes and predictions:
+        num_classes = len({row.label for row in predictions})
     size = resolved.get("image_size")
     throughput = metrics.get("train_throughput")
-    found = [
+    rows = [
         ("network", model_title(model)),
-        ("classes", f"{known_classes:,}" if known_classes else ABSENT),
+        ("classes", f"{num_classes:,}" if num_classes else ABSENT),
         ("image size", f"{size} px" if size else ABSENT),
         ("validation images", f"{len(predictions):,}" if predictions else ABSENT),
         ("batch", value_text(resolved["batch_size"]) if resolved.get("batch_size") else ABSENT),
@@ -126,57 +102,53 @@ def facts(
         ("precision", str(resolved.get("precision") or ABSENT)),
         ("seed", ABSENT if record.seed is None else str(record.seed)),
     ]
-    return [(name, text) for name, text in found if text != ABSENT]
+    return [(name, text) for name, text in rows if text != ABSENT]
 
 
 def curves(record: ReportedRun) -> dict[str, str | None]:
-    """Draw loss, top-1 and the learning-rate schedule; None where there is nothing to draw."""
+    """Draw loss, top-1 and the learning-rate schedule; None if there is nothing to draw."""
 
-    def points(name: str) -> list[tuple[float, float | None]]:
-        return [(float(epoch["epoch"] or 0), epoch.get(name)) for epoch in record.epochs]
-
-    def pair(train: str, validation: str, name: str, label: str, y: str) -> str | None:
+    def pair(train: str, validation: str, text: str, y: str) -> str | None:
         series = (
-            Series(label="training", points=points(train), color="orange", dashed=True),
-            Series(label="validation", points=points(validation)),
+            Series(label="training", points=record.curve(train), color="orange", dashed=True),
+            Series(label="validation", points=record.curve(validation)),
         )
-        return line_chart(series, name=name, label=label, y=y)
+        label = f"{text} over {record.epochs_done} epochs"
+        return line_chart(series, name=validation, label=label, y=y)
 
-    plan = planned_schedule(record)
-    schedule = None
-    if plan:
-        unfinished = (
-            record.planned_epochs is not None and record.epochs_done < record.planned_epochs
-        )
-        schedule = line_chart(
-            [Series(label="learning rate", points=plan)],
-            name="schedule",
-            label=f"Learning rate over {record.planned_epochs} epochs, "
-            f"{max(lr for _, lr in plan):.4g} at most",
-            y="learning rate",
-            here=record.epochs_done if unfinished else None,
-        )
     return {
-        "loss": pair(
-            "train_loss", "loss", "loss", f"Loss over {record.epochs_done} epochs", "loss in nats"
-        ),
-        "top1": pair(
-            "train_top1",
-            "top1",
-            "top1",
-            f"Top-1 accuracy over {record.epochs_done} epochs",
-            "top-1 in %",
-        ),
-        "schedule": schedule,
+        "loss": pair("train_loss", "loss", "Loss", "loss in nats"),
+        "top1": pair("train_top1", "top1", "Top-1 accuracy", "top-1 in %"),
+        "schedule": _schedule(record),
     }
 
 
+def _schedule(record: ReportedRun) -> str | None:
+    points = planned_schedule(record)
+    if not points:
+        return None
+    planned, done = record.planned_epochs, record.epochs_done
+    highest = max(lr for _, lr in points)
+    return line_chart(
+        [Series(label="learning rate", points=points)],
+        name="schedule",
+        label=f"Learning rate over {planned} epochs, {highest:.4g} at most",
+        y="learning rate",
+        now=done if planned is not None and done < planned else None,
+    )
+
+
 def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[str, Any]:
-    """Draw the confusion matrix and the reliability diagram, list the most confused pairs and every
-    class's scores."""
+    """Describe how well each class was predicted.
+
+    The confusion matrix and the reliability diagram are drawn; the most confused pairs, the most
+    confident mistakes and the scores of every class are listed.
+    """
     matrix = confusion(predictions)
     calibration = reliability(predictions)
-    measured = record.metrics.get("ece")
+    ece = record.metrics.get("ece")
+    if ece is None and calibration is not None:
+        ece = calibration.ece
     large = len(matrix.classes) > LARGEST_MATRIX
     return {
         "number": len(matrix.classes),
@@ -193,45 +165,42 @@ def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[s
             for score in matrix.scores()
         ],
         "reliability": reliability_chart(calibration) if calibration else None,
-        "ece": percent(measured if measured is not None else calibration.ece)
-        if calibration
-        else None,
+        "ece": percent(ece) if calibration else None,
         "mistakes": [
             (row.image, row.label, row.predicted, percent(100 * (row.confidence or 0), 1))
-            for row in most_confident_mistakes(predictions, 24)
+            for row in most_confident_mistakes(predictions, _SHOWN_MISTAKES)
         ],
         "wrong": sum(not row.right for row in predictions),
     }
 
 
-def pictures(given: Pictures | None) -> dict[str, Any]:
-    """Encode the pictures that were given; `absent` says why there are none."""
-    given = given or Pictures(absent=_NO_PICTURES)
-
-    def encode(picture: Picture) -> dict[str, Any]:
-        text = f"{picture.name}: labelled {picture.label}" if picture.label else picture.name
-        if picture.predicted:
-            text += f", predicted {picture.predicted}"
-        confidence = None if picture.confidence is None else percent(100 * picture.confidence, 1)
-        said = {
-            "name": picture.name,
-            "label": picture.label,
-            "predicted": picture.predicted,
-            "confidence": confidence,
-        }
-        return {"uri": data_uri(picture.image), "alt": text or "image", **said}
-
+def pictures(pictures: Pictures | None) -> dict[str, Any]:
+    """Encode pictures for the page; if there are none, `absent` says why."""
+    pictures = pictures or Pictures()
     return {
-        "mistakes": [encode(picture) for picture in given.mistakes],
-        "augmented": [encode(picture) for picture in given.augmented],
-        "absent": given.absent or _NO_PICTURES,
+        "mistakes": [_encoded(picture) for picture in pictures.mistakes],
+        "augmented": [_encoded(picture) for picture in pictures.augmented],
+        "absent": pictures.absent or _NO_PICTURES,
+    }
+
+
+def _encoded(picture: Picture) -> dict[str, Any]:
+    text = f"{picture.name}: labelled {picture.label}" if picture.label else picture.name
+    if picture.predicted:
+        text += f", predicted {picture.predicted}"
+    return {
+        "uri": data_uri(picture.image),
+        "alt": text or "image",
+        "name": picture.name,
+        "label": picture.label,
+        "predicted": picture.predicted,
+        "confidence": None if picture.confidence is None else percent(100 * picture.confidence, 1),
     }
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrickEntry:
-    """A trick of a recipe: its name, its settings in words, and its card as HTML, None where it has
-    none."""
+    """A trick of a recipe: its name, its settings as text, and its card as HTML, if it has one."""
 
     name: str
     settings: str
@@ -239,29 +208,39 @@ class TrickEntry:
 
 
 def recipe(record: ReportedRun) -> dict[str, Any]:
-    """List the tricks with their cards, and every setting as the recipe has it and as the run
-    resolved it."""
+    """List the tricks with their cards, and all settings, as the recipe has them and as resolved."""
+    return {"tricks": _tricks(record), "settings": _settings(record)}
+
+
+def _tricks(record: ReportedRun) -> list[TrickEntry]:
     tricks = record.recipe.get("tricks")
     entries = []
     for name, settings in tricks.items() if isinstance(tricks, Mapping) else ():
-        text = card_text(str(name))
-        words = value_text(settings) if settings else ""
+        card = card_text(str(name))
         entries.append(
             TrickEntry(
-                name=str(name), settings=words, card=None if text is None else card_html(text)
+                name=str(name),
+                settings=value_text(settings) if settings else "",
+                card=None if card is None else card_html(card),
             )
         )
+    return entries
+
+
+def _settings(record: ReportedRun) -> list[tuple[str, str, str, bool]]:
+    """List (path, value of the recipe, value of the run, whether they differ)."""
     rows = []
     for part in ("data", "model", "training", "schedule"):
-        given, settled = record.recipe.get(part), record.resolved.get(part)
-        before = flatten(given, part) if isinstance(given, Mapping) else {part: given}
+        written, settled = record.recipe.get(part), record.resolved.get(part)
+        # A network may be written as its name alone.
+        before = flatten(written, part) if isinstance(written, Mapping) else {part: written}
         after = flatten(settled, part) if isinstance(settled, Mapping) else {}
         for path in [*before, *(path for path in after if path not in before)]:
-            one = value_text(before[path]) if path in before else ABSENT
-            other = value_text(after[path]) if path in after else ABSENT if after else one
-            rows.append((path, one, other, one != other))
-    others = {
+            in_recipe = value_text(before[path]) if path in before else ABSENT
+            in_run = value_text(after[path]) if path in after else ABSENT if after else in_recipe
+            rows.append((path, in_recipe, in_run, in_recipe != in_run))
+    chosen = {
         key: value for key, value in record.resolved.items() if not isinstance(value, Mapping)
     }
-    rows += [(key, ABSENT, value_text(value), False) for key, value in others.items()]
-    return {"tricks": entries, "settings": rows}
+    rows += [(key, ABSENT, value_text(value), False) for key, value in chosen.items()]
+    return rows

@@ -9,45 +9,23 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
-from trickbag.report.format import MINUS, TIMES, number, title, unit
+from trickbag.report.format import number, title, unit
 from trickbag.report.run.records import ReportedRun, read_record
+from trickbag.report.tables import latex_table, markdown_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["FORMATS", "latex_text", "markdown", "run_table"]
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "—": "---",
-        MINUS: "$-$",
-        TIMES: r"$\times$",
-        "±": r"$\pm$",
-        "\u00a0": "~",
-        "\n": " ",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-    }
-)
+__all__ = ["FORMATS", "run_table"]
 
 
 def run_table(folder: Path, format: str = "md") -> str:  # noqa: A002  (the option's name)
-    """Write the metrics of a run as `md`, `latex` (booktabs), `csv` or `json`; the text ends with a line break.
+    """Write the metrics of a run as `md`, `latex` (booktabs), `csv` or `json`.
 
-    `md` and `latex` are rounded for reading; `csv` and `json` have every digit, with undefined
-    values empty or null. Raises UserError for another format, a folder that is no run, or a damaged
-    file.
+    `md` and `latex` are rounded for reading. `csv` and `json` have every digit; undefined values
+    are empty or null. The text ends with a line break. Raises UserError for another format, a
+    folder that is no run, or a damaged file.
     """
     if format not in FORMATS:
         raise UserError(f"format = {format!r}: must be one of {choices(FORMATS)}")
@@ -55,60 +33,21 @@ def run_table(folder: Path, format: str = "md") -> str:  # noqa: A002  (the opti
 
 
 def _rows(record: ReportedRun) -> list[tuple[str, str]]:
-    return [
-        (f"{title(name)} ({unit(name)})" if unit(name) else title(name), number(name, value))
-        for name, value in record.metrics.items()
-    ]
-
-
-def _caption(record: ReportedRun) -> str:
     seed = "" if record.seed is None else f", seed {record.seed}"
-    return f"{record.name}{seed}, {record.epochs_done} epoch{'s' * (record.epochs_done != 1)}"
+    epochs = f"{record.epochs_done} epoch{'s' * (record.epochs_done != 1)}"
+    rows = [(f"{record.name}{seed}, {epochs}", "value")]
+    for name, value in record.metrics.items():
+        text = f"{title(name)} ({unit(name)})" if unit(name) else title(name)
+        rows.append((text, number(name, value)))
+    return rows
 
 
 def _markdown(record: ReportedRun) -> str:
-    rows = [(_caption(record), "value"), *_rows(record)]
-    return markdown(rows, (False, True))
-
-
-def markdown(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Write a table in Markdown, the first row as its head; `right` says which columns are aligned
-    to the right."""
-    cells = [[" ".join(text.split()).replace("|", r"\|") for text in row] for row in rows]
-    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(right))]
-    lines = [
-        "| "
-        + " | ".join(
-            f"{text:{'>' if end else '<'}{n}}"
-            for text, n, end in zip(row, widths, right, strict=True)
-        )
-        + " |"
-        for row in cells
-    ]
-    rule = "|".join(
-        "-" * (n + 1) + (":" if end else "-") for n, end in zip(widths, right, strict=True)
-    )
-    return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
-
-
-def latex_text(text: str) -> str:
-    """Write a text so that LaTeX prints it as it is."""
-    return text.translate(_LATEX)
+    return markdown_table(_rows(record), (False, True))
 
 
 def _latex(record: ReportedRun) -> str:
-    rows = [f"{latex_text(name)} & {latex_text(value)} \\\\" for name, value in _rows(record)]
-    head = f"{latex_text(_caption(record))} & value \\\\"
-    lines = [
-        r"\begin{tabular}{lr}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    return latex_table(_rows(record), (False, True))
 
 
 def _csv(record: ReportedRun) -> str:
@@ -135,4 +74,4 @@ def _json(record: ReportedRun) -> str:
 FORMATS: Mapping[str, Callable[[ReportedRun], str]] = MappingProxyType(
     {"md": _markdown, "latex": _latex, "csv": _csv, "json": _json}
 )
-"""The forms of a table by name."""
+"""The formats of a table, by name."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trickbag.errors import UserError
 from trickbag.report.format import ABSENT, signed, title, value_text
 from trickbag.report.pages import write_page
-from trickbag.report.run.comparison import setting_rows
+from trickbag.report.recipe_text import changed_settings
 from trickbag.report.study.answer import answers
 from trickbag.report.study.charts import forest_chart, forest_limits
 from trickbag.report.study.records import Effect, ReportedStudy, read_study
@@ -101,4 +101,4 @@ def _differences(one: ReportedStudy, other: ReportedStudy) -> list[tuple[str, st
         words = [value_text(study.plan.get(key)) for study in (one, other)]
         if words[0] != words[1]:
             rows.append((key if key != "data" else "fingerprint of the data", words[0], words[1]))
-    return rows + setting_rows(one.recipe, other.recipe)
+    return rows + changed_settings(one.recipe, other.recipe)

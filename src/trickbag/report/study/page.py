@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.report.pages import write_page
-from trickbag.report.run.sections import source_name
+from trickbag.report.recipe_text import source_name
 from trickbag.report.study import sections, trials
 from trickbag.report.study.answer import answers
 from trickbag.report.study.records import read_study

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
 from trickbag.report.format import title, unit
-from trickbag.report.run.tables import latex_text, markdown
 from trickbag.report.study.records import ReportedStudy, read_study
 from trickbag.report.study.sections import effect_row
+from trickbag.report.tables import latex_table, markdown_table
 from trickbag.study.analysis.table import effects_csv
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ __all__ = ["study_rows", "study_table"]
 
 
 def study_table(folder: Path, format: str = "md") -> str:  # noqa: A002  (the option's name)
-    """Write the effects of a study as `md`, `latex` (booktabs), `csv` or `json`; the text ends with a line break.
+    """Write the effects of a study as `md`, `latex` (booktabs), `csv` or `json`.
 
-    `md` and `latex` are rounded for reading; `csv` and `json` have every digit, with undefined
-    values empty or null. A study without effects yet gives a table without rows. Raises UserError
-    for another format, a folder that is no study, or a damaged file.
+    `md` and `latex` are rounded for reading. `csv` and `json` have every digit; undefined values
+    are empty or null. A study without effects yet gives a table without rows. The text ends with a
+    line break. Raises UserError for another format, a folder that is no study, or a damaged file.
     """
     if format not in _FORMATS:
         raise UserError(f"format = {format!r}: must be one of {choices(_FORMATS)}")
@@ -33,58 +33,34 @@ def study_table(folder: Path, format: str = "md") -> str:  # noqa: A002  (the op
 
 
 def study_rows(study: ReportedStudy) -> list[list[str]]:
-    """Return the effects of a study as rows of text, rounded for reading; the first row is the
-    head."""
-    several = len(study.layouts) > 1
-    words = title(study.outcome) + (f" ({unit(study.outcome)})" if unit(study.outcome) else "")
-    head = [
-        "effect",
-        *(["network"] if several else []),
-        words,
-        "95 % interval",
-        "p (Holm)",
-        "pairs",
-        "verdict",
-    ]
-    rows = [head]
+    """Return the effects of a study as rows of text, rounded; the first row is the head.
+
+    A study of more than one network has a column with their names.
+    """
+    many_networks = len(study.layouts) > 1
+    outcome = title(study.outcome) + (f" ({unit(study.outcome)})" if unit(study.outcome) else "")
+    network = ["network"] if many_networks else []
+    rows = [["effect", *network, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]]
     for effect in study.effects or ():
         row = effect_row(effect, study.outcome)
-        model = [str(effect["model"])] if several else []
-        rows.append(
-            [
-                row["label"],
-                *model,
-                row["delta"],
-                row["interval"],
-                row["p"],
-                str(row["pairs"]),
-                row["verdict"],
-            ]
-        )
+        model = [str(effect["model"])] if many_networks else []
+        numbers = [row["delta"], row["interval"], row["p"], str(row["pairs"])]
+        rows.append([row["label"], *model, *numbers, row["verdict"]])
     return rows
 
 
 def _right(study: ReportedStudy) -> list[bool]:
-    several = len(study.layouts) > 1
-    return [False, *([False] if several else []), True, True, True, True, False]
+    """Tell of each column whether it is aligned to the right."""
+    network = [False] if len(study.layouts) > 1 else []
+    return [False, *network, True, True, True, True, False]
 
 
 def _markdown(study: ReportedStudy) -> str:
-    return markdown(study_rows(study), _right(study))
+    return markdown_table(study_rows(study), _right(study))
 
 
 def _latex(study: ReportedStudy) -> str:
-    head, *rows = [" & ".join(map(latex_text, row)) + r" \\" for row in study_rows(study)]
-    columns = "".join("r" if right else "l" for right in _right(study))
-    lines = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-    ]
-    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+    return latex_table(study_rows(study), _right(study))
 
 
 def _csv(study: ReportedStudy) -> str:
@@ -92,11 +68,11 @@ def _csv(study: ReportedStudy) -> str:
 
 
 def _json(study: ReportedStudy) -> str:
-    return (
-        json.dumps(list(study.effects or ()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    effects = list(study.effects or ())
+    return json.dumps(effects, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 _FORMATS: Mapping[str, Callable[[ReportedStudy], str]] = MappingProxyType(
     {"md": _markdown, "latex": _latex, "csv": _csv, "json": _json}
 )
+"""The formats of a table, by name."""

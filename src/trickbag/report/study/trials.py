@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from trickbag.report.format import ABSENT, duration, title, unit, value_text
-from trickbag.report.run.comparison import setting_rows
-from trickbag.report.run.records import flatten
-from trickbag.report.run.sections import source_name
+from trickbag.report.recipe_text import changed_settings
+from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.study.records import ReportedStudy, StudyTrial
 
 __all__ = ["environments", "facts", "recipes", "state", "troubles"]
@@ -109,7 +108,7 @@ def recipes(study: ReportedStudy) -> dict[str, Any]:
         rows = (
             None
             if recipe is None
-            else [r for r in setting_rows(study.recipe, recipe) if not r[0].startswith("seed")]
+            else [r for r in changed_settings(study.recipe, recipe) if not r[0].startswith("seed")]
         )
         trials = [
             (seed, trial.id, _status(trial)) for seed, trial in sorted(variant.trials.items())

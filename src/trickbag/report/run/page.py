@@ -1,0 +1,49 @@
+"""The page of a run: one self-contained HTML file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trickbag.report.format import number, title, unit, value_text
+from trickbag.report.pages import write_page
+from trickbag.report.recipe_text import flatten, source_name
+from trickbag.report.run import sections
+from trickbag.report.run.predictions import read_predictions
+from trickbag.report.run.records import read_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trickbag.report.pictures import Pictures
+
+__all__ = ["run_page"]
+
+
+def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = None) -> Path:
+    """Write the page of a run, by default `report.html` in the run's folder; return its path.
+
+    The page loads nothing: styles, charts and pictures are inside. A run that has not finished, or
+    has failed, gets a page of what there is. Raises UserError if the folder is no run, or one of
+    its files is damaged.
+    """
+    record = read_record(folder)
+    predictions = read_predictions(folder / "predictions.csv")
+    source = source_name(record.recipe)
+    context = {
+        "title": f"{record.name} on {source}" if source else record.name,
+        "record": record,
+        "headline": sections.headline(record, predictions),
+        "facts": sections.facts(record, predictions),
+        "metrics": [
+            (title(name), number(name, value), unit(name)) for name, value in record.metrics.items()
+        ],
+        "curves": sections.curves(record),
+        "classes": sections.classes(record, predictions) if predictions else None,
+        "pictures": sections.pictures(pictures),
+        "recipe": sections.recipe(record),
+        "environment": [
+            (name, value_text(value)) for name, value in flatten(record.environment).items()
+        ],
+        "errors": record.data_errors[: sections.SHOWN_ERRORS],
+    }
+    return write_page("run.html", context, out or folder / "report.html")
