@@ -23,7 +23,7 @@ from trickbag.models import build_network
 from trickbag.models.config import OwnConfig, model_config, model_names
 from trickbag.models.counting import count_macs, count_params
 from trickbag.models.official.networks import OFFICIAL_CLASSES, official_config, official_names
-from trickbag.models.sizes import own_size
+from trickbag.models.image_size import default_image_size
 from trickbag.models.zoo import raw_network
 
 ROOT = Path(__file__).parent
@@ -61,7 +61,7 @@ def counted(name: str, sizes: list[int], *, official: bool = False) -> Iterator[
 def named_sizes(name: str, published: dict[str, Any]) -> list[int]:
     of_name = [row["image_size"] for row in published["timm"] if row["name"] == name]
     of_name += [row["image_size"] for row in published["originals"] if row.get("named") == name]
-    return sorted({own_size(model_config(name)).image_size, *of_name})
+    return sorted({default_image_size(model_config(name)).image_size, *of_name})
 
 
 def count() -> dict[str, Any]:

@@ -81,24 +81,80 @@ def is_type_checking(node: ast.AST) -> bool:
     )
 
 
+def imported(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Names of the modules that an import statement names."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    assert node.level == 0, "imports are absolute"
+    base = node.module or ""
+    names = {f"{base}.{alias.name}" for alias in node.names}
+    return {name if name in MODULES else base for name in names}
+
+
 def imports(tree: ast.AST) -> set[str]:
     """Names of the package's own modules that a file imports when it runs, in functions too."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.iter_child_nodes(tree):
         if is_type_checking(node):
             continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            base = node.module or ""
-            found |= {
-                f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
-                for alias in node.names
-            }
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= imported(node)
         else:
-            found |= imports(node)
-    return {name for name in found if name.split(".")[0] == "trickbag"}
+            names |= imports(node)
+    return {name for name in names if name.split(".")[0] == "trickbag"}
+
+
+def import_graph(package: str) -> dict[str, set[str]]:
+    """Map each module of a package to those of the package that it imports, type-only ones too."""
+    inside = {name for name in MODULES if f"{name}.".startswith(f"{package}.")}
+    graph = {}
+    for name in inside:
+        nodes = ast.walk(ast.parse(MODULES[name].read_text()))
+        statements = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        graph[name] = set().union(*(imported(node) for node in statements)) & inside - {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Return the strongly connected components of more than one node (Tarjan 1972)."""
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    components = []
+
+    def visit(node: str) -> None:
+        order[node] = lowest[node] = len(order)
+        stack.append(node)
+        for neighbour in graph[node]:
+            if neighbour not in order:
+                visit(neighbour)
+            if neighbour in stack:
+                lowest[node] = min(lowest[node], lowest[neighbour])
+        if lowest[node] == order[node]:
+            start = stack.index(node)
+            component = set(stack[start:])
+            del stack[start:]
+            if len(component) > 1:
+                components.append(component)
+
+    for node in graph:
+        if node not in order:
+            visit(node)
+    return components
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a", "b"}}) == [{"b", "c"}]
+    assert circles({"a": {"b", "c"}, "b": {"d"}, "c": {"a"}, "d": {"a"}}) == [set("abcd")]
+
+
+@pytest.mark.parametrize("package", ["trickbag.models"])
+def test_a_package_has_no_circle_of_imports(package: str) -> None:
+    graph = import_graph(package)
+    assert len(graph) > 1
+    components = [sorted(component) for component in circles(graph)]
+    assert not components, f"these modules import each other: {components}"
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "trickbag"])

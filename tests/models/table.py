@@ -17,12 +17,12 @@ from trickbag.models.parts import (
     AssembleKernel,
     AveragePool,
     Blur,
-    DropBlock,
+    DropBlockPart,
     OriginalKernel,
     Relu6,
     Silu,
     SplitKernel,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def _big_little(**settings: object) -> Entry:
 TABLE: dict[str, Entry] = {
     "basic blocks": Entry(ResNetConfig(depth=18, width_factor=0.125, activation=Silu())),
     "bottlenecks": _bottlenecks(
-        stem="deep", shortcut="avg_pool", drop=DropBlock(), stochastic_depth=0.2, dropout=0.1
+        stem="deep", shortcut="avg_pool", drop=DropBlockPart(), stochastic_depth=0.2, dropout=0.1
     ),
     "original bottlenecks": _bottlenecks(
         branch_stride="first", pooling="tensorflow", shortcut="avg_pool"
     ),
     "resnext": _grouped(stem="deep_s2"),
-    "se": _bottlenecks(attention=SqueezeExcite(), last_stride=1),
-    "se resnext": _grouped(attention=SqueezeExcite(bias=False, divisor=1)),
+    "se": _bottlenecks(attention=SqueezeExcitePart(), last_stride=1),
+    "se resnext": _grouped(attention=SqueezeExcitePart(bias=False, divisor=1)),
     "sk": _bottlenecks(selective_kernel=SplitKernel()),
     "sk assemble": _bottlenecks(selective_kernel=AssembleKernel()),
     "sk resnext": _grouped(selective_kernel=OriginalKernel()),
@@ -71,10 +71,12 @@ TABLE: dict[str, Entry] = {
     "blur": _bottlenecks(anti_alias=Blur(size=4, places=("branch", "shortcut", "stem"))),
     "average pool": _bottlenecks(anti_alias=AveragePool(), stem="deep", shortcut="avg_pool"),
     "big-little": _big_little(stem="small_s2", projection="where_needed"),
-    "assemble": _big_little(selective_kernel=AssembleKernel(), anti_alias=Blur(), drop=DropBlock()),
+    "assemble": _big_little(
+        selective_kernel=AssembleKernel(), anti_alias=Blur(), drop=DropBlockPart()
+    ),
     "mobilenet": Entry(MobileNetConfig(width_factor=0.25, stem="small_s1", activation=Relu6())),
     "se mobilenet": Entry(
-        MobileNetConfig(width_factor=0.25, attention=SqueezeExcite(), drop=DropBlock())
+        MobileNetConfig(width_factor=0.25, attention=SqueezeExcitePart(), drop=DropBlockPart())
     ),
     # timm has none that are thinner.
     "densenet": Entry(TimmConfig(name="densenet121")),

@@ -15,23 +15,23 @@ from torch.nn import functional
 from tests.models.random_weights import fill, images
 from trickbag.models import build_network
 from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig
+from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
 from trickbag.models.layer_streams import LayerStreams
-from trickbag.models.layers.draw import DrawingLayer
 from trickbag.models.layers.drop import (
     DropBlock2d,
-    Dropout,
-    StochasticDepth,
+    DropPath,
+    SeededDropout,
     dropout,
     stochastic_depth,
 )
-from trickbag.models.parts import DropBlock
-from trickbag.models.recompute import recompute_in_backward
+from trickbag.models.layers.seeded import SeededLayer
+from trickbag.models.parts import DropBlockPart
 
 SIZE = 32
 ALL: dict[str, Any] = {
     "dropout": 0.3,
     "stochastic_depth": 0.4,
-    "drop": DropBlock(keep_prob=0.7, block_size=2),
+    "drop": DropBlockPart(keep_prob=0.7, block_size=2),
 }
 THIN = ResNetConfig(depth=18, width_factor=0.25, num_classes=3, stem="small_s2")
 
@@ -46,7 +46,7 @@ def masks(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     handles = []
     for name, layer in network.named_modules():
-        if isinstance(layer, DrawingLayer):
+        if isinstance(layer, SeededLayer):
 
             def keep(
                 layer: nn.Module, given: tuple[Tensor, ...], out: Tensor, name: str = name
@@ -116,7 +116,7 @@ def test_compiled_it_is_one_graph_with_the_same_draws() -> None:
         drops = (
             DropBlock2d(0.7, 2),
             nn.Conv2d(4, 4, 3),
-            StochasticDepth(0.5),
+            DropPath(0.5),
             nn.Flatten(),
             nn.Dropout(0.5),
         )
@@ -141,7 +141,7 @@ def test_computed_anew_it_draws_the_same() -> None:
     config = dataclasses.replace(THIN, **ALL)
     expected = stepped(*made(config))
     network, streams = made(config)
-    recompute_in_backward(network)
+    enable_gradient_checkpointing(network)
     assert all(
         torch.equal(one, two) for one, two in zip(expected, stepped(network, streams), strict=True)
     )
@@ -152,11 +152,11 @@ def test_layers_of_timm_draw_from_streams_too(recompute: bool) -> None:
     config = TimmConfig(name="convnext_atto", num_classes=3, dropout=0.5, stochastic_depth=0.4)
     network = build_network(config, seed=0).train()
     if recompute:
-        recompute_in_backward(network)
+        enable_gradient_checkpointing(network)
     streams = LayerStreams(network, (3, SIZE, SIZE))
-    kinds = [type(m) for m in network.modules() if isinstance(m, DrawingLayer)]
+    kinds = [type(m) for m in network.modules() if isinstance(m, SeededLayer)]
     # The first block's probability is 0.
-    assert (kinds.count(StochasticDepth), kinds.count(Dropout)) == (11, 1)
+    assert (kinds.count(DropPath), kinds.count(SeededDropout)) == (11, 1)
     assert network.training
     rest = build_network(dataclasses.replace(config, dropout=0.0), seed=0).train()
     others = LayerStreams(rest, (3, SIZE, SIZE))
@@ -173,13 +173,13 @@ def test_what_is_called_twice_or_without_a_module_draws_from_torchs_generator() 
         TimmConfig(name="mixer_s32_224", num_classes=3, stochastic_depth=0.4), seed=0
     )
     LayerStreams(mixer, (3, 224, 224))
-    assert not [m for m in mixer.modules() if isinstance(m, DrawingLayer)]
+    assert not [m for m in mixer.modules() if isinstance(m, SeededLayer)]
     # timm's ResNet calls dropout as a function, and stochastic depth as a module.
     network = build_network(
         TimmConfig(name="resnet10t", num_classes=3, dropout=0.5, stochastic_depth=0.5), seed=0
     )
     streams = LayerStreams(network.train(), (3, SIZE, SIZE))
-    assert len([m for m in network.modules() if isinstance(m, DrawingLayer)]) == 3
+    assert len([m for m in network.modules() if isinstance(m, SeededLayer)]) == 3
     logits = []
     for step in (0, 0, 1):
         streams.begin(0, 0, step, 0)

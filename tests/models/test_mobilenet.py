@@ -19,11 +19,11 @@ from trickbag.models.parts import (
     AveragePool,
     BatchNorm,
     Blur,
-    DropBlock,
+    DropBlockPart,
     Relu,
     Relu6,
     Silu,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.zoo import fit_stem, layer_groups
@@ -126,7 +126,7 @@ def test_the_smallest_images_pass(stem):
 
 def test_slots_reach_every_block():
     network = shapes_only(
-        attention=SqueezeExcite(reduction=2), activation=Silu(), norm=BatchNorm(momentum=0.003)
+        attention=SqueezeExcitePart(reduction=2), activation=Silu(), norm=BatchNorm(momentum=0.003)
     )
     modules = list(network.modules())
     assert sum(type(m).__name__ == "SqueezeExcite2d" for m in modules) == 13
@@ -143,7 +143,7 @@ def test_slots_reach_every_block():
 
 
 def test_blocks_are_dropped_in_the_stages_that_have_the_maps_of_a_resnets():
-    network = shapes_only(drop=DropBlock(scales=(0.0, 0.5, 0.25, 1.0)))
+    network = shapes_only(drop=DropBlockPart(scales=(0.0, 0.5, 0.25, 1.0)))
     dropping = {
         name.rsplit(".", 2)[0]
         for name, m in network.named_modules()
@@ -199,9 +199,9 @@ def test_anti_aliasing_of_what_it_has_not(places):
 @pytest.mark.parametrize(
     ("trick", "change"),
     [
-        ("squeeze_excite:reduction=2", {"attention": SqueezeExcite(reduction=2)}),
+        ("squeeze_excite:reduction=2", {"attention": SqueezeExcitePart(reduction=2)}),
         ("dropout:drop_prob=0.3", {"dropout": 0.3}),
-        ("drop_block", {"drop": DropBlock()}),
+        ("drop_block", {"drop": DropBlockPart()}),
         ("activation:function=relu6", {"activation": Relu6()}),
         ("anti_alias", {"anti_alias": Blur()}),
         ("anti_alias:filter=average_pool", {"anti_alias": AveragePool(places=("branch",))}),

@@ -33,7 +33,7 @@ from trickbag.models.parts import (
     Relu6,
     Silu,
     SplitKernel,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
 from trickbag.models.resnet import ResNet
 from trickbag.models.summary import summary
@@ -50,7 +50,7 @@ FORMULAS = {
     Gelu(): X * (1 + torch.erf(X / 2**0.5)) / 2,
 }
 FILLED = [
-    ResNetConfig(depth=18, activation=Silu(), attention=SqueezeExcite(reduction=4, bias=False)),
+    ResNetConfig(depth=18, activation=Silu(), attention=SqueezeExcitePart(reduction=4, bias=False)),
     ResNetConfig(
         depth=18,
         selective_kernel=SplitKernel(least=16),
@@ -64,12 +64,14 @@ FILLED = [
     MobileNetConfig(
         width_factor=0.5,
         depth_factor=2,
-        attention=SqueezeExcite(),
+        attention=SqueezeExcitePart(),
         anti_alias=Blur(),
         stem="small_s1",
     ),
     BigLittleConfig(
-        selective_kernel=AssembleKernel(reduction=4), anti_alias=Blur(), attention=SqueezeExcite()
+        selective_kernel=AssembleKernel(reduction=4),
+        anti_alias=Blur(),
+        attention=SqueezeExcitePart(),
     ),
 ]
 
@@ -129,13 +131,13 @@ def test_the_activation_reaches_every_block_and_trains(activation):
     [
         ResNetConfig(
             depth=18,
-            attention=SqueezeExcite(),
+            attention=SqueezeExcitePart(),
             anti_alias=Blur(places=("branch", "shortcut", "stem")),
         ),
         ResNetConfig(
             depth=18,
             selective_kernel=OriginalKernel(),
-            attention=SqueezeExcite(),
+            attention=SqueezeExcitePart(),
             shortcut="avg_pool",
         ),
         ResNetConfig(
@@ -242,7 +244,7 @@ def test_a_summary_names_what_is_not_usual():
 
 def test_parts_are_modules_in_the_network():
     network = build_network(
-        ResNetConfig(depth=18, attention=SqueezeExcite(), num_classes=2), seed=0
+        ResNetConfig(depth=18, attention=SqueezeExcitePart(), num_classes=2), seed=0
     )
     assert all(
         isinstance(block.se.fc1, nn.Conv2d)

@@ -11,7 +11,7 @@ import timm
 import torch
 
 from trickbag.errors import DoesNotApply
-from trickbag.models.parts import Blur, Mish, SqueezeExcite
+from trickbag.models.parts import Blur, Mish, SqueezeExcitePart
 from trickbag.models.timm.residual_branches import Unfit
 from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
 from trickbag.tricks.zero_init_residual import zero_init_residual
@@ -36,7 +36,7 @@ NETWORKS = [
 ]
 CHANGES: dict[str, Any] = {
     "zero_init_residual": zero_init_residual,
-    "squeeze_excite": lambda network: add_attention(network, SqueezeExcite(), 0),
+    "squeeze_excite": lambda network: add_attention(network, SqueezeExcitePart(), 0),
     "anti_alias, branch": lambda network: add_anti_alias(network, Blur()),
     "shortcut": lambda network: add_anti_alias(network, Blur(places=("shortcut",))),
     "stem": lambda network: add_anti_alias(network, Blur(places=("stem",))),

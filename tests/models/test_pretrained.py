@@ -23,7 +23,7 @@ from trickbag.models.config import (
     model_config,
     model_names,
 )
-from trickbag.models.parts import AssembleKernel, Blur, Relu6, Silu, SplitKernel, SqueezeExcite
+from trickbag.models.parts import AssembleKernel, Blur, Relu6, Silu, SplitKernel, SqueezeExcitePart
 from trickbag.models.pretrained import load_pretrained, pretrained_names, timm_name
 from trickbag.models.zoo import raw_network
 
@@ -108,10 +108,10 @@ def test_a_name_in_timm_means_the_same_network(name):
     "changes",
     [
         {"activation": Silu()},
-        {"attention": SqueezeExcite(reduction=8)},
+        {"attention": SqueezeExcitePart(reduction=8)},
         {"anti_alias": Blur()},
         {"selective_kernel": AssembleKernel()},
-        {"selective_kernel": SplitKernel(), "attention": SqueezeExcite()},
+        {"selective_kernel": SplitKernel(), "attention": SqueezeExcitePart()},
         {"last_stride": 1},
         {"pooling": "tensorflow"},
         {"base_width": 100},

@@ -19,12 +19,11 @@ from trickbag.models import build_network
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, model_config
 from trickbag.models.counting import count_macs, count_params
 from trickbag.models.parts import SplitKernel
+from trickbag.models.rounding import round_channels, round_repeats
 from trickbag.models.scaling import (
     Factors,
     compound,
     fit_width,
-    round_channels,
-    round_repeats,
     scaled,
 )
 from trickbag.models.zoo import raw_network

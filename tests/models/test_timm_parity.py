@@ -11,7 +11,7 @@ import torch
 from tests.models.random_weights import fill, images
 from trickbag.models import create_model
 from trickbag.models.config import MobileNetConfig, ResNetConfig
-from trickbag.models.parts import AveragePool, Blur, Relu6, SplitKernel, SqueezeExcite
+from trickbag.models.parts import AveragePool, Blur, Relu6, SplitKernel, SqueezeExcitePart
 from trickbag.models.zoo import raw_network
 
 SLOW = pytest.mark.slow
@@ -39,7 +39,7 @@ NAMES = [
 ]
 # The thinnest of each family in timm, as configs of ours.
 THIN = [
-    ("seresnet18", ResNetConfig(depth=18, attention=SqueezeExcite())),
+    ("seresnet18", ResNetConfig(depth=18, attention=SqueezeExcitePart())),
     ("skresnet18", ResNetConfig(depth=18, selective_kernel=SplitKernel(reduction=8, least=16))),
     ("resnetblur18", ResNetConfig(depth=18, anti_alias=Blur(places=("branch", "stem")))),
     (
@@ -62,7 +62,7 @@ THIN = [
             depth=101,
             cardinality=32,
             base_width=8,
-            attention=SqueezeExcite(),
+            attention=SqueezeExcitePart(),
             anti_alias=AveragePool(),
             stem="deep",
             shortcut="avg_pool",

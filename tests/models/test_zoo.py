@@ -10,9 +10,11 @@ import timm
 import torch
 from torch import nn
 
+from trickbag import models
 from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
 from trickbag.models.config import BigLittleConfig, ResNetConfig, TimmConfig, model_config
+from trickbag.models.official import networks
 from trickbag.models.zoo import fit_stem, layer_groups
 
 
@@ -138,3 +140,17 @@ def test_names_that_are_not_there():
     assert {"build_network", "create_model", "load"} <= set(dir(trickbag.models))
     with pytest.raises(UserError, match=r"resnet50_e.*resnet50_d"):
         model_config("resnet50_e")
+
+
+def test_the_package_exports_its_names_lazily() -> None:
+    code = "import trickbag.models, sys; print('torch' in sys.modules, *dir(trickbag.models))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, *names = done.stdout.split()
+    assert loaded == "False"
+    assert set(models.__all__) <= set(names)
+    assert models.official_names is networks.official_names
+    assert models.create_official is networks.create_official
+    for name in models.__all__:
+        assert getattr(models, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        models.nothing  # noqa: B018

@@ -37,8 +37,8 @@ from trickbag.models.parts import (
     Relu,
     Silu,
     SplitKernel,
+    SqueezeExcitePart,
 )
-from trickbag.models.parts import SqueezeExcite as Gates
 from trickbag.models.slot import fill_slot
 from trickbag.models.zoo import raw_network
 from trickbag.recipe import Recipe, trick_from_text
@@ -114,8 +114,12 @@ def test_network_is_the_one_that_has_a_name(
 @pytest.mark.parametrize(
     ("text", "field", "part"),
     [
-        ("squeeze_excite:bias=false,divisor=1", "attention", Gates(bias=False, divisor=1)),
-        ("squeeze_excite:reduction=2", "attention", Gates(reduction=2)),
+        (
+            "squeeze_excite:bias=false,divisor=1",
+            "attention",
+            SqueezeExcitePart(bias=False, divisor=1),
+        ),
+        ("squeeze_excite:reduction=2", "attention", SqueezeExcitePart(reduction=2)),
         ("selective_kernel", "selective_kernel", AssembleKernel()),
         ("selective_kernel:reduction=4", "selective_kernel", AssembleKernel(reduction=4)),
         ("selective_kernel:form=original,least=16", "selective_kernel", OriginalKernel(least=16)),
@@ -207,7 +211,7 @@ def test_a_network_of_timm_without_a_place_says_why(trick: Trick, says: str) -> 
 @pytest.mark.parametrize(
     ("text", "field", "part"),
     [
-        ("squeeze_excite:reduction=8", "attention", Gates(reduction=8)),
+        ("squeeze_excite:reduction=8", "attention", SqueezeExcitePart(reduction=8)),
         ("anti_alias:filter=5,places=shortcut", "anti_alias", Blur(size=5, places=("shortcut",))),
         ("activation:function=mish", "activation", Mish()),
     ],
@@ -278,7 +282,7 @@ def test_big_little_keeps_the_stem_of_a_network_and_has_its_own_shortcuts(varian
 
 def test_big_little_keeps_every_slot() -> None:
     kept: dict[str, Any] = {
-        "attention": Gates(),
+        "attention": SqueezeExcitePart(),
         "selective_kernel": SplitKernel(),
         "activation": Mish(),
         "anti_alias": Blur(places=("branch", "shortcut")),
@@ -466,9 +470,9 @@ def test_published_tables_know_these_tricks_by_their_names() -> None:
 
 
 def test_slot_is_filled_by_name() -> None:
-    assert fill_slot(ResNetConfig(), "attention", Gates(), trick="mine") == model_config(
-        "seresnet50"
-    )
+    assert fill_slot(
+        ResNetConfig(), "attention", SqueezeExcitePart(), trick="mine"
+    ) == model_config("seresnet50")
     with pytest.raises(
         DoesNotApply, match=r"^mine fills the selective_kernel slot .*--without mine$"
     ):

@@ -17,7 +17,7 @@ from trickbag.models.layers.blocks import Blocks, Bottleneck
 from trickbag.models.layers.selective_blocks import SelectiveBottleneck
 from trickbag.models.layers.shortcut import padded_pool_shortcut, tensorflow_pool_shortcut
 from trickbag.models.layers.stem import STEMS, stem_convolution
-from trickbag.models.scaling import round_channels, round_repeats
+from trickbag.models.rounding import round_channels, round_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

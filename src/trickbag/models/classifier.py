@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trickbag.models.init import initialise
 from trickbag.models.layers.blocks import Blocks
-from trickbag.models.layers.drop import StochasticDepth
+from trickbag.models.layers.drop import DropPath
 from trickbag.models.layers.slots import Slots
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Classifier(nn.Module, ABC):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Say whether the backward pass computes the inside of each block anew, in place of keeping it in memory.
 
-        Batch normalisation then sees a batch twice: `models.recompute.recompute_in_backward` also
+        Batch normalisation then sees a batch twice: `models.gradient_checkpointing.enable_gradient_checkpointing` also
         keeps its statistics from being updated twice.
         """
         for module in self.modules():
@@ -154,9 +154,7 @@ def slots_of(config: OwnConfig, *, stage: int = 0, depth: float = 0.0) -> Slots:
         drop=functools.partial(drop, stage)
         if drop is not None and stage and drop.scales[stage - 1]
         else None,
-        branch_drop=functools.partial(StochasticDepth, branch_drop_prob)
-        if branch_drop_prob
-        else None,
+        branch_drop=functools.partial(DropPath, branch_drop_prob) if branch_drop_prob else None,
     )
 
 

@@ -14,14 +14,14 @@ from trickbag.models.parts import (
     AveragePool,
     BatchNorm,
     Blur,
-    DropBlock,
+    DropBlockPart,
     OriginalKernel,
     Relu,
     SelectiveKernel,
     SplitKernel,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
-from trickbag.models.scaling import round_channels
+from trickbag.models.rounding import round_channels
 from trickbag.settings import AtLeast, Between, Positive, Settings, read
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ class ResNetConfig(Settings):
     width_factor: Annotated[float, Positive] = 1.0
     cardinality: Annotated[int, AtLeast(1)] = 1
     base_width: Annotated[int, AtLeast(1)] = 64
-    attention: SqueezeExcite | None = None
+    attention: SqueezeExcitePart | None = None
     selective_kernel: SelectiveKernel | None = None
     activation: Activation = Relu()
     norm: BatchNorm = BatchNorm()
     anti_alias: AntiAlias | None = None
-    drop: DropBlock | None = None
+    drop: DropBlockPart | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
     pooling: Pooling = "torch"
@@ -173,12 +173,12 @@ class BigLittleConfig(Settings):
     width_factor: Annotated[float, Positive] = 1.0
     stem: Stem = "imagenet"
     small_stem: Literal["never", "auto"] = "never"
-    attention: SqueezeExcite | None = None
+    attention: SqueezeExcitePart | None = None
     selective_kernel: SelectiveKernel | None = None
     activation: Activation = Relu()
     norm: BatchNorm = BatchNorm()
     anti_alias: AntiAlias | None = None
-    drop: DropBlock | None = None
+    drop: DropBlockPart | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
     num_classes: Annotated[int, AtLeast(0)] = 0
@@ -224,11 +224,11 @@ class MobileNetConfig(Settings):
     small_stem: Literal["never", "auto"] = "never"
     depth_factor: Annotated[float, Positive] = 1.0
     width_factor: Annotated[float, Positive] = 1.0
-    attention: SqueezeExcite | None = None
+    attention: SqueezeExcitePart | None = None
     activation: Activation = Relu()
     norm: BatchNorm = BatchNorm()
     anti_alias: AntiAlias | None = None
-    drop: DropBlock | None = None
+    drop: DropBlockPart | None = None
     dropout: DropProb = 0.0
     num_classes: Annotated[int, AtLeast(0)] = 0
     in_channels: Annotated[int, AtLeast(1)] = 3
@@ -257,7 +257,7 @@ class TimmConfig(Settings):
     kind: ClassVar[str] = "timm"
     name: str = "resnet50"
     activation: Activation | None = None
-    attention: SqueezeExcite | None = None
+    attention: SqueezeExcitePart | None = None
     anti_alias: AntiAlias | None = None
     norm: BatchNorm | None = None
     stochastic_depth: DropProb = 0.0
@@ -300,8 +300,8 @@ def _networks() -> dict[str, ModelConfig]:
                 depth=depth, **_TWEAKS[tweak], **_32X4D
             )
     return named | {
-        "seresnet50": ResNetConfig(attention=SqueezeExcite()),
-        "seresnext50_32x4d": ResNetConfig(attention=SqueezeExcite(), **_32X4D),
+        "seresnet50": ResNetConfig(attention=SqueezeExcitePart()),
+        "seresnext50_32x4d": ResNetConfig(attention=SqueezeExcitePart(), **_32X4D),
         "skresnet50": ResNetConfig(selective_kernel=SplitKernel()),
         "skresnext50_32x4d": ResNetConfig(selective_kernel=OriginalKernel(), **_32X4D),
         "resnetblur50": ResNetConfig(anti_alias=Blur(places=("branch", "stem"))),
@@ -312,8 +312,8 @@ def _networks() -> dict[str, ModelConfig]:
         "assemble_resnet101": BigLittleConfig(depth=101, **_ASSEMBLE),
         "assemble_resnet152": BigLittleConfig(depth=152, alpha=1, beta=2, **_ASSEMBLE),
         "mobilenet_v1": MobileNetConfig(),
-        "se_mobilenet_v1_r16": MobileNetConfig(attention=SqueezeExcite()),
-        "se_mobilenet_v1_r2": MobileNetConfig(attention=SqueezeExcite(reduction=2)),
+        "se_mobilenet_v1_r16": MobileNetConfig(attention=SqueezeExcitePart()),
+        "se_mobilenet_v1_r2": MobileNetConfig(attention=SqueezeExcitePart(reduction=2)),
         "densenet201": TimmConfig(name="densenet201"),
         "inception_v3": TimmConfig(name="inception_v3"),
         # Tan & Le 2019 as their code trains them: timm's ports of it have its sizes and its

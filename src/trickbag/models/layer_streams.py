@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trickbag.models.classifier import Classifier
-from trickbag.models.layers.draw import DrawingLayer
-from trickbag.models.layers.drop import Dropout, StochasticDepth
+from trickbag.models.layers.drop import DropPath, SeededDropout
+from trickbag.models.layers.seeded import SeededLayer
 from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class LayerStreams:
             for name, layer in network.named_modules()
             if (seeded := _seeded(layer, of_timm=not isinstance(network, Classifier))) is not None
         }
-        self._layers: list[tuple[str, DrawingLayer]] = []
+        self._layers: list[tuple[str, SeededLayer]] = []
         if not drawing:
             return
         once = _called_once(network, [network.get_submodule(name) for name in drawing], image_shape)
@@ -66,18 +66,18 @@ class LayerStreams:
             layer.seed.fill_(seed_of(seed, f"layer:{name}:{part}", epoch, step))
 
 
-def _seeded(layer: nn.Module, *, of_timm: bool) -> DrawingLayer | None:
+def _seeded(layer: nn.Module, *, of_timm: bool) -> SeededLayer | None:
     """Return a layer itself where it can draw from a seed, else one in its place that can; None for
     all others."""
-    if isinstance(layer, DrawingLayer):
+    if isinstance(layer, SeededLayer):
         return layer
     if type(layer) is nn.Dropout:
-        return Dropout(layer.p) if layer.p else None
+        return SeededDropout(layer.p) if layer.p else None
     if of_timm:
-        from timm.layers.drop import DropPath
+        from timm.layers import drop as timm_drop
 
-        if type(layer) is DropPath and layer.drop_prob and layer.scale_by_keep:
-            return StochasticDepth(layer.drop_prob)
+        if type(layer) is timm_drop.DropPath and layer.drop_prob and layer.scale_by_keep:
+            return DropPath(layer.drop_prob)
     return None
 
 

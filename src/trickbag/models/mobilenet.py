@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trickbag.models.classifier import Classifier, Level, slots_of
 from trickbag.models.layers.blocks import Blocks
 from trickbag.models.layers.slots import Slots, anti_aliased, optional
-from trickbag.models.scaling import round_channels, round_repeats
+from trickbag.models.rounding import round_channels, round_repeats
 
 if TYPE_CHECKING:
     from trickbag.models.config import MobileNetConfig

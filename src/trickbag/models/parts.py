@@ -22,7 +22,7 @@ __all__ = [
     "AveragePool",
     "BatchNorm",
     "Blur",
-    "DropBlock",
+    "DropBlockPart",
     "Gelu",
     "HardSwish",
     "LeakyRelu",
@@ -34,7 +34,7 @@ __all__ = [
     "SelectiveKernel",
     "Silu",
     "SplitKernel",
-    "SqueezeExcite",
+    "SqueezeExcitePart",
     "StageScale",
 ]
 
@@ -157,7 +157,7 @@ class BatchNorm(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SqueezeExcite(Settings):
+class SqueezeExcitePart(Settings):
     """Squeeze-and-excitation at the end of the residual branch; see `models.layers.squeeze_excite`.
 
     `divisor`: the squeezed channels are rounded to a multiple of it, and are at least it. Lee et
@@ -314,7 +314,7 @@ StageScale = Annotated[float, NonNegative]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DropBlock(Settings):
+class DropBlockPart(Settings):
     """Blocks of feature maps that are dropped after every normalisation of a block (Ghiasi et al. 2018).
 
     `keep_prob` is what a network starts with; the trick `drop_block` changes it as a run goes on.

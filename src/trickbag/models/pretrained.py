@@ -15,6 +15,7 @@ from trickbag.models.config import (
     model_config,
     model_names,
 )
+from trickbag.models.init import seeded_generator
 from trickbag.models.parts import (
     AveragePool,
     Blur,
@@ -22,9 +23,8 @@ from trickbag.models.parts import (
     Relu,
     Relu6,
     SplitKernel,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
-from trickbag.models.random_state import own_random_state
 from trickbag.models.summary import summary
 from trickbag.models.weights import fit_weights
 from trickbag.settings import Settings
@@ -46,7 +46,7 @@ _GROUPS = {(1, 64): "", (32, 4): "_32x4d", (32, 8): "_32x8d"}
 # trained with.
 _FILLED: dict[tuple[object, object, object], str] = {
     (None, None, None): "resnet",
-    (SqueezeExcite(), None, None): "seresnet",
+    (SqueezeExcitePart(), None, None): "seresnet",
     (None, None, Blur(places=("branch", "stem"))): "resnetblur",
     (None, None, AveragePool()): "resnetaa",
 }
@@ -126,7 +126,7 @@ def load_pretrained(
         )
     try:
         _reach_hub(name)
-        with own_random_state(0):
+        with seeded_generator(0):
             donor: Any = timm.create_model(name, pretrained=True, in_chans=config.in_channels)
     except Exception as error:
         # The hub's client, its HTTP library and timm raise exceptions of no common base.

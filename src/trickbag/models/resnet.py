@@ -20,7 +20,7 @@ from trickbag.models.layers.shortcut import (
     tensorflow_pool_shortcut,
 )
 from trickbag.models.layers.stem import STEMS, stem_convolution, stem_pool
-from trickbag.models.scaling import round_channels, round_repeats
+from trickbag.models.rounding import round_channels, round_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from trickbag.models.parts import (
         Activation,
         AntiAlias,
-        DropBlock,
+        DropBlockPart,
         SelectiveKernel,
-        SqueezeExcite,
+        SqueezeExcitePart,
     )
     from trickbag.models.timm.network import Fillable
 
@@ -27,7 +27,7 @@ Slot = Literal["activation", "anti_alias", "attention", "drop", "selective_kerne
 def fill_slot(
     model: ModelConfig,
     slot: Slot,
-    part: Activation | AntiAlias | DropBlock | SelectiveKernel | SqueezeExcite,
+    part: Activation | AntiAlias | DropBlockPart | SelectiveKernel | SqueezeExcitePart,
     *,
     trick: str,
 ) -> ModelConfig:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, TimmConfig
-from trickbag.models.parts import Relu, SqueezeExcite
+from trickbag.models.parts import Relu, SqueezeExcitePart
 
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig, OwnConfig
 
-__all__ = ["called", "summary"]
+__all__ = ["display_name", "summary"]
 
 
-def called(config: ModelConfig) -> str:
+def display_name(config: ModelConfig) -> str:
     """Say in one word what a network is, for a message: `timm:convnext_tiny`,
     `big_little:bl_resnet50`."""
     if isinstance(config, ResNetConfig):
@@ -89,7 +89,7 @@ def _filled(config: OwnConfig) -> list[str]:
     """Name what fills the slots that are empty, or hold a ReLU, by default."""
     kernel = None if isinstance(config, MobileNetConfig) else config.selective_kernel
     gates, blur = config.attention, config.anti_alias
-    usual = gates is not None and gates.reduction == SqueezeExcite.reduction
+    usual = gates is not None and gates.reduction == SqueezeExcitePart.reduction
     return [
         *(["squeeze-excitation"] if usual else []),
         *(

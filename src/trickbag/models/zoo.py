@@ -21,9 +21,8 @@ from trickbag.models.config import (
     model_config,
 )
 from trickbag.models.features import Features
-from trickbag.models.init import initialise
+from trickbag.models.init import initialise, seeded_generator
 from trickbag.models.mobilenet import MobileNet
-from trickbag.models.random_state import own_random_state
 from trickbag.models.resnet import ResNet
 from trickbag.models.timm.network import timm_network
 from trickbag.streams import seed_of
@@ -81,7 +80,7 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
         )
     if isinstance(config, TimmConfig):
         return timm_network(config, seed)
-    with own_random_state(seed_of(seed, "init")):
+    with seeded_generator(seed_of(seed, "init")):
         network = raw_network(config)
     initialise(network, config.init, seed)
     return network

@@ -16,9 +16,9 @@ from trickbag.data.loading.loader import RawBatch
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import UserError
+from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained
-from trickbag.models.recompute import recompute_in_backward
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy
@@ -218,7 +218,7 @@ def build(
     sizes = _sizes(plan, tricks)
     _check_shapes(network, plan, sizes)
     if plan.training.gradient_checkpointing:
-        recompute_in_backward(network)
+        enable_gradient_checkpointing(network)
     for trick in tricks:
         try:
             trick.network(network)

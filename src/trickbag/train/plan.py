@@ -243,9 +243,9 @@ def _sized(
     the network, whose own crop goes with its own size. Raises UserError where the recipe's factor
     makes it too small.
     """
-    from trickbag.models.sizes import own_size
+    from trickbag.models.image_size import default_image_size
 
-    own = own_size(model)
+    own = default_image_size(model)
     fixed = data.image_size or natural_size or data.default_size
     unscaled = fixed or own.image_size
     size = round(unscaled * data.size_factor)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import DoesNotApply
 from trickbag.models.config import BigLittleConfig, ResNetConfig
-from trickbag.models.summary import called
+from trickbag.models.summary import display_name
 from trickbag.settings import AtLeast
 from trickbag.tricks.trick import NoEffect, Trick
 
@@ -35,7 +35,9 @@ def to_big_little(model: ModelConfig, *, alpha: Alpha = 2, beta: int = 4) -> Big
     if isinstance(model, BigLittleConfig):
         return dataclasses.replace(model, alpha=alpha, beta=beta)
     if not isinstance(model, ResNetConfig):
-        raise _refused(f"rebuilds this package's ResNets; {called(model)} is none", "Use resnet50")
+        raise _refused(
+            f"rebuilds this package's ResNets; {display_name(model)} is none", "Use resnet50"
+        )
     if model.block == "basic":
         raise _refused(
             f"is made of bottlenecks; a ResNet of depth {model.depth} has basic blocks",

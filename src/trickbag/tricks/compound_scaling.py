@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from trickbag.errors import DoesNotApply
 from trickbag.models.config import OwnConfig
 from trickbag.models.scaling import Factors, compound, scaled
-from trickbag.models.summary import called
+from trickbag.models.summary import display_name
 from trickbag.settings import AtLeast, Between
 from trickbag.tricks.trick import NoEffect, Trick
 
@@ -49,7 +49,7 @@ class CompoundScaling(Trick):
         if not isinstance(model, OwnConfig):
             raise DoesNotApply(
                 "compound_scaling changes the depth and width of this package's networks; "
-                f"{called(model)} has those of its name",
+                f"{display_name(model)} has those of its name",
                 "Use a resnetN (resnet50), efficientnet_b0 to _b7, or take it out: "
                 "--without compound_scaling",
             )

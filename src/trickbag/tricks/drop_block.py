@@ -87,7 +87,7 @@ class DropBlock(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the drop slot."""
-        part = parts.DropBlock(
+        part = parts.DropBlockPart(
             keep_prob=self.keep_prob,
             block_size=self.block_size,
             scales=self.scales,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from trickbag.errors import DoesNotApply
 from trickbag.models.config import DEEP_STEMS, ResNetConfig
-from trickbag.models.summary import called
+from trickbag.models.summary import display_name
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _resnet(model: ModelConfig, tweak: str) -> ResNetConfig:
     if isinstance(model, ResNetConfig):
         return model
     raise DoesNotApply(
-        f"resnet_{tweak} changes the slots of this package's ResNets; {called(model)} has none",
+        f"resnet_{tweak} changes the slots of this package's ResNets; {display_name(model)} has none",
         f"Use a resnetN (resnet50), or take it out: --without resnet_{tweak}",
     )
 

@@ -20,8 +20,8 @@ __all__ = ["SqueezeExcite"]
 class SqueezeExcite(Trick):
     """Scale the channels of every residual branch by gates computed from the means of all channels.
 
-    `reduction`, `bias` and `divisor` are those of `models.parts.SqueezeExcite`; Lee et al. 2020 use
-    `bias=False` and `divisor=1`. The trick sets one slot, which no other trick reads, so its
+    `reduction`, `bias` and `divisor` are those of `models.parts.SqueezeExcitePart`; Lee et al. 2020
+    use `bias=False` and `divisor=1`. The trick sets one slot, which no other trick reads, so its
     position in the recipe does not matter; what the network had there is replaced. It excludes
     `selective_kernel`, the other channel attention.
     """
@@ -38,7 +38,9 @@ class SqueezeExcite(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the attention slot."""
-        part = parts.SqueezeExcite(reduction=self.reduction, bias=self.bias, divisor=self.divisor)
+        part = parts.SqueezeExcitePart(
+            reduction=self.reduction, bias=self.bias, divisor=self.divisor
+        )
         filled = fill_slot(model, "attention", part, trick=self.name)
         if filled == model:
             raise NoEffect("the network already has this squeeze-excitation")

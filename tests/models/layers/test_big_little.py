@@ -24,7 +24,7 @@ from trickbag.models.parts import (
     Blur,
     Relu,
     Silu,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
 
 SLOTS = Slots(norm=BatchNorm(), activation=Relu())
@@ -39,7 +39,7 @@ def shapes_only(**settings: object) -> BigLittle:
 def assembled() -> BigLittle:
     """A network with every slot filled; its filters are random."""
     config = dataclasses.replace(
-        model_config("assemble_resnet50"), num_classes=5, attention=SqueezeExcite()
+        model_config("assemble_resnet50"), num_classes=5, attention=SqueezeExcitePart()
     )
     return fill(build_network(config, seed=0))
 
@@ -184,7 +184,7 @@ def test_blur_takes_every_stride_of_a_branch():
 
 def test_slots_reach_every_block(assembled):
     network = shapes_only(
-        attention=SqueezeExcite(), activation=Silu(), norm=BatchNorm(momentum=0.003)
+        attention=SqueezeExcitePart(), activation=Silu(), norm=BatchNorm(momentum=0.003)
     )
     modules = list(network.modules())
     assert sum(type(m).__name__ == "SqueezeExcite2d" for m in modules) == 19

@@ -12,13 +12,13 @@ from tests.models.official.originals import tensor, vector
 from trickbag.models.config import BigLittleConfig, ResNetConfig
 from trickbag.models.layers.drop import (
     DropBlock2d,
-    StochasticDepth,
+    DropPath,
     drop_block,
     drop_blocks_at,
     seed_probability,
     stochastic_depth,
 )
-from trickbag.models.parts import AssembleKernel, DropBlock
+from trickbag.models.parts import AssembleKernel, DropBlockPart
 from trickbag.models.zoo import raw_network
 
 
@@ -119,11 +119,11 @@ def test_stochastic_depth_is_torchvisions(drop_prob: float) -> None:
     expected = torchvisions(x, drop_prob, mode="row")
     torch.manual_seed(3)
     assert torch.equal(stochastic_depth(x, drop_prob), expected)
-    assert StochasticDepth(drop_prob).eval()(x) is x
+    assert DropPath(drop_prob).eval()(x) is x
 
 
 def test_assemble_drops_at_four_places_of_each_block_of_the_last_stages() -> None:
-    config = BigLittleConfig(selective_kernel=AssembleKernel(), drop=DropBlock(), num_classes=3)
+    config = BigLittleConfig(selective_kernel=AssembleKernel(), drop=DropBlockPart(), num_classes=3)
     with torch.device("meta"):
         network = raw_network(config)
     layers = {name: m for name, m in network.named_modules() if isinstance(m, DropBlock2d)}
@@ -141,13 +141,11 @@ def test_assemble_drops_at_four_places_of_each_block_of_the_last_stages() -> Non
 
 def test_stochastic_depth_rises_linearly_with_depth() -> None:
     network = raw_network(ResNetConfig(depth=18, stochastic_depth=0.4, num_classes=3))
-    probs = [m.drop_prob for m in network.modules() if isinstance(m, StochasticDepth)]
+    probs = [m.drop_prob for m in network.modules() if isinstance(m, DropPath)]
     assert probs == pytest.approx([0.4 * block / 8 for block in range(1, 9)])
     with torch.device("meta"):
         little = raw_network(BigLittleConfig(stochastic_depth=0.4, num_classes=3))
-    found = {
-        name: m.drop_prob for name, m in little.named_modules() if isinstance(m, StochasticDepth)
-    }
+    found = {name: m.drop_prob for name, m in little.named_modules() if isinstance(m, DropPath)}
     assert (
         found["layer1.big.0.drop_path"]
         == found["layer1.little.0.drop_path"]

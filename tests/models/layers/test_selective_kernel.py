@@ -28,7 +28,7 @@ from trickbag.models.parts import (
     OriginalKernel,
     Relu,
     SplitKernel,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
 
 SLOTS = Slots(norm=BatchNorm(), activation=Relu())
@@ -134,7 +134,7 @@ def test_the_order_within_a_bottleneck():
     slots = Slots(
         norm=BatchNorm(),
         activation=Relu(),
-        attention=SqueezeExcite(),
+        attention=SqueezeExcitePart(),
         selective_kernel=AssembleKernel(),
         anti_alias=Blur(),
         drop=Half,

@@ -11,7 +11,7 @@ from torch import nn
 from tests.models.official.originals import generator, tensor, vector
 from tests.models.random_weights import fill, images
 from trickbag.models.layers.squeeze_excite import SqueezeExcite2d, squeezed_channels
-from trickbag.models.parts import SqueezeExcite
+from trickbag.models.parts import SqueezeExcitePart
 
 
 def test_the_formula_by_hand():
@@ -51,19 +51,19 @@ def test_squeezed_channels(channels, reduction, divisor, inside):
 
 
 def test_settings_build_the_layer():
-    layer = SqueezeExcite(reduction=8, bias=False, divisor=1)(64)
+    layer = SqueezeExcitePart(reduction=8, bias=False, divisor=1)(64)
     assert {name: tuple(p.shape) for name, p in layer.named_parameters()} == {
         "fc1.weight": (8, 64, 1, 1),
         "fc2.weight": (64, 8, 1, 1),
     }
-    assert isinstance(SqueezeExcite()(64).fc1.bias, nn.Parameter)
+    assert isinstance(SqueezeExcitePart()(64).fc1.bias, nn.Parameter)
 
 
 @pytest.mark.data
 def test_the_original():
     told, arrays = vector("units")
     weights = {name: generator().weight(name, shape) for name, shape in told["se_vars"]}
-    layer = SqueezeExcite(bias=False, divisor=1)(64)
+    layer = SqueezeExcitePart(bias=False, divisor=1)(64)
     first, second = (tensor(kernel.transpose(3, 2, 0, 1)) for kernel in weights.values())
     layer.load_state_dict({"fc1.weight": first, "fc2.weight": second}, strict=True)
     with torch.no_grad():

@@ -29,7 +29,7 @@ from trickbag.models.official.networks import (
     official_preprocessing,
 )
 from trickbag.models.official.variables import is_variables, read_variables, variable_files
-from trickbag.models.parts import AssembleKernel, BatchNorm, Blur, SqueezeExcite
+from trickbag.models.parts import AssembleKernel, BatchNorm, Blur, SqueezeExcitePart
 from trickbag.models.weights import load_weights, normalisation_of, weights_digest
 
 SMALL = {
@@ -245,7 +245,7 @@ def test_a_network_knows_the_official_name_of_its_weights(name):
         (model_config("resnet50_c"), None),
         (model_config("resnet18"), None),
         (model_config("seresnet50"), None),
-        (ResNetConfig(attention=SqueezeExcite(bias=False, divisor=1)), "resnet50_se"),
+        (ResNetConfig(attention=SqueezeExcitePart(bias=False, divisor=1)), "resnet50_se"),
         (ResNetConfig(anti_alias=Blur(size=5)), None),
         (ResNetConfig(stem="small_s2"), None),
         (BigLittleConfig(depth=152, selective_kernel=AssembleKernel(), anti_alias=Blur()), None),

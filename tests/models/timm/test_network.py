@@ -15,9 +15,9 @@ from trickbag.errors import UserError
 from trickbag.models import build_network, create_model
 from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig, model_config, model_names
 from trickbag.models.counting import count_macs, count_params
+from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
+from trickbag.models.image_size import default_image_size
 from trickbag.models.parts import BatchNorm
-from trickbag.models.recompute import recompute_in_backward
-from trickbag.models.sizes import own_size
 from trickbag.models.summary import summary
 
 # Name, pixels, share of the shorter edge in validation, millions of parameters, 10^9 multiply-adds:
@@ -56,7 +56,7 @@ def test_sizes_are_the_published_ones(
 ) -> None:
     config = model_config(name)
     network = shapes_only(config)
-    assert own_size(config) == (size, crop)
+    assert default_image_size(config) == (size, crop)
     assert round(count_params(network) / 1e6, 3) == params
     assert round(count_macs(network, size) / 1e9, 4) == macs
 
@@ -98,13 +98,13 @@ def test_inception_has_no_auxiliary_head() -> None:
 
 
 def test_own_sizes_of_other_networks() -> None:
-    assert own_size(ResNetConfig(stem="small_s1")) == (224, 0.875)
-    assert own_size(TimmConfig(name="tf_efficientnet_b0.ns_jft_in1k")) == (224, 0.875)
-    assert own_size(TimmConfig(name="vit_base_patch16_384")).image_size == 384
+    assert default_image_size(ResNetConfig(stem="small_s1")) == (224, 0.875)
+    assert default_image_size(TimmConfig(name="tf_efficientnet_b0.ns_jft_in1k")) == (224, 0.875)
+    assert default_image_size(TimmConfig(name="vit_base_patch16_384")).image_size == 384
     # Unknown names and tags are refused when the network is built.
     assert (
-        own_size(TimmConfig(name="resnet5O"))
-        == own_size(TimmConfig(name="resnet50.nope"))
+        default_image_size(TimmConfig(name="resnet5O"))
+        == default_image_size(TimmConfig(name="resnet50.nope"))
         == (224, 0.875)
     )
 
@@ -142,6 +142,6 @@ def test_feature_maps_and_gradient_checkpointing(name: str, channels: list[int])
     assert [x.shape[1] for x in maps] == network.feature_info.channels() == channels
     if name == "inception_v3":
         with pytest.raises(UserError, match="InceptionV3 has no blocks"):
-            recompute_in_backward(network.network)
+            enable_gradient_checkpointing(network.network)
     else:
-        recompute_in_backward(network.network)
+        enable_gradient_checkpointing(network.network)

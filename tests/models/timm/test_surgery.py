@@ -27,7 +27,7 @@ from trickbag.models.parts import (
     Mish,
     Relu,
     Silu,
-    SqueezeExcite,
+    SqueezeExcitePart,
 )
 from trickbag.models.timm.residual_branches import Unfit, gates, last_norms, residuals
 from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
@@ -39,7 +39,7 @@ from trickbag.settings import plain
 EVERYTHING = TimmConfig(
     name="mobilenetv2_050",
     activation=Silu(),
-    attention=SqueezeExcite(reduction=4),
+    attention=SqueezeExcitePart(reduction=4),
     anti_alias=Blur(),
     num_classes=3,
 )
@@ -213,11 +213,11 @@ def test_a_timm_network_with_a_part_is_ours_with_it(name: str, parts: dict[str, 
 def test_squeeze_excitation_is_that_of_our_networks() -> None:
     ours = fill(
         build_network(
-            ResNetConfig(depth=18, attention=SqueezeExcite(bias=False), num_classes=5), seed=0
+            ResNetConfig(depth=18, attention=SqueezeExcitePart(bias=False), num_classes=5), seed=0
         )
     )
     theirs = build_network(
-        TimmConfig(name="resnet18", attention=SqueezeExcite(bias=False), num_classes=5), seed=0
+        TimmConfig(name="resnet18", attention=SqueezeExcitePart(bias=False), num_classes=5), seed=0
     )
     weights = {
         name.replace(".se.", ".bn2.attention."): value for name, value in ours.state_dict().items()
@@ -235,7 +235,7 @@ def test_it_is_the_network_that_timm_has_by_itself(name: str) -> None:
         parts: dict[str, Any] = {"anti_alias": Blur(places=("branch", "stem"))}
         theirs = fill(timm.create_model(name, num_classes=5))
     else:
-        parts = {"attention": SqueezeExcite()}
+        parts = {"attention": SqueezeExcitePart()}
         theirs = fill(timm.create_model(name, num_classes=5))
     ours = build_network(TimmConfig(name="resnet18", **parts, num_classes=5), seed=0).eval()
     state = {
@@ -281,7 +281,7 @@ def test_the_blur_precedes_a_shortcut_and_follows_a_dense_max_pool() -> None:
 def test_gates_stand_behind_the_last_normalisation() -> None:
     made = network()
     before = copy.deepcopy(made)
-    assert add_attention(made, SqueezeExcite(reduction=2), seed=0) == 2
+    assert add_attention(made, SqueezeExcitePart(reduction=2), seed=0) == 2
     block, plain_block = made.two[0], before.two[0]
     x = torch.rand(2, 4, 9, 9)
     with torch.no_grad():
@@ -440,7 +440,7 @@ def test_networks_without_a_place_say_why(name: str, change: str, says: str) -> 
     strides = [module.stride for module in made.modules() if isinstance(module, nn.Conv2d)]
     with pytest.raises(Unfit, match=says):
         _ = (
-            add_attention(made, SqueezeExcite(), 0)
+            add_attention(made, SqueezeExcitePart(), 0)
             if change == "se"
             else add_anti_alias(made, Blur())
         )

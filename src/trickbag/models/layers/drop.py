@@ -3,7 +3,7 @@
 Sources: Ghiasi et al. 2018 (arXiv 1810.12890), section 3, and the code of Lee et al. 2020 (arXiv
 2001.06268), for DropBlock; Huang et al. 2016 (arXiv 1603.09382), section 3, for stochastic depth;
 Hinton et al. 2012 (arXiv 1207.0580) for dropout. Shapes: N images, C channels, H and W pixels. From
-a `seed`, one int64, `models.layers.draw.uniform` draws; where it is None torch's generator of the
+a `seed`, one int64, `models.layers.seeded.uniform` draws; where it is None torch's generator of the
 tensor's device does.
 """
 
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trickbag.models.layers.draw import DrawingLayer, uniform
+from trickbag.models.layers.seeded import SeededLayer, uniform
 
 __all__ = [
     "DropBlock2d",
-    "Dropout",
-    "StochasticDepth",
+    "SeededDropout",
+    "DropPath",
     "drop_block",
     "drop_blocks_at",
     "dropout",
@@ -92,7 +92,7 @@ def drop_block(
     return drop_blocks_at(x_NCHW, (drawn < gamma).float(), block)
 
 
-class DropBlock2d(DrawingLayer):
+class DropBlock2d(SeededLayer):
     """Drop blocks in training; in evaluation the identity.
 
     `keep_prob` is a tensor that whoever trains may fill as the run goes on: no graph depends on its
@@ -152,7 +152,7 @@ def stochastic_depth(x: Tensor, drop_prob: float, *, seed: Tensor | None = None)
     return x * x.new_empty(shape).bernoulli_(keep_prob).div_(keep_prob)
 
 
-class StochasticDepth(DrawingLayer):
+class DropPath(SeededLayer):
     """Drop the residual branches of some images in training; in evaluation the identity."""
 
     def __init__(self, drop_prob: float) -> None:
@@ -178,7 +178,7 @@ def dropout(x: Tensor, drop_prob: float, *, seed: Tensor | None = None) -> Tenso
     return x * (uniform(seed, x.shape) < 1 - drop_prob).to(x.dtype).div_(1 - drop_prob)
 
 
-class Dropout(DrawingLayer):
+class SeededDropout(SeededLayer):
     """Drop values in training; in evaluation the identity. `p` is the probability of dropping, as
     torch names it."""
 

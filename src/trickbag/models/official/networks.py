@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.models.config import BigLittleConfig, ResNetConfig
-from trickbag.models.parts import AssembleKernel, BatchNorm, Blur, SqueezeExcite
+from trickbag.models.parts import AssembleKernel, BatchNorm, Blur, SqueezeExcitePart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ _NORM = BatchNorm(momentum=0.003)
 _ALL: Mapping[str, Any] = MappingProxyType({"norm": _NORM, "init": "lecun"})
 _PLAIN: Mapping[str, Any] = MappingProxyType({**_ALL, "pooling": "tensorflow"})
 _D: Mapping[str, Any] = MappingProxyType({**_PLAIN, "stem": "deep", "shortcut": "avg_pool"})
-_SE = SqueezeExcite(bias=False, divisor=1)
+_SE = SqueezeExcitePart(bias=False, divisor=1)
 _SK = AssembleKernel()
 _ASSEMBLE: Mapping[str, Any] = MappingProxyType(
     {**_ALL, "selective_kernel": _SK, "anti_alias": Blur()}

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
-from trickbag.models.random_state import own_random_state
+from trickbag.models.init import seeded_generator
 from trickbag.models.timm.residual_branches import Unfit
 from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
 from trickbag.models.timm.trace import record
@@ -127,7 +127,7 @@ def _plain(config: TimmConfig, seed: int) -> nn.Module:
         )
     drops = {"drop_path_rate": config.stochastic_depth, "drop_rate": config.dropout}
     given: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
-    with own_random_state(seed_of(seed, "init:timm")):
+    with seeded_generator(seed_of(seed, "init:timm")):
         try:
             network: nn.Module = timm.create_model(
                 config.name,

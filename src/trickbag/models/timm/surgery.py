@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from trickbag.models.init import initialise
+from trickbag.models.init import initialise, seeded_generator
 from trickbag.models.parts import Blur
-from trickbag.models.random_state import own_random_state
 from trickbag.models.timm.residual_branches import (
     Unfit,
     gates,
@@ -29,7 +28,7 @@ from trickbag.models.timm.residual_branches import (
 from trickbag.models.timm.trace import TracedCall, record
 
 if TYPE_CHECKING:
-    from trickbag.models.parts import Activation, AntiAlias, Place, SqueezeExcite
+    from trickbag.models.parts import Activation, AntiAlias, Place, SqueezeExcitePart
 
 __all__ = ["add_anti_alias", "add_attention", "swap_activations"]
 
@@ -77,7 +76,7 @@ def swap_activations(network: nn.Module, activation: Activation) -> int:
     return len(changed)
 
 
-def add_attention(network: nn.Module, attention: SqueezeExcite, seed: int) -> int:
+def add_attention(network: nn.Module, attention: SqueezeExcitePart, seed: int) -> int:
     """Put squeeze-excitation at the end of every residual branch, in place; return how many branches there are.
 
     Its weights are drawn like those of our networks (`msra`), each from the stream of its name.
@@ -94,7 +93,7 @@ def add_attention(network: nn.Module, attention: SqueezeExcite, seed: int) -> in
                 "its residual branches end in no map (N, C, H, W) that is normalised by channel"
             )
     for step in norms:
-        with own_random_state(seed):  # what a layer draws when it is made is drawn anew below
+        with seeded_generator(seed):  # what a layer draws when it is made is drawn anew below
             layer = attention(step.shape[1])
         assert step.module is not None
         _follow(step.module, "attention", layer.to(_reference(network)))

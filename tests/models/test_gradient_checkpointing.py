@@ -20,20 +20,20 @@ from trickbag.models.config import (
     ResNetConfig,
     model_config,
 )
+from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
 from trickbag.models.layer_streams import LayerStreams
-from trickbag.models.parts import AssembleKernel, Blur, DropBlock
-from trickbag.models.recompute import recompute_in_backward
+from trickbag.models.parts import AssembleKernel, Blur, DropBlockPart
 
 THIN: dict[str, ModelConfig] = {
     "resnet": ResNetConfig(
-        depth=18, width_factor=0.25, stochastic_depth=0.3, drop=DropBlock(keep_prob=0.5)
+        depth=18, width_factor=0.25, stochastic_depth=0.3, drop=DropBlockPart(keep_prob=0.5)
     ),
     "assemble": BigLittleConfig(
         width_factor=0.25,
         depth_factor=0.5,
         selective_kernel=AssembleKernel(),
         anti_alias=Blur(),
-        drop=DropBlock(),
+        drop=DropBlockPart(),
     ),
     "mobilenet": MobileNetConfig(width_factor=0.5),
     "timm": model_config("timm:resnet18d"),
@@ -48,7 +48,7 @@ def built(family: str) -> tuple[nn.Module, nn.Module]:
         if type(module).__name__ == "DropBlock2d":
             module.keep_prob.fill_(0.7)
     other = copy.deepcopy(network)
-    recompute_in_backward(other)
+    enable_gradient_checkpointing(other)
     return network, other
 
 
@@ -145,4 +145,4 @@ def test_networks_that_cannot_say_so(network):
     with pytest.raises(
         UserError, match=rf"gradient_checkpointing = True: {type(network).__name__} has no blocks"
     ):
-        recompute_in_backward(network)
+        enable_gradient_checkpointing(network)

@@ -1,6 +1,7 @@
-"""Gradient checkpointing: memory for time, by computing the inside of blocks anew in the backward pass.
+"""Gradient checkpointing: less memory for more time, by computing blocks twice.
 
-Source: Chen et al. 2016 (arXiv 1604.06174), section 4.1.
+The forward pass keeps only the input of each block. The backward pass computes the inside of a
+block again when it needs it. Source: Chen et al. 2016 (arXiv 1604.06174), section 4.1.
 """
 
 from __future__ import annotations
@@ -17,43 +18,43 @@ from trickbag.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["recompute_in_backward"]
+__all__ = ["enable_gradient_checkpointing"]
 
 
-def recompute_in_backward(network: nn.Module) -> None:
-    """Let a network keep the input of each block alone, and compute the inside anew for the gradients, in place.
+def enable_gradient_checkpointing(network: nn.Module) -> None:
+    """Let a network recompute its blocks in the backward pass, in place.
 
-    Values, gradients and running statistics stay as they were, bit for bit on a CPU: a
-    normalisation that sees its batch for the second time takes no notice of it. Works for ours and
-    for those of timm's that can. Raises UserError for others.
+    Values, gradients and running statistics stay the same, bit for bit on a CPU: a normalisation
+    ignores a batch that it sees for the second time. Works for this package's networks and for
+    those of timm that support it. Raises UserError for any other.
     """
     enable: Callable[[bool], Any] | None = getattr(network, "set_grad_checkpointing", None)
     try:
         if enable is None:
             raise AssertionError
         enable(True)
-    except AssertionError as error:  # timm's answer
+    except AssertionError as error:  # what timm raises for a network without support
         raise UserError(
             f"training.gradient_checkpointing = True: {type(network).__name__} has no blocks that "
-            f"can be computed "
-            "anew; leave it out, or use a ResNet"
+            "can be computed anew",
+            "leave it out, or use a ResNet",
         ) from error
     for module in network.modules():
         if isinstance(module, _NormBase) and module.track_running_stats:
             hooks = _SecondPass()
             module.register_forward_pre_hook(hooks.before)
-            # Called after an error too: the second pass is cut short by one when it has computed
-            # what it was for.
+            # Called after an error too: torch ends the second pass by an exception as soon as it
+            # has recomputed the tensors that it needs.
             module.register_forward_hook(hooks.after, always_call=True)
 
 
 @dataclass
 class _SecondPass:
-    """What keeps one normalisation's running statistics as they are while its batch comes by for the second time.
+    """Hooks that keep the running statistics of one normalisation during a second pass.
 
-    In the backward pass nothing calls a layer but a second pass; a compiled one updates nothing
-    twice by itself. The statistics take part with a momentum of 0: without them torch would notice
-    that the two passes differ.
+    Inside the backward pass, only a second pass calls a layer; a compiled graph does not update the
+    statistics twice in the first place. They take part with a momentum of 0: if they were left out,
+    torch would report that the two passes differ.
     """
 
     active: bool = False

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DrawingLayer", "uniform"]
+__all__ = ["SeededLayer", "uniform"]
 
 _WORD = (1 << 32) - 1
 # The second is 0x846CA68B less 2^32, which is the same in 32 bits.
@@ -47,7 +47,7 @@ def _hash_(x: Tensor) -> Tensor:
     return x.bitwise_xor_(x >> 16)
 
 
-class DrawingLayer(nn.Module):
+class SeededLayer(nn.Module):
     """Base of a layer that draws random numbers: from torch's generator, or from its `seed` where it was given one.
 
     `seed` (int64, one value) is no part of the weights; whoever trains fills it before each pass,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from trickbag.models.layers.draw import uniform
+from trickbag.models.layers.seeded import uniform
 from trickbag.streams import seed_of
 
 DRAWS = 200_000

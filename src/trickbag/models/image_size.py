@@ -1,0 +1,45 @@
+"""The image size that a network is made for, and the centre crop of validation images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from trickbag.models.config import TimmConfig
+
+if TYPE_CHECKING:
+    from trickbag.models.config import ModelConfig
+
+__all__ = ["ImageSize", "default_image_size"]
+
+
+class ImageSize(NamedTuple):
+    """A side in pixels; in validation, `eval_crop` is its share of the scaled shorter edge."""
+
+    image_size: int
+    eval_crop: float
+
+
+IMAGENET = ImageSize(224, 0.875)
+"""The size and crop of He et al. 2018, and of everybody since who names no other."""
+
+
+def default_image_size(config: ModelConfig) -> ImageSize:
+    """Return the size that a network is made for: 299 px for `inception_v3`, 224 for `resnet50`.
+
+    This package's own networks have 224 px. A network of timm has the size of its published
+    weights, and 224 px if timm names none.
+    """
+    if not isinstance(config, TimmConfig):
+        return IMAGENET
+    from timm.models import get_pretrained_cfg, is_model
+
+    # A wrong name or tag is an error when the network is built; here it only means no size.
+    if not is_model(config.name):
+        return IMAGENET
+    try:
+        published = get_pretrained_cfg(config.name)
+    except RuntimeError:
+        published = None
+    if published is None:
+        return IMAGENET
+    return ImageSize(max(published.input_size[1:]), published.crop_pct)
