@@ -15,7 +15,7 @@ from trickbag.data import dataset as module
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare, write_errors
 from trickbag.data.source import ArrayPart, DataError, FilePart
-from trickbag.errors import RunFailed, UserError
+from trickbag.errors import Note, RunFailed, UserError
 
 
 def prepared(path: Path | str, **settings: Any) -> Dataset:
@@ -61,7 +61,7 @@ def test_a_part_is_held_back(tree: Path) -> None:
     assert np.bincount(dataset.val.labels, minlength=4).tolist() == [4, 2, 1, 0]
     assert np.bincount(dataset.train.labels, minlength=4).tolist() == [16, 8, 1, 1]
     assert not set(dataset.train.names) & set(dataset.val.names)
-    assert dataset.warnings == ("no image to validate with in: d",)
+    assert dataset.notes == (Note("data", None, "no image to validate with in: d"),)
 
 
 def test_given_parts_are_kept(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_nothing_to_validate_with(tmp_path: Path) -> None:
 
 def test_a_class_without_a_good_image_is_said(tree: Path) -> None:
     (tree / "d" / "000.png").write_bytes(b"")
-    assert "no image to train with in: d" in prepared(tree).warnings
+    assert Note("data", None, "no image to train with in: d") in prepared(tree).notes
 
 
 def test_the_fingerprint_is_of_the_content_listed_not_of_the_place(

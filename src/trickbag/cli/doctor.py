@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trickbag.data.config import DataConfig
-    from trickbag.data.decoding.check import Diagnosis
+    from trickbag.data.doctor import Diagnosis
 
 _NAMED = 20
 _FEW = 10
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return 0, or 1 where too many files are bad."""
     from trickbag.cli.terminal import checking_progress, warn
-    from trickbag.data.decoding.check import diagnose
+    from trickbag.data.doctor import diagnose
 
     data = _settings(args)
     with checking_progress() as progress:
@@ -94,27 +94,27 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
 
     parts, counts, total = list(diagnosis.images), diagnosis.counts, sum(diagnosis.images.values())
     kind = (
-        "classes" if diagnosis.several is None else "labels, of which an image has one or several"
+        "classes" if diagnosis.labels_per_image is None else "labels, of which an image has one or several"
     )
     yield (
         f"{printable(diagnosis.source)}: {total:,} images that decode, {len(diagnosis.classes)} "
         f"{kind}"
     )
     yield ""
-    table = [["class" if diagnosis.several is None else "label", *parts]]
+    table = [["class" if diagnosis.labels_per_image is None else "label", *parts]]
     table += [[name, *(str(counts[part][name]) for part in parts)] for name in diagnosis.classes]
     table += [
         [
-            "all" if diagnosis.several is None else "images",
+            "all" if diagnosis.labels_per_image is None else "images",
             *(str(diagnosis.images[part]) for part in parts),
         ]
     ]
     yield from aligned(table)
     yield ""
-    if diagnosis.several is not None:
+    if diagnosis.labels_per_image is not None:
         shares = (
             f"{images:,} {'image has' if images == 1 else 'images have'} {n}"
-            for n, images in diagnosis.several.items()
+            for n, images in diagnosis.labels_per_image.items()
         )
         yield f"labels an image: {', '.join(shares) or 'none'}"
     few = {name: count for name, count in counts["train"].items() if count < _FEW}
@@ -131,8 +131,8 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     for what, sizes in (("width", diagnosis.widths), ("height", diagnosis.heights)):
         if sizes is not None:
             yield f"{what}: {sizes[0]} to {sizes[2]} px, median {sizes[1]:g}"
-    for warning in diagnosis.warnings:
-        yield f"note: {printable(warning)}"
+    for note in diagnosis.notes:
+        yield f"note: {printable(note.text)}"
     yield f"left out: {len(diagnosis.left_out)} files" if diagnosis.left_out else "left out: none"
     yield from aligned([f"  {file}", reason] for file, reason in diagnosis.left_out[:_NAMED])
     if len(diagnosis.left_out) > _NAMED:

@@ -89,7 +89,7 @@ def _models() -> tuple[list[dict[str, str]], str]:
 
 
 def _datasets() -> tuple[list[dict[str, str]], str]:
-    from trickbag.data.sources.torchvision import KNOWN
+    from trickbag.data.sources.torchvision import TORCHVISION_SETS
 
     rows = [
         {
@@ -106,11 +106,9 @@ def _datasets() -> tuple[list[dict[str, str]], str]:
             "or --image-root",
         },
     ]
-    for name, known in KNOWN.items():
-        size = f", {known.natural_size} px" if known.natural_size else ""
-        rows.append(
-            {"name": f"torchvision:{name}", "what": f"parts {', '.join(known.parts)}{size}"}
-        )
+    for name, info in TORCHVISION_SETS.items():
+        size = f", {info.natural_size} px" if info.natural_size else ""
+        rows.append({"name": f"torchvision:{name}", "what": f"parts {', '.join(info.parts)}{size}"})
     note = (
         "A torchvision set is downloaded where there is a network, else looked for in "
         "--image-root or the cache folder."

@@ -1,1 +1,1 @@
-"""Images and labels: sources, decoding, the check before training, splitting, crops and batches."""
+"""Images and labels: sources, decoding, the check before training, the split, crops and batches."""

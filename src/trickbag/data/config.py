@@ -1,12 +1,11 @@
-"""What a recipe says about its data: where the images are, how they are cropped, flipped and
-normalised."""
+"""The data settings of a recipe: where images are, how they are cropped, flipped and normalised."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from trickbag.data.policies.policies import MOST, Policy
+from trickbag.data.policies.policies import MAX_COUNT, Policy
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
 
@@ -17,31 +16,48 @@ Scale = tuple[Annotated[float, Positive], Annotated[float, Positive], Annotated[
 Area = Between(0, 1, open_low=True)
 
 EVAL_CROP = 0.875
-"""The side of the centre that is validated, of the shorter edge (He et al. 2018, section 2.1: 224
-of 256)."""
+"""The default of `eval_crop`: 224 of 256 pixels (He et al. 2018, section 2.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
     """Data and preprocessing.
 
-    Images are square, `image_size` pixels. Where that is None: the source's natural size, else
-    `default_size`, else (None) the size that the network is made for. It is multiplied by
-    `size_factor` and rounded. Training crops have an area of `crop_area` of the image and an aspect
-    ratio (width/height) of `crop_ratio`, and are mirrored with `flip_prob` where the source allows
-    it. Validation images have `eval_ratio` times the `image_size`, rounded: the shorter edge is
-    scaled to their size divided by `eval_crop`, rounded up, and the centre cropped; None is the
-    network's own crop at the network's own size, and `EVAL_CROP` at any other. `policy` changes the
-    pixels of a training crop at random, before it is mirrored; where `views` is above 0 the crop
-    stays, and so many changed views of it come beside it, for a loss that compares them. `mean` and
-    `std` are on the 0-255 scale, in the order R, G, B (He et al. 2018, section 2.1). `val_fraction`
-    is held back, stratified, by `split_seed` alone where the source has no validation part.
-    `class_power` gives each class its number of images to this power as its share of an epoch's
-    places: 1 is every image once, 0 every class equally often. `repeat_epochs` None draws crops
-    anew in every epoch, and mirrors by batch; a number n draws both by image, and gives epoch e
-    those of epoch `e mod n` again, so that what was computed of them once can be used again.
-    `multi_label` reads each label of a CSV file as several names, separated by blanks; it is never
-    guessed. `workers` None chooses by device and source; their number never changes the images.
+    Where the images are:
+    - source: a SOURCE of the command line. image_root: the folder of a CSV file's images, or of a
+      torchvision data set.
+    - multi_label: a label of a CSV file is one or several class names, separated by blanks. This is
+      never guessed.
+    - val_fraction: the share that is held back, stratified, if the source has no validation part.
+      Which images are held back depends on split_seed alone.
+    - max_bad_fraction: the share of damaged images above which a run stops.
+    - workers: the number of worker processes; None chooses by device and source. It never changes
+      the images.
+
+    Training images:
+    - image_size: the side in pixels of the square crops. None: the source's natural size, else
+      default_size, else (None) the size that the network is made for. It is multiplied by
+      size_factor and rounded.
+    - crop_area: the range of a crop's area, as a share of the image. crop_ratio: the range of its
+      aspect ratio, width / height. flip_prob: the probability that a crop is mirrored, if the
+      source allows it.
+    - policy: random changes of a crop's pixels, before it is mirrored. views: if above 0, the crop
+      itself stays, and this many changed views come beside it, for a loss that compares them.
+    - class_power: each class gets its number of images to this power as its share of an epoch. 1:
+      every image once. 0: every class equally often.
+    - repeat_epochs: None draws new crops in every epoch, and mirrors by batch. A number n draws
+      both by image, and epoch e repeats those of epoch `e mod n`, so that what was computed for
+      them once can be used again.
+
+    Validation images:
+    - eval_ratio: their size as a multiple of `image_size`, rounded.
+    - eval_crop: the side of the centre crop as a share of the shorter edge: the shorter edge is
+      scaled to the size divided by it, rounded up. None: the network's own value at the network's
+      own size, EVAL_CROP at any other.
+
+    All images:
+    - mean, std: of each channel, in the order R, G, B, on the scale 0 to 255 (He et al. 2018,
+      section 2.1).
     """
 
     source: str = "digits"
@@ -53,7 +69,7 @@ class DataConfig(Settings):
     crop_ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.75, 4 / 3)
     flip_prob: Annotated[float, Fraction] = 0.5
     policy: Policy | None = None
-    views: Annotated[int, Between(0, MOST)] = 0
+    views: Annotated[int, Between(0, MAX_COUNT)] = 0
     repeat_epochs: Annotated[int, AtLeast(1)] | None = None
     eval_crop: Annotated[float, Area] | None = None
     eval_ratio: Annotated[float, Positive] = 1.0
@@ -76,6 +92,6 @@ class DataConfig(Settings):
                 )
         if self.views and self.policy is None:
             raise UserError(
-                f"data.views = {self.views} needs a data.policy, which makes them; use the trick "
-                f"aug_mix"
+                f"data.views = {self.views} needs a data.policy, which makes them",
+                "use the trick aug_mix",
             )

@@ -1,7 +1,8 @@
-"""Labels of images, one or several each: how many each class has, and how they are divided.
+"""Labels of images, one per image or several: counts by class, strata, text.
 
-Labels are an array (n,) of places in the classes, -1 where unknown, or for images with several
-labels each one of shape (n, K), 1 where an image has the label and 0 where not.
+Labels are integers. With one label per image they are an array (N,) of class indices, -1 where the
+label is unknown. With several labels per image (`data.multi_label`) they are an array (N, K), 1
+where an image has the label of a class and 0 where it has not.
 """
 
 from __future__ import annotations
@@ -15,43 +16,43 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["label_counts", "label_text", "several", "strata"]
+__all__ = ["label_counts", "label_text", "multi_hot", "strata"]
 
 
-def several(rows: Sequence[Sequence[int]], classes: int) -> NDArray[np.int64]:
-    """Return the labels (n, K) of images whose places in the classes are given."""
-    labels = np.zeros((len(rows), classes), np.int64)
-    for i, places in enumerate(rows):
-        labels[i, list(places)] = 1
-    return labels
+def multi_hot(classes_of_images: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int64]:
+    """Return labels (N, K) of 0 and 1 for the class indices of each image."""
+    labels_NK = np.zeros((len(classes_of_images), num_classes), np.int64)
+    for i, indices in enumerate(classes_of_images):
+        labels_NK[i, list(indices)] = 1
+    return labels_NK
 
 
-def label_counts(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
-    """Return how many images have the label of each class."""
-    counts = (
-        labels.sum(axis=0)
-        if labels.ndim == 2
-        else np.bincount(labels[labels >= 0], minlength=classes)
-    )
+def label_counts(labels: NDArray[np.int64], num_classes: int) -> tuple[int, ...]:
+    """Count the images that have the label of each class."""
+    if labels.ndim == 2:
+        counts = labels.sum(axis=0)
+    else:
+        counts = np.bincount(labels[labels >= 0], minlength=num_classes)
     return tuple(counts.tolist())
 
 
 def strata(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the stratum of each image when images are divided: its label, of several the rarest.
+    """Return the stratum (N,) of each image for a stratified split.
 
-    Of labels that are equally rare it is the first. By the rarest no class of a few images is left
-    out of a part because its images were counted to another class.
+    It is the image's label; if it has several, the one that the fewest images have, and of equally
+    rare ones the first. Because the rarest label decides, no part is left without a class of few
+    images because these were counted for another class.
     """
     if labels.ndim == 1:
         return labels
+    # Labels that an image does not have must not be chosen: they count as more frequent than any.
     rarity = np.where(labels > 0, labels.sum(axis=0), len(labels) + 1)
-    chosen: NDArray[np.int64] = rarity.argmin(axis=1)
-    return chosen
+    stratum: NDArray[np.int64] = rarity.argmin(axis=1)
+    return stratum
 
 
 def label_text(labels: NDArray[np.int64] | np.int64, classes: Sequence[str]) -> str:
-    """Write the labels of one image: the name of its class, or of its classes, separated by
-    blanks."""
+    """Write the label of one image by the name of its class, several labels separated by blanks."""
     if np.ndim(labels) == 0:
         return classes[int(labels)]
     return " ".join(classes[i] for i in np.flatnonzero(labels).tolist())

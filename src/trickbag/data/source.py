@@ -1,11 +1,13 @@
-"""What a source of images is: named parts (train, val, test) of labelled images that are read one
-by one."""
+"""Sources of images: named parts (train, val, test) of labelled images, read one by one.
+
+Shapes: N images of a part, K classes, H and W pixels, M images of an array.
+"""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trickbag.errors import Note
+
 __all__ = ["ArrayPart", "DataError", "DecodeError", "FilePart", "Part", "Source"]
 
 
 class DataError(NamedTuple):
-    """A file that was left out, by its name in the source, and the reason in a few words."""
+    """A file that was left out: its name in the source, and the reason in a few words."""
 
     file: str
     reason: str
@@ -32,9 +36,9 @@ class DataError(NamedTuple):
 class Part(ABC):
     """A list of images with labels, in an order that never changes; workers receive it pickled.
 
-    names: relative to the source, with forward slashes. labels: (n,) int64 place in the source's
-    classes, -1 where unknown; for several labels an image (n, K) int64 of 0 and 1. sizes: (n,)
-    int64 bytes of each file (of the array for images in memory), -1 where the file is missing.
+    names: relative to the source, with forward slashes. labels: (N,) or (N, K) int64, see
+    `trickbag.data.labels`. sizes: (N,) int64, the bytes of each file (of the array for images in
+    memory), -1 if the file is missing.
     """
 
     in_memory: ClassVar[bool] = False
@@ -54,35 +58,35 @@ class Part(ABC):
 
     @abstractmethod
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Return image `i` as uint8 (H, W, 3) in RGB; raises DecodeError where it cannot be
-        decoded."""
+        """Return image `i` as uint8 (H, W, 3) in RGB.
+
+        Raises DecodeError if it cannot be decoded.
+        """
 
     @abstractmethod
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part that has the images at `indices`, in that order."""
+        """Return the part with the images at `indices`, in that order."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FilePart(Part):
-    """Image files; a name is the path relative to `root` (an absolute name stands for itself)."""
+    """Image files. A name is a path relative to `root`, or an absolute path."""
 
     root: str
 
     @classmethod
     def listed(cls, root: Path, files: Sequence[tuple[str, int, int]]) -> FilePart:
         """Make a part of listed files: name relative to `root`, size in bytes, label."""
-        names = tuple(name for name, _, _ in files)
-        numbers = np.asarray([numbers for _, *numbers in files], np.int64).reshape(len(files), 2)
         return cls(
-            names=names,
-            labels=numbers[:, 1].copy(),
-            sizes=numbers[:, 0].copy(),
+            names=tuple(name for name, _, _ in files),
+            labels=np.array([label for _, _, label in files], np.int64),
+            sizes=np.array([size for _, size, _ in files], np.int64),
             root=os.path.abspath(root),
         )
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> FilePart:
-        """Make a part of any files, for prediction: named as given, labels unknown (-1)."""
+        """Make a part of any files, for prediction: names as given, labels unknown (-1)."""
         root = Path.cwd()
         return cls.listed(root, [(path.as_posix(), _size(root / path), -1) for path in paths])
 
@@ -91,11 +95,11 @@ class FilePart(Part):
         return os.path.join(self.root, self.names[i])
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Read and decode file `i`, strictly (see `decode`)."""
+        """Read file `i` and decode it strictly, see `decode`."""
         return decode(self.path(i))
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part that has the files at `indices`, in that order."""
+        """Return the part with the files at `indices`, in that order."""
         rows = np.asarray(indices, np.int64)
         names = tuple(self.names[i] for i in rows)
         return type(self)(
@@ -112,8 +116,7 @@ def _size(path: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArrayPart(Part):
-    """Images in memory: rows of one array (M, H, W, 3) or (M, H, W), uint8, which all subsets
-    share."""
+    """Images in memory: `rows` of a uint8 array (M, H, W, 3) or (M, H, W) that all subsets share."""
 
     in_memory: ClassVar[bool] = True
 
@@ -122,7 +125,7 @@ class ArrayPart(Part):
 
     @classmethod
     def of(cls, images: NDArray[np.uint8], labels: NDArray[np.int64], prefix: str) -> ArrayPart:
-        """Make a part of a whole array; image 7 of 1,797 is named `prefix/0007`."""
+        """Make a part of all images of an array; image 7 of 1,797 is named `prefix/0007`."""
         digits = len(str(max(len(images) - 1, 0)))
         names = tuple(f"{prefix}/{i:0{digits}d}" for i in range(len(images)))
         sizes = np.full(len(images), images[0].nbytes if len(images) else 0, np.int64)
@@ -132,12 +135,12 @@ class ArrayPart(Part):
         )
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Return image `i`; grey images get three equal channels."""
+        """Return image `i`; a grey image gets three equal channels."""
         image = self.images[self.rows[i]]
         return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part that has the images at `indices`, in that order, of the same array."""
+        """Return the part with the images at `indices`, in that order, of the same array."""
         rows = np.asarray(indices, np.int64)
         names = tuple(self.names[i] for i in rows)
         labels, sizes = self.labels[rows], self.sizes[rows]
@@ -148,12 +151,12 @@ class ArrayPart(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A source as it was listed, before its images were decoded.
+    """A source as listed, before its images are decoded.
 
-    classes: ordered by name. parts: `train`, and `val` and `test` where the source has them.
-    natural_size: the image size that suits it, None for photos. mirror: False where a mirrored
-    image means something else. columns: the two column names of a CSV. left_out: what the listing
-    itself had to leave out.
+    classes: ordered by name. parts: `train`, and `val` and `test` if the source has them.
+    natural_size: the image size in pixels that suits the source, None for photos. mirror: False if
+    a mirrored image means something else. columns: the two column names of a CSV file. left_out:
+    files that the listing itself leaves out.
     """
 
     spec: str
@@ -163,4 +166,4 @@ class Source:
     mirror: bool = True
     columns: tuple[str, str] | None = None
     left_out: tuple[DataError, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = ()

@@ -1,4 +1,4 @@
-"""The validation part that is held back where a source has none."""
+"""The validation part that is held back if a source has none."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["hold_back"]
 def hold_back(
     names: Sequence[str], labels: NDArray[np.int64], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide a listing into training and validation: the indices of each, ascending.
+    """Split a listing, stratified by `labels`, into ascending training and validation indices.
 
-    Of every class `fraction` of the images is held back, rounded, but at least one where the class
-    has two, and never all of them. Which ones follows from `seed` and the names alone: the images
-    of a class are ranked by a hash of both, so that an image added or lost moves no more than one
-    other of its class.
+    In each class `fraction` of the images is held back, rounded; at least one if the class has two,
+    and never all. The images of a class are ranked by a hash of seed and name, so that an image
+    added or removed moves at most one other image of its class.
     """
     held = np.zeros(len(names), bool)
     ranks = np.array([_rank(name, seed) for name in names], np.uint64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
+        # Half is rounded up; Python's `round` would round it to the even number.
         count = min(max(int(len(members) * fraction + 0.5), 1), len(members) - 1)
         held[members[np.argsort(ranks[members], kind="stable")[:count]]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)

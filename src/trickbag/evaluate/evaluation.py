@@ -246,7 +246,7 @@ def _foreign(config: DataConfig, source: Source, part: str | None) -> _Chosen:
         part=found,
         classes=source.classes,
         left_out=source.left_out,
-        warnings=source.warnings,
+        warnings=tuple(note.text for note in source.notes),
     )
 
 

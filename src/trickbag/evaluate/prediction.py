@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError, decode
 from trickbag.evaluate.trained import Trained
 
@@ -141,7 +142,7 @@ class Predictor:
         """Give name and crop (3, S, S) of each image in order, or the reason why there is none."""
         waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
         pool = ThreadPoolExecutor(
-            self.threads or min(8, os.cpu_count() or 1), thread_name_prefix="predict"
+            self.threads or min(8, usable_cores()), thread_name_prefix="predict"
         )
         try:
             for place, image in enumerate(images):

@@ -309,7 +309,7 @@ class Work:
             "shard": None if study.shard is None else "{}/{}".format(*study.shard),
             "inapplicable": {name: dict(reasons) for name, reasons in self.unfit.items()},
             "notes": [
-                *self.dataset.warnings,
+                *(note.text for note in self.dataset.notes),
                 *longer_training(
                     *(
                         v.recipe

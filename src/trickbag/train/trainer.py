@@ -65,7 +65,8 @@ class Trainer:
             self.plan, self.recipe.tricks, self.dataset, self._on_teacher_logits, self.world
         )
         record = self.record
-        record.warnings = [*self.dataset.warnings, *record.notes, *build_notes]
+        data_notes = [note.text for note in self.dataset.notes]
+        record.warnings = [*data_notes, *record.notes, *build_notes]
         for text in record.warnings:
             self.log.note(f"note: {text}")
         self.world.broadcast(record.begin)

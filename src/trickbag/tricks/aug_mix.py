@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.policies.magnitudes import Interpolation
-from trickbag.data.policies.policies import MOST, MixedPolicy
+from trickbag.data.policies.policies import MAX_COUNT, MixedPolicy
 from trickbag.settings import Between, NonNegative, Positive
 from trickbag.tricks.trick import Batch, Loss, Trick, set_policy
 
@@ -78,8 +78,8 @@ class AugMix(Trick):
     paper: ClassVar[str] = "Hendrycks et al. 2020, arXiv 1912.02781"
 
     severity: Annotated[int, Between(1, 10)] = 3
-    width: Annotated[int, Between(1, MOST)] = 3
-    depth: Annotated[int, Between(1, MOST)] | None = None
+    width: Annotated[int, Between(1, MAX_COUNT)] = 3
+    depth: Annotated[int, Between(1, MAX_COUNT)] | None = None
     alpha: Annotated[float, Positive] = 1.0
     weight: Annotated[float, NonNegative] = 12.0
     every_operation: bool = False

@@ -57,7 +57,7 @@ def test_images_beside_it(four: Path) -> None:
     assert list(source.parts) == ["train"]
     assert labelled(source) == EXPECTED
     assert not source.left_out
-    assert not source.warnings
+    assert not source.notes
     np.testing.assert_array_equal(source.parts["train"].read(1), photo(21, 16, 1))
     assert source.parts["train"].sizes[1] == (four.parent / "001.png").stat().st_size
 
@@ -120,7 +120,7 @@ def test_the_order_of_rows_and_columns_does_not_matter(four: Path) -> None:
     source = opened(four, swapped)
     assert labelled(source) == EXPECTED
     assert source.parts["train"].names == tuple(sorted(EXPECTED))
-    assert "columns not used: x" in source.warnings[0]
+    assert "columns not used: x" in source.notes[0].text
 
 
 def test_numbers_stay_text(four: Path) -> None:
@@ -150,7 +150,7 @@ def test_rows_that_lack_something(four: Path) -> None:
 def test_repeated_rows_are_said(four: Path) -> None:
     source = opened(four, FOUR + "000.png,cat\n001,dog\n")
     assert labelled(source) == EXPECTED
-    assert "2 rows repeat an image" in source.warnings[0]
+    assert "2 rows repeat an image" in source.notes[0].text
 
 
 def test_contradictions_are_left_out(four: Path) -> None:
@@ -164,8 +164,8 @@ def test_ambiguous_names_are_said_once(four: Path) -> None:
         (four.parent / f"{name}.jpg").write_bytes(encode(photo(), "JPEG"))
     source = opened(four, FOUR.replace(".png", ""))
     assert sorted(labelled(source)) == ["000.jpg", "001.jpg", "002.png", "003.png"]
-    assert len(source.warnings) == 1
-    assert "'000' can be 000.jpg or 000.png" in source.warnings[0]
+    assert len(source.notes) == 1
+    assert "'000' can be 000.jpg or 000.png" in source.notes[0].text
 
 
 @pytest.mark.parametrize(

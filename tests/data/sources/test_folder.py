@@ -48,7 +48,7 @@ def test_class_folders_alone(tmp_path: Path) -> None:
     assert train.sizes.tolist() == [(tmp_path / name).stat().st_size for name in train.names]
     assert source.mirror
     assert source.natural_size is None
-    assert not source.warnings
+    assert not source.notes
 
 
 def test_train_val_and_test(tmp_path: Path) -> None:
@@ -83,24 +83,24 @@ def test_what_is_no_image_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("x")
     source = opened(tmp_path)
     assert source.parts["train"].names == ("a/000.png", "b/000.png")
-    assert not source.warnings
+    assert not source.notes
 
 
 def test_images_outside_of_classes_are_said(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 1, "b": 1, ".": 2})
-    assert "2 images outside of any class folder" in opened(tmp_path).warnings[0]
+    assert "2 images outside of any class folder" in opened(tmp_path).notes[0].text
 
 
 def test_folders_beside_train_are_said(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "extra": 1})
-    assert "extra" in opened(tmp_path).warnings[0]
+    assert "extra" in opened(tmp_path).notes[0].text
 
 
 def test_an_unlabelled_test_folder_is_not_used_and_said(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "test": 4})
     source = opened(tmp_path)
     assert list(source.parts) == ["train"]
-    assert "'test' has no class folders" in source.warnings[0]
+    assert "'test' has no class folders" in source.notes[0].text
 
 
 def test_links_in_circles_end(tmp_path: Path) -> None:

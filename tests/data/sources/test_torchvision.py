@@ -16,7 +16,7 @@ from tests.builders.images import encode, photo
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.sources import open_source
-from trickbag.data.sources.torchvision import KNOWN
+from trickbag.data.sources.torchvision import TORCHVISION_SETS
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def test_official_parts_of_files(tmp_path: Path) -> None:
 
 
 def test_every_known_name_is_torchvisions() -> None:
-    for name, known in KNOWN.items():
+    for name, info in TORCHVISION_SETS.items():
         assert hasattr(torchvision.datasets, name)
-        assert "train" in known.parts
-        assert set(known.parts) <= {"train", "val", "test"}
+        assert "train" in info.parts
+        assert set(info.parts) <= {"train", "val", "test"}
 
 
 def test_unknown_name() -> None:

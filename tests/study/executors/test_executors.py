@@ -17,10 +17,11 @@ import pytest
 
 from tests.study.executors import executor_tasks as tasks
 from tests.study.executors.executor_tasks import alive, pid_of, trials, wait_for
+from trickbag.data.cores import usable_cores
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors import Executor
 from trickbag.study.executors.inline import Inline
-from trickbag.study.executors.local import Local, cores, cuda_devices, listed_devices
+from trickbag.study.executors.local import Local, cuda_devices, listed_devices
 from trickbag.study.executors.ray import Ray
 from trickbag.train.folder.result import Result
 
@@ -298,12 +299,12 @@ def test_workers_share_cores_and_devices(monkeypatch: pytest.MonkeyPatch) -> Non
     assert sorted(device.values()) in (["5", "GPU-ab"], ["5"], ["GPU-ab"])
     alone = next(iter(Local(workers=1, devices=()).run(tasks.Report(), trials(1))))
     assert "CUDA_VISIBLE_DEVICES" not in alone.environment
-    assert alone.environment["OMP_NUM_THREADS"] == str(cores())
+    assert alone.environment["OMP_NUM_THREADS"] == str(usable_cores())
 
 
 def test_the_machine_is_divided_among_workers() -> None:
-    assert Local(workers=2 * cores(), devices=()).machine[:2] == (2 * cores(), 1)
-    assert Local(devices=()).machine.workers == min(cores(), 8)
+    assert Local(workers=2 * usable_cores(), devices=()).machine[:2] == (2 * usable_cores(), 1)
+    assert Local(devices=()).machine.workers == min(usable_cores(), 8)
     assert Local(devices=("0", "1", "2")).machine.workers == 3
     assert Local(devices=("0",), workers=4).machine.workers == 4
     assert Local(workers=1, threads=5).machine.threads == 5

@@ -1,1 +1,1 @@
-"""From the bytes of a file to pixels: decoding, checks for damage, caches."""
+"""From the bytes of a file to pixels: decoding, the check for damage, its cache, decoded images."""

@@ -1,5 +1,4 @@
-"""What the decode check found, kept so that a file that has not changed is not decoded for it
-again."""
+"""A cache of decode results, so that a file that has not changed is checked once only."""
 
 from __future__ import annotations
 
@@ -13,14 +12,16 @@ from typing import NamedTuple
 from trickbag.errors import RunFailed
 from trickbag.files import replacing
 
-__all__ = ["CheckCache", "Checked", "cache_folder"]
+__all__ = ["CheckCache", "DecodeResult", "cache_folder"]
 
-_FORM = 1
+_SCHEMA = 1
 
 
-class Checked(NamedTuple):
-    """What a strict decode of a file found: its format and pixels, or the reason why it does not
-    decode."""
+class DecodeResult(NamedTuple):
+    """What the strict decode of a file gave: format and size, or the reason why it failed.
+
+    `reason` is None for a good image; `width` and `height` are pixels of the upright image.
+    """
 
     reason: str | None
     format: str
@@ -29,41 +30,48 @@ class Checked(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder for trickbag: under XDG_CACHE_HOME, else ~/.cache; it may not
-    exist yet."""
+    """Return the user's cache folder for trickbag: under XDG_CACHE_HOME, else in ~/.cache.
+
+    It may not exist yet.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says that a relative path is to be ignored.
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "trickbag"
 
 
 class CheckCache:
-    """Findings by (absolute path, size, time of change), in one file for each root folder of a source.
+    """Decode results by (absolute path, size, modification time), one JSON file per source folder.
 
-    A cache that is damaged, or was written by other versions of the decoders, is empty; it is never
-    an error.
+    A cache that is damaged, or was written with other versions of the decoders, counts as empty; it
+    is never an error.
     """
 
     def __init__(self, folder: Path, root: str) -> None:
         name = hashlib.blake2b(root.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         self.path = folder / "checks" / f"{name}.json"
-        self._found = self._load()
+        self._entries = self._load()
         self._changed = False
 
-    def get(self, path: str, size: int, mtime_ns: int) -> Checked | None:
-        """Return what was found for a file, or None where it is unknown or has changed since."""
-        entry = self._found.get(path)
+    def get(self, path: str, size: int, mtime_ns: int) -> DecodeResult | None:
+        """Return the result for a file, or None if it is unknown or the file has changed since."""
+        entry = self._entries.get(path)
         return entry[2] if entry is not None and entry[:2] == (size, mtime_ns) else None
 
-    def put(self, path: str, size: int, mtime_ns: int, found: Checked) -> None:
-        """Keep what was found for a file."""
-        self._found[path] = (size, mtime_ns, found)
+    def put(self, path: str, size: int, mtime_ns: int, result: DecodeResult) -> None:
+        """Keep the result for a file."""
+        self._entries[path] = (size, mtime_ns, result)
         self._changed = True
 
     def save(self) -> str | None:
-        """Write what is new, whole or not at all; return why that failed, or None. The check works
-        without it."""
+        """Write the file if there is anything new, atomically; return the reason if that failed.
+
+        A failure is no error, because the check works without its cache.
+        """
         if not self._changed:
             return None
-        files = {path: [size, mtime, *found] for path, (size, mtime, found) in self._found.items()}
+        files = {
+            path: [size, mtime, *result] for path, (size, mtime, result) in self._entries.items()
+        }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as file:
@@ -75,19 +83,20 @@ class CheckCache:
         self._changed = False
         return None
 
-    def _load(self) -> dict[str, tuple[int, int, Checked]]:
+    def _load(self) -> dict[str, tuple[int, int, DecodeResult]]:
         try:
             stored = json.loads(self.path.read_bytes())
             if stored["version"] != _version():
                 return {}
             return {path: _entry(*values) for path, values in stored["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            # All that damaged JSON, or JSON of another shape, can lead to.
             return {}
 
 
 def _entry(
     size: object, mtime: object, reason: object, kind: object, width: object, height: object
-) -> tuple[int, int, Checked]:
+) -> tuple[int, int, DecodeResult]:
     """Check the types of a stored entry; raises TypeError."""
     if (
         isinstance(size, int)
@@ -97,9 +106,10 @@ def _entry(
         and isinstance(width, int)
         and isinstance(height, int)
     ):
-        return size, mtime, Checked(reason, kind, width, height)
+        return size, mtime, DecodeResult(reason, kind, width, height)
     raise TypeError("not an entry of the check's cache")
 
 
 def _version() -> str:
-    return f"{_FORM}, simplejpeg {version('simplejpeg')}, Pillow {version('pillow')}"
+    # Another decoder can find damage that this one has missed, so its version is part of the key.
+    return f"{_SCHEMA}, simplejpeg {version('simplejpeg')}, Pillow {version('pillow')}"

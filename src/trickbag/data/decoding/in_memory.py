@@ -1,5 +1,4 @@
-"""Images decoded once for many runs: their pixels lie in one file that all processes of a machine
-map into memory."""
+"""Images decoded once for many runs: one file of pixels, which all processes of a machine map."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from trickbag.data.cores import usable_cores
 from trickbag.data.source import DecodeError, Part
 from trickbag.errors import RunFailed
 
@@ -33,8 +33,10 @@ _PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DecodedPart(Part):
-    """Images of a file of pixels; `rows` are their places in it. A process that receives it maps
-    the file itself."""
+    """Images in a file of pixels; `rows` are their places in it.
+
+    It is pickled without pixels: a process that receives it maps the file itself.
+    """
 
     in_memory: ClassVar[bool] = True
 
@@ -48,7 +50,7 @@ class DecodedPart(Part):
         return pixels[start : start + 3 * height * width].reshape(height, width, 3)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part that has the images at `indices`, in that order, of the same file."""
+        """Return the part with the images at `indices`, in that order, of the same file."""
         rows = np.asarray(indices, np.int64)
         names = tuple(self.names[i] for i in rows)
         return dataclasses.replace(
@@ -62,14 +64,16 @@ class DecodedPart(Part):
 
 @functools.lru_cache(maxsize=4)
 def _mapped(folder: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    return np.memmap(Path(folder, _PIXELS), np.uint8, "r"), np.load(
-        Path(folder, _PLACES), allow_pickle=False
-    )
+    """Return the pixels, and for each image the start, height and width of its own."""
+    pixels = np.memmap(Path(folder, _PIXELS), np.uint8, "r")
+    return pixels, np.load(Path(folder, _PLACES), allow_pickle=False)
 
 
 def memory_limit(folder: Path) -> int:
-    """Return how many bytes of pixels may be kept: a quarter of the memory, half of the free disk
-    at `folder`."""
+    """Return how many bytes of pixels may be kept in `folder`.
+
+    It is a quarter of the machine's memory, but at most half of the free disk.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(memory // 4, shutil.disk_usage(folder).free // 2)
 
@@ -77,24 +81,22 @@ def memory_limit(folder: Path) -> int:
 def decode_once(
     dataset: Dataset, folder: Path, limit: int, progress: Callable[[int, int], None] | None = None
 ) -> Dataset | None:
-    """Decode all images of a data set into `folder`, and return the data set that reads them from there.
+    """Decode all images of a data set into `folder`; return the data set that reads them there.
 
-    The folder appears whole or not at all; one that is there already is taken as it is. Returns
-    None where it cannot be done: a data set too large to be checked, more than `limit` bytes of
-    pixels, an image that does not decode, a disk that is full. `progress(done, total)` counts
-    images. One process at a time.
+    The folder appears complete or not at all; an existing one is used as it is. Returns None if it
+    cannot be done: a data set too large to be checked, more than `limit` bytes of pixels, an image
+    that does not decode, a full disk. `progress(done, total)` counts images. Not for several
+    processes at the same time.
     """
-    parts = _parts(dataset)
     if not dataset.checked:
         return None
     if not folder.is_dir():
-        for torn in folder.parent.glob(
-            f".{folder.name}.*"
-        ):  # of a process that was killed while it wrote
+        # Left by a process that was killed while it wrote.
+        for torn in folder.parent.glob(f".{folder.name}.*"):
             shutil.rmtree(torn, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(parts, work, limit, progress)
+            _write(_parts(dataset), work, limit, progress)
             work.rename(folder)
         except (DecodeError, RunFailed, OSError):
             return None
@@ -104,8 +106,8 @@ def decode_once(
 
 
 def opened(dataset: Dataset, folder: Path) -> Dataset:
-    """Return the data set that reads its images from the folder that `decode_once` made of it."""
-    changed: dict[str, Any] = {}
+    """Return the data set that reads its images from a folder that `decode_once` has written."""
+    decoded: dict[str, Any] = {}
     first = 0
     for name in _PARTS:
         part = getattr(dataset, name)
@@ -113,10 +115,10 @@ def opened(dataset: Dataset, folder: Path) -> Dataset:
             continue
         rows = np.arange(first, first + len(part), dtype=np.int64)
         first += len(part)
-        changed[name] = DecodedPart(
+        decoded[name] = DecodedPart(
             names=part.names, labels=part.labels, sizes=part.sizes, folder=str(folder), rows=rows
         )
-    return dataclasses.replace(dataset, **changed)
+    return dataclasses.replace(dataset, **decoded)
 
 
 def _parts(dataset: Dataset) -> list[Part]:
@@ -126,21 +128,22 @@ def _parts(dataset: Dataset) -> list[Part]:
 def _write(
     parts: list[Part], folder: Path, limit: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    jobs = [(part, i) for part in parts for i in range(len(part))]
-    places = np.zeros((len(jobs), 3), np.int64)
+    images = [(part, i) for part in parts for i in range(len(part))]
+    places = np.zeros((len(images), 3), np.int64)
     end = done = 0
     # In pieces, so that no more than some hundred decoded images wait to be written.
-    with ThreadPoolExecutor(os.cpu_count()) as pool, (folder / _PIXELS).open("wb") as file:
-        for start in range(0, len(jobs), 256):
-            for image in pool.map(lambda job: job[0].read(job[1]), jobs[start : start + 256]):
-                places[done] = end, *image.shape[:2]
-                end += image.nbytes
+    with ThreadPoolExecutor(usable_cores()) as pool, (folder / _PIXELS).open("wb") as file:
+        for start in range(0, len(images), 256):
+            piece = images[start : start + 256]
+            for pixels in pool.map(lambda image: image[0].read(image[1]), piece):
+                places[done] = end, *pixels.shape[:2]
+                end += pixels.nbytes
                 done += 1
                 if end > limit:
                     raise RunFailed(f"more than {limit:,} bytes of pixels")
-                file.write(image.tobytes())
+                file.write(pixels.tobytes())
             if progress is not None:
-                progress(done, len(jobs))
+                progress(done, len(images))
         file.flush()
         os.fsync(file.fileno())
     np.save(folder / _PLACES, places)

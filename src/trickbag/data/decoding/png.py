@@ -1,5 +1,4 @@
-"""The parts of a PNG file's structure that Pillow does not look at: checksums, the end, and the
-number of rows."""
+"""Checks of a PNG file that Pillow leaves out: checksums, the end, the number of rows."""
 
 from __future__ import annotations
 
@@ -15,7 +14,8 @@ __all__ = ["MISSING_ROWS", "PngError", "check_chunks", "check_rows"]
 MISSING_ROWS = "fewer rows than its header says"
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# x and y of the first pixel, and the steps in x and y, of each pass of an interlaced image
+"""The number of channels of each colour type of the header."""
+
 _PASSES = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -25,7 +25,10 @@ _PASSES = (
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )
+"""For each pass of an interlaced image: x and y of its first pixel, its steps in x and y."""
+
 _PIECE = 1 << 20
+"""Bytes that are decompressed at once: image data of any size then need little memory."""
 
 
 class PngError(ValueError):
@@ -33,21 +36,21 @@ class PngError(ValueError):
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
-    """Give type, body and checksum of each chunk that is there whole."""
-    view, place = memoryview(data), 8
-    while place + 12 <= len(data):
-        end = place + 12 + int.from_bytes(view[place : place + 4], "big")
+    """Yield type, body and checksum of each complete chunk."""
+    view, start = memoryview(data), 8
+    while start + 12 <= len(data):
+        end = start + 12 + int.from_bytes(view[start : start + 4], "big")
         if end > len(data):
             return
-        yield bytes(view[place + 4 : place + 8]), view[place + 8 : end - 4], view[end - 4 : end]
-        place = end
+        yield bytes(view[start + 4 : start + 8]), view[start + 8 : end - 4], view[end - 4 : end]
+        start = end
 
 
 def check_chunks(data: bytes) -> None:
-    """Raise PngError unless every chunk is whole and its checksum right, down to the end chunk.
+    """Raise PngError unless every chunk up to the end chunk is complete and has its checksum.
 
-    Pillow skips the checksums of image data, where damage can decode to wrong pixels (PNG
-    specification, section 5).
+    Pillow skips the checksums of image data, although damage there can decode to wrong pixels.
+    Source: PNG specification, section 5.
     """
     for kind, body, checksum in _chunks(data):
         if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
@@ -58,8 +61,10 @@ def check_chunks(data: bytes) -> None:
 
 
 def check_rows(data: bytes) -> None:
-    """Raise PngError where the image data is too short for the header's rows; Pillow leaves the
-    others at zero."""
+    """Raise PngError if the image data is too short for the rows that the header promises.
+
+    Pillow fills missing rows with zeros.
+    """
     needed, stream = 0, zlib.decompressobj()
     for kind, body, _ in _chunks(data):
         if kind == b"IHDR":
@@ -74,7 +79,7 @@ def check_rows(data: bytes) -> None:
 
 
 def _raw_size(header: memoryview) -> int:
-    """Count the bytes of an image before compression: its rows, each behind its filter byte."""
+    """Count the bytes of an image before compression; each row has a filter byte before it."""
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _CHANNELS[colour]
     if not interlaced:

@@ -1,1 +1,1 @@
-"""Batches: sampling, crops, worker processes, preprocessing on the device."""
+"""Batches: sampling, crops, worker processes, and the preprocessing of evaluation."""

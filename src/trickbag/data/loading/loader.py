@@ -5,7 +5,6 @@ Shapes: N images of a batch, S pixels of the network's input, M other networks, 
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.crops import crop_scale, planes, random_crop_box
 from trickbag.data.loading.sampling import balanced_order, turns_of
@@ -182,9 +182,7 @@ def _as_made(made: _Made | RunFailed) -> _Made | RunFailed:
 def default_workers(part: Part, device_type: str) -> int:
     """Choose how many worker processes: none for images in memory or one core; for a GPU one a
     core, up to 16."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = usable_cores()
     if part.in_memory or cores < 2:
         return 0
     return min(cores, 16) if device_type == "cuda" else 1

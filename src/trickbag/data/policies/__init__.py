@@ -1,1 +1,1 @@
-"""Policies: random sequences of image operations, applied by the loader."""
+"""Policies: random sequences of image operations, which the loader applies to training crops."""

@@ -1,5 +1,7 @@
-"""The operations of image policies, and what a magnitude means for each: a share of a range becomes
-an argument."""
+"""The operations of image policies, and what a magnitude means for each of them.
+
+A magnitude is a share, in [0, 1], of the range of an operation's argument.
+"""
 
 from __future__ import annotations
 
@@ -30,23 +32,26 @@ Operation = Literal[
     "equalize",
     "invert",
 ]
-"""What can be done to an image; `trickbag.data.policies.operations` does it."""
+"""The name of an operation; `trickbag.data.policies.operations` implements it."""
 
 Interpolation = Literal["nearest", "bilinear"]
-"""How a point between pixels is had when an image is turned, sheared or shifted."""
+"""How values between pixels are computed when an image is rotated, sheared or translated."""
 
 Ranges = Literal["standard", "wide", "assemble", "augmix"]
-"""Whose magnitudes: those of torchvision's AutoAugment and RandAugment (`standard`) or
-TrivialAugment (`wide`), of the Assemble-ResNet code, of the AugMix code."""
+"""Whose ranges are used.
+
+standard: torchvision's AutoAugment and RandAugment. wide: torchvision's TrivialAugment. assemble:
+the code of Assemble-ResNet. augmix: the code of AugMix.
+"""
 
 
 @dataclass(frozen=True)
 class Span:
-    """The range of an operation's argument: from `start` to `end` as the magnitude rises.
+    """The range of an operation's argument, from `start` to `end` as the magnitude rises.
 
-    A `signed` one is negated for half of the images; `centre` is added after that. With `of_side`
-    the values are shares of the image's side, in pixels. `whole` makes the way from `start` a whole
-    number: rounded, or cut off.
+    signed: the argument is negated for half of the images. centre: is added after that. of_side:
+    the values are shares of the image's side, and the argument is in pixels. rounding: how the
+    distance from `start` becomes an integer.
     """
 
     start: float = 0.0
@@ -54,16 +59,17 @@ class Span:
     signed: bool = False
     centre: float = 0.0
     of_side: bool = False
-    whole: Literal["no", "rounded", "cut"] = "no"
+    rounding: Literal["none", "nearest", "towards_zero"] = "none"
 
     def __call__(self, share: float, negative: bool, side: int) -> float:
         """Return the argument at `share`, in [0, 1], of the range."""
-        way = (self.end - self.start) * share * (side if self.of_side else 1)
-        if self.whole != "no":
-            # A quotient such as 150 / 331 * 331 * 22 / 30 = 109.99999999999999 is meant to be
-            # whole.
-            way = round(way) if self.whole == "rounded" else int(round(way, 9))
-        value = self.start + way
+        distance = (self.end - self.start) * share * (side if self.of_side else 1)
+        if self.rounding == "nearest":
+            distance = round(distance)
+        elif self.rounding == "towards_zero":
+            # 150 / 331 * 331 * 22 / 30 = 109.99999999999999 is meant to be 110.
+            distance = int(round(distance, 9))
+        value = self.start + distance
         return self.centre + (-value if self.signed and negative else value)
 
 
@@ -84,8 +90,8 @@ def _ranges(
         "posterize": posterize,
         "solarize": solarize,
     }
-    # Assemble's: no other code has it.
-    spans["solarize_add"] = Span(0, 110, whole="cut")
+    # Only the code of Assemble-ResNet has this operation.
+    spans["solarize_add"] = Span(0, 110, rounding="towards_zero")
     return MappingProxyType(spans)
 
 
@@ -93,18 +99,18 @@ RANGES: Mapping[Ranges, Mapping[Operation, Span]] = MappingProxyType(
     {
         "standard": _ranges(
             shear=0.3,
-            shift=Span(0, 150 / 331, signed=True, of_side=True, whole="cut"),
+            shift=Span(0, 150 / 331, signed=True, of_side=True, rounding="towards_zero"),
             angle=Span(0, 30, signed=True),
             enhance=Span(0, 0.9, signed=True, centre=1),
-            posterize=Span(8, 4, whole="rounded"),
+            posterize=Span(8, 4, rounding="nearest"),
             solarize=Span(255, 0),
         ),
         "wide": _ranges(
             shear=0.99,
-            shift=Span(0, 32, signed=True, whole="cut"),
+            shift=Span(0, 32, signed=True, rounding="towards_zero"),
             angle=Span(0, 135, signed=True),
             enhance=Span(0, 0.99, signed=True, centre=1),
-            posterize=Span(8, 2, whole="rounded"),
+            posterize=Span(8, 2, rounding="nearest"),
             solarize=Span(255, 0),
         ),
         "assemble": _ranges(
@@ -112,33 +118,39 @@ RANGES: Mapping[Ranges, Mapping[Operation, Span]] = MappingProxyType(
             shift=Span(0, 250, signed=True),
             angle=Span(0, 30, signed=True),
             enhance=Span(0.1, 1.9),
-            posterize=Span(0, 4, whole="cut"),
-            solarize=Span(0, 256, whole="cut"),
+            posterize=Span(0, 4, rounding="towards_zero"),
+            solarize=Span(0, 256, rounding="towards_zero"),
         ),
         "augmix": _ranges(
             shear=0.3,
-            shift=Span(0, 1 / 3, signed=True, of_side=True, whole="cut"),
-            angle=Span(0, 30, signed=True, whole="cut"),
+            shift=Span(0, 1 / 3, signed=True, of_side=True, rounding="towards_zero"),
+            angle=Span(0, 30, signed=True, rounding="towards_zero"),
             enhance=Span(0.1, 1.9),
-            posterize=Span(4, 0, whole="cut"),
-            solarize=Span(256, 0, whole="cut"),
+            posterize=Span(4, 0, rounding="towards_zero"),
+            solarize=Span(256, 0, rounding="towards_zero"),
         ),
     }
 )
-"""The argument of each operation: shear as a slope, translation in pixels, rotation in degrees
-(counterclockwise), enhancements as a factor (1: no change), posterize in bits that are kept,
-solarize as the first level that is inverted, solarize_add in levels."""
+"""The range of each operation's argument.
+
+Units: shear is a slope, translation pixels, rotation degrees (counterclockwise), brightness, color,
+contrast and sharpness a factor (1: no change), posterize the number of bits that are kept, solarize
+the first level that is inverted, solarize_add levels.
+"""
 
 LEVELS: Mapping[Ranges, int] = MappingProxyType(
     {"standard": 9, "wide": 9, "assemble": 10, "augmix": 10}
 )
-"""The highest magnitude of a policy's table: that of the full range."""
+"""The magnitude, in a policy's table, that means the full range."""
 
 
 def argument(
     operation: Operation, ranges: Ranges, share: float, negative: bool, size: tuple[int, int]
 ) -> float:
-    """Return an operation's argument at `share`, in [0, 1], of its range, for an image of `size`
-    (width, height)."""
-    side = size[operation == "translate_y"]
+    """Return an operation's argument at `share`, in [0, 1], of its range.
+
+    `size` is the image's (width, height) in pixels.
+    """
+    width, height = size
+    side = height if operation == "translate_y" else width
     return RANGES[ranges][operation](share, negative, side)

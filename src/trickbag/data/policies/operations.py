@@ -1,5 +1,4 @@
-"""What image policies do to an image. Pillow's operations are the reference, so it is Pillow that
-does them."""
+"""The image operations of policies, by Pillow, which the papers' code uses too."""
 
 from __future__ import annotations
 
@@ -27,11 +26,11 @@ def operate(
     fill: int = 0,
     interpolation: Interpolation = "nearest",
 ) -> Image.Image:
-    """Do one operation to an RGB image; return a new one of the same size.
+    """Apply one operation to an RGB image; return a new image of the same size.
 
-    `value` is the argument, in the unit of `magnitudes.RANGES`; operations without one ignore it.
-    What a turned, sheared or shifted image leaves bare gets the grey level `fill`. A rotation holds
-    the centre, a shear the top or left edge.
+    `value` is the operation's argument in the unit of `magnitudes.RANGES`; operations without an
+    argument ignore it. Areas that a rotation, shear or translation leaves empty get the grey level
+    `fill`. A rotation keeps the centre in place, a shear the top or left edge.
     """
     if operation in _COLOUR:
         return _COLOUR[operation](image, value)
@@ -61,16 +60,15 @@ def _kept_bits(bits: int) -> list[int]:
 
 
 def _posterize(image: Image.Image, bits: float) -> Image.Image:
-    # Pillow's refuses to keep no bit at all, which Assemble's lowest magnitudes mean; else they are
-    # the same.
+    # ImageOps.posterize refuses 0 bits, which the lowest magnitudes of Assemble-ResNet mean;
+    # otherwise the two are the same.
     return image.point(_kept_bits(int(bits)))
 
 
 def _solarize_add(image: Image.Image, levels: float) -> Image.Image:
-    """Add to the pixels below 128, as far as 255."""
-    return image.point(
-        [min(255, level + int(levels)) if level < 128 else level for level in range(256)] * 3
-    )
+    """Add `levels` to the pixels below 128, up to 255."""
+    added = [min(255, level + int(levels)) if level < 128 else level for level in range(256)]
+    return image.point(added * 3)
 
 
 _COLOUR: Mapping[str, Callable[[Image.Image, float], Image.Image]] = MappingProxyType(

@@ -18,16 +18,26 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["MOST", "LearnedPolicy", "MixedPolicy", "Policy", "RandomPolicy", "Step", "mix_chains"]
+__all__ = [
+    "MAX_COUNT",
+    "LearnedPolicy",
+    "MixedPolicy",
+    "Policy",
+    "RandomPolicy",
+    "Step",
+    "mix_chains",
+]
 
 Step = tuple[Operation, Annotated[float, Fraction], Annotated[int, Between(0, 10)]]
 """Operation, probability, magnitude."""
 
 Grey = Annotated[int, Between(0, 255)]
 
-MOST = 100
-"""The most operations in a row, and versions in a mixture: many more than any image stays
-recognisable after."""
+MAX_COUNT = 100
+"""The most operations in a row, and the most versions of an image in a mixture.
+
+No image stays recognisable after so many: a larger number is a slip.
+"""
 
 _SPACE: tuple[Operation, ...] = (
     "identity",
@@ -45,7 +55,7 @@ _SPACE: tuple[Operation, ...] = (
     "auto_contrast",
     "equalize",
 )
-# AugMix leaves out what ImageNet-C, on which it is evaluated, has among its corruptions.
+# AugMix is evaluated on ImageNet-C, so it leaves out the operations that resemble its corruptions.
 _UNLIKE_CORRUPTIONS: tuple[Operation, ...] = (
     "auto_contrast",
     "equalize",
@@ -62,10 +72,10 @@ _LIKE_CORRUPTIONS: tuple[Operation, ...] = ("color", "contrast", "brightness", "
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedPolicy(Settings):
-    """Do the steps of one row of a table, drawn for each image, each with its probability.
+    """Draw a row of a table for each image, and do each of its steps with the step's probability.
 
-    A step is (operation, probability, magnitude); magnitudes count from 0 to 9, Assemble's to 10.
-    The sign of an operation that can go two ways is drawn.
+    A step is (operation, probability, magnitude). Magnitudes go from 0 to 9, with
+    `ranges = assemble` to 10. The sign of a signed argument is drawn.
     """
 
     kind: ClassVar[str] = "learned"
@@ -79,21 +89,21 @@ class LearnedPolicy(Settings):
         super().__post_init__()
         if not self.table:
             raise UserError(
-                "learned.table is empty: it needs at least one row of steps (operation, "
-                "probability, 0-9)"
+                "learned.table is empty: it needs at least one row of steps "
+                "(operation, probability, 0-9)"
             )
         highest = LEVELS[self.ranges]
         for row in self.table:
             for operation, _, magnitude in row:
                 if magnitude > highest:
                     raise UserError(
-                        f"learned.table: {operation} has magnitude {magnitude}; with ranges = "
-                        f"{self.ranges} "
-                        f"it goes to {highest}"
+                        f"learned.table: {operation} has magnitude {magnitude}; "
+                        f"with ranges = {self.ranges} it goes to {highest}"
                     )
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Return what becomes of an RGB image."""
+        """Return the changed RGB image."""
+        # Pillow is imported with the first image: recipes hold policies, and need no Pillow.
         from trickbag.data.policies.operations import operate
 
         row = self.table[int(rng.integers(len(self.table)))]
@@ -108,15 +118,15 @@ class LearnedPolicy(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPolicy(Settings):
-    """Do `count` operations drawn for each image from the fourteen of RandAugment, one after the other.
+    """Draw `count` of RandAugment's fourteen operations for each image, and do them in sequence.
 
-    Their magnitude is `magnitude` of 0 to `bins` - 1; None draws it for each operation. The sign of
-    an operation that can go two ways is drawn.
+    `magnitude` goes from 0 to `bins` - 1; None draws it for each operation. The sign of a signed
+    argument is drawn.
     """
 
     kind: ClassVar[str] = "random"
 
-    count: Annotated[int, Between(1, MOST)] = 2
+    count: Annotated[int, Between(1, MAX_COUNT)] = 2
     magnitude: Annotated[int, AtLeast(0)] | None = 9
     bins: Annotated[int, AtLeast(2)] = 31
     ranges: Literal["standard", "wide"] = "standard"
@@ -127,16 +137,16 @@ class RandomPolicy(Settings):
         super().__post_init__()
         if self.magnitude is not None and self.magnitude >= self.bins:
             raise UserError(
-                f"random.magnitude = {self.magnitude}: with bins = {self.bins} it goes from 0 to "
-                f"{self.bins - 1}"
+                f"random.magnitude = {self.magnitude}: "
+                f"with bins = {self.bins} it goes from 0 to {self.bins - 1}"
             )
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Return what becomes of an RGB image."""
+        """Return the changed RGB image."""
         from trickbag.data.policies.operations import operate
 
-        for which, level, sign in rng.random((self.count, 3)).tolist():
-            operation = _SPACE[int(which * len(_SPACE))]
+        for choice, level, sign in rng.random((self.count, 3)).tolist():
+            operation = _SPACE[int(choice * len(_SPACE))]
             magnitude = int(level * self.bins) if self.magnitude is None else self.magnitude
             value = argument(
                 operation, self.ranges, magnitude / (self.bins - 1), sign < 0.5, image.size
@@ -147,26 +157,26 @@ class RandomPolicy(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class MixedPolicy(Settings):
-    """Mix an image with `width` versions of it, each of which went through a chain of random operations (AugMix).
+    """Mix an image with `width` versions of it, each the end of a chain of operations (AugMix).
 
-    A chain has `depth` operations, None: one to three, drawn. Their magnitudes are uniform from 0.1
-    to `severity`, of 10. The weights of the chains are from a Dirichlet distribution and their
-    share in the mixture is from a Beta distribution, all parameters `alpha`. `every_operation` adds
-    colour, contrast, brightness and sharpness, which resemble corruptions of ImageNet-C.
+    A chain has `depth` operations; None draws one to three. Magnitudes are uniform from 0.1 to
+    `severity`, of at most 10. The weights of the chains follow a Dirichlet distribution, and their
+    share in the mixture a Beta distribution, with all parameters `alpha`. `every_operation` adds
+    color, contrast, brightness and sharpness, which resemble corruptions of ImageNet-C.
     """
 
     kind: ClassVar[str] = "mixed"
 
     severity: Annotated[int, Between(1, 10)] = 3
-    width: Annotated[int, Between(1, MOST)] = 3
-    depth: Annotated[int, Between(1, MOST)] | None = None
+    width: Annotated[int, Between(1, MAX_COUNT)] = 3
+    depth: Annotated[int, Between(1, MAX_COUNT)] | None = None
     alpha: Annotated[float, Positive] = 1.0
     every_operation: bool = False
     fill: Grey = 0
     interpolation: Interpolation = "bilinear"
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Return what becomes of an RGB image."""
+        """Return the changed RGB image."""
         from trickbag.data.policies.operations import operate
 
         space = _UNLIKE_CORRUPTIONS + (_LIKE_CORRUPTIONS if self.every_operation else ())
@@ -176,8 +186,8 @@ class MixedPolicy(Settings):
         for _ in range(self.width):
             chain = image
             depth = self.depth if self.depth is not None else int(rng.integers(1, 4))
-            for which, level, sign in rng.random((depth, 3)).tolist():
-                operation = space[int(which * len(space))]
+            for choice, level, sign in rng.random((depth, 3)).tolist():
+                operation = space[int(choice * len(space))]
                 magnitude = (0.1 + (self.severity - 0.1) * level) / LEVELS["augmix"]
                 value = argument(operation, "augmix", magnitude, sign < 0.5, image.size)
                 chain = operate(chain, operation, value, self.fill, self.interpolation)
@@ -188,9 +198,9 @@ class MixedPolicy(Settings):
 def mix_chains(
     image: Image.Image, chains: Sequence[Image.Image], weights: Sequence[float], share: float
 ) -> Image.Image:
-    """Return `(1 - share) image + share * sum_i weights_i chains_i`, rounded to whole levels; `weights` sum to 1.
+    """Return `(1 - share) image + share * sum_i weights_i chains_i`, rounded to integer levels.
 
-    Source: Hendrycks et al. 2020, section 3, where the mixture is not rounded.
+    `weights` sum to 1. Source: Hendrycks et al. 2020, section 3, where the mixture is not rounded.
     """
     import numpy as np
     from PIL import Image

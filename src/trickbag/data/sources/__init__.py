@@ -1,4 +1,4 @@
-"""The kinds of sources, and how a SOURCE on the command line is told apart."""
+"""The kinds of sources, and how the SOURCE of a command line names one."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ KINDS = "digits, a folder of images, a .csv file, or torchvision:NAME"
 
 
 def is_table(spec: str) -> bool:
-    """Return whether a source is a CSV file: the one kind whose images can have several labels."""
+    """Return whether a source is a CSV file: the only kind whose images can have several labels."""
     return spec.strip().lower().endswith(".csv")
 
 
 def open_source(data: DataConfig) -> Source:
     """List the images of `data.source`: `digits`, a folder, a CSV file, or `torchvision:NAME`.
 
-    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or holds
+    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or has
     nothing to train on.
     """
     spec = data.source
     if data.multi_label and not is_table(spec):
         raise UserError(
-            f"data.multi_label = true is for a .csv file, whose labels it divides at blanks; data "
-            f"source {spec!r} "
-            "has one label an image: leave it out"
+            "data.multi_label = true is for a .csv file, whose labels it divides at blanks; "
+            f"data source {spec!r} has one label an image: leave it out"
         )
     if spec == "digits":
         from trickbag.data.sources.digits import open_digits
@@ -44,8 +43,8 @@ def open_source(data: DataConfig) -> Source:
     if scheme:
         if scheme[1] != "torchvision":
             raise UserError(
-                f"data source {spec!r}: no kind of source is named {scheme[1]!r}; a source is "
-                f"{KINDS}"
+                f"data source {spec!r}: no kind of source is named {scheme[1]!r}",
+                f"a source is {KINDS}",
             )
         from trickbag.data.sources.torchvision import open_torchvision
 
@@ -54,20 +53,20 @@ def open_source(data: DataConfig) -> Source:
 
 
 def _open_path(spec: str, image_root: Path | None, multi_label: bool) -> Source:
+    way_out = f"a source is {KINDS}"
     if not spec.strip():
-        raise UserError(f"data source {spec!r} is empty; a source is {KINDS}")
+        raise UserError(f"data source {spec!r} is empty", way_out)
     path = Path(spec).expanduser()
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"data source {spec!r} cannot be read: {error}; a source is {KINDS}"
-        ) from None
+        # A name that is too long, or that holds a zero byte.
+        raise UserError(f"data source {spec!r} cannot be read: {error}", way_out) from None
     if is_folder:
         if image_root is not None:
             raise UserError(
-                f"data.image_root is for a .csv file or torchvision:NAME; data source {spec!r} is "
-                f"a folder"
+                "data.image_root is for a .csv file or torchvision:NAME; "
+                f"data source {spec!r} is a folder"
             )
         from trickbag.data.sources.folder import open_folder
 
@@ -76,5 +75,5 @@ def _open_path(spec: str, image_root: Path | None, multi_label: bool) -> Source:
         from trickbag.data.sources.csv_file import open_csv
 
         return open_csv(path, spec, image_root, multi_label=multi_label)
-    what = "is a file, but no .csv file" if is_file else "does not exist"
-    raise UserError(f"data source {spec!r} {what}; a source is {KINDS}")
+    problem = "is a file, but no .csv file" if is_file else "does not exist"
+    raise UserError(f"data source {spec!r} {problem}", way_out)

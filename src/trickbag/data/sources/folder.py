@@ -1,5 +1,4 @@
-"""Folder trees: `train/CLASS/*` with `val/CLASS/*` and `test/CLASS/*` or without, or `CLASS/*`
-alone."""
+"""Folder trees: `train/CLASS/*`, with or without `val/CLASS/*` and `test/CLASS/*`, or `CLASS/*`."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.source import FilePart, Source
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,56 +17,58 @@ __all__ = ["open_folder"]
 
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
+_NAMED = 5
+"""The most folders that a message names."""
+
+Listing = dict[str, list[tuple[str, int]]]
+"""The images of a part: (name relative to the root, size in bytes) of each file, by class."""
+
 
 def open_folder(root: Path, spec: str) -> Source:
     """List a folder tree; the classes are the names of the class folders, in order.
 
-    Files count as images by their extension, also in folders within a class folder; hidden files
-    are ignored. A test folder without class folders has no labels and is not used. Raises UserError
-    where nothing can be trained on: no class, a single one, an empty one, a class in val or test
-    that train lacks, a folder that cannot be read.
+    Files count as images by their extension, also in folders within a class folder. Hidden files
+    are ignored. A test folder without class folders has no labels and is not used.
+
+    Raises UserError if nothing can be trained on: no class, a single class, an empty class, a class
+    in val or test that train lacks, a folder that cannot be read.
     """
     folders, loose = _entries(root, spec)
-    found = _part_folders(folders, spec)
-    layout = found or {"train": ""}
-    if found and "train" not in found:
-        raise UserError(
-            f"data source {spec!r} has the folder {next(iter(found.values()))!r}, but none named "
-            f"'train'"
-        )
-    warnings = []
-    unused = sorted(set(folders) - set(found.values())) if found else []
-    if unused:
-        warnings.append(f"{spec}: not used, because beside 'train': {', '.join(unused[:5])}")
-    if loose and not found:
-        warnings.append(f"{spec}: {loose} images outside of any class folder are not used")
-    files: dict[str, dict[str, list[tuple[str, int]]]] = {}
+    part_folders = _part_folders(folders, spec)
+    layout = part_folders or {"train": ""}
+    facts = []
+    if part_folders:
+        unused = sorted(set(folders) - set(part_folders.values()))
+        if unused:
+            facts.append(f"not used, because beside 'train': {', '.join(unused[:_NAMED])}")
+    elif loose:
+        facts.append(f"{loose} images outside of any class folder are not used")
+    files: dict[str, Listing] = {}
     for part, folder in layout.items():
         names, loose = _entries(root / folder, spec) if folder else (folders, loose)
         if not names and part == "test":
-            warnings.append(
-                f"{spec}: {folder!r} has no class folders, so it has no labels and is not used"
-            )
+            facts.append(f"{folder!r} has no class folders, so it has no labels and is not used")
             continue
         if not names:
-            has = f"{loose} images but no class folders" if loose else "no class folders"
+            content = f"{loose} images but no class folders" if loose else "no class folders"
             raise UserError(
-                f"data source {spec!r}: {folder or 'the folder'} has {has}; images belong in "
-                f"CLASS/IMAGE"
+                f"data source {spec!r}: {folder or 'the folder'} has {content}",
+                "images belong in CLASS/IMAGE",
             )
         if folder and loose:
-            warnings.append(
-                f"{spec}: {loose} images in {folder!r} outside of any class folder are not used"
-            )
+            facts.append(f"{loose} images in {folder!r} outside of any class folder are not used")
         files[part] = {name: sorted(_images(root, Path(folder) / name, spec)) for name in names}
     classes = _classes(files, layout, spec)
-    parts = {part: _part(root, listing, classes) for part, listing in files.items()}
-    return Source(spec=spec, classes=classes, parts=parts, warnings=tuple(warnings))
+    return Source(
+        spec=spec,
+        classes=classes,
+        parts={part: _part(root, listing, classes) for part, listing in files.items()},
+        notes=tuple(Note("data", None, f"{spec}: {fact}") for fact in facts),
+    )
 
 
 def _entries(folder: Path, spec: str) -> tuple[list[str], int]:
-    """Return the names of the folders within a folder, ordered, and the number of images beside
-    them."""
+    """Return the names of a folder's inner folders, ordered, and the number of images in it."""
     folders, images = [], 0
     for entry in _scan(folder, spec):
         if _is_folder(entry):
@@ -80,6 +81,7 @@ def _entries(folder: Path, spec: str) -> tuple[list[str], int]:
 def _scan(folder: Path, spec: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
+            # macOS puts its metadata into `__MACOSX` folders of the archives that it makes.
             return [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
     except OSError as error:
         raise UserError(
@@ -92,22 +94,26 @@ def _is_image(name: str) -> bool:
 
 
 def _part_folders(folders: list[str], spec: str) -> dict[str, str]:
-    """Return the folder of each part that is there."""
-    found: dict[str, str] = {}
+    """Return the folder of each part that has one; none at all if the tree has no parts."""
+    part_folders: dict[str, str] = {}
     for part, names in _PARTS.items():
-        here = [folder for folder in folders if folder.lower() in names]
-        if len(here) > 1:
+        matches = [folder for folder in folders if folder.lower() in names]
+        if len(matches) > 1:
             raise UserError(
-                f"data source {spec!r} has several folders for {part}: {', '.join(here)}; keep one"
+                f"data source {spec!r} has several folders for {part}: {', '.join(matches)}",
+                "keep one",
             )
-        if here:
-            found[part] = here[0]
-    return found
+        if matches:
+            part_folders[part] = matches[0]
+    if part_folders and "train" not in part_folders:
+        other = next(iter(part_folders.values()))
+        raise UserError(f"data source {spec!r} has the folder {other!r}, but none named 'train'")
+    return part_folders
 
 
 def _images(root: Path, folder: Path, spec: str) -> Iterator[tuple[str, int]]:
-    """Give name and size of the images in a folder and those within it, each once: links can go in
-    circles."""
+    """Yield name and size of the images in a folder and in the folders within it."""
+    # Links can go in circles, also through a folder above: each folder is listed once.
     waiting, seen = [folder], {_identity(root / above) for above in (folder, *folder.parents)}
     while waiting:
         inner = waiting.pop()
@@ -124,7 +130,8 @@ def _images(root: Path, folder: Path, spec: str) -> Iterator[tuple[str, int]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself
+    except OSError:
+        # A link to itself.
         return False
 
 
@@ -136,24 +143,24 @@ def _identity(path: Path) -> tuple[int, int]:
 def _size(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat().st_size
-    except OSError:  # a link to nothing: it is listed, and left out with its reason by the check
+    except OSError:
+        # A link to nothing: it is listed, so that the check leaves it out and names it.
         return -1
 
 
-def _classes(
-    files: dict[str, dict[str, list[tuple[str, int]]]], layout: dict[str, str], spec: str
-) -> tuple[str, ...]:
+def _classes(files: dict[str, Listing], layout: dict[str, str], spec: str) -> tuple[str, ...]:
+    """Return the classes; raises UserError if a part has not one image of each of its classes."""
     for part, listing in files.items():
         if not any(listing.values()):
-            raise UserError(
-                f"data source {spec!r} has no image in {layout[part] or 'its class folders'}"
-            )
+            place = layout[part] or "its class folders"
+            raise UserError(f"data source {spec!r} has no image in {place}")
         empty = [
             (Path(layout[part]) / name).as_posix() for name, images in listing.items() if not images
         ]
         if empty:
             raise UserError(
-                f"data source {spec!r}: no image in {_some(empty)}; add images or remove the folder"
+                f"data source {spec!r}: no image in {_first_names(empty)}",
+                "add images or remove the folder",
             )
     classes = tuple(sorted(files["train"]))
     for part, listing in files.items():
@@ -161,22 +168,21 @@ def _classes(
         if unknown:
             raise UserError(
                 f"data source {spec!r}: {layout[part]} has classes that {layout['train']} has not: "
-                f"{_some(unknown)}"
+                f"{_first_names(unknown)}"
             )
     if len(classes) < 2:
         raise UserError(
-            f"data source {spec!r} has one class only, {classes[0]!r}; at least two are needed"
+            f"data source {spec!r} has one class only, {classes[0]!r}", "at least two are needed"
         )
     return classes
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _first_names(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
-def _part(
-    root: Path, listing: dict[str, list[tuple[str, int]]], classes: tuple[str, ...]
-) -> FilePart:
+def _part(root: Path, listing: Listing, classes: tuple[str, ...]) -> FilePart:
     rows = [
         (name, size, classes.index(label))
         for label in sorted(listing)

@@ -1,5 +1,4 @@
-"""Data sets by their torchvision name: downloaded where there is a network, found in a folder where
-there is not."""
+"""Data sets by their torchvision name, downloaded unless a folder has them."""
 
 from __future__ import annotations
 
@@ -21,24 +20,24 @@ from trickbag.errors import UserError, choices
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["KNOWN", "Known", "open_torchvision"]
+__all__ = ["TORCHVISION_SETS", "TorchvisionSet", "open_torchvision"]
 
 _SPLIT = MappingProxyType({"train": {"split": "train"}, "test": {"split": "test"}})
 _SPLIT_VAL = MappingProxyType(
     {"train": {"split": "train"}, "val": {"split": "val"}, "test": {"split": "test"}}
 )
 _TRAIN = MappingProxyType({"train": {"train": True}, "test": {"train": False}})
-_WHOLE: Mapping[str, Mapping[str, Any]] = MappingProxyType({"train": {}})
+_ONE_PART: Mapping[str, Mapping[str, Any]] = MappingProxyType({"train": {}})
 
 _TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """What torchvision does not say of a data set: how its parts are asked for, where it lies, what suits it.
+class TorchvisionSet:
+    """What torchvision does not say about one of its data sets.
 
-    parts: arguments for each part. folder: what must be in the data folder. natural_size, mirror:
-    as in `Source`.
+    parts: the arguments that select each part. folder: what must be in the data folder.
+    natural_size, mirror: as in `Source`.
     """
 
     parts: Mapping[str, Mapping[str, Any]]
@@ -47,103 +46,111 @@ class Known:
     mirror: bool = True
 
 
-KNOWN: Mapping[str, Known] = MappingProxyType(
+TORCHVISION_SETS: Mapping[str, TorchvisionSet] = MappingProxyType(
     {
-        "MNIST": Known(parts=_TRAIN, folder="MNIST/raw", natural_size=28, mirror=False),
-        "FashionMNIST": Known(parts=_TRAIN, folder="FashionMNIST/raw", natural_size=28),
-        "KMNIST": Known(parts=_TRAIN, folder="KMNIST/raw", natural_size=28, mirror=False),
-        "USPS": Known(
+        "MNIST": TorchvisionSet(parts=_TRAIN, folder="MNIST/raw", natural_size=28, mirror=False),
+        "FashionMNIST": TorchvisionSet(parts=_TRAIN, folder="FashionMNIST/raw", natural_size=28),
+        "KMNIST": TorchvisionSet(parts=_TRAIN, folder="KMNIST/raw", natural_size=28, mirror=False),
+        "USPS": TorchvisionSet(
             parts=_TRAIN, folder="usps.bz2 and usps.t.bz2", natural_size=16, mirror=False
         ),
-        "CIFAR10": Known(parts=_TRAIN, folder="cifar-10-batches-py", natural_size=32),
-        "CIFAR100": Known(parts=_TRAIN, folder="cifar-100-python", natural_size=32),
-        "SVHN": Known(
+        "CIFAR10": TorchvisionSet(parts=_TRAIN, folder="cifar-10-batches-py", natural_size=32),
+        "CIFAR100": TorchvisionSet(parts=_TRAIN, folder="cifar-100-python", natural_size=32),
+        "SVHN": TorchvisionSet(
             parts=_SPLIT, folder="train_32x32.mat and test_32x32.mat", natural_size=32, mirror=False
         ),
-        "STL10": Known(parts=_SPLIT, folder="stl10_binary", natural_size=96),
-        "EuroSAT": Known(parts=_WHOLE, folder="eurosat/2750", natural_size=64),
-        "Flowers102": Known(parts=_SPLIT_VAL, folder="flowers-102"),
-        "Food101": Known(parts=_SPLIT, folder="food-101"),
-        "OxfordIIITPet": Known(
+        "STL10": TorchvisionSet(parts=_SPLIT, folder="stl10_binary", natural_size=96),
+        "EuroSAT": TorchvisionSet(parts=_ONE_PART, folder="eurosat/2750", natural_size=64),
+        "Flowers102": TorchvisionSet(parts=_SPLIT_VAL, folder="flowers-102"),
+        "Food101": TorchvisionSet(parts=_SPLIT, folder="food-101"),
+        "OxfordIIITPet": TorchvisionSet(
             parts=MappingProxyType({"train": {"split": "trainval"}, "test": {"split": "test"}}),
             folder="oxford-iiit-pet",
         ),
-        "DTD": Known(parts=_SPLIT_VAL, folder="dtd/dtd"),
-        "FGVCAircraft": Known(parts=_SPLIT_VAL, folder="fgvc-aircraft-2013b"),
-        "StanfordCars": Known(parts=_SPLIT, folder="stanford_cars"),
-        "SUN397": Known(parts=_WHOLE, folder="SUN397"),
-        "Imagenette": Known(
+        "DTD": TorchvisionSet(parts=_SPLIT_VAL, folder="dtd/dtd"),
+        "FGVCAircraft": TorchvisionSet(parts=_SPLIT_VAL, folder="fgvc-aircraft-2013b"),
+        "StanfordCars": TorchvisionSet(parts=_SPLIT, folder="stanford_cars"),
+        "SUN397": TorchvisionSet(parts=_ONE_PART, folder="SUN397"),
+        "Imagenette": TorchvisionSet(
             parts=MappingProxyType({"train": {"split": "train"}, "val": {"split": "val"}}),
             folder="imagenette2",
         ),
-        "Country211": Known(
+        "Country211": TorchvisionSet(
             parts=MappingProxyType(
                 {"train": {"split": "train"}, "val": {"split": "valid"}, "test": {"split": "test"}}
             ),
             folder="country211",
         ),
-        "RenderedSST2": Known(parts=_SPLIT_VAL, folder="rendered-sst2", mirror=False),
+        "RenderedSST2": TorchvisionSet(parts=_SPLIT_VAL, folder="rendered-sst2", mirror=False),
     }
 )
 """The data sets that can be opened by name."""
 
 
 def open_torchvision(name: str, root: Path | None) -> Source:
-    """Open a torchvision data set in the folder `root`, by default one in the user's cache, and download it if need be.
+    """Open a torchvision data set in the folder `root`; download it if it is not there.
 
-    Its official parts are used; classes are put in order of their names. torchvision verifies what
-    it downloads, and reads the CIFAR files, which are pickles, only where their checksums are the
-    official ones. Raises UserError for a name that is not known, and where the files are neither
-    there nor can be fetched.
+    The default of `root` is a folder in the user's cache. The official parts are used; classes are
+    ordered by name. torchvision verifies its downloads, and reads the CIFAR files, which are
+    pickles, only if their checksums are the official ones.
+
+    Raises UserError for an unknown name, and if the files are neither there nor can be downloaded.
     """
-    if name not in KNOWN:
+    if name not in TORCHVISION_SETS:
         raise UserError(
-            f"data source 'torchvision:{name}' is not known; NAME is one of: {choices(KNOWN)}"
+            f"data source 'torchvision:{name}' is not known",
+            f"NAME is one of: {choices(TORCHVISION_SETS)}",
         )
-    known, folder = KNOWN[name], root or cache_folder() / "torchvision"
-    sets = {part: _open_set(name, folder, arguments) for part, arguments in known.parts.items()}
+    info, folder = TORCHVISION_SETS[name], root or cache_folder() / "torchvision"
+    sets = {part: _open_set(name, folder, arguments) for part, arguments in info.parts.items()}
     labels = {
-        part: np.asarray(_first(found, "targets", "_labels", "labels"), np.int64)
-        for part, found in sets.items()
+        part: np.asarray(_first_attribute(dataset, "targets", "_labels", "labels"), np.int64)
+        for part, dataset in sets.items()
     }
     names = _class_names(sets["train"], labels)
     order = sorted(range(len(names)), key=names.__getitem__)
-    place = np.empty(len(names), np.int64)
-    place[order] = np.arange(len(names))
-    parts = {part: _part(found, part, place[labels[part]], folder) for part, found in sets.items()}
+    new_label = np.empty(len(names), np.int64)
+    new_label[order] = np.arange(len(names))
+    parts = {
+        part: _part(dataset, part, new_label[labels[part]], folder)
+        for part, dataset in sets.items()
+    }
     return Source(
         spec=f"torchvision:{name}",
         classes=tuple(names[i] for i in order),
         parts=parts,
-        natural_size=known.natural_size,
-        mirror=known.mirror,
+        natural_size=info.natural_size,
+        mirror=info.mirror,
     )
 
 
 def _open_set(name: str, folder: Path, arguments: Mapping[str, Any]) -> Any:
     from torchvision import datasets
 
-    kind = getattr(datasets, name)
+    dataset_class = getattr(datasets, name)
     try:
-        return kind(str(folder), download=False, **arguments)
-    except Exception:  # each set has its own way of saying that its files are not there
+        return dataset_class(str(folder), download=False, **arguments)
+    except Exception:
+        # Each set has its own error for files that are not there.
         pass
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _patience(), redirect_stdout(sys.stderr):
-            return kind(str(folder), download=True, **arguments)
+        # torchvision prints its progress; standard output belongs to the command's own results.
+        with _connection_timeout(), redirect_stdout(sys.stderr):
+            return dataset_class(str(folder), download=True, **arguments)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
             f"data source 'torchvision:{name}': not found in {folder}, and the download failed "
-            f"({reason}); "
-            f"put {KNOWN[name].folder} there, or name the folder that has it with --image-root"
+            f"({reason})",
+            f"put {TORCHVISION_SETS[name].folder} there, or name the folder that has it with "
+            "--image-root",
         ) from None
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
-    """Let connections that torchvision opens without a time limit fail after a while."""
+def _connection_timeout() -> Iterator[None]:
+    """Let connections fail after a time; torchvision opens them without a limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_S)
     try:
@@ -152,38 +159,42 @@ def _patience() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _first(found: Any, *attributes: str) -> Any:
-    """Return the first attribute that a set has; a set of (path, label) pairs has labels in
-    those."""
+def _first_attribute(dataset: Any, *attributes: str) -> Any:
+    """Return the first of the attributes that a set has; without any, the labels of its samples."""
     for attribute in attributes:
-        if hasattr(found, attribute):
-            return getattr(found, attribute)
-    return [label for _, label in found._samples]
+        if hasattr(dataset, attribute):
+            return getattr(dataset, attribute)
+    return [label for _, label in dataset._samples]
 
 
-def _class_names(found: Any, labels: Mapping[str, np.ndarray]) -> list[str]:
-    """Return the names of the classes by label; numbers where torchvision has no names."""
-    if hasattr(found, "classes"):
-        return [name if isinstance(name, str) else name[0] for name in found.classes]
+def _class_names(dataset: Any, labels: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the class names by label; numbers if torchvision has no names."""
+    if hasattr(dataset, "classes"):
+        # Some sets give a tuple of names for a class.
+        return [name if isinstance(name, str) else name[0] for name in dataset.classes]
     count = 1 + max(int(part.max()) for part in labels.values())
     digits = len(str(count - 1))
     return [f"{label:0{digits}d}" for label in range(count)]
 
 
-def _part(found: Any, part: str, labels: np.ndarray, folder: Path) -> Part:
-    if hasattr(found, "data"):
-        images = np.asarray(found.data)
-        if images.ndim == 4 and images.shape[1] == 3:  # channels first: STL10, SVHN
+def _part(dataset: Any, part: str, labels: np.ndarray, folder: Path) -> Part:
+    if hasattr(dataset, "data"):
+        images = np.asarray(dataset.data)
+        if images.ndim == 4 and images.shape[1] == 3:
+            # STL10 and SVHN store channels first.
             images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
         return ArrayPart.of(images, labels, part)
-    samples = getattr(found, "samples", None) or getattr(found, "_samples", None)
-    paths = [path for path, _ in samples] if samples else _first(found, "_image_files", "_images")
+    samples = getattr(dataset, "samples", None) or getattr(dataset, "_samples", None)
+    if samples:
+        paths = [path for path, _ in samples]
+    else:
+        paths = _first_attribute(dataset, "_image_files", "_images")
     root = os.path.abspath(folder)
     names = [Path(os.path.relpath(os.path.abspath(path), root)).as_posix() for path in paths]
-    return FilePart.listed(
-        folder,
-        [(name, _size(folder / name), int(y)) for name, y in zip(names, labels, strict=True)],
-    )
+    files = [
+        (name, _size(folder / name), int(label)) for name, label in zip(names, labels, strict=True)
+    ]
+    return FilePart.listed(folder, files)
 
 
 def _size(path: Path) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from trickbag.data.cores import usable_cores
 from trickbag.errors import RunFailed, TrickbagError, UserError
 from trickbag.study.executors import Machine
 from trickbag.study.executors.inline import describe, failed, signal_of, stopped
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from trickbag.study.executors import Task
     from trickbag.study.trial import Trial
 
-__all__ = ["Local", "Started", "cores", "cuda_devices", "listed_devices"]
+__all__ = ["Local", "Started", "cuda_devices", "listed_devices"]
 
 _TICK_S = 0.2  # a signal does not end the wait for workers
 _REPEAT_S = 1.0
@@ -80,8 +81,8 @@ class Local:
     @property
     def machine(self) -> Machine:
         """The workers that run at a time where there are trials enough, and the threads of each."""
-        workers = self.workers or len(self._devices()) or min(cores(), _MOST_WORKERS)
-        return Machine(workers=workers, threads=self.threads or max(1, cores() // workers))
+        workers = self.workers or len(self._devices()) or min(usable_cores(), _MOST_WORKERS)
+        return Machine(workers=workers, threads=self.threads or max(1, usable_cores() // workers))
 
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
         """Run the trials; yield one result for each."""
@@ -161,11 +162,6 @@ class Started:
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
         """Run the trials; yield one result for each."""
         return self.how._run(task, trials, self.workers)
-
-
-def cores() -> int:
-    """Count the processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cuda_devices() -> tuple[str, ...]:

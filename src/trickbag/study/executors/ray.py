@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
+from trickbag.data.cores import usable_cores
 from trickbag.errors import UserError
 from trickbag.study.executors import Machine
 from trickbag.study.executors.inline import describe, failed, stopped
-from trickbag.study.executors.local import cores, cuda_devices
+from trickbag.study.executors.local import cuda_devices
 from trickbag.study.executors.ray_cluster import full_address, one_line, reach
 from trickbag.study.executors.ray_devices import (
     Devices,
@@ -142,7 +143,7 @@ class Ray:
         if ray.is_initialized():
             return [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if self.address is None:
-            return [{"CPU": cores(), "GPU": len(cuda_devices())}]
+            return [{"CPU": usable_cores(), "GPU": len(cuda_devices())}]
         return reach(self.address)
 
     @property
@@ -177,7 +178,7 @@ class Ray:
                 with environment({"RAY_USAGE_STATS_ENABLED": reports}):
                     ray.init(
                         address="local",
-                        num_cpus=cores(),
+                        num_cpus=usable_cores(),
                         num_gpus=len(cuda_devices()),
                         include_dashboard=False,
                         object_store_memory=_STORE_BYTES,

@@ -1,0 +1,116 @@
+"""Decoded pixels to upright 8-bit RGB: colour modes of Pillow, and the EXIF orientation.
+
+Shapes: H and W pixels.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["exif_orientation", "jpeg_exif", "to_rgb", "upright"]
+
+_ORIENTATION_TAG = 0x0112
+_SHORT = 3
+"""The code of an unsigned 16-bit integer among EXIF's types of values."""
+
+_ORIENTATIONS = (
+    (0, False),
+    (0, True),
+    (2, False),
+    (2, True),
+    (3, True),
+    (1, False),
+    (1, True),
+    (3, False),
+)
+"""For each value, 1 to 8, of the EXIF orientation tag: the clockwise quarter turns that make the
+image upright, and whether it is mirrored left to right before them."""
+
+
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert a loaded image of any Pillow mode to uint8 (H, W, 3) in RGB.
+
+    Grey, palette and CMYK become RGB, transparency is laid over white, 16 bits keep their upper 8.
+    """
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        return _grey_to_rgb((values >> 8).astype(np.uint8))
+    if image.mode == "I":
+        # 32 bits, in which Pillow holds a TIFF's signed 16 bits or 8 bits.
+        values = np.asarray(image)
+        scaled = values if values.max() <= 255 else values >> 8
+        return _grey_to_rgb(np.clip(scaled, 0, 255).astype(np.uint8))
+    if image.mode == "F":
+        # Nothing in the file says whether its numbers go to 1 or to 255.
+        values = np.nan_to_num(np.asarray(image))
+        scaled = values * 255 if values.max() <= 1 else values
+        return _grey_to_rgb(np.rint(np.clip(scaled, 0, 255)).astype(np.uint8))
+    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        if image.mode in ("La", "RGBa"):
+            # Premultiplied alpha converts to nothing but its own mode without premultiplication.
+            image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _grey_to_rgb(grey_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(grey_HW[:, :, None], 3, axis=2)
+
+
+def upright(pixels_HW3: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn and mirror pixels as a value, 1 to 8, of the EXIF orientation tag says."""
+    turns, mirrored = _ORIENTATIONS[orientation - 1]
+    turned = np.rot90(pixels_HW3[:, ::-1] if mirrored else pixels_HW3, -turns)
+    return np.ascontiguousarray(turned)
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Read the orientation, 1 to 8, from an EXIF block, with or without its `Exif` prefix.
+
+    Returns 1, upright, where the block or its value is not valid: images with a damaged orientation
+    are common, and viewers show them as they are.
+    """
+    tiff = exif[6:] if exif.startswith(b"Exif\0") else exif
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, number, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
+            if tag == _ORIENTATION_TAG:
+                return value if kind == _SHORT and number == 1 and 1 <= value <= 8 else 1
+    except struct.error:
+        # The block ends before the entries that it claims to have.
+        pass
+    return 1
+
+
+def jpeg_exif(data: bytes) -> bytes:
+    """Return the body of a JPEG's first APP1 segment that holds EXIF; nothing if there is none."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xFF:
+            # A fill byte: the format allows any number of them before a marker.
+            position += 1
+            continue
+        if marker == 0xDA or length < 2:
+            # The scan, behind which no metadata follows, or damage.
+            break
+        body = data[position + 4 : position + 2 + length]
+        if marker == 0xE1 and body.startswith(b"Exif\0"):
+            return body
+        position += 2 + length
+    return b""

@@ -1,0 +1,128 @@
+"""The data doctor: what a source holds, and which of its files are damaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trickbag.data.decoding.check import check_parts
+from trickbag.data.labels import label_counts
+from trickbag.data.source import DataError
+from trickbag.data.sources import open_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from trickbag.data.config import DataConfig
+    from trickbag.data.decoding.cache import DecodeResult
+    from trickbag.data.decoding.check import Progress
+    from trickbag.data.source import Part, Source
+    from trickbag.errors import Note
+
+__all__ = ["Diagnosis", "diagnose"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What a strict decode of all images of a source has shown.
+
+    images: the number of good images in each part. counts: for each part, the number of good images
+    that have the label of each class, by its name; an image with several labels counts for each.
+    labels_per_image: how many images have how many labels; None where every image has one. formats:
+    the number of images in each format. widths, heights: smallest, median and largest, in pixels,
+    of the upright images; None without a good image. left_out: bad files and the reasons.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    images: dict[str, int]
+    counts: dict[str, dict[str, int]]
+    labels_per_image: dict[int, int] | None
+    formats: dict[str, int]
+    widths: tuple[int, float, int] | None
+    heights: tuple[int, float, int] | None
+    left_out: tuple[DataError, ...]
+    notes: tuple[Note, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the diagnosis as plain data, ready for JSON."""
+        return {
+            "source": self.source,
+            "classes": list(self.classes),
+            "parts": {
+                part: {"images": self.images[part], "classes": counts}
+                for part, counts in self.counts.items()
+            },
+            "labels_per_image": None
+            if self.labels_per_image is None
+            else {str(labels): images for labels, images in self.labels_per_image.items()},
+            "formats": self.formats,
+            "width": _named_range(self.widths),
+            "height": _named_range(self.heights),
+            "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
+            "warnings": [note.text for note in self.notes],
+        }
+
+
+def _named_range(values: tuple[int, float, int] | None) -> dict[str, float] | None:
+    return None if values is None else dict(zip(("min", "median", "max"), values, strict=True))
+
+
+def diagnose(
+    data: DataConfig, progress: Progress | None = None, cache_dir: Path | None = None
+) -> Diagnosis:
+    """Open a source and decode all of its images, however many of them are bad.
+
+    `progress` and `cache_dir` are those of `check_parts`. Raises UserError as `open_source` does.
+    """
+    source = open_source(data)
+    check = check_parts(source.parts, progress, cache_dir)
+    good = {name: _good_labels(part, check.results[name]) for name, part in source.parts.items()}
+    decoded = [
+        result for results in check.results.values() for result in results if result.reason is None
+    ]
+    left_out = [
+        DataError(part.names[i], result.reason)
+        for name, part in source.parts.items()
+        for i, result in enumerate(check.results[name])
+        if result.reason is not None
+    ]
+    return Diagnosis(
+        source=source.spec,
+        classes=source.classes,
+        images={name: len(labels) for name, labels in good.items()},
+        counts={name: _counts_by_class(labels, source) for name, labels in good.items()},
+        labels_per_image=_labels_per_image(good) if data.multi_label else None,
+        formats=dict(Counter(result.format for result in decoded).most_common()),
+        widths=_range([result.width for result in decoded]),
+        heights=_range([result.height for result in decoded]),
+        left_out=(*source.left_out, *left_out),
+        notes=source.notes + check.notes,
+    )
+
+
+def _good_labels(part: Part, results: list[DecodeResult]) -> NDArray[np.int64]:
+    good = [i for i, result in enumerate(results) if result.reason is None]
+    return part.labels[np.array(good, np.int64)]
+
+
+def _counts_by_class(labels: NDArray[np.int64], source: Source) -> dict[str, int]:
+    return dict(zip(source.classes, label_counts(labels, len(source.classes)), strict=True))
+
+
+def _labels_per_image(good: dict[str, NDArray[np.int64]]) -> dict[int, int]:
+    """Count the images by how many labels they have, of labels (n, K) of each part."""
+    per_image: Counter[int] = Counter()
+    for labels in good.values():
+        per_image.update(labels.sum(axis=1).tolist())
+    return dict(sorted(per_image.items()))
+
+
+def _range(values: list[int]) -> tuple[int, float, int] | None:
+    return (min(values), median(values), max(values)) if values else None
