@@ -149,21 +149,21 @@ def test_several_labels_agree_with_torch() -> None:
         torch.from_numpy(random_logits(0, N, K)).requires_grad_(),
         torch.from_numpy(random_logits(1, N, K)),
     )
-    q, ones = soften(r[:, None], 3.0, several=True), torch.ones(N, dtype=torch.float64)
+    q, ones = soften(r[:, None], 3.0, multi_label=True), torch.ones(N, dtype=torch.float64)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(
         z / 3, (r / 3).sigmoid(), reduction="none"
     )
     torch.testing.assert_close(
-        teacher_loss(z, q, 3.0, valid_N=ones), 9 * expected.sum(1), rtol=1e-12, atol=0
+        teacher_loss(z, q, 3.0, weights_N=ones), 9 * expected.sum(1), rtol=1e-12, atol=0
     )
     # The gradient is that of the temperature's square: as large at every T.
     (gradient,) = torch.autograd.grad(
-        teacher_loss(z, q, 3.0, divergence=True, valid_N=ones).sum(), z
+        teacher_loss(z, q, 3.0, divergence=True, weights_N=ones).sum(), z
     )
     torch.testing.assert_close(
         gradient, 3 * ((z / 3).sigmoid() - q).detach(), rtol=1e-10, atol=1e-12
     )
-    agreed = teacher_loss(r, q, 3.0, divergence=True, valid_N=ones)
+    agreed = teacher_loss(r, q, 3.0, divergence=True, weights_N=ones)
     assert agreed.abs().max() < 1e-13
 
 
@@ -208,8 +208,8 @@ def test_divergence_is_zero_where_both_agree() -> None:
     shares = torch.tensor([1, 0.5, 0.1, 0, 1, 0.9], dtype=torch.float64)
     said = shares[:, None] * soften(z[:, None], 3.0)
     assert teacher_loss(z, said, 3.0, divergence=True).abs().max() < 1e-14
-    said = shares[:, None] * soften(z[:, None], 3.0, several=True)
-    assert teacher_loss(z, said, 3.0, divergence=True, valid_N=shares).abs().max() < 1e-13
+    said = shares[:, None] * soften(z[:, None], 3.0, multi_label=True)
+    assert teacher_loss(z, said, 3.0, divergence=True, weights_N=shares).abs().max() < 1e-13
 
 
 def test_several_teachers_are_the_mean_of_their_losses() -> None:

@@ -28,7 +28,7 @@ from trickbag.train.build import Run, build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.plan import resolve
 from trickbag.train.step import train_step
-from trickbag.tricks.aug_mix import AugMix, ConsistentLoss, jensen_shannon
+from trickbag.tricks.aug_mix import AugMix, ConsistencyLoss, jensen_shannon
 from trickbag.tricks.auto_augment import TABLES, AutoAugment
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.label_smoothing import LabelSmoothing
@@ -136,11 +136,11 @@ def test_with_several_labels_each_class_is_a_question_of_its_own() -> None:
     )  # a softmax of z and 0 is the sigmoid of z
     expected = sum(divergence_by_hand(answers[:, :, k]) for k in range(5))
     np.testing.assert_allclose(
-        jensen_shannon(torch.from_numpy(logits), several=True).numpy(), expected, rtol=1e-10
+        jensen_shannon(torch.from_numpy(logits), multi_label=True).numpy(), expected, rtol=1e-10
     )
     apart = torch.tensor([[[6.0] * 3, [-6.0] * 3]])
     assert float(jensen_shannon(apart)) == pytest.approx(0, abs=1e-6)
-    assert float(jensen_shannon(apart, several=True)) > 1.5
+    assert float(jensen_shannon(apart, multi_label=True)) > 1.5
 
 
 @settings(deadline=None)
@@ -175,7 +175,7 @@ def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
     batch = Batch(torch.zeros(4, 3, 2, 2), targets, torch.arange(4), {}, view_logits=views)
     divergence = divergence_by_hand(torch.cat([logits[:, None], views], 1).numpy())
     expected = (cross_entropy(logits, targets).numpy() + 12 * divergence * [1, 1, 0, 1]).mean()
-    assert float(ConsistentLoss(CrossEntropy(), 12.0)(logits, batch)) == pytest.approx(
+    assert float(ConsistencyLoss(CrossEntropy(), 12.0)(logits, batch)) == pytest.approx(
         expected, rel=1e-12
     )
     # With several labels an image counts by what could be read of it, whatever the number of its
@@ -183,9 +183,9 @@ def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
     valid = torch.tensor([1, 0.25, 0, 1], dtype=torch.float64)
     targets[0] = 1
     several = batch._replace(targets=targets, multi_label=True, row_weights=valid)
-    divergence = jensen_shannon(torch.cat([logits[:, None], views], 1), several=True)
+    divergence = jensen_shannon(torch.cat([logits[:, None], views], 1), multi_label=True)
     expected = float(BinaryCrossEntropy()(logits, several) + 12 * (valid * divergence).mean())
-    assert float(ConsistentLoss(BinaryCrossEntropy(), 12.0)(logits, several)) == pytest.approx(
+    assert float(ConsistencyLoss(BinaryCrossEntropy(), 12.0)(logits, several)) == pytest.approx(
         expected, rel=1e-12
     )
 

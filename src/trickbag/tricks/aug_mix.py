@@ -1,4 +1,4 @@
-"""AugMix: mixtures of an image with augmented versions of itself, and a loss that asks for the same answer to all.
+"""AugMix: mix each image with augmented versions of itself, and penalise differing predictions.
 
 Shapes: N images of a batch, V views of each, K classes.
 """
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
     from trickbag.data.config import DataConfig
 
-__all__ = ["AugMix", "ConsistentLoss", "jensen_shannon"]
+__all__ = ["AugMix", "ConsistencyLoss", "jensen_shannon"]
 
-_AUGMENTED = 2
+_VIEWS = 2
 
 
-def jensen_shannon(logits_NVK: Tensor, *, several: bool = False) -> Tensor:
-    """Return the Jensen-Shannon divergence of the V predictions for each image, (N,): 0 where they agree.
+def jensen_shannon(logits_NVK: Tensor, *, multi_label: bool = False) -> Tensor:
+    """Return the Jensen-Shannon divergence of the V predictions for each image, (N,).
 
-    `1/V sum_v KL(p_v || m)` with `p_v = softmax(logits_v)` and `m` their mean, in nats, at most log
-    V. For `several` labels an image each class is a question with two answers, `sigmoid(logits_v)`
-    and the rest to 1, and the divergences of the K questions are summed. Source: Hendrycks et al.
-    2020, section 3. Its code keeps m above 1e-7; here the logarithm of m is exact.
+    It is `1/V sum_v KL(p_v || m)` with `p_v = softmax(logits_v)` and `m` their mean, in nats: 0 if
+    all agree, at most log V. With `multi_label` each class has a Bernoulli distribution with the
+    probability `sigmoid(logits_v)`, and the divergences of the K classes are summed. Source:
+    Hendrycks et al. 2020, section 3; its code clamps m to at least 1e-7, here log m is exact.
     """
     import torch
     from torch.nn import functional
 
-    if several:
+    if multi_label:
         log_p = torch.stack(
             [functional.logsigmoid(logits_NVK), functional.logsigmoid(-logits_NVK)], dim=3
         )
@@ -46,31 +46,29 @@ def jensen_shannon(logits_NVK: Tensor, *, several: bool = False) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ConsistentLoss:
-    """A loss on the images as they are, plus `weight` times the divergence of the predictions for
-    all their views."""
+class ConsistencyLoss:
+    """A loss on the unchanged images, plus `weight` times the divergence over all their views."""
 
     loss: Loss
     weight: float
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
-        """Return the mean over the N images; an image that could not be read counts nothing."""
+        """Return the mean over the N rows, weighted by how much each row counts."""
         import torch
 
-        assert batch.view_logits is not None  # the data have views where this trick wraps the loss
+        assert batch.view_logits is not None  # the hook `data` of this trick asks for views
         logits_NVK = torch.cat([logits_NK[:, None], batch.view_logits], dim=1)
-        divergence_N = jensen_shannon(logits_NVK, several=batch.multi_label)
+        divergence_N = jensen_shannon(logits_NVK, multi_label=batch.multi_label)
         weights_N = batch.targets.sum(dim=1) if batch.row_weights is None else batch.row_weights
         return self.loss(logits_NK, batch) + self.weight * (weights_N * divergence_N).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugMix(Trick):
-    """Show the network each image and two random mixtures of it with its augmented versions, and ask for one answer.
+    """Train on each image and two mixtures of it with augmented versions of itself.
 
-    `weight` times the Jensen-Shannon divergence of the three predictions is added to the loss,
-    which itself sees the images as they are. With `weight=0` each image is replaced by one mixture,
-    and the loss stays.
+    The loss of the unchanged images gets `weight` times the Jensen-Shannon divergence of the three
+    predictions added. With `weight=0` one mixture replaces each image, and the loss stays.
     """
 
     name: ClassVar[str] = "aug_mix"
@@ -87,7 +85,7 @@ class AugMix(Trick):
     interpolation: Interpolation = "bilinear"
 
     def data(self, data: DataConfig) -> DataConfig:
-        """Set the policy, and with the loss the number of views."""
+        """Set the policy, and the number of views for the loss."""
         policy = MixedPolicy(
             severity=self.severity,
             width=self.width,
@@ -97,8 +95,8 @@ class AugMix(Trick):
             fill=self.fill,
             interpolation=self.interpolation,
         )
-        return set_policy(data, policy, self.name, views=_AUGMENTED if self.weight > 0 else 0)
+        return set_policy(data, policy, self.name, views=_VIEWS if self.weight > 0 else 0)
 
     def loss(self, loss: Loss) -> Loss:
-        """Add the divergence of the views."""
-        return ConsistentLoss(loss, self.weight) if self.weight > 0 else loss
+        """Add the divergence of the predictions for the views."""
+        return ConsistencyLoss(loss, self.weight) if self.weight > 0 else loss

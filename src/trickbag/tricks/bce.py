@@ -1,4 +1,4 @@
-"""Binary cross-entropy: each class is a question of its own, answered with a sigmoid."""
+"""Binary cross-entropy: each class has a sigmoid and a loss of its own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["BCE"]
 
 @dataclass(frozen=True, kw_only=True)
 class BCE(Trick):
-    """Train with binary cross-entropy in the place of softmax cross-entropy.
+    """Train with binary cross-entropy in place of softmax cross-entropy.
 
-    `reduction="sum"` adds the classes up, as Assemble's unused sigmoid loss does: at K classes the
-    gradient of each logit is as large as that of cross-entropy. `"mean"` divides by K, as the
-    published codes with adaptive optimizers do. Data with several labels an image are trained with
-    the sum even without this trick.
+    `reduction="sum"` sums over the classes, as the unused sigmoid loss in the code of Lee et al.
+    2020 does; the gradient of a logit is then as large as that of cross-entropy. `"mean"` divides
+    by K, as published code with adaptive optimizers does. Multi-label data are trained with the sum
+    even without this trick.
     """
 
     name: ClassVar[str] = "bce"
@@ -33,7 +33,7 @@ class BCE(Trick):
     reduction: Literal["sum", "mean"] = "sum"
 
     def data(self, data: DataConfig) -> DataConfig:
-        """Find out whether the loss is this one without the trick."""
+        """Return the data as they are; NoEffect if the loss is this one without the trick."""
         if data.multi_label and self.reduction == "sum":
             raise NoEffect("images with several labels are trained so without it")
         return data

@@ -1,4 +1,4 @@
-"""Class weights: rare classes count more in the loss.
+"""Class weights: images of rare classes count more in the loss.
 
 Shapes: K classes.
 """
@@ -18,37 +18,37 @@ __all__ = ["ClassWeights", "effective_number", "inverse_frequency"]
 
 
 def inverse_frequency(counts_K: Sequence[int]) -> list[float]:
-    """Return weights that are inverse to the number of images of each class; their mean over the images is 1.
+    """Return weights inverse to the number of images of each class.
 
-    A class without an image weighs as much as one with a single image.
+    Their mean over the images is 1. A class without images has the weight of a class with one.
     """
-    return _scaled([1 / max(count, 1) for count in counts_K], counts_K)
+    return _normalised([1 / max(count, 1) for count in counts_K], counts_K)
 
 
 def effective_number(counts_K: Sequence[int], beta: float = 0.999) -> list[float]:
-    """Return weights that are inverse to the effective number of images, `(1 - beta^n) / (1 - beta)`.
+    """Return weights inverse to the effective number of images, `(1 - beta^n) / (1 - beta)`.
 
-    With beta 0 all classes weigh the same, near 1 the weights are `inverse_frequency`. The ratios
-    are the paper's; it scales the weights to a sum of K, here their mean over the images is 1, so
-    that the loss, and with it the learning rate, keeps its scale. Source: Cui et al. 2019, equation
-    2.
+    With beta = 0 all classes have the same weight; near 1 the weights approach `inverse_frequency`.
+    The ratios are the paper's. The paper scales the weights to a sum of K; here their mean over the
+    images is 1, so that the scale of the loss, and thus the right learning rate, stays. Source: Cui
+    et al. 2019, equation 2.
     """
-    return _scaled([(1 - beta) / (1 - beta ** max(count, 1)) for count in counts_K], counts_K)
+    return _normalised([(1 - beta) / (1 - beta ** max(count, 1)) for count in counts_K], counts_K)
 
 
-def _scaled(weights_K: list[float], counts_K: Sequence[int]) -> list[float]:
+def _normalised(weights_K: list[float], counts_K: Sequence[int]) -> list[float]:
     total = sum(weight * count for weight, count in zip(weights_K, counts_K, strict=True))
     return [weight * sum(counts_K) / total for weight in weights_K]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassWeights(Trick):
-    """Weigh the classes in the loss: by frequency, by effective number, or as given.
+    """Weight the classes in the loss: by frequency, by effective number, or as given.
 
-    `weights` are in the order of the classes, by name, and taken as they are. An image weighs as
-    much as its class in all of its loss, whatever smooths or mixes its targets. Of images with
-    several labels the labels are counted and weighted, not what an image does not show. The weights
-    are in the run's recipe.json; validation does not use them.
+    `weights` are in the order of the classes' names, and are not scaled. The weight of its class
+    applies to the whole loss of an image, whether targets are smoothed or mixed or not. For
+    multi-label data the labels are counted and weighted; a class that an image does not show keeps
+    its weight of 1. The run's recipe.json has the weights. Validation does not use them.
     """
 
     name: ClassVar[str] = "class_weights"
@@ -74,11 +74,11 @@ class ClassWeights(Trick):
     def class_weights(
         self, weights: tuple[float, ...], counts: tuple[int, ...]
     ) -> tuple[float, ...]:
-        """Weigh the classes by their numbers of images."""
+        """Multiply the weights by those that follow from the number of images of each class."""
         if self.by == "frequency":
-            own = inverse_frequency(counts)
+            factors = inverse_frequency(counts)
         elif self.by == "effective_number":
-            own = effective_number(counts, self.beta)
+            factors = effective_number(counts, self.beta)
         elif len(self.weights) != len(counts):
             raise DoesNotApply(
                 f"class_weights.weights has {len(self.weights)} values and the data have "
@@ -86,8 +86,12 @@ class ClassWeights(Trick):
                 "Give one for each, in the order of the classes' names",
             )
         else:
-            own = list(self.weights)
-        if all(math.isclose(weight, own[0]) for weight in own) and self.by != "given":
-            alike = f"with beta = {self.beta:g} all classes weigh the same; choose it nearer to 1"
-            raise NoEffect("all classes have as many images" if len(set(counts)) == 1 else alike)
-        return tuple(weight * mine for weight, mine in zip(weights, own, strict=True))
+            factors = list(self.weights)
+        # Equal weights that were given still scale the loss; equal ones by number are all 1.
+        if all(math.isclose(factor, factors[0]) for factor in factors) and self.by != "given":
+            if len(set(counts)) == 1:
+                raise NoEffect("all classes have as many images")
+            raise NoEffect(
+                f"with beta = {self.beta:g} all classes weigh the same; choose it nearer to 1"
+            )
+        return tuple(weight * factor for weight, factor in zip(weights, factors, strict=True))

@@ -1,4 +1,4 @@
-"""Distillation: besides the labels, learn what a better network says of the same images.
+"""Distillation: learn from the predictions of a better network, the teacher, besides the labels.
 
 Shapes: N images of a batch, M teachers, K classes.
 """
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from trickbag.data.config import DataConfig
 
-__all__ = ["Distillation", "Distilled", "Form", "soften", "teacher_loss"]
+__all__ = ["Distillation", "DistillationLoss", "Form", "soften", "teacher_loss"]
 
 Form = Literal["paper", "code", "assemble", "kl"]
 
 EXTRA = "teacher"
-"""The name of the teacher's probabilities among the extras of a batch."""
+"""The key of the teacher's probabilities in the extras of a batch."""
 
 
-def soften(logits_NMK: Tensor, temperature: float = 1.0, *, several: bool = False) -> Tensor:
-    """Return `softmax(logits / T)`, or `sigmoid(logits / T)` for `several` labels an image: (N, K) float32 at least.
+def soften(logits_NMK: Tensor, temperature: float = 1.0, *, multi_label: bool = False) -> Tensor:
+    """Return the teachers' probabilities at temperature T, (N, K), in float32 at least.
 
-    Of several teachers it is the mean of the probabilities: cross-entropy with it is the mean of
-    the cross-entropies.
+    They are `softmax(logits / T)`, or `sigmoid(logits / T)` for `multi_label` data, averaged over
+    the M teachers. Cross-entropy with that mean is the mean of the cross-entropies.
     """
     logits = (logits_NMK if logits_NMK.dtype.itemsize >= 4 else logits_NMK.float()) / temperature
-    return (logits.sigmoid() if several else logits.softmax(dim=-1)).mean(dim=1)
+    return (logits.sigmoid() if multi_label else logits.softmax(dim=-1)).mean(dim=1)
 
 
 def teacher_loss(
@@ -42,48 +42,44 @@ def teacher_loss(
     temperature: float = 1.0,
     *,
     divergence: bool = False,
-    valid_N: Tensor | None = None,
+    weights_N: Tensor | None = None,
 ) -> Tensor:
-    """Return `T^2 CE(teacher, softmax(logits / T))` of each row, (N,): what the paper adds to the loss.
+    """Return `T^2 CE(teacher, softmax(logits / T))` of each row, (N,).
 
-    `teacher_NK` are probabilities at that temperature, mixed where the images are; a row of zeros
-    counts nothing. With `divergence` it is `T^2 KL`, less by the teacher's entropy, which has no
-    gradient. Source: He et al. 2018, section 5.3; Hinton et al. 2015, arXiv 1503.02531, section 2.
+    `teacher_NK` are probabilities at the temperature T, mixed if the images are; a row of zeros
+    counts nothing. With `divergence` it is `T^2 KL`, which is smaller by the teacher's entropy and
+    has the same gradient. Source: He et al. 2018, section 5.3; Hinton et al. 2015, arXiv
+    1503.02531, section 2.
 
-    For several labels an image give `valid_N`, how much of each row counts (v: 1, or 0 for an image
-    that could not be read). Each class is then a question with two answers, and the K
-    cross-entropies with `sigmoid(logits / T)` are summed, as in `binary_cross_entropy`.
+    For multi-label data give `weights_N`, how much each row counts: 1, or 0 for an image that could
+    not be read. Each class is then a choice of two, and the K binary cross-entropies with
+    `sigmoid(logits / T)` are summed, as in `binary_cross_entropy`.
     """
     import torch
 
     logits = (logits_NK if logits_NK.dtype.itemsize >= 4 else logits_NK.float()) / temperature
-    if valid_N is None:
+    if weights_N is None:
         loss_N = -(teacher_NK * logits.log_softmax(dim=1)).sum(dim=1)
-        answers, counts = [teacher_NK], teacher_NK.sum(dim=1)[:, None]
+        outcomes, totals = [teacher_NK], teacher_NK.sum(dim=1)[:, None]
     else:
         from trickbag.optim.losses import binary_cross_entropy
 
-        loss_N = binary_cross_entropy(logits, teacher_NK, valid_N)
-        # Mixing rounds: a certain yes would be a no of a little less than nothing.
-        answers, counts = (
-            [teacher_NK, (valid_N[:, None] - teacher_NK).clamp(min=0)],
-            valid_N[:, None].expand_as(logits),
-        )
+        loss_N = binary_cross_entropy(logits, teacher_NK, weights_N)
+        # The clamp is for mixed rows: a probability of 1 may round to just above the row's weight.
+        outcomes = [teacher_NK, (weights_N[:, None] - teacher_NK).clamp(min=0)]
+        totals = weights_N[:, None].expand_as(logits)
     if divergence:
-        # Of a row that counts less than 1 these are shares of it, not probabilities.
-        whole_N = torch.special.xlogy(counts, counts).sum(dim=1)
-        loss_N = (
-            loss_N
-            - whole_N
-            + sum(torch.special.xlogy(answer, answer).sum(dim=1) for answer in answers)
-        )
+        # The entropy of q is -sum q log q + v log v for outcomes that sum to v, which is below 1 in
+        # a row that was mixed with an unreadable image.
+        totals_N = torch.special.xlogy(totals, totals).sum(dim=1)
+        outcomes_N = sum(torch.special.xlogy(outcome, outcome).sum(dim=1) for outcome in outcomes)
+        loss_N = loss_N - totals_N + outcomes_N
     return temperature**2 * loss_N
 
 
 @dataclass(frozen=True)
-class Distilled:
-    """A loss with the teacher's added: `hard * loss + soft * teacher_loss`, each the mean over the
-    rows."""
+class DistillationLoss:
+    """The sum `hard * loss + soft * teacher_loss`, each the mean over the rows."""
 
     loss: Loss
     hard: float
@@ -92,13 +88,13 @@ class Distilled:
     divergence: bool = False
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of a batch whose extras hold the teacher's probabilities, a scalar."""
+        """Return the loss of a batch with the teacher's probabilities in its extras, a scalar."""
         soft_N = teacher_loss(
             logits_NK,
             batch.extras[EXTRA],
             self.temperature,
             divergence=self.divergence,
-            valid_N=batch.row_weights,
+            weights_N=batch.row_weights,
         )
         return self.hard * self.loss(logits_NK, batch) + self.soft * soft_N.mean()
 
@@ -109,20 +105,23 @@ _FORMS: dict[Form, tuple[float, float]] = {
     "assemble": (1.0, 1.0),
     "kl": (1.0, 1.0),
 }
-"""Temperature and weight of the teacher's loss, as published."""
+"""The published temperature and weight of the teacher's loss in each form."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distillation(Trick):
-    """Learn from one or more trained networks besides the labels; the mean of several counts.
+    """Learn from the predictions of one or more trained networks besides the labels.
 
-    `teacher`, one or a tuple: runs' folders, weights files that runs wrote, or `timm:NAME` with its
-    published weights, which must know every class by name, and give an image one label or several,
-    as the data do. `form`: of the loss, see `docs/tricks/distillation.md`; `temperature` and
-    `weight` None are the form's own. `view="online"` asks the teacher about every batch as the
-    network sees it. Asked once for all, its `top` largest logits lie in `cache`: of the `centre` of
-    each image, or with `replay` of the crops and mirrors of `views` epochs, which the network then
-    sees over and over.
+    `teacher` is a run's folder, a weights file that a run wrote, or `timm:NAME` with its published
+    weights, or a tuple of these, whose probabilities are averaged. A teacher must know every class
+    by name, and must be a multi-label network if and only if the data are multi-label. `form` is
+    the form of the loss, see `docs/tricks/distillation.md`; with None, `temperature` and `weight`
+    are those of the form.
+
+    With `view="online"` the teacher predicts on every batch as the network sees it. Otherwise it
+    predicts before training, and its `top` largest logits are stored in the file `cache`: on the
+    `centre` crop of each image, or with `replay` on the crops and flips of `views` epochs, which
+    the network then sees again and again.
     """
 
     name: ClassVar[str] = "distillation"
@@ -143,16 +142,16 @@ class Distillation(Trick):
     cache: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.teacher, str | PathLike):  # one, as on the command line
+        if isinstance(self.teacher, str | PathLike):  # a single teacher, as on the command line
             object.__setattr__(self, "teacher", (str(self.teacher),))
         super().__post_init__()
 
     def data(self, data: DataConfig) -> DataConfig:
-        """Let the crops repeat that are replayed."""
+        """Repeat the crops for which the predictions are stored."""
         return replace(data, repeat_epochs=self.views) if self.view == "replay" else data
 
     def teachers(self) -> TeacherSpec:
-        """Ask the teachers; UserError where there is none."""
+        """Return the teachers and what they see; UserError if there is none."""
         if not self.teacher:
             raise UserError(
                 "distillation has no teacher",
@@ -162,17 +161,19 @@ class Distillation(Trick):
         return TeacherSpec(self.teacher, self.view, self.top, self.cache)
 
     def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
-        """Keep the teacher's probabilities, which are mixed as targets are and count as much as an
-        image does."""
+        """Add the teacher's probabilities to the extras, multiplied by the weight of each row.
+
+        As an extra they are mixed whenever the targets are.
+        """
         weights_N = batch.targets.sum(dim=1) if batch.row_weights is None else batch.row_weights
-        teacher_NK = soften(logits_NMK, self._temperature, several=batch.multi_label)
+        teacher_NK = soften(logits_NMK, self._temperature, multi_label=batch.multi_label)
         return batch._replace(extras={**batch.extras, EXTRA: weights_N[:, None] * teacher_NK})
 
     def loss(self, loss: Loss) -> Loss:
         """Add the teacher's loss."""
         weight = _FORMS[self.form][1] if self.weight is None else self.weight
         hard = 1.0 if self.form in ("paper", "assemble") else 1 - weight
-        return Distilled(loss, hard, weight, self._temperature, self.form == "kl")
+        return DistillationLoss(loss, hard, weight, self._temperature, self.form == "kl")
 
     @property
     def _temperature(self) -> float:

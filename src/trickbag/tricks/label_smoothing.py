@@ -1,4 +1,4 @@
-"""Label smoothing: a little of each target's probability goes to the other classes.
+"""Label smoothing: a part of each target's probability goes to the other classes.
 
 Shapes: N images, K classes.
 """
@@ -23,26 +23,25 @@ def smooth(
     targets_NK: Tensor,
     smoothing: float = 0.1,
     definition: Definition = "uniform",
-    valid: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """Smooth targets (N, K): move the share `smoothing` of each row's sum away from where it is.
+    """Smooth targets (N, K): spread the fraction eps = `smoothing` of each row over the classes.
 
-    `uniform`: `(1 - eps) q + eps / K`, the share spread over all K classes, as the paper's code,
-    TensorFlow and `torch.nn.functional.cross_entropy` do. `others`: `1 - eps` for the true class
-    and `eps / (K - 1)` for each other one (equation 4 of the paper). Both are linear in the
-    targets: rows that are mixed, or zero, keep their sum. With one class nothing changes. Source:
-    Szegedy et al. 2015; He et al. 2018, section 5.2.
+    `uniform` spreads it over all K classes, `(1 - eps) q + eps / K`, as the paper's code,
+    TensorFlow and `torch.nn.functional.cross_entropy` do. `others` leaves `1 - eps` to the true
+    class and gives `eps / (K - 1)` to each other class (equation 4 of the paper). Both are linear
+    in the targets q: mixed rows and rows of zeros keep their sum. With one class nothing changes.
+    Source: Szegedy et al. 2015; He et al. 2018, section 5.2.
 
-    For several labels an image give `valid`, how much of each row counts, (N,), or of each of its
-    classes, (N, K) (v: 1, or 0 for an image that could not be read). Each class is then a question
-    with two teacher_logits: `uniform` is `(1 - eps) q + eps / 2 v`, `others` is `(1 - eps) q + eps
-    (v - q)`.
+    For multi-label targets give the `weights` v of the rows, (N,), or of the classes of each row,
+    (N, K): 1, or 0 for an image that could not be read. Each class is then a choice of two:
+    `uniform` is `(1 - eps) q + eps / 2 v`, `others` is `(1 - eps) q + eps (v - q)`.
     """
-    if valid is not None:
-        valid_NK = valid if valid.ndim == 2 else valid[:, None]
+    if weights is not None:
+        weights_NK = weights if weights.ndim == 2 else weights[:, None]
         if definition == "uniform":
-            return (1 - smoothing) * targets_NK + smoothing / 2 * valid_NK
-        return (1 - smoothing) * targets_NK + smoothing * (valid_NK - targets_NK)
+            return (1 - smoothing) * targets_NK + smoothing / 2 * weights_NK
+        return (1 - smoothing) * targets_NK + smoothing * (weights_NK - targets_NK)
     classes = targets_NK.shape[1]
     sums_N1 = targets_NK.sum(dim=1, keepdim=True)
     if definition == "uniform":
@@ -54,12 +53,12 @@ def smooth(
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSmoothing(Trick):
-    """Give a share of each target's probability to the other classes.
+    """Give a fraction of each target's probability to the other classes.
 
-    `definition="uniform"`, the default, spreads it over all K classes, as the code that gave the
-    published numbers, TensorFlow and torch do; `"others"` spreads it over the K - 1 others, as the
-    paper writes. The true class of 1000 then has 0.9001 or 0.9, that of two 0.95 or 0.9. With
-    several labels an image each class is a question with two answers, shown or not.
+    `definition="uniform"`, the default, spreads it over all K classes, as TensorFlow, torch and the
+    code behind the published numbers do; `"others"` spreads it over the K - 1 others, as the paper
+    writes. The true class then has 0.9001 or 0.9 with 1000 classes, 0.95 or 0.9 with two. With
+    multi-label data each class is smoothed as a choice of two: shown or not.
     """
 
     name: ClassVar[str] = "label_smoothing"
@@ -72,7 +71,7 @@ class LabelSmoothing(Trick):
 
     @property
     def by_image(self) -> bool:
-        """True: it mixes no images, though it comes when they are mixed."""
+        """True: the phase is `mix`, because smoothing comes last, but no image needs another."""
         return True
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:

@@ -1,4 +1,4 @@
-"""Mixup: train on weighted means of two images and of their targets.
+"""Mixup: train on weighted means of pairs of images and of their targets.
 
 Shapes: N images of a batch, K classes, H and W pixels.
 """
@@ -22,10 +22,10 @@ __all__ = ["Mixup", "halves", "mix", "weigh"]
 
 
 def halves(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which two of `n` images make each mixed one, (n,) int64 each: Assemble's second type.
+    """Return the indices of the first and the second image of each of `n` pairs, (n,) int64 each.
 
-    With the halves x1 and x2 of the batch the pairs are x1 with x2, then x1 with x2 reversed. Where
-    n is odd the last image is its own partner, and stays as it is. Source: Lee et al. 2020,
+    With the halves x1 and x2 of the batch, the pairs are x1 with x2, then x1 with x2 reversed. With
+    an odd n the last image is its own partner and stays as it is. Source: Lee et al. 2020,
     `mixup_type=2` of the code.
     """
     import numpy as np
@@ -37,13 +37,13 @@ def halves(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixup(Trick):
-    """Train on weighted means of two images and of their targets, the weight from Beta(alpha, alpha).
+    """Train on weighted means of two images and of their targets; weights from Beta(alpha, alpha).
 
-    `lam="batch"` draws one weight for the whole batch, as the paper's code does; `"pair"` one for
-    each mixed image. `pairing="mirror"` pairs an image with its mirror place in the batch.
-    Assemble's two types: `"double"` reads two images for each one of the batch and mixes them,
-    `"halves"` mixes each of the first half twice, with one of the second. The last `off_epochs`
-    train on plain images. The paper trains for 200 epochs in place of 120 with it.
+    `lam="batch"` draws one weight for the whole batch, as the paper's code does, `"pair"` one for
+    each mixed image. `pairing="mirror"` pairs image i with image N - 1 - i. The other two are from
+    Lee et al. 2020: `"double"` reads two images for each image of the batch and mixes them;
+    `"halves"` mixes each image of the first half with two of the second. The last `off_epochs`
+    epochs train on unchanged images. The paper trains for 200 epochs with mixup, 120 without.
     """
 
     name: ClassVar[str] = "mixup"
@@ -61,49 +61,48 @@ class Mixup(Trick):
 
     @property
     def repeats(self) -> int:
-        """Two images for each one of the batch where `pairing` is double."""
+        """2 if `pairing` is double, because each mixed image needs two; else 1."""
         return 2 if self.pairing == "double" else 1
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Find out whether there is an epoch to mix in, and whom to mix with."""
+        """Return the training as it is; NoEffect without an epoch to mix in or a second image."""
         require = require_epochs if self.pairing == "double" else require_partners
         return require(self.off_epochs, training)
 
     def draw(
         self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
     ) -> tuple[np.ndarray, ...]:
-        """Draw the weight of each mixed image, float32, and its partner, int64; for halves its
-        first image too."""
+        """Draw the weight (float32) and the partner (int64) of each mixed image, (N,) each.
+
+        With `halves` the index of the first image of each pair comes third.
+        """
         import numpy as np
 
-        made = n // self.repeats
-        lam = rng.beta(self.alpha, self.alpha, size=made if self.lam == "pair" else 1)
+        mixed = n // self.repeats
+        lam = rng.beta(self.alpha, self.alpha, size=mixed if self.lam == "pair" else 1)
         off = timestamp.epochs_left <= self.off_epochs
-        lam_N = np.empty(made, np.float32)
+        lam_N = np.empty(mixed, np.float32)
         lam_N[:] = 1 if off else lam
         if self.pairing == "mirror":
             return lam_N, np.arange(n - 1, -1, -1, dtype=np.int64)
         if self.pairing == "double":
-            return lam_N, np.arange(made, n, dtype=np.int64)
+            return lam_N, np.arange(mixed, n, dtype=np.int64)
         first, partner = halves(n)
         return lam_N, partner, np.arange(n, dtype=np.int64) if off else first
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
-        """Mix images, targets and every target-like extra."""
+        """Mix the images; mix targets and extras with the same weights."""
         lam, partner, *rest = draw
         if self.pairing == "mirror":
             return mix_targets(batch, mix(batch.images, lam, partner), lam, partner)
 
-        def pair(values: Tensor) -> Tensor:
-            own = (
-                values[: len(lam)] if self.pairing == "double" else values.index_select(0, rest[0])
-            )
-            return weigh(own, values.index_select(0, partner), lam)
+        def first(values: Tensor) -> Tensor:
+            if self.pairing == "double":
+                return values[: len(lam)]
+            return values.index_select(0, rest[0])
 
-        index = (
-            batch.index[: len(lam)]
-            if self.pairing == "double"
-            else batch.index.index_select(0, rest[0])
-        )
-        mixed = batch.map_labels(pair)
-        return mixed._replace(images=pair(batch.images), index=index, owned=False)
+        def mix_pairs(values: Tensor) -> Tensor:
+            return weigh(first(values), values.index_select(0, partner), lam)
+
+        mixed = batch.map_labels(mix_pairs)
+        return mixed._replace(images=mix_pairs(batch.images), index=first(batch.index), owned=False)

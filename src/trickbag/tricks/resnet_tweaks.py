@@ -58,7 +58,8 @@ def _resnet(model: ModelConfig, tweak: str) -> ResNetConfig:
     if isinstance(model, ResNetConfig):
         return model
     raise DoesNotApply(
-        f"resnet_{tweak} changes the slots of this package's ResNets; {display_name(model)} has none",
+        f"resnet_{tweak} changes the slots of this package's ResNets; {display_name(model)} has "
+        "none",
         f"Use a resnetN (resnet50), or take it out: --without resnet_{tweak}",
     )
 
