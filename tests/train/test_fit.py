@@ -62,6 +62,7 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
     assert len(list(reference.glob("events.*"))) == 1
     result = json.loads((reference / "result.json").read_text())
     assert list(result) == [
+        "schema",
         "trial",
         "label",
         "seed",
@@ -70,6 +71,8 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
         "environment",
         "data_errors",
         "error",
+        "notes",
+        "status",
     ]
     lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
@@ -115,7 +118,7 @@ def test_stopped_and_resumed_is_the_run_that_was_never_stopped(
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with pytest.raises(Stopped, match=f"stopped by {number.name} after step") as stopped:
         fit(tiny_recipe(pictures), seed=3, out=out, log=SignalAt(steps, number))
-    assert stopped.value.exit_code == 75
+    assert (stopped.value.exit_code, stopped.value.signal) == (75, number.name)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
     assert not (out / "result.json").exists()
     fit(tiny_recipe(pictures), seed=3, out=out, resume=True)

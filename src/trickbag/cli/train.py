@@ -49,12 +49,12 @@ def _run(args: argparse.Namespace, first: bool) -> int:
     if args.resume and Path(args.out, "recipe.json").is_file():
         # What the arguments leave open is as the run had it.
         from trickbag.train.folder.run_folder import RunFolder
+        from trickbag.train.folder.run_recipe import RunRecipe
 
-        folder = RunFolder(Path(args.out))
-        stored = folder.read_json(folder.recipe)
+        stored = RunRecipe.read(RunFolder(Path(args.out)).recipe)
     recipe = recipe_from(args, default=args.out if stored else "small")
     if seed is None:
-        seed = int((stored or {}).get("trial", {}).get("seed", 0))
+        seed = (stored.seed if stored is not None else None) or 0
 
     from trickbag.report import run_page
     from trickbag.report.run.images import pictures_of

@@ -4,7 +4,6 @@ source."""
 from __future__ import annotations
 
 import dataclasses
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +12,16 @@ import torch
 
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
-from trickbag.data.loading.loader import Loader, default_workers
+from trickbag.data.loading.loader import default_workers
 from trickbag.data.source import DataError, Part, Source
 from trickbag.data.sources import is_table, open_source
 from trickbag.errors import RunFailed, UserError, choices
-from trickbag.settings import read
+from trickbag.train.loaders import evaluation_loader
+from trickbag.train.machine.isolation import isolated
 from trickbag.train.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from trickbag.evaluate.trained import Trained
     from trickbag.metrics.multi_label import ClassScore
@@ -99,16 +99,17 @@ def evaluate(
     """
     chosen = _choose(trained, data, image_root, part, progress)
     labelled = _relabel(chosen, trained.classes)
-    loader = Loader(
+    loader = evaluation_loader(
         labelled,
         chosen.data,
         trained.preprocessing,
-        train=False,
         batch_size=batch_size or trained.batch_size,
         workers=default_workers(labelled, trained.device.type) if workers is None else workers,
-        pin_memory=trained.device.type == "cuda",
+        device=trained.device.type,
     )
-    with loader, _threads(trained):
+    # As many threads as the run had: another number gives other last bits.
+    threads = torch.get_num_threads() if trained.plan is None else trained.plan.threads
+    with loader, isolated(threads, trained.device.type):
         validation = validate(
             trained.network,
             loader,
@@ -142,18 +143,6 @@ def evaluate(
     )
 
 
-@contextmanager
-def _threads(trained: Trained) -> Iterator[None]:
-    """Compute with as many threads as the run did, for the same bits, and leave the caller's number
-    as it was."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if trained.plan is None else trained.plan.threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _choose(
     trained: Trained,
     data: str | None,
@@ -173,7 +162,7 @@ def _choose(
         config = DataConfig(source=data, image_root=image_root, multi_label=several)
         return _foreign(config, _opened(trained, config), part)
     try:
-        own = read(DataConfig, trained.record.get("data"), "data")
+        own = trained.record.data
     except UserError as error:
         raise UserError(
             f"the recipe.json of {trained.path} is damaged: {error}; give the data with --data "
@@ -201,9 +190,7 @@ def _opened(trained: Trained, config: DataConfig) -> Source:
 
 def _trained_on(trained: Trained) -> str | None:
     """Return the fingerprint of the data that the run was trained on."""
-    trial = (trained.record or {}).get("trial")
-    found = trial.get("data") if isinstance(trial, dict) else None
-    return found if isinstance(found, str) else None
+    return trained.record.fingerprint if trained.record is not None else None
 
 
 def _own(

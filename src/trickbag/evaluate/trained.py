@@ -14,9 +14,10 @@ from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig, read_model
 from trickbag.models.official.weights import load_official
 from trickbag.models.weights import BEST_WEIGHTS, load_with_metadata
-from trickbag.settings import read
 from trickbag.train.described import classes_of, damaged, preprocessing_of
 from trickbag.train.folder.run_folder import RunFolder
+from trickbag.train.folder.run_recipe import RunRecipe
+from trickbag.train.loaders import evaluation_batch_size
 from trickbag.train.machine.device import Layout, Precision, autocast_dtype, choose_device, placed
 from trickbag.train.plan import Plan
 
@@ -49,7 +50,7 @@ class Trained:
     device: torch.device
     precision: Precision
     layout: Layout
-    record: Mapping[str, Any] | None
+    record: RunRecipe | None
     plan: Plan | None
     thresholds: tuple[float, ...] | None = None
 
@@ -84,7 +85,7 @@ class Trained:
         network: nn.Module,
         metadata: Mapping[str, Any],
         device: Literal["auto", "cpu", "cuda"],
-        record: Mapping[str, Any] | None,
+        record: RunRecipe | None,
         plan: Plan | None,
     ) -> Trained:
         chosen = choose_device(device)
@@ -114,7 +115,7 @@ class Trained:
         return (
             64
             if self.plan is None
-            else max(64, self.plan.batch_size // self.plan.training.accumulate)
+            else evaluation_batch_size(self.plan)
         )
 
     @property
@@ -144,18 +145,18 @@ class Trained:
 
 def _read_record(
     path: Path, metadata: Mapping[str, Any]
-) -> tuple[dict[str, Any] | None, Plan | None]:
+) -> tuple[RunRecipe | None, Plan | None]:
     """Read the recipe.json that belongs to the weights; none beside a file that is not, or no
     longer, a run's own."""
     if path.is_file() and path.name != BEST_WEIGHTS:
         return None, None
     folder = RunFolder(path if path.is_dir() else path.parent)
-    record = folder.read_json(folder.recipe)
-    resolved = record.get("resolved") if record else None
-    if not isinstance(resolved, dict) or resolved.get("model") != metadata.get("model"):
+    record = RunRecipe.read(folder.recipe)
+    resolved = record.resolved if record is not None else None
+    if record is None or resolved is None or resolved.get("model") != metadata.get("model"):
         return None, None
     try:
-        return record, read(Plan, resolved, "resolved")
+        return record, record.plan
     except UserError as error:
         raise UserError(f"{folder.recipe} is damaged: {error}") from error
 

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trickbag.data.config import DataConfig
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.sources import open_source
 from trickbag.errors import TrickbagError
-from trickbag.settings import read
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ def _of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
     if trained.record is None:
         return []
     try:
-        source = open_source(read(DataConfig, trained.record.get("data"), "data"))
+        source = open_source(trained.record.data)
     except TrickbagError:
         return []
     part = next(source.parts[name] for name in ("val", "test", "train") if name in source.parts)

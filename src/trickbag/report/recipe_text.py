@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trickbag.recipe import RUN_PARTS
 from trickbag.report.format import ABSENT, value_text
 
 __all__ = ["changed_settings", "changed_values", "flatten", "model_title", "source_name"]
 
-_NO_SETTINGS = ("name", "schema", "resolved", "notes", "note_values", "trial")
+_NO_SETTINGS = ("name", "schema", *RUN_PARTS)
 """Parts of `recipe.json` that are no settings."""
 
 

@@ -15,13 +15,14 @@ from typing import Any, BinaryIO
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import write_json, write_text
 from trickbag.train.folder.result import Result
+from trickbag.train.folder.upgrade import upgraded_result
 
 __all__ = ["StoredResult", "StudyFolder"]
 
 StoredResult = dict[str, Any]
 """A line of `results.jsonl`: what `result.json` holds, and the name of the network as `model`."""
 
-_KEYS = frozenset({field.name for field in dataclasses.fields(Result)} - {"folder"})
+_KEYS = frozenset({field.name for field in dataclasses.fields(Result)} - {"folder"} | {"warnings"})
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,10 @@ def _parse(line: bytes) -> StoredResult | None:
         data = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) and data.keys() >= _KEYS else None
+    if not isinstance(data, dict):
+        return None
+    result = upgraded_result(data)
+    return result if result.keys() >= _KEYS else None
 
 
 def _start(line: bytes) -> str:

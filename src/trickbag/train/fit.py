@@ -1,27 +1,43 @@
-"""Train what a recipe says, to the end or until something stops it, in a folder that survives any
-of that."""
+"""Train a recipe in a folder: start, resume, and end in order whatever stops the run."""
 
 from __future__ import annotations
 
+import contextlib
+import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trickbag.data.dataset import Dataset, prepare
-from trickbag.errors import UserError
-from trickbag.recipe import Recipe, differences
-from trickbag.settings import plain, read
+from trickbag.data.dataset import prepare
+from trickbag.errors import Note, RunFailed, UserError
+from trickbag.recipe import differences
+from trickbag.settings import plain
+from trickbag.train import checkpoint
+from trickbag.train.checkpoint import Progress
 from trickbag.train.compile_cache import CompileCache
 from trickbag.train.folder.identity import trial_of
 from trickbag.train.folder.log import RunLog
-from trickbag.train.folder.record import RunRecord
+from trickbag.train.folder.record import RunRecord, begin
 from trickbag.train.folder.result import Result
 from trickbag.train.folder.run_folder import RunFolder, fresh_folder
+from trickbag.train.folder.run_recipe import RunRecipe
+from trickbag.train.loaders import run_loaders
 from trickbag.train.machine.device import choose_device
+from trickbag.train.machine.isolation import isolated
+from trickbag.train.machine.memory import PeakMemory
 from trickbag.train.machine.parallel import World, joined
 from trickbag.train.machine.signals import StopSignal
-from trickbag.train.plan import Plan, resolve
+from trickbag.train.plan import resolve
 from trickbag.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trickbag.data.dataset import Dataset
+    from trickbag.errors import NoteKind
+    from trickbag.recipe import Recipe
+    from trickbag.train.build import Run
 
 __all__ = ["fit"]
 
@@ -36,108 +52,242 @@ def fit(
     dataset: Dataset | None = None,
     compile_cache: CompileCache | None = None,
 ) -> Result:
-    """Train a recipe with a seed in the folder `out` (a fresh one under `runs` where None); return the result.
+    """Train a recipe with a seed, and return the result.
 
-    `resume` goes on from the folder's last checkpoint, bit for bit as if nothing had stopped the
-    run, or starts where there is none yet; a finished run is left as it is. A caller with many runs
-    may hand over what they share: `dataset`, which `prepare(recipe.data)` gave, and
-    `compile_cache`, which keeps what was compiled. Raises UserError for what the recipe, the data
-    or the folder do not allow, RunFailed where the run cannot go on, and Stopped after SIGTERM or
-    SIGINT, with a checkpoint saved.
+    `out` is the run's folder, by default a new one under `runs`. With `resume` the run goes on from
+    the folder's last checkpoint, bit for bit as if it had never stopped; it starts if there is no
+    checkpoint yet, and a finished run is left as it is. A caller with many runs can share between
+    them `dataset`, the value of `prepare(recipe.data)`, and `compile_cache`.
 
-    Where there is a process group of `torch.distributed`, its processes train the run together and
-    all call this alike; the first one alone writes and logs. What ends one of them ends them all.
+    If a process group of `torch.distributed` exists, its processes train the run together: all of
+    them call this alike, and the first one alone writes and logs. What ends one of them ends all.
+
+    Raises UserError for a recipe, data or a folder that cannot be used, RunFailed if the run cannot
+    go on, and Stopped after SIGTERM or SIGINT, with a checkpoint saved.
     """
-    new = False
+    started = time.perf_counter()
     with StopSignal() as stop, joined() as world:
         log = (log if world.is_main else None) or RunLog()
         try:
-            path, new, stored, finished = world.broadcast(lambda: _open(recipe, out, resume))
-            folder = RunFolder(Path(path))
-
-            def checking(done: int, total: int) -> None:
-                stop.stop_before_training()
-                log.checking(done, total)
-
-            dataset = dataset or world.rank_zero_first(
-                partial(prepare, recipe.data, progress=checking)
-            )
-            trial = trial_of(recipe, seed, dataset.fingerprint)
-            _same_everywhere(world.all_gather(trial))
-            if stored is not None:
-                _same_trial(stored, trial, folder)
-            if finished is not None and finished.get("error") is None:
-                log.note(f"{folder.path} holds the finished run; left as it is")
-                return Result(**finished, folder=str(folder.path))
-            settled = world.broadcast(partial(_settle, stored, recipe, dataset, seed, world))
-            plan, notes = read(Plan, settled["resolved"], "resolved"), settled["notes"]
-            choose_device(plan.device)
-            world.compute_on(plan.device)
-            record = RunRecord(
-                folder=folder, recipe=recipe, dataset=dataset, plan=plan, trial=trial, notes=notes
-            )
-            trainer = Trainer(
+            opened = _open(recipe, out, resume, world)
+            call = _Call(
                 recipe=recipe,
-                dataset=dataset,
-                plan=plan,
-                record=record,
+                seed=seed,
+                opened=opened,
                 log=log,
                 stop=stop,
-                compile_cache=compile_cache or CompileCache(),
                 world=world,
+                started=started,
             )
-            return trainer.run()
-        except UserError:
-            if new and world.is_main:
-                folder.drop_if_empty()
-            raise
+            try:
+                return call.fit(dataset, compile_cache or CompileCache())
+            except UserError:
+                if opened.new and world.is_main:
+                    opened.folder.drop_if_empty()
+                raise
         finally:
             log.stop()
 
 
-def _open(recipe: Recipe, out: str | Path | None, resume: bool) -> tuple[str, bool, Any, Any]:
-    """Claim the folder; return its path, whether it is new, and the recipe and the result that it
-    holds."""
-    name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
-    folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
-    new = folder.claim(resume=resume)
-    return str(folder.path), new, folder.read_json(folder.recipe), folder.read_json(folder.result)
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A run's folder with what it held before this call; `new` tells whether it was made."""
+
+    folder: RunFolder
+    new: bool
+    recipe: RunRecipe | None
+    result: Result | None
 
 
-def _settle(
-    stored: dict[str, Any] | None, recipe: Recipe, dataset: Dataset, seed: int, world: World
-) -> dict[str, Any]:
-    """Return the plan and its notes as plain data: those of the run that is stored, else of the
-    recipe."""
-    if stored is None or "resolved" not in stored:
-        plan, notes = resolve(recipe, dataset, seed, processes=world.size, here=world.local_size)
-        return {"resolved": plain(plan), "notes": notes}
-    count = stored["resolved"].get("processes", 1)
-    if count != world.size:
-        raise UserError(
-            f"this run is trained by {count} processes, not {world.size}: start {count} (torchrun "
-            f"--nproc-per-node), "
-            "or choose another --out"
+def _open(recipe: Recipe, out: str | Path | None, resume: bool, world: World) -> _Opened:
+    """Claim the folder of a run, by the first process for all."""
+
+    def claim() -> dict[str, Any]:
+        name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
+        folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
+        new = folder.claim(resume=resume)
+        stored = RunRecipe.read(folder.recipe)
+        result = Result.read(folder.result, str(folder.path))
+        return {
+            "path": str(folder.path),
+            "new": new,
+            "recipe": stored and stored.to_dict(),
+            "result": result and result.to_dict(),
+        }
+
+    claimed = world.broadcast(claim)
+    path, stored, result = (claimed[key] for key in ("path", "recipe", "result"))
+    return _Opened(
+        folder=RunFolder(Path(path)),
+        new=claimed["new"],
+        recipe=None if stored is None else RunRecipe.from_dict(stored),
+        result=None if result is None else Result.from_dict(result, path),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """One call of `fit` in an open folder; `started` is its time by `time.perf_counter`."""
+
+    recipe: Recipe
+    seed: int
+    opened: _Opened
+    log: RunLog
+    stop: StopSignal
+    world: World
+    started: float
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return self.opened.folder
+
+    def fit(self, dataset: Dataset | None, compile_cache: CompileCache) -> Result:
+        """Train, unless the folder holds the finished run."""
+        world = self.world
+        dataset = dataset or self._prepare()
+        trial = trial_of(self.recipe, self.seed, dataset.fingerprint)
+        _require_same_everywhere(world.all_gather(trial))
+        if self.opened.recipe is not None:
+            _require_same_trial(self.opened.recipe, trial, self.folder)
+        result = self.opened.result
+        if result is not None and result.error is None:
+            self.log.note(f"{self.folder.path} holds the finished run; left as it is")
+            return result
+        run_recipe = self._resolve(dataset, trial)
+        plan = run_recipe.plan
+        choose_device(plan.device)  # a resumed run needs the device that it had
+        world.compute_on(plan.device)
+        with isolated(plan.threads, plan.device):
+            return self._train(run_recipe, dataset, compile_cache)
+
+    def _prepare(self) -> Dataset:
+        def checking(done: int, total: int) -> None:
+            self.stop.stop_before_training()
+            self.log.checking(done, total)
+
+        return self.world.rank_zero_first(partial(prepare, self.recipe.data, progress=checking))
+
+    def _resolve(self, dataset: Dataset, trial: dict[str, Any]) -> RunRecipe:
+        """Return the recipe with its plan: that of the stored run, else a new one.
+
+        Raises UserError if the stored run was trained by another number of processes.
+        """
+        stored, world = self.opened.recipe, self.world
+
+        def resolved() -> dict[str, Any]:
+            plan, notes = resolve(
+                self.recipe, dataset, self.seed, processes=world.size, here=world.local_size
+            )
+            return RunRecipe(
+                recipe=self.recipe.to_dict(),
+                resolved=plain(plan),
+                notes=tuple(_notes("choice", notes)),
+                trial=trial,
+            ).to_dict()
+
+        if stored is None or stored.resolved is None:
+            return RunRecipe.from_dict(world.broadcast(resolved))
+        processes = stored.resolved.get("processes", 1)
+        if processes != world.size:
+            raise UserError(
+                f"this run is trained by {processes} processes, not {world.size}",
+                f"start {processes} (torchrun --nproc-per-node), or choose another --out",
+            )
+        return RunRecipe(
+            recipe=self.recipe.to_dict(),
+            resolved=stored.resolved,
+            notes=stored.notes,
+            trial=trial,
         )
-    return {"resolved": stored["resolved"], "notes": list(stored.get("notes", []))}
+
+    def _train(
+        self, run_recipe: RunRecipe, dataset: Dataset, compile_cache: CompileCache
+    ) -> Result:
+        """Build the run, take up its checkpoint, and train."""
+        plan, folder, world = run_recipe.plan, self.folder, self.world
+        start = partial(begin, folder, run_recipe, dataset.errors)
+
+        def on_teacher_logits(done: int, total: int) -> None:
+            # Teachers can take hours, after which a run that was stopped is to be resumed.
+            if world.is_main and not folder.recipe.exists():
+                start()
+            self.stop.stop_before_training()
+            self.log.teacher_logits(done, total)
+
+        run, build_notes = compile_cache.build(
+            plan, self.recipe.tricks, dataset, on_teacher_logits, world
+        )
+        notes = [
+            *dataset.notes,
+            *run_recipe.notes,
+            *_notes("choice", build_notes),
+        ]
+        for note in notes:
+            self.log.note(f"note: {note.text}")
+        world.broadcast(start)
+        if dataset.errors:
+            self.log.note(f"left out {len(dataset.errors)} files: see {folder.data_errors}")
+        self.stop.stop_before_training()
+        memory = PeakMemory(plan.device)
+        record = RunRecord(
+            folder=folder,
+            run_recipe=run_recipe,
+            dataset=dataset,
+            plan=plan,
+            notes=notes,
+            started=self.started,
+        )
+        progress = _take_up(run, record)
+        with run_loaders(run, dataset) as loaders:
+            trainer = Trainer(
+                run=run,
+                progress=progress,
+                loaders=loaders,
+                record=record,
+                log=self.log,
+                stop=self.stop,
+                memory=memory,
+            )
+            try:
+                return trainer.train()
+            except RunFailed as error:
+                if world.is_main:
+                    with contextlib.suppress(RunFailed):  # a full disk may not take it either
+                        record.fail(str(error))
+                raise
 
 
-def _same_everywhere(trials: list[dict[str, Any]]) -> None:
+def _take_up(run: Run, record: RunRecord) -> Progress:
+    """Load the last checkpoint if there is one; return where the run is."""
+    progress, folder, world = Progress.start(run.device), record.folder, run.world
+    if world.broadcast(folder.checkpoint.exists):
+        progress = checkpoint.restore(folder.checkpoint, run, record.identity)
+    world.broadcast(lambda: record.cut_back(progress.epoch))
+    world.broadcast_tensors([*run.network.parameters(), *run.network.buffers()])
+    return progress
+
+
+def _require_same_everywhere(trials: list[dict[str, Any]]) -> None:
     for trial in trials:
         changed = differences(trial, trials[0])
         if changed:
             raise UserError(
-                "the processes of a run must train the same recipe on the same data; these differ: "
-                + "; ".join(changed)
+                "the processes of a run must train the same recipe on the same data; "
+                f"these differ: {'; '.join(changed)}"
             )
 
 
-def _same_trial(stored: dict[str, Any], trial: dict[str, Any], folder: RunFolder) -> None:
-    if stored.get("trial") is None:
-        raise UserError(f"{folder.recipe} is not the recipe of a run; choose another --out")
-    changed = differences(trial, stored["trial"])
+def _require_same_trial(stored: RunRecipe, trial: dict[str, Any], folder: RunFolder) -> None:
+    if stored.trial is None:
+        raise UserError(f"{folder.recipe} is not the recipe of a run", "choose another --out")
+    changed = differences(trial, stored.trial)
     if changed:
         raise UserError(
-            f"{folder.path} holds another trial; these differ: {'; '.join(changed)}; choose "
-            f"another --out"
+            f"{folder.path} holds another trial; these differ: {'; '.join(changed)}",
+            "choose another --out",
         )
+
+
+def _notes(kind: NoteKind, notes: Iterable[Note | str]) -> list[Note]:
+    return [note if isinstance(note, Note) else Note(kind, None, note) for note in notes]

@@ -1,97 +1,99 @@
-"""What a run leaves in its folder: the one writer of its files."""
+"""What a run leaves in its folder: the only writer of its files."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trickbag.data.dataset import Dataset, require_mostly_good, write_errors
+from trickbag.data.dataset import require_mostly_good, write_errors
 from trickbag.data.labels import label_text
 from trickbag.data.source import DataError
+from trickbag.errors import Note
+from trickbag.files import write_json
 from trickbag.models.counting import count_macs, count_params
 from trickbag.models.weights import save_weights
-from trickbag.recipe import Recipe, digest
+from trickbag.recipe import digest
 from trickbag.settings import plain
 from trickbag.train import checkpoint
-from trickbag.train.build import Run
-from trickbag.train.checkpoint import Progress, Share, Totals
 from trickbag.train.folder.result import Result
-from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.machine.environment import environment
-from trickbag.train.plan import Plan
-from trickbag.train.validate import Validation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["RunRecord"]
+    from trickbag.data.dataset import Dataset
+    from trickbag.train.build import Run
+    from trickbag.train.checkpoint import Progress, Share, Totals
+    from trickbag.train.folder.run_folder import RunFolder
+    from trickbag.train.folder.run_recipe import RunRecipe
+    from trickbag.train.plan import Plan
+    from trickbag.train.validate import Validation
+
+__all__ = ["RunRecord", "begin"]
+
+_EARLIEST_S = 1e-9
+"""The shortest time that a throughput is computed with."""
+
+
+def begin(folder: RunFolder, run_recipe: RunRecipe, errors: Iterable[DataError]) -> None:
+    """Write what is known before the first step: recipe, environment, the files left out."""
+    write_errors(errors, folder.data_errors)
+    write_json(folder.environment, environment())
+    run_recipe.write(folder.recipe)
 
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """Writes a run's folder while the run lasts; all that it writes is whole, or as it was before.
+    """Writes the folder of a run from its first step on.
 
-    Of several processes that train together the first one alone has its record written. `notes` are
-    those of the plan. `begun` says that what is known before the first step is written. `warnings`
-    and `errors`, the files that were left out, go into the result; `rows` are the lines of
-    `metrics.jsonl` so far.
+    Each file is replaced as a whole, so that a crash leaves the old one or the new one. If several
+    processes train together, the first one alone calls what writes. `started` is the time
+    (`time.perf_counter`) at which `fit` was called. `notes` go into the result, as do `errors`, the
+    files that were left out. `rows` are the lines of `metrics.jsonl` so far.
     """
 
     folder: RunFolder
-    recipe: Recipe
+    run_recipe: RunRecipe
     dataset: Dataset
     plan: Plan
-    trial: dict[str, Any]
-    notes: list[str]
+    notes: Sequence[Note]
+    started: float
     identity: str = field(init=False)
-    begun: bool = field(init=False, default=False)
-    warnings: list[str] = field(init=False, default_factory=list)
     errors: list[DataError] = field(init=False)
     rows: list[dict[str, Any]] = field(init=False, default_factory=list)
-    _started: float = field(init=False, default_factory=time.perf_counter)
     _board: SummaryWriter | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.identity = digest(self.trial)
+        self.identity = digest(self.run_recipe.trial)
         self.errors = list(self.dataset.errors)
 
-    def begin(self) -> None:
-        """Write what is known before the first step."""
-        self.begun = True
-        write_errors(self.errors, self.folder.data_errors)
-        self.folder.write_json(self.folder.path / "environment.json", environment())
-        resolved = {"resolved": plain(self.plan), "notes": self.notes, "trial": self.trial}
-        self.folder.write_json(self.folder.recipe, self.recipe.to_dict() | resolved)
-
     def cut_back(self, epochs: int) -> None:
-        """Keep one line for each epoch that the checkpoint has behind it; a crash can have left one
-        more."""
+        """Keep the lines of the epochs in the checkpoint: a crash can have left one more."""
         self.rows = self.folder.read_metrics(epochs)
         self.folder.write_metrics(self.rows)
 
     def save(self, run: Run, progress: Progress, others: Sequence[Share] = ()) -> None:
-        """Write a checkpoint; `others` are the shares of other processes in the middle of an
-        epoch."""
+        """Write a checkpoint; `others` are the shares of the other processes within an epoch."""
         checkpoint.save(self.folder.checkpoint, run, progress, self.identity, others)
 
     def open_board(self, epoch: int) -> None:
-        """Open TensorBoard's file, to be written from epoch `epoch` on, from 0."""
+        """Open the file of TensorBoard; what it holds from epoch `epoch` on, from 0, is dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(str(self.folder.path), purge_step=epoch + 1)
 
     def close_board(self) -> None:
-        """Close TensorBoard's file."""
+        """Close the file of TensorBoard."""
         if self._board is not None:
             self._board.close()
 
     @property
     def score(self) -> str:
-        """The metric by which the best epoch is chosen: top-1, or mAP for images with several
-        labels."""
+        """The metric that chooses the best epoch: top1, or map where images have several labels."""
         return "map" if self.plan.data.multi_label else "top1"
 
     def end_epoch(
@@ -102,8 +104,10 @@ class RunRecord:
         metrics: dict[str, float | None],
         thresholds: tuple[float, ...] | None = None,
     ) -> dict[str, Any]:
-        """Write what an epoch and its validation came to, and go on to the next one; return its
-        line."""
+        """Write an epoch's line, weights and checkpoint, and move on to the next epoch.
+
+        Returns the line.
+        """
         row = self._row(progress, totals, metrics)
         self.rows.append(row)
         self._keep_best(run, progress, metrics[self.score], thresholds)
@@ -117,13 +121,16 @@ class RunRecord:
             self._board.flush()
         return row
 
-    def keep_errors(self, found: dict[str, str]) -> None:
-        """Add what was found unreadable in training, name to reason; RunFailed where it is much."""
-        if len(self.dataset.errors) + len(found) == len(self.errors):
+    def keep_errors(self, unreadable: dict[str, str]) -> None:
+        """Add the files that could not be read in training, name to reason.
+
+        Raises RunFailed if they are more than `data.max_bad_fraction` of all.
+        """
+        if len(self.dataset.errors) + len(unreadable) == len(self.errors):
             return
         self.errors = [
             *self.dataset.errors,
-            *(DataError(name, reason) for name, reason in found.items()),
+            *(DataError(name, reason) for name, reason in unreadable.items()),
         ]
         write_errors(self.errors, self.folder.data_errors)
         parts = (self.dataset.train, self.dataset.val, self.dataset.test)
@@ -138,8 +145,26 @@ class RunRecord:
         tested: Validation | None,
         peak_memory: int | None,
     ) -> Result:
-        """Write the predictions and the result of a run that has come to its end; return the
-        result."""
+        """Write the predictions and the result of a run that has reached its end."""
+        self._write_predictions(validation)
+        metrics: dict[str, float | int | None] = dict(validation.metrics)
+        metrics |= self._training_metrics(progress)
+        metrics["infer_throughput"] = validation.throughput
+        metrics["peak_memory"] = peak_memory
+        metrics["params"] = count_params(run.network)
+        metrics["macs"] = count_macs(run.network, self.plan.image_size, self.plan.model.in_channels)
+        if tested is not None:
+            metrics |= {f"test_{key}": value for key, value in tested.metrics.items()}
+        metrics["run_time_s"] = time.perf_counter() - self.started
+        result = self._result(metrics)
+        result.write(self.folder.result)
+        return result
+
+    def fail(self, error: str) -> None:
+        """Write the result of a run that could not go on."""
+        self._result({}, error).write(self.folder.result)
+
+    def _write_predictions(self, validation: Validation) -> None:
         names, classes = self.dataset.val.names, self.dataset.classes
         columns = zip(
             validation.index,
@@ -150,50 +175,36 @@ class RunRecord:
         )
         self.folder.write_predictions(
             [
-                (names[i], label_text(y, classes), label_text(p, classes), float(c))
-                for i, y, p, c in columns
+                (names[i], label_text(label, classes), label_text(predicted, classes), float(value))
+                for i, label, predicted, value in columns
             ]
         )
-        metrics: dict[str, float | int | None] = dict(validation.metrics)
-        metrics |= {
+
+    def _training_metrics(self, progress: Progress) -> dict[str, float | int | None]:
+        """Return the best epoch, and what the lines of the epochs come to."""
+        last = self.rows[-1]
+        return {
             f"best_{self.score}": progress.best_score if progress.best_score >= 0 else None,
             "best_epoch": progress.best_epoch,
+            **{
+                key: value
+                for key, value in last.items()
+                if key in ("train_loss", "train_top1") or key.startswith("raw_")
+            },
+            "train_throughput": statistics.median(row["train_throughput"] for row in self.rows),
+            "train_time_s": sum(row["time_s"] for row in self.rows),
         }
-        last = self.rows[-1]
-        metrics |= {
-            key: last[key]
-            for key in last
-            if key in ("train_loss", "train_top1") or key.startswith("raw_")
-        }
-        metrics["train_throughput"] = statistics.median(
-            row["train_throughput"] for row in self.rows
-        )
-        metrics["train_time_s"] = sum(row["time_s"] for row in self.rows)
-        metrics["infer_throughput"] = validation.throughput
-        metrics["peak_memory"] = peak_memory
-        metrics["params"] = count_params(run.network)
-        metrics["macs"] = count_macs(run.network, self.plan.image_size, self.plan.model.in_channels)
-        if tested is not None:
-            metrics |= {f"test_{key}": value for key, value in tested.metrics.items()}
-        metrics["run_time_s"] = time.perf_counter() - self._started
-        result = self._result(metrics)
-        self.folder.write_json(self.folder.result, result.to_dict())
-        return result
-
-    def fail(self, error: str) -> None:
-        """Write the result of a run that could not go on."""
-        self.folder.write_json(self.folder.result, self._result({}, error).to_dict())
 
     def _result(self, metrics: dict[str, float | int | None], error: str | None = None) -> Result:
         return Result(
             trial=self.identity,
-            label=self.recipe.name,
+            label=self.run_recipe.name,
             seed=self.plan.seed,
             metrics=metrics,
-            warnings=self.warnings,
             environment=environment(),
-            data_errors=[{"file": one.file, "reason": one.reason} for one in self.errors],
+            data_errors=[{"file": file, "reason": reason} for file, reason in self.errors],
             error=error,
+            notes=[note.to_dict() for note in self.notes],
             folder=str(self.folder.path),
         )
 
@@ -202,6 +213,7 @@ class RunRecord:
     ) -> dict[str, Any]:
         plan = self.plan
         step = (progress.epoch + 1) * plan.steps_per_epoch
+        images = plan.steps_per_epoch * plan.batch_size
         return {
             "epoch": progress.epoch + 1,
             "step": step,
@@ -209,9 +221,7 @@ class RunRecord:
             "train_loss": totals.loss,
             "train_top1": totals.top1 if self.score == "top1" else None,
             **metrics,
-            "train_throughput": plan.steps_per_epoch
-            * plan.batch_size
-            / max(1e-9, progress.seconds),
+            "train_throughput": images / max(_EARLIEST_S, progress.seconds),
             "time_s": progress.seconds,
         }
 
@@ -222,12 +232,11 @@ class RunRecord:
         score: float | None,
         thresholds: tuple[float, ...] | None,
     ) -> None:
+        """Keep the weights if their score is the best so far, or if it is not defined."""
         if score is not None and score <= progress.best_score:
             return
-        progress.best_score, progress.best_epoch = (
-            -1.0 if score is None else score,
-            progress.epoch + 1,
-        )
+        progress.best_score = -1.0 if score is None else score
+        progress.best_epoch = progress.epoch + 1
         save_weights(
             run.evaluated,
             self.folder.best,

@@ -1,11 +1,26 @@
-"""What a trial leaves: metrics, warnings, environment, or an error."""
+"""The outcome of a trial: metrics, notes and environment, or an error; the record of `result.json`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-__all__ = ["Result"]
+from trickbag.errors import Note, UserError
+from trickbag.files import write_json
+from trickbag.train.folder.run_folder import read_json
+from trickbag.train.folder.upgrade import upgraded_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["SCHEMA", "Result", "Status"]
+
+SCHEMA = 1
+"""Version of a result's plain data; a file without one is of version 1."""
+
+Status = Literal["finished", "failed", "does_not_apply"]
+"""How a trial ended; does_not_apply: one of its tricks cannot work on its network or recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,19 +31,101 @@ class Result:
     `train_throughput` and `infer_throughput` in images/s, `params` and `macs` (multiply-adds of one
     image) as counts, `peak_memory` in bytes, `train_time_s` the seconds of training steps,
     `run_time_s` those of the last call of `fit` with its validation and files; None where
-    undefined. `data_errors` names the files that were left out. `folder` is where the run lies.
+    undefined. `notes` are plain data, each `Note.to_dict()`. `data_errors` names the files that
+    were left out. `status` is by default `failed` where there is an error, else `finished`.
+    `folder` is the run's folder, which is not in the file.
     """
 
     trial: str
     label: str
     seed: int
     metrics: dict[str, float | int | None]
-    warnings: list[str] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     data_errors: list[dict[str, str]] = field(default_factory=list)
     error: str | None = None
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    status: str = ""
     folder: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.status:
+            object.__setattr__(self, "status", "finished" if self.error is None else "failed")
+
+    @property
+    def warnings(self) -> list[str]:
+        """The notes as text."""
+        return [Note.from_dict(note).text for note in self.notes]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data of `result.json`, which holds no path."""
-        return {key: value for key, value in vars(self).items() if key != "folder"}
+        return {
+            "schema": SCHEMA,
+            "trial": self.trial,
+            "label": self.label,
+            "seed": self.seed,
+            "metrics": self.metrics,
+            "warnings": self.warnings,
+            "environment": self.environment,
+            "data_errors": self.data_errors,
+            "error": self.error,
+            "notes": self.notes,
+            "status": self.status,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], folder: str = "") -> Result:
+        """Return the result that plain data hold; keys that a result has not are left out.
+
+        Data without notes and status, as they were written before these were values, are read.
+        Raises UserError for another schema version and for a part that is missing or of a wrong
+        type.
+        """
+        if data.get("schema", SCHEMA) != SCHEMA:
+            raise UserError(
+                f"schema = {data['schema']!r}: this version of trickbag reads results of schema "
+                f"{SCHEMA}"
+            )
+        data = upgraded_result(data)
+        for key, (kind, text) in _PARTS.items():
+            value = data.get(key)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise UserError(f"{key} = {value!r}: must be {text}")
+        if data["status"] not in get_args(Status):
+            raise UserError(
+                f"status = {data['status']!r}: must be one of {', '.join(get_args(Status))}"
+            )
+        try:
+            for note in data["notes"]:
+                Note.from_dict(note)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UserError(f"notes = {data['notes']!r}: must be a list of notes") from error
+        return cls(**{key: data[key] for key in _PARTS}, folder=folder)
+
+    @classmethod
+    def read(cls, file: Path, folder: str = "") -> Result | None:
+        """Read `result.json`, None where there is none; UserError where it is damaged."""
+        data = read_json(file)
+        if data is None:
+            return None
+        try:
+            return cls.from_dict(data, folder)
+        except UserError as error:
+            raise UserError(f"cannot read {file}: {error.reason}") from error
+
+    def write(self, file: Path) -> None:
+        """Write `result.json`, as a whole or not at all."""
+        write_json(file, self.to_dict())
+
+
+_PARTS: dict[str, tuple[Any, str]] = {
+    "trial": (str, "a text"),
+    "label": (str, "a text"),
+    "seed": (int, "a whole number"),
+    "metrics": (dict, "a JSON object"),
+    "environment": (dict, "a JSON object"),
+    "data_errors": (list, "a list of objects with file and reason"),
+    "error": (str | None, "a text or null"),
+    "notes": (list, "a list of notes"),
+    "status": (str, "a text"),
+}
+"""The parts of a result in its file: their type, and how an error names it."""

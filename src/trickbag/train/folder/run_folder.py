@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from trickbag.errors import RunFailed, UserError
-from trickbag.files import replacing, write_json, write_text
+from trickbag.files import replacing, write_text
 
-__all__ = ["RunFolder", "fresh_folder"]
+__all__ = ["RunFolder", "fresh_folder", "read_json"]
 
 
 def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
@@ -23,6 +23,20 @@ def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
     while (root / f"{name}-{number}").exists():
         number += 1
     return root / f"{name}-{number}"
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """Read a JSON file that holds an object, None where there is none; UserError where it is
+    damaged."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {file}: {error}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"cannot read {file}: it is no JSON object")
+    return data
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,11 @@ class RunFolder:
     def recipe(self) -> Path:
         """The resolved recipe."""
         return self.path / "recipe.json"
+
+    @property
+    def environment(self) -> Path:
+        """The machine and the versions."""
+        return self.path / "environment.json"
 
     @property
     def metrics(self) -> Path:
@@ -100,19 +119,6 @@ class RunFolder:
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
-    def read_json(self, file: Path) -> dict[str, Any] | None:
-        """Read one of the folder's JSON files; None where it is not there, RunFailed where it is
-        damaged."""
-        try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"cannot read {file}: {error}") from error
-        if not isinstance(data, dict):
-            raise UserError(f"cannot read {file}: it is no JSON object")
-        return data
-
     def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """Read the lines of the first `epochs` epochs; RunFailed where there are fewer."""
         lines = (
@@ -128,10 +134,6 @@ class RunFolder:
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write one JSON line an epoch."""
         write_text(self.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-
-    def write_json(self, file: Path, data: dict[str, Any]) -> None:
-        """Write one of the folder's JSON files."""
-        write_json(file, data)
 
     def write_predictions(self, rows: list[tuple[str, str, str, float]]) -> None:
         """Write `image,label,predicted,confidence` of the validation set; no confidence where it is

@@ -1,0 +1,126 @@
+"""The recipe of a run and what it was resolved to: the record of `recipe.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trickbag.data.config import DataConfig
+from trickbag.errors import Note, UserError
+from trickbag.files import write_json
+from trickbag.recipe import RUN_PARTS, SCHEMA
+from trickbag.settings import read
+from trickbag.train.folder.run_folder import read_json
+from trickbag.train.folder.upgrade import notes_from_texts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trickbag.train.plan import Plan
+
+__all__ = ["RunRecipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecipe:
+    """A recipe as plain data, and what a run made of it.
+
+    The file is a recipe file too: `recipes.load` reads it without the parts of the run. `recipe`
+    stays plain data, so that a run with a trick that cannot be imported here can still be read.
+    `resolved` is the run's plan, `trial` what the hash of the trial's id is made of; both are plain
+    data, None in a file that is no run's. `notes` are those of the plan.
+    """
+
+    recipe: Mapping[str, Any]
+    resolved: Mapping[str, Any] | None = None
+    notes: tuple[Note, ...] = ()
+    trial: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return str(self.recipe.get("name") or "custom")
+
+    @property
+    def data(self) -> DataConfig:
+        """The recipe's data. Raises UserError where they cannot be read."""
+        return read(DataConfig, self.recipe.get("data"), "data")
+
+    @property
+    def plan(self) -> Plan:
+        """The run's plan. Raises UserError where it cannot be read."""
+        from trickbag.train.plan import Plan
+
+        return read(Plan, self.resolved, "resolved")
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the data that the run was trained on; None where it is not known."""
+        fingerprint = (self.trial or {}).get("data")
+        return fingerprint if isinstance(fingerprint, str) else None
+
+    @property
+    def seed(self) -> int | None:
+        """The run's seed; None where it is not known."""
+        seed = (self.trial or {}).get("seed")
+        return seed if isinstance(seed, int) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain data of `recipe.json`."""
+        return {
+            **self.recipe,
+            "resolved": self.resolved,
+            "notes": [note.text for note in self.notes],
+            "trial": self.trial,
+            "note_values": [note.to_dict() for note in self.notes],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunRecipe:
+        """Return the record that plain data hold, those of a recipe alone included.
+
+        Raises UserError for another schema version and for a part of a wrong type.
+        """
+        if data.get("schema", SCHEMA) != SCHEMA:
+            raise UserError(
+                f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema "
+                f"{SCHEMA}"
+            )
+        for key in ("resolved", "trial"):
+            if not isinstance(data.get(key), Mapping | None):
+                raise UserError(f"{key} = {data[key]!r}: must be a JSON object")
+        return cls(
+            recipe={key: value for key, value in data.items() if key not in RUN_PARTS},
+            resolved=data.get("resolved"),
+            notes=tuple(_notes(data)),
+            trial=data.get("trial"),
+        )
+
+    @classmethod
+    def read(cls, file: Path) -> RunRecipe | None:
+        """Read `recipe.json`, None where there is none; UserError where it is damaged."""
+        data = read_json(file)
+        if data is None:
+            return None
+        try:
+            return cls.from_dict(data)
+        except UserError as error:
+            raise UserError(f"cannot read {file}: {error.reason}") from error
+
+    def write(self, file: Path) -> None:
+        """Write `recipe.json`, as a whole or not at all."""
+        write_json(file, self.to_dict())
+
+
+def _notes(data: Mapping[str, Any]) -> list[Note]:
+    """Return the notes, which files written before hold as text alone."""
+    values, texts = data.get("note_values"), data.get("notes") or []
+    try:
+        if values is not None:
+            return [Note.from_dict(value) for value in values]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"note_values = {values!r}: must be a list of notes") from error
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"notes = {texts!r}: must be a list of texts")
+    return notes_from_texts(texts)

@@ -1,0 +1,162 @@
+"""Loaders of images for all that reads them as a run does: training, validation, teachers, previews."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trickbag.data.loading.loader import Loader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trickbag.data.config import DataConfig
+    from trickbag.data.dataset import Dataset
+    from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.source import Part
+    from trickbag.data.teacher_logits import TeacherLogits
+    from trickbag.train.build import Run
+    from trickbag.train.machine.parallel import World
+    from trickbag.train.plan import Plan
+
+__all__ = [
+    "RunLoaders",
+    "evaluation_batch_size",
+    "evaluation_loader",
+    "ordered_loader",
+    "run_loaders",
+    "train_loader",
+]
+
+
+def evaluation_batch_size(plan: Plan) -> int:
+    """Return the number of images in a batch of a run's evaluation, and of its teachers."""
+    # Without gradients a larger batch fits than in training, whatever the parts of that are.
+    return max(64, plan.batch_size // plan.training.accumulate)
+
+
+def train_loader(
+    plan: Plan,
+    part: Part,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    teacher_logits: TeacherLogits | None = None,
+    share: tuple[int, int] = (0, 1),
+) -> Loader:
+    """Return the loader of the training images of a plan.
+
+    `batch_size` and `workers` are by default the plan's. `teacher_logits` come with their images.
+    With `share` (rank, size) a batch has the rows of this process alone.
+    """
+    return Loader(
+        part,
+        plan.data,
+        preprocessing,
+        train=True,
+        batch_size=batch_size or plan.batch_size,
+        seed=plan.seed,
+        repeats=plan.repeats,
+        workers=plan.workers if workers is None else workers,
+        pin_memory=plan.device == "cuda",
+        teacher_logits=teacher_logits,
+        share=share,
+    )
+
+
+def ordered_loader(
+    plan: Plan, part: Part, data: DataConfig, preprocessing: Preprocessing, *, random_crops: bool
+) -> Loader:
+    """Return a loader of training images in their order, for teachers.
+
+    With `random_crops` the crops are those of training with `data`, else the preprocessing's.
+    """
+    return Loader(
+        part,
+        data,
+        preprocessing,
+        train=random_crops,
+        in_order=True,
+        batch_size=evaluation_batch_size(plan),
+        seed=plan.seed,
+        workers=plan.workers,
+        pin_memory=plan.device == "cuda",
+    )
+
+
+def evaluation_loader(
+    part: Part,
+    data: DataConfig,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    workers: int,
+    device: str,
+    cached: bool = False,
+) -> Loader:
+    """Return a loader of images to evaluate; with `cached` later epochs have the crops in memory."""
+    return Loader(
+        part,
+        data,
+        preprocessing,
+        train=False,
+        batch_size=batch_size,
+        workers=workers,
+        pin_memory=device == "cuda",
+        cached=cached,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLoaders:
+    """The loaders of a run: of each part the rows of this process."""
+
+    train: Loader
+    val: Loader
+    test: Loader | None
+
+
+@contextmanager
+def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
+    """Give the loaders of a run, and end their worker processes afterwards."""
+    plan, world = run.plan, run.world
+
+    def evaluated(part: Part) -> Loader:
+        return evaluation_loader(
+            _rows(part, world),
+            plan.data,
+            run.evaluation,
+            batch_size=evaluation_batch_size(plan),
+            workers=plan.workers,
+            device=plan.device,
+            cached=True,
+        )
+
+    loaders = RunLoaders(
+        train=train_loader(
+            plan,
+            dataset.train,
+            run.pipeline.preprocessing,
+            teacher_logits=run.teacher_logits,
+            share=(world.rank, world.size),
+        ),
+        val=evaluated(dataset.val),
+        test=evaluated(dataset.test) if dataset.test else None,
+    )
+    try:
+        yield loaders
+    finally:
+        for loader in (loaders.train, loaders.val, loaders.test):
+            if loader is not None:
+                loader.close()
+
+
+def _rows(part: Part, world: World) -> Part:
+    """Return the images of a part that this process evaluates."""
+    if world.size == 1:
+        return part
+    return part.subset(np.arange(len(part))[world.rows(len(part))])

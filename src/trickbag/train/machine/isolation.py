@@ -1,0 +1,30 @@
+"""Threads and random state of a run, apart from those of the program that calls it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["isolated"]
+
+
+@contextmanager
+def isolated(threads: int, device: str) -> Iterator[None]:
+    """Compute with a number of threads and a random state that end with the block.
+
+    The caller's threads and random state, that of its CUDA device included, are as before then.
+    """
+    before = torch.get_num_threads()
+    # The number of threads decides the order of sums, and with that the last bits of the weights.
+    torch.set_num_threads(threads)
+    try:
+        devices = [torch.cuda.current_device()] if device == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        torch.set_num_threads(before)

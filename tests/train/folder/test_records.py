@@ -1,0 +1,140 @@
+"""The records of `recipe.json` and `result.json`: written, read, refused; files written before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trickbag import recipes
+from trickbag.errors import Note, UserError
+from trickbag.recipe import RUN_PARTS
+from trickbag.train.folder.result import Result
+from trickbag.train.folder.run_recipe import RunRecipe
+
+NOTES = (
+    Note("no_effect", "linear_scaling", "the batch is 256"),
+    Note("choice", None, "the stem is deep_s1, for images of 16 px"),
+)
+RESULT = Result(
+    trial="0123",
+    label="small",
+    seed=3,
+    metrics={"top1": 90.5, "top5": None, "params": 7},
+    environment={"python": "3.12"},
+    data_errors=[{"file": "a.png", "reason": "truncated"}],
+    notes=[note.to_dict() for note in NOTES],
+)
+
+
+def run_recipe() -> RunRecipe:
+    return RunRecipe(
+        recipe=recipes.small().to_dict(),
+        resolved={"seed": 3, "device": "cpu"},
+        notes=NOTES,
+        trial={"recipe": {}, "seed": 3, "data": "f00d"},
+    )
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    RESULT.write(tmp_path / "result.json")
+    assert Result.read(tmp_path / "result.json") == RESULT
+    assert Result.read(tmp_path / "none.json") is None
+    assert RESULT.warnings == [note.text for note in NOTES]
+    assert RESULT.warnings[0] == "linear_scaling has no effect: the batch is 256"
+
+
+def test_the_status_follows_the_error_unless_it_is_given() -> None:
+    common: dict[str, Any] = {"trial": "0", "label": "a", "seed": 0, "metrics": {}}
+    assert Result(**common).status == "finished"
+    assert Result(**common, error="the disk is full").status == "failed"
+    assert Result(**common, error="no", status="does_not_apply").status == "does_not_apply"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, "finished"),
+        ("the disk is full", "failed"),
+        ("does not apply: squeeze_excite needs an attention slot", "does_not_apply"),
+    ],
+)
+def test_results_written_before_are_read(error: str | None, status: str) -> None:
+    before = RESULT.to_dict() | {"error": error}
+    for key in ("schema", "notes", "status"):
+        del before[key]
+    result = Result.from_dict(before | {"model": "resnet18"})  # as a line of `results.jsonl`
+    assert (result.status, result.error) == (status, error)
+    assert result.notes == RESULT.notes
+    assert result.warnings == before["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, "schema = 2: this version of trickbag reads results of schema 1"),
+        ({"seed": "x"}, "seed = 'x': must be a whole number"),
+        ({"metrics": []}, r"metrics = \[\]: must be a JSON object"),
+        ({"status": "done"}, "status = 'done': must be one of finished, failed, does_not_apply"),
+        ({"notes": [{"kind": "choice"}]}, "must be a list of notes"),
+        ({"notes": ["text"]}, "must be a list of notes"),
+        ({"error": 3}, "error = 3: must be a text or null"),
+    ],
+)
+def test_a_damaged_result_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(RESULT.to_dict() | changes))
+    with pytest.raises(UserError, match=message) as error:
+        Result.read(file)
+    assert str(error.value).startswith(f"cannot read {file}: ")
+    file.write_text(json.dumps({"warnings": "text"}))
+    with pytest.raises(UserError, match="trial = None: must be a text"):
+        Result.read(file)
+
+
+def test_a_runs_recipe_is_read_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.json"
+    run_recipe().write(file)
+    stored = RunRecipe.read(file)
+    assert stored == run_recipe()
+    assert stored is not None
+    assert (stored.name, stored.seed, stored.fingerprint) == ("small", 3, "f00d")
+    assert stored.data == recipes.small().data
+    assert RunRecipe.read(tmp_path / "none.json") is None
+    data = json.loads(file.read_text())
+    assert data["notes"] == [note.text for note in NOTES]
+    assert set(data) - set(recipes.small().to_dict()) == set(RUN_PARTS)
+
+
+def test_the_file_of_a_run_is_a_recipe_and_a_recipe_is_read_as_one_without_a_run(
+    tmp_path: Path,
+) -> None:
+    run_recipe().write(tmp_path / "recipe.json")
+    assert recipes.load(str(tmp_path)) == recipes.small()
+    alone = RunRecipe.from_dict(recipes.small().to_dict())
+    assert (alone.resolved, alone.trial, alone.seed, alone.fingerprint) == (None,) * 4
+
+
+def test_recipes_of_runs_written_before_are_read() -> None:
+    before = run_recipe().to_dict()
+    del before["note_values"]
+    assert RunRecipe.from_dict(before) == run_recipe()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, "schema = 2: this version of trickbag reads recipes of schema 1"),
+        ({"resolved": "x"}, "resolved = 'x': must be a JSON object"),
+        ({"trial": [1]}, "trial = .*: must be a JSON object"),
+        ({"note_values": ["text"]}, "note_values = .*: must be a list of notes"),
+    ],
+)
+def test_a_damaged_recipe_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    file = tmp_path / "recipe.json"
+    file.write_text(json.dumps(run_recipe().to_dict() | changes))
+    with pytest.raises(UserError, match=message) as error:
+        RunRecipe.read(file)
+    assert str(error.value).startswith(f"cannot read {file}: ")
