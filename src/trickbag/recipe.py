@@ -23,13 +23,31 @@ from trickbag.models.config import (
 )
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
-from trickbag.settings import Settings, assign, parse_fields, plain, read
+from trickbag.settings import Settings, assign, parse_fields, plain, plain_identity, read
 from trickbag.tricks.trick import Trick
 
-__all__ = ["CHANGED", "SCHEMA", "Recipe", "differences", "digest", "trick_from_text"]
+__all__ = [
+    "CHANGED",
+    "NUMBERS",
+    "RUN_PARTS",
+    "SCHEMA",
+    "Recipe",
+    "differences",
+    "digest",
+    "trick_from_text",
+]
 
 SCHEMA = 1
 """Version of a recipe's plain data."""
+
+NUMBERS = 1
+"""Version of what recipes compute, as part of every recipe's identity.
+
+Raise it by one in the commit after which the same recipe and seed give other weights or metrics, as
+after a corrected formula or another random stream. All ids then change, so that no study mixes
+results from before and after. While it is 1 it is left out of the hash: ids that were written
+before it existed stay.
+"""
 
 CHANGED = ", changed"
 """What a network's name ends in where it is a changed form of what has the name."""
@@ -44,7 +62,8 @@ _PARTS: Mapping[str, type[Settings]] = {
 # a trial's id as the data's fingerprint.
 _PLACES = {"data": ("source", "image_root", "workers"), "training": ("init",)}
 
-_OF_A_RUN = ("resolved", "notes", "trial")
+RUN_PARTS = ("resolved", "notes", "trial", "note_values")
+"""What the `recipe.json` of a run's folder has besides a recipe; see `train.folder.run_recipe`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +197,7 @@ class Recipe(Settings):
     def from_dict(cls, data: object, *, name: str = "custom") -> Recipe:
         """Build a recipe from plain data; parts and settings left out have their defaults, `model` may be a name.
 
-        What a run's `recipe.json` has besides (`resolved`, `notes`, `trial`) is not read. Raises
+        What a run's `recipe.json` has besides (RUN_PARTS) is not read. Raises
         UserError for another schema version, a part or a setting that does not exist, a wrong type,
         a value out of range or an unknown trick.
         """
@@ -189,7 +208,7 @@ class Recipe(Settings):
             )
         known = {"schema", "name", "model", "tricks", *_PARTS}
         for key in data:
-            if key not in known and key not in _OF_A_RUN:
+            if key not in known and key not in RUN_PARTS:
                 raise UserError(f"a recipe has no part {key!r}; it has: {choices(known)}")
         if data.get("schema", SCHEMA) != SCHEMA:
             raise UserError(
@@ -219,16 +238,21 @@ class Recipe(Settings):
         return digest(self.identity())
 
     def identity(self) -> dict[str, Any]:
-        """Return the plain data that determine the run: all but the recipe's name and the places of
-        files."""
-        data = self.to_dict()
+        """Return the plain data that determine the run, of which an id is the hash.
+
+        The recipe's name and the places of files are left out, and settings that were introduced
+        later while they have their default.
+        """
+        data = {"schema": SCHEMA, **plain_identity(self)}
         del data["name"]
         for part, fields in _PLACES.items():
             data[part] = {key: value for key, value in data[part].items() if key not in fields}
-        for trick, settings in zip(self.tricks, data["tricks"].values(), strict=True):
+        tricks = {trick_table.key(type(trick)): plain_identity(trick) for trick in self.tricks}
+        for trick, settings in zip(self.tricks, tricks.values(), strict=True):
             for field in trick.paths:
-                del settings[field]
-        return data
+                settings.pop(field, None)
+        data["tricks"] = tricks
+        return data if NUMBERS == 1 else data | {"numbers": NUMBERS}
 
     def _require(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -14,6 +14,7 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
@@ -29,10 +30,13 @@ __all__ = [
     "assign",
     "parse_fields",
     "plain",
+    "plain_identity",
     "read",
 ]
 
 S = TypeVar("S", bound="Settings")
+
+_LATER = "introduced_later"
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,15 @@ Fraction = Between(0, 1)
 class Settings:
     """Base of all settings; subclasses are frozen, keyword-only dataclasses.
 
-    A subclass that can stand where another could, such as one decay of several, has a class
-    variable `kind`, which names it in plain data. Raises UserError at construction for a wrong type
-    or a value out of range.
+    A subclass that can stand where another could, such as one of the decays, has a class variable
+    `kind`, which names it in plain data. `introduced_later` names the settings that a subclass
+    gained after schema 1 of recipes; they need a default, with which a run computes what it
+    computed before they existed. Raises UserError at construction for a wrong type or a value out
+    of range.
     """
 
     kind: ClassVar[str] = ""
+    introduced_later: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, hint in hints(type(self)).items():
@@ -211,16 +218,43 @@ def _check_tuple(hint: Any, value: tuple[Any, ...], path: str) -> tuple[Any, ...
 
 
 def plain(value: Any) -> Any:
-    """Turn settings into plain data (dicts, lists, strings, numbers), ready for JSON; `read` is the
-    way back."""
+    """Turn settings into plain data (dicts, lists, strings, numbers), ready for JSON.
+
+    `read` is the way back.
+    """
+    return _plain(value, lambda settings, field: True)
+
+
+def plain_identity(value: Any) -> Any:
+    """Turn settings into the plain data that identify them: what an id is a hash of.
+
+    Settings that were introduced later are left out while they have their default, so that the id
+    of a run that does not use them is the one that it had before they existed.
+    """
+    return _plain(value, lambda settings, field: not _is_later_default(settings, field))
+
+
+def _plain(value: Any, keeps: Callable[[Settings, dataclasses.Field[Any]], bool]) -> Any:
     if isinstance(value, Settings):
         fields = {
-            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: _plain(getattr(value, field.name), keeps)
+            for field in dataclasses.fields(value)
+            if keeps(value, field)
         }
         return {"kind": value.kind, **fields} if value.kind else fields
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [_plain(item, keeps) for item in value]
     return value
+
+
+def _is_later_default(settings: Settings, field: dataclasses.Field[Any]) -> bool:
+    # A subclass's own list hides that of its base.
+    later = {name for cls in type(settings).__mro__ for name in vars(cls).get(_LATER, ())}
+    if field.name not in later:
+        return False
+    factory = field.default_factory
+    default = field.default if factory is dataclasses.MISSING else factory()
+    return bool(getattr(settings, field.name) == default)
 
 
 def read(cls: type[S], data: object, path: str = "") -> S:
