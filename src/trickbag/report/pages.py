@@ -49,5 +49,5 @@ def _templates() -> Environment:
 
 
 def _pieces(label: str) -> list[str]:
-    """Split the long label of a factorial's variant into its tricks, to break lines between them."""
+    """Split the long label of a factorial's variant into its tricks: a line may break there."""
     return re.findall(r"[+-]?[^+-]*", label)[:-1] if len(label) > _LONG_LABEL else [label]

@@ -12,7 +12,7 @@ from trickbag.report.format import MINUS, plus_minus, probability, signed
 from trickbag.report.study.answer import answer
 from trickbag.report.study.charts import forest_limits
 from trickbag.report.study.price_chart import Point, pareto_front
-from trickbag.report.study.sections import treatment
+from trickbag.report.study.sections import effect_row, treatment
 
 
 def effect(
@@ -21,8 +21,9 @@ def effect(
     ends = (
         {"low": None, "high": None} if delta is None else {"low": delta - 0.6, "high": delta + 0.6}
     )
-    found = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5, "note": ""}
-    return found | more
+    status = "no_pairs" if delta is None else "measured"
+    fields = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5, "note": ""}
+    return fields | {"status": status} | more
 
 
 OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
@@ -75,8 +76,8 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
         (
             [
                 effect("a", 2.0, "helps"),
-                effect("linear_scaling", 0.0, note="no effect: the batch is 256"),
-                effect("squeeze_excite", None, note="does not apply: no slot", pairs=0),
+                effect("linear_scaling", 0.0, status="no_effect"),
+                effect("squeeze_excite", None, status="does_not_apply", pairs=0),
             ],
             "On this data, a helps by 2.0 ± 0.6 points of top-1 (5 seeds); linear scaling changes "
             "nothing here; "
@@ -93,7 +94,7 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
             f"a does worse with b than without (interaction {MINUS}0.40).",
         ),
         (
-            [effect("a", None, note="does not apply: x", pairs=0)],
+            [effect("a", None, status="does_not_apply", pairs=0)],
             "On this data, none of the tricks applies.",
         ),
         ([effect("a", None, pairs=0)], "On this data, no effect can be told yet."),
@@ -105,6 +106,33 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
 )
 def test_the_answer(effects: list[dict[str, Any]], said: str) -> None:
     assert answer(effects).replace("\u00a0", " ") == said
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict", "symbol"),
+    [
+        (effect("a", 1.0, "helps"), "helps", "▲"),
+        (effect("a", 1.0), "undetermined", "○"),
+        (effect("a", 0.0, status="no_effect"), "no effect", "="),
+        (effect("a", 1.51, status="partly_no_effect"), "undetermined, partly no effect", "○"),
+        (effect("a", 1.51, "helps", status="partly_no_effect"), "helps, partly no effect", "▲"),
+        (effect("a", None, status="does_not_apply"), "does not apply", "—"),
+        (effect("a", None), "no pair yet", "—"),
+    ],
+)
+def test_the_verdict_of_a_row(row: dict[str, Any], verdict: str, symbol: str) -> None:
+    written = effect_row(row, "top1")
+    assert (written["verdict"], written["symbol"]) == (verdict, symbol)
+    drawn = forest_chart([row, effect("other", 0.5)]) or ""
+    assert f">{verdict}<" in drawn
+
+
+def test_a_trick_without_effect_in_a_part_of_the_variants_is_counted_as_measured() -> None:
+    rows = [effect("a", 1.51, status="partly_no_effect"), effect("b", 0.0, status="no_effect")]
+    assert answer(rows) == (
+        "On this data, no trick is shown to help (5 seeds); a is undetermined; "
+        "b changes nothing here."
+    )
 
 
 def test_the_digits_of_an_answer() -> None:

@@ -190,7 +190,7 @@ def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliabi
 
 
 def wilson(percent: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of Wilson 1927, in percent, of a share of `percent` in `n` images."""
+    """Return the 95 % interval (Wilson 1927), in percent, of a share of `percent` in `n` images."""
     z, share = 1.959963984540054, percent / 100
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

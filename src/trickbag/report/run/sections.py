@@ -208,7 +208,7 @@ class TrickEntry:
 
 
 def recipe(record: ReportedRun) -> dict[str, Any]:
-    """List the tricks with their cards, and all settings, as the recipe has them and as resolved."""
+    """List the tricks with their cards, and all settings, as written and as resolved."""
     return {"tricks": _tricks(record), "settings": _settings(record)}
 
 

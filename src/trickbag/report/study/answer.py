@@ -1,4 +1,4 @@
-"""What a study found, said in one sentence a network."""
+"""The answer of a study in words: one sentence for each network."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from trickbag.report.format import TIMES, plus_minus, signed, title, unit
 from trickbag.study.designs.design import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from trickbag.report.study.records import Effect, ReportedStudy
 
 __all__ = [
     "answer",
     "answers",
+    "does_not_apply",
     "effect_label",
-    "is_inapplicable",
+    "has_no_effect",
     "is_interaction",
-    "is_without_effect",
     "term",
     "trick_words",
+    "verdict_text",
 ]
 
-_NAMED = 3  # effects of a kind that the sentence names; the others it counts
+_MAX_NAMES = 3  # effects of a kind that the sentence names; it counts the others
 
 
 def trick_words(label: str) -> str:
@@ -36,127 +37,140 @@ def trick_words(label: str) -> str:
 
 
 def effect_label(effect: Effect) -> str:
-    """Write an effect's label, that of an interaction with a sign of multiplication."""
+    """Write an effect's label; that of an interaction has a multiplication sign."""
     return term(str(effect["label"])) if is_interaction(effect) else str(effect["label"])
 
 
 def term(label: str) -> str:
-    """Write a product of factors with signs of multiplication for its stars."""
+    """Write a product of factors with multiplication signs in place of its stars."""
     return f" {TIMES} ".join(label.split("*"))
 
 
 def is_interaction(effect: Effect) -> bool:
     """Tell whether an effect is the interaction of two factors."""
+    # Elsewhere an effect compares two variants, and a star is part of a setting's value.
     return "*" in str(effect["label"]) and effect.get("plus") is None
 
 
-def is_inapplicable(effect: Effect) -> bool:
+def does_not_apply(effect: Effect) -> bool:
     """Tell whether the trick cannot work on the network."""
-    return str(effect.get("note") or "").startswith("does not apply")
+    return bool(effect["status"] == "does_not_apply")
 
 
-def is_without_effect(effect: Effect) -> bool:
+def has_no_effect(effect: Effect) -> bool:
     """Tell whether the trick changes nothing in this recipe."""
-    return (
-        str(effect.get("note") or "").startswith("no effect")
-        and effect["verdict"] == "undetermined"
-    )
+    return bool(effect["status"] == "no_effect" and effect["verdict"] == "undetermined")
+
+
+def verdict_text(effect: Effect) -> str:
+    """Write what is known of an effect: its verdict, or why it has none."""
+    if does_not_apply(effect):
+        return "does not apply"
+    if has_no_effect(effect):
+        return "no effect"
+    if effect.get("delta") is None:
+        return "no pair yet"
+    verdict = str(effect["verdict"])
+    return f"{verdict}, partly no effect" if effect["status"] == "partly_no_effect" else verdict
 
 
 def answers(study: ReportedStudy) -> list[str]:
     """Answer which tricks help, in one sentence for each network."""
     counts, total = study.counts, len(study.trials)
     effects = study.effects or ()
-    if not any(effect.get("delta") is not None or is_inapplicable(effect) for effect in effects):
-        finished = (
-            f"{counts['finished']} of {total} trial{'s' * (total != 1)} "
-            f"{'is' if total == 1 else 'are'} finished"
-        )
-        return [f"No effect can be told yet: {finished}."]
-    several = len(study.layouts) > 1
+    if not any(effect.get("delta") is not None or does_not_apply(effect) for effect in effects):
+        finished = f"{counts['finished']} of {total} trial{'s' * (total != 1)} {_are(total)}"
+        return [f"No effect can be told yet: {finished} finished."]
     where = "So far, on this data" if counts["open"] else "On this data"
+    many_networks = len(study.layouts) > 1
     return [
         answer(
             [effect for effect in effects if effect["model"] == layout.model],
             outcome=study.outcome,
-            where=f"{where} with {layout.model}" if several else where,
+            where=f"{where} with {layout.model}" if many_networks else where,
         )
         for layout in study.layouts
     ]
 
 
 def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On this data") -> str:
-    """Say which of one network's effects help, which hurt, which are undetermined and what would settle them.
+    """Answer which of one network's tricks help, which hurt, and what would settle the others.
 
     The largest effects are named with the half width of their intervals, at most three of a kind;
     the others are counted. `where` begins the sentence.
     """
     main = [effect for effect in effects if not is_interaction(effect)]
     if not any(effect.get("delta") is not None for effect in main):
-        nowhere = bool(main) and all(is_inapplicable(effect) for effect in main)
-        return (
-            f"{where}, none of the tricks applies."
-            if nowhere
-            else f"{where}, no effect can be told yet."
-        )
-    by_size = sorted(main, key=lambda effect: -abs(effect.get("delta") or 0.0))
-    kinds = {
-        kind: [effect for effect in by_size if effect["verdict"] == kind]
-        for kind in ("helps", "hurts")
-    }
-    open_ = [
+        if main and all(map(does_not_apply, main)):
+            return f"{where}, none of the tricks applies."
+        return f"{where}, no effect can be told yet."
+    parts = _settled(main, outcome)
+    undetermined = [
         effect
         for effect in main
         if effect["verdict"] == "undetermined"
-        and not is_inapplicable(effect)
-        and not is_without_effect(effect)
+        and not does_not_apply(effect)
+        and not has_no_effect(effect)
     ]
-    pairs = max((effect["pairs"] for effect in main), default=0)
-    parts = []
-    if not kinds["helps"]:
-        fewer = any(effect["pairs"] < pairs for effect in main if not is_inapplicable(effect))
-        parts.append(f"no trick is shown to help ({'at most ' if fewer else ''}{_seeds(pairs)})")
-    for kind, found in kinds.items():
-        if found:
-            parts.append(
-                _sizes(found, kind, outcome, pairs, bool(parts and kinds["helps"]), not parts)
-            )
-    parts += _undetermined(open_, settled=bool(kinds["helps"] or kinds["hurts"]))
+    settled = any(effect["verdict"] != "undetermined" for effect in main)
+    parts += _undetermined(undetermined, settled=settled)
     parts += _interactions(effects, outcome)
-    for test, one, many in (
-        (is_without_effect, "changes nothing here", "change nothing here"),
-        (is_inapplicable, "does not apply", "do not apply"),
-    ):
-        if names := [trick_words(str(effect["label"])) for effect in main if test(effect)]:
-            parts.append(
-                f"{_list(names) if len(names) <= _NAMED else len(names)} "
-                f"{one if len(names) == 1 else many}"
-            )
+    parts += _named(filter(has_no_effect, main), "changes nothing here", "change nothing here")
+    parts += _named(filter(does_not_apply, main), "does not apply", "do not apply")
     return f"{where}, {'; '.join(parts)}."
 
 
+def _settled(effects: Sequence[Effect], outcome: str) -> list[str]:
+    """Write which tricks help and which hurt."""
+    by_size = sorted(effects, key=lambda effect: -abs(effect.get("delta") or 0.0))
+    helps, hurts = (
+        [effect for effect in by_size if effect["verdict"] == verdict]
+        for verdict in ("helps", "hurts")
+    )
+    pairs = max((effect["pairs"] for effect in effects), default=0)
+    parts = []
+    if helps:
+        parts.append(_sizes(helps, "helps", outcome, pairs, with_seeds=True))
+    else:
+        fewer = any(e["pairs"] < pairs for e in effects if not does_not_apply(e))
+        parts.append(f"no trick is shown to help ({'at most ' if fewer else ''}{_seeds(pairs)})")
+    if hurts:
+        parts.append(_sizes(hurts, "hurts", outcome, pairs, with_unit=not helps))
+    return parts
+
+
 def _sizes(
-    effects: Sequence[Effect], verb: str, outcome: str, pairs: int, brief: bool, first: bool
+    effects: Sequence[Effect],
+    verb: str,
+    outcome: str,
+    pairs: int,
+    *,
+    with_unit: bool = True,
+    with_seeds: bool = False,
 ) -> str:
-    """Name the largest effects of a kind; `brief` leaves the unit out, `first` says how many seeds
-    they rest on."""
+    """Name the largest effects of a kind with their sizes.
+
+    The unit and the number of seeds stand at the first one; the number of seeds also at each effect
+    that rests on fewer than `pairs`.
+    """
     items = []
-    for i, effect in enumerate(effects[:_NAMED]):
+    for i, effect in enumerate(effects[:_MAX_NAMES]):
         delta, low, high = effect["delta"], effect.get("low"), effect.get("high")
         half = (high - low) / 2 if low is not None and high is not None else None
         text = f"by {plus_minus(abs(delta), half)}"
         if i == 0:
-            text = f"{verb} {text}" + ("" if brief else f" {_unit(outcome)}")
-        if (first and i == 0) or effect["pairs"] != pairs:
+            text = f"{verb} {text}" + (f" {_unit(outcome)}" if with_unit else "")
+        if (with_seeds and i == 0) or effect["pairs"] != pairs:
             text += f" ({_seeds(effect['pairs'])})"
         items.append(f"{trick_words(str(effect['label']))} {text}")
-    more = len(effects) - _NAMED
+    more = len(effects) - _MAX_NAMES
     if more > 0:
         items.append(f"{more} other{'s' * (more > 1)} by less")
     return _list(items)
 
 
 def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
+    """Write which tricks are undetermined, first the one that the fewest seeds would settle."""
     if not effects:
         return []
     nearest = sorted(
@@ -165,7 +179,7 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
     )
     names = [trick_words(str(effect["label"])) for effect in effects]
     if not nearest:
-        if len(names) <= _NAMED:
+        if len(names) <= _MAX_NAMES:
             return [f"{_list(names)} {_are(len(names))} undetermined"]
         return [f"{len(names)} {'others' if settled else 'tricks'} are undetermined"]
     name, seeds = trick_words(str(nearest[0]["label"])), int(nearest[0]["more_seeds"])
@@ -180,25 +194,32 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
 
 
 def _interactions(effects: Sequence[Effect], outcome: str) -> list[str]:
-    found = [
+    """Write the largest interaction that is settled, and how many others are."""
+    settled = [
         e
         for e in effects
         if is_interaction(e) and e["verdict"] != "undetermined" and e.get("delta") is not None
     ]
-    if not found:
+    if not settled:
         return []
-    largest = max(found, key=lambda effect: abs(effect["delta"]))
-    one, _, other = (trick_words(part) for part in str(largest["label"]).partition("*"))
+    largest = max(settled, key=lambda effect: abs(effect["delta"]))
+    first, _, second = (trick_words(part) for part in str(largest["label"]).partition("*"))
     way = "better" if largest["verdict"] == "helps" else "worse"
-    text = (
-        f"{one} does {way} with {other} than without (interaction "
-        f"{signed(outcome, largest['delta'])})"
-    )
-    more = len(found) - 1
-    return [
-        text
-        + (f", and {more} other interaction{'s' * (more > 1)} {_are(more)} shown" if more else "")
-    ]
+    size = signed(outcome, largest["delta"])
+    text = f"{first} does {way} with {second} than without (interaction {size})"
+    more = len(settled) - 1
+    if more:
+        text += f", and {more} other interaction{'s' * (more > 1)} {_are(more)} shown"
+    return [text]
+
+
+def _named(effects: Iterable[Effect], singular: str, plural: str) -> list[str]:
+    """Write what is true of some effects, which are named if they are few."""
+    names = [trick_words(str(effect["label"])) for effect in effects]
+    if not names:
+        return []
+    subject = _list(names) if len(names) <= _MAX_NAMES else str(len(names))
+    return [f"{subject} {singular if len(names) == 1 else plural}"]
 
 
 def _unit(outcome: str) -> str:

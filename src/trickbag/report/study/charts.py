@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trickbag.report.format import ABSENT, number, signed, title, unit
-from trickbag.report.study.answer import effect_label, is_inapplicable, is_without_effect
+from trickbag.report.study.answer import effect_label, verdict_text
 from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render
 
 if TYPE_CHECKING:
@@ -19,24 +20,27 @@ if TYPE_CHECKING:
 __all__ = ["forest_chart", "forest_limits", "interaction_chart"]
 
 _ROW = 0.31  # inches of a row of a forest plot
+_DASHES: Any = (0, (3, 1.6))
 _MARKS = {"helps": ("^", PAGE.blue), "hurts": ("v", PAGE.orange), "undetermined": ("o", PAGE.soft)}
+_MAX_WIDTHS = 4  # of the median interval: no wider part of an interval is drawn
 
 
 def forest_limits(effects: Sequence[Effect]) -> tuple[float, float] | None:
-    """Return the axis that holds all effects with their intervals, and 0; None where no effect is
-    known."""
+    """Return the axis of a forest plot, which holds all effects and 0; None if no effect is known.
+
+    An interval of two pairs can be as wide as a hundred effects. Such an interval may leave the
+    plot; its effect may not.
+    """
     ends = [e[key] for e in effects for key in ("delta", "low", "high") if e.get(key) is not None]
     if not ends:
         return None
-    # an interval of two pairs can be as wide as a hundred effects: it may leave the picture, its
-    # effect may not
     deltas = [abs(e["delta"]) for e in effects if e.get("delta") is not None]
     widths = sorted(
         e["high"] - e["low"]
         for e in effects
         if e.get("low") is not None and e.get("high") is not None
     )
-    reach = max([*deltas, 4 * widths[len(widths) // 2] if widths else 0.0])
+    reach = max([*deltas, _MAX_WIDTHS * widths[len(widths) // 2] if widths else 0.0])
     low, high = max(min([0.0, *ends]), -1.5 * reach), min(max([0.0, *ends]), 1.5 * reach)
     margin = 0.05 * (high - low) or 0.5
     return low - margin, high + margin
@@ -51,26 +55,28 @@ def forest_chart(
     label: str = "",
     limits: tuple[float, float] | None = None,
 ) -> str | None:
-    """Draw effects as points with their 95 % intervals, a row an effect; None where no effect is known.
+    """Draw effects as points with their 95 % intervals, one in a row; None if no effect is known.
 
-    Shape, colour and a word tell the verdict. With `others`, the effects of a second study, rows
-    hold both: the first study's above as a circle, the second's below as a dashed interval with a
-    square, and the word is left out. `limits` gives several charts one axis; `label` says in words
-    what is shown.
+    Shape, colour and a word show the verdict. `others` are the effects of a second study: then a
+    row holds both, the first study's as a circle, the second's below it as a square with a dashed
+    interval, and verdicts are not shown. `limits` gives several charts one axis. `label` describes
+    the chart in words.
     """
-    limits = limits or forest_limits([*effects, *(others or ())])
+    both = [*effects, *(others or ())]
+    limits = limits or forest_limits(both)
     if limits is None:
         return None
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    rows = list(dict.fromkeys(str(effect["label"]) for effect in [*effects, *(others or ())]))
-    height = len(rows) * _ROW * (1 if others is None else 1.3) + 0.75
-    texts = {str(effect["label"]): effect_label(effect) for effect in [*effects, *(others or ())]}
-    names = [printable(texts[row], 28) for row in rows]
+    texts = {str(effect["label"]): effect_label(effect) for effect in both}
+    names = [printable(text, 28) for text in texts.values()]
+    height = len(names) * _ROW * (1 if others is None else 1.3) + 0.75
     left = 0.16 + 0.085 * max(map(len, names))
-    width = 5 + max(0.0, left - 1.75)
-    right = 1.2 if others is None else 0.15
+    right = 0.15
+    if others is None:
+        right = max(1.2, 0.1 + 0.075 * max(len(verdict_text(effect)) for effect in effects))
+    width = 5 + max(0.0, left - 1.75) + max(0.0, right - 1.2)
     with drawing(PAGE):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes(
@@ -80,87 +86,106 @@ def forest_chart(
         axes.grid(False, axis="y")
         axes.grid(True, axis="x")
         axes.axvline(0, color=PAGE.ink, linewidth=1)
-        place = {row: i for i, row in enumerate(rows)}
-        for effect in effects:
-            y = place[str(effect["label"])] - (0.0 if others is None else 0.17)
-            marker, color = _MARKS[str(effect["verdict"])] if others is None else ("o", PAGE.blue)
-            hollow = others is None and effect["verdict"] == "undetermined"
-            _interval(axes, effect, y, limits, marker=marker, color=color, hollow=hollow)
-            if others is None:
-                _verdict(axes, effect, y)
-        for effect in others or ():
-            y = place[str(effect["label"])] + 0.17
-            _interval(axes, effect, y, limits, marker="s", color=PAGE.orange, dashed=True)
-        axes.set_yticks(range(len(rows)), names)
+        rows = {label: y for y, label in enumerate(texts)}
+        if others is None:
+            _draw_verdicts(axes, effects, rows, limits)
+        else:
+            _draw_two_studies(axes, effects, others, rows, limits)
+        axes.set_yticks(range(len(names)), names)
         axes.tick_params(axis="y", length=0, labelcolor=PAGE.ink)
-        axes.set(xlim=limits, ylim=(len(rows) - 0.45, -0.55), xlabel=_difference(outcome))
+        axes.set(xlim=limits, ylim=(len(names) - 0.45, -0.55), xlabel=_axis_label(outcome))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-        label = label or f"Effects of {len(rows)} tricks on {title(outcome)} with 95 % intervals"
+        label = label or f"Effects of {len(names)} tricks on {title(outcome)} with 95 % intervals"
         return render(figure, name, label)
 
 
-def _difference(outcome: str) -> str:
-    unit_ = "points" if unit(outcome) == "%" else unit(outcome)
-    return f"{title(outcome)} with minus without" + (f", {unit_}" if unit_ else "")
+def _axis_label(outcome: str) -> str:
+    symbol = "points" if unit(outcome) == "%" else unit(outcome)
+    return f"{title(outcome)} with minus without" + (f", {symbol}" if symbol else "")
 
 
-def _interval(
-    axes: Axes,
-    effect: Effect,
-    y: float,
-    limits: tuple[float, float],
-    *,
-    marker: str,
-    color: str,
-    hollow: bool = False,
-    dashed: bool = False,
+@dataclass(frozen=True, kw_only=True)
+class _Mark:
+    """How an effect is drawn."""
+
+    marker: str
+    color: str
+    hollow: bool = False
+    dashed: bool = False
+
+
+def _draw_verdicts(
+    axes: Axes, effects: Sequence[Effect], rows: Mapping[str, int], limits: tuple[float, float]
 ) -> None:
+    """Draw the effects of one study, each with its verdict beside it."""
+    for effect in effects:
+        y, verdict = rows[str(effect["label"])], str(effect["verdict"])
+        marker, color = _MARKS[verdict]
+        mark = _Mark(marker=marker, color=color, hollow=verdict == "undetermined")
+        _draw_effect(axes, effect, y, limits, mark)
+        axes.annotate(
+            verdict_text(effect),
+            (1, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center_baseline",
+            color=color,
+            size=10,
+        )
+
+
+def _draw_two_studies(
+    axes: Axes,
+    first: Sequence[Effect],
+    second: Sequence[Effect],
+    rows: Mapping[str, int],
+    limits: tuple[float, float],
+) -> None:
+    circle = _Mark(marker="o", color=PAGE.blue)
+    square = _Mark(marker="s", color=PAGE.orange, dashed=True)
+    for effects, mark, shift in ((first, circle, -0.17), (second, square, 0.17)):
+        for effect in effects:
+            _draw_effect(axes, effect, rows[str(effect["label"])] + shift, limits, mark)
+
+
+def _draw_effect(
+    axes: Axes, effect: Effect, y: float, limits: tuple[float, float], mark: _Mark
+) -> None:
+    """Draw an effect's point and its interval; an end outside `limits` becomes an arrow."""
     delta, low, high = effect.get("delta"), effect.get("low"), effect.get("high")
     if delta is None:
         return
     if low is not None and high is not None:
-        style: Any = (0, (3, 1.6)) if dashed else "solid"
         axes.plot(
             [max(low, limits[0]), min(high, limits[1])],
             [y, y],
-            color=color,
+            color=mark.color,
             linewidth=1.6,
-            linestyle=style,
+            linestyle=_DASHES if mark.dashed else "solid",
         )
-        for end, out, arrow in ((low, low < limits[0], "<"), (high, high > limits[1], ">")):
-            x = min(max(end, limits[0]), limits[1])
+        for end, outside, arrow in ((low, low < limits[0], "<"), (high, high > limits[1], ">")):
             axes.plot(
-                [x], [y], marker=arrow if out else "|", markersize=6, color=color, clip_on=False
+                [min(max(end, limits[0]), limits[1])],
+                [y],
+                marker=arrow if outside else "|",
+                markersize=6,
+                color=mark.color,
+                clip_on=False,
             )
-    # a hollow marker is painted with the page's own colour, so that its interval does not cross it
     axes.plot(
         [delta],
         [y],
-        marker=marker,
+        marker=mark.marker,
         markersize=7,
-        markerfacecolor=PAGE.paper if hollow else color,
-        markeredgecolor=color,
+        # Filled with the colour of the page, a hollow marker hides the interval's line.
+        markerfacecolor=PAGE.paper if mark.hollow else mark.color,
+        markeredgecolor=mark.color,
         markeredgewidth=1.4,
         linestyle="none",
         clip_on=False,
         zorder=5,
     )
-
-
-def _verdict(axes: Axes, effect: Effect, y: float) -> None:
-    """Write the verdict beside a row."""
-    word = str(effect["verdict"])
-    if is_inapplicable(effect):
-        word = "does not apply"
-    elif is_without_effect(effect):
-        word = "no effect"
-    elif effect.get("delta") is None:
-        word = "no pair yet"
-    color = _MARKS[word][1] if word in ("helps", "hurts") else PAGE.soft
-    axes.annotate(
-        word, (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",
-        va="center_baseline", color=color, size=10,
-    )  # fmt: skip
 
 
 def interaction_chart(
@@ -170,10 +195,10 @@ def interaction_chart(
     outcome: str = "top1",
     name: str = "interactions",
 ) -> str | None:
-    """Draw main effects on the diagonal and two-way interactions below it, shaded by size; None where none is known.
+    """Draw a factorial's main effects on the diagonal and its two-way interactions below it.
 
-    Blue raises the outcome, orange lowers it; a star marks what is not undetermined, a dash what
-    cannot be estimated.
+    Blue raises the outcome, orange lowers it; the shade shows the size. A star marks an effect that
+    is not undetermined, a dash one that cannot be estimated. None if no effect is known.
     """
     table: Mapping[str, Effect] = {str(effect["label"]): effect for effect in effects}
     k = len(factors)
@@ -184,17 +209,13 @@ def interaction_chart(
         for row in range(k)
         for column in range(row + 1)
     }
-    known = [
-        effect["delta"]
-        for effect in cells.values()
-        if effect is not None and effect.get("delta") is not None
-    ]
-    if not known:
+    deltas = [effect.get("delta") for effect in cells.values() if effect is not None]
+    sizes = [abs(delta) for delta in deltas if delta is not None]
+    if not sizes:
         return None
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
-    largest = max(map(abs, known)) or 1.0
+    largest = max(sizes) or 1.0
     names = [printable(factor, 20) for factor in factors]
     margin = 0.15 + 0.075 * max(map(len, names))
     cell = min(0.85, (5 - margin) / k)
@@ -203,29 +224,39 @@ def interaction_chart(
         figure = Figure(figsize=(5, height))
         axes = figure.add_axes((margin / 5, margin / height, cell * k / 5, cell * k / height))
         axes.spines[:].set_visible(False)
-        size = min(10.5, 72 * cell / 5.2)
+        text_size = min(10.5, 72 * cell / 5.2)
         for (row, column), effect in cells.items():
-            delta = effect.get("delta") if effect is not None else None
-            share = 0.0 if delta is None else math.ceil(10 * math.sqrt(abs(delta) / largest)) / 10
-            color = PAGE.blue_fill if (delta or 0.0) > 0 else PAGE.orange_fill
-            corner = (column - 0.47, row - 0.47)
-            if share:
-                axes.add_patch(
-                    Rectangle(
-                        corner, 0.94, 0.94, facecolor=color, alpha=0.1 + 0.9 * share, linewidth=0
-                    )
-                )
-            edge = PAGE.soft if row == column else PAGE.rule
-            axes.add_patch(
-                Rectangle(corner, 0.94, 0.94, facecolor="none", edgecolor=edge, linewidth=0.9)
-            )
-            shown = effect is not None and effect["verdict"] != "undetermined"
-            text = ABSENT if delta is None else signed(outcome, delta) + ("*" if shown else "")
-            ink = PAGE.on_fill if share > 0.7 else PAGE.ink
-            axes.text(column, row, text, color=ink, size=size, ha="center", va="center_baseline")
+            _draw_cell(axes, row, column, effect, outcome, largest, text_size)
         axes.set_xticks(range(k), names, rotation=90)
         axes.set_yticks(range(k), names)
         axes.tick_params(length=0, pad=3, labelcolor=PAGE.ink)
         axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5))
         label = f"Main effects and interactions of {k} tricks, {number(outcome, largest)} at most"
         return render(figure, name, label)
+
+
+def _draw_cell(
+    axes: Axes,
+    row: int,
+    column: int,
+    effect: Effect | None,
+    outcome: str,
+    largest: float,
+    text_size: float,
+) -> None:
+    """Draw a cell of the heat map; `largest` is the size of effect that has the full colour."""
+    from matplotlib.patches import Rectangle
+
+    delta = effect.get("delta") if effect is not None else None
+    shade = 0.0 if delta is None else math.ceil(10 * math.sqrt(abs(delta) / largest)) / 10
+    corner = (column - 0.47, row - 0.47)
+    if shade:
+        color = PAGE.blue_fill if (delta or 0.0) > 0 else PAGE.orange_fill
+        alpha = 0.1 + 0.9 * shade
+        axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=color, alpha=alpha, linewidth=0))
+    edge = PAGE.soft if row == column else PAGE.rule
+    axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor="none", edgecolor=edge, linewidth=0.9))
+    settled = effect is not None and effect["verdict"] != "undetermined"
+    text = ABSENT if delta is None else signed(outcome, delta) + ("*" if settled else "")
+    ink = PAGE.on_fill if shade > 0.7 else PAGE.ink
+    axes.text(column, row, text, color=ink, size=text_size, ha="center", va="center_baseline")

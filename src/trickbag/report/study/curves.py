@@ -1,5 +1,4 @@
-"""Learning curves of a study's variants: a small chart each, with the range over seeds, against the
-reference."""
+"""Learning curves of a study's variants: a small chart each, with the range over the seeds."""
 
 from __future__ import annotations
 
@@ -16,16 +15,15 @@ if TYPE_CHECKING:
 
     from trickbag.report.study.records import ReportedStudy, StudyLayout, StudyVariant
 
-__all__ = ["Band", "CurvePanel", "band_chart", "curve_limits", "panels"]
+__all__ = ["SHOWN", "Band", "CurvePanel", "band_chart", "curve_limits", "panels"]
 
 SHOWN = 24
-"""Variants of a network whose curves a page draws."""
+"""Number of variants of a network whose curves a page draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """A metric over the epochs of a variant's trials: (epoch, mean, least, most) over the seeds
-    that have it."""
+    """A metric of a variant over the epochs: (epoch, mean, least, most) over its seeds."""
 
     label: str
     seeds: int
@@ -34,7 +32,7 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePanel:
-    """A variant's chart; `svg` is None where its trials left no curves."""
+    """The chart of a variant; `svg` is None if its trials left no curves."""
 
     label: str
     seeds: int
@@ -42,14 +40,15 @@ class CurvePanel:
 
 
 def panels(study: ReportedStudy, layout: StudyLayout, name: str) -> tuple[list[CurvePanel], bool]:
-    """Draw the curves of a network's variants; the flag tells whether the axis leaves out a part.
+    """Draw the curves of a network's first variants; the flag tells whether the axis is cut.
 
-    Behind each stands the first, or the step before in a cumulative study. The metric is the
-    outcome where it was measured at each epoch, else top-1. Of a study with more variants than can
-    be looked at, the first are drawn. Raises UserError where a trial's file is damaged.
+    Behind each curve stands that of the first variant, or of the step before in a cumulative study.
+    The metric is the outcome if it was measured at each epoch, else top-1. Raises UserError if a
+    trial's file is damaged.
     """
     variants = [variant for variant in layout.variants if not variant.reason][:SHOWN]
-    bands, metric = [], study.outcome
+    bands: list[Band] = []
+    metric = study.outcome
     for metric in dict.fromkeys((study.outcome, "top1")):
         bands = [_band(study, variant, metric) for variant in variants]
         if any(band.points for band in bands):
@@ -57,21 +56,20 @@ def panels(study: ReportedStudy, layout: StudyLayout, name: str) -> tuple[list[C
     if not any(band.points for band in bands):
         return [], False
     limits, cut = curve_limits(bands)
-    behind = None
-    found = []
+    reference = None
+    charts = []
     for i, band in enumerate(bands):
-        svg = (
-            band_chart(band, behind, metric=metric, limits=limits, name=f"{name}-{i}")
-            if band.points
-            else None
-        )
-        found.append(CurvePanel(label=band.label, seeds=band.seeds, svg=svg))
+        svg = None
+        if band.points:
+            svg = band_chart(band, reference, metric=metric, limits=limits, name=f"{name}-{i}")
+        charts.append(CurvePanel(label=band.label, seeds=band.seeds, svg=svg))
         if band.points and (i == 0 or study.design == "cumulative"):
-            behind = band
-    return found, cut
+            reference = band
+    return charts, cut
 
 
 def _band(study: ReportedStudy, variant: StudyVariant, metric: str) -> Band:
+    """Collect the curves of the finished trials; of all of them if none has finished."""
     trials = list(variant.trials.values())
     finished = [trial for trial in trials if trial.finished]
     curves = []
@@ -88,15 +86,15 @@ def _band(study: ReportedStudy, variant: StudyVariant, metric: str) -> Band:
 
 
 def curve_limits(bands: Sequence[Band]) -> tuple[tuple[float, float], bool]:
-    """Return an axis for all bands, which leaves the first quarter of the epochs out where that spreads out the rest.
+    """Return one axis for all bands, and whether it cuts off a part of the first epochs.
 
-    The flag tells whether it does.
+    It fits the last three quarters of the epochs alone if these are then drawn clearly larger.
     """
-    every = [point for band in bands for point in band.points]
-    last = max(epoch for epoch, *_ in every)
-    late = [point for point in every if point[0] > last / 4] or every
+    points = [point for band in bands for point in band.points]
+    last = max(epoch for epoch, *_ in points)
+    late = [point for point in points if point[0] > last / 4] or points
     low, high = min(p[2] for p in late), max(p[3] for p in late)
-    least, most = min(p[2] for p in every), max(p[3] for p in every)
+    least, most = min(p[2] for p in points), max(p[3] for p in points)
     cut = (high - low) < 0.7 * (most - least)
     if not cut:
         low, high = least, most
@@ -106,14 +104,13 @@ def curve_limits(bands: Sequence[Band]) -> tuple[tuple[float, float], bool]:
 
 def band_chart(
     band: Band,
-    behind: Band | None = None,
+    reference: Band | None = None,
     *,
     metric: str = "top1",
     limits: tuple[float, float] | None = None,
     name: str = "band",
 ) -> str:
-    """Draw a variant's mean with the range over its seeds; `behind` is the reference, grey and
-    dashed."""
+    """Draw a variant's mean with the range over its seeds; the reference is grey and dashed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -121,8 +118,8 @@ def band_chart(
         figure = Figure(figsize=(2.9, 2.0))
         axes = figure.add_axes((0.17, 0.2, 0.79, 0.75))
         plain_axes(axes)
-        if behind is not None:
-            _draw(axes, behind, PAGE.soft, 0.2, (0, (3, 1.6)))
+        if reference is not None:
+            _draw(axes, reference, PAGE.soft, 0.2, (0, (3, 1.6)))
         _draw(axes, band, PAGE.blue, 0.28, "solid")
         axes.tick_params(labelsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
@@ -130,26 +127,20 @@ def band_chart(
         axes.margins(x=0.02)
         axes.set_ylim(limits)
         axes.set_xlabel("epoch", size=9, labelpad=1)
-        last = band.points[-1]
-        said = f"{title(metric)}{' in ' + unit(metric) if unit(metric) else ''}"
+        epoch, mean, *_ = band.points[-1]
+        text = f"{title(metric)}{' in ' + unit(metric) if unit(metric) else ''}"
         label = (
-            f"{said} of {band.label} over {last[0]:g} epochs, mean of {band.seeds} seeds: "
-            f"{last[1]:.4g} at the end"
+            f"{text} of {band.label} over {epoch:g} epochs, "
+            f"mean of {band.seeds} seeds: {mean:.4g} at the end"
         )
         return render(figure, name, label)
 
 
 def _draw(axes: Axes, band: Band, color: str, opacity: float, style: Any) -> None:
     epochs, means, low, high = zip(*band.points, strict=True)
-    if len(epochs) == 1:
-        axes.errorbar(
-            epochs,
-            means,
-            [[means[0] - low[0]], [high[0] - means[0]]],
-            color=color,
-            marker="o",
-            markersize=4,
-        )
+    if len(epochs) == 1:  # a line through one point is invisible
+        spread = [[means[0] - low[0]], [high[0] - means[0]]]
+        axes.errorbar(epochs, means, spread, color=color, marker="o", markersize=4)
         return
     if band.seeds > 1:
         axes.fill_between(epochs, low, high, color=color, alpha=opacity, linewidth=0)

@@ -17,10 +17,10 @@ __all__ = ["study_page"]
 
 
 def study_page(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of a study and return its path, `report.html` in the study's folder unless `out` says otherwise.
+    """Write the page of a study, by default `report.html` in the study's folder; return its path.
 
-    The page is one file that loads nothing. It shows what is there, of a study that has not
-    finished too. Raises UserError where the folder is no study or a file of it is damaged.
+    The page loads nothing. A study that has not finished gets a page of what there is. Raises
+    UserError if the folder is no study, or one of its files is damaged.
     """
     study = read_study(folder)
     context = {

@@ -11,15 +11,36 @@ from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.axes import Axes
+
 __all__ = ["Point", "pareto_front", "price_chart"]
 
-_NETWORKS = ("o", "s", "D", "^", "v", "P")  # shapes of the networks in a chart of all
+_SHAPES = ("o", "s", "D", "^", "v", "P")
+"""Markers of the networks in a chart of more than one."""
+
+_OFFSETS = (
+    (8, 0, "left"),
+    (-8, 0, "right"),
+    (0, 11, "center"),
+    (0, -11, "center"),
+    (7, 9, "left"),
+    (-7, 9, "right"),
+    (7, -9, "left"),
+    (-7, -9, "right"),
+)
+"""Places of a name beside its point, in the order of preference: x, y in points of print, and how
+the text is aligned to them."""
+
+_LONGEST_NAME = 22
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A variant in a chart of accuracy against a price; `network` is its place among the study's
-    networks."""
+    """A variant in a chart of accuracy against a price.
+
+    `network` is the place of its network among those of the study. A `named` point gets its name
+    before others that are not on the front.
+    """
 
     label: str
     price: float
@@ -29,12 +50,14 @@ class Point:
 
 
 def pareto_front(points: Sequence[Point], *, more_is_better: bool) -> list[Point]:
-    """Return the points that no other beats: none is at least as cheap and as good, and better in
-    one of the two."""
+    """Return the points that no other point beats, ordered by price.
+
+    A point beats another if neither its price nor its outcome is worse and one of them is better.
+    """
     sign = 1.0 if more_is_better else -1.0
 
-    def beats(one: Point, other: Point) -> bool:
-        a, b = (sign * one.price, one.outcome), (sign * other.price, other.outcome)
+    def beats(p: Point, q: Point) -> bool:
+        a, b = (sign * p.price, p.outcome), (sign * q.price, q.outcome)
         return a[0] >= b[0] and a[1] >= b[1] and a != b
 
     return sorted(
@@ -51,23 +74,19 @@ def price_chart(
     more_is_better: bool = False,
     name: str = "price",
 ) -> str | None:
-    """Draw the accuracy of variants against a price, the Pareto front filled and joined; None without a point.
+    """Draw the accuracy of variants against a price; the Pareto front is filled and joined.
 
-    Names stand where there is room for them, those of the front and of `named` points first.
+    A name stands where there is room for it; the points of the front come first. None without a
+    point.
     """
     if not points:
         return None
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     front = pareto_front(points, more_is_better=more_is_better)
-    scale, letter = (
-        _thousands(max(point.price for point in points)) if not unit(metric) else (1.0, "")
-    )
-    if unit(metric) == "bytes":
-        scale, letter = 1e6, " in MB"
-    several = len({point.network for point in points}) > 1
-    width, height, top = 5.0, 3.5, 0.38 if several else 0.12
+    many_networks = len({point.network for point in points}) > 1
+    width, height, top = 5.0, 3.5, 0.38 if many_networks else 0.12
     with drawing(PAGE):
         figure = Figure(figsize=(width, height))
         box = (0.62 / width, 0.58 / height, 1 - 0.77 / width, 1 - (0.58 + top) / height)
@@ -75,55 +94,80 @@ def price_chart(
         plain_axes(axes)
         axes.set_xlim(*_padded([point.price for point in points], 0.17))
         axes.set_ylim(*_padded([point.outcome for point in points], 0.12))
-        axes.plot(
-            [p.price for p in front],
-            [p.outcome for p in front],
-            color=PAGE.blue,
-            linewidth=1.1,
-            alpha=0.7,
-        )
-        for i in sorted({point.network for point in points}):
-            shape = _NETWORKS[i % len(_NETWORKS)]
-            for best, face in ((False, PAGE.paper), (True, PAGE.blue)):
-                rows = [p for p in points if p.network == i and (p in front) == best]
-                axes.plot(
-                    [p.price for p in rows],
-                    [p.outcome for p in rows],
-                    linestyle="none",
-                    marker=shape,
-                    markersize=6.5,
-                    markerfacecolor=face,
-                    markeredgecolor=PAGE.blue if best else PAGE.soft,
-                    markeredgewidth=1.3,
-                    zorder=4 + best,
-                )
-            if several:
-                words = printable(networks[i], 26) if i < len(networks) else str(i)
-                axes.plot([], [], marker=shape, linestyle="none", color=PAGE.soft, label=words)
-        if several:
+        _draw_points(axes, points, front, networks if many_networks else None)
+        if many_networks:
             figure.legend(
                 loc="upper left", ncols=3, handletextpad=0.2, columnspacing=1.2, borderaxespad=0.2
             )
-        size = (box[2] * width * 72, box[3] * height * 72)
-        ranked = sorted(points, key=lambda p: (p not in front, not p.named))
-        for point, x, y, align in _placed(ranked, points, axes.get_xlim(), axes.get_ylim(), size):
-            axes.annotate(
-                printable(point.label, 22), (point.price, point.outcome), xytext=(x, y), textcoords="offset points",
-                ha=align, va="center_baseline", size=9, color=PAGE.ink if point in front else PAGE.soft,
-            )  # fmt: skip
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-        if scale != 1.0:
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / scale:g}"))
+        _draw_names(axes, points, front, (box[2] * width * 72, box[3] * height * 72))
+        suffix = _scale_prices(axes, points, metric)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-        unit_ = f" in {unit(metric)}" if unit(metric) and unit(metric) != "bytes" else letter
-        axes.set_xlabel(f"{title(metric)}{unit_}, {'more' if more_is_better else 'less'} is better")
+        better = "more" if more_is_better else "less"
+        axes.set_xlabel(f"{title(metric)}{suffix}, {better} is better")
         axes.set_ylabel(f"{title(outcome)} in {unit(outcome)}" if unit(outcome) else title(outcome))
         label = (
             f"{title(outcome)} against {title(metric)} of {len(points)} variants, "
-            f"{len(front)} "
-            f"on the Pareto front"
+            f"{len(front)} on the Pareto front"
         )
         return render(figure, name, label)
+
+
+def _draw_points(
+    axes: Axes, points: Sequence[Point], front: Sequence[Point], networks: Sequence[str] | None
+) -> None:
+    """Draw the points and the line of the front; with `networks`, an entry of the legend each."""
+    prices, outcomes = [p.price for p in front], [p.outcome for p in front]
+    axes.plot(prices, outcomes, color=PAGE.blue, linewidth=1.1, alpha=0.7)
+    for i in sorted({point.network for point in points}):
+        shape = _SHAPES[i % len(_SHAPES)]
+        for on_front, face in ((False, PAGE.paper), (True, PAGE.blue)):
+            rows = [p for p in points if p.network == i and (p in front) == on_front]
+            axes.plot(
+                [p.price for p in rows],
+                [p.outcome for p in rows],
+                linestyle="none",
+                marker=shape,
+                markersize=6.5,
+                markerfacecolor=face,
+                markeredgecolor=PAGE.blue if on_front else PAGE.soft,
+                markeredgewidth=1.3,
+                zorder=4 + on_front,
+            )
+        if networks is not None:
+            text = printable(networks[i], 26) if i < len(networks) else str(i)
+            axes.plot([], [], marker=shape, linestyle="none", color=PAGE.soft, label=text)
+
+
+def _draw_names(
+    axes: Axes, points: Sequence[Point], front: Sequence[Point], size: tuple[float, float]
+) -> None:
+    ranked = sorted(points, key=lambda p: (p not in front, not p.named))
+    for point, x, y, align in _placed(ranked, points, axes.get_xlim(), axes.get_ylim(), size):
+        axes.annotate(
+            printable(point.label, _LONGEST_NAME),
+            (point.price, point.outcome),
+            xytext=(x, y),
+            textcoords="offset points",
+            ha=align,
+            va="center_baseline",
+            size=9,
+            color=PAGE.ink if point in front else PAGE.soft,
+        )
+
+
+def _scale_prices(axes: Axes, points: Sequence[Point], metric: str) -> str:
+    """Set the ticks of the prices, large ones in thousands or millions; return their unit."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    scale, suffix = 1.0, f" in {unit(metric)}"
+    if unit(metric) == "bytes":
+        scale, suffix = 1e6, " in MB"
+    elif not unit(metric):
+        scale, suffix = _thousands(max(point.price for point in points))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    if scale != 1.0:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / scale:g}"))
+    return suffix
 
 
 def _thousands(largest: float) -> tuple[float, str]:
@@ -146,8 +190,11 @@ def _placed(
     ylim: tuple[float, float],
     size: tuple[float, float],
 ) -> list[tuple[Point, float, float, str]]:
-    """Find room for names: (point, offset in points, its alignment); a name that would lie on
-    another is left out."""
+    """Place the names of points: (point, offset in points of print, alignment).
+
+    A name that would cover a point or another name is left out. `size` is that of the axes, in
+    points of print.
+    """
 
     def spot(point: Point) -> tuple[float, float]:
         return (
@@ -156,22 +203,11 @@ def _placed(
         )
 
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in map(spot, points)]
-    found = []
+    places = []
     for point in ranked:
         x, y = spot(point)
-        width = 5.5 * min(22, len(point.label)) + 2
-        offsets = (
-            (8, 0, "left"),
-            (-8, 0, "right"),
-            (0, 11, "center"),
-            (0, -11, "center"),
-            # fmt: skip
-            (7, 9, "left"),
-            (-7, 9, "right"),
-            (7, -9, "left"),
-            (-7, -9, "right"),
-        )
-        for dx, dy, align in offsets:
+        width = 5.5 * min(_LONGEST_NAME, len(point.label)) + 2
+        for dx, dy, align in _OFFSETS:
             left = x + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
             box = (left, y + dy - 5.5, left + width, y + dy + 5.5)
             inside = (
@@ -179,10 +215,10 @@ def _placed(
             )
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                found.append((point, float(dx), float(dy), align))
+                places.append((point, float(dx), float(dy), align))
                 break
-    return found
+    return places
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

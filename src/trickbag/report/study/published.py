@@ -1,8 +1,8 @@
-"""What the papers report for the tricks: their cumulative tables as data, to stand beside a study's own.
+"""The papers' cumulative tables as data, to stand beside a study's results.
 
-Rows of one chain are added to each other in order. Figures that could not be checked against the
-paper's pages, figures or published logs have `checked=False`, and so does every step that one of
-them is part of.
+In a table each trick is added to the rows above it. A figure that could not be checked against the
+paper's pages, figures or published logs has `checked=False`, and so has every step that such a
+figure is part of.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ __all__ = ["CHAINS", "Chain", "LadderStep", "reported"]
 
 @dataclass(frozen=True, kw_only=True)
 class LadderStep:
-    """A row of a paper's table: the trick that was added, and the top-1 in percent that was then reached.
+    """A row of a paper's table: the trick that was added, and the top-1 in percent with it.
 
-    `base` is the top-1 that it was added to, None in the row of the baseline, whose `trick` is
-    empty; where the paper added the trick to more than one row, the row of the trick `after` is in
-    that base. The `trick` of what the paper claims for all of them together is ALL.
+    `base` is the top-1 without the trick; it is None in the row of the baseline, which has no
+    `trick`. If the paper added the trick at more than one place, `after` is the trick whose row is
+    then part of the base. The row of what the paper claims for all tricks together has the `trick`
+    ALL.
     """
 
     trick: str
@@ -33,7 +34,7 @@ class LadderStep:
 
     @property
     def delta(self) -> float | None:
-        """What the trick added, in points."""
+        """The gain of the trick in points; None in the row of the baseline."""
         return None if self.base is None else self.top1 - self.base
 
 
@@ -47,16 +48,17 @@ class Chain:
     steps: tuple[LadderStep, ...]
 
     def step(self, trick: str, before: Collection[str] = ()) -> LadderStep | None:
-        """Return the row of a trick, of several the one that comes after a trick of those `before` it, where there is.
+        """Return the row of a trick; None if the table has none.
 
-        None where the table has no row of the trick.
+        If the trick has more than one row, the one whose `after` is among the tricks `before` it is
+        preferred.
         """
-        found = [
+        rows = [
             step
             for step in self.steps
             if step.trick == trick and (not step.after or step.after in before)
         ]
-        return max(found, key=lambda step: bool(step.after), default=None)
+        return max(rows, key=lambda step: bool(step.after), default=None)
 
     @property
     def baseline(self) -> LadderStep:
@@ -187,6 +189,6 @@ CHAINS: tuple[Chain, ...] = (
 
 
 def reported(tricks: Iterable[str]) -> list[Chain]:
-    """Return the papers' tables that have a row for at least one of these tricks."""
+    """Return the papers' tables that have a row for at least one of the tricks."""
     names = set(tricks) - {ALL}
     return [chain for chain in CHAINS if any(step.trick in names for step in chain.steps)]

@@ -333,7 +333,18 @@ def _effect(data: object, place: str) -> Effect:
         for name, price in cost.items()
     }
     found["note"] = str(data["note"]) if data.get("note") else ""
+    found["status"] = data.get("status") or _status(found)
     return found
+
+
+def _status(effect: Effect) -> str:
+    if effect["note"].startswith("does not apply"):
+        return "does_not_apply"
+    if effect["note"].startswith("no effect: "):
+        return "no_effect"
+    if effect["note"].startswith("no effect"):
+        return "partly_no_effect"
+    return "measured" if effect["pairs"] else "no_pairs"
 
 
 def _items(data: Mapping[str, Any], key: str, place: str) -> list[Any]:

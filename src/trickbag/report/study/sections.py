@@ -1,4 +1,4 @@
-"""What a study found, as plain data for the template of its page; charts are ready SVG."""
+"""The results of a study as plain data for the template of its page; charts are ready SVG."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from trickbag.report.format import (
     unit,
 )
 from trickbag.report.study.answer import (
+    does_not_apply,
     effect_label,
-    is_inapplicable,
+    has_no_effect,
     is_interaction,
-    is_without_effect,
     term,
+    verdict_text,
 )
 from trickbag.report.study.charts import forest_chart, forest_limits, interaction_chart
 from trickbag.report.study.curves import SHOWN, panels
 from trickbag.report.study.price_chart import Point, price_chart
-from trickbag.report.study.published import LadderStep, reported
+from trickbag.report.study.published import Chain, LadderStep, reported
 from trickbag.report.study.records import Effect, ReportedStudy, StudyLayout, StudyVariant
 from trickbag.study.analysis.outcomes import COSTS, OUTCOMES
 from trickbag.study.designs.design import ALL
@@ -37,10 +38,11 @@ __all__ = ["curves", "effect_row", "effects", "factorial", "of_network", "papers
 
 _FOREST_ROWS = 40  # effects of a network that a forest plot still shows legibly
 _ACCURACIES = ("top1", "top5", "best_top1", "test_top1", "test_top5")
-LETTERS = "abcdefghijkl"
-"""Letters of the factors of a design, in order."""
+_SAME = 1e-3  # prices that differ relatively by no more are the same
+_SYMBOLS = {"helps": "▲", "hurts": "▼", "undetermined": "○"}
 
-_SAME = 1e-3  # prices that differ by less, relatively, are drawn as the same
+LETTERS = "abcdefghijkl"
+"""Letters of a design's factors, in order."""
 
 
 def of_network(study: ReportedStudy, layout: StudyLayout) -> list[Effect]:
@@ -51,46 +53,34 @@ def of_network(study: ReportedStudy, layout: StudyLayout) -> list[Effect]:
 def effects(study: ReportedStudy) -> list[dict[str, Any]]:
     """Draw and list the effects, network by network; all forest plots have one axis."""
     limits = forest_limits(study.effects or ())
-    found = []
+    networks = []
     for i, layout in enumerate(study.layouts):
         rows = of_network(study, layout)
-        many = len(rows) > _FOREST_ROWS
-        drawn = [effect for effect in rows if not is_interaction(effect)] if many else rows
-        chart = (
-            forest_chart(drawn, outcome=study.outcome, name=f"forest-{i}", limits=limits)
-            if drawn
-            else None
-        )
-        found.append(
+        too_many = len(rows) > _FOREST_ROWS
+        drawn = [effect for effect in rows if not is_interaction(effect)] if too_many else rows
+        chart = None
+        if any(effect.get("delta") is not None for effect in drawn):
+            chart = forest_chart(drawn, outcome=study.outcome, name=f"forest-{i}", limits=limits)
+        networks.append(
             {
                 "model": layout.model,
-                "chart": chart
-                if any(effect.get("delta") is not None for effect in drawn)
-                else None,
-                "without_interactions": many,
+                "chart": chart,
+                "without_interactions": too_many,
                 "rows": [effect_row(effect, study.outcome) for effect in rows],
                 "bootstrap": any(effect.get("bootstrap") for effect in rows),
                 "notes": any(effect["note"] for effect in rows),
                 "more_seeds": any(effect.get("more_seeds") for effect in rows),
             }
         )
-    return found
+    return networks
 
 
 def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
     """Write an effect as the texts of a row."""
-    verdict = str(effect["verdict"])
     known = effect.get("delta") is not None
-    if is_inapplicable(effect):
-        word, symbol = "does not apply", ABSENT
-    elif is_without_effect(effect):
-        word, symbol = "no effect", "="
-    else:
-        word, symbol = (
-            (verdict, {"helps": "▲", "hurts": "▼"}.get(verdict, "○"))
-            if known
-            else ("no pair yet", ABSENT)
-        )
+    measured = known and not does_not_apply(effect) and not has_no_effect(effect)
+    verdict = str(effect["verdict"])
+    symbol = _SYMBOLS[verdict] if measured else "=" if has_no_effect(effect) else ABSENT
     bootstrap = effect.get("bootstrap")
     return {
         "label": effect_label(effect),
@@ -99,9 +89,9 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
         "p": probability(effect.get("p")),
         "p_raw": probability(effect.get("p_raw")),
         "pairs": effect["pairs"],
-        "verdict": word,
+        "verdict": verdict_text(effect),
         "symbol": symbol,
-        "kind": verdict if word == verdict else "undetermined",
+        "kind": verdict if measured else "undetermined",
         "bootstrap": span(outcome, *bootstrap) if bootstrap else ABSENT,
         "more_seeds": f"{effect['more_seeds']:,}" if effect.get("more_seeds") else "",
         "note": re.sub("^(does not apply|no effect): ", "", effect["note"]),
@@ -109,69 +99,78 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
 
 
 def price(study: ReportedStudy) -> dict[str, Any]:
-    """Draw accuracy against prices for all variants, list their means, and the ratios of prices
-    that tricks cost."""
+    """Draw accuracy against prices for all variants, list their means, and what tricks cost."""
     outcome = study.outcome if study.outcome in _ACCURACIES else "top1"
-    known = [variant for variant in study.variants if variant.values(outcome)]
-    speed = (
-        "train_throughput" if any(v.values("train_throughput") for v in known) else "train_time_s"
-    )
-    prices, same = [], []
-    for name in COSTS:
-        means = [mean for variant in known if (mean := variant.mean(name)) is not None]
-        if len(means) > 1 and max(means) - min(means) <= _SAME * abs(max(means)):
-            same.append(f"{title(name)} {amount(name, means[0])}")
-        elif means:
-            prices.append(name)
-    charts = []
-    for metric in (speed, "macs"):
-        priced = [variant for variant in known if variant.values(metric)]
-        if len(priced) > 1 and metric in prices:
-            charts.append((title(metric), _price_chart(study, priced, metric, outcome)))
-    known_effects = study.effects or ()
+    variants = [variant for variant in study.variants if variant.values(outcome)]
+    prices, same = _prices(variants)
     costs = [
         name
         for name in COSTS
-        if any((e["cost"].get(name) or {}).get("delta") for e in known_effects)
+        if any((e["cost"].get(name) or {}).get("delta") for e in study.effects or ())
     ]
     return {
         "outcome": title(outcome) + (f" in {unit(outcome)}" if unit(outcome) else ""),
-        "charts": charts,
+        "charts": _price_charts(study, variants, prices, outcome),
         "same": same,
         "letters": [
             f"{letter} {factor}"
             for layout in study.layouts[:1]
             for letter, factor in zip(LETTERS, layout.factors, strict=False)
         ],
-        "several": len(study.layouts) > 1,
+        "many_networks": len(study.layouts) > 1,
         "columns": [title(name) for name in prices],
         "variants": [
             (
-                v.label,
-                v.model,
-                len(v.values(outcome)),
-                around(outcome, v.values(outcome)),
-                [amount(name, v.mean(name)) for name in prices],
+                variant.label,
+                variant.model,
+                len(variant.values(outcome)),
+                around(outcome, variant.values(outcome)),
+                [amount(name, variant.mean(name)) for name in prices],
             )
-            for v in known
+            for variant in variants
         ],
         "cost_columns": [title(name) for name in costs],
         "costs": [
             (
-                effect_row(effect, study.outcome)["label"],
+                effect_label(effect),
                 effect["model"],
                 [_cost(effect["cost"].get(name), name) for name in costs],
             )
-            for effect in known_effects
+            for effect in study.effects or ()
             if effect["cost"] and costs
         ],
     }
 
 
+def _prices(variants: Sequence[StudyVariant]) -> tuple[list[str], list[str]]:
+    """Return the prices that differ between variants, and the text of those that do not."""
+    prices, same = [], []
+    for name in COSTS:
+        means = [mean for variant in variants if (mean := variant.mean(name)) is not None]
+        if len(means) > 1 and max(means) - min(means) <= _SAME * abs(max(means)):
+            same.append(f"{title(name)} {amount(name, means[0])}")
+        elif means:
+            prices.append(name)
+    return prices, same
+
+
+def _price_charts(
+    study: ReportedStudy, variants: Sequence[StudyVariant], prices: Sequence[str], outcome: str
+) -> list[tuple[str, str | None]]:
+    """Draw the outcome against the speed and the multiply-adds, if these differ."""
+    timed = any(variant.values("train_throughput") for variant in variants)
+    charts = []
+    for metric in ("train_throughput" if timed else "train_time_s", "macs"):
+        priced = [variant for variant in variants if variant.values(metric)]
+        if len(priced) > 1 and metric in prices:
+            charts.append((title(metric), _price_chart(study, priced, metric, outcome)))
+    return charts
+
+
 def _price_chart(
     study: ReportedStudy, variants: Sequence[StudyVariant], metric: str, outcome: str
 ) -> str | None:
-    place = {layout.model: i for i, layout in enumerate(study.layouts)}
+    places = {layout.model: i for i, layout in enumerate(study.layouts)}
     factors = {layout.model: layout.factors for layout in study.layouts}
     references = {layout.variants[0].label for layout in study.layouts if layout.variants}
     points = [
@@ -179,7 +178,7 @@ def _price_chart(
             label=treatment(variant.label, factors[variant.model]),
             price=variant.mean(metric) or 0.0,
             outcome=variant.mean(outcome) or 0.0,
-            network=place[variant.model],
+            network=places[variant.model],
             named=variant.label in references,
         )
         for variant in variants
@@ -188,15 +187,17 @@ def _price_chart(
         points,
         metric=metric,
         outcome=outcome,
-        networks=list(place),
+        networks=list(places),
         more_is_better=OUTCOMES[metric] == "higher",
         name=f"price-{metric.replace('_', '-')}",
     )
 
 
 def treatment(label: str, factors: Sequence[str]) -> str:
-    """Write a cell of a factorial by the letters of its tricks, `(1)` without any; another label as
-    it is."""
+    """Write a cell of a factorial by the letters of its tricks, `(1)` if it has none.
+
+    Another label is returned as it is.
+    """
     letters, rest = "", label
     for letter, factor in zip(LETTERS, factors, strict=False):
         if rest[1:].startswith(factor):
@@ -206,75 +207,83 @@ def treatment(label: str, factors: Sequence[str]) -> str:
 
 
 def _cost(cost: Mapping[str, float | None] | None, name: str) -> tuple[str, str]:
-    """Write a price's ratio, and the interval of its difference, or the difference where it has
-    none."""
+    """Write a price's ratio, and the interval of its difference, or the difference alone."""
     cost = cost or {}
     delta, low, high = (cost.get(key) for key in ("delta", "low", "high"))
+    text = ratio(cost.get("ratio"))
     if delta is None:
-        return ratio(cost.get("ratio")), ""
+        return text, ""
     if low is not None and high is not None and low < high:
-        return ratio(cost.get("ratio")), f"{_more(name, low)} to {_more(name, high)}"
-    return ratio(cost.get("ratio")), _more(name, delta) if delta else "no difference"
+        return text, f"{_more(name, low)} to {_more(name, high)}"
+    return text, _more(name, delta) if delta else "no difference"
 
 
 def _more(name: str, value: float) -> str:
     text = amount(name, abs(value))
-    return (
-        text
-        if not any(digit in text for digit in "123456789")
-        else ("+" if value > 0 else MINUS) + text
-    )
+    if not any(digit in text for digit in "123456789"):
+        return text  # a difference that rounds to zero has no sign
+    return ("+" if value > 0 else MINUS) + text
 
 
 def papers(study: ReportedStudy) -> list[dict[str, Any]]:
-    """Put the study's effects beside what the papers report for the same tricks, network by
-    network."""
-    found = []
+    """Put the study's effects beside what the papers report for the same tricks."""
+    networks = []
     for layout in study.layouts:
-        own = [effect for effect in of_network(study, layout) if not is_interaction(effect)]
-        chains = reported(str(effect["label"]) for effect in own)
-        if not own or not (chains or study.design == "cumulative"):
+        main = [effect for effect in of_network(study, layout) if not is_interaction(effect)]
+        chains = reported(str(effect["label"]) for effect in main)
+        if not main or not (chains or study.design == "cumulative"):
             continue
-        variants = {variant.label: variant for variant in layout.variants}
         notes: list[str] = []
-        rows = []
-        if study.design == "cumulative":
-            first = layout.variants[0]
-            value = around(study.outcome, first.values(study.outcome))
-            cells = [_published(chain.baseline, notes) for chain in chains]
-            rows.append(
-                {"label": first.label, "value": value, "step": "", "interval": "", "papers": cells}
-            )
-        before: list[str] = []
-        for effect in own:
-            variant, trick = variants.get(str(effect.get("plus"))), str(effect["label"])
-            row = effect_row(effect, study.outcome)
-            rows.append(
-                {
-                    "label": _step_label(study, effect),
-                    "value": around(study.outcome, variant.values(study.outcome))
-                    if variant
-                    else ABSENT,
-                    "step": row["delta"] if not is_inapplicable(effect) else row["verdict"],
-                    "interval": row["interval"] if row["interval"] != ABSENT else "",
-                    "papers": [_published(chain.step(trick, before), notes) for chain in chains],
-                }
-            )
-            if study.design == "cumulative":
-                before.append(trick)
+        rows = _paper_rows(study, layout, main, chains, notes)
         marked = [f"{LETTERS[i]} {note}" for i, note in enumerate(notes)]
-        found.append({"model": layout.model, "chains": chains, "rows": rows, "notes": marked})
-    return found
+        networks.append({"model": layout.model, "chains": chains, "rows": rows, "notes": marked})
+    return networks
 
 
-def _step_label(study: ReportedStudy, effect: Effect) -> str:
-    """Write what a row of the papers' tables adds; the last of a cumulative study adds nothing."""
-    label = str(effect["label"])
-    return label if study.design != "cumulative" or label == ALL else f"+ {label}"
+def _paper_rows(
+    study: ReportedStudy,
+    layout: StudyLayout,
+    effects: Sequence[Effect],
+    chains: Sequence[Chain],
+    notes: list[str],
+) -> list[dict[str, Any]]:
+    """Write a row for each effect; a cumulative study begins with its first variant.
+
+    The papers' notes are appended to `notes`.
+    """
+    cumulative = study.design == "cumulative"
+    variants = {variant.label: variant for variant in layout.variants}
+    rows: list[dict[str, Any]] = []
+    if cumulative:
+        first = layout.variants[0]
+        value = around(study.outcome, first.values(study.outcome))
+        cells = [_published(chain.baseline, notes) for chain in chains]
+        rows.append(
+            {"label": first.label, "value": value, "step": "", "interval": "", "papers": cells}
+        )
+    before: list[str] = []
+    for effect in effects:
+        variant, trick = variants.get(str(effect.get("plus"))), str(effect["label"])
+        row = effect_row(effect, study.outcome)
+        rows.append(
+            {
+                # The last row of a cumulative study compares all tricks with none: it adds nothing.
+                "label": f"+ {trick}" if cumulative and trick != ALL else trick,
+                "value": around(study.outcome, variant.values(study.outcome))
+                if variant
+                else ABSENT,
+                "step": row["verdict"] if does_not_apply(effect) else row["delta"],
+                "interval": row["interval"] if row["interval"] != ABSENT else "",
+                "papers": [_published(chain.step(trick, before), notes) for chain in chains],
+            }
+        )
+        if cumulative:
+            before.append(trick)
+    return rows
 
 
 def _published(step: LadderStep | None, notes: list[str]) -> dict[str, str] | None:
-    """Write a paper's row; its note is gathered in `notes`, and named by a letter."""
+    """Write a paper's row; its note is appended to `notes`, and the row has the note's letter."""
     if step is None:
         return None
     if step.note and step.note not in notes:
@@ -291,47 +300,45 @@ def _published(step: LadderStep | None, notes: list[str]) -> dict[str, str] | No
 
 
 def factorial(study: ReportedStudy) -> list[dict[str, Any]]:
-    """Draw the interactions of a factorial design, list generators, aliases and Shapley values."""
-    found = []
+    """Draw the interactions of a factorial, and list its generators, aliases and Shapley values."""
+    networks = []
     for i, layout in enumerate(study.layouts):
         if not layout.factors:
             continue
         rows = of_network(study, layout)
         shapley = [(e["label"], *e["shapley"]) for e in rows if e.get("shapley")]
-        found.append(
+        total = sum(value for _, value, _, _ in shapley)
+        networks.append(
             {
                 "model": layout.model,
                 "chart": interaction_chart(
                     layout.factors, rows, outcome=study.outcome, name=f"interactions-{i}"
                 ),
                 "generators": [term(text) for text in layout.generators],
-                "aliases": [" = ".join(term(one) for one in group) for group in layout.aliases],
+                "aliases": [" = ".join(map(term, group)) for group in layout.aliases],
                 "shapley": [
                     (label, signed(study.outcome, value), span(study.outcome, low, high))
                     for label, value, low, high in shapley
                 ],
-                "sum": signed(study.outcome, sum(value for _, value, _, _ in shapley))
-                if shapley
-                else None,
+                "sum": signed(study.outcome, total) if shapley else None,
             }
         )
-    return found
+    return networks
 
 
 def curves(study: ReportedStudy) -> list[dict[str, Any]]:
-    """Draw the learning curves of every variant, network by network."""
-    found = []
+    """Draw the learning curves of the variants, network by network."""
+    networks = []
     for i, layout in enumerate(study.layouts):
         drawn, cut = panels(study, layout, f"curve-{i}")
-        left_out = max(0, sum(not variant.reason for variant in layout.variants) - SHOWN)
-        reference = drawn[0].label if drawn and drawn[0].svg else ""
-        found.append(
+        applicable = sum(not variant.reason for variant in layout.variants)
+        networks.append(
             {
                 "model": layout.model,
                 "panels": drawn,
                 "cut": cut,
-                "left_out": left_out,
-                "reference": reference,
+                "left_out": max(0, applicable - SHOWN),
+                "reference": drawn[0].label if drawn and drawn[0].svg else "",
             }
         )
-    return found
+    return networks

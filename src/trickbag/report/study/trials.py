@@ -1,5 +1,4 @@
-"""How a study was made, as plain data for the template of its page: trials, failures, recipes,
-environments."""
+"""The runs of a study as plain data for the template of its page: trials, recipes, environments."""
 
 from __future__ import annotations
 
@@ -8,15 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from trickbag.report.format import ABSENT, duration, title, unit, value_text
-from trickbag.report.recipe_text import changed_settings
-from trickbag.report.recipe_text import flatten, source_name
-from trickbag.report.study.records import ReportedStudy, StudyTrial
+from trickbag.report.recipe_text import changed_settings, flatten, source_name
+from trickbag.report.study.records import ReportedStudy, StudyTrial, StudyVariant
 
 __all__ = ["environments", "facts", "recipes", "state", "troubles"]
 
 
 def state(study: ReportedStudy) -> str:
-    """Say how far the study came."""
+    """Write how many of the trials are finished, failed and open."""
     counts, total = study.counts, len(study.trials)
     if counts["finished"] == total:
         words = f"finished: all {total:,} trials" if total != 1 else "finished: its one trial"
@@ -24,24 +22,23 @@ def state(study: ReportedStudy) -> str:
         words = f"{counts['finished']:,} of {total:,} trials finished"
         words += f", {counts['failed']:,} failed" if counts["failed"] else ""
         words += f", {counts['open']:,} to be run" if counts["open"] else ""
-    return words + (
-        f" (part {study.plan['shard']} of the study)" if study.plan.get("shard") else ""
-    )
+    shard = study.plan.get("shard")
+    return f"{words} (part {shard} of the study)" if shard else words
 
 
 def facts(study: ReportedStudy) -> list[tuple[str, str]]:
-    """List what was done, on what, and what it cost; unknown values are left out."""
+    """List what was studied, on what, and what it cost, as far as it is known."""
     training = study.recipe.get("training")
     epochs = training.get("epochs") if isinstance(training, Mapping) else None
-    total, seconds = study.counts["finished"], study.seconds
+    finished, seconds = study.counts["finished"], study.seconds
     tricks = study.recipe.get("tricks")
+    count = f", {len(tricks)} tricks" if isinstance(tricks, Mapping) else ""
     fingerprint = study.plan.get("data")
-    found = [
+    measure = unit(study.outcome)
+    mean = duration(seconds / finished) if seconds is not None and finished else ""
+    rows = [
         ("design", study.design),
-        (
-            "recipe",
-            f"{study.name}, {len(tricks)} tricks" if isinstance(tricks, Mapping) else study.name,
-        ),
+        ("recipe", f"{study.name}{count}"),
         ("data", source_name(study.recipe)),
         ("fingerprint", fingerprint[:12] if isinstance(fingerprint, str) else ""),
         (
@@ -51,49 +48,52 @@ def facts(study: ReportedStudy) -> list[tuple[str, str]]:
         ("variants", f"{len(study.variants):,}"),
         ("seeds", str(study.seeds) if study.seeds else ""),
         ("epochs", str(epochs) if epochs is not None else ""),
-        (
-            "outcome",
-            title(study.outcome) + (f" in {unit(study.outcome)}" if unit(study.outcome) else ""),
-        ),
+        ("outcome", title(study.outcome) + (f" in {measure}" if measure else "")),
         ("training time in all", duration(seconds) if seconds is not None else ""),
-        ("mean of a trial", duration(seconds / total) if seconds is not None and total else ""),
+        ("mean of a trial", mean),
         ("device", str(study.plan.get("device") or "")),
         ("threads a trial", str(study.plan.get("threads") or "")),
     ]
-    return [(name, text) for name, text in found if text]
+    return [(name, text) for name, text in rows if text]
 
 
 def troubles(study: ReportedStudy) -> dict[str, Any]:
-    """List what failed, what does not apply, and what runs warned of."""
+    """List the trials that failed, the variants that do not apply, and the notes of the runs."""
     failed: dict[tuple[str, str, str], list[str]] = {}
     retried: dict[tuple[str, str, str], list[str]] = {}
-    said: dict[str, list[str]] = {}
-    several = len(study.layouts) > 1
-    finished = {t.id for t in study.trials.values() if t.finished}
-    warned: dict[str, set[str]] = {}
     for variant in study.variants:
-        name = f"{variant.label} ({variant.model})" if several else variant.label
         for seed, trial in sorted(variant.trials.items()):
             if trial.errors and not variant.reason:
-                target = retried if trial.finished else failed
-                target.setdefault((variant.label, variant.model, trial.errors[-1]), []).append(
-                    str(seed)
-                )
-            for warning in trial.warnings if trial.finished else ():
-                warned.setdefault(warning, set()).add(trial.id)
-                if name not in said.setdefault(warning, []):
-                    said[warning].append(name)
+                group = retried if trial.finished else failed
+                key = (variant.label, variant.model, trial.errors[-1])
+                group.setdefault(key, []).append(str(seed))
     return {
         "failed": [(*key, ", ".join(seeds)) for key, seeds in failed.items()],
         "retried": [(*key, ", ".join(seeds)) for key, seeds in retried.items()],
         "inapplicable": [(v.label, v.model, v.reason) for v in study.variants if v.reason],
-        "several": several,
+        "many_networks": len(study.layouts) > 1,
         "notes": [value_text(note) for note in study.plan.get("notes") or ()],
-        "warnings": [
-            (text, "all runs" if warned[text] == finished else ", ".join(names))
-            for text, names in said.items()
-        ],
+        "warnings": _notes_of_runs(study),
     }
+
+
+def _notes_of_runs(study: ReportedStudy) -> list[tuple[str, str]]:
+    """List each note of a finished run with the variants that have it, or `all runs`."""
+    finished = {trial.id for trial in study.trials.values() if trial.finished}
+    variants: dict[str, list[str]] = {}
+    trials: dict[str, set[str]] = {}
+    many_networks = len(study.layouts) > 1
+    for variant in study.variants:
+        name = f"{variant.label} ({variant.model})" if many_networks else variant.label
+        for _, trial in sorted(variant.trials.items()):
+            for text in trial.warnings if trial.finished else ():
+                trials.setdefault(text, set()).add(trial.id)
+                if name not in variants.setdefault(text, []):
+                    variants[text].append(name)
+    return [
+        (text, "all runs" if trials[text] == finished else ", ".join(names))
+        for text, names in variants.items()
+    ]
 
 
 def recipes(study: ReportedStudy) -> dict[str, Any]:
@@ -102,35 +102,30 @@ def recipes(study: ReportedStudy) -> dict[str, Any]:
     settings = {
         key: value for key, value in study.recipe.items() if key not in ("name", "schema", "tricks")
     }
-    variants = []
-    for variant in study.variants:
-        recipe = None if variant.reason else study.recipe_of(variant)
-        rows = (
-            None
-            if recipe is None
-            else [r for r in changed_settings(study.recipe, recipe) if not r[0].startswith("seed")]
-        )
-        trials = [
-            (seed, trial.id, _status(trial)) for seed, trial in sorted(variant.trials.items())
-        ]
-        variants.append(
-            {
-                "label": variant.label,
-                "model": variant.model,
-                "reason": variant.reason,
-                "rows": rows,
-                "trials": [] if variant.reason else trials,
-            }
-        )
     return {
         "tricks": [
             (str(name), value_text(value) if value else "")
             for name, value in (tricks.items() if isinstance(tricks, Mapping) else ())
         ],
         "settings": [(path, value_text(value)) for path, value in flatten(settings).items()],
-        "several": len(study.layouts) > 1,
-        "variants": variants,
+        "many_networks": len(study.layouts) > 1,
+        "variants": [_variant(study, variant) for variant in study.variants],
         "command": str(study.plan.get("command") or ""),
+    }
+
+
+def _variant(study: ReportedStudy, variant: StudyVariant) -> dict[str, Any]:
+    recipe = None if variant.reason else study.recipe_of(variant)
+    rows = None
+    if recipe is not None:
+        rows = changed_settings(study.recipe, recipe)
+    trials = [(seed, trial.id, _status(trial)) for seed, trial in sorted(variant.trials.items())]
+    return {
+        "label": variant.label,
+        "model": variant.model,
+        "reason": variant.reason,
+        "rows": rows,
+        "trials": [] if variant.reason else trials,
     }
 
 
@@ -139,21 +134,24 @@ def _status(trial: StudyTrial) -> str:
 
 
 def environments(study: ReportedStudy) -> dict[str, Any]:
-    """List the environment of the trials; where they ran in different ones, what differs and how
-    many had which."""
-    found: dict[str, tuple[Mapping[str, Any], int]] = {}
+    """List the environment of the trials, and if there is more than one, what differs."""
+    counts: dict[str, int] = {}
+    by_text: dict[str, Mapping[str, Any]] = {}
     for trial in study.trials.values():
         if trial.finished and trial.environment:
-            key = json.dumps(trial.environment, sort_keys=True)
-            found[key] = (trial.environment, found.get(key, ({}, 0))[1] + 1)
-    flat = [(flatten(environment), count) for environment, count in found.values()]
-    names = list(dict.fromkeys(name for values, _ in flat for name in values))
+            text = json.dumps(trial.environment, sort_keys=True)
+            by_text[text] = flatten(trial.environment)
+            counts[text] = counts.get(text, 0) + 1
+    names = dict.fromkeys(name for values in by_text.values() for name in values)
     rows = [
-        (name, [value_text(values[name]) if name in values else ABSENT for values, _ in flat])
+        (
+            name,
+            [value_text(values[name]) if name in values else ABSENT for values in by_text.values()],
+        )
         for name in names
     ]
     return {
-        "counts": [count for _, count in flat],
+        "counts": list(counts.values()),
         "same": [(name, values[0]) for name, values in rows if len(set(values)) == 1],
         "different": [(name, values) for name, values in rows if len(set(values)) > 1],
         "version": str(study.plan.get("version") or ""),
