@@ -79,7 +79,7 @@ def seeds_within(budget_s: float, work: Work, executor: Executor) -> int:
 
 def _epochs(work: Work, pending: tuple[Trial, ...]) -> dict[str, float]:
     """Measure the trial of each network that has the most tricks."""
-    from trickbag.train.pilot import epoch_seconds
+    from trickbag.train.pilot import run_seconds
 
     models = dict.fromkeys(trial.model for trial in pending)
     longest = {
@@ -88,4 +88,7 @@ def _epochs(work: Work, pending: tuple[Trial, ...]) -> dict[str, float]:
         )
         for model in models
     }
-    return {model: epoch_seconds(trial.recipe, work.dataset) for model, trial in longest.items()}
+    return {
+        model: run_seconds(trial.recipe, work.dataset) / trial.recipe.training.epochs
+        for model, trial in longest.items()
+    }

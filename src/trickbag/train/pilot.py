@@ -1,91 +1,144 @@
-"""The time of one epoch, measured on some of its steps before a study spends more."""
+"""The time of a whole run, forecast from some of its steps before a study spends more."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from trickbag.data.loading.loader import Loader
 from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
+from trickbag.train.loaders import evaluation_batch_size, evaluation_loader, train_loader
+from trickbag.train.machine.isolation import isolated
 from trickbag.train.plan import resolve
-from trickbag.train.step import to_device, train_step
+from trickbag.train.trainer import train_on
 from trickbag.train.validate import validate
 
 if TYPE_CHECKING:
+    from trickbag.data.config import DataConfig
     from trickbag.data.dataset import Dataset
+    from trickbag.data.loading.loader import Loader
     from trickbag.recipe import Recipe
+    from trickbag.train.build import Run
 
-__all__ = ["epoch_seconds"]
+__all__ = ["run_seconds"]
 
-_WARM = 2
+_WARM_STEPS = 2
 """Steps before the clock starts: the first ones allocate, compile and choose algorithms."""
 
+_MOST_TIMED = 6
+"""The most kinds of epochs that are timed."""
 
-def epoch_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> float:
-    """Measure the seconds of one epoch with its validation, in this process and with the recipe's threads.
+_VALIDATED = 64
+"""Images of the validation part that are timed."""
 
-    Trains for `limit_s` or an epoch, whichever is shorter, and scales up. Raises DoesNotApply and
-    UserError as `fit`.
+
+def run_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> float:
+    """Forecast the seconds of a run with its validations, in this process, by training a little.
+
+    Trains as the run does for about `limit_s` in all, or for an epoch where that is shorter. If a
+    trick changes the data by epoch, such as the image size, one epoch of each kind is timed; of
+    more than 6 kinds 6 are timed, evenly over the image sizes, and the others count as the next
+    larger one: a bound from above. Compiling, starting processes, checkpoints and the report are
+    left out. Raises DoesNotApply and UserError as `fit`.
     """
-    threads = torch.get_num_threads()
     plan, _ = resolve(recipe, dataset, seed=0)
-    torch.set_num_threads(plan.threads)
-    try:
-        devices = [torch.cuda.current_device()] if plan.device == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            run, _ = build(plan, recipe.tricks, dataset)
-            progress = Progress.start(run.device)
+    with isolated(plan.threads, plan.device):
+        run, _ = build(plan, recipe.tricks, dataset)
+        return _training_seconds(run, dataset, limit_s) + _validation_seconds(run, dataset)
 
-            def wait() -> float:
-                float(progress.loss_sum)  # waits for the device
-                return time.perf_counter()
 
-            run.network.train()
-            crops = run.pipeline.preprocessing
-            how: dict[str, Any] = {"seed": 0, "workers": 0}
-            often: dict[str, Any] = how | {
-                "train": True,
-                "batch_size": plan.batch_size,
-                "repeats": plan.repeats,
-            }
-            loader = Loader(
-                dataset.train, plan.data, crops, teacher_logits=run.teacher_logits, **often
-            )
-            warm = _WARM if plan.steps_per_epoch > 2 * _WARM else 0
-            started, steps = wait(), 0
-            for step, raw in enumerate(loader.epoch(0)):
-                if step == warm:
-                    started = wait()
-                lr = plan.lr(step)
-                draws = run.pipeline.draw(len(raw.images), 0, plan.timestamp(0, step), run.device)
-                train_step(
-                    run,
-                    to_device(raw, run.device),
-                    draws,
-                    lr,
-                    int(raw.valid.sum()) / plan.repeats,
-                    progress,
-                )
-                steps = step + 1
-                if steps > warm and wait() - started > limit_s:
-                    break
-            training = (wait() - started) / max(1, steps - warm) * plan.steps_per_epoch
-            few = dataset.val.subset(np.arange(min(len(dataset.val), 256)))
-            some = Loader(few, plan.data, run.evaluation, train=False, batch_size=64, **how)
+def _training_seconds(run: Run, dataset: Dataset, limit_s: float) -> float:
+    plan = run.plan
+    data_by_epoch = plan.data_by_epoch(run.tricks)
+    if len(data_by_epoch) == 1:
+        data_by_epoch *= plan.training.epochs
+    first_epochs: dict[DataConfig, int] = {}
+    for epoch, data in enumerate(data_by_epoch):
+        first_epochs.setdefault(data, epoch)
+    kinds = sorted(first_epochs, key=lambda data: data.image_size or 0)
+    places = np.unique(np.linspace(0, len(kinds) - 1, min(len(kinds), _MOST_TIMED)).astype(int))
+    step_s: dict[DataConfig, float] = {}
+    with train_loader(
+        plan, dataset.train, run.pipeline.preprocessing, teacher_logits=run.teacher_logits
+    ) as loader:
+        timed = 0.0
+        # From the largest images down: what is not timed has the time of the next larger one.
+        for place in range(len(kinds) - 1, -1, -1):
+            data = kinds[place]
+            if place in places:
+                share_s = limit_s / len(places)
+                timed = _step_seconds(run, loader, first_epochs[data], data, share_s)
+            step_s[data] = timed
+    return plan.steps_per_epoch * sum(step_s[data] for data in data_by_epoch)
+
+
+def _step_seconds(run: Run, loader: Loader, epoch: int, data: DataConfig, limit_s: float) -> float:
+    """Return the seconds of a step in an epoch, measured for `limit_s` or an epoch."""
+    run.network.train()
+    progress = Progress.start(run.device)
+    progress.epoch = epoch
+    warm_steps = _WARM_STEPS if run.plan.steps_per_epoch > 2 * _WARM_STEPS else 0
+    started = _now(progress)
+    for raw in loader.epoch(epoch, data=data):
+        if progress.step == warm_steps:
+            started = _now(progress)
+        train_on(run, raw, int(raw.valid.sum()) / run.plan.repeats, progress)
+        if progress.step > warm_steps and _now(progress) - started > limit_s:
+            break
+    return (_now(progress) - started) / max(1, progress.step - warm_steps)
+
+
+def _now(progress: Progress) -> float:
+    float(progress.loss_sum)  # waits for the device, which computes on while Python goes ahead
+    return time.perf_counter()
+
+
+def _validation_seconds(run: Run, dataset: Dataset) -> float:
+    """Return the seconds of all validations of a run, and of the test part at its end."""
+    plan = run.plan
+
+    def image_seconds(cached: bool) -> float:
+        images = dataset.val.subset(np.arange(min(len(dataset.val), _VALIDATED)))
+        with evaluation_loader(
+            images,
+            plan.data,
+            run.evaluation,
+            batch_size=evaluation_batch_size(plan),
+            workers=0 if cached else plan.workers,
+            device=plan.device,
+            cached=cached,
+        ) as loader:
+            _validate(run, loader)  # starts worker processes, and fills the cache
             started = time.perf_counter()
-            validate(
-                run.network,
-                some,
-                preprocessing=run.evaluation,
-                num_classes=plan.model.num_classes,
-                device=run.device,
-                autocast=run.autocast,
-                layout=plan.layout,
-            )
-            return training + (time.perf_counter() - started) / len(few) * len(dataset.val)
-    finally:
-        torch.set_num_threads(threads)
+            _validate(run, loader)
+            return (time.perf_counter() - started) / len(images)
+
+    read_s = image_seconds(cached=False)
+    all_images = evaluation_loader(
+        dataset.val,
+        plan.data,
+        run.evaluation,
+        batch_size=evaluation_batch_size(plan),
+        workers=0,
+        device=plan.device,
+        cached=True,
+    )
+    again_s = image_seconds(cached=True) if all_images.cached else read_s
+    # With an average the trained network is validated beside it.
+    validations = plan.training.epochs * (1 if run.average is None else 2)
+    tested = len(dataset.test) if dataset.test else 0
+    return (read_s + again_s * (validations - 1)) * len(dataset.val) + read_s * tested
+
+
+def _validate(run: Run, loader: Loader) -> None:
+    validate(
+        run.evaluated,
+        loader,
+        preprocessing=run.evaluation,
+        num_classes=run.plan.model.num_classes,
+        device=run.device,
+        autocast=run.autocast,
+        layout=run.plan.layout,
+    )

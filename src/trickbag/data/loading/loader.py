@@ -253,6 +253,11 @@ class Loader:
         self._keep = cached and not train and size <= CACHE_LIMIT
         self._kept: list[RawBatch] | None = None
 
+    @property
+    def cached(self) -> bool:
+        """Whether crops are kept in memory from one epoch to the next."""
+        return self._keep
+
     def __len__(self) -> int:
         """Count the batches of an epoch."""
         whole, rest = divmod(len(self.part), self.batch_size)
