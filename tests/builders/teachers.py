@@ -12,8 +12,8 @@ from trickbag.data.config import DataConfig
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.models.config import TimmConfig
 from trickbag.models.weights import save_weights
+from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network
-from trickbag.settings import plain
 
 __all__ = ["passing_teacher", "teacher_file"]
 
@@ -37,13 +37,12 @@ def teacher_file(
     with torch.no_grad():
         network.get_classifier().weight.mul_(sharp)  # type: ignore[operator]  # of timm's networks
     preprocessing = Preprocessing.of(DataConfig(mean=mean, eval_crop=eval_crop), size)
-    metadata = {
-        "model": plain(config),
-        "classes": list(classes),
-        "preprocessing": plain(preprocessing),
-    }
-    if thresholds is not None:
-        metadata["thresholds"] = thresholds
+    metadata = WeightsMetadata(
+        model=config,
+        classes=classes,
+        preprocessing=preprocessing,
+        thresholds=None if thresholds is None else tuple(thresholds),
+    )
     save_weights(network, path, metadata)
     return path
 

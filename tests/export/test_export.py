@@ -28,7 +28,7 @@ from trickbag.export import FORMATS, export
 from trickbag.export.format import Format
 from trickbag.export.images import images_to_check
 from trickbag.models import load
-from trickbag.models.weights import read_metadata
+from trickbag.models.weights_metadata import WeightsMetadata
 
 SHAPES = {"round": 0, "straight": 1}
 
@@ -117,7 +117,7 @@ def test_safetensors_are_the_runs_weights(
     )
     assert files["safetensors"].read_bytes() == (run / "best.safetensors").read_bytes()
     assert load_file(files["safetensors"]).keys() == trained.network.state_dict().keys()
-    assert read_metadata(files["safetensors"])["classes"] == ["round", "straight"]
+    assert WeightsMetadata.read(files["safetensors"]) == trained.metadata
     assert Trained.load(files["safetensors"], "cpu").classes == ("round", "straight")
 
 
@@ -130,7 +130,7 @@ class Wrong(Format):
     suffix: ClassVar[str] = ".wrong"
     error: float = 0.0
 
-    def encode(self, network: torch.nn.Module, description: Any, image_size: int) -> bytes:
+    def encode(self, network: torch.nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
         object.__setattr__(self, "network", network)
         return b"whole"
 

@@ -161,16 +161,15 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch, tmp_path):
 
 SCRIPT = """
 import dataclasses, sys
-from pathlib import Path
+from safetensors.torch import save_file
 from trickbag.models.config import model_config
 from trickbag.models.pretrained import load_pretrained
-from trickbag.models.weights import save_weights
 from trickbag.models.zoo import build_network
 
 config = dataclasses.replace(model_config("resnet18_d"), num_classes=7, in_channels=1)
 network = build_network(config, seed=0)
-print(*load_pretrained(network, config), sep="\\n")
-save_weights(network, Path(sys.argv[1]), {})
+print(*[note.text for note in load_pretrained(network, config)], sep="\\n")
+save_file(network.state_dict(), sys.argv[1])
 """
 
 

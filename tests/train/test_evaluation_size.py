@@ -14,7 +14,7 @@ from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.evaluate import Predictor, evaluate
 from trickbag.evaluate.trained import Trained
-from trickbag.models.weights import read_metadata
+from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.train.fit import fit
 
 
@@ -41,7 +41,7 @@ def test_a_run_validates_and_predicts_at_its_evaluation_size(
     pictures: Path, tmp_path: Path
 ) -> None:
     result = fit(tiny_recipe(pictures, epochs=1, data__eval_ratio="1.5"), out=tmp_path / "run")
-    assert read_metadata(tmp_path / "run")["preprocessing"]["image_size"] == 24
+    assert WeightsMetadata.read(tmp_path / "run").preprocessing.image_size == 24
     trained = Trained.load(tmp_path / "run", "cpu")
     assert trained.plan is not None
     assert trained.plan.image_size == 16

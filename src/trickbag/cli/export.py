@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     target = _target(args, source, form)
 
     from trickbag.cli.terminal import printable
-    from trickbag.export.written import export
+    from trickbag.export.exported import export
 
     trained = _load(source, args.network)
     made = export(trained, target, form)

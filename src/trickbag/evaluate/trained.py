@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig, read_model
 from trickbag.models.official.weights import load_official
-from trickbag.models.weights import BEST_WEIGHTS, load_with_metadata
-from trickbag.train.described import classes_of, damaged, preprocessing_of
+from trickbag.models.weights import load_with_metadata
+from trickbag.models.weights_metadata import BEST_WEIGHTS, WeightsMetadata
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 from trickbag.train.loaders import evaluation_batch_size
@@ -22,7 +22,6 @@ from trickbag.train.machine.device import Layout, Precision, autocast_dtype, cho
 from trickbag.train.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from trickbag.data.loading.preprocess import Preprocessing
 
@@ -70,10 +69,10 @@ class Trained:
     def official(
         cls, path: Path | str, name: str, device: Literal["auto", "cpu", "cuda"] = "auto"
     ) -> Trained:
-        """Load an original network of Lee et al. 2020 from a file of its variables (see `models.variables`).
+        """Load an original network of Lee et al. 2020 from a file of its variables (see `models.official.variables`).
 
         Its classes are `background` and the WordNet ids of ImageNet, its preprocessing that of its
-        own evaluation. Raises UserError as `models.official_weights.load_official`.
+        own evaluation. Raises UserError as `models.official.weights.load_official`.
         """
         network, metadata = load_official(Path(path), name)
         return cls._of(Path(path), network, metadata, device, None, None)
@@ -83,7 +82,7 @@ class Trained:
         cls,
         path: Path,
         network: nn.Module,
-        metadata: Mapping[str, Any],
+        metadata: WeightsMetadata,
         device: Literal["auto", "cpu", "cuda"],
         record: RunRecipe | None,
         plan: Plan | None,
@@ -96,16 +95,27 @@ class Trained:
         return cls(
             path=path,
             network=network.eval(),
-            model=read_model(metadata["model"]),
-            classes=classes_of(path, metadata),
-            preprocessing=preprocessing_of(path, metadata),
-            columns=_columns(path, metadata),
+            model=metadata.model,
+            classes=metadata.classes,
+            preprocessing=metadata.preprocessing,
+            columns=metadata.columns,
             device=place,
             precision=plan.precision if plan is not None and same else "float32",
             layout=layout,
             record=record,
             plan=plan,
-            thresholds=_thresholds(path, metadata),
+            thresholds=metadata.thresholds,
+        )
+
+    @property
+    def metadata(self) -> WeightsMetadata:
+        """What a weights file of the network says about it."""
+        return WeightsMetadata(
+            model=self.model,
+            classes=self.classes,
+            preprocessing=self.preprocessing,
+            columns=self.columns,
+            thresholds=self.thresholds,
         )
 
     @property
@@ -144,7 +154,7 @@ class Trained:
 
 
 def _read_record(
-    path: Path, metadata: Mapping[str, Any]
+    path: Path, metadata: WeightsMetadata
 ) -> tuple[RunRecipe | None, Plan | None]:
     """Read the recipe.json that belongs to the weights; none beside a file that is not, or no
     longer, a run's own."""
@@ -153,7 +163,7 @@ def _read_record(
     folder = RunFolder(path if path.is_dir() else path.parent)
     record = RunRecipe.read(folder.recipe)
     resolved = record.resolved if record is not None else None
-    if record is None or resolved is None or resolved.get("model") != metadata.get("model"):
+    if record is None or resolved is None or not _is_model(resolved.get("model"), metadata.model):
         return None, None
     try:
         return record, record.plan
@@ -161,27 +171,9 @@ def _read_record(
         raise UserError(f"{folder.recipe} is damaged: {error}") from error
 
 
-def _columns(path: Path, metadata: Mapping[str, Any]) -> tuple[str, str] | None:
-    columns = metadata.get("columns")
-    if columns is None:
-        return None
-    if (
-        not isinstance(columns, list)
-        or len(columns) != 2
-        or not all(isinstance(name, str) for name in columns)
-    ):
-        raise damaged(path, "the columns of its CSV as two names")
-    return columns[0], columns[1]
-
-
-def _thresholds(path: Path, metadata: Mapping[str, Any]) -> tuple[float, ...] | None:
-    found = metadata.get("thresholds")
-    if found is None:
-        return None
-    classes = metadata["model"].get("num_classes")
-    numbers = isinstance(found, list) and all(
-        isinstance(value, int | float) and 0 <= value <= 1 for value in found
-    )
-    if not numbers or len(found) != classes:
-        raise damaged(path, "a threshold from 0 to 1 for each class")
-    return tuple(map(float, found))
+def _is_model(data: object, model: ModelConfig) -> bool:
+    """Tell whether plain data are those of a network's config."""
+    try:
+        return read_model(data) == model
+    except UserError:
+        return False

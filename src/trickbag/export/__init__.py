@@ -1,6 +1,7 @@
-"""Networks as files for other programs: ONNX, safetensors, torch's own; each checked against the network itself.
+"""Networks as files for other programs: ONNX, safetensors, torch's own exported program.
 
-Importing this package loads no torch; the names below are fetched when they are first asked for.
+Each file is checked against the network itself. Importing this package loads no torch. A name below
+is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trickbag.export.exported import Exported, export
     from trickbag.export.formats import FORMATS
-    from trickbag.export.written import Exported, export
 
 __all__ = ["FORMATS", "Exported", "export"]
 
-_HOMES = {"FORMATS": "formats", "Exported": "written", "export": "written"}
+_MODULES = {"FORMATS": "formats", "Exported": "exported", "export": "exported"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

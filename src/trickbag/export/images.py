@@ -1,4 +1,4 @@
-"""Images to hold an exported network against its original: of the run's own data, or made up.
+"""Images on which an exported network is compared with its original.
 
 Shapes: N images, S pixels of the network's input.
 """
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 __all__ = ["images_to_check"]
 
 _BLOCKS = 8
+"""The number of coarse blocks on each side of a generated image."""
 
 
 def images_to_check(trained: Trained, count: int = 8) -> tuple[NDArray[np.uint8], str]:
-    """Return up to `count` images (N, 3, S, S) as the network's preprocessing crops them, and what they are.
+    """Return up to `count` images (N, 3, S, S), cropped as in validation, and what they are.
 
-    They are of the data that the run was trained on, where these are still there, else coarse and
-    fine noise.
+    They are images of the run's data, or generated noise if its data is gone or not known.
     """
-    crops = _of_the_run(trained, count)
+    crops = _crops_of_the_run(trained, count)
     if crops:
         return np.stack(crops), f"{len(crops)} images of its data"
-    return _made_up(count, trained.preprocessing.image_size), f"{count} generated images"
+    return _generated(count, trained.preprocessing.image_size), f"{count} generated images"
 
 
-def _of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
+def _crops_of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
     if trained.record is None:
         return []
     try:
@@ -45,6 +45,7 @@ def _of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
         return []
     part = next(source.parts[name] for name in ("val", "test", "train") if name in source.parts)
     crops = []
+    # Spread over the part: the images of a folder are in the order of their classes.
     for i in np.linspace(0, len(part) - 1, min(count, len(part))).astype(int).tolist():
         try:
             crops.append(trained.preprocessing.crop(part.read(i)))
@@ -53,9 +54,10 @@ def _of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
     return crops
 
 
-def _made_up(count: int, size: int) -> NDArray[np.uint8]:
+def _generated(count: int, size: int) -> NDArray[np.uint8]:
+    """Return images (count, 3, size, size) of coarse blocks and fine noise."""
     rng = stream(0, "export")
     coarse = rng.normal(128, 60, (count, 3, _BLOCKS, _BLOCKS))
-    each = -(-size // _BLOCKS)
-    blocks = coarse.repeat(each, axis=2).repeat(each, axis=3)[:, :, :size, :size]
+    pixels = -(-size // _BLOCKS)
+    blocks = coarse.repeat(pixels, axis=2).repeat(pixels, axis=3)[:, :, :size, :size]
     return (blocks + rng.normal(0, 30, blocks.shape)).clip(0, 255).astype(np.uint8)

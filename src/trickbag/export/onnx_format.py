@@ -1,10 +1,9 @@
-"""A network as an ONNX file, which onnxruntime and others run without torch."""
+"""A network as an ONNX file, which onnxruntime and other programs run without torch."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,33 +13,36 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from trickbag.export.format import Logits
+    from trickbag.models.weights_metadata import WeightsMetadata
 
 __all__ = ["INPUT", "OUTPUT", "OnnxFormat"]
 
 INPUT, OUTPUT = "images", "logits"
-"""The names of the graph's input (N, 3, S, S) float32, normalised, and output (N, K) float32."""
+"""The names of the graph's input (N, 3, S, S) and output (N, K), both float32."""
 
 
 @dataclass(frozen=True)
 class OnnxFormat(Format):
-    """A graph from `images` to `logits` for any number of images; each part of the description is a metadata property.
+    """A graph from `images` to `logits` for any number of images.
 
-    A property is JSON: `preprocessing` with resize, image_size, mean and std, `classes` with their
-    names in the order of the logits, and so on.
+    Each field of the network's metadata is a metadata property of the file, as JSON:
+    `preprocessing` has resize, image_size, mean and std, `classes` the names in the order of the
+    logits.
     """
 
     name: ClassVar[str] = "onnx"
     suffix: ClassVar[str] = ".onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript")
 
-    def encode(self, network: nn.Module, description: Mapping[str, Any], image_size: int) -> bytes:
-        """Trace the network and return the file, weights inside."""
+    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
+        """Trace the network; return the file, with the weights inside."""
         import onnx
         import torch
 
+        # Two images: torch.export takes a size of 1 for a constant, not for a number of images.
         example = torch.zeros(2, 3, image_size, image_size)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's, about its own packages
+            warnings.simplefilter("ignore")  # the exporter warns about its own packages
             program = torch.onnx.export(
                 network,
                 (example,),
@@ -52,10 +54,9 @@ class OnnxFormat(Format):
             )
         assert program is not None
         model = program.model_proto
-        for key, value in description.items():
-            model.metadata_props.add(
-                key=key, value=json.dumps(value, sort_keys=True, allow_nan=False)
-            )
+        for key, value in metadata.to_dict().items():
+            text = json.dumps(value, sort_keys=True, allow_nan=False)
+            model.metadata_props.add(key=key, value=text)
         onnx.checker.check_model(model)
         data: bytes = model.SerializeToString()
         return data
@@ -65,14 +66,15 @@ class OnnxFormat(Format):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        return _Session(
-            onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        )
+        options.log_severity_level = 3  # errors alone
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return _OnnxLogits(session)
 
 
 @dataclass(frozen=True)
-class _Session:
+class _OnnxLogits:
+    """Logits (N, K) of images (N, 3, S, S), computed by a session of onnxruntime."""
+
     session: Any
 
     def __call__(self, images_N3SS: Tensor) -> Tensor:

@@ -1,12 +1,10 @@
-"""A network as a safetensors file: weights and their description, which `trickbag.models.load`
-rebuilds."""
+"""A network as a safetensors file: weights and metadata, from which `models.load` rebuilds it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trickbag.export.format import Format
 
@@ -14,35 +12,35 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trickbag.export.format import Logits
+    from trickbag.models.weights_metadata import WeightsMetadata
 
 __all__ = ["SafetensorsFormat"]
 
 
 @dataclass(frozen=True)
 class SafetensorsFormat(Format):
-    """Weights in float32, with network, classes and preprocessing as JSON under the metadata key
-    `trickbag`."""
+    """Weights in float32, with the metadata as JSON under the key `trickbag`."""
 
     name: ClassVar[str] = "safetensors"
     suffix: ClassVar[str] = ".safetensors"
 
-    def encode(self, network: nn.Module, description: Mapping[str, Any], image_size: int) -> bytes:
+    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
         """Return the file; the same weights give the same bytes."""
         from trickbag.models.weights import weights_bytes
 
-        return weights_bytes(network, description)
+        return weights_bytes(network, metadata)
 
     def decode(self, data: bytes) -> Logits:
         """Rebuild the network from the file alone."""
         from safetensors.torch import load
 
-        from trickbag.models.config import read_model
+        from trickbag.models.weights_metadata import METADATA_KEY, WeightsMetadata
         from trickbag.models.zoo import build_network
 
+        # The format of safetensors: the header's size in 8 bytes, the header as JSON, the tensors.
         size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size])
-        network = build_network(
-            read_model(json.loads(header["__metadata__"]["trickbag"])["model"]), seed=0
-        )
+        texts = json.loads(data[8 : 8 + size])["__metadata__"]
+        metadata = WeightsMetadata.from_json(texts[METADATA_KEY], "the exported file")
+        network = build_network(metadata.model, seed=0)
         network.load_state_dict(load(data))
         return network.eval()

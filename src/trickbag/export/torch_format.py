@@ -1,13 +1,11 @@
-"""A network as an exported program of torch (`.pt2`), which runs where torch is, without this
-package."""
+"""A network as an exported program of torch (`.pt2`), which torch runs without this package."""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trickbag.export.format import Format
 
@@ -15,46 +13,44 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trickbag.export.format import Logits
+    from trickbag.models.weights_metadata import WeightsMetadata
 
-__all__ = ["DESCRIPTION", "TorchFormat"]
+__all__ = ["METADATA_FILE", "TorchFormat"]
 
-DESCRIPTION = "trickbag.json"
-"""The name of the description among the extra files of the program."""
+METADATA_FILE = "trickbag.json"
+"""The name of the metadata among the extra files of the program."""
 
 
 @dataclass(frozen=True)
 class TorchFormat(Format):
-    """`torch.export.save` of a graph for any number of images, with its description as an extra file.
+    """`torch.export.save` of a graph for any number of images; the metadata is an extra file.
 
-    `torch.export.load` reads it; like every file of that kind it can run code of whoever made it,
-    so that one should load only one's own. Weights for others are better given as safetensors.
+    `torch.export.load` reads it. Such a file can run the code of whoever wrote it: load only files
+    of your own, and give safetensors to others.
     """
 
     name: ClassVar[str] = "torch"
     suffix: ClassVar[str] = ".pt2"
 
-    def encode(self, network: nn.Module, description: Mapping[str, Any], image_size: int) -> bytes:
-        """Trace the network and return the file."""
+    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
+        """Trace the network; return the file."""
         import torch
 
+        # Two images: torch.export takes a size of 1 for a constant, not for a number of images.
         example = torch.zeros(2, 3, image_size, image_size)
         program = torch.export.export(
             network, (example,), dynamic_shapes=({0: torch.export.Dim("images")},)
         )
         file = io.BytesIO()
-        text = json.dumps(description, sort_keys=True, allow_nan=False)
-        torch.export.save(program, file, extra_files={DESCRIPTION: text})
+        torch.export.save(program, file, extra_files={METADATA_FILE: metadata.to_json()})
         return file.getvalue()
 
     def decode(self, data: bytes) -> Logits:
-        """Load the program; only ever called with what `encode` made in this process."""
-        import warnings
-
+        """Load the program; it must be one that `encode` returned in this process."""
         import torch
 
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="The given buffer is not writable"
-            )  # torch 2.11's own reading
+            # Torch 2.11 warns about the way in which it reads the file itself.
+            warnings.filterwarnings("ignore", message="The given buffer is not writable")
             logits: Logits = torch.export.load(io.BytesIO(data)).module()
         return logits

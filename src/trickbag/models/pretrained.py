@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError, first_line
 from trickbag.models.config import (
     BigLittleConfig,
     MobileNetConfig,
@@ -108,13 +108,13 @@ def pretrained_names() -> list[str]:
 
 def load_pretrained(
     network: nn.Module, config: ModelConfig, instead: str = "a safetensors file: --init FILE"
-) -> list[str]:
+) -> list[Note]:
     """Load published weights into the network of a config; return notes on the result.
 
-    A classifier of another number of classes stays as it is, and other numbers of input channels
-    are adapted by timm; notes say so. Weights come over the network, or from timm's cache. Raises
-    UserError where there are none for such a network, or they cannot be reached, which names what
-    to give `instead`.
+    A classifier for another number of classes keeps its values, and timm adapts the first
+    convolution to another number of input channels; notes say so. The weights are downloaded, or
+    come from timm's cache. Raises UserError if there are none for such a network, or if they cannot
+    be reached; it names what to give `instead`.
     """
     import timm
 
@@ -131,13 +131,14 @@ def load_pretrained(
     except Exception as error:
         # The hub's client, its HTTP library and timm raise exceptions of no common base.
         raise UserError(
-            f"the pretrained weights of timm's {name} could not be fetched ({_reason(error)}); "
+            f"the pretrained weights of timm's {name} could not be fetched ({first_line(error).rstrip('.')}); "
             f"connect to the network, "
             f"or give {instead}"
         ) from error
-    notes = [f"weights of timm's {name}"]
+    reasons = [f"weights of timm's {name}"]
     if config.in_channels != donor.pretrained_cfg["input_size"][0]:
-        notes.append(f"the first convolution was adapted to {config.in_channels} channels")
+        reasons.append(f"the first convolution was adapted to {config.in_channels} channels")
+    notes = [Note("weights", None, reason) for reason in reasons]
     return notes + fit_weights(network, donor.state_dict(), f"timm's {name}", new_head=True)
 
 
@@ -167,10 +168,6 @@ def _reach_hub(name: str) -> None:
     if not repository or isinstance(try_to_load_from_cache(repository, "model.safetensors"), str):
         return
     get_session().head(constants.ENDPOINT, timeout=10)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _has_weights(name: str | None) -> bool:

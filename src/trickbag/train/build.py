@@ -226,9 +226,9 @@ def build(
             notes.append(f"{trick.name} has no effect: {none}")
     loaded = plan.training.init or plan.training.pretrained
     if plan.training.init:
-        notes += load_weights(network, Path(plan.training.init))
+        notes += [note.text for note in load_weights(network, Path(plan.training.init))]
     elif plan.training.pretrained:
-        notes += load_pretrained(network, plan.model)
+        notes += [note.text for note in load_pretrained(network, plan.model)]
     if loaded:
         notes += [
             f"{t.name} has no effect: the weights come from a file"

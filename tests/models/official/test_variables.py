@@ -15,7 +15,7 @@ import torch
 
 from tests.models.official.originals import generator, tensor, vector
 from trickbag.cli import main
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 from trickbag.evaluate import Trained
 from trickbag.models import build_network, create_model, load
 from trickbag.models.config import BigLittleConfig, ResNetConfig, TimmConfig, model_config
@@ -270,10 +270,10 @@ def test_classes_of_official_networks():
     classes = official_classes()
     assert (len(classes), classes[:2], classes[-1]) == (
         1001,
-        ["background", "n01440764"],
+        ("background", "n01440764"),
         "n15075141",
     )
-    assert official_classes(3) == ["0", "1", "2"]
+    assert official_classes(3) == ("0", "1", "2")
 
 
 def weight(rng, name, shape):
@@ -300,7 +300,7 @@ def test_weights_of_an_official_network_start_another(npz):
     path, variables = npz
     network = create_model("resnet50", num_classes=3)
     head = network.fc.weight.clone()
-    assert load_weights(network, path) == [
+    assert [note.text for note in load_weights(network, path)] == [
         "weights of the official resnet50",
         "they were trained with TensorFlow's pools: --set model.pooling=tensorflow has those",
         f"the classifier starts anew: {path} has 4 classes, this network 3",
@@ -309,9 +309,8 @@ def test_weights_of_an_official_network_start_another(npz):
         network.conv1.weight, tensor(variables["resnet_model/conv2d/kernel"].transpose(3, 2, 0, 1))
     )
     assert torch.equal(network.fc.weight, head)
-    assert load_weights(create_official("resnet50", 4), path) == [
-        "weights of the official resnet50"
-    ]
+    (note,) = load_weights(create_official("resnet50", 4), path)
+    assert note == Note("weights", None, "weights of the official resnet50")
     assert normalisation_of(path) == ((123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
 
 

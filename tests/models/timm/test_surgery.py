@@ -13,6 +13,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from tests.models.metadata import metadata_of
 from tests.models.random_weights import fill, images
 from trickbag.errors import DoesNotApply
 from trickbag.models import build_network, load
@@ -34,7 +35,6 @@ from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_act
 from trickbag.models.timm.trace import record
 from trickbag.models.weights import save_weights
 from trickbag.models.zoo import layer_groups
-from trickbag.settings import plain
 
 EVERYTHING = TimmConfig(
     name="mobilenetv2_050",
@@ -397,7 +397,7 @@ def test_a_changed_network_trains_and_comes_back(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = made(batch)
         assert torch.equal(copy.deepcopy(made)(batch), expected)
-        save_weights(made, tmp_path / "w.safetensors", {"model": plain(EVERYTHING)})
+        save_weights(made, tmp_path / "w.safetensors", metadata_of(EVERYTHING))
         assert torch.equal(load(tmp_path / "w.safetensors")(batch), expected)
         last = made.to(memory_format=torch.channels_last)(
             batch.to(memory_format=torch.channels_last)

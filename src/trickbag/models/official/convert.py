@@ -20,6 +20,7 @@ from trickbag.models.big_little import BigLittle
 from trickbag.models.layers.selective_blocks import SelectiveBottleneck
 from trickbag.models.layers.selective_kernel import AssembleKernel2d
 from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
+from trickbag.models.mismatch import listed, shape_text
 from trickbag.models.official.networks import OFFICIAL_CLASSES, official_config
 from trickbag.models.official.variables import is_weight
 from trickbag.models.resnet import ResNet
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Variable", "from_tensorflow", "tensorflow_variables"]
 
 _ROOT = "resnet_model"
-_NAMED = 3
 _NORM_VARIABLES = {
     "gamma": "weight",
     "beta": "bias",
@@ -67,17 +67,17 @@ def from_tensorflow(variables: Mapping[str, np.ndarray], name: str) -> dict[str,
         if key in given and given[key].shape == variable.shape
     }
     problems = [
-        *_named("missing", (key for key in expected if key not in given)),
-        *_named("unknown", (key for key in given if key not in expected)),
-        *_named(
+        *listed("missing", (key for key in expected if key not in given)),
+        *listed("unknown", (key for key in given if key not in expected)),
+        *listed(
             "of another shape",
             (
-                f"{key} {_shape(given[key].shape)} for {_shape(variable.shape)}"
+                f"{key} {shape_text(given[key].shape)} for {shape_text(variable.shape)}"
                 for key, variable in expected.items()
                 if key in given and key not in fits
             ),
         ),
-        *_named(
+        *listed(
             "not of floating point",
             (key for key in fits if not np.issubdtype(given[key].dtype, np.floating)),
         ),
@@ -228,14 +228,3 @@ def _num_classes(given: Mapping[str, np.ndarray]) -> int:
     ):
         return OFFICIAL_CLASSES
     return int(bias.size)
-
-
-def _named(what: str, names: Iterable[str]) -> list[str]:
-    """Write a problem with its first few names, or nothing where there are none."""
-    every = list(names)
-    more = f" and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
-    return [f"{what} {', '.join(every[:_NAMED])}{more}"] if every else []
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "scalar"

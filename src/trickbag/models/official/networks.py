@@ -138,17 +138,17 @@ def official_preprocessing(name: str) -> Preprocessing:
     return Preprocessing(image_size=size, resize=resize, mean=OFFICIAL_MEAN, std=OFFICIAL_STD)
 
 
-def official_classes(num_classes: int = OFFICIAL_CLASSES) -> list[str]:
+def official_classes(num_classes: int = OFFICIAL_CLASSES) -> tuple[str, ...]:
     """Name the classes of an official network: `background` and the 1,000 WordNet ids of ImageNet.
 
-    Of any other number of classes the variables do not say the names: these are then their numbers.
+    The variables do not name other classes: with any other number the names are numbers from 0.
     """
     if num_classes != OFFICIAL_CLASSES:
-        return [str(i) for i in range(num_classes)]
+        return tuple(map(str, range(num_classes)))
     from timm.data.imagenet_info import ImageNetInfo
 
     imagenet: Any = ImageNetInfo()  # which timm gives no types
-    return ["background", *imagenet.label_names()]
+    return ("background", *imagenet.label_names())
 
 
 def create_official(name: str, num_classes: int = OFFICIAL_CLASSES, *, seed: int = 0) -> Classifier:

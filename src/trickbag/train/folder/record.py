@@ -14,8 +14,8 @@ from trickbag.errors import Note
 from trickbag.files import write_json
 from trickbag.models.counting import count_macs, count_params
 from trickbag.models.weights import save_weights
+from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.recipe import digest
-from trickbag.settings import plain
 from trickbag.train import checkpoint
 from trickbag.train.folder.result import Result
 from trickbag.train.machine.environment import environment
@@ -237,15 +237,11 @@ class RunRecord:
             return
         progress.best_score = -1.0 if score is None else score
         progress.best_epoch = progress.epoch + 1
-        save_weights(
-            run.evaluated,
-            self.folder.best,
-            {
-                "schema": 1,
-                "model": plain(self.plan.model),
-                "classes": list(self.dataset.classes),
-                "preprocessing": plain(run.evaluation),
-                "columns": list(self.dataset.columns) if self.dataset.columns else None,
-                "thresholds": list(thresholds) if thresholds is not None else None,
-            },
+        metadata = WeightsMetadata(
+            model=self.plan.model,
+            classes=tuple(self.dataset.classes),
+            preprocessing=run.evaluation,
+            columns=self.dataset.columns,
+            thresholds=thresholds,
         )
+        save_weights(run.evaluated, self.folder.best, metadata)

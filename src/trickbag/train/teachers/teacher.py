@@ -18,9 +18,9 @@ from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
 from trickbag.models.pretrained import load_pretrained, published_normalisation
-from trickbag.models.weights import load_with_metadata, read_metadata, weights_digest
+from trickbag.models.weights import load_with_metadata, weights_digest
+from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network
-from trickbag.train.described import classes_of, preprocessing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,12 +70,16 @@ class Teacher:
                 classes=_synsets(spec),
                 preprocessing=_as_published(spec),
             )
-        own, path = teacher_id(spec), _path(spec)
+        weights_id = teacher_id(spec)
         with _named(spec):
-            metadata = read_metadata(path)
-            classes, preprocessing = classes_of(path, metadata), preprocessing_of(path, metadata)
-        several = metadata.get("thresholds") is not None
-        return cls(spec=spec, id=own, classes=classes, preprocessing=preprocessing, several=several)
+            metadata = WeightsMetadata.read(_path(spec))
+        return cls(
+            spec=spec,
+            id=weights_id,
+            classes=metadata.classes,
+            preprocessing=metadata.preprocessing,
+            several=metadata.multi_label,
+        )
 
     def require_labels(self, several: bool) -> None:
         """Raise DoesNotApply unless it gives as many labels an image as the data have: several, or

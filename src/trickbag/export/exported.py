@@ -1,4 +1,4 @@
-"""Write a trained network in a format, once what was written gives the network's own logits.
+"""Write a trained network to a file, after a check that the file gives the network's own logits.
 
 Shapes: N images, K classes, S pixels of the network's input.
 """
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from trickbag.errors import RunFailed
-from trickbag.export.format import description
 from trickbag.export.images import images_to_check
 from trickbag.files import replacing
 from trickbag.train.machine.device import placed
@@ -28,16 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["TOLERANCE", "Exported", "export"]
 
 TOLERANCE = 1e-4
-"""The largest difference of two logits that is taken for rounding, as a share of the largest
-logit."""
+"""The largest difference of a logit that counts as rounding, as a share of the largest logit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A file that was written: `size` in bytes, and how it was checked.
+    """A file that was written, and the check that it passed.
 
-    `checked` says on which images; `difference` is the largest of any logit, `largest` the largest
-    logit's size.
+    `size` is in bytes. `checked` says on which images; `difference` is the largest difference of a
+    logit, `largest` the largest absolute logit.
     """
 
     path: Path
@@ -49,36 +47,35 @@ class Exported:
 
 
 def export(trained: Trained, path: Path | str, form: Format) -> Exported:
-    """Write a trained network to a file, which appears whole or not at all; what stood there is replaced.
+    """Write a trained network to a file in a format; a file that was there is replaced.
 
-    The file is computed with once, as another program would, on all images to check at once and on
-    one alone; its logits must be those of the network in float32 on the CPU. Raises RunFailed where
-    they are not finite or differ by more than TOLERANCE, or the file cannot be written, and
-    UserError where a package is missing; nothing is then written.
+    The file appears whole or not at all. Before that, its bytes are read as another program would
+    read them, and compute the logits of all images at once, and of one alone; these must be the
+    logits of the network in float32 on the CPU. Raises RunFailed if they are not finite or differ
+    by more than TOLERANCE, or if the file cannot be written, and UserError if a package is missing.
+    Nothing is then written.
     """
     form.require()
     path = Path(path)
     network = placed(
         copy.deepcopy(trained.network).float().eval(), torch.device("cpu"), "contiguous"
     )
-    data = form.encode(network, description(trained), trained.preprocessing.image_size)
+    data = form.encode(network, trained.metadata, trained.preprocessing.image_size)
     pixels, checked = images_to_check(trained)
     images = trained.preprocessing.normalise(torch.from_numpy(pixels))
     with torch.inference_mode():
         expected = network(images)
-    difference, largest = (
-        _difference(form.decode(data), images, expected),
-        float(expected.abs().max()),
-    )
+    difference = _difference(form.decode(data), images, expected)
+    largest = float(expected.abs().max())
     if not math.isfinite(largest):
         raise RunFailed(
             f"the network's own logits are not finite on {checked}; nothing was written"
         )
-    if not difference <= TOLERANCE * largest:  # true of NaN
+    if not difference <= TOLERANCE * largest:  # not >, which is false of NaN
         raise RunFailed(
             f"the network in {form.name} is not the same: on {checked} its logits differ by up to "
-            f"{difference:.3g}, "
-            f"the largest being {largest:.3g}; nothing was written; try another --format"
+            f"{difference:.3g}, the largest being {largest:.3g}; nothing was written",
+            "try another --format",
         )
     with replacing(path) as file:
         file.write(data)
@@ -93,12 +90,11 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
 
 
 def _difference(network: Logits, images: Tensor, expected_NK: Tensor) -> float:
-    """Return the largest difference of any logit, for all images at once and the first on its
-    own."""
+    """Return the largest difference of a logit, for all images at once and for the first alone."""
     with torch.inference_mode():
         at_once, alone = network(images), network(images[:1])
     differences = torch.stack(
         [(at_once - expected_NK).abs().max(), (alone - expected_NK[:1]).abs().max()]
     )
-    # Not max(): it takes a number over NaN.
+    # Python's max() would take a number over NaN.
     return float(differences.sum()) if differences.isnan().any() else float(differences.max())

@@ -1,0 +1,236 @@
+"""What a weights file says about its network: one record, and the only code that reads it.
+
+A safetensors file keeps texts by key in its header. The record is JSON under the key `trickbag`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from safetensors import SafetensorError, safe_open
+
+from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.errors import UserError, first_line
+from trickbag.models.config import ModelConfig, read_model
+from trickbag.settings import plain, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "BEST_WEIGHTS",
+    "METADATA_KEY",
+    "SCHEMA",
+    "WeightsMetadata",
+    "read_preprocessing",
+    "unreadable",
+    "weights_file",
+]
+
+BEST_WEIGHTS = "best.safetensors"
+"""The name of the best weights in a run's folder."""
+
+METADATA_KEY = "trickbag"
+"""The key of the record in a file's header."""
+
+SCHEMA = 1
+"""The version of the record. A file without one has version 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsMetadata:
+    """What is needed to use a network's weights; no times and no paths.
+
+    `model` is the network's config, its number of classes K included. `classes` are the K names in
+    the order of the logits. `preprocessing` is that of validation images. `columns` are the names
+    of the image and label columns of the run's CSV file, None for data of another source.
+    `thresholds` are K probabilities: a class with at least that much is predicted. They are None
+    unless images can have several labels.
+    """
+
+    model: ModelConfig
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    columns: tuple[str, str] | None = None
+    thresholds: tuple[float, ...] | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether the network gives each class a probability of its own."""
+        return self.thresholds is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain data, its schema version included."""
+        return {
+            "schema": SCHEMA,
+            "model": plain(self.model),
+            "classes": list(self.classes),
+            "preprocessing": plain(self.preprocessing),
+            "columns": plain(self.columns),
+            "thresholds": plain(self.thresholds),
+        }
+
+    def to_json(self) -> str:
+        """Return the record as a file keeps it; equal records give equal texts."""
+        return json.dumps(self.to_dict(), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str, origin: str) -> Self:
+        """Read what `to_json` returned.
+
+        Raises UserError for a damaged or missing field, or another schema version; it names
+        `origin`, the field and what to do.
+        """
+        return cls._from_dict(_mapping(text, origin), origin)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the record of a weights file, or of a run folder's best weights.
+
+        Raises UserError as `from_json`, and for a file that is missing, damaged, no safetensors
+        file, or of other origin.
+        """
+        file = weights_file(path)
+        return cls.from_json(_header_text(file), str(file))
+
+    @classmethod
+    def _from_dict(cls, data: Mapping[str, Any], origin: str) -> Self:
+        if (schema := data.get("schema", SCHEMA)) != SCHEMA:
+            raise UserError(
+                f"{origin}: its metadata has schema {schema!r}, and this trickbag reads {SCHEMA}",
+                "use the version of trickbag that wrote it",
+            )
+        if "model" not in data:
+            raise UserError(
+                f"{origin} does not say which network its weights are of",
+                "build the network and use load_weights (--init), or give weights that "
+                "`trickbag train` wrote",
+            )
+        try:
+            model = read_model(data["model"])
+        except UserError as error:
+            raise UserError(f"{origin}: {error.reason}", error.way_out) from error
+        return cls(
+            model=model,
+            classes=_classes(data.get("classes"), model.num_classes, origin),
+            preprocessing=_preprocessing(data.get("preprocessing"), origin),
+            columns=_columns(data.get("columns"), origin),
+            thresholds=_thresholds(data.get("thresholds"), model.num_classes, origin),
+        )
+
+
+def read_preprocessing(path: Path) -> Preprocessing | None:
+    """Read how a weights file says that images are prepared; None for a file of other origin.
+
+    Only this field is read, so that weights fit a network even if this version does not know their
+    own network. Raises UserError for a file that cannot be read or whose field is damaged.
+    """
+    file = weights_file(path)
+    data = _mapping(_header_text(file), str(file))
+    if "preprocessing" not in data:
+        return None
+    return _preprocessing(data["preprocessing"], str(file))
+
+
+def weights_file(path: Path) -> Path:
+    """Return the weights file that a path means: the file, or the best weights of a run's folder.
+
+    Raises UserError if there is none.
+    """
+    if path.is_dir():
+        file = path / BEST_WEIGHTS
+        if not file.is_file():
+            checkpoints = sorted(path.glob("*.index"))
+            way_out = "give the folder of a run, or a .safetensors file"
+            if checkpoints:
+                prefix = checkpoints[-1].with_suffix("")
+                way_out = f"of the TensorFlow checkpoint in it give the prefix, {prefix}"
+            raise UserError(f"{path} is no run: it has no {BEST_WEIGHTS}", way_out)
+        return file
+    if not path.exists():
+        raise UserError(
+            f"no file or folder {path}", "give the folder of a run, or a .safetensors file"
+        )
+    return path
+
+
+def unreadable(file: Path, error: Exception) -> UserError:
+    """Return the error of a file that safetensors cannot read."""
+    reason = first_line(error)
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    return UserError(
+        f"{file} cannot be read as safetensors ({reason})",
+        "give another copy, or a file of that format",
+    )
+
+
+def _header_text(file: Path) -> str:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            texts = opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise unreadable(file, error) from error
+    text: str = texts.get(METADATA_KEY, "{}")
+    return text
+
+
+def _mapping(text: str, origin: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"{origin}: its trickbag metadata is damaged ({error})", "use another copy of it"
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(f"{origin}: its trickbag metadata is no mapping", "use another copy of it")
+    return data
+
+
+def _missing(origin: str, field: str) -> UserError:
+    return UserError(
+        f"{origin}: its weights file does not say {field}",
+        "give weights that `trickbag train` wrote",
+    )
+
+
+def _classes(data: object, number: int, origin: str) -> tuple[str, ...]:
+    if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
+        raise _missing(origin, "the names of the classes")
+    if len(data) != number or len(set(data)) < len(data):
+        raise _missing(origin, "as many class names as its network has classes")
+    return tuple(data)
+
+
+def _preprocessing(data: object, origin: str) -> Preprocessing:
+    try:
+        return read(Preprocessing, data, "preprocessing")
+    except UserError as error:
+        raise _missing(origin, f"how images are prepared ({error})") from error
+
+
+def _columns(data: object, origin: str) -> tuple[str, str] | None:
+    if data is None:
+        return None
+    if (
+        not isinstance(data, list)
+        or len(data) != 2
+        or not all(isinstance(name, str) for name in data)
+    ):
+        raise _missing(origin, "the columns of its CSV as two names")
+    return data[0], data[1]
+
+
+def _thresholds(data: object, number: int, origin: str) -> tuple[float, ...] | None:
+    if data is None:
+        return None
+    if (
+        not isinstance(data, list)
+        or len(data) != number
+        or not all(isinstance(value, int | float) and 0 <= value <= 1 for value in data)
+    ):
+        raise _missing(origin, "a threshold from 0 to 1 for each class")
+    return tuple(map(float, data))
