@@ -18,6 +18,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.loading.loader import Loader, RawBatch
 from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.errors import Note
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import plain, read
@@ -56,7 +57,7 @@ def bare(model: str, source: Path | str = "digits") -> Recipe:
     return recipe
 
 
-def started(recipe: Recipe, dataset: Dataset, seed: int = 0) -> tuple[Run, list[str]]:
+def started(recipe: Recipe, dataset: Dataset, seed: int = 0) -> tuple[Run, list[Note]]:
     plan, notes = resolve(recipe, dataset, seed)
     run, more = build(plan, recipe.tricks, dataset)
     return run, notes + more
@@ -67,7 +68,7 @@ class Trained(NamedTuple):
     of each step."""
 
     run: Run
-    notes: list[str]
+    notes: list[Note]
     first: dict[str, torch.Tensor]
     last: dict[str, torch.Tensor]
     losses: list[float]
@@ -155,7 +156,7 @@ def test_has_an_effect_and_trains(name: str, dataset: Dataset) -> None:
     assert all(torch.isfinite(torch.tensor(done.losses)))
     assert not same(done.first, done.last)
     assert not same(done.last, trained_without(without, dataset)), f"{name} left the run as it was"
-    assert not [note for note in done.notes if "no effect" in note]
+    assert not [note for note in done.notes if note.kind == "no_effect"]
     assert done.run.tricks == (TABLE[name].trick,)
 
 

@@ -28,7 +28,7 @@ def settled(
         dataclasses.replace(dataset, natural_size=natural_size),
         0,
     )
-    return plan, [note for note in notes if "px" in note]
+    return plan, [note.text for note in notes if "px" in note.text]
 
 
 def preparation(plan: Plan) -> tuple[int, int]:

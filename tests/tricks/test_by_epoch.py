@@ -19,7 +19,7 @@ from tests.builders.runs import assert_same_run
 from tests.train.test_fit import SignalAt
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
-from trickbag.errors import Stopped, UserError
+from trickbag.errors import Note, Stopped, UserError
 from trickbag.recipe import Recipe
 from trickbag.train.build import build
 from trickbag.train.fit import fit
@@ -104,7 +104,8 @@ def test_the_picture_of_an_epoch_has_its_size(pictures: Path) -> None:
 def test_a_trick_that_changes_no_epoch_is_a_warning(pictures: Path) -> None:
     made = growing(pictures, ProgressiveResizing(stages=2, multiple=16))
     _, notes = resolve(made, prepare(made.data), 0)
-    assert "progressive_resizing has no effect: it changes the data of none of 2 epochs" in notes
+    reason = "it changes the data of none of 2 epochs"
+    assert Note("no_effect", "progressive_resizing", reason) in notes
 
 
 def test_a_size_that_the_network_refuses_is_named_before_training(pictures: Path) -> None:
@@ -137,7 +138,8 @@ def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path) -> None:
 def test_balanced_sampling_of_classes_that_are_balanced_is_said(pictures: Path) -> None:
     made = tiny_recipe(pictures, data__class_power="0")
     _, notes = resolve(made, prepare(made.data), 0)
-    assert "data.class_power = 0 changes only the order: all classes have as many images" in notes
+    reason = "data.class_power = 0 changes only the order: all classes have as many images"
+    assert Note("choice", None, reason) in notes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
-from trickbag.errors import DoesNotApply, UserError
+from trickbag.errors import DoesNotApply, Note, UserError
 from trickbag.models.config import BigLittleConfig, ResNetConfig, model_config
 from trickbag.recipe import Recipe, trick_from_text
 from trickbag.train.plan import resolve
@@ -35,7 +35,7 @@ def test_a_run_has_the_network_and_the_images_of_the_factor(dataset: Dataset) ->
     assert isinstance(plan.model, ResNetConfig)
     assert (plan.model.depth_factor, plan.model.width_factor) == pytest.approx((1.44, 1.21))
     assert plan.image_size == round(64 * 1.15**2) == 85
-    assert "images have 85 px: 1.322 times 64" in notes
+    assert Note("choice", None, "images have 85 px: 1.322 times 64") in notes
     assert plan.model.stem == "small_s2"
 
 
@@ -78,7 +78,8 @@ def test_a_power_of_0_has_no_effect(dataset: Dataset) -> None:
     recipe = Recipe(tricks=(CompoundScaling(phi=0),)).set("training.device", "cpu")
     plan, notes = resolve(recipe, dataset, 0)
     assert plan.model == dataclasses.replace(ResNetConfig(), num_classes=3)
-    assert "compound_scaling has no effect: phi is 0: depth, width and image size stay" in notes
+    reason = "phi is 0: depth, width and image size stay"
+    assert Note("no_effect", "compound_scaling", reason) in notes
 
 
 @pytest.mark.parametrize("network", ["efficientnet_b0", "timm:resnet18"])

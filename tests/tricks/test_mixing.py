@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 from tests.models.official.originals import tensor, vector
 from tests.test_every_trick import bare
 from trickbag.data.dataset import prepare
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 from trickbag.functional.boxes import inside, share, within
 from trickbag.functional.mixing import mix, own_share, paste, weigh
 from trickbag.tricks.cutmix import CutMix, cut_boxes
@@ -351,7 +351,8 @@ def test_off_for_the_whole_run_is_said(pictures: Path) -> None:
 
     recipe = bare("resnet18", pictures).plus(CutMix(off_epochs=2))
     _, notes = resolve(recipe, prepare(recipe.data), 0)
-    assert "cutmix has no effect: off_epochs = 2 leaves none of the 2 epochs" in notes
+    reason = "off_epochs = 2 leaves none of the 2 epochs"
+    assert Note("no_effect", "cutmix", reason) in notes
 
 
 @pytest.mark.parametrize("trick", MIXERS, ids=repr)
@@ -360,8 +361,8 @@ def test_a_batch_of_one_image_has_nobody_to_mix_with(trick: Trick, pictures: Pat
 
     recipe = bare("resnet18", pictures).set("training.batch_size", "1").plus(trick)
     _, notes = resolve(recipe, prepare(recipe.data), 0)
-    said = f"{trick.name} has no effect: a batch of one image has no other to mix it with"
-    assert (said in notes) == (trick.repeats == 1)
+    reason = "a batch of one image has no other to mix it with"
+    assert (Note("no_effect", trick.name, reason) in notes) == (trick.repeats == 1)
 
 
 def test_mixers_exclude_each_other() -> None:

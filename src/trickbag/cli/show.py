@@ -99,7 +99,7 @@ def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[str],
             None,
         )
     plan, notes = resolve(recipe, dataset, seed=0)
-    return plan, [*(note.text for note in dataset.notes), *notes], dataset
+    return plan, [note.text for note in (*dataset.notes, *notes)], dataset
 
 
 def _recipe_lines(recipe: Recipe) -> Iterator[str]:

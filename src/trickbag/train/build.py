@@ -15,7 +15,7 @@ from trickbag.data.dataset import Dataset
 from trickbag.data.loading.loader import RawBatch
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained
@@ -204,7 +204,7 @@ def build(
     dataset: Dataset | None = None,
     on_progress: OnProgress | None = None,
     world: World | None = None,
-) -> tuple[Run, list[str]]:
+) -> tuple[Run, list[Note]]:
     """Build the network, optimizer and step of a plan; return them and what a user should know.
 
     A trick that learns from other networks needs the `dataset`; `on_progress(done, total)` is
@@ -212,7 +212,7 @@ def build(
     the run together, None for this one alone. Raises DoesNotApply where a trick cannot work on the
     network, and UserError where weights cannot be loaded or the network does not take the images.
     """
-    notes: list[str] = []
+    notes: list[Note] = []
     device = torch.device(plan.device)
     network = build_network(plan.model, seed=plan.seed)
     sizes = _sizes(plan, tricks)
@@ -223,17 +223,17 @@ def build(
         try:
             trick.network(network)
         except NoEffect as none:
-            notes.append(f"{trick.name} has no effect: {none}")
+            notes.append(Note("no_effect", trick.name, none.reason))
     loaded = plan.training.init or plan.training.pretrained
     if plan.training.init:
-        notes += [note.text for note in load_weights(network, Path(plan.training.init))]
+        notes += load_weights(network, Path(plan.training.init))
     elif plan.training.pretrained:
-        notes += [note.text for note in load_pretrained(network, plan.model)]
+        notes += load_pretrained(network, plan.model)
     if loaded:
         notes += [
-            f"{t.name} has no effect: the weights come from a file"
-            for t in tricks
-            if t.overrides("network")
+            Note("no_effect", trick.name, "the weights come from a file")
+            for trick in tricks
+            if trick.overrides("network")
         ]
     network = placed(network, device, plan.layout)
     if plan.device == "cpu" and plan.precision == "bf16":
@@ -246,7 +246,7 @@ def build(
             raise ValueError(
                 f"{student.trick.name} learns from other networks: build needs the data set"
             )
-        notes += teacher_notes(student, plan, tricks)
+        notes += [Note("teacher", None, text) for text in teacher_notes(student, plan, tricks)]
         if student.spec.view == "online":
             teach = OnlineTeachers.of(student, plan, dataset)
         else:
@@ -364,7 +364,7 @@ def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
 
 def _param_groups(
     plan: Plan, tricks: tuple[Trick, ...], network: nn.Module
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[dict[str, Any]], list[Note]]:
     decay, training = plan.training.layer_decay, plan.training
     layers = layer_groups(network) if decay < 1 else [list(network.parameters())]
     groups: list[dict[str, Any]] = [
@@ -375,10 +375,10 @@ def _param_groups(
         }
         for i, params in enumerate(layers)
     ]
-    notes = []
+    notes: list[Note] = []
     for trick in tricks:
         try:
             groups = trick.param_groups(groups, network)
         except NoEffect as none:
-            notes.append(f"{trick.name} has no effect: {none}")
+            notes.append(Note("no_effect", trick.name, none.reason))
     return [group for group in groups if group["params"]], notes

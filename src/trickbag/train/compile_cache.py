@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from trickbag.data.dataset import Dataset
+from trickbag.errors import Note
 from trickbag.recipe import digest
 from trickbag.settings import plain
 from trickbag.train.build import Run, build
@@ -34,7 +35,7 @@ class CompileCache:
         dataset: Dataset | None = None,
         on_progress: OnProgress | None = None,
         world: World | None = None,
-    ) -> tuple[Run, list[str]]:
+    ) -> tuple[Run, list[Note]]:
         """Build what a plan says, as `trickbag.train.build.build` does."""
         run, notes = build(plan, tricks, dataset, on_progress, world)
         if not plan.compile:

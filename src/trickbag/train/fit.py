@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import prepare
-from trickbag.errors import Note, RunFailed, UserError
+from trickbag.errors import RunFailed, UserError
 from trickbag.recipe import differences
 from trickbag.settings import plain
 from trickbag.train import checkpoint
@@ -32,10 +32,7 @@ from trickbag.train.plan import resolve
 from trickbag.train.trainer import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from trickbag.data.dataset import Dataset
-    from trickbag.errors import NoteKind
     from trickbag.recipe import Recipe
     from trickbag.train.build import Run
 
@@ -182,7 +179,7 @@ class _Call:
             return RunRecipe(
                 recipe=self.recipe.to_dict(),
                 resolved=plain(plan),
-                notes=tuple(_notes("choice", notes)),
+                notes=tuple(notes),
                 trial=trial,
             ).to_dict()
 
@@ -221,7 +218,7 @@ class _Call:
         notes = [
             *dataset.notes,
             *run_recipe.notes,
-            *_notes("choice", build_notes),
+            *build_notes,
         ]
         for note in notes:
             self.log.note(f"note: {note.text}")
@@ -287,7 +284,3 @@ def _require_same_trial(stored: RunRecipe, trial: dict[str, Any], folder: RunFol
             f"{folder.path} holds another trial; these differ: {'; '.join(changed)}",
             "choose another --out",
         )
-
-
-def _notes(kind: NoteKind, notes: Iterable[Note | str]) -> list[Note]:
-    return [note if isinstance(note, Note) else Note(kind, None, note) for note in notes]

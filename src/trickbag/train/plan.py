@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from trickbag.data.config import EVAL_CROP, DataConfig
 from trickbag.data.labels import label_counts
 from trickbag.data.loading.sampling import require_one_class
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
@@ -111,22 +111,20 @@ class Plan(Settings):
         return [self.data_at(tricks, epoch) for epoch in range(epochs)]
 
 
-def _by_epoch(plan: Plan, tricks: tuple[Trick, ...]) -> list[str]:
+def _by_epoch(plan: Plan, tricks: tuple[Trick, ...]) -> list[Note]:
     """Return a note on each trick that changes the data of no epoch."""
     epochs, notes = range(plan.training.epochs), []
     for trick in (trick for trick in tricks if trick.overrides("data_at")):
         others = tuple(other for other in tricks if other is not trick)
         if all(plan.data_at(others, epoch) == plan.data_at(tricks, epoch) for epoch in epochs):
-            notes.append(
-                f"{trick.name} has no effect: it changes the data of none of "
-                f"{plan.training.epochs} epochs"
-            )
+            reason = f"it changes the data of none of {plan.training.epochs} epochs"
+            notes.append(Note("no_effect", trick.name, reason))
     return notes
 
 
 def resolve(
     recipe: Recipe, dataset: Dataset, seed: int, *, processes: int = 1, here: int = 1
-) -> tuple[Plan, list[str]]:
+) -> tuple[Plan, list[Note]]:
     """Settle a recipe for a data set and this machine; return the plan and what a user should know of it.
 
     `processes` train the run together, of which `here` are on this machine and share its cores for
@@ -139,7 +137,7 @@ def resolve(
     from trickbag.models.zoo import fit_stem
     from trickbag.train.machine.device import choose_device, choose_layout, choose_precision
 
-    notes: list[str] = []
+    notes: list[Note] = []
     apply = _ValueHooks(recipe.tricks)
     data = apply(Trick.data, recipe.data)
     if not dataset.mirror:
@@ -154,13 +152,14 @@ def resolve(
     data, said = _normalised(data, model, recipe.training)
     notes += said
     if isinstance(model, OwnConfig) and fits:
-        notes.append(f"the stem is {model.stem}, for images of {image_size} px")
+        notes.append(_choice(f"the stem is {model.stem}, for images of {image_size} px"))
     batch_size = min(recipe.training.batch_size, len(dataset.train.names))
     if batch_size < recipe.training.batch_size:
         notes.append(
-            f"batch_size {recipe.training.batch_size} is more than the {batch_size} training "
-            f"images: "
-            "the batch is the whole set"
+            _choice(
+                f"batch_size {recipe.training.batch_size} is more than the {batch_size} training "
+                "images: the batch is the whole set"
+            )
         )
     training = apply(Trick.training, dataclasses.replace(recipe.training, batch_size=batch_size))
     if training.batch_size < training.accumulate:
@@ -185,9 +184,8 @@ def resolve(
     device = choose_device(training.device)
     precision = choose_precision(training.precision, device)
     if training.precision == "auto" and precision == "float32":
-        apply.effects["mixed_precision"] = False
-        reason = "this processor has no arithmetic in bf16 or fp16"
-        notes.append(f"mixed_precision has no effect: {reason}, so training stays in float32")
+        reason = "this processor has no arithmetic in bf16 or fp16, so training stays in float32"
+        notes.append(Note("no_effect", "mixed_precision", reason))
     notes += apply.without_effect({"mixed_precision"})
     workers = data.workers
     if workers is None:
@@ -196,8 +194,10 @@ def resolve(
     require_one_class(dataset.train.labels, data.class_power)
     if data.class_power != 1 and len(set(Counter(dataset.train.labels.tolist()).values())) == 1:
         notes.append(
-            f"data.class_power = {data.class_power:g} changes only the order: all classes have as "
-            f"many images"
+            _choice(
+                f"data.class_power = {data.class_power:g} changes only the order: all classes have "
+                "as many images"
+            )
         )
     compiled = {"auto": device == "cuda", "on": True, "off": False}[training.compile]
     plan = Plan(
@@ -223,20 +223,28 @@ def resolve(
     notes += _by_epoch(plan, recipe.tricks)
     if plan.class_weights is not None and data.class_power != 1:
         notes.append(
-            "class_weights and balanced sampling both even out the classes: each alone does it"
+            _choice(
+                "class_weights and balanced sampling both even out the classes: each alone does it"
+            )
         )
     if data.views and not any(trick.overrides("loss") for trick in recipe.tricks):
         notes.append(
-            f"data.views = {data.views} costs time alone: no trick compares the views of an image "
-            f"(aug_mix does), and "
-            "the loss is about the crop that data.policy leaves as it is"
+            _choice(
+                f"data.views = {data.views} costs time alone: no trick compares the views of an "
+                "image (aug_mix does), and the loss is about the crop that data.policy leaves as "
+                "it is"
+            )
         )
     return plan, notes
 
 
+def _choice(reason: str) -> Note:
+    return Note("choice", None, reason)
+
+
 def _sized(
     data: DataConfig, model: ModelConfig, natural_size: int | None
-) -> tuple[int, DataConfig, list[str]]:
+) -> tuple[int, DataConfig, list[Note]]:
     """Choose the image size, and the data with their validation crop.
 
     The size of the recipe comes first, then the source's, then the recipe's default, last that of
@@ -258,22 +266,24 @@ def _sized(
     crop = data.eval_crop or (own.eval_crop if size == own.image_size else EVAL_CROP)
     notes = []
     if size != unscaled:
-        notes.append(f"images have {size} px: {data.size_factor:.4g} times {unscaled}")
+        notes.append(_choice(f"images have {size} px: {data.size_factor:.4g} times {unscaled}"))
     if (
         isinstance(model, TimmConfig)
         and size == unscaled
         and (not fixed or (data.eval_crop is None and crop != EVAL_CROP))
     ):
         notes.append(
-            f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's "
-            f"{model.name} is made for"
+            _choice(
+                f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's "
+                f"{model.name} is made for"
+            )
         )
     return size, dataclasses.replace(data, eval_crop=crop), notes
 
 
 def _normalised(
     data: DataConfig, model: ModelConfig, training: TrainConfig
-) -> tuple[DataConfig, list[str]]:
+) -> tuple[DataConfig, list[Note]]:
     """Normalise as the weights that are loaded were trained, unless the recipe has a mean and
     deviation of its own."""
     default = DataConfig()
@@ -295,7 +305,7 @@ def _normalised(
         *trained[0], *trained[1]
     )
     what = "pretrained weights" if training.pretrained else f"weights of {training.init}"
-    return changed, [f"images are normalised as for the {what}: {told}"]
+    return changed, [Note("weights", None, f"images are normalised as for the {what}: {told}")]
 
 
 class _ValueHooks:
@@ -312,17 +322,20 @@ class _ValueHooks:
                 changed = getattr(trick, hook.__name__)(value, *known)
             except NoEffect as none:
                 changed = value
-                self.reasons[trick.name] = str(none)
+                self.reasons[trick.name] = none.reason
             self.effects[trick.name] = self.effects.get(trick.name, False) or changed != value
             value = changed
         return value
 
-    def without_effect(self, said: set[str]) -> list[str]:
+    def without_effect(self, said: set[str]) -> list[Note]:
         """Name the tricks that changed no value and have no hook besides, or said themselves that
         they do nothing."""
         return [
-            f"{trick.name} has no effect: "
-            f"{self.reasons.get(trick.name, 'it changes nothing in this recipe')}"
+            Note(
+                "no_effect",
+                trick.name,
+                self.reasons.get(trick.name, "it changes nothing in this recipe"),
+            )
             for trick in self.tricks
             if not self.effects.get(trick.name)
             and (

@@ -112,7 +112,11 @@ class TeacherSpec(NamedTuple):
 
 
 class NoEffect(Exception):
-    """Raised by a hook that finds nothing to change; its text says why."""
+    """Raised by a hook that would change nothing; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def require_epochs(off_epochs: int, training: TrainConfig) -> TrainConfig:

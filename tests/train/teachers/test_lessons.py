@@ -40,7 +40,7 @@ def test_online_is_the_teacher_on_the_networks_own_batch(
         torch.testing.assert_close(
             said, (load(teacher)(images) / 2).softmax(1)
         )  # in evaluation mode
-    assert not [note for note in notes if "teacher" in note]
+    assert not [note for note in notes if note.kind == "teacher"]
     assert not any(p.requires_grad for p in run.teach.teachers.parameters())  # type: ignore[attr-defined]
     before = {name: value.clone() for name, value in run.teach.teachers.state_dict().items()}  # type: ignore[attr-defined]
     raw, _, _ = first_batch(run, dataset)
@@ -69,7 +69,7 @@ def test_asked_once_about_the_centre_is_asked_online(
     assert_close(
         *(first_batch(built(recipe(pictures, t, **WHOLE), dataset)[0], dataset)[2] for t in sharp)
     )
-    assert not [note for note in notes if "teacher" in note]
+    assert not [note for note in notes if note.kind == "teacher"]
 
 
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
@@ -93,7 +93,7 @@ def test_replayed_is_asked_online(
     both = set(seen[0]) & set(seen[1])
     assert both
     assert not any(torch.equal(seen[0][i], seen[1][i]) for i in both)
-    assert not [note for note in notes if "teacher" in note]
+    assert not [note for note in notes if note.kind == "teacher"]
 
 
 def test_views_repeat_and_are_mirrored_by_image(pictures: Path, dataset: Dataset) -> None:
@@ -140,9 +140,9 @@ def test_a_narrow_centre_of_the_teachers_own_is_said(
         for note in built(
             recipe(pictures, Distillation(teacher=(narrow,), view="centre"), **WHOLE), dataset
         )[1]
-        if "teacher" in note
+        if note.kind == "teacher"
     ]
-    assert "has seen the centre of each image, the network sees more of it" in note
+    assert "has seen the centre of each image, the network sees more of it" in note.text
 
 
 def test_replayed_images_have_the_runs_size_where_a_trick_scales_it(
@@ -198,7 +198,7 @@ def test_answers_know_nothing_of_a_policy(pictures: Path, dataset: Dataset, teac
     assert [
         note
         for note in notes
-        if "the teacher has not seen the work of data.policy; view=online" in note
+        if "the teacher has not seen the work of data.policy; view=online" in note.text
     ]
 
 
@@ -242,24 +242,16 @@ def test_what_the_teacher_has_not_seen_is_said(
 ) -> None:
     def said(view: str, *tricks: Trick, **changes: str) -> list[str]:
         trick = Distillation(teacher=(teacher,), view=view, views=2)  # type: ignore[arg-type]
-        return [
-            note
-            for note in built(recipe(pictures, trick, *tricks, **changes), dataset)[1]
-            if "teacher" in note
-        ]
+        _, notes = built(recipe(pictures, trick, *tricks, **changes), dataset)
+        return [note.text for note in notes if note.kind == "teacher"]
 
     assert said("online", ColorJitter()) == []
     assert said("centre", Mixup(), **WHOLE) == said("replay", Mixup()) == []
     assert said("replay", AugMix()) == []  # the teacher's loss is about the crop as it is
     (whole,) = said("replay", AugMix(weight=0))
     assert "has not seen the work of data.policy" in whole
-    (unused,) = [
-        note
-        for note in built(
-            recipe(pictures, Distillation(teacher=(teacher,), cache="a.arrow")), dataset
-        )[1]
-        if "cache" in note
-    ]
+    _, notes = built(recipe(pictures, Distillation(teacher=(teacher,), cache="a.arrow")), dataset)
+    (unused,) = [note.text for note in notes if note.kind == "teacher"]
     assert (
         "distillation.cache = a.arrow is not used: with view=online the teacher is asked in every "
         "step" in unused
