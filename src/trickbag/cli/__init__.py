@@ -14,7 +14,18 @@ from trickbag.errors import TrickbagError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("train", "evaluate", "predict", "study", "report", "show", "list", "doctor", "export")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "study",
+    "report",
+    "show",
+    "list",
+    "doctor",
+    "export",
+    "new",
+)
 
 
 class _Parser(argparse.ArgumentParser):

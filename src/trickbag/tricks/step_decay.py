@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StepDecay"]
 
-Fraction = Annotated[float, Between(0, 1, open_low=True, open_high=True)]
+OpenFraction = Annotated[float, Between(0, 1, open_low=True, open_high=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class StepDecay(Trick):
     slot: ClassVar[str] = "decay"
     paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 2.1"
 
-    factor: Fraction = 0.1
-    at: tuple[Fraction, ...] = (0.25, 0.5, 0.75)
+    factor: OpenFraction = 0.1
+    at: tuple[OpenFraction, ...] = (0.25, 0.5, 0.75)
 
     def __post_init__(self) -> None:
         super().__post_init__()
