@@ -27,14 +27,9 @@ from trickbag.train.machine.parallel import World
 from trickbag.train.machine.small_maps import pad_small_maps
 from trickbag.train.pipeline import Draws, Pipeline
 from trickbag.train.plan import Plan
-from trickbag.train.teachers.lessons import (
-    NoTeacher,
-    OnlineTeachers,
-    OnProgress,
-    cached_logits,
-    student_of,
-    teacher_notes,
-)
+from trickbag.train.teachers.cached import OnProgress, cached_logits
+from trickbag.train.teachers.online import NoTeacher, OnlineTeachers
+from trickbag.train.teachers.student import student_of, teacher_notes
 from trickbag.tricks.trick import Average, Batch, Loss, NoEffect, Timestamp, Trick
 
 __all__ = ["Run", "build", "build_loss"]
@@ -246,7 +241,7 @@ def build(
             raise ValueError(
                 f"{student.trick.name} learns from other networks: build needs the data set"
             )
-        notes += [Note("teacher", None, text) for text in teacher_notes(student, plan, tricks)]
+        notes += teacher_notes(student, plan, tricks)
         if student.spec.view == "online":
             teach = OnlineTeachers.of(student, plan, dataset)
         else:

@@ -12,7 +12,7 @@ from trickbag.train.build import Run, build
 from trickbag.train.folder.identity import teachers_of
 from trickbag.train.machine.parallel import World
 from trickbag.train.plan import Plan
-from trickbag.train.teachers.lessons import OnProgress
+from trickbag.train.teachers.cached import OnProgress
 from trickbag.tricks.trick import Trick
 
 __all__ = ["CompileCache"]

@@ -19,8 +19,9 @@ from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.train.plan import Plan, resolve
-from trickbag.train.teachers import lessons
-from trickbag.train.teachers.lessons import cached_logits, student_of
+from trickbag.train.teachers import cached
+from trickbag.train.teachers.cached import cached_logits
+from trickbag.train.teachers.student import student_of
 from trickbag.tricks.distillation import Distillation
 
 
@@ -144,7 +145,7 @@ def test_a_disk_that_is_full_leaves_torch_as_it_was(
         next(answers)
         raise RunFailed("the disk is full")
 
-    monkeypatch.setattr(lessons, "write_teacher_logits", full)
+    monkeypatch.setattr(cached, "write_teacher_logits", full)
     trick = Distillation(
         teacher=(teacher,), view="replay", views=2, cache=str(tmp_path / "a.arrow")
     )
@@ -159,7 +160,7 @@ def test_a_disk_that_is_full_leaves_torch_as_it_was(
 def test_a_place_where_no_file_can_be_made(pictures: Path, dataset: Dataset, teacher: str) -> None:
     trick = Distillation(teacher=(teacher,), view="centre", cache="/proc/answers.arrow")
     with pytest.raises(
-        RunFailed, match=r"cannot write the teacher's answers /proc/answers\.arrow: "
+        RunFailed, match=r"cannot write the teacher's logits /proc/answers\.arrow: "
     ):
         asked(planned(pictures, dataset, trick), dataset, trick)
 

@@ -1,1 +1,1 @@
-"""Distillation: teacher networks, and their logits, computed in each step or once and cached."""
+"""Distillation: teacher networks, whose logits are computed in each step or once and cached."""

@@ -1,4 +1,4 @@
-"""Trained networks that a run asks about its images: a run's folder, a weights file, or timm's published weights.
+"""Teachers of a distillation: a run's folder, a weights file, or weights that timm publishes.
 
 Shapes: N images, H and W pixels, K classes of the run.
 """
@@ -31,9 +31,9 @@ _TIMM = "timm:"
 
 
 def teacher_id(spec: str) -> str:
-    """Return what tells a teacher's weights from others: the hash of the file, or the name under which timm has them.
+    """Return the id of a teacher's weights: the hash of the file, or timm's name of them.
 
-    Raises UserError where there is no such teacher.
+    Raises UserError if there is no such teacher.
     """
     if spec.startswith(_TIMM):
         published = _published(spec)
@@ -44,24 +44,24 @@ def teacher_id(spec: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """What is known of a trained network before its weights are loaded.
+    """The properties of a teacher, known before its weights are loaded.
 
-    `spec` is how a user named it, `id` tells its weights from others, `classes` are in the order of
-    its logits. `several` says that it gives several labels an image, each by a sigmoid of its own.
+    `spec` is the name that a user gave, `id` identifies the weights, `classes` are in the order of
+    the logits. With `multi_label` it gives an image several labels, each by a sigmoid of its own.
     """
 
     spec: str
     id: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    several: bool = False
+    multi_label: bool = False
 
     @classmethod
     def of(cls, spec: str) -> Teacher:
-        """Find a run's folder, a weights file that a run wrote, or `timm:NAME`; nothing is fetched yet.
+        """Describe the network of a run's folder, of a weights file of a run, or `timm:NAME`.
 
-        Raises UserError where there is no such network, or where it does not say its classes and
-        preprocessing.
+        Nothing is downloaded yet. Raises UserError if there is no such network, or if its file
+        lacks the classes or the preprocessing.
         """
         if spec.startswith(_TIMM):
             return cls(
@@ -78,46 +78,48 @@ class Teacher:
             id=weights_id,
             classes=metadata.classes,
             preprocessing=metadata.preprocessing,
-            several=metadata.multi_label,
+            multi_label=metadata.multi_label,
         )
 
-    def require_labels(self, several: bool) -> None:
-        """Raise DoesNotApply unless it gives as many labels an image as the data have: several, or
-        one."""
-        if self.several == several:
+    def require_labels(self, multi_label: bool) -> None:
+        """Raise DoesNotApply unless teacher and data agree in one label an image or several."""
+        if self.multi_label == multi_label:
             return
-        if several:
+        if multi_label:
             raise DoesNotApply(
                 f"the teacher {self.spec} says which one class an image shows, and these images "
-                f"have several labels. "
+                "have several labels",
                 "Take a run on data.multi_label=true as the teacher, or distillation out: "
-                "--without distillation"
+                "--without distillation",
             )
         raise DoesNotApply(
             f"the teacher {self.spec} gives several labels an image, each by a sigmoid of its own: "
-            f"it does not say "
-            "which one class an image shows. Take a teacher that was trained with one label an "
-            "image"
+            "it does not say which one class an image shows",
+            "Take a teacher that was trained with one label an image",
         )
 
     def places(self, classes: Sequence[str]) -> tuple[int, ...]:
-        """Return where among its logits each of the run's classes is; DoesNotApply where it does
-        not know one."""
-        place = {name: i for i, name in enumerate(self.classes)}
-        unknown = [name for name in classes if name not in place]
+        """Return the index of each of the run's classes among the logits.
+
+        Raises DoesNotApply if the teacher does not know one of them.
+        """
+        index = {name: i for i, name in enumerate(self.classes)}
+        unknown = [name for name in classes if name not in index]
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             known = ", ".join(self.classes[:6]) + (", ..." if len(self.classes) > 6 else "")
             raise DoesNotApply(
                 f"the teacher {self.spec} does not know the classes "
-                f"{', '.join(unknown[:3])}{more}; it knows {known}. "
-                "Train a teacher on these data, or take distillation out: --without distillation"
+                f"{', '.join(unknown[:3])}{more}; it knows {known}",
+                "Train a teacher on these data, or take distillation out: --without distillation",
             )
-        return tuple(place[name] for name in classes)
+        return tuple(index[name] for name in classes)
 
     def network(self) -> nn.Module:
-        """Build the network with its weights, in evaluation mode; timm's come from its cache or
-        over the network."""
+        """Build the network with its weights, in evaluation mode.
+
+        Weights of timm come from its cache, or are downloaded.
+        """
         if not self.spec.startswith(_TIMM):
             return load_with_metadata(_path(self.spec))[0]
         config = TimmConfig(name=self.spec.removeprefix(_TIMM), num_classes=len(self.classes))
@@ -127,32 +129,34 @@ class Teacher:
 
 
 class TeacherNetwork(nn.Module):
-    """A teacher that takes images as they are prepared for the run and answers with the logits of the run's classes.
+    """A teacher that takes the images of a run and gives the logits of the run's classes.
 
-    The images' mean and deviation are exchanged for those that the teacher was trained with, and
-    they are scaled to its size where that is another one (bilinear, with the filter widened when
-    shrinking). It never trains.
+    `given` is how the images are prepared. Their normalisation is changed to the teacher's, and
+    they are resized to its size (bilinear, with antialiasing). It never trains.
     """
 
     places: Tensor
 
     def __init__(self, teacher: Teacher, classes: Sequence[str], given: Preprocessing) -> None:
         super().__init__()
-        own = teacher.preprocessing
-        self.size = own.image_size
-        channels = zip(given.mean, given.std, own.mean, own.std, strict=True)
-        # (x s + m - m') / s' of every channel; nothing where the two agree.
-        self.scales = tuple((s / own_s, (m - own_m) / own_s) for m, s, own_m, own_s in channels)
-        if (given.mean, given.std) == (own.mean, own.std):
+        expected = teacher.preprocessing
+        self.size = expected.image_size
+        channels = zip(given.mean, given.std, expected.mean, expected.std, strict=True)
+        # From (x - m) / s to (x - m') / s' in one multiplication and one addition a channel.
+        self.scales = tuple(
+            (std / new_std, (mean - new_mean) / new_std)
+            for mean, std, new_mean, new_std in channels
+        )
+        if (given.mean, given.std) == (expected.mean, expected.std):
             self.scales = ()
         places = teacher.places(classes)
-        self.every = places == tuple(range(len(teacher.classes)))
+        self.same_classes = places == tuple(range(len(teacher.classes)))
         self.network = teacher.network().requires_grad_(False)
         self.register_buffer("places", torch.tensor(places), persistent=False)
         self.train(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode, whatever is asked for."""
+        """Stay in evaluation mode, whatever `mode` is: `train` on the student's modules reaches it."""
         return super().train(False)
 
     def forward(self, images_N3HW: Tensor) -> Tensor:
@@ -169,7 +173,7 @@ class TeacherNetwork(nn.Module):
                 images, shape, mode="bilinear", align_corners=False, antialias=True
             )
         logits: Tensor = self.network(images)
-        return (logits if self.every else logits[:, self.places]).float()
+        return (logits if self.same_classes else logits[:, self.places]).float()
 
 
 def _path(spec: str) -> Path:
@@ -178,7 +182,7 @@ def _path(spec: str) -> Path:
 
 @contextlib.contextmanager
 def _named(spec: str) -> Iterator[None]:
-    """Say in what is wrong with a teacher's files that they are the teacher's."""
+    """Name the teacher in errors about its files."""
     try:
         yield
     except UserError as error:
@@ -186,34 +190,34 @@ def _named(spec: str) -> Iterator[None]:
 
 
 def _published(spec: str) -> Any:
-    """Return timm's `PretrainedCfg` of its weights, which has no types."""
+    """Return timm's `PretrainedCfg` of a teacher's weights, which has no types."""
     from timm import is_model
     from timm.models import get_pretrained_cfg, is_model_pretrained
 
     name = spec.removeprefix(_TIMM)
     if not is_model(name):
         raise UserError(
-            f"teacher {spec}: timm has no such network; timm.list_pretrained() lists those with "
-            f"weights"
+            f"teacher {spec}: timm has no such network",
+            "timm.list_pretrained() lists those with weights",
         )
     if not is_model_pretrained(name):
         raise UserError(
-            f"teacher {spec}: timm publishes no weights of it; timm.list_pretrained() lists those "
-            f"it does"
+            f"teacher {spec}: timm publishes no weights of it",
+            "timm.list_pretrained() lists those it does",
         )
     return get_pretrained_cfg(name)
 
 
 def _synsets(spec: str) -> tuple[str, ...]:
-    """Name the classes of timm's weights: the WordNet numbers of ImageNet, such as n01440764."""
+    """Return the classes of timm's weights: WordNet numbers of ImageNet, such as n01440764."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     number = _published(spec).num_classes
     subset = infer_imagenet_subset({"num_classes": number})
     if subset is None:
         raise UserError(
-            f"teacher {spec}: timm has no names of its {number} classes; take one trained on "
-            f"ImageNet"
+            f"teacher {spec}: timm has no names of its {number} classes",
+            "take one trained on ImageNet",
         )
     return tuple(ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]  # timm has no types
 

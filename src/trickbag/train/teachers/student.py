@@ -1,0 +1,95 @@
+"""The trick of a recipe that learns from teachers, and notes on what its teachers do not see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trickbag.errors import DoesNotApply, Note
+from trickbag.train.teachers.teacher import Teacher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trickbag.train.plan import Plan
+    from trickbag.tricks.trick import TeacherSpec, Trick
+
+__all__ = ["Student", "student_of", "teacher_notes"]
+
+
+@dataclass(frozen=True)
+class Student:
+    """The trick of a recipe that learns from teachers, and the teachers that it names."""
+
+    trick: Trick
+    spec: TeacherSpec
+
+    def teachers(self, plan: Plan) -> list[Teacher]:
+        """Return the teachers, without their weights.
+
+        Raises DoesNotApply if one gives a single label an image and the data several, or the other
+        way round.
+        """
+        teachers = [Teacher.of(spec) for spec in self.spec.teachers]
+        for teacher in teachers:
+            teacher.require_labels(plan.data.multi_label)
+        return teachers
+
+
+def student_of(tricks: tuple[Trick, ...]) -> Student | None:
+    """Return the trick that learns from teachers; None if none does, DoesNotApply if two do."""
+    students = [Student(trick, spec) for trick in tricks if (spec := trick.teachers()) is not None]
+    if len(students) > 1:
+        first, second = (student.trick.name for student in students[:2])
+        raise DoesNotApply(
+            f"{first} and {second} both learn from other networks",
+            f"take one out: --without {second}",
+        )
+    return students[0] if students else None
+
+
+def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list[Note]:
+    """Return notes on images that the teachers see otherwise than the network, and unused settings."""
+    name, spec = student.trick.name, student.spec
+    if spec.view == "online":
+        if not spec.cache:
+            return []
+        reason = f"{name}.cache = {spec.cache} is not used: with view=online the teacher runs in "
+        return [Note("teacher", name, reason + "every step")]
+    notes = []
+    if spec.view == "centre" and (view := _view_beyond_the_centre(student, plan)):
+        notes.append(
+            f"{name}: the teacher has seen the centre of each image, the network sees {view} of "
+            "it; view=replay or view=online shows both the same"
+        )
+    if unseen := _unseen(plan, tricks):
+        notes.append(
+            f"{name}: the teacher has not seen the work of {', '.join(unseen)}; view=online shows "
+            "it"
+        )
+    return [Note("teacher", name, text) for text in notes]
+
+
+def _view_beyond_the_centre(student: Student, plan: Plan) -> str:
+    """Say what the network sees of an image besides the teachers' centre; empty for nothing."""
+    data = plan.data
+    whole = (1.0, 1.0)
+    mirrored = plan.mirror and data.flip_prob > 0
+    if data.crop_area != whole or data.crop_ratio != whole or mirrored:
+        return "crops and mirrors"
+    crops = [Teacher.of(spec).preprocessing for spec in student.spec.teachers]
+    return "more" if any(crop.image_size < crop.resize for crop in crops) else ""
+
+
+def _unseen(plan: Plan, tricks: Sequence[Trick]) -> list[str]:
+    """Name what changes the network's images after the teachers have seen them."""
+    unseen = [
+        trick.name
+        for trick in tricks
+        if trick.overrides("batch") and trick.phase in ("color", "noise", "erase")
+    ]
+    unseen += [trick.name for trick in tricks if trick.overrides("data_at")]
+    # Of several views of an image the first is the crop itself, and the teacher's loss is about it.
+    if plan.data.policy is not None and not plan.data.views:
+        unseen.append("data.policy")
+    return unseen
