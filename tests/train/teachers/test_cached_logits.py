@@ -1,5 +1,4 @@
-"""TeacherLogits of a teacher in a file: shared, refused, made anew, and what becomes of them where
-something fails."""
+"""Cached logits of teachers: their file is shared, refused, written anew, whole if work stops."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from trickbag.train.teachers.student import student_of
 from trickbag.tricks.distillation import Distillation
 
 
-def asked(plan: Plan, dataset: Dataset, trick: Distillation) -> TeacherLogits:
+def logits_of(plan: Plan, dataset: Dataset, trick: Distillation) -> TeacherLogits:
     student = student_of((trick,))
     assert student is not None
     return cached_logits(student, plan, dataset)
@@ -37,14 +36,14 @@ def planned(
     return resolve(recipe(pictures, trick, **changes), dataset, seed)[0]
 
 
-def test_answers_are_shared_where_they_are_the_same(
+def test_logits_are_shared_where_they_are_the_same(
     pictures: Path, dataset: Dataset, teacher: str
 ) -> None:
     centre = Distillation(teacher=(teacher,), view="centre", top=2)
     replay = dataclasses.replace(centre, view="replay", views=2)
 
     def path(trick: Distillation, seed: int = 5, **changes: str) -> Path:
-        return asked(planned(pictures, dataset, trick, seed, **changes), dataset, trick).path
+        return logits_of(planned(pictures, dataset, trick, seed, **changes), dataset, trick).path
 
     first = path(centre)
     assert first.parent == cache_folder() / "teachers"
@@ -60,20 +59,20 @@ def test_answers_are_shared_where_they_are_the_same(
 def test_a_file_that_does_not_fit_is_refused_by_name(
     pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / "answers.arrow"
+    file = tmp_path / "logits.arrow"
     trick = Distillation(teacher=(teacher,), view="centre", cache=str(file))
-    asked(planned(pictures, dataset, trick), dataset, trick)
+    logits_of(planned(pictures, dataset, trick), dataset, trick)
     kept = file.read_bytes()
-    assert asked(planned(pictures, dataset, trick, 9), dataset, trick).path == file
+    assert logits_of(planned(pictures, dataset, trick, 9), dataset, trick).path == file
 
     def refused(
-        what: str, trick: Distillation = trick, dataset: Dataset = dataset, **changes: str
+        differences: str, trick: Distillation = trick, dataset: Dataset = dataset, **changes: str
     ) -> None:
         with pytest.raises(
             UserError,
-            match=rf"answers\.arrow do not fit this run; these differ: {what}; choose another",
+            match=rf"logits\.arrow do not fit .*; these differ: {differences}; choose another",
         ):
-            asked(planned(pictures, dataset, trick, **changes), dataset, trick)
+            logits_of(planned(pictures, dataset, trick, **changes), dataset, trick)
 
     other = teacher_file(tmp_path / "other.safetensors", seed=1)
     refused("the teacher's weights", dataclasses.replace(trick, teacher=(str(other),)))
@@ -91,31 +90,32 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
     assert file.read_bytes() == kept
     file.write_bytes(kept[:-50])
     with pytest.raises(UserError, match="is damaged"):
-        asked(planned(pictures, dataset, trick), dataset, trick)
+        logits_of(planned(pictures, dataset, trick), dataset, trick)
     assert file.read_bytes() == kept[:-50]
 
 
-def test_a_damaged_file_of_the_cache_is_made_anew(
+def test_a_damaged_file_of_the_cache_is_written_anew(
     pictures: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
     trick = Distillation(
         teacher=(str(teacher_file(tmp_path / "t.safetensors", seed=3)),), view="centre"
     )
     plan = planned(pictures, dataset, trick)
-    path = asked(plan, dataset, trick).path
+    path = logits_of(plan, dataset, trick).path
     kept = path.read_bytes()
     path.write_bytes(kept[:100])
-    torn = path.parent / f".{path.name}.abc.tmp"  # of a process that was killed while it wrote
+    # Of a process that was killed while it wrote.
+    torn = path.parent / f".{path.name}.abc.tmp"
     torn.write_bytes(b"half")
-    asked(plan, dataset, trick)
+    logits_of(plan, dataset, trick)
     assert path.read_bytes() == kept
     assert not torn.exists()
 
 
-def test_stopped_while_the_teacher_is_asked(
+def test_stopped_while_the_teacher_computes(
     pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / "answers.arrow"
+    file = tmp_path / "logits.arrow"
     trick = Distillation(teacher=(teacher,), view="replay", views=4, cache=str(file))
     plan, student, counts = planned(pictures, dataset, trick), student_of((trick,)), []
 
@@ -141,28 +141,25 @@ def test_stopped_while_the_teacher_is_asked(
 def test_a_disk_that_is_full_leaves_torch_as_it_was(
     pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Path, _about: object, answers: Iterator[object], **_: object) -> None:
-        next(answers)
+    def full(_path: Path, _metadata: object, logits: Iterator[object], **_: object) -> None:
+        next(logits)
         raise RunFailed("the disk is full")
 
     monkeypatch.setattr(cached, "write_teacher_logits", full)
     trick = Distillation(
         teacher=(teacher,), view="replay", views=2, cache=str(tmp_path / "a.arrow")
     )
-    with pytest.raises(
-        RunFailed, match="full"
-    ) as kept:  # which holds the frames in which it was raised
-        asked(planned(pictures, dataset, trick), dataset, trick)
+    # `kept` holds the frames in which the error was raised, the suspended generator's among them.
+    with pytest.raises(RunFailed, match="full") as kept:
+        logits_of(planned(pictures, dataset, trick), dataset, trick)
     assert not torch.is_inference_mode_enabled()
     assert kept.tb is not None
 
 
 def test_a_place_where_no_file_can_be_made(pictures: Path, dataset: Dataset, teacher: str) -> None:
-    trick = Distillation(teacher=(teacher,), view="centre", cache="/proc/answers.arrow")
-    with pytest.raises(
-        RunFailed, match=r"cannot write the teacher's logits /proc/answers\.arrow: "
-    ):
-        asked(planned(pictures, dataset, trick), dataset, trick)
+    trick = Distillation(teacher=(teacher,), view="centre", cache="/proc/logits.arrow")
+    with pytest.raises(RunFailed, match=r"cannot write the teacher's logits /proc/logits\.arrow: "):
+        logits_of(planned(pictures, dataset, trick), dataset, trick)
 
 
 def test_logits_that_are_not_finite(pictures: Path, dataset: Dataset, tmp_path: Path) -> None:
@@ -170,4 +167,4 @@ def test_logits_that_are_not_finite(pictures: Path, dataset: Dataset, tmp_path: 
         teacher=(str(teacher_file(tmp_path / "t.safetensors", sharp=np.inf)),), view="centre"
     )
     with pytest.raises(RunFailed, match=r"t\.safetensors gives logits that are not finite"):
-        asked(planned(pictures, dataset, trick), dataset, trick)
+        logits_of(planned(pictures, dataset, trick), dataset, trick)

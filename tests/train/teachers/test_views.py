@@ -1,5 +1,4 @@
-"""What a run learns from teachers: shown the network's own batch, or asked once for all, and what
-both share."""
+"""What teachers see: the network's own batch, the centre of an image, or crops that repeat."""
 
 from __future__ import annotations
 
@@ -30,15 +29,15 @@ from trickbag.tricks.trivial_augment import TrivialAugment
 def test_online_is_the_teacher_on_the_networks_own_batch(
     pictures: Path, dataset: Dataset, teacher: str
 ) -> None:
-    made = recipe(
+    student = recipe(
         pictures, Distillation(teacher=(teacher,), temperature=2.0), Mixup(alpha=1.0), ColorJitter()
     )
-    run, notes = built(made, dataset)
+    run, notes = built(student, dataset)
     run.network.train()
-    _, images, said = first_batch(run, dataset)
+    _, images, probabilities = first_batch(run, dataset)
     with torch.no_grad():
         torch.testing.assert_close(
-            said, (load(teacher)(images) / 2).softmax(1)
+            probabilities, (load(teacher)(images) / 2).softmax(1)
         )  # in evaluation mode
     assert not [note for note in notes if note.kind == "teacher"]
     assert not any(p.requires_grad for p in run.teach.teachers.parameters())  # type: ignore[attr-defined]
@@ -51,21 +50,21 @@ def test_online_is_the_teacher_on_the_networks_own_batch(
     assert len(run.optimizer.param_groups[0]["params"]) == len(list(run.network.parameters()))
 
 
-def test_asked_once_about_the_centre_is_asked_online(
+def test_cached_logits_of_the_centre_are_the_online_ones(
     pictures: Path, dataset: Dataset, teacher: str
 ) -> None:
     online, _ = built(recipe(pictures, Distillation(teacher=(teacher,)), **WHOLE), dataset)
-    stored, notes = built(
+    cached, notes = built(
         recipe(pictures, Distillation(teacher=(teacher,), view="centre"), **WHOLE), dataset
     )
     for epoch in (0, 3):
-        (raw, images, said), (_, same, kept) = (
-            first_batch(run, dataset, epoch) for run in (online, stored)
+        (raw, images, probabilities), (_, same, restored) = (
+            first_batch(run, dataset, epoch) for run in (online, cached)
         )
         assert raw.teacher_logits.shape == (BATCH, 0, 0)
         assert torch.equal(images, same)
-        torch.testing.assert_close(kept, said, rtol=2e-3, atol=1e-6)
-    sharp = [dataclasses.replace(t, temperature=1.0) for t in (*online.tricks, *stored.tricks)]
+        torch.testing.assert_close(restored, probabilities, rtol=2e-3, atol=1e-6)
+    sharp = [dataclasses.replace(t, temperature=1.0) for t in (*online.tricks, *cached.tricks)]
     assert_close(
         *(first_batch(built(recipe(pictures, t, **WHOLE), dataset)[0], dataset)[2] for t in sharp)
     )
@@ -73,22 +72,22 @@ def test_asked_once_about_the_centre_is_asked_online(
 
 
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
-def test_replayed_is_asked_online(
+def test_cached_logits_of_replayed_crops_are_the_online_ones(
     pictures: Path, dataset: Dataset, teacher: str, workers: str
 ) -> None:
     trick = Distillation(teacher=(teacher,), view="replay", views=3, temperature=1.0)
-    stored, notes = built(recipe(pictures, trick, **{"data.workers": workers}), dataset)
+    cached, notes = built(recipe(pictures, trick, **{"data.workers": workers}), dataset)
     online, _ = built(
         recipe(pictures, dataclasses.replace(trick, view="online"), **{"data.repeat_epochs": "3"}),
         dataset,
     )
     seen = []
     for epoch in (0, 1, 5):
-        (_, images, said), (raw, same, kept) = (
-            first_batch(run, dataset, epoch) for run in (online, stored)
+        (_, images, probabilities), (raw, same, restored) = (
+            first_batch(run, dataset, epoch) for run in (online, cached)
         )
         assert torch.equal(images, same)
-        assert_close(kept, said)
+        assert_close(restored, probabilities)
         seen.append(dict(zip(raw.index.tolist(), raw.images, strict=True)))
     both = set(seen[0]) & set(seen[1])
     assert both
@@ -131,7 +130,7 @@ def test_views_repeat_and_are_mirrored_by_image(pictures: Path, dataset: Dataset
     assert run.pipeline.flip_prob == 0
 
 
-def test_a_narrow_centre_of_the_teachers_own_is_said(
+def test_a_narrow_centre_of_the_teacher_is_noted(
     pictures: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
     narrow = str(teacher_file(tmp_path / "t.safetensors", eval_crop=0.5))
@@ -149,17 +148,19 @@ def test_replayed_images_have_the_runs_size_where_a_trick_scales_it(
     pictures: Path, dataset: Dataset, teacher: str
 ) -> None:
     trick = Distillation(teacher=(teacher,), view="replay", views=2, temperature=1.0)
-    made = recipe(pictures, trick, **{"data.size_factor": "1.5"})
-    stored, _ = built(made, dataset)
-    assert (made.data.image_size, stored.plan.image_size) == (SIZE, 24)
-    raw, _, kept = first_batch(stored, dataset)
+    student = recipe(pictures, trick, **{"data.size_factor": "1.5"})
+    cached, _ = built(student, dataset)
+    assert (student.data.image_size, cached.plan.image_size) == (SIZE, 24)
+    raw, _, restored = first_batch(cached, dataset)
     assert raw.images.shape[-1] == 24
-    asked = TeacherNetwork(Teacher.of(teacher), dataset.classes, stored.pipeline.preprocessing)
+    network = TeacherNetwork(Teacher.of(teacher), dataset.classes, cached.pipeline.preprocessing)
     with torch.no_grad():
-        assert_close(kept, asked(stored.pipeline.preprocessing.normalise(raw.images)).softmax(1))
+        assert_close(
+            restored, network(cached.pipeline.preprocessing.normalise(raw.images)).softmax(1)
+        )
 
 
-def test_stored_answers_are_mixed_as_targets_are(
+def test_cached_logits_are_mixed_as_targets_are(
     pictures: Path, dataset: Dataset, teacher: str
 ) -> None:
     trick = Distillation(teacher=(teacher,), view="replay", views=2, temperature=1.0)
@@ -167,11 +168,11 @@ def test_stored_answers_are_mixed_as_targets_are(
     raw, _, mixed = first_batch(run, dataset)
     _, (lam, partner) = run.pipeline.draw(BATCH, 5, run.plan.timestamp(0), run.device)
     with torch.no_grad():
-        said = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
-    assert_close(mixed, mix(said, lam, partner))
+        probabilities = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
+    assert_close(mixed, mix(probabilities, lam, partner))
 
 
-def test_an_image_that_is_read_twice_has_its_answer_twice(
+def test_an_image_that_is_read_twice_has_its_logits_twice(
     pictures: Path, dataset: Dataset, teacher: str
 ) -> None:
     trick = Distillation(teacher=(teacher,), view="replay", views=2, temperature=1.0)
@@ -180,11 +181,15 @@ def test_an_image_that_is_read_twice_has_its_answer_twice(
     assert (len(raw.images), len(images)) == (2 * BATCH, BATCH)
     _, (lam, partner) = run.pipeline.draw(2 * BATCH, 5, run.plan.timestamp(0), run.device)
     with torch.no_grad():
-        said = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
-    assert_close(mixed, lam[:, None] * said[:BATCH] + (1 - lam[:, None]) * said[partner])
+        probabilities = load(teacher)(run.pipeline.preprocessing.normalise(raw.images)).softmax(1)
+    assert_close(
+        mixed, lam[:, None] * probabilities[:BATCH] + (1 - lam[:, None]) * probabilities[partner]
+    )
 
 
-def test_answers_know_nothing_of_a_policy(pictures: Path, dataset: Dataset, teacher: str) -> None:
+def test_cached_logits_do_not_depend_on_a_policy(
+    pictures: Path, dataset: Dataset, teacher: str
+) -> None:
     trick = Distillation(teacher=(teacher,), view="replay", views=2)
     (run, notes), (plain, _) = (
         built(recipe(pictures, trick, *more), dataset) for more in ((TrivialAugment(),), ())
@@ -202,7 +207,7 @@ def test_answers_know_nothing_of_a_policy(pictures: Path, dataset: Dataset, teac
     ]
 
 
-def test_several_teachers_are_averaged(
+def test_many_teachers_are_averaged(
     pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path
 ) -> None:
     other = teacher_file(
@@ -225,9 +230,11 @@ def test_several_teachers_are_averaged(
     assert not torch.allclose(*single, rtol=1e-2)
 
 
-def test_the_stored_step_is_one_graph(pictures: Path, dataset: Dataset, teacher: str) -> None:
-    made = recipe(pictures, Distillation(teacher=(teacher,), view="replay", views=2), Mixup())
-    run, _ = built(made, dataset)
+def test_the_step_with_cached_logits_is_one_graph(
+    pictures: Path, dataset: Dataset, teacher: str
+) -> None:
+    student = recipe(pictures, Distillation(teacher=(teacher,), view="replay", views=2), Mixup())
+    run, _ = built(student, dataset)
     raw, _, _ = first_batch(run, dataset)
     draws = run.pipeline.draw(BATCH, 0, run.plan.timestamp(0), run.device)
     torch._dynamo.reset()
@@ -237,29 +244,29 @@ def test_the_stored_step_is_one_graph(pictures: Path, dataset: Dataset, teacher:
         torch.testing.assert_close(one, other)
 
 
-def test_what_the_teacher_has_not_seen_is_said(
+def test_what_the_teacher_has_not_seen_is_noted(
     pictures: Path, dataset: Dataset, teacher: str
 ) -> None:
-    def said(view: str, *tricks: Trick, **changes: str) -> list[str]:
+    def texts(view: str, *tricks: Trick, **changes: str) -> list[str]:
         trick = Distillation(teacher=(teacher,), view=view, views=2)  # type: ignore[arg-type]
         _, notes = built(recipe(pictures, trick, *tricks, **changes), dataset)
         return [note.text for note in notes if note.kind == "teacher"]
 
-    assert said("online", ColorJitter()) == []
-    assert said("centre", Mixup(), **WHOLE) == said("replay", Mixup()) == []
-    assert said("replay", AugMix()) == []  # the teacher's loss is about the crop as it is
-    (whole,) = said("replay", AugMix(weight=0))
+    assert texts("online", ColorJitter()) == []
+    assert texts("centre", Mixup(), **WHOLE) == texts("replay", Mixup()) == []
+    assert texts("replay", AugMix()) == []  # the teacher's loss is about the crop as it is
+    (whole,) = texts("replay", AugMix(weight=0))
     assert "has not seen the work of data.policy" in whole
     _, notes = built(recipe(pictures, Distillation(teacher=(teacher,), cache="a.arrow")), dataset)
     (unused,) = [note.text for note in notes if note.kind == "teacher"]
     assert (
-        "distillation.cache = a.arrow is not used: with view=online the teacher is asked in every "
+        "distillation.cache = a.arrow is not used: with view=online the teacher runs in every "
         "step" in unused
     )
-    (crops,) = said("centre")
+    (crops,) = texts("centre")
     assert "has seen the centre of each image, the network sees crops" in crops
-    (colours,) = said("replay", ColorJitter(), Mixup())
+    (colours,) = texts("replay", ColorJitter(), Mixup())
     assert "has not seen the work of color_jitter;" in colours
-    assert len(said("centre", ColorJitter())) == 2
-    (sizes,) = said("replay", ProgressiveResizing())
+    assert len(texts("centre", ColorJitter())) == 2
+    (sizes,) = texts("replay", ProgressiveResizing())
     assert "has not seen the work of progressive_resizing" in sizes

@@ -90,7 +90,7 @@ class PlainLog(RunLog):
         self._count(done, total, f"checked {done} of {total} images")
 
     def teacher_logits(self, done: int, total: int) -> None:
-        self._count(done, total, f"asked the teacher about {done} of {total} images")
+        self._count(done, total, f"teacher logits of {done} of {total} images")
 
     def _count(self, done: int, total: int, say: str) -> None:
         now = time.monotonic()
@@ -153,7 +153,7 @@ class RichLog(RunLog):
         self._count("checking images", done, total)
 
     def teacher_logits(self, done: int, total: int) -> None:
-        self._count("on_progress the teacher", done, total)
+        self._count("teacher logits", done, total)
 
     def _count(self, description: str, done: int, total: int) -> None:
         now = time.monotonic()

@@ -150,7 +150,7 @@ def _cache_file(metadata: dict[str, Any]) -> Path:
 
 @contextlib.contextmanager
 def _only_writer(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Let one process at a time write the file at `path`; the others call `waiting` now and then."""
+    """Let one process at a time write a file; the others call `waiting` now and then."""
     from filelock import FileLock, Timeout
 
     try:

@@ -49,7 +49,7 @@ def student_of(tricks: tuple[Trick, ...]) -> Student | None:
 
 
 def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list[Note]:
-    """Return notes on images that the teachers see otherwise than the network, and unused settings."""
+    """Return notes on what the teachers see otherwise than the network, and on unused settings."""
     name, spec = student.trick.name, student.spec
     if spec.view == "online":
         if not spec.cache:

@@ -156,7 +156,7 @@ class TeacherNetwork(nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode, whatever `mode` is: `train` on the student's modules reaches it."""
+        """Stay in evaluation mode, also when the network around it is set to train."""
         return super().train(False)
 
     def forward(self, images_N3HW: Tensor) -> Tensor:
