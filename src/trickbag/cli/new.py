@@ -256,7 +256,7 @@ def _next_steps(name: str, files: list[str], *, images: bool) -> str:
         picture = (
             f"Draw it: add `--with {name}` to a command under 'What tricks do to images' in "
             "docs/tricks.md, run that command, and link its picture in the card. If the trick "
-            "changes no pixel, name it in _UNSEEN of tests/test_docs.py."
+            "changes no pixel, name it in _CHANGES_NO_PIXELS of tests/test_docs.py."
         )
         steps.insert(1, picture)
     numbered = "\n".join(f"{i}. {step}" for i, step in enumerate(steps, 1))
