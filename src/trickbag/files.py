@@ -1,19 +1,35 @@
-"""Files that a crash cannot tear: written beside their place, synced, renamed."""
+"""Files: written so that a crash cannot tear them, read with errors that name file and line.
+
+A file is written beside its place, synced and renamed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trickbag.errors import RunFailed
+from trickbag.errors import RunFailed, UserError
 
-__all__ = ["replacing", "write_json", "write_text"]
+__all__ = [
+    "json_numbers",
+    "parse_json",
+    "parse_json_object",
+    "read_csv",
+    "read_json",
+    "read_json_object",
+    "read_text",
+    "replacing",
+    "write_json",
+    "write_text",
+]
 
 
 @contextlib.contextmanager
@@ -71,3 +87,100 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write plain data as indented JSON, whole or not at all; NaN and infinity are errors."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_text(path: Path) -> str | None:
+    """Read a text file in UTF-8; None if there is none, UserError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path}: it is not UTF-8 text: {error.reason}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def parse_json(text: str, place: object, line: int | None = None) -> Any:
+    """Parse JSON; NaN and infinity, which are not JSON but which some tools write, become None.
+
+    Raises UserError if it is damaged; the message names `place`, such as the file, and the line,
+    which is `line` for a text that is one of many.
+    """
+    try:
+        return json.loads(text, parse_constant=lambda _: None)
+    except json.JSONDecodeError as error:
+        where = f"line {line or error.lineno}"
+        raise UserError(f"cannot read {place}: {where} is damaged: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or thousands of brackets within each other.
+        where = f"line {line or 1}"
+        raise UserError(f"cannot read {place}: {where} is damaged: too long or too deep") from error
+
+
+def parse_json_object(text: str, place: object, line: int | None = None) -> dict[str, Any]:
+    """Parse a JSON object, as `parse_json`."""
+    data = parse_json(text, place, line)
+    if not isinstance(data, dict):
+        raise UserError(
+            f"cannot read {place}: line {line or 1} is damaged: it must be a JSON object"
+        )
+    return data
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, as `parse_json`; None if there is none."""
+    text = read_text(path)
+    return None if text is None else parse_json(text, path)
+
+
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file that holds an object, as `parse_json`; None if there is none."""
+    text = read_text(path)
+    return None if text is None else parse_json_object(text, path)
+
+
+def json_numbers(data: Mapping[str, Any], place: object) -> dict[str, float | None]:
+    """Return the values of a JSON object, which must be numbers or null; infinite ones become None.
+
+    Raises UserError for another value; the message begins with `place`.
+    """
+    for key, value in data.items():
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+            raise UserError(f"{place}: {key} = {value!r}: must be a number or null")
+    # JSON has whole numbers beyond the range of floats too.
+    return {
+        key: value if value is None or abs(value) <= sys.float_info.max else None
+        for key, value in data.items()
+    }
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of the named columns of each row of a CSV file.
+
+    Blank lines are left out. Raises UserError if the file is damaged; the message names the line.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = next(rows, [])
+            if missing := [column for column in columns if column not in header]:
+                raise UserError(
+                    f"cannot read {path}: line 1 has no column {missing[0]!r}; "
+                    f"it must have {','.join(columns)}"
+                )
+            places = [header.index(column) for column in columns]
+            for row in rows:
+                if row and len(row) != len(header):
+                    raise UserError(
+                        f"cannot read {path}: line {rows.line_num} has {len(row)} fields, "
+                        f"the header {len(header)}"
+                    )
+                if row:
+                    yield rows.line_num, [row[place] for place in places]
+    except csv.Error as error:
+        raise UserError(f"cannot read {path}: line {rows.line_num} is damaged: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path}: it is not UTF-8 text: {error.reason}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error

@@ -254,7 +254,8 @@ def upscaled(image: Any, size: int = 16) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def pictures_of(folder: Path, mistakes: int = 12, augmented: int = 24) -> Pictures:
     """Give the pictures of the mistakes that the run's predictions name, and some images of the
     data set."""
-    from trickbag.report import most_confident_mistakes, read_predictions
+    from trickbag.report import most_confident_mistakes
+    from trickbag.train.folder.predictions import read_predictions
 
     data = load_digits()
     rows = most_confident_mistakes(read_predictions(folder / "predictions.csv") or [], mistakes)

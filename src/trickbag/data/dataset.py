@@ -16,7 +16,7 @@ from trickbag.data.source import DataError, Part, Source
 from trickbag.data.sources import open_source
 from trickbag.data.split import hold_back
 from trickbag.errors import Note, RunFailed, UserError
-from trickbag.files import write_text
+from trickbag.files import read_csv, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +29,7 @@ __all__ = [
     "Dataset",
     "fingerprint",
     "prepare",
+    "read_errors",
     "require_mostly_good",
     "write_errors",
 ]
@@ -204,7 +205,14 @@ def write_errors(errors: Iterable[DataError], path: Path) -> None:
     """Write `data_errors.csv` atomically: columns `file` and `reason`, a row per file left out."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "reason"))
+    writer.writerow(DataError._fields)
     writer.writerows(errors)
     # A file name need not be valid UTF-8; its other bytes are written as escapes.
     write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())
+
+
+def read_errors(path: Path) -> list[DataError] | None:
+    """Read `data_errors.csv`; None if there is none, UserError if it is damaged."""
+    if not path.exists():
+        return None
+    return [DataError(*cells) for _, cells in read_csv(path, DataError._fields)]

@@ -6,7 +6,7 @@ from trickbag.report.pictures import Picture, Pictures
 from trickbag.report.recipe_picture import PicturePanel, draw_recipe, schedule_points
 from trickbag.report.run.comparison import compare_page
 from trickbag.report.run.page import run_page
-from trickbag.report.run.predictions import PredictionRow, most_confident_mistakes, read_predictions
+from trickbag.report.run.predictions import most_confident_mistakes
 from trickbag.report.run.records import ReportedRun, read_record
 from trickbag.report.run.tables import FORMATS, run_table
 from trickbag.report.study.answer import answers
@@ -22,7 +22,6 @@ __all__ = [
     "Picture",
     "PicturePanel",
     "Pictures",
-    "PredictionRow",
     "ReportedRun",
     "ReportedStudy",
     "answers",
@@ -34,7 +33,6 @@ __all__ = [
     "is_study",
     "most_confident_mistakes",
     "price_chart",
-    "read_predictions",
     "read_record",
     "read_study",
     "run_page",

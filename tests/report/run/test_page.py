@@ -319,10 +319,7 @@ WRONG = [
     ("recipe.json", "[1]", "must be a JSON object"),
     ("recipe.json", '{"resolved": 3}', "resolved = 3"),
     ("recipe.json", "[" * 100_000, "line 1"),
-    ("result.json", '{"metrics": {"top1": "high"}}', "top1 = 'high'"),
-    ("result.json", '{"metrics": [1]}', "metrics"),
-    ("result.json", '{"warnings": "text"}', "warnings"),
-    ("result.json", '{"data_errors": ["a"]}', "data_errors"),
+    ("result.json", "{}", "trial = None"),
     ("metrics.jsonl", '{"epoch": 1}\n{"epoch": 2, "top1"', "line 2"),
     ("metrics.jsonl", '{"epoch": 1}\n\n{"step": 2}\n', "line 3"),
     ("metrics.jsonl", '{"epoch": 1, "top1": true}\n', "line 1"),
@@ -357,6 +354,26 @@ def test_a_damaged_file_is_named_with_its_line(
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"metrics": {"top1": "high"}}, "metrics: top1 = 'high': must be a number or null"),
+        ({"metrics": [1]}, "metrics = [1]: must be a JSON object"),
+        ({"notes": "text"}, "notes = 'text': must be a list of notes"),
+        ({"data_errors": ["a"]}, "data_errors: 'a' must be an object"),
+    ],
+)
+def test_a_damaged_part_of_the_result_is_named(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    file = write_run(tmp_path / "run", epochs=1) / "result.json"
+    write_json(file, json.loads(file.read_text()) | changes)
+    with pytest.raises(UserError) as error:
+        run_page(file.parent)
+    assert str(error.value).startswith(f"cannot read {file}: ")
+    assert said in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "predictions.csv", "metrics.jsonl"])

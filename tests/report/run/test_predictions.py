@@ -12,8 +12,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from tests.report.run_folder import write_run
 from trickbag.metrics.classification import Classification
-from trickbag.report import PredictionRow, most_confident_mistakes, read_predictions
+from trickbag.report import most_confident_mistakes
 from trickbag.report.run.predictions import confusion, most_confused, reliability, wilson
+from trickbag.train.folder.predictions import PredictionRow, read_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

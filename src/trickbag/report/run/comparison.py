@@ -11,9 +11,9 @@ from trickbag.report.charts import Series, line_chart
 from trickbag.report.format import ABSENT, number, title, unit
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import changed_settings, changed_values
-from trickbag.report.run.predictions import PredictionRow, read_predictions
 from trickbag.report.run.records import ReportedRun, planned_schedule, read_record
 from trickbag.report.run.sections import headline
+from trickbag.train.folder.predictions import PredictionRow, read_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

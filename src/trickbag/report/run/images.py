@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import TrickbagError
 from trickbag.report.pictures import Picture, Pictures
-from trickbag.report.run.predictions import most_confident_mistakes, read_predictions
+from trickbag.report.run.predictions import most_confident_mistakes
 from trickbag.report.run.records import read_record
+from trickbag.train.folder.predictions import read_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

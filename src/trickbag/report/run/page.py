@@ -8,8 +8,8 @@ from trickbag.report.format import number, title, unit, value_text
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
-from trickbag.report.run.predictions import read_predictions
 from trickbag.report.run.records import read_record
+from trickbag.train.folder.predictions import read_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""Predictions for the validation set: confusions, scores of each class, calibration, mistakes.
+"""What the predictions for the validation set come to: confusions, scores, calibration, mistakes.
 
 Shapes: N images, K classes, B bins of confidence.
 """
@@ -8,72 +8,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trickbag.errors import UserError
-from trickbag.report.run.records import read_rows
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from trickbag.train.folder.predictions import PredictionRow
 
 __all__ = [
     "ClassRecall",
     "Confusion",
-    "PredictionRow",
     "Reliability",
     "confusion",
     "most_confident_mistakes",
     "most_confused",
-    "read_predictions",
     "reliability",
     "wilson",
 ]
-
-
-class PredictionRow(NamedTuple):
-    """The prediction for an image of the validation set.
-
-    `label` and `predicted` are names of classes. `confidence` lies in [0, 1]; None if it is
-    undefined.
-    """
-
-    image: str
-    label: str
-    predicted: str
-    confidence: float | None
-
-    @property
-    def right(self) -> bool:
-        """Whether the predicted class is the label."""
-        return self.label == self.predicted
-
-
-def read_predictions(path: Path) -> list[PredictionRow] | None:
-    """Read `predictions.csv`; None if there is none.
-
-    Raises UserError if the file is damaged; the message names the line.
-    """
-    if not path.exists():
-        return None
-    predictions = []
-    for line, (image, label, predicted, text) in read_rows(
-        path, ("image", "label", "predicted", "confidence")
-    ):
-        try:
-            confidence = float(text) if text else math.nan
-        except ValueError:
-            confidence = math.inf  # refused below, like every other number that is no share
-        if not (math.isnan(confidence) or 0 <= confidence <= 1):
-            raise UserError(
-                f"{path}: line {line}: confidence = {text!r}: must be a number from 0 to 1"
-            )
-        predictions.append(
-            PredictionRow(image, label, predicted, None if math.isnan(confidence) else confidence)
-        )
-    return predictions
 
 
 def most_confident_mistakes(predictions: Sequence[PredictionRow], n: int) -> list[PredictionRow]:

@@ -18,7 +18,6 @@ from trickbag.report.format import ABSENT, count, duration, number, percent, tit
 from trickbag.report.pictures import Picture, Pictures, data_uri
 from trickbag.report.recipe_text import flatten, model_title
 from trickbag.report.run.predictions import (
-    PredictionRow,
     confusion,
     most_confident_mistakes,
     most_confused,
@@ -26,6 +25,7 @@ from trickbag.report.run.predictions import (
     wilson,
 )
 from trickbag.report.run.records import ReportedRun, planned_schedule
+from trickbag.train.folder.predictions import PredictionRow
 
 __all__ = [
     "SHOWN_ERRORS",
@@ -54,7 +54,7 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
     planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
     if record.error is not None:
         state = f"failed after {record.epochs_done}{planned} epochs"
-    elif not record.ended:
+    elif record.result is None:
         state = f"not finished: {record.epochs_done}{planned} epochs done"
     else:
         state = f"finished: {record.epochs_done}{planned} epochs"

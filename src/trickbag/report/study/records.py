@@ -3,7 +3,6 @@ effects."""
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
-from trickbag.report.run.records import Epoch, numbers, read_epochs, read_object, read_text
+from trickbag.files import json_numbers, read_json, read_json_object
 from trickbag.study.folder import StudyFolder
 from trickbag.study.task import INAPPLICABLE
+from trickbag.train.folder.epochs import Epoch, read_epochs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,7 +169,7 @@ class ReportedStudy:
         """Read the recipe of a variant from the folder of one of its trials; None where there is
         none."""
         for trial in variant.trials.values():
-            recipe = read_object(self.folder / "trials" / trial.id / "recipe.json")
+            recipe = read_json_object(self.folder / "trials" / trial.id / "recipe.json")
             if recipe is not None:
                 return recipe
         return None
@@ -186,7 +186,7 @@ def read_study(folder: Path) -> ReportedStudy:
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: give the folder of a study, such as studies/small-1")
     path = folder / "study.json"
-    plan = read_object(path)
+    plan = read_json_object(path)
     if plan is None:
         raise UserError(
             f"{folder} is no study: it holds no study.json. Give a folder that `trickbag study` "
@@ -283,7 +283,7 @@ def _trial(name: str, attempts: Sequence[StoredResult], path: Path) -> StudyTria
     return StudyTrial(
         id=name,
         finished=good is not None,
-        metrics=numbers(metrics, f"{place}: metrics"),
+        metrics=json_numbers(metrics, f"{place}: metrics"),
         warnings=tuple(map(str, warnings)),
         environment=environment,
         errors=tuple(str(attempt["error"]) for attempt in attempts if attempt["error"] is not None),
@@ -291,15 +291,9 @@ def _trial(name: str, attempts: Sequence[StoredResult], path: Path) -> StudyTria
 
 
 def _effects(path: Path) -> tuple[Effect, ...] | None:
-    text = read_text(path)
-    if text is None:
+    data = read_json(path)
+    if data is None:
         return None
-    try:
-        data = json.loads(text, parse_constant=lambda _: None)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {error.lineno}: damaged: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged: too long or too deep to be read") from error
     _expect(isinstance(data, list), str(path), data, "a list of effects")
     return tuple(_effect(entry, f"{path}: effect {i}") for i, entry in enumerate(data, 1))
 
@@ -316,20 +310,20 @@ def _effect(data: object, place: str) -> Effect:
         f"one of {_VERDICTS}",
     )
     figures = ("delta", "low", "high", "p", "p_raw", "sd", "more_seeds", "pairs")
-    found = dict(data) | numbers({name: data.get(name) for name in figures}, place)
+    found = dict(data) | json_numbers({name: data.get(name) for name in figures}, place)
     found["pairs"] = int(found["pairs"] or 0)
     for name, length in (("bootstrap", 2), ("shapley", 3)):
         value = data.get(name)
         good = value is None or (isinstance(value, list) and len(value) == length)
         _expect(good, f"{place}: {name}", value, f"a list of {length} numbers or null")
-        row = numbers({str(i): item for i, item in enumerate(value or ())}, f"{place}: {name}")
+        row = json_numbers({str(i): item for i, item in enumerate(value or ())}, f"{place}: {name}")
         found[name] = list(row.values()) if value is not None and row["0"] is not None else None
     cost = data.get("cost") or {}
     _expect(isinstance(cost, Mapping), f"{place}: cost", cost, "a JSON object")
     for name, price in cost.items():
         _expect(isinstance(price, Mapping), f"{place}: cost.{name}", price, "a JSON object")
     found["cost"] = {
-        name: numbers({key: price.get(key) for key in _PRICE}, f"{place}: cost.{name}")
+        name: json_numbers({key: price.get(key) for key in _PRICE}, f"{place}: cost.{name}")
         for name, price in cost.items()
     }
     found["note"] = str(data["note"]) if data.get("note") else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from trickbag.models.weights import save_weights
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.recipe import digest
 from trickbag.train import checkpoint
+from trickbag.train.folder.predictions import PredictionRow, write_predictions
 from trickbag.train.folder.result import Result
 from trickbag.train.machine.environment import environment
 
@@ -173,12 +175,16 @@ class RunRecord:
             validation.confidence,
             strict=True,
         )
-        self.folder.write_predictions(
-            [
-                (names[i], label_text(label, classes), label_text(predicted, classes), float(value))
-                for i, label, predicted, value in columns
-            ]
+        rows = (
+            PredictionRow(
+                image=names[i],
+                label=label_text(label, classes),
+                predicted=label_text(predicted, classes),
+                confidence=None if math.isnan(confidence) else float(confidence),
+            )
+            for i, label, predicted, confidence in columns
         )
+        write_predictions(self.folder.predictions, rows)
 
     def _training_metrics(self, progress: Progress) -> dict[str, float | int | None]:
         """Return the best epoch, and what the lines of the epochs come to."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trickbag.errors import Note, UserError
-from trickbag.files import write_json
-from trickbag.train.folder.run_folder import read_json
+from trickbag.files import json_numbers, read_json_object, write_json
 from trickbag.train.folder.upgrade import upgraded_result
 
 if TYPE_CHECKING:
@@ -90,6 +89,14 @@ class Result:
             value = data.get(key)
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise UserError(f"{key} = {value!r}: must be {text}")
+        data["metrics"] = json_numbers(data["metrics"], "metrics")
+        for entry in data["data_errors"]:
+            if not isinstance(entry, dict) or not all(
+                isinstance(entry.get(key), str) for key in ("file", "reason")
+            ):
+                raise UserError(
+                    f"data_errors: {entry!r} must be an object with the texts file and reason"
+                )
         if data["status"] not in get_args(Status):
             raise UserError(
                 f"status = {data['status']!r}: must be one of {', '.join(get_args(Status))}"
@@ -104,7 +111,7 @@ class Result:
     @classmethod
     def read(cls, file: Path, folder: str = "") -> Result | None:
         """Read `result.json`, None where there is none; UserError where it is damaged."""
-        data = read_json(file)
+        data = read_json_object(file)
         if data is None:
             return None
         try:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trickbag.errors import RunFailed, UserError
-from trickbag.files import replacing, write_text
+from trickbag.files import write_text
 
-__all__ = ["RunFolder", "fresh_folder", "read_json"]
+__all__ = ["RunFolder", "fresh_folder"]
 
 
 def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
@@ -23,20 +20,6 @@ def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
     while (root / f"{name}-{number}").exists():
         number += 1
     return root / f"{name}-{number}"
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """Read a JSON file that holds an object, None where there is none; UserError where it is
-    damaged."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
-    if not isinstance(data, dict):
-        raise UserError(f"cannot read {file}: it is no JSON object")
-    return data
 
 
 @dataclass(frozen=True)
@@ -134,16 +117,3 @@ class RunFolder:
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write one JSON line an epoch."""
         write_text(self.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-
-    def write_predictions(self, rows: list[tuple[str, str, str, float]]) -> None:
-        """Write `image,label,predicted,confidence` of the validation set; no confidence where it is
-        not defined."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("image", "label", "predicted", "confidence"))
-        for image, label, predicted, confidence in rows:
-            writer.writerow(
-                (image, label, predicted, "" if math.isnan(confidence) else f"{confidence:.6f}")
-            )
-        with replacing(self.predictions) as file:
-            file.write(text.getvalue().encode())

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.data.config import DataConfig
 from trickbag.errors import Note, UserError
-from trickbag.files import write_json
+from trickbag.files import read_json_object, write_json
 from trickbag.recipe import RUN_PARTS, SCHEMA
 from trickbag.settings import read
-from trickbag.train.folder.run_folder import read_json
 from trickbag.train.folder.upgrade import notes_from_texts
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class RunRecipe:
     @classmethod
     def read(cls, file: Path) -> RunRecipe | None:
         """Read `recipe.json`, None where there is none; UserError where it is damaged."""
-        data = read_json(file)
+        data = read_json_object(file)
         if data is None:
             return None
         try:

@@ -1,0 +1,70 @@
+"""The predictions of a run for its validation set: the rows of `predictions.csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from trickbag.errors import UserError
+from trickbag.files import read_csv, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["PredictionRow", "read_predictions", "write_predictions"]
+
+
+class PredictionRow(NamedTuple):
+    """The prediction for an image of the validation set; the fields are the columns of the file.
+
+    `label` and `predicted` are names of classes, or names of labels separated by blanks.
+    `confidence` lies in [0, 1]; None if it is undefined.
+    """
+
+    image: str
+    label: str
+    predicted: str
+    confidence: float | None
+
+    @property
+    def right(self) -> bool:
+        """Whether the predicted class is the label."""
+        return self.label == self.predicted
+
+
+def write_predictions(file: Path, rows: Iterable[PredictionRow]) -> None:
+    """Write `predictions.csv`, as a whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(PredictionRow._fields)
+    for *names, confidence in rows:
+        writer.writerow((*names, "" if confidence is None else f"{confidence:.6f}"))
+    with replacing(file) as binary:
+        binary.write(text.getvalue().encode())
+
+
+def read_predictions(file: Path) -> list[PredictionRow] | None:
+    """Read `predictions.csv`; None if there is none.
+
+    Raises UserError if the file is damaged; the message names the line.
+    """
+    if not file.exists():
+        return None
+    predictions = []
+    for line, (image, label, predicted, text) in read_csv(file, PredictionRow._fields):
+        try:
+            confidence = float(text) if text else math.nan
+        except ValueError:
+            confidence = math.inf  # refused below, like every other number that is no share
+        if not (math.isnan(confidence) or 0 <= confidence <= 1):
+            raise UserError(
+                f"cannot read {file}: line {line}: confidence = {text!r}: "
+                "must be a number from 0 to 1"
+            )
+        predictions.append(
+            PredictionRow(image, label, predicted, None if math.isnan(confidence) else confidence)
+        )
+    return predictions
