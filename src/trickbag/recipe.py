@@ -50,7 +50,7 @@ before it existed stay.
 """
 
 CHANGED = ", changed"
-"""What a network's name ends in where it is a changed form of what has the name."""
+"""The end of a network's name if the network is a changed form of the one with that name."""
 
 _PARTS: Mapping[str, type[Settings]] = {
     "data": DataConfig,
@@ -58,8 +58,8 @@ _PARTS: Mapping[str, type[Settings]] = {
     "schedule": Schedule,
 }
 
-# Where the images lie and how many processes read them does not change a run; what they are enters
-# a trial's id as the data's fingerprint.
+# Paths and the number of processes that read images do not change a run. The images themselves
+# enter a trial's id as the fingerprint of the data, the initial weights as their digest.
 _PLACES = {"data": ("source", "image_root", "workers"), "training": ("init",)}
 
 RUN_PARTS = ("resolved", "notes", "trial", "note_values")
@@ -70,9 +70,9 @@ RUN_PARTS = ("resolved", "notes", "trial", "note_values")
 class Recipe(Settings):
     """A training run without its seed: data, network, optimisation, learning-rate schedule, tricks.
 
-    A value: every method returns another recipe. The order of `tricks` is the order in which their
-    hooks are called and in which a cumulative study adds them. Raises UserError where two tricks
-    have one name or exclude each other.
+    It is a value: every method returns another recipe. `tricks` are in the order in which their
+    hooks are called and in which a cumulative study adds them. Raises UserError if two tricks have
+    the same name or exclude each other.
     """
 
     name: str = "custom"
@@ -88,13 +88,12 @@ class Recipe(Settings):
         for trick in self.tricks:
             if sum(other.name == trick.name for other in self.tricks) > 1:
                 raise UserError(
-                    f"{trick.name} is in the recipe twice; a trick can be in a recipe once"
+                    f"{trick.name} is in the recipe twice", "a trick can be in a recipe once"
                 )
             other = slots.setdefault(trick.slot, trick) if trick.slot else trick
             if other is not trick:
                 raise UserError(
-                    f"{trick.name} and {other.name} exclude each other "
-                    f"(both are a {trick.slot!r})",
+                    f"{trick.name} and {other.name} exclude each other (both are a {trick.slot!r})",
                     f"take one out: --without {other.name}",
                 )
 
@@ -104,24 +103,25 @@ class Recipe(Settings):
         return tuple(trick.name for trick in self.tricks)
 
     def without(self, *names: str) -> Recipe:
-        """Return the recipe without some of its tricks; UserError for one that it does not have."""
+        """Return the recipe without some of its tricks. Raises UserError for an unknown name."""
         self._require(names)
         return dataclasses.replace(
             self, tricks=tuple(t for t in self.tricks if t.name not in names)
         )
 
     def only(self, *names: str) -> Recipe:
-        """Return the recipe with these of its tricks alone, in its own order; none gives the bare
-        recipe."""
+        """Return the recipe with these of its tricks alone, in the recipe's order.
+
+        Without names it is the bare recipe. Raises UserError for an unknown name.
+        """
         self._require(names)
         return dataclasses.replace(self, tricks=tuple(t for t in self.tricks if t.name in names))
 
     def plus(self, *tricks: Trick) -> Recipe:
-        """Return the recipe with tricks added at the end, or in the place of those of the same
-        name."""
-        new = {trick.name: trick for trick in tricks}
-        kept = tuple(new.pop(trick.name, trick) for trick in self.tricks)
-        return dataclasses.replace(self, tricks=kept + tuple(new.values()))
+        """Return the recipe with tricks added; one of the same name is replaced, in its place."""
+        added = {trick.name: trick for trick in tricks}
+        replaced = tuple(added.pop(trick.name, trick) for trick in self.tricks)
+        return dataclasses.replace(self, tricks=replaced + tuple(added.values()))
 
     def replace(self, **changes: Any) -> Recipe:
         """Return the recipe with fields changed, as `dataclasses.replace`."""
@@ -129,18 +129,18 @@ class Recipe(Settings):
 
     @property
     def network(self) -> str:
-        """Name of the network: as `create_model` knows it, or for one without a name, what it is
-        near to."""
-        left_open: dict[str, Any] = {
+        """The network's name for `create_model`; without one, that of a near one and CHANGED."""
+        # Settings that recipes choose for networks, and that are no part of their names.
+        unnamed: dict[str, Any] = {
             "num_classes": 0,
             "in_channels": 3,
             "small_stem": "never",
             "init": "xavier",
         }
         if not isinstance(self.model, TimmConfig):
-            left_open["norm"] = BatchNorm()
-        known = {name: value for name, value in left_open.items() if hasattr(self.model, name)}
-        bare = dataclasses.replace(self.model, **known)
+            unnamed["norm"] = BatchNorm()
+        settings = {name: value for name, value in unnamed.items() if hasattr(self.model, name)}
+        bare = dataclasses.replace(self.model, **settings)
         named = next((name for name in model_names() if model_config(name) == bare), None)
         if named is not None:
             return named
@@ -151,14 +151,16 @@ class Recipe(Settings):
         return f"{self.model.kind}{getattr(self.model, 'depth', '')}{CHANGED}"
 
     def on(self, network: str) -> Recipe:
-        """Return the recipe with another network, by name; how it treats stems, initial weights and norms stays.
+        """Return the recipe with another network, by name.
 
-        Raises UserError for a name that is not known.
+        The recipe's choice of stem, initialisation and normalisation stays, unless one of the
+        networks is timm's. Raises UserError for an unknown name.
         """
         model = model_config(network)
-        ours = not isinstance(model, TimmConfig) and not isinstance(self.model, TimmConfig)
-        kept = {name: getattr(self.model, name) for name in ("small_stem", "init", "norm") if ours}
-        return dataclasses.replace(self, model=dataclasses.replace(model, **kept))
+        if isinstance(model, TimmConfig) or isinstance(self.model, TimmConfig):
+            return dataclasses.replace(self, model=model)
+        chosen = {name: getattr(self.model, name) for name in ("small_stem", "init", "norm")}
+        return dataclasses.replace(self, model=dataclasses.replace(model, **chosen))
 
     def set(self, path: str, text: str) -> Recipe:
         """Return the recipe with one setting read from text: `set("tricks.mixup.alpha", "1")`.
@@ -175,9 +177,9 @@ class Recipe(Settings):
             return self.on(text)
         if head not in (*_PARTS, "model") or not rest:
             raise UserError(
-                f"no setting {path!r}; a path starts with model., data., training., schedule. or "
-                f"tricks.NAME. "
-                "and names a field, such as training.lr"
+                f"no setting {path!r}",
+                "a path starts with model., data., training., schedule. or tricks.NAME. and names "
+                "a field, such as training.lr",
             )
         return dataclasses.replace(self, **{head: assign(getattr(self, head), rest, text, head)})
 
@@ -195,21 +197,22 @@ class Recipe(Settings):
 
     @classmethod
     def from_dict(cls, data: object, *, name: str = "custom") -> Recipe:
-        """Build a recipe from plain data; parts and settings left out have their defaults, `model` may be a name.
+        """Build a recipe from plain data.
 
-        What a run's `recipe.json` has besides (RUN_PARTS) is not read. Raises
-        UserError for another schema version, a part or a setting that does not exist, a wrong type,
-        a value out of range or an unknown trick.
+        Parts and settings that are left out have their defaults, and `model` may be a name. The
+        parts that a run's `recipe.json` has besides (RUN_PARTS) are not read. Raises UserError for
+        another schema version, an unknown part, setting or trick, a wrong type or a value out of
+        range.
         """
         if not isinstance(data, Mapping):
             raise UserError(
-                f"a recipe is a mapping with schema, data, model, training, schedule and tricks, "
+                "a recipe is a mapping with schema, data, model, training, schedule and tricks, "
                 f"not {data!r}"
             )
-        known = {"schema", "name", "model", "tricks", *_PARTS}
+        names = {"schema", "name", "model", "tricks", *_PARTS}
         for key in data:
-            if key not in known and key not in RUN_PARTS:
-                raise UserError(f"a recipe has no part {key!r}; it has: {choices(known)}")
+            if key not in names and key not in RUN_PARTS:
+                raise UserError(f"a recipe has no part {key!r}; it has: {choices(names)}")
         if data.get("schema", SCHEMA) != SCHEMA:
             raise UserError(
                 f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema "
@@ -224,7 +227,7 @@ class Recipe(Settings):
         if not isinstance(tricks, Mapping):
             raise UserError(
                 f"tricks = {tricks!r}: must be a mapping of names to settings, such as mixup: "
-                f"{{alpha: 0.2}}"
+                "{alpha: 0.2}"
             )
         parts["tricks"] = tuple(
             read(trick_table.find(str(key)), settings or {}, f"tricks.{key}")
@@ -234,7 +237,7 @@ class Recipe(Settings):
 
     @property
     def id(self) -> str:
-        """Hash of what determines the run: all plain data but the name and the places of files."""
+        """Hash of the recipe's identity."""
         return digest(self.identity())
 
     def identity(self) -> dict[str, Any]:
@@ -264,8 +267,10 @@ class Recipe(Settings):
 
 
 def trick_from_text(text: str) -> Trick:
-    """Read a trick with its settings: `mixup`, `mixup:alpha=0.4` or
-    `package.module:Class:key=value`."""
+    """Read a trick and its settings: `mixup`, `mixup:alpha=0.4`, `package.module:Class:key=value`.
+
+    Raises UserError for an unknown trick or setting.
+    """
     head, *rest = text.split(":")
     if rest and rest[0] and "=" not in rest[0] and head not in trick_table.builtin():
         head, rest = f"{head}:{rest[0]}", rest[1:]
@@ -279,16 +284,18 @@ def digest(data: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def differences(one: object, other: object, path: str = "") -> list[str]:
+def differences(first: object, second: object, path: str = "") -> list[str]:
     """Name the places in which two plain data differ: `training.lr (0.1, not 0.2)`."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        keys = [*one, *(key for key in other if key not in one)]
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        keys = [*first, *(key for key in second if key not in first)]
         absent = "absent"
         return [
-            line
+            text
             for key in keys
-            for line in differences(
-                one.get(key, absent), other.get(key, absent), f"{path}.{key}".lstrip(".")
+            for text in differences(
+                first.get(key, absent), second.get(key, absent), f"{path}.{key}".lstrip(".")
             )
         ]
-    return [] if one == other else [f"{path} ({json.dumps(one)}, not {json.dumps(other)})"]
+    if first == second:
+        return []
+    return [f"{path} ({json.dumps(first)}, not {json.dumps(second)})"]

@@ -1,8 +1,7 @@
-"""Settings: frozen dataclasses that check themselves, become plain data, and are read from JSON or a command line.
+"""Settings: frozen dataclasses that are checked, and read from JSON or a command line.
 
-Everything that a recipe holds is a `Settings`. The declared types are the schema: a wrong type, a
-value out of range or a misspelt field is an error that names the path, the value and what would be
-right.
+Everything in a recipe is a `Settings`. The declared types are the schema: a wrong type, a value out
+of range or a misspelt field is an error that names the path, the value and the allowed values.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _LATER = "introduced_later"
 
 @dataclass(frozen=True)
 class Between:
-    """A closed range for a number; `open_low` and `open_high` leave out the ends."""
+    """A range of numbers with its ends, unless `open_low` or `open_high` excludes one."""
 
     low: float
     high: float = math.inf
@@ -63,7 +62,7 @@ class Between:
 
 
 def AtLeast(low: float) -> Between:  # noqa: N802  (reads as a type in an annotation)
-    """Give the range from `low` up."""
+    """Return the range of numbers from `low` up."""
     return Between(low)
 
 
@@ -105,12 +104,13 @@ def hints(cls: type[Settings]) -> dict[str, Any]:
 
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
-    every = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: every[field.name] for field in dataclasses.fields(cls)}
+    # Also has the class variables, which are no fields.
+    types_by_name = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: types_by_name[field.name] for field in dataclasses.fields(cls)}
 
 
 def _options(hint: Any) -> list[Any]:
-    """List the alternatives of a union; a plain type is its own only one."""
+    """List the alternatives of a union; for another type the type alone."""
     return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
 
 
@@ -123,7 +123,7 @@ def _settings_options(hint: Any) -> list[type[Settings]]:
 
 
 def describe(hint: Any) -> str:
-    """Say in words what a type admits, for error messages and `show`."""
+    """Describe the values that a type allows, for error messages and `show`."""
     if get_origin(hint) is Annotated:
         base, *marks = get_args(hint)
         return " ".join([describe(base), *map(str, marks)])
@@ -156,14 +156,17 @@ def _wrong(path: str, value: object, hint: Any) -> UserError:
 
 
 def _check(hint: Any, value: Any, path: str) -> Any:
-    """Return `value` as the type says (whole numbers become floats, lists tuples), or raise
-    UserError."""
+    """Return a value of the declared type: integers become floats, lists become tuples.
+
+    Raises UserError for a value that is not allowed.
+    """
     if get_origin(hint) is Annotated:
         base, *marks = get_args(hint)
         try:
             checked = _check(base, value, path)
         except UserError:
-            raise _wrong(path, value, hint) from None  # with the range
+            # The base type's message would not name the range.
+            raise _wrong(path, value, hint) from None
         if checked is not None and any(
             checked not in mark for mark in marks if isinstance(mark, Between)
         ):
@@ -258,10 +261,9 @@ def _is_later_default(settings: Settings, field: dataclasses.Field[Any]) -> bool
 
 
 def read(cls: type[S], data: object, path: str = "") -> S:
-    """Build settings from plain data; fields left out keep their defaults.
+    """Build settings from plain data; fields that are left out have their defaults.
 
-    Raises UserError for a field that does not exist, a wrong type or a value out of range, naming
-    its path.
+    Raises UserError for an unknown field, a wrong type or a value out of range, naming its path.
     """
     if not isinstance(data, dict):
         raise UserError(f"{path or _title(cls)} = {data!r}: must be a mapping of settings")
@@ -282,13 +284,12 @@ def read(cls: type[S], data: object, path: str = "") -> S:
             raise UserError(f"{path or _title(cls)} lacks the setting {field.name!r}")
     places = {key: f"{path or _title(cls)}.{key}" for key in given}
     values = {key: read_value(fields[key], value, places[key]) for key, value in given.items()}
-    # Checked here as well as in the constructor, which does not know the path.
+    # The constructor checks too, but does not know the path that an error has to name.
     return cls(**{key: _check(fields[key], value, places[key]) for key, value in values.items()})
 
 
 def read_value(hint: Any, data: Any, path: str) -> Any:
-    """Turn plain data into what the declared type says: settings where it names settings, else the
-    data themselves."""
+    """Return settings for plain data if the declared type names settings, else the data."""
     candidates = _settings_options(hint)
     if not candidates or not isinstance(data, dict):
         return data
@@ -301,17 +302,20 @@ def read_value(hint: Any, data: Any, path: str) -> Any:
 
 
 def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
-    """Read `key=value,key=value` by the types of `cls`; a value may hold commas:
-    `area=0.3,1,ratio=0.7,1.4`."""
+    """Read `key=value,key=value` by the types of `cls`.
+
+    A value may contain commas: `area=0.3,1,ratio=0.7,1.4`.
+    """
     fields = hints(cls)
     values: dict[str, Any] = {}
+    # A comma ends a value only if a key and "=" follow it.
     for item in re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text) if text else []:
         key, equals, value = item.partition("=")
         key = key.strip()
         if not equals:
             raise UserError(
-                f"{path}: {item!r} is not of the form key=value; {path} has: "
-                f"{choices(fields) or 'no settings'}"
+                f"{path}: {item!r} is not of the form key=value",
+                f"{path} has: {choices(fields) or 'no settings'}",
             )
         if key not in fields:
             raise UserError(f"{path} has no setting {key!r}; it has: {choices(fields) or 'none'}")
@@ -320,8 +324,10 @@ def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
 
 
 def parse(hint: Any, text: str, path: str) -> Any:
-    """Read one value from text by its declared type; `KIND:key=value,...` where settings of several
-    kinds can stand."""
+    """Read a value from text by its declared type; settings are `KIND:key=value,...`.
+
+    Raises UserError for a text that is no such value.
+    """
     if get_origin(hint) is Annotated:
         try:
             value = parse(get_args(hint)[0], text, path)
@@ -352,7 +358,7 @@ def parse(hint: Any, text: str, path: str) -> Any:
         values = (
             {str(choice): choice for choice in get_args(base)}
             if get_origin(base) is Literal
-            else _words(base, text)
+            else _read_word(base, text)
         )
         if text in values:
             return _check(hint, values[text], path)
@@ -360,7 +366,7 @@ def parse(hint: Any, text: str, path: str) -> Any:
 
 
 def _nested(text: str) -> Any:
-    """Read lists of lists, such as `[[a, 1], [b, 2]]`; the text itself where it is none."""
+    """Read a list of lists, such as `[[a, 1], [b, 2]]`; return any other text as it is."""
     import yaml
 
     try:
@@ -369,20 +375,14 @@ def _nested(text: str) -> Any:
         return text
 
 
-def _words(base: Any, text: str) -> dict[str, Any]:
-    """Give what `text` means for a basic type; an empty dict where it means nothing."""
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def _read_word(base: Any, text: str) -> dict[str, Any]:
+    """Return the value of a text of a basic type, by the text; empty if it has none."""
     if base is bool:
-        means = {
-            "true": True,
-            "yes": True,
-            "on": True,
-            "1": True,
-            "false": False,
-            "no": False,
-            "off": False,
-            "0": False,
-        }
-        return {text: means[text.lower()]} if text.lower() in means else {}
+        word = text.lower()
+        return {text: word in _TRUE} if word in (*_TRUE, *_FALSE) else {}
     if base is str:
         return {text: text}
     try:
@@ -392,8 +392,10 @@ def _words(base: Any, text: str) -> dict[str, Any]:
 
 
 def assign(settings: S, path: str, text: str, title: str) -> S:
-    """Return `settings` with the field at a dotted `path` read from `text`; `title` names the
-    settings in errors."""
+    """Return settings with the field at a dotted `path` read from text.
+
+    `title` names the settings in errors. Raises UserError for an unknown field or a wrong value.
+    """
     head, _, rest = path.partition(".")
     fields = hints(type(settings))
     if head not in fields:

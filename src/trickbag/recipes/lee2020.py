@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from trickbag.data.config import DataConfig
-from trickbag.models.config import ModelConfig, model_config
 from trickbag.models.parts import BatchNorm
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.optimizers import SGD
 from trickbag.recipe import Recipe
+from trickbag.recipes.arguments import Data, Model, to_model_config
 from trickbag.tricks.anti_alias import AntiAlias
 from trickbag.tricks.auto_augment import AutoAugment
 from trickbag.tricks.big_little import BigLittleBranches
@@ -34,33 +34,50 @@ from trickbag.tricks.trick import Trick
 from trickbag.tricks.warmup import Warmup
 from trickbag.tricks.zero_init_residual import ZeroInitResidual
 
-__all__ = ["LADDER", "assemble_resnet50", "assemble_resnet152"]
-
-Data = str | DataConfig
-Model = str | ModelConfig
+__all__ = [
+    "LADDER",
+    "assemble_e0",
+    "assemble_e1",
+    "assemble_e2",
+    "assemble_e3",
+    "assemble_e4",
+    "assemble_e5",
+    "assemble_e6",
+    "assemble_e7",
+    "assemble_e8",
+    "assemble_e9",
+    "assemble_e10",
+    "assemble_e11",
+    "assemble_e12",
+    "assemble_resnet50",
+    "assemble_resnet152",
+]
 
 _MEAN = (123.68, 116.78, 103.94)
-_SCALED, _CROPPED = {50: 292, 152: 257}, 256
+_TRAINED_PX, _EVALUATED_PX = 224, 256
+_RESIZED_PX = {50: 292, 152: 257}
+"""The shorter edge of an image whose centre of 256 px is evaluated, by depth of the network."""
 
 
 def assemble_e0(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
     """Train the ladder's baseline: ResNet-50, batch 1,024, 120 epochs of cosine decay.
 
-    Expect 76.87 % top-1 (Lee et al. 2020, table 7, E0). Its images are neither jittered in colour
-    nor divided by a standard deviation, its momentum is not Nesterov's, and all but the
-    normalisations is decayed, biases too.
+    Expect 76.87 % top-1 (Lee et al. 2020, table 7, E0). Images are neither jittered in colour nor
+    divided by a standard deviation, the momentum is not Nesterov's, and all weights but those of
+    normalisations are decayed, biases too.
     """
-    config = model_config(model) if isinstance(model, str) else model
-    own: dict[str, Any] = {"init": "lecun", "norm": BatchNorm(momentum=0.003)}
-    known = {
+    config = to_model_config(model)
+    paper: dict[str, Any] = {"init": "lecun", "norm": BatchNorm(momentum=0.003)}
+    # A network of timm has neither of these settings.
+    settings = {
         name: value
-        for name, value in own.items()
+        for name, value in paper.items()
         if isinstance(getattr(config, name, None), type(value))
     }
     return Recipe(
         name="assemble_e0",
         data=data if isinstance(data, DataConfig) else _images(data),
-        model=dataclasses.replace(config, **known),
+        model=dataclasses.replace(config, **settings),
         training=TrainConfig(
             epochs=120,
             batch_size=1024,
@@ -89,8 +106,10 @@ def assemble_e2(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
 
 
 def assemble_e3(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
-    """Train E2 with mixup of twice the images, 200 epochs: expect 79.10 % top-1 (Lee et al. 2020,
-    table 7, E3)."""
+    """Train E2 with mixup of twice the images, 200 epochs: expect 79.10 % top-1.
+
+    Source: Lee et al. 2020, table 7, E3.
+    """
     mixup = Mixup(lam="pair", pairing="double")
     return _step("assemble_e3", assemble_e2(data=data, model=model), mixup, epochs=200)
 
@@ -108,8 +127,10 @@ def assemble_e5(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
 
 
 def assemble_e6(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
-    """Train E5 with selective kernels for squeeze-excitation: expect 81.40 % top-1 (Lee et al.
-    2020, table 7, E6)."""
+    """Train E5 with selective kernels for squeeze-excitation: expect 81.40 % top-1.
+
+    Source: Lee et al. 2020, table 7, E6.
+    """
     recipe = assemble_e5(data=data, model=model).without("squeeze_excite")
     return _step("assemble_e6", recipe, SelectiveKernel())
 
@@ -117,31 +138,38 @@ def assemble_e6(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
 def assemble_e7(
     *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
 ) -> Recipe:
-    """Train E6 with distillation: expect 81.69 % top-1 (Lee et al. 2020, table 7, E7), with their teacher.
+    """Train E6 with distillation: expect 81.69 % top-1 with the authors' teacher.
 
-    That was an AmoebaNet-A, its answers kept of centre crops. Without a `teacher` (a run's folder,
-    a weights file or `timm:NAME`; on the command line `--with
-    distillation:teacher=RUN,form=assemble,view=centre`) it is E6.
+    That is an AmoebaNet-A, whose logits of centre crops are cached (Lee et al. 2020, table 7, E7).
+    `teacher` is a run's folder, a weights file or
+    `timm:NAME`; on the command line it is `--with
+    distillation:teacher=RUN,form=assemble,view=centre`. Without a teacher the recipe is E6.
     """
     recipe = _step("assemble_e7", assemble_e6(data=data, model=model))
-    return recipe if teacher is None else recipe.plus(_taught(teacher))
+    return (
+        recipe
+        if teacher is None
+        else recipe.plus(Distillation(teacher=(teacher,), form="assemble", view="centre"))
+    )
 
 
 def assemble_e8(
     *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
 ) -> Recipe:
-    """Train E7 for 600 epochs: expect 82.10 % top-1 (Lee et al. 2020, table 7, E8), with E7's
-    teacher."""
+    """Train E7 for 600 epochs: expect 82.10 % top-1 with E7's teacher.
+
+    Source: Lee et al. 2020, table 7, E8.
+    """
     return _step("assemble_e8", assemble_e7(data=data, model=model, teacher=teacher), epochs=600)
 
 
 def assemble_e9(
     *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
 ) -> Recipe:
-    """Train E8 as a Big-Little network, evaluated at 256 px: expect 82.44 % top-1 (Lee et al. 2020, table 7, E9).
+    """Train E8 as a Big-Little network, evaluated at 256 px: expect 82.44 % top-1.
 
-    With E7's teacher. The tweak D is out: the published networks that have Big-Little branches are
-    built without.
+    With E7's teacher (Lee et al. 2020, table 7, E9). The tweak D is out: the published networks
+    with Big-Little branches are built without it.
     """
     recipe = assemble_e8(data=data, model=model, teacher=teacher).without("resnet_d")
     return _step(
@@ -154,16 +182,20 @@ def assemble_e9(
 def assemble_e10(
     *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
 ) -> Recipe:
-    """Train E9 with anti-aliasing: expect 82.69 % top-1 (Lee et al. 2020, table 7, E10), with E7's
-    teacher."""
+    """Train E9 with anti-aliasing: expect 82.69 % top-1 with E7's teacher.
+
+    Source: Lee et al. 2020, table 7, E10.
+    """
     return _step("assemble_e10", assemble_e9(data=data, model=model, teacher=teacher), AntiAlias())
 
 
 def assemble_e11(
     *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
 ) -> Recipe:
-    """Train E10 with AutoAugment: expect 82.78 % top-1 (Lee et al. 2020, table 7, E11), with E7's
-    teacher."""
+    """Train E10 with AutoAugment: expect 82.78 % top-1 with E7's teacher.
+
+    Source: Lee et al. 2020, table 7, E11.
+    """
     policy = AutoAugment(version="assemble")
     return _step("assemble_e11", assemble_e10(data=data, model=model, teacher=teacher), policy)
 
@@ -171,10 +203,10 @@ def assemble_e11(
 def assemble_e12(
     *, data: Data = "digits", model: Model = "resnet152", teacher: str | None = None
 ) -> Recipe:
-    """Train E11's tricks on ResNet-152: expect 84.19 % top-1 (Lee et al. 2020, table 7, E12), with their teacher.
+    """Train E11's tricks on ResNet-152: expect 84.19 % top-1 with the authors' teacher.
 
-    That was an EfficientNet-B7. Little branches are as wide as big ones (alpha 1) and half as deep
-    (beta 2).
+    That is an EfficientNet-B7 (Lee et al. 2020, table 7, E12). Little branches are as wide as big
+    ones (alpha 1) and half as deep (beta 2).
     """
     recipe = assemble_e11(data=data, model=model, teacher=teacher)
     given = isinstance(data, DataConfig)
@@ -188,10 +220,11 @@ def assemble_e12(
 def assemble_resnet50(
     *, data: Data = "digits", model: Model = "resnet50", teacher: str | None = None
 ) -> Recipe:
-    """Train Assemble-ResNet-50, the ladder's E11: 600 epochs, expect 82.78 % top-1 and an mCE of 48.89 on ImageNet.
+    """Train Assemble-ResNet-50, the ladder's E11, for 600 epochs: expect 82.78 % top-1.
 
-    Published figures (Lee et al. 2020, tables 1 and 7, on 8 P40), with an AmoebaNet-A as the
-    `teacher`; not measured here. Without a teacher it learns from the labels alone.
+    On ImageNet, with an AmoebaNet-A as the `teacher`, and an mCE of 48.89: published figures (Lee
+    et al. 2020, tables 1 and 7, on 8 P40), not measured here. Without a teacher it learns from the
+    labels alone.
     """
     return _step("assemble_resnet50", assemble_e11(data=data, model=model, teacher=teacher))
 
@@ -199,10 +232,11 @@ def assemble_resnet50(
 def assemble_resnet152(
     *, data: Data = "digits", model: Model = "resnet152", teacher: str | None = None
 ) -> Recipe:
-    """Train Assemble-ResNet-152, the ladder's E12: 600 epochs, expect 84.19 % top-1 and an mCE of 43.27 on ImageNet.
+    """Train Assemble-ResNet-152, the ladder's E12, for 600 epochs: expect 84.19 % top-1.
 
-    Published figures (Lee et al. 2020, tables 1 and 7, on 8 P40), with an EfficientNet-B7 as the
-    `teacher`; not measured here. Without a teacher it learns from the labels alone.
+    On ImageNet, with an EfficientNet-B7 as the `teacher`, and an mCE of 43.27: published figures
+    (Lee et al. 2020, tables 1 and 7, on 8 P40), not measured here. Without a teacher it learns from
+    the labels alone.
     """
     return _step("assemble_resnet152", assemble_e12(data=data, model=model, teacher=teacher))
 
@@ -219,18 +253,18 @@ def _images(source: str) -> DataConfig:
 
 
 def _evaluated_at_256(recipe: Recipe, depth: int, *, given: bool) -> Recipe:
-    """Return the recipe with validation images of 256 px after training at 224, unless the data
-    were `given` whole."""
+    """Return the recipe with validation images of 256 px after training at 224.
+
+    Data that a caller has `given` with all their settings stay as they are.
+    """
     if given:
         return recipe
     data = dataclasses.replace(
-        recipe.data, eval_ratio=_CROPPED / 224, eval_crop=_CROPPED / _SCALED[depth]
+        recipe.data,
+        eval_ratio=_EVALUATED_PX / _TRAINED_PX,
+        eval_crop=_EVALUATED_PX / _RESIZED_PX[depth],
     )
     return recipe.replace(data=data)
-
-
-def _taught(teacher: str) -> Trick:
-    return Distillation(teacher=(teacher,), form="assemble", view="centre")
 
 
 def _step(name: str, recipe: Recipe, *tricks: Trick, epochs: int | None = None) -> Recipe:
@@ -242,21 +276,24 @@ def _step(name: str, recipe: Recipe, *tricks: Trick, epochs: int | None = None) 
 
 LADDER: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
     {
-        function.__name__: function
-        for function in (
-            *(assemble_resnet50, assemble_resnet152),
-            *(
-                assemble_e0,
-                assemble_e1,
-                assemble_e2,
-                assemble_e3,
-                assemble_e4,
-                assemble_e5,
-                assemble_e6,
-            ),
-            *(assemble_e7, assemble_e8, assemble_e9, assemble_e10, assemble_e11, assemble_e12),
+        recipe.__name__: recipe
+        for recipe in (
+            assemble_resnet50,
+            assemble_resnet152,
+            assemble_e0,
+            assemble_e1,
+            assemble_e2,
+            assemble_e3,
+            assemble_e4,
+            assemble_e5,
+            assemble_e6,
+            assemble_e7,
+            assemble_e8,
+            assemble_e9,
+            assemble_e10,
+            assemble_e11,
+            assemble_e12,
         )
     }
 )
-"""The recipes of Lee et al. 2020 by name: the two networks that they publish, and the steps that
-lead there."""
+"""The recipes of Lee et al. 2020 by name: their two networks, and the steps to them."""

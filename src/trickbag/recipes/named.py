@@ -1,0 +1,20 @@
+"""The table of the recipes that the command line knows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from trickbag.recipe import Recipe
+from trickbag.recipes.finetune import finetune
+from trickbag.recipes.he2018 import bag_of_tricks, baseline, efficient
+from trickbag.recipes.lee2020 import LADDER
+from trickbag.recipes.small import small
+
+__all__ = ["RECIPES"]
+
+RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
+    {recipe.__name__: recipe for recipe in (small, baseline, efficient, bag_of_tricks, finetune)}
+    | dict(LADDER)
+)
+"""The recipes by name: functions of the data and the network."""
