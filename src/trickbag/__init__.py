@@ -1,6 +1,6 @@
-"""trickbag: train image classifiers with the published bag of tricks, and measure which trick helps on your own data.
+"""Train image classifiers with the published bag of tricks; measure which trick helps on your data.
 
-Importing the package loads no torch; what needs it is imported when first asked for.
+Importing the package does not import torch: each public name is imported at its first use.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
     "tricks",
 ]
 
-_HOMES = {
+_MODULES = {
     "Cumulative": "trickbag.study.designs.design",
     "Factorial": "trickbag.study.designs.design",
     "Inline": "trickbag.study.executors.inline",
@@ -60,8 +60,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    # Python calls this for a name that the module does not have yet (PEP 562).
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     if name in __all__:
         return importlib.import_module(f"trickbag.{name}")
     raise AttributeError(f"module 'trickbag' has no attribute {name!r}")

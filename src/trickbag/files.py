@@ -1,6 +1,6 @@
-"""Files: written so that a crash cannot tear them, read with errors that name file and line.
+"""Files: written atomically, read with errors that name the file and the line.
 
-A file is written beside its place, synced and renamed.
+A file is written beside its place, flushed to disk, then renamed, so that a crash cannot tear it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = [
 
 @contextlib.contextmanager
 def replacing(path: Path, keeps: Callable[[], str] = str) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` when the block ends without an error.
+    """Open a temporary file that replaces `path` when the block ends without an error.
 
-    Raises RunFailed where the disk is full or the folder cannot be written; what stood at `path` is
-    then intact, and the message ends with what `keeps` says.
+    Raises RunFailed if the disk is full or the folder cannot be written. The file at `path` is then
+    intact, and the message ends with the text of `keeps`, which is called only then.
     """
     temporary: Path | None = None
     try:
@@ -47,23 +47,23 @@ def replacing(path: Path, keeps: Callable[[], str] = str) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        # `mkstemp` lets only the owner read; other files get the permissions of the umask.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
+        # The rename itself reaches the disk only with the folder.
         _sync_folder(path.parent)
     except OSError as error:
-        why = (
-            "the disk is full"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else error.strerror or str(error)
-        )
-        raise RunFailed(f"cannot write {path}: {why}{keeps()}") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror or str(error)
+        raise RunFailed(f"cannot write {path}: {reason}{keeps()}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:
+    # There is no other way to read it than to set it.
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
@@ -79,13 +79,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, atomically."""
     with replacing(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data as indented JSON, whole or not at all; NaN and infinity are errors."""
+    """Write plain data as indented JSON, atomically; raises ValueError for NaN and infinity."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

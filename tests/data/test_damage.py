@@ -1,5 +1,4 @@
-"""Files that must not decode: each raises DecodeError with a reason, never another error and never
-half an image."""
+"""Files that must not decode: each raises DecodeError with a reason, and no other error."""
 
 from __future__ import annotations
 
@@ -107,7 +106,7 @@ def test_every_damaged_byte_of_png_image_data_is_found() -> None:
 )
 def test_png_without_enough_rows(depth: int, colour: int, bytes_a_row: int) -> None:
     rows = (b"\0" + bytes(bytes_a_row)) * 5
-    assert decode(png(8, 5, depth, colour, rows)).shape == (5, 8, 3)  # black, but whole
+    assert decode(png(8, 5, depth, colour, rows)).shape == (5, 8, 3)  # black, but complete
     assert "fewer rows" in reason(png(8, 6, depth, colour, rows))
 
 
@@ -122,9 +121,9 @@ def test_interlaced_png_without_enough_rows(width: int, height: int) -> None:
         for y, step in ((0, 8), (0, 8), (4, 8), (0, 4), (2, 4), (0, 2), (1, 2))
     ]
     raw = b"".join((b"\0" + bytes(3 * w)) * h for w, h in zip(columns, rows, strict=True) if w > 0)
-    whole = png(width, height, 8, 2, raw, interlaced=True)
-    assert decode(whole).shape == (height, width, 3)
-    check_rows(whole)
+    complete = png(width, height, 8, 2, raw, interlaced=True)
+    assert decode(complete).shape == (height, width, 3)
+    check_rows(complete)
     short = png(width, height, 8, 2, raw[:-1], interlaced=True)
     assert "PNG" in reason(short)
     with pytest.raises(PngError, match="fewer rows"):
@@ -144,13 +143,11 @@ def test_png_with_a_broken_stream_under_a_right_checksum() -> None:
 @pytest.mark.parametrize("place", [33, -12])
 def test_png_with_a_damaged_text(place: int) -> None:
     text = bytearray(png_chunk(b"tEXt", b"Comment\0hello"))
-    whole = SAMPLES["PNG"]
-    assert decode(whole[:place] + bytes(text) + whole[place:]).shape == (64, 96, 3)
+    image = SAMPLES["PNG"]
+    assert decode(image[:place] + bytes(text) + image[place:]).shape == (64, 96, 3)
     text[-1] ^= 1
-    assert (
-        reason(whole[:place] + bytes(text) + whole[place:])
-        == "damaged PNG: wrong checksum in chunk tEXt"
-    )
+    damaged = image[:place] + bytes(text) + image[place:]
+    assert reason(damaged) == "damaged PNG: wrong checksum in chunk tEXt"
 
 
 def jpeg_bomb() -> bytes:
@@ -179,9 +176,8 @@ def webp_bomb() -> bytes:
 def tiff_bomb() -> bytes:
     data = bytearray(SAMPLES["TIFF"])
     start = struct.unpack("<I", data[4:8])[0]
-    for place in range(
-        start + 2, start + 2 + 12 * struct.unpack("<H", data[start : start + 2])[0], 12
-    ):
+    (count,) = struct.unpack("<H", data[start : start + 2])
+    for place in range(start + 2, start + 2 + 12 * count, 12):
         tag, kind = struct.unpack("<HH", data[place : place + 4])
         if tag in (256, 257):
             data[place : place + 12] = struct.pack("<HHII", tag, 4, 1, 40000)
@@ -200,13 +196,11 @@ def test_bomb(data: bytes) -> None:
 
 def test_the_limit_is_pillows() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
-    assert (
-        2 * Image.MAX_IMAGE_PIXELS == PIXEL_LIMIT
-    )  # where Pillow raises; it warns at half of that
+    # Where Pillow raises; at half of that it warns.
+    assert 2 * Image.MAX_IMAGE_PIXELS == PIXEL_LIMIT
     assert "bomb" in reason(png(PIXEL_LIMIT + 1, 1, 1, 0, b"\0"))
-    assert "bomb" not in reason(
-        png(PIXEL_LIMIT, 1, 1, 0, b"\0")
-    )  # too few bytes, but not too many pixels
+    # Too few bytes, but not too many pixels.
+    assert "bomb" not in reason(png(PIXEL_LIMIT, 1, 1, 0, b"\0"))
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
@@ -264,7 +258,7 @@ with ThreadPoolExecutor(4) as pool:
 
 
 def test_nothing_is_printed_about_odd_metadata(tmp_path: Path) -> None:
-    """In a process with Python's own warning filters, from several threads."""
+    # In a process with Python's own warning filters, from several threads.
     tiff = bytearray(SAMPLES["TIFF"])
     start = struct.unpack("<I", tiff[4:8])[0]
     tiff[start + 2 + 6 : start + 2 + 8] = b"\xff\xff"  # an entry that claims values beyond the file

@@ -1,3 +1,5 @@
+"""Data sets of runs: the split, damaged files, the fingerprint."""
+
 from __future__ import annotations
 
 import csv
@@ -134,14 +136,12 @@ def test_nothing_to_validate_with(tmp_path: Path) -> None:
         prepared(tmp_path)
 
 
-def test_a_class_without_a_good_image_is_said(tree: Path) -> None:
+def test_a_class_without_a_good_image_is_noted(tree: Path) -> None:
     (tree / "d" / "000.png").write_bytes(b"")
     assert Note("data", None, "no image to train with in: d") in prepared(tree).notes
 
 
-def test_the_fingerprint_is_of_the_content_listed_not_of_the_place(
-    tree: Path, tmp_path: Path
-) -> None:
+def test_the_fingerprint_follows_the_listing_not_the_folder(tree: Path, tmp_path: Path) -> None:
     first = prepared(tree).fingerprint
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(tree, copy)

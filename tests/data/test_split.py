@@ -1,3 +1,5 @@
+"""The validation part that is held back: stratified, by seed and name."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -62,6 +64,5 @@ def test_the_choice_does_not_follow_the_order_of_names() -> None:
     )
     counts = np.histogram(held, bins=10, range=(0, 1000))[0]
     expected = 600
-    assert (
-        (counts - expected) ** 2 / expected
-    ).sum() < 27.9  # chi-squared with 9 degrees of freedom, p = 0.001
+    # Chi-squared with 9 degrees of freedom, p = 0.001.
+    assert ((counts - expected) ** 2 / expected).sum() < 27.9

@@ -1,3 +1,5 @@
+"""Metrics of classification, against scikit-learn, PyTorch and by hand."""
+
 from __future__ import annotations
 
 import itertools
@@ -44,18 +46,18 @@ def test_equals_scikit_learn_over_batches() -> None:
     for start in range(0, 257, 64):
         part = slice(start, start + 64)
         metrics.update(torch.tensor(logits_NK[part]), torch.tensor(labels_N[part]))
-    found = metrics.compute()
+    values = metrics.compute()
     probabilities = softmax(logits_NK)
-    assert found["top1"] == pytest.approx(
+    assert values["top1"] == pytest.approx(
         100 * accuracy_score(labels_N, logits_NK.argmax(1)), rel=1e-12
     )
-    assert found["top5"] == pytest.approx(
+    assert values["top5"] == pytest.approx(
         100 * top_k_accuracy_score(labels_N, logits_NK, k=5), rel=1e-12
     )
-    assert found["loss"] == pytest.approx(
+    assert values["loss"] == pytest.approx(
         log_loss(labels_N, probabilities, labels=range(10)), rel=1e-12
     )
-    assert found["ece"] == pytest.approx(ece_by_hand(probabilities, labels_N, 15), rel=1e-12)
+    assert values["ece"] == pytest.approx(ece_by_hand(probabilities, labels_N, 15), rel=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,14 +77,14 @@ def test_any_division_into_batches_gives_the_definition(
     edges = [0, *sorted(min(cut, n) for cut in cuts), n]
     for low, high in itertools.pairwise(edges):
         metrics.update(torch.tensor(logits_NK[low:high]), torch.tensor(labels_N[low:high]))
-    found = metrics.compute()
+    values = metrics.compute()
     probabilities = softmax(logits_NK)
     order_NK = np.argsort(-logits_NK, axis=1, kind="stable")
     right5 = sum(label in order[:5] for order, label in zip(order_NK, labels_N, strict=True))
-    assert found["top1"] == pytest.approx(100 * float((order_NK[:, 0] == labels_N).mean()))
-    assert found["top5"] == (pytest.approx(100 * right5 / n) if k > 5 else None)
-    assert found["loss"] == pytest.approx(float(-np.log(probabilities[range(n), labels_N]).mean()))
-    assert found["ece"] == pytest.approx(ece_by_hand(probabilities, labels_N, bins), abs=1e-9)
+    assert values["top1"] == pytest.approx(100 * float((order_NK[:, 0] == labels_N).mean()))
+    assert values["top5"] == (pytest.approx(100 * right5 / n) if k > 5 else None)
+    assert values["loss"] == pytest.approx(float(-np.log(probabilities[range(n), labels_N]).mean()))
+    assert values["ece"] == pytest.approx(ece_by_hand(probabilities, labels_N, bins), abs=1e-9)
 
 
 def test_dense_targets_are_cross_entropy() -> None:
@@ -90,10 +92,10 @@ def test_dense_targets_are_cross_entropy() -> None:
     targets_NK = torch.tensor(softmax(logits_of(30, 7, seed=5)))
     metrics = Classification(7)
     metrics.update(logits_NK, targets_NK)
-    found = metrics.compute()
-    want = torch.nn.functional.cross_entropy(logits_NK, targets_NK)
-    assert found["loss"] == pytest.approx(want.item(), rel=1e-12)
-    assert found["top1"] == pytest.approx(
+    values = metrics.compute()
+    expected = torch.nn.functional.cross_entropy(logits_NK, targets_NK)
+    assert values["loss"] == pytest.approx(expected.item(), rel=1e-12)
+    assert values["top1"] == pytest.approx(
         100 * (logits_NK.argmax(1) == targets_NK.argmax(1)).double().mean().item()
     )
 
@@ -106,24 +108,24 @@ def test_one_hot_targets_are_the_labels() -> None:
     assert by_label.compute() == pytest.approx(by_target.compute(), rel=1e-12)
 
 
-@pytest.mark.parametrize("how", ["valid", "zero targets", "negative label"])
-def test_rows_that_do_not_count(how: str) -> None:
+@pytest.mark.parametrize("marked", ["valid", "zero targets", "negative label"])
+def test_rows_that_do_not_count(marked: str) -> None:
     logits_NK, labels_N = torch.tensor(logits_of(20, 8)), torch.arange(20) % 8
     kept_N = torch.arange(20) % 3 != 0
-    want = Classification(8)
-    want.update(logits_NK[kept_N], labels_N[kept_N])
-    found = Classification(8)
-    broken_NK = torch.where(
-        kept_N[:, None], logits_NK, torch.nan
-    )  # what an absent image gives must not matter
-    if how == "valid":
-        found.update(broken_NK, labels_N, kept_N)
-    elif how == "zero targets":
-        found.update(broken_NK, torch.nn.functional.one_hot(labels_N, 8).double() * kept_N[:, None])
+    expected = Classification(8)
+    expected.update(logits_NK[kept_N], labels_N[kept_N])
+    counter = Classification(8)
+    # The logits of an absent image must not matter.
+    broken_NK = torch.where(kept_N[:, None], logits_NK, torch.nan)
+    if marked == "valid":
+        counter.update(broken_NK, labels_N, kept_N)
+    elif marked == "zero targets":
+        one_hot_NK = torch.nn.functional.one_hot(labels_N, 8).double()
+        counter.update(broken_NK, one_hot_NK * kept_N[:, None])
     else:
-        found.update(broken_NK, torch.where(kept_N, labels_N, -1))
-    assert found.compute() == pytest.approx(want.compute(), rel=1e-12)
-    assert found.state()["counts"][0] == kept_N.sum()
+        counter.update(broken_NK, torch.where(kept_N, labels_N, -1))
+    assert counter.compute() == pytest.approx(expected.compute(), rel=1e-12)
+    assert counter.state()["counts"][0] == kept_N.sum()
 
 
 def test_nothing_counted_is_undefined() -> None:
@@ -138,18 +140,18 @@ def test_top5_needs_six_classes() -> None:
     for classes, defined in ((2, False), (5, False), (6, True)):
         metrics = Classification(classes)
         metrics.update(torch.eye(classes), torch.arange(classes))
-        found = metrics.compute()
-        assert (found["top5"] is not None) is defined
-        assert found["top1"] == 100.0
+        values = metrics.compute()
+        assert (values["top5"] is not None) is defined
+        assert values["top1"] == 100.0
 
 
 def test_of_equal_logits_the_smaller_class_comes_first() -> None:
     metrics = Classification(10)
     metrics.update(torch.zeros(10, 10), torch.arange(10))
-    found = metrics.compute()
-    assert found["top1"] == 10.0
-    assert found["top5"] == 50.0
-    assert found["loss"] == pytest.approx(math.log(10))
+    values = metrics.compute()
+    assert values["top1"] == 10.0
+    assert values["top5"] == 50.0
+    assert values["loss"] == pytest.approx(math.log(10))
 
 
 def test_nan_logits_are_never_right() -> None:
@@ -185,23 +187,25 @@ def test_low_precision_logits_are_summed_in_float64(dtype: torch.dtype) -> None:
     metrics = Classification(10)
     for row in range(500):
         metrics.update(logits_NK[row : row + 1], labels_N[row : row + 1])
-    want = torch.nn.functional.cross_entropy(logits_NK.double(), labels_N)
-    assert metrics.compute()["loss"] == pytest.approx(want.item(), rel=1e-12)
+    expected = torch.nn.functional.cross_entropy(logits_NK.double(), labels_N)
+    assert metrics.compute()["loss"] == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_state_continues_to_the_bit() -> None:
     logits_NK, labels_N = torch.tensor(logits_of(60, 10)), torch.arange(60) % 10
-    whole, first = Classification(10), Classification(10)
-    whole.update(logits_NK[:30], labels_N[:30])
+    uninterrupted, first = Classification(10), Classification(10)
+    uninterrupted.update(logits_NK[:30], labels_N[:30])
     first.update(logits_NK[:30], labels_N[:30])
     stored = first.state()
     first.update(logits_NK, labels_N)  # a stored state is a copy
     second = Classification(10)
     second.load_state(stored)
-    whole.update(logits_NK[30:], labels_N[30:])
+    uninterrupted.update(logits_NK[30:], labels_N[30:])
     second.update(logits_NK[30:], labels_N[30:])
-    assert whole.compute() == second.compute()
-    assert all(torch.equal(whole.state()[name], tensor) for name, tensor in second.state().items())
+    assert uninterrupted.compute() == second.compute()
+    assert all(
+        torch.equal(uninterrupted.state()[name], tensor) for name, tensor in second.state().items()
+    )
     with pytest.raises(ValueError, match="must be"):
         Classification(10, bins=10).load_state(stored)
     second.reset()

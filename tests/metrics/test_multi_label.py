@@ -1,4 +1,4 @@
-"""Metrics of several labels an image, against scikit-learn and by hand."""
+"""Metrics of images with several labels, against scikit-learn and by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trickbag.metrics.multi_label import MultiLabel, average_precision, best_thr
 def random_case(
     seed: int, n: int = 40, classes: int = 5, levels: int = 12
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores with ties, and labels that they say something about."""
+    """Make scores with ties, and labels that are correlated with them."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, (n, classes))
     scores = np.round((0.3 * labels + rng.random((n, classes))) / 1.4 * levels) / levels
@@ -23,19 +23,21 @@ def random_case(
 def test_metrics_are_scikit_learns(seed: int) -> None:
     scores, labels = random_case(seed)
     measured = MultiLabel.of(scores, labels, None)
-    given = measured.predicted
-    found = measured.metrics()
-    assert found["map"] == pytest.approx(
+    predicted = measured.predicted
+    values = measured.metrics()
+    assert values["map"] == pytest.approx(
         100 * sk.average_precision_score(labels, scores, average="macro")
     )
-    assert found["f1"] == pytest.approx(100 * sk.f1_score(labels, given, average="macro"))
-    assert found["f1_micro"] == pytest.approx(100 * sk.f1_score(labels, given, average="micro"))
-    assert found["f1_at_half"] == pytest.approx(
+    assert values["f1"] == pytest.approx(100 * sk.f1_score(labels, predicted, average="macro"))
+    assert values["f1_micro"] == pytest.approx(
+        100 * sk.f1_score(labels, predicted, average="micro")
+    )
+    assert values["f1_at_half"] == pytest.approx(
         100 * sk.f1_score(labels, scores >= 0.5, average="macro")
     )
-    for k, one in enumerate(measured.per_class()):
-        assert one.positives == labels[:, k].sum()
-        assert one.f1 == pytest.approx(100 * sk.f1_score(labels[:, k], given[:, k]))
+    for k, score in enumerate(measured.per_class()):
+        assert score.positives == labels[:, k].sum()
+        assert score.f1 == pytest.approx(100 * sk.f1_score(labels[:, k], predicted[:, k]))
 
 
 @pytest.mark.parametrize("n", [2, 3, 12])

@@ -49,7 +49,7 @@ def test_a_step_trains_the_official_network(name: str, official: str) -> None:
     recipe = LADDER[name]()
     assert network(recipe) == expected
     evaluated, theirs = (
-        Preprocessing.to_evaluate(recipe.data, 224),
+        Preprocessing.for_evaluation(recipe.data, 224),
         official_preprocessing(official),
     )
     assert (evaluated.image_size, evaluated.resize) == (theirs.image_size, theirs.resize)

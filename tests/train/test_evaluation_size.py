@@ -32,7 +32,7 @@ def test_sizes(
     image_size: int, eval_ratio: float, eval_crop: float, size: int, resize: int
 ) -> None:
     data = DataConfig(eval_ratio=eval_ratio, eval_crop=eval_crop)
-    found = Preprocessing.to_evaluate(data, image_size)
+    found = Preprocessing.for_evaluation(data, image_size)
     assert (found.image_size, found.resize) == (size, resize)
     assert Preprocessing.of(data, image_size).image_size == image_size
 

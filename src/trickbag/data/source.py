@@ -116,7 +116,7 @@ def _size(path: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArrayPart(Part):
-    """Images in memory: `rows` of a uint8 array (M, H, W, 3) or (M, H, W) that all subsets share."""
+    """Images in memory: `rows` of a uint8 array (M, H, W, 3) or (M, H, W), which subsets share."""
 
     in_memory: ClassVar[bool] = True
 

@@ -1,6 +1,8 @@
-"""What other networks said of a part's images, asked once: their largest logits, in an Arrow file mapped into memory.
+"""Logits of teachers for a part's images, stored once in an Arrow file that is mapped into memory.
 
-Shapes: N images of a batch, M networks, K classes, k logits that are kept of each answer.
+Only the largest logits of each image are stored, and what the others come to together.
+
+Shapes: N images, M teachers, K classes, k logits that are stored of the K.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trickbag.errors import RunFailed, UserError
+from trickbag.errors import RunFailed, UserError, first_line
 from trickbag.files import replacing
 
 if TYPE_CHECKING:
@@ -23,210 +25,248 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Kept", "TeacherLogits", "keep_largest", "restore", "write_teacher_logits"]
+__all__ = ["LargestLogits", "TeacherLogits", "keep_largest", "restore", "write_teacher_logits"]
 
 SCHEMA = 2
-"""Version of the file: its columns, and what its metadata say."""
+"""Version of the file: its columns and its metadata."""
 
-_KEY = b"trickbag"
-_BLOCK = 4096
-"""Rows of a record batch; all but the last have as many, so that a row is found by division."""
+_METADATA_KEY = b"trickbag"
 
-_MOST = 60_000.0
-"""How far a kept logit is from 0 at most: the range of float16 ends at 65,504."""
+_BATCH_ROWS = 4096
+"""Rows of each Arrow record batch but the last, so that a division finds a row."""
+
+_LARGEST_FLOAT16 = 60_000.0
+"""Logits are stored within plus and minus this; float16 ends at 65,504."""
 
 
-class Kept(NamedTuple):
-    """The largest logits of answers, the largest of all taken as 0, and the probability of all the others together.
+class LargestLogits(NamedTuple):
+    """The largest k of K logits, and the probability of all others.
 
-    With several labels an image each class has a probability of its own: the logits are as they
-    are, and `rest` is the sum of the others' probabilities. logits: (N, M, k) float16, falling.
-    classes: (N, M, k) int32. rest: (N, M) float32, in [0, 1), or [0, K - k].
+    logits: (N, M, k) float16, descending. classes: (N, M, k) int32, the class of each. rest: (N, M)
+    float32.
+
+    With one label per image, the largest logit is shifted to 0, and `rest` is the other classes'
+    probability together, in [0, 1). With several, each class has a probability of its own: the
+    logits are not shifted, and `rest` is the sum of the other classes' probabilities, in
+    [0, K - k].
     """
 
     logits: NDArray[np.float16]
     classes: NDArray[np.int32]
     rest: NDArray[np.float32]
 
-    def rows(self, which: slice) -> Kept:
-        """Return some of the rows."""
-        return Kept(self.logits[which], self.classes[which], self.rest[which])
+    def rows(self, rows: slice) -> LargestLogits:
+        """Return some of the N rows."""
+        return LargestLogits(self.logits[rows], self.classes[rows], self.rest[rows])
 
 
-def keep_largest(logits_NMK: NDArray[np.floating[Any]], top: int, *, several: bool = False) -> Kept:
-    """Keep the `top` largest logits of each answer, all of them where there are no more; `several`
-    labels an image?"""
-    values = logits_NMK.astype(np.float64)
-    if not several:
-        values -= values.max(axis=-1, keepdims=True)
-    order = np.argsort(-values, axis=-1, kind="stable")
-    falling = np.take_along_axis(values, order, axis=-1)
-    # The others are added up for themselves: a temperature brings back what is nothing beside 1.
-    if several:
-        rest = np.exp(-np.logaddexp(0, -falling[..., top:])).sum(
-            axis=-1
-        )  # sigmoid, which does not overflow
-    else:
-        shares = np.exp(falling)
-        rest = shares[..., top:].sum(axis=-1) / shares.sum(axis=-1)
-    logits = falling[..., :top].clip(-_MOST, _MOST).astype(np.float16)
-    return Kept(logits, order[..., :top].astype(np.int32), rest.astype(np.float32))
+def keep_largest(
+    logits_NMK: NDArray[np.floating[Any]], top: int, *, multi_label: bool = False
+) -> LargestLogits:
+    """Keep the `top` largest of K logits, or all if there are no more.
 
-
-def restore(kept: Kept, num_classes: int, *, several: bool = False) -> NDArray[np.float32]:
-    """Return logits (N, M, K) float32 whose softmax is that of the answers, as far as they were kept.
-
-    For `several` labels an image it is their sigmoid. The probability of all classes that were not
-    kept is spread evenly over these: each has the same logit, at any temperature. Where all were
-    kept nothing but the rounding to float16 is lost.
+    `multi_label`: the teachers give several labels per image, each by a sigmoid of its own.
     """
-    logits = kept.logits.astype(np.float32)
+    logits = logits_NMK.astype(np.float64)
+    if not multi_label:
+        logits -= logits.max(axis=-1, keepdims=True)
+    classes = np.argsort(-logits, axis=-1, kind="stable")
+    descending = np.take_along_axis(logits, classes, axis=-1)
+    # The others are summed, not taken as 1 minus the kept ones: what is lost beside 1 in float64
+    # counts again at a high temperature.
+    if multi_label:
+        # The logarithm of the sigmoid does not overflow.
+        rest = np.exp(-np.logaddexp(0, -descending[..., top:])).sum(axis=-1)
+    else:
+        powers = np.exp(descending)
+        rest = powers[..., top:].sum(axis=-1) / powers.sum(axis=-1)
+    kept = descending[..., :top].clip(-_LARGEST_FLOAT16, _LARGEST_FLOAT16).astype(np.float16)
+    return LargestLogits(kept, classes[..., :top].astype(np.int32), rest.astype(np.float32))
+
+
+def restore(
+    largest: LargestLogits, num_classes: int, *, multi_label: bool = False
+) -> NDArray[np.float32]:
+    """Return logits (N, M, K) float32 with the softmax of the teachers, as far as it was stored.
+
+    With `multi_label` it is their sigmoid. The classes that were not stored share the rest of the
+    probability evenly: they have the same logit, at any temperature. If all classes were stored,
+    only the rounding to float16 is lost.
+    """
+    logits = largest.logits.astype(np.float32)
     top = logits.shape[-1]
-    whole = np.empty((*logits.shape[:-1], num_classes), np.float32)
+    logits_NMK = np.empty((*logits.shape[:-1], num_classes), np.float32)
     if top < num_classes:
-        rest = kept.rest.astype(np.float64)
-        with np.errstate(divide="ignore"):  # no rest at all is a logit of minus infinity
-            if several:
-                each = rest / (num_classes - top)
-                even = np.log(each) - np.log1p(-each)
-            else:
-                even = np.log(
-                    rest
-                    / (1 - rest)
-                    * np.exp(logits.astype(np.float64)).sum(axis=-1)
-                    / (num_classes - top)
-                )
-        whole[...] = even[..., None]
-    np.put_along_axis(whole, kept.classes.astype(np.int64), logits, axis=-1)
-    return whole
+        logits_NMK[...] = _even_logit(largest, num_classes - top, multi_label=multi_label)[
+            ..., None
+        ]
+    np.put_along_axis(logits_NMK, largest.classes.astype(np.int64), logits, axis=-1)
+    return logits_NMK
+
+
+def _even_logit(largest: LargestLogits, others: int, *, multi_label: bool) -> NDArray[np.float64]:
+    """Return the logit (N, M) of each of the `others`, which share the rest evenly."""
+    rest = largest.rest.astype(np.float64)
+    even: NDArray[np.float64]
+    # A rest of 0 is a logit of minus infinity, which is meant.
+    with np.errstate(divide="ignore"):
+        if multi_label:
+            each = rest / others
+            even = np.log(each) - np.log1p(-each)
+        else:
+            kept = np.exp(largest.logits.astype(np.float64)).sum(axis=-1)
+            even = np.log(rest / (1 - rest) * kept / others)
+    return even
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TeacherLogits:
-    """The answers of a file; a process that receives it maps the file itself.
+    """The logits of a file. A process that receives this object maps the file itself.
 
-    `about` is what the file says of itself: the networks, what they were shown, the data and the
-    classes. `images` were asked about in each of `views` views, and have `several` labels each or
-    one. `stamp` tells a file from another one that has taken its place.
+    metadata: what the file says of its content: teachers, preprocessing, data, classes. images:
+    rows of the part. views: how many views of each image the teachers have seen. stamp: inode and
+    modification time, by which another file at the same path is noticed.
     """
 
     path: Path
-    about: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     images: int
     views: int
     num_classes: int
-    several: bool
+    multi_label: bool
     stamp: tuple[int, int]
 
     @classmethod
     def open(cls, path: Path) -> TeacherLogits:
-        """Open what `write_teacher_logits` wrote; UserError for a file that cannot be read, is
-        damaged or of another kind."""
+        """Open a file that `write_teacher_logits` has written.
+
+        Raises UserError for a file that cannot be read, is damaged or of another kind.
+        """
         try:
             stamp = _stamp(path)
-            about, blocks = _mapped(path, stamp)
-            images, views, num_classes = (
-                int(about[name]) for name in ("images", "views", "num_classes")
+            metadata, batches = _mapped(path, stamp)
+            _check(metadata, batches)
+            return cls(
+                path=path,
+                metadata=metadata,
+                images=int(metadata["images"]),
+                views=int(metadata["views"]),
+                num_classes=int(metadata["num_classes"]),
+                multi_label=bool(metadata["several_labels"]),
+                stamp=stamp,
             )
-            if about["schema"] != SCHEMA:
-                raise ValueError("it is of another version")
-            several = bool(about["several_labels"])
-            if sum(len(block.sums) for block in blocks) != images * views:
-                raise ValueError("rows are missing")
-            if num_classes != len(about["classes"]) or int(about["networks"]) != len(
-                about["teachers"]
-            ):
-                raise ValueError("it does not say the same everywhere of its classes and teachers")
         except OSError as error:
             raise UserError(
-                f"cannot read the teacher's answers {path}: {error.strerror or error}"
+                f"cannot read the teacher's logits {path}: {error.strerror or error}"
             ) from error
         except (ValueError, LookupError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            # All that damaged metadata, or metadata of another kind of file, can lead to.
             raise UserError(
-                f"{path} holds no answers of a teacher, or is damaged: {reason}; remove it to have "
-                f"it made anew"
+                f"{path} holds no logits of a teacher, or is damaged: {first_line(error)}",
+                "remove it to have it written again",
             ) from error
-        sizes = {"images": images, "views": views, "num_classes": num_classes}
-        return cls(path=path, about=about, **sizes, several=several, stamp=stamp)
 
     def logits(self, rows: NDArray[np.int64], epoch: int = 0) -> NDArray[np.float32]:
-        """Return the logits (N, M, K) of images, by their places in the part, in an epoch's view, from 0.
+        """Return the logits (N, M, K) of rows of the part, in the view of an epoch, from 0.
 
-        Raises RunFailed where the file has been damaged.
+        Raises RunFailed if the file is damaged.
         """
-        _, blocks = _mapped(self.path, self.stamp)
-        first = epoch % self.views * self.images
-        found = [blocks[place // _BLOCK].row(place % _BLOCK) for place in (rows + first).tolist()]
-        if None in found:
-            raise RunFailed(f"{self.path} is damaged: remove it, and the teacher is asked again")
-        kept = Kept(
-            *(
-                np.stack(column)
-                for column in zip(*(one for one in found if one is not None), strict=True)
+        _, batches = _mapped(self.path, self.stamp)
+        places = (rows + epoch % self.views * self.images).tolist()
+        stored = [batches[place // _BATCH_ROWS].row(place % _BATCH_ROWS) for place in places]
+        intact = [row for row in stored if row is not None]
+        if len(intact) < len(stored):
+            raise RunFailed(
+                f"{self.path} is damaged: remove it, and the teacher's logits are computed again"
             )
-        )
-        return restore(kept, self.num_classes, several=self.several)
+        largest = LargestLogits(*(np.stack(column) for column in zip(*intact, strict=True)))
+        return restore(largest, self.num_classes, multi_label=self.multi_label)
 
 
-class _Block(NamedTuple):
-    """The columns of a record batch, as views of the mapped file."""
+def _check(metadata: Mapping[str, Any], batches: list[_RecordBatch]) -> None:
+    """Raise ValueError, LookupError or TypeError if a file contradicts itself."""
+    if metadata["schema"] != SCHEMA:
+        raise ValueError("it is of another version")
+    if sum(len(batch.sums) for batch in batches) != int(metadata["images"]) * int(
+        metadata["views"]
+    ):
+        raise ValueError("rows are missing")
+    same_classes = int(metadata["num_classes"]) == len(metadata["classes"])
+    if not same_classes or int(metadata["networks"]) != len(metadata["teachers"]):
+        raise ValueError("it does not say the same everywhere of its classes and teachers")
+
+
+class _RecordBatch(NamedTuple):
+    """The columns of an Arrow record batch, as views of the mapped file."""
 
     logits: NDArray[np.float16]
     classes: NDArray[np.int32]
     rest: NDArray[np.float32]
     sums: NDArray[np.uint32]
 
-    def row(self, i: int) -> Kept | None:
-        """Return a row, None where its checksum says that it is damaged."""
-        kept = Kept(self.logits[i], self.classes[i], self.rest[i])
-        return kept if _checksum(kept) == self.sums[i] else None
+    def row(self, i: int) -> LargestLogits | None:
+        """Return a row, or None if it does not have its checksum."""
+        row = LargestLogits(self.logits[i], self.classes[i], self.rest[i])
+        return row if _checksum(row) == self.sums[i] else None
 
 
-def _checksum(kept: Kept) -> int:
+def _checksum(row: LargestLogits) -> int:
     value = 0
-    for column in kept:
+    for column in row:
         value = zlib.crc32(column.tobytes(), value)
     return value
 
 
+# The stamp is part of the key, so that a file that was replaced is mapped anew.
 @functools.lru_cache(maxsize=4)
-def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_Block]]:
+def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_RecordBatch]]:
+    """Map a file; return its metadata and its record batches."""
     import pyarrow as pa
 
     if _stamp(path) != stamp:
         raise RunFailed(f"{path} was replaced while a run read it: start that again")
     with _arrow_errors(), pa.memory_map(str(path)) as source:
         reader = pa.ipc.open_file(source)
-        about = json.loads((reader.schema.metadata or {}).get(_KEY, b"{}"))
-        networks, top = int(about["networks"]), int(about["kept"])
-        blocks = []
+        metadata = json.loads((reader.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+        teachers, kept = int(metadata["networks"]), int(metadata["kept"])
+        batches = []
         for i in range(reader.num_record_batches):
-            batch = reader.get_batch(i)
-            batch.validate()  # a damaged length would lead beyond the file
-            columns = [
-                (
-                    column.flatten() if pa.types.is_fixed_size_list(column.type) else column
-                ).to_numpy()
-                for column in batch.columns
-            ]
-            logits, classes = (column.reshape(-1, networks, top) for column in columns[:2])
-            blocks.append(_Block(logits, classes, columns[2].reshape(-1, networks), columns[3]))
-            if len({len(column) for column in blocks[-1]}) != 1:
+            record_batch = reader.get_batch(i)
+            # A damaged length would lead to memory beyond the file.
+            record_batch.validate()
+            batch = _columns(record_batch.columns, teachers, kept)
+            if len({len(column) for column in batch}) != 1:
                 raise ValueError("its columns are of different lengths")
-            if i + 1 < reader.num_record_batches and len(blocks[-1].sums) != _BLOCK:
+            if i + 1 < reader.num_record_batches and len(batch.sums) != _BATCH_ROWS:
                 raise ValueError("its parts are of other lengths")
-        return about, blocks
+            batches.append(batch)
+        return metadata, batches
+
+
+def _columns(columns: Iterable[Any], teachers: int, kept: int) -> _RecordBatch:
+    """Return the columns of an Arrow record batch as arrays, without copying them."""
+    import pyarrow as pa
+
+    logits, classes, rest, sums = (
+        (column.flatten() if pa.types.is_fixed_size_list(column.type) else column).to_numpy()
+        for column in columns
+    )
+    return _RecordBatch(
+        logits.reshape(-1, teachers, kept),
+        classes.reshape(-1, teachers, kept),
+        rest.reshape(-1, teachers),
+        sums,
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 @contextlib.contextmanager
 def _arrow_errors() -> Iterator[None]:
-    """Let every way in which Arrow refuses a file be a ValueError."""
+    """Raise ValueError for each of the errors with which Arrow refuses a file."""
     import pyarrow as pa
 
     try:
@@ -237,49 +277,52 @@ def _arrow_errors() -> Iterator[None]:
 
 def write_teacher_logits(
     path: Path,
-    about: Mapping[str, Any],
-    teacher_logits: Iterable[NDArray[np.floating[Any]]],
+    metadata: Mapping[str, Any],
+    logits: Iterable[NDArray[np.floating[Any]]],
     *,
     images: int,
     views: int,
 ) -> None:
-    """Write answers to an Arrow IPC file, whole or not at all.
+    """Write teacher logits to an Arrow IPC file, atomically.
 
-    `answers` are logits (N, M, K) of some images after the other, `images` of the first view in the
-    part's order, then of the next; the `top` largest that `about` asks for are kept, of one label
-    an image or of `several_labels`. Raises RunFailed where the file cannot be written.
+    `logits` yields arrays (N, M, K): those of all `images` rows of the part in the first view, in
+    order, then those in the next view. `metadata` has at least: `teachers` and `classes`, lists;
+    `top`, how many logits to keep of each image; `several_labels`, whether the teachers give
+    several labels per image. Raises RunFailed if the file cannot be written.
     """
     import pyarrow as pa
 
-    networks, num_classes = len(about["teachers"]), len(about["classes"])
-    kept = min(int(about["top"]), num_classes)
+    teachers, num_classes = len(metadata["teachers"]), len(metadata["classes"])
+    kept = min(int(metadata["top"]), num_classes)
+    # These keys are the file's format; "networks" are the teachers.
     sizes = {
         "images": images,
         "views": views,
-        "networks": networks,
+        "networks": teachers,
         "num_classes": num_classes,
         "kept": kept,
     }
-    keep = functools.partial(keep_largest, top=kept, several=about["several_labels"])
-    text = json.dumps({"schema": SCHEMA, **about, **sizes}, sort_keys=True)
+    text = json.dumps({"schema": SCHEMA, **metadata, **sizes}, sort_keys=True)
     schema = pa.schema(
         [
-            ("logits", pa.list_(pa.float16(), networks * kept)),
-            ("classes", pa.list_(pa.int32(), networks * kept)),
-            ("rest", pa.list_(pa.float32(), networks)),
+            ("logits", pa.list_(pa.float16(), teachers * kept)),
+            ("classes", pa.list_(pa.int32(), teachers * kept)),
+            ("rest", pa.list_(pa.float32(), teachers)),
             ("checksum", pa.uint32()),
         ],
-        metadata={_KEY: text.encode()},
+        metadata={_METADATA_KEY: text.encode()},
     )
+    keep = functools.partial(keep_largest, top=kept, multi_label=metadata["several_labels"])
     with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for block in _blocks(map(keep, teacher_logits)):
-            sums = [_checksum(Kept(*row)) for row in zip(*block, strict=True)]
+        for batch in _in_batches(map(keep, logits)):
+            sums = [_checksum(LargestLogits(*row)) for row in zip(*batch, strict=True)]
             columns = [
+                # Arrow's list type takes the values of all rows, one after the other.
                 pa.FixedSizeListArray.from_arrays(
                     pa.array(np.ascontiguousarray(column).reshape(-1)), width
                 )
                 for column, width in zip(
-                    block, (networks * kept, networks * kept, networks), strict=True
+                    batch, (teachers * kept, teachers * kept, teachers), strict=True
                 )
             ]
             writer.write_batch(
@@ -287,20 +330,20 @@ def write_teacher_logits(
             )
 
 
-def _blocks(pieces: Iterable[Kept]) -> Iterable[Kept]:
-    """Give the rows of pieces in blocks of _BLOCK; the last may be shorter."""
-    waiting: list[Kept] = []
+def _in_batches(pieces: Iterable[LargestLogits]) -> Iterator[LargestLogits]:
+    """Yield the rows of pieces in batches of _BATCH_ROWS; the last may be shorter."""
+    waiting: list[LargestLogits] = []
     count = 0
     for piece in pieces:
         waiting.append(piece)
         count += len(piece.logits)
-        while count >= _BLOCK:
+        while count >= _BATCH_ROWS:
             joined = _join(waiting)
-            yield joined.rows(slice(_BLOCK))
-            waiting, count = [joined.rows(slice(_BLOCK, None))], count - _BLOCK
+            yield joined.rows(slice(_BATCH_ROWS))
+            waiting, count = [joined.rows(slice(_BATCH_ROWS, None))], count - _BATCH_ROWS
     if count:
         yield _join(waiting)
 
 
-def _join(pieces: list[Kept]) -> Kept:
-    return Kept(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+def _join(pieces: list[LargestLogits]) -> LargestLogits:
+    return LargestLogits(*(np.concatenate(column) for column in zip(*pieces, strict=True)))

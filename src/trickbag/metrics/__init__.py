@@ -1,1 +1,1 @@
-"""What networks are measured by: counters that add up over batches, on the device."""
+"""Metrics: counters summed over batches on the device, numpy functions of stored probabilities."""

@@ -1,6 +1,6 @@
 """Metrics of classification: exact sums on the device, read once an epoch.
 
-Shapes: N images of a batch, K classes, B bins of confidence.
+Shapes: N images of a batch, K classes.
 """
 
 from __future__ import annotations
@@ -10,26 +10,23 @@ import math
 import torch
 from torch import Tensor
 
+from trickbag.metrics.calibration import ConfidenceBins
+
 __all__ = ["Classification"]
 
 
 class Classification:
-    """Count top-1, top-5, cross-entropy and calibration over batches, without waiting for the device.
+    """Counters of top-1, top-5, cross-entropy and calibration over batches.
 
-    Sums are float64 (float32 where the device has none), counts int64. Nothing is copied to the
-    host before `compute` or `state`. A row counts nothing where `valid_N` is false, where its
-    targets are all zero, or where its label is negative.
+    Sums are float64 (float32 on devices without it), counts int64. Nothing is copied to the host
+    before `compute` or `state`. A row does not count if `valid_N` is false, if its targets are all
+    zero, or if its label is negative.
 
-    - top1, top5: a row is right where its label is among the k highest logits; of equal logits the
-      smaller class number
-      comes first, as in `argmax`. The label of dense targets is the class of the highest
-      probability. A row with a NaN
-      logit is never right.
+    - top1, top5: a row is right if its label is among the k highest logits. Of equal logits the
+      smaller class number comes first, as in `argmax`. The label of dense targets is the class of
+      the highest probability. A row with a NaN logit is never right.
     - loss: `-sum_k targets * log softmax(logits)`, in nats, the mean over the rows.
-    - ece: the expected calibration error, `sum_b n_b / n * |accuracy_b - confidence_b|`, over
-      `bins` bins of equal
-      width, open below and closed above; confidence is the highest probability (Guo et al. 2017,
-      equation 3).
+    - ece: the expected calibration error, over `bins` bins of confidence; see `ConfidenceBins`.
     """
 
     def __init__(
@@ -38,27 +35,46 @@ class Classification:
         if num_classes < 1 or bins < 1:
             raise ValueError(f"num_classes = {num_classes}, bins = {bins}: both must be at least 1")
         self.num_classes = num_classes
-        self.bins = bins
         self.device = torch.device(device)
         self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        with torch.inference_mode(
-            False
-        ):  # else counters made while predicting could not be updated while training
-            self._counts = torch.zeros(
-                3, dtype=torch.int64, device=self.device
-            )  # rows, right at 1, right at 5
+        # Tensors made in inference mode, as by a validation, could not be updated outside it.
+        with torch.inference_mode(False):
+            # Rows, right at 1, right at 5.
+            self._counts = torch.zeros(3, dtype=torch.int64, device=self.device)
             self._loss = torch.zeros((), dtype=self.dtype, device=self.device)
-            self._bin_counts = torch.zeros(
-                2, bins, dtype=torch.int64, device=self.device
-            )  # rows, right at 1
-            self._bin_confidence = torch.zeros(bins, dtype=self.dtype, device=self.device)
+            self._bins = ConfidenceBins(bins, self.device, self.dtype)
 
     @torch.no_grad()
     def update(self, logits_NK: Tensor, targets: Tensor, valid_N: Tensor | None = None) -> None:
-        """Count a batch: logits (N, K) with targets (N, K), probabilities, or labels (N,), integers.
+        """Count a batch: logits (N, K), with targets (N, K), probabilities, or integer labels (N,).
 
-        Raises ValueError where the shapes do not belong together.
+        Raises ValueError if the shapes do not fit together.
         """
+        self._check(logits_NK, targets)
+        if not len(logits_NK):
+            return
+        logprob_NK = logits_NK.to(self.dtype).log_softmax(1)
+        if targets.ndim == 2:
+            targets_NK = targets.to(self.dtype)
+            labels_N = targets_NK.argmax(1)
+            counted_N = targets_NK.ne(0).any(1)
+            # Not a plain product, in which 0 * -inf of an impossible class would be NaN.
+            loss_N = -torch.where(targets_NK == 0, 0.0, targets_NK * logprob_NK).sum(1)
+        else:
+            labels_N = targets.long().clamp_min(0)
+            counted_N = targets >= 0
+            loss_N = -logprob_NK.gather(1, labels_N[:, None])[:, 0]
+        if valid_N is not None:
+            counted_N = counted_N & valid_N.bool()
+        rank_N = _ranks(logits_NK, labels_N)
+        right_N = counted_N & (rank_N < 1)
+        self._counts += torch.stack(
+            (counted_N.sum(), right_N.sum(), (counted_N & (rank_N < 5)).sum())
+        )
+        self._loss += torch.where(counted_N, loss_N, 0.0).sum()
+        self._bins.update(logprob_NK.amax(1).exp(), right_N, counted_N)
+
+    def _check(self, logits_NK: Tensor, targets: Tensor) -> None:
         n, classes = (*logits_NK.shape, 0)[:2]
         if logits_NK.ndim != 2 or classes != self.num_classes:
             raise ValueError(
@@ -70,57 +86,18 @@ class Classification:
             )
         if targets.ndim == 1 and (targets.is_floating_point() or targets.dtype == torch.bool):
             raise ValueError(f"labels are {targets.dtype}: must be integers")
-        if n == 0:
-            return
-
-        logprob_NK = logits_NK.to(self.dtype).log_softmax(1)
-        if targets.ndim == 2:
-            targets_NK = targets.to(self.dtype)
-            labels_N = targets_NK.argmax(1)
-            counted_N = targets_NK.ne(0).any(1)
-            # where, not a plain product: 0 * -inf of an impossible class would be NaN
-            loss_N = -torch.where(targets_NK == 0, 0.0, targets_NK * logprob_NK).sum(1)
-        else:
-            labels_N = targets.long().clamp_min(0)
-            counted_N = targets >= 0
-            loss_N = -logprob_NK.gather(1, labels_N[:, None])[:, 0]
-        if valid_N is not None:
-            counted_N = counted_N & valid_N.bool()
-
-        broken_N = logits_NK.isnan().any(1)
-        own_N1 = logits_NK.gather(1, labels_N[:, None])
-        earlier_NK = torch.arange(classes, device=logits_NK.device) < labels_N[:, None]
-        ahead_NK = (logits_NK > own_N1) | ((logits_NK == own_N1) & earlier_NK)
-        rank_N = torch.where(broken_N, classes, ahead_NK.sum(1))
-        right_N = counted_N & (rank_N < 1)
-
-        confidence_N = logprob_NK.amax(1).exp()
-        edge_N = torch.where(confidence_N.isnan(), 1.0, confidence_N)
-        bin_N = ((edge_N * self.bins).ceil() - 1).clamp(0, self.bins - 1)
-        # a sum over a mask, not a scatter: its order is fixed, so the same batches give the same
-        # bits
-        inside_BN = (bin_N == torch.arange(self.bins, device=bin_N.device)[:, None]) & counted_N
-
-        self._counts += torch.stack(
-            (counted_N.sum(), right_N.sum(), (counted_N & (rank_N < 5)).sum())
-        )
-        self._loss += torch.where(counted_N, loss_N, 0.0).sum()
-        self._bin_counts += torch.stack((inside_BN.sum(1), (inside_BN & right_N).sum(1)))
-        self._bin_confidence += torch.where(inside_BN, confidence_N, 0.0).sum(1)
 
     def compute(self) -> dict[str, float | None]:
-        """Return `top1`, `top5` and `ece` in percent and `loss` in nats over all rows counted so far.
+        """Return `top1`, `top5` and `ece` in percent and `loss` in nats over all rows counted.
 
-        A value that is not defined is None: all of them without rows, `top5` with five classes or
-        fewer, `loss` and `ece` where a logit was not finite.
+        An undefined value is None: all of them without rows, `top5` with five classes or fewer,
+        `loss` and `ece` if a logit was not finite.
         """
         rows, right1, right5 = self._counts.tolist()
         if not rows:
             return {"top1": None, "top5": None, "loss": None, "ece": None}
-        gaps = (
-            (self._bin_counts[1] - self._bin_confidence).abs().sum()
-        )  # n_b |right/n_b - sum/n_b|, bin by bin
-        loss, gap = torch.stack((self._loss, gaps)).tolist()
+        # One copy to the host for both.
+        loss, gap = torch.stack((self._loss, self._bins.total_gap())).tolist()
         return {
             "top1": 100 * right1 / rows,
             "top5": 100 * right5 / rows if self.num_classes > 5 else None,
@@ -129,24 +106,24 @@ class Classification:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of the counters on the CPU, for a checkpoint; `load_state` is the way
-        back."""
+        """Return copies of the counters on the CPU; `load_state` continues from them."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self._tensors().items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Continue from counters that `state` returned; raises ValueError where they are of other
-        names or shapes."""
-        own = self._tensors()
-        if state.keys() != own.keys() or any(state[name].shape != own[name].shape for name in own):
-            found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-            raise ValueError(
-                f"counters {found}: must be { ({name: tuple(own[name].shape) for name in own}) }"
-            )
-        for name, tensor in own.items():
+        """Continue from counters that `state` returned.
+
+        Raises ValueError for counters with other names or shapes.
+        """
+        tensors = self._tensors()
+        expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        if shapes != expected:
+            raise ValueError(f"counters {shapes}: must be {expected}")
+        for name, tensor in tensors.items():
             tensor.copy_(state[name])
 
     def reset(self) -> None:
-        """Start again from nothing."""
+        """Set all counters to zero."""
         for tensor in self._tensors().values():
             tensor.zero_()
 
@@ -154,9 +131,18 @@ class Classification:
         return {
             "counts": self._counts,
             "loss": self._loss,
-            "bin_counts": self._bin_counts,
-            "bin_confidence": self._bin_confidence,
+            "bin_counts": self._bins.counts,
+            "bin_confidence": self._bins.confidence,
         }
+
+
+def _ranks(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
+    """Count the classes that come before each row's label; K in a row with a NaN logit."""
+    classes = logits_NK.shape[1]
+    logit_N1 = logits_NK.gather(1, labels_N[:, None])
+    smaller_NK = torch.arange(classes, device=logits_NK.device) < labels_N[:, None]
+    before_NK = (logits_NK > logit_N1) | ((logits_NK == logit_N1) & smaller_NK)
+    return torch.where(logits_NK.isnan().any(1), classes, before_NK.sum(1))
 
 
 def _finite(value: float) -> float | None:

@@ -1,6 +1,6 @@
-"""Metrics of images with several labels each, and thresholds that turn probabilities into labels.
+"""Metrics of images with several labels, and the thresholds that turn probabilities into labels.
 
-Shapes: N images, K classes. Everything here is numpy, in float64, on probabilities that were kept.
+Shapes: N images, K classes. Everything is numpy in float64, on the stored probabilities of a part.
 """
 
 from __future__ import annotations
@@ -17,36 +17,41 @@ __all__ = ["ClassScore", "MultiLabel", "average_precision", "best_thresholds", "
 
 
 def average_precision(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool_]) -> float | None:
-    """Return the average precision of one class, in [0, 1]; None where no image has it.
+    """Return the average precision of one class, in [0, 1]; None if no image has the class.
 
-    `sum_n (R_n - R_{n-1}) P_n` over the distinct scores from the highest down, without
-    interpolation: images of equal score are taken together.
+    `sum_n (R_n - R_{n-1}) P_n` over the distinct scores in descending order, without interpolation:
+    images with equal scores are taken together.
     """
     if not positive_N.any():
         return None
     order = np.argsort(-scores_N, kind="stable")
     scores, right = scores_N[order], np.cumsum(positive_N[order])
-    last = np.append(np.diff(scores) != 0, True)  # of each run of equal scores
-    taken, right = np.flatnonzero(last) + 1, right[last]
+    # The last place of each run of equal scores.
+    last = np.append(np.diff(scores) != 0, True)
+    predicted, right = np.flatnonzero(last) + 1, right[last]
     recall = right / right[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * right / taken))
+    return float(np.sum(np.diff(recall, prepend=0.0) * right / predicted))
 
 
 def f1(right: float, predicted: float, positive: float) -> float | None:
-    """Return F1 in [0, 1] of counts: the labels given rightly, given at all, and there; None where
-    there are none."""
+    """Return F1, in [0, 1], of numbers of labels; None if no label is predicted and none is true.
+
+    right: predicted and true. predicted: predicted, true or not. positive: true, predicted or not.
+    """
     return 2 * right / (predicted + positive) if predicted + positive else None
 
 
 def best_thresholds(
     scores_NK: NDArray[np.float64], labels_NK: NDArray[np.int64]
 ) -> tuple[float, ...]:
-    """Return for each class the threshold in (0, 1) from which on a score means the label, chosen for the best F1.
+    """Return, for each class, the threshold in (0, 1) with the best F1.
 
-    It lies halfway between two scores of the images (or a score and 0), of equally good ones the
-    nearest to 0.5; a class that no image has, or every image, keeps 0.5. Of many classes with few
-    images this fits the images it is chosen on: metrics at these thresholds are worth what other
-    images say of them.
+    A score from the threshold up means the label. The threshold lies halfway between two scores of
+    the images (or a score and 0); of equally good ones it is the nearest to 0.5. A class that no
+    image has, or every image, has the threshold 0.5.
+
+    Thresholds fit the images that they are chosen on, the more so the fewer images a class has: F1
+    at these thresholds is honest only on other images.
     """
     return tuple(
         _best_threshold(scores, positive)
@@ -57,21 +62,24 @@ def best_thresholds(
 def _best_threshold(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool_]) -> float:
     if not positive_N.any() or positive_N.all():
         return 0.5
-    levels = np.unique(scores_N)  # ascending
-    middles = (levels + np.concatenate([[0.0], levels[:-1]])) / 2
-    # The labels given from each level on, and how many of them are right.
+    levels = np.unique(scores_N)
+    thresholds = (levels + np.concatenate([[0.0], levels[:-1]])) / 2
+    # For each threshold, the number of labels predicted, and of those predicted right.
     place = np.searchsorted(levels, scores_N)
-    given = np.cumsum(np.bincount(place, minlength=len(levels))[::-1])[::-1]
+    predicted = np.cumsum(np.bincount(place, minlength=len(levels))[::-1])[::-1]
     right = np.cumsum(np.bincount(place[positive_N], minlength=len(levels))[::-1])[::-1]
-    gain = 2 * right / (given + positive_N.sum())
-    best = np.flatnonzero(gain >= gain.max() - 1e-12)
-    return float(middles[best[np.argmin(np.abs(middles[best] - 0.5))]])
+    f1_scores = 2 * right / (predicted + positive_N.sum())
+    # All that are equal but for rounding.
+    best = np.flatnonzero(f1_scores >= f1_scores.max() - 1e-12)
+    return float(thresholds[best[np.argmin(np.abs(thresholds[best] - 0.5))]])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
-    """What was found for one class: images that have it, average precision and F1 in percent (None
-    where undefined)."""
+    """The metrics of one class.
+
+    positives: images that have it. average_precision, f1: in percent, None if undefined.
+    """
 
     positives: int
     average_precision: float | None
@@ -81,8 +89,7 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MultiLabel:
-    """`scores` are probabilities (N, K), `labels` (N, K) of 0 and 1, `thresholds` one for each
-    class."""
+    """Probabilities `scores` (N, K) with `labels` (N, K) of 0 and 1, and a threshold per class."""
 
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
@@ -95,7 +102,7 @@ class MultiLabel:
         labels_NK: NDArray[np.int64],
         thresholds: tuple[float, ...] | None,
     ) -> MultiLabel:
-        """Measure at given thresholds, or at those that are the best for these very images."""
+        """Measure at the given thresholds; None takes the best ones for these very images."""
         return cls(
             scores=scores_NK,
             labels=labels_NK,
@@ -104,41 +111,44 @@ class MultiLabel:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """The labels that the probabilities come to, (N, K) of 0 and 1."""
+        """The predicted labels, (N, K) of 0 and 1."""
         return (self.scores >= np.array(self.thresholds)).astype(np.int64)
 
     def per_class(self) -> list[ClassScore]:
-        """Score every class, in order."""
-        found = []
+        """Return the metrics of every class, in order."""
+        predicted_NK, labels_NK = self.predicted > 0, self.labels > 0
+        scores = []
         for k, threshold in enumerate(self.thresholds):
-            positive_N, given_N = self.labels[:, k] > 0, self.predicted[:, k] > 0
-            found.append(
+            positive_N, predicted_N = labels_NK[:, k], predicted_NK[:, k]
+            right = (positive_N & predicted_N).sum()
+            scores.append(
                 ClassScore(
                     positives=int(positive_N.sum()),
                     average_precision=_percent(average_precision(self.scores[:, k], positive_N)),
-                    f1=_percent(f1((positive_N & given_N).sum(), given_N.sum(), positive_N.sum())),
+                    f1=_percent(f1(right, predicted_N.sum(), positive_N.sum())),
                     threshold=threshold,
                 )
             )
-        return found
+        return scores
 
     def metrics(self) -> dict[str, float | None]:
-        """Return `map`, `f1`, `f1_micro` and `f1_at_half`, in percent, None where undefined.
+        """Return `map`, `f1`, `f1_micro` and `f1_at_half`, in percent, None if undefined.
 
-        `map` is the mean of the average precision over the classes that an image has; `f1` the mean
-        over the classes of F1 at the thresholds, `f1_at_half` at 0.5; `f1_micro` is F1 of all
-        labels together at the thresholds.
+        map: the mean of the average precision over the classes that an image has. f1: the mean of
+        F1 over the classes, at the thresholds; f1_at_half: at 0.5. f1_micro: F1 of all labels
+        together, at the thresholds.
         """
         classes = self.per_class()
         half = MultiLabel(
             scores=self.scores, labels=self.labels, thresholds=(0.5,) * len(self.thresholds)
         ).per_class()
-        labels, given = self.labels > 0, self.predicted > 0
+        labels, predicted = self.labels > 0, self.predicted > 0
+        micro = f1((labels & predicted).sum(), predicted.sum(), labels.sum())
         return {
-            "map": _mean([one.average_precision for one in classes]),
-            "f1": _mean([one.f1 for one in classes]),
-            "f1_micro": _percent(f1((labels & given).sum(), given.sum(), labels.sum())),
-            "f1_at_half": _mean([one.f1 for one in half]),
+            "map": _mean([score.average_precision for score in classes]),
+            "f1": _mean([score.f1 for score in classes]),
+            "f1_micro": _percent(micro),
+            "f1_at_half": _mean([score.f1 for score in half]),
         }
 
 
@@ -147,5 +157,5 @@ def _percent(share: float | np.floating[Any] | None) -> float | None:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None

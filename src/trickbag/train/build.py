@@ -263,7 +263,7 @@ def build(
             else None,
             taught=student.trick if student is not None and answers is not None else None,
         ),
-        evaluation=Preprocessing.to_evaluate(plan.data, plan.image_size),
+        evaluation=Preprocessing.for_evaluation(plan.data, plan.image_size),
         loss=build_loss(plan, tricks),
         optimizer=plan.training.optimizer(groups, plan.training.lr, fused=fused),
         scaler=torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16"),
@@ -342,7 +342,7 @@ def _check_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
                 f"the network cannot {task} {images}: {reason}; choose another {way_out}"
             ) from error
 
-    evaluated = Preprocessing.to_evaluate(plan.data, plan.image_size).image_size
+    evaluated = Preprocessing.for_evaluation(plan.data, plan.image_size).image_size
     if evaluated != plan.image_size:
         network.eval()
         check(

@@ -1,3 +1,5 @@
+"""Decoded pixels against Pillow's and by hand: formats, colour modes, orientation."""
+
 from __future__ import annotations
 
 import io
@@ -135,8 +137,7 @@ def test_gif_with_transparency_is_white_there() -> None:
 
 @pytest.mark.parametrize("adobe", [True, False])
 def test_cmyk_jpeg(adobe: bool) -> None:
-    """Adobe's inks are inverted; a file without its marker is taken for the same, as Pillow and
-    browsers do."""
+    # Adobe's inks are inverted; Pillow and browsers assume the same of a file without its marker.
     inks = Image.fromarray(np.full((16, 16, 4), (0, 250, 250, 0), np.uint8), "CMYK")  # a strong red
     data = encode(inks, "JPEG", quality=100)
     start = data.index(b"\xff\xee")
@@ -149,12 +150,11 @@ def test_cmyk_jpeg(adobe: bool) -> None:
 
 
 def test_ycck_jpeg() -> None:
-    """Of YCCK, which Pillow cannot write, a CMYK file is made by its Adobe marker: the planes are
-    then read as YCC."""
+    # Pillow cannot write YCCK: the Adobe marker of a CMYK file is changed, so that its first three
+    # planes are read as YCC.
     inks = Image.fromarray(np.full((16, 16, 4), (255, 127, 127, 255), np.uint8), "CMYK")
-    data = bytearray(
-        encode(inks, "JPEG", quality=100)
-    )  # Pillow stores the inks inverted: 0, 128, 128, 0
+    # Pillow stores the inks inverted: 0, 128, 128, 0.
+    data = bytearray(encode(inks, "JPEG", quality=100))
     place = bytes(data).index(b"Adobe")
     assert data[place + 11] == 0  # no transform
     data[place + 11] = 2  # YCCK
@@ -239,9 +239,8 @@ def test_orientation_in_both_byte_orders(order: str) -> None:
         b"",
         b"II*\0\xff\xff\xff\xff",
         b"XX*\0" + exif(6)[4:],
-        exif(6).replace(
-            struct.pack("<HH", 0x0112, 3), struct.pack("<HH", 0x0112, 2)
-        ),  # text, not a number
+        # Text, not a number.
+        exif(6).replace(struct.pack("<HH", 0x0112, 3), struct.pack("<HH", 0x0112, 2)),
         exif(6)
         .replace(struct.pack("<IH", 8, 1), struct.pack("<IH", 8, 65535))
         .replace(b"\x12\x01", b"\x13\x01"),

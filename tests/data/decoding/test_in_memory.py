@@ -1,5 +1,4 @@
-"""Images decoded once into a file give the same pixels, splits and batches as the files they came
-from."""
+"""Images decoded once into a file: the same pixels, splits and batches as from the image files."""
 
 from __future__ import annotations
 
@@ -42,17 +41,17 @@ def test_every_image_is_the_same_after_pickling(photos: Path, tmp_path: Path) ->
     )
     assert shared is not None
     assert seen[-1] == (16, 16)
-    for (_, one), (name, other) in zip(
+    for (_, part), (name, decoded) in zip(
         parts(files), parts(pickle.loads(pickle.dumps(shared))), strict=True
     ):
-        assert (one.in_memory, other.in_memory) == (False, True)
-        assert other.names == one.names
-        assert other.labels.tolist() == one.labels.tolist()
-        for i in range(len(one)):
-            assert np.array_equal(one.read(i), other.read(i)), (name, i)
-        few = other.subset([2, 0])
-        assert np.array_equal(few.read(0), one.read(2))
-        assert few.names == (one.names[2], one.names[0])
+        assert (part.in_memory, decoded.in_memory) == (False, True)
+        assert decoded.names == part.names
+        assert decoded.labels.tolist() == part.labels.tolist()
+        for i in range(len(part)):
+            assert np.array_equal(part.read(i), decoded.read(i)), (name, i)
+        few = decoded.subset([2, 0])
+        assert np.array_equal(few.read(0), part.read(2))
+        assert few.names == (part.names[2], part.names[0])
 
 
 def test_batches_are_the_same(photos: Path, tmp_path: Path) -> None:
@@ -73,10 +72,10 @@ def test_batches_are_the_same(photos: Path, tmp_path: Path) -> None:
         )
         batches.append([raw.images for epoch in (0, 1) for raw in loader.epoch(epoch)])
     assert len(batches[0]) == 4
-    assert all(bool((one == other).all()) for one, other in zip(*batches, strict=True))
+    assert all(bool((images == same).all()) for images, same in zip(*batches, strict=True))
 
 
-def test_a_folder_that_is_there_is_taken(photos: Path, tmp_path: Path) -> None:
+def test_an_existing_folder_is_used(photos: Path, tmp_path: Path) -> None:
     files = prepare(DataConfig(source=str(photos)))
     assert decode_once(files, tmp_path / "decoded", 10**9) is not None
     for image in photos.rglob("*.png"):
@@ -86,7 +85,7 @@ def test_a_folder_that_is_there_is_taken(photos: Path, tmp_path: Path) -> None:
     assert again.train.read(0).shape == opened(files, tmp_path / "decoded").train.read(0).shape
 
 
-def test_nothing_is_left_where_it_cannot_be_done(photos: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_if_it_cannot_be_done(photos: Path, tmp_path: Path) -> None:
     files = prepare(DataConfig(source=str(photos)))
     assert decode_once(files, tmp_path / "decoded", limit=1000) is None
     for image in photos.rglob("*.png"):

@@ -1,3 +1,5 @@
+"""Random crop boxes: ranges and distribution; crops against torchvision."""
+
 from __future__ import annotations
 
 import math
@@ -37,9 +39,8 @@ def test_area_and_ratio_are_in_their_ranges_but_for_rounding(
 ) -> None:
     box = random_crop_box(np.random.default_rng(seed), width, height, (0.08, 0.4), (3 / 4, 4 / 3))
     w, h = box[2] - box[0], box[3] - box[1]
-    if (
-        0.4 * width * height * (4 / 3) <= min(width, height) ** 2
-    ):  # every draw fits, so none falls back
+    # Only if every draw fits; otherwise the fall-back has another area.
+    if 0.4 * width * height * (4 / 3) <= min(width, height) ** 2:
         assert 0.08 * width * height <= (w + 0.5) * (h + 0.5)
         assert (w - 0.5) * (h - 0.5) <= 0.4 * width * height
     assert (w - 0.5) / (h + 0.5) <= 4 / 3
@@ -74,8 +75,7 @@ def test_the_distribution_is_uniform_in_area_and_log_ratio() -> None:
 def test_fall_back_is_the_largest_central_crop(
     size: tuple[int, int], expected: tuple[int, ...]
 ) -> None:
-    """With the whole area asked for, no crop of the right shape fits, but for an image of that very
-    shape."""
+    # No crop of the full area has an allowed shape, unless the image has it.
     assert random_crop_box(np.random.default_rng(0), *size, (1.0, 1.0), (3 / 4, 4 / 3)) == expected
 
 

@@ -1,3 +1,5 @@
+"""Batches of a loader: what is in them, in which order, and what changes nothing about them."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -36,17 +38,17 @@ def make(
 def same(first: list[RawBatch], second: list[RawBatch]) -> bool:
     return len(first) == len(second) and all(
         torch.equal(a, b) and a.dtype == b.dtype
-        for one, other in zip(first, second, strict=True)
-        for a, b in zip(one, other, strict=True)
+        for batch, other in zip(first, second, strict=True)
+        for a, b in zip(batch, other, strict=True)
     )
 
 
 @pytest.fixture(scope="module")
 def part(tmp_path_factory: pytest.TempPathFactory) -> FilePart:
     root = photo_folder(tmp_path_factory.mktemp("loader"), {"a": 7, "b": 6})
-    found = open_source(DataConfig(source=str(root))).parts["train"]
-    assert isinstance(found, FilePart)
-    return found
+    part = open_source(DataConfig(source=str(root))).parts["train"]
+    assert isinstance(part, FilePart)
+    return part
 
 
 @pytest.fixture
@@ -83,12 +85,12 @@ def test_a_training_batch_by_hand(part: FilePart) -> None:
     assert batch.teacher_logits.shape == (4, 0, 0)
 
 
-def test_several_images_read_for_each_one_of_a_batch(part: FilePart) -> None:
-    alone, double = list(make(part).epoch(3)), list(make(part, repeats=2).epoch(3))
-    assert len(double) == len(alone) == 3
-    for one, both in zip(alone, double, strict=True):
-        # The first block is what would be read alone; the second has an order and crops of its own.
-        assert same([one], [RawBatch(*(tensor[:4] for tensor in both))])
+def test_repeats_add_blocks_with_orders_and_crops_of_their_own(part: FilePart) -> None:
+    single, double = list(make(part).epoch(3)), list(make(part, repeats=2).epoch(3))
+    assert len(double) == len(single) == 3
+    for batch, both in zip(single, double, strict=True):
+        # The first block is the batch without repeats.
+        assert same([batch], [RawBatch(*(tensor[:4] for tensor in both))])
     order = stream(7, "order", 3, 1).permutation(13)
     np.testing.assert_array_equal(
         torch.cat([both.index[4:] for both in double]).numpy(), order[:12]
@@ -131,8 +133,8 @@ def test_a_policy_changes_the_crop_that_is_there_without_it(part: FilePart) -> N
     assert not same(batches, list(with_policy(part, "policy").epoch(4)))
 
 
-def test_a_policy_changes_an_image_anew_each_time_it_is_read(arrays: ArrayPart) -> None:
-    # The whole image twice, so that the crops are alike.
+def test_a_policy_draws_anew_for_each_occurrence_of_an_image(arrays: ArrayPart) -> None:
+    # The full image twice, so that the crops are alike.
     data = replace(WITH_POLICY["policy"], crop_area=(1, 1), crop_ratio=(1, 1))
     (batch,) = Loader(
         arrays, data, SIZE, train=True, batch_size=10, seed=7, workers=0, repeats=2
@@ -149,8 +151,8 @@ def test_views_come_beside_the_crop(part: FilePart) -> None:
     for with_it, without in zip(batches, plain, strict=True):
         assert with_it.images.shape == (4, 3, 3, 8, 8)
         assert torch.equal(with_it.images[:, 0], without.images)
-        for one, other in ((0, 1), (0, 2), (1, 2)):
-            assert not torch.equal(with_it.images[:, one], with_it.images[:, other])
+        for view, other in ((0, 1), (0, 2), (1, 2)):
+            assert not torch.equal(with_it.images[:, view], with_it.images[:, other])
 
 
 @pytest.mark.parametrize("kind", WITH_POLICY)
@@ -199,7 +201,7 @@ def test_fewer_images_than_the_batch_are_one_batch(part: FilePart) -> None:
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_a_later_start_gives_the_rest(part: FilePart, train: bool) -> None:
+def test_a_later_start_step_gives_the_rest(part: FilePart, train: bool) -> None:
     every = list(make(part, train=train).epoch(2))
     for start in range(len(every) + 1):
         assert same(list(make(part, train=train).epoch(2, start)), every[start:])
@@ -211,13 +213,12 @@ def test_workers_change_nothing(part: FilePart) -> None:
     for workers in (1, 2):
         with make(part, workers=workers) as loader:
             assert same(list(loader.epoch(0)), expected[0])
-            assert same(list(loader.epoch(1, 1)), expected[1][1:])  # taken up in the middle
+            assert same(list(loader.epoch(1, 1)), expected[1][1:])  # resumed in the middle
             for _ in loader.epoch(2):
-                break  # given up with batches under way
+                break  # abandoned while the workers load more batches
             assert same(list(loader.epoch(3)), expected[3])
-    assert torch.equal(
-        torch.get_rng_state(), state
-    )  # nor do they draw from the process's generator
+    # Nor do they draw from the process's generator.
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_images_that_do_not_decode_have_no_weight(tmp_path: Path) -> None:
@@ -265,7 +266,7 @@ def test_crops_for_evaluation_are_kept(part: FilePart, arrays: ArrayPart) -> Non
         assert same(first, list(make(images, train=False).epoch(0)))
 
 
-def test_an_evaluation_that_was_not_whole_is_not_kept(part: FilePart) -> None:
+def test_an_evaluation_that_was_not_complete_is_not_kept(part: FilePart) -> None:
     loader = make(part, train=False, cached=True)
     for _ in loader.epoch(0):
         break

@@ -1,3 +1,5 @@
+"""The preprocessing of evaluation, against the paper's rule and torchvision."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -35,8 +37,7 @@ def test_resize_follows_the_papers_rule(image_size: int, eval_crop: float, resiz
 )
 @pytest.mark.parametrize("image_size", [224, 64])
 def test_crop_is_torchvisions(size: tuple[int, int], image_size: int) -> None:
-    """Scaling the centre alone, against scaling the whole and cutting: the same but for
-    rounding."""
+    # Ours scales the centre alone, torchvision all of the image: the same but for rounding.
     image = photo(*size)
     preprocessing = Preprocessing.of(DataConfig(), image_size)
     reference = transforms.Compose(
@@ -59,9 +60,8 @@ def test_any_shape_of_image_gives_a_square(shape: tuple[int, int]) -> None:
 
 
 def test_a_very_long_image_costs_no_memory() -> None:
-    image = np.zeros(
-        (2, 4_000_000, 3), np.uint8
-    )  # scaled whole, it would be 256 x 512,000,000 pixels
+    # Scaled as a whole, it would have 256 x 512,000,000 pixels.
+    image = np.zeros((2, 4_000_000, 3), np.uint8)
     assert Preprocessing.of(DataConfig(), 224).crop(image).shape == (3, 224, 224)
 
 

@@ -1,4 +1,4 @@
-"""Class-balanced orders: shares, turns, and the loader that follows them."""
+"""Class-balanced orders: shares, occurrences, and the loader that follows them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.loading.crops import crop_resize, random_crop_box
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
-from trickbag.data.loading.sampling import balanced_order, turns_of
+from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
 from trickbag.data.source import ArrayPart
 from trickbag.errors import UserError
 from trickbag.streams import stream
@@ -24,7 +24,7 @@ LABELS = np.repeat(np.array([0, 1, 3], np.int64), [90, 9, 1])  # no image of cla
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.floats(0, 1), st.integers(0, 9))
-def test_every_class_has_its_share_and_images_take_turns(
+def test_every_class_has_its_share_and_its_images_come_equally_often(
     labels: list[int], power: float, seed: int
 ) -> None:
     given_labels = np.array(labels, np.int64)
@@ -33,9 +33,9 @@ def test_every_class_has_its_share_and_images_take_turns(
     counts = np.bincount(given_labels)
     shares = np.where(counts > 0, counts.astype(float) ** power, 0)
     shares = len(labels) * shares / shares.sum()
-    shown = np.bincount(given_labels[order], minlength=len(counts))
-    assert (np.abs(shown - shares) < 1 + 1e-9).all()
-    for label in np.flatnonzero(shown):
+    drawn = np.bincount(given_labels[order], minlength=len(counts))
+    assert (np.abs(drawn - shares) < 1 + 1e-9).all()
+    for label in np.flatnonzero(drawn):
         times = np.bincount(order, minlength=len(labels))[given_labels == label]
         assert times.max() - times.min() <= 1
 
@@ -44,27 +44,28 @@ def test_power_1_is_a_permutation_and_0_is_equal_shares() -> None:
     assert sorted(balanced_order(LABELS, 1.0, np.random.default_rng(0)).tolist()) == list(
         range(100)
     )
-    shown = [
+    counts = [
         np.bincount(LABELS[balanced_order(LABELS, 0.0, np.random.default_rng(i))])
         for i in range(600)
     ]
-    assert {tuple(one[[0, 1, 3]].tolist()) for one in shown} == {
+    assert {tuple(drawn[[0, 1, 3]].tolist()) for drawn in counts} == {
         (33, 33, 34),
         (33, 34, 33),
         (34, 33, 33),
     }
-    np.testing.assert_allclose(np.mean(shown, axis=0)[[0, 1, 3]], 100 / 3, atol=0.1)
+    np.testing.assert_allclose(np.mean(counts, axis=0)[[0, 1, 3]], 100 / 3, atol=0.1)
 
 
 def test_the_square_root_by_hand() -> None:
     roots = np.sqrt([90, 9, 1])
-    shown = np.bincount(LABELS[balanced_order(LABELS, 0.5, np.random.default_rng(3))])[[0, 1, 3]]
-    assert (np.abs(shown - 100 * roots / roots.sum()) < 1).all()
+    drawn = np.bincount(LABELS[balanced_order(LABELS, 0.5, np.random.default_rng(3))])[[0, 1, 3]]
+    assert (np.abs(drawn - 100 * roots / roots.sum()) < 1).all()
 
 
-def test_turns_count_earlier_places() -> None:
-    assert turns_of(np.array([4, 2, 4, 4, 0, 2])).tolist() == [0, 0, 1, 2, 0, 1]
-    assert turns_of(np.array([], np.int64)).tolist() == []
+def test_occurrences_before_each_place() -> None:
+    order = np.array([4, 2, 4, 4, 0, 2])
+    assert earlier_occurrences(order).tolist() == [0, 0, 1, 2, 0, 1]
+    assert earlier_occurrences(np.array([], np.int64)).tolist() == []
 
 
 def test_images_of_several_labels_have_no_class() -> None:
@@ -104,10 +105,10 @@ def test_the_loader_crops_an_image_anew_each_time(repeats: int) -> None:
     assert len(batches) == 3
     index, images = torch.cat([b.index for b in batches]), torch.cat([b.images for b in batches])
     assert int((index == 11).sum()) == 6 * repeats
-    # Every read of the one image of its class has a crop of its own: those of turn 0, 1, 2, ...
+    # Each occurrence of the only image of its class has a crop of its own: those of 0, 1, 2, ...
     pixels, expected = part.read(11), []
-    for turn in range(6 * repeats):
-        rng = stream(7, f"crop {turn}" if turn else "crop", 2, 11)
+    for occurrence in range(6 * repeats):
+        rng = stream(7, f"crop {occurrence}" if occurrence else "crop", 2, 11)
         expected.append(
             crop_resize(pixels, random_crop_box(rng, 20, 20, data.crop_area, data.crop_ratio), 8)
         )
@@ -116,15 +117,16 @@ def test_the_loader_crops_an_image_anew_each_time(repeats: int) -> None:
     assert len(seen) == 6 * repeats
 
 
-def test_an_epoch_is_taken_up_in_its_middle() -> None:
+def test_an_epoch_is_resumed_in_its_middle() -> None:
     part, data = skewed()
     size = Preprocessing.of(data, 8)
-    how = {"train": True, "batch_size": 4, "seed": 7}
-    whole = list(Loader(part, data, size, workers=0, **how).epoch(1))  # type: ignore[arg-type]
-    rest = list(Loader(part, data, size, workers=0, **how).epoch(1, 1))  # type: ignore[arg-type]
+    batches, rest = (
+        list(Loader(part, data, size, train=True, batch_size=4, seed=7, workers=0).epoch(1, start))
+        for start in (0, 1)
+    )
     assert all(
         torch.equal(a, b)
-        for x, y in zip(whole[1:], rest, strict=True)
+        for x, y in zip(batches[1:], rest, strict=True)
         for a, b in zip(x, y, strict=True)
     )
 

@@ -1,5 +1,4 @@
-"""Operations and magnitudes: against torchvision on Pillow images, and the outputs of the
-Assemble-ResNet code."""
+"""Operations and magnitudes, against torchvision and the outputs of the Assemble-ResNet code."""
 
 from __future__ import annotations
 
@@ -44,18 +43,18 @@ REFERENCE: list[tuple[str, Ranges, int, Any]] = [
 
 
 def ours(name: str) -> Operation:
-    return next(one for one in OPERATIONS if one.replace("_", "") == name.lower())
+    """Return our name of one of torchvision's or Assemble-ResNet's operations."""
+    return next(operation for operation in OPERATIONS if operation.replace("_", "") == name.lower())
 
 
-def difference(one: Image.Image, other: Image.Image) -> int:
-    assert one.size == other.size
-    assert one.mode == other.mode == "RGB"
-    return int(np.abs(np.asarray(one).astype(int) - np.asarray(other)).max())
+def difference(image: Image.Image, other: Image.Image) -> int:
+    assert image.size == other.size
+    assert image.mode == other.mode == "RGB"
+    return int(np.abs(np.asarray(image).astype(int) - np.asarray(other)).max())
 
 
 def cases(bins: int, space: Any) -> list[tuple[str, int, bool, float]]:
-    """List torchvision's operations at each magnitude and sign: name, magnitude, negative,
-    value."""
+    """List torchvision's operations by (name, magnitude, negative, value)."""
     return [
         (
             name,
@@ -70,7 +69,7 @@ def cases(bins: int, space: Any) -> list[tuple[str, int, bool, float]]:
 
 
 def as_argument(operation: Operation, value: float) -> float:
-    """Return what torchvision's value of an operation is as an argument of ours."""
+    """Convert torchvision's value of an operation to our argument."""
     if operation in ("brightness", "color", "contrast", "sharpness"):
         return 1 + value
     return int(value) if operation.startswith("translate") else value
@@ -92,10 +91,10 @@ def test_magnitudes_are_torchvisions(ranges: Ranges, bins: int, space: Any) -> N
     unequal = []
     for name, magnitude, negative, value in cases(bins, space):
         operation = ours(name)
-        mine = argument(operation, ranges, magnitude / (bins - 1), negative, SIZE)
-        if mine != pytest.approx(as_argument(operation, value), rel=1e-6, abs=1e-6):
-            unequal.append((name, magnitude, abs(mine), abs(value)))
-    # In float32, as torchvision counts, 15/30 of 32 pixels is 15.999999, and cut off to 15.
+        own_value = argument(operation, ranges, magnitude / (bins - 1), negative, SIZE)
+        if own_value != pytest.approx(as_argument(operation, value), rel=1e-6, abs=1e-6):
+            unequal.append((name, magnitude, abs(own_value), abs(value)))
+    # In float32, as torchvision computes, 15/30 of 32 pixels is 15.999999, which is cut to 15.
     expected = [
         (name, 15, 16, 15.999999046325684)
         for name in ("TranslateX", "TranslateY")
@@ -194,13 +193,14 @@ def test_operations_of_the_assemble_code() -> None:
         ).max(axis=2)
         if case in UNDEFINED:
             continue
-        if name in ("Color", "Sharpness"):  # it rounds where Pillow cuts off
+        if name in ("Color", "Sharpness"):
+            # It rounds where Pillow cuts off.
             assert changed.max() <= 1, case
-        elif name in ("ShearX", "ShearY"):  # it maps the corners of pixels, Pillow their centres
+        elif name in ("ShearX", "ShearY"):
+            # It maps the corners of pixels, Pillow their centres.
             assert (changed > 0).mean() <= 0.15, case
-        elif (
-            name == "Contrast" and magnitude != "5"
-        ):  # its known bug: it blends with the number of pixels / 256
+        elif name == "Contrast" and magnitude != "5":
+            # Its known bug: it blends with the number of pixels / 256.
             assert changed.max() > 50, case
             grey = np.full(3, min(255, image.width * image.height / 256))
             bug = (np.asarray(image) * value + grey * (1 - value)).clip(0, 255)
@@ -233,18 +233,18 @@ def test_any_operation_gives_an_image_of_the_same_size_and_leaves_the_given_one(
     )
     before = image.tobytes()
     value = argument(operation, ranges, share, negative, size)
-    made = operate(image, operation, value)
-    assert difference(made, made) == 0
-    assert made.size == size
+    changed = operate(image, operation, value)
+    assert changed.size == size
+    assert changed.mode == "RGB"
     assert image.tobytes() == before
-    assert made is not image
+    assert changed is not image
 
 
-def test_what_is_left_bare_has_the_grey_of_fill() -> None:
+def test_empty_areas_have_the_grey_level_fill() -> None:
     image = Image.new("RGB", (8, 8), (255, 0, 0))
-    made = np.asarray(operate(image, "translate_x", 3, 128))
-    assert (made[:, :3] == 128).all()
-    assert (made[:, 3:] == [255, 0, 0]).all()
+    moved = np.asarray(operate(image, "translate_x", 3, 128))
+    assert (moved[:, :3] == 128).all()
+    assert (moved[:, 3:] == [255, 0, 0]).all()
     assert (np.asarray(operate(image, "translate_y", -8, 9)) == 9).all()
 
 

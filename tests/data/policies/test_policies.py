@@ -47,7 +47,7 @@ POLICIES = [
 
 
 class Recorded:
-    """Stands in for `operate`: keeps what it is asked for, and returns the image."""
+    """Stands in for `operate`: keeps its arguments, and returns the image unchanged."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, float]] = []
@@ -65,11 +65,11 @@ def shares(names: list[str]) -> dict[str, float]:
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.kind)
 def test_a_policy_is_a_function_of_the_image_and_the_stream(policy: Policy) -> None:
     before = IMAGE.tobytes()
-    made = [policy(IMAGE, stream(0, "policy", 1, row)) for row in range(30)]
+    images = [policy(IMAGE, stream(0, "policy", 1, row)) for row in range(30)]
     again = [policy(IMAGE, stream(0, "policy", 1, row)) for row in range(30)]
-    assert [one.tobytes() for one in made] == [one.tobytes() for one in again]
-    assert len({one.tobytes() for one in made}) > 4
-    assert {(one.size, one.mode) for one in made} == {(IMAGE.size, "RGB")}
+    assert [image.tobytes() for image in images] == [image.tobytes() for image in again]
+    assert len({image.tobytes() for image in images}) > 4
+    assert {(image.size, image.mode) for image in images} == {(IMAGE.size, "RGB")}
     assert IMAGE.tobytes() == before
 
 
@@ -83,13 +83,13 @@ def test_a_policy_is_plain_data(policy: Policy) -> None:
 
 def test_rows_steps_and_signs_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     rng, recorded = np.random.default_rng(0), Recorded(monkeypatch)
-    policy, turns = POLICIES[0], 8000
-    for _ in range(turns):
+    policy, images = POLICIES[0], 8000
+    for _ in range(images):
         policy(IMAGE, rng)
     done = Counter(name for name, _ in recorded.calls)
-    assert done["equalize"] / turns == pytest.approx(0.5, abs=0.02)  # of every first row
-    assert done["rotate"] / turns == pytest.approx(0.125, abs=0.015)
-    assert done["solarize"] / turns == pytest.approx(0.25, abs=0.02)
+    assert done["equalize"] / images == pytest.approx(0.5, abs=0.02)  # of every first row
+    assert done["rotate"] / images == pytest.approx(0.125, abs=0.015)
+    assert done["solarize"] / images == pytest.approx(0.25, abs=0.02)
     assert done["translate_x"] == 0
     angles = Counter(value for name, value in recorded.calls if name == "rotate")
     assert set(angles) == {10.0, -10.0}
@@ -106,16 +106,16 @@ def test_random_operations_are_equally_likely_and_of_one_magnitude(
     for _ in range(4000):
         RandomPolicy(count=3, magnitude=6, bins=11)(IMAGE, rng)
     assert len(recorded.calls) == 12_000
-    found = shares([name for name, _ in recorded.calls])
-    assert len(found) == 14
-    assert all(share == pytest.approx(1 / 14, abs=0.008) for share in found.values())
+    operation_shares = shares([name for name, _ in recorded.calls])
+    assert len(operation_shares) == 14
+    assert all(share == pytest.approx(1 / 14, abs=0.008) for share in operation_shares.values())
     values: dict[str, set[float]] = collections.defaultdict(set)
     for name, value in recorded.calls:
         values[name].add(value)
-    for name in found:
+    for name in operation_shares:
         both = {argument(name, "standard", 0.6, negative, IMAGE.size) for negative in (True, False)}  # type: ignore[arg-type]
         assert values[name] == both
-    assert "invert" not in found
+    assert "invert" not in operation_shares
 
 
 def test_magnitudes_left_open_are_uniform_over_the_bins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +138,8 @@ def test_chains_of_augmix(monkeypatch: pytest.MonkeyPatch) -> None:
         MixedPolicy(width=1, severity=5)(IMAGE, rng)
         lengths.append(str(len(recorded.calls) - before))
     assert shares(lengths) == pytest.approx({"1": 1 / 3, "2": 1 / 3, "3": 1 / 3}, abs=0.03)
-    found = shares([name for name, _ in recorded.calls])
-    assert sorted(found) == sorted(
+    operation_shares = shares([name for name, _ in recorded.calls])
+    assert sorted(operation_shares) == sorted(
         [
             "auto_contrast",
             "equalize",
@@ -152,7 +152,7 @@ def test_chains_of_augmix(monkeypatch: pytest.MonkeyPatch) -> None:
             "translate_y",
         ]
     )
-    assert all(share == pytest.approx(1 / 9, abs=0.015) for share in found.values())
+    assert all(share == pytest.approx(1 / 9, abs=0.015) for share in operation_shares.values())
     slopes = np.array([value for name, value in recorded.calls if name == "shear_x"])
     # Uniform from 0.1 to 5 of 10, of 0.3, either way.
     assert 0.003 <= np.abs(slopes).min() < 0.006
@@ -172,8 +172,8 @@ def test_the_mixture_by_hand() -> None:
     by_hand = 0.3 * np.asarray(IMAGE, np.float64)
     for chain, weight in zip(chains, weights, strict=True):
         by_hand += 0.7 * weight * np.asarray(chain, np.float64)
-    made = np.asarray(mix_chains(IMAGE, chains, weights, share))
-    assert np.abs(made - by_hand).max() <= 0.5 + 1e-4
+    mixed = np.asarray(mix_chains(IMAGE, chains, weights, share))
+    assert np.abs(mixed - by_hand).max() <= 0.5 + 1e-4
     assert mix_chains(IMAGE, chains, weights, 0.0).tobytes() == IMAGE.tobytes()
     assert mix_chains(IMAGE, chains, [0, 1, 0], 1.0).tobytes() == chains[1].tobytes()
 
@@ -223,11 +223,11 @@ def test_wrong_settings(kind: Any, settings: dict[str, Any], text: str) -> None:
         kind(**settings)
 
 
-def test_a_table_of_ones_own_in_a_recipe() -> None:
+def test_a_table_in_a_recipe_as_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
-    found = re.search(r"```yaml\n(data:\n  policy:.+?)```", text, flags=re.DOTALL)
-    assert found
-    policy = Recipe.from_dict(yaml.safe_load(found[1])).data.policy
+    example = re.search(r"```yaml\n(data:\n  policy:.+?)```", text, flags=re.DOTALL)
+    assert example
+    policy = Recipe.from_dict(yaml.safe_load(example[1])).data.policy
     assert isinstance(policy, LearnedPolicy)
     assert policy.table[1] == (("equalize", 0.6, 0),)
 
@@ -236,12 +236,12 @@ def test_policies_from_text() -> None:
     fields = parse_fields(DataConfig, "policy=random:count=3", "data")
     assert fields["policy"] == RandomPolicy(count=3)
     assert parse_fields(DataConfig, "policy=none", "data") == {"policy": None}
-    found = DataConfig(
+    data = DataConfig(
         policy=parse(
             Policy, "learned:table=[[[rotate, 0.7, 2], [color, 1, 0]]],fill=9", "data.policy"
         )
     )
-    assert found.policy == LearnedPolicy(table=((("rotate", 0.7, 2), ("color", 1, 0)),), fill=9)
+    assert data.policy == LearnedPolicy(table=((("rotate", 0.7, 2), ("color", 1, 0)),), fill=9)
     with pytest.raises(UserError, match=r"data\.policy lacks the setting 'table'"):
         parse_fields(DataConfig, "policy=learned:fill=3", "data")
     with pytest.raises(

@@ -1,3 +1,5 @@
+"""CSV files: columns, images, labels, and rows that are left out."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -11,11 +13,9 @@ from trickbag.data.sources import open_source
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
-    from trickbag.data.source import Source
-
-if TYPE_CHECKING:
     from pathlib import Path
-from typing import TYPE_CHECKING
+
+    from trickbag.data.source import Source
 
 FOUR = "image,label\n000.png,cat\n001.png,dog\n002.png,cat\n003.png,dog\n"
 
@@ -147,7 +147,7 @@ def test_rows_that_lack_something(four: Path) -> None:
     assert source.left_out[2] == ("003", "no label in line 7")
 
 
-def test_repeated_rows_are_said(four: Path) -> None:
+def test_repeated_rows_are_noted(four: Path) -> None:
     source = opened(four, FOUR + "000.png,cat\n001,dog\n")
     assert labelled(source) == EXPECTED
     assert "2 rows repeat an image" in source.notes[0].text
@@ -159,7 +159,7 @@ def test_contradictions_are_left_out(four: Path) -> None:
     assert source.left_out == (("000.png", "has different labels: cat, dog"),)
 
 
-def test_ambiguous_names_are_said_once(four: Path) -> None:
+def test_ambiguous_names_are_noted_once(four: Path) -> None:
     for name in ("000", "001"):
         (four.parent / f"{name}.jpg").write_bytes(encode(photo(), "JPEG"))
     source = opened(four, FOUR.replace(".png", ""))

@@ -1,3 +1,5 @@
+"""Folder trees: parts, classes, files that count as images, and trees that are refused."""
+
 from __future__ import annotations
 
 import os
@@ -13,11 +15,9 @@ from trickbag.data.sources import open_source
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
-    from trickbag.data.source import Source
-
-if TYPE_CHECKING:
     from pathlib import Path
-from typing import TYPE_CHECKING
+
+    from trickbag.data.source import Source
 
 
 def opened(path: Path | str, image_root: str | None = None) -> Source:
@@ -86,17 +86,17 @@ def test_what_is_no_image_is_ignored(tmp_path: Path) -> None:
     assert not source.notes
 
 
-def test_images_outside_of_classes_are_said(tmp_path: Path) -> None:
+def test_images_outside_of_classes_are_noted(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"a": 1, "b": 1, ".": 2})
     assert "2 images outside of any class folder" in opened(tmp_path).notes[0].text
 
 
-def test_folders_beside_train_are_said(tmp_path: Path) -> None:
+def test_folders_beside_train_are_noted(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "extra": 1})
     assert "extra" in opened(tmp_path).notes[0].text
 
 
-def test_an_unlabelled_test_folder_is_not_used_and_said(tmp_path: Path) -> None:
+def test_an_unlabelled_test_folder_is_not_used_and_noted(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"train/a": 1, "train/b": 1, "test": 4})
     source = opened(tmp_path)
     assert list(source.parts) == ["train"]

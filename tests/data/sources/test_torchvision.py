@@ -1,5 +1,4 @@
-"""torchvision's sets, from files that are laid out as it lays them out; no test here needs a
-network."""
+"""torchvision's sets, from files in torchvision's own layout; no test needs a network."""
 
 from __future__ import annotations
 
@@ -20,11 +19,9 @@ from trickbag.data.sources.torchvision import TORCHVISION_SETS
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
-    from trickbag.data.source import Source
-
-if TYPE_CHECKING:
     from pathlib import Path
-from typing import TYPE_CHECKING
+
+    from trickbag.data.source import Source
 
 
 def opened(name: str, root: Path) -> Source:
@@ -118,7 +115,7 @@ def test_unknown_name() -> None:
         open_source(DataConfig(source="torchvision:CIFAR11"))
 
 
-def test_without_network_it_says_where_the_files_belong(
+def test_the_message_without_network_names_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network(*_: object, **__: object) -> None:
@@ -137,8 +134,8 @@ def test_without_network_it_says_where_the_files_belong(
 
 def test_damaged_files_are_no_traceback(tmp_path: Path) -> None:
     for part in ("train", "t10k"):
-        for what in ("images-idx3", "labels-idx1"):
-            path = tmp_path / "MNIST" / "raw" / f"{part}-{what}-ubyte"
+        for content in ("images-idx3", "labels-idx1"):
+            path = tmp_path / "MNIST" / "raw" / f"{part}-{content}-ubyte"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(gzip.compress(b"not it"))
     with pytest.raises(UserError, match="torchvision:MNIST"):

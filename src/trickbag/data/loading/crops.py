@@ -1,4 +1,7 @@
-"""Where to crop for training, and crops scaled to squares."""
+"""Random training crops, and crops scaled to squares.
+
+Shapes: H and W pixels.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +29,21 @@ def random_crop_box(
     area: tuple[float, float],
     ratio: tuple[float, float],
 ) -> Box:
-    """Draw a training crop: its share of the area uniform in `area`, its width/height log-uniform in `ratio`.
+    """Draw a training crop with a share of the area in `area` and a width/height in `ratio`.
 
-    Where ten draws do not fit the image, the largest central crop within `ratio` is taken, whatever
-    its area. He et al. 2018, section 2.1, gives the ranges; that the ratio is uniform in its
-    logarithm, and the fall-back, are those of torchvision's RandomResizedCrop: a ratio and its
-    inverse are then equally likely.
+    The share is uniform, the ratio uniform in its logarithm, so that a ratio and its inverse are
+    equally likely. If ten draws do not fit into the image, the largest central crop within `ratio`
+    is taken, whatever its area.
+
+    Source: He et al. 2018, section 2.1, for the ranges; torchvision's RandomResizedCrop for the
+    logarithm and the fall-back.
     """
     log_low, log_high = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(_TRIES):
-        share, aspect, x, y = rng.random(4)
-        target = width * height * (area[0] + (area[1] - area[0]) * share)
-        proportion = math.exp(log_low + (log_high - log_low) * aspect)
-        w, h = round(math.sqrt(target * proportion)), round(math.sqrt(target / proportion))
+        area_draw, ratio_draw, x, y = rng.random(4)
+        pixels = width * height * (area[0] + (area[1] - area[0]) * area_draw)
+        aspect = math.exp(log_low + (log_high - log_low) * ratio_draw)
+        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
         if 0 < w <= width and 0 < h <= height:
             left, top = int(x * (width - w + 1)), int(y * (height - h + 1))
             return left, top, left + w, top + h
@@ -49,10 +54,10 @@ def random_crop_box(
 
 
 def crop_scale(image_HW3: NDArray[np.uint8], box: Box, size: int) -> Image.Image:
-    """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size` pixels a side.
+    """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size` pixels per side.
 
-    Bilinear, with the filter widened when shrinking (Pillow's, "antialias"); pixels outside the box
-    have no influence.
+    Bilinear, by Pillow, with a wider filter when it shrinks an image ("antialias"). Pixels outside
+    the box have no influence.
     """
     left, top, right, bottom = box
     crop = Image.fromarray(image_HW3[top:bottom, left:right])

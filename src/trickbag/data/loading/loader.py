@@ -1,6 +1,7 @@
-"""Batches of crops: the same ones bit for bit, whatever the number of workers and wherever a run is taken up.
+"""Batches of crops that depend on neither the number of workers nor where a run was resumed.
 
-Shapes: N images of a batch, S pixels of the network's input, M other networks, K classes.
+Shapes: N images of a batch, V views of an image, S pixels of the network's input, M teachers, K
+classes.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.crops import crop_scale, planes, random_crop_box
-from trickbag.data.loading.sampling import balanced_order, turns_of
+from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
 from trickbag.data.loading.workers import (
     POLL_S,
-    apart_from_main,
     enter_worker,
-    feeders_of,
+    queue_threads,
     shielded_start,
+    without_main_module,
     worker_death,
 )
 from trickbag.errors import RunFailed
@@ -46,46 +47,42 @@ CACHE_LIMIT = 512 * 2**20
 
 
 class RawBatch(NamedTuple):
-    """A batch as the processor hands it over.
+    """A batch before preprocessing on the device.
 
-    images: (N, 3, S, S) uint8; (N, V, 3, S, S) in training where `data.views` is not 0, the crop as
-    it is before its other views. labels: (N,) int64; (N, K) of 0 and 1 for several labels an image.
-    index: (N,) int64 place in the part. valid: (N,) bool, False for an image that could not be
-    decoded: its row is zeros and must count nothing. teacher_logits: (N, M, K) float32 logits that
-    other networks gave of these images, M = 0 where none were asked.
+    images: (N, 3, S, S) uint8; in training with `data.views`, (N, V, 3, S, S), the unchanged crop
+    first. labels: (N,) int64, or (N, K) of 0 and 1 with several labels per image. index: (N,) int64
+    rows of the part. valid: (N,) bool, False for an image that could not be decoded: its pixels are
+    zeros, and it must not count. teacher_logits: (N, M, K) float32; M = 0 without teacher logits.
     """
 
     images: Tensor
     labels: Tensor
-    index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
+    index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which is not needed
     valid: Tensor
     teacher_logits: Tensor = torch.empty(0, 0, 0)
 
 
-class _Job(NamedTuple):
-    """The rows of a batch; `turns` says of each row how often the epoch has read its image before, from 0.
+class _BatchRequest(NamedTuple):
+    """All that determines a batch.
 
-    `data` are those of the epoch.
+    rows: its images. occurrences: for each row, how often the epoch has had its image before. data:
+    the settings of this epoch. skip: rows that are known not to decode.
     """
 
     epoch: int
     data: DataConfig
     rows: NDArray[np.int64]
-    turns: NDArray[np.int64]
+    occurrences: NDArray[np.int64]
     skip: frozenset[int]
 
 
-class _Made(NamedTuple):
+class _LoadedBatch(NamedTuple):
     batch: RawBatch
     errors: tuple[tuple[int, str], ...]
 
 
-class _Maker(Dataset["_Made | RunFailed"]):
-    """Makes the batch of a job; a pure function of the job, in this process or a worker.
-
-    What ends a run is given back, not raised: raised in a worker it would arrive as the text of a
-    traceback.
-    """
+class _BatchDataset(Dataset["_LoadedBatch | RunFailed"]):
+    """Loads the batch of a request; a pure function of it, in this process or in a worker."""
 
     def __init__(
         self,
@@ -98,90 +95,102 @@ class _Maker(Dataset["_Made | RunFailed"]):
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
         self.teacher_logits = teacher_logits
 
-    def __getitem__(self, job: _Job) -> _Made | RunFailed:
+    def __getitem__(self, request: _BatchRequest) -> _LoadedBatch | RunFailed:
+        # Returned, not raised: an error raised in a worker arrives as the text of its traceback.
         try:
-            return self._made(job)
+            return self._load(request)
         except RunFailed as failure:
             return failure
 
-    def _made(self, job: _Job) -> _Made:
-        size = self._size(job)
-        views = (1 + job.data.views,) if self.train and job.data.views else ()
-        images = np.zeros((len(job.rows), *views, 3, size, size), np.uint8)
-        valid = np.zeros(len(job.rows), bool)
+    def _load(self, request: _BatchRequest) -> _LoadedBatch:
+        data, size = request.data, self._size(request)
+        views = (1 + data.views,) if self.train and data.views else ()
+        images = np.zeros((len(request.rows), *views, 3, size, size), np.uint8)
+        valid = np.zeros(len(request.rows), bool)
         errors = []
-        for place, (row, turn) in enumerate(
-            zip(job.rows.tolist(), job.turns.tolist(), strict=True)
-        ):
-            if row in job.skip:
+        pairs = zip(request.rows.tolist(), request.occurrences.tolist(), strict=True)
+        for i, (row, occurrence) in enumerate(pairs):
+            if row in request.skip:
                 continue
             try:
-                images[place] = self._crop(job, row, turn)
-                valid[place] = True
+                images[i] = self._crop(request, row, occurrence)
+                valid[i] = True
             except DecodeError as error:
                 errors.append((row, str(error)))
-        labels = torch.from_numpy(self.part.labels[job.rows])
-        index = torch.from_numpy(job.rows)
         batch = RawBatch(
-            torch.from_numpy(images), labels, index, torch.from_numpy(valid), self._answers(job)
+            images=torch.from_numpy(images),
+            labels=torch.from_numpy(self.part.labels[request.rows]),
+            index=torch.from_numpy(request.rows),
+            valid=torch.from_numpy(valid),
+            teacher_logits=self._teacher_logits(request),
         )
-        return _Made(batch, tuple(errors))
+        return _LoadedBatch(batch, tuple(errors))
 
-    def _size(self, job: _Job) -> int:
-        return (self.train and job.data.image_size) or self.preprocessing.image_size
+    def _size(self, request: _BatchRequest) -> int:
+        return (self.train and request.data.image_size) or self.preprocessing.image_size
 
-    def _crop(self, job: _Job, row: int, turn: int) -> NDArray[np.uint8]:
+    def _crop(self, request: _BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
+        """Return the crop (3, S, S) of an image, or with views (V, 3, S, S)."""
         image = self.part.read(row)
         if not self.train:
             return self.preprocessing.crop(image)
+        data = request.data
         height, width = image.shape[:2]
-        repeat = job.data.repeat_epochs
-        view = job.epoch if repeat is None else job.epoch % repeat
-        # Of a view that can be made again there is one crop, however often the image is read.
-        purpose = f"crop {turn}" if turn and repeat is None else "crop"
-        rng = stream(self.seed, purpose, view, row)
-        box = random_crop_box(rng, width, height, job.data.crop_area, job.data.crop_ratio)
-        shown = self._changed(crop_scale(image, box, self._size(job)), job, row, turn)
-        # Otherwise mirrored on the device, where the numbers are drawn by batch.
-        mirrored = (
-            repeat is not None
-            and stream(self.seed, "flip", view, row).random() < job.data.flip_prob
-        )
-        return shown[..., ::-1] if mirrored else shown
+        repeated = data.repeat_epochs is not None
+        crop_epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
+        # Crops that repeat can have stored teacher logits, one row per image and epoch: all
+        # occurrences of an image in an epoch then have the same crop.
+        purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
+        rng = stream(self.seed, purpose, crop_epoch, row)
+        box = random_crop_box(rng, width, height, data.crop_area, data.crop_ratio)
+        crop = crop_scale(image, box, self._size(request))
+        pixels = self._apply_policy(crop, request, row, occurrence)
+        # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
+        if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:
+            return pixels[..., ::-1]
+        return pixels
 
-    def _changed(self, crop: Image, job: _Job, row: int, turn: int) -> NDArray[np.uint8]:
-        policy = job.data.policy
+    def _apply_policy(
+        self, crop: Image, request: _BatchRequest, row: int, occurrence: int
+    ) -> NDArray[np.uint8]:
+        policy, views = request.data.policy, request.data.views
         if policy is None:
             return planes(crop)
-        rng = stream(self.seed, f"policy {turn}" if turn else "policy", job.epoch, row)
-        if not job.data.views:
+        purpose = f"policy {occurrence}" if occurrence else "policy"
+        rng = stream(self.seed, purpose, request.epoch, row)
+        if not views:
             return planes(policy(crop, rng))
-        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(job.data.views))])
+        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(views))])
 
-    def _answers(self, job: _Job) -> Tensor:
+    def _teacher_logits(self, request: _BatchRequest) -> Tensor:
         if self.teacher_logits is None:
-            return torch.empty(len(job.rows), 0, 0)
-        return torch.from_numpy(self.teacher_logits.logits(job.rows, job.epoch))
+            return torch.empty(len(request.rows), 0, 0)
+        return torch.from_numpy(self.teacher_logits.logits(request.rows, request.epoch))
 
 
-class _Plan(Sampler[_Job]):
-    """The jobs of the epoch that runs; the workers live on from epoch to epoch, so it is set anew
-    each time."""
+class _RequestSampler(Sampler[_BatchRequest]):
+    """Yields the requests of the running epoch.
+
+    The workers live on from epoch to epoch, so each epoch sets `requests` anew.
+    """
 
     def __init__(self) -> None:
-        self.jobs: Iterator[_Job] = iter(())
+        self.requests: Iterator[_BatchRequest] = iter(())
 
-    def __iter__(self) -> Iterator[_Job]:
-        return self.jobs
+    def __iter__(self) -> Iterator[_BatchRequest]:
+        return self.requests
 
 
-def _as_made(made: _Made | RunFailed) -> _Made | RunFailed:
-    return made
+def _uncollated(loaded: _LoadedBatch | RunFailed) -> _LoadedBatch | RunFailed:
+    return loaded
 
 
 def default_workers(part: Part, device_type: str) -> int:
-    """Choose how many worker processes: none for images in memory or one core; for a GPU one a
-    core, up to 16."""
+    """Choose the number of worker processes.
+
+    It is 0 for images in memory, and with a single core. Otherwise it is 1 for a CPU, and for a GPU
+    the number of usable cores, up to 16.
+    """
     cores = usable_cores()
     if part.in_memory or cores < 2:
         return 0
@@ -189,8 +198,10 @@ def default_workers(part: Part, device_type: str) -> int:
 
 
 def share_of(n: int, rank: int, size: int) -> slice:
-    """Return the `rank`-th, from 0, of `size` parts of `n` things; they differ by one at most, the
-    first are larger."""
+    """Return the `rank`-th, from 0, of `size` consecutive parts of `n` things.
+
+    Their lengths differ by at most one; the first parts are the longer ones.
+    """
     each, more = divmod(n, size)
     start = rank * each + min(rank, more)
     return slice(start, start + each + (rank < more))
@@ -199,23 +210,26 @@ def share_of(n: int, rank: int, size: int) -> slice:
 class Loader:
     """Batches of a part, epoch by epoch.
 
-    In training the order is a permutation of each epoch's own, crops are random, and the last
-    batch, if partial, is dropped; a part smaller than `batch_size` is one batch. Where
-    `data.class_power` is not 1 the order has the images of rare classes several times. `repeats`
-    images are read for each one of a training batch, which then has (reads * batch_size) rows: each
-    block of `batch_size` follows an order of its own, the first the one that would be read alone,
-    so that an epoch sees every image `repeats` times. Images have the preprocessing's size,
-    whatever `data` says. An epoch may have data of its own, of which the image size, the crops, the
-    policy and the sampling count. In evaluation the order is the part's, crops are the
-    preprocessing's, and the last batch may be partial; with `cached` they are made once and kept,
-    up to CACHE_LIMIT (do not write into them). `in_order` gives the crops of training in the order
-    and the batches of evaluation. Every draw is a function of (seed, epoch, image); see
-    `data.repeat_epochs` for crops that repeat. `teacher_logits` come with the images that they are
-    about. `workers` None chooses as for a CPU. With `share` (rank, size) a batch has the rank-th of
-    size parts of its rows alone.
+    Every draw is a function of (seed, epoch, image), see `data.repeat_epochs` for crops that
+    repeat. Images have the preprocessing's size, whatever `data` says; an epoch may have data of
+    its own, of which the image size, the crops, the policy and the sampling count.
 
-    `errors` gathers the images that could not be decoded, name to reason; such an image is not
-    tried again. Raises RunFailed where a worker process dies or the teacher_logits are damaged.
+    Training (`train`): each epoch has a permutation of its own, crops are random, and a partial
+    last batch is dropped; a part smaller than `batch_size` is one batch. If `data.class_power` is
+    not 1, images of rare classes come several times. With `in_order` the crops are those of
+    training, the order and the batches those of evaluation.
+
+    Evaluation: the order is the part's, crops are the preprocessing's, and the last batch may be
+    partial. With `cached` the batches are kept after the first epoch, up to CACHE_LIMIT; do not
+    write into them.
+
+    repeats: a training batch has `repeats` blocks of `batch_size` rows. Each block follows an order
+    of its own, the first the one of `repeats` = 1, so that an epoch has every image `repeats`
+    times. workers: None chooses as for a CPU. teacher_logits: logits that come with their images.
+    share: (rank, size); a batch then has only the rank-th of `size` parts of its rows.
+
+    `errors` collects the images that could not be decoded, name to reason; such an image is not
+    tried again. Raises RunFailed if a worker process dies or the teacher logits are damaged.
     """
 
     def __init__(
@@ -235,23 +249,23 @@ class Loader:
         teacher_logits: TeacherLogits | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
+        self.part, self.seed = part, seed
         self.shuffled = train and not in_order
         self.repeats = repeats
         self.batch_size = max(1, min(batch_size, len(part)))
-        wanted = default_workers(part, "cpu") if workers is None else workers
-        self.workers = min(wanted, len(self))
+        # A worker without a batch to load would be started for nothing.
+        self.workers = min(default_workers(part, "cpu") if workers is None else workers, len(self))
         self.errors: dict[str, str] = {}
         self._share = share
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
         self._data = replace(data, image_size=preprocessing.image_size)
-        self._maker = _Maker(part, preprocessing, train, seed, teacher_logits)
-        self._plan = _Plan()
-        self._pool: DataLoader[_Made | RunFailed] | None = None
+        self._dataset = _BatchDataset(part, preprocessing, train, seed, teacher_logits)
+        self._sampler = _RequestSampler()
+        self._pool: DataLoader[_LoadedBatch | RunFailed] | None = None
         size = 3 * preprocessing.image_size**2 * len(part)
-        self._keep = cached and not train and size <= CACHE_LIMIT
-        self._kept: list[RawBatch] | None = None
+        self._cached = cached and not train and size <= CACHE_LIMIT
+        self._cache: list[RawBatch] | None = None
 
     @property
     def cached(self) -> bool:
@@ -260,117 +274,121 @@ class Loader:
 
     def __len__(self) -> int:
         """Count the batches of an epoch."""
-        whole, rest = divmod(len(self.part), self.batch_size)
-        return whole if self.shuffled else whole + (rest > 0)
+        full, rest = divmod(len(self.part), self.batch_size)
+        return full if self.shuffled else full + (rest > 0)
 
     def epoch(
         self, epoch: int, start_step: int = 0, data: DataConfig | None = None
     ) -> Iterator[RawBatch]:
-        """Give the batches of an epoch, from 0, beginning with batch `start_step`; one epoch at a
-        time."""
-        if self._kept is not None:
-            yield from self._kept[start_step:]
+        """Yield the batches of an epoch, from 0, beginning with batch `start_step`.
+
+        Only one epoch can run at a time.
+        """
+        if self._cache is not None:
+            yield from self._cache[start_step:]
             return
-        kept: list[RawBatch] = []
-        for made in self._made(self._jobs(epoch, start_step, data or self._data)):
-            if isinstance(made, RunFailed):
-                raise made
-            self._remember(made)
-            if self._keep:
-                kept.append(made.batch)
-            yield made.batch
-        if self._keep and start_step == 0:
-            self._kept = kept
+        batches: list[RawBatch] = []
+        for loaded in self._loaded(self._requests(epoch, start_step, data or self._data)):
+            if isinstance(loaded, RunFailed):
+                raise loaded
+            self._note_errors(loaded)
+            if self._cached:
+                batches.append(loaded.batch)
+            yield loaded.batch
+        if self._cached and start_step == 0:
+            self._cache = batches
             self.close()
 
-    def _jobs(self, epoch: int, start_step: int, data: DataConfig) -> Iterator[_Job]:
+    def _requests(self, epoch: int, start_step: int, data: DataConfig) -> Iterator[_BatchRequest]:
         orders = (
-            [self._order(epoch, turn, data) for turn in range(self.repeats)]
+            [self._shuffled_order(epoch, repeat, data) for repeat in range(self.repeats)]
             if self.shuffled
-            else [self._in_order()]
+            else [self._part_order()]
         )
         for step in range(start_step, len(self)):
             batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            rows, turns = (
-                np.concatenate([each[batch] for each in column])
-                for column in zip(*orders, strict=True)
-            )
-            own = share_of(len(rows), *self._share)
-            rows, turns = rows[own], turns[own]
+            rows = np.concatenate([order[batch] for order, _ in orders])
+            occurrences = np.concatenate([counts[batch] for _, counts in orders])
+            share = share_of(len(rows), *self._share)
+            rows, occurrences = rows[share], occurrences[share]
             skip = self._bad.intersection(rows.tolist()) if self._bad else frozenset()
-            yield _Job(epoch, data, rows, turns, skip)
+            yield _BatchRequest(epoch, data, rows, occurrences, skip)
 
-    def _in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _part_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return np.arange(len(self.part), dtype=np.int64), np.zeros(len(self.part), np.int64)
 
-    def _order(
-        self, epoch: int, turn: int, data: DataConfig
+    def _shuffled_order(
+        self, epoch: int, repeat: int, data: DataConfig
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Draw the rows of an epoch, and say of each how often its image has been read before."""
-        n, rng = len(self.part), stream(self.seed, "order", epoch, turn)
+        """Draw the rows of one block of an epoch; return them and their occurrences."""
+        n, rng = len(self.part), stream(self.seed, "order", epoch, repeat)
         if data.class_power == 1:
-            return rng.permutation(n).astype(np.int64), np.full(n, turn)
+            return rng.permutation(n).astype(np.int64), np.full(n, repeat)
         rows = balanced_order(self.part.labels, data.class_power, rng)
-        # No two reads of an image are the same turn, whichever order they belong to.
-        return rows, turn + self.repeats * turns_of(rows)
+        # Interleaved, so that no two occurrences of an image have the same number: each number
+        # means a crop of its own.
+        return rows, repeat + self.repeats * earlier_occurrences(rows)
 
-    def _remember(self, made: _Made) -> None:
-        for row, reason in made.errors:
+    def _note_errors(self, loaded: _LoadedBatch) -> None:
+        for row, reason in loaded.errors:
             self.errors[self.part.names[row]] = reason
-        if made.errors:
-            self._bad |= {row for row, _ in made.errors}
+        if loaded.errors:
+            self._bad |= {row for row, _ in loaded.errors}
 
-    def _made(self, jobs: Iterator[_Job]) -> Iterator[_Made | RunFailed]:
+    def _loaded(self, requests: Iterator[_BatchRequest]) -> Iterator[_LoadedBatch | RunFailed]:
         if self.workers == 0:
-            for job in jobs:
-                made = self._maker[job]
-                if self._pin and isinstance(made, _Made):
-                    made = made._replace(batch=RawBatch(*(x.pin_memory() for x in made.batch)))
-                yield made
+            yield from map(self._load_here, requests)
             return
-        self._plan.jobs = jobs
+        self._sampler.requests = requests
         try:
             if self._pool is None:
-                self._pool = self._start()
-                with shielded_start(), apart_from_main(self._maker):
-                    running = iter(self._pool)
+                self._pool = self._new_pool()
+                with shielded_start(), without_main_module(self._dataset):
+                    batches = iter(self._pool)
             else:
-                running = iter(self._pool)
-            yield from running
+                batches = iter(self._pool)
+            yield from batches
         except (RuntimeError, EOFError, OSError) as error:
-            died = worker_death(
-                error, getattr(getattr(self._pool, "_iterator", None), "_workers", ())
-            )
-            if died is None:
+            iterator = getattr(self._pool, "_iterator", None)
+            failure = worker_death(error, getattr(iterator, "_workers", ()))
+            if failure is None:
                 raise
             self.close()
-            raise died from error
+            raise failure from error
 
-    def _start(self) -> DataLoader[_Made | RunFailed]:
-        # A generator of its own: the default one would be drawn from, and by that depend on the
-        # number of workers.
+    def _load_here(self, request: _BatchRequest) -> _LoadedBatch | RunFailed:
+        loaded = self._dataset[request]
+        if self._pin and isinstance(loaded, _LoadedBatch):
+            pinned = RawBatch(*(tensor.pin_memory() for tensor in loaded.batch))
+            return loaded._replace(batch=pinned)
+        return loaded
+
+    def _new_pool(self) -> DataLoader[_LoadedBatch | RunFailed]:
         return DataLoader(
-            self._maker,
+            self._dataset,
             batch_size=None,
-            sampler=self._plan,
+            sampler=self._sampler,
             num_workers=self.workers,
-            collate_fn=_as_made,  # type: ignore[arg-type]  # without a batch_size it gets one item, not a list
+            collate_fn=_uncollated,  # type: ignore[arg-type]  # without a batch_size it gets one item
             pin_memory=self._pin,
             multiprocessing_context="spawn",
             persistent_workers=True,
             worker_init_fn=enter_worker,
+            # DataLoader would draw from the process's default generator, whose state would then
+            # depend on the number of workers.
             generator=torch.Generator(),
         )
 
     def close(self) -> None:
         """End the worker processes; a later epoch starts new ones."""
-        running = getattr(self._pool, "_iterator", None)
+        iterator = getattr(self._pool, "_iterator", None)
         self._pool = None
-        if running is not None:  # it would end with its last reference, which a traceback can keep
-            feeders = feeders_of(getattr(running, "_index_queues", ()))
-            running._shutdown_workers()
-            for feeder in feeders:
-                feeder.join(POLL_S)
+        # Ended here: otherwise they end with their last reference, which a traceback can keep.
+        if iterator is not None:
+            threads = queue_threads(getattr(iterator, "_index_queues", ()))
+            iterator._shutdown_workers()
+            for thread in threads:
+                thread.join(POLL_S)
 
     def __enter__(self) -> Self:
         return self

@@ -127,7 +127,7 @@ def _open_matching(path: Path, metadata: dict[str, Any], *, named: bool) -> Teac
         if named:
             raise
         return None
-    stored = {name: logits.about.get(name) for name in metadata}
+    stored = {name: logits.metadata.get(name) for name in metadata}
     changed = [text for name, text in _LONG.items() if metadata[name] != stored[name]]
     short, stored_short = (
         {name: value for name, value in data.items() if name not in _LONG}
