@@ -228,8 +228,10 @@ class Loader:
     times. workers: None chooses as for a CPU. teacher_logits: logits that come with their images.
     share: (rank, size); a batch then has only the rank-th of `size` parts of its rows.
 
-    `errors` collects the images that could not be decoded, name to reason; such an image is not
-    tried again. Raises RunFailed if a worker process dies or the teacher logits are damaged.
+    The attribute `cached` says whether the batches are really kept. `errors` collects the images
+    that could not be decoded, name to reason; such an image is not tried again.
+
+    Raises RunFailed if a worker process dies or the teacher logits are damaged.
     """
 
     def __init__(
@@ -264,13 +266,8 @@ class Loader:
         self._sampler = _RequestSampler()
         self._pool: DataLoader[_LoadedBatch | RunFailed] | None = None
         size = 3 * preprocessing.image_size**2 * len(part)
-        self._cached = cached and not train and size <= CACHE_LIMIT
+        self.cached = cached and not train and size <= CACHE_LIMIT
         self._cache: list[RawBatch] | None = None
-
-    @property
-    def cached(self) -> bool:
-        """Whether crops are kept in memory from one epoch to the next."""
-        return self._keep
 
     def __len__(self) -> int:
         """Count the batches of an epoch."""
@@ -292,10 +289,10 @@ class Loader:
             if isinstance(loaded, RunFailed):
                 raise loaded
             self._note_errors(loaded)
-            if self._cached:
+            if self.cached:
                 batches.append(loaded.batch)
             yield loaded.batch
-        if self._cached and start_step == 0:
+        if self.cached and start_step == 0:
             self._cache = batches
             self.close()
 
