@@ -18,7 +18,7 @@ from tests.builders.teachers import teacher_file
 from trickbag.cli import main
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
-from trickbag.data.labels import label_counts, label_text, multi_hot, strata
+from trickbag.data.labels import label_counts
 from trickbag.data.loading.loader import Loader
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
@@ -108,14 +108,6 @@ def test_every_label_is_in_both_parts(table: Path) -> None:
     for part in (dataset.train, dataset.val):
         assert min(label_counts(part.labels, 3)) > 0
     assert 10 <= len(dataset.val) <= 14
-
-
-def test_strata_are_the_rarest_labels() -> None:
-    labels = multi_hot([[0], [0, 1], [0, 2], [1, 2], [0, 1]], 3)
-    assert label_counts(labels, 3) == (4, 3, 2)
-    assert strata(labels).tolist() == [0, 1, 2, 2, 1]
-    assert strata(np.array([2, 0])).tolist() == [2, 0]
-    assert [label_text(row, "abc") for row in labels] == ["a", "a b", "a c", "b c", "a b"]
 
 
 def test_only_a_csv_can_have_several_labels() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from trickbag.errors import Note
 
-__all__ = ["ArrayPart", "DataError", "DecodeError", "FilePart", "Part", "Source"]
+__all__ = ["ArrayPart", "DataError", "DecodeError", "FilePart", "Part", "Source", "file_size"]
 
 
 class DataError(NamedTuple):
@@ -63,9 +63,11 @@ class Part(ABC):
         Raises DecodeError if it cannot be decoded.
         """
 
-    @abstractmethod
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order."""
+        rows = np.asarray(indices, np.int64)
+        names = tuple(self.names[i] for i in rows)
+        return replace(self, names=names, labels=self.labels[rows], sizes=self.sizes[rows])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +90,7 @@ class FilePart(Part):
     def of(cls, paths: Sequence[Path]) -> FilePart:
         """Make a part of any files, for prediction: names as given, labels unknown (-1)."""
         root = Path.cwd()
-        return cls.listed(root, [(path.as_posix(), _size(root / path), -1) for path in paths])
+        return cls.listed(root, [(path.as_posix(), file_size(root / path), -1) for path in paths])
 
     def path(self, i: int) -> str:
         """Return the absolute path of image `i`."""
@@ -98,16 +100,9 @@ class FilePart(Part):
         """Read file `i` and decode it strictly, see `decode`."""
         return decode(self.path(i))
 
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the files at `indices`, in that order."""
-        rows = np.asarray(indices, np.int64)
-        names = tuple(self.names[i] for i in rows)
-        return type(self)(
-            names=names, labels=self.labels[rows], sizes=self.sizes[rows], root=self.root
-        )
 
-
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """Return the size of a file in bytes, -1 if it is missing."""
     try:
         return path.stat().st_size
     except OSError:
@@ -142,11 +137,7 @@ class ArrayPart(Part):
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order, of the same array."""
         rows = np.asarray(indices, np.int64)
-        names = tuple(self.names[i] for i in rows)
-        labels, sizes = self.labels[rows], self.sizes[rows]
-        return type(self)(
-            names=names, labels=labels, sizes=sizes, images=self.images, rows=self.rows[rows]
-        )
+        return replace(super().subset(rows), rows=self.rows[rows])
 
 
 @dataclass(frozen=True, kw_only=True)

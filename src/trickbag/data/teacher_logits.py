@@ -315,19 +315,21 @@ def write_teacher_logits(
     keep = functools.partial(keep_largest, top=kept, multi_label=metadata["several_labels"])
     with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
         for batch in _in_batches(map(keep, logits)):
-            sums = [_checksum(LargestLogits(*row)) for row in zip(*batch, strict=True)]
-            columns = [
-                # Arrow's list type takes the values of all rows, one after the other.
-                pa.FixedSizeListArray.from_arrays(
-                    pa.array(np.ascontiguousarray(column).reshape(-1)), width
-                )
-                for column, width in zip(
-                    batch, (teachers * kept, teachers * kept, teachers), strict=True
-                )
-            ]
-            writer.write_batch(
-                pa.record_batch([*columns, pa.array(sums, pa.uint32())], schema=schema)
-            )
+            writer.write_batch(pa.record_batch(_arrow_columns(batch), schema=schema))
+
+
+def _arrow_columns(batch: LargestLogits) -> list[Any]:
+    import pyarrow as pa
+
+    sums = [_checksum(LargestLogits(*row)) for row in zip(*batch, strict=True)]
+    # A list array is made of the values of all its rows, one after the other.
+    lists = [
+        pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(column).reshape(-1)), column[0].size
+        )
+        for column in batch
+    ]
+    return [*lists, pa.array(sums, pa.uint32())]
 
 
 def _in_batches(pieces: Iterable[LargestLogits]) -> Iterator[LargestLogits]:

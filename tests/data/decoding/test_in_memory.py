@@ -11,7 +11,7 @@ from PIL import Image
 
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
-from trickbag.data.decoding.in_memory import decode_once, memory_limit, opened
+from trickbag.data.decoding.in_memory import decode_once, memory_limit, open_decoded
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
 
@@ -82,7 +82,9 @@ def test_an_existing_folder_is_used(photos: Path, tmp_path: Path) -> None:
         image.unlink()
     again = decode_once(files, tmp_path / "decoded", 10**9)
     assert again is not None
-    assert again.train.read(0).shape == opened(files, tmp_path / "decoded").train.read(0).shape
+    assert (
+        again.train.read(0).shape == open_decoded(files, tmp_path / "decoded").train.read(0).shape
+    )
 
 
 def test_nothing_is_left_if_it_cannot_be_done(photos: Path, tmp_path: Path) -> None:

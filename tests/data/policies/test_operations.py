@@ -105,9 +105,9 @@ def test_magnitudes_are_torchvisions(ranges: Ranges, bins: int, space: Any) -> N
 
 def test_sides_are_those_of_the_image() -> None:
     for operation, side in (("translate_x", 47), ("translate_y", 36)):
-        assert argument(operation, "standard", 1.0, False, SIZE) == int(side * 150 / 331)  # type: ignore[arg-type]
-        assert argument(operation, "standard", 22 / 30, False, (331, 331)) == 110  # type: ignore[arg-type]  # 150 * 22 / 30
-        assert argument(operation, "augmix", 1.0, True, SIZE) == -int(side / 3)  # type: ignore[arg-type]
+        assert argument(operation, "standard", 1.0, False, SIZE) == int(side * 150 / 331)
+        assert argument(operation, "standard", 22 / 30, False, (331, 331)) == 110  # 150 * 22 / 30
+        assert argument(operation, "augmix", 1.0, True, SIZE) == -int(side / 3)
         assert argument(operation, "wide", 1.0, False, SIZE) == 32  # type: ignore[arg-type]
 
 

@@ -113,7 +113,7 @@ def test_random_operations_are_equally_likely_and_of_one_magnitude(
     for name, value in recorded.calls:
         values[name].add(value)
     for name in operation_shares:
-        both = {argument(name, "standard", 0.6, negative, IMAGE.size) for negative in (True, False)}  # type: ignore[arg-type]
+        both = {argument(name, "standard", 0.6, negative, IMAGE.size) for negative in (True, False)}
         assert values[name] == both
     assert "invert" not in operation_shares
 

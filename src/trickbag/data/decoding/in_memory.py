@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
 
-__all__ = ["DecodedPart", "decode_once", "memory_limit", "opened"]
+__all__ = ["DecodedPart", "decode_once", "memory_limit", "open_decoded"]
 
 _PIXELS, _PLACES = "pixels.u8", "places.npy"
 _PARTS = ("train", "val", "test")
@@ -52,14 +52,7 @@ class DecodedPart(Part):
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order, of the same file."""
         rows = np.asarray(indices, np.int64)
-        names = tuple(self.names[i] for i in rows)
-        return dataclasses.replace(
-            self,
-            names=names,
-            labels=self.labels[rows],
-            sizes=self.sizes[rows],
-            rows=self.rows[rows],
-        )
+        return dataclasses.replace(super().subset(rows), rows=self.rows[rows])
 
 
 @functools.lru_cache(maxsize=4)
@@ -102,10 +95,10 @@ def decode_once(
             return None
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return opened(dataset, folder)
+    return open_decoded(dataset, folder)
 
 
-def opened(dataset: Dataset, folder: Path) -> Dataset:
+def open_decoded(dataset: Dataset, folder: Path) -> Dataset:
     """Return the data set that reads its images from a folder that `decode_once` has written."""
     decoded: dict[str, Any] = {}
     first = 0

@@ -366,7 +366,7 @@ class Loader:
             batch_size=None,
             sampler=self._sampler,
             num_workers=self.workers,
-            collate_fn=_uncollated,  # type: ignore[arg-type]  # without a batch_size it gets one item
+            collate_fn=_uncollated,  # type: ignore[arg-type]  # gets one item, not a list
             pin_memory=self._pin,
             multiprocessing_context="spawn",
             persistent_workers=True,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trickbag.data.decoding.cache import cache_folder
-from trickbag.data.source import ArrayPart, FilePart, Part, Source
+from trickbag.data.source import ArrayPart, FilePart, Part, Source, file_size
 from trickbag.errors import UserError, choices
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def open_torchvision(name: str, root: Path | None) -> Source:
         for part, dataset in sets.items()
     }
     names = _class_names(sets["train"], labels)
+    # torchvision's order of classes is not always that of their names.
     order = sorted(range(len(names)), key=names.__getitem__)
     new_label = np.empty(len(names), np.int64)
     new_label[order] = np.arange(len(names))
@@ -192,13 +193,7 @@ def _part(dataset: Any, part: str, labels: np.ndarray, folder: Path) -> Part:
     root = os.path.abspath(folder)
     names = [Path(os.path.relpath(os.path.abspath(path), root)).as_posix() for path in paths]
     files = [
-        (name, _size(folder / name), int(label)) for name, label in zip(names, labels, strict=True)
+        (name, file_size(folder / name), int(label))
+        for name, label in zip(names, labels, strict=True)
     ]
     return FilePart.listed(folder, files)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
