@@ -13,7 +13,6 @@ from trickbag import tricks as trick_table
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError, choices
 from trickbag.models.config import (
-    BatchNorm,
     ModelConfig,
     ResNetConfig,
     TimmConfig,
@@ -21,6 +20,7 @@ from trickbag.models.config import (
     model_names,
     read_model,
 )
+from trickbag.models.parts import BatchNorm
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
 from trickbag.settings import Settings, assign, parse_fields, plain, plain_identity, read

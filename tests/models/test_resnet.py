@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from tests.models.random_weights import fill, images
 from trickbag.models import build_network, create_model
 from trickbag.models.config import (
-    BatchNorm,
-    Relu,
     ResNetConfig,
     TimmConfig,
     model_config,
@@ -21,6 +19,7 @@ from trickbag.models.config import (
 from trickbag.models.layers.blocks import BasicBlock, Bottleneck
 from trickbag.models.layers.shortcut import avg_pool_shortcut, conv_shortcut
 from trickbag.models.layers.slots import Slots
+from trickbag.models.parts import BatchNorm, Relu
 from trickbag.models.zoo import raw_network
 
 

@@ -1,7 +1,7 @@
-"""Our own Big-Little networks, built slot by slot from a `BigLittleConfig`; with every slot filled, Assemble-ResNet.
+"""Big-Little networks, built slot by slot from a `BigLittleConfig`.
 
-Sources: Chen et al. 2019 (arXiv 1807.03848), section 4.1; Lee et al. 2020 (arXiv 2001.06268),
-section 3, and its code.
+With its slots filled as Lee et al. do, such a network is Assemble-ResNet. Sources: Chen et al. 2019
+(arXiv 1807.03848), section 4.1; Lee et al. 2020 (arXiv 2001.06268), section 3, and its code.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ _EXPANSION = Bottleneck.expansion
 
 
 class BigLittle(Classifier):
-    """A Big-Little network for images of any size from 8 px; see `BigLittleConfig` for its slots.
+    """A Big-Little network: images (N, C, H, W) of any size from 8 px to logits (N, K).
 
-    Its stages end at 1/8, 1/16, 1/16 and 1/32 of the image.
+    `BigLittleConfig` says what its slots are. Its stages end at 1/8, 1/16, 1/16 and 1/32 of the
+    image's size, or later with a stem for small images.
     """
 
     config: BigLittleConfig
@@ -70,13 +71,13 @@ class BigLittle(Classifier):
         self.add_head(widths[3] * _EXPANSION)
 
     def levels(self) -> tuple[Level, ...]:
-        """List the stem up to its activation, its pair of branches, the first stage, the next two,
-        and the last."""
+        """List the stem up to its activation, its branches, stage 1, stages 2 and 3, and stage 4.
+
+        Stages 2 and 3 are one level, as their maps have the same size.
+        """
         stem, widths = STEMS[self.config.stem], self.config.widths
-        channels, fused = (
-            round_channels(_STEM_CHANNELS, self.config.width_factor),
-            stem.stride * stem.pool_stride,
-        )
+        channels = round_channels(_STEM_CHANNELS, self.config.width_factor)
+        fused = stem.stride * stem.pool_stride
         return (
             Level("act1", (self.conv1, self.bn1, self.act1), channels, stem.stride),
             Level("stem_fusion", (self.stem_fusion,), channels, fused),
@@ -90,8 +91,7 @@ class BigLittle(Classifier):
         return [*self.conv1.parameters(), *self.bn1.parameters(), *self.stem_fusion.parameters()]
 
     def body_groups(self) -> list[list[nn.Parameter]]:
-        """List the parameters of each pair of branches, of the block after it, and of each block of
-        the last stage."""
+        """List those of each pair of branches, of the block after it, of each block of stage 4."""
         groups = []
         for stage in (self.layer1, self.layer2, self.layer3):
             branches = (stage.big, stage.little, stage.expand)
@@ -103,26 +103,26 @@ class BigLittle(Classifier):
 
 
 def _stage(config: BigLittleConfig, stage: int, channels: int, *, stride: int) -> BigLittleStage:
-    """Build stage 1 to 3, of two branches and the block after their merge, which has the stride.
+    """Build stage 1 to 3: two branches, and a block after their sum, which has the stride.
 
-    The big branch has one of 2 before. Big branch and fusion together are as long as the stage of
-    the plain network, but at least two blocks.
+    The big branch shrinks its input to half. Big branch and last block together have as many blocks
+    as the stage of the plain network, but at least two.
     """
     width, slots = config.widths[stage - 1], slots_of(config)
     thin, out_channels = width // config.alpha, width * _EXPANSION
-    of_blocks = _slots(config, stage)
-    in_big, in_fusion = of_blocks[: max(1, len(of_blocks) - 1)], of_blocks[-1]
-    in_little = in_big[: max(1, len(of_blocks) // config.beta - 1)]
-    big = _blocks(config, in_big, channels, width, stride=2, last_activation=False)
-    little = _blocks(config, in_little, channels, thin, stride=1)
-    fusion = _blocks(config, [in_fusion], out_channels, width, stride=stride)
+    block_slots = _slots(config, stage)
+    big_slots, fusion_slots = block_slots[: max(1, len(block_slots) - 1)], block_slots[-1]
+    little_slots = big_slots[: max(1, len(block_slots) // config.beta - 1)]
+    big = _blocks(config, big_slots, channels, width, stride=2, last_activation=False)
+    little = _blocks(config, little_slots, channels, thin, stride=1)
+    fusion = _blocks(config, [fusion_slots], out_channels, width, stride=stride)
     return BigLittleStage(
         big, little, fusion, little_channels=thin * _EXPANSION, channels=out_channels, slots=slots
     )
 
 
 def _slots(config: BigLittleConfig, stage: int) -> list[Slots]:
-    """Give the slots of each block of stage 1 to 4 of the plain network."""
+    """Return the slots of each block of stage 1 to 4 of the plain network."""
     blocks = [
         round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]
     ]
@@ -141,26 +141,29 @@ def _blocks(
     last_activation: bool = True,
     pool: Literal["padded", "resnet_d"] = "padded",
 ) -> Blocks:
-    """Build a row of bottlenecks, one for each of `slots`; the first has the stride and takes `channels` channels.
+    """Build a row of bottlenecks, one for each of `slots`.
 
-    Without `last_activation` the last one ends with its addition, unless it is the only one (as in
-    the original code).
+    The first has the stride and takes `channels` channels. Without `last_activation` the last one
+    ends with its addition, unless it is the only one, as in the original code.
     """
     bottleneck = Bottleneck if config.selective_kernel is None else SelectiveBottleneck
     out_channels = width * _EXPANSION
-    of_first, *of_rest = slots
+    first_slots, *rest_slots = slots
     first = bottleneck(
         channels,
         width,
         stride=stride,
-        downsample=_shortcut(config, channels, out_channels, stride, of_first, pool),
-        slots=of_first,
+        downsample=_shortcut(config, channels, out_channels, stride, first_slots, pool),
+        slots=first_slots,
     )
     rest = (
         bottleneck(
-            out_channels, width, last_activation=last_activation or place < len(of_rest), slots=one
+            out_channels,
+            width,
+            last_activation=last_activation or block < len(rest_slots),
+            slots=block_slots,
         )
-        for place, one in enumerate(of_rest, start=1)
+        for block, block_slots in enumerate(rest_slots, start=1)
     )
     return Blocks(first, *rest)
 
@@ -178,9 +181,6 @@ def _shortcut(
         return build(in_channels, out_channels, stride, slots)
     if stride == 1:
         return None
-    anti_alias = slots.shortcut_anti_alias
-    return (
-        nn.AvgPool2d(3, stride, padding=1)
-        if anti_alias is None
-        else anti_alias(in_channels, stride)
-    )
+    if slots.shortcut_anti_alias is not None:
+        return slots.shortcut_anti_alias(in_channels, stride)
+    return nn.AvgPool2d(3, stride, padding=1)

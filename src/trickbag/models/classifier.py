@@ -1,4 +1,4 @@
-"""What our own image classifiers share: levels of features, a pooled mean, one linear layer.
+"""The base of this package's networks: levels of features, a pooled mean, one linear layer.
 
 Shapes: N images, C channels, H and W pixels, K classes.
 """
@@ -24,10 +24,10 @@ __all__ = ["Classifier", "Level", "slots_of"]
 
 
 class Level(NamedTuple):
-    """A stretch of a network: what leads from one feature map to the next.
+    """The part of a network that leads from one feature map to the next.
 
-    `modules` are called one after the other, `name` is that of the last. The map at the end has
-    `channels`, and `reduction` pixels of the image on each side of one of its own.
+    `modules` are called one after the other; `name` is the name of the last. Its map has `channels`
+    channels, and one of its pixels covers `reduction` x `reduction` pixels of the image.
     """
 
     name: str
@@ -37,11 +37,12 @@ class Level(NamedTuple):
 
 
 class Classifier(nn.Module, ABC):
-    """Base of our own networks; a subclass builds its levels, and calls `add_head` at the end.
+    """Base of this package's networks: images (N, C, H, W) to logits (N, K).
 
-    Its weights are torch's default ones until `initialise` or a file sets them: `build_network`
-    gives an initialised one. With `num_classes` 0 it has no classifier and returns pooled features.
-    `head` is the classifier's name.
+    A subclass builds its levels in the constructor and calls `add_head` at the end. `head` is the
+    name of its classifier. With `num_classes` 0 there is no classifier, and the network returns
+    pooled features (N, `num_features`). The weights are torch's default ones; `build_network`
+    returns a network with the initial values of its config.
     """
 
     head: ClassVar[str] = "fc"
@@ -51,8 +52,7 @@ class Classifier(nn.Module, ABC):
         self.config: OwnConfig = config
 
     def add_head(self, features: int) -> None:
-        """Add the pool, the dropout and the linear layer on the `features` channels of the last
-        level."""
+        """Add pool, dropout and linear layer to the `features` channels of the last level."""
         self.num_features = features
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         self.head_drop = nn.Dropout(self.config.dropout) if self.config.dropout else nn.Identity()
@@ -65,19 +65,18 @@ class Classifier(nn.Module, ABC):
 
     @abstractmethod
     def levels(self) -> tuple[Level, ...]:
-        """List the stretches from the images to the last feature map, at falling resolution."""
+        """List the levels from the images to the last feature map."""
 
     @property
     def feature_info(self) -> list[dict[str, Any]]:
-        """Say of each level's map where it comes from and what it has, in the form of timm's
-        networks."""
+        """Module, channels and reduction of each level's map, in the form of timm's networks."""
         return [
             {"module": level.name, "num_chs": level.channels, "reduction": level.reduction}
             for level in self.levels()
         ]
 
     def forward_levels(self, images_NCHW: Tensor, levels: int | None = None) -> list[Tensor]:
-        """Return the feature maps at the end of the first `levels` levels, of all where None."""
+        """Return the maps (N, C, H, W) of the first `levels` levels; of all if None."""
         x, maps = images_NCHW, []
         for level in self.levels()[:levels]:
             for module in level.modules:
@@ -86,7 +85,7 @@ class Classifier(nn.Module, ABC):
         return maps
 
     def forward_features(self, images_NCHW: Tensor) -> Tensor:
-        """Return the feature map of the last level, before pooling."""
+        """Return the map (N, C, H, W) of the last level, before pooling."""
         return self.forward_levels(images_NCHW)[-1]
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
@@ -96,12 +95,11 @@ class Classifier(nn.Module, ABC):
         return logits_NK
 
     def get_classifier(self) -> nn.Module:
-        """Return the last linear layer; the identity where there is none."""
+        """Return the last linear layer; an identity if there is none."""
         return self.get_submodule(self.head)
 
     def reset_classifier(self, num_classes: int, *, seed: int = 0) -> None:
-        """Put a new classifier of `num_classes` in place of the present one, initialised as the
-        config says."""
+        """Replace the classifier by one of `num_classes`, initialised by the config's scheme."""
         reference = next(self.parameters())
         self.config = dataclasses.replace(self.config, num_classes=num_classes)
         classifier = _linear(self.num_features, num_classes)
@@ -111,10 +109,10 @@ class Classifier(nn.Module, ABC):
         initialise(self, self.config.init, seed, only=classifier)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Say whether the backward pass computes the inside of each block anew, in place of keeping it in memory.
+        """Set whether the backward pass computes the blocks again, to save memory.
 
-        Batch normalisation then sees a batch twice: `models.gradient_checkpointing.enable_gradient_checkpointing` also
-        keeps its statistics from being updated twice.
+        This alone lets batch normalisation update its statistics twice for a batch;
+        `models.gradient_checkpointing` prevents that.
         """
         for module in self.modules():
             if isinstance(module, Blocks):
@@ -126,34 +124,36 @@ class Classifier(nn.Module, ABC):
 
     @abstractmethod
     def body_groups(self) -> list[list[nn.Parameter]]:
-        """List the parameters between stem and classifier in groups from input to output."""
+        """List the parameters between stem and classifier, in groups from input to output."""
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """List all parameters in groups from input to output: the stem, the groups of the blocks,
-        the classifier."""
+        """List all parameters in groups: stem, the groups of the body, classifier."""
         head = list(self.get_classifier().parameters())
         return [self.stem_parameters(), *self.body_groups(), *([head] if head else [])]
 
 
 def slots_of(config: OwnConfig, *, stage: int = 0, depth: float = 0.0) -> Slots:
-    """Return the slots of a config's stem, or of a block of stage 1 to 4.
+    """Return the slots of a config's stem (stage 0), or of a block of stage 1 to 4.
 
-    `depth` is the block's place in the network, from above 0 to 1 for the last one: stochastic
-    depth drops in proportion to it (Huang et al. 2016, equation 4).
+    `depth` is the block's position in the network: the share of the blocks up to and with it.
+    Stochastic depth drops in proportion to it (Huang et al. 2016, equation 4).
     """
-    anti_alias, drop = config.anti_alias, config.drop
+    anti_alias = config.anti_alias
     places = () if anti_alias is None else anti_alias.places
+    # A MobileNet has neither residual branches nor a slot for selective kernels.
+    selective_kernel = getattr(config, "selective_kernel", None)
     branch_drop_prob = getattr(config, "stochastic_depth", 0.0) * depth
+    drop = None
+    if config.drop is not None and stage and config.drop.scales[stage - 1]:
+        drop = functools.partial(config.drop, stage)
     return Slots(
         norm=config.norm,
         activation=config.activation,
         attention=config.attention,
-        selective_kernel=getattr(config, "selective_kernel", None),
+        selective_kernel=selective_kernel,
         anti_alias=anti_alias if "branch" in places else None,
         shortcut_anti_alias=anti_alias if "shortcut" in places else None,
-        drop=functools.partial(drop, stage)
-        if drop is not None and stage and drop.scales[stage - 1]
-        else None,
+        drop=drop,
         branch_drop=functools.partial(DropPath, branch_drop_prob) if branch_drop_prob else None,
     )
 

@@ -1,4 +1,4 @@
-"""Networks as plain data: which network a name means, and every slot of our own ResNets."""
+"""Networks as plain data: their settings and slots, and the networks that have a name."""
 
 from __future__ import annotations
 
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEEP_STEMS",
-    "BatchNorm",
     "BigLittleConfig",
     "Init",
     "MobileNetConfig",
     "ModelConfig",
     "OwnConfig",
     "Pooling",
-    "Relu",
     "ResNetConfig",
     "Stem",
     "TimmConfig",
@@ -61,27 +59,30 @@ _STAGE_WIDTHS = (64, 128, 256, 512)
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetConfig(Settings):
-    """A ResNet of our own, slot by slot (He et al. 2018, arXiv 1812.01187, section 4).
+    """A ResNet of this package, slot by slot (He et al. 2018, arXiv 1812.01187, section 4).
 
-    `stem`: `imagenet` is 7x7 stride 2, `deep` three 3x3 (32, 32, 64 channels, the first of stride
-    2), both before a 3x3 max-pool of stride 2; `small_sN` is one 3x3 of stride N and `deep_sN`
-    three of them, both without max-pool. `small_stem`: whether a run takes the small form of the
-    stem that suits its image size (`auto`); a network that is made by its config alone has the stem
-    that `stem` says. `branch_stride`: the convolution of a bottleneck's residual branch that moves
-    by the block's stride, `first` (the original, "A") or `middle` ("B"); basic blocks have it on
-    their first. `shortcut`: where a block changes shape, a 1x1 convolution with the stride (`conv`)
-    or a 2x2 average pool before one without ("D", `avg_pool`). `last_stride`: of the last stage; 1
-    leaves its feature map at twice the size. `cardinality` and `base_width` of bottlenecks are
-    those of ResNeXt (Xie et al. 2017): 32 and 4 for `32x4d`. `attention` acts at the end of each
-    residual branch, `selective_kernel` in place of each 3x3 convolution of a bottleneck (the first
-    of a basic block), `anti_alias` where pixels are skipped, `drop` after each normalisation of the
-    blocks; see `models.parts`. `stochastic_depth` is the probability with which the last residual
-    branch of the network is dropped in training; it falls linearly to that of the first. `dropout`
-    is that of each pooled feature. `depth_factor` multiplies the blocks of each stage,
-    `width_factor` all channels, by the rounding rules of `models.scaling`. `pooling`: `tensorflow`
-    pads the max-pool, and has the average pool of "D" shortcuts at stride 1 too, as the original
-    code of Lee et al. 2020 does; only its weights need that. `num_classes` 0 is taken from the
-    data. `init`: of the weights, see `models.init`.
+    - `stem`: `imagenet` is a 7x7 convolution of stride 2, `deep` three 3x3 (32, 32, 64 channels,
+      the first of stride 2); a 3x3 max-pool of stride 2 follows both. `small_sN` is one 3x3 of
+      stride N, `deep_sN` three of them, without max-pool.
+    - `small_stem`: with `auto` a run replaces the stem by the small form that suits its image size.
+      A network built from the config alone always has the stem that `stem` names.
+    - `branch_stride`: which convolution of a bottleneck has the block's stride, `first` (the
+      original, "A") or `middle` ("B"). In a basic block the first has it.
+    - `shortcut`: where a block changes the shape, a 1x1 convolution with the stride (`conv`), or a
+      2x2 average pool before one without stride ("D", `avg_pool`).
+    - `last_stride`: of the last stage; 1 leaves its feature map at twice the size.
+    - `depth_factor` multiplies the blocks of each stage, `width_factor` all channels, rounded as in
+      `models.rounding`.
+    - `cardinality`, `base_width`: those of ResNeXt's bottlenecks (Xie et al. 2017); 32 and 4 for
+      `32x4d`.
+    - `attention`: at the end of each residual branch. `selective_kernel`: in place of the 3x3
+      convolution of a bottleneck, or the first of a basic block. `anti_alias`: where pixels are
+      skipped. `drop`: after each normalisation of the blocks. See `models.parts`.
+    - `stochastic_depth`: the probability with which training drops the last residual branch; it
+      falls linearly towards the first. `dropout`: the probability for each pooled feature.
+    - `pooling`: `tensorflow` pads the max-pool as TensorFlow does, and keeps the average pool of
+      "D" shortcuts at stride 1, as the code of Lee et al. 2020 does. Only its weights need that.
+    - `num_classes`: 0 means as many as the data has. `init`: the scheme of `models.init`.
     """
 
     kind: ClassVar[str] = "resnet"
@@ -113,54 +114,52 @@ class ResNetConfig(Settings):
         if self.block == "basic" and (self.cardinality, self.base_width) != (1, 64):
             raise UserError(
                 f"resnet.cardinality = {self.cardinality}, base_width = {self.base_width}: a "
-                f"ResNet of depth "
-                f"{self.depth} has basic blocks, which have no groups; take a depth of 50 or more, "
-                f"or 1 and 64"
+                f"ResNet of depth {self.depth} has basic blocks, which have no groups",
+                "take a depth of 50 or more, or 1 and 64",
             )
-        # Of each group, at a convolution with groups.
-        least = min(width * self.base_width // 64 for width in self.widths)
-        if least < 1:
+        group_widths = [width * self.base_width // 64 for width in self.widths]
+        if min(group_widths) < 1:
             raise UserError(
                 f"resnet.width_factor = {self.width_factor:g}: it leaves no channel to each of "
-                f"{self.cardinality} "
-                "groups; take a larger factor, a larger base_width or fewer groups"
+                f"{self.cardinality} groups",
+                "take a larger factor, a larger base_width or fewer groups",
             )
-        if isinstance(self.selective_kernel, SplitKernel) and any(
-            w * self.base_width // 64 % 2 for w in self.widths
-        ):
+        if isinstance(self.selective_kernel, SplitKernel) and any(w % 2 for w in group_widths):
             raise UserError(
                 f"resnet.base_width = {self.base_width}: a split selective kernel halves the "
-                f"channels of each group, "
-                f"which are odd at width_factor {self.width_factor:g}; take an even width, or "
-                f"another selective kernel"
+                f"channels of each group, which are odd at width_factor {self.width_factor:g}",
+                "take an even width, or another selective kernel",
             )
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The inner channels of the four stages' blocks; the outer ones are four times as many in
-        bottlenecks."""
+        """The inner channels of the blocks of the four stages; a bottleneck has 4 times as many."""
         return tuple(round_channels(width, self.width_factor) for width in _STAGE_WIDTHS)
 
     @property
     def block(self) -> Literal["basic", "bottleneck"]:
-        """The kind of block that this depth is made of."""
+        """The kind of block that a ResNet of this depth has."""
         return "basic" if self.depth < 50 else "bottleneck"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BigLittleConfig(Settings):
-    """A Big-Little network of bottlenecks (Chen et al. 2019, arXiv 1807.03848), as Lee et al. 2020 assemble upon it.
+    """A Big-Little network of bottlenecks (Chen et al. 2019, arXiv 1807.03848).
 
-    Each of the first three stages has two branches: a big one at half the resolution, and a little
-    one at full resolution with 1 / `alpha` of the width and about 1 / `beta` of the blocks; their
-    sum goes through one block more. `projection`: the shortcuts of a branch's or stage's first
-    block that have a convolution, `always` all of them (Lee et al.), `where_needed` those that
-    change the number of channels (Chen et al.). `last_pool`: of the last stage's shortcut, `padded`
-    a 3x3 average pool as everywhere, or `resnet_d` the 2x2 that the code of Lee et al. has there
-    for a deep stem, which none of its published networks has. `stem`, `small_stem`, the factors,
-    the slots, `num_classes` and `init` are those of `ResNetConfig`; in the place of a stem's
-    max-pool there is a pair of branches, which without max-pool has stride 1. Blocks of the two
-    branches at the same place have the same `stochastic_depth`.
+    Assemble-ResNet (Lee et al. 2020) is one with its slots filled. Each of the first three stages
+    has two branches: a big one at half the resolution, and a little one at full resolution with
+    1 / `alpha` of the width and about 1 / `beta` of the blocks. One more block follows their sum.
+
+    - `projection`: which shortcuts of the first block of a branch or stage have a convolution:
+      `always` all of them (Lee et al.), `where_needed` those that change the number of channels
+      (Chen et al.).
+    - `last_pool`: the pool of the last stage's shortcut: `padded` a 3x3 average pool as everywhere
+      else, `resnet_d` the 2x2 that the code of Lee et al. has there for a deep stem, which none of
+      its published networks has.
+
+    The other settings are those of `ResNetConfig`. In place of the stem's max-pool there is a pair
+    of branches, of stride 1 in a stem without max-pool. Blocks at the same position of two branches
+    have the same `stochastic_depth`.
     """
 
     kind: ClassVar[str] = "big_little"
@@ -190,33 +189,35 @@ class BigLittleConfig(Settings):
         if self.anti_alias is not None and "stem" in self.anti_alias.places:
             raise UserError(
                 "big_little.anti_alias.places has 'stem': a Big-Little network has no max-pool in "
-                "its stem; "
-                "take branch, shortcut or both"
+                "its stem",
+                "take branch, shortcut or both",
             )
 
     @property
     def name(self) -> str:
-        """What to call the network in a message."""
+        """The name of the network in a message."""
         return f"bl_resnet{self.depth}"
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The inner channels of the four stages' blocks, of the big branch where there are two."""
+        """The inner channels of the blocks of the four stages; those of the big branch."""
         return tuple(round_channels(width, self.width_factor) for width in _STAGE_WIDTHS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MobileNetConfig(Settings):
-    """A MobileNet of depthwise separable convolutions (Howard et al. 2017, arXiv 1704.04861, table 1).
+    """A MobileNet v1 of depthwise separable convolutions (Howard et al. 2017, arXiv 1704.04861).
 
-    `stem`: `imagenet` is one 3x3 of stride 2; `small_sN` one of stride N, and then the second
-    stage, which has a stride of 2 otherwise, has none, so that small images keep resolution as with
-    the stems of a ResNet. `width_factor` is the paper's width multiplier. `attention` acts at the
-    end of each block (Hu et al. 2018 add it after the non-linearity in networks without shortcuts),
-    `anti_alias` takes the stride of a depthwise convolution, `drop` counts the stages after the
-    first, whose maps are those of a ResNet's stages. `small_stem`, the factors, `dropout`,
-    `num_classes` and `init` are those of `ResNetConfig`. The activation is the paper's ReLU; timm's
-    network, whose weights are published, has `Relu6`.
+    - `stem`: `imagenet` is a 3x3 convolution of stride 2, and the second stage has stride 2.
+      `small_sN` has stride N, and the second stage stride 1: small images keep their resolution.
+    - `width_factor`: the paper's width multiplier.
+    - `attention`: at the end of each block. Hu et al. 2018 add it after the non-linearity in
+      networks without shortcuts.
+    - `anti_alias`: takes over the stride of a depthwise convolution.
+    - `drop`: its four stages are those after the first, whose maps have the sizes of a ResNet's.
+    - `activation`: the paper's ReLU. The published weights are for `Relu6`, which timm has.
+
+    The other settings are those of `ResNetConfig`.
     """
 
     kind: ClassVar[str] = "mobilenet_v1"
@@ -239,19 +240,20 @@ class MobileNetConfig(Settings):
         if self.anti_alias is not None and set(self.anti_alias.places) != {"branch"}:
             raise UserError(
                 f"mobilenet_v1.anti_alias.places = {self.anti_alias.places!r}: a MobileNet has no "
-                f"shortcuts and no "
-                "max-pool; take branch alone"
+                "shortcuts and no max-pool",
+                "take branch alone",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimmConfig(Settings):
-    """Any network of the timm library, by its timm name; it keeps timm's own initialisation.
+    """A network of timm, by its name there; it keeps timm's own initialisation.
 
-    `activation`, `attention` and `anti_alias` are put into the network where its structure has a
-    place for them, None leaves what it has; see `models.surgery`. `norm` sets eps and momentum of
-    every batch normalisation, None leaves timm's. `stochastic_depth` and `dropout` are timm's
-    `drop_path_rate` and `drop_rate`; 0 leaves the network's own.
+    - `activation`, `attention`, `anti_alias`: put into the network where its structure has a place
+      for them (`models.timm.surgery`); None keeps what the network has.
+    - `norm`: eps and momentum of every batch normalisation; None keeps timm's.
+    - `stochastic_depth`, `dropout`: timm's `drop_path_rate` and `drop_rate`; 0 keeps the network's
+      own.
     """
 
     kind: ClassVar[str] = "timm"
@@ -267,7 +269,7 @@ class TimmConfig(Settings):
 
 
 OwnConfig = ResNetConfig | BigLittleConfig | MobileNetConfig
-"""The networks of this package, which are built slot by slot."""
+"""The configs of this package's own networks, which are built slot by slot."""
 
 ModelConfig = ResNetConfig | BigLittleConfig | MobileNetConfig | TimmConfig
 
@@ -288,7 +290,7 @@ _EFFICIENTNET_DROPOUT = (0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5)
 
 
 def _networks() -> dict[str, ModelConfig]:
-    """Give every network that has a name of our own."""
+    """Return the networks that have a name in this package."""
     named: dict[str, ModelConfig] = {}
     depths: tuple[Depth, ...] = get_args(Depth)
     for depth in depths:
@@ -316,8 +318,8 @@ def _networks() -> dict[str, ModelConfig]:
         "se_mobilenet_v1_r2": MobileNetConfig(attention=SqueezeExcitePart(reduction=2)),
         "densenet201": TimmConfig(name="densenet201"),
         "inception_v3": TimmConfig(name="inception_v3"),
-        # Tan & Le 2019 as their code trains them: timm's ports of it have its sizes and its
-        # padding.
+        # Tan & Le 2019 as their code trains them. timm's `tf_` networks have its sizes and its
+        # padding; timm's other `efficientnet` networks have not.
         **{
             f"efficientnet_b{i}": TimmConfig(
                 name=f"tf_efficientnet_b{i}",
@@ -334,22 +336,22 @@ _NETWORKS: Mapping[str, ModelConfig] = MappingProxyType(_networks())
 
 
 def model_names() -> list[str]:
-    """List the networks that `create_model` knows by name; any of timm's is `timm:NAME` besides."""
+    """List the names that `create_model` knows; in addition, `timm:NAME` is any network of timm."""
     return list(_NETWORKS)
 
 
 def model_config(name: str) -> ModelConfig:
-    """Return the config of a network's name: `resnet50_d`, or `timm:mobilenetv3_small_100`.
+    """Return the config of a network by its name: `resnet50_d`, or `timm:mobilenetv3_small_100`.
 
-    Raises UserError for a name that is not known; timm's names are checked when the network is
-    built.
+    Raises UserError for a name that is not known. A name of timm is checked later, when the network
+    is built.
     """
     if name.startswith("timm:") and len(name) > len("timm:"):
         return TimmConfig(name=name.removeprefix("timm:"))
     if name not in _NETWORKS:
         raise UserError(
-            f"no model {name!r}; there are {', '.join(model_names())}, and timm:NAME for any of "
-            f"timm's"
+            f"no model {name!r}",
+            f"there are {', '.join(model_names())}, and timm:NAME for any of timm's",
         )
     return _NETWORKS[name]
 
@@ -357,8 +359,7 @@ def model_config(name: str) -> ModelConfig:
 def read_model(data: object) -> ModelConfig:
     """Build a network's config from plain data, or from a network's name.
 
-    Raises UserError for a kind or a setting that does not exist, a wrong type or a value out of
-    range.
+    Raises UserError for an unknown kind or setting, a wrong type or a value out of range.
     """
     if isinstance(data, str):
         return model_config(data)

@@ -11,17 +11,16 @@ __all__ = ["count_macs", "count_params"]
 
 
 def count_params(network: nn.Module) -> int:
-    """Count the parameters of a network, frozen ones included; running statistics are no
-    parameters."""
+    """Count the parameters of a network, frozen ones included, running statistics excluded."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int:
-    """Count the multiply-adds of one image of `image_size` pixels a side, in convolutions and matrix products.
+    """Count the multiply-adds of one image of `image_size` pixels a side.
 
-    The papers call them FLOPs. Normalisation, activation and pooling are not counted. Nothing is
-    computed: the network runs in evaluation mode on shapes alone, wherever its weights are, and is
-    left as it was.
+    They are those of convolutions and matrix products, without normalisation, activation and
+    pooling; the papers call them FLOPs. Nothing is computed: the network runs on shapes alone, in
+    evaluation mode, on whatever device its weights are. It is left unchanged.
     """
     modes = [(module, module.training) for module in network.modules()]
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
@@ -38,4 +37,5 @@ def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int
     finally:
         for module, training in modes:
             module.training = training
+    # The counter takes a multiply-add for two operations.
     return int(counter.get_total_flops()) // 2

@@ -1,4 +1,4 @@
-"""A random stream for each layer of a network that draws numbers while it trains."""
+"""A random stream for each layer of a network that draws random numbers in training."""
 
 from __future__ import annotations
 
@@ -21,45 +21,47 @@ __all__ = ["LayerStreams"]
 
 
 class LayerStreams:
-    """The layers of a network that draw, each from a stream of its name in the network.
+    """The layers of a network that draw random numbers, each from a stream of its name.
 
-    What one of them draws then depends on no other: a layer that is added or taken out, or draws
-    more, changes nothing for the rest. Dropout and timm's stochastic depth, which draw from torch's
-    generator, are replaced by layers of the same mathematics, in place. Left to the generator are
-    layers of other kinds, functions that a network calls without a module (the dropout in many
-    heads of timm's), and what the network calls twice in a pass, which would draw the same twice.
+    So the draws of a layer depend on no other layer: one that is added, taken out, or draws more
+    changes nothing for the rest. Dropout and timm's stochastic depth, which use torch's generator,
+    are replaced in place by layers of the same mathematics. Three things still use torch's
+    generator: layers of other kinds; functions that a network calls without a module, such as the
+    dropout in many heads of timm's networks; and layers that the network calls twice in a pass,
+    which would draw the same numbers twice.
 
-    To be made when the network is where it is trained. `image_shape` is that of one image, (3, H,
-    W).
+    Build it when the network is on the device where it is trained. `image_shape` is (3, H, W).
     """
 
     def __init__(self, network: nn.Module, image_shape: tuple[int, int, int]) -> None:
-        drawing = {
+        replacements = {
             name: seeded
             for name, layer in network.named_modules()
             if (seeded := _seeded(layer, of_timm=not isinstance(network, Classifier))) is not None
         }
         self._layers: list[tuple[str, SeededLayer]] = []
-        if not drawing:
+        if not replacements:
             return
-        once = _called_once(network, [network.get_submodule(name) for name in drawing], image_shape)
+        layers = [network.get_submodule(name) for name in replacements]
+        once = _called_once(network, layers, image_shape)
         device = next(network.parameters()).device
-        for name, seeded in drawing.items():
-            old = network.get_submodule(name)
-            if old not in once:
+        for name, seeded in replacements.items():
+            layer = network.get_submodule(name)
+            if layer not in once:
                 continue
-            for place, module in list(network.named_modules(remove_duplicate=False)):
-                if module is old and old is not seeded:
-                    network.set_submodule(place, seeded.train(old.training))
+            # A network can have one module under more than one name.
+            for path, module in list(network.named_modules(remove_duplicate=False)):
+                if module is layer and layer is not seeded:
+                    network.set_submodule(path, seeded.train(layer.training))
             seeded.seed = torch.zeros((), dtype=torch.int64, device=device)
             self._layers.append((name, seeded))
 
     def begin(self, seed: int, epoch: int, step: int, part: int) -> None:
-        """Set what all layers draw in the next pass, over a part of the effective batch; nothing waits for the device.
+        """Set what all layers draw in the next pass, over one part of the effective batch.
 
-        The same call again gives the same draws. What draws from torch's generator does so from a
-        stream of its own.
+        The same call gives the same draws. It does not wait for the device.
         """
+        # For what still draws from torch's generator.
         torch.manual_seed(seed_of(seed, f"layers:{part}", epoch, step))
         for name, layer in self._layers:
             assert layer.seed is not None
@@ -67,10 +69,10 @@ class LayerStreams:
 
 
 def _seeded(layer: nn.Module, *, of_timm: bool) -> SeededLayer | None:
-    """Return a layer itself where it can draw from a seed, else one in its place that can; None for
-    all others."""
+    """Return the layer that draws the same from a seed; None for a layer that draws nothing."""
     if isinstance(layer, SeededLayer):
         return layer
+    # The types exactly: a subclass can compute something else.
     if type(layer) is nn.Dropout:
         return SeededDropout(layer.p) if layer.p else None
     if of_timm:
@@ -84,11 +86,10 @@ def _seeded(layer: nn.Module, *, of_timm: bool) -> SeededLayer | None:
 def _called_once(
     network: nn.Module, layers: Iterable[nn.Module], image_shape: tuple[int, int, int]
 ) -> set[nn.Module]:
-    """Return which layers a pass of the network calls exactly once. Nothing is computed: it goes on
-    shapes alone."""
+    """Return the layers that a pass of the network calls exactly once, found on shapes alone."""
     calls: Counter[nn.Module] = Counter()
 
-    def count(layer: nn.Module, given: object) -> None:
+    def count(layer: nn.Module, inputs: object) -> None:
         calls[layer] += 1
 
     handles = [layer.register_forward_pre_hook(count) for layer in layers]

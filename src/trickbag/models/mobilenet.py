@@ -1,5 +1,6 @@
-"""Our own MobileNet v1, built slot by slot from a `MobileNetConfig`; its parameters are named as timm names them.
+"""The MobileNet v1 of this package, built slot by slot from a `MobileNetConfig`.
 
+Its parameters have the names that they have in timm, so that weights published there load.
 Source: Howard et al. 2017 (arXiv 1704.04861), table 1. Shapes: N images, C channels, H and W
 pixels.
 """
@@ -22,12 +23,13 @@ __all__ = ["MobileNet", "SeparableBlock"]
 
 _STEM_CHANNELS = 32
 _STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))
-"""Channels and blocks of each stage; the first block of each but the first has a stride of 2."""
+"""Channels and blocks of each stage; from the second stage on the first block has stride 2."""
 
 
 class SeparableBlock(nn.Module):
-    """A depthwise 3x3 convolution, which has the stride, and a 1x1, each with a normalisation and an activation.
+    """A depthwise 3x3 convolution and a 1x1, each with a normalisation and an activation.
 
+    (N, `in_channels`, H, W) becomes (N, `out_channels`, H / `stride`, W / `stride`), rounded up.
     There is no shortcut; what fills the attention slot acts at the end.
     """
 
@@ -35,9 +37,9 @@ class SeparableBlock(nn.Module):
         self, in_channels: int, out_channels: int, *, stride: int = 1, slots: Slots
     ) -> None:
         super().__init__()
-        kept, self.aa = anti_aliased(slots.anti_alias, in_channels, stride)
+        conv_stride, self.aa = anti_aliased(slots.anti_alias, in_channels, stride)
         self.conv_dw = nn.Conv2d(
-            in_channels, in_channels, 3, kept, padding=1, groups=in_channels, bias=False
+            in_channels, in_channels, 3, conv_stride, padding=1, groups=in_channels, bias=False
         )
         self.bn1 = slots.norm(in_channels)
         self.drop1 = optional(slots.drop)
@@ -49,15 +51,18 @@ class SeparableBlock(nn.Module):
         self.se = optional(slots.attention, out_channels)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the activation of the second convolution, its channels scaled where there is
-        attention."""
+        """Return the activated output of the 1x1 convolution, after attention if there is some."""
         x: Tensor = self.aa(self.act1(self.drop1(self.bn1(self.conv_dw(x_NCHW)))))
         out: Tensor = self.se(self.act2(self.drop2(self.bn2(self.conv_pw(x)))))
         return out
 
 
 class MobileNet(Classifier):
-    """A MobileNet v1 for images of any size from 8 px; see `MobileNetConfig` for its slots."""
+    """A MobileNet v1: images (N, C, H, W) of any size from 8 px to logits (N, K).
+
+    `MobileNetConfig` says what its slots are. Its five stages end at 1/2 to 1/32 of the image's
+    size, or later with a stem for small images.
+    """
 
     head = "classifier"
     config: MobileNetConfig
@@ -71,10 +76,8 @@ class MobileNet(Classifier):
         self.act1 = config.activation()
         stages = []
         for stage, (width, blocks) in enumerate(_STAGES):
-            out_channels, repeats = (
-                self._channels(width),
-                round_repeats(blocks, config.depth_factor),
-            )
+            out_channels = self._channels(width)
+            repeats = round_repeats(blocks, config.depth_factor)
             slots = slots_of(config, stage=stage)
             first = SeparableBlock(channels, out_channels, stride=self._stride(stage), slots=slots)
             rest = (
@@ -89,7 +92,7 @@ class MobileNet(Classifier):
         return round_channels(width, self.config.width_factor)
 
     def _stride(self, stage: int) -> int:
-        """Return the stride of a stage: the second's is what a stem for small images leaves out."""
+        """Return the stride of a stage; a stem for small images leaves out that of the second."""
         if stage == 0 or (stage == 1 and self.config.stem != "imagenet"):
             return 1
         return 2
@@ -100,14 +103,8 @@ class MobileNet(Classifier):
         reduction, levels = self.conv_stem.stride[0], []
         for stage, (width, _) in enumerate(_STAGES):
             reduction *= self._stride(stage)
-            levels.append(
-                Level(
-                    f"blocks.{stage}",
-                    (*before, self.blocks[stage]),
-                    self._channels(width),
-                    reduction,
-                )
-            )
+            modules = (*before, self.blocks[stage])
+            levels.append(Level(f"blocks.{stage}", modules, self._channels(width), reduction))
             before = ()
         return tuple(levels)
 

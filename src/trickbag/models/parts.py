@@ -1,6 +1,8 @@
-"""What can fill the slots of our networks, as settings: activations, normalisation, attention, anti-aliasing.
+"""The parts that can fill the slots of a network, as settings.
 
-Each is a small value that compares, prints and saves; called, it builds the layer.
+They are activations, normalisation, attention, selective kernels, anti-aliasing and DropBlock. Each
+is a small value that compares, prints and saves; called, it builds its layer. This module loads no
+torch, as a recipe is made of these.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Relu(Settings):
     kind: ClassVar[str] = "relu"
 
     def __call__(self) -> nn.Module:
-        """Build the layer; it overwrites its input, which nothing in a block needs again."""
+        """Build the layer; it overwrites its input, which a block does not need again."""
         from torch import nn
 
         return nn.ReLU(inplace=True)
@@ -56,13 +58,12 @@ class Relu(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Relu6(Settings):
-    """The activation `min(max(x, 0), 6)` (Sandler et al. 2018, arXiv 1801.04381; timm's MobileNets
-    have it)."""
+    """The activation `min(max(x, 0), 6)` (Sandler et al. 2018, arXiv 1801.04381)."""
 
     kind: ClassVar[str] = "relu6"
 
     def __call__(self) -> nn.Module:
-        """Build the layer; it overwrites its input, as `Relu`'s does."""
+        """Build the layer; it overwrites its input, as that of `Relu`."""
         from torch import nn
 
         return nn.ReLU6(inplace=True)
@@ -84,8 +85,7 @@ class LeakyRelu(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Silu(Settings):
-    """The activation `x sigmoid(x)`, also called Swish (Ramachandran et al. 2017, arXiv
-    1710.05941)."""
+    """The activation `x sigmoid(x)`, or Swish (Ramachandran et al. 2017, arXiv 1710.05941)."""
 
     kind: ClassVar[str] = "silu"
 
@@ -98,8 +98,7 @@ class Silu(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class HardSwish(Settings):
-    """The activation `x min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, arXiv 1905.02244, section
-    5.2)."""
+    """The activation `x min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, arXiv 1905.02244)."""
 
     kind: ClassVar[str] = "hard_swish"
 
@@ -125,8 +124,7 @@ class Mish(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Gelu(Settings):
-    """The activation `x P(Z <= x)`, Z standard normal (Hendrycks & Gimpel 2016, arXiv
-    1606.08415)."""
+    """The activation `x P(Z <= x)`, Z standard normal (Hendrycks & Gimpel, arXiv 1606.08415)."""
 
     kind: ClassVar[str] = "gelu"
 
@@ -142,8 +140,10 @@ Activation = Relu | Relu6 | LeakyRelu | Silu | HardSwish | Mish | Gelu
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Settings):
-    """Batch normalisation; `momentum` is torch's (the weight of the new batch): 0.1 is MXNet's
-    0.9."""
+    """Batch normalisation.
+
+    `momentum` is torch's, the weight of the new batch: 0.1 is 0.9 in MXNet and TensorFlow.
+    """
 
     kind: ClassVar[str] = "batch_norm"
     eps: Annotated[float, Positive] = 1e-5
@@ -158,10 +158,11 @@ class BatchNorm(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SqueezeExcitePart(Settings):
-    """Squeeze-and-excitation at the end of the residual branch; see `models.layers.squeeze_excite`.
+    """Squeeze-and-excitation at the end of the residual branch (`models.layers.squeeze_excite`).
 
-    `divisor`: the squeezed channels are rounded to a multiple of it, and are at least it. Lee et
-    al. 2020 have neither biases nor rounding.
+    A map of C channels is squeezed to about C / `reduction` of them, rounded to a multiple of
+    `divisor` and at least `divisor`. `bias`: whether the two layers of the gate have biases. Lee et
+    al. 2020 use `bias=False` and `divisor=1`, which rounds nothing.
     """
 
     kind: ClassVar[str] = "squeeze_excite"
@@ -180,10 +181,10 @@ class SqueezeExcitePart(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AssembleKernel(Settings):
-    """Selective kernel of Lee et al. 2020: one 3x3 convolution to twice the channels, its halves weighed by attention.
+    """The selective kernel of Lee et al. 2020: one 3x3 convolution to twice the channels.
 
-    The attention has `max(width // reduction, least)` channels inside; see
-    `models.layers.selective_kernel`.
+    Attention weighs the two halves of its output against each other; it has
+    `max(width // reduction, least)` channels inside. See `models.layers.selective_kernel`.
     """
 
     kind: ClassVar[str] = "assemble"
@@ -193,8 +194,7 @@ class AssembleKernel(Settings):
     def __call__(
         self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
     ) -> nn.Module:
-        """Build what stands in the place of a 3x3 convolution, its normalisation and its
-        activation."""
+        """Build what replaces a 3x3 convolution with its normalisation and its activation."""
         from trickbag.models.layers.selective_kernel import AssembleKernel2d
 
         inside = max(width // self.reduction, self.least)
@@ -205,10 +205,10 @@ class AssembleKernel(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OriginalKernel(Settings):
-    """Selective kernel of Li et al. 2019: a 3x3 and a dilated 3x3 convolution of all channels, weighed by attention.
+    """The selective kernel of Li et al. 2019: a 3x3 convolution and a dilated one.
 
-    The attention has `max(width // reduction, least)` channels inside; see
-    `models.layers.selective_kernel`.
+    Both see all channels. Attention weighs their outputs against each other; it has
+    `max(width // reduction, least)` channels inside. See `models.layers.selective_kernel`.
     """
 
     kind: ClassVar[str] = "original"
@@ -218,8 +218,7 @@ class OriginalKernel(Settings):
     def __call__(
         self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
     ) -> nn.Module:
-        """Build what stands in the place of a 3x3 convolution, its normalisation and its
-        activation."""
+        """Build what replaces a 3x3 convolution with its normalisation and its activation."""
         from trickbag.models.layers.selective_kernel import DilatedKernels2d
 
         inside = max(width // self.reduction, self.least)
@@ -230,10 +229,10 @@ class OriginalKernel(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitKernel(Settings):
-    """Selective kernel of timm: as the original, but each of the two convolutions sees one half of the channels.
+    """The selective kernel of timm: each of the two convolutions sees one half of the channels.
 
-    The attention has `max(width // reduction, least)` channels inside; see
-    `models.layers.selective_kernel`.
+    Otherwise it is the original one. Its attention has `max(width // reduction, least)` channels
+    inside. See `models.layers.selective_kernel`.
     """
 
     kind: ClassVar[str] = "split"
@@ -243,8 +242,7 @@ class SplitKernel(Settings):
     def __call__(
         self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
     ) -> nn.Module:
-        """Build what stands in the place of a 3x3 convolution, its normalisation and its
-        activation."""
+        """Build what replaces a 3x3 convolution with its normalisation and its activation."""
         from trickbag.models.layers.selective_kernel import DilatedKernels2d
 
         inside = max(width // self.reduction, self.least)
@@ -260,10 +258,10 @@ SelectiveKernel = AssembleKernel | OriginalKernel | SplitKernel
 class Blur(Settings):
     """A binomial blur wherever the network would skip pixels (Zhang 2019, arXiv 1904.11486).
 
-    `size` of the filter: 3 is [1, 2, 1] in both directions. `places`: `branch`, after the
-    convolution of a residual branch that has the stride, which then has none; `shortcut`, in place
-    of what shrinks a shortcut; `stem`, after the max-pool, which then has no stride. Lee et al.
-    2020 have the branch alone.
+    `size` is that of the filter: 3 is [1, 2, 1] in both directions. `places`: `branch`, after the
+    strided convolution of a residual branch, which then has no stride; `shortcut`, in place of the
+    layer that shrinks a shortcut; `stem`, after the max-pool, which then has no stride. Lee et al.
+    2020 use the branch only.
     """
 
     kind: ClassVar[str] = "blur"
@@ -285,23 +283,22 @@ class Blur(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AveragePool(Settings):
-    """An average pool wherever the network would skip pixels, as timm's `resnetaa` networks have.
+    """An average pool wherever the network would skip pixels, as in timm's `resnetaa` networks.
 
-    `places` as of `Blur`, except that in the stem it stands in place of the max-pool.
+    `places` are those of `Blur`, except that in the stem it replaces the max-pool.
     """
 
     kind: ClassVar[str] = "average_pool"
     places: tuple[Place, ...] = ("branch", "stem")
 
     def __call__(self, channels: int, stride: int) -> nn.Module:
-        """Build the layer; at odd sizes its last window is smaller and averages what it has."""
+        """Build the layer; at odd sizes the last window is smaller and averages fewer pixels."""
         from torch import nn
 
         return nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
 
     def stem_pool(self, channels: int) -> nn.Module:
-        """Build the pool of a stem; at odd sizes it leaves out the last row and column, as timm's
-        does."""
+        """Build the pool of a stem; at odd sizes it skips the last row and column, as in timm."""
         from torch import nn
 
         return nn.AvgPool2d(2)
@@ -315,12 +312,12 @@ StageScale = Annotated[float, NonNegative]
 
 @dataclass(frozen=True, kw_only=True)
 class DropBlockPart(Settings):
-    """Blocks of feature maps that are dropped after every normalisation of a block (Ghiasi et al. 2018).
+    """DropBlock after every normalisation of a block (Ghiasi et al. 2018, arXiv 1810.12890).
 
-    `keep_prob` is what a network starts with; the trick `drop_block` changes it as a run goes on.
-    `scales` multiply the probability of dropping in each of the four stages; 0 leaves a stage
-    without. The other settings are those of `models.layers.drop.drop_block`; the defaults are Lee
-    et al. 2020's.
+    `keep_prob` is the value that a network starts with; the trick `drop_block` changes it during a
+    run. `scales` multiply the probability of dropping in each of the four stages; with 0 a stage
+    has no such layer. The other settings are those of `models.layers.drop.drop_block`. The defaults
+    are those of Lee et al. 2020.
     """
 
     kind: ClassVar[str] = "drop_block"

@@ -1,4 +1,4 @@
-"""Published weights, through timm's hub code."""
+"""Published weights, which timm downloads and caches."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from trickbag.settings import Settings
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["load_pretrained", "pretrained_names", "published_normalisation", "timm_name"]
+    from trickbag.data.config import Colour
 
-Colour = tuple[float, float, float]
+__all__ = ["load_pretrained", "pretrained_names", "published_normalisation", "timm_name"]
 
 _TWEAKS = {
     ("imagenet", "middle", "conv"): "",
@@ -42,8 +42,8 @@ _TWEAKS = {
     ("deep", "middle", "avg_pool"): "d",
 }
 _GROUPS = {(1, 64): "", (32, 4): "_32x4d", (32, 8): "_32x8d"}
-# Blur and average pool have no weights, but weights are of use only with those that they were
-# trained with.
+# Blur and average pool have no weights. They are here because weights work only together with the
+# layers with which they were trained.
 _FILLED: dict[tuple[object, object, object], str] = {
     (None, None, None): "resnet",
     (SqueezeExcitePart(), None, None): "seresnet",
@@ -59,10 +59,12 @@ _SELECTIVE: dict[tuple[object, str, tuple[int, int]], str] = {
 
 
 def timm_name(config: ModelConfig) -> str | None:
-    """Return timm's name of a config's network, None where timm has none of this form: `resnet50_d`
-    is `resnet50d`."""
+    """Return timm's name of a config's network: `resnet50d` for `resnet50_d`.
+
+    None if timm has no network of this form.
+    """
     if isinstance(config, TimmConfig):
-        return None if _put_in(config) else config.name
+        return None if _added_parts(config) else config.name
     if isinstance(config, MobileNetConfig):
         return _mobilenet_name(config)
     if isinstance(config, BigLittleConfig) or (config.depth_factor, config.width_factor) != (1, 1):
@@ -99,7 +101,7 @@ def _mobilenet_name(config: MobileNetConfig) -> str | None:
 
 
 def pretrained_names() -> list[str]:
-    """List those of our own networks for which timm publishes weights."""
+    """List the names of this package for whose networks timm publishes weights."""
     names: dict[str | None, str] = {}
     for name in model_names():
         names.setdefault(timm_name(model_config(name)), name)
@@ -121,8 +123,8 @@ def load_pretrained(
     name = timm_name(config)
     if name is None or not _has_weights(name):
         raise UserError(
-            f"no pretrained weights {_absence(config)}; there are for "
-            f"{', '.join(pretrained_names())}; or --init FILE"
+            f"no pretrained weights of {_network_words(config)}",
+            f"there are for {', '.join(pretrained_names())}; or --init FILE",
         )
     try:
         _reach_hub(name)
@@ -130,10 +132,10 @@ def load_pretrained(
             donor: Any = timm.create_model(name, pretrained=True, in_chans=config.in_channels)
     except Exception as error:
         # The hub's client, its HTTP library and timm raise exceptions of no common base.
+        reason = first_line(error).rstrip(".")
         raise UserError(
-            f"the pretrained weights of timm's {name} could not be fetched ({first_line(error).rstrip('.')}); "
-            f"connect to the network, "
-            f"or give {instead}"
+            f"the pretrained weights of timm's {name} could not be fetched ({reason})",
+            f"connect to the network, or give {instead}",
         ) from error
     reasons = [f"weights of timm's {name}"]
     if config.in_channels != donor.pretrained_cfg["input_size"][0]:
@@ -143,9 +145,9 @@ def load_pretrained(
 
 
 def published_normalisation(config: ModelConfig) -> tuple[Colour, Colour] | None:
-    """Return mean and standard deviation, on the 0-255 scale, that a network's published weights were trained with.
+    """Return mean and standard deviation with which a network's published weights were trained.
 
-    None where timm publishes no weights for it.
+    They are on the 0-255 scale, in the order R, G, B; None if timm publishes no weights.
     """
     from timm.models import get_pretrained_cfg
 
@@ -158,8 +160,8 @@ def published_normalisation(config: ModelConfig) -> tuple[Colour, Colour] | None
 
 
 def _reach_hub(name: str) -> None:
-    """Ask the hub for a sign of life, unless it has the weights in its cache, since its client
-    retries for a minute."""
+    """Raise an exception if the hub cannot be reached and the weights are not in its cache."""
+    # The hub's own client would retry for a minute first.
     from huggingface_hub import constants, get_session, try_to_load_from_cache
     from timm.models import get_pretrained_cfg
 
@@ -176,59 +178,51 @@ def _has_weights(name: str | None) -> bool:
     return name is not None and bool(is_model_pretrained(name))
 
 
-def _absence(config: ModelConfig) -> str:
-    """Say what the weights are missing for."""
+_WEIGHT_SETTINGS = (
+    "last_stride",
+    "depth_factor",
+    "width_factor",
+    "cardinality",
+    "base_width",
+    "attention",
+    "selective_kernel",
+    "anti_alias",
+    "pooling",
+    "activation",
+)
+"""The settings of a ResNet that decide which weights it needs, besides depth and tweaks."""
+
+
+def _network_words(config: ModelConfig) -> str:
+    """Return what a network without published weights is, for an error message."""
     if isinstance(config, TimmConfig):
-        parts = ", ".join(f"{name} {_word(part)}" for name, part in _put_in(config).items())
-        return f"of timm's {config.name}{f' with {parts}' if parts else ''}"
-    if isinstance(config, MobileNetConfig) and timm_name(
-        dataclasses.replace(config, activation=Relu6())
-    ):
-        return (
-            f"of {summary(config)} with {config.activation.kind}; there are with "
-            f"model.activation=relu6"
-        )
+        parts = ", ".join(f"{slot} {_word(part)}" for slot, part in _added_parts(config).items())
+        return f"timm's {config.name}{f' with {parts}' if parts else ''}"
+    if isinstance(config, MobileNetConfig):
+        with_relu6 = dataclasses.replace(config, activation=Relu6())
+        if timm_name(with_relu6):
+            return (
+                f"{summary(config)} with {config.activation.kind}; there are with "
+                "model.activation=relu6"
+            )
     if not isinstance(config, ResNetConfig):
-        return f"of {summary(config)}"
-    slots = {
-        "stem": config.stem,
-        "branch_stride": config.branch_stride,
-        "shortcut": config.shortcut,
-    }
-    filled = {
-        name: value
-        for name in (
-            "last_stride",
-            "depth_factor",
-            "width_factor",
-            "cardinality",
-            "base_width",
-            "attention",
-            "selective_kernel",
-            "anti_alias",
-            "pooling",
-        )
-        if (value := getattr(config, name)) != getattr(ResNetConfig, name)
-    }
-    every = {
-        **slots,
-        **filled,
-        **({} if config.activation == Relu() else {"activation": config.activation}),
-    }
-    return (
-        f"of resnet{config.depth} with "
-        f"{', '.join(f'{name} {_word(value)}' for name, value in every.items())}"
-    )
+        return summary(config)
+    settings = {name: getattr(config, name) for name in ("stem", "branch_stride", "shortcut")}
+    for name in _WEIGHT_SETTINGS:
+        if (value := getattr(config, name)) != getattr(ResNetConfig, name):
+            settings[name] = value
+    words = ", ".join(f"{name} {_word(value)}" for name, value in settings.items())
+    return f"resnet{config.depth} with {words}"
 
 
-def _put_in(config: TimmConfig) -> dict[str, Settings]:
+def _added_parts(config: TimmConfig) -> dict[str, Settings]:
     """Return the parts that a network of timm was not trained with, by their slots."""
     parts: dict[str, Settings | None] = {
         "activation": config.activation,
         "attention": config.attention,
         "anti_alias": config.anti_alias,
     }
-    return {name: part for name, part in parts.items() if part is not None}
+    return {slot: part for slot, part in parts.items() if part is not None}
 
 
 def _word(value: object) -> str:

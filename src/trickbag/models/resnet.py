@@ -1,5 +1,6 @@
-"""Our own ResNet, built slot by slot from a `ResNetConfig`; its parameters are named as timm names them.
+"""The ResNet of this package, built slot by slot from a `ResNetConfig`.
 
+Its parameters have the names that they have in timm, so that weights published there load.
 Sources: He et al. 2015 (arXiv 1512.03385), table 1; Xie et al. 2017 (arXiv 1611.05431), table 1; He
 et al. 2018 (arXiv 1812.01187), section 4.
 """
@@ -37,7 +38,11 @@ _STEM_CHANNELS = 64
 
 
 class ResNet(Classifier):
-    """A residual network for images of any size from 8 px; see `ResNetConfig` for its slots."""
+    """A residual network: images (N, C, H, W) of any size from 8 px to logits (N, K).
+
+    `ResNetConfig` says what its slots are. Its stages end at 1/4, 1/8, 1/16 and 1/32 of the image's
+    size, or later with a stem for small images.
+    """
 
     config: ResNetConfig
     layer1: Blocks
@@ -62,24 +67,17 @@ class ResNet(Classifier):
         self.add_head(widths[3] * expansion)
 
     def levels(self) -> tuple[Level, ...]:
-        """List the stem up to its activation, and the four stages; the max-pool is the first
-        stage's."""
-        form, channels = (
-            STEMS[self.config.stem],
-            [width * _expansion(self.config) for width in self.config.widths],
-        )
+        """List the stem up to its activation, and the four stages, the first with the max-pool."""
+        config, form = self.config, STEMS[self.config.stem]
+        stem = round_channels(_STEM_CHANNELS, config.width_factor)
+        channels = [width * _expansion(config) for width in config.widths]
         pooled = form.stride * form.pool_stride
         return (
-            Level(
-                "act1",
-                (self.conv1, self.bn1, self.act1),
-                round_channels(_STEM_CHANNELS, self.config.width_factor),
-                form.stride,
-            ),
+            Level("act1", (self.conv1, self.bn1, self.act1), stem, form.stride),
             Level("layer1", (self.maxpool, self.layer1), channels[0], pooled),
             Level("layer2", (self.layer2,), channels[1], 2 * pooled),
             Level("layer3", (self.layer3,), channels[2], 4 * pooled),
-            Level("layer4", (self.layer4,), channels[3], 4 * pooled * self.config.last_stride),
+            Level("layer4", (self.layer4,), channels[3], 4 * pooled * config.last_stride),
         )
 
     def stem_parameters(self) -> list[nn.Parameter]:
@@ -97,8 +95,7 @@ def _expansion(config: ResNetConfig) -> int:
 
 
 def _stage(config: ResNetConfig, stage: int, channels: int, *, stride: int) -> Blocks:
-    """Build the blocks of stage 1 to 4, the first of which has the stride and takes `channels`
-    channels."""
+    """Build the blocks of stage 1 to 4; the first has the stride and takes `channels` channels."""
     width = config.widths[stage - 1]
     blocks = [
         round_repeats(number, config.depth_factor) for number in _BLOCKS_PER_STAGE[config.depth]

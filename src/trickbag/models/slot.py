@@ -1,4 +1,4 @@
-"""The slots of a network's config, filled by name: what the tricks that fill one share."""
+"""Fill a slot of a network's config by its name; every trick that fills one uses this."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ def fill_slot(
     *,
     trick: str,
 ) -> ModelConfig:
-    """Return the config with `part` in its `slot`, in the place of what was there.
+    """Return the config with `part` in its `slot`; what was there is replaced.
 
-    A network of timm is built once on shapes alone, to see whether it has a place for the part;
-    where the part would change nothing, its config comes back as it is. Raises DoesNotApply, with
-    `trick` as the name to take out, for a network without the slot or without a place for the part.
+    A network of timm is built once without weights, to see whether it has a place for the part. If
+    the part would change nothing there, the config is returned unchanged. Raises DoesNotApply, with
+    `trick` as the name to take out, for a network without such a slot or place.
     """
     if isinstance(model, TimmConfig) and slot in ("activation", "anti_alias", "attention"):
         return _fill_timm(model, slot, part, trick)
+    way_out = f"Use a resnetN (resnet50), or take it out: --without {trick}"
     if isinstance(model, MobileNetConfig) and slot == "selective_kernel":
         raise DoesNotApply(
             f"{trick} puts two convolutions in the place of one; those of a MobileNet are "
             "depthwise, which leaves nothing to select from",
-            f"Use a resnetN (resnet50), or take it out: --without {trick}",
+            way_out,
         )
     if isinstance(model, OwnConfig):
         change: dict[str, Any] = {slot: part}
@@ -51,16 +52,16 @@ def fill_slot(
     raise DoesNotApply(
         f"{trick} fills the {slot} slot of this package's networks; {model.kind}:{model.name} has "
         "none",
-        f"Use a resnetN (resnet50), or take it out: --without {trick}",
+        way_out,
     )
 
 
 def _fill_timm(model: TimmConfig, slot: Fillable, part: object, trick: str) -> TimmConfig:
-    from trickbag.models.timm.network import fits
+    from trickbag.models.timm.network import try_part
 
     change: dict[str, Any] = {slot: part}
     filled = dataclasses.replace(model, **change)
-    changes, problem = fits(filled, slot)
+    changes, problem = try_part(filled, slot)
     if problem:
         raise DoesNotApply(
             f"{trick} has no place in timm:{model.name}: {problem}",

@@ -1,4 +1,4 @@
-"""Networks by name and by config: our own and all of timm's."""
+"""Networks by name and by config: this package's own, and all of timm."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ Own = TypeVar("Own", bound=OwnConfig)
 
 STRIDE_1_UP_TO = 40
 STRIDE_2_UP_TO = 96
+"""The largest image sizes, in pixels, for a small stem of stride 1 and of stride 2."""
 
 _SMALL_STEMS: Mapping[Stem, tuple[Stem, Stem]] = MappingProxyType(
     {"imagenet": ("small_s1", "small_s2"), "deep": ("deep_s1", "deep_s2")}
 )
-"""The forms of a stem for small images, without max-pool: of stride 1 and of stride 2."""
+"""The forms of a stem for small images, of stride 1 and of stride 2; both without max-pool."""
 
 
 def create_model(
@@ -52,12 +53,12 @@ def create_model(
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
 ) -> nn.Module:
-    """Build a network by name, initialised: `resnet50_d`, `efficientnet_b0`, or any of timm's as `timm:NAME`.
+    """Build a network by its name, with initial values: `resnet50_d`, `timm:convnext_tiny`.
 
-    It never changes a stem by itself; see `fit_stem` for small images. With `features_only` it
-    returns the feature maps of the levels `out_indices` (all where None) in place of logits, and
-    says in `feature_info` what they are; see `models.features`. Raises UserError for a name or a
-    level that is not known.
+    It takes images (N, C, H, W) to logits (N, K), C `in_channels`, K `num_classes`. The stem is
+    that of the name; see `fit_stem` for small images. With `features_only` it returns the feature
+    maps of the levels `out_indices` (None: all) in place of logits; see `models.features`. Raises
+    UserError for a name or a level that is not known.
     """
     config = dataclasses.replace(
         model_config(name), num_classes=num_classes, in_channels=in_channels
@@ -67,19 +68,20 @@ def create_model(
 
 
 def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
-    """Build the network of a config with initial values that depend on `seed` alone.
+    """Build the network of a config, with initial values that depend on `seed` alone.
 
-    Our own networks are initialised by the config's scheme, each parameter from a stream of its
-    name; timm's keep timm's initialisation. The global random state of torch stays as it was.
-    Raises UserError where the number of classes is missing, or timm has no such network or cannot
-    build it so.
+    This package's networks are initialised by the config's scheme, each parameter from a stream of
+    its name; those of timm keep timm's initialisation. Torch's random state stays unchanged. Raises
+    UserError if the number of classes is missing, or if timm has no such network or cannot build
+    it.
     """
     if config.num_classes == 0:
         raise UserError(
-            "model.num_classes = 0: not known yet; it is taken from the data, or give at least 1"
+            "model.num_classes = 0: not known yet", "it is taken from the data, or give at least 1"
         )
     if isinstance(config, TimmConfig):
         return timm_network(config, seed)
+    # The constructors draw values too; those of modules that `initialise` does not know stay.
     with seeded_generator(seed_of(seed, "init")):
         network = raw_network(config)
     initialise(network, config.init, seed)
@@ -87,8 +89,7 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
 
 
 def raw_network(config: OwnConfig) -> Classifier:
-    """Build the network of a config of our own with torch's default weights, such as for shapes
-    alone on `meta`."""
+    """Build one of this package's networks with torch's default weights, or none on `meta`."""
     if isinstance(config, BigLittleConfig):
         return BigLittle(config)
     return MobileNet(config) if isinstance(config, MobileNetConfig) else ResNet(config)
@@ -97,9 +98,9 @@ def raw_network(config: OwnConfig) -> Classifier:
 def fit_stem(config: Own, image_size: int) -> Own:
     """Return the config with the stem that suits images of `image_size` pixels a side.
 
-    Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool (in a
-    MobileNet, without the stride of its second stage); larger images keep the stem. A deep stem
-    stays deep. A stem already chosen for small images is left as it is.
+    Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool; in a
+    MobileNet, without the stride of the second stage. Larger images keep the stem. A deep stem
+    stays deep. A stem that is already one for small images is not changed.
     """
     if image_size > STRIDE_2_UP_TO or config.stem not in _SMALL_STEMS:
         return config
@@ -109,10 +110,11 @@ def fit_stem(config: Own, image_size: int) -> Own:
 
 
 def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
-    """List all parameters of a network, each once, in groups from the input to the head, for layer-wise learning rates.
+    """List all parameters of a network, each once, in groups from the input to the head.
 
-    Ours are grouped by stem, block (or pair of branches) and head; timm's by timm's own rules; of
-    any other network each child that has parameters is a group.
+    Layer-wise learning rates need them. This package's networks are grouped by stem, block (or pair
+    of branches) and head, those of timm by timm's rules; in any other network each child that has
+    parameters is a group.
     """
     if isinstance(network, Classifier):
         return network.layer_groups()

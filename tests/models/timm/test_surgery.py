@@ -472,8 +472,8 @@ def test_a_config_that_does_not_fit_names_its_setting() -> None:
     config = TimmConfig(name="convnext_atto", anti_alias=Blur(), num_classes=3)
     with pytest.raises(
         DoesNotApply,
-        match=r"^model\.anti_alias = blur: timm:convnext_atto has no place for it: .*; --set "
-        r"model\.anti_alias=none$",
+        match=r"^model\.anti_alias = blur: timm:convnext_atto has no place for it: .*\. Leave the "
+        r"slot empty: --set model\.anti_alias=none$",
     ):
         build_network(config, seed=0)
 

@@ -1,1 +1,1 @@
-"""Layers and blocks of which networks are built."""
+"""The layers and blocks of this package's networks."""

@@ -1,4 +1,4 @@
-"""Blur before subsampling, so that a small shift of the image moves the features little.
+"""Blur before subsampling, so that a small shift of an image changes its features little.
 
 Source: Zhang 2019 (arXiv 1904.11486), section 3.2. Shapes: N images, C channels, H and W pixels.
 """
@@ -15,8 +15,10 @@ __all__ = ["BlurPool2d", "binomial", "blur_pool"]
 
 
 def binomial(size: int) -> Tensor:
-    """Return the binomial filter (size, size) of sum 1: size 3 is the outer product of [1, 2, 1] /
-    4 with itself."""
+    """Return the binomial filter (size, size) of sum 1.
+
+    For size 3 it is the outer product of [1, 2, 1] / 4 with itself.
+    """
     row = torch.tensor(
         [float(math.comb(size - 1, k)) for k in range(size)], dtype=torch.float64
     ) / 2 ** (size - 1)
@@ -24,13 +26,13 @@ def binomial(size: int) -> Tensor:
 
 
 def blur_pool(x_NCHW: Tensor, filter_C1SS: Tensor, stride: int, *, round_up: bool = True) -> Tensor:
-    """Filter each channel by its own filter, at every `stride`-th pixel.
+    """Filter each channel by its own filter (S, S), and keep every `stride`-th pixel.
 
-    The map is continued by reflection, (S - 1) // 2 pixels on each side for even and odd sizes S
-    alike, as in the code of Lee et al. 2020; where it has no so many pixels to reflect, by its
-    edge. A filter of even size then gives the size over `stride` rounded down, which at odd sizes
-    fits no shortcut; with `round_up` one more pixel on the right and below gives it rounded up, and
-    changes nothing else.
+    (N, C, H, W) becomes (N, C, H / stride, W / stride). The map is padded by reflection, (S - 1) //
+    2 pixels on each side for even and odd S alike, as in the code of Lee et al. 2020; a map with
+    too few pixels for that is padded by its edge. With a filter of even size the result is rounded
+    down, which at odd sizes H and W fits no shortcut. `round_up` pads one more pixel on the right
+    and below, so that it is rounded up; nothing else changes.
     """
     size = filter_C1SS.shape[-1]
     before = (size - 1) // 2
@@ -42,10 +44,10 @@ def blur_pool(x_NCHW: Tensor, filter_C1SS: Tensor, stride: int, *, round_up: boo
 
 
 class BlurPool2d(nn.Module):
-    """Blur maps of `channels` channels by the binomial filter of `size` and keep every `stride`-th pixel.
+    """Blur a map by the binomial filter of `size`, and keep every `stride`-th pixel.
 
-    `round_up` as of `blur_pool`. It has no parameters, and its filter is not among a network's
-    weights on disk.
+    (N, `channels`, H, W) becomes (N, `channels`, H / stride, W / stride). See `blur_pool` for
+    `round_up`. The layer has no parameters, and its filter is not saved with a network's weights.
     """
 
     kernel: Tensor
@@ -61,7 +63,7 @@ class BlurPool2d(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """Name the layer's settings."""
+        """Return the layer's settings for its repr."""
         channels, _, size, _ = self.kernel.shape
         return f"{channels}, size={size}, stride={self.stride}"
 

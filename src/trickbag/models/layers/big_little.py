@@ -1,4 +1,4 @@
-"""Two branches at different resolutions, merged: the parts of Big-Little networks.
+"""The parts of Big-Little networks: two branches at different resolutions, and their sum.
 
 Sources: Chen et al. 2019 (arXiv 1807.03848), section 3; the code of Lee et al. 2020 (arXiv
 2001.06268). Shapes: N images, C channels, H and W pixels.
@@ -20,10 +20,10 @@ __all__ = ["BigLittleStage", "BigLittleStem", "merge"]
 
 
 def merge(big_NCHW: Tensor, little_NCHW: Tensor) -> Tensor:
-    """Add the big branch's map to the little one's, enlarged to its size by repeating pixels.
+    """Add the big branch's map (N, C, H / 2, W / 2) to the little one's (N, C, H, W).
 
-    Where the little map has an odd size, the big one, half of it rounded up, loses its last
-    repetition.
+    It is enlarged by repeating pixels. If H is odd, the big map has (H + 1) / 2 rows, and the last
+    repetition is cut off.
     """
     return little_NCHW + functional.interpolate(
         big_NCHW, size=little_NCHW.shape[-2:], mode="nearest"
@@ -31,10 +31,11 @@ def merge(big_NCHW: Tensor, little_NCHW: Tensor) -> Tensor:
 
 
 class BigLittleStem(nn.Module):
-    """What stands in the place of a stem's max-pool: the sum of two branches, then a 1x1 convolution.
+    """The sum of two branches and a 1x1 convolution, in place of a stem's max-pool.
 
-    The big branch is one 3x3 convolution of `channels` channels, the little one two 3x3 of
-    `channels // alpha` and a 1x1. Both have the stride.
+    (N, `channels`, H, W) becomes (N, `channels`, H / stride, W / stride). The big branch is one 3x3
+    convolution to `channels` channels, the little one two 3x3 to `channels // alpha` and a 1x1.
+    Both have the stride.
     """
 
     def __init__(self, channels: int, *, alpha: int, stride: int, slots: Slots) -> None:
@@ -56,10 +57,11 @@ class BigLittleStem(nn.Module):
 
 
 class BigLittleStage(nn.Module):
-    """A stage of two branches: `big` shrinks its input to half, `little` keeps its size; `fusion` takes their sum.
+    """A stage of two branches, whose sum goes through `fusion`.
 
-    `big` ends without an activation, in `channels` channels; `little` in `little_channels`, which a
-    1x1 convolution expands to as many.
+    `big` shrinks its input (N, C, H, W) to (N, `channels`, H / 2, W / 2), and ends without an
+    activation. `little` keeps the size: (N, `little_channels`, H, W), which a 1x1 convolution
+    expands to `channels`. The result is that of `fusion` on (N, `channels`, H, W).
     """
 
     def __init__(

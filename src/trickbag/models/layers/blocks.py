@@ -1,4 +1,4 @@
-"""Residual blocks with slots; their parameters are named as timm names them.
+"""Residual blocks with slots; their parameters have timm's names, so that its weights load.
 
 Sources: He et al. 2015 (arXiv 1512.03385), figure 5; He et al. 2018 (arXiv 1812.01187), section
 4.1; Xie et al. 2017 (arXiv 1611.05431), figure 3c (groups). Shapes: N images, C channels, H and W
@@ -19,7 +19,7 @@ __all__ = ["BasicBlock", "Blocks", "Bottleneck", "split_stride", "zero_scale"]
 
 
 def zero_scale(norm: nn.Module) -> None:
-    """Set the scale gamma of a normalisation to zero; one without a scale is left as it is."""
+    """Set the scale gamma of a normalisation to zero, if it has one."""
     if isinstance(weight := getattr(norm, "weight", None), nn.Parameter):
         nn.init.zeros_(weight)
 
@@ -30,16 +30,16 @@ def split_stride(stride: int, branch_stride: Literal["first", "middle"]) -> tupl
 
 
 class Blocks(nn.Sequential):
-    """Blocks one after the other; with `recompute` the backward pass computes each block's inside anew.
+    """Blocks in a row.
 
-    Then only what a block takes is kept in memory (Chen et al. 2016, arXiv 1604.06174, section
-    4.1).
+    With `recompute` only the input of each block is kept in memory, and the backward pass computes
+    the inside of the block again (Chen et al. 2016, arXiv 1604.06174, section 4.1).
     """
 
     recompute: bool = False
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return what the last block gives."""
+        """Return the output of the last block."""
         x: Tensor = x_NCHW
         for block in self:
             x = (
@@ -51,10 +51,10 @@ class Blocks(nn.Sequential):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions of `width` channels beside a shortcut; the first convolution has the stride.
+    """Two 3x3 convolutions of `width` channels beside a shortcut; the first has the stride.
 
-    `downsample` is the shortcut where the block changes the shape, None where the input is added as
-    it is.
+    (N, `in_channels`, H, W) becomes (N, `width`, H / stride, W / stride), rounded up. `downsample`
+    is the shortcut of a block that changes the shape; with None the input itself is added.
     """
 
     expansion: ClassVar[int] = 1
@@ -83,27 +83,27 @@ class BasicBlock(nn.Module):
         self.act2 = slots.activation()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation
-        becomes 0."""
+        """Set gamma of the branch's last normalisation to 0: the block starts as its shortcut."""
         zero_scale(self.bn2)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the activation of residual branch plus shortcut."""
+        """Return the activated sum of residual branch and shortcut."""
         x: Tensor = self.aa(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
         x = self.drop_path(self.se(self.drop2(self.bn2(self.conv2(x)))))
-        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        x += self.downsample(x_NCHW)  # in place, as the branch is not needed again
         out: Tensor = self.act2(x)
         return out
 
 
 class Bottleneck(nn.Module):
-    """A 1x1, a 3x3 and a 1x1 convolution beside a shortcut, to 4 `width` channels.
+    """A 1x1, a 3x3 and a 1x1 convolution beside a shortcut.
 
-    Inside it has `groups * (width * group_width // 64)` channels, `width` by default; the 3x3 has
-    `groups` groups. `branch_stride` says which convolution of the branch has the stride: `first`
-    the 1x1 (ResNet "A", which then ignores three quarters of its input), `middle` the 3x3 ("B", "C"
-    and "D"). `downsample` is the shortcut where the block changes the shape, None where the input
-    is added as it is. Without `last_activation` the block ends with the addition.
+    (N, `in_channels`, H, W) becomes (N, 4 `width`, H / stride, W / stride), rounded up. Inside, the
+    block has `groups * (width * group_width // 64)` channels, `width` by default, and the 3x3 has
+    `groups` groups. `branch_stride` says which convolution has the stride: `first` the 1x1 (ResNet
+    "A", which then ignores three quarters of its input), `middle` the 3x3 ("B", "C" and "D").
+    `downsample` is the shortcut of a block that changes the shape; with None the input itself is
+    added. Without `last_activation` the block ends with the addition.
     """
 
     expansion: ClassVar[int] = 4
@@ -145,15 +145,14 @@ class Bottleneck(nn.Module):
         self.act3 = slots.activation() if last_activation else nn.Identity()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation
-        becomes 0."""
+        """Set gamma of the branch's last normalisation to 0: the block starts as its shortcut."""
         zero_scale(self.bn3)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the activation of residual branch plus shortcut."""
+        """Return the activated sum of residual branch and shortcut."""
         x: Tensor = self.aa1(self.act1(self.drop1(self.bn1(self.conv1(x_NCHW)))))
         x = self.aa2(self.act2(self.drop2(self.bn2(self.conv2(x)))))
         x = self.drop_path(self.se(self.drop3(self.bn3(self.conv3(x)))))
-        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        x += self.downsample(x_NCHW)  # in place, as the branch is not needed again
         out: Tensor = self.act3(x)
         return out

@@ -1,7 +1,7 @@
-"""Random numbers of a layer as a function of a seed, in tensor operations that compile and wait for nothing.
+"""Random numbers of a layer as a function of a seed.
 
-Torch's generators are one stream for all who draw, so that each draw depends on every one before
-it.
+Torch's generators are one stream for all layers, so that each draw depends on every earlier one.
+The operations here compile, and do not wait for the device.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["SeededLayer", "uniform"]
 
 _WORD = (1 << 32) - 1
-# The second is 0x846CA68B less 2^32, which is the same in 32 bits.
+# The second is 0x846CA68B - 2^32, which is the same number in 32 bits.
 _FACTORS = (0x7FEB352D, -0x7B935975)
 
 
 def uniform(seed: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return uniform numbers in [0, 1), float32 with 24 random bits, that depend on `seed` and their place alone.
+    """Return uniform numbers in [0, 1) of `shape`, float32 with 24 random bits.
 
-    `seed` is one int64 from 0 on the device where the numbers shall be; seeds should be hashes,
-    such as those of `streams.seed_of`. The number at place i is `hash(hash(i + low) ^ high)`, of
-    the seed's low and high 32 bits. Source of the hash: `lowbias32` of Wellons, "Prospecting for
-    Hash Functions", 2018.
+    Each depends only on `seed` and its own position. `seed` is one non-negative int64 on the device
+    where the numbers are needed; it should be a hash, such as one of `streams.seed_of`. Number i is
+    `hash(hash(i + low) ^ high)`, with the low and high 32 bits of the seed. Source of the hash:
+    `lowbias32` of Wellons, "Prospecting for Hash Functions", 2018.
     """
     x = torch.arange(math.prod(shape), device=seed.device)
     x = _hash_(x.add_(seed & _WORD).bitwise_and_(_WORD))
@@ -37,22 +37,20 @@ def uniform(seed: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _hash_(x: Tensor) -> Tensor:
-    """Mix the 32 bits of each number, one to one, in place.
-
-    In int64, where no product leaves its range: what a compiler makes of signed integers that do is
-    anybody's guess.
-    """
+    """Mix the 32 bits of each number, one to one, in place."""
+    # In int64 no product overflows. What a compiler does with signed integers that overflow is
+    # undefined.
     x.bitwise_xor_(x >> 16).mul_(_FACTORS[0]).bitwise_and_(_WORD)
     x.bitwise_xor_(x >> 15).mul_(_FACTORS[1]).bitwise_and_(_WORD)
     return x.bitwise_xor_(x >> 16)
 
 
 class SeededLayer(nn.Module):
-    """Base of a layer that draws random numbers: from torch's generator, or from its `seed` where it was given one.
+    """Base of a layer that draws random numbers, from its `seed` if it has one.
 
-    `seed` (int64, one value) is no part of the weights; whoever trains fills it before each pass,
-    and no graph depends on its value. A pass that is computed anew for the gradients draws the
-    same.
+    Without a seed it draws from torch's generator. `seed` (one int64) is not part of the weights.
+    The training loop fills it before each pass (`models.layer_streams`); no compiled graph depends
+    on its value. If a pass is computed again for the gradients, it draws the same numbers.
     """
 
     seed: Tensor | None

@@ -1,5 +1,6 @@
-"""Residual blocks whose spatial convolution is a selective kernel; their parameters are named as timm names them.
+"""Residual blocks whose spatial convolution is a selective kernel.
 
+Their parameters have timm's names, so that its weights load.
 Sources: Li et al. 2019 (arXiv 1903.06586), section 3.2; Lee et al. 2020 (arXiv 2001.06268), section
 3.1.2. Shapes: N images, C channels, H and W pixels.
 """
@@ -21,10 +22,10 @@ __all__ = ["SelectiveBasicBlock", "SelectiveBottleneck"]
 
 
 class SelectiveBasicBlock(nn.Module):
-    """A selective kernel and a 3x3 convolution of `width` channels beside a shortcut; the first has the stride.
+    """A selective kernel and a 3x3 convolution beside a shortcut; the first has the stride.
 
-    `downsample` is the shortcut where the block changes the shape, None where the input is added as
-    it is.
+    (N, `in_channels`, H, W) becomes (N, `width`, H / stride, W / stride), rounded up. `downsample`
+    is the shortcut of a block that changes the shape; with None the input itself is added.
     """
 
     expansion: ClassVar[int] = 1
@@ -49,23 +50,22 @@ class SelectiveBasicBlock(nn.Module):
         self.act = slots.activation()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation
-        becomes 0."""
+        """Set gamma of the branch's last normalisation to 0: the block starts as its shortcut."""
         zero_scale(self.conv2.bn)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the activation of residual branch plus shortcut."""
+        """Return the activated sum of residual branch and shortcut."""
         x: Tensor = self.aa(self.drop1(self.conv1(x_NCHW)))
         x = self.drop_path(self.se(self.conv2(x)))
-        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        x += self.downsample(x_NCHW)  # in place, as the branch is not needed again
         out: Tensor = self.act(x)
         return out
 
 
 class SelectiveBottleneck(nn.Module):
-    """A 1x1 convolution, a selective kernel and a 1x1 convolution beside a shortcut, to 4 `width` channels.
+    """A 1x1 convolution, a selective kernel and a 1x1 convolution beside a shortcut.
 
-    Its arguments are those of `Bottleneck`; `slots.selective_kernel` stands in the place of the 3x3
+    Arguments and shapes are those of `Bottleneck`; `slots.selective_kernel` replaces the 3x3
     convolution.
     """
 
@@ -99,16 +99,15 @@ class SelectiveBottleneck(nn.Module):
         self.act = slots.activation() if last_activation else nn.Identity()
 
     def zero_init_last(self) -> None:
-        """Start the block as its shortcut: gamma of the residual branch's last normalisation
-        becomes 0."""
+        """Set gamma of the branch's last normalisation to 0: the block starts as its shortcut."""
         zero_scale(self.conv3.bn)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the activation of residual branch plus shortcut."""
+        """Return the activated sum of residual branch and shortcut."""
         x: Tensor = self.aa1(self.conv1(x_NCHW))
         x = self.aa2(self.drop2(self.conv2(x)))
         x = self.drop_path(self.se(self.conv3(x)))
-        x += self.downsample(x_NCHW)  # in place: the branch is not needed any more
+        x += self.downsample(x_NCHW)  # in place, as the branch is not needed again
         out: Tensor = self.act(x)
         return out
 

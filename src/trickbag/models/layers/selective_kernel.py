@@ -1,4 +1,4 @@
-"""Selective kernels: two convolutions side by side, weighed channel by channel by attention over the two.
+"""Selective kernels: two parallel convolutions, weighed against each other channel by channel.
 
 Sources: Li et al. 2019 (arXiv 1903.06586), section 3.1 (the original); Lee et al. 2020 (arXiv
 2001.06268), section 3.1.2 and its code (one convolution in place of two). Shapes: N images, C
@@ -19,10 +19,10 @@ __all__ = ["AssembleKernel2d", "ConvNorm", "DilatedKernels2d", "KernelAttention"
 
 
 class ConvNorm(nn.Module):
-    """A square convolution that keeps the size but for its stride, a normalisation, the drop slot, an activation.
+    """A square convolution, a normalisation, the drop slot and an activation.
 
-    Named `conv` and `bn`, as timm names such a group. Without `activation` it ends after the drop
-    slot.
+    (N, `in_channels`, H, W) becomes (N, `out_channels`, H / stride, W / stride), rounded up. The
+    layers have timm's names for such a group. Without `activation` it ends after the drop slot.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class ConvNorm(nn.Module):
 
 
 class KernelAttention(nn.Module):
-    """Weigh two maps of C channels against each other: two weights a channel, of sum 1.
+    """Weigh two maps (N, C, H, W) against each other: two weights for each channel, of sum 1.
 
-    softmax over the two of W2 act(norm(W1 s)), s the mean over the pixels of the maps' sum;
-    `inside` is W1's number of outputs. No biases. In training the normalisation needs more than one
-    image.
+    They are the softmax over the two of W2 act(norm(W1 s)); s (N, C, 1, 1) is the mean over the
+    pixels of the maps' sum, and W1 has `inside` outputs. There are no biases. In training the
+    normalisation needs more than one image.
     """
 
     def __init__(self, channels: int, inside: int, *, slots: Slots) -> None:
@@ -76,8 +76,7 @@ class KernelAttention(nn.Module):
         self.fc_select = nn.Conv2d(inside, 2 * channels, 1, bias=False)
 
     def forward(self, means_NC11: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (N, C, 1, 1) of the first and of the second map, from the mean of
-        their sum."""
+        """Return the weights (N, C, 1, 1) of both maps, from the mean of their sum."""
         logits: Tensor = self.fc_select(self.act(self.bn(self.fc_reduce(means_NC11))))
         n, channels = means_NC11.shape[:2]
         first, second = logits.reshape(n, 2, channels, 1, 1).softmax(1).unbind(1)
@@ -85,8 +84,11 @@ class KernelAttention(nn.Module):
 
 
 class AssembleKernel2d(nn.Module):
-    """One 3x3 convolution to `2 width` channels, whose two halves are weighed against each other
-    and added."""
+    """One 3x3 convolution to `2 width` channels, whose halves are weighed and added.
+
+    (N, `in_channels`, H, W) becomes (N, `width`, H / stride, W / stride), rounded up. The attention
+    has `inside` channels.
+    """
 
     def __init__(
         self,
@@ -106,17 +108,18 @@ class AssembleKernel2d(nn.Module):
         """Return the weighted sum of the two halves."""
         both: Tensor = self.conv(x_NCHW)
         first, second = both.chunk(2, 1)
-        # The mean of the sum is the sum of the means: the maps need not be added for it.
-        of_first, of_second = both.mean((2, 3), keepdim=True).chunk(2, 1)
-        weight_first, weight_second = self.attn(of_first + of_second)
+        # The mean of the sum is the sum of the means, so the maps themselves are not added.
+        mean_first, mean_second = both.mean((2, 3), keepdim=True).chunk(2, 1)
+        weight_first, weight_second = self.attn(mean_first + mean_second)
         return torch.addcmul(first * weight_first, second, weight_second)
 
 
 class DilatedKernels2d(nn.Module):
-    """A 3x3 convolution and one of dilation 2 (as far as a 5x5 reaches), both to `width` channels, weighed and added.
+    """A 3x3 convolution and one of dilation 2, which reaches as far as a 5x5; weighed and added.
 
-    With `split` each sees its own half of the input's channels, as in timm; without, both see all,
-    as in the paper.
+    (N, `in_channels`, H, W) becomes (N, `width`, H / stride, W / stride), rounded up. With `split`
+    each sees its half of the input's channels, as in timm; without, both see all, as in the paper.
+    The attention has `inside` channels.
     """
 
     def __init__(
@@ -132,9 +135,17 @@ class DilatedKernels2d(nn.Module):
     ) -> None:
         super().__init__()
         self.split = split
-        seen = in_channels // 2 if split else in_channels
+        path_channels = in_channels // 2 if split else in_channels
         self.paths = nn.ModuleList(
-            ConvNorm(seen, width, 3, stride=stride, groups=groups, dilation=dilation, slots=slots)
+            ConvNorm(
+                path_channels,
+                width,
+                3,
+                stride=stride,
+                groups=groups,
+                dilation=dilation,
+                slots=slots,
+            )
             for dilation in (1, 2)
         )
         self.attn = KernelAttention(width, inside, slots=slots)
@@ -143,7 +154,7 @@ class DilatedKernels2d(nn.Module):
         """Return the weighted sum of the two paths."""
         near, far = x_NCHW.chunk(2, 1) if self.split else (x_NCHW, x_NCHW)
         first, second = self.paths[0](near), self.paths[1](far)
-        # Rounded as timm rounds: a softmax that is far to one side makes much of the last bit.
+        # In the order of timm's operations: a softmax far from its middle amplifies rounding.
         weight_first, weight_second = self.attn((first + second).mean((2, 3), keepdim=True))
         out_NCHW: Tensor = first * weight_first + second * weight_second
         return out_NCHW

@@ -1,4 +1,6 @@
-"""Shortcuts of residual blocks that change the shape of what they carry.
+"""Shortcuts of residual blocks that change the shape.
+
+Each takes (N, `in_channels`, H, W) to (N, `out_channels`, H / stride, W / stride), rounded up.
 
 Sources: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2c; Chen et al. 2019 (arXiv
 1807.03848) and the code of Lee et al. 2020 (arXiv 2001.06268) for Big-Little networks.
@@ -22,37 +24,35 @@ __all__ = ["avg_pool_shortcut", "conv_shortcut", "padded_pool_shortcut", "tensor
 def conv_shortcut(in_channels: int, out_channels: int, stride: int, slots: Slots) -> nn.Sequential:
     """Build the original shortcut: a 1x1 convolution that has the stride, and a normalisation.
 
-    At stride 2 it ignores three quarters of its input, unless `slots.shortcut_anti_alias` takes the
-    stride.
+    At stride 2 it ignores three quarters of its input, unless `slots.shortcut_anti_alias` takes
+    over the stride.
     """
-    kept, anti_alias = anti_aliased(slots.shortcut_anti_alias, in_channels, stride)
-    conv = nn.Conv2d(in_channels, out_channels, 1, stride=kept, bias=False)
-    before = [] if kept == stride else [anti_alias]
+    conv_stride, anti_alias = anti_aliased(slots.shortcut_anti_alias, in_channels, stride)
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride=conv_stride, bias=False)
+    before = [] if conv_stride == stride else [anti_alias]
     return nn.Sequential(*before, conv, slots.norm(out_channels), *_drop(slots))
 
 
 def avg_pool_shortcut(
     in_channels: int, out_channels: int, stride: int, slots: Slots
 ) -> nn.Sequential:
-    """Build the shortcut of ResNet-D: a 2x2 average pool that has the stride, a 1x1 convolution, a normalisation.
+    """Build the shortcut of ResNet-D: a 2x2 average pool, a 1x1 convolution, a normalisation.
 
-    At odd sizes the last window is smaller and averages what it has. At stride 1 the pool is the
-    identity.
+    The pool has the stride; at odd sizes its last window is smaller and averages fewer pixels. At
+    stride 1 there is no pool.
     """
-    pool = (
-        nn.Identity()
-        if stride == 1
-        else nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
-    )
+    pool: nn.Module = nn.Identity()
+    if stride != 1:
+        pool = nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
     return _pooled(in_channels, out_channels, stride, pool, slots)
 
 
 def padded_pool_shortcut(
     in_channels: int, out_channels: int, stride: int, slots: Slots
 ) -> nn.Sequential:
-    """Build the shortcut of Big-Little networks: a 3x3 average pool with the stride, then a 1x1 convolution.
+    """Build the shortcut of Big-Little networks: a 3x3 average pool, then a 1x1 convolution.
 
-    The pool's padding counts as zeros. At stride 1 the pool is the identity.
+    The pool has the stride; its padding counts as zeros. At stride 1 there is no pool.
     """
     pool = nn.Identity() if stride == 1 else nn.AvgPool2d(3, stride, padding=1)
     return _pooled(in_channels, out_channels, stride, pool, slots)
@@ -61,16 +61,14 @@ def padded_pool_shortcut(
 def tensorflow_pool_shortcut(
     in_channels: int, out_channels: int, stride: int, slots: Slots
 ) -> nn.Sequential:
-    """Build the shortcut of ResNet-D as the code of Lee et al. 2020 has it: with its 2x2 pool at
-    stride 1 too."""
+    """Build the shortcut of ResNet-D as in the code of Lee et al. 2020: with a pool at stride 1."""
     return _pooled(in_channels, out_channels, stride, ShortcutAvgPool2d(stride), slots)
 
 
 def _pooled(
     in_channels: int, out_channels: int, stride: int, pool: nn.Module, slots: Slots
 ) -> nn.Sequential:
-    """Build a shortcut that shrinks before its convolution: by `pool`, or by what fills the slot
-    for that."""
+    """Build a shortcut that shrinks before its convolution, by `pool` or by the slot for that."""
     if stride != 1 and slots.shortcut_anti_alias is not None:
         pool = slots.shortcut_anti_alias(in_channels, stride)
     conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)

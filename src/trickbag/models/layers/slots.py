@@ -1,4 +1,4 @@
-"""The slots of a residual block: what can be put into one, as callables that build a layer."""
+"""The slots of a residual block: callables that build the layers which fill them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ __all__ = ["Slots", "anti_aliased", "optional"]
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """What a stem or a block is made of; an empty slot is None.
+    """The builders of the layers of a stem or a block; an empty slot is None.
 
-    `norm(channels)` and `activation()` build the layers that every convolution is followed by.
-    `attention(channels)` acts on the end of the residual branch, before the addition.
-    `selective_kernel(in_channels, width, stride, groups, slots)` stands in the place of the
-    branch's spatial convolution, its normalisation and its activation. `anti_alias(channels,
-    stride)` takes over the stride of that convolution, after its activation, and
-    `shortcut_anti_alias(channels, stride)` that of the shortcut, before its convolution. `drop()`
-    follows every normalisation of a block, the shortcut's included, and a selective kernel as a
-    whole (the places of DropBlock; Lee et al. 2020, section 3.2). `branch_drop()` is the last of
-    the residual branch, before the addition.
+    - `norm(channels)` and `activation()`: the layers that follow every convolution.
+    - `attention(channels)`: at the end of the residual branch, before the addition.
+    - `selective_kernel(in_channels, width, stride, groups, slots)`: replaces the spatial
+      convolution of the branch, with its normalisation and its activation.
+    - `anti_alias(channels, stride)`: takes over the stride of that convolution, after its
+      activation. `shortcut_anti_alias(channels, stride)`: takes over that of the shortcut, before
+      its convolution.
+    - `drop()`: follows every normalisation of a block, the shortcut's included, and a selective
+      kernel as one layer (the places of DropBlock; Lee et al. 2020, section 3.2).
+    - `branch_drop()`: the last layer of the residual branch, before the addition.
     """
 
     norm: Callable[[int], nn.Module]
@@ -39,15 +40,14 @@ class Slots:
 
 
 def optional(layer: Callable[..., nn.Module] | None, *sizes: int) -> nn.Module:
-    """Build the layer of a slot; an empty slot gives the identity."""
+    """Build the layer of a slot; an identity for an empty slot."""
     return nn.Identity() if layer is None else layer(*sizes)
 
 
 def anti_aliased(
     anti_alias: Callable[[int, int], nn.Module] | None, channels: int, stride: int
 ) -> tuple[int, nn.Module]:
-    """Divide a stride: return what the convolution keeps of it, and the layer that takes the
-    rest."""
+    """Return the stride that is left to a convolution, and the layer that has the rest of it."""
     if anti_alias is None or stride == 1:
         return stride, nn.Identity()
     return 1, anti_alias(channels, stride)

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: each channel scaled by a gate that sees all channels.
+"""Squeeze-and-excitation: each channel is scaled by a gate that depends on all channels.
 
 Source: Hu et al. 2018 (arXiv 1709.01507), equations 2 to 4. Shapes: N images, C channels, H and W
 pixels.
@@ -17,16 +17,15 @@ __all__ = ["SqueezeExcite2d", "squeezed_channels"]
 
 
 def squeezed_channels(channels: int, reduction: int, divisor: int) -> int:
-    """Return `channels / reduction`, rounded to the nearest multiple of `divisor`, and at least
-    `divisor`."""
+    """Return `channels / reduction`, rounded to a multiple of `divisor`, and at least `divisor`."""
     return max(divisor, int(channels / reduction + divisor / 2) // divisor * divisor)
 
 
 class SqueezeExcite2d(nn.Module):
-    """Scale the channels of a map (N, C, H, W) by sigmoid(W2 act(W1 mean)), the mean over its pixels.
+    """Scale the channels of a map (N, C, H, W) by sigmoid(W2 act(W1 mean)).
 
-    W1 has `squeezed_channels(C, reduction, divisor)` outputs; `bias` says whether W1 and W2 have
-    biases. Parameters are named as in timm.
+    The mean (N, C, 1, 1) is that over the pixels. W1 has `squeezed_channels(C, reduction, divisor)`
+    outputs; `bias` says whether W1 and W2 have biases. Parameters have timm's names.
     """
 
     def __init__(
@@ -45,8 +44,7 @@ class SqueezeExcite2d(nn.Module):
         self.fc2 = nn.Conv2d(inside, channels, 1, bias=bias)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the map, its channels scaled."""
-        gates_NC11: Tensor = self.fc2(
-            self.act(self.fc1(x_NCHW.mean((2, 3), keepdim=True)))
-        ).sigmoid()
+        """Return the map with its channels scaled."""
+        means_NC11 = x_NCHW.mean((2, 3), keepdim=True)
+        gates_NC11: Tensor = self.fc2(self.act(self.fc1(means_NC11))).sigmoid()
         return x_NCHW * gates_NC11

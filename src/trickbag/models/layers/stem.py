@@ -1,4 +1,4 @@
-"""Stems: the first convolutions of a ResNet, which all end in the same number of channels.
+"""Stems: the first convolutions of a network, which all end in the same number of channels.
 
 Source: He et al. 2018 (arXiv 1812.01187), section 4.1 and figure 2b (the deep stem). The forms for
 small images keep resolution that the ImageNet stem, which divides it by four, would throw away.
@@ -23,8 +23,10 @@ __all__ = ["STEMS", "StemForm", "stem_convolution", "stem_pool"]
 
 @dataclass(frozen=True, kw_only=True)
 class StemForm:
-    """The form of a stem: one convolution of `kernel`, or (`deep`) three 3x3; `stride` is the first
-    one's."""
+    """The form of a stem: one convolution of `kernel`, or three 3x3 if `deep`.
+
+    `stride` is that of the first convolution; `max_pool` says whether a pool follows.
+    """
 
     deep: bool = False
     kernel: int = 3
@@ -33,8 +35,7 @@ class StemForm:
 
     @property
     def pool_stride(self) -> int:
-        """The stride of what follows the convolutions: of the max-pool, or 1 where there is
-        none."""
+        """The stride of the max-pool after the convolutions; 1 if there is none."""
         return 2 if self.max_pool else 1
 
 
@@ -49,8 +50,9 @@ STEMS: dict[Stem, StemForm] = {
 
 
 def stem_convolution(stem: Stem, in_channels: int, channels: int, slots: Slots) -> nn.Module:
-    """Build a stem up to its last convolution, whose normalisation and activation are the network's `bn1` and `act1`.
+    """Build a stem up to its last convolution: images (N, `in_channels`, H, W) to `channels` maps.
 
+    The network adds the normalisation and activation of the last convolution, as `bn1` and `act1`.
     The deep stem has half of the `channels` in its first two convolutions: 32, 32 and 64.
     """
     form = STEMS[stem]
@@ -74,9 +76,10 @@ def stem_convolution(stem: Stem, in_channels: int, channels: int, slots: Slots) 
 def stem_pool(
     stem: Stem, channels: int, *, anti_alias: AntiAlias | None = None, pooling: Pooling = "torch"
 ) -> nn.Module:
-    """Build the 3x3 max-pool of stride 2 that follows a stem, or what stands for it; the identity where there is none.
+    """Build the 3x3 max-pool of stride 2 that follows a stem, or the part that replaces it.
 
-    `pooling` "tensorflow" pads it as TensorFlow does.
+    It is an identity for a stem without max-pool. `pooling` "tensorflow" pads the pool as
+    TensorFlow does.
     """
     if not STEMS[stem].max_pool:
         return nn.Identity()

@@ -1,6 +1,6 @@
-"""Pools that pad as TensorFlow's do: the quirks of the original networks of Lee et al. 2020.
+"""Pools that pad as those of TensorFlow, which the original networks of Lee et al. 2020 have.
 
-Source: the paper's code (arXiv 2001.06268); its networks without Big-Little branches have them.
+Source: the code of the paper (arXiv 2001.06268); its networks without Big-Little branches use them.
 Shapes: N images, C channels, H and W pixels.
 """
 
@@ -13,19 +13,22 @@ __all__ = ["ShortcutAvgPool2d", "StemMaxPool2d"]
 
 
 class StemMaxPool2d(nn.Module):
-    """The 3x3 max-pool of stride 2 that pads on the right and below only where the size is even
-    ("SAME")."""
+    """The 3x3 max-pool of stride 2 with TensorFlow's padding "SAME".
+
+    An even size is padded on the right and below only.
+    """
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the map at half its size, rounded up."""
+        """Return the map (N, C, H / 2, W / 2), rounded up."""
         height, width = x_NCHW.shape[-2:]
         return functional.max_pool2d(x_NCHW, 3, 2, padding=(height % 2, width % 2), ceil_mode=True)
 
 
 class ShortcutAvgPool2d(nn.Module):
-    """The 2x2 average pool of a ResNet-D shortcut, at stride 1 too, which pads on the right and below.
+    """The 2x2 average pool of a ResNet-D shortcut, which also pools at stride 1.
 
-    At stride 2 the padding counts as zeros, at stride 1 it is not counted.
+    It pads on the right and below. At stride 2 the padding counts as zeros, at stride 1 it is not
+    counted.
     """
 
     def __init__(self, stride: int) -> None:
@@ -33,8 +36,8 @@ class ShortcutAvgPool2d(nn.Module):
         self.stride = stride
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the map at 1 / `stride` of its size, rounded up."""
-        # An edge repeated once has the mean of a window that leaves the padding out.
+        """Return the map (N, C, H / stride, W / stride), rounded up."""
+        # A window over a repeated edge has the same mean as one that does not count the padding.
         padded = functional.pad(
             x_NCHW, (0, 1, 0, 1), mode="replicate" if self.stride == 1 else "constant"
         )

@@ -1,8 +1,8 @@
-"""Weights of the original TensorFlow networks of Lee et al. 2020, as weights of ours.
+"""Convert variables of the original TensorFlow networks of Lee et al. 2020 to weights of ours.
 
-TensorFlow names a variable by its scope and by how many layers of its kind were created there
-before, so the networks are walked here in the order in which the original code creates them: of a
-block, its shortcut first.
+TensorFlow names a variable by its scope, and by the number of layers of its kind that were created
+in the scope before. So the layers are visited here in the order in which the original code creates
+them; of a block, the shortcut comes first.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ _NORM_VARIABLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """One variable of an original network: its shape there, our weight's name, and the axes that
-    make it ours."""
+    """One variable of an original network.
+
+    `shape` is its shape there, `weight` the name of our weight; transposed to `axes`, the variable
+    is that weight.
+    """
 
     shape: tuple[int, ...]
     weight: str
@@ -51,42 +54,20 @@ class Variable:
 
 
 def from_tensorflow(variables: Mapping[str, np.ndarray], name: str) -> dict[str, Tensor]:
-    """Turn the variables of an original network into the weights of `create_official(name)`.
+    """Convert the variables of an original network to the weights of `create_official(name)`.
 
-    `variables` are named and shaped as TensorFlow saved them (`resnet_model/conv2d/kernel`, height
-    x width x in x out); the optimizer's slots (`.../Momentum`) and `global_step` are left out. The
-    number of classes is that of the variables. Raises UserError for a network that is not known,
-    and for variables that are missing, surplus, of another shape or not of floating point, naming
-    the first few.
+    `variables` have the names and shapes with which TensorFlow saved them
+    (`resnet_model/conv2d/kernel`, height x width x in x out). Those of the optimizer
+    (`.../Momentum`) and `global_step` are ignored. The number of classes is that of the variables.
+    Raises UserError for an unknown network, and for variables that are missing, unknown, of another
+    shape or not of floating point; it names the first few.
     """
     given = {key: np.asarray(value) for key, value in variables.items() if is_weight(key)}
     expected = tensorflow_variables(name, _num_classes(given))
-    fits = {
-        key: variable
-        for key, variable in expected.items()
-        if key in given and given[key].shape == variable.shape
-    }
-    problems = [
-        *listed("missing", (key for key in expected if key not in given)),
-        *listed("unknown", (key for key in given if key not in expected)),
-        *listed(
-            "of another shape",
-            (
-                f"{key} {shape_text(given[key].shape)} for {shape_text(variable.shape)}"
-                for key, variable in expected.items()
-                if key in given and key not in fits
-            ),
-        ),
-        *listed(
-            "not of floating point",
-            (key for key in fits if not np.issubdtype(given[key].dtype, np.floating)),
-        ),
-    ]
-    if problems:
+    if problems := _mismatches(given, expected):
         raise UserError(
-            f"these variables are not of the official {name}: {'; '.join(problems)}; give all "
-            f"variables of its "
-            "checkpoint, under their own names"
+            f"these variables are not of the official {name}: {'; '.join(problems)}",
+            "give all variables of its checkpoint, under their own names",
         )
     state = {
         variable.weight: torch.from_numpy(
@@ -94,6 +75,7 @@ def from_tensorflow(variables: Mapping[str, np.ndarray], name: str) -> dict[str,
         )
         for key, variable in expected.items()
     }
+    # TensorFlow does not count batches.
     counters = (weight for weight in state if weight.endswith(".running_var"))
     return state | {
         f"{weight.removesuffix('running_var')}num_batches_tracked": torch.tensor(0)
@@ -101,42 +83,63 @@ def from_tensorflow(variables: Mapping[str, np.ndarray], name: str) -> dict[str,
     }
 
 
-def tensorflow_variables(name: str, num_classes: int = OFFICIAL_CLASSES) -> dict[str, Variable]:
-    """List the variables of an original network in the order of their creation, optimizer slots left out.
+def _mismatches(given: Mapping[str, np.ndarray], expected: Mapping[str, Variable]) -> list[str]:
+    """Return what is wrong with the given variables, in words."""
+    fits = {
+        key: variable
+        for key, variable in expected.items()
+        if key in given and given[key].shape == variable.shape
+    }
+    reshaped = (
+        f"{key} {shape_text(given[key].shape)} for {shape_text(variable.shape)}"
+        for key, variable in expected.items()
+        if key in given and key not in fits
+    )
+    integers = (key for key in fits if not np.issubdtype(given[key].dtype, np.floating))
+    return [
+        *listed("missing", (key for key in expected if key not in given)),
+        *listed("unknown", (key for key in given if key not in expected)),
+        *listed("of another shape", reshaped),
+        *listed("not of floating point", integers),
+    ]
 
-    Raises UserError for a network that is not known.
+
+def tensorflow_variables(name: str, num_classes: int = OFFICIAL_CLASSES) -> dict[str, Variable]:
+    """Return the variables of an original network by name, in the order of their creation.
+
+    Those of the optimizer are left out. Raises UserError for an unknown network.
     """
     with torch.device("meta"):
         network = raw_network(official_config(name, num_classes))
     assert isinstance(network, ResNet | BigLittle)
     names = {module: prefix for prefix, module in network.named_modules()}
     return {
-        f"{scope}/{leaf}": Variable(
+        f"{scope}/{variable}": Variable(
             shape=tuple(tensor.shape[axis] for axis in _inverse(axes)),
-            weight=f"{names[module]}.{leaf_here}",
+            weight=f"{names[module]}.{parameter}",
             axes=axes,
         )
         for scope, module in _layers(network)
-        for leaf, leaf_here, tensor, axes in _leaves(module)
+        for variable, parameter, tensor, axes in _variables(module)
     }
 
 
 @dataclass
 class _Scope:
-    """A variable scope, which counts its layers by kind: conv2d, conv2d_1, conv2d_2."""
+    """A variable scope; it counts its layers by kind: conv2d, conv2d_1, conv2d_2."""
 
     path: str
     counts: Counter[str] = field(default_factory=Counter)
 
     def next(self, kind: str) -> str:
-        """Name the next layer of a kind."""
+        """Return the scope of the next layer of a kind."""
         count = self.counts[kind]
         self.counts[kind] += 1
         return f"{self.path}/{kind}_{count}" if count else f"{self.path}/{kind}"
 
 
 def _layers(network: ResNet | BigLittle) -> Iterator[tuple[str, nn.Module]]:
-    """Pair the layers that have variables with their scopes, in the order of their creation."""
+    """Yield the layers that have variables, with their scopes, in the order of their creation."""
     if isinstance(network, BigLittle):
         yield from _big_little_layers(network)
     else:
@@ -161,7 +164,7 @@ def _big_little_layers(network: BigLittle) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _rows(scope: _Scope, modules: Iterable[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
-    """Name convolutions and normalisations as they stand in the network."""
+    """Yield convolutions and normalisations in the order in which the network has them."""
     for module in modules:
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d):
@@ -198,13 +201,16 @@ def _block(scope: _Scope, block: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield f"{inside}/seblock_dense_2", attention.fc2
 
 
-def _leaves(layer: nn.Module) -> Iterator[tuple[str, str, Tensor, tuple[int, ...]]]:
-    """List a layer's variables: TensorFlow's name, ours, our tensor, and the axes that turn theirs
-    into it."""
+def _variables(layer: nn.Module) -> Iterator[tuple[str, str, Tensor, tuple[int, ...]]]:
+    """Yield each variable of a layer: TensorFlow's name, ours, our tensor, and the axes.
+
+    The variable, transposed to the axes, is our tensor.
+    """
     if isinstance(layer, nn.BatchNorm2d):
-        for theirs, ours in _NORM_VARIABLES.items():
-            yield theirs, ours, getattr(layer, ours), (0,)
+        for variable, parameter in _NORM_VARIABLES.items():
+            yield variable, parameter, getattr(layer, parameter), (0,)
         return
+    # Kernels are (height, width, in, out) in TensorFlow, dense ones (in, out).
     weight = layer.get_parameter("weight")
     yield "kernel", "weight", weight, (3, 2, 0, 1) if weight.ndim == 4 else (1, 0)
     if isinstance(bias := getattr(layer, "bias", None), Tensor):
@@ -216,15 +222,9 @@ def _inverse(axes: tuple[int, ...]) -> list[int]:
 
 
 def _num_classes(given: Mapping[str, np.ndarray]) -> int:
-    """Return the number of classes that the classifier's two variables agree on, else the official
-    one."""
+    """Return the number of classes of the classifier's variables; the official one if unclear."""
     kernel, bias = given.get(f"{_ROOT}/dense/kernel"), given.get(f"{_ROOT}/dense/bias")
-    if (
-        kernel is None
-        or bias is None
-        or kernel.ndim != 2
-        or kernel.shape[1:] != bias.shape
-        or not bias.size
-    ):
+    if kernel is None or bias is None:
         return OFFICIAL_CLASSES
-    return int(bias.size)
+    agree = kernel.ndim == 2 and kernel.shape[1:] == bias.shape and bias.size
+    return int(bias.size) if agree else OFFICIAL_CLASSES

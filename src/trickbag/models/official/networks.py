@@ -1,8 +1,9 @@
-"""The networks of Lee et al. 2020 exactly as their code builds them, for the weights that they published.
+"""The networks of Lee et al. 2020 exactly as their code builds them, for their published weights.
 
-Source: arXiv 2001.06268 and its TensorFlow code. The networks without Big-Little branches differ
-from this package's of the same family by TensorFlow's pools, all by the momentum of their
-normalisations, their initial values, and a class 0 for the background.
+Source: arXiv 2001.06268 and its TensorFlow code. All differ from this package's networks of the
+same family by the momentum of their normalisations, by their initial values, and by a class 0 for
+the background; those without Big-Little branches also by TensorFlow's pools. This module loads no
+torch.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ OFFICIAL_CLASSES = 1001
 """The background and the 1,000 classes of ImageNet: class k of ImageNet is their class k + 1."""
 
 OFFICIAL_MEAN = (123.68, 116.78, 103.94)
-"""What their networks take out of the channels R, G and B, on the 0-255 scale."""
+"""The means of R, G and B that these networks expect to be subtracted, on the 0-255 scale."""
 
 OFFICIAL_STD = (1.0, 1.0, 1.0)
-"""What they divide by: nothing."""
+"""They divide by no standard deviation."""
 
 _NORM = BatchNorm(momentum=0.003)
 _ALL: Mapping[str, Any] = MappingProxyType({"norm": _NORM, "init": "lecun"})
@@ -76,7 +77,6 @@ _OFFICIAL: Mapping[str, ResNetConfig | BigLittleConfig] = MappingProxyType(
     }
 )
 
-
 _FREE = (
     "num_classes",
     "in_channels",
@@ -88,6 +88,7 @@ _FREE = (
     "stochastic_depth",
     "dropout",
 )
+"""The settings that may differ from those of an official network whose weights are loaded."""
 
 
 def official_names() -> list[str]:
@@ -100,18 +101,19 @@ def official_config(
 ) -> ResNetConfig | BigLittleConfig:
     """Return the config of an official network: `assemble50`.
 
-    Raises UserError for a name that is not known.
+    Raises UserError for an unknown name.
     """
     if name not in _OFFICIAL:
-        raise UserError(f"no official network {name!r}; there are {', '.join(_OFFICIAL)}")
+        raise UserError(f"no official network {name!r}", f"there are {', '.join(_OFFICIAL)}")
     return dataclasses.replace(_OFFICIAL[name], num_classes=num_classes)
 
 
 def official_name(config: ModelConfig) -> str | None:
-    """Return the official network whose weights a config's network can take; None where there is none.
+    """Return the name of the official network whose weights fit a config's network, or None.
 
-    What has no weights of its own and does not decide where weights belong may differ: the number
-    of classes, initial values, the normalisations' momentum, regularisers, and TensorFlow's pools.
+    These settings may differ, as they neither have weights nor decide where weights belong: the
+    number of classes, initial values, the momentum of normalisations, regularisers, and
+    TensorFlow's pools.
     """
     for name, official in _OFFICIAL.items():
         free: dict[str, Any] = {
@@ -123,12 +125,12 @@ def official_name(config: ModelConfig) -> str | None:
 
 
 def official_preprocessing(name: str) -> Preprocessing:
-    """Return how their code prepares an image to evaluate an official network.
+    """Return the preprocessing with which the authors' code evaluates an official network.
 
-    All were trained at 224 px; those with Big-Little branches are evaluated at 256 px, of a shorter
-    edge of 292, or 257 for `assemble152`. Their bilinear filter is TensorFlow 1's, which neither
-    widens when it shrinks nor looks at the pixels' centres; this package's does, so that accuracies
-    differ a little.
+    All networks were trained at 224 px. Those with Big-Little branches are evaluated at 256 px, cut
+    from a shorter edge of 292, or of 257 for `assemble152`. The authors resize with TensorFlow 1,
+    whose bilinear filter does not widen when it shrinks and does not sample at the centres of
+    pixels. This package's filter does both, so accuracies differ a little.
     """
     from trickbag.data.loading.preprocess import Preprocessing
 
@@ -147,15 +149,16 @@ def official_classes(num_classes: int = OFFICIAL_CLASSES) -> tuple[str, ...]:
         return tuple(map(str, range(num_classes)))
     from timm.data.imagenet_info import ImageNetInfo
 
-    imagenet: Any = ImageNetInfo()  # which timm gives no types
+    imagenet: Any = ImageNetInfo()  # timm has no types
     return ("background", *imagenet.label_names())
 
 
 def create_official(name: str, num_classes: int = OFFICIAL_CLASSES, *, seed: int = 0) -> Classifier:
-    """Build an official network, initialised; `models.convert.from_tensorflow` gives its published weights.
+    """Build an official network with initial values; images (N, 3, H, W) become logits (N, K).
 
-    Those expect RGB images on the 0-255 scale minus (123.68, 116.78, 103.94), without a division.
-    Raises UserError for a name that is not known.
+    `models.official.convert.from_tensorflow` converts the published weights. These expect RGB
+    images on the 0-255 scale minus (123.68, 116.78, 103.94), without a division. Raises UserError
+    for an unknown name.
     """
     from trickbag.models.classifier import Classifier
     from trickbag.models.zoo import build_network

@@ -1,10 +1,11 @@
-"""The variables of an original TensorFlow network as files: an `.npz`, or a checkpoint of TensorFlow.
+"""Files of the variables of an original TensorFlow network: an `.npz`, or a checkpoint.
 
 Importing this module loads neither torch nor TensorFlow.
 """
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trickbag.errors import UserError
+from trickbag.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,32 +29,31 @@ _STEP = "global_step"
 
 
 def is_variables(path: Path) -> bool:
-    """Tell whether a path means variables: an `.npz`, or a checkpoint by its prefix or its `.index`
-    file."""
+    """Tell whether a path means variables: an `.npz`, a checkpoint's prefix or `.index` file."""
     return path.suffix in (".npz", ".index") or _index(path).is_file()
 
 
 def is_weight(name: str) -> bool:
-    """Tell whether a variable belongs to the network: not the optimizer's slots, nor the number of
-    steps."""
+    """Tell whether a variable belongs to the network, not to the optimizer or the step counter."""
     return name != _STEP and not name.endswith(_SLOT)
 
 
 def variable_files(path: Path) -> list[Path]:
-    """List the files that hold the variables, in an order that never changes."""
+    """List the files that hold the variables, always in the same order."""
     if path.suffix == ".npz":
         return [path]
     prefix = _prefix(path)
-    return [_index(prefix), *sorted(prefix.parent.glob(f"{_escaped(prefix.name)}.data-*"))]
+    return [_index(prefix), *sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*"))]
 
 
 def read_variables(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the variables of a network by name, without the optimizer's.
+    """Read the variables of a network by name, without those of the optimizer.
 
-    From an `.npz`, whose arrays may be named `NAME` or `NAME:0` and are plain numbers; or from a
-    checkpoint, given by its prefix (`model.ckpt-123` where there are `model.ckpt-123.index` and
-    `.data-...`) or its `.index` file, with TensorFlow, which alone knows the format. Raises
-    UserError for what is missing or damaged, or where TensorFlow is needed and not installed.
+    The path is that of an `.npz`, whose arrays may be named `NAME` or `NAME:0` and are plain
+    numbers; or of a checkpoint, by its prefix (`model.ckpt-123`, beside which are
+    `model.ckpt-123.index` and `.data-...`) or its `.index` file. TensorFlow reads a checkpoint, as
+    no other library knows the format. Raises UserError for a missing or damaged file, or if
+    TensorFlow is needed and not installed.
     """
     return _from_npz(path) if path.suffix == ".npz" else _from_checkpoint(_prefix(path))
 
@@ -64,10 +64,6 @@ def _prefix(path: Path) -> Path:
 
 def _index(path: Path) -> Path:
     return path if path.suffix == ".index" else path.with_name(f"{path.name}.index")
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
 def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -81,7 +77,7 @@ def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
             }
     except FileNotFoundError as error:
         raise UserError(
-            f"no file {path}; give the variables of an official network as an .npz"
+            f"no file {path}", "give the variables of an official network as an .npz"
         ) from error
     # What numpy and zipfile raise for files that are cut, changed, or no archive at all.
     except (
@@ -94,46 +90,41 @@ def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
         RuntimeError,
     ) as error:
         raise UserError(
-            f"{path} cannot be read as an .npz of arrays ({_reason(error)}); give another copy"
+            f"{path} cannot be read as an .npz of arrays ({_reason(error)})", "give another copy"
         ) from error
 
 
 def _from_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
     if not _index(prefix).is_file():
         raise UserError(
-            f"no file {_index(prefix)}; give the prefix of a TensorFlow checkpoint, such as "
-            f"model.ckpt-123"
+            f"no file {_index(prefix)}",
+            "give the prefix of a TensorFlow checkpoint, such as model.ckpt-123",
         )
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
             f"{prefix} is a TensorFlow checkpoint, which TensorFlow alone can read, and that is "
-            f"not installed "
-            "(pip install 'trickbag[tensorflow]'); or give its variables as an .npz"
+            "not installed (pip install 'trickbag[tensorflow]')",
+            "or give its variables as an .npz",
         )
-    # In a process of its own: TensorFlow and torch in one can end it, as each brings its own LLVM.
+    # In a process without torch: each brings its own LLVM, and both in one can crash it.
     with tempfile.TemporaryDirectory(prefix="trickbag-") as folder:
-        made = Path(folder, "variables.npz")
-        command = [
-            sys.executable,
-            "-m",
-            "trickbag.models.official.checkpoint_reader",
-            str(prefix),
-            str(made),
-        ]
+        file = Path(folder, "variables.npz")
+        program = "trickbag.models.official.checkpoint_reader"
+        command = [sys.executable, "-m", program, str(prefix), str(file)]
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False
         )
         if done.returncode == 0:
-            return _from_npz(made)
-    said = (done.stdout.splitlines() or [f"its reader ended with {done.returncode}"])[-1]
+            return _from_npz(file)
+    # TensorFlow may print before; the reader's reason is the last line.
+    reason = (done.stdout.splitlines() or [f"its reader ended with {done.returncode}"])[-1]
     raise UserError(
-        f"{prefix} cannot be read as a TensorFlow checkpoint ({said.rstrip('.')}); give another "
-        f"copy of it, with its "
-        ".index and its .data files"
+        f"{prefix} cannot be read as a TensorFlow checkpoint ({reason.rstrip('.')})",
+        "give another copy of it, with its .index and its .data files",
     )
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return first_line(error).rstrip(".")

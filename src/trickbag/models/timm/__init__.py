@@ -1,1 +1,1 @@
-"""Networks of timm: built from a config, and changed by tricks."""
+"""Networks of timm: built from a config, with parts that tricks put into them."""

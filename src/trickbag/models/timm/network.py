@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trickbag.errors import DoesNotApply, UserError
+from trickbag.errors import DoesNotApply, UserError, first_line
 from trickbag.models.config import TimmConfig
 from trickbag.models.init import seeded_generator
 from trickbag.models.timm.residual_branches import Unfit
@@ -22,72 +22,74 @@ from trickbag.streams import seed_of
 if TYPE_CHECKING:
     from trickbag.models.parts import BatchNorm
 
-__all__ = ["FILLABLE", "Fillable", "fits", "require_drops", "timm_network"]
+__all__ = ["FILLABLE", "Fillable", "require_drops", "timm_network", "try_part"]
 
 Fillable = Literal["activation", "attention", "anti_alias"]
 
 FILLABLE: tuple[Fillable, ...] = ("activation", "attention", "anti_alias")
 """The slots of a `TimmConfig`, in the order in which they are filled."""
 
+_TRICKS = {"drop_path_rate": "stochastic_depth", "drop_rate": "dropout"}
+"""The tricks that set an option of timm."""
+
 
 def timm_network(config: TimmConfig, seed: int) -> nn.Module:
-    """Build a network of timm, with timm's initialisation from `seed`, and put the parts of its config into it.
+    """Build a network of timm and put the parts of its config into it.
 
-    What timm builds is built first, so that its initial values are the same whatever is put into
-    it; what is added draws from streams of its own. Raises UserError where timm has no such network
-    or cannot build it so, and DoesNotApply where it has no place for a part.
+    timm's own network is built first, with timm's initialisation from `seed`, so that its initial
+    values do not depend on the parts. What a part adds draws from streams of its own. Raises
+    UserError if timm has no such network or cannot build it, and DoesNotApply if the network has no
+    place for a part.
     """
-    network = _plain(config, seed)
+    network = _without_parts(config, seed)
     for slot in FILLABLE:
         try:
             _fill(network, config, slot, seed)
         except Unfit as error:
             raise DoesNotApply(
                 f"model.{slot} = {getattr(config, slot).kind}: timm:{config.name} has no place for "
-                f"it: {error}; "
-                f"--set model.{slot}=none"
+                f"it: {error}",
+                f"Leave the slot empty: --set model.{slot}=none",
             ) from error
     return network
 
 
-@functools.lru_cache(maxsize=512)
-def fits(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
-    """Tell whether filling a slot of a network of timm would change it, and if it cannot be filled, why not.
+@functools.lru_cache(maxsize=512)  # building a network of timm takes up to seconds
+def try_part(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
+    """Return whether filling a slot would change a network of timm, and why it cannot be filled.
 
-    Whatever else is put into it is left out for this, so that the answer does not depend on the
-    order of tricks. Raises UserError where timm has no such network.
+    The reason is empty if it can. All other parts are left out, so that the answer does not depend
+    on the order of tricks. Raises UserError if timm has no such network.
     """
     others: dict[str, Any] = {other: None for other in FILLABLE if other != slot}
     others |= {"norm": None, "stochastic_depth": 0.0, "dropout": 0.0}
     config = dataclasses.replace(config, num_classes=config.num_classes or 1000, **others)
     network = _on_shapes(config)
     try:
-        before = record(network)[-1].shape
+        shape = record(network)[-1].shape
     except Exception as error:  # every network refuses in its own way
-        return False, f"it does not take an image on shapes alone ({_reason(error)})"
+        return False, f"it does not take an image on shapes alone ({first_line(error)})"
     try:
         changes = _fill(network, config, slot, seed=0)
     except Unfit as error:
         return False, str(error)
     try:
-        fitting = record(network)[-1].shape == before
+        fits = record(network)[-1].shape == shape
     except Exception:
-        fitting = False
-    return changes > 0, "" if fitting else "its parts no longer fit together with it"
+        fits = False
+    return changes > 0, "" if fits else "its parts no longer fit together with it"
 
 
 @functools.lru_cache(maxsize=512)
 def require_drops(name: str, *, stochastic_depth: float = 0.0, dropout: float = 0.0) -> None:
-    """Raise DoesNotApply where a network of timm cannot drop its residual branches, or features
-    before its head."""
+    """Raise DoesNotApply if a network of timm cannot drop residual branches or features."""
     _on_shapes(
         TimmConfig(name=name, num_classes=1000, stochastic_depth=stochastic_depth, dropout=dropout)
     )
 
 
 def _fill(network: nn.Module, config: TimmConfig, slot: Fillable, seed: int) -> int:
-    """Fill one slot, if the config has something for it; return the number of places that were
-    changed."""
+    """Fill a slot if the config has a part for it; return the number of changed places."""
     if slot == "activation":
         return 0 if config.activation is None else swap_activations(network, config.activation)
     if slot == "attention":
@@ -96,37 +98,31 @@ def _fill(network: nn.Module, config: TimmConfig, slot: Fillable, seed: int) -> 
 
 
 def _on_shapes(config: TimmConfig) -> nn.Module:
-    """Build a network without memory for its weights, where timm can."""
+    """Build a network without memory for its weights, if timm can."""
     try:
         with torch.device("meta"):
-            return _plain(config, seed=0)
+            return _without_parts(config, seed=0)
     except DoesNotApply:
         raise
-    except (
-        UserError,
-        NotImplementedError,
-    ):  # some compute with weights as they are built; a wrong config fails again
-        return _plain(config, seed=0)
+    except (UserError, NotImplementedError):
+        # Some networks compute with their weights as they are built, which needs real ones. If the
+        # config is wrong, the second try fails in the same way.
+        return _without_parts(config, seed=0)
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _plain(config: TimmConfig, seed: int) -> nn.Module:
-    """Build a network as timm makes it, but for its normalisation."""
+def _without_parts(config: TimmConfig, seed: int) -> nn.Module:
+    """Build a network as timm does; only the settings of its normalisations are the config's."""
     import timm
-    from timm.layers.drop import DropPath
 
     if not timm.is_model(config.name):
         near = difflib.get_close_matches(config.name, timm.list_models(), n=4, cutoff=0.5)
         like = f"; near it are {', '.join(near)}" if near else ""
         raise UserError(
-            f"timm has no network {config.name!r}{like}; timm.list_models() lists all, timm:NAME "
-            f"takes one"
+            f"timm has no network {config.name!r}{like}",
+            "timm.list_models() lists all, timm:NAME takes one",
         )
     drops = {"drop_path_rate": config.stochastic_depth, "drop_rate": config.dropout}
-    given: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
+    options: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
     with seeded_generator(seed_of(seed, "init:timm")):
         try:
             network: nn.Module = timm.create_model(
@@ -134,50 +130,61 @@ def _plain(config: TimmConfig, seed: int) -> nn.Module:
                 pretrained=False,
                 num_classes=config.num_classes,
                 in_chans=config.in_channels,
-                **given,
+                **options,
             )
         except Exception as error:
             # Every family of timm refuses in its own way what it cannot be: a tag, a number of
-            # channels.
-            reason = _reason(error)
-            refused = [name for name in given if name in reason]
-            if refused:
-                raise _cannot_drop(config, refused[0]) from error
-            raise UserError(
-                f"timm cannot build {config.name} with {config.num_classes} classes and "
-                f"{config.in_channels} channels: "
-                f"{reason}; choose another network or number of channels"
-            ) from error
-    drops_paths = any(
-        isinstance(module, DropPath) and module.drop_prob for module in network.modules()
-    )
-    drops_features = any(
-        isinstance(module, nn.Dropout) and module.p for module in network.modules()
-    )
-    if config.stochastic_depth and not drops_paths:
-        raise _cannot_drop(config, "drop_path_rate")
-    if config.dropout and not drops_features and not getattr(network, "drop_rate", 0.0):
-        raise _cannot_drop(config, "drop_rate")
+            # channels, an option.
+            raise _refusal(config, options, first_line(error)) from error
+    _require_dropping(network, config)
     if config.norm is not None:
         _set_norms(network, config.norm, config.name)
     return network
 
 
+def _refusal(config: TimmConfig, options: dict[str, Any], reason: str) -> UserError:
+    refused = [name for name in options if name in reason]
+    if refused:
+        return _cannot_drop(config, refused[0])
+    return UserError(
+        f"timm cannot build {config.name} with {config.num_classes} classes and "
+        f"{config.in_channels} channels: {reason}",
+        "choose another network or number of channels",
+    )
+
+
+def _require_dropping(network: nn.Module, config: TimmConfig) -> None:
+    """Raise DoesNotApply if a network took an option to drop something, but ignores it."""
+    from timm.layers import drop as timm_drop
+
+    modules = list(network.modules())
+    if config.stochastic_depth and not any(
+        isinstance(module, timm_drop.DropPath) and module.drop_prob for module in modules
+    ):
+        raise _cannot_drop(config, "drop_path_rate")
+    # Many heads drop by a function; the network then keeps the rate as an attribute.
+    drops_features = getattr(network, "drop_rate", 0.0) or any(
+        isinstance(module, nn.Dropout) and module.p for module in modules
+    )
+    if config.dropout and not drops_features:
+        raise _cannot_drop(config, "drop_rate")
+
+
 def _cannot_drop(config: TimmConfig, option: str) -> DoesNotApply:
-    trick = {"drop_path_rate": "stochastic_depth", "drop_rate": "dropout"}[option]
+    trick = _TRICKS[option]
     return DoesNotApply(
-        f"{trick} does not apply to timm:{config.name}, which has no {option}. "
-        f"Choose another network, or take it out: --without {trick}"
+        f"{trick} does not apply to timm:{config.name}, which has no {option}",
+        f"Choose another network, or take it out: --without {trick}",
     )
 
 
 def _set_norms(network: nn.Module, norm: BatchNorm, name: str) -> None:
     """Give every batch normalisation the eps and momentum of `norm`."""
-    found = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    if not found:
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
         raise UserError(
-            f"model.norm = {norm.kind}: timm's {name} has no batch normalisation; --set "
-            f"model.norm=none"
+            f"model.norm = {norm.kind}: timm's {name} has no batch normalisation",
+            "--set model.norm=none",
         )
-    for module in found:
+    for module in norms:
         module.eps, module.momentum = norm.eps, norm.momentum

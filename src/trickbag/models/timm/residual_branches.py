@@ -1,9 +1,9 @@
-"""Residual branches, shortcuts and gates of any network, found in what it computes.
+"""Residual branches, shortcuts and gates of any network, read from what it computes.
 
-An addition is residual where both of its terms come from one point and one of them, the shortcut,
-has at most one convolution on its way, fewer than the other, the branch. A gate is a product of a
-map and something smaller that was computed from the image, such as the one factor a channel of a
-squeeze-excitation.
+An addition is residual if both of its terms come from one point, and one of them, the shortcut, has
+at most one convolution on its way and fewer than the other, the branch. A gate is the smaller
+factor of a product with a map, if it was computed from the image, such as the one factor a channel
+of a squeeze-excitation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ __all__ = [
 ]
 
 _WEIGHING = frozenset({"convolution", "addmm", "mm", "bmm", "linear"})
-# What keeps zero zero and one channel one channel: scaling and moving values about.
+"""Operations that multiply by weights."""
+
+# Scaling and moving values: what keeps zero zero, and one channel one channel.
 _KEEPING = frozenset(
     (
         "mul",
@@ -51,14 +53,18 @@ _KEEPING = frozenset(
 
 
 class Unfit(UserError):
-    """Report that a network has no place for a change; the message says why, without naming the
-    network."""
+    """Report that a network has no place for a change.
+
+    The message says why, without the network's name.
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """An addition `x + F(x)`: `end` is the last step of the branch F, `branch` and `shortcut` are
-    the steps of each."""
+    """An addition `x + F(x)`.
+
+    `branch` and `shortcut` are the calls that compute F and x; `end` is the last call of F.
+    """
 
     addition: TracedCall
     end: TracedCall
@@ -66,52 +72,50 @@ class Residual:
     shortcut: frozenset[TracedCall]
 
 
-def has_weights(step: TracedCall) -> bool:
-    """Tell whether a step is a convolution or a linear layer, with weights of its own."""
-    own = step.module is not None and any(True for _ in step.module.parameters(recurse=False))
-    return own and not _WEIGHING.isdisjoint(step.operations)
+def has_weights(call: TracedCall) -> bool:
+    """Tell whether a call is a convolution or a linear layer with weights of its own."""
+    # A blur is a convolution too, but its filter is a buffer.
+    weighted = call.module is not None and any(True for _ in call.module.parameters(recurse=False))
+    return weighted and not _WEIGHING.isdisjoint(call.operations)
 
 
-def _scales(step: TracedCall) -> bool:
-    return is_normalisation(step) and isinstance(getattr(step.module, "weight", None), nn.Parameter)
+def _scales(call: TracedCall) -> bool:
+    return is_normalisation(call) and isinstance(getattr(call.module, "weight", None), nn.Parameter)
 
 
-def is_normalisation(step: TracedCall) -> bool:
-    """Tell whether a step is the normalisation of a module, apart from an activation that the
-    module may hold too."""
-    normalises = any("norm" in operation for operation in step.operations)
-    return normalises and step.module is not None and is_norm(step.module)
+def is_normalisation(call: TracedCall) -> bool:
+    """Tell whether a call is a normalisation, not the activation that its module may hold too."""
+    normalises = any("norm" in operation for operation in call.operations)
+    return normalises and call.module is not None and is_norm(call.module)
 
 
-def residuals(steps: Iterable[TracedCall]) -> list[Residual]:
+def residuals(calls: Iterable[TracedCall]) -> list[Residual]:
     """List the residual additions of a network, in order."""
-    found = []
-    for step in steps:
-        if "add" not in step.operations or len(step.inputs) != 2:
+    additions = []
+    for call in calls:
+        if "add" not in call.operations or len(call.inputs) != 2:
             continue
-        one, other = step.inputs
-        if not one.shape == other.shape == step.shape:
+        terms = call.inputs
+        if not terms[0].shape == terms[1].shape == call.shape:
             continue
-        sides = _sides(one, other)
+        sides = _sides(terms[0], terms[1])
         weights = [sum(map(has_weights, side)) for side in sides]
         few, many = (0, 1) if weights[0] < weights[1] else (1, 0)
         if weights[few] <= 1 and weights[few] < weights[many]:
-            found.append(
-                Residual(
-                    addition=step, end=(one, other)[many], branch=sides[many], shortcut=sides[few]
-                )
+            additions.append(
+                Residual(addition=call, end=terms[many], branch=sides[many], shortcut=sides[few])
             )
-    return found
+    return additions
 
 
-def last_norms(steps: Iterable[TracedCall]) -> list[TracedCall]:
-    """Return the normalisation that each residual branch ends in, in order.
+def last_norms(calls: Iterable[TracedCall]) -> list[TracedCall]:
+    """Return the normalisation in which each residual branch ends, in order.
 
-    Between it and the addition there may be gates, scales and pools: what keeps zero zero. Raises
-    Unfit where there are no residual branches, where one does not end so, or several share the
-    module that they end in.
+    Between it and the addition there may be gates, scales and pools, which keep zero zero. Raises
+    Unfit for a network without residual branches, for a branch that does not end so, and if
+    branches share the module in which they end.
     """
-    branches = residuals(steps)
+    branches = residuals(calls)
     if not branches:
         raise Unfit("it has no residual branches")
     ends = [_end(branch) for branch in branches]
@@ -128,56 +132,58 @@ def last_norms(steps: Iterable[TracedCall]) -> list[TracedCall]:
 
 
 def _end(residual: Residual) -> TracedCall:
-    """Return the last step of a branch that does more than scale, move or average values."""
-    step = residual.end
-    while _KEEPING.issuperset(step.operations) or _pools(step):
-        full = [source for source in step.inputs if source.shape == step.shape]
-        before = full if len(step.inputs) > 1 else step.inputs
-        if len(before) != 1 or before[0] not in residual.branch:
-            return step
-        step = before[0]
-    return step
+    """Return the last call of a branch that does more than scale, move or average values."""
+    call = residual.end
+    while _KEEPING.issuperset(call.operations) or _pools(call):
+        # Of a product, follow the map, not the gate.
+        maps = [source for source in call.inputs if source.shape == call.shape]
+        sources = maps if len(call.inputs) > 1 else call.inputs
+        if len(sources) != 1 or sources[0] not in residual.branch:
+            return call
+        call = sources[0]
+    return call
 
 
-def gates(steps: Iterable[TracedCall]) -> set[TracedCall]:
-    """Return the steps that compute gates: from the point where they leave the map up to the
-    product."""
-    found: set[TracedCall] = set()
-    for step in steps:
-        if "mul" not in step.operations or len(step.inputs) != 2:
+def gates(calls: Iterable[TracedCall]) -> set[TracedCall]:
+    """Return the calls that compute gates: from where they leave the map up to the product."""
+    in_gates: set[TracedCall] = set()
+    for call in calls:
+        if "mul" not in call.operations or len(call.inputs) != 2:
             continue
-        one, other = step.inputs
-        if (one.shape == step.shape) != (other.shape == step.shape):
-            gate, map_ = (other, one) if one.shape == step.shape else (one, other)
-            found |= _sides(gate, map_)[0]
-    return found
+        first, second = call.inputs
+        if (first.shape == call.shape) != (second.shape == call.shape):
+            gate, map_ = (second, first) if first.shape == call.shape else (first, second)
+            in_gates |= _sides(gate, map_)[0]
+    return in_gates
 
 
 def _sides(
-    one: TracedCall, other: TracedCall
+    first: TracedCall, second: TracedCall
 ) -> tuple[frozenset[TracedCall], frozenset[TracedCall]]:
-    """Return the steps that lead to `one` alone and to `other` alone, from the point where all ways
-    to both part."""
-    leads = {one: 1, other: 2}
-    open_ = {one, other}
+    """Return the calls that lead only to `first`, and those that lead only to `second`.
+
+    Both begin after the point where all ways to the two part.
+    """
+    # A bit for each of the two that a call leads to.
+    leads = {first: 1, second: 2}
+    open_ = {first, second}
     while len(open_) > 1:
-        # Of all that is open the latest leads to none of the others.
-        step = max(open_, key=lambda candidate: candidate.place)
-        open_.remove(step)
-        for source in step.inputs:
+        # The latest open call leads to none of the others, so all its users are known by now.
+        call = max(open_, key=lambda candidate: candidate.place)
+        open_.remove(call)
+        for source in call.inputs:
             if source not in leads:
                 open_.add(source)
-            leads[source] = leads.get(source, 0) | leads[step]
+            leads[source] = leads.get(source, 0) | leads[call]
     fork = open_.pop()
     sides = [
-        frozenset(step for step, side in leads.items() if side == own and step is not fork)
-        for own in (1, 2)
+        frozenset(call for call, bits in leads.items() if bits == bit and call is not fork)
+        for bit in (1, 2)
     ]
     return sides[0], sides[1]
 
 
-def _pools(step: TracedCall) -> bool:
-    """Tell whether a step averages over pixels without weights: an average pool, or a blur."""
-    module = step.module
-    blurs = "convolution" in step.operations and not has_weights(step)
-    return blurs or isinstance(module, nn.AvgPool2d | nn.Dropout | nn.Dropout2d)
+def _pools(call: TracedCall) -> bool:
+    """Tell whether a call averages over pixels without weights: an average pool, or a blur."""
+    blurs = "convolution" in call.operations and not has_weights(call)
+    return blurs or isinstance(call.module, nn.AvgPool2d | nn.Dropout | nn.Dropout2d)

@@ -1,8 +1,7 @@
-"""What a network computes, step by step, recorded while an image goes through it on shapes alone.
+"""The calls that a network makes, recorded while an image passes through it on shapes alone.
 
-The structure of a network that is not ours is read from this, by the types of its modules and the
-shapes between them: a network of any library is then understood without knowing the names that it
-gives to its parts.
+The structure of a network of another library is read from this record, by the types of its modules
+and the shapes between them. So no names that a library gives to its modules have to be known.
 """
 
 from __future__ import annotations
@@ -28,12 +27,13 @@ _IMAGE = (224, 224)
 
 @dataclass(eq=False, repr=False)
 class TracedCall:
-    """One thing that a network computes: a call of a module without children, or an operation of one that has some.
+    """A call of a module without children, or one operation of a module that has some.
 
-    `module` is the innermost module that computes it, None for the image itself; `operations` are
-    torch's names of what was computed (`convolution`, `add`), without the sign of those that work
-    in place. `inputs` are the steps whose results it takes, parameters and constants left out,
-    `users` those that take its result, of shape `shape`.
+    `place` counts the calls in their order. `module` is the innermost module that computes it, None
+    for the image itself. `operations` are torch's names of what was computed (`convolution`,
+    `add`), without the underscore of those that work in place. `inputs` are the calls whose results
+    it takes, without parameters and constants; `users` are the calls that take its result. `shape`
+    is the shape of the result.
     """
 
     place: int
@@ -49,11 +49,11 @@ class TracedCall:
 
 
 def record(network: nn.Module) -> list[TracedCall]:
-    """Return the steps of a network in evaluation mode, in their order, the image first.
+    """Return the calls of a network in evaluation mode, in their order, the image first.
 
-    Nothing is computed: one image of the size that the network says it is made for, else of 224 px,
-    goes through on shapes alone; the network is left as it was. What does nothing in evaluation,
-    such as dropout, is no step. Raises whatever the network raises that cannot do this.
+    One image passes through on shapes alone, so that nothing is computed. It has the size that the
+    network says it is made for, else 224 px. The network is left unchanged. Layers that do nothing
+    in evaluation, such as dropout, make no call. Raises any exception that the network raises.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
@@ -63,15 +63,15 @@ def record(network: nn.Module) -> list[TracedCall]:
     )
     image = torch.empty(1, *_image_shape(network), dtype=dtype, device="meta")
     recorder = _Recorder(image)
-    with _evaluating(network), _watched(network, recorder), torch.no_grad(), recorder:
+    with _evaluating(network), _hooked(network, recorder), torch.no_grad(), recorder:
         functional_call(network, shapes, (image,))
-    return recorder.steps
+    return recorder.calls
 
 
 def _image_shape(network: nn.Module) -> tuple[int, int, int]:
     channels = next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), 3)
-    made_for: Any = getattr(network, "pretrained_cfg", None) or {}
-    height, width = tuple(made_for.get("input_size", ()))[1:] or _IMAGE
+    published: Any = getattr(network, "pretrained_cfg", None) or {}
+    height, width = tuple(published.get("input_size", ()))[1:] or _IMAGE
     return channels, height, width
 
 
@@ -87,8 +87,8 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(network: nn.Module, recorder: _Recorder) -> Iterator[None]:
-    """Tell the recorder when each module begins and ends."""
+def _hooked(network: nn.Module, recorder: _Recorder) -> Iterator[None]:
+    """Let the recorder know when the forward pass of each module begins and ends."""
     handles = []
     for module in network.modules():
         handles += [
@@ -102,64 +102,69 @@ def _watched(network: nn.Module, recorder: _Recorder) -> Iterator[None]:
             handle.remove()
 
 
-def _enter(recorder: _Recorder, module: nn.Module, given: object) -> None:
-    recorder.calls.append(_Call(module))
+def _enter(recorder: _Recorder, module: nn.Module, inputs: object) -> None:
+    recorder.running.append(_RunningModule(module))
 
 
-def _leave(recorder: _Recorder, module: nn.Module, given: object, made: object) -> None:
-    recorder.calls.pop()
+def _leave(recorder: _Recorder, module: nn.Module, inputs: object, output: object) -> None:
+    recorder.running.pop()
 
 
-class _Call:
-    """A call of a module that is going on; `step` is what a module without children has done so
-    far."""
+class _RunningModule:
+    """A module whose forward pass has begun and has not ended.
+
+    All operations of a module without children belong to one call, `call`.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.whole = not any(True for _ in module.children())
-        self.step: TracedCall | None = None
+        self.is_leaf = not any(True for _ in module.children())
+        self.call: TracedCall | None = None
 
 
 class _Recorder(TorchDispatchMode):
-    """Notes which operation, in which module, made each tensor from which others."""
+    """Records which operation, in which module, computes each tensor from which others."""
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own has no types
-        self.steps = [TracedCall(place=0, module=None, shape=tuple(image.shape))]
-        self.calls: list[_Call] = []
-        self._made_by = {id(image): self.steps[0]}
-        self._alive = [image]  # so that no id is given twice
+        self.calls = [TracedCall(place=0, module=None, shape=tuple(image.shape))]
+        self.running: list[_RunningModule] = []
+        self._sources = {id(image): self.calls[0]}
+        # Kept alive, because the id of a freed tensor can be given to another one.
+        self._tensors = [image]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        given = [
-            self._made_by[id(leaf)]
+        output = func(*args, **(kwargs or {}))
+        sources = [
+            self._sources[id(leaf)]
             for leaf in tree_leaves((args, kwargs))
-            if id(leaf) in self._made_by
+            if id(leaf) in self._sources
         ]
-        results = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
-        if given and results:
-            self._note(func._schema.name.partition("::")[2].rstrip("_"), given, results)
-        return made
+        results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        if sources and results:
+            operation = func._schema.name.partition("::")[2].rstrip("_")
+            self._record(operation, sources, results)
+        return output
 
-    def _note(self, operation: str, given: list[TracedCall], results: list[Tensor]) -> None:
-        step = self._step()
-        step.operations.append(operation)
-        step.shape = tuple(results[0].shape)
-        for source in given:
-            if source is not step and source not in step.inputs:
-                step.inputs.append(source)
-                source.users.append(step)
+    def _record(self, operation: str, sources: list[TracedCall], results: list[Tensor]) -> None:
+        call = self._current_call()
+        call.operations.append(operation)
+        call.shape = tuple(results[0].shape)
+        for source in sources:
+            if source is not call and source not in call.inputs:
+                call.inputs.append(source)
+                source.users.append(call)
         for result in results:
-            self._made_by[id(result)] = step
-        self._alive += results
+            self._sources[id(result)] = call
+        self._tensors += results
 
-    def _step(self) -> TracedCall:
-        call = self.calls[-1] if self.calls else None
-        if call is not None and call.step is not None:
-            return call.step
-        step = TracedCall(place=len(self.steps), module=None if call is None else call.module)
-        self.steps.append(step)
-        if call is not None and call.whole:
-            call.step = step
-        return step
+    def _current_call(self) -> TracedCall:
+        innermost = self.running[-1] if self.running else None
+        if innermost is not None and innermost.call is not None:
+            return innermost.call
+        module = None if innermost is None else innermost.module
+        call = TracedCall(place=len(self.calls), module=module)
+        self.calls.append(call)
+        if innermost is not None and innermost.is_leaf:
+            innermost.call = call
+        return call
