@@ -195,7 +195,7 @@ def test_show_json(call: Call, photos: Path) -> None:
         .set("data.image_size", "16")
         .set("data.workers", "0")
     )
-    assert {key: value for key, value in data.items() if key != "notes"} == recipe.set(
+    assert {key: value for key, value in data.items() if "note" not in key} == recipe.set(
         "training.batch_size", "16"
     ).to_dict()
 

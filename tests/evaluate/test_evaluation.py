@@ -33,7 +33,7 @@ def test_the_best_epoch_comes_out_again_exactly(run: Path, trained: Trained) -> 
     assert found.part == "val"
     assert found.images == 9  # a fifth of 15 images of each of three classes
     assert found.left_out == ()
-    assert found.warnings == ()
+    assert found.notes == ()
 
 
 def test_metrics_are_those_of_scikit_learn_on_the_predictions(
@@ -158,9 +158,9 @@ def test_data_that_changed_are_said(photos: Path, run: Path, tmp_path: Path) -> 
     record = json.loads((run / "recipe.json").read_text())
     record["data"]["source"] = str(moved)
     (copy / "recipe.json").write_text(json.dumps(record))
-    assert evaluate(Trained.load(copy, "cpu"), workers=0).warnings == ()
+    assert evaluate(Trained.load(copy, "cpu"), workers=0).notes == ()
     (moved / "one" / "014.png").unlink()
-    assert "changed since the run" in evaluate(Trained.load(copy, "cpu"), workers=0).warnings[0]
+    assert "changed since the run" in evaluate(Trained.load(copy, "cpu"), workers=0).notes[0].text
 
 
 def test_the_number_of_workers_and_the_batch_change_nothing_to_speak_of(trained: Trained) -> None:

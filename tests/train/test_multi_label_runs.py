@@ -146,7 +146,7 @@ def test_evaluation_gives_back_the_runs_metrics(
     assert "top-1  undefined" in text
     assert main(["evaluate", str(out), "--data", "digits"]) == 2
     assert (
-        "gives several labels an image, and digits has one: name a .csv file"
+        "gives several labels an image, and digits has one; name a .csv file"
         in capsys.readouterr().err
     )
 

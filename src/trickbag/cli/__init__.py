@@ -1,4 +1,4 @@
-"""The command line: one file a command, none of which imports torch before it runs."""
+"""The command line: one file for each command, which imports torch only when the command runs."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and which does not guess at options that are
-    cut short."""
+    """An argument parser whose errors are one line, and which accepts no abbreviated options."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
+        # All processes that torchrun starts have the same arguments: the first one reports for all.
         first = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
-        # Of the processes that torchrun starts one speaks: all have the same arguments.
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n" if first else None)
 
 
@@ -52,27 +51,31 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
         "trick helps.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    choose = parser.add_subparsers(
+    subparsers = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", parser_class=_Parser
     )
     for command in commands:
         module = _module(command)
+        # A command's help is the docstring of its module.
         text = (module.__doc__ or "").strip()
-        sub = choose.add_parser(
+        subparser = subparsers.add_parser(
             command,
             help=text.partition("\n")[0],
             description=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(sub)
+        module.add_arguments(subparser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code: 0 success, 1 the run failed, 2 wrong input, 75 stopped
-    and saved."""
-    # Not list(...): once the command `list` is imported, that is this package's module.
+    """Run a command and return its exit code.
+
+    0: success. 1: the run failed. 2: wrong input. 75: stopped, with a checkpoint saved.
+    """
+    # Not list(...): once the command `list` is imported, that name is its module.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
+    # Only the command's own module is imported, so that it starts fast.
     parser = _parser(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
     parsed = parser.parse_args(arguments)
     if parsed.version:
@@ -95,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"trickbag {parsed.command}: stopped", file=sys.stderr)
         return 75
     except BrokenPipeError:
-        # Whoever read the output has gone (`| head`); leave quietly, without a second error at
-        # exit.
+        # The reader of the output has closed it (`| head`). Without this, Python would report a
+        # second error when it flushes the output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

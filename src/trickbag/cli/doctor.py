@@ -1,6 +1,6 @@
-"""Decode every image of a data source and say what is in it, and what would be left out.
+"""Decode every image of a data source and describe what is in it, and what would be left out.
 
-Exits 1 where so many files are bad that training would stop (data.max_bad_fraction).
+Exits with 1 if so many files are bad that training would stop (data.max_bad_fraction).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.doctor import Diagnosis
 
-_NAMED = 20
+_NAMED_CLASSES = 20
 _FEW = 10
-"""The doctor says of which classes there are fewer images in the training part."""
+"""A class with fewer images in the training part is named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the diagnosis; return 0, or 1 where too many files are bad."""
+    """Print the diagnosis; return 0, or 1 if too many files are bad."""
     from trickbag.cli.terminal import checking_progress, warn
     from trickbag.data.doctor import diagnose
 
@@ -56,14 +56,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         for line in _lines(diagnosis):
             print(line)
-    good = sum(diagnosis.images.values())
     bad = len(diagnosis.left_out)
-    if bad > data.max_bad_fraction * (good + bad):
-        share = 100 * bad / (good + bad)
+    total = sum(diagnosis.images.values()) + bad
+    if bad > data.max_bad_fraction * total:
+        share = f"{100 * bad / total:.1f} %"
         warn(
             "doctor",
-            f"{bad} of {good + bad} files ({share:.1f} %) are bad: training would stop; see "
-            f"data.max_bad_fraction",
+            f"{bad} of {total} files ({share}) are bad: training would stop; "
+            "see data.max_bad_fraction",
         )
         return 1
     return 0
@@ -74,6 +74,7 @@ def _settings(args: argparse.Namespace) -> DataConfig:
     from trickbag.errors import UserError
     from trickbag.recipe import Recipe
 
+    # A recipe parses the text of a setting; its defaults are those of a run.
     recipe = Recipe()
     for path, value in {"data.source": args.source, "data.image_root": args.image_root}.items():
         if value is not None:
@@ -82,58 +83,50 @@ def _settings(args: argparse.Namespace) -> DataConfig:
         path, value = assignment(text, "data.multi_label=true")
         if not path.startswith("data."):
             raise UserError(
-                f"--set {text!r}: doctor looks at data alone; set data.NAME, such as "
-                f"data.multi_label=true"
+                f"--set {text!r}: doctor looks at data alone",
+                "set data.NAME, such as data.multi_label=true",
             )
         recipe = recipe.set(path, value)
     return recipe.data
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:
-    from trickbag.cli.terminal import aligned, printable
+    from trickbag.cli.terminal import aligned, left_out_lines, name_some, printable
 
-    parts, counts, total = list(diagnosis.images), diagnosis.counts, sum(diagnosis.images.values())
-    kind = (
-        "classes" if diagnosis.labels_per_image is None else "labels, of which an image has one or several"
-    )
+    parts, total = list(diagnosis.images), sum(diagnosis.images.values())
+    multi_label = diagnosis.labels_per_image is not None
+    kind = "labels, of which an image has one or several" if multi_label else "classes"
     yield (
-        f"{printable(diagnosis.source)}: {total:,} images that decode, {len(diagnosis.classes)} "
-        f"{kind}"
+        f"{printable(diagnosis.source)}: {total:,} images that decode, "
+        f"{len(diagnosis.classes)} {kind}"
     )
     yield ""
-    table = [["class" if diagnosis.labels_per_image is None else "label", *parts]]
-    table += [[name, *(str(counts[part][name]) for part in parts)] for name in diagnosis.classes]
-    table += [
+    yield from aligned(
         [
-            "all" if diagnosis.labels_per_image is None else "images",
-            *(str(diagnosis.images[part]) for part in parts),
+            ["label" if multi_label else "class", *parts],
+            *(
+                [name, *(str(diagnosis.counts[part][name]) for part in parts)]
+                for name in diagnosis.classes
+            ),
+            ["images" if multi_label else "all", *(str(n) for n in diagnosis.images.values())],
         ]
-    ]
-    yield from aligned(table)
+    )
     yield ""
     if diagnosis.labels_per_image is not None:
         shares = (
-            f"{images:,} {'image has' if images == 1 else 'images have'} {n}"
-            for n, images in diagnosis.labels_per_image.items()
+            f"{images:,} {'image has' if images == 1 else 'images have'} {labels}"
+            for labels, images in diagnosis.labels_per_image.items()
         )
         yield f"labels an image: {', '.join(shares) or 'none'}"
-    few = {name: count for name, count in counts["train"].items() if count < _FEW}
+    few = {name: count for name, count in diagnosis.counts["train"].items() if count < _FEW}
     if few:
-        named = [
-            f"{printable(name)} ({count})"
-            for name, count in sorted(few.items(), key=lambda one: one[1])
-        ]
-        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-        yield f"fewer than {_FEW} images in train: {', '.join(named[:_NAMED])}{more}"
-    yield "formats: " + (
-        ", ".join(f"{name} {count:,}" for name, count in diagnosis.formats.items()) or "none"
-    )
-    for what, sizes in (("width", diagnosis.widths), ("height", diagnosis.heights)):
+        names = [f"{printable(name)} ({few[name]})" for name in sorted(few, key=few.__getitem__)]
+        yield f"fewer than {_FEW} images in train: {name_some(names, _NAMED_CLASSES)}"
+    formats = ", ".join(f"{name} {count:,}" for name, count in diagnosis.formats.items())
+    yield f"formats: {formats or 'none'}"
+    for side, sizes in (("width", diagnosis.widths), ("height", diagnosis.heights)):
         if sizes is not None:
-            yield f"{what}: {sizes[0]} to {sizes[2]} px, median {sizes[1]:g}"
+            yield f"{side}: {sizes[0]} to {sizes[2]} px, median {sizes[1]:g}"
     for note in diagnosis.notes:
         yield f"note: {printable(note.text)}"
-    yield f"left out: {len(diagnosis.left_out)} files" if diagnosis.left_out else "left out: none"
-    yield from aligned([f"  {file}", reason] for file, reason in diagnosis.left_out[:_NAMED])
-    if len(diagnosis.left_out) > _NAMED:
-        yield f"  and {len(diagnosis.left_out) - _NAMED} more: --json names them all"
+    yield from left_out_lines(diagnosis.left_out)

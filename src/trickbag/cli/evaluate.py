@@ -1,5 +1,4 @@
-"""Evaluate the best weights of a run: on the validation images of its own data, or on other
-labelled images."""
+"""Evaluate the best weights of a run on its validation images, or on other labelled images."""
 
 from __future__ import annotations
 
@@ -11,7 +10,18 @@ if TYPE_CHECKING:
 
     from trickbag.evaluate.evaluation import Evaluation
 
-_NAMED = 10
+_NAMED_FILES = 10
+_METRICS = {
+    "top1": ("top-1", " %"),
+    "top5": ("top-5", " %"),
+    "loss": ("loss", ""),
+    "ece": ("ECE", " %"),
+    "map": ("mAP", " %"),
+    "f1": ("F1", " %"),
+    "f1_micro": ("F1 of all labels", " %"),
+    "f1_at_half": ("F1 at 0.5", " %"),
+}
+"""Title and unit of the metrics that are printed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         metavar="train|val|test",
-        help="default: val; of other data test or all where there is no val",
+        help="default: val; of other data that have no val: test, or else all",
     )
     parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
     parser.add_argument("--batch-size", metavar="N")
@@ -40,23 +50,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the metrics; return 0."""
     from typing import Annotated, Literal
 
+    from trickbag.cli.options import optional
     from trickbag.cli.terminal import checking_progress, warn
     from trickbag.settings import AtLeast, parse
 
     device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
-    part = (
-        None if args.part is None else parse(Literal["train", "val", "test"], args.part, "--part")
-    )
-    batch_size = (
-        None
-        if args.batch_size is None
-        else parse(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
-    )
-    workers = (
-        None
-        if args.workers is None
-        else parse(Annotated[int, AtLeast(0)], args.workers, "--workers")
-    )
+    part = optional(Literal["train", "val", "test"], args.part, "--part")
+    batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
+    workers = optional(Annotated[int, AtLeast(0)], args.workers, "--workers")
 
     from trickbag.evaluate.evaluation import evaluate
     from trickbag.evaluate.trained import Trained
@@ -79,52 +80,30 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for line in _lines(evaluation):
         print(line)
-    for text in evaluation.warnings:
-        warn("evaluate", text)
+    for note in evaluation.notes:
+        warn("evaluate", note.text)
     return 0
 
 
 def _lines(evaluation: Evaluation) -> Iterator[str]:
-    from trickbag.cli.terminal import aligned, printable
+    from trickbag.cli.terminal import aligned, left_out_lines, printable
 
     yield f"{printable(evaluation.data)}, {evaluation.part}: {evaluation.images:,} images"
-    for name, title, unit in (
-        ("top1", "top-1", " %"),
-        ("top5", "top-5", " %"),
-        ("loss", "loss", ""),
-        ("ece", "ECE", " %"),
-        ("map", "mAP", " %"),
-        ("f1", "F1", " %"),
-        ("f1_micro", "F1 of all labels", " %"),
-        ("f1_at_half", "F1 at 0.5", " %"),
-    ):
-        if name not in evaluation.metrics:
-            continue
-        value = evaluation.metrics[name]
-        shown = (
-            "undefined"
-            if value is None
-            else f"{value:.4f}"
-            if name == "loss"
-            else f"{value:.2f}{unit}"
-        )
-        yield f"{title:<6} {shown}"
-    if evaluation.per_class:
-        yield from aligned(
-            [
-                f"  {printable(label)}",
-                f"{one.positives} images",
-                f"F1 {_percent(one.f1)}",
-                f"from {one.threshold:.4f}",
-            ]
-            for label, one in evaluation.per_class.items()
-        )
+    for name, (title, unit) in _METRICS.items():
+        if name in evaluation.metrics:
+            yield f"{title:<6} {_text(evaluation.metrics[name], unit, 4 if name == 'loss' else 2)}"
+    yield from aligned(
+        [
+            f"  {printable(label)}",
+            f"{score.positives} images",
+            f"F1 {_text(score.f1, ' %')}",
+            f"from {score.threshold:.4f}",
+        ]
+        for label, score in evaluation.per_class.items()
+    )
     if evaluation.left_out:
-        yield f"left out: {len(evaluation.left_out)} files"
-        yield from aligned([f"  {file}", reason] for file, reason in evaluation.left_out[:_NAMED])
-        if len(evaluation.left_out) > _NAMED:
-            yield f"  and {len(evaluation.left_out) - _NAMED} more: --json names them all"
+        yield from left_out_lines(evaluation.left_out, _NAMED_FILES)
 
 
-def _percent(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f} %"
+def _text(value: float | None, unit: str, decimals: int = 2) -> str:
+    return "undefined" if value is None else f"{value:.{decimals}f}{unit}"

@@ -1,7 +1,7 @@
-"""Write a trained network as a file for other programs: ONNX, safetensors, or torch's own.
+"""Write a trained network as a file for other programs: ONNX, safetensors, or torch's own format.
 
-The file is checked against the network on images of the run's data before it appears. The published
-variables of an original network of Lee et al. 2020 can be given in a run's place, with its name:
+The file is checked against the network on images of the run's data before it appears. Instead of a
+run, the published variables of an original network of Lee et al. 2020 can be given with its name:
 --network assemble50.
 """
 
@@ -59,61 +59,47 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.export.exported import export
 
     trained = _load(source, args.network)
-    made = export(trained, target, form)
+    exported = export(trained, target, form)
     print(
-        f"{made.format}: {printable(str(made.path))} ({made.size / 1e6:,.1f} MB, "
+        f"{exported.format}: {printable(str(exported.path))} ({exported.size / 1e6:,.1f} MB, "
         f"{len(trained.classes):,} classes)"
     )
     print(
-        f"checked on {made.checked}: the largest difference of a logit is {made.difference:.2g}, "
-        f"the largest logit {made.largest:.3g}"
+        f"checked on {exported.checked}: the largest difference of a logit is "
+        f"{exported.difference:.2g}, the largest logit {exported.largest:.3g}"
     )
     return 0
 
 
 def _target(args: argparse.Namespace, source: Path, form: Format) -> Path:
-    """Choose and check the place to write before anything is computed."""
-    from pathlib import Path
-
+    """Choose the file to write, and check it before anything is computed."""
+    from trickbag.cli.options import output_file
     from trickbag.errors import UserError
-    from trickbag.train.folder.run_folder import RunFolder
 
-    folder = RunFolder(source if source.is_dir() else source.parent)
-    if args.out is None:
-        # Of a checkpoint, model.ckpt-123, the number is no ending.
-        known = source.suffix in (".safetensors", ".npz", ".index")
-        weights = (
-            folder.best
-            if source.is_dir()
-            else source
-            if known
-            else source.with_name(f"{source.name}.ckpt")
-        )
-        path = weights.with_suffix(form.suffix)
-        if path in (folder.best, source):
+    text = args.out
+    if text is None:
+        default = _weights(source).with_suffix(form.suffix)
+        if default in (_weights(source), source):
             raise UserError(
-                f"--format {form.name}: {path} is what is exported; say where to write: --out FILE"
+                f"--format {form.name}: {default} is what is exported",
+                "say where to write: --out FILE",
             )
-    else:
-        path = Path(args.out).expanduser()
-    if path.is_dir():
-        raise UserError(f"--out {str(path)!r} is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise UserError(f"--out {str(path)!r}: there is no folder {path.parent}")
-    own = (
-        folder.recipe,
-        folder.metrics,
-        folder.checkpoint,
-        folder.best,
-        folder.result,
-        folder.predictions,
-        source,
-    )
-    if path.exists() and any(path.resolve() == file.resolve() for file in own):
-        raise UserError(f"--out {str(path)!r} is a file of the run itself; choose another name")
+        text = str(default)
+    path = output_file(text, "--out", source, protected=(source,))
     if path.exists() and not args.force:
         raise UserError(f"{path} exists: add --force to replace it, or choose another --out")
     return path
+
+
+def _weights(source: Path) -> Path:
+    """Return the file that a source means, with an ending that can be replaced."""
+    from trickbag.train.folder.run_folder import RunFolder
+
+    if source.is_dir():
+        return RunFolder(source).best
+    # The number in the name of a checkpoint, model.ckpt-123, is no ending.
+    has_ending = source.suffix in (".safetensors", ".npz", ".index")
+    return source if has_ending else source.with_name(f"{source.name}.ckpt")
 
 
 def _load(source: Path, network: str | None) -> Trained:
@@ -132,7 +118,6 @@ def _load(source: Path, network: str | None) -> Trained:
     if network is not None:
         raise UserError(
             f"--network {network!r} is for an .npz or a TensorFlow checkpoint; {source} is none, "
-            f"and a run says its "
-            "network itself"
+            "and a run says its network itself"
         )
     return Trained.load(source, "cpu")

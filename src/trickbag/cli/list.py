@@ -1,4 +1,4 @@
-"""List the tricks, recipes, models or data sets that there are."""
+"""List the known tricks, recipes, models or data sets."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"nothing to list named {args.kind!r}; it must be one of {', '.join(KINDS)}"
         )
-    rows, note = {"tricks": _tricks, "recipes": _recipes, "models": _models, "datasets": _datasets}[
-        args.kind
-    ]()
+    listed = {"tricks": _tricks, "recipes": _recipes, "models": _models, "datasets": _datasets}
+    rows, note = listed[args.kind]()
     if args.json:
         import json
 
@@ -34,15 +33,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from trickbag.cli.terminal import aligned
 
-    for line in aligned(
-        [
-            list(rows[0]),
-            *(["-" if cell == "" else str(cell) for cell in row.values()] for row in rows),
-        ]
-    ):
+    cells = (["-" if cell == "" else cell for cell in row.values()] for row in rows)
+    for line in aligned([list(rows[0]), *cells]):
         print(line)
-    if note:
-        print(f"\n{note}")
+    print(f"\n{note}")
     return 0
 
 
@@ -56,10 +50,12 @@ def _tricks() -> tuple[list[dict[str, str]], str]:
 
     from trickbag.tricks import available
 
-    with warnings.catch_warnings(record=True) as left_out:
+    # A registered trick that cannot be imported is a warning; it is shown as a line, not with the
+    # place in the source where it was raised.
+    with warnings.catch_warnings(record=True) as broken:
         warnings.simplefilter("always")
         tricks = available()
-    for warning in left_out:
+    for warning in broken:
         print(f"trickbag list: {warning.message}", file=sys.stderr)
     rows = [
         {"name": name, "slot": trick.slot, "what": _first_line(trick), "paper": trick.paper}
@@ -85,7 +81,7 @@ def _models() -> tuple[list[dict[str, str]], str]:
 
     rows = [{"name": name, "what": summary(model_config(name))} for name in model_names()]
     listing = "python -c 'import timm; print(*timm.list_models(), sep=\"\\n\")'"
-    return rows, f"Any network of timm besides, as timm:NAME; this lists them: {listing}"
+    return rows, f"Any network of timm too, as timm:NAME; this lists them: {listing}"
 
 
 def _datasets() -> tuple[list[dict[str, str]], str]:

@@ -1,8 +1,8 @@
 """Predict the class of images with the best weights of a run.
 
 PATH is an image, a folder, a quoted glob, or a CSV file such as Kaggle's sample_submission.csv,
-whose rows name the images; their folder can be given beside it. A bad file is a row with an error,
-not the end.
+whose rows name the images; their folder can be given beside it. A file that cannot be read becomes
+a row with an error; the others are predicted.
 """
 
 from __future__ import annotations
@@ -36,88 +36,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict; return 0, or 1 where no image at all could be read."""
+    """Predict; return 0, or 1 if no image at all could be read."""
     from pathlib import Path
     from typing import Annotated, Literal
 
-    from trickbag.cli.terminal import name_some, warn
+    from trickbag.cli.options import optional, output_file
     from trickbag.errors import UserError
     from trickbag.settings import AtLeast, parse
 
     device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
     top = parse(Annotated[int, AtLeast(1)], args.top, "--top")
-    batch_size = (
-        None
-        if args.batch_size is None
-        else parse(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
-    )
+    batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
     if args.probabilities and args.csv is None:
         raise UserError("--probabilities needs the file to write: --csv FILE")
-    target = None if args.csv is None else _target(args.csv, args.run)
+    target = None if args.csv is None else output_file(args.csv, "--csv", Path(args.run))
 
     from trickbag.evaluate.inputs import find_inputs
     from trickbag.evaluate.prediction import Predictor
     from trickbag.evaluate.table import Form, Written, write_csv
 
     predictor = Predictor.load(args.run, device=device, batch_size=batch_size)
-    classes, columns = predictor.classes, predictor.trained.columns
-    if top > len(classes):
-        raise UserError(f"--top {top}: the network has only {len(classes)} classes")
-    if top > 1 and predictor.trained.thresholds is not None:
-        raise UserError(
-            f"--top {top} is for one label an image; this run gives each image all labels that "
-            f"reach their thresholds: "
-            "--probabilities with --csv FILE gives the probability of each"
-        )
+    _require_top(top, predictor)
+    columns = predictor.trained.columns
     root = None if args.image_root is None else Path(args.image_root).expanduser()
     inputs = find_inputs(args.paths, image_root=root, id_column=columns[0] if columns else None)
+    if inputs.csv is None:
+        columns = None  # those of a competition: only where its CSV file names the images
     rows = _rows(predictor, inputs)
     if target is None:
         written = Written()
-        for line in _lines(rows, inputs, classes, top, written):
+        for line in _lines(rows, inputs, predictor.classes, top, written):
             print(line)
     else:
         _refuse_input(target, inputs, args.csv)
         form = Form(
-            classes=classes,
-            columns=columns if inputs.csv else None,
-            top=top,
-            probabilities=args.probabilities,
+            classes=predictor.classes, columns=columns, top=top, probabilities=args.probabilities
         )
         written = write_csv(target, form, rows)
         print(f"predictions: {target} ({written.predicted:,} images)")
-    if written.errors:
-        total = written.predicted + len(written.errors)
-        where = (
-            "their label is left empty"
-            if target and inputs.csv and columns
-            else "see the errors beside their names"
-        )
-        named = name_some([f"{name} ({reason})" for name, reason in written.errors])
-        warn(
-            "predict",
-            f"{len(written.errors)} of {total} images could not be predicted; {where}: {named}",
-        )
+    _warn_of_errors(written, labels_are_empty=target is not None and columns is not None)
     return 0 if written.predicted else 1
 
 
-def _target(text: str, run: str) -> Path:
-    """Check the place to write before anything is computed."""
-    from pathlib import Path
-
+def _require_top(top: int, predictor: Predictor) -> None:
     from trickbag.errors import UserError
-    from trickbag.train.folder.run_folder import RunFolder
 
-    path, folder = Path(text).expanduser(), Path(run)
-    if path.is_dir():
-        raise UserError(f"--csv {text!r} is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise UserError(f"--csv {text!r}: there is no folder {path.parent}")
-    own = RunFolder(folder if folder.is_dir() else folder.parent)
-    files = (own.recipe, own.metrics, own.checkpoint, own.best, own.result, own.predictions)
-    if path.exists() and any(path.resolve() == file.resolve() for file in files):
-        raise UserError(f"--csv {text!r} is a file of the run itself; choose another name")
-    return path
+    if top > len(predictor.classes):
+        raise UserError(f"--top {top}: the network has only {len(predictor.classes)} classes")
+    if top > 1 and predictor.trained.thresholds is not None:
+        raise UserError(
+            f"--top {top} is for one label an image; this run gives each image all labels that "
+            "reach their thresholds: --probabilities with --csv FILE gives the probability of each"
+        )
+
+
+def _warn_of_errors(written: Written, *, labels_are_empty: bool) -> None:
+    from trickbag.cli.terminal import name_some, warn
+
+    if not written.errors:
+        return
+    total = written.predicted + len(written.errors)
+    where = "their label is left empty" if labels_are_empty else "see the errors beside their names"
+    names = name_some([f"{name} ({reason})" for name, reason in written.errors])
+    warn(
+        "predict",
+        f"{len(written.errors)} of {total} images could not be predicted; {where}: {names}",
+    )
 
 
 def _refuse_input(target: Path, inputs: Inputs, text: str) -> None:
@@ -126,8 +110,8 @@ def _refuse_input(target: Path, inputs: Inputs, text: str) -> None:
     place = target.resolve()
     if any(path is not None and path.resolve() == place for path in (inputs.csv, *inputs.paths)):
         raise UserError(
-            f"--csv {text!r} is one of the files to predict from, and would be overwritten; choose "
-            f"another name"
+            f"--csv {text!r} is one of the files to predict from, and would be overwritten",
+            "choose another name",
         )
 
 
@@ -153,20 +137,21 @@ def _lines(
     top: int,
     written: Written,
 ) -> Iterator[str]:
-    """Give a line for each image as soon as it is predicted, below a header."""
+    """Yield a header, and a line for each image as soon as it is predicted."""
     from trickbag.cli.terminal import printable
 
     first = max(len("image"), *(len(printable(name)) for name in inputs.names))
     second = max(len("label"), *(len(printable(name)) for name in classes))
     yield "  ".join(["image".ljust(first), *["label".ljust(second) + "  confidence"] * top])
     for name, prediction in rows:
-        shown = printable(name).ljust(first)
+        cell = printable(name).ljust(first)
         if prediction.error is not None:
             written.errors.append((name, prediction.error))
-            yield f"{shown}  error: {printable(prediction.error)}"
+            yield f"{cell}  error: {printable(prediction.error)}"
             continue
         written.predicted += 1
-        found = prediction.top(top)
-        found[0] = (prediction.label or "", found[0][1])
-        cells = [f"{printable(label).ljust(second)}  {share:<10.4f}" for label, share in found]
-        yield "  ".join([shown, *cells]).rstrip()
+        ranked = prediction.top(top)
+        # With thresholds an image has any number of labels: all stand in the first cell.
+        ranked[0] = (prediction.label or "", ranked[0][1])
+        cells = [f"{printable(label).ljust(second)}  {share:<10.4f}" for label, share in ranked]
+        yield "  ".join([cell, *cells]).rstrip()

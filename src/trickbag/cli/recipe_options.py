@@ -1,4 +1,4 @@
-"""The options by which `train` and `show` change a recipe."""
+"""The options with which `train`, `show` and `study` change a recipe."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 __all__ = ["add_recipe_options", "assignment", "recipe_from"]
 
 
-def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> None:
-    """Add the recipe and the options that change it; `several` says what more than one name in its
-    place means."""
+def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -> None:
+    """Add the recipe and the options that change it.
+
+    With an `alternative`, the help names it as what more than one value in the recipe's place is.
+    """
     parser.add_argument(
         "recipe",
-        nargs="*" if several else "?",
+        nargs="*" if alternative else "?",
         metavar="RECIPE",
         help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION "
-        "(default: small)" + (f"; or {several}" if several else ""),
+        "(default: small)" + (f"; or {alternative}" if alternative else ""),
     )
     parser.add_argument(
         "--data", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME"
@@ -68,12 +70,14 @@ def add_recipe_options(parser: argparse.ArgumentParser, several: str = "") -> No
 
 
 def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
-    """Return the recipe that the arguments say; UserError for what they cannot mean."""
+    """Return the recipe that the arguments describe; UserError if one of them is wrong."""
     from trickbag import recipes
     from trickbag.recipe import trick_from_text
 
-    named = args.recipe[0] if isinstance(args.recipe, list) and args.recipe else args.recipe
-    recipe = recipes.load(named or default)
+    source = args.recipe
+    if isinstance(source, list):  # of a command with an alternative
+        source = source[0] if source else None
+    recipe = recipes.load(source or default)
     if args.model is not None:
         recipe = recipe.on(args.model)
     settings = {
@@ -103,11 +107,11 @@ def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
     return recipe
 
 
-def assignment(text: str, such_as: str) -> tuple[str, str]:
-    """Return path and value of a `--set`; UserError where it has no value."""
+def assignment(text: str, example: str) -> tuple[str, str]:
+    """Return path and value of a `--set`; UserError if it is no assignment."""
     from trickbag.errors import UserError
 
     path, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--set {text!r}: must be of the form PATH=VALUE, such as {such_as}")
+        raise UserError(f"--set {text!r}: must be of the form PATH=VALUE, such as {example}")
     return path.strip(), value.strip()

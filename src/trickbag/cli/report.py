@@ -1,5 +1,7 @@
-"""Write the report of a run or a study, or of two of them compared, as one self-contained page or
-as a table."""
+"""Write the report of a run or a study, or of two compared: a page that needs no other file.
+
+With --format it prints a table instead.
+"""
 
 from __future__ import annotations
 
@@ -48,18 +50,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _page(folders: list[Path], out: Path | None) -> Path:
-    """Write the page of one folder, or of two."""
+    """Write the page of one folder, or of two compared."""
     from trickbag.errors import UserError
     from trickbag.report import compare_page, compare_studies, is_study, run_page, study_page
     from trickbag.report.run.images import pictures_of
 
     studies = [is_study(folder) for folder in folders]
     if len(folders) == 1:
-        return (
-            study_page(folders[0], out)
-            if studies[0]
-            else run_page(folders[0], out, pictures_of(folders[0]))
-        )
+        if studies[0]:
+            return study_page(folders[0], out)
+        return run_page(folders[0], out, pictures_of(folders[0]))
     if studies[0] != studies[1]:
         study, other = folders if studies[0] else reversed(folders)
         raise UserError(f"{study} is a study and {other} is none: give two runs or two studies")

@@ -1,4 +1,4 @@
-"""Show what a recipe says once the options are applied, and what it comes to on the data.
+"""Show a recipe after the options are applied, and what it comes to on the data.
 
 The text is a recipe itself: `trickbag show small > mine.yaml` gives a file to edit and train.
 """
@@ -11,11 +11,15 @@ from trickbag.cli.recipe_options import add_recipe_options, recipe_from
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from trickbag.data.dataset import Dataset
+    from trickbag.errors import Note
     from trickbag.recipe import Recipe
+    from trickbag.report.pictures import Image
+    from trickbag.report.recipe_picture import PicturePanel
     from trickbag.train.plan import Plan
+    from trickbag.train.preview import TrickPreview
 
 _PICTURED = 32
 _COMPARED = 8
@@ -37,28 +41,22 @@ def run(args: argparse.Namespace) -> int:
     recipe = recipe_from(args)
     if args.picture is not None:
         _check_picture(args.picture)
-    plan, notes, dataset = _resolve(
-        recipe, required=args.data is not None or args.picture is not None
-    )
+    required = args.data is not None or args.picture is not None
+    plan, notes, dataset = _resolve(recipe, required=required)
     if args.json:
         import json
 
         from trickbag.settings import plain
 
-        resolved = plain(plan) if plan else None
-        print(
-            json.dumps(
-                recipe.to_dict() | {"resolved": resolved, "notes": notes},
-                indent=2,
-                ensure_ascii=False,
-            )
-        )
+        data = recipe.to_dict() | {
+            "resolved": plain(plan) if plan else None,
+            "notes": [note.text for note in notes],
+            "note_values": [note.to_dict() for note in notes],
+        }
+        print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
-        for line in (
-            *_recipe_lines(recipe),
-            *_plan_lines(plan, dataset),
-            *(f"# note: {note}" for note in notes),
-        ):
+        note_lines = (f"# note: {note.text}" for note in notes)
+        for line in (*_recipe_lines(recipe), *_plan_lines(plan, dataset), *note_lines):
             print(line)
     if args.picture is not None and plan and dataset:
         _draw(recipe, plan, dataset, args.picture)
@@ -79,12 +77,11 @@ def _check_picture(file: str) -> None:
         raise UserError(f"--picture {file!r} is a folder; give the name of a file")
 
 
-def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[str], Dataset | None]:
-    """Settle the recipe on its data; where these are not there, and nobody asked for them, a note
-    says so."""
+def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[Note], Dataset | None]:
+    """Resolve the recipe on its data; a note says so if there are none and none are `required`."""
     from trickbag.cli.terminal import checking_progress
     from trickbag.data.dataset import prepare
-    from trickbag.errors import TrickbagError
+    from trickbag.errors import Note, TrickbagError
     from trickbag.train.plan import resolve
 
     try:
@@ -93,13 +90,10 @@ def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[str],
     except TrickbagError as error:
         if required:
             raise
-        return (
-            None,
-            [f"image size, steps and precision are not settled, for want of the data: {error}"],
-            None,
-        )
+        reason = f"image size, steps and precision are not settled, for want of the data: {error}"
+        return None, [Note("data", None, reason)], None
     plan, notes = resolve(recipe, dataset, seed=0)
-    return plan, [note.text for note in (*dataset.notes, *notes)], dataset
+    return plan, [*dataset.notes, *notes], dataset
 
 
 def _recipe_lines(recipe: Recipe) -> Iterator[str]:
@@ -114,18 +108,18 @@ def _recipe_lines(recipe: Recipe) -> Iterator[str]:
     yield ""
     yield "tricks:" if tricks else "tricks: {}"
     for trick, (key, settings) in zip(recipe.tricks, tricks.items(), strict=True):
-        yield (
-            f"  {_scalar(key)}: {_scalar(settings)}  # "
-            f"{(trick.__doc__ or '').strip().partition(chr(10))[0]}"
-        )
+        summary = (trick.__doc__ or "").strip().partition("\n")[0]
+        yield f"  {_scalar(key)}: {_scalar(settings)}  # {summary}"
 
 
 def _scalar(value: Any) -> str:
+    """Write a value as YAML in one line."""
     import yaml
 
     text = yaml.safe_dump(
         value, default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True
     )
+    # YAML ends a document that is one bare value with a line of three dots.
     return text.removesuffix("\n").removesuffix("\n...")
 
 
@@ -139,16 +133,13 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     model = plan.model
     yield ""
     yield "# What this comes to on the data and this machine, the tricks applied:"
-    yield (
-        f"#   images: {parts}; {len(dataset.classes)} classes; {len(dataset.errors)} files left out"
-    )
+    left_out = f"{len(dataset.errors)} files left out"
+    yield f"#   images: {parts}; {len(dataset.classes)} classes; {left_out}"
     yield f"#   image size: {plan.image_size} px{'' if plan.mirror else ', never mirrored'}"
     yield f"#   network: {summary(model)}"
     training, schedule = plan.training, plan.schedule
-    yield (
-        f"#   steps: {plan.steps:,} ({training.epochs} epochs of {plan.steps_per_epoch}), batch "
-        f"{plan.batch_size}"
-    )
+    epochs = f"{training.epochs} epochs of {plan.steps_per_epoch}"
+    yield f"#   steps: {plan.steps:,} ({epochs}), batch {plan.batch_size}"
     warmup = f"warm-up {schedule.warmup_epochs:g} epochs, " if schedule.warmup_epochs else ""
     yield f"#   learning rate: {training.lr:g}, {warmup}{schedule.decay.kind} decay"
     yield f"#   device: {plan.device}, precision {plan.precision}, memory layout {plan.layout}"
@@ -158,36 +149,47 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
     import sys
     from pathlib import Path
 
-    from trickbag.report.recipe_picture import PicturePanel, draw_recipe, schedule_points
-    from trickbag.train.preview import augmented, effects, elsewhere
+    from trickbag.report.recipe_picture import draw_recipe, schedule_points
+    from trickbag.train.preview import effects, elsewhere
 
-    images = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
-    panels = [
-        PicturePanel(title="a batch as the network sees it, but for normalisation", images=images)
-    ]
     plain, changed = effects(recipe, dataset, min(_COMPARED, plan.batch_size))
-    if changed:
-        panels.append(
-            PicturePanel(
-                title="the first images as they are cropped, without any trick", images=plain
-            )
-        )
-    for effect in changed:
-        chosen = f", the strongest of {effect.draws} draws" if effect.draws > 1 else ""
-        panels.append(
-            PicturePanel(title=f"the same with {effect.trick} alone{chosen}", images=effect.images)
-        )
     points = schedule_points(
         plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch
     )
-    unseen = (
-        f"{what}: {', '.join(names)}" for what, names in elsewhere(recipe.tricks, changed).items()
+    unseen = "; ".join(
+        f"{subject}: {', '.join(names)}"
+        for subject, names in elsewhere(recipe.tricks, changed).items()
     )
-    note = "; ".join(unseen)
     draw_recipe(
         points,
-        panels,
+        _panels(recipe, plan, dataset, plain, changed),
         Path(file),
-        f"In no image, because they change other things: {note}." if note else "",
+        f"In no image, because they change other things: {unseen}." if unseen else "",
     )
+    # Not on stdout, where the recipe is.
     print(f"picture: {file}", file=sys.stderr)
+
+
+def _panels(
+    recipe: Recipe,
+    plan: Plan,
+    dataset: Dataset,
+    plain: Sequence[Image],
+    changed: Sequence[TrickPreview],
+) -> list[PicturePanel]:
+    """Return the panels: an augmented batch, the first images, and these with each trick alone."""
+    from trickbag.report.recipe_picture import PicturePanel
+    from trickbag.train.preview import augmented
+
+    batch = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
+    panels = [
+        PicturePanel(title="a batch as the network sees it, but for normalisation", images=batch)
+    ]
+    if changed:
+        title = "the first images as they are cropped, without any trick"
+        panels.append(PicturePanel(title=title, images=plain))
+    for effect in changed:
+        strongest = f", the strongest of {effect.draws} draws" if effect.draws > 1 else ""
+        title = f"the same with {effect.trick} alone{strongest}"
+        panels.append(PicturePanel(title=title, images=effect.images))
+    return panels

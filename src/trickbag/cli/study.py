@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_recipe_options(parser, several="folders of the shards of one study, to merge into --out")
+    add_recipe_options(
+        parser, alternative="folders of the shards of one study, to merge into --out"
+    )
     what = parser.add_argument_group("what is studied")
     what.add_argument(
         "--design",

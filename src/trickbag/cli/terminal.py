@@ -1,5 +1,4 @@
-"""What the commands share of a terminal: progress on stderr, and names that cannot disturb the
-lines they stand in."""
+"""Output of the commands: lines for a terminal, and progress on stderr."""
 
 from __future__ import annotations
 
@@ -10,19 +9,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["aligned", "checking_progress", "name_some", "printable", "warn"]
+    from trickbag.data.source import DataError
+
+__all__ = ["aligned", "checking_progress", "left_out_lines", "name_some", "printable", "warn"]
+
+_NAMED_FILES = 20
 
 
 def printable(text: str) -> str:
-    """Return a text as it can stand in one line: control characters and undecodable bytes are
-    written as escapes."""
+    """Make a text fit into a line: control characters and undecodable bytes become escapes."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
 
 
 def warn(command: str, text: str) -> None:
-    """Write one line to stderr."""
+    """Write a line to stderr."""
     print(f"trickbag {command}: {printable(text)}", file=sys.stderr)
 
 
@@ -33,7 +35,7 @@ def name_some(names: Sequence[str], most: int = 3) -> str:
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Write rows as lines whose columns begin under each other; the last column has any length."""
+    """Write rows as lines with aligned columns; the last column has any length."""
     table = [[printable(cell) for cell in row] for row in rows]
     widths = [
         max((len(row[i]) for row in table if i < len(row) - 1), default=0)
@@ -44,10 +46,17 @@ def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
+def left_out_lines(left_out: Sequence[DataError], most: int = _NAMED_FILES) -> Iterator[str]:
+    """Write how many files were left out, and the first ones with their reasons."""
+    yield f"left out: {len(left_out)} files" if left_out else "left out: none"
+    yield from aligned([f"  {file}", reason] for file, reason in left_out[:most])
+    if len(left_out) > most:
+        yield f"  and {len(left_out) - most} more: --json names them all"
+
+
 @contextlib.contextmanager
 def checking_progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Give what shows on stderr how many images have been checked, where that is a terminal; else
-    None."""
+    """Give a function that shows on stderr how many images are checked; None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,6 +1,6 @@
-"""What is done with a trained network: evaluation on labelled images, prediction for others.
+"""Use of a trained network: evaluation on labelled images, prediction for others.
 
-Importing this package loads no torch; the names below are fetched when they are first asked for.
+Importing this package does not import torch; its names are imported when they are first used.
 """
 
 from __future__ import annotations

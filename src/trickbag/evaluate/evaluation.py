@@ -1,44 +1,39 @@
-"""Metrics of a trained network on labelled images: the run's own validation part, or any other
-source."""
+"""Metrics of a trained network on labelled images: those of its run, or any others."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from trickbag.data.config import DataConfig
-from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.loading.loader import default_workers
-from trickbag.data.source import DataError, Part, Source
-from trickbag.data.sources import is_table, open_source
-from trickbag.errors import RunFailed, UserError, choices
+from trickbag.data.source import DataError
+from trickbag.errors import RunFailed
+from trickbag.evaluate.selection import select
 from trickbag.train.loaders import evaluation_loader
 from trickbag.train.machine.isolation import isolated
 from trickbag.train.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from trickbag.data.config import DataConfig
+    from trickbag.errors import Note
     from trickbag.evaluate.trained import Trained
     from trickbag.metrics.multi_label import ClassScore
 
-__all__ = ["PARTS", "Evaluation", "evaluate"]
-
-PARTS = ("train", "val", "test")
+__all__ = ["Evaluation", "evaluate"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Metrics of a network on one part of a source.
 
-    `images` were evaluated. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats,
-    None where undefined. `left_out` names the files of the source that could not be used. With
-    several labels an image `metrics` are also those of `trickbag.metrics.multi_label`, at the
-    thresholds of the run, and `per_class` has each class's own by name.
+    `images` is their number. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats,
+    None where undefined. `left_out` are the files of the source that could not be used. With
+    several labels an image, `metrics` are those of `trickbag.metrics.multi_label` too, at the
+    thresholds of the run, and `per_class` has those of each class by its name.
     """
 
     data: str
@@ -46,36 +41,23 @@ class Evaluation:
     images: int
     metrics: Mapping[str, float | None]
     left_out: tuple[DataError, ...]
-    warnings: tuple[str, ...]
+    notes: tuple[Note, ...]
     per_class: Mapping[str, ClassScore] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the evaluation as plain data, ready for JSON."""
-        return {
+        """Return the evaluation as plain data, ready for JSON; the notes as text and as values."""
+        data: dict[str, Any] = {
             "data": self.data,
             "part": self.part,
             "images": self.images,
             **self.metrics,
-            **(
-                {"classes": {name: vars(score) for name, score in self.per_class.items()}}
-                if self.per_class
-                else {}
-            ),
-            "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
-            "warnings": list(self.warnings),
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """The images to evaluate, with labels that are places in their source's classes."""
-
-    data: DataConfig
-    name: str
-    part: Part
-    classes: tuple[str, ...]
-    left_out: tuple[DataError, ...]
-    warnings: tuple[str, ...]
+        if self.per_class:
+            data["classes"] = {name: vars(score) for name, score in self.per_class.items()}
+        data["left_out"] = [{"file": file, "reason": reason} for file, reason in self.left_out]
+        data["warnings"] = [note.text for note in self.notes]
+        data["notes"] = [note.to_dict() for note in self.notes]
+        return data
 
 
 def evaluate(
@@ -88,23 +70,20 @@ def evaluate(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Evaluate a trained network, each image once, with the preprocessing that is stored with its weights.
+    """Evaluate a trained network on each image once, with the preprocessing of its run.
 
-    Without `data` the source is the run's own, split as the run split it, and the part its
-    validation images. Of any other source the part is its `val`, else its `test`, else all of it:
-    nothing is held back. The run's own data at another place are recognised and split as ever.
-    `progress(done, total)` is called while files are checked. Raises UserError where the data
-    cannot be had or have a class that the network has not, and RunFailed where more than
-    `max_bad_fraction` of the images cannot be read.
+    `evaluate.selection.select` says which images these are. `progress(done, total)` is called while
+    files are checked. Raises UserError if the data cannot be used or have a class that the network
+    does not know, and RunFailed if more than `data.max_bad_fraction` of the images cannot be read.
     """
-    chosen = _choose(trained, data, image_root, part, progress)
-    labelled = _relabel(chosen, trained.classes)
+    selection = select(trained, data=data, image_root=image_root, part=part, progress=progress)
+    images = selection.part
     loader = evaluation_loader(
-        labelled,
-        chosen.data,
+        images,
+        selection.data,
         trained.preprocessing,
         batch_size=batch_size or trained.batch_size,
-        workers=default_workers(labelled, trained.device.type) if workers is None else workers,
+        workers=default_workers(images, trained.device.type) if workers is None else workers,
         device=trained.device.type,
     )
     # As many threads as the run had: another number gives other last bits.
@@ -120,146 +99,26 @@ def evaluate(
             layout=trained.layout,
             thresholds=trained.thresholds,
         )
-    assert not isinstance(validation, str)  # nothing asked it to stop
+    assert not isinstance(validation, str)  # a signal's name: there is nothing here that stops it
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
-    if len(unread) > chosen.data.max_bad_fraction * len(labelled):
-        raise RunFailed(
-            f"{len(unread)} of {len(labelled)} images of {chosen.data.source} cannot be read, such "
-            f"as {unread[0].file} "
-            f"({unread[0].reason}): more than data.max_bad_fraction = "
-            f"{chosen.data.max_bad_fraction:g}; "
-            "repair or remove them"
-        )
+    _require_mostly_read(unread, len(images), selection.data)
+    scores = validation.several.per_class() if validation.several else ()
     return Evaluation(
-        data=chosen.data.source,
-        part=chosen.name,
+        data=selection.data.source,
+        part=selection.name,
         images=len(validation.index),
         metrics=validation.metrics,
-        left_out=chosen.left_out + unread,
-        warnings=chosen.warnings,
-        per_class=dict(zip(trained.classes, validation.several.per_class(), strict=True))
-        if validation.several
-        else {},
+        left_out=selection.left_out + unread,
+        notes=selection.notes,
+        per_class=dict(zip(trained.classes, scores, strict=True)) if scores else {},
     )
 
 
-def _choose(
-    trained: Trained,
-    data: str | None,
-    image_root: str | None,
-    part: str | None,
-    progress: Callable[[int, int], None] | None,
-) -> _Chosen:
-    if part is not None and part not in PARTS:
-        raise UserError(f"part = {part!r}: must be one of {', '.join(PARTS)}")
-    if trained.record is None:
-        if data is None:
-            raise UserError(
-                f"{trained.path} has no recipe.json beside it that says its data: give them with "
-                f"--data SOURCE"
-            )
-        several = trained.thresholds is not None
-        config = DataConfig(source=data, image_root=image_root, multi_label=several)
-        return _foreign(config, _opened(trained, config), part)
-    try:
-        own = trained.record.data
-    except UserError as error:
-        raise UserError(
-            f"the recipe.json of {trained.path} is damaged: {error}; give the data with --data "
-            f"SOURCE"
-        ) from error
-    if data is None:
-        config = own if image_root is None else dataclasses.replace(own, image_root=image_root)
-        return _own(trained, config, part, progress)
-    config = dataclasses.replace(own, source=data, image_root=image_root)
-    source = _opened(trained, config)
-    if fingerprint(source.classes, source.parts) == _trained_on(trained):
-        return _own(trained, config, part, progress)
-    return _foreign(config, source, part)
-
-
-def _opened(trained: Trained, config: DataConfig) -> Source:
-    if config.multi_label and not is_table(config.source):
-        raise UserError(
-            f"{trained.path} gives several labels an image, and {config.source} has one: name a "
-            f".csv file whose rows "
-            "hold several, divided by blanks"
+def _require_mostly_read(unread: Sequence[DataError], total: int, data: DataConfig) -> None:
+    if len(unread) > data.max_bad_fraction * total:
+        raise RunFailed(
+            f"{len(unread)} of {total} images of {data.source} cannot be read, such as "
+            f"{unread[0].file} ({unread[0].reason}): more than data.max_bad_fraction = "
+            f"{data.max_bad_fraction:g}",
+            "repair or remove them",
         )
-    return open_source(config)
-
-
-def _trained_on(trained: Trained) -> str | None:
-    """Return the fingerprint of the data that the run was trained on."""
-    return trained.record.fingerprint if trained.record is not None else None
-
-
-def _own(
-    trained: Trained,
-    config: DataConfig,
-    part: str | None,
-    progress: Callable[[int, int], None] | None,
-) -> _Chosen:
-    dataset = prepare(config, progress=progress)
-    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-    name = part or "val"
-    found = parts[name]
-    if found is None:
-        raise UserError(f"--part {name}: {config.source} has no {name} part; it has train, val")
-    changed = dataset.fingerprint != _trained_on(trained)
-    return _Chosen(
-        data=config,
-        name=name,
-        part=found,
-        classes=dataset.classes,
-        left_out=dataset.errors,
-        warnings=("the data have changed since the run, so its metrics may not come out again",)
-        if changed
-        else (),
-    )
-
-
-def _foreign(config: DataConfig, source: Source, part: str | None) -> _Chosen:
-    name = part or next(name for name in ("val", "test", "train") if name in source.parts)
-    if name not in source.parts:
-        raise UserError(
-            f"--part {name}: {config.source} has no {name} part; it has {choices(source.parts)}"
-        )
-    found = source.parts[name]
-    if not len(found):
-        raise UserError(f"{config.source} has no images in its {name} part")
-    return _Chosen(
-        data=config,
-        name=name,
-        part=found,
-        classes=source.classes,
-        left_out=source.left_out,
-        warnings=tuple(note.text for note in source.notes),
-    )
-
-
-def _relabel(chosen: _Chosen, classes: tuple[str, ...]) -> Part:
-    """Return the part with labels that are places in the network's classes, matched by name."""
-    labels = chosen.part.labels
-    several = labels.ndim == 2
-    here = [
-        chosen.classes[i]
-        for i in (np.flatnonzero(labels.any(axis=0)) if several else np.unique(labels))
-    ]
-    unknown = [name for name in here if name not in classes]
-    if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-        raise UserError(
-            f"{chosen.data.source} has classes that the network does not know: "
-            f"{', '.join(unknown[:3])}{more}; "
-            f"it knows {known}"
-        )
-    if several:
-        moved = np.zeros((len(labels), len(classes)), np.int64)
-        for name in here:
-            moved[:, classes.index(name)] = labels[:, chosen.classes.index(name)]
-        return dataclasses.replace(chosen.part, labels=moved)
-    place = np.array(
-        [classes.index(name) if name in classes else -1 for name in chosen.classes], np.int64
-    )
-    return dataclasses.replace(chosen.part, labels=place[labels])

@@ -23,9 +23,9 @@ __all__ = ["Inputs", "find_inputs"]
 class Inputs:
     """Images in the order in which they are predicted.
 
-    names: as the user, or the rows of the CSV file, name them. paths: of the files, None for a row
-    whose image is not there. csv: the CSV file that named them, if one did; id_column: its column
-    that did.
+    `names` are those that the user gave, or the rows of a CSV file. A path is None if there is no
+    such image for a row. `csv` is the CSV file, if there is one, and `id_column` its column with
+    the names.
     """
 
     names: tuple[str, ...]
@@ -37,12 +37,13 @@ class Inputs:
 def find_inputs(
     given: Sequence[str], *, image_root: Path | None = None, id_column: str | None = None
 ) -> Inputs:
-    """Find the images that paths mean: files, folders with all their images, globs, or one CSV file.
+    """Find the images that are given as files, folders, globs, or the rows of one CSV file.
 
-    With a CSV file its rows are the images, named by the column `id_column`, else `image` or `id`;
-    they are looked for in `image_root`, in the folders given besides, beside the file and in the
-    folder of its name. An image that is named twice is taken once, unless a CSV file names it.
-    Raises UserError for what does not exist or means no image.
+    A folder means all images in it and in the folders within. The rows of a CSV file name images in
+    the column `id_column`, else `image` or `id`; they are looked up in `image_root`, in the folders
+    given beside the CSV file, in its own folder, and in the folder of its name. An image that is
+    named twice is taken once, unless a CSV file names it. Raises UserError if something does not
+    exist or is no image.
     """
     paths = [path for text in given for path in _expand(text)]
     tables = [path for path in paths if path.suffix.lower() == ".csv" and path.is_file()]
@@ -53,28 +54,27 @@ def find_inputs(
         files = [path for path in others if not path.is_dir()]
         if files:
             raise UserError(
-                f"with {tables[0]}, which names the images, only folders can be given, not "
-                f"{files[0]}"
+                f"with {tables[0]}, which names the images, only folders can be given, "
+                f"not {files[0]}"
             )
         return _from_csv(tables[0], others, image_root, id_column)
     if image_root is not None:
         raise UserError(
-            f"--image-root {image_root} says where the images of a CSV file lie, but no CSV file "
-            f"is given"
+            f"--image-root {image_root} says where the images of a CSV file lie, "
+            "but no CSV file is given"
         )
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for path in paths:
         for file in _images(path):
-            found.setdefault(os.path.abspath(file), file)
-    images = tuple(found.values())
-    return Inputs(names=tuple(map(str, images)), paths=images)
+            images.setdefault(os.path.abspath(file), file)
+    return Inputs(names=tuple(map(str, images.values())), paths=tuple(images.values()))
 
 
 def _expand(text: str) -> list[Path]:
-    """Return the path that a text is, or the sorted ones that it means as a glob."""
+    """Return the path that a text is, or the sorted paths that match it as a glob."""
     path = Path(text).expanduser()
     try:
-        if path.exists():
+        if path.exists():  # a name with brackets is a file before it is a glob
             return [path]
         if path.is_symlink():
             raise UserError(f"{text} is a link to a file that is not there: {os.readlink(path)}")
@@ -96,15 +96,15 @@ def _expand(text: str) -> list[Path]:
 
 
 def _images(path: Path) -> Iterator[Path]:
-    """Give a file itself, or the images in a folder and the folders within it, ordered by name."""
+    """Yield a file itself, or the images in a folder and in the folders within, ordered by name."""
     if not path.is_dir():
         yield path
         return
-    found = False
-    for name in _walk(path):
-        found = True
-        yield name
-    if not found:
+    empty = True
+    for file in _walk(path):
+        empty = False
+        yield file
+    if empty:
         kinds = ", ".join(sorted(EXTENSIONS))
         raise UserError(f"the folder {path} holds no image ({kinds})")
 
@@ -132,9 +132,8 @@ def _from_csv(
     if not any(paths):
         where = ", ".join(str(root) for root in (*roots, table.parent, table.parent / table.stem))
         raise UserError(
-            f"none of the {len(values)} images of {table} is in {where} (the first: "
-            f"{values[0]!r}); "
-            "give their folder with --image-root"
+            f"none of the {len(values)} images of {table} is in {where} (the first: {values[0]!r})",
+            "give their folder with --image-root",
         )
     return Inputs(
         names=tuple(values),
@@ -148,6 +147,7 @@ def _read_ids(table: Path, id_column: str | None) -> tuple[str, list[str]]:
     """Read the column of a CSV file that names images, and its name."""
     wanted = [*([id_column] if id_column else []), "image", "id"]
     try:
+        # Programs of Windows begin a file in UTF-8 with a byte-order mark.
         with table.open(encoding="utf-8-sig", newline="") as file:
             rows = [
                 (i, row)
@@ -168,9 +168,8 @@ def _read_ids(table: Path, id_column: str | None) -> tuple[str, list[str]]:
     column = next((name for name in wanted if name in header), None)
     if column is None:
         raise UserError(
-            f"{table} has the columns {', '.join(header[:6])}, but none named "
-            f"{' or '.join(map(repr, wanted))}, "
-            "for the images"
+            f"{table} has the columns {', '.join(header[:6])}, "
+            f"but none named {' or '.join(map(repr, wanted))}, for the images"
         )
     if len(rows) == 1:
         raise UserError(f"{table} has no rows, only the column names")

@@ -30,10 +30,10 @@ __all__ = ["Prediction", "Predictor"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """What a network says of one image: `image` is its path, or its place for an array.
+    """The prediction for one image; `image` is its path, or the place of an array in the input.
 
-    `probabilities` are (K,) float32 in the order of `classes`; None where the image could not be
-    read, and `error` says why. With `thresholds`, one for each class, an image has every label
+    `probabilities` are (K,) float32 in the order of `classes`; they are None if the image could not
+    be read, and `error` says why. With `thresholds`, one for each class, an image has every label
     whose probability reaches its threshold; that may be none.
     """
 
@@ -45,7 +45,7 @@ class Prediction:
 
     @property
     def label(self) -> str | None:
-        """The most probable class; of several labels all that are given, separated by blanks."""
+        """The most probable class; with thresholds all labels of the image, separated by blanks."""
         if self.probabilities is None:
             return None
         return " ".join(self.labels) if self.thresholds is not None else self.top(1)[0][0]
@@ -57,20 +57,22 @@ class Prediction:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that are given, in the order of the classes: the most probable one, or those
-        above thresholds."""
+        """The labels of the image: the most probable class, or those that reach their thresholds.
+
+        They are in the order of the classes.
+        """
         if self.probabilities is None:
             return ()
         if self.thresholds is None:
             return (self.top(1)[0][0],)
-        given = self.probabilities.astype(np.float64) >= np.array(self.thresholds)
-        return tuple(
-            name for name, is_given in zip(self.classes, given.tolist(), strict=True) if is_given
-        )
+        reached = self.probabilities.astype(np.float64) >= np.array(self.thresholds)
+        return tuple(self.classes[i] for i in np.flatnonzero(reached))
 
     def top(self, k: int) -> list[tuple[str, float]]:
-        """Return the `k` most probable classes with their probabilities, of equal ones the earlier
-        class first."""
+        """Return the `k` most probable classes with their probabilities.
+
+        Of equally probable classes the earlier one comes first.
+        """
         if self.probabilities is None:
             return []
         best = np.argsort(-self.probabilities, kind="stable")[:k]
@@ -79,8 +81,11 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A trained network that predicts images as its run validated them: the same crop, precision
-    and layout."""
+    """A trained network that predicts images as in the validation of its run.
+
+    Crop, precision and memory layout are the same. Images are read in as many `threads`; 0 chooses
+    the number.
+    """
 
     trained: Trained
     batch_size: int = 64
@@ -94,8 +99,10 @@ class Predictor:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         batch_size: int | None = None,
     ) -> Predictor:
-        """Load the best weights of a run's folder, or a weights file of a run; raises UserError as
-        `Trained.load`."""
+        """Load the best weights of a run's folder, or a weights file of a run.
+
+        Raises UserError as `Trained.load`.
+        """
         trained = Trained.load(run, device)
         return cls(trained=trained, batch_size=batch_size or trained.batch_size)
 
@@ -107,11 +114,11 @@ class Predictor:
     def predict(
         self, images: Iterable[str | os.PathLike[str] | NDArray[np.uint8]]
     ) -> Iterator[Prediction]:
-        """Predict images, given as paths or as arrays in RGB, uint8 (H, W, 3), or grey (H, W), one after the other.
+        """Predict images, one after the other.
 
-        They are read in threads, up to two batches ahead. An image that cannot be read gives a
-        prediction with an error, and stops nothing. Raises ValueError for an array that is no
-        image.
+        An image is a path, or an array uint8 of RGB (H, W, 3) or grey (H, W). Images are read in
+        threads, up to two batches ahead. An image that cannot be read gives a prediction with an
+        error, and stops nothing. Raises ValueError for an array that is no image.
         """
         crops = self._crops(images)
         while batch := list(islice(crops, self.batch_size)):
@@ -133,13 +140,13 @@ class Predictor:
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not crops:
             return np.zeros((0, len(self.classes)), np.float32)
-        found: NDArray[np.float32] = self.trained.probabilities(
-            torch.from_numpy(np.stack(crops))
-        ).numpy()
-        return found
+        images_N3SS = torch.from_numpy(np.stack(crops))
+        probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_N3SS).numpy()
+        return probabilities_NK
 
     def _crops(self, images: Iterable[Any]) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
-        """Give name and crop (3, S, S) of each image in order, or the reason why there is none."""
+        """Yield the name and the crop (3, S, S) of each image, or why it cannot be read."""
+        # A queue, as the results have to be in order and only two batches may be in memory.
         waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
         pool = ThreadPoolExecutor(
             self.threads or min(8, usable_cores()), thread_name_prefix="predict"
@@ -149,11 +156,11 @@ class Predictor:
                 name = str(place) if isinstance(image, np.ndarray) else os.fspath(image)
                 waiting.append((name, pool.submit(self._crop, image)))
                 if len(waiting) >= 2 * self.batch_size:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
+                    name, future = waiting.popleft()
+                    yield name, future.result()
             while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
+                name, future = waiting.popleft()
+                yield name, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -167,13 +174,10 @@ class Predictor:
 
 
 def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    if (
-        image.dtype != np.uint8
-        or image.size == 0
-        or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3))
-    ):
+    shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or image.size == 0 or not shaped:
         raise ValueError(
-            f"an array of shape {image.shape} and {image.dtype} is no image: must be uint8 (H, W, "
-            f"3) or (H, W)"
+            f"an array of shape {image.shape} and {image.dtype} is no image: "
+            "must be uint8 (H, W, 3) or (H, W)"
         )
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""Predictions as a CSV file, in our own columns or in those of a Kaggle contest."""
+"""Predictions as a CSV file, in our own columns or in those of a Kaggle competition."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ __all__ = ["Form", "Written", "write_csv"]
 class Form:
     """The columns of a table of predictions.
 
-    Without `columns` they are `image,label,confidence`, and `error` last where an image could not
-    be read; with them, those two and nothing else. Several labels stand in one cell, separated by
-    blanks, with the highest confidence of all classes. `top` adds `label_2,confidence_2` and so on,
-    `probabilities` a column for each class, which has the class's name (with "class " before it
-    where a column has that name already).
+    With `columns` they are these two, for image and label, and no other. Without, they are
+    `image,label,confidence`, and `error` at the end if an image could not be read. `top` adds
+    `label_2,confidence_2` and so on. `probabilities` adds a column for each class, with the class's
+    name, or "class " and the name if there is such a column already. If an image has several
+    labels, they stand in one cell, separated by blanks; the confidence is then the highest of all
+    classes.
     """
 
     classes: tuple[str, ...]
@@ -39,15 +40,14 @@ class Form:
     def header(self) -> list[str]:
         """Return the names of the columns, without `error`."""
         names = list(self.columns or ("image", "label", "confidence"))
-        names += [f"{what}_{k}" for k in range(2, self.top + 1) for what in ("label", "confidence")]
+        names += [f"{name}_{k}" for k in range(2, self.top + 1) for name in ("label", "confidence")]
         if self.probabilities:
             taken = {*names, "error"}
             names += [f"class {name}" if name in taken else name for name in self.classes]
         return names
 
     def row(self, name: str, prediction: Prediction) -> list[str]:
-        """Return the cells of a prediction, without `error`; all but the name are empty where there
-        is none."""
+        """Return the cells of a prediction, without `error`; a failed one has its name alone."""
         if prediction.probabilities is None:
             return [name, *[""] * (len(self.header()) - 1)]
         cells = [
@@ -63,23 +63,25 @@ class Form:
 
 @dataclass(kw_only=True)
 class Written:
-    """What became of a table: how many images were predicted, and the errors of the others by name,
-    in order."""
+    """The outcome of writing a table: the number of images predicted, and the errors of the others.
+
+    An error is (name of the image, reason).
+    """
 
     predicted: int = 0
     errors: list[tuple[str, str]] = field(default_factory=list)
 
 
 def write_csv(path: Path, form: Form, rows: Iterable[tuple[str, Prediction]]) -> Written:
-    """Write named predictions as they come; the file appears at the end, whole or not at all.
+    """Write named predictions as they come; the file appears at the end, as a whole or not at all.
 
-    Raises RunFailed where it cannot be written; what stood there before is then intact.
+    Raises RunFailed if the file cannot be written; a file that was there before is then intact.
     """
     written = Written()
     reasons: list[str] = []
     try:
-        # Whether there is an error column shows at the end only, and a table may be larger than the
-        # memory.
+        # Only at the end is it known whether there is an error column, and a table may be larger
+        # than the memory: the rows wait in a temporary file.
         with tempfile.TemporaryFile(
             "w+", dir=path.parent, encoding="utf-8", errors="backslashreplace", newline=""
         ) as body:

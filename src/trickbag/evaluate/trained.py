@@ -1,5 +1,4 @@
-"""A trained network with all that is needed to use it as its run did: classes, preprocessing,
-device, precision."""
+"""A trained network with what is needed to use it as in its run: classes, preprocessing, device."""
 
 from __future__ import annotations
 
@@ -22,7 +21,6 @@ from trickbag.train.machine.device import Layout, Precision, autocast_dtype, cho
 from trickbag.train.plan import Plan
 
 if TYPE_CHECKING:
-
     from trickbag.data.loading.preprocess import Preprocessing
 
 __all__ = ["Trained"]
@@ -32,11 +30,11 @@ __all__ = ["Trained"]
 class Trained:
     """A network of a run, in evaluation mode on its device.
 
-    `model` is its config, of which `build_network` makes such a network. `columns` are those of the
-    CSV that it was trained from, if it was. `record` is the run's `recipe.json` and `plan` what
-    that says the recipe came to; both are None for a weights file on its own. `thresholds` are
-    those of the classes where images have several labels each, chosen on the run's validation part,
-    else None. Precision and memory layout are the run's where the device is of the same type, else
+    `build_network` builds such a network from its config `model`. `columns` are those of the CSV
+    file that it was trained from, if there was one. `record` holds the run's `recipe.json`, and
+    `plan` the plan in it; both are None for a weights file without its run. `thresholds` of the
+    classes were chosen on the run's validation part; they are None unless images have several
+    labels. Precision and memory layout are those of the run if the device is of the same type, else
     float32 and contiguous.
     """
 
@@ -55,10 +53,10 @@ class Trained:
 
     @classmethod
     def load(cls, run: Path | str, device: Literal["auto", "cpu", "cuda"] = "auto") -> Trained:
-        """Load the best weights of a run's folder, or a weights file that a run wrote.
+        """Load the best weights of a run's folder, or a weights file of a run.
 
-        Raises UserError for what is no run, is damaged, or does not say its classes and
-        preprocessing.
+        Raises UserError if there is no such run, a file is damaged, or the weights do not name
+        their classes and preprocessing.
         """
         path = Path(run)
         network, metadata = load_with_metadata(path)
@@ -69,10 +67,11 @@ class Trained:
     def official(
         cls, path: Path | str, name: str, device: Literal["auto", "cpu", "cuda"] = "auto"
     ) -> Trained:
-        """Load an original network of Lee et al. 2020 from a file of its variables (see `models.official.variables`).
+        """Load an original network of Lee et al. 2020 from a file of its variables.
 
-        Its classes are `background` and the WordNet ids of ImageNet, its preprocessing that of its
-        own evaluation. Raises UserError as `models.official.weights.load_official`.
+        `models.official.variables` describes the file. The classes are `background` and the WordNet
+        ids of ImageNet, the preprocessing that of the original evaluation. Raises UserError as
+        `models.official.weights.load_official`.
         """
         network, metadata = load_official(Path(path), name)
         return cls._of(Path(path), network, metadata, device, None, None)
@@ -109,7 +108,7 @@ class Trained:
 
     @property
     def metadata(self) -> WeightsMetadata:
-        """What a weights file of the network says about it."""
+        """The metadata of a weights file of the network."""
         return WeightsMetadata(
             model=self.model,
             classes=self.classes,
@@ -120,24 +119,20 @@ class Trained:
 
     @property
     def batch_size(self) -> int:
-        """The number of images in a batch of the run's own validation; 64 where that is not
-        known."""
-        return (
-            64
-            if self.plan is None
-            else evaluation_batch_size(self.plan)
-        )
+        """The batch size of the run's validation; 64 if it is not known."""
+        return 64 if self.plan is None else evaluation_batch_size(self.plan)
 
     @property
     def autocast(self) -> torch.dtype | None:
-        """The type that autocast computes in, None for float32."""
+        """The type in which autocast computes; None for float32."""
         return autocast_dtype(self.precision)
 
     def probabilities(self, images_N3SS: Tensor) -> Tensor:
         """Return the probabilities (N, K), on the CPU, of cropped images (N, 3, S, S), uint8.
 
-        They are float32 and add up to 1. For several labels an image each class has one of its own,
-        float64 as the thresholds were chosen: a float32 is 1 from logits of 17 on.
+        They are float32 and sum to 1. With several labels an image each class has a probability of
+        its own. These are float64, as for the choice of the thresholds: in float32 they are 1 for
+        every logit above 17.
         """
         with torch.inference_mode():
             images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
@@ -153,16 +148,14 @@ class Trained:
             ).cpu()
 
 
-def _read_record(
-    path: Path, metadata: WeightsMetadata
-) -> tuple[RunRecipe | None, Plan | None]:
-    """Read the recipe.json that belongs to the weights; none beside a file that is not, or no
-    longer, a run's own."""
+def _read_record(path: Path, metadata: WeightsMetadata) -> tuple[RunRecipe | None, Plan | None]:
+    """Read the recipe.json of the run that wrote the weights; None if they lie elsewhere."""
     if path.is_file() and path.name != BEST_WEIGHTS:
         return None, None
     folder = RunFolder(path if path.is_dir() else path.parent)
     record = RunRecipe.read(folder.recipe)
     resolved = record.resolved if record is not None else None
+    # The file may have been copied into the folder of another run.
     if record is None or resolved is None or not _is_model(resolved.get("model"), metadata.model):
         return None, None
     try:
