@@ -40,7 +40,7 @@ TORCH_FREE = [
     "trickbag.models.official.variables",
     "trickbag.export",
     "trickbag.export.formats",
-    "trickbag.study.designs.design",
+    "trickbag.study.designs.named",
     "trickbag.study.trial",
     "trickbag.study.analysis.effects",
     "trickbag.study.analysis.power",

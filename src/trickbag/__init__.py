@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from trickbag.models.weights import load
     from trickbag.models.zoo import create_model
     from trickbag.recipe import Recipe
-    from trickbag.study.designs.design import Cumulative, Factorial, LeaveOneOut, OneAtATime
+    from trickbag.study.designs.cumulative import Cumulative
+    from trickbag.study.designs.factorial import Factorial
+    from trickbag.study.designs.leave_one_out import LeaveOneOut
+    from trickbag.study.designs.one_at_a_time import OneAtATime
     from trickbag.study.executors.inline import Inline
     from trickbag.study.executors.local import Local
     from trickbag.study.executors.ray import Ray
@@ -43,12 +46,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Cumulative": "trickbag.study.designs.design",
-    "Factorial": "trickbag.study.designs.design",
+    "Cumulative": "trickbag.study.designs.cumulative",
+    "Factorial": "trickbag.study.designs.factorial",
     "Inline": "trickbag.study.executors.inline",
-    "LeaveOneOut": "trickbag.study.designs.design",
+    "LeaveOneOut": "trickbag.study.designs.leave_one_out",
     "Local": "trickbag.study.executors.local",
-    "OneAtATime": "trickbag.study.designs.design",
+    "OneAtATime": "trickbag.study.designs.one_at_a_time",
     "Ray": "trickbag.study.executors.ray",
     "Recipe": "trickbag.recipe",
     "Result": "trickbag.train.folder.result",

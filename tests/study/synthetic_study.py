@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from trickbag.recipe import Recipe
 from trickbag.recipes import small
-from trickbag.study.analysis.effects import Metrics
-from trickbag.study.designs.design import Contrast, Layout, Variant
+from trickbag.study.analysis.outcomes import Metrics
+from trickbag.study.designs.layout import Contrast, Layout, Variant
 
 RECIPE: Recipe = small()
 MODEL = "resnet18"

@@ -12,15 +12,45 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trickbag.errors import UserError
-from trickbag.study.folder import StoredResult, StudyFolder
-from trickbag.train.folder.result import Result
+from trickbag.errors import Note, UserError
+from trickbag.study.designs.layout import Contrast
+from trickbag.study.folder import StudyFolder
+from trickbag.study.records.result import StoredResult
+from trickbag.study.records.study import LayoutRecord, StudyRecord, VariantRecord
 
 
-def line(i: int, label: str = "full") -> StoredResult:
-    return Result(trial=f"{i:016x}", label=label, seed=i, metrics={"top1": 90.5 + i}).to_dict() | {
-        "model": "resnet18"
-    }
+def line(i: int, label: str = "full", top1: float | None = None) -> StoredResult:
+    metrics = {"top1": 90.5 + i if top1 is None else top1}
+    return StoredResult(trial=f"{i:016x}", label=label, model="resnet18", seed=i, metrics=metrics)
+
+
+def study_record() -> StudyRecord:
+    variants = (
+        VariantRecord(label="full", trials={0: "0a", 1: "1b"}),
+        VariantRecord(label="-mixup", trials={0: "2c"}),
+        VariantRecord(label="-resnet_d", status="does_not_apply", reason="no slot"),
+    )
+    contrasts = (Contrast(label="mixup", trick="mixup", plus="full", minus="-mixup"),)
+    layout = LayoutRecord(
+        model="resnet18", variants=variants, contrasts=contrasts, aliases=(("a", "b*c"),)
+    )
+    return StudyRecord(
+        version="0.1.0",
+        command="trickbag study",
+        recipe={"name": "small"},
+        design={"kind": "leave-one-out", "tricks": None},
+        models=("resnet18",),
+        seeds=2,
+        outcome="loss",
+        threads=1,
+        device="cpu",
+        processes=2,
+        data="0f1e",
+        shard="1/2",
+        inapplicable={"resnet18": {"resnet_d": "no slot"}},
+        notes=(Note("data", None, "a file is empty"), Note("no_effect", "mixup", "alpha = 0")),
+        layouts=(layout,),
+    )
 
 
 def append(folder: StudyFolder, *results: StoredResult) -> None:
@@ -81,7 +111,7 @@ def test_damage(tmp_path: Path, damage: bytes) -> None:
 
 def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        append(StudyFolder(tmp_path), line(0) | {"metrics": {"top1": float("nan")}})
+        append(StudyFolder(tmp_path), line(0, top1=float("nan")))
 
 
 def test_two_drivers(tmp_path: Path) -> None:
@@ -106,8 +136,8 @@ def test_two_drivers(tmp_path: Path) -> None:
         other.kill()
         other.wait()
         with folder.locked():  # a lock ends with its process
-            folder.write_study({"layouts": []})
-    assert folder.read_study() == {"layouts": []}
+            folder.write_study(study_record())
+    assert folder.read_study() == study_record()
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
@@ -142,6 +172,6 @@ def test_a_damaged_study(tmp_path: Path, text: str) -> None:
 
 def test_a_line_without_an_end_is_completed(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
-    folder.results.write_text(json.dumps(line(0)))
+    folder.results.write_text(json.dumps(line(0).to_dict()))
     append(folder, line(1))
     assert folder.read_results() == ([line(0), line(1)], None)

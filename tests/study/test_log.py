@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from trickbag import recipes
 from trickbag.errors import UserError
-from trickbag.study.designs.design import LeaveOneOut
+from trickbag.study.designs.leave_one_out import LeaveOneOut
+from trickbag.study.durations import about, parse_time
 from trickbag.study.log import LiveStudyLog, PlainStudyLog, StudyLog
-from trickbag.study.quantities import about, parse_time, seeds_text
+from trickbag.study.progress import StudyProgress
+from trickbag.study.records.result import StoredResult
 from trickbag.study.trial import Trial
-from trickbag.study.trial_plan import StudyProgress, TrialPlan
-from trickbag.train.folder.result import Result
+from trickbag.study.trial_plan import TrialPlan, seeds_text
 
 
 @pytest.fixture
@@ -27,11 +27,18 @@ def progress() -> StudyProgress:
     return StudyProgress(TrialPlan.of(layouts, 2, "fingerprint"), [])
 
 
-def ended(trial: Trial, top1: float | None, error: str | None = None) -> dict[str, Any]:
-    result = Result(
-        trial=trial.id, label=trial.label, seed=trial.seed, metrics={"top1": top1}, error=error
+def ended(
+    trial: Trial, top1: float | None, error: str | None = None, status: str = ""
+) -> StoredResult:
+    return StoredResult(
+        trial=trial.id,
+        label=trial.label,
+        model=trial.model,
+        seed=trial.seed,
+        metrics={"top1": top1},
+        error=error,
+        status=status,
     )
-    return result.to_dict() | {"model": trial.model}
 
 
 def run(log: StudyLog, progress: StudyProgress) -> None:
@@ -96,8 +103,8 @@ def test_a_failed_trial_is_retried_so_often_and_an_inapplicable_one_never(
     progress.add(ended(first, None, "the loss is not finite"))
     assert first in progress.pending(retries=1)
     assert first not in progress.pending(retries=0)
-    assert [one["trial"] for one in progress.given_up()] == [first.id]
-    progress.add(ended(second, None, "does not apply: no residual blocks"))
+    assert [result.trial for result in progress.given_up()] == [first.id]
+    progress.add(ended(second, None, "no residual blocks", "does_not_apply"))
     assert not [
         trial
         for trial in progress.pending(retries=9)

@@ -37,7 +37,7 @@ class Some:
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
         for trial in trials:
             if len(self.ran) == self.most:
-                raise Stopped("stopped by SIGTERM")
+                raise Stopped("stopped by SIGTERM", signal="SIGTERM")
             self.ran.append(f"{trial.label}/{trial.seed}")
             yield task(trial)
 
@@ -222,8 +222,7 @@ def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) ->
     assert executor.ran == ["full/0", "-mixup/0"]
     assert found[1].label == "resnet_d"
     assert found[1].delta is None
-    assert found[1].note is not None
-    assert found[1].note.startswith("does not apply: ")
+    assert found[1].status == "does_not_apply"
 
 
 def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None:
@@ -233,8 +232,7 @@ def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None
     )
     design = tb.LeaveOneOut(tricks=("zero_init_residual",))
     found = Study(recipe=recipe, design=design, seeds=2).run(Some(), tmp_path / "study")
-    assert found[0].note is not None
-    assert found[0].note.startswith("no effect: ")
+    assert found[0].status == "no_effect"
     assert (found[0].delta, found[0].low, found[0].p, found[0].verdict) == (
         0.0,
         None,
@@ -295,7 +293,9 @@ def test_another_design_version_or_shard_is_refused(
     with pytest.raises(UserError, match="shard"):
         dataclasses.replace(study, shard=(1, 2)).run(Some(), whole)
     old = StudyFolder(tmp_path)
-    old.write_study(json.loads((whole / "study.json").read_text()) | {"version": "0.0.9"})
+    record = StudyFolder(whole).read_study()
+    assert record is not None
+    old.write_study(dataclasses.replace(record, version="0.0.9"))
     with pytest.raises(UserError, match=r"version \('0.0.9', here '"):
         study.run(Some(), tmp_path)
 

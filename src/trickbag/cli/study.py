@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.study.executors import Executor
-    from trickbag.study.study import Study, Work
+    from trickbag.study.prepare import PreparedStudy
+    from trickbag.study.study import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,10 +108,10 @@ def run(args: argparse.Namespace) -> int:
 
     from trickbag.cli.terminal import warn
     from trickbag.settings import NonNegative, parse
+    from trickbag.study.durations import about, parse_time
     from trickbag.study.folder import StudyFolder
     from trickbag.study.forecast import seeds_within
     from trickbag.study.log import choose_study_log
-    from trickbag.study.quantities import about, parse_time
 
     if len(args.recipe) > 1:
         return _merge(args)
@@ -164,18 +165,19 @@ def _conclude(folder: Path) -> None:
     print(f"report: {page}")
 
 
-def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
+def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None) -> int:
     """Print what would be run, what it takes, and what it can see."""
     from trickbag.cli.terminal import aligned
+    from trickbag.study.durations import about
     from trickbag.study.forecast import forecast
-    from trickbag.study.quantities import about, seeds_text
+    from trickbag.study.trial_plan import seeds_text
 
-    found = forecast(work, executor, sd)
+    found = forecast(study, executor, sd)
     seeds: dict[tuple[str, str], list[int]] = {}
     for trial in found.pending:
         seeds.setdefault((trial.model, trial.label), []).append(trial.seed)
     rows = [("network", "variant", "seeds", "tricks")]
-    for layout in work.progress.trial_plan.layouts:
+    for layout in study.progress.trial_plan.layouts:
         for variant in layout.variants:
             if variant.recipe is None:
                 rows.append(
@@ -202,18 +204,18 @@ def _dry_run(work: Work, executor: Executor, sd: float | None) -> int:
         f"{len(found.pending)} trials to run, {found.workers} at a time: about "
         f"{about(found.total_s)}"
     )
-    outcome, share = work.study.outcome, f"{found.comparisons} effects share the 5 %"
+    outcome, share = study.plan.outcome, f"{found.comparisons} effects share the 5 %"
     if found.smallest is None:
         print("with one seed no effect has an interval; two is the least, five are usual")
     elif found.sd is None:
         print(
-            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.2f} standard "
+            f"{study.plan.number_of_seeds} seeds see an effect of {found.smallest:.2f} standard "
             f"deviations of a paired "
             f"difference in 4 of 5 studies ({share}); --sd S gives it in units of {outcome}"
         )
     else:
         print(
-            f"{work.study.number_of_seeds} seeds see an effect of {found.smallest:.3g} on "
+            f"{study.plan.number_of_seeds} seeds see an effect of {found.smallest:.3g} on "
             f"{outcome} in 4 of 5 studies "
             f"(standard deviation of a paired difference {found.sd:.3g}; {share})"
         )
@@ -239,7 +241,7 @@ def _study(args: argparse.Namespace) -> Study:
 
     from trickbag.errors import UserError, choices
     from trickbag.settings import parse
-    from trickbag.study.designs.design import DESIGNS
+    from trickbag.study.designs.named import DESIGNS
     from trickbag.study.study import Study
 
     kind = args.design or "leave-one-out"

@@ -1,102 +1,102 @@
-"""Whether a study goes on what a folder holds, and what the two then are together."""
+"""How a study extends the one that a folder holds, or why the two are not one study."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
 from trickbag.recipe import CHANGED, Recipe, differences
-from trickbag.study.designs.design import Cumulative, Design, Factorial, LevelledDesign, read_design
+from trickbag.study.designs.cumulative import Cumulative
+from trickbag.study.designs.factorial import Factorial
+from trickbag.study.designs.levels import LevelledDesign
+from trickbag.study.designs.named import read_design
 
 if TYPE_CHECKING:
-    from trickbag.study.folder import StudyFolder
-    from trickbag.study.study import Study
+    from pathlib import Path
 
-__all__ = ["SCHEMA", "continued", "same_processes"]
+    from trickbag.study.designs.design import Design
+    from trickbag.study.plan import StudyPlan
+    from trickbag.study.records.study import StudyRecord
 
-SCHEMA = 1
-"""Version of the plain data of `study.json`."""
+__all__ = ["extended", "require_processes"]
 
 
-def continued(
-    study: Study, stored: dict[str, Any] | None, fingerprint: str, folder: StudyFolder
-) -> Study:
-    """Return the study that has what both ask for: tricks, levels, networks, and the seeds of the one that has more.
+def extended(
+    plan: StudyPlan, stored: StudyRecord | None, fingerprint: str, folder: Path
+) -> StudyPlan:
+    """Return the plan that has the tricks, levels, networks and seeds of both.
 
-    Raises UserError where they cannot be one study (another version, recipe, design, shard or other
-    data), naming what differs. Another outcome is no other study.
+    `stored` is the study that the folder holds, None for a new folder. Raises UserError where the
+    two cannot be one study (another version, recipe, design, shard or other data), naming what
+    differs. Another outcome makes no other study.
     """
     if stored is None:
-        return study
+        return plan
     from trickbag import __version__
 
     changed = []
-    for name, here in (("schema", SCHEMA), ("version", __version__)):
-        if stored.get(name) != here:
-            changed.append(f"{name} ({stored.get(name)!r}, here {here!r})")
-    if not changed:
-        before = Recipe.from_dict(stored["recipe"]).identity()
-        changed += differences(study.recipe.identity(), before)
-        if stored["data"] != fingerprint:
+    if stored.version != __version__:
+        changed.append(f"version ({stored.version!r}, here {__version__!r})")
+    else:
+        before = Recipe.from_dict(stored.recipe).identity()
+        changed += differences(plan.recipe.identity(), before)
+        if stored.data != fingerprint:
             changed.append("the data (other names, sizes or labels)")
-        shard = None if study.shard is None else "{}/{}".format(*study.shard)
-        changed += differences({"shard": shard}, {"shard": stored["shard"]})
-        design = stored["design"]
-        if design["kind"] != study.design.kind:
-            changed.append(f"design ({study.design.kind}, not {design['kind']})")
+        changed += differences({"shard": plan.shard_text}, {"shard": stored.shard})
+        if stored.design["kind"] != plan.design.kind:
+            changed.append(f"design ({plan.design.kind}, not {stored.design['kind']})")
     if changed:
-        raise UserError(
-            f"{folder.path} holds another study; these differ: {'; '.join(changed)}; choose "
-            f"another --out"
-        )
+        raise _another_study(folder, "; ".join(changed))
     return dataclasses.replace(
-        study,
-        design=_joined(study, stored["design"], folder),
-        models=_networks(study, tuple(stored["models"]), folder),
-        seeds=max(study.seeds or 0, int(stored["seeds"])),
+        plan,
+        design=_union_of_designs(plan, read_design(stored.design), folder),
+        models=_union_of_networks(plan, stored.models, folder),
+        seeds=max(plan.seeds or 0, stored.seeds),
     )
 
 
-def same_processes(processes: int, stored: dict[str, Any] | None) -> None:
-    """Raise UserError where another number of processes than before would train each trial:
-    BatchNorm sees less."""
-    before = processes if stored is None else stored.get("processes", 1)
+def require_processes(processes: int, stored: StudyRecord | None) -> None:
+    """Raise UserError where another number of processes than before would train each trial.
+
+    The effects would change with it: BatchNorm sees the part of a batch that its process has.
+    """
+    before = processes if stored is None else stored.processes
     if before != processes:
-        way = f"--executor ray --devices {before}" if before > 1 else "no --devices"
+        way_out = f"--executor ray --devices {before}" if before > 1 else "no --devices"
         raise UserError(
             f"this study's trials are trained by {before} processes each, not {processes}: go on "
-            f"with {way}, or choose "
-            "another --out"
+            f"with {way_out}, or choose another --out"
         )
 
 
-def _joined(study: Study, stored: dict[str, Any], folder: StudyFolder) -> Design:
-    """Join the tricks and levels of two designs of one kind."""
-    design, own = study.design, study.recipe.trick_names
-    before = read_design(stored)
+def _another_study(folder: Path, differing: str) -> UserError:
+    return UserError(
+        f"{folder} holds another study; these differ: {differing}", "choose another --out"
+    )
+
+
+def _union_of_designs(plan: StudyPlan, before: Design, folder: Path) -> Design:
+    """Return the design with the tricks and levels of two of one kind."""
+    design, of_recipe = plan.design, plan.recipe.trick_names
     tricks = None
     if design.tricks is not None or before.tricks is not None:
-        asked = own if design.tricks is None else design.tricks
-        there = own if before.tricks is None else before.tricks
-        tricks = _union(there, asked)
-        if isinstance(design, Cumulative) and tricks[: len(asked)] != asked:
+        new = of_recipe if design.tricks is None else design.tricks
+        old = of_recipe if before.tricks is None else before.tricks
+        tricks = _union(old, new)
+        if isinstance(design, Cumulative) and tricks[: len(new)] != new:
             raise UserError(
-                f"{folder.path} holds a study that adds {', '.join(there)} in this order, not "
-                f"{', '.join(asked)}; "
-                "choose another --out"
+                f"{folder} holds a study that adds {', '.join(old)} in this order, not "
+                f"{', '.join(new)}",
+                "choose another --out",
             )
     if (
         isinstance(design, Factorial)
         and isinstance(before, Factorial)
         and design.resolution != before.resolution
     ):
-        raise UserError(
-            f"{folder.path} holds another study; these differ: resolution ({design.resolution}, "
-            f"not "
-            f"{before.resolution}); choose another --out"
-        )
+        raise _another_study(folder, f"resolution ({design.resolution}, not {before.resolution})")
     if isinstance(design, LevelledDesign) and isinstance(before, LevelledDesign):
         return dataclasses.replace(
             design, tricks=tricks, levels=_union(before.levels, design.levels)
@@ -104,18 +104,19 @@ def _joined(study: Study, stored: dict[str, Any], folder: StudyFolder) -> Design
     return dataclasses.replace(design, tricks=tricks)
 
 
-def _networks(study: Study, stored: tuple[str, ...], folder: StudyFolder) -> tuple[str, ...]:
-    """Join the networks of two studies, of which one may have just the recipe's own."""
-    if bool(stored) == bool(study.models):
-        return _union(stored, study.models)
-    own = study.recipe.network
-    if not own.endswith(CHANGED):
-        return _union(stored or (own,), study.models or (own,))
+def _union_of_networks(plan: StudyPlan, stored: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """Return the networks of two studies, of which one may have just the recipe's network."""
+    if bool(stored) == bool(plan.models):
+        return _union(stored, plan.models)
+    of_recipe = plan.recipe.network
+    if not of_recipe.endswith(CHANGED):
+        return _union(stored or (of_recipe,), plan.models or (of_recipe,))
     raise UserError(
-        f"{folder.path} holds a study of {', '.join(stored) or own}, which cannot be joined with "
-        f"{', '.join(study.models) or own}: the recipe's network has no name; choose another --out"
+        f"{folder} holds a study of {', '.join(stored) or of_recipe}, which cannot be joined with "
+        f"{', '.join(plan.models) or of_recipe}: the recipe's network has no name",
+        "choose another --out",
     )
 
 
-def _union(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*one, *other)))
+def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))

@@ -1,34 +1,34 @@
-"""A study's folder: the names of its files, who may write them, and the results that no crash may
-lose."""
+"""A study's folder: its files, who may write them, and results that no crash may lose."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from trickbag.errors import RunFailed, UserError
-from trickbag.files import write_json, write_text
-from trickbag.train.folder.result import Result
-from trickbag.train.folder.upgrade import upgraded_result
+from trickbag.files import read_json, read_json_object, write_json, write_text
+from trickbag.study.analysis.table import effects_csv
+from trickbag.study.records.effect import effect_from_dict, effect_to_dict
+from trickbag.study.records.result import StoredResult
+from trickbag.study.records.study import StudyRecord
 
-__all__ = ["StoredResult", "StudyFolder"]
+if TYPE_CHECKING:
+    from trickbag.study.analysis.effects import Effect
 
-StoredResult = dict[str, Any]
-"""A line of `results.jsonl`: what `result.json` holds, and the name of the network as `model`."""
-
-_KEYS = frozenset({field.name for field in dataclasses.fields(Result)} - {"folder"} | {"warnings"})
+__all__ = ["StudyFolder"]
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The files of one study. The driver that holds the lock is their only writer, but for
-    `trials`."""
+    """The files of one study.
+
+    The driver that holds the lock is their only writer, but for `trials`.
+    """
 
     path: Path
 
@@ -64,20 +64,20 @@ class StudyFolder:
 
     @property
     def holds_study(self) -> bool:
-        """Tell whether a study was started here."""
+        """Whether a study was started in the folder."""
         return self.study.is_file()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and be its only driver meanwhile; the lock ends with the process that holds it.
+        """Create the folder and be its only driver meanwhile; the lock ends with its process.
 
-        Raises UserError where the folder cannot be made, holds something else, or another driver
+        Raises UserError where the folder cannot be created, holds something else, or another driver
         works in it.
         """
         from filelock import FileLock, Timeout
 
         if self.path.is_dir() and not self.holds_study and any(self._foreign()):
-            raise UserError(f"{self.path} is not empty and holds no study; choose another --out")
+            raise UserError(f"{self.path} is not empty and holds no study", "choose another --out")
         new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -87,43 +87,40 @@ class StudyFolder:
             ) from error
         try:
             with FileLock(self.path / ".lock", timeout=0):
-                for leftover in self.path.glob(
-                    ".*.tmp"
-                ):  # of a driver that was killed while it wrote
+                # Of a driver that was killed while it wrote.
+                for leftover in self.path.glob(".*.tmp"):
                     leftover.unlink(missing_ok=True)
                 yield
         except Timeout:
             raise UserError(
                 f"another `trickbag study` works in {self.path}: wait for it, stop it, or choose "
-                f"another --out"
+                "another --out"
             ) from None
         finally:
             if new and not self.holds_study:
-                self._drop_empty()
+                self._remove_empty()
 
     def _foreign(self) -> Iterator[Path]:
         return (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
 
-    def _drop_empty(self) -> None:
+    def _remove_empty(self) -> None:
         with contextlib.suppress(OSError):
             (self.path / ".lock").unlink(missing_ok=True)
             self.path.rmdir()
 
-    def read_study(self) -> dict[str, Any] | None:
+    def read_study(self) -> StudyRecord | None:
         """Read `study.json`; None where there is none, UserError where it is damaged."""
-        try:
-            data = json.loads(self.study.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        data = read_json_object(self.study)
+        if data is None:
             return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"cannot read {self.study}: {error}") from error
-        if not isinstance(data, dict) or "layouts" not in data:
-            raise UserError(f"cannot read {self.study}: it is not what a study writes")
-        return data
+        try:
+            return StudyRecord.from_dict(data, str(self.study))
+        except UserError as error:
+            raise UserError(f"cannot read {error.reason}") from error
 
-    def write_study(self, data: dict[str, Any]) -> None:
+    def write_study(self, record: StudyRecord) -> None:
         """Write `study.json`."""
-        write_json(self.study, data)
+        write_json(self.study, record.to_dict())
 
     def read_results(self) -> tuple[list[StoredResult], str | None]:
         """Read the results; a torn last line is left out, and the second value names it.
@@ -136,37 +133,33 @@ class StudyFolder:
             return [], None
         except OSError as error:
             raise UserError(f"cannot read {self.results}: {error.strerror or error}") from error
-        *lines, last = data.split(b"\n")
-        found: list[StoredResult] = []
+        lines = data.split(b"\n")
+        if not lines[-1]:
+            del lines[-1]
+        results: list[StoredResult] = []
         for number, line in enumerate(lines, 1):
-            result = _parse(line)
-            if result is None:
-                if number == len(lines) and not last:
-                    return found, self._torn(number, line)
+            try:
+                results.append(_parse(line))
+            except UserError as error:
+                # A crash can cut the last line; one that lacks its line break alone is whole.
+                if number == len(lines):
+                    return results, (
+                        f"line {number} of {self.results} was torn and is dropped; its trial runs "
+                        f"again: {_start(line)}"
+                    )
                 raise UserError(
-                    f"line {number} of {self.results} is damaged: {_start(line)}; "
-                    "take the line out to run its trial again"
-                )
-            found.append(result)
-        if not last:
-            return found, None
-        whole = _parse(last)  # a crash can cut just the end of the line off
-        return (
-            ([*found, whole], None)
-            if whole is not None
-            else (found, self._torn(len(lines) + 1, last))
-        )
-
-    def _torn(self, number: int, line: bytes) -> str:
-        return (
-            f"line {number} of {self.results} was torn and is dropped; its trial runs again: "
-            f"{_start(line)}"
-        )
+                    f"line {number} of {self.results} is damaged ({error.reason}): {_start(line)}",
+                    "take the line out to run its trial again",
+                ) from error
+        return results, None
 
     @contextlib.contextmanager
-    def appending(self, kept: list[StoredResult], torn: bool) -> Iterator[Appender]:
-        """Open the results to append to them; where the last line was torn, the file is first
-        written whole again."""
+    def appending(self, kept: Sequence[StoredResult], torn: bool) -> Iterator[Appender]:
+        """Open the results to append to them.
+
+        Where the last line was torn, the file is first written again with the results that are
+        `kept`.
+        """
         if torn:
             write_text(self.results, "".join(_line(result) for result in kept))
         try:
@@ -178,10 +171,26 @@ class StudyFolder:
                 file.write(b"\n")
             yield Appender(file)
 
-    def write_effects(self, effects: list[dict[str, Any]], table: str) -> None:
+    def read_effects(self) -> tuple[Effect, ...] | None:
+        """Read `effects.json`; None where there is none, UserError where it is damaged."""
+        data = read_json(self.effects)
+        if data is None:
+            return None
+        if not isinstance(data, list):
+            raise UserError(f"cannot read {self.effects}: must be a list of effects")
+        try:
+            return tuple(
+                effect_from_dict(entry, f"{self.effects}: effect {i}")
+                for i, entry in enumerate(data, 1)
+            )
+        except UserError as error:
+            raise UserError(f"cannot read {error.reason}") from error
+
+    def write_effects(self, effects: Sequence[Effect]) -> None:
         """Write `effects.json` and `effects.csv`."""
-        write_json(self.effects, effects)
-        write_text(self.table, table)
+        entries = [effect_to_dict(effect) for effect in effects]
+        write_json(self.effects, entries)
+        write_text(self.table, effects_csv(entries))
 
 
 class Appender:
@@ -201,18 +210,18 @@ class Appender:
 
 
 def _line(result: StoredResult) -> str:
-    return json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _parse(line: bytes) -> StoredResult | None:
+def _parse(line: bytes) -> StoredResult:
+    """Return the result of a line; UserError where it holds none."""
     try:
         data = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+    except (ValueError, RecursionError) as error:
+        raise UserError("it is not JSON") from error
     if not isinstance(data, dict):
-        return None
-    result = upgraded_result(data)
-    return result if result.keys() >= _KEYS else None
+        raise UserError("it is no JSON object")
+    return StoredResult.from_dict(data)
 
 
 def _start(line: bytes) -> str:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
 from trickbag.study.analysis.power import detectable, standard_deviation
-from trickbag.study.quantities import about
+from trickbag.study.durations import about
 
 if TYPE_CHECKING:
     from trickbag.study.executors import Executor
-    from trickbag.study.study import Work
+    from trickbag.study.prepare import PreparedStudy
     from trickbag.study.trial import Trial
 
 __all__ = ["Forecast", "forecast", "seeds_within"]
@@ -37,20 +37,18 @@ class Forecast:
     smallest: float | None
 
 
-def forecast(work: Work, executor: Executor, sd: float | None = None) -> Forecast:
+def forecast(work: PreparedStudy, executor: Executor, sd: float | None = None) -> Forecast:
     """Measure an epoch of each network in this process, and work out the rest; `sd` is a stated
     one."""
-    pending = tuple(work.progress.pending(work.study.retries))
+    pending = tuple(work.progress.pending(work.plan.retries))
     epoch_s = _epochs(work, pending)
     workers = max(1, min(executor.machine.workers, len(pending)))
     total = sum(trial.recipe.training.epochs * epoch_s[trial.model] for trial in pending)
-    effects = work.progress.effects(work.study.outcome)
-    comparisons = sum(
-        effect.note is None or not effect.note.startswith("does not apply") for effect in effects
-    )
+    effects = work.progress.effects(work.plan.outcome)
+    comparisons = sum(effect.status != "does_not_apply" for effect in effects)
     known = standard_deviation(effects) if sd is None else sd
     smallest = detectable(
-        work.study.number_of_seeds, 1.0 if known is None else known, comparisons=max(1, comparisons)
+        work.plan.number_of_seeds, 1.0 if known is None else known, comparisons=max(1, comparisons)
     )
     return Forecast(
         pending=pending,
@@ -63,7 +61,7 @@ def forecast(work: Work, executor: Executor, sd: float | None = None) -> Forecas
     )
 
 
-def seeds_within(budget_s: float, work: Work, executor: Executor) -> int:
+def seeds_within(budget_s: float, work: PreparedStudy, executor: Executor) -> int:
     """Return how many seeds of every trial fit into a time; `work` has one seed. UserError where
     not one does."""
     one = forecast(work, executor)
@@ -77,7 +75,7 @@ def seeds_within(budget_s: float, work: Work, executor: Executor) -> int:
     return seeds
 
 
-def _epochs(work: Work, pending: tuple[Trial, ...]) -> dict[str, float]:
+def _epochs(work: PreparedStudy, pending: tuple[Trial, ...]) -> dict[str, float]:
     """Measure the trial of each network that has the most tricks."""
     from trickbag.train.pilot import run_seconds
 

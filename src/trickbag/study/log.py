@@ -1,13 +1,14 @@
-"""What a person sees while a study lasts: a live table in a terminal, plain lines elsewhere,
-nothing when asked."""
+"""What a person sees while a study runs: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from trickbag.study.quantities import about, estimate_text, mean_of
+from trickbag.study.durations import about
 from trickbag.train.folder.log import PlainLog, RichLog, RunLog
 
 if TYPE_CHECKING:
@@ -15,34 +16,36 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from trickbag.study.folder import StoredResult
-    from trickbag.study.trial_plan import StudyProgress
+    from trickbag.study.analysis.effects import Effect
+    from trickbag.study.analysis.outcomes import Metrics
+    from trickbag.study.progress import StudyProgress
+    from trickbag.study.records.result import StoredResult
 
 __all__ = ["LiveStudyLog", "PlainStudyLog", "StudyLog", "choose_study_log"]
 
 
 class StudyLog:
-    """A log that says nothing: the base of the others, and what a library call uses."""
+    """A log that shows nothing: the base of the others."""
 
     def __init__(self, run_log: RunLog | None = None) -> None:
         self._run_log = run_log or RunLog()
 
     def note(self, text: str) -> None:
-        """Say something once."""
+        """Show a text once."""
         self._run_log.note(text)
 
     def checking(self, done: int, total: int) -> None:
-        """Say how many images have been decoded, to check them or to keep them."""
+        """Show how many images have been decoded, to check them or to keep them."""
         self._run_log.checking(done, total)
 
     def start(self, progress: StudyProgress, outcome: str, pending: int) -> None:
-        """Say that `pending` trials are going to run."""
+        """Show that `pending` trials are going to run."""
         self._run_log.stop()
         self._progress, self._outcome, self._pending = progress, outcome, pending
         self._done, self._started = 0, time.monotonic()
 
     def result(self, result: StoredResult) -> None:
-        """Say that a trial has ended; it is in the progress already."""
+        """Show that a trial has ended; `progress` has its result already."""
         self._done += 1
 
     def stop(self) -> None:
@@ -51,7 +54,7 @@ class StudyLog:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the trials so far let expect of the others; None before the first has ended."""
+        """The time of the trials left, judged by those so far; None before one has ended."""
         if not self._done:
             return None
         return (time.monotonic() - self._started) / self._done * (self._pending - self._done)
@@ -70,20 +73,16 @@ class PlainStudyLog(StudyLog):
 
     def result(self, result: StoredResult) -> None:
         super().result(result)
-        value = result["metrics"].get(self._outcome)
-        said = result["error"] or (
-            f"{self._outcome} {value:.4g}" if value is not None else f"no {self._outcome}"
-        )
         left = self.seconds_left
-        rest = f"; {about(left)} left" if left else ""
+        time_left = f"; {about(left)} left" if left else ""
         self.note(
-            f"[{self._done}/{self._pending}] {result['label']}, seed {result['seed']}: {said}{rest}"
+            f"[{self._done}/{self._pending}] {result.label}, seed {result.seed}: "
+            f"{_outcome_text(result, self._outcome)}{time_left}"
         )
 
 
 class LiveStudyLog(StudyLog):
-    """A table that lives: each variant with the seeds done, its mean outcome and its running
-    effect."""
+    """A live table: each variant with the seeds done, its mean outcome and its effect so far."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(RichLog(console))
@@ -102,8 +101,8 @@ class LiveStudyLog(StudyLog):
 
     def result(self, result: StoredResult) -> None:
         super().result(result)
-        if result["error"] is not None:
-            self.note(f"{result['label']}, seed {result['seed']} failed: {result['error']}")
+        if result.status == "failed":
+            self.note(f"{result.label}, seed {result.seed} failed: {result.error}")
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
 
@@ -118,43 +117,63 @@ class LiveStudyLog(StudyLog):
         from rich.table import Table
 
         left = self.seconds_left
-        title = f"{self._done} of {self._pending} trials" + (
-            f", {about(left)} left" if left else ""
-        )
+        title = f"{self._done} of {self._pending} trials"
+        title += f", {about(left)} left" if left else ""
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        several = len(self._progress.trial_plan.layouts) > 1
-        for column in (["network"] if several else []) + [
-            "variant",
-            "seeds",
-            self._outcome,
-            "effect",
-            "95 % interval",
-        ]:
-            table.add_column(
-                column, justify="left" if column in ("network", "variant") else "right"
-            )
+        layouts = self._progress.layouts()
+        names = ["network"] if len(layouts) > 1 else []
+        for column in (*names, "variant"):
+            table.add_column(column, justify="left")
+        for column in ("seeds", self._outcome, "effect", "95 % interval"):
+            table.add_column(column, justify="right")
         cells = self._progress.cells()
-        found = self._progress.effects(self._outcome)
         # The variant that a row is about: the one that is not the whole recipe.
-        effects = {(e.model, e.minus if e.plus == "full" else e.plus): e for e in found}
-        for layout in self._progress.layouts():
+        effects = {
+            (effect.model, effect.minus if effect.plus == "full" else effect.plus): effect
+            for effect in self._progress.effects(self._outcome)
+        }
+        for layout in layouts:
             for variant in layout.variants:
                 cell = (variant.model, variant.label)
-                ids = self._progress.trial_plan.ids.get(cell, {})
                 if variant.recipe is None:
                     row = ["-", "-", "does not apply", ""]
                 else:
-                    effect = effects.get(cell)
-                    done = f"{len(cells.get(cell, {}))}/{len(ids)}"
+                    seeds = len(self._progress.trial_plan.ids.get(cell, {}))
+                    metrics = cells.get(cell, {})
                     row = [
-                        done,
-                        mean_of(cells.get(cell, {}), self._outcome),
-                        *estimate_text(effect),
+                        f"{len(metrics)}/{seeds}",
+                        _mean_text(metrics, self._outcome),
+                        *_effect_text(effects.get(cell)),
                     ]
-                table.add_row(
-                    *([escape(variant.model)] if several else []), escape(variant.label), *row
-                )
+                labels = [variant.model] if names else []
+                table.add_row(*map(escape, (*labels, variant.label)), *row)
         return table
+
+
+def _outcome_text(result: StoredResult, outcome: str) -> str:
+    if result.status == "does_not_apply":
+        return f"does not apply: {result.error}"
+    if result.error is not None:
+        return result.error
+    value = result.metrics.get(outcome)
+    return f"{outcome} {value:.4g}" if value is not None else f"no {outcome}"
+
+
+def _mean_text(metrics_by_seed: Mapping[int, Metrics], outcome: str) -> str:
+    """Write the mean of a metric over the seeds that have it; `-` where none has."""
+    values = [
+        value for metrics in metrics_by_seed.values() if (value := metrics.get(outcome)) is not None
+    ]
+    return f"{statistics.fmean(values):.4g}" if values else "-"
+
+
+def _effect_text(effect: Effect | None) -> tuple[str, str]:
+    """Write an effect and its interval: `+1.90`, `+1.32 to +2.48`; `-` for what is not defined."""
+    if effect is None or effect.delta is None:
+        return "-", "-"
+    if effect.low is None or effect.high is None:
+        return f"{effect.delta:+.3g}", "-"
+    return f"{effect.delta:+.3g}", f"{effect.low:+.3g} to {effect.high:+.3g}"
 
 
 def choose_study_log() -> StudyLog:

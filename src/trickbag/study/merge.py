@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe, differences
-from trickbag.study.analysis.effects import to_dict
-from trickbag.study.analysis.table import effects_csv
-from trickbag.study.designs.design import read_design
-from trickbag.study.folder import StoredResult, StudyFolder
-from trickbag.study.study import Findings, Study, findings, plain_layouts
-from trickbag.study.trial_plan import StudyProgress
+from trickbag.study.designs.named import read_design
+from trickbag.study.findings import Findings
+from trickbag.study.folder import StudyFolder
+from trickbag.study.plan import StudyPlan
+from trickbag.study.progress import StudyProgress
+
+if TYPE_CHECKING:
+    from trickbag.study.records.result import StoredResult
+    from trickbag.study.records.study import StudyRecord
 
 __all__ = ["merge"]
 
-_PER_SHARD = ("shard", "command", "layouts", "notes")
+_PER_SHARD = ("shard", "command", "layouts", "notes", "note_values")
+"""The keys of `study.json` in which the shards of one study may differ."""
+
 _KEPT = (
     "recipe.json",
     "metrics.jsonl",
@@ -27,7 +33,7 @@ _KEPT = (
     "data_errors.csv",
     "environment.json",
 )
-"""What of a trial's folder comes along: all but weights, checkpoints and logs of boards."""
+"""The files of a trial's folder that come along: all but weights, checkpoints and TensorBoard's."""
 
 
 def merge(folders: Sequence[Path], out: Path) -> Findings:
@@ -37,51 +43,50 @@ def merge(folders: Sequence[Path], out: Path) -> Findings:
     differs), or where `out` holds something already. Trials that no shard has finished are simply
     missing: the study command, with `--out`, runs them.
     """
-    parts = [_read(StudyFolder(folder)) for folder in folders]
-    first = parts[0][0]
-    for folder, (other, _) in zip(folders[1:], parts[1:], strict=True):
-        changed = differences(_common(other), _common(first))
+    shards = [_read(StudyFolder(folder)) for folder in folders]
+    first = shards[0][0]
+    for folder, (record, _) in zip(folders[1:], shards[1:], strict=True):
+        changed = differences(_common(record), _common(first))
         if changed:
             raise UserError(
                 f"{folder} and {folders[0]} are of different studies: {'; '.join(changed)}"
             )
     target = StudyFolder(out)
     if target.holds_study:
-        raise UserError(f"{out} already holds a study; choose another --out")
-    study = Study(
-        recipe=Recipe.from_dict(first["recipe"]),
-        design=read_design(first["design"]),
-        models=tuple(first["models"]),
-        seeds=first["seeds"],
-        outcome=first["outcome"],
+        raise UserError(f"{out} already holds a study", "choose another --out")
+    plan = StudyPlan(
+        recipe=Recipe.from_dict(first.recipe),
+        design=read_design(first.design),
+        models=first.models,
+        seeds=first.seeds,
+        outcome=first.outcome,
     )
-    trial_plan = study.trial_plan(first["inapplicable"], first["data"])
-    results: list[StoredResult] = [result for _, found in parts for result in found]
-    progress = StudyProgress(trial_plan, results)
+    results = [result for _, shard in shards for result in shard]
+    progress = StudyProgress(plan.trial_plan(first.inapplicable, first.data), results)
+    record = dataclasses.replace(first, shard=None, command="", layouts=progress.layout_records())
+    effects = progress.effects(plan.outcome)
     with target.locked():
         for folder in folders:
             for trial in sorted(StudyFolder(folder).trials.glob("*/")):
                 _copy(trial, target.trials / trial.name)
-        whole = first | {"shard": None, "command": "", "layouts": plain_layouts(progress)}
-        effects = progress.effects(study.outcome)
         with target.appending([], torn=False) as append:
             for result in results:
                 append(result)
-        rows = [to_dict(effect) for effect in effects]
-        target.write_effects(rows, effects_csv(rows))
-        target.write_study(whole)
-    return findings(progress, effects, target)
+        target.write_effects(effects)
+        # The last file: its presence makes the folder a study.
+        target.write_study(record)
+    return Findings.of(progress, effects, target.path)
 
 
-def _read(folder: StudyFolder) -> tuple[dict[str, Any], list[StoredResult]]:
-    study = folder.read_study()
-    if study is None:
+def _read(folder: StudyFolder) -> tuple[StudyRecord, list[StoredResult]]:
+    record = folder.read_study()
+    if record is None:
         raise UserError(f"{folder.path} is no study's folder: it holds no study.json")
-    return study, folder.read_results()[0]
+    return record, folder.read_results()[0]
 
 
-def _common(study: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in study.items() if key not in _PER_SHARD}
+def _common(record: StudyRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.to_dict().items() if key not in _PER_SHARD}
 
 
 def _copy(trial: Path, target: Path) -> None:

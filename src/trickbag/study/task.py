@@ -1,4 +1,4 @@
-"""What an executor runs: one trial, trained in its own folder of the study."""
+"""What an executor runs: one trial, trained in a folder of the study."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from trickbag.study.trial import Trial
     from trickbag.train.compile_cache import CompileCache
 
-__all__ = ["INAPPLICABLE", "TrainTrial", "warm_up"]
-
-INAPPLICABLE = "does not apply: "
-"""How the error of a trial begins whose trick cannot work on its network."""
+__all__ = ["TrainTrial", "warm_up"]
 
 _LOCK_TIMEOUT_S = 120.0
 
@@ -53,7 +50,7 @@ class TrainTrial:
                     out,
                     resume=True,
                     dataset=dataset,
-                    compile_cache=_workshop(),
+                    compile_cache=_compile_cache(),
                 )
         except DoesNotApply as error:
             return Result(
@@ -61,7 +58,8 @@ class TrainTrial:
                 label=trial.label,
                 seed=trial.seed,
                 metrics={},
-                error=f"{INAPPLICABLE}{error}",
+                error=str(error),
+                status="does_not_apply",
             )
         if result.trial != trial.id:
             raise RunFailed(
@@ -72,8 +70,10 @@ class TrainTrial:
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep other drivers' workers out of a trial's folder; of processes that train it together the
-    first one does."""
+    """Keep the workers of other drivers out of a trial's folder.
+
+    Of processes that train the trial together the first takes the lock.
+    """
     from filelock import FileLock, Timeout
 
     from trickbag.train.machine.parallel import joined
@@ -81,8 +81,9 @@ def _locked(out: Path) -> Iterator[None]:
     lock = FileLock(out.parent / f".{out.name}.lock", timeout=_LOCK_TIMEOUT_S)
 
     def acquire() -> None:
+        # A worker whose driver was killed may need a moment to end.
         try:
-            lock.acquire()  # a worker whose driver was killed may need a moment to end
+            lock.acquire()
         except Timeout:
             raise RunFailed(
                 f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s"
@@ -107,7 +108,7 @@ def warm_up() -> None:
 
 
 @functools.cache
-def _workshop() -> CompileCache:
+def _compile_cache() -> CompileCache:
     """Return what the trials of this process share of compiled steps."""
     from trickbag.train.compile_cache import CompileCache
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trickbag.recipe import Recipe
-    from trickbag.study.designs.design import Variant
 
-__all__ = ["Trial", "trials_of"]
+__all__ = ["Trial"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,24 +24,3 @@ class Trial:
     model: str
     recipe: Recipe
     seed: int
-
-
-def trials_of(
-    variants: Sequence[Variant], seeds: Iterable[int], identify: Callable[[Recipe, int], str]
-) -> dict[str, Trial]:
-    """Return the trials of all variants that apply, by id, in the order in which they are run.
-
-    Seed by seed, so that a study that is stopped early has whole pairs. Variants that are the same
-    run (a level that is the recipe's own) share one trial, which has the label of the first.
-    """
-    found: dict[str, Trial] = {}
-    for seed in seeds:
-        for variant in variants:
-            if variant.recipe is None:
-                continue
-            name = identify(variant.recipe, seed)
-            trial = Trial(
-                id=name, label=variant.label, model=variant.model, recipe=variant.recipe, seed=seed
-            )
-            found.setdefault(name, trial)
-    return found

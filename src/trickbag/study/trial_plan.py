@@ -1,33 +1,28 @@
-"""What a study has to do, and what it has done: its variants, trials and results on one set of
-data."""
+"""The trials of a study on one set of data, in the order in which they are run."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.recipe import Recipe, digest
-from trickbag.study.analysis.effects import Effect, Metrics, effects
-from trickbag.study.folder import StoredResult
-from trickbag.study.task import INAPPLICABLE
-from trickbag.study.trial import Trial, trials_of
+from trickbag.recipe import digest
+from trickbag.study.trial import Trial
 from trickbag.train.folder.identity import trial_of
 
 if TYPE_CHECKING:
-    from trickbag.study.designs.design import Layout, Variant
+    from trickbag.recipe import Recipe
+    from trickbag.study.designs.layout import Layout, Variant
 
-__all__ = ["StudyProgress", "TrialPlan"]
+__all__ = ["TrialPlan", "seeds_text", "trials_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPlan:
-    """The layouts of a study, one for each network, and the trials that follow from them, in the order of running.
+    """The layouts of a study, one for each network, and the trials that follow from them.
 
-    `trials` are those that this driver runs (a shard's, or all); `ids[(model, label)][seed]` names
-    every variant's.
+    `trials` are those that this driver runs (a shard's, or all), by id, in the order of running;
+    `ids[(model, label)][seed]` names the trials of every variant.
     """
 
     layouts: tuple[Layout, ...]
@@ -42,8 +37,7 @@ class TrialPlan:
         fingerprint: str,
         shard: tuple[int, int] | None = None,
     ) -> TrialPlan:
-        """Make the trial_plan for `seeds` seeds, from 0; of shard (i, n) every n-th trial,
-        beginning with the i-th."""
+        """Return the trials for seeds from 0 on; of shard (i, n) every n-th, from the i-th."""
 
         def identify(recipe: Recipe, seed: int) -> str:
             return digest(trial_of(recipe, seed, fingerprint))
@@ -67,102 +61,33 @@ class TrialPlan:
         return cls(layouts=tuple(layouts), trials=trials, ids=ids)
 
 
-class StudyProgress:
-    """The results of a study so far, each trial's counted once, whatever the order in which they
-    came."""
+def trials_of(
+    variants: Sequence[Variant], seeds: Iterable[int], identify: Callable[[Recipe, int], str]
+) -> dict[str, Trial]:
+    """Return the trials of all variants that apply, by id, in the order in which they are run.
 
-    def __init__(self, trial_plan: TrialPlan, results: Sequence[StoredResult]) -> None:
-        self.trial_plan = trial_plan
-        self.finished: dict[str, StoredResult] = {}
-        self.failed: dict[str, StoredResult] = {}
-        self.failures: Counter[str] = Counter()
-        for result in results:
-            self.add(result)
+    Seed by seed, so that a study that is stopped early has whole pairs. Variants that are the same
+    run (a level that is the recipe's setting) share one trial, which has the label of the first.
+    """
+    trials: dict[str, Trial] = {}
+    for seed in seeds:
+        for variant in variants:
+            if variant.recipe is None:
+                continue
+            name = identify(variant.recipe, seed)
+            trial = Trial(
+                id=name, label=variant.label, model=variant.model, recipe=variant.recipe, seed=seed
+            )
+            trials.setdefault(name, trial)
+    return trials
 
-    def add(self, result: StoredResult) -> None:
-        """Take in one result; of several of one trial the first that did not fail counts."""
-        name = result["trial"]
-        if result["error"] is not None:
-            self.failures[name] += 1
-            self.failed[name] = result
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Write seeds in order, those that follow each other as a range: `0, 2-5`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
         else:
-            self.finished.setdefault(name, result)
-
-    def pending(self, retries: int) -> list[Trial]:
-        """Return the trials to run: neither finished, nor inapplicable, nor failed more than
-        `retries` times."""
-        return [
-            trial
-            for name, trial in self.trial_plan.trials.items()
-            if name not in self.finished
-            and self.failures[name] <= retries
-            and not self._inapplicable(trial.model, trial.label)
-        ]
-
-    def given_up(self) -> list[StoredResult]:
-        """Return the last result of each trial that failed and was never finished, in the order of
-        running."""
-        names = [
-            name
-            for name in self.trial_plan.trials
-            if name in self.failed and name not in self.finished
-        ]
-        return [self.failed[name] for name in names if not _says_inapplicable(self.failed[name])]
-
-    def _inapplicable(self, model: str, label: str) -> str | None:
-        for name in self.trial_plan.ids.get((model, label), {}).values():
-            if name in self.failed and _says_inapplicable(self.failed[name]):
-                return str(self.failed[name]["error"]).removeprefix(INAPPLICABLE)
-        return None
-
-    def layouts(self) -> list[Layout]:
-        """Return the layouts, in which a variant that turned out not to apply has no recipe but the
-        reason."""
-
-        def known(variant: Variant) -> Variant:
-            reason = self._inapplicable(variant.model, variant.label)
-            return (
-                variant
-                if reason is None
-                else dataclasses.replace(variant, recipe=None, reason=reason)
-            )
-
-        return [
-            dataclasses.replace(
-                layout, variants=tuple(known(variant) for variant in layout.variants)
-            )
-            for layout in self.trial_plan.layouts
-        ]
-
-    def cells(self) -> dict[tuple[str, str], dict[int, Metrics]]:
-        """Return the metrics of finished trials by (network, variant) and seed."""
-        return {
-            cell: {
-                seed: self.finished[name]["metrics"]
-                for seed, name in ids.items()
-                if name in self.finished
-            }
-            for cell, ids in self.trial_plan.ids.items()
-        }
-
-    def warnings(self) -> dict[tuple[str, str], list[str]]:
-        """Return what the finished trials of each variant warned of, each text once."""
-        return {
-            cell: list(
-                dict.fromkeys(
-                    text
-                    for n in ids.values()
-                    if n in self.finished
-                    for text in self.finished[n]["warnings"]
-                )
-            )
-            for cell, ids in self.trial_plan.ids.items()
-        }
-
-    def effects(self, outcome: str) -> list[Effect]:
-        """Return the effects as far as they are known."""
-        return effects(self.layouts(), self.cells(), self.warnings(), outcome)
-
-
-def _says_inapplicable(result: StoredResult) -> bool:
-    return str(result["error"]).startswith(INAPPLICABLE)
+            runs.append([seed])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -22,8 +22,8 @@ def effect(
         {"low": None, "high": None} if delta is None else {"low": delta - 0.6, "high": delta + 0.6}
     )
     status = "no_pairs" if delta is None else "measured"
-    fields = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5, "note": ""}
-    return fields | {"status": status} | more
+    fields = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5}
+    return fields | {"note": "", "notes": [], "status": status} | more
 
 
 OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]

@@ -15,7 +15,7 @@ from trickbag.errors import UserError
 from trickbag.report import is_study, study_page
 from trickbag.report.format import TIMES, around, signed
 from trickbag.report.study.published import CHAINS
-from trickbag.study.designs.design import ALL
+from trickbag.study.designs.layout import ALL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,17 +14,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.study.synthetic_study import MODEL, leave_one_out, runs
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 from trickbag.streams import stream
-from trickbag.study.analysis.effects import (
-    OUTCOMES,
-    Cells,
-    Effect,
-    Metrics,
-    effects,
-    require_outcome,
-    to_dict,
-)
+from trickbag.study.analysis.effects import Effect, effects
+from trickbag.study.analysis.notes import EffectNote
+from trickbag.study.analysis.outcomes import OUTCOMES, Cells, Metrics, require_outcome
 from trickbag.study.analysis.statistics import (
     bootstrap_interval,
     geometric_mean,
@@ -32,24 +26,26 @@ from trickbag.study.analysis.statistics import (
     number,
     summarise,
 )
+from trickbag.study.records.effect import effect_from_dict, effect_to_dict
 
 FULL = [91.2, 90.4, 92.1, 90.9, 91.5]
 WITHOUT = [89.9, 89.8, 90.2, 90.1, 89.7]
 
 
-def one(
+def mixup_effect(
     full: Sequence[float | None],
     without: Sequence[float | None],
     outcome: str = "top1",
-    texts: list[str] | None = None,
+    notes: Sequence[Note] = (),
 ) -> Effect:
     cells = runs({"full": full, "-mixup": without}, outcome)
-    (effect,) = effects([leave_one_out(["mixup"])], cells, {(MODEL, "full"): texts or []}, outcome)
+    by_seed = dict.fromkeys(range(len(full)), notes)
+    (effect,) = effects([leave_one_out(["mixup"])], cells, {(MODEL, "full"): by_seed}, outcome)
     return effect
 
 
 def test_a_paired_difference_is_that_of_scipys_paired_t_test() -> None:
-    effect = one(FULL, WITHOUT)
+    effect = mixup_effect(FULL, WITHOUT)
     test = stats.ttest_rel(FULL, WITHOUT)
     interval = test.confidence_interval(0.95)
     assert effect.delta == pytest.approx(1.28, abs=1e-12)  # (1.3 + 0.6 + 1.9 + 0.8 + 1.8) / 5
@@ -135,8 +131,8 @@ def test_p_values_are_adjusted_over_all_effects_of_the_study() -> None:
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_the_verdict_knows_where_the_outcome_is_better(outcome: str) -> None:
     better = OUTCOMES[outcome] == "higher"
-    assert one(FULL, WITHOUT, outcome).verdict == ("helps" if better else "hurts")
-    assert one(WITHOUT, FULL, outcome).verdict == ("hurts" if better else "helps")
+    assert mixup_effect(FULL, WITHOUT, outcome).verdict == ("helps" if better else "hurts")
+    assert mixup_effect(WITHOUT, FULL, outcome).verdict == ("hurts" if better else "helps")
     assert better == any(word in outcome for word in ("top", "throughput", "map", "f1"))
 
 
@@ -147,13 +143,14 @@ def test_an_unknown_outcome_names_the_known_ones() -> None:
         effects([], {}, {}, "top2")
     assert caught.value.exit_code == 2
     require_outcome("top1")
-    require_outcome("loss", several=True)
-    for name, several in (("best_map", False), ("f1", False), ("top1", True), ("test_ece", True)):
+    require_outcome("loss", multi_label=True)
+    wrong = (("best_map", False), ("f1", False), ("top1", True), ("test_ece", True))
+    for name, multi_label in wrong:
         with pytest.raises(
             UserError, match=f"outcome '{name}' is not defined for images with .*choose from .*loss"
         ):
-            require_outcome(name, several)
-        require_outcome(name, not several)
+            require_outcome(name, multi_label)
+        require_outcome(name, not multi_label)
 
 
 def test_pairs_are_the_seeds_that_both_have() -> None:
@@ -183,7 +180,7 @@ def test_pairs_are_the_seeds_that_both_have() -> None:
 def test_no_pair_says_why(
     full: Sequence[float | None], without: Sequence[float | None], note: str
 ) -> None:
-    effect = one(full, without)
+    effect = mixup_effect(full, without)
     numbers = (
         effect.delta,
         effect.low,
@@ -203,7 +200,7 @@ def test_a_variant_that_never_ran_is_like_one_without_a_finished_trial() -> None
 
 
 def test_one_pair_has_no_interval() -> None:
-    effect = one([91.5], [90.0])
+    effect = mixup_effect([91.5], [90.0])
     assert (effect.delta, effect.low, effect.high, effect.p, effect.sd) == (
         1.5,
         None,
@@ -231,7 +228,7 @@ def test_one_pair_has_no_interval() -> None:
 def test_differences_without_spread_have_no_interval(
     full: list[float], without: list[float], delta: float
 ) -> None:
-    effect = one(full, without)
+    effect = mixup_effect(full, without)
     assert effect.delta == pytest.approx(delta, abs=1e-13)
     assert (effect.low, effect.high, effect.p, effect.p_raw, effect.sd) == (
         None,
@@ -245,7 +242,7 @@ def test_differences_without_spread_have_no_interval(
 
 
 def test_differences_that_are_only_rounding_are_zero() -> None:
-    effect = one([0.1 + 0.2, 0.3], [0.3, 0.3])
+    effect = mixup_effect([0.1 + 0.2, 0.3], [0.3, 0.3])
     assert 0.1 + 0.2 != 0.3
     assert (effect.delta, effect.sd) == (0.0, 0.0)
 
@@ -263,6 +260,7 @@ def test_a_variant_that_cannot_be_is_a_row_that_says_why(label: str) -> None:
     layout = leave_one_out(["mixup"], reasons={label: "there is no slot"})
     (effect,) = effects([layout], cells, {})
     assert effect.note == "does not apply: there is no slot"
+    assert effect.status == "does_not_apply"
     assert (effect.delta, effect.sd, effect.p, effect.pairs, effect.cost) == (
         None,
         None,
@@ -274,20 +272,30 @@ def test_a_variant_that_cannot_be_is_a_row_that_says_why(label: str) -> None:
 
 
 def test_a_trick_without_effect_says_why() -> None:
-    texts = ["label_smoothing has no effect: other", "mixup has no effect: alpha = 0 mixes nothing"]
-    same = one(FULL, FULL, texts=texts)
-    assert (same.note, same.delta, same.pairs) == ("no effect: alpha = 0 mixes nothing", 0.0, 5)
-    other = one(FULL, WITHOUT, texts=texts)
+    notes = [
+        Note("no_effect", "label_smoothing", "other"),
+        Note("choice", "mixup", "mixup has no effect: these are words of another kind"),
+        Note("no_effect", "mixup", "alpha = 0 mixes nothing"),
+    ]
+    same = mixup_effect(FULL, FULL, notes=notes)
+    assert same.notes == (EffectNote(kind="no_effect", reason="alpha = 0 mixes nothing"),)
+    assert (same.note, same.status) == ("no effect: alpha = 0 mixes nothing", "no_effect")
+    assert (same.delta, same.pairs) == (0.0, 5)
+    other = mixup_effect(FULL, WITHOUT, notes=notes)
     assert (other.note, other.verdict) == ("no effect: alpha = 0 mixes nothing", "helps")
-    single = one([91.0], [90.0], texts=texts)
+    single = mixup_effect([91.0], [90.0], notes=notes)
     assert (
         single.note
         == "no effect: alpha = 0 mixes nothing; one pair: an interval needs at least two"
     )
-    assert (
-        one(FULL, WITHOUT, texts=["mixup_2 has no effect: x", "mixup has too few images"]).note
-        is None
-    )
+    assert mixup_effect(FULL, WITHOUT, notes=notes[:2]).note is None
+
+
+def test_the_status_of_an_effect() -> None:
+    assert mixup_effect(FULL, WITHOUT).status == "measured"
+    assert mixup_effect([91.0], [90.0]).status == "measured"
+    assert mixup_effect([91.0], []).status == "no_pairs"
+    assert mixup_effect([1.5e308], [-1.5e308]).status == "no_pairs"
 
 
 def sample(mean: float, sd: float, n: int) -> list[float]:
@@ -337,14 +345,14 @@ def test_an_effect_waits_for_those_before_it() -> None:
 
 
 def test_no_number_of_seeds_settles_a_difference_of_zero() -> None:
-    effect = one([91.0, 92.0], [92.0, 91.0])
+    effect = mixup_effect([91.0, 92.0], [92.0, 91.0])
     assert (effect.delta, effect.p, effect.more_seeds) == (0.0, 1.0, None)
 
 
 def test_eight_pairs_have_a_bootstrap_interval() -> None:
     rng = np.random.default_rng(3)
     full, without = rng.normal(91, 1, 9), rng.normal(90, 1, 9)
-    effect = one(full.tolist(), without.tolist())
+    effect = mixup_effect(full.tolist(), without.tolist())
     reference = stats.bootstrap(
         (full - without,),
         np.mean,
@@ -358,11 +366,11 @@ def test_eight_pairs_have_a_bootstrap_interval() -> None:
     assert effect.delta is not None
     assert effect.bootstrap is not None
     assert effect.bootstrap[0] < effect.delta < effect.bootstrap[1]
-    assert one(full[:7].tolist(), without[:7].tolist()).bootstrap is None
-    assert one(full[:8].tolist(), without[:8].tolist()).bootstrap is not None
-    assert one([90.0] * 9, [89.0] * 9).bootstrap is None
+    assert mixup_effect(full[:7].tolist(), without[:7].tolist()).bootstrap is None
+    assert mixup_effect(full[:8].tolist(), without[:8].tolist()).bootstrap is not None
+    assert mixup_effect([90.0] * 9, [89.0] * 9).bootstrap is None
     bootstrap_interval.cache_clear()
-    assert one(full.tolist(), without.tolist()) == effect
+    assert mixup_effect(full.tolist(), without.tolist()) == effect
 
 
 def test_the_bootstrap_falls_back_to_percentiles() -> None:
@@ -464,7 +472,7 @@ def test_whatever_was_measured_the_numbers_are_finite_and_the_order_does_not_mat
     cells: Cells = {(MODEL, "full"): full, (MODEL, "-a"): first, (MODEL, "-b"): second}
     layouts = [leave_one_out(["a", "b"])]
     found = effects(layouts, cells, {})
-    data = [to_dict(effect) for effect in found]
+    data = [effect_to_dict(effect) for effect in found]
     assert finite(data)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     for effect in found:
@@ -478,17 +486,17 @@ def test_whatever_was_measured_the_numbers_are_finite_and_the_order_does_not_mat
         if effect.low is not None and effect.high is not None and effect.delta is not None:
             assert effect.low <= effect.delta <= effect.high
     turned = {key: dict(reversed(list(cells[key].items()))) for key in reversed(list(cells))}
-    assert [to_dict(effect) for effect in effects(layouts, turned, {})] == data
+    assert [effect_to_dict(effect) for effect in effects(layouts, turned, {})] == data
 
 
 def test_huge_numbers_are_tested_like_small_ones() -> None:
     small_, huge = (
-        one([3.0, 4.0, 5.0], [2.5, 3.0, 3.0]),
-        one([3e300, 4e300, 5e300], [2.5e300, 3e300, 3e300]),
+        mixup_effect([3.0, 4.0, 5.0], [2.5, 3.0, 3.0]),
+        mixup_effect([3e300, 4e300, 5e300], [2.5e300, 3e300, 3e300]),
     )
     assert huge.p == pytest.approx(small_.p)
     assert huge.delta == pytest.approx((small_.delta or 0) * 1e300)
-    over = one([1.6e308, -1.6e308], [0.0, 0.0])
+    over = mixup_effect([1.6e308, -1.6e308], [0.0, 0.0])
     assert (over.delta, over.low, over.high) == (0.0, None, None)
     assert over.note == "the interval is beyond the range of numbers"
 
@@ -501,11 +509,18 @@ def test_numbers_out_of_range_are_not_defined() -> None:
 
 
 def test_plain_data_has_the_keys_of_the_contract_first() -> None:
-    data = to_dict(one(FULL, WITHOUT))
+    data = effect_to_dict(mixup_effect(FULL, WITHOUT))
     first = ["label", "model", "delta", "low", "high", "p", "pairs", "verdict", "cost"]
     rest = ["p_raw", "sd", "more_seeds", "bootstrap", "shapley", "note", "plus", "minus"]
-    assert list(data) == first + rest
+    assert list(data) == [*first, *rest, "status", "notes"]
     assert json.loads(json.dumps(data)) == data
+
+
+@pytest.mark.parametrize(("full", "without"), [(FULL, WITHOUT), (FULL, FULL), (FULL, [])])
+def test_an_effect_comes_back_from_plain_data(full: list[float], without: list[float]) -> None:
+    notes = [Note("no_effect", "mixup", "alpha = 0 mixes nothing")]
+    effect = mixup_effect(full * 2, without * 2, notes=notes)
+    assert effect_from_dict(json.loads(json.dumps(effect_to_dict(effect))), "x") == effect
 
 
 def test_importing_the_statistics_loads_nothing_heavy() -> None:

@@ -14,18 +14,25 @@ from scipy import stats
 
 from tests.study.analysis.test_effects import NUMBERS, finite
 from tests.study.synthetic_study import MODEL, cell_label, factorial_layout, runs, yates
+from trickbag.errors import Note
 from trickbag.recipes import small
-from trickbag.study.analysis.effects import Cells, Effect, effects, to_dict
+from trickbag.study.analysis.effects import Effect, effects
 from trickbag.study.analysis.least_squares import Model, shapley, signs_of, terms_of
-from trickbag.study.designs.design import Factorial, Layout
+from trickbag.study.analysis.notes import EffectNote
+from trickbag.study.analysis.outcomes import Cells
+from trickbag.study.designs.factorial import Factorial
+from trickbag.study.designs.layout import Layout
+from trickbag.study.records.effect import effect_from_dict, effect_to_dict
 
 ABC = ("a", "b", "c")
 
 
 def by_label(
-    layout: Layout, cells: Cells, warnings: Mapping[tuple[str, str], Sequence[str]] | None = None
+    layout: Layout, cells: Cells, notes: Mapping[str, Sequence[Note]] | None = None
 ) -> dict[str, Effect]:
-    return {effect.label: effect for effect in effects([layout], cells, warnings or {})}
+    """The effects by label; `notes` are those of a variant's first trial."""
+    by_trial = {(MODEL, label): {0: variant} for label, variant in (notes or {}).items()}
+    return {effect.label: effect for effect in effects([layout], cells, by_trial)}
 
 
 def cells_of(layout: Layout, rows_CS: Sequence[Sequence[float]], metric: str = "top1") -> Cells:
@@ -303,15 +310,44 @@ def test_no_complete_seed_says_why() -> None:
 def test_a_trick_without_effect_says_in_how_many_variants() -> None:
     layout = factorial_layout(("a", "b"))
     cells = cells_of(layout, [[90.0, 91.0], [90.0, 91.0], [92.0, 93.5], [92.0, 93.5]])
-    text = "a has no effect: batch_size = 256 is the reference"
-    some = by_label(layout, cells, {(MODEL, "+a-b"): ["x", text]})
-    assert (some["a"].note or "").startswith(
-        "no effect in 1 of 2 variants: batch_size = 256 is the reference"
+    reason = "batch_size = 256 is the reference"
+    note = Note("no_effect", "a", reason)
+    some = by_label(layout, cells, {"+a-b": [Note("choice", None, "x"), note]})
+    assert (some["a"].note or "").startswith(f"no effect in 1 of 2 variants: {reason}")
+    every = by_label(layout, cells, {label: [note] for label in ("+a-b", "+a+b", "-a+b")})
+    assert every["a"].note == f"no effect: {reason}"
+    assert (every["a"].delta, every["a"].sd, every["a"].status) == (0.0, 0.0, "no_effect")
+    assert (every["b"].note, every["b"].status) == (None, "measured")
+
+
+def test_a_trick_without_effect_in_some_variants_is_measured() -> None:
+    # `a` changes nothing alone, but something beside `b`: its main effect is half of that.
+    layout = factorial_layout(("a", "b"))
+    cells = cells_of(layout, [[90.0, 91.2], [90.0, 91.2], [91.0, 92.1], [94.0, 95.14]])
+    partly = by_label(layout, cells, {"+a-b": [Note("no_effect", "a", "b is off")]})["a"]
+    assert partly.delta == pytest.approx(1.51)
+    assert partly.status == "partly_no_effect"
+    assert partly.notes == (
+        EffectNote(kind="partly_no_effect", reason="b is off", variants=(1, 2)),
     )
-    every = by_label(layout, cells, {(MODEL, label): [text] for label in ("+a-b", "+a+b", "-a+b")})
-    assert every["a"].note == "no effect: batch_size = 256 is the reference"
-    assert (every["a"].delta, every["a"].sd) == (0.0, 0.0)
-    assert every["b"].note is None
+    assert partly.note == "no effect in 1 of 2 variants: b is off"
+    assert effect_from_dict(json.loads(json.dumps(effect_to_dict(partly))), "x") == partly
+    nothing_finished = by_label(layout, {}, {"+a-b": [Note("no_effect", "a", "b is off")]})["a"]
+    assert nothing_finished.status == "no_pairs"
+
+
+def test_the_status_of_effects_that_are_not_measured() -> None:
+    labels = [cell_label(row, ABC) for row in yates(3)]
+    layout = factorial_layout(ABC, reasons={label: "no slot" for label in labels if "+b" in label})
+    rows = {label: [90.0 + i, 91.0 + 2 * i] for i, label in enumerate(labels) if "-b" in label}
+    status = {label: effect.status for label, effect in by_label(layout, runs(rows)).items()}
+    assert {label for label in status if status[label] == "does_not_apply"} == {"b", "a*b", "b*c"}
+    assert {label for label in status if status[label] == "measured"} == {"a", "c", "a*c"}
+    fraction = factorial_layout(
+        ABC, [(a, b, a * b) for b, a in itertools.product((-1, 1), repeat=2)]
+    )
+    aliased = by_label(fraction, cells_of(fraction, [[90.0], [91.0], [90.5], [93.5]]))
+    assert (aliased["a"].status, aliased["b*c"].status) == ("measured", "no_pairs")
 
 
 def test_prices_of_tricks() -> None:
@@ -360,12 +396,12 @@ def test_whatever_was_measured_the_numbers_are_finite(
         (MODEL, v.label): {s: {"top1": value, "macs": value} for s, value in enumerate(row)}
         for v, row in zip(layout.variants, rows, strict=True)
     }
-    data = [to_dict(effect) for effect in effects([layout], cells, {})]
+    data = [effect_to_dict(effect) for effect in effects([layout], cells, {})]
     assert finite(data)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert all(one["note"] or one["p"] is not None for one in data)
     turned = {key: dict(reversed(cells[key].items())) for key in reversed(list(cells))}
-    assert [to_dict(effect) for effect in effects([layout], turned, {})] == data
+    assert [effect_to_dict(effect) for effect in effects([layout], turned, {})] == data
 
 
 def test_huge_outcomes_do_not_overflow() -> None:

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from trickbag import recipes
 from trickbag.errors import DoesNotApply
 from trickbag.recipe import Recipe
-from trickbag.study.designs.design import (
-    DESIGNS,
-    Layout,
-    Variant,
-)
+from trickbag.study.designs.layout import Layout, Variant
+from trickbag.study.designs.named import DESIGNS
 from trickbag.tricks import Trick
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
@@ -46,7 +43,9 @@ class Leans(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         if getattr(model, "shortcut", None) != "avg_pool":
-            raise DoesNotApply("leans needs a pool in the shortcut. Add resnet_d: --with resnet_d")
+            raise DoesNotApply(
+                "leans needs a pool in the shortcut", "Add resnet_d: --with resnet_d"
+            )
         return model
 
 

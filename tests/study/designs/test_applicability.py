@@ -50,8 +50,10 @@ def dataset(pictures: Path) -> Dataset:
 def test_rows_are_explicit(network: str, pictures: Path, dataset: Dataset) -> None:
     recipe = study_recipe(pictures).only().plus(*TRICKS)
     study = Study(recipe=recipe, design=tb.LeaveOneOut(), models=(network,), seeds=2)
-    unfit = study.unfit(dataset)
-    layout = study.design.layout(study.recipes()[network], network, inapplicable=unfit[network])
+    inapplicable = study.inapplicable(dataset)
+    layout = study.design.layout(
+        study.recipes()[network], network, inapplicable=inapplicable[network]
+    )
     assert [variant.label for variant in layout.variants] == [
         "full",
         *(f"-{name}" for name in NAMES),

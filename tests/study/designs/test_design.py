@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from trickbag import recipes
-from trickbag.errors import DoesNotApply, UserError
+from trickbag.errors import DoesNotApply, Note, UserError
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import plain
-from trickbag.study.designs.design import (
-    DESIGNS,
-    Contrast,
-    Cumulative,
-    Design,
-    Factorial,
-    LeaveOneOut,
-    OneAtATime,
-    longer_training,
-    read_design,
-)
+from trickbag.study.designs.cumulative import Cumulative
+from trickbag.study.designs.design import Design
+from trickbag.study.designs.factorial import Factorial
+from trickbag.study.designs.layout import Contrast
+from trickbag.study.designs.leave_one_out import LeaveOneOut
+from trickbag.study.designs.named import DESIGNS, read_design
+from trickbag.study.designs.one_at_a_time import OneAtATime
+from trickbag.study.prepare import longer_training
 from trickbag.tricks import Trick
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.label_smoothing import LabelSmoothing
@@ -326,7 +323,7 @@ def test_sizes_of_factorials() -> None:
 
 def test_leave_one_out_goes_on_without_what_does_not_apply() -> None:
     timm = SMALL.replace(model=model_config(TIMM))
-    known = {"zero_init_residual": "no residual blocks. Use a ResNet"}
+    known = {"zero_init_residual": "no residual blocks"}
     layout = LeaveOneOut(levels=("mixup.alpha=0.1",)).layout(timm, TIMM, inapplicable=known)
     left = tuple(
         name for name in SMALL.trick_names if name not in ("resnet_d", "zero_init_residual")
@@ -345,10 +342,8 @@ def test_leave_one_out_goes_on_without_what_does_not_apply() -> None:
         "mixup.alpha=0.1",
     ]
     assert len(layout.notes) == 2
-    assert (
-        f"resnet_d does not apply to {TIMM} and is left out of every variant: {reason}"
-        in layout.notes
-    )
+    text = f"resnet_d does not apply to {TIMM} and is left out of every variant: {reason}"
+    assert Note("study", "resnet_d", text) in layout.notes
     assert LeaveOneOut().layout(SMALL, "resnet18").notes == ()
 
 
@@ -379,7 +374,7 @@ def test_other_designs_say_what_does_not_apply() -> None:
     assert all(
         "resnet_d" not in (names(variant.recipe) or ("resnet_d",)) for variant in factorial.variants
     )
-    assert factorial.notes[0].startswith(f"resnet_d does not apply to {TIMM}")
+    assert factorial.notes[0].text.startswith(f"resnet_d does not apply to {TIMM}")
     factor = Factorial(tricks=("resnet_d", "mixup")).layout(timm, TIMM)
     assert [variant.recipe is None for variant in factor.variants] == [False, True, False, True]
     assert factor.notes == ()
@@ -409,9 +404,10 @@ def test_a_recipe_without_tricks(design: Design) -> None:
 
 
 def test_what_the_papers_train_longer() -> None:
-    assert longer_training(SMALL) == ["mixup: the paper trains 200 epochs with it, 120 without"]
-    assert longer_training(SMALL.without("mixup")) == []
-    assert len(longer_training(SMALL, SMALL, TINY)) == 1
+    text = "mixup: the paper trains 200 epochs with it, 120 without"
+    assert longer_training([SMALL]) == [Note("study", "mixup", text)]
+    assert longer_training([SMALL.without("mixup")]) == []
+    assert len(longer_training([SMALL, SMALL, TINY])) == 1
 
 
 def test_layouts_are_values() -> None:
@@ -425,7 +421,7 @@ def test_designs_load_no_torch() -> None:
     code = """
 import sys
 from trickbag import recipes
-from trickbag.study.designs.design import DESIGNS
+from trickbag.study.designs.named import DESIGNS
 for design in DESIGNS.values():
     for recipe in (recipes.small(), recipes.small(model="timm:mobilenetv3_small_100")):
         design().layout(recipe, "network")

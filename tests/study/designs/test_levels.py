@@ -13,14 +13,12 @@ from trickbag import tricks
 from trickbag.errors import UserError
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
-from trickbag.study.designs.design import (
-    Cumulative,
-    Design,
-    Factorial,
-    LeaveOneOut,
-    OneAtATime,
-    read_design,
-)
+from trickbag.study.designs.cumulative import Cumulative
+from trickbag.study.designs.design import Design
+from trickbag.study.designs.factorial import Factorial
+from trickbag.study.designs.leave_one_out import LeaveOneOut
+from trickbag.study.designs.named import read_design
+from trickbag.study.designs.one_at_a_time import OneAtATime
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.step_decay import StepDecay

@@ -127,7 +127,7 @@ class Fit:
                 time.sleep(0.002)
                 if stop.name:
                     saved.write_text(str(steps))
-                    raise Stopped(f"stopped by {stop.name} after step {steps}")
+                    raise Stopped(f"stopped after step {steps}", signal=stop.name)
         return finished(trial, start=start)
 
 

@@ -20,7 +20,7 @@ from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.recipe import Recipe
-from trickbag.study.designs.design import LeaveOneOut
+from trickbag.study.designs.leave_one_out import LeaveOneOut
 from trickbag.study.study import Study
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import PlainLog, RunLog

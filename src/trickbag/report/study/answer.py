@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from trickbag.report.format import TIMES, plus_minus, signed, title, unit
-from trickbag.study.designs.design import ALL
+from trickbag.study.designs.layout import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

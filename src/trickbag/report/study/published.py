@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from trickbag.study.designs.design import ALL
+from trickbag.study.designs.layout import ALL
 
 __all__ = ["CHAINS", "Chain", "LadderStep", "reported"]
 

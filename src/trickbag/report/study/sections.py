@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,8 +30,9 @@ from trickbag.report.study.curves import SHOWN, panels
 from trickbag.report.study.price_chart import Point, price_chart
 from trickbag.report.study.published import Chain, LadderStep, reported
 from trickbag.report.study.records import Effect, ReportedStudy, StudyLayout, StudyVariant
+from trickbag.study.analysis.notes import EffectNote
 from trickbag.study.analysis.outcomes import COSTS, OUTCOMES
-from trickbag.study.designs.design import ALL
+from trickbag.study.designs.layout import ALL
 
 __all__ = ["curves", "effect_row", "effects", "factorial", "of_network", "papers", "price"]
 
@@ -94,8 +94,14 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
         "kind": verdict if measured else "undetermined",
         "bootstrap": span(outcome, *bootstrap) if bootstrap else ABSENT,
         "more_seeds": f"{effect['more_seeds']:,}" if effect.get("more_seeds") else "",
-        "note": re.sub("^(does not apply|no effect): ", "", effect["note"]),
+        "note": "; ".join(map(_note_text, effect["notes"])),
     }
+
+
+def _note_text(data: Mapping[str, Any]) -> str:
+    """Write a note beside the verdict, which says it already where the trick has no effect."""
+    note = EffectNote.from_dict(data)
+    return note.reason if note.kind in ("does_not_apply", "no_effect") else note.text
 
 
 def price(study: ReportedStudy) -> dict[str, Any]:

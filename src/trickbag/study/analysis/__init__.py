@@ -1,2 +1,1 @@
-"""Statistics of a study: paired differences, factorial effects, intervals and verdicts; no
-torch."""
+"""Statistics of a study: paired differences, factorial effects, intervals, verdicts; no torch."""

@@ -9,31 +9,28 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trickbag.study.analysis.least_squares import Model, Term, shapley, signs_of, terms_of
-from trickbag.study.analysis.outcomes import COSTS, Cells, Cost, Metrics, Warnings
-from trickbag.study.analysis.paired import (
-    EffectEstimate,
-    does_not_apply,
-    largest,
-    named,
-    no_effect,
-    price,
-)
+from trickbag.study.analysis.notes import EffectNote, named
+from trickbag.study.analysis.outcomes import COSTS
+from trickbag.study.analysis.paired import EffectEstimate, largest, no_effect_reason, price
 from trickbag.study.analysis.statistics import exponential_mean, number, power_of_two, summarise
 
 if TYPE_CHECKING:
-    from trickbag.study.designs.design import Layout
+    from trickbag.study.analysis.outcomes import Cells, Cost, Metrics, TrialNotes
+    from trickbag.study.designs.layout import Layout
 
 __all__ = ["factorial"]
 
+Runs = Mapping[str, Mapping[int, "Metrics"]]
+"""The metrics of the variants that apply: variant's label -> seed -> metrics."""
+
 Rows = list[list[float]]
-"""A metric of every variant that applies, for each seed that has it in all of them: (seeds,
-cells)."""
+"""A metric of every variant that applies, for each seed that has it in all: (seeds, cells)."""
 
 
 def factorial(
-    layout: Layout, cells: Cells, warnings: Warnings, outcome: str
+    layout: Layout, cells: Cells, notes: TrialNotes, outcome: str
 ) -> list[EffectEstimate]:
-    """Return the estimates of a factorial: main effects in the order of factors, then interactions `A*B`.
+    """Return the estimates of a factorial: main effects by factor, then interactions `A*B`.
 
     Of effects that the variants cannot tell apart the first is estimated, and notes name the
     others.
@@ -46,69 +43,67 @@ def factorial(
     rows = _rows(runs, outcome)
     shared = _shared_notes(runs, outcome, len(rows))
     differences = _differences(model, rows)
-    values = (
-        _shapley(signs, rows) if rows and len(set(signs)) == len(signs) == 2 ** len(factors) else {}
-    )
+    full = len(set(signs)) == len(signs) == 2 ** len(factors)
+    values = _shapley(signs, rows) if rows and full else {}
     costs = _costs(model, runs)
-    found = []
+    estimates = []
     for term in terms_of(len(factors)):
-        estimate = EffectEstimate(label="*".join(factors[i] for i in term), model=layout.model)
+        estimate = EffectEstimate(label=_text(term, layout), model=layout.model)
         if term not in model.kept:
-            found.append(dataclasses.replace(estimate, notes=(_why_left_out(term, layout, model),)))
+            note = _why_left_out(term, layout, model)
+            estimates.append(dataclasses.replace(estimate, notes=(note,)))
             continue
-        notes = _notes(term, layout, model) + shared
-        if len(term) == 1:
-            own = {
-                label: warnings.get((layout.model, label), ())
-                for label, row in zip(runs, signs, strict=True)
-                if row[term[0]] > 0 and runs[label]
-            }
-            notes = _no_effect(factors[term[0]], own) + notes
-        found.append(
+        estimates.append(
             dataclasses.replace(
                 estimate,
                 differences=tuple(differences.get(term, ())),
                 scale=largest(rows),
                 shapley=tuple(values.get(term, ())),
-                notes=tuple(notes),
+                notes=(
+                    *_no_effect_notes(term, layout, model, runs, notes),
+                    *_confounding_notes(term, layout, model),
+                    *shared,
+                ),
                 cost=costs.get(term, {}),
             )
         )
-    return found
+    return estimates
 
 
-def _rows(runs: Mapping[str, Mapping[int, Metrics]], metric: str) -> Rows:
+def _rows(runs: Runs, metric: str) -> Rows:
     seeds = sorted(set.intersection(*(set(run) for run in runs.values()))) if runs else []
     rows = [[number(run[seed].get(metric)) for run in runs.values()] for seed in seeds]
     return [[value for value in row if value is not None] for row in rows if None not in row]
 
 
-def _shared_notes(runs: Mapping[str, Mapping[int, Metrics]], outcome: str, used: int) -> list[str]:
-    """Say which seeds are left out, and why, where none is left."""
+def _shared_notes(runs: Runs, outcome: str, used: int) -> list[EffectNote]:
+    """Say how many seeds are left out; where all are, say why."""
     seeds = {seed for run in runs.values() for seed in run}
     if used:
         left_out = len(seeds) - used
-        return [f"{left_out} seed{'s' * (left_out > 1)} left out as incomplete"] if left_out else []
+        reason = f"{left_out} seed{'s' * (left_out > 1)} left out as incomplete"
+        return [EffectNote(kind="incomplete", reason=reason)] if left_out else []
     empty = [label for label, run in runs.items() if not run]
     if empty:
-        return [f"no finished trial of {named(empty)}"]
-    if not any(all(seed in run for run in runs.values()) for seed in seeds):
-        return [f"no seed is finished in every variant: {len(seeds)} left out as incomplete"]
-    return [f"no seed has {outcome} defined in every variant"]
+        reason = f"no finished trial of {named(empty)}"
+    elif not any(all(seed in run for run in runs.values()) for seed in seeds):
+        reason = f"no seed is finished in every variant: {len(seeds)} left out as incomplete"
+    else:
+        reason = f"no seed has {outcome} defined in every variant"
+    return [EffectNote(kind="no_pairs", reason=reason)]
 
 
 def _differences(model: Model, rows: Rows) -> dict[Term, list[float]]:
-    """Return each estimated term's effect for each seed; seeds in which one is out of range are
-    left out of it."""
+    """Return each estimated term's effect for each seed, without those that are out of range."""
     if not rows:
         return {}
     import numpy as np
 
+    # Outcomes near the largest float have no sum: least squares are on numbers of magnitude 1.
     unit = power_of_two(largest(rows))
-    found = model.effects(np.array(rows).T / unit)
     return {
         term: [v * unit for v in values if math.isfinite(v * unit)]
-        for term, values in found.items()
+        for term, values in model.effects(np.array(rows).T / unit).items()
     }
 
 
@@ -116,17 +111,18 @@ def _shapley(signs: Sequence[tuple[int, ...]], rows: Rows) -> dict[Term, list[fl
     import numpy as np
 
     unit = power_of_two(largest(rows))
-    found = shapley(signs, np.array(rows).T / unit)
     return {
         (i,): [v * unit for v in values if math.isfinite(v * unit)]
-        for i, values in enumerate(found)
+        for i, values in enumerate(shapley(signs, np.array(rows).T / unit))
     }
 
 
-def _costs(model: Model, runs: Mapping[str, Mapping[int, Metrics]]) -> dict[Term, dict[str, Cost]]:
-    """Return the price of each trick: the main effect on the metric, and of its logarithm for the
-    ratio."""
-    found: dict[Term, dict[str, Cost]] = {term: {} for term in model.kept if len(term) == 1}
+def _costs(model: Model, runs: Runs) -> dict[Term, dict[str, Cost]]:
+    """Return the price of each trick in each metric that was measured.
+
+    The difference is the main effect on the metric, the ratio that on its logarithm.
+    """
+    costs: dict[Term, dict[str, Cost]] = {term: {} for term in model.kept if len(term) == 1}
     for metric in COSTS:
         rows = _rows(runs, metric)
         if not rows:
@@ -134,10 +130,10 @@ def _costs(model: Model, runs: Mapping[str, Mapping[int, Metrics]]) -> dict[Term
         positive = all(value > 0 for row in rows for value in row)
         logs = [[math.log(value) for value in row] for row in rows] if positive else []
         differences, ratios = _differences(model, rows), _differences(model, logs)
-        for term, costs in found.items():
+        for term, prices in costs.items():
             ratio = exponential_mean(ratios[term], largest(logs)) if positive else None
-            costs[metric] = price(summarise(differences[term], largest(rows)), ratio)
-    return found
+            prices[metric] = price(summarise(differences[term], largest(rows)), ratio)
+    return costs
 
 
 def _text(term: Term, layout: Layout) -> str:
@@ -149,42 +145,64 @@ def _impossible(term: Term, model: Model) -> bool:
     return not any(all(row[i] > 0 for i in term) for row in model.signs)
 
 
-def _why_left_out(term: Term, layout: Layout, model: Model) -> str:
+def _why_left_out(term: Term, layout: Layout, model: Model) -> EffectNote:
     if _impossible(term, model):
-        # What keeps these tricks out is what the variants with them have in common, whatever else
-        # some of them meet.
-        rows = [
-            (signs_of(variant.label, layout.factors), variant.reason) for variant in layout.variants
-        ]
+        # The reason that most variants with these tricks share is what keeps the tricks out; the
+        # other reasons are of tricks that some of these variants have besides.
+        rows = [(signs_of(v.label, layout.factors), v.reason) for v in layout.variants]
         reasons = Counter(reason for row, reason in rows if all(row[i] > 0 for i in term))
-        return does_not_apply(reasons.most_common(1)[0][0]) if reasons else "no variant has it"
+        if reasons:
+            return EffectNote(kind="does_not_apply", reason=reasons.most_common(1)[0][0])
+        return EffectNote(kind="not_estimable", reason="no variant has it")
     if model.aliases[term]:
-        return f"aliased with {', '.join(_text(other, layout) for other in model.aliases[term])}"
-    return f"no variant that applies is without {_text(term, layout)}"
+        return _aliased(model.aliases[term], layout)
+    reason = f"no variant that applies is without {_text(term, layout)}"
+    return EffectNote(kind="not_estimable", reason=reason)
 
 
-def _notes(term: Term, layout: Layout, model: Model) -> list[str]:
-    """Say what an estimate cannot be told from, and which tricks were never there when it was
-    measured."""
+def _aliased(others: Sequence[Term], layout: Layout) -> EffectNote:
+    names = ", ".join(_text(other, layout) for other in others)
+    return EffectNote(kind="aliased", reason=f"aliased with {names}")
+
+
+def _confounding_notes(term: Term, layout: Layout, model: Model) -> list[EffectNote]:
+    """Say what an estimate cannot be told from, and which tricks were never beside the term's."""
     others = [other for other in model.aliases[term] if not _impossible(other, model)]
-    apart = [
-        i
-        for other in model.aliases[term]
-        if _impossible(other, model) and set(term) < set(other)
-        for i in other
-    ]
-    notes = (
-        [f"aliased with {', '.join(_text(other, layout) for other in others)}"] if others else []
-    )
-    if len(term) == 1 and (without := [layout.factors[i] for i in apart if i not in term]):
-        notes.append(f"without {named(without)}: no variant that applies has both")
+    notes = [_aliased(others, layout)] if others else []
+    if len(term) == 1:
+        absent = [
+            layout.factors[i]
+            for other in model.aliases[term]
+            if _impossible(other, model) and set(term) < set(other)
+            for i in other
+            if i not in term
+        ]
+        if absent:
+            reason = f"without {named(absent)}: no variant that applies has both"
+            notes.append(EffectNote(kind="never_together", reason=reason))
     return notes
 
 
-def _no_effect(trick: str, texts: Mapping[str, Sequence[str]]) -> list[str]:
-    """Say why a trick changed nothing, and in how many of the variants with it where not in all."""
-    reasons = [reason for own in texts.values() if (reason := no_effect(trick, own)) is not None]
+def _no_effect_notes(
+    term: Term, layout: Layout, model: Model, runs: Runs, notes: TrialNotes
+) -> list[EffectNote]:
+    """Say why a trick changes nothing, and in how many of the finished variants that have it."""
+    if len(term) > 1:
+        return []
+    trick = layout.factors[term[0]]
+    with_trick = [
+        label
+        for (label, run), row in zip(runs.items(), model.signs, strict=True)
+        if run and row[term[0]] > 0
+    ]
+    reasons = [
+        reason
+        for label in with_trick
+        if (reason := no_effect_reason(trick, notes.get((layout.model, label), {}))) is not None
+    ]
     if not reasons:
         return []
-    some = "" if len(reasons) == len(texts) else f" in {len(reasons)} of {len(texts)} variants"
-    return [f"no effect{some}: {reasons[0]}"]
+    if len(reasons) == len(with_trick):
+        return [EffectNote(kind="no_effect", reason=reasons[0])]
+    variants = (len(reasons), len(with_trick))
+    return [EffectNote(kind="partly_no_effect", reason=reasons[0], variants=variants)]

@@ -1,7 +1,7 @@
-"""Least squares on two-level designs: which effects the cells can tell apart, their estimates, and Shapley values.
+"""Least squares on two-level designs, and Shapley values.
 
-Tricks are coded +1 (with) and -1 (without). Shapes: C cells, S seeds, T columns (intercept, tricks,
-pairs of tricks).
+A cell is a combination of tricks, coded +1 (with) and -1 (without). Which effects the cells can
+tell apart is found here. Shapes: C cells, S seeds, T columns (intercept, tricks, pairs of tricks).
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Term", "shapley", "signs_of", "terms_of"]
 
 Term = tuple[int, ...]
-"""An effect by the places of its factors: `(0,)` is the first trick's, `(0, 1)` the interaction of
-the first two."""
+"""An effect by the places of its factors: `(0,)` the first trick's, `(0, 1)` an interaction."""
 
 _NOTHING = 1e-8
-"""A column of signs whose part of its own is smaller than this has none."""
+"""A number of magnitude 1 that is smaller than this is rounding."""
 
 
 def terms_of(factors: int) -> list[Term]:
@@ -32,8 +31,7 @@ def terms_of(factors: int) -> list[Term]:
 
 
 def signs_of(label: str, factors: Sequence[str]) -> tuple[int, ...]:
-    """Read a cell's label, `+A-B+C`; raise ValueError where it is not one of these factors in this
-    order."""
+    """Read a cell's label, `+A-B+C`; raise ValueError unless it names these factors in order."""
     signs, rest = [], label
     for factor in factors:
         if not rest.startswith((f"+{factor}", f"-{factor}")):
@@ -47,12 +45,12 @@ def signs_of(label: str, factors: Sequence[str]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Intercept, main effects and two-way interactions, as far as a set of cells can tell them apart.
+    """Intercept, main effects and two-way interactions, as far as cells can tell them apart.
 
-    `kept` are the terms that are estimated: in their order, each that adds to the rank of the
-    matrix. `aliases` names, for a term, those that it cannot be told from: for a kept one the
-    others that would change its estimate if they were not zero, and for one left out the kept ones
-    that hold it, with its equals.
+    `signs` has a row for each cell. `kept` are the terms that are estimated: in their order, each
+    that adds to the rank of the matrix. `aliases` names, for a term, those that it cannot be told
+    from: for a kept one the others that would change its estimate if they were not zero, and for
+    one left out the kept ones that hold it, with its equals.
     """
 
     signs: tuple[tuple[int, ...], ...]
@@ -63,39 +61,9 @@ class Model:
     @functools.lru_cache(maxsize=64)  # a live table asks again after every trial
     def of(cls, signs: tuple[tuple[int, ...], ...], factors: int) -> Model:
         """Find what the cells, a row of signs for each, can tell apart."""
-        import numpy as np
-
         terms = terms_of(factors)
-        basis: list[NDArray[np.float64]] = []
-        kept, left_out = [], []
-        for term in [(), *terms]:
-            column = _columns(signs, [term])[:, 0]
-            own = column
-            for _ in range(2):  # the second time takes away what rounding left
-                for direction in basis:
-                    own = own - direction * (direction @ own)
-            size = float(np.linalg.norm(own))
-            if size > _NOTHING * math.sqrt(len(signs)):
-                basis.append(own / size)
-                kept.append(term)
-            else:
-                left_out.append(term)
-        aliases: dict[Term, list[Term]] = {term: [] for term in terms}
-        if left_out and kept:
-            weights = np.linalg.lstsq(_columns(signs, kept), _columns(signs, left_out), rcond=None)[
-                0
-            ]
-            holds = np.abs(weights) > _NOTHING
-            for i, term in enumerate(left_out):
-                equals = (np.abs(weights - weights[:, [i]]) < _NOTHING).all(0)
-                equals |= (np.abs(weights + weights[:, [i]]) < _NOTHING).all(0)
-                aliases[term] = [kept[k] for k in np.flatnonzero(holds[:, i]) if kept[k]]
-                aliases[term] += [
-                    other for j, other in enumerate(left_out) if equals[j] and other != term
-                ]
-                for k in np.flatnonzero(holds[:, i]):
-                    if kept[k]:
-                        aliases[kept[k]].append(term)
+        kept, left_out = _independent(signs, [(), *terms])
+        aliases = _aliases(signs, terms, kept, left_out)
         return cls(
             signs=signs,
             kept=tuple(term for term in kept if term),
@@ -118,6 +86,55 @@ class Model:
         return {
             term: (2 * row).tolist() for term, row in zip(self.kept, coefficients[1:], strict=True)
         }
+
+
+def _independent(
+    signs: tuple[tuple[int, ...], ...], terms: Sequence[Term]
+) -> tuple[list[Term], list[Term]]:
+    """Divide terms into those whose columns add to the rank, in order, and the others."""
+    import numpy as np
+
+    basis: list[NDArray[np.float64]] = []
+    kept: list[Term] = []
+    left_out: list[Term] = []
+    for term in terms:
+        residual = _columns(signs, [term])[:, 0]
+        # Gram-Schmidt; the second time takes away what rounding left.
+        for _ in range(2):
+            for direction in basis:
+                residual = residual - direction * (direction @ residual)
+        size = float(np.linalg.norm(residual))
+        if size > _NOTHING * math.sqrt(len(signs)):
+            basis.append(residual / size)
+            kept.append(term)
+        else:
+            left_out.append(term)
+    return kept, left_out
+
+
+def _aliases(
+    signs: tuple[tuple[int, ...], ...],
+    terms: Sequence[Term],
+    kept: Sequence[Term],
+    left_out: Sequence[Term],
+) -> dict[Term, list[Term]]:
+    """Return for each term the terms that it cannot be told from."""
+    import numpy as np
+
+    aliases: dict[Term, list[Term]] = {term: [] for term in terms}
+    if not left_out or not kept:
+        return aliases
+    # Each column that is left out, as a sum of kept ones: (kept, left_out).
+    weights = np.linalg.lstsq(_columns(signs, kept), _columns(signs, left_out), rcond=None)[0]
+    holds = np.abs(weights) > _NOTHING
+    for i, term in enumerate(left_out):
+        held = [kept[k] for k in np.flatnonzero(holds[:, i]).tolist() if kept[k]]
+        equals = (np.abs(weights - weights[:, [i]]) < _NOTHING).all(0)
+        equals |= (np.abs(weights + weights[:, [i]]) < _NOTHING).all(0)
+        aliases[term] = held + [t for j, t in enumerate(left_out) if equals[j] and t != term]
+        for other in held:
+            aliases[other].append(term)
+    return aliases
 
 
 def _columns(signs: Sequence[tuple[int, ...]], terms: Sequence[Term]) -> NDArray[Any]:
@@ -147,9 +164,9 @@ def shapley(signs: Sequence[tuple[int, ...]], outcomes_CS: NDArray[Any]) -> list
     weights = np.array(
         [1 / (k * math.comb(k - 1, size)) if size < k else 0.0 for size in range(k + 1)]
     )
-    found = []
+    shapley_values = []
     for i in range(k):
         without = cells[cells & (1 << i) == 0]
         gains = values[without | (1 << i)] - values[without]
-        found.append((weights[sizes[without]] @ gains).tolist())
-    return found
+        shapley_values.append((weights[sizes[without]] @ gains).tolist())
+    return shapley_values

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from trickbag.errors import UserError, choices
 
-__all__ = ["COSTS", "OUTCOMES", "Cells", "Cost", "Metrics", "Warnings", "require_outcome"]
+if TYPE_CHECKING:
+    from trickbag.errors import Note
+
+__all__ = ["COSTS", "OUTCOMES", "Cells", "Cost", "Metrics", "TrialNotes", "require_outcome"]
 
 Metrics = Mapping[str, float | int | None]
 Cells = Mapping[tuple[str, str], Mapping[int, Metrics]]
 """The metrics of finished trials: (model, variant's label) -> seed -> metrics."""
-Warnings = Mapping[tuple[str, str], Sequence[str]]
-"""What the trials of a variant warned of: (model, variant's label) -> texts."""
+TrialNotes = Mapping[tuple[str, str], Mapping[int, Sequence["Note"]]]
+"""The notes of finished trials: (model, variant's label) -> seed -> notes."""
 
 OUTCOMES: Mapping[str, Literal["higher", "lower"]] = MappingProxyType(
     {
@@ -50,18 +53,18 @@ OUTCOMES: Mapping[str, Literal["higher", "lower"]] = MappingProxyType(
 )
 """The metrics that can be a study's outcome, and the direction in which each is better."""
 
-_OF_ONE = ("top1", "top5", "ece")
-_OF_SEVERAL = ("map", "f1", "f1_micro", "f1_at_half")
+_SINGLE_LABEL = ("top1", "top5", "ece")
+_MULTI_LABEL = ("map", "f1", "f1_micro", "f1_at_half")
 
 COSTS = ("train_throughput", "infer_throughput", "params", "macs", "peak_memory", "train_time_s")
 """The metrics in which a trick has a price."""
 
 
 class Cost(TypedDict):
-    """A trick's price in one metric: the difference with minus without and its 95 % t interval, and the ratio.
+    """A trick's price in one metric: the difference with minus without, and the ratio.
 
-    `ratio` is the geometric mean of with over without. All are over `pairs` seeds, and None where
-    not defined.
+    `low` and `high` are the difference's 95 % t interval. `ratio` is the geometric mean of with
+    over without. All are over `pairs` seeds, and None where they are not defined.
     """
 
     delta: float | None
@@ -71,22 +74,22 @@ class Cost(TypedDict):
     pairs: int
 
 
-def require_outcome(name: str, several: bool | None = None) -> None:
+def require_outcome(name: str, multi_label: bool | None = None) -> None:
     """Raise UserError where a study cannot have this metric as its outcome.
 
-    `several` says whether its images have several labels each, for which other metrics are defined;
-    None: not known.
+    Images with several labels each (`multi_label`) have other metrics than images with one; None:
+    not known.
     """
     if name not in OUTCOMES:
         raise UserError(f"no outcome is called {name!r}; choose from {choices(OUTCOMES)}")
-    if several is None:
+    if multi_label is None:
         return
     kind = (
         name.removeprefix("best_").removeprefix("train_").removeprefix("test_").removeprefix("raw_")
     )
-    if kind in (_OF_ONE if several else _OF_SEVERAL):
-        labels = "several labels" if several else "one label"
+    if kind in (_SINGLE_LABEL if multi_label else _MULTI_LABEL):
+        labels = "several labels" if multi_label else "one label"
         raise UserError(
-            f"outcome {name!r} is not defined for images with {labels}; choose from "
-            f"{choices([*(_OF_SEVERAL if several else _OF_ONE), 'loss'])}"
+            f"outcome {name!r} is not defined for images with {labels}",
+            f"choose from {choices([*(_MULTI_LABEL if multi_label else _SINGLE_LABEL), 'loss'])}",
         )

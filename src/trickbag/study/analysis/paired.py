@@ -1,5 +1,4 @@
-"""Estimates: what each seed says about an effect, and where it can say nothing, why; here by pairs
-of two variants."""
+"""Estimates: what each seed says about an effect; here by pairs of two variants."""
 
 from __future__ import annotations
 
@@ -8,30 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from trickbag.study.analysis.outcomes import COSTS, Cells, Cost, Metrics, Warnings
+from trickbag.study.analysis.notes import EffectNote, named
+from trickbag.study.analysis.outcomes import COSTS
 from trickbag.study.analysis.statistics import Summary, geometric_mean, number, summarise
 
 if TYPE_CHECKING:
-    from trickbag.study.designs.design import Layout
+    from trickbag.errors import Note
+    from trickbag.study.analysis.outcomes import Cells, Cost, Metrics, TrialNotes
+    from trickbag.study.designs.layout import Contrast, Layout
 
-__all__ = [
-    "EffectEstimate",
-    "contrasts",
-    "does_not_apply",
-    "largest",
-    "named",
-    "no_effect",
-    "price",
-]
+__all__ = ["EffectEstimate", "contrasts", "largest", "no_effect_reason", "price"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EffectEstimate:
-    """One number for each seed, in the order of seeds, with minus without; `scale` is the outcomes' largest magnitude.
+    """One difference for each seed, with minus without, in the order of seeds.
 
-    `shapley` holds the trick's Shapley value for each seed, in a full factorial. `notes` say what a
-    reader must know, and why there are no differences where there are none. The other fields are
-    those of `Effect`.
+    `scale` is the outcomes' largest magnitude. `shapley` holds the trick's Shapley value for each
+    seed, in a full factorial. `notes` say what a reader must know, and why there are no differences
+    where there are none. The other fields are those of `Effect`.
     """
 
     label: str
@@ -39,48 +33,49 @@ class EffectEstimate:
     differences: tuple[float, ...] = ()
     scale: float = 0.0
     shapley: tuple[float, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[EffectNote, ...] = ()
     plus: str | None = None
     minus: str | None = None
     cost: Mapping[str, Cost] = field(default_factory=dict)
 
 
 def contrasts(
-    layout: Layout, cells: Cells, warnings: Warnings, outcome: str
+    layout: Layout, cells: Cells, notes: TrialNotes, outcome: str
 ) -> list[EffectEstimate]:
-    """Return the estimates of a layout's contrasts: the differences of its two variants, seed by
-    seed."""
+    """Return the estimates of a layout's contrasts: differences of two variants, seed by seed."""
+    return [_contrast(layout, contrast, cells, notes, outcome) for contrast in layout.contrasts]
+
+
+def _contrast(
+    layout: Layout, contrast: Contrast, cells: Cells, notes: TrialNotes, outcome: str
+) -> EffectEstimate:
+    estimate = EffectEstimate(
+        label=contrast.label, model=layout.model, plus=contrast.plus, minus=contrast.minus
+    )
     variants = {variant.label: variant for variant in layout.variants}
-    found = []
-    for contrast in layout.contrasts:
-        estimate = EffectEstimate(
-            label=contrast.label, model=layout.model, plus=contrast.plus, minus=contrast.minus
-        )
-        absent = [
-            v for v in (variants[contrast.plus], variants[contrast.minus]) if v.recipe is None
-        ]
-        if absent:
-            found.append(replace(estimate, notes=(does_not_apply(absent[0].reason),)))
-            continue
-        plus, minus = (
-            cells.get((layout.model, label), {}) for label in (contrast.plus, contrast.minus)
-        )
-        pairs = _pairs(plus, minus, outcome)
-        reason = no_effect(contrast.trick, warnings.get((layout.model, contrast.plus), ()))
-        notes = [f"no effect: {reason}"] if reason is not None else []
-        if not pairs:
-            notes.append(_why_no_pair({contrast.plus: plus, contrast.minus: minus}, outcome))
-        costs = {metric: _cost(_pairs(plus, minus, metric)) for metric in COSTS}
-        found.append(
-            replace(
-                estimate,
-                differences=tuple(a - b for a, b in pairs),
-                scale=largest(pairs),
-                notes=tuple(notes),
-                cost={metric: cost for metric, cost in costs.items() if cost["pairs"]},
-            )
-        )
-    return found
+    for variant in (variants[contrast.plus], variants[contrast.minus]):
+        if variant.recipe is None:
+            note = EffectNote(kind="does_not_apply", reason=variant.reason)
+            return replace(estimate, notes=(note,))
+    plus, minus = (
+        cells.get((layout.model, label), {}) for label in (contrast.plus, contrast.minus)
+    )
+    pairs = _pairs(plus, minus, outcome)
+    effect_notes = []
+    reason = no_effect_reason(contrast.trick, notes.get((layout.model, contrast.plus), {}))
+    if reason is not None:
+        effect_notes.append(EffectNote(kind="no_effect", reason=reason))
+    if not pairs:
+        reason = _why_no_pair({contrast.plus: plus, contrast.minus: minus}, outcome)
+        effect_notes.append(EffectNote(kind="no_pairs", reason=reason))
+    costs = {metric: _cost(_pairs(plus, minus, metric)) for metric in COSTS}
+    return replace(
+        estimate,
+        differences=tuple(a - b for a, b in pairs),
+        scale=largest(pairs),
+        notes=tuple(effect_notes),
+        cost={metric: cost for metric, cost in costs.items() if cost["pairs"]},
+    )
 
 
 def _pairs(
@@ -95,18 +90,17 @@ def _pairs(
 
 
 def _cost(pairs: Sequence[tuple[float, float]]) -> Cost:
-    found = summarise([a - b for a, b in pairs], largest(pairs))
-    return price(found, geometric_mean(pairs))
+    return price(summarise([a - b for a, b in pairs], largest(pairs)), geometric_mean(pairs))
 
 
-def price(found: Summary, ratio: float | None) -> Cost:
+def price(summary: Summary, ratio: float | None) -> Cost:
     """Return the price that a summary of differences and a ratio say."""
     return {
-        "delta": found.mean,
-        "low": found.low,
-        "high": found.high,
+        "delta": summary.mean,
+        "low": summary.low,
+        "high": summary.high,
         "ratio": ratio,
-        "pairs": found.pairs,
+        "pairs": summary.pairs,
     }
 
 
@@ -116,6 +110,7 @@ def largest(rows: Iterable[Iterable[float]]) -> float:
 
 
 def _why_no_pair(runs: Mapping[str, Mapping[int, Metrics]], outcome: str) -> str:
+    """Return why two variants, by label with their metrics by seed, have no pair."""
     empty = [label for label in runs if not runs[label]]
     if empty:
         return f"no finished trial of {named(empty)}"
@@ -127,22 +122,18 @@ def _why_no_pair(runs: Mapping[str, Mapping[int, Metrics]], outcome: str) -> str
     return f"{named(list(runs))} have no seed in common with {outcome} defined in both"
 
 
-def does_not_apply(reason: str) -> str:
-    """Write the note of an effect that cannot be measured because of a variant that cannot be."""
-    return f"does not apply: {reason}"
+def no_effect_reason(trick: str, notes: Mapping[int, Sequence[Note]]) -> str | None:
+    """Return why a trick changes nothing in a variant, by the notes of its trials; None if it does.
 
-
-def no_effect(trick: str, texts: Sequence[str]) -> str | None:
-    """Return why a trick changed nothing, if trials warned that it has no effect."""
-    start = f"{trick} has no effect"
+    Whether a trick changes anything follows from the recipe and the data, not from the seed: what
+    one trial notes holds for all trials of the variant.
+    """
     return next(
-        (text[len(start) :].removeprefix(":").strip() for text in texts if text.startswith(start)),
+        (
+            note.reason
+            for trial in notes.values()
+            for note in trial
+            if note.kind == "no_effect" and note.trick == trick
+        ),
         None,
     )
-
-
-def named(labels: Sequence[str], most: int = 3) -> str:
-    """Write labels as `a`, `a and b`, or `a, b, c and 5 more`."""
-    if len(labels) > most:
-        return f"{', '.join(labels[:most])} and {len(labels) - most} more"
-    return " and ".join([*([", ".join(labels[:-1])] if labels[1:] else []), *labels[-1:]])

@@ -34,23 +34,24 @@ def detectable(pairs: int, sd: float, comparisons: int = 1, power: float = 0.8) 
     freedom = pairs - 1
     critical = t_quantile(1 - level / 2, freedom)
 
-    def missing(shift: float) -> float:
+    def surplus(shift: float) -> float:
+        """Return the power at a true shift, in standard errors, beyond the power that is wanted."""
         right = float(stats.nct.sf(critical, freedom, shift))
-        wrong = float(stats.nct.cdf(-critical, freedom, shift))  # a verdict in the wrong direction
-        return (
-            right + (0.0 if math.isnan(wrong) else wrong) - power
-        )  # scipy gives NaN where it is next to nothing
+        # The chance of a verdict in the wrong direction; scipy gives NaN where it is next to none.
+        wrong = float(stats.nct.cdf(-critical, freedom, shift))
+        return right + (0.0 if math.isnan(wrong) else wrong) - power
 
     most = critical + 1.0
-    while missing(most) < 0:
+    while surplus(most) < 0:
         most *= 2
-    return number(float(optimize.brentq(missing, 0.0, most)) / math.sqrt(pairs) * sd)
+    return number(float(optimize.brentq(surplus, 0.0, most)) / math.sqrt(pairs) * sd)
 
 
 def standard_deviation(effects: Iterable[Effect]) -> float | None:
-    """Return the standard deviation of paired differences over all effects that have one; None where none has.
+    """Return the standard deviation of paired differences, pooled over all effects that have one.
 
-    The root of their mean square, weighted by degrees of freedom; in the unit of the outcome.
+    The root of their mean square, weighted by degrees of freedom; in the unit of the outcome. None
+    where no effect has one.
     """
     known = [
         (effect.sd, effect.pairs - 1)

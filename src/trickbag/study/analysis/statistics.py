@@ -1,7 +1,8 @@
-"""Statistics of paired differences, on plain numbers: t intervals, Holm's adjustment, seeds needed, bootstrap, ratios.
+"""Statistics of paired differences, on plain numbers.
 
-Distributions are scipy's, which is imported when a number is asked for. Nothing here returns NaN or
-an infinity: what is not defined, or beyond the range of floating-point numbers, is None.
+Student's t intervals, Holm's adjustment, the seeds needed, bootstrap intervals and ratios.
+Distributions are scipy's, which is imported when it is first needed. Nothing here returns NaN or an
+infinity: what is not defined, or beyond the range of floating-point numbers, is None.
 """
 
 from __future__ import annotations
@@ -34,18 +35,20 @@ ALPHA = 0.05
 """The level of every test, and one minus the confidence of every interval."""
 
 ROUNDING = 1e-12
-"""What is below this part of the numbers that it was computed from is taken for rounding, not for a
-difference."""
+"""A difference below this part of the numbers that it was computed from is taken for rounding."""
 
 MOST_SEEDS = 1000
+"""More seeds than this are not worth naming: nobody trains them."""
+
 RESAMPLES = 9999
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What `pairs` differences say about their mean: t interval and two-sided p; None where not defined.
+    """What `pairs` differences say about their mean: t interval and two-sided p.
 
-    `sd` is exactly 0 where the differences have no spread; there is no interval then.
+    A value that is not defined is None. `sd` is exactly 0 where the differences have no spread;
+    there is no interval then.
     """
 
     pairs: int
@@ -81,13 +84,15 @@ def two_sided(t: float, freedom: int) -> float:
 
 
 def power_of_two(largest: float) -> float:
-    """Return the power of two at or below a magnitude: numbers up to it, divided by that, have sums
-    and squares."""
+    """Return the power of two at or below a magnitude, 1 for a magnitude of 0.
+
+    Numbers up to the magnitude, divided by the result, have sums and squares that are finite.
+    """
     return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
 
 
 def summarise(differences: Sequence[float], scale: float) -> Summary:
-    """Summarise finite differences of numbers of magnitude `scale`: as `scipy.stats.ttest_rel` does.
+    """Summarise finite differences of numbers of magnitude `scale`, as `scipy.stats.ttest_rel`.
 
     Differences that are equal but for rounding (of numbers as large as `scale`) have no spread,
     hence no interval and no p: otherwise one image more in each of two pairs would be significant
@@ -102,8 +107,8 @@ def summarise(differences: Sequence[float], scale: float) -> Summary:
     if n == 1:
         return Summary(pairs=1, mean=number(mean * unit))
     if max(scaled) - min(scaled) <= rounding / unit:
-        whole = mean * unit
-        return Summary(pairs=n, mean=0.0 if abs(whole) <= rounding else number(whole), sd=0.0)
+        value = mean * unit
+        return Summary(pairs=n, mean=0.0 if abs(value) <= rounding else number(value), sd=0.0)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / (n - 1))
     error = sd / math.sqrt(n)
     half = t_quantile(1 - ALPHA / 2, n - 1) * error
@@ -119,7 +124,7 @@ def summarise(differences: Sequence[float], scale: float) -> Summary:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for their number, so that the chance of any false rejection stays below the level.
+    """Adjust p-values for their number: the chance of any false rejection stays below the level.
 
     The smallest is multiplied by m, the next by m - 1, and so on; none may fall below the one
     before. Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
@@ -150,10 +155,10 @@ def seeds_needed(delta: float, sd: float, pairs: int, comparisons: int) -> int |
 
 @functools.lru_cache(maxsize=1024)  # a live table asks again after every trial
 def bootstrap_interval(differences: tuple[float, ...], purpose: str) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of the mean: BCa, or the percentile interval where BCa is not defined.
+    """Return the 95 % bootstrap interval of the mean.
 
-    The draws come from the stream of `purpose` alone. Source: Efron 1987, "Better bootstrap
-    confidence intervals".
+    It is the BCa interval, or the percentile interval where BCa is not defined. The draws come from
+    the stream of `purpose` alone. Source: Efron 1987, "Better bootstrap confidence intervals".
     """
     import numpy as np
     from scipy import stats
@@ -165,10 +170,9 @@ def bootstrap_interval(differences: tuple[float, ...], purpose: str) -> tuple[fl
     generator = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # a degenerate interval is NaN, which is looked at below
-            found = stats.bootstrap(
+            # A degenerate interval is NaN, which is looked at below.
+            warnings.simplefilter("ignore")
+            interval = stats.bootstrap(
                 (np.array(differences) / unit,),
                 np.mean,
                 n_resamples=RESAMPLES,
@@ -176,7 +180,7 @@ def bootstrap_interval(differences: tuple[float, ...], purpose: str) -> tuple[fl
                 method=method,
                 **{generator: stream(0, purpose)},
             ).confidence_interval
-        low, high = number(float(found.low) * unit), number(float(found.high) * unit)
+        low, high = number(float(interval.low) * unit), number(float(interval.high) * unit)
         if low is not None and high is not None:
             return low, high
     return None
@@ -192,8 +196,10 @@ def exponential_mean(logarithms: Sequence[float], scale: float) -> float | None:
 
 
 def geometric_mean(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Return the geometric mean of first / second over the pairs; None where a number is not
-    positive."""
+    """Return the geometric mean of first / second over the pairs.
+
+    None where there is no pair, or a number that is not positive.
+    """
     if not pairs or any(a <= 0 or b <= 0 for a, b in pairs):
         return None
     logs = [(math.log(a), math.log(b)) for a, b in pairs]

@@ -31,10 +31,11 @@ _PRICE = ("delta", "low", "high", "ratio", "pairs")
 
 
 def effects_csv(effects: Sequence[Mapping[str, Any]]) -> str:
-    """Write effects, as plain data, as CSV: a line an effect in the given order, every digit, undefined values empty.
+    """Write effects, as plain data, as CSV: a line an effect, in the given order.
 
-    The price of a trick stands in five columns for each metric that any effect has a price in:
-    `macs_delta`, `macs_low`, `macs_high`, `macs_ratio`, `macs_pairs`.
+    Numbers have every digit; undefined values are empty. The price of a trick stands in five
+    columns for each metric that any effect has a price in: `macs_delta`, `macs_low`, `macs_high`,
+    `macs_ratio`, `macs_pairs`.
     """
     prices = list(dict.fromkeys(name for effect in effects for name in effect.get("cost") or {}))
     file = io.StringIO()

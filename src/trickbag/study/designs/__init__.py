@@ -1,1 +1,1 @@
-"""Designs: which variants a study compares."""
+"""Designs of studies, one a file, and what they share."""

@@ -1,41 +1,65 @@
-"""Which tricks cannot work on a network, found by building it once."""
+"""Which tricks cannot work on a network: by plain data, or by building the network once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trickbag.errors import DoesNotApply
+from trickbag.errors import DoesNotApply, UserError
+from trickbag.tricks.trick import NoEffect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
     from trickbag.tricks.trick import Trick
 
-__all__ = ["inapplicable"]
+__all__ = ["unfit_for_network", "unfit_for_recipe"]
 
 
-def inapplicable(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset) -> dict[str, str]:
-    """Return the tricks, by name, that cannot change the built network of a recipe, each with the reason.
+def unfit_for_network(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset) -> dict[str, str]:
+    """Return the tricks, by name, that cannot work on a recipe's built network, with the reason.
 
-    Those that plain data tell (their value hooks raise `DoesNotApply`) are found by the designs
-    themselves. Raises UserError where the network cannot be built.
+    Those that plain data tell are found by the designs themselves (`unfit_for_recipe`). Raises
+    UserError where the network cannot be built.
     """
-    asked = [trick for trick in tricks if trick.overrides("network")]
-    if not asked:
+    changing = [trick for trick in tricks if trick.overrides("network")]
+    if not changing:
         return {}
     from trickbag.models.zoo import build_network
     from trickbag.train.plan import resolve
-    from trickbag.tricks.trick import NoEffect
 
     plan, _ = resolve(recipe.only(), dataset, seed=0)
     network = build_network(plan.model, seed=0)
-    found = {}
-    for trick in asked:
+    reasons = {}
+    for trick in changing:
         try:
             trick.network(network)
         except DoesNotApply as error:
-            found[trick.name] = str(error)
+            reasons[trick.name] = error.reason
         except NoEffect:
             pass
-    return found
+    return reasons
+
+
+def unfit_for_recipe(recipe: Recipe, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the recipe's tricks that do not apply to its network, by name, with the reason.
+
+    `known` are reasons that were found by building the network. Hooks on built objects are not
+    called here, so that a trick may still turn out not to apply when a trial is built.
+    """
+    unfit = {name: known[name] for name in recipe.trick_names if name in known}
+    for hook in ("data", "model", "training", "schedule"):
+        value: Any = getattr(recipe, hook)
+        for trick in recipe.tricks:
+            if trick.name in unfit:
+                continue
+            try:
+                value = getattr(trick, hook)(value)
+            except DoesNotApply as error:
+                unfit[trick.name] = error.reason
+            except (NoEffect, UserError):
+                # A wrong value is left to the trial, which reports it: only there have the data
+                # settled all values.
+                pass
+    return unfit

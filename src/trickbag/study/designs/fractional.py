@@ -1,9 +1,9 @@
-"""Two-level designs: which combinations of factors, on or off, are run, and which effects they cannot tell apart.
+"""Two-level designs: which combinations of factors are run, and which effects they confound.
 
-Sets of factors are bit masks: bit i stands for factor i. Such a set is an effect too: one bit a
-main effect, two an interaction; the product of two effects is the exclusive or of their sets.
-Source: Box, Hunter & Hunter, *Statistics for Experimenters*; Fries & Hunter 1980 (minimum
-aberration).
+A factor is on or off. Sets of factors are bit masks: bit i stands for factor i. Such a set is an
+effect too: one bit a main effect, two an interaction; the product of two effects is the exclusive
+or of their sets. Source: Box, Hunter & Hunter, *Statistics for Experimenters*; Fries & Hunter 1980
+(minimum aberration).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ __all__ = ["TwoLevelDesign", "product", "smallest"]
 
 @dataclass(frozen=True, kw_only=True)
 class TwoLevelDesign:
-    """A regular two-level design: all combinations of its first factors, each further factor a product of some of them.
+    """A regular two-level design.
 
+    It has all combinations of its first factors; each further factor is a product of some of them.
     `generators[i]` is the set of first factors whose product is the i-th further one; without
     generators the design is the full one.
     """
@@ -33,11 +34,11 @@ class TwoLevelDesign:
         return self.factors - len(self.generators)
 
     def runs(self) -> Iterator[tuple[bool, ...]]:
-        """Give the runs, a value for each factor, in standard (Yates) order: the first factor changes fastest.
+        """Yield the runs, a value for each factor, in standard (Yates) order.
 
-        The first run has every basic factor off; a further factor, as a product of signs, is on
-        where an even number of its factors is off. So the run with all factors on is part of every
-        design.
+        The first factor changes fastest. The first run has every basic factor off; a further
+        factor, as a product of signs, is on where an even number of its factors is off. So the run
+        with all factors on is part of every design.
         """
         for on in range(2**self.basic):
             basic = (bool(on >> i & 1) for i in range(self.basic))
@@ -45,12 +46,14 @@ class TwoLevelDesign:
             yield (*basic, *further)
 
     def words(self) -> tuple[int, ...]:
-        """Return the defining relation: the products of factors that are the same in every run, but
-        the empty one."""
+        """Return the defining relation: the products of factors that are the same in every run.
+
+        The empty product is left out.
+        """
         relation = [0]
         for i, generator in enumerate(self.generators):
-            own = 1 << (self.basic + i)
-            relation += [word ^ generator ^ own for word in relation]
+            factor = 1 << (self.basic + i)
+            relation += [word ^ generator ^ factor for word in relation]
         return tuple(relation[1:])
 
     @property
@@ -63,21 +66,21 @@ class TwoLevelDesign:
         return min((word.bit_count() for word in self.words()), default=None)
 
     def aliases(self) -> list[tuple[int, ...]]:
-        """Return the groups of main effects and interactions of two factors that the design cannot tell apart.
+        """Return the groups of effects that the design cannot tell apart.
 
-        Members and groups are in order: main effects first, then interactions, by factor. An effect
-        that stands alone is in no group.
+        Effects are main effects and interactions of two factors. Members and groups are in order:
+        main effects first, then interactions, by factor. An effect that stands alone is in no
+        group.
         """
         effects = [1 << i for i in range(self.factors)]
-        effects += [one | other for one, other in itertools.combinations(effects, 2)]
+        effects += [first | second for first, second in itertools.combinations(effects, 2)]
         groups: dict[int, list[int]] = {}
         for effect in effects:
             groups.setdefault(self._column(effect), []).append(effect)
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
     def _column(self, effect: int) -> int:
-        """Write an effect as a product of basic factors alone: effects are aliased where this is
-        the same."""
+        """Return an effect as a product of basic factors alone; aliased effects have the same."""
         column = effect & ((1 << self.basic) - 1)
         for i, generator in enumerate(self.generators):
             if effect >> (self.basic + i) & 1:
@@ -105,10 +108,10 @@ def smallest(factors: int, resolution: int) -> TwoLevelDesign:
 
 
 def _search(basic: int, further: int, resolution: int) -> tuple[int, ...] | None:
-    """Find the generators of minimum aberration by going through all sets of them; None where there are none.
+    """Return the generators of minimum aberration, or None where no set of them will do.
 
-    A branch is left where its words are no better than the best design's already: more generators
-    only add words.
+    All sets are searched. A branch is left where its words are already no better than those of the
+    best design: more generators only add words.
     """
     products = [
         sum(1 << i for i in members)
@@ -129,18 +132,17 @@ def _search(basic: int, further: int, resolution: int) -> tuple[int, ...] | None
         if len(chosen) == further:
             best = lengths, chosen
             return
-        own = 1 << (basic + len(chosen))
+        factor = 1 << (basic + len(chosen))
         sizes: set[int] = set()
         for place, generator in enumerate(candidates):
             if len(chosen) + len(candidates) - place < further:
                 return
             if not chosen:
-                # The basic factors can be renamed, so the first set of each size stands for all as
-                # the smallest one.
+                # The basic factors can be renamed: the first set of a size stands for all of it.
                 if generator.bit_count() in sizes:
                     continue
                 sizes.add(generator.bit_count())
-            new = [word ^ generator ^ own for word in relation]
+            new = [word ^ generator ^ factor for word in relation]
             counted = list(lengths)
             for word in new:
                 counted[word.bit_count()] += 1

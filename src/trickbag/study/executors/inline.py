@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from trickbag.study.executors import Task
     from trickbag.study.trial import Trial
 
-__all__ = ["Inline", "describe", "failed", "signal_of", "stopped"]
+__all__ = ["Inline", "describe", "failed", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Inline:
                 except KeyboardInterrupt:
                     raise
                 except Stopped as error:
-                    raise stopped(stop.name or signal_of(str(error)), 1) from error
+                    raise stopped(stop.name or error.signal or "a signal", 1) from error
                 except BaseException as error:
                     result = failed(trial, describe(error))
                 yield result
@@ -75,14 +74,7 @@ def stopped(name: str, saved: int, lost: int = 0) -> Stopped:
         text += f"; {_trials(saved)} saved in mid-run"
     if lost:
         text += f"; {_trials(lost)} killed in mid-run"
-    return Stopped(text)
-
-
-def signal_of(text: str) -> str:
-    """Return the signal that a task names which was stopped; the task's own handler took it, and
-    nobody else saw it."""
-    found = re.search(r"\bSIG[A-Z]+\b", text)
-    return found[0] if found else "a signal"
+    return Stopped(text, signal=name)
 
 
 def _trials(count: int) -> str:

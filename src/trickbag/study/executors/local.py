@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from trickbag.data.cores import usable_cores
 from trickbag.errors import RunFailed, TrickbagError, UserError
 from trickbag.study.executors import Machine
-from trickbag.study.executors.inline import describe, failed, signal_of, stopped
+from trickbag.study.executors.inline import describe, failed, stopped
 from trickbag.study.executors.worker import Worker
 from trickbag.train.folder.result import Result
 from trickbag.train.machine.signals import StopSignal
@@ -298,7 +298,7 @@ class _Pool:
         if kind == "failed":
             return [failed(trial, str(content))]
         # Whoever signals one worker means the run: a shutdown signals every process, in any order.
-        self.stopping = self.stopping or signal_of(str(content))
+        self.stopping = self.stopping or str(content) or "a signal"
         self.saved += 1
         self.waiting.appendleft(trial)
         return []

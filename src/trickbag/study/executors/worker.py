@@ -189,7 +189,7 @@ def _answer(task: Task, data: bytes) -> bytes:
     except KeyboardInterrupt:
         raise
     except Stopped as error:
-        message = ("stopped", str(error))
+        message = ("stopped", error.signal)
     except BaseException as error:
         message = ("failed", describe(error))
     return pickle.dumps(message)

@@ -47,7 +47,9 @@ def upgraded_result(data: Mapping[str, Any]) -> dict[str, Any]:
         error = result.get("error")
         if error is None:
             result["status"] = "finished"
+        elif str(error).startswith(_DOES_NOT_APPLY):
+            result["status"] = "does_not_apply"
+            result["error"] = str(error).removeprefix(_DOES_NOT_APPLY)
         else:
-            inapplicable = str(error).startswith(_DOES_NOT_APPLY)
-            result["status"] = "does_not_apply" if inapplicable else "failed"
+            result["status"] = "failed"
     return result

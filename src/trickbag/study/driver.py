@@ -1,0 +1,109 @@
+"""The driver of a study: one call that hands out trials and stores what comes back.
+
+It alone writes the study's folder, and can be killed at any time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trickbag.errors import Stopped
+from trickbag.study.findings import Findings
+from trickbag.study.prepare import stop_before_trials
+from trickbag.study.records.result import StoredResult
+from trickbag.study.task import TrainTrial
+
+if TYPE_CHECKING:
+    from trickbag.data.dataset import Dataset
+    from trickbag.study.analysis.effects import Effect
+    from trickbag.study.executors import Executor
+    from trickbag.study.folder import Appender, StudyFolder
+    from trickbag.study.log import StudyLog
+    from trickbag.study.prepare import PreparedStudy
+    from trickbag.train.folder.result import Result
+    from trickbag.train.machine.signals import StopSignal
+
+__all__ = ["Driver"]
+
+
+@dataclass
+class Driver:
+    """Runs the pending trials of a study with an executor."""
+
+    study: PreparedStudy
+    folder: StudyFolder
+    executor: Executor
+    log: StudyLog
+    stop: StopSignal
+
+    def run(self) -> Findings:
+        """Run the pending trials; return the findings.
+
+        The effects so far are written whatever stops the run. Raises Stopped after SIGTERM or
+        SIGINT.
+        """
+        plan, progress = self.study.plan, self.study.progress
+        pending = progress.pending(plan.retries)
+        task = TrainTrial(folder=self.folder.trials, dataset=self._shared_dataset(len(pending)))
+        stop_before_trials(self.stop)
+        self.log.start(progress, plan.outcome, len(pending))
+        try:
+            with self.folder.appending(self.study.kept, self.study.torn) as append:
+                for result in self.executor.run(task, pending):
+                    self._store(result, append)
+        except Stopped as stopped:
+            self.log.stop()
+            self._write_effects()
+            left = len(progress.pending(plan.retries))
+            raise Stopped(
+                f"{stopped}; {len(progress.finished)} trials are finished, {left} are left",
+                f"the same command goes on in {self.folder.path}",
+                signal=stopped.signal,
+            ) from stopped
+        self.log.stop()
+        return self._finish()
+
+    def _shared_dataset(self, pending: int) -> Dataset | None:
+        """Decode the images once for all trials, where that is possible and worth it.
+
+        Return the data set that holds them; None where each process prepares its data set.
+        """
+        from trickbag.data.decoding.in_memory import decode_once, memory_limit
+
+        if pending < 2 or not self.executor.machine.shares_memory:
+            return None
+
+        def decoding(done: int, total: int) -> None:
+            stop_before_trials(self.stop)
+            self.log.checking(done, total)
+
+        limit = memory_limit(self.folder.path)
+        return decode_once(self.study.dataset, self.folder.decoded, limit, decoding)
+
+    def _store(self, result: Result, append: Appender) -> None:
+        trial = self.study.progress.trial_plan.trials[result.trial]
+        stored = StoredResult.of(result, trial)
+        append(stored)
+        self.study.progress.add(stored)
+        if stored.status == "finished":
+            # Half of a trial's bytes, which nothing needs any more.
+            (self.folder.trials / result.trial / "last.ckpt").unlink(missing_ok=True)
+        self.log.result(stored)
+
+    def _write_effects(self) -> list[Effect]:
+        effects = self.study.progress.effects(self.study.plan.outcome)
+        self.folder.write_effects(effects)
+        return effects
+
+    def _finish(self) -> Findings:
+        effects = self._write_effects()
+        started = self.folder.read_study()
+        command = started.command if started is not None else ""
+        # Once more, with the reasons of variants that turned out not to apply.
+        self.folder.write_study(self.study.record(command))
+        shutil.rmtree(self.folder.decoded, ignore_errors=True)
+        for lock in self.folder.trials.glob(".*.lock"):
+            lock.unlink(missing_ok=True)
+        return Findings.of(self.study.progress, effects, self.folder.path)

@@ -1,0 +1,155 @@
+"""The plan of a study: recipe x design x networks x seeds, and the trials that follow from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from trickbag.errors import UserError
+from trickbag.models.config import model_config
+from trickbag.recipe import digest
+from trickbag.study.analysis.outcomes import require_outcome
+from trickbag.study.designs.applicability import unfit_for_network
+from trickbag.study.designs.leave_one_out import LeaveOneOut
+from trickbag.study.trial_plan import TrialPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from trickbag.data.dataset import Dataset
+    from trickbag.recipe import Recipe
+    from trickbag.study.designs.design import Design
+    from trickbag.tricks.trick import TeacherSpec, Trick
+
+__all__ = ["SEEDS", "StudyPlan"]
+
+SEEDS = 5
+"""The seeds of a study that does not say how many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What a study compares, and on which outcome.
+
+    `models` are names of networks (none: the recipe's network). Seeds are 0, 1, ... `seeds` - 1;
+    None stands for those of the study that a folder holds, and for SEEDS in a new one. `outcome` is
+    a metric of `result.json`, by default `top1`, or `map` where images have several labels.
+    `retries` says how many times a trial that failed is tried again. `shard` (i, n) is the i-th of
+    n parts of the trials. Raises UserError for values that cannot be.
+    """
+
+    recipe: Recipe
+    design: Design = LeaveOneOut()
+    models: tuple[str, ...] = ()
+    seeds: int | None = None
+    outcome: str = ""
+    retries: int = 2
+    shard: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None and self.seeds < 1:
+            raise UserError(f"seeds = {self.seeds}: a study needs at least 1 (an interval needs 2)")
+        if self.retries < 0:
+            raise UserError(f"retries = {self.retries}: must be at least 0")
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            raise UserError(f"shard = {self.shard_text}: must be I/N with I from 1 to N")
+        multi_label = self.recipe.data.multi_label
+        if not self.outcome:
+            object.__setattr__(self, "outcome", "map" if multi_label else "top1")
+        require_outcome(self.outcome, multi_label)
+        for name in self.models:
+            model_config(name)
+            if self.models.count(name) > 1:
+                raise UserError(f"models: {name} is named twice")
+
+    @property
+    def number_of_seeds(self) -> int:
+        """The seeds of each trial, in a new study."""
+        return SEEDS if self.seeds is None else self.seeds
+
+    @property
+    def shard_text(self) -> str | None:
+        """The shard as I/N; None for the whole study."""
+        return None if self.shard is None else "{}/{}".format(*self.shard)
+
+    def default_folder(self) -> Path:
+        """Return the folder of a study that names none; the same for what extends the study."""
+        identity = {
+            "recipe": self.recipe.identity(),
+            "source": self.recipe.data.source,
+            "design": self.design.kind,
+        }
+        source = Path(self.recipe.data.source).stem or "data"
+        name = f"study-{self.recipe.name}-{source}-{self.design.kind}-{digest(identity)[:8]}"
+        return Path("runs") / name.replace(":", "-").replace("/", "-")
+
+    def recipes(self) -> dict[str, Recipe]:
+        """Return the recipe on each network, by the network's name."""
+        if not self.models:
+            return {self.recipe.network: self.recipe}
+        return {name: self.recipe.on(name) for name in self.models}
+
+    def on_machine(self, threads: int, device: Literal["auto", "cpu", "cuda"]) -> StudyPlan:
+        """Return the plan with the threads and the device of every trial settled.
+
+        Every trial then computes alike, whoever runs it and when.
+        """
+        training = dataclasses.replace(self.recipe.training, threads=threads, device=device)
+        return dataclasses.replace(self, recipe=self.recipe.replace(training=training))
+
+    def inapplicable(self, dataset: Dataset) -> dict[str, dict[str, str]]:
+        """Return the tricks that cannot work on a network, with the reason, for each network."""
+        return {
+            name: unfit_for_network(
+                recipe, dict.fromkeys((*recipe.tricks, *self.design.studied(recipe))), dataset
+            )
+            for name, recipe in self.recipes().items()
+        }
+
+    def trial_plan(
+        self, inapplicable: Mapping[str, Mapping[str, str]], fingerprint: str
+    ) -> TrialPlan:
+        """Return the trials on the data of a fingerprint.
+
+        `inapplicable` is what the method of this name returned. Raises UserError where trials would
+        store different teacher logits in one file.
+        """
+        layouts = [
+            self.design.layout(recipe, name, inapplicable=inapplicable.get(name))
+            for name, recipe in self.recipes().items()
+        ]
+        recipes = [
+            variant.recipe
+            for layout in layouts
+            for variant in layout.variants
+            if variant.recipe is not None
+        ]
+        _check_teacher_files(trick for recipe in recipes for trick in recipe.tricks)
+        return TrialPlan.of(layouts, self.number_of_seeds, fingerprint, self.shard)
+
+
+def _check_teacher_files(tricks: Iterable[Trick]) -> None:
+    """Raise UserError where trials would store different logits of a teacher in one file."""
+    specs: dict[Path, TeacherSpec] = {}
+    for trick in tricks:
+        try:
+            spec = trick.teachers()
+        except UserError:
+            continue  # the trick names no teacher, which a trial reports
+        if spec is None or spec.cache is None or spec.view == "online":
+            continue
+        if spec.view == "replay":
+            raise UserError(
+                f"{trick.name}.cache = {spec.cache}: with view=replay each seed of a study has "
+                "logits of its own, and they do not go into one file",
+                "leave cache out",
+            )
+        first = specs.setdefault(Path(spec.cache).expanduser().absolute(), spec)
+        if (first.teachers, first.top) != (spec.teachers, spec.top):
+            raise UserError(
+                f"{trick.name}.cache = {spec.cache}: levels with other teachers, or another top, "
+                "have logits of their own, and they do not go into one file",
+                "leave cache out",
+            )

@@ -1,0 +1,164 @@
+"""What a study has to do in a folder: its plan settled with the data and the results so far."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trickbag.errors import Note, Stopped
+from trickbag.settings import plain
+from trickbag.study.extend import extended, require_processes
+from trickbag.study.progress import StudyProgress
+from trickbag.study.records.study import StudyRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from trickbag.data.dataset import Dataset
+    from trickbag.recipe import Recipe
+    from trickbag.study.executors import Machine
+    from trickbag.study.folder import StudyFolder
+    from trickbag.study.log import StudyLog
+    from trickbag.study.plan import StudyPlan
+    from trickbag.study.records.result import StoredResult
+    from trickbag.train.machine.signals import StopSignal
+
+__all__ = ["PreparedStudy", "longer_training", "prepare_study", "stop_before_trials"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStudy:
+    """A study as it stands: its plan settled, with its data, its trials and the results so far.
+
+    `inapplicable` names the tricks that cannot work on a network, for each network. `kept` are the
+    whole lines of `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train
+    a trial together.
+    """
+
+    plan: StudyPlan
+    dataset: Dataset
+    inapplicable: Mapping[str, Mapping[str, str]]
+    progress: StudyProgress
+    kept: tuple[StoredResult, ...] = ()
+    torn: bool = False
+    processes: int = 1
+
+    @property
+    def notes(self) -> list[Note]:
+        """What a reader of the study should know: of the data, of the papers, of the layouts."""
+        layouts = self.progress.trial_plan.layouts
+        recipes = [v.recipe for layout in layouts for v in layout.variants if v.recipe is not None]
+        return [
+            *self.dataset.notes,
+            *longer_training(recipes),
+            *(note for layout in layouts for note in layout.notes),
+        ]
+
+    def record(self, command: str = "") -> StudyRecord:
+        """Return what `study.json` holds."""
+        from trickbag import __version__
+
+        plan = self.plan
+        return StudyRecord(
+            version=__version__,
+            command=command,
+            recipe=plan.recipe.to_dict(),
+            design=plain(plan.design),
+            models=plan.models,
+            seeds=plan.number_of_seeds,
+            outcome=plan.outcome,
+            threads=plan.recipe.training.threads,
+            device=plan.recipe.training.device,
+            processes=self.processes,
+            data=self.dataset.fingerprint,
+            shard=plan.shard_text,
+            inapplicable=self.inapplicable,
+            notes=tuple(self.notes),
+            layouts=self.progress.layout_records(),
+        )
+
+
+def prepare_study(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    machine: Machine,
+    *,
+    add_seeds: int = 0,
+    log: StudyLog,
+    stop: StopSignal | None = None,
+) -> PreparedStudy:
+    """Read the data and what the folder holds of a study; nothing is written.
+
+    Raises UserError where the folder holds another study, saying what differs, and Stopped where
+    `stop` has caught a signal.
+    """
+    from trickbag.data.dataset import prepare
+
+    def checking(done: int, total: int) -> None:
+        if stop is not None:
+            stop_before_trials(stop)
+        log.checking(done, total)
+
+    stored = folder.read_study()
+    kept, torn = folder.read_results()
+    if torn is not None:
+        log.note(torn)
+    dataset = prepare(plan.recipe.data, progress=checking)
+    plan = extended(_on_machine(plan, machine, stored), stored, dataset.fingerprint, folder.path)
+    require_processes(machine.processes, stored)
+    inapplicable = plan.inapplicable(dataset)
+    progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept)
+    if add_seeds and progress.pending(plan.retries):
+        log.note("the study is not finished: it goes on, and --add-seeds adds nothing yet")
+    elif add_seeds:
+        plan = dataclasses.replace(plan, seeds=plan.number_of_seeds + add_seeds)
+        progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept)
+    return PreparedStudy(
+        plan=plan,
+        dataset=dataset,
+        inapplicable=inapplicable,
+        progress=progress,
+        kept=tuple(kept),
+        torn=torn is not None,
+        processes=machine.processes,
+    )
+
+
+def _on_machine(plan: StudyPlan, machine: Machine, stored: StudyRecord | None) -> StudyPlan:
+    """Settle threads and device: by the recipe, else as before, else by the machine."""
+    from trickbag.train.machine.device import choose_device
+
+    training = plan.recipe.training
+    threads = training.threads or (stored.threads if stored else None) or machine.threads
+    if training.device == "auto":
+        before = stored.device if stored else None
+        return plan.on_machine(threads, before or machine.device or choose_device("auto"))
+    if machine.device is None:
+        choose_device(training.device)  # raises UserError for a device that is not here
+    return plan.on_machine(threads, training.device)
+
+
+def longer_training(recipes: Iterable[Recipe]) -> list[Note]:
+    """Say which tricks of the recipes the papers train longer.
+
+    A study gives every variant the same epochs.
+    """
+    epochs = {trick.name: trick.paper_epochs for recipe in recipes for trick in recipe.tricks}
+    return [
+        Note(
+            "study", name, "{}: the paper trains {} epochs with it, {} without".format(name, *both)
+        )
+        for name, both in epochs.items()
+        if both
+    ]
+
+
+def stop_before_trials(stop: StopSignal) -> None:
+    """Raise Stopped where a signal came before there is a trial to save."""
+    if stop.name:
+        raise Stopped(
+            f"stopped by {stop.name} before the first trial",
+            "the same command starts the study",
+            signal=stop.name,
+        )

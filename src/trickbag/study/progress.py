@@ -1,0 +1,141 @@
+"""How far a study has come: the results of its trials, and the effects that follow from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from trickbag.errors import Note
+from trickbag.study.analysis.effects import effects
+from trickbag.study.records.study import LayoutRecord, VariantRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trickbag.study.analysis.effects import Effect
+    from trickbag.study.analysis.outcomes import Metrics
+    from trickbag.study.designs.layout import Layout, Variant
+    from trickbag.study.records.result import StoredResult
+    from trickbag.study.trial import Trial
+    from trickbag.study.trial_plan import TrialPlan
+
+__all__ = ["StudyProgress"]
+
+
+class StudyProgress:
+    """The results of a study so far.
+
+    Each trial counts once, whatever the order in which its results came: `finished` has the first
+    that finished, `failed` the last that did not, `failures` counts the latter; all by trial id.
+    """
+
+    def __init__(self, trial_plan: TrialPlan, results: Sequence[StoredResult]) -> None:
+        self.trial_plan = trial_plan
+        self.finished: dict[str, StoredResult] = {}
+        self.failed: dict[str, StoredResult] = {}
+        self.failures: Counter[str] = Counter()
+        for result in results:
+            self.add(result)
+
+    def add(self, result: StoredResult) -> None:
+        """Take in one result."""
+        if result.status == "finished":
+            self.finished.setdefault(result.trial, result)
+        else:
+            self.failures[result.trial] += 1
+            self.failed[result.trial] = result
+
+    def pending(self, retries: int) -> list[Trial]:
+        """Return the trials to run, in order.
+
+        They have not finished, their variant applies, and they failed at most `retries` times.
+        """
+        return [
+            trial
+            for name, trial in self.trial_plan.trials.items()
+            if name not in self.finished
+            and self.failures[name] <= retries
+            and self._inapplicable(trial.model, trial.label) is None
+        ]
+
+    def given_up(self) -> list[StoredResult]:
+        """Return the last result of each trial that failed and never finished, in order."""
+        results = [
+            self.failed[name]
+            for name in self.trial_plan.trials
+            if name in self.failed and name not in self.finished
+        ]
+        return [result for result in results if result.status == "failed"]
+
+    def _inapplicable(self, model: str, label: str) -> str | None:
+        """Return why a variant turned out not to apply; None where it did not."""
+        for name in self.trial_plan.ids.get((model, label), {}).values():
+            result = self.failed.get(name)
+            if result is not None and result.status == "does_not_apply":
+                return result.error or ""
+        return None
+
+    def layouts(self) -> list[Layout]:
+        """Return the layouts, with variants that turned out not to apply without a recipe."""
+
+        def as_known(variant: Variant) -> Variant:
+            reason = self._inapplicable(variant.model, variant.label)
+            if reason is None:
+                return variant
+            return dataclasses.replace(variant, recipe=None, reason=reason)
+
+        return [
+            dataclasses.replace(layout, variants=tuple(map(as_known, layout.variants)))
+            for layout in self.trial_plan.layouts
+        ]
+
+    def layout_records(self) -> tuple[LayoutRecord, ...]:
+        """Return the layouts with the ids of their trials, as `study.json` holds them."""
+        ids = self.trial_plan.ids
+        return tuple(
+            LayoutRecord(
+                model=layout.model,
+                variants=tuple(
+                    VariantRecord(
+                        label=variant.label,
+                        status="does_not_apply" if variant.recipe is None else "applies",
+                        reason=variant.reason,
+                        trials=ids.get((layout.model, variant.label), {}),
+                    )
+                    for variant in layout.variants
+                ),
+                contrasts=layout.contrasts,
+                factors=layout.factors,
+                generators=layout.generators,
+                aliases=layout.aliases,
+            )
+            for layout in self.layouts()
+        )
+
+    def cells(self) -> dict[tuple[str, str], dict[int, Metrics]]:
+        """Return the metrics of finished trials by (network, variant) and seed."""
+        return {
+            cell: {seed: result.metrics for seed, result in results.items()}
+            for cell, results in self._finished_cells().items()
+        }
+
+    def notes(self) -> dict[tuple[str, str], dict[int, list[Note]]]:
+        """Return the notes of finished trials by (network, variant) and seed."""
+        return {
+            cell: {
+                seed: [Note.from_dict(note) for note in result.notes]
+                for seed, result in results.items()
+            }
+            for cell, results in self._finished_cells().items()
+        }
+
+    def _finished_cells(self) -> dict[tuple[str, str], dict[int, StoredResult]]:
+        return {
+            cell: {seed: self.finished[name] for seed, name in ids.items() if name in self.finished}
+            for cell, ids in self.trial_plan.ids.items()
+        }
+
+    def effects(self, outcome: str) -> list[Effect]:
+        """Return the effects as far as they are known."""
+        return effects(self.layouts(), self.cells(), self.notes(), outcome)

@@ -1,0 +1,1 @@
+"""Records of the files that a study writes and reads back, each with its schema version."""

@@ -1,0 +1,109 @@
+"""The record of an entry of `effects.json`, which holds a list of `Effect`s as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast, get_args
+
+from trickbag.errors import UserError
+from trickbag.files import json_numbers
+from trickbag.study.analysis.effects import VERDICTS, Effect
+from trickbag.study.analysis.notes import EffectNote, EffectStatus
+from trickbag.study.records.checks import (
+    json_list,
+    json_object,
+    optional_text,
+    require,
+    text,
+)
+from trickbag.study.records.upgrade import upgraded_effect
+
+__all__ = ["effect_from_dict", "effect_to_dict"]
+
+_CONTRACT = ("label", "model", "delta", "low", "high", "p", "pairs", "verdict", "cost")
+"""The keys that come first in an entry, in this order."""
+
+_FIGURES = ("delta", "low", "high", "p", "p_raw", "sd", "more_seeds", "pairs")
+_PRICE = ("delta", "low", "high", "ratio", "pairs")
+
+
+def effect_to_dict(effect: Effect) -> dict[str, Any]:
+    """Return an effect as the plain data of `effects.json`, the keys of the contract first."""
+    data: dict[str, Any] = {
+        "label": effect.label,
+        "model": effect.model,
+        "delta": effect.delta,
+        "low": effect.low,
+        "high": effect.high,
+        "p": effect.p,
+        "pairs": effect.pairs,
+        "verdict": effect.verdict,
+        "cost": {metric: dict(cost) for metric, cost in effect.cost.items()},
+        "p_raw": effect.p_raw,
+        "sd": effect.sd,
+        "more_seeds": effect.more_seeds,
+        "bootstrap": None if effect.bootstrap is None else list(effect.bootstrap),
+        "shapley": None if effect.shapley is None else list(effect.shapley),
+        "note": effect.note,
+        "plus": effect.plus,
+        "minus": effect.minus,
+        "status": effect.status,
+        "notes": [note.to_dict() for note in effect.notes],
+    }
+    return data
+
+
+def effect_from_dict(data: object, place: str) -> Effect:
+    """Read an entry that was found at a place; infinite numbers become None.
+
+    Entries that were written before status and notes were values are read. Raises UserError for a
+    value of a wrong type, naming it.
+    """
+    entry = upgraded_effect(json_object(data, place))
+    label, model = text(entry, "label", place), text(entry, "model", place)
+    verdict, status = entry.get("verdict"), entry.get("status")
+    require(verdict in VERDICTS, f"{place}: verdict", verdict, f"one of {VERDICTS}")
+    statuses = get_args(EffectStatus)
+    require(status in statuses, f"{place}: status", status, f"one of {statuses}")
+    figures: dict[str, Any] = json_numbers({name: entry.get(name) for name in _FIGURES}, place)
+    more_seeds = figures.pop("more_seeds")
+    return Effect(
+        label=label,
+        model=model,
+        verdict=cast("Any", verdict),
+        status=cast("EffectStatus", status),
+        pairs=int(figures.pop("pairs") or 0),
+        more_seeds=None if more_seeds is None else int(more_seeds),
+        bootstrap=_row(entry, "bootstrap", 2, place),
+        shapley=_row(entry, "shapley", 3, place),
+        plus=optional_text(entry, "plus", place),
+        minus=optional_text(entry, "minus", place),
+        cost=_costs(entry, place),
+        notes=tuple(_note(note, place) for note in json_list(entry, "notes", place)),
+        **figures,
+    )
+
+
+def _row(entry: Mapping[str, Any], key: str, length: int, place: str) -> Any:
+    """Return the numbers under a key as a tuple; None where there are none or the first is null."""
+    value = entry.get(key)
+    valid = value is None or (isinstance(value, list) and len(value) == length)
+    require(valid, f"{place}: {key}", value, f"a list of {length} numbers or null")
+    row = json_numbers({str(i): item for i, item in enumerate(value or ())}, f"{place}: {key}")
+    numbers = tuple(row.values())
+    return numbers if numbers and numbers[0] is not None else None
+
+
+def _costs(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
+    costs: dict[str, Any] = {}
+    for name, price in json_object(entry.get("cost") or {}, f"{place}: cost").items():
+        price = json_object(price, f"{place}: cost.{name}")
+        costs[name] = json_numbers({key: price.get(key) for key in _PRICE}, f"{place}: cost.{name}")
+    return costs
+
+
+def _note(data: object, place: str) -> EffectNote:
+    try:
+        return EffectNote.from_dict(data)
+    except ValueError as error:
+        raise UserError(f"{place}: {error}") from error

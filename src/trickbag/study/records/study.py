@@ -1,0 +1,234 @@
+"""The record of `study.json`: what is studied, and the trials of each variant."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from trickbag.errors import Note, UserError
+from trickbag.study.designs.layout import Contrast
+from trickbag.study.records.checks import (
+    json_list,
+    json_object,
+    optional_text,
+    require,
+    text,
+    texts,
+)
+from trickbag.study.records.upgrade import upgraded_study
+
+__all__ = ["SCHEMA", "LayoutRecord", "StudyRecord", "VariantRecord", "VariantStatus"]
+
+SCHEMA = 1
+"""Version of the plain data of `study.json`."""
+
+VariantStatus = Literal["applies", "does_not_apply"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantRecord:
+    """A variant with the ids of its trials by seed; `reason` says why it does not apply."""
+
+    label: str
+    status: VariantStatus = "applies"
+    reason: str = ""
+    trials: Mapping[int, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the variant as plain data."""
+        return {
+            "label": self.label,
+            "reason": self.reason,
+            "trials": {str(seed): trial for seed, trial in self.trials.items()},
+            "status": self.status,
+        }
+
+    @classmethod
+    def from_dict(cls, data: object, place: str) -> VariantRecord:
+        """Read what `to_dict` returned; UserError for anything else."""
+        variant = json_object(data, place)
+        trials = variant.get("trials") or {}
+        # An id is the name of a folder: it must not lead to another place.
+        valid = isinstance(trials, Mapping) and all(
+            seed.isdecimal() and isinstance(trial, str) and trial.isalnum()
+            for seed, trial in trials.items()
+        )
+        require(valid, f"{place}.trials", trials, "an object of seeds and trial ids")
+        status = variant.get("status")
+        require(
+            status in ("applies", "does_not_apply"),
+            f"{place}.status",
+            status,
+            "applies or does_not_apply",
+        )
+        return cls(
+            label=text(variant, "label", place),
+            status=cast("VariantStatus", status),
+            reason=optional_text(variant, "reason", place) or "",
+            trials={int(seed): trial for seed, trial in trials.items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutRecord:
+    """The variants of a study on one network; the other fields are those of `Layout`."""
+
+    model: str
+    variants: tuple[VariantRecord, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    factors: tuple[str, ...] = ()
+    generators: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, ...], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the layout as plain data."""
+        return {
+            "model": self.model,
+            "variants": [variant.to_dict() for variant in self.variants],
+            "contrasts": [dataclasses.asdict(contrast) for contrast in self.contrasts],
+            "factors": list(self.factors),
+            "generators": list(self.generators),
+            "aliases": [list(group) for group in self.aliases],
+        }
+
+    @classmethod
+    def from_dict(cls, data: object, place: str) -> LayoutRecord:
+        """Read what `to_dict` returned; UserError for anything else."""
+        layout = json_object(data, place)
+        aliases = json_list(layout, "aliases", place)
+        groups = all(isinstance(group, list) for group in aliases)
+        require(groups, f"{place}.aliases", aliases, "a list of lists")
+        contrasts = json_list(layout, "contrasts", place)
+        return cls(
+            model=text(layout, "model", place),
+            variants=tuple(
+                VariantRecord.from_dict(variant, f"{place}.variants[{i}]")
+                for i, variant in enumerate(json_list(layout, "variants", place))
+            ),
+            contrasts=tuple(
+                _contrast(contrast, f"{place}.contrasts[{i}]")
+                for i, contrast in enumerate(contrasts)
+            ),
+            factors=texts(layout, "factors", place),
+            generators=texts(layout, "generators", place),
+            aliases=tuple(tuple(map(str, group)) for group in aliases),
+        )
+
+
+def _contrast(data: object, place: str) -> Contrast:
+    contrast = json_object(data, place)
+    return Contrast(**{f.name: text(contrast, f.name, place) for f in dataclasses.fields(Contrast)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """What `study.json` holds.
+
+    `version` is that of trickbag; `command` makes the study again. `recipe` and `design` are plain
+    data; the recipe has the threads and the device of every trial. `models` are the networks that
+    were named, `seeds` their number, `data` the fingerprint of the data set, `shard` a text I/N.
+    `processes` train a trial together. `inapplicable` names tricks that cannot work on a network,
+    with the reason, for each network.
+    """
+
+    version: str
+    command: str
+    recipe: Mapping[str, Any]
+    design: Mapping[str, Any]
+    models: tuple[str, ...]
+    seeds: int
+    outcome: str
+    threads: int | None
+    device: Literal["auto", "cpu", "cuda"] | None
+    processes: int
+    data: str
+    shard: str | None
+    inapplicable: Mapping[str, Mapping[str, str]]
+    notes: tuple[Note, ...]
+    layouts: tuple[LayoutRecord, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain data of `study.json`; notes as text, and as values beside it."""
+        return {
+            "schema": SCHEMA,
+            "version": self.version,
+            "command": self.command,
+            "recipe": dict(self.recipe),
+            "design": dict(self.design),
+            "models": list(self.models),
+            "seeds": self.seeds,
+            "outcome": self.outcome,
+            "threads": self.threads,
+            "device": self.device,
+            "processes": self.processes,
+            "data": self.data,
+            "shard": self.shard,
+            "inapplicable": {name: dict(tricks) for name, tricks in self.inapplicable.items()},
+            "notes": [note.text for note in self.notes],
+            "note_values": [note.to_dict() for note in self.notes],
+            "layouts": [layout.to_dict() for layout in self.layouts],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], place: str) -> StudyRecord:
+        """Read plain data that were found at a place.
+
+        Files of before notes and statuses were values are read. Raises UserError for another schema
+        version and for a value of a wrong type, naming it.
+        """
+        if data.get("schema") != SCHEMA:
+            raise UserError(
+                f"{place}: schema = {data.get('schema')!r}: this version of trickbag reads studies "
+                f"of schema {SCHEMA}"
+            )
+        recipe = json_object(data.get("recipe"), f"{place}: recipe")
+        design = json_object(data.get("design"), f"{place}: design")
+        require(
+            isinstance(design.get("kind"), str),
+            f"{place}: design.kind",
+            design.get("kind"),
+            "a text",
+        )
+        data = upgraded_study(data)
+        seeds, threads, processes = (
+            data.get("seeds") or 0,
+            data.get("threads"),
+            data.get("processes", 1),
+        )
+        for key, value in (("seeds", seeds), ("threads", threads or 1), ("processes", processes)):
+            require(type(value) is int, f"{place}: {key}", value, "a whole number")
+        device = data.get("device")
+        devices = ("auto", "cpu", "cuda", None)
+        require(device in devices, f"{place}: device", device, "auto, cpu, cuda or null")
+        return cls(
+            version=optional_text(data, "version", place) or "",
+            command=optional_text(data, "command", place) or "",
+            recipe=recipe,
+            design=design,
+            models=texts(data, "models", place),
+            seeds=seeds,
+            outcome=optional_text(data, "outcome", place) or "top1",
+            threads=threads,
+            device=device,
+            processes=processes,
+            data=optional_text(data, "data", place) or "",
+            shard=optional_text(data, "shard", place),
+            inapplicable=json_object(data.get("inapplicable", {}), f"{place}: inapplicable"),
+            notes=tuple(
+                _note(note, f"{place}: note_values[{i}]")
+                for i, note in enumerate(json_list(data, "note_values", place))
+            ),
+            layouts=tuple(
+                LayoutRecord.from_dict(layout, f"{place}: layouts[{i}]")
+                for i, layout in enumerate(json_list(data, "layouts", place))
+            ),
+        )
+
+
+def _note(data: object, place: str) -> Note:
+    try:
+        return Note.from_dict(json_object(data, place))
+    except ValueError as error:
+        raise UserError(f"{place}: {error}") from error
