@@ -14,6 +14,7 @@ from tests.builders.recipes import tiny_recipe
 from tests.builders.runs import assert_same_run
 from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.train.fit import fit
+from trickbag.train.folder.caller import COMMAND_LINE, PYTHON
 from trickbag.train.folder.log import RunLog
 
 
@@ -327,7 +328,7 @@ def test_ctrl_c_while_files_are_checked(pictures: Path, tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(
-        Stopped, match="before the first step; the same command with --resume starts"
+        Stopped, match="before the first step; the same call with resume=True starts"
     ):
         fit(tiny_recipe(pictures), out=tmp_path / "run", log=Early())
 
@@ -338,13 +339,49 @@ def test_wrong_input_leaves_no_folder_behind(pictures: Path, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plain_lines_say_the_check_only_where_it_lasts(capsys: pytest.CaptureFixture[str]) -> None:
-    from trickbag.train.folder.log import PlainLog
+def test_messages_name_the_call_in_python_or_the_options(
+    pictures: Path, reference: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(pictures)
+    for caller, message in {
+        PYTHON: r"add resume=True to continue it, or choose another out$",
+        COMMAND_LINE: r"add --resume to continue it, or choose another --out$",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            fit(recipe, seed=3, out=reference, caller=caller)
+    for caller, message in {
+        PYTHON: r"these differ: seed \(4, not 3\); choose another out$",
+        COMMAND_LINE: r"these differ: seed \(4, not 3\); choose another --out$",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            fit(recipe, seed=4, out=reference, resume=True, caller=caller)
+    out = tmp_path / "run"
+    for caller, way_out in {
+        PYTHON: f"continue with tb.fit(..., out={str(out)!r}, resume=True)",
+        COMMAND_LINE: f"continue with --resume --out {out}",
+    }.items():
+        with pytest.raises(Stopped) as stopped:
+            fit(
+                recipe,
+                out=out,
+                resume=True,
+                log=SignalAt(2, signal.SIGTERM),
+                caller=caller,
+            )
+        assert stopped.value.way_out == way_out
+    (out / "last.ckpt").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"start again in another out$"):
+        fit(recipe, out=out, resume=True)
 
-    quick, slow = PlainLog(), PlainLog(every_s=-1)
-    for log in (quick, slow):
-        for done in range(4):
-            log.checking(done, 3)
-    assert capsys.readouterr().out.splitlines() == [
-        f"checked {done} of 3 images" for done in range(4)
-    ]
+
+def test_progress_is_shown_on_stderr_unless_a_log_is_given(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe(pictures, epochs=1)
+    fit(recipe, out=tmp_path / "shown")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "epoch 1/1  loss" in captured.err
+    assert "note: the stem is" in captured.err
+    fit(recipe, out=tmp_path / "quiet", log=RunLog())
+    assert capsys.readouterr() == ("", "")

@@ -8,6 +8,7 @@ train ...` N processes train one run together.
 from __future__ import annotations
 
 import argparse
+import sys
 
 from trickbag.cli.recipe_options import add_recipe_options, recipe_from
 
@@ -28,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0."""
-    from trickbag.train.machine.parallel import launched
+    from trickbag.train.machine.launch import launched_group
 
-    with launched() as first:
+    with launched_group() as first:
         return _run(args, first)
 
 
@@ -59,9 +60,11 @@ def _run(args: argparse.Namespace, first: bool) -> int:
     from trickbag.report import run_page
     from trickbag.report.run.images import pictures_of
     from trickbag.train.fit import fit
+    from trickbag.train.folder.caller import COMMAND_LINE
     from trickbag.train.folder.log import choose_log
 
-    result = fit(recipe, seed, args.out, resume=args.resume, log=choose_log() if first else None)
+    log = choose_log(sys.stdout) if first else None
+    result = fit(recipe, seed, args.out, resume=args.resume, log=log, caller=COMMAND_LINE)
     if not first:
         return 0
     page = Path(result.folder, "report.html")

@@ -102,7 +102,7 @@ def evaluate(
     assert not isinstance(validation, str)  # a signal's name: there is nothing here that stops it
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
     _require_mostly_read(unread, len(images), selection.data)
-    scores = validation.several.per_class() if validation.several else ()
+    scores = validation.multi_label.per_class() if validation.multi_label else ()
     return Evaluation(
         data=selection.data.source,
         part=selection.name,

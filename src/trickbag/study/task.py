@@ -38,6 +38,8 @@ class TrainTrial:
     def __call__(self, trial: Trial) -> Result:
         """Train; return the result."""
         from trickbag.train.fit import fit
+        from trickbag.train.folder.caller import COMMAND_LINE
+        from trickbag.train.folder.log import RunLog
 
         out = self.folder / trial.id
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,8 @@ class TrainTrial:
                     out,
                     resume=True,
                     dataset=dataset,
+                    log=RunLog(),
+                    caller=COMMAND_LINE,
                     compile_cache=_compile_cache(),
                 )
         except DoesNotApply as error:
@@ -76,7 +80,7 @@ def _locked(out: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    from trickbag.train.machine.parallel import joined
+    from trickbag.train.machine.parallel import process_world
 
     lock = FileLock(out.parent / f".{out.name}.lock", timeout=_LOCK_TIMEOUT_S)
 
@@ -89,7 +93,7 @@ def _locked(out: Path) -> Iterator[None]:
                 f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s"
             ) from None
 
-    with joined() as world:
+    with process_world() as world:
         world.broadcast(acquire)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on bit for bit, in a file that cannot run code."""
+"""Checkpoints: everything that a run needs to resume bit for bit, in a file that runs no code."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from trickbag.train.build import Run
 __all__ = ["SCHEMA", "Progress", "Share", "Totals", "restore", "save"]
 
 SCHEMA = 2
+"""Version of a checkpoint's content."""
 
 
 @dataclass
 class Progress:
-    """Where a run stands: `step` updates of `epoch` (from 0) are done; the sums are of this epoch's steps so far.
+    """The position of a run, with its sums over the epoch so far.
 
-    Of several processes each has the sums over its own rows; `Totals` has those of all. `first_bad`
-    is the first step of the run, counted from 0, whose loss was not finite; -1 while there is none.
-    `bad_files` are those that were first read in training and could not be, with the reason.
+    `step` updates of `epoch`, from 0, are done. If several processes train together, each has the
+    sums over its own rows; `Totals` are those of all. `first_bad` is the first step of the run,
+    from 0, whose loss was not finite, -1 if there is none. `bad_files` are files that could not be
+    read in training, name to reason.
     """
 
     epoch: int
@@ -46,8 +48,7 @@ class Progress:
         return cls(0, 0, zero.clone(), zero.clone(), zero.clone(), bad)
 
     def share(self) -> Share:
-        """Return this process's sums, and its first step whose loss was not finite; waits for the
-        device."""
+        """Return this process's share of the totals; waits for the device."""
         return [float(self.loss_sum), float(self.correct), float(self.count), int(self.first_bad)]
 
     def next_epoch(self) -> None:
@@ -58,13 +59,11 @@ class Progress:
 
 
 Share = list[float]
-"""A process's sums of loss, correct and counted images over an epoch so far, and its first step
-that was not finite."""
+"""One process's loss sum, correct and counted images of the epoch so far, and its `first_bad`."""
 
 
 class Totals(NamedTuple):
-    """The sums over all processes of a run, and the first step of any whose loss was not finite, or
-    -1."""
+    """The sums over all processes of a run; `first_bad` is the first step that was bad in any."""
 
     loss_sum: float
     correct: float
@@ -73,32 +72,29 @@ class Totals(NamedTuple):
 
     @classmethod
     def of(cls, shares: Iterable[Share]) -> Totals:
-        """Add up the shares of processes."""
+        """Add the shares of the processes."""
         loss_sum, correct, images, bad = zip(*shares, strict=True)
-        return cls(
-            sum(loss_sum),
-            sum(correct),
-            sum(images),
-            int(min((b for b in bad if b >= 0), default=-1)),
-        )
+        first_bad = int(min((step for step in bad if step >= 0), default=-1))
+        return cls(sum(loss_sum), sum(correct), sum(images), first_bad)
 
     @property
     def loss(self) -> float | None:
-        """The mean loss of an image, None without images."""
+        """The mean loss of an image; None without images."""
         return self.loss_sum / self.images if self.images else None
 
     @property
     def top1(self) -> float | None:
-        """The percentage of images whose class was the most probable one, None without images."""
+        """The percentage of images whose class was the most probable one; None without images."""
         return 100 * self.correct / self.images if self.images else None
 
 
 def save(
     path: Path, run: Run, progress: Progress, trial: str, others: Sequence[Share] = ()
 ) -> None:
-    """Write a checkpoint: to a temporary file, synced, renamed. RunFailed where it cannot be written.
+    """Write a checkpoint: to a temporary file, which is synced and renamed.
 
-    `others` are the shares of the processes after the first in the middle of an epoch.
+    `others` are the shares of the other processes within an epoch, in the order of ranks. Raises
+    RunFailed if it cannot be written.
     """
     state = {
         "schema": SCHEMA,
@@ -107,7 +103,7 @@ def save(
         "average": run.average.network.state_dict() if run.average is not None else None,
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
-        "progress": {one.name: getattr(progress, one.name) for one in fields(progress)},
+        "progress": {item.name: getattr(progress, item.name) for item in fields(progress)},
         "others": [list(share) for share in others],
     }
     kept = "; the previous checkpoint is intact" if path.exists() else ""
@@ -115,27 +111,24 @@ def save(
         try:
             torch.save(state, file)
         except RuntimeError as error:
-            # torch's writer, closed after a failed write, complains of its position in place of the
-            # full disk.
+            # After a failed write torch's writer reports its position, and not the full disk.
             raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
-def restore(path: Path, run: Run, trial: str) -> Progress:
-    """Load a checkpoint into a run; return where it stands, with the sums of this process.
+def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
+    """Load a checkpoint into a run; return its progress, with the sums of this process.
 
-    Raises UserError where the file is damaged, of another version, or of another trial.
+    Raises UserError, with `way_out`, if the file is damaged, of another version or of another
+    trial.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=run.device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(
-            f"cannot read the checkpoint {path}: {type(error).__name__}; start again in another "
-            f"--out"
+            f"cannot read the checkpoint {path}: {type(error).__name__}", way_out
         ) from error
     if not isinstance(state, dict) or state.get("schema") != SCHEMA or state.get("trial") != trial:
-        raise UserError(
-            f"{path} is the checkpoint of another trial or version; start again in another --out"
-        )
+        raise UserError(f"{path} is the checkpoint of another trial or version", way_out)
     run.network.load_state_dict(state["network"])
     if run.average is not None:
         run.average.network.load_state_dict(state["average"])

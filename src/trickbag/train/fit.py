@@ -16,8 +16,9 @@ from trickbag.settings import plain
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
 from trickbag.train.compile_cache import CompileCache
+from trickbag.train.folder.caller import PYTHON, Caller
 from trickbag.train.folder.identity import trial_of
-from trickbag.train.folder.log import RunLog
+from trickbag.train.folder.log import RunLog, choose_log
 from trickbag.train.folder.record import RunRecord, begin
 from trickbag.train.folder.result import Result
 from trickbag.train.folder.run_folder import RunFolder, fresh_folder
@@ -26,7 +27,7 @@ from trickbag.train.loaders import run_loaders
 from trickbag.train.machine.device import choose_device
 from trickbag.train.machine.isolation import isolated
 from trickbag.train.machine.memory import PeakMemory
-from trickbag.train.machine.parallel import World, joined
+from trickbag.train.machine.parallel import World, process_world
 from trickbag.train.machine.signals import StopSignal
 from trickbag.train.plan import resolve
 from trickbag.train.trainer import Trainer
@@ -48,13 +49,16 @@ def fit(
     log: RunLog | None = None,
     dataset: Dataset | None = None,
     compile_cache: CompileCache | None = None,
+    caller: Caller = PYTHON,
 ) -> Result:
     """Train a recipe with a seed, and return the result.
 
     `out` is the run's folder, by default a new one under `runs`. With `resume` the run goes on from
     the folder's last checkpoint, bit for bit as if it had never stopped; it starts if there is no
-    checkpoint yet, and a finished run is left as it is. A caller with many runs can share between
-    them `dataset`, the value of `prepare(recipe.data)`, and `compile_cache`.
+    checkpoint yet, and a finished run is left as it is. `log` shows the progress: by default on
+    stderr, as a bar in a terminal or a notebook, else as lines; `RunLog()` shows nothing. A program
+    with many runs can share between them `dataset`, the value of `prepare(recipe.data)`, and
+    `compile_cache`. `caller` is named by messages that say how to go on.
 
     If a process group of `torch.distributed` exists, its processes train the run together: all of
     them call this alike, and the first one alone writes and logs. What ends one of them ends all.
@@ -63,10 +67,10 @@ def fit(
     go on, and Stopped after SIGTERM or SIGINT, with a checkpoint saved.
     """
     started = time.perf_counter()
-    with StopSignal() as stop, joined() as world:
-        log = (log if world.is_main else None) or RunLog()
+    with StopSignal() as stop, process_world() as world:
+        log = (log or choose_log()) if world.is_main else RunLog()
         try:
-            opened = _open(recipe, out, resume, world)
+            opened = _open(recipe, out, resume, world, caller)
             call = _Call(
                 recipe=recipe,
                 seed=seed,
@@ -74,6 +78,7 @@ def fit(
                 log=log,
                 stop=stop,
                 world=world,
+                caller=caller,
                 started=started,
             )
             try:
@@ -96,13 +101,15 @@ class _Opened:
     result: Result | None
 
 
-def _open(recipe: Recipe, out: str | Path | None, resume: bool, world: World) -> _Opened:
+def _open(
+    recipe: Recipe, out: str | Path | None, resume: bool, world: World, caller: Caller
+) -> _Opened:
     """Claim the folder of a run, by the first process for all."""
 
     def claim() -> dict[str, Any]:
         name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
         folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
-        new = folder.claim(resume=resume)
+        new = folder.claim(resume=resume, caller=caller)
         stored = RunRecipe.read(folder.recipe)
         result = Result.read(folder.result, str(folder.path))
         return {
@@ -132,6 +139,7 @@ class _Call:
     log: RunLog
     stop: StopSignal
     world: World
+    caller: Caller
     started: float
 
     @property
@@ -146,7 +154,7 @@ class _Call:
         trial = trial_of(self.recipe, self.seed, dataset.fingerprint)
         _require_same_everywhere(world.all_gather(trial))
         if self.opened.recipe is not None:
-            _require_same_trial(self.opened.recipe, trial, self.folder)
+            _require_same_trial(self.opened.recipe, trial, self.folder, self.caller)
         result = self.opened.result
         if result is not None and result.error is None:
             self.log.note(f"{self.folder.path} holds the finished run; left as it is")
@@ -158,9 +166,15 @@ class _Call:
         with isolated(plan.threads, plan.device):
             return self._train(run_recipe, dataset, compile_cache)
 
+    def _stop_before_training(self) -> None:
+        caller = self.caller
+        self.stop.stop_before_training(
+            f"the same {caller.call} with {caller.resume} starts the run"
+        )
+
     def _prepare(self) -> Dataset:
         def checking(done: int, total: int) -> None:
-            self.stop.stop_before_training()
+            self._stop_before_training()
             self.log.checking(done, total)
 
         return self.world.rank_zero_first(partial(prepare, self.recipe.data, progress=checking))
@@ -189,7 +203,8 @@ class _Call:
         if processes != world.size:
             raise UserError(
                 f"this run is trained by {processes} processes, not {world.size}",
-                f"start {processes} (torchrun --nproc-per-node), or choose another --out",
+                f"start {processes} (torchrun --nproc-per-node), or choose another "
+                f"{self.caller.out}",
             )
         return RunRecipe(
             recipe=self.recipe.to_dict(),
@@ -209,7 +224,7 @@ class _Call:
             # Teachers can take hours, after which a run that was stopped is to be resumed.
             if world.is_main and not folder.recipe.exists():
                 start()
-            self.stop.stop_before_training()
+            self._stop_before_training()
             self.log.teacher_logits(done, total)
 
         run, build_notes = compile_cache.build(
@@ -225,7 +240,7 @@ class _Call:
         world.broadcast(start)
         if dataset.errors:
             self.log.note(f"left out {len(dataset.errors)} files: see {folder.data_errors}")
-        self.stop.stop_before_training()
+        self._stop_before_training()
         memory = PeakMemory(plan.device)
         record = RunRecord(
             folder=folder,
@@ -235,7 +250,7 @@ class _Call:
             notes=notes,
             started=self.started,
         )
-        progress = _take_up(run, record)
+        progress = _take_up(run, record, self.caller)
         with run_loaders(run, dataset) as loaders:
             trainer = Trainer(
                 run=run,
@@ -245,6 +260,7 @@ class _Call:
                 log=self.log,
                 stop=self.stop,
                 memory=memory,
+                caller=self.caller,
             )
             try:
                 return trainer.train()
@@ -255,11 +271,13 @@ class _Call:
                 raise
 
 
-def _take_up(run: Run, record: RunRecord) -> Progress:
+def _take_up(run: Run, record: RunRecord, caller: Caller) -> Progress:
     """Load the last checkpoint if there is one; return where the run is."""
     progress, folder, world = Progress.start(run.device), record.folder, run.world
     if world.broadcast(folder.checkpoint.exists):
-        progress = checkpoint.restore(folder.checkpoint, run, record.identity)
+        progress = checkpoint.restore(
+            folder.checkpoint, run, record.identity, way_out=f"start again in another {caller.out}"
+        )
     world.broadcast(lambda: record.cut_back(progress.epoch))
     world.broadcast_tensors([*run.network.parameters(), *run.network.buffers()])
     return progress
@@ -275,12 +293,15 @@ def _require_same_everywhere(trials: list[dict[str, Any]]) -> None:
             )
 
 
-def _require_same_trial(stored: RunRecipe, trial: dict[str, Any], folder: RunFolder) -> None:
+def _require_same_trial(
+    stored: RunRecipe, trial: dict[str, Any], folder: RunFolder, caller: Caller
+) -> None:
+    way_out = f"choose another {caller.out}"
     if stored.trial is None:
-        raise UserError(f"{folder.recipe} is not the recipe of a run", "choose another --out")
+        raise UserError(f"{folder.recipe} is not the recipe of a run", way_out)
     changed = differences(trial, stored.trial)
     if changed:
         raise UserError(
             f"{folder.path} holds another trial; these differ: {'; '.join(changed)}",
-            "choose another --out",
+            way_out,
         )

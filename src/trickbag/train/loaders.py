@@ -1,4 +1,4 @@
-"""Loaders of images for all that reads them as a run does: training, validation, teachers, previews."""
+"""The loaders of images in training, validation, teachers and previews."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def evaluation_loader(
     device: str,
     cached: bool = False,
 ) -> Loader:
-    """Return a loader of images to evaluate; with `cached` later epochs have the crops in memory."""
+    """Return a loader of images to evaluate; with `cached` it keeps the crops in memory."""
     return Loader(
         part,
         data,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.loading.loader import Loader, RawBatch
     from trickbag.train.build import Run
+    from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.log import RunLog
     from trickbag.train.folder.record import RunRecord
     from trickbag.train.loaders import RunLoaders
@@ -59,6 +60,7 @@ class Trainer:
     log: RunLog
     stop: StopSignal
     memory: PeakMemory
+    caller: Caller
     images: int = field(init=False, default=0)
 
     @property
@@ -207,7 +209,7 @@ class Trainer:
         raise Stopped(
             f"stopped by {signal} after step {progress.step} of epoch {progress.epoch + 1}; "
             f"saved in {folder.checkpoint}",
-            f"continue with --resume --out {folder.path}",
+            f"continue with {self.caller.resume_in(folder.path)}",
             signal=signal,
         )
 

@@ -14,7 +14,8 @@ from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import RunFailed, TrickbagError
 from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress, Totals
-from trickbag.train.machine.parallel import StepStatus, World, joined, launched
+from trickbag.train.machine.launch import launched_group
+from trickbag.train.machine.parallel import StepStatus, World, process_world
 from trickbag.train.step import train_step
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.dropout import Dropout
@@ -57,16 +58,16 @@ def steps(pictures: Path, scenario: str, world: World, accumulate: int = 1) -> t
 
 
 def main(pictures: Path, out: Path) -> None:
-    with launched() as first:
+    with launched_group() as first:
         torch.set_num_threads(1)
         for scenario in SCENARIOS:
-            with joined() as world:
+            with process_world() as world:
                 run, totals = steps(pictures, scenario, world)
             state = {"totals": list(totals), "network": dict(run.network.named_parameters())}
             torch.save(state, out / f"{scenario}-{world.rank}.pt")
         said: dict[str, Any] = {"first": first, "rank": world.rank}
         try:
-            with joined() as world:
+            with process_world() as world:
                 if not first:
                     raise RunFailed("the disk of the second process is full")
                 world.all_reduce_status(StepStatus())
@@ -76,7 +77,7 @@ def main(pictures: Path, out: Path) -> None:
                 "kind": type(error).__name__,
                 "elsewhere": error.elsewhere,
             }
-        with joined() as world:  # the group is whole after an error that all know
+        with process_world() as world:  # the group is whole after an error that all know
             said["told"] = list(
                 world.all_reduce_status(
                     StepStatus(3 + world.rank, "" if first else "SIGTERM", first)

@@ -22,7 +22,7 @@ from tests.train.test_step import raw_batch
 from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import UserError
 from trickbag.train.fit import fit
-from trickbag.train.machine.parallel import Processes, World, joined
+from trickbag.train.machine.parallel import ProcessWorld, World, process_world
 
 
 @pytest.mark.parametrize(("n", "size"), [(7, 3), (8, 2), (2, 4), (0, 2)])
@@ -100,7 +100,7 @@ def test_a_script_under_torchrun_without_a_process_group(monkeypatch: pytest.Mon
         UserError,
         match=r"one of 2 processes .* call torch.distributed.init_process_group\(\) first",
     ):
-        joined().__enter__()
+        process_world().__enter__()
 
 
 def test_more_processes_than_images_of_a_batch(pictures: Path) -> None:
@@ -121,7 +121,7 @@ def test_another_number_of_processes_is_refused(pictures: Path, tmp_path: Path) 
     stored = json.loads((tmp_path / "run" / "recipe.json").read_text())
     stored["resolved"]["processes"] = 2
     (tmp_path / "run" / "recipe.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match="trained by 2 processes, not 1: start 2"):
+    with pytest.raises(UserError, match="trained by 2 processes, not 1; start 2"):
         fit(tiny_recipe(pictures, epochs=1), out=tmp_path / "run", resume=True)
 
 
@@ -160,7 +160,7 @@ class TestDevices:
             "cpu:gloo,cuda:nccl", store=distributed.HashStore(), rank=0, world_size=1
         )
         try:
-            world = Processes()
+            world = ProcessWorld()
             world.compute_on("cuda")
             network = torch.nn.Linear(3, 2).cuda()
             network(torch.ones(4, 3, device="cuda")).sum().backward()

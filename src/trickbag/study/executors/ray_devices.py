@@ -101,7 +101,7 @@ def run_together(
 
 def _work(config: dict[str, Any]) -> None:
     """Train, in one of the processes; the first one leaves at the desk how the trial ended."""
-    from trickbag.train.machine.parallel import Lost
+    from trickbag.train.machine.parallel import ProcessLost
 
     ray, train = importlib.import_module("ray"), importlib.import_module("ray.train")
     desk, turn = config["desk"], config["turn"]
@@ -112,11 +112,11 @@ def _work(config: dict[str, Any]) -> None:
     def unless_lost(trial: Trial) -> Any:
         try:
             return config["task"](trial)
-        except Lost as error:  # the trial has not failed: the process that is gone is what ends it
+        except ProcessLost as error:  # the trial has not failed: the process that is gone is what ends it
             lost.append(error)
             raise
 
-    lost: list[Lost] = []
+    lost: list[ProcessLost] = []
     try:
         outcome = outcome_of(unless_lost, config["trial"])
     finally:

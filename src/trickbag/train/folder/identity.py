@@ -1,4 +1,4 @@
-"""What makes two runs the same trial: plain data, and the id that is its hash."""
+"""The identity of a trial: the plain data whose hash is its id."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["teachers_of", "trial_of"]
 
 
 def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
-    """Return the plain data that a trial's id hashes: recipe, seed, fingerprint of the data, digests of weights.
+    """Return the identity of a trial: recipe, seed, fingerprint of the data, digests of weights.
 
-    `trickbag.recipe.digest` makes the id of it. Raises UserError where the recipe's weights, or
-    those of a teacher, cannot be read.
+    `trickbag.recipe.digest` of it is the trial's id. Raises UserError if the initial weights or
+    those of a teacher cannot be read.
     """
     init = None
     if recipe.training.init:
@@ -31,8 +31,7 @@ def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
 
 
 def teachers_of(tricks: Iterable[Trick]) -> list[str]:
-    """Return what tells the weights of the tricks' teachers from others; UserError where there is
-    no such teacher."""
+    """Return the ids of the tricks' teachers. Raises UserError if there is no such teacher."""
     specs = [spec for trick in tricks if (spec := trick.teachers()) is not None]
     if not specs:
         return []

@@ -1,45 +1,50 @@
-"""What a person sees while a run lasts: a progress bar in a terminal, plain lines elsewhere,
-nothing when asked."""
+"""Progress of a run for a person: a progress bar, plain lines, or nothing."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
-from typing import TYPE_CHECKING, Any
-
-from trickbag.train.plan import Plan
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-__all__ = ["PlainLog", "RichLog", "RunLog", "choose_log"]
+    from trickbag.train.plan import Plan
+
+__all__ = ["PlainLog", "RichLog", "RunLog", "choose_log", "live_console"]
+
+_SHORTEST_S = 1e-9
+"""The shortest time that a throughput is computed with."""
 
 
 class RunLog:
-    """A log that says nothing: the base of the others, and what a library call uses."""
+    """A log that shows nothing, and the base of the others."""
 
     def note(self, text: str) -> None:
-        """Say something once."""
+        """Show a text once."""
 
     def checking(self, done: int, total: int) -> None:
-        """Say how many files have been decoded to check them."""
+        """Show how many files have been decoded to check them."""
 
     def teacher_logits(self, done: int, total: int) -> None:
-        """Say how many answers of a teacher are there, where it is asked once for all."""
+        """Show of how many images the teachers' logits have been computed to be cached."""
 
     def start(self, plan: Plan, epoch: int) -> None:
-        """Say that training starts, or goes on, at an epoch counted from 0."""
+        """Show that training starts or resumes at an epoch, counted from 0."""
 
     def due(self) -> bool:
-        """Tell whether the next step's numbers are to be shown: only then does a step wait for the
-        device."""
+        """Tell whether the numbers of the next step are to be shown.
+
+        Only then does the step wait for the device.
+        """
         return False
 
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
-        """Show the mean loss and top-1 (percent) of the epoch so far, and the images trained since the start.
+        """Show the mean loss and the top-1 (percent) of the epoch so far.
 
-        With several labels an image there is no top-1.
+        `images` have been trained since the start. With several labels an image there is no top-1.
         """
 
     def epoch(self, row: dict[str, Any]) -> None:
@@ -49,8 +54,8 @@ class RunLog:
         """Leave the terminal as it was."""
 
 
-def _seconds(value: float) -> str:
-    minutes, seconds = divmod(round(value), 60)
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
@@ -65,26 +70,43 @@ def describe_epoch(row: dict[str, Any], epochs: int) -> str:
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {_number(row['train_loss'], 4)}"
         f"  val loss {_number(row['loss'], 4)}  {score}"
-        f"  {_number(row['train_throughput'], 0)} images/s  {_seconds(row['time_s'])}"
+        f"  {_number(row['train_throughput'], 0)} images/s  {_duration(row['time_s'])}"
     )
 
 
-def _describe_step(loss: float, top1: float | None, rate: float, left_s: float) -> str:
-    score = "" if top1 is None else f"top-1 {top1:.2f} %  "
-    return f"loss {loss:.4f}  {score}{rate:.0f} images/s  {_seconds(left_s)} left"
+class _Training:
+    """The plan of a run and the time of its start, from which rate and remaining time follow."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._started = time.monotonic()
+
+    def describe_step(
+        self, epoch: int, step: int, loss: float, top1: float | None, images: int
+    ) -> str:
+        """Write the numbers of a step for a person."""
+        plan = self.plan
+        rate = images / max(_SHORTEST_S, time.monotonic() - self._started)
+        steps_left = plan.steps - epoch * plan.steps_per_epoch - step
+        left_s = steps_left * plan.batch_size / max(_SHORTEST_S, rate)
+        score = "" if top1 is None else f"top-1 {top1:.2f} %  "
+        return f"loss {loss:.4f}  {score}{rate:.0f} images/s  {_duration(left_s)} left"
 
 
 class PlainLog(RunLog):
-    """Plain lines, for a file or a pipe: one an epoch, and one every `every_s` seconds within an
-    epoch."""
+    """Plain lines for a file or a pipe: one an epoch, and one every `every_s` seconds within it.
 
-    def __init__(self, every_s: float = 30.0) -> None:
+    They go to `file`, by default to stdout.
+    """
+
+    def __init__(self, every_s: float = 30.0, file: TextIO | None = None) -> None:
         self.every_s = every_s
-        self._shown = self._checked = time.monotonic()
-        self._said = False
+        self._file = file
+        self._shown = self._counted = time.monotonic()
+        self._count_shown = False
 
     def note(self, text: str) -> None:
-        print(text, flush=True)
+        print(text, file=self._file, flush=True)
 
     def checking(self, done: int, total: int) -> None:
         self._count(done, total, f"checked {done} of {total} images")
@@ -92,36 +114,30 @@ class PlainLog(RunLog):
     def teacher_logits(self, done: int, total: int) -> None:
         self._count(done, total, f"teacher logits of {done} of {total} images")
 
-    def _count(self, done: int, total: int, say: str) -> None:
+    def _count(self, done: int, total: int, text: str) -> None:
+        # The last count is shown only if one was before: quick work shows nothing.
         now = time.monotonic()
-        if now - self._checked > self.every_s or (done == total and self._said):
-            self._checked, self._said = now, done < total
-            print(say, flush=True)
+        if now - self._counted > self.every_s or (done == total and self._count_shown):
+            self._counted, self._count_shown = now, done < total
+            self.note(text)
 
     def start(self, plan: Plan, epoch: int) -> None:
-        self._plan, self._first_step = plan, epoch * plan.steps_per_epoch
-        self._started = self._shown = time.monotonic()
+        self._training = _Training(plan)
+        self._shown = time.monotonic()
 
     def due(self) -> bool:
         return time.monotonic() - self._shown >= self.every_s
 
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
         self._shown = time.monotonic()
-        rate = images / max(1e-9, self._shown - self._started)
-        left = (
-            (self._plan.steps - epoch * self._plan.steps_per_epoch - step)
-            * self._plan.batch_size
-            / max(1e-9, rate)
-        )
-        print(
-            f"epoch {epoch + 1}/{self._plan.training.epochs}  step "
-            f"{step}/{self._plan.steps_per_epoch}"
-            f"  {_describe_step(loss, top1, rate, left)}",
-            flush=True,
+        plan = self._training.plan
+        self.note(
+            f"epoch {epoch + 1}/{plan.training.epochs}  step {step}/{plan.steps_per_epoch}"
+            f"  {self._training.describe_step(epoch, step, loss, top1, images)}"
         )
 
     def epoch(self, row: dict[str, Any]) -> None:
-        print(describe_epoch(row, self._plan.training.epochs), flush=True)
+        self.note(describe_epoch(row, self._training.plan.training.epochs))
 
 
 class RichLog(RunLog):
@@ -134,17 +150,19 @@ class RichLog(RunLog):
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[say]}"),
+            TextColumn("{task.fields[text]}"),
         )
         self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
         self._task: TaskID | None = None
         self._shown = 0.0
 
-    def _show(self, description: str, done: float, total: float, say: str) -> None:
+    def _show(self, description: str, done: float, total: float, text: str) -> None:
         if self._task is None:
             self._bar.start()
-            self._task = self._bar.add_task(description, total=total, say=say)
-        self._bar.update(self._task, description=description, completed=done, total=total, say=say)
+            self._task = self._bar.add_task(description, total=total, text=text)
+        self._bar.update(
+            self._task, description=description, completed=done, total=total, text=text
+        )
 
     def note(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -162,7 +180,7 @@ class RichLog(RunLog):
             self._show(description, done, total, f"{done} of {total}")
 
     def start(self, plan: Plan, epoch: int) -> None:
-        self._plan, self._started = plan, time.monotonic()
+        self._training = _Training(plan)
         self._shown = 0.0
 
     def due(self) -> bool:
@@ -170,26 +188,43 @@ class RichLog(RunLog):
 
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
         self._shown = time.monotonic()
-        rate = images / max(1e-9, self._shown - self._started)
-        done = epoch * self._plan.steps_per_epoch + step
-        left = (self._plan.steps - done) * self._plan.batch_size / max(1e-9, rate)
+        plan = self._training.plan
         self._show(
-            f"epoch {epoch + 1}/{self._plan.training.epochs}",
-            done,
-            self._plan.steps,
-            _describe_step(loss, top1, rate, left),
+            f"epoch {epoch + 1}/{plan.training.epochs}",
+            epoch * plan.steps_per_epoch + step,
+            plan.steps,
+            self._training.describe_step(epoch, step, loss, top1, images),
         )
 
     def epoch(self, row: dict[str, Any]) -> None:
-        self.note(describe_epoch(row, self._plan.training.epochs))
+        self.note(describe_epoch(row, self._training.plan.training.epochs))
 
     def stop(self) -> None:
         self._bar.stop()
 
 
-def choose_log() -> RunLog:
-    """Return a progress bar where the output is a terminal, plain lines elsewhere."""
+def live_console(file: TextIO) -> Console | None:
+    """Return the console for progress bars and live tables on a stream.
+
+    None where only plain lines can be shown: the stream is a file or a pipe, or it belongs to a
+    notebook without ipywidgets, in which rich cannot draw anew.
+    """
     from rich.console import Console
 
-    console = Console()
-    return RichLog(console) if console.is_terminal and sys.stdout.isatty() else PlainLog()
+    console = Console(file=file)
+    if console.is_jupyter:
+        return console if importlib.util.find_spec("ipywidgets") is not None else None
+    # Settings such as FORCE_COLOR make rich take a pipe for a terminal.
+    return console if console.is_terminal and file.isatty() else None
+
+
+def choose_log(file: TextIO | None = None) -> RunLog:
+    """Return a progress bar for a terminal or a notebook, plain lines elsewhere.
+
+    The log goes to `file`, by default to stderr.
+    """
+    file = file or sys.stderr
+    if file is None:  # a Python without a console, such as pythonw
+        return RunLog()
+    console = live_console(file)
+    return RichLog(console) if console is not None else PlainLog(file=file)

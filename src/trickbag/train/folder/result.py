@@ -1,4 +1,4 @@
-"""The outcome of a trial: metrics, notes and environment, or an error; the record of `result.json`."""
+"""The outcome of a trial, metrics and notes or an error: the record of `result.json`."""
 
 from __future__ import annotations
 

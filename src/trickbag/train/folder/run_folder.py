@@ -1,4 +1,4 @@
-"""A run's folder: the names of its files, who may write it, and what it says."""
+"""A run's folder: the names of its files, and who may write in it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import write_text
+
+if TYPE_CHECKING:
+    from trickbag.train.folder.caller import Caller
 
 __all__ = ["RunFolder", "fresh_folder"]
 
@@ -24,13 +27,13 @@ def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run; all are replaced whole, so that a crash leaves the old or the new."""
+    """The files of a run. Each is replaced as a whole: a crash leaves the old or the new one."""
 
     path: Path
 
     @property
     def recipe(self) -> Path:
-        """The resolved recipe."""
+        """The recipe with its plan."""
         return self.path / "recipe.json"
 
     @property
@@ -55,7 +58,7 @@ class RunFolder:
 
     @property
     def result(self) -> Path:
-        """The result; its presence says that the run is finished."""
+        """The result. It exists once the run has finished or failed."""
         return self.path / "result.json"
 
     @property
@@ -65,26 +68,26 @@ class RunFolder:
 
     @property
     def data_errors(self) -> Path:
-        """The files that were left out, each with its reason."""
+        """The files that were left out, each with the reason."""
         return self.path / "data_errors.csv"
 
     @property
     def holds_run(self) -> bool:
-        """Tell whether a run was started here."""
+        """Whether a run was started in the folder."""
         return any(
             file.exists()
             for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result)
         )
 
-    def claim(self, *, resume: bool) -> bool:
-        """Make the folder, and tell whether it is new.
+    def claim(self, *, resume: bool, caller: Caller) -> bool:
+        """Create the folder if need be, and tell whether it is new.
 
-        Raises UserError where it cannot be made or holds a run that is not to be resumed.
+        Raises UserError if it cannot be created, or if it holds a run and `resume` is not given.
         """
         if self.holds_run and not resume:
             raise UserError(
-                f"{self.path} already holds a run: add --resume to continue it, or choose another "
-                f"--out"
+                f"{self.path} already holds a run: add {caller.resume} to continue it, or choose "
+                f"another {caller.out}"
             )
         new = not self.path.exists()
         try:
@@ -93,27 +96,28 @@ class RunFolder:
             raise UserError(
                 f"cannot make the folder {self.path}: {error.strerror or error}"
             ) from error
-        for leftover in self.path.glob(".*.tmp"):  # of a run that was killed while it wrote
-            leftover.unlink(missing_ok=True)
+        # Of a run that was killed while it wrote.
+        for unfinished in self.path.glob(".*.tmp"):
+            unfinished.unlink(missing_ok=True)
         return new
 
     def drop_if_empty(self) -> None:
-        """Remove the folder where nothing was written to it."""
+        """Remove the folder if it is empty."""
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
     def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
-        """Read the lines of the first `epochs` epochs; RunFailed where there are fewer."""
+        """Read the lines of the first `epochs` epochs; RunFailed if there are fewer."""
         lines = (
             self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
         )
         if len(lines) < epochs:
             raise RunFailed(
                 f"{self.metrics} has {len(lines)} lines, but its checkpoint is {epochs} epochs "
-                f"old: damaged"
+                "old: damaged"
             )
         return [json.loads(line) for line in lines[:epochs]]
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Write one JSON line an epoch."""
+        """Write all lines, one JSON object an epoch."""
         write_text(self.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))

@@ -1,5 +1,7 @@
-"""What a machine can do: device, precision, memory layout and threads follow from it, never from a
-stopwatch."""
+"""Device, precision and memory layout, which follow from what the machine can do.
+
+They never follow from a measurement: the same machine then makes the same choice.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,13 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """Return the device to train on; `auto` takes a CUDA device where there is one. UserError where
-    there is none."""
+    """Return the device to train on; `auto` is a CUDA device if there is one.
+
+    Raises UserError if a CUDA device is wanted and there is none.
+    """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            "training.device = 'cuda': there is no CUDA device here; use --device cpu or auto"
+            "training.device = 'cuda': there is no CUDA device here", "use --device cpu or auto"
         )
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -40,9 +44,9 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cud
 def choose_precision(wanted: Literal["float32", "auto", "bf16", "fp16"], device: str) -> Precision:
     """Return the precision of the forward and backward pass.
 
-    `auto` is the reduced precision in which the processor has arithmetic of its own: bf16 on CUDA
-    from compute capability 8.0 and on a CPU with AMX or AVX512-BF16, fp16 on CUDA from 7.0; else
-    float32: emulation is slower.
+    `auto` is the reduced precision for which the processor has instructions: bf16 on CUDA from
+    compute capability 8.0 and on a CPU with AMX or AVX512-BF16, fp16 on CUDA from 7.0. Without them
+    it is float32, which is faster than emulation.
     """
     if wanted != "auto":
         return wanted
@@ -54,32 +58,30 @@ def choose_precision(wanted: Literal["float32", "auto", "bf16", "fp16"], device:
 
 def _cpu_has_bf16() -> bool:
     if hasattr(torch.cpu, "get_capabilities"):
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    # Older releases of torch have no public name for them.
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def choose_layout(precision: Precision, device: str) -> Layout:
     """Return the memory layout of images and convolutions.
 
-    Matrix units read channels last; float32 convolutions on CUDA cores and on a CPU do not gain
-    from it.
+    Matrix units take channels last; float32 convolutions gain nothing from it.
     """
     if device == "cuda":
-        return (
-            "channels_last"
-            if precision != "float32" and torch.cuda.get_device_capability() >= (7, 0)
-            else "contiguous"
-        )
-    return "channels_last" if precision == "bf16" and _cpu_has_bf16() else "contiguous"
+        matrix_units = precision != "float32" and torch.cuda.get_device_capability() >= (7, 0)
+    else:
+        matrix_units = precision == "bf16" and _cpu_has_bf16()
+    return "channels_last" if matrix_units else "contiguous"
 
 
 def placed(network: N, device: torch.device, layout: Layout) -> N:
-    """Move a network to a device, its weights in a memory layout; return it."""
+    """Move a network to a device, with its weights in a memory layout; return it."""
     memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     return network.to(device).to(memory_format=memory_format)
 
 
 def autocast_dtype(precision: Precision) -> torch.dtype | None:
-    """Return the type that autocast computes in, None for float32."""
+    """Return the type in which autocast computes, None for float32."""
     return {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

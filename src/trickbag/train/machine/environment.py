@@ -1,4 +1,4 @@
-"""The machine and the versions that a run was made with."""
+"""The machine and the versions of libraries that a run was trained with."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ _PACKAGES = ("trickbag", "torch", "torchvision", "timm", "numpy", "pillow", "sim
 
 @cache
 def environment() -> dict[str, Any]:
-    """Describe processor, memory of the GPU, operating system, Python and the versions of what
-    computes."""
+    """Return processor, GPU, operating system, Python and the versions of libraries."""
     versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
-    found: dict[str, Any] = {
+    machine: dict[str, Any] = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
@@ -35,9 +34,9 @@ def environment() -> dict[str, Any]:
         "versions": versions,
     }
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-        found["versions"]["cuda"] = torch.version.cuda
-    return found
+        machine["gpu"] = torch.cuda.get_device_name()
+        machine["versions"]["cuda"] = torch.version.cuda
+    return machine
 
 
 def _cpu_name() -> str:

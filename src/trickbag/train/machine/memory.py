@@ -1,4 +1,4 @@
-"""The most memory that a run took, as a price of its tricks."""
+"""The peak memory of a run, which is part of the price of its tricks."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 class PeakMemory:
-    """Measures from when it is made: on CUDA what tensors took, on Linux what the whole process had in memory.
+    """Measures from its construction on: CUDA tensors, or on Linux the memory of the process.
 
-    A process that trained before keeps some of its memory, so that on a CPU figures are comparable
-    within one process at best. Where neither can be measured, `bytes` is None.
+    A process that trained before keeps some of its memory, so figures of a CPU can be compared
+    within one process at best.
     """
 
     def __init__(self, device: str) -> None:
         self._cuda = device == "cuda"
-        self._known = self._cuda
+        self._measured = self._cuda
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
             return
         try:
             _CLEAR.write_text("5")  # resets the high-water mark of this process (proc(5))
-            self._known = True
+            self._measured = True
         except OSError:
+            # Not Linux, or a container that forbids it: there is no figure.
             pass
 
     @property
     def bytes(self) -> int | None:
-        """The most bytes since the start, None where the system does not say."""
+        """The most bytes since the start; None if the system does not measure them."""
         if self._cuda:
             return int(torch.cuda.max_memory_allocated())
-        if not self._known:
+        if not self._measured:
             return None
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
-        return 1024 * int(found[1]) if found else None
+        line = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+        return 1024 * int(line[1]) if line else None

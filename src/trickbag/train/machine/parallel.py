@@ -1,20 +1,18 @@
-"""Several processes that train one run together: who takes which images, and what they tell each other.
+"""Processes that train one run together: which rows each has, and their collective operations.
 
-A run of one process has a `World` of its own in which every exchange is nothing. Several have a
-`Processes`: what they tell each other (counts, requests to stop, errors) goes as small messages
-between their CPUs, never by their devices, so that no step waits for a device; gradients and images
-go from device to device.
+A run of one process has a `World`, whose collectives do nothing. Several processes have a
+`ProcessWorld`. Counts, requests to stop and errors go as small messages between CPUs, so that no
+step waits for a device; gradients and images go from device to device.
 
-Gradients are added up in one piece after the backward pass, in place of `DistributedDataParallel`,
-which forms its pieces anew after a process's first step: a run that is taken up then adds in
-another order than one that goes on.
+Gradients are summed in one piece after the backward pass. `DistributedDataParallel` would sum them
+in buckets that it forms anew after the first step of a process: a resumed run would then add them
+in another order than a run that was never stopped.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -22,29 +20,29 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
 from trickbag.data.loading.loader import RawBatch, share_of
-from trickbag.errors import RunFailed, Stopped, TrickbagError, UserError
+from trickbag.errors import DoesNotApply, RunFailed, Stopped, TrickbagError, UserError
 from trickbag.train.machine.signals import signal_name, signal_number
 
-__all__ = ["Lost", "Processes", "StepStatus", "World", "joined", "launched"]
+__all__ = ["ProcessLost", "ProcessWorld", "StepStatus", "World", "process_world"]
 
 T = TypeVar("T")
 
-_LAST_WORD_S = 10.0
-_ENDED = "trickbag/ended"
-_KINDS: dict[int, type[TrickbagError]] = {
-    kind.exit_code: kind for kind in (UserError, RunFailed, Stopped)
+_FAILURE_TIMEOUT_S = 10.0
+"""How long a process that fails waits for the others to take its error."""
+
+_ERRORS: dict[str, type[TrickbagError]] = {
+    error.__name__: error for error in (UserError, DoesNotApply, RunFailed, Stopped)
 }
 
 
 class StepStatus(NamedTuple):
-    """What processes tell each other before a step.
+    """The state of the processes before a step.
 
-    `valid` counts the images of the effective batch that could be read; `stop` names a signal that
-    one of them has caught; `due` tells whether the first one wants to show numbers after the step.
+    `valid` counts the images of the effective batch that could be read; `stop` is the name of a
+    signal that a process has caught; `due` tells whether the first process shows numbers after the
+    step.
     """
 
     valid: int = 0
@@ -52,12 +50,12 @@ class StepStatus(NamedTuple):
     due: bool = False
 
 
-class Lost(RunFailed):
-    """Report that another process of the run has ended without a word."""
+class ProcessLost(RunFailed):
+    """Report that another process of the run has ended without an error of its own."""
 
 
 class World:
-    """The processes that train a run together: here this one alone."""
+    """The processes that train a run together; in this class a single one."""
 
     rank = 0
     size = 1
@@ -65,87 +63,90 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes, logs and decides."""
+        """Whether this is the process of rank 0, which writes, logs and decides."""
         return self.rank == 0
 
     def rows(self, n: int) -> slice:
-        """Return which of `n` images are this process's."""
+        """Return the rows of `n` that are this process's."""
         return share_of(n, self.rank, self.size)
 
     def compute_on(self, device: str) -> None:
-        """Take this process's device of a kind. UserError where there are fewer than processes."""
+        """Choose this process's device of a type.
+
+        Raises UserError if the machine has fewer devices than processes.
+        """
 
     def all_reduce_status(self, status: StepStatus) -> StepStatus:
-        """Tell the others, and return what all of them together have status."""
+        """Return the status of all processes: the sum of the images, any signal, rank 0's `due`."""
         return status
 
     def all_gather(self, data: Any) -> list[Any]:
-        """Return the plain data of every process, in the order of their ranks."""
+        """Return the plain data of every process, in the order of ranks."""
         return [data]
 
     def broadcast(self, make: Callable[[], Any]) -> Any:
-        """Return what the first process makes, plain data; the others wait for it."""
+        """Return what `make` returns in the process of rank 0, as plain data; the others wait."""
         return make()
 
     def rank_zero_first(self, make: Callable[[], T]) -> T:
-        """Make something in the first process, then in the others, which find what it left in
-        caches."""
+        """Call `make` in the process of rank 0, then in the others, which can use its cache."""
         return make()
 
     def all_reduce_gradients(self, network: nn.Module) -> None:
         """Replace each gradient by its sum over the processes."""
 
     def all_gather_rows(self, raw: RawBatch, n: int) -> RawBatch:
-        """Return the effective batch of `n` images, on the device, of which each process has its
-        rows."""
+        """Return the effective batch of `n` images, on the device, from all processes' rows."""
         return raw
 
     def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
-        """Give tensors the values that they have in the first process."""
+        """Give tensors the values that they have in the process of rank 0."""
 
 
-class Processes(World):
-    """The processes of the process group that is there; made, and closed, by all of them
-    together."""
+class ProcessWorld(World):
+    """The processes of torch's default process group.
+
+    All of them create and close it together: it has process groups of its own.
+    """
 
     def __init__(self) -> None:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
-        self._talk = self._data = _group("gloo")
-        self._unheard = False
+        self._message_group = self._tensor_group = _new_group("gloo")
+        self._failure_pending = False
 
     def compute_on(self, device: str) -> None:
         if device != "cuda":
             return
-        place, there = (
-            int(os.environ.get("LOCAL_RANK", torch.cuda.current_device())),
-            torch.cuda.device_count(),
-        )
-        if place >= there:
+        index = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))
+        count = torch.cuda.device_count()
+        if index >= count:
             raise UserError(
-                f"process {place + 1} of this machine has no CUDA device: there are {there}; start "
-                f"{there} processes, "
-                "or train with --device cpu"
+                f"process {index + 1} of this machine has no CUDA device: there are {count}",
+                f"start {count} processes, or train with --device cpu",
             )
-        torch.cuda.set_device(place)
-        self._data = _group("nccl")
+        torch.cuda.set_device(index)
+        self._tensor_group = _new_group("nccl")
 
     def all_reduce_status(self, status: StepStatus) -> StepStatus:
-        heads, _ = self._exchange(status.valid, signal_number(status.stop), status.due)
+        number = signal_number(status.stop)
+        heads, _ = self._all_gather_messages(status.valid, number, status.due)
         valid, signals, dues = zip(*heads, strict=True)
         return StepStatus(sum(valid), signal_name(max(signals)), bool(dues[0]))
 
     def all_gather(self, data: Any) -> list[Any]:
-        return [json.loads(text) for text in self._exchange(text=json.dumps(data))[1]]
+        _, texts = self._all_gather_messages(text=json.dumps(data))
+        return [json.loads(text) for text in texts]
 
     def broadcast(self, make: Callable[[], Any]) -> Any:
         return self.all_gather(make() if self.is_main else None)[0]
 
     def rank_zero_first(self, make: Callable[[], T]) -> T:
+        # The status is a barrier that also brings an error of rank 0 to those that wait.
         if self.is_main:
-            made = make()
+            value = make()
             self.all_reduce_status(StepStatus())
-            return made
+            return value
         self.all_reduce_status(StepStatus())
         return make()
 
@@ -154,46 +155,55 @@ class Processes(World):
             parameter.grad for parameter in network.parameters() if parameter.grad is not None
         ]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        with _lost():
-            distributed.all_reduce(flat, group=self._data)
-        for gradient, total in zip(
-            gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True
-        ):
+        with _report_lost():
+            distributed.all_reduce(flat, group=self._tensor_group)
+        sizes = [gradient.numel() for gradient in gradients]
+        for gradient, total in zip(gradients, torch.split(flat, sizes), strict=True):
             gradient.copy_(total.view(gradient.shape))
 
     def all_gather_rows(self, raw: RawBatch, n: int) -> RawBatch:
-        return RawBatch(*(self._all_gather_rows(rows, n) for rows in raw))
+        return RawBatch(*(self._all_gather_tensor_rows(rows, n) for rows in raw))
 
     def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
-        with _lost(), torch.no_grad():
+        with _report_lost(), torch.no_grad():
             for tensor in tensors:
-                # Whatever its memory layout is: a broadcast takes dense tensors in the usual one.
+                # A broadcast takes tensors that are contiguous; those in channels last are not.
                 value = tensor.detach().contiguous()
-                distributed.broadcast(value, group_src=0, group=self._data)
+                distributed.broadcast(value, group_src=0, group=self._tensor_group)
                 tensor.copy_(value)
 
-    def fail(self, error: BaseException) -> None:
-        """Tell the others why this process leaves, if they can still be status; an error of theirs
-        they know."""
-        if isinstance(error, Lost) or getattr(error, "elsewhere", False):
+    def report_failure(self, error: BaseException) -> None:
+        """Send the error that ends this process to the others, if they are still there.
+
+        An error that came from another process is not sent: all of them have it.
+        """
+        if isinstance(error, ProcessLost) or getattr(error, "elsewhere", False):
             return
-        known = isinstance(error, TrickbagError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        code = error.exit_code if isinstance(error, TrickbagError) else 1
-        with suppress(Lost, TrickbagError):
-            self._exchange(text=json.dumps([code, text]), failed=True)
+        if isinstance(error, TrickbagError):
+            message = {
+                "error": next(
+                    (c.__name__ for c in type(error).__mro__ if c in _KNOWN), "RunFailed"
+                ),
+                "reason": error.reason,
+                "way_out": error.way_out,
+                "signal": getattr(error, "signal", ""),
+            }
+        else:
+            message = {"error": "RunFailed", "reason": f"{type(error).__name__}: {error}"}
+        with suppress(ProcessLost, TrickbagError):
+            self._all_gather_messages(text=json.dumps(message), failed=True)
 
     def close(self) -> None:
-        """Leave the process group as it was."""
-        for group in {self._talk, self._data}:
+        """Close the process groups of this world."""
+        for group in {self._message_group, self._tensor_group}:
             distributed.destroy_process_group(group)
-        # Their threads end with the last reference, and must before Python does: one that frees a
-        # tensor after that aborts the process. A group that still waits for a process would wait
-        # here.
-        if not self._unheard:
-            del self._talk, self._data, group
+        # The threads of a group end with the last reference to it. They must end before Python
+        # does: a thread that frees a tensor later aborts the process. But a group that still waits
+        # for another process would wait here, too.
+        if not self._failure_pending:
+            del self._message_group, self._tensor_group, group
 
-    def _exchange(
+    def _all_gather_messages(
         self,
         valid: int = 0,
         signal: int = 0,
@@ -201,146 +211,113 @@ class Processes(World):
         text: str = "",
         failed: bool = False,
     ) -> tuple[list[tuple[int, int, int]], list[bytes]]:
-        """Exchange a head of numbers and a text with every process; every message between processes is one of these.
+        """Return the numbers and the text of every process.
 
-        So a process that fails can say so whatever the others wait for. Raises its error in the
-        others.
+        All messages between processes have this one form, so that a process that fails can send
+        its error whatever the others wait for. Raises that error in the others.
         """
         data = text.encode()
-        mine = torch.tensor([failed, valid, signal, due, len(data)], dtype=torch.int64)
-        heads = [row.tolist() for row in self._gather(mine, patient=not failed)]
+        numbers = torch.tensor([failed, valid, signal, due, len(data)], dtype=torch.int64)
+        heads = [row.tolist() for row in self._all_gather_tensor(numbers, failed=failed)]
         longest = max(head[-1] for head in heads)
         texts = [b""] * self.size
         if longest:
+            # Tensors that are gathered must have the same size.
             padded = torch.frombuffer(bytearray(data.ljust(longest, b"\0")), dtype=torch.uint8)
-            gathered = self._gather(padded, patient=not failed)
-            texts = [
-                bytes(row[: head[-1]].numpy()) for row, head in zip(gathered, heads, strict=True)
-            ]
-        for head, said in zip(heads, texts, strict=True):
+            sent = self._all_gather_tensor(padded, failed=failed)
+            texts = [bytes(row[: head[-1]].numpy()) for row, head in zip(sent, heads, strict=True)]
+        for head, message in zip(heads, texts, strict=True):
             if head[0] and not failed:
-                code, why = json.loads(said)
-                error = _KINDS.get(code, RunFailed)(why)
-                error.elsewhere = True
-                raise error
+                raise _error_of(json.loads(message))
         return [(head[1], head[2], head[3]) for head in heads], texts
 
-    def _gather(self, mine: Tensor, *, patient: bool) -> list[Tensor]:
-        found = [torch.empty_like(mine) for _ in range(self.size)]
-        with _lost():
-            work = distributed.all_gather(found, mine, group=self._talk, async_op=True)
-            assert work is not None  # it is where the operation is asynchronous
-            if patient:
-                work.wait()
+    def _all_gather_tensor(self, tensor: Tensor, *, failed: bool) -> list[Tensor]:
+        tensors = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _report_lost():
+            work = distributed.all_gather(tensors, tensor, group=self._message_group, async_op=True)
+            assert work is not None  # for an asynchronous operation it never is
+            if failed:
+                # The others may have ended already, and would be waited for in vain.
+                self._failure_pending = True
+                work.wait(timedelta(seconds=_FAILURE_TIMEOUT_S))
+                self._failure_pending = False
             else:
-                self._unheard = True
-                work.wait(timedelta(seconds=_LAST_WORD_S))
-                self._unheard = False
-        return found
+                work.wait()
+        return tensors
 
-    def _all_gather_rows(self, mine: Tensor, n: int) -> Tensor:
+    def _all_gather_tensor_rows(self, tensor: Tensor, n: int) -> Tensor:
         shares = [share_of(n, rank, self.size) for rank in range(self.size)]
         counts = [share.stop - share.start for share in shares]
-        data = mine.view(torch.uint8) if mine.dtype == torch.bool else mine
-        if not data[:1].numel():  # a field of the batch that nobody uses
-            return mine.new_empty(n, *mine.shape[1:])
+        data = tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor
+        if not data[:1].numel():  # a field of the batch that this run does not use
+            return tensor.new_empty(n, *tensor.shape[1:])
         padded = data.new_zeros(max(counts), *data.shape[1:])
         padded[: len(data)] = data
-        found = [torch.empty_like(padded) for _ in range(self.size)]
-        with _lost():
-            distributed.all_gather(found, padded, group=self._data)
-        rows = torch.cat([rows[:count] for rows, count in zip(found, counts, strict=True)])
-        return rows.view(torch.bool) if mine.dtype == torch.bool else rows
+        gathered = [torch.empty_like(padded) for _ in range(self.size)]
+        with _report_lost():
+            distributed.all_gather(gathered, padded, group=self._tensor_group)
+        rows = torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+        return rows.view(torch.bool) if tensor.dtype == torch.bool else rows
 
 
-def _group(backend: str) -> distributed.ProcessGroup:
+_KNOWN = set(_ERRORS.values())
+
+
+def _error_of(message: dict[str, str]) -> TrickbagError:
+    """Return the error that another process has sent."""
+    kind = _ERRORS[message["error"]]
+    reason, way_out = message["reason"], message.get("way_out", "")
+    error = (
+        Stopped(reason, way_out, signal=message["signal"])
+        if kind is Stopped
+        else kind(reason, way_out)
+    )
+    error.elsewhere = True
+    return error
+
+
+def _new_group(backend: str) -> distributed.ProcessGroup:
     group = distributed.new_group(backend=backend)
-    assert isinstance(group, distributed.ProcessGroup)  # every process is in it
+    assert isinstance(group, distributed.ProcessGroup)  # every process is a member
     return group
 
 
 @contextmanager
-def joined() -> Iterator[World]:
-    """Give the processes that train together: those of the process group that is there, else this one alone.
+def process_world() -> Iterator[World]:
+    """Give the processes that train together: those of torch's process group, else this one alone.
 
-    Raises UserError under `torchrun` where no process group was made, since each process would
-    train by itself.
+    Raises UserError under `torchrun` without a process group: each process would train a run by
+    itself.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
             raise UserError(
                 f"this is one of {os.environ['WORLD_SIZE']} processes that torchrun started, and "
-                f"there is no process "
-                "group: call torch.distributed.init_process_group() first"
+                "there is no process group",
+                "call torch.distributed.init_process_group() first",
             )
         yield World()
         return
     if distributed.get_world_size() == 1:
         yield World()
         return
-    world = Processes()
+    world = ProcessWorld()
     try:
         yield world
     except BaseException as error:
-        world.fail(error)
+        world.report_failure(error)
         raise
     finally:
         world.close()
 
 
 @contextmanager
-def launched() -> Iterator[bool]:
-    """Make the process group that `torchrun` asks for by the environment; give whether this process is the first.
-
-    Of the errors with which the processes end, one is for a person to read: the others have
-    `elsewhere` set.
-    """
-    if (
-        int(os.environ.get("WORLD_SIZE", "1")) < 2
-        or "RANK" not in os.environ
-        or distributed.is_initialized()
-    ):
-        yield not distributed.is_initialized() or distributed.get_rank() == 0
-        return
-    try:
-        store, rank, size = next(rendezvous("env://"))
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        group = PrefixStore("trickbag", store)
-        distributed.init_process_group(backend, store=group, rank=rank, world_size=size)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"cannot join the other processes of the run: {' '.join(str(error).split())}"
-        ) from error
-    try:
-        yield rank == 0
-    except TrickbagError as error:
-        with suppress(RuntimeError):  # where the process has gone that kept it, everybody speaks
-            error.elsewhere = store.add(_ENDED, 1) > 1
-            if (
-                rank == 0
-                and not isinstance(error, Lost)
-                and "TORCHELASTIC_USE_AGENT_STORE" not in os.environ
-            ):
-                _wait_for(lambda: store.add(_ENDED, 0) >= size)  # the store ends with this process
-        raise
-    finally:
-        distributed.destroy_process_group()
-
-
-def _wait_for(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _LAST_WORD_S
-    while not met() and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-@contextmanager
-def _lost() -> Iterator[None]:
-    """Report as Lost what the process group raises, which it does where a process has gone."""
+def _report_lost() -> Iterator[None]:
+    """Raise ProcessLost for the error of torch after another process has gone."""
     try:
         yield
     except RuntimeError as error:
-        raise Lost(
-            "another process of the run has ended, killed perhaps; start all of them again, with "
-            "--resume and the "
-            "run's --out"
+        raise ProcessLost(
+            "another process of the run has ended, killed perhaps",
+            "start all of them again, and resume the run",
         ) from error

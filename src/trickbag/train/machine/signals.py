@@ -1,4 +1,4 @@
-"""Stop a run at the next step's end when SIGTERM or SIGINT asks for it."""
+"""Signals that stop a run: SIGTERM and SIGINT are noted, and obeyed after the step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from trickbag.errors import Stopped
 
 __all__ = ["StopSignal", "request_stop", "signal_name", "signal_number"]
 
-_running: list[StopSignal] = []
+_active: list[StopSignal] = []
 
 
 def signal_number(name: str) -> int:
-    """Return the number of a signal, 0 for none."""
+    """Return the number of a signal, 0 for an empty name."""
     return int(signal.Signals[name]) if name else 0
 
 
@@ -25,18 +25,17 @@ def signal_name(number: int) -> str:
 
 
 def request_stop(name: str) -> None:
-    """Ask the runs of this process to stop, as a signal of that name does those in the main
-    thread."""
-    for stop in _running:
+    """Stop the runs of this process, as the signal of that name would in the main thread."""
+    for stop in _active:
         stop.name = stop.name or name
 
 
 class StopSignal:
-    """Catches SIGTERM and SIGINT while a run lasts; the run asks `stop` where it can end whole.
+    """Catches SIGTERM and SIGINT within its block; `name` is the signal's name, empty for none.
 
-    A second SIGINT ends the program at once, as ever. Outside the main thread nothing is caught:
-    `request_stop` is the way there. Where one stands within another, the outer one learns of a
-    signal when the inner one ends.
+    A run looks at `name` where it can save a checkpoint. A second SIGINT ends the program at once.
+    Python sets handlers in the main thread alone: elsewhere nothing is caught, and `request_stop`
+    does the same. If blocks are nested, the outer one gets the signal when the inner one ends.
     """
 
     def __init__(self) -> None:
@@ -44,16 +43,17 @@ class StopSignal:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignal:
-        _running.append(self)
+        _active.append(self)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._catch)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _running.remove(self)
+        _active.remove(self)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+            # The previous handler is the bound method `_catch` of an outer block, if there is one.
             outer = getattr(handler, "__self__", None)
             if isinstance(outer, StopSignal):
                 outer.name = outer.name or self.name
@@ -64,10 +64,9 @@ class StopSignal:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
 
-    def stop_before_training(self) -> None:
-        """Raise Stopped where a signal came before there is anything to save."""
+    def stop_before_training(self, way_out: str) -> None:
+        """Raise Stopped if a signal has come; there is nothing to save yet."""
         if self.name:
-            way_out = "the same command with --resume starts the run"
             raise Stopped(
                 f"stopped by {self.name} before the first step", way_out, signal=self.name
             )

@@ -1,5 +1,4 @@
-"""A mend for a fault of torch: gradients, in bfloat16 on a CPU, of strides that are longer than a
-map."""
+"""A workaround for wrong gradients of torch: bfloat16 on a CPU, strides larger than the map."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ __all__ = ["pad_small_maps"]
 
 
 def pad_small_maps(network: nn.Module) -> None:
-    """Let the network's strided convolutions pad a map that is smaller than their stride up to it, with zeros behind.
+    """Let strided convolutions pad a map that is smaller than their stride with zeros behind it.
 
-    Their output stays as it is. Without that, where a place of the kernel lies on padding alone and
-    its gradient is therefore zero, oneDNN leaves there what the memory held: met with torch 2.11
-    and 2.15 (LOG). Such weights count as soon as images are larger, as with progressive resizing.
+    Their output stays the same. If a weight of the kernel meets padding alone, its gradient is
+    zero, but oneDNN leaves in its place what the memory held before (seen with torch 2.11 and 2.15;
+    see LOG). Such weights matter as soon as images are larger, as with progressive resizing.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.groups == 1 and max(module.stride) > 1:
@@ -30,10 +29,11 @@ def _pad(conv: nn.Conv2d, inputs: tuple[Any, ...]) -> Any:
     )
     if not height + width or isinstance(conv.padding, str):
         return None
-    reach = (
-        apart * (side - 1) for apart, side in zip(conv.dilation, conv.kernel_size, strict=True)
+    extents = (
+        dilation * (side - 1)
+        for dilation, side in zip(conv.dilation, conv.kernel_size, strict=True)
     )
-    if any(2 * pad != end for pad, end in zip(conv.padding, reach, strict=True)):
-        # with other padding than half of the kernel the larger map could have a larger output
+    if any(2 * pad != extent for pad, extent in zip(conv.padding, extents, strict=True)):
+        # Without padding by half of the kernel a larger map could have a larger output.
         return None
     return (functional.pad(maps_NCHW, (0, width, 0, height)),)
