@@ -11,7 +11,10 @@ from scipy import stats
 import trickbag as tb
 from tests.builders.recipes import study_arguments, study_recipe
 from trickbag.cli import main
+from trickbag.data.dataset import Dataset
 from trickbag.errors import UserError
+from trickbag.recipe import Recipe
+from trickbag.study.dry_run import forecast_lines
 from trickbag.study.folder import StudyFolder
 from trickbag.study.forecast import forecast, seeds_within
 from trickbag.study.study import Study
@@ -23,30 +26,80 @@ def study(pictures: Path) -> Study:
 
 
 def test_the_price_of_a_study(study: Study, tmp_path: Path) -> None:
-    work = study.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
-    found = forecast(work, tb.Inline(), sd=0.5)
-    assert len(found.pending) == 16
-    assert (found.workers, found.comparisons, found.sd) == (1, 3, 0.5)
-    assert list(found.epoch_s) == ["resnet18"]
-    assert 0 < found.epoch_s["resnet18"] < 60
-    assert found.total_s == pytest.approx(16 * 3 * found.epoch_s["resnet18"])
+    prepared = study.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
+    expected = forecast(prepared, tb.Inline(), sd=0.5)
+    assert len(expected.pending) == 16
+    assert (expected.workers, expected.comparisons, expected.sd) == (1, 3, 0.5)
+    # A warmup changes the learning rate alone: without it a run costs the same.
+    assert [(cost.model, cost.labels, cost.epochs, cost.timed) for cost in expected.costs] == [
+        ("resnet18", ("full", "-warmup"), 3, True),
+        ("resnet18", ("-label_smoothing",), 3, True),
+        ("resnet18", ("-mixup",), 3, True),
+    ]
+    run_s = [cost.run_s for cost in expected.costs]
+    assert all(0 < seconds < 180 for seconds in run_s)
+    assert expected.total_s == pytest.approx(4 * (2 * run_s[0] + run_s[1] + run_s[2]))
     # The power of a paired t test at this effect, by hand: three effects share 5 %.
-    assert found.smallest is not None
-    critical, shift = stats.t.ppf(1 - 0.05 / 6, 3), found.smallest / (0.5 / 4**0.5)
+    assert expected.smallest is not None
+    critical, shift = stats.t.ppf(1 - 0.05 / 6, 3), expected.smallest / (0.5 / 4**0.5)
     power = stats.nct.sf(critical, 3, shift) + stats.nct.cdf(-critical, 3, shift)
     assert power == pytest.approx(0.8, abs=1e-6)
     assert not (tmp_path / "none").exists()
 
 
+@pytest.fixture
+def seconds_of_tricks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Let a run take a second, and one more for each of its tricks; the tricks that were timed."""
+    timed: list[tuple[str, ...]] = []
+
+    def run_seconds(recipe: Recipe, dataset: Dataset, limit_s: float) -> float:
+        timed.append(recipe.trick_names)
+        return 1.0 + len(recipe.tricks)
+
+    monkeypatch.setattr("trickbag.train.pilot.run_seconds", run_seconds)
+    return timed
+
+
+def test_of_many_costs_some_are_timed_and_bound_the_others(
+    pictures: Path, tmp_path: Path, seconds_of_tricks: list[tuple[str, ...]]
+) -> None:
+    tricks = ("resnet_d", "label_smoothing", "mixup", "ema", "no_bias_decay")
+    recipe = study_recipe(pictures).only()
+    study = Study(recipe=recipe, design=tb.Factorial(tricks=tricks), seeds=2)
+    prepared = study.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
+    expected = forecast(prepared, tb.Inline())
+    timed = [cost for cost in expected.costs if cost.timed]
+    assert (len(expected.costs), len(timed), len(seconds_of_tricks)) == (32, 16, 16)
+    # Nothing, everything, and each trick alone.
+    assert {(), tuple(tricks), *((trick,) for trick in tricks)} <= set(seconds_of_tricks)
+    assert {cost.run_s for cost in expected.costs if not cost.timed} == {6.0}
+    lines = forecast_lines(prepared, expected)
+    assert "resnet18, 16 other variants: counted as the slowest of these" in lines
+    plain = "-resnet_d-label_smoothing-mixup-ema-no_bias_decay"
+    assert f"resnet18, {plain}: 1.0 s an epoch, measured" in lines
+
+
+@pytest.mark.usefixtures("seconds_of_tricks")
+def test_the_longest_trial_bounds_a_study_of_many_workers(study: Study, tmp_path: Path) -> None:
+    prepared = study.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
+    # Of 16 trials the longest has two tricks that cost something.
+    assert forecast(prepared, tb.Local(workers=100)).total_s == 3.0
+    assert forecast(prepared, tb.Local(workers=2)).total_s == 4 * (2 * 3 + 2 + 2) / 2
+
+
+@pytest.mark.usefixtures("seconds_of_tricks")
 def test_seeds_for_a_time(study: Study, tmp_path: Path) -> None:
-    one = Study(recipe=study.recipe, seeds=1).prepare(StudyFolder(tmp_path), tb.Inline())
-    assert 2 <= seeds_within(36_000, one, tb.Inline()) < 100_000
+    single = Study(recipe=study.recipe, seeds=1).prepare(StudyFolder(tmp_path), tb.Inline())
+    assert seeds_within(36_000, single, tb.Inline()) == 3600
+    assert seeds_within(36_000, single, tb.Local(workers=8)) == 8 * 3600
+    assert seeds_within(3, single, tb.Local(workers=8)) == 2
     with pytest.raises(
-        UserError, match=r"--budget 0 s: one seed of the 4 trials takes about .*; give more time"
+        UserError, match=r"--budget 2 s: one seed of the 4 trials takes about 10 s; give more time"
     ):
-        seeds_within(0.01, one, tb.Inline())
+        seeds_within(2, single, tb.Inline())
 
 
+@pytest.mark.usefixtures("seconds_of_tricks")
 def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "study"
     more = (
@@ -77,7 +130,8 @@ def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         for line in lines
     )
     assert any(
-        line.startswith("resnet18: ") and line.endswith(" s an epoch, measured") for line in lines
+        line.startswith("resnet18, full") and line.endswith(" s an epoch, measured")
+        for line in lines
     )
     assert any(line.startswith("27 trials to run, 1 at a time: about ") for line in lines)
     assert lines[-1].startswith("3 seeds see an effect of ")
@@ -85,6 +139,7 @@ def test_dry_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("seconds_of_tricks")
 def test_dry_run_of_a_fraction_names_what_it_cannot_tell_apart(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -168,57 +168,12 @@ def _conclude(folder: Path) -> None:
 def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None) -> int:
     """Print what would be run, what it takes, and what it can see."""
     from trickbag.cli.terminal import aligned
-    from trickbag.study.durations import about
+    from trickbag.study.dry_run import forecast_lines, trial_rows
     from trickbag.study.forecast import forecast
-    from trickbag.study.trial_plan import seeds_text
 
-    found = forecast(study, executor, sd)
-    seeds: dict[tuple[str, str], list[int]] = {}
-    for trial in found.pending:
-        seeds.setdefault((trial.model, trial.label), []).append(trial.seed)
-    rows = [("network", "variant", "seeds", "tricks")]
-    for layout in study.progress.trial_plan.layouts:
-        for variant in layout.variants:
-            if variant.recipe is None:
-                rows.append(
-                    (variant.model, variant.label, "-", f"does not apply: {variant.reason}")
-                )
-                continue
-            todo = seeds.get((variant.model, variant.label))
-            which = "done" if todo is None else seeds_text(todo)
-            rows.append(
-                (
-                    variant.model,
-                    variant.label,
-                    which,
-                    ", ".join(variant.recipe.trick_names) or "none",
-                )
-            )
-        rows += [(layout.model, "generator", "", generator) for generator in layout.generators]
-        rows += [(layout.model, "aliases", "", " = ".join(group)) for group in layout.aliases]
-    for line in aligned(rows):
+    expected = forecast(study, executor, sd)
+    for line in (*aligned(trial_rows(study, expected.pending)), *forecast_lines(study, expected)):
         print(line)
-    for model, seconds in found.epoch_s.items():
-        print(f"{model}: {seconds:.1f} s an epoch, measured")
-    print(
-        f"{len(found.pending)} trials to run, {found.workers} at a time: about "
-        f"{about(found.total_s)}"
-    )
-    outcome, share = study.plan.outcome, f"{found.comparisons} effects share the 5 %"
-    if found.smallest is None:
-        print("with one seed no effect has an interval; two is the least, five are usual")
-    elif found.sd is None:
-        print(
-            f"{study.plan.number_of_seeds} seeds see an effect of {found.smallest:.2f} standard "
-            f"deviations of a paired "
-            f"difference in 4 of 5 studies ({share}); --sd S gives it in units of {outcome}"
-        )
-    else:
-        print(
-            f"{study.plan.number_of_seeds} seeds see an effect of {found.smallest:.3g} on "
-            f"{outcome} in 4 of 5 studies "
-            f"(standard deviation of a paired difference {found.sd:.3g}; {share})"
-        )
     return 0
 
 

@@ -1,92 +1,191 @@
-"""What a study would cost, and the smallest effect that it could see, before anything is spent."""
+"""What a study would cost, and the smallest effect that it could see, before it is run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.errors import UserError
+from trickbag.errors import DoesNotApply, UserError
 from trickbag.study.analysis.power import detectable, standard_deviation
 from trickbag.study.durations import about
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from trickbag.data.dataset import Dataset
+    from trickbag.recipe import Recipe
     from trickbag.study.executors import Executor
     from trickbag.study.prepare import PreparedStudy
     from trickbag.study.trial import Trial
 
-__all__ = ["Forecast", "forecast", "seeds_within"]
+__all__ = ["CostGroup", "Forecast", "forecast", "seeds_within"]
+
+_MOST_TIMED = 16
+"""The most costs that are timed on one network."""
+
+_LIMIT_S = 8.0
+_TOTAL_LIMIT_S = 48.0
+"""The seconds of training that are spent on one cost, and on all of them together."""
+
+_HOOKS_WITH_COST = (
+    "model",
+    "data",
+    "training",
+    "class_weights",
+    "param_groups",
+    "loss",
+    "average",
+    "repeats",
+    "draw",
+    "batch",
+    "teachers",
+    "teach",
+    "advance",
+    "data_at",
+)
+"""A trick without these changes numbers (a schedule, initial values), not what is computed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostGroup:
+    """The variants on one network whose trials cost the same.
+
+    `run_s` are the seconds of a run, `epochs` its epochs. Where `timed` is false the run was not
+    timed, and counts as the slowest one on the network that was.
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    run_s: float
+    epochs: int
+    timed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """A study's price: `pending` trials on `workers` at a time, `epoch_s` seconds of one epoch for each network.
+    """The price of a study: `pending` trials on `workers` at a time.
 
-    `total_s` leaves out what the processes need to start. `comparisons` is the number of effects
-    that share the significance, `sd` the standard deviation of a paired difference, stated or from
-    the trials so far; `smallest` is the smallest effect that the study detects with a probability
-    of 80 %, in units of the outcome, or, where no standard deviation is known, in standard
-    deviations; None with fewer than two seeds.
+    `costs` are the variants of these trials by what a run costs. `total_s` leaves out what the
+    processes need to start. `comparisons` is the number of effects that share the significance,
+    `sd` the standard deviation of a paired difference, stated or from the trials so far; `smallest`
+    is the smallest effect that the study detects with a probability of 80 %, in units of the
+    outcome, or, where no standard deviation is known, in standard deviations; None with fewer than
+    two seeds.
     """
 
     pending: tuple[Trial, ...]
     workers: int
-    epoch_s: dict[str, float]
+    costs: tuple[CostGroup, ...]
     total_s: float
     comparisons: int
     sd: float | None
     smallest: float | None
 
 
-def forecast(work: PreparedStudy, executor: Executor, sd: float | None = None) -> Forecast:
-    """Measure an epoch of each network in this process, and work out the rest; `sd` is a stated
-    one."""
-    pending = tuple(work.progress.pending(work.plan.retries))
-    epoch_s = _epochs(work, pending)
+def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) -> Forecast:
+    """Time the variants of a study in this process, and work out the rest.
+
+    `sd` is a standard deviation that is stated.
+    """
+    pending = tuple(study.progress.pending(study.plan.retries))
+    costs = _costs(pending, study.dataset)
     workers = max(1, min(executor.machine.workers, len(pending)))
-    total = sum(trial.recipe.training.epochs * epoch_s[trial.model] for trial in pending)
-    effects = work.progress.effects(work.plan.outcome)
+    effects = study.progress.effects(study.plan.outcome)
     comparisons = sum(effect.status != "does_not_apply" for effect in effects)
-    known = standard_deviation(effects) if sd is None else sd
+    known_sd = standard_deviation(effects) if sd is None else sd
     smallest = detectable(
-        work.plan.number_of_seeds, 1.0 if known is None else known, comparisons=max(1, comparisons)
+        study.plan.number_of_seeds,
+        1.0 if known_sd is None else known_sd,
+        comparisons=max(1, comparisons),
     )
+    seconds = _trial_seconds(pending, costs)
     return Forecast(
         pending=pending,
         workers=workers,
-        epoch_s=epoch_s,
-        total_s=total / workers,
+        costs=tuple(costs),
+        # However many workers there are, a study takes as long as its longest trial.
+        total_s=max(sum(seconds) / workers, max(seconds, default=0.0)),
         comparisons=comparisons,
-        sd=known,
+        sd=known_sd,
         smallest=smallest,
     )
 
 
-def seeds_within(budget_s: float, work: PreparedStudy, executor: Executor) -> int:
-    """Return how many seeds of every trial fit into a time; `work` has one seed. UserError where
-    not one does."""
-    one = forecast(work, executor)
-    seeds = int(budget_s // one.total_s) if one.total_s else 1
-    if seeds < 1:
+def seeds_within(budget_s: float, study: PreparedStudy, executor: Executor) -> int:
+    """Return how many seeds of every trial fit into a time; `study` has one seed.
+
+    Raises UserError where not one does.
+    """
+    single = forecast(study, executor)
+    seconds = _trial_seconds(single.pending, single.costs)
+    if not sum(seconds):
+        return 1
+    if budget_s < single.total_s:
         raise UserError(
-            f"--budget {about(budget_s)}: one seed of the {len(one.pending)} trials takes about "
-            f"{about(one.total_s)}; "
-            "give more time, fewer --tricks or fewer --epochs"
+            f"--budget {about(budget_s)}: one seed of the {len(single.pending)} trials takes about "
+            f"{about(single.total_s)}",
+            "give more time, fewer --tricks or fewer --epochs",
         )
-    return seeds
+    return max(1, int(budget_s * executor.machine.workers // sum(seconds)))
 
 
-def _epochs(work: PreparedStudy, pending: tuple[Trial, ...]) -> dict[str, float]:
-    """Measure the trial of each network that has the most tricks."""
+def _costs(pending: Sequence[Trial], dataset: Dataset) -> list[CostGroup]:
+    """Return the variants of trials by what a run costs, network by network."""
+    recipes: dict[str, dict[str, Recipe]] = {}
+    labels: dict[tuple[str, str], list[str]] = {}
+    for trial in pending:
+        recipe = _without_costless(trial.recipe)
+        recipes.setdefault(trial.model, {}).setdefault(recipe.id, recipe)
+        labels.setdefault((trial.model, recipe.id), []).append(trial.label)
+    chosen = {model: _chosen(groups) for model, groups in recipes.items()}
+    limit_s = min(_LIMIT_S, _TOTAL_LIMIT_S / max(1, sum(map(len, chosen.values()))))
+    costs = []
+    for model, groups in recipes.items():
+        run_s = {name: _run_seconds(groups[name], dataset, limit_s) for name in chosen[model]}
+        costs += [
+            CostGroup(
+                model=model,
+                labels=tuple(dict.fromkeys(labels[model, name])),
+                run_s=run_s.get(name, max(run_s.values())),
+                epochs=recipe.training.epochs,
+                timed=name in run_s,
+            )
+            for name, recipe in groups.items()
+        ]
+    return costs
+
+
+def _without_costless(recipe: Recipe) -> Recipe:
+    """Return the recipe with its costly tricks alone; its `id` is equal for runs of equal cost."""
+    tricks = tuple(
+        trick for trick in recipe.tricks if any(trick.overrides(hook) for hook in _HOOKS_WITH_COST)
+    )
+    return recipe.replace(tricks=tricks)
+
+
+def _chosen(recipes: Mapping[str, Recipe]) -> list[str]:
+    """Return the ids of the recipes that are timed.
+
+    They are all, or of many the first, the last, the first with each trick, and the next ones.
+    """
+    names = list(recipes)
+    first_with: dict[str, str] = {}
+    for name, recipe in recipes.items():
+        for trick in recipe.trick_names:
+            first_with.setdefault(trick, name)
+    order = dict.fromkeys((names[0], names[-1], *first_with.values(), *names))
+    return list(order)[:_MOST_TIMED]
+
+
+def _run_seconds(recipe: Recipe, dataset: Dataset, limit_s: float) -> float:
     from trickbag.train.pilot import run_seconds
 
-    models = dict.fromkeys(trial.model for trial in pending)
-    longest = {
-        model: max(
-            (t for t in pending if t.model == model), key=lambda trial: len(trial.recipe.tricks)
-        )
-        for model in models
-    }
-    return {
-        model: run_seconds(trial.recipe, work.dataset) / trial.recipe.training.epochs
-        for model, trial in longest.items()
-    }
+    try:
+        return run_seconds(recipe, dataset, limit_s)
+    except DoesNotApply:
+        return 0.0  # a trial finds that out at once, and the study states it
+
+
+def _trial_seconds(pending: Sequence[Trial], costs: Sequence[CostGroup]) -> list[float]:
+    run_s = {(cost.model, label): cost.run_s for cost in costs for label in cost.labels}
+    return [run_s[trial.model, trial.label] for trial in pending]

@@ -1,0 +1,77 @@
+"""The words of a dry run: the trials of a study, what they cost, and what they can see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trickbag.study.analysis.notes import named
+from trickbag.study.durations import about
+from trickbag.study.trial_plan import seeds_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trickbag.study.forecast import CostGroup, Forecast
+    from trickbag.study.prepare import PreparedStudy
+    from trickbag.study.trial import Trial
+
+__all__ = ["forecast_lines", "trial_rows"]
+
+
+def trial_rows(study: PreparedStudy, pending: Sequence[Trial]) -> list[tuple[str, ...]]:
+    """Return a table of the variants with the seeds to be run; the first row is its head."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for trial in pending:
+        seeds.setdefault((trial.model, trial.label), []).append(trial.seed)
+    rows: list[tuple[str, ...]] = [("network", "variant", "seeds", "tricks")]
+    for layout in study.progress.trial_plan.layouts:
+        for variant in layout.variants:
+            if variant.recipe is None:
+                cells = ("-", f"does not apply: {variant.reason}")
+            else:
+                open_seeds = seeds.get((variant.model, variant.label))
+                cells = (
+                    "done" if open_seeds is None else seeds_text(open_seeds),
+                    ", ".join(variant.recipe.trick_names) or "none",
+                )
+            rows.append((variant.model, variant.label, *cells))
+        rows += [(layout.model, "generator", "", generator) for generator in layout.generators]
+        rows += [(layout.model, "aliases", "", " = ".join(group)) for group in layout.aliases]
+    return rows
+
+
+def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
+    """Return the lines that say what the trials cost, and the smallest effect that they can see."""
+    trials = f"{len(forecast.pending)} trials to run, {forecast.workers} at a time"
+    lines = [*_cost_lines(forecast.costs), f"{trials}: about {about(forecast.total_s)}"]
+    seeds, outcome = study.plan.number_of_seeds, study.plan.outcome
+    share = f"{forecast.comparisons} effects share the 5 %"
+    if forecast.smallest is None:
+        return [*lines, "with one seed no effect has an interval; two is the least, five are usual"]
+    if forecast.sd is None:
+        return [
+            *lines,
+            f"{seeds} seeds see an effect of {forecast.smallest:.2f} standard deviations of a "
+            f"paired difference in 4 of 5 studies ({share}); --sd S gives it in units of {outcome}",
+        ]
+    return [
+        *lines,
+        f"{seeds} seeds see an effect of {forecast.smallest:.3g} on {outcome} in 4 of 5 studies "
+        f"(standard deviation of a paired difference {forecast.sd:.3g}; {share})",
+    ]
+
+
+def _cost_lines(costs: Sequence[CostGroup]) -> list[str]:
+    """Return a line for each cost that was timed, and one a network for those that were not."""
+    lines = []
+    for model in dict.fromkeys(cost.model for cost in costs):
+        groups = [cost for cost in costs if cost.model == model]
+        lines += [
+            f"{model}, {named(cost.labels)}: {cost.run_s / cost.epochs:.1f} s an epoch, measured"
+            for cost in groups
+            if cost.timed
+        ]
+        others = sum(len(cost.labels) for cost in groups if not cost.timed)
+        if others:
+            lines.append(f"{model}, {others} other variants: counted as the slowest of these")
+    return lines
