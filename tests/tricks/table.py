@@ -1,5 +1,4 @@
-"""Every trick with settings that have an effect, and a network that it applies to: what drives the
-contract tests."""
+"""The table of the contract tests: every trick, with settings and a network to test it with."""
 
 from __future__ import annotations
 
@@ -53,7 +52,10 @@ __all__ = ["TABLE", "Entry"]
 
 
 class Entry(NamedTuple):
-    """A trick that changes a run of the network `model` with default settings otherwise."""
+    """A trick with settings other than its defaults, and the name of a network that it changes.
+
+    The settings must have an effect within a few steps of training.
+    """
 
     trick: Trick
     model: str = "resnet18"
@@ -95,8 +97,8 @@ TABLE: dict[str, Entry] = {
         Entry(ResNetC()),
         Entry(ResNetD()),
         Entry(Sam(rho=0.1, adaptive=True)),
-        # On a network that shares many names with and without it: blocks with it name their
-        # convolutions otherwise.
+        # A block with a selective kernel names its convolutions otherwise. A Big-Little network has
+        # enough other parameters whose start with and without the trick can be compared.
         Entry(SelectiveKernel(form="split"), "bl_resnet50"),
         Entry(SqueezeExcite(reduction=8)),
         Entry(StepDecay(factor=0.2, at=(0.5,))),

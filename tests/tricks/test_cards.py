@@ -36,14 +36,13 @@ def sections(name: str) -> dict[str, str]:
 
 
 def snippet(name: str) -> str:
-    found = re.fullmatch(
-        r"```python\n(.+?)```", sections(name)["In your own loop"], flags=re.DOTALL
-    )
-    assert found, f"the card of {name} ends in one python block"
-    return found[1]
+    section = sections(name)["In your own loop"]
+    block = re.fullmatch(r"```python\n(.+?)```", section, flags=re.DOTALL)
+    assert block, f"'In your own loop' of docs/tricks/{name}.md must be one python block"
+    return block[1]
 
 
-def test_cards_and_tricks_are_the_same() -> None:
+def test_every_trick_has_a_card_and_every_card_a_trick() -> None:
     assert sorted(path.stem for path in CARDS.glob("*.md")) == TRICKS
 
 
@@ -51,14 +50,15 @@ def test_cards_and_tricks_are_the_same() -> None:
 def test_card_follows_the_template(name: str) -> None:
     card = sections(name)
     assert (CARDS / f"{name}.md").read_text(encoding="utf-8").startswith(f"# {name}\n")
-    assert list(card) == HEADINGS
-    assert all(card.values())
+    headings = "".join(f"\n## {heading}" for heading in HEADINGS)
+    assert list(card) == HEADINGS, f"the headings of docs/tricks/{name}.md must be:{headings}"
+    assert all(card.values()), f"a section of docs/tricks/{name}.md is empty"
 
 
 @pytest.mark.parametrize("name", TRICKS)
 def test_card_names_the_sources_of_the_code(name: str) -> None:
     cited = re.findall(r"\d{4}\.\d{5}", builtin()[name].paper)
-    assert cited
+    assert cited, f"`paper` of {name} names an arXiv number"
     assert [number for number in cited if number not in sections(name)["Source"]] == []
 
 
@@ -78,6 +78,14 @@ def test_card_gives_the_defaults_of_the_code(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRICKS)
+def test_no_text_of_the_template_is_left(name: str) -> None:
+    # What `trickbag new trick` writes has TODO where the author fills in.
+    source = sys.modules[builtin()[name].__module__].__file__ or ""
+    for path in (CARDS / f"{name}.md", Path(source)):
+        assert "TODO" not in path.read_text(encoding="utf-8"), f"fill in every TODO of {path}"
+
+
+@pytest.mark.parametrize("name", TRICKS)
 def test_snippet_is_short_and_uses_the_package(name: str) -> None:
     code = snippet(name)
     assert "trickbag." in code
@@ -86,7 +94,8 @@ def test_snippet_is_short_and_uses_the_package(name: str) -> None:
 
 def test_snippets_run(tmp_path: Path) -> None:
     script = tmp_path / "snippets.py"
-    # One process for all: each as a function of its own, as a stranger's loop would hold it.
+    # One process for all, because importing torch takes seconds. Each is a function, so that it
+    # sees only its own names.
     blocks = ["import warnings", "warnings.simplefilter('error')"]
     for name in TRICKS:
         body = "\n".join(f"    {line}" for line in snippet(name).splitlines())

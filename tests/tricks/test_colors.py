@@ -1,4 +1,4 @@
-"""Colour jitter and PCA noise: against colorsys and Pillow pixel by pixel, and numpy in float64."""
+"""Colour jitter and PCA noise: against colorsys, Pillow and numpy in float64."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def every_pixel(images: Tensor) -> list[list[list[float]]]:
 @pytest.mark.parametrize(
     "factors", [(1.0, 1.0, 1.0), (0.6, 1.4, 0.6), (1.4, 0.6, 1.4), (1.37, 1.21, 0.83)]
 )
-def test_scale_hsv_is_colorsys(factors: tuple[float, float, float]) -> None:
+def test_scale_hsv_equals_colorsys(factors: tuple[float, float, float]) -> None:
     images = pixels()
     reverse = (factors[2], factors[0], factors[1])
     scaled = scale_hsv(images, torch.tensor([factors, reverse], dtype=torch.float64))
@@ -98,17 +98,17 @@ def test_jitter_stays_in_range(images: np.ndarray, factors: np.ndarray, order: l
 
 @pytest.mark.parametrize("kind", [0, 1, 2], ids=["brightness", "contrast", "saturation"])
 @pytest.mark.parametrize("factor", [0.6, 0.83, 1.4])
-def test_each_enhancement_is_pillows(kind: int, factor: float) -> None:
+def test_each_enhancement_equals_pillows(kind: int, factor: float) -> None:
     image = Image.fromarray(photo())
     enhancer = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[kind](image)
     factors = torch.ones(1, 3, dtype=torch.float64)
     factors[0, kind] = factor
     images = torch.from_numpy(photo()).permute(2, 0, 1)[None].double()
     ours = enhance(images, factors, torch.tensor([[0, 1, 2]]))[0].permute(1, 2, 0).numpy()
-    theirs = np.asarray(enhancer.enhance(factor)).astype(np.float64)
-    # Pillow keeps whole levels: of the grey, and of the result.
-    assert np.abs(ours - theirs).max() <= 1.5
-    assert np.abs(theirs - photo()).mean() > 2
+    expected = np.asarray(enhancer.enhance(factor)).astype(np.float64)
+    # Pillow rounds the grey and the result to integers.
+    assert np.abs(ours - expected).max() <= 1.5
+    assert np.abs(expected - photo()).mean() > 2
 
 
 def enhance_by_hand(image: np.ndarray, factors: np.ndarray, order: list[int]) -> np.ndarray:
@@ -201,12 +201,12 @@ def test_pca_noise_hook_changes_images_alone() -> None:
     assert changed._replace(images=batch.images) == batch
 
 
-def test_a_few_images_at_a_time_are_what_all_at_once_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_a_batch_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.rand(7, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 255
     factors, order = map(
         torch.from_numpy, ColorJitter(form="code").draw(7, np.random.default_rng(0))
     )
-    whole, before = enhance(images, factors, order), images.clone()
+    expected, before = enhance(images, factors, order), images.clone()
     monkeypatch.setattr("trickbag.functional.processor._CACHED", 2 * images[0].nbytes)
-    assert torch.equal(enhance(images, factors, order), whole)
-    assert torch.equal(images, before), "the images that were given stay as they are"
+    assert torch.equal(enhance(images, factors, order), expected)
+    assert torch.equal(images, before), "the argument stays as it was"

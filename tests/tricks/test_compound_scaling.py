@@ -1,5 +1,4 @@
-"""Compound scaling as a trick: network and image size of a run together, alone and beside other
-tricks."""
+"""Compound scaling: the network and the image size of a run, alone and beside other tricks."""
 
 from __future__ import annotations
 
@@ -46,7 +45,7 @@ def test_the_stem_follows_the_scaled_size(dataset: Dataset) -> None:
     assert (plan.image_size, getattr(plan.model, "stem", "")) == (54, "small_s2")
 
 
-def test_it_multiplies_and_its_place_makes_no_difference() -> None:
+def test_factors_multiply_in_any_order_of_the_tricks() -> None:
     others = (SqueezeExcite(), BigLittleBranches())
     start = ResNetConfig(depth=50, width_factor=0.5)
     expected = BigLittleConfig(
@@ -83,7 +82,7 @@ def test_a_power_of_0_has_no_effect(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("network", ["efficientnet_b0", "timm:resnet18"])
-def test_networks_of_timm_are_what_their_names_say(network: str) -> None:
+def test_networks_of_timm_cannot_be_scaled(network: str) -> None:
     with pytest.raises(
         DoesNotApply, match=r"timm:.* has those of its name\. Use .*--without compound_scaling"
     ):

@@ -1,5 +1,4 @@
-"""The losses of distillation: against formulas by hand in float64, and the original code's values
-and gradients."""
+"""Distillation: its losses against formulas by hand in float64 and the original code's values."""
 
 from __future__ import annotations
 
@@ -37,8 +36,6 @@ def a_batch() -> Batch:
     return Batch(torch.zeros(N, 3, 2, 2), smooth(labels, 0.1), torch.arange(N), {})
 
 
-# The weights of the hard and the soft part, the temperature, and what H is less by, as the card has
-# them.
 FORMS = [
     ("form=paper", 1.0, 1.0, 20.0, False),
     ("form=code", 0.5, 0.5, 20.0, False),
@@ -48,6 +45,8 @@ FORMS = [
     ("form=code,weight=0.9", 1 - 0.9, 0.9, 20.0, False),
     ("form=kl,weight=0.75,temperature=2", 0.25, 0.75, 2.0, True),
 ]
+"""Settings; then, as in the card, the weights of the hard and the soft part, the temperature, and
+whether the teacher's entropy is subtracted."""
 
 
 @pytest.mark.parametrize("mixed", ["before", "after", "not"])
@@ -61,7 +60,7 @@ def test_forms_by_hand(
         torch.tensor([0.1, 0.9, 0.5, 1.0, 0.3, 0.8], dtype=torch.float64),
         torch.arange(N - 1, -1, -1),
     )
-    batch, said = a_batch(), torch.from_numpy(r)
+    batch, teacher_logits = a_batch(), torch.from_numpy(r)
 
     def mixing(batch: Batch) -> Batch:
         extras = {name: mix(value, lam, partner) for name, value in batch.extras.items()}
@@ -69,10 +68,10 @@ def test_forms_by_hand(
 
     q = softmax(r / t).mean(1) * np.array([1, 1, 1, 1, 1, 0])[:, None]
     if mixed == "before":  # online: the teacher has seen mixed images, of which one may be a blank
-        batch = trick.teach(mixing(batch), said)
+        batch = trick.teach(mixing(batch), teacher_logits)
         q = softmax(r / t).mean(1) * batch.targets.sum(1).numpy()[:, None]
     else:
-        batch = trick.teach(batch, said)
+        batch = trick.teach(batch, teacher_logits)
         if mixed == "after":
             batch = mixing(batch)
             q = lam.numpy()[:, None] * q + (1 - lam.numpy()[:, None]) * q[::-1]
@@ -84,13 +83,13 @@ def test_forms_by_hand(
             np.where(q > 0, -q * np.log(q), 0).sum(1) + np.where(v > 0, v * np.log(v), 0)
         ).mean()
     kd = t**2 * (-(q * log_pt).sum(1).mean() - divergence * entropy)
-    found = trick.loss(CrossEntropy())(torch.from_numpy(z), batch)
-    assert float(found) == pytest.approx(float(hard * ce + soft * kd), rel=1e-12)
+    computed = trick.loss(CrossEntropy())(torch.from_numpy(z), batch)
+    assert float(computed) == pytest.approx(float(hard * ce + soft * kd), rel=1e-12)
 
 
 @pytest.mark.parametrize("mixed", ["before", "after", "not"])
 @pytest.mark.parametrize(("text", "hard", "soft", "t", "divergence"), FORMS)
-def test_forms_of_several_labels_by_hand(
+def test_forms_with_several_labels_by_hand(
     text: str, hard: float, soft: float, t: float, divergence: bool, mixed: str
 ) -> None:
     trick = trick_from_text(f"distillation:{text}")
@@ -99,7 +98,7 @@ def test_forms_of_several_labels_by_hand(
         random_logits(1, N, M, K),
         np.random.default_rng(2).integers(0, 2, (N, K)),
     )
-    r[0] = 100  # certain of everything
+    r[0] = 100  # a teacher that is certain of every class
     v = np.array([1.0, 1, 1, 1, 1, 0])
     lam, partner = np.array([0.1, 0.9, 0.5, 1.0, 0.3, 0.8]), np.arange(N - 1, -1, -1)
 
@@ -108,7 +107,7 @@ def test_forms_of_several_labels_by_hand(
         return weights * values + (1 - weights) * values[partner]
 
     labels = labels * v[:, None]
-    said = (1 / (1 + np.exp(-r / t))).mean(1)
+    teacher = (1 / (1 + np.exp(-r / t))).mean(1)
     batch = Batch(
         torch.zeros(N, 3, 2, 2),
         torch.from_numpy(labels),
@@ -120,11 +119,11 @@ def test_forms_of_several_labels_by_hand(
     if mixed == "before":  # online: the teacher has seen mixed images, of which one may be a blank
         labels, v = mixing(labels), mixing(v)
         batch = batch._replace(targets=torch.from_numpy(labels), row_weights=torch.from_numpy(v))
-        q = said * v[:, None]
+        q = teacher * v[:, None]
         batch = trick.teach(batch, torch.from_numpy(r))
     else:
         batch = trick.teach(batch, torch.from_numpy(r))
-        q = said * v[:, None]
+        q = teacher * v[:, None]
         if mixed == "after":
             labels, v, q = mixing(labels), mixing(v), mixing(q)
             mixed_by = torch.from_numpy(lam), torch.from_numpy(partner)
@@ -140,11 +139,11 @@ def test_forms_of_several_labels_by_hand(
         entropy = sum(np.where(x > 0, -x * np.log(x), 0).sum(1).mean() for x in (q, no))
         entropy += K * np.where(v > 0, v * np.log(v), 0).mean()
     expected = hard * binary(labels, z) + soft * t**2 * (binary(q, z / t) - divergence * entropy)
-    found = trick.loss(BinaryCrossEntropy())(torch.from_numpy(z), batch)
-    assert float(found) == pytest.approx(float(expected), rel=1e-12)
+    computed = trick.loss(BinaryCrossEntropy())(torch.from_numpy(z), batch)
+    assert float(computed) == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_several_labels_agree_with_torch() -> None:
+def test_several_labels_equal_torchs() -> None:
     z, r = (
         torch.from_numpy(random_logits(0, N, K)).requires_grad_(),
         torch.from_numpy(random_logits(1, N, K)),
@@ -156,7 +155,7 @@ def test_several_labels_agree_with_torch() -> None:
     torch.testing.assert_close(
         teacher_loss(z, q, 3.0, weights_N=ones), 9 * expected.sum(1), rtol=1e-12, atol=0
     )
-    # The gradient is that of the temperature's square: as large at every T.
+    # The factor T^2 makes the gradient as large at every temperature.
     (gradient,) = torch.autograd.grad(
         teacher_loss(z, q, 3.0, divergence=True, weights_N=ones).sum(), z
     )
@@ -202,17 +201,17 @@ def test_gradient_by_hand(t: float) -> None:
         )
 
 
-def test_divergence_is_zero_where_both_agree() -> None:
+def test_divergence_is_zero_if_both_agree() -> None:
     z = torch.from_numpy(random_logits(0, N, K))
-    # Rows that count less, too: mixed with an image that could not be read.
-    shares = torch.tensor([1, 0.5, 0.1, 0, 1, 0.9], dtype=torch.float64)
-    said = shares[:, None] * soften(z[:, None], 3.0)
-    assert teacher_loss(z, said, 3.0, divergence=True).abs().max() < 1e-14
-    said = shares[:, None] * soften(z[:, None], 3.0, multi_label=True)
-    assert teacher_loss(z, said, 3.0, divergence=True, weights_N=shares).abs().max() < 1e-13
+    # Also for rows that count less, because they were mixed with an unreadable image.
+    weights = torch.tensor([1, 0.5, 0.1, 0, 1, 0.9], dtype=torch.float64)
+    teacher = weights[:, None] * soften(z[:, None], 3.0)
+    assert teacher_loss(z, teacher, 3.0, divergence=True).abs().max() < 1e-14
+    teacher = weights[:, None] * soften(z[:, None], 3.0, multi_label=True)
+    assert teacher_loss(z, teacher, 3.0, divergence=True, weights_N=weights).abs().max() < 1e-13
 
 
-def test_several_teachers_are_the_mean_of_their_losses() -> None:
+def test_the_loss_of_several_teachers_is_the_mean_of_their_losses() -> None:
     z, r = torch.from_numpy(random_logits(0, N, K)), torch.from_numpy(random_logits(1, N, M, K))
     both = teacher_loss(z, soften(r, 20.0), 20.0)
     each = [teacher_loss(z, soften(r[:, m : m + 1], 20.0), 20.0) for m in range(M)]
@@ -226,7 +225,7 @@ def test_losses_are_float32_at_least(dtype: torch.dtype) -> None:
     assert q.dtype == teacher_loss(z, q, 20.0).dtype == torch.float32
 
 
-def test_the_teachers_rows_are_as_much_as_the_targets() -> None:
+def test_the_teachers_rows_sum_to_those_of_the_targets() -> None:
     taught = Distillation(teacher=("t",)).teach(a_batch(), torch.zeros(N, 1, K))
     assert taught.extras[EXTRA].sum(1).tolist() == pytest.approx([1, 1, 1, 1, 1, 0])
     many = a_batch()._replace(targets=torch.ones(N, K), multi_label=True, row_weights=torch.ones(N))
@@ -238,14 +237,14 @@ def test_values_of_the_original_code() -> None:
     facts, arrays = vector("units")
     z = torch.from_numpy(arrays["loss_logits"]).double()
     onehot = torch.from_numpy(arrays["loss_onehot"]).double()
-    said = torch.from_numpy(arrays["loss_teacher_logits"]).double()[:, None]
+    teacher_logits = torch.from_numpy(arrays["loss_teacher_logits"]).double()[:, None]
     for t in (1, 2, 20):
-        found = teacher_loss(z, soften(said, t), t).mean()
-        assert float(found) == pytest.approx(facts["loss"][f"kd_T{t}"], rel=2e-7)
+        loss = teacher_loss(z, soften(teacher_logits, t), t).mean()
+        assert float(loss) == pytest.approx(facts["loss"][f"kd_T{t}"], rel=2e-7)
     batch = Batch(torch.zeros(len(z), 3, 1, 1), smooth(onehot, 0.1), torch.arange(len(z)), {})
     trick = Distillation(teacher=("t",), form="assemble")
-    whole = trick.loss(CrossEntropy())(z, trick.teach(batch, said))
-    assert float(whole) == pytest.approx(
+    total = trick.loss(CrossEntropy())(z, trick.teach(batch, teacher_logits))
+    assert float(total) == pytest.approx(
         facts["loss"]["ce_ls0.1"] + facts["loss"]["kd_T1"], rel=2e-7
     )
 
@@ -253,7 +252,7 @@ def test_values_of_the_original_code() -> None:
 def test_a_training_step_of_the_original_code() -> None:
     facts, arrays = vector("train_resnet50")
     z = torch.from_numpy(arrays["logits"]).double()
-    said = 2 * generator().rng_for("train/teacher").standard_normal(tuple(z.shape))
+    teacher_logits = 2 * generator().rng_for("train/teacher").standard_normal(tuple(z.shape))
     a, b = (
         torch.nn.functional.one_hot(torch.from_numpy(arrays[f"labels_{x}"]).long(), 1001).double()
         for x in "ab"
@@ -261,11 +260,11 @@ def test_a_training_step_of_the_original_code() -> None:
     lam = float(arrays["lam"])
     ce = cross_entropy(z, smooth(lam * a + (1 - lam) * b, 0.1)).mean()
     assert float(ce) == pytest.approx(facts["ce"], rel=1e-6)
-    kd = teacher_loss(z, soften(torch.from_numpy(said)[:, None])).mean()
+    kd = teacher_loss(z, soften(torch.from_numpy(teacher_logits)[:, None])).mean()
     assert float(kd) == pytest.approx(facts["kd"], rel=1e-6)
 
 
-def test_replayed_views_are_the_datas() -> None:
+def test_replayed_views_repeat_the_crops() -> None:
     data = Recipe().data
     assert Distillation(view="replay", views=3).data(data).repeat_epochs == 3
     assert all(Distillation(view=view).data(data) == data for view in ("online", "centre"))
@@ -276,13 +275,13 @@ def test_settings_from_text() -> None:
         "distillation:teacher=runs/a,timm:resnet50,view=replay,cache=b.arrow,top=7"
     )
     assert trick.teachers() == TeacherSpec(("runs/a", "timm:resnet50"), "replay", 7, "b.arrow")
-    for one in ("runs/a", Path("runs/a")):
-        assert Distillation(teacher=one) == Distillation(teacher=("runs/a",))  # type: ignore[arg-type]
+    for folder in ("runs/a", Path("runs/a")):
+        assert Distillation(teacher=folder) == Distillation(teacher=("runs/a",))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"distillation has no teacher.*teacher=RUN"):
         Distillation().teachers()
 
 
-def test_where_files_lie_is_no_part_of_a_trial() -> None:
+def test_paths_are_no_part_of_a_trial() -> None:
     recipe = Recipe(tricks=(Distillation(teacher=("a",)),))
     moved = Recipe(tricks=(Distillation(teacher=("b",), cache="c"),))
     assert recipe.id == moved.id != Recipe(tricks=(Distillation(teacher=("a",), top=3),)).id

@@ -1,4 +1,4 @@
-"""The tricks that drop while a network trains: their schedule, the networks they apply to."""
+"""Tricks that drop while a network trains: their schedules, and the networks they apply to."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from trickbag.tricks.stochastic_depth import StochasticDepth, branch_drop_probs
 from trickbag.tricks.trick import NoEffect, Timestamp, Trick
 
 
-def test_keep_prob_falls_as_the_originals() -> None:
-    known, _ = vector("units")
+def test_keep_prob_falls_as_in_the_original_code() -> None:
+    facts, _ = vector("units")
     last = 750683
     for step, expected in zip(
-        known["keep_prob_600ep"]["steps"], known["keep_prob_600ep"]["kp"], strict=True
+        facts["keep_prob_600ep"]["steps"], facts["keep_prob_600ep"]["kp"], strict=True
     ):
         assert keep_prob_at(min(1.0, step / last)) == pytest.approx(expected, abs=2e-7)
     assert keep_prob_at(0.5, start=0.9, end=0.7) == pytest.approx(0.8)
 
 
-def test_drop_block_moves_with_every_step() -> None:
+def test_drop_block_changes_at_every_step() -> None:
     trick = DropBlock(keep_prob=0.6, start=0.8)
     network = build_network(trick.model(ResNetConfig(depth=18, num_classes=3)), seed=0)
     layers = [m for m in network.modules() if isinstance(m, DropBlock2d)]
@@ -57,7 +57,7 @@ def test_drop_block_moves_with_every_step() -> None:
         ({"block_size": 0}, r"drop_block.block_size = 0: must be a whole number at least 1"),
     ],
 )
-def test_drop_block_says_what_it_cannot_do(trick: dict[str, Any], reason: str) -> None:
+def test_drop_block_refuses_settings_that_drop_nothing(trick: dict[str, Any], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         DropBlock(**trick)
 
@@ -103,8 +103,8 @@ def test_a_timm_network_that_cannot_drop_says_so(trick: Trick, network: str, opt
         f"{trick.name} does not apply to timm:{network}, which has no {option}. "
         f"Choose another network, or take it out: --without {trick.name}"
     )
-    # Said by the settings, so that a study has a row for it, and where they come from a recipe by
-    # the network.
+    # The trick says it, so that a study has a row for it; a recipe that sets the field without the
+    # trick gets the same from the network.
     with pytest.raises(DoesNotApply) as caught:
         trick.model(TimmConfig(name=network, num_classes=3))
     assert str(caught.value) == expected

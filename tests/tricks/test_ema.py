@@ -1,5 +1,4 @@
-"""The moving average of a network, against timm's and a sum by hand; what a run evaluates and keeps
-with it."""
+"""The moving average of a network: against timm and a sum by hand, and what a run does with it."""
 
 from __future__ import annotations
 
@@ -23,14 +22,14 @@ from trickbag.train.fit import fit
 from trickbag.tricks.ema import Ema, MovingAverage, decay_at
 
 
-def test_decay_rises_to_what_it_is_to_be() -> None:
+def test_decay_rises_to_its_value() -> None:
     assert [decay_at(step) for step in (0, 1, 8)] == pytest.approx([0.1, 2 / 11, 0.5])
     assert decay_at(100_000, 0.999) == 0.999
     assert decay_at(0, 0.999, warmup=False) == 0.999
 
 
-def trained(network: nn.Module, step: int) -> None:
-    """Change weights and running statistics, as training would."""
+def train_step(network: nn.Module, step: int) -> None:
+    """Change weights and running statistics, as a step of training does."""
     generator = torch.Generator().manual_seed(step)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -44,24 +43,24 @@ def small_network() -> nn.Module:
     ).train()
 
 
-def test_it_is_timms_average() -> None:
+def test_the_average_equals_timms() -> None:
     network = small_network()
-    ours, theirs = MovingAverage(network, 0.9, warmup=False), ModelEmaV3(network, decay=0.9)
+    ours, timms = MovingAverage(network, 0.9, warmup=False), ModelEmaV3(network, decay=0.9)
     for step in range(4):
-        trained(network, step)
+        train_step(network, step)
         ours.update(step)
-        theirs.update(network)
-    for name, value in theirs.module.state_dict().items():
+        timms.update(network)
+    for name, value in timms.module.state_dict().items():
         assert torch.equal(ours.network.state_dict()[name], value), name
     assert int(ours.network[1].num_batches_tracked) == 4  # type: ignore[index]  # of a Sequential
 
 
-def test_it_is_the_sum_by_hand() -> None:
+def test_the_average_equals_the_sum_by_hand() -> None:
     network = small_network().double()
     average = MovingAverage(network, 0.6)
     expected = {name: value.clone() for name, value in network.state_dict().items()}
     for step in range(20):
-        trained(network, step)
+        train_step(network, step)
         average.update(step)
         decay = min(0.6, (1 + step) / (10 + step))
         for name, value in network.state_dict().items():
@@ -141,7 +140,7 @@ def test_the_average_changes_nothing_of_the_training(
     assert json.loads(lines[0])["raw_top1"] == json.loads(lines[1])["top1"]
 
 
-def test_stopped_and_resumed_it_is_the_average_of_the_whole_run(
+def test_a_resumed_run_has_the_average_of_an_uninterrupted_one(
     pictures: Path, averaged: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(Stopped):

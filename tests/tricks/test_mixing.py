@@ -1,5 +1,4 @@
-"""Mixing of images: against timm, torchvision, the original code's outputs, and loops by hand in
-float64."""
+"""Mixing images: against timm, torchvision, the original code and loops by hand in float64."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ MIXERS: list[Trick] = [
 
 
 def batch_of(n: int, size: int = 9, classes: int = 5) -> Batch:
-    """Images and targets that tell where each came from, in float64."""
+    """Images, targets and extras in float64; each image is different."""
     rng = torch.Generator().manual_seed(n)
     images = torch.rand(n, 3, size, size + 2, generator=rng, dtype=torch.float64)
     targets = functional.one_hot(torch.arange(n) % classes, classes).double()
@@ -56,9 +55,6 @@ def draws(trick: Trick, n: int, seed: int = 0, timestamp: Timestamp = START) -> 
     ]
 
 
-# Boxes.
-
-
 @given(
     st.floats(0, 0.999),
     st.floats(0, 0.999),
@@ -66,15 +62,15 @@ def draws(trick: Trick, n: int, seed: int = 0, timestamp: Timestamp = START) -> 
     st.integers(2, 40),
     st.integers(2, 40),
 )
-def test_boxes_around_a_centre_are_the_published_codes(
+def test_boxes_around_a_centre_equal_the_published_codes(
     y: float, x: float, lam: float, height: int, width: int
 ) -> None:
     centre, weight = (
         torch.tensor([[y, x]], dtype=torch.float64),
         torch.tensor([lam], dtype=torch.float64),
     )
-    found = cut_boxes(weight, centre, height, width)[0].tolist()
-    # rand_bbox of the authors, by hand.
+    box = cut_boxes(weight, centre, height, width)[0].tolist()
+    # The authors' rand_bbox.
     ratio = np.sqrt(1 - lam)
     cut_h, cut_w = int(height * ratio), int(width * ratio)
     cy, cx = int(y * height), int(x * width)
@@ -83,7 +79,7 @@ def test_boxes_around_a_centre_are_the_published_codes(
         min(max(value, 0), limit)
         for value, limit in zip(expected, (height, height, width, width), strict=True)
     ]
-    assert found == expected
+    assert box == expected
 
 
 @given(
@@ -105,7 +101,7 @@ def test_boxes_within_an_image_stay_in_it(
     assert right - left < width
 
 
-def test_what_a_box_holds_and_its_share() -> None:
+def test_the_pixels_of_a_box_and_their_share() -> None:
     boxes = torch.tensor([[1, 3, 0, 4], [2, 2, 1, 3], [0, 5, 0, 6]])
     mask = inside(boxes, 5, 6, torch.float64)
     expected = torch.zeros(3, 1, 5, 6, dtype=torch.float64)
@@ -115,17 +111,14 @@ def test_what_a_box_holds_and_its_share() -> None:
     assert share(boxes, 5, 6).tolist() == pytest.approx([8 / 30, 0, 1])
 
 
-def test_centres_reach_every_pixel_alike() -> None:
+def test_centres_are_uniform() -> None:
     _, centre, _ = draws(CutMix(lam="pair"), 40_000)
     counts = torch.bincount((centre[:, 0] * 8).long(), minlength=8)
     assert len(counts) == 8
     assert (counts / 40_000 - 1 / 8).abs().max() < 0.01
 
 
-# Pure functions.
-
-
-def test_pasting_is_a_loop_by_hand() -> None:
+def test_pasting_equals_a_loop_by_hand() -> None:
     images = batch_of(5).images
     boxes, partner = (
         torch.tensor([[0, 3, 1, 4], [2, 9, 2, 11], [4, 4, 0, 5], [0, 9, 0, 11], [1, 2, 3, 4]]),
@@ -135,10 +128,8 @@ def test_pasting_is_a_loop_by_hand() -> None:
     for i, (top, bottom, left, right) in enumerate(boxes.tolist()):
         expected[i, :, top:bottom, left:right] = images[partner[i], :, top:bottom, left:right]
     assert torch.equal(paste(images, boxes, torch.tensor(partner)), expected)
-    one = paste(images, boxes[:1], torch.tensor(partner))
-    assert torch.equal(one, paste(images, boxes[:1].expand(5, 4), torch.tensor(partner))), (
-        "one box for all"
-    )
+    shared = paste(images, boxes[:1], torch.tensor(partner))
+    assert torch.equal(shared, paste(images, boxes[:1].expand(5, 4), torch.tensor(partner)))
 
 
 @pytest.mark.parametrize("function", [mix, lambda x, lam, p: weigh(x, x[p], lam)])
@@ -154,43 +145,43 @@ def timm_seeded(seed: int, **settings: object) -> TimmMixup:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("seed", range(4))
-def test_cutmix_by_batch_is_timms(seed: int) -> None:
-    theirs = timm_seeded(seed, mixup_alpha=0.0, cutmix_alpha=1.0, mode="batch")
+def test_cutmix_by_batch_equals_timms(seed: int) -> None:
+    timm_mixup = timm_seeded(seed, mixup_alpha=0.0, cutmix_alpha=1.0, mode="batch")
     batch = batch_of(6)
     marks = torch.zeros(6, 1, 9, 11, dtype=torch.float64) + torch.arange(6)[:, None, None, None]
-    their_images, their_targets = theirs(
+    timm_images, timm_targets = timm_mixup(
         torch.cat([batch.images, marks], dim=1), torch.arange(6) % 5
     )
-    # Their box, read from the marks of what was pasted.
-    pasted = (their_images[0, 3] != 0).nonzero()
+    # timm's box, from the marks of the pasted pixels.
+    pasted = (timm_images[0, 3] != 0).nonzero()
     box = (
         torch.tensor([[*pasted.amin(0), *(pasted.amax(0) + 1)]])[:, [0, 2, 1, 3]]
         if len(pasted)
         else torch.zeros(1, 4)
     )
     partner = torch.arange(5, -1, -1)
-    assert torch.equal(paste(batch.images, box, partner), their_images[:, :3])
+    assert torch.equal(paste(batch.images, box, partner), timm_images[:, :3])
     targets = mix(batch.targets, own_share(box, 9, 11), partner)
-    torch.testing.assert_close(targets.float(), their_targets.float(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(targets.float(), timm_targets.float(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_mixup_by_element_is_timms() -> None:
-    theirs = timm_seeded(1, mixup_alpha=0.5, mode="elem")
+def test_mixup_by_element_equals_timms() -> None:
+    timm_mixup = timm_seeded(1, mixup_alpha=0.5, mode="elem")
     batch = batch_of(4)
-    their_images, their_targets = theirs(batch.images.float(), torch.arange(4))
-    lam = their_targets.diagonal()  # no partner has the class of its image
+    timm_images, timm_targets = timm_mixup(batch.images.float(), torch.arange(4))
+    lam = timm_targets.diagonal()  # no partner has the class of its image
     partner = torch.arange(3, -1, -1)
     torch.testing.assert_close(
-        mix(batch.images, lam, partner).float(), their_images, rtol=0, atol=1e-6
+        mix(batch.images, lam, partner).float(), timm_images, rtol=0, atol=1e-6
     )
     torch.testing.assert_close(
-        mix(batch.targets, lam, partner).float(), their_targets.float(), rtol=0, atol=1e-6
+        mix(batch.targets, lam, partner).float(), timm_targets.float(), rtol=0, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_mixup_and_cutmix_are_torchvisions(seed: int) -> None:
+def test_mixup_and_cutmix_equal_torchvisions(seed: int) -> None:
     batch, labels, partner = batch_of(6, classes=6), torch.arange(6), torch.arange(6).roll(1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -221,13 +212,10 @@ def test_mixup_and_cutmix_are_torchvisions(seed: int) -> None:
     )
 
 
-# Assemble's pairings.
-
-
 @pytest.mark.parametrize("pairing", ["double", "halves"])
-def test_assembles_types_are_the_original_codes(pairing: Literal["double", "halves"]) -> None:
-    known, arrays = vector("units")
-    lams = known["mixup_lams"]
+def test_both_pairings_equal_the_original_code(pairing: Literal["double", "halves"]) -> None:
+    facts, arrays = vector("units")
+    lams = facts["mixup_lams"]
     images = tensor(arrays["mix_x"]).movedim(-1, 1).double()
     targets, teacher = tensor(arrays["mix_y"]).double(), tensor(arrays["mix_t"]).double()
     n = len(images)
@@ -244,15 +232,14 @@ def test_assembles_types_are_the_original_codes(pairing: Literal["double", "halv
     torch.testing.assert_close(
         mixed.targets, tensor(arrays[f"mixup_type{number}_y"]).double(), rtol=1e-5, atol=1e-5
     )
-    theirs = tensor(arrays[f"mixup_type{number}_t"]).double()
+    expected = tensor(arrays[f"mixup_type{number}_t"]).double()
     torch.testing.assert_close(
-        mixed.extras["teacher"][: n // 2], theirs[: n // 2], rtol=1e-5, atol=1e-5
+        mixed.extras["teacher"][: n // 2], expected[: n // 2], rtol=1e-5, atol=1e-5
     )
     if pairing == "halves":
-        # The original's teacher targets of the second half use the labels of the first: that is not
-        # repeated.
-        own, other = teacher[: n // 2], teacher[n // 2 :].flip(0)
-        expected = weigh(own, other, lam[n // 2 :])
+        # In the original code the teacher targets of the second half have labels of the first half:
+        # a bug that is not repeated.
+        expected = weigh(teacher[: n // 2], teacher[n // 2 :].flip(0), lam[n // 2 :])
         torch.testing.assert_close(mixed.extras["teacher"][n // 2 :], expected)
 
 
@@ -264,14 +251,11 @@ def test_halves(n: int, first: list[int], second: list[int]) -> None:
     assert [places.tolist() for places in halves(n)] == [first, second]
 
 
-# Hooks.
-
-
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
 @pytest.mark.parametrize("trick", MIXERS, ids=repr)
-def test_hooks_mix_all_that_is_said_with_the_same_weights(trick: Trick, n: int) -> None:
+def test_hooks_mix_targets_and_extras_with_the_same_weights(trick: Trick, n: int) -> None:
     batch = batch_of(n * trick.repeats)
-    # The row of an image that could not be read.
+    # Image 0 could not be read.
     batch = batch._replace(targets=batch.targets * (torch.arange(len(batch.images)) != 0)[:, None])
     rows = torch.linspace(0, 1, len(batch.images), dtype=torch.float64)
     identity = batch._replace(
@@ -298,8 +282,8 @@ def test_hooks_mix_all_that_is_said_with_the_same_weights(trick: Trick, n: int) 
         mixed.class_weights, weights @ identity.class_weights, rtol=0, atol=1e-12
     )
     assert mixed.images.shape == (n, *batch.images.shape[1:])
-    # What all pixels weigh together is what the targets weigh: each pixel is that of one image, or
-    # of both.
+    # The mean weight of the pixels equals the weight of the targets: each pixel is from one of the
+    # two images, or from both.
     shares = trick.batch(
         identity._replace(
             images=torch.ones_like(batch.images)
@@ -318,13 +302,12 @@ def test_off_epochs_leave_the_images_as_they_are(trick: Trick) -> None:
     off = type(trick)(**{**vars(trick), "off_epochs": 2})
     batch = batch_of(6 * trick.repeats)
     for epoch, mixing in ((0, True), (7, True), (8, False), (9, False)):
-        made = draws(off, len(batch.images), epoch, Timestamp(epoch, 3, 10, 10))
-        mixed = off.batch(batch, *made)
+        draw = draws(off, len(batch.images), epoch, Timestamp(epoch, 3, 10, 10))
+        mixed = off.batch(batch, *draw)
         assert torch.equal(mixed.images, batch.images[:6]) is not mixing
         assert torch.equal(mixed.targets, batch.targets[:6]) is not mixing
-        assert [t.shape for t in made] == [t.shape for t in draws(off, len(batch.images))], (
-            "nothing recompiles"
-        )
+        # The same shapes as at any time, so that nothing is compiled again.
+        assert [t.shape for t in draw] == [t.shape for t in draws(off, len(batch.images))]
 
 
 def test_each_image_is_mixed_or_pasted_or_neither() -> None:
@@ -335,9 +318,8 @@ def test_each_image_is_mixed_or_pasted_or_neither() -> None:
     assert float(pasted.float().mean()) == pytest.approx(0.8 * 0.3, abs=0.01)
     assert float(mixed.float().mean()) == pytest.approx(0.8 * 0.7, abs=0.01)
     lam, side, centre, _ = draws(MixupCutMix(), 6)
-    assert [len(t.unique(dim=0)) for t in (lam, side, centre)] == [1, 1, 1], (
-        "one for the whole batch"
-    )
+    # One choice, weight and box for the whole batch.
+    assert [len(t.unique(dim=0)) for t in (lam, side, centre)] == [1, 1, 1]
 
 
 def test_cutmix_of_a_share_of_the_batches() -> None:
@@ -346,7 +328,7 @@ def test_cutmix_of_a_share_of_the_batches() -> None:
     assert np.mean(cut) == pytest.approx(0.25, abs=0.03)
 
 
-def test_off_for_the_whole_run_is_said(pictures: Path) -> None:
+def test_off_for_the_whole_run_is_a_note(pictures: Path) -> None:
     from trickbag.train.plan import resolve
 
     recipe = bare("resnet18", pictures).plus(CutMix(off_epochs=2))
@@ -356,7 +338,7 @@ def test_off_for_the_whole_run_is_said(pictures: Path) -> None:
 
 
 @pytest.mark.parametrize("trick", MIXERS, ids=repr)
-def test_a_batch_of_one_image_has_nobody_to_mix_with(trick: Trick, pictures: Path) -> None:
+def test_a_batch_of_one_image_has_no_partner(trick: Trick, pictures: Path) -> None:
     from trickbag.train.plan import resolve
 
     recipe = bare("resnet18", pictures).set("training.batch_size", "1").plus(trick)

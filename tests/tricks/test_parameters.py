@@ -1,5 +1,4 @@
-"""Tricks that work on a built network or its optimizer: against timm's networks and the published
-code's rule."""
+"""No bias decay and zero gamma: against timm's networks and the rule of the published code."""
 
 from __future__ import annotations
 
@@ -19,18 +18,13 @@ from trickbag.tricks.zero_init_residual import ZeroInitResidual, zero_init_resid
 
 def bias_gamma_beta(network: nn.Module) -> set[Any]:
     """The rule of the published code, `gamma|beta|bias` in MXNet's names, by torch's modules."""
-    found = {
-        module.bias
-        for module in network.modules()
-        if isinstance(getattr(module, "bias", None), nn.Parameter)
-    }
-    return found | {
-        module.weight for module in network.modules() if isinstance(module, nn.BatchNorm2d)
-    }
+    modules = list(network.modules())
+    biases = {m.bias for m in modules if isinstance(getattr(m, "bias", None), nn.Parameter)}
+    return biases | {m.weight for m in modules if isinstance(m, nn.BatchNorm2d)}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50d", "mobilenetv3_small_100"])
-def test_no_bias_decay_takes_what_the_published_code_takes(name: str) -> None:
+def test_no_bias_decay_frees_the_same_parameters_as_the_published_code(name: str) -> None:
     network = timm.create_model(name, num_classes=5)
     start = [{"params": list(network.parameters()), "weight_decay": 1e-4, "lr_scale": 1.0}]
     groups = NoBiasDecay().param_groups(start, network)
@@ -74,7 +68,7 @@ def test_no_bias_decay_without_anything_to_free_has_no_effect(
         )
 
 
-def test_decay_on_all_but_normalisation_is_the_original_codes() -> None:
+def test_decay_on_all_but_normalisation_is_that_of_the_original_code() -> None:
     # Lee et al. 2020: every variable but gamma and beta, so the bias of the last layer decays.
     network: Any = timm.create_model("resnet50d", num_classes=5)
     of_norm = {
@@ -134,7 +128,7 @@ def test_zero_init_residual_starts_our_networks_as_timm_starts_its_own(
 ) -> None:
     network = create_model(name, num_classes=3)
     assert zero_init_residual(network) == branches
-    theirs = timm.create_model(name.replace("_", ""), num_classes=3, zero_init_last=True)
+    timm_network = timm.create_model(name.replace("_", ""), num_classes=3, zero_init_last=True)
     zeros = {
         key
         for key, value in network.named_parameters()
@@ -142,7 +136,7 @@ def test_zero_init_residual_starts_our_networks_as_timm_starts_its_own(
     }
     assert zeros == {
         key
-        for key, value in theirs.named_parameters()
+        for key, value in timm_network.named_parameters()
         if key.endswith("weight") and not value.any()
     }
 
@@ -164,9 +158,7 @@ def test_zero_init_residual_twice_has_no_effect() -> None:
     ("name", "branches"),
     [("mobilenetv2_050", 10), ("mobilenetv3_small_050", 7), ("tf_efficientnet_b0", 9)],
 )
-def test_zero_init_residual_finds_branches_that_do_not_know_their_last_scale(
-    name: str, branches: int
-) -> None:
+def test_zero_init_residual_finds_the_branches_of_other_blocks(name: str, branches: int) -> None:
     network: Any = timm.create_model(name, num_classes=3).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     assert zero_init_residual(network) == branches
@@ -218,7 +210,7 @@ def test_zero_init_residual_needs_residual_blocks() -> None:
         ZeroInitResidual().network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
 
 
-def test_zero_init_residual_says_that_a_network_takes_no_image() -> None:
+def test_zero_init_residual_needs_a_network_that_takes_an_image() -> None:
     with pytest.raises(
         DoesNotApply, match=r"this Linear: it does not take an image on shapes alone \(.+\)\. Use"
     ):

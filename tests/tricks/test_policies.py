@@ -1,5 +1,4 @@
-"""Policies as tricks: torchvision's tables, and AugMix's three views, from the loader to the
-loss."""
+"""Policies: against torchvision's tables; AugMix's three views from the loader to the loss."""
 
 from __future__ import annotations
 
@@ -44,10 +43,10 @@ N, K, S = 12, 3, 32
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_tables_are_torchvisions(table: str) -> None:
-    theirs = Reference(AutoAugmentPolicy(table)).policies
-    assert len(theirs) == len(TABLES[table]) == 25
-    for row, expected in zip(TABLES[table], theirs, strict=True):
+def test_tables_equal_torchvisions(table: str) -> None:
+    reference = Reference(AutoAugmentPolicy(table)).policies
+    assert len(reference) == len(TABLES[table]) == 25
+    for row, expected in zip(TABLES[table], reference, strict=True):
         assert [(name.replace("_", ""), p, level) for name, p, level in row] == [
             (name.lower(), p, level or 0) for name, p, level in expected
         ]
@@ -60,7 +59,7 @@ def policy_of(trick: Trick) -> Any:
 @pytest.mark.parametrize(
     "trick", [AutoAugment(), RandAugment(), TrivialAugment(), AugMix()], ids=lambda t: t.name
 )
-def test_a_policy_of_the_recipes_own_is_not_replaced(trick: Trick) -> None:
+def test_a_policy_of_the_recipe_is_not_replaced(trick: Trick) -> None:
     with pytest.raises(
         DoesNotApply,
         match=rf"{trick.name} sets the policy .* \(data\.policy, random\): take one out",
@@ -119,7 +118,7 @@ def divergence_by_hand(logits_NVK: np.ndarray) -> np.ndarray:
     return (p * np.log(p / mean)).sum(2).mean(1)
 
 
-def test_divergence_by_hand_and_as_the_code_has_it() -> None:
+def test_divergence_by_hand_and_as_in_the_original_code() -> None:
     logits = np.random.default_rng(0).normal(0, 2, (6, 3, 5))
     ours = jensen_shannon(torch.from_numpy(logits))
     np.testing.assert_allclose(ours.numpy(), divergence_by_hand(logits), rtol=1e-10)
@@ -129,12 +128,11 @@ def test_divergence_by_hand_and_as_the_code_has_it() -> None:
     torch.testing.assert_close(ours.mean(), torch.as_tensor(codes), rtol=1e-9, atol=0)
 
 
-def test_with_several_labels_each_class_is_a_question_of_its_own() -> None:
+def test_with_several_labels_the_divergences_of_classes_are_summed() -> None:
     logits = np.random.default_rng(0).normal(0, 2, (6, 3, 5))
-    answers = np.stack(
-        [logits, np.zeros_like(logits)], axis=3
-    )  # a softmax of z and 0 is the sigmoid of z
-    expected = sum(divergence_by_hand(answers[:, :, k]) for k in range(5))
+    # The softmax of z and 0 is the sigmoid of z.
+    binary = np.stack([logits, np.zeros_like(logits)], axis=3)
+    expected = sum(divergence_by_hand(binary[:, :, k]) for k in range(5))
     np.testing.assert_allclose(
         jensen_shannon(torch.from_numpy(logits), multi_label=True).numpy(), expected, rtol=1e-10
     )
@@ -165,7 +163,7 @@ def test_divergence_is_finite_and_bounded(
     torch.testing.assert_close(alike, torch.zeros(4), rtol=0, atol=1e-5)
 
 
-def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
+def test_the_loss_is_on_the_unchanged_images_and_ignores_unreadable_ones() -> None:
     rng = torch.Generator().manual_seed(0)
     logits, views = (
         torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((4, K), (4, 2, K))
@@ -182,12 +180,14 @@ def test_the_loss_sees_the_images_as_they_are_and_counts_no_bad_one() -> None:
     # labels.
     valid = torch.tensor([1, 0.25, 0, 1], dtype=torch.float64)
     targets[0] = 1
-    several = batch._replace(targets=targets, multi_label=True, row_weights=valid)
+    multi_label_batch = batch._replace(targets=targets, multi_label=True, row_weights=valid)
     divergence = jensen_shannon(torch.cat([logits[:, None], views], 1), multi_label=True)
-    expected = float(BinaryCrossEntropy()(logits, several) + 12 * (valid * divergence).mean())
-    assert float(ConsistencyLoss(BinaryCrossEntropy(), 12.0)(logits, several)) == pytest.approx(
-        expected, rel=1e-12
+    expected = float(
+        BinaryCrossEntropy()(logits, multi_label_batch) + 12 * (valid * divergence).mean()
     )
+    assert float(
+        ConsistencyLoss(BinaryCrossEntropy(), 12.0)(logits, multi_label_batch)
+    ) == pytest.approx(expected, rel=1e-12)
 
 
 def make_run(pictures: Path, *tricks: Trick, **changes: str) -> Run:
@@ -206,7 +206,7 @@ def raw_views() -> RawBatch:
     return RawBatch(images, labels, torch.arange(N), torch.arange(N) != 5)
 
 
-def test_all_views_of_an_image_are_treated_alike(pictures: Path) -> None:
+def test_all_views_of_an_image_are_changed_alike(pictures: Path) -> None:
     run, raw = (
         make_run(pictures, AugMix(), ColorJitter(), Mixup(alpha=1.0), LabelSmoothing()),
         raw_views(),
@@ -218,8 +218,8 @@ def test_all_views_of_an_image_are_treated_alike(pictures: Path) -> None:
     assert batch.views.shape == (N, 2, 3, S, S)
     for view in range(3):
         alone = run.pipeline(raw._replace(images=raw.images[:, view]), draws)
-        made = batch.images if view == 0 else batch.views[:, view - 1]
-        assert torch.equal(made, alone.images)
+        images = batch.images if view == 0 else batch.views[:, view - 1]
+        assert torch.equal(images, alone.images)
         assert torch.equal(batch.targets, alone.targets)
         assert alone.views is None
 

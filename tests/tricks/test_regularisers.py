@@ -1,5 +1,4 @@
-"""All that regularises at once: one graph, never compiled anew, and draws that do not touch each
-other."""
+"""All regularisers together: one graph that is compiled once, and independent random numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ def regularised(pictures: Path, **changes: str) -> Recipe:
 def test_all_together_are_one_graph(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The backend that generates no code: what is captured is the same.
+    # A backend that generates no code, which is slow: the captured graphs are the same.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     torch.compiler.reset()
     counters.clear()
@@ -59,7 +58,7 @@ def test_all_together_are_one_graph(
         torch.testing.assert_close(value, compiled[1]["network"][name], rtol=1e-3, atol=1e-4)
 
 
-def test_taking_one_out_leaves_what_the_others_draw(pictures: Path) -> None:
+def test_taking_one_out_leaves_the_draws_of_the_others(pictures: Path) -> None:
     dropping = (
         DropBlock(keep_prob=0.6, start=0.6, block_size=1),
         StochasticDepth(drop_prob=0.5),
@@ -67,21 +66,23 @@ def test_taking_one_out_leaves_what_the_others_draw(pictures: Path) -> None:
     )
     drawn = {}
     for left_out in ("", *(trick.name for trick in dropping)):
-        made = (
+        recipe = (
             tiny_recipe(pictures)
             .only()
             .plus(*(trick for trick in dropping if trick.name != left_out))
         )
-        dataset = prepare(made.data)
-        plan, _ = resolve(made, dataset, seed=5)
-        run, _ = build(plan, made.tricks, dataset)
+        dataset = prepare(recipe.data)
+        plan, _ = resolve(recipe, dataset, seed=5)
+        run, _ = build(plan, recipe.tricks, dataset)
         run.network.train()
         run.layers.begin(plan.seed, 1, 2, 0)
         drawn[left_out] = masks(run.network, torch.ones(8, 3, plan.image_size, plan.image_size))
-    whole = drawn.pop("")
+    masks_of_all = drawn.pop("")
     assert all(
-        (mask == 0).any() for name, mask in whole.items() if "layer3" in name or "layer4" in name
+        (mask == 0).any()
+        for name, mask in masks_of_all.items()
+        if "layer3" in name or "layer4" in name
     )
     for left_out, rest in drawn.items():
-        assert set(rest) < set(whole), left_out
-        assert all(torch.equal(mask, whole[name]) for name, mask in rest.items()), left_out
+        assert set(rest) < set(masks_of_all), left_out
+        assert all(torch.equal(mask, masks_of_all[name]) for name, mask in rest.items()), left_out

@@ -1,12 +1,10 @@
-"""Tricks that fill slots: the networks that have a name, what they refuse, and that their order
-does not matter."""
+"""Tricks that fill slots: which networks they make and refuse, in any order."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
-import re
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -46,7 +44,7 @@ from trickbag.report.study.published import CHAINS
 from trickbag.tricks import builtin
 from trickbag.tricks.activation import Activation
 from trickbag.tricks.anti_alias import AntiAlias
-from trickbag.tricks.big_little import BigLittleBranches, to_big_little
+from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
 from trickbag.tricks.selective_kernel import SelectiveKernel
 from trickbag.tricks.squeeze_excite import SqueezeExcite
@@ -62,7 +60,7 @@ ASSEMBLE_152 = (BigLittleBranches(alpha=1, beta=2), SelectiveKernel(), AntiAlias
 
 
 def after(tricks: Iterable[Trick], model: ModelConfig) -> ModelConfig:
-    """The network after the tricks of a recipe, in its order, as a run calls them."""
+    """The network after the tricks, applied in the order in which a run applies them."""
     for trick in Recipe(tricks=tuple(tricks)).tricks:
         with contextlib.suppress(NoEffect):
             model = trick.model(model)
@@ -70,7 +68,7 @@ def after(tricks: Iterable[Trick], model: ModelConfig) -> ModelConfig:
 
 
 def outcome(tricks: Sequence[Trick], model: ModelConfig) -> ModelConfig | str:
-    """The network after the tricks, or the line that refuses them."""
+    """The network after the tricks, or the text of the error that refuses them."""
     try:
         return after(tricks, model)
     except UserError as error:
@@ -97,9 +95,7 @@ def outcome(tricks: Sequence[Trick], model: ModelConfig) -> ModelConfig | str:
         (ASSEMBLE_152, "resnet152", "assemble_resnet152"),
     ],
 )
-def test_network_is_the_one_that_has_a_name(
-    tricks: tuple[Trick, ...], start: str, end: str
-) -> None:
+def test_tricks_make_the_named_networks(tricks: tuple[Trick, ...], start: str, end: str) -> None:
     kept: dict[str, Any] = {
         "num_classes": 7,
         "in_channels": 1,
@@ -149,13 +145,13 @@ def test_every_activation_can_be_swapped_in(function: Any) -> None:
     expected = type(function())
     config = ResNetConfig(depth=18, num_classes=3, activation=LeakyRelu(slope=0.3))
     network = build_network(after([Activation(function=function)], config), seed=0)
-    found = [
+    activations = [
         module
         for module in network.modules()
         if type(module).__module__ == "torch.nn.modules.activation"
     ]
-    assert len(found) == 1 + 2 * 8
-    assert {type(module) for module in found} == {expected}
+    assert len(activations) == 1 + 2 * 8
+    assert {type(module) for module in activations} == {expected}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +169,7 @@ def test_every_activation_can_be_swapped_in(function: Any) -> None:
         (Activation(function=Relu()), "timm:vgg11"),
     ],
 )
-def test_what_is_there_has_no_effect(trick: Trick, model: str) -> None:
+def test_a_slot_that_is_filled_alike_has_no_effect(trick: Trick, model: str) -> None:
     with pytest.raises(NoEffect, match="already"):
         trick.model(model_config(model))
 
@@ -216,9 +212,7 @@ def test_a_network_of_timm_without_a_place_says_why(trick: Trick, says: str) -> 
         ("activation:function=mish", "activation", Mish()),
     ],
 )
-def test_a_network_of_timm_with_a_place_is_changed_in_its_config(
-    text: str, field: str, part: object
-) -> None:
+def test_a_network_of_timm_is_changed_in_its_config(text: str, field: str, part: object) -> None:
     model = TimmConfig(name="resnet18")
     change: dict[str, Any] = {field: part}
     assert after([trick_from_text(text)], model) == dataclasses.replace(model, **change)
@@ -231,99 +225,25 @@ def test_a_name_that_timm_does_not_have_is_its_own_error() -> None:
         AntiAlias().model(TimmConfig(name="resnet5O"))
 
 
-def test_what_else_is_put_into_a_network_of_timm_is_no_reason_against_a_part() -> None:
-    # VGG has no stochastic depth: that is said where it is asked for.
+def test_other_changes_of_a_network_of_timm_do_not_matter_to_a_part() -> None:
+    # VGG has no stochastic depth: `stochastic_depth` says so, not `activation`.
     assert Activation().model(TimmConfig(name="vgg11", stochastic_depth=0.5)) == TimmConfig(
         name="vgg11", stochastic_depth=0.5, activation=Silu()
     )
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        (
-            TIMM,
-            "big_little rebuilds this package's ResNets; timm:convnext_atto is none. Use resnet50",
-        ),
-        (
-            ResNetConfig(depth=34),
-            "big_little is made of bottlenecks; a ResNet of depth 34 has basic blocks. Use a depth "
-            "of 50 or more",
-        ),
-        (
-            model_config("resnext101_32x4d"),
-            "big_little has no groups; this ResNet-101 is a 32x4d. Use resnet50",
-        ),
-        (
-            ResNetConfig(last_stride=1),
-            "big_little has a last stage of stride 2; model.last_stride is 1. Set it to 2",
-        ),
-        (
-            model_config("resnetaa50d"),
-            "big_little has no max-pool in its stem; the anti-aliasing of this network has 'stem' "
-            "among its places. "
-            "Give it branch, shortcut or both (anti_alias.places)",
-        ),
-    ],
-)
-def test_big_little_refuses_what_it_cannot_keep(model: ModelConfig, said: str) -> None:
-    with pytest.raises(
-        DoesNotApply, match=f"^{re.escape(said)}, or take it out: --without big_little$"
-    ):
-        BigLittleBranches().model(model)
-
-
-@pytest.mark.parametrize("variant", ["", "_a", "_c", "_d"])
-def test_big_little_keeps_the_stem_of_a_network_and_has_its_own_shortcuts(variant: str) -> None:
-    start = model_config(f"resnet50{variant}")
-    assert isinstance(start, ResNetConfig)
-    assert to_big_little(start) == BigLittleConfig(depth=50, stem=start.stem)
-
-
-def test_big_little_keeps_every_slot() -> None:
-    kept: dict[str, Any] = {
-        "attention": SqueezeExcitePart(),
-        "selective_kernel": SplitKernel(),
-        "activation": Mish(),
-        "anti_alias": Blur(places=("branch", "shortcut")),
-        "stem": "deep_s2",
-        "norm": dataclasses.replace(ResNetConfig().norm, momentum=0.003),
-        "init": "lecun",
-    }
-    start = ResNetConfig(depth=101, pooling="tensorflow", shortcut="avg_pool", **kept)
-    assert to_big_little(start, alpha=4, beta=1) == BigLittleConfig(
-        depth=101, alpha=4, beta=1, **kept
-    )
-    # What both kinds of network have, other than its kind, is carried; what is added to one later
-    # must be too.
-    both = {f.name for f in dataclasses.fields(ResNetConfig)} & {
-        f.name for f in dataclasses.fields(BigLittleConfig)
-    }
-    changed = to_big_little(start)
-    assert all(getattr(changed, name) == getattr(start, name) for name in both)
-
-
-def test_settings_of_a_big_little_network_can_be_changed() -> None:
-    changed = BigLittleBranches(alpha=1, beta=2).model(model_config("assemble_resnet50"))
-    expected = BigLittleConfig(
-        depth=50, alpha=1, beta=2, selective_kernel=AssembleKernel(), anti_alias=Blur()
-    )
-    assert changed == expected
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (SqueezeExcite(), SelectiveKernel()),
         *((BigLittleBranches(), tweak) for tweak in (ResNetB(), ResNetC(), ResNetD())),
     ],
 )
-def test_tricks_that_exclude_each_other(one: Trick, other: Trick) -> None:
-    for first, second in ((one, other), (other, one)):
-        with pytest.raises(
-            UserError, match=rf"^{second.name} and {first.name} exclude .*--without {first.name}$"
-        ):
-            Recipe(tricks=(first, second))
+def test_tricks_that_exclude_each_other(first: Trick, second: Trick) -> None:
+    for earlier, later in ((first, second), (second, first)):
+        message = rf"^{later.name} and {earlier.name} exclude .*--without {earlier.name}$"
+        with pytest.raises(UserError, match=message):
+            Recipe(tricks=(earlier, later))
 
 
 SETTINGS: dict[str, list[Trick]] = {
@@ -355,16 +275,16 @@ NETWORKS: list[ModelConfig] = [
 
 
 def assert_order_makes_no_difference(tricks: Sequence[Trick], model: ModelConfig) -> None:
-    found = [outcome(order, model) for order in itertools.permutations(tricks)]
-    networks = [one for one in found if not isinstance(one, str)]
-    refusals = [one for one in found if isinstance(one, str)]
+    outcomes = [outcome(order, model) for order in itertools.permutations(tricks)]
+    networks = [result for result in outcomes if not isinstance(result, str)]
+    refusals = [result for result in outcomes if isinstance(result, str)]
     assert all(network == networks[0] for network in networks)
     for line in refusals:
         assert any(line.startswith(trick.name) for trick in tricks)
         assert "--without" in line or "Use " in line
-    # Only anti-aliasing of a stem, which Big-Little has not, is refused in one order and not in the
-    # other: after it, where it would have no effect before on a stem without max-pool, or before
-    # `anti_alias` replaces what is there.
+    # Only anti-aliasing of a stem and `big_little` may be refused in one order and not in the
+    # other: the order decides whether the second of them sees a stem with a max-pool, and whether
+    # it sees the network's own anti-aliasing or that of the trick.
     if networks and refusals:
         assert {"anti_alias", "big_little"} <= {trick.name for trick in tricks}
         assert all("'stem'" in line for line in refusals)
@@ -374,8 +294,8 @@ def assert_order_makes_no_difference(tricks: Sequence[Trick], model: ModelConfig
     "model", NETWORKS, ids=lambda model: f"{model.kind}{getattr(model, 'depth', '')}"
 )
 def test_order_of_two_makes_no_difference(model: ModelConfig) -> None:
-    for one, other in itertools.combinations(SETTINGS.values(), 2):
-        for pair in itertools.product(one, other):
+    for first, second in itertools.combinations(SETTINGS.values(), 2):
+        for pair in itertools.product(first, second):
             assert_order_makes_no_difference(pair, model)
 
 
@@ -389,7 +309,7 @@ def test_order_of_many_makes_no_difference(data: st.DataObject, model: ModelConf
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_stem_without_max_pool_has_nothing_to_blur(stem: Any) -> None:
+def test_a_stem_without_max_pool_is_not_blurred(stem: Any) -> None:
     model = ResNetConfig(depth=18, stem=stem)
     if STEMS[stem].max_pool:
         assert AntiAlias(places=("stem",)).model(model) == dataclasses.replace(
@@ -407,7 +327,7 @@ def test_stem_without_max_pool_has_nothing_to_blur(stem: Any) -> None:
     [
         ((SqueezeExcite(), AntiAlias(), Activation(), ResNetD()), 18, 8),
         ((SelectiveKernel(form="split"), Activation()), 18, 8),
-        # Big 2, 3, 5, little 1, 1, 1, one after each merge, and 3 in the last stage.
+        # Big branches 2, 3, 5, little 1, 1, 1, a block after each sum, and 3 in the last stage.
         (ASSEMBLE_50, 50, 10 + 3 + 3 + 3),
     ],
 )
@@ -418,20 +338,20 @@ def test_zero_init_finds_every_residual_branch(
     ZeroInitResidual().network(network)
     blocks = [module for module in network.modules() if hasattr(module, "zero_init_last")]
     assert len(blocks) == branches
-    seen: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
+    calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
 
-    def keep(block: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
-        seen.append((block, given[0].clone(), made.clone()))
+    def record(block: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        calls.append((block, inputs[0].clone(), output.clone()))
 
     for block in blocks:
-        block.register_forward_hook(keep)
+        block.register_forward_hook(record)
     with torch.no_grad():
         network.eval()(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-        for block, given, made in seen:
+        for block, inputs, output in calls:
             *_, end = (child for child in block.children() if not list(child.children()))
             shortcut = block.get_submodule("downsample")
-            torch.testing.assert_close(made, end(shortcut(given)), rtol=0, atol=0)
-    assert len(seen) == branches
+            torch.testing.assert_close(output, end(shortcut(inputs)), rtol=0, atol=0)
+    assert len(calls) == branches
 
 
 @pytest.mark.parametrize(
@@ -454,7 +374,7 @@ def test_parameters_of_the_originals(trick: Trick, start: str, parameters: int) 
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
-def test_published_tables_know_these_tricks_by_their_names() -> None:
+def test_published_tables_use_the_names_of_these_tricks() -> None:
     top1 = {
         step.trick: (step.base, step.top1)
         for chain in CHAINS
@@ -504,7 +424,7 @@ def test_value_without_sense_is_refused(text: str) -> None:
         trick_from_text(text)
 
 
-def test_no_place_is_refused() -> None:
+def test_empty_places_are_refused() -> None:
     with pytest.raises(
         UserError,
         match=r"^anti_alias\.places is empty; name at least one of branch, shortcut, stem",

@@ -1,5 +1,4 @@
-"""What changes by epoch: the sizes of progressive resizing, and what a run does with a trick's
-`data_at`."""
+"""The hook `data_at`: the sizes of progressive resizing, and what a run does with the hook."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ from trickbag.tricks.progressive_resizing import ProgressiveResizing, size_at
 from trickbag.tricks.trick import Timestamp, Trick
 
 
-def test_sizes_rise_to_the_whole() -> None:
+def test_sizes_rise_to_the_full_size() -> None:
     assert [size_at(i / 8, 224) for i in range(8)] == [112, 112, 152, 152, 184, 184, 224, 224]
     assert [size_at(p, 300, start=128 / 300, multiple=1) for p in (0, 0.25, 0.5, 0.75, 1)] == [
         128,
@@ -38,7 +37,7 @@ def test_sizes_rise_to_the_whole() -> None:
         300,
         300,
     ]
-    # 30 of 90 epochs: the third stage begins with the 60th, whatever a division makes of it.
+    # Stages of 30 of 90 epochs begin with epochs 30 and 60, although the divisions are rounded.
     assert [size_at(epoch / 90, 64, stages=3, multiple=1) for epoch in (29, 30, 59, 60)] == [
         32,
         48,
@@ -52,7 +51,7 @@ def test_sizes_rise_to_the_whole() -> None:
 
 
 @pytest.mark.parametrize("epochs", range(1, 10))
-def test_every_run_ends_with_the_whole_size(epochs: int) -> None:
+def test_every_run_ends_with_the_full_size(epochs: int) -> None:
     trick, data = ProgressiveResizing(), DataConfig(image_size=224)
     sizes = [
         trick.data_at(data, Timestamp(epoch, 0, 5, epochs)).image_size for epoch in range(epochs)
@@ -64,12 +63,9 @@ def test_every_run_ends_with_the_whole_size(epochs: int) -> None:
 
 
 def growing(pictures: Path, *tricks: Trick, **changes: str) -> Recipe:
-    made = (
-        tiny_recipe(pictures, **{"epochs": 2, **changes})
-        .only("warmup", "mixup")
-        .on("timm:resnet10t")
-    )  # type: ignore[arg-type]
-    return made.plus(*tricks or (ProgressiveResizing(stages=2),))
+    recipe = tiny_recipe(pictures, **{"epochs": 2, **changes})  # type: ignore[arg-type]
+    recipe = recipe.only("warmup", "mixup").on("timm:resnet10t")
+    return recipe.plus(*tricks or (ProgressiveResizing(stages=2),))
 
 
 def test_a_run_trains_on_the_sizes_of_its_epochs(
@@ -79,72 +75,71 @@ def test_a_run_trains_on_the_sizes_of_its_epochs(
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     torch.compiler.reset()
     counters.clear()
-    made = growing(pictures, training__compile="on")
-    fit(made, 1, tmp_path / "run")
+    recipe = growing(pictures, training__compile="on")
+    fit(recipe, 1, tmp_path / "run")
     assert counters["stats"]["unique_graphs"] == 2
     torch.compiler.reset()
     # Stopped in the first epoch and in the second, at either size.
     for steps in (2, 6):
         with pytest.raises(Stopped):
-            fit(made, 1, tmp_path / "stopped", resume=True, log=SignalAt(steps, signal.SIGTERM))
-    fit(made, 1, tmp_path / "stopped", resume=True)
+            fit(recipe, 1, tmp_path / "stopped", resume=True, log=SignalAt(steps, signal.SIGTERM))
+    fit(recipe, 1, tmp_path / "stopped", resume=True)
     assert_same_run(tmp_path / "stopped", tmp_path / "run")
 
 
 def test_the_picture_of_an_epoch_has_its_size(pictures: Path) -> None:
-    made = growing(pictures)
-    dataset = prepare(made.data)
-    plan, _ = resolve(made, dataset, 0)
-    assert [augmented(plan, made.tricks, dataset, 2, epoch)[0].shape for epoch in (0, 1)] == [
+    recipe = growing(pictures)
+    dataset = prepare(recipe.data)
+    plan, _ = resolve(recipe, dataset, 0)
+    assert [augmented(plan, recipe.tricks, dataset, 2, epoch)[0].shape for epoch in (0, 1)] == [
         (8, 8, 3),
         (16, 16, 3),
     ]
 
 
-def test_a_trick_that_changes_no_epoch_is_a_warning(pictures: Path) -> None:
-    made = growing(pictures, ProgressiveResizing(stages=2, multiple=16))
-    _, notes = resolve(made, prepare(made.data), 0)
+def test_a_trick_that_changes_no_epoch_is_a_note(pictures: Path) -> None:
+    recipe = growing(pictures, ProgressiveResizing(stages=2, multiple=16))
+    _, notes = resolve(recipe, prepare(recipe.data), 0)
     reason = "it changes the data of none of 2 epochs"
     assert Note("no_effect", "progressive_resizing", reason) in notes
 
 
 def test_a_size_that_the_network_refuses_is_named_before_training(pictures: Path) -> None:
-    made = (
+    recipe = (
         growing(pictures)
         .on("timm:vgg11")
         .set("data.image_size", "32")
         .set("training.batch_size", "2")
     )
-    plan, _ = resolve(made.plus(ProgressiveResizing(start=0.25)), prepare(made.data), 0)
+    plan, _ = resolve(recipe.plus(ProgressiveResizing(start=0.25)), prepare(recipe.data), 0)
     with pytest.raises(
         UserError, match=r"the network cannot be trained on 2 images of 3x8x8 at a time: .*; choose"
     ):
-        build(plan, made.plus(ProgressiveResizing(start=0.25)).tricks)
+        build(plan, recipe.plus(ProgressiveResizing(start=0.25)).tricks)
 
 
 @torch._dynamo.config.patch(recompile_limit=8)  # as torch has it by itself
 def test_more_sizes_than_can_be_compiled_are_refused(pictures: Path) -> None:
-    made = growing(
-        pictures, ProgressiveResizing(stages=8, multiple=1, start=0.1), epochs=8, data__image_size="24",
-        training__accumulate="3", training__compile="on",
-    )  # fmt: skip
-    plan, _ = resolve(made, prepare(made.data), 0)
+    trick = ProgressiveResizing(stages=8, multiple=1, start=0.1)
+    changes = {"data__image_size": "24", "training__accumulate": "3", "training__compile": "on"}
+    recipe = growing(pictures, trick, epochs=8, **changes)  # type: ignore[arg-type]
+    plan, _ = resolve(recipe, prepare(recipe.data), 0)
     with pytest.raises(
         UserError, match=r"images of \d sizes, for which 1\d graphs would be compiled, of 8"
     ):
-        build(plan, made.tricks)
+        build(plan, recipe.tricks)
 
 
-def test_balanced_sampling_of_classes_that_are_balanced_is_said(pictures: Path) -> None:
-    made = tiny_recipe(pictures, data__class_power="0")
-    _, notes = resolve(made, prepare(made.data), 0)
+def test_balanced_sampling_of_balanced_classes_is_a_note(pictures: Path) -> None:
+    recipe = tiny_recipe(pictures, data__class_power="0")
+    _, notes = resolve(recipe, prepare(recipe.data), 0)
     reason = "data.class_power = 0 changes only the order: all classes have as many images"
     assert Note("choice", None, reason) in notes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unflipped(Trick):
-    """Change what a run has settled."""
+    """Change a setting that is fixed for the whole run."""
 
     name: ClassVar[str] = "unflipped"
     paper: ClassVar[str] = "none"
@@ -153,9 +148,9 @@ class Unflipped(Trick):
         return dataclasses.replace(data, flip_prob=0.0)
 
 
-def test_what_is_settled_for_the_run_cannot_change_by_epoch(pictures: Path) -> None:
-    made = growing(pictures, Unflipped())
+def test_what_is_fixed_for_the_run_cannot_change_by_epoch(pictures: Path) -> None:
+    recipe = growing(pictures, Unflipped())
     with pytest.raises(
         UserError, match=r"data.flip_prob is settled .* and a trick changes it in epoch 1; what can"
     ):
-        resolve(made, prepare(made.data), 0)
+        resolve(recipe, prepare(recipe.data), 0)

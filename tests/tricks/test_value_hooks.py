@@ -1,4 +1,4 @@
-"""Value hooks give what the papers say: learning rates, precision, the slots of a ResNet."""
+"""Value hooks against the papers: learning rates, precision, the variants of a ResNet."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_schedule_trick_changes_its_part_alone_and_once(trick: Trick) -> None:
         trick.schedule(changed)
 
 
-def test_steps_without_places_are_refused() -> None:
+def test_step_decay_without_steps_is_refused() -> None:
     with pytest.raises(UserError, match=r"step_decay.at is empty"):
         StepDecay(at=())
 
@@ -181,7 +181,7 @@ def test_resnet_tweaks_do_not_apply_to_timm(trick: Trick) -> None:
     ("trick", "model"),
     [(ResNetB(), "resnet50"), (ResNetC(), "resnet50_c"), (ResNetD(), "resnet18_d")],
 )
-def test_resnet_tweak_that_is_there_has_no_effect(trick: Trick, model: str) -> None:
+def test_a_resnet_tweak_that_the_network_has_has_no_effect(trick: Trick, model: str) -> None:
     with pytest.raises(NoEffect, match=trick.name):
         trick.model(model_config(model))
 

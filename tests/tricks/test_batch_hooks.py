@@ -1,5 +1,4 @@
-"""What every trick of the training step keeps to: draws that depend on their arguments alone, one
-graph."""
+"""All tricks of the training step: draws that depend on their arguments alone, and one graph."""
 
 from __future__ import annotations
 
@@ -50,30 +49,29 @@ def test_draws_depend_on_their_arguments_alone(trick: Trick, n: int) -> None:
 
 @pytest.mark.parametrize("trick", IN_STEP, ids=str)
 @pytest.mark.parametrize("n", [1, 5])
-def test_images_that_may_be_changed_in_place_come_out_the_same(trick: Trick, n: int) -> None:
+def test_changing_images_in_place_gives_the_same(trick: Trick, n: int) -> None:
     draw = [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(1))]
-    made = trick.batch(batch(n)._replace(owned=True), *draw)
-    for one, other in zip(tensors(made), tensors(trick.batch(batch(n), *draw)), strict=True):
-        assert torch.equal(one, other)
+    in_place = tensors(trick.batch(batch(n)._replace(owned=True), *draw))
+    for first, second in zip(in_place, tensors(trick.batch(batch(n), *draw)), strict=True):
+        assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("trick", IN_STEP, ids=str)
 @pytest.mark.parametrize("n", [1, 4])
 def test_batch_hook_compiles_to_one_graph(trick: Trick, n: int) -> None:
     draw = [torch.from_numpy(item) for item in trick.draw(n, np.random.default_rng(0))]
-    given = batch(n)
-    untouched = [item.clone() for item in tensors(given)]
+    original = batch(n)
+    copies = [item.clone() for item in tensors(original)]
     torch.compiler.reset()
 
-    def plain(given: Batch, *draw: torch.Tensor) -> list[torch.Tensor]:
-        return tensors(trick.batch(given, *draw))
+    def hook(batch: Batch, *draw: torch.Tensor) -> list[torch.Tensor]:
+        return tensors(trick.batch(batch, *draw))
 
-    compiled = torch.compile(plain, fullgraph=True, backend="eager", dynamic=False)
-    expected = trick.batch(given, *draw)
-    for one, other in zip(compiled(given, *draw), tensors(expected), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
-    assert [one.shape for one in tensors(expected)] == [one.shape for one in untouched]
-    assert [one.dtype for one in tensors(expected)] == [one.dtype for one in untouched]
-    assert all(
-        torch.equal(one, other) for one, other in zip(tensors(given), untouched, strict=True)
-    )
+    compiled = torch.compile(hook, fullgraph=True, backend="eager", dynamic=False)
+    expected = hook(original, *draw)
+    for first, second in zip(compiled(original, *draw), expected, strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert [item.shape for item in expected] == [item.shape for item in copies]
+    assert [item.dtype for item in expected] == [item.dtype for item in copies]
+    # A batch that is not owned stays as it was.
+    assert all(map(torch.equal, tensors(original), copies))
