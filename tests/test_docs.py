@@ -1,4 +1,4 @@
-"""What the pages say is what the code does."""
+"""The pages of the documentation against the code: examples, links, options, figures."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_example_of_a_trick_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    (tmp_path / "strangers_tricks.py").write_text(blocks("docs/tricks.md", "python")[0])
+    (tmp_path / "users_tricks.py").write_text(blocks("docs/tricks.md", "python")[0])
     monkeypatch.syspath_prepend(tmp_path)
-    trick = trick_from_text("strangers_tricks:Posterize:levels=4")
+    trick = trick_from_text("users_tricks:Posterize:levels=4")
     assert Recipe.from_dict(Recipe(tricks=(trick,)).to_dict()).tricks == (trick,)
     images = torch.arange(256.0).reshape(1, 1, 16, 16)
     from trickbag.tricks import Batch
 
-    made = trick.batch(Batch(images, torch.ones(1, 1), torch.zeros(1), {})).images
-    assert made.unique().tolist() == [0, 64, 128, 192]
+    changed = trick.batch(Batch(images, torch.ones(1, 1), torch.zeros(1), {})).images
+    assert changed.unique().tolist() == [0, 64, 128, 192]
 
 
 def test_the_example_of_feature_maps_works() -> None:
@@ -72,9 +72,9 @@ def test_every_command_of_the_readme_parses() -> None:
     commands = [
         line.partition("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()
     ]
-    shown = [shlex.split(line)[1:] for line in commands if line.startswith("trickbag ")]
-    assert len(shown) > 6
-    for arguments in shown:
+    examples = [shlex.split(line)[1:] for line in commands if line.startswith("trickbag ")]
+    assert len(examples) > 6
+    for arguments in examples:
         assert cli._parser(cli.COMMANDS).parse_args(arguments).command == arguments[0]
 
 
@@ -110,15 +110,15 @@ def test_every_option_that_the_readme_names_exists() -> None:
 
 
 def test_what_a_recipe_promises_was_measured() -> None:
-    found = json.loads((ROOT / "benchmarks" / "results" / "digits.json").read_text())["arms"][0]
+    measured = json.loads((ROOT / "benchmarks" / "results" / "digits.json").read_text())["arms"][0]
     text = inspect.getdoc(recipes.small) or ""
-    assert f"Expect {found['top1']['mean']:.2f} % top-1 on the built-in digits" in " ".join(
+    assert f"Expect {measured['top1']['mean']:.2f} % top-1 on the built-in digits" in " ".join(
         text.split()
     )
-    assert found["top1"]["n"] == 5
-    times = sorted(run["train_time_s"] for run in found["runs"])
+    assert measured["top1"]["n"] == 5
+    times = sorted(run["train_time_s"] for run in measured["runs"])
     assert f"{times[2]:.0f} s of training" in text
-    assert found["arguments"] == ["small"]
+    assert measured["arguments"] == ["small"]
 
 
 def test_tables_are_what_the_results_say() -> None:

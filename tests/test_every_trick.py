@@ -1,5 +1,4 @@
-"""The contract of a trick, held against every row of one table: a new trick is tested by being
-listed."""
+"""The contract tests of tricks, for every row of `tests/tricks/table.py`."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ def dataset(pictures: Path) -> Dataset:
 
 
 def bare(model: str, source: Path | str = "digits") -> Recipe:
-    """A recipe without tricks, small enough for a few steps."""
+    """A recipe without tricks that trains a few steps quickly."""
     recipe = Recipe(name="bare", model=model_config(model))
     for path, value in {
         "data.source": str(source),
@@ -63,9 +62,8 @@ def started(recipe: Recipe, dataset: Dataset, seed: int = 0) -> tuple[Run, list[
     return run, notes + more
 
 
-class Trained(NamedTuple):
-    """A run that has taken a few steps: what was said of it, its weights before and after, the loss
-    of each step."""
+class ShortRun(NamedTuple):
+    """A run after a few steps: its notes, its first and last weights, the loss of each step."""
 
     run: Run
     notes: list[Note]
@@ -74,8 +72,8 @@ class Trained(NamedTuple):
     losses: list[float]
 
 
-def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> Trained:
-    """Take a few steps."""
+def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> ShortRun:
+    """Train a few steps."""
     run, notes = started(recipe, dataset)
     plan = run.plan
     loader = Loader(
@@ -103,14 +101,14 @@ def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> Trained:
         before = float(progress.loss_sum)
         train_step(run, raw, draws, lr, plan.batch_size, progress)
         losses.append((float(progress.loss_sum) - before) / plan.batch_size)
-    return Trained(run, notes, first, snapshot(run), losses)
+    return ShortRun(run, notes, first, snapshot(run), losses)
 
 
 _WITHOUT: dict[str, dict[str, torch.Tensor]] = {}
 
 
 def trained_without(recipe: Recipe, dataset: Dataset) -> dict[str, torch.Tensor]:
-    """Return the last weights of a recipe that many tests compare with: it is trained once."""
+    """Return the last weights of a recipe; many tests need the same, which is trained once."""
     if recipe.id not in _WITHOUT:
         _WITHOUT[recipe.id] = trained(recipe, dataset).last
     return _WITHOUT[recipe.id]
@@ -120,8 +118,10 @@ def snapshot(run: Run) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in run.evaluated.state_dict().items()}
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[name]) for name, value in first.items()
+    )
 
 
 def test_every_builtin_trick_is_in_the_table() -> None:
@@ -137,7 +137,7 @@ def test_saves_and_loads(name: str) -> None:
     assert again.id == recipe.id != recipe.without(name).id
     assert read(type(trick), plain(trick)) == trick
     assert plain(trick) != plain(type(trick)()) or not dataclasses.fields(trick), (
-        "the table tries a setting of its own"
+        "the row in tests/tricks/table.py must have a setting that is not the default"
     )
 
 
@@ -161,7 +161,7 @@ def test_has_an_effect_and_trains(name: str, dataset: Dataset) -> None:
 
 
 def company_of(name: str) -> tuple[tricks.Trick, ...]:
-    """Return tricks that draw, in whose company a draw taken from another's stream would show."""
+    """Return other tricks that draw: they would change if a trick used their random streams."""
     slot = TABLE[name].trick.slot or "-"
     return tuple(
         t for t in (LabelSmoothing(), PCANoise(), Mixup()) if t.name != name and t.slot != slot
@@ -175,8 +175,8 @@ def test_taking_it_out_gives_back_the_run_without_it(name: str, dataset: Dataset
     with_it = Recipe(**{**vars(without), "tricks": (TABLE[name].trick, *company)})
     assert with_it.without(name) == without
     assert with_it.without(name).id == without.id
-    # Other tests of this process have trained with every trick meanwhile: what one leaves behind
-    # would show.
+    # The other run may have been trained before other tests trained with other tricks: this also
+    # shows that no trick leaves anything behind in the process.
     assert same(trained(with_it.without(name), dataset).last, trained_without(without, dataset))
 
 
@@ -199,11 +199,11 @@ def test_the_draws_of_others_stay_as_they_were(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_shared_parameters_start_alike(name: str, dataset: Dataset) -> None:
     without = bare(TABLE[name].model)
-    one, other = (
+    plain, tricked = (
         snapshot(started(r, dataset)[0]) for r in (without, without.plus(TABLE[name].trick))
     )
-    shared = [key for key in one if key in other and one[key].shape == other[key].shape]
-    changed = {key for key in shared if not torch.equal(one[key], other[key])}
+    shared = [key for key in plain if key in tricked and plain[key].shape == tricked[key].shape]
+    changed = {key for key in shared if not torch.equal(plain[key], tricked[key])}
     assert len(shared) > 50
     # Only a trick that changes initial values itself may change those of shared parameters.
     assert not changed or TABLE[name].trick.overrides("network")
@@ -227,15 +227,15 @@ def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
     draws = run.pipeline.draw(8, 0, run.plan.timestamp(0), run.device)
     torch._dynamo.reset()
     run.network.eval()
-    whole = torch.compile(run.whole, fullgraph=True, backend="eager")
-    for one, other in zip(whole(raw, draws), run.whole(raw, draws), strict=True):
-        torch.testing.assert_close(one, other)
+    compiled = torch.compile(run.whole, fullgraph=True, backend="eager")
+    for computed, expected in zip(compiled(raw, draws), run.whole(raw, draws), strict=True):
+        torch.testing.assert_close(computed, expected)
 
 
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if TABLE[n].trick.overrides("batch") and TABLE[n].trick.by_image]
 )
-def test_what_works_by_image_needs_no_other(name: str) -> None:
+def test_a_hook_by_image_gives_the_same_for_any_rows(name: str) -> None:
     crops = Preprocessing.of(DataConfig(), 16)
     pipeline = Pipeline(
         num_classes=3, preprocessing=crops, flip_prob=0.5, tricks=(TABLE[name].trick,)
@@ -243,17 +243,17 @@ def test_what_works_by_image_needs_no_other(name: str) -> None:
     rng, cpu = np.random.default_rng(0), torch.device("cpu")
     images = torch.from_numpy(rng.integers(0, 256, (8, 3, 16, 16), dtype=np.uint8))
     raw = RawBatch(images, torch.arange(8) % 3, torch.arange(8), torch.ones(8, dtype=torch.bool))
-    whole = pipeline(raw, pipeline.draw(8, 0, START, cpu))
+    batch = pipeline(raw, pipeline.draw(8, 0, START, cpu))
     rows = slice(3, 6)
     part = pipeline(
         RawBatch(*(tensor[rows] for tensor in raw)), pipeline.draw(8, 0, START, cpu, rows)
     )
-    torch.testing.assert_close(part.images, whole.images[rows])
-    torch.testing.assert_close(part.targets, whole.targets[rows])
+    torch.testing.assert_close(part.images, batch.images[rows])
+    torch.testing.assert_close(part.targets, batch.targets[rows])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_draws_are_a_function_of_their_place(name: str, dataset: Dataset) -> None:
+def test_draws_are_a_function_of_epoch_and_step(name: str, dataset: Dataset) -> None:
     run, _ = started(bare(TABLE[name].model).plus(TABLE[name].trick), dataset)
 
     def draw(epoch: int, step: int) -> list[list[float]]:
