@@ -91,7 +91,7 @@ def test_jpeg_with_another_inside() -> None:
     assert "JPEG" in reason(data[:-300] + data)
 
 
-def test_every_damaged_byte_of_png_image_data_is_found() -> None:
+def test_every_damaged_byte_of_png_image_data_is_noticed() -> None:
     data = encode(photo(24, 16), "PNG")
     start = data.index(b"IDAT") + 4
     length = struct.unpack(">I", data[start - 8 : start - 4])[0]

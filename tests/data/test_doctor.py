@@ -32,7 +32,7 @@ def test_diagnosis(tmp_path: Path) -> None:
     }
 
 
-def test_diagnosis_of_several_labels_counts_an_image_with_each(tmp_path: Path) -> None:
+def test_diagnosis_counts_an_image_for_each_of_its_labels(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"pictures": 5})
     (tmp_path / "pictures" / "004.png").write_bytes(b"")
     rows = ["000,cat dog", "001,dog", "002,dog bird cat", "003,", "004,cat"]

@@ -6,23 +6,23 @@ import numpy as np
 
 from trickbag.data.labels import label_counts, label_text, multi_hot, strata
 
-SEVERAL = multi_hot([[0], [0, 1], [0, 2], [1, 2], [0, 1]], 3)
+MULTI_LABEL = multi_hot([[0], [0, 1], [0, 2], [1, 2], [0, 1]], 3)
 
 
-def test_several_labels_per_image() -> None:
-    assert SEVERAL.tolist() == [[1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]
-    assert label_counts(SEVERAL, 3) == (4, 3, 2)
-    assert [label_text(row, "abc") for row in SEVERAL] == ["a", "a b", "a c", "b c", "a b"]
+def test_multi_label_images() -> None:
+    assert MULTI_LABEL.tolist() == [[1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]
+    assert label_counts(MULTI_LABEL, 3) == (4, 3, 2)
+    assert [label_text(row, "abc") for row in MULTI_LABEL] == ["a", "a b", "a c", "b c", "a b"]
 
 
-def test_one_label_per_image() -> None:
+def test_single_label_images() -> None:
     labels = np.array([2, 0, -1, 2])
     assert label_counts(labels, 4) == (1, 0, 2, 0)
     assert label_text(labels[0], "abcd") == "c"
 
 
 def test_strata_are_the_rarest_labels() -> None:
-    assert strata(SEVERAL).tolist() == [0, 1, 2, 2, 1]
+    assert strata(MULTI_LABEL).tolist() == [0, 1, 2, 2, 1]
     assert strata(np.array([2, 0])).tolist() == [2, 0]
 
 

@@ -91,7 +91,7 @@ def test_extreme_logits_are_finite_where_they_count() -> None:
 
 
 @pytest.mark.parametrize("top", [1, 5, K - 1, K, K + 3])
-def test_with_several_labels_each_class_keeps_its_own_probability(top: int) -> None:
+def test_multi_label_logits_keep_the_probability_of_each_class(top: int) -> None:
     z = logits()
     z[0, 0] = [800.0, *range(30, 19, -1)]  # certain of all of them
     z[1, 0] = -800.0
@@ -112,7 +112,7 @@ def test_with_several_labels_each_class_keeps_its_own_probability(top: int) -> N
         np.testing.assert_allclose(probabilities, even, rtol=1e-5)
 
 
-def test_a_file_of_several_labels_per_image(tmp_path: Path) -> None:
+def test_a_file_of_multi_label_logits(tmp_path: Path) -> None:
     path = tmp_path / "multi_label.arrow"
     write_teacher_logits(path, metadata(5, multi_label=True), iter([logits()]), images=R, views=1)
     stored = TeacherLogits.open(path)

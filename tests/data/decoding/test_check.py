@@ -85,7 +85,7 @@ def test_the_same_size_and_name_at_another_time_is_decoded_again(
         b"[" * 100_000,
     ],
 )
-def test_a_damaged_cache_is_made_anew(
+def test_a_damaged_cache_is_written_again(
     tree: Path, tmp_path: Path, decoded: list[str], damage: bytes
 ) -> None:
     first = checked(tree, tmp_path / "cache")
@@ -127,7 +127,7 @@ def test_a_cache_that_cannot_be_written_is_a_note(tree: Path, tmp_path: Path) ->
     assert "not kept for the next run" in check.notes[0].text
 
 
-def test_an_interrupted_check_keeps_what_it_found(
+def test_an_interrupted_check_keeps_its_results(
     tree: Path, tmp_path: Path, decoded: list[str]
 ) -> None:
     def interrupt(done: int, total: int) -> None:
@@ -155,7 +155,7 @@ def test_the_cache_folder_follows_the_environment(
         assert cache_folder() == Path.home() / ".cache" / "trickbag"
 
 
-def test_the_cache_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_the_cache_file_is_replaced_atomically(tmp_path: Path) -> None:
     cache = CheckCache(tmp_path, "/root")
     cache.put("/root/a", 1, 2, DecodeResult(None, "PNG", 3, 4))
     assert cache.save() is None

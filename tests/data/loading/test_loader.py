@@ -241,7 +241,7 @@ def test_images_that_do_not_decode_have_no_weight(tmp_path: Path) -> None:
             }
 
 
-def test_a_bad_image_stays_out_for_the_whole_run(tmp_path: Path) -> None:
+def test_a_bad_image_stays_out_for_the_rest_of_the_run(tmp_path: Path) -> None:
     tree = photo_folder(tmp_path, {"a": 2, "b": 2})
     good = (tree / "a" / "000.png").read_bytes()
     part = open_source(DataConfig(source=str(tree))).parts["train"]

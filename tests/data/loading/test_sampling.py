@@ -68,7 +68,7 @@ def test_occurrences_before_each_place() -> None:
     assert earlier_occurrences(np.array([], np.int64)).tolist() == []
 
 
-def test_images_of_several_labels_have_no_class() -> None:
+def test_multi_label_images_have_no_class_to_balance() -> None:
     with pytest.raises(
         UserError, match=r"data.class_power = 0.5: the images have several labels each"
     ):

@@ -115,7 +115,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["starting", "running"])
-def test_signals_to_the_whole_group_reach_the_parent_alone(tmp_path: Path, state: str) -> None:
+def test_signals_to_the_process_group_reach_the_parent_alone(tmp_path: Path, state: str) -> None:
     tree = photo_folder(tmp_path / "set", {"a": 40, "b": 40})
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

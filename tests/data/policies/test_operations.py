@@ -111,7 +111,7 @@ def test_sides_are_those_of_the_image() -> None:
         assert argument(operation, "wide", 1.0, False, SIZE) == 32  # type: ignore[arg-type]
 
 
-def test_the_space_of_augmix_is_torchvisions_at_whole_tenths() -> None:
+def test_the_ends_of_augmix_ranges_are_torchvisions() -> None:
     # Ours draws between the bins, as the paper's code does, and cuts off where torchvision rounds:
     # the ends are equal.
     space = AugMix()._augmentation_space(10, SIZE[::-1])

@@ -103,7 +103,7 @@ def test_official_parts_of_files(tmp_path: Path) -> None:
     assert list(source.parts) == ["train", "val", "test"]
 
 
-def test_every_known_name_is_torchvisions() -> None:
+def test_every_name_is_torchvisions() -> None:
     for name, info in TORCHVISION_SETS.items():
         assert hasattr(torchvision.datasets, name)
         assert "train" in info.parts

@@ -334,7 +334,7 @@ class Loader:
 
     def _loaded(self, requests: Iterator[_BatchRequest]) -> Iterator[_LoadedBatch | RunFailed]:
         if self.workers == 0:
-            yield from map(self._load_here, requests)
+            yield from map(self._load_in_process, requests)
             return
         self._sampler.requests = requests
         try:
@@ -353,7 +353,7 @@ class Loader:
             self.close()
             raise failure from error
 
-    def _load_here(self, request: _BatchRequest) -> _LoadedBatch | RunFailed:
+    def _load_in_process(self, request: _BatchRequest) -> _LoadedBatch | RunFailed:
         loaded = self._dataset[request]
         if self._pin and isinstance(loaded, _LoadedBatch):
             pinned = RawBatch(*(tensor.pin_memory() for tensor in loaded.batch))

@@ -140,7 +140,7 @@ def _facts(
         if unlabelled:
             rest = "row has no label and is" if unlabelled == 1 else "rows have no label and are"
             yield f"{unlabelled} {rest} left out: an image needs at least one"
-    elif name := _looks_like_several(classes):
+    elif name := _multi_label_name(classes):
         yield (
             f"{name!r} is read as one class; where it is several labels: "
             "--set data.multi_label=true"
@@ -149,7 +149,7 @@ def _facts(
         yield ambiguous
 
 
-def _looks_like_several(classes: tuple[str, ...]) -> str | None:
+def _multi_label_name(classes: tuple[str, ...]) -> str | None:
     """Return a class name that looks like several labels, None if there is none.
 
     Names with blanks are usual (`golden retriever`). They look like several labels if the same
