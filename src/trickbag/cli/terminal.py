@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["aligned", "checking_progress", "left_out_lines", "name_some", "printable", "warn"]
 
 _NAMED_FILES = 20
+_LINE_EVERY_S = 30.0
 
 
 def printable(text: str) -> str:
@@ -55,10 +57,13 @@ def left_out_lines(left_out: Sequence[DataError], most: int = _NAMED_FILES) -> I
 
 
 @contextlib.contextmanager
-def checking_progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Give a function that shows on stderr how many images are checked; None without a terminal."""
+def checking_progress() -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows on stderr how many images have been checked.
+
+    In a terminal it is a bar; elsewhere, as in a notebook or a log file, it is a line now and then.
+    """
     if not sys.stderr.isatty():
-        yield None
+        yield _progress_lines()
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -70,3 +75,16 @@ def checking_progress() -> Iterator[Callable[[int, int], None] | None]:
             bar.update(task, completed=done, total=total)
 
         yield show
+
+
+def _progress_lines(every_s: float = _LINE_EVERY_S) -> Callable[[int, int], None]:
+    """Return a function that writes the progress as a line, at most once in so many seconds."""
+    last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            print(f"checked {done:,} of {total:,} images", file=sys.stderr, flush=True)
+
+    return show
