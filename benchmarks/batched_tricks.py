@@ -1,16 +1,16 @@
-"""What mixing, erasing and colour jitter of whole batches cost, beside timm's and torchvision's.
+"""Compare mixing, erasing and colour jitter of whole batches with timm's and torchvision's.
 
 python benchmarks/batched_tricks.py           all of it, some minutes
 python benchmarks/batched_tricks.py --quick   a few rounds, printed and not kept
 
-Each does the same job on the same batch, from labels to dense targets where there are any, its
-random numbers drawn anew every time. Ours may change the images in place, as in a training step,
-and timm always does; both are measured on images that have to stay as they are too, which is
-torchvision's job. They take turns in every round, in this process and with one thread; what counts
-is the median over the rounds of the ratio of their times, in processor time. What timm or
-torchvision do to one image at a time is done so, in a loop. Nothing is compiled.
+All do the same job on the same batch, from labels to dense targets if there are any, with new
+random numbers every time. Ours may change the images in place, as in a training step; timm's always
+does. Both are also measured on images that must stay as they are, which is torchvision's job. A
+transform for one image runs in a loop. All take turns in every round, in this process, with one
+thread and without compilation. The result is the median, over the rounds, of the ratio of their
+processor times.
 
-The allocator keeps the memory that it has (see `turns.py`).
+The allocator keeps freed memory (see `turns.py`).
 """
 
 from __future__ import annotations
@@ -48,17 +48,20 @@ SIZES = ((32, 128), (224, 32))
 def ours(
     trick: Trick, images: Tensor, labels: Tensor, rng: np.random.Generator, *, mixes: bool = True
 ) -> dict[str, Callable[[], Any]]:
-    """Draw and apply a trick; only one that mixes targets makes them anew, as the others' functions
-    of that kind do."""
-    own, given = images.clone(), functional.one_hot(labels, CLASSES).float()
+    """Return the jobs of a trick.
+
+    A trick that mixes makes dense targets of the labels each time, as the functions of timm and
+    torchvision do.
+    """
+    in_place, dense = images.clone(), functional.one_hot(labels, CLASSES).float()
 
     def once(images: Tensor, owned: bool) -> Batch:
-        targets = functional.one_hot(labels, CLASSES).float() if mixes else given
+        targets = functional.one_hot(labels, CLASSES).float() if mixes else dense
         draw = map(torch.from_numpy, trick.draw(len(images), rng))
         return trick.batch(Batch(images, targets, labels, {}, owned), *draw)
 
     return {
-        "trickbag": partial(once, own, True),
+        "trickbag": partial(once, in_place, True),
         "trickbag, images stay": partial(once, images, False),
     }
 
@@ -66,9 +69,9 @@ def ours(
 def timm(
     change: Callable[..., Any], images: Tensor, *labels: Tensor
 ) -> dict[str, Callable[[], Any]]:
-    own = images.clone()
+    in_place = images.clone()
     return {
-        "timm": lambda: change(own, *labels),
+        "timm": lambda: change(in_place, *labels),
         "timm, images stay": lambda: change(images.clone(), *labels),
     }
 
@@ -91,13 +94,12 @@ def jobs(size: int, n: int) -> dict[str, dict[str, Callable[[], Any]]]:
     def erasing(
         fill: Literal["zero", "pixel"], mode: str, value: Any
     ) -> dict[str, Callable[[], Any]]:
-        own = RandomErasing(prob=0.5, area=area, ratio=ratio, fill=fill)
+        trick = RandomErasing(prob=0.5, area=area, ratio=ratio, fill=fill)
+        transform = v2.RandomErasing(0.5, area, ratio, value)
         return {
-            **ours(own, images, labels, rng, mixes=False),
+            **ours(trick, images, labels, rng, mixes=False),
             **timm(TimmErasing(probability=0.5, mode=mode, device="cpu"), images),
-            "torchvision, image by image": one_by_one(
-                v2.RandomErasing(0.5, area, ratio, value), images
-            ),
+            "torchvision, image by image": one_by_one(transform, images),
         }
 
     return {
@@ -147,33 +149,34 @@ def measure(size: int, n: int, rounds: int) -> list[dict[str, Any]]:
             for side, job in sides.items():
                 times[side].append(seconds(job, repeats[side]))
         for side in list(sides)[1:]:
-            ratios = sorted(
-                other / own for own, other in zip(times["trickbag"], times[side], strict=True)
-            )
-            row = {
-                "operation": name,
-                "pixels": size,
-                "batch": n,
-                "beside": side,
-                "ours_s": median(times["trickbag"]),
-                "theirs_s": median(times[side]),
-                "ratio": median(ratios),
-                "ratios": [ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]],
-            }
-            rows.append(row)
+            row = compared(times["trickbag"], times[side])
+            rows.append({"operation": name, "pixels": size, "batch": n, "beside": side, **row})
+            low, high = row["ratios"]
             print(
-                f"{size} px, {n}: {name}: {1e6 * row['ours_s']:.0f} us, {side} "
-                f"{1e6 * row['theirs_s']:.0f} us,"
-                f" {row['ratio']:.2f} times ({row['ratios'][0]:.2f} to {row['ratios'][1]:.2f})",
+                f"{size} px, {n}: {name}: {1e6 * row['ours_s']:.0f} us, "
+                f"{side} {1e6 * row['theirs_s']:.0f} us, "
+                f"{row['ratio']:.2f} times ({low:.2f} to {high:.2f})",
                 flush=True,
             )
     return rows
+
+
+def compared(ours_s: list[float], other_s: list[float]) -> dict[str, Any]:
+    """Summarise the rounds: medians, and the ratio with the range of all but its extreme tenths."""
+    ratios = sorted(b / a for a, b in zip(ours_s, other_s, strict=True))
+    return {
+        "ours_s": median(ours_s),
+        "theirs_s": median(other_s),
+        "ratio": median(ratios),
+        "ratios": [ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]],
+    }
 
 
 def main() -> None:
     keep_memory()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    # timm draws from numpy's global generator and torchvision from torch's and Python's.
     torch.manual_seed(0)
     np.random.seed(0)
     random.seed(0)
@@ -181,11 +184,11 @@ def main() -> None:
     rows = [row for size, n in SIZES for row in measure(size, n, 5 if quick else 51)]
     if quick:
         return
-    what = (
+    description = (
         "processor time of timm and torchvision over trickbag's: the median of rounds in which "
         "they take turns"
     )
-    keep("batched_tricks", what, "benchmarks/batched_tricks.py", threads=1, rows=rows)
+    keep("batched_tricks", description, "benchmarks/batched_tricks.py", threads=1, rows=rows)
     print(json.dumps({row["operation"]: row["ratio"] for row in rows}))
 
 

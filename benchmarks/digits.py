@@ -1,4 +1,4 @@
-"""The default recipe on the built-in digits: five seeds, in a time that a demo can take.
+"""Train the default recipe on the built-in digits with five seeds, in the time of a demo.
 
 python benchmarks/digits.py
 """

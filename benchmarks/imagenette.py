@@ -1,7 +1,6 @@
-"""`small` against the same network trained as the paper's baseline, for as many epochs, on Imagenette at 64 px.
+"""Compare `small` with the paper's baseline on Imagenette at 64 px: same network, same epochs.
 
-python benchmarks/imagenette.py FOLDER        the folder holds train/CLASS and val/CLASS
-(imagenette-128 unpacked)
+python benchmarks/imagenette.py FOLDER    FOLDER holds train/CLASS and val/CLASS of imagenette-128
 """
 
 from __future__ import annotations
@@ -16,20 +15,14 @@ if __name__ == "__main__":
         sys.exit(
             "usage: python benchmarks/imagenette.py FOLDER, a folder with train/CLASS and val/CLASS"
         )
-    same = ("--data", sys.argv[1], "--image-size", "64", "--epochs", "10", "--device", "cpu")
-    same += ("--set", "training.threads=1", "--set", "data.workers=0")
-    arms = [
-        Arm("small", ("small", *same)),
-        Arm(
-            "baseline",
-            ("baseline", "--model", "resnet18_d", *same, "--set", "model.small_stem=auto"),
-        ),
-    ]
-    what = (
+    shared = ("--data", sys.argv[1], "--image-size", "64", "--epochs", "10", "--device", "cpu")
+    shared += ("--set", "training.threads=1", "--set", "data.workers=0")
+    baseline = ("baseline", "--model", "resnet18_d", *shared, "--set", "model.small_stem=auto")
+    description = (
         "Imagenette (6,500 training and 2,500 validation images of 10 classes) at 64 px, "
-        "ResNet-18-D, 10 epochs, one "
-        "thread each. At equal epochs the updates differ: the baseline's batch of 256 makes 25 an "
-        "epoch of so small a "
-        "set, the 32 of small 203; the paper's baseline is made for ImageNet"
+        "ResNet-18-D, 10 epochs, one thread each. At equal epochs the updates differ: the "
+        "baseline's batch of 256 makes 25 an epoch of so small a set, the 32 of small 203; the "
+        "paper's baseline is made for ImageNet"
     )
-    compare("imagenette", what, arms, seeds=3)
+    arms = [Arm("small", ("small", *shared)), Arm("baseline", baseline)]
+    compare("imagenette", description, arms, seeds=3)

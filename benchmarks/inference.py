@@ -1,10 +1,10 @@
-"""Images/s of the assembled networks beside those that their paper compares them with.
+"""Measure the images/s of the assembled networks beside those that their paper compares them with.
 
 python benchmarks/inference.py                 on the CPU, float32
-python benchmarks/inference.py --device cuda   float32 as the paper's table, on another GPU
+python benchmarks/inference.py --device cuda   float32 as in the paper's table, on another GPU
 python benchmarks/inference.py --quick         an image at a time, one round: printed and not kept
 
-Each network takes images of the size at which the paper evaluates it; weights are random, which
+Each network takes images of the size at which the paper evaluates it; its weights are random, which
 changes no time. Two networks take turns in every round, in this process, in evaluation mode, not
 compiled. The paper's own figures (Lee et al. 2020, tables 1 and 7) are for a P40 and the authors'
 TensorFlow.
@@ -27,8 +27,7 @@ from turns import beside, in_turns
 
 
 class Pair(NamedTuple):
-    """Two networks at their sizes, and how many times as fast the first is in the paper: their
-    images/s there."""
+    """Two networks at their image sizes, and their images/s in the paper."""
 
     ours: str
     size: int
@@ -59,16 +58,16 @@ def running(name: str, size: int, batch: int, device: str) -> tuple[Callable[[],
 
 
 def measure(pair: Pair, batch: int, rounds: int, device: str) -> dict[str, Any]:
-    ours, own_macs = running(pair.ours, pair.size, batch, device)
-    theirs, macs = running(pair.other, pair.other_size, batch, device)
-    seconds = in_turns({"ours": ours, "other": theirs}, rounds, device)
+    ours, macs = running(pair.ours, pair.size, batch, device)
+    other, other_macs = running(pair.other, pair.other_size, batch, device)
+    seconds = in_turns({"ours": ours, "other": other}, rounds, device)
     return {
         "network": pair.ours,
         "image_size": pair.size,
-        "macs": own_macs,
+        "macs": macs,
         "beside": pair.other,
         "beside_size": pair.other_size,
-        "beside_macs": macs,
+        "beside_macs": other_macs,
         "batch": batch,
         "images_per_s": {name: batch / median(times) for name, times in seconds.items()},
         "times_as_fast": {"other": beside(seconds["ours"], seconds["other"])},
@@ -81,27 +80,27 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    # The paper's table is of float32; without this a GPU would round the factors of its products.
+    # The paper's table is of float32; with TF32 a GPU would round the factors of each product.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    large = given.device == "cuda"
-    batch, rounds = (1, 1) if given.quick else (64, 21) if large else (4, 11)
+    on_gpu = args.device == "cuda"
+    batch, rounds = (1, 1) if args.quick else (64, 21) if on_gpu else (4, 11)
     rows = []
     for pair in PAIRS:
-        rows.append(measure(pair, batch, rounds, given.device))
+        rows.append(measure(pair, batch, rounds, args.device))
         print(json.dumps(rows[-1]), flush=True)
-    if given.quick:
+    if args.quick:
         return
-    threads = "" if large else f", {given.threads} thread{'s' if given.threads > 1 else ''}"
-    name = "inference" + ("_cuda" if large else "")
-    what = (
+    threads = "" if on_gpu else f", {args.threads} thread{'s' if args.threads > 1 else ''}"
+    name = "inference" + ("_cuda" if on_gpu else "")
+    description = (
         f"inference of {batch} images at a time in float32{threads}: medians of {rounds} rounds in "
-        f"turns, and all "
-        "rounds' range; published are figures of Lee et al. 2020, on a P40"
+        "turns, and all rounds' range; published are figures of Lee et al. 2020, on a P40"
     )
-    keep(name, what, "benchmarks/inference.py" + (" --device cuda" if large else ""), rows=rows)
+    script = "benchmarks/inference.py" + (" --device cuda" if on_gpu else "")
+    keep(name, description, script, rows=rows)
 
 
 if __name__ == "__main__":

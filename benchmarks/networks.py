@@ -1,11 +1,10 @@
-"""Count the parameters and multiply-adds of every network that has a name, beside published figures.
+"""Count the parameters and multiply-adds of every named network, beside published figures.
 
-python benchmarks/networks.py   write benchmarks/results/networks.json; then python
-benchmarks/tables.py
+python benchmarks/networks.py   write benchmarks/results/networks.json; then run
+                                python benchmarks/tables.py
 
-Nothing is measured: the figures do not depend on the machine. Sizes are those that a network is
-made for (224 px for our own), and those of the published figures in
-benchmarks/published/networks.json.
+Nothing is measured: the figures do not depend on the machine. Image sizes are those that a network
+is made for (224 px for our own), and those of benchmarks/published/networks.json.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from torch import nn
 from trickbag.models import build_network
 from trickbag.models.config import OwnConfig, model_config, model_names
 from trickbag.models.counting import count_macs, count_params
-from trickbag.models.official.networks import OFFICIAL_CLASSES, official_config, official_names
 from trickbag.models.image_size import default_image_size
+from trickbag.models.official.networks import OFFICIAL_CLASSES, official_config, official_names
 from trickbag.models.zoo import raw_network
 
 ROOT = Path(__file__).parent
@@ -34,12 +33,11 @@ CLASSES = 1000
 
 
 def shapes_only(name: str, *, official: bool = False) -> nn.Module:
-    """Build a network without values: shapes are all that counts."""
-    config = (
-        official_config(name)
-        if official
-        else dataclasses.replace(model_config(name), num_classes=CLASSES)
-    )
+    """Build a network without values: only the shapes count."""
+    if official:
+        config = official_config(name)
+    else:
+        config = dataclasses.replace(model_config(name), num_classes=CLASSES)
     with torch.device("meta"):
         return (
             raw_network(config) if isinstance(config, OwnConfig) else build_network(config, seed=0)

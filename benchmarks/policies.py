@@ -1,13 +1,13 @@
-"""How fast policies change images, ours and torchvision's, side by side on one core.
+"""Measure how fast policies change images, ours and torchvision's, in turns on one core.
 
-python benchmarks/policies.py            rounds in turns at 224 and 32 pixels; writes
-benchmarks/results/policies.json python benchmarks/policies.py --quick    two short rounds, to see
-that it works; writes nothing
+python benchmarks/policies.py            rounds at 224 and 32 pixels;
+                                         writes benchmarks/results/policies.json
+python benchmarks/policies.py --quick    two short rounds, to see that it works; writes nothing
 
-Ours draws from the stream of the image, as the loader does, and gives a Pillow image for a Pillow
-image. torchvision's transforms (version 1 and 2) get the same Pillow images, and version 2 also the
-same images as tensors. Rates are images per second of processor time, which other work on the
-machine disturbs less than the clock on the wall.
+Ours draws from the stream of the image, as in the loader, and returns a Pillow image for a Pillow
+image. torchvision's transforms (versions 1 and 2) get the same Pillow images, and version 2 also
+the same images as tensors. Rates are images per second of processor time, which other work on the
+machine disturbs less than wall time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from trickbag.tricks.auto_augment import TABLES
 IMAGES = 32
 ROUNDS = 7
 
-# Of AugMix the parts that both have: torchvision has no consistency loss, and magnitudes in steps.
+# The part of AugMix that both have: torchvision has no consistency loss, and magnitudes in steps.
 MIXED = {"severity": 3, "all_ops": False}
 POLICIES: dict[str, tuple[Policy, Callable[[Any], Any]]] = {
     "auto_augment": (LearnedPolicy(table=TABLES["imagenet"]), lambda kind: kind.AutoAugment()),
@@ -61,31 +61,30 @@ def drawn(size: int, seed: int) -> Image.Image:
 
 
 def rate(change: Callable[[int, Any], Any], images: Sequence[Any], seconds: float) -> float:
-    """Return how many images a second of processor time are changed; passes over all of them, for
-    so many seconds."""
-    done, turn, started = 0, 0, time.process_time()
+    """Return the images changed per second of processor time, in passes over all of them."""
+    done, started = 0, time.process_time()
     while (spent := time.process_time() - started) < seconds or not done:
         for row, image in enumerate(images):
-            change(turn * len(images) + row, image)
-        done, turn = done + len(images), turn + 1
+            change(done + row, image)
+        done += len(images)
     return done / spent
 
 
 def compare(
-    policy: Policy, theirs: Callable[[Any], Any], size: int, rounds: int, seconds: float
+    policy: Policy, transform: Callable[[Any], Any], size: int, rounds: int, seconds: float
 ) -> dict[str, Any]:
     images = [drawn(size, seed) for seed in range(IMAGES)]
     tensors = [pil_to_tensor(image) for image in images]
-    one, two = theirs(transforms), theirs(v2)
+    version_1, version_2 = transform(transforms), transform(v2)
     arms: dict[str, tuple[Callable[[int, Any], Any], Sequence[Any]]] = {
         "ours": (lambda row, image: policy(image, stream(0, "policy", 0, row)), images),
-        "torchvision, Pillow": (lambda _, image: one(image), images),
-        "torchvision v2, Pillow": (lambda _, image: two(image), images),
-        "torchvision v2, tensors": (lambda _, image: two(image), tensors),
+        "torchvision, Pillow": (lambda _, image: version_1(image), images),
+        "torchvision v2, Pillow": (lambda _, image: version_2(image), images),
+        "torchvision v2, tensors": (lambda _, image: version_2(image), tensors),
     }
     measured: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(rounds):
-        # Each round in another order, so that none is always first.
+        # Each round has another order, so that none is always first.
         names = list(arms)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             torch.manual_seed(turn)
@@ -109,22 +108,17 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for size in (224, 32):
-        for name, (policy, theirs) in POLICIES.items():
-            rows.append(
-                {
-                    "policy": name,
-                    "image_size": size,
-                    **compare(policy, theirs, size, rounds, seconds),
-                }
-            )
+        for name, (policy, transform) in POLICIES.items():
+            rates = compare(policy, transform, size, rounds, seconds)
+            rows.append({"policy": name, "image_size": size, **rates})
             print(json.dumps(rows[-1]), flush=True)
     if quick:
         return
-    what = (
+    description = (
         f"policies on {IMAGES} drawn images, {ROUNDS} rounds in turns of {seconds:g} s of "
-        f"processor time"
+        "processor time"
     )
-    keep("policies", what, "benchmarks/policies.py", rows=rows)
+    keep("policies", description, "benchmarks/policies.py", rows=rows)
 
 
 if __name__ == "__main__":

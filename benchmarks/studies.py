@@ -1,13 +1,16 @@
-"""Run the studies that the docs show, and keep what they found under docs/studies.
+"""Run the studies that the docs show, and keep their results under docs/studies.
 
-python benchmarks/studies.py digits               every trick of the recipe small, left out in turn,
-five seeds python benchmarks/studies.py imagenette FOLDER    four of them on Imagenette at 64 px,
-three seeds, half the width python benchmarks/studies.py additions FOLDER     other tricks, each
-added to one bare recipe, at 32 px, three seeds python benchmarks/studies.py alternatives FOLDER
-more of them, as those that share a slot with one of these
+python benchmarks/studies.py digits
+    every trick of the recipe small, left out in turn, five seeds
+python benchmarks/studies.py imagenette FOLDER
+    four of them on Imagenette at 64 px, three seeds, half the width
+python benchmarks/studies.py additions FOLDER
+    other tricks, each added to one bare recipe, at 32 px, three seeds
+python benchmarks/studies.py alternatives FOLDER
+    more tricks, which share a slot with one of these
 
-A study that was stopped goes on. FOLDER holds train/ and val/ of imagenette-128; it is linked to
-from this checkout, so that what is kept names no place outside it.
+A study that was stopped is continued. FOLDER holds train/ and val/ of imagenette-128; a link in
+this checkout leads to it, so that the kept files name no path outside of it.
 """
 
 from __future__ import annotations
@@ -21,97 +24,49 @@ from trials import ROOT, commit
 from trickbag.files import write_json
 from trickbag.train.machine.environment import environment
 
+# fmt: off
 ADDITIONS = (
-    *(
-        "cutmix",
-        "random_erasing",
-        "color_jitter",
-        "trivial_augment",
-        "ema",
-        "sam",
-        "squeeze_excite",
-        "anti_alias",
-    ),
-    *("activation", "drop_block", "stochastic_depth", "dropout", "progressive_resizing", "bce"),
+    "cutmix", "random_erasing", "color_jitter", "trivial_augment", "ema", "sam", "squeeze_excite",
+    "anti_alias", "activation", "drop_block", "stochastic_depth", "dropout",
+    "progressive_resizing", "bce",
 )
 ALTERNATIVES = ("mixup", "cutout", "pca_noise", "rand_augment", "selective_kernel")
 
 
 def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the arguments of a study that adds each trick to one setting: a bare recipe whose values are good ones.
+    """Return the arguments of a study that adds each trick to a bare recipe with good settings.
 
-    The design's bare recipe has no trick at all; `small` alone would then train with a rate for
-    eight times the batch.
+    The bare recipe of the design `one-at-a-time` has no trick at all. That of `small` would train
+    with a learning rate for a batch eight times as large.
     """
     return (
-        *(
-            "small",
-            "--data",
-            "runs/data/imagenette-128",
-            "--image-size",
-            "32",
-            "--epochs",
-            "6",
-            "--seeds",
-            "3",
-        ),
-        *(
-            "--model",
-            "resnet18_d",
-            "--set",
-            "model.small_stem=never",
-            "--set",
-            "model.width_factor=0.5",
-        ),
-        *(
-            "--set",
-            "training.lr=0.01",
-            "--set",
-            "training.precision=auto",
-            "--set",
-            "schedule.decay=cosine",
-        ),
-        *(
-            "--set",
-            "schedule.warmup_epochs=1",
-            "--without",
-            "mixup",
-            *(f"--with={trick}" for trick in tricks),
-        ),
-        *("--design", "one-at-a-time", "--tricks", ",".join(tricks), "--workers", "2"),
+        "small", "--data", "runs/data/imagenette-128", "--image-size", "32",
+        "--epochs", "6", "--seeds", "3",
+        "--model", "resnet18_d", "--set", "model.small_stem=never",
+        "--set", "model.width_factor=0.5",
+        "--set", "training.lr=0.01", "--set", "training.precision=auto",
+        "--set", "schedule.decay=cosine", "--set", "schedule.warmup_epochs=1",
+        "--without", "mixup", *(f"--with={trick}" for trick in tricks),
+        "--design", "one-at-a-time", "--tricks", ",".join(tricks), "--workers", "2",
     )
 
 
-KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.html")
 STUDIES = {
     "digits": ("small", "--data", "digits", "--seeds", "5", "--workers", "2"),
     "imagenette": (
-        *(
-            "small",
-            "--data",
-            "runs/data/imagenette-128",
-            "--image-size",
-            "64",
-            "--epochs",
-            "5",
-            "--seeds",
-            "3",
-        ),
-        *(
-            "--set",
-            "model.width_factor=0.5",
-            "--tricks",
-            "resnet_d,zero_init_residual,label_smoothing,mixup",
-        ),
-        *("--workers", "2"),
+        "small", "--data", "runs/data/imagenette-128", "--image-size", "64",
+        "--epochs", "5", "--seeds", "3", "--set", "model.width_factor=0.5",
+        "--tricks", "resnet_d,zero_init_residual,label_smoothing,mixup", "--workers", "2",
     ),
     "additions": added(ADDITIONS),
     "alternatives": added(ALTERNATIVES),
 }
+# fmt: on
+KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.html")
 
 
 def linked(folder: Path) -> str:
-    """Link to Imagenette from this checkout; return the link as a command run there names it."""
+    """Link to Imagenette from this checkout; return the link's path in it."""
     link = ROOT / "runs" / "data" / "imagenette-128"
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
@@ -120,21 +75,14 @@ def linked(folder: Path) -> str:
 
 
 def run(name: str, *arguments: str) -> None:
-    """Run a study in runs/studies, or go on with it."""
-    command = [
-        sys.executable,
-        "-m",
-        "trickbag",
-        "study",
-        *arguments,
-        "--out",
-        str(Path("runs", "studies", name)),
-    ]
+    """Run a study in runs/studies, or continue it."""
+    out = Path("runs", "studies", name)
+    command = [sys.executable, "-m", "trickbag", "study", *arguments, "--out", str(out)]
     subprocess.run(command, check=True, cwd=ROOT)
 
 
 def keep(name: str, script: str) -> None:
-    """Keep what a study found under docs/studies."""
+    """Keep the results of a study under docs/studies."""
     kept = ROOT / "docs" / "studies" / name
     kept.mkdir(parents=True, exist_ok=True)
     for file in KEPT:

@@ -1,14 +1,12 @@
-"""What a study saves over a shell loop, and what it adds to the training of its trials.
+"""Compare a study with a shell loop over the same trainings, and measure what it adds to them.
 
 python benchmarks/study_speed.py          twelve trials on the digits, two epochs each, both ways,
-in turns python benchmarks/study_speed.py --long   the overhead alone, on a study of longer trials
-(eight epochs)
+                                          in turns
+python benchmarks/study_speed.py --long   the overhead alone, with longer trials (eight epochs)
 
-`--repetitions N` repeats other than three times, or once with --long.
-
-Each repetition runs the study in a fresh folder, then the same twelve trainings as a shell would,
-one process after the other. Beside the wall times it writes the sum of the trials' training time,
-divided by the workers.
+`--repetitions N` changes the number of repetitions: three, or one with --long. A repetition runs
+the study in a fresh folder, then the same twelve trainings as a shell would, one process after the
+other. The wall times stand beside the sum of the trials' times, divided by the workers.
 """
 
 from __future__ import annotations
@@ -33,28 +31,21 @@ def variants() -> list[list[str]]:
 
 
 def study(out: Path, epochs: int) -> dict[str, Any]:
-    command = [
-        "study",
-        "--tricks",
-        ",".join(TRICKS),
-        "--seeds",
-        str(SEEDS),
-        "--workers",
-        str(WORKERS),
-    ]
+    command = ["study", "--tricks", ",".join(TRICKS), "--seeds", str(SEEDS)]
+    command += ["--workers", str(WORKERS), "--epochs", str(epochs), "--out", str(out)]
     started = time.perf_counter()
-    trickbag(*command, "--epochs", str(epochs), "--out", str(out))
-    wall = time.perf_counter() - started
+    trickbag(*command)
+    wall_s = time.perf_counter() - started
     results = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert len(results) == len(variants()) * SEEDS
-    training = sum(result["metrics"]["train_time_s"] for result in results)
-    whole = sum(result["metrics"]["run_time_s"] for result in results)
+    training_s = sum(result["metrics"]["train_time_s"] for result in results)
+    run_s = sum(result["metrics"]["run_time_s"] for result in results)
     return {
-        "wall_s": wall,
-        "training_s": training,
-        "run_s": whole,
-        "overhead_over_training": wall / (training / WORKERS) - 1,
-        "overhead_over_runs": wall / (whole / WORKERS) - 1,
+        "wall_s": wall_s,
+        "training_s": training_s,
+        "run_s": run_s,
+        "overhead_over_training": wall_s / (training_s / WORKERS) - 1,
+        "overhead_over_runs": wall_s / (run_s / WORKERS) - 1,
     }
 
 
@@ -62,8 +53,8 @@ def loop(out: Path, epochs: int) -> dict[str, Any]:
     started = time.perf_counter()
     for number, variant in enumerate(variants()):
         for seed in range(SEEDS):
-            where = ("--seed", str(seed), "--out", str(out / f"{number}-{seed}"))
-            trickbag("train", *variant, "--epochs", str(epochs), *where)
+            seed_and_out = ("--seed", str(seed), "--out", str(out / f"{number}-{seed}"))
+            trickbag("train", *variant, "--epochs", str(epochs), *seed_and_out)
     return {"wall_s": time.perf_counter() - started}
 
 
@@ -90,18 +81,20 @@ def main() -> None:
             row["ratio"] = row["study"]["wall_s"] / row["loop"]["wall_s"]
         rows.append(row)
         print(json.dumps(row), flush=True)
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "workers": WORKERS,
         "repetitions": rows,
-        "overhead_over_training": median(row["study"]["overhead_over_training"] for row in rows),
-        "overhead_over_runs": median(row["study"]["overhead_over_runs"] for row in rows),
+        **{
+            key: median(row["study"][key] for row in rows)
+            for key in ("overhead_over_training", "overhead_over_runs")
+        },
     }
     if not long:
-        found["ratio"] = median(row["ratio"] for row in rows)
-    what = (
-        f"{len(variants()) * SEEDS} trials of the recipe small on the digits, {epochs} epochs each"
-    )
-    keep(name, what, "benchmarks/study_speed.py" + (" --long" if long else ""), **found)
+        results["ratio"] = median(row["ratio"] for row in rows)
+    trials = len(variants()) * SEEDS
+    description = f"{trials} trials of the recipe small on the digits, {epochs} epochs each"
+    script = "benchmarks/study_speed.py" + (" --long" if long else "")
+    keep(name, description, script, **results)
 
 
 if __name__ == "__main__":

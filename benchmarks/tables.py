@@ -1,7 +1,10 @@
-"""Write the tables of README and docs from benchmarks/results, between their markers, and what cards say was measured.
+"""Write the tables of README and docs from benchmarks/results and docs/studies.
 
-python benchmarks/tables.py           write them
-python benchmarks/tables.py --check   exit 1 where a table is not what the results say
+python benchmarks/tables.py           write the tables, and what cards say was measured
+python benchmarks/tables.py --check   exit 1 if a table is not what the results say
+
+A table stands between `<!-- KIND: NAME -->` and `<!-- end -->`; the kind is benchmark, study, steps
+or sizes.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -33,189 +37,182 @@ PAGES = (
 )
 
 
-def plus_minus(found: dict[str, Any]) -> str:
-    if found["low"] is None:
-        return f"{found['mean']:.2f}"
-    return f"{found['mean']:.2f} ± {found['high'] - found['mean']:.2f}"
+def table_row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
-def measured(found: dict[str, Any]) -> str:
-    """Say what was measured, by what and on what."""
-    machine, versions = found["environment"], found["environment"]["versions"]
-    where = (
-        f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, torch {versions['torch']}"
-    )
+def plus_minus(interval: dict[str, Any]) -> str:
+    if interval["low"] is None:
+        return f"{interval['mean']:.2f}"
+    return f"{interval['mean']:.2f} ± {interval['high'] - interval['mean']:.2f}"
+
+
+def median_and_range(ratio: dict[str, Any]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+def machine(environment: dict[str, Any]) -> str:
+    processor = environment["gpu"] or environment["cpu"]
+    return f"{processor}, {environment['cores']} cores, torch {environment['versions']['torch']}"
+
+
+def caption(result: dict[str, Any]) -> str:
+    """Write what was measured, by which script and on which machine."""
+    text = result["what"]
     return (
-        f"{found['what'][0].upper()}{found['what'][1:]}. Measured by `{found['script']}` on "
-        f"{where}."
+        f"{text[0].upper()}{text[1:]}. Measured by `{result['script']}` on "
+        f"{machine(result['environment'])}."
     )
 
 
-def rates(found: dict[str, Any]) -> str:
-    """Write rates side by side as a Markdown table: ours in images/s, and how many times as fast
-    that is as others."""
-    others = list(found["rows"][0]["times_as_fast"])
-    what, digits = ("policy", 0) if "policy" in found["rows"][0] else ("network", 2)
-    lines = [
-        f"| {what} | pixels | ours, images/s | "
-        f"{' | '.join(f'times as fast as {name}' for name in others)} |"
-    ]
-    lines.append("|---" * (3 + len(others)) + "|")
-    for row in found["rows"]:
-        ratios = (row["times_as_fast"][name] for name in others)
+def benchmark(result: dict[str, Any]) -> str:
+    """Write a result as the table that suits it."""
+    if "repetitions" in result:
+        return overhead(result)
+    if "rows" not in result:
+        return comparison(result)
+    if "operation" in result["rows"][0]:
+        return operations(result)
+    return pairs(result) if "published" in result["rows"][0] else rates(result)
+
+
+def rates(result: dict[str, Any]) -> str:
+    """Write our rates in images/s, and how many times as fast that is as others."""
+    others = list(result["rows"][0]["times_as_fast"])
+    key, digits = ("policy", 0) if "policy" in result["rows"][0] else ("network", 2)
+    heads = [key, "pixels", "ours, images/s", *(f"times as fast as {name}" for name in others)]
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for row in result["rows"]:
         ours = f"{row['images_per_s']['ours']:,.{digits}f}"
-        times = (
-            f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" for ratio in ratios
-        )
-        lines.append(f"| `{row[what]}` | {row['image_size']} | {ours} | {' | '.join(times)} |")
-    return "\n".join([*lines, "", measured(found)])
+        ratios = (median_and_range(row["times_as_fast"][name]) for name in others)
+        lines.append(table_row([f"`{row[key]}`", row["image_size"], ours, *ratios]))
+    return "\n".join([*lines, "", caption(result)])
 
 
-def pairs(found: dict[str, Any]) -> str:
-    """Write networks beside others, each at its own size, as a Markdown table with the published
-    ratio."""
+def pairs(result: dict[str, Any]) -> str:
+    """Write networks beside others, each at its own image size, with the published ratio."""
     heads = ["network", "beside", "images/s", "images/s of the other", "times as fast", "published"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row in found["rows"]:
-        rate, ratio = row["images_per_s"], row["times_as_fast"]["other"]
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for row in result["rows"]:
+        rate = row["images_per_s"]
         cells = [
             f"`{row['network']}`, {row['image_size']} px",
             f"`{row['beside']}`, {row['beside_size']} px",
-        ]
-        cells += [f"{rate['ours']:.2f}", f"{rate['other']:.2f}"]
-        cells += [
-            f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
+            f"{rate['ours']:.2f}",
+            f"{rate['other']:.2f}",
+            median_and_range(row["times_as_fast"]["other"]),
             f"{row['published']:.2f}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", measured(found)])
+        lines.append(table_row(cells))
+    return "\n".join([*lines, "", caption(result)])
 
 
-def operations(found: dict[str, Any]) -> str:
-    """Write operations on batches as a Markdown table: the time of each other side over ours, by
-    size of the images."""
-    sizes = {f"{row['pixels']} px, {row['batch']} images": row["pixels"] for row in found["rows"]}
+def operations(result: dict[str, Any]) -> str:
+    """Write operations on batches: the time of each other side over ours, by image size."""
+    sizes = {f"{row['pixels']} px, {row['batch']} images": row["pixels"] for row in result["rows"]}
     lines = [
-        f"| operation | beside | {' | '.join(sizes)} |",
+        table_row(["operation", "beside", *sizes]),
         "|---|---" + "|---:" * len(sizes) + "|",
     ]
-    rows = {(row["operation"], row["beside"], row["pixels"]): row for row in found["rows"]}
-    for operation, beside in dict.fromkeys(
-        (row["operation"], row["beside"]) for row in found["rows"]
-    ):
-        shown = (rows[operation, beside, pixels] for pixels in sizes.values())
-        cells = (
-            f"{row['ratio']:.2f} ({row['ratios'][0]:.2f} to {row['ratios'][1]:.2f})"
-            for row in shown
-        )
-        lines.append(f"| {operation} | {beside} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", measured(found)])
+    rows = {(row["operation"], row["beside"], row["pixels"]): row for row in result["rows"]}
+    for operation, beside in dict.fromkeys((name, other) for name, other, _ in rows):
+        cells = []
+        for pixels in sizes.values():
+            row = rows[operation, beside, pixels]
+            low, high = row["ratios"]
+            cells.append(f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})")
+        lines.append(table_row([operation, beside, *cells]))
+    return "\n".join([*lines, "", caption(result)])
 
 
-def written(found: dict[str, Any]) -> str:
-    """Write a result as the table that suits it."""
-    if "repetitions" in found:
-        return overhead(found)
-    if "rows" not in found:
-        return table(found)
-    if "operation" in found["rows"][0]:
-        return operations(found)
-    return pairs(found) if "published" in found["rows"][0] else rates(found)
-
-
-def overhead(found: dict[str, Any]) -> str:
-    """Write what a study of many trials took, beside a loop over single trainings where there was
-    one."""
+def overhead(result: dict[str, Any]) -> str:
+    """Write the time of a study, beside that of a shell loop if there was one."""
     heads = ["study, s", "its trials' runs / workers, s", "above them, %"]
-    loops = "ratio" in found
-    heads += ["shell loop, s", "study / loop"] if loops else []
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row in found["repetitions"]:
+    with_loop = "ratio" in result
+    heads += ["shell loop, s", "study / loop"] if with_loop else []
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for row in result["repetitions"]:
         study = row["study"]
-        cells = [f"{study['wall_s']:.1f}", f"{study['run_s'] / found['workers']:.1f}"]
+        cells = [f"{study['wall_s']:.1f}", f"{study['run_s'] / result['workers']:.1f}"]
         cells.append(f"{100 * study['overhead_over_runs']:.1f}")
-        cells += [f"{row['loop']['wall_s']:.1f}", f"{row['ratio']:.3f}"] if loops else []
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", measured(found)])
+        cells += [f"{row['loop']['wall_s']:.1f}", f"{row['ratio']:.3f}"] if with_loop else []
+        lines.append(table_row(cells))
+    return "\n".join([*lines, "", caption(result)])
 
 
-def middle(runs: list[dict[str, Any]], key: str) -> float:
-    """Return the median over runs; the upper one of two."""
+def upper_median(runs: list[dict[str, Any]], key: str) -> float:
+    """Return the median over runs; of two runs the larger value."""
     return float(sorted(run[key] for run in runs)[len(runs) // 2])
 
 
-def table(found: dict[str, Any]) -> str:
-    """Write one comparison as a Markdown table with what it was measured on."""
+def comparison(result: dict[str, Any]) -> str:
+    """Write the arms of a comparison; two arms also with their paired difference."""
     heads = ["training", "seeds", "top-1 % (mean, 95 % t interval)", "training time, median"]
-    # Of arms that differ in cost.
-    costs = (
-        {"images/s": "train_throughput", "whole run, s": "run_time_s"}
-        if len(found["arms"]) > 2
-        else {}
-    )
+    costs = {}
+    if len(result["arms"]) > 2:  # these comparisons are about cost
+        costs = {"images/s": "train_throughput", "whole run, s": "run_time_s"}
     heads += [f"{head}, median" for head in costs]
-    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for arm in found["arms"]:
-        cells = [f"`{arm['label']}`", str(len(arm["runs"])), plus_minus(arm["top1"])]
-        cells.append(f"{middle(arm['runs'], 'train_time_s'):.0f} s")
-        cells += [f"{middle(arm['runs'], key):.0f}" for key in costs.values()]
-        rows.append(f"| {' | '.join(cells)} |")
-    lines = ["", measured(found)]
-    if "difference_top1" in found:
-        first, second = (arm["label"] for arm in found["arms"])
-        ratios = found["time_ratio"]
-        lines[-1] += (
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for arm in result["arms"]:
+        runs = arm["runs"]
+        cells = [f"`{arm['label']}`", str(len(runs)), plus_minus(arm["top1"])]
+        cells.append(f"{upper_median(runs, 'train_time_s'):.0f} s")
+        cells += [f"{upper_median(runs, key):.0f}" for key in costs.values()]
+        lines.append(table_row(cells))
+    text = caption(result)
+    if "difference_top1" in result:
+        first, second = (arm["label"] for arm in result["arms"])
+        ratios = result["time_ratio"]
+        text += (
             f" Paired difference, `{first}` minus `{second}`: "
-            f"{plus_minus(found['difference_top1'])} points;"
-            f" ratio of training times: median {ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to "
-            f"{ratios[-1]:.2f})."
+            f"{plus_minus(result['difference_top1'])} points; ratio of training times: "
+            f"median {ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})."
         )
-    return "\n".join(rows + lines)
+    return "\n".join([*lines, "", text])
 
 
 def study(folder: Path) -> str:
-    """Write what a study found, its answer first."""
-    return "\n".join([*answers(read_study(folder)), "", study_table(folder), _page(folder)])
+    """Write the effects of a study, its answer first."""
+    return "\n".join([*answers(read_study(folder)), "", study_table(folder), link_to_page(folder)])
 
 
-def _page(folder: Path) -> str:
-    """Link to a study's page, and say what measured it on what."""
+def link_to_page(folder: Path) -> str:
+    """Link to the page of a study; write which script measured it and on which machine."""
     measured = json.loads((folder / "measured.json").read_text())
-    where = (
-        f"{measured['gpu'] or measured['cpu']}, {measured['cores']} cores, torch "
-        f"{measured['versions']['torch']}"
-    )
     page = f"[The page of this study](studies/{folder.name}/report.html)"
-    return f"{page}; measured by `{measured['script']}` on {where}."
+    return f"{page}; measured by `{measured['script']}` on {machine(measured)}."
 
 
 def steps(folder: Path) -> str:
-    """Write a cumulative study step by step, its answer first, beside what the papers report for
-    ResNet-50."""
-    found = read_study(folder)
-    (part,) = papers(found)
-    verdicts = ["", *(str(effect["verdict"]) for effect in found.effects or ())]
-    shown = [i for i, chain in enumerate(part["chains"]) if chain.network == "ResNet-50"]
+    """Write a cumulative study step by step beside the papers' ResNet-50, its answer first."""
+    reported = read_study(folder)
+    (network,) = papers(reported)
+    verdicts = ["", *(str(effect["verdict"]) for effect in reported.effects or ())]
+    columns = [i for i, chain in enumerate(network["chains"]) if chain.network == "ResNet-50"]
     heads = ["", "top-1 (%), mean ± SD", "step", "95 % interval", "verdict"]
-    heads += [f"{part['chains'][i].paper}: {head}" for i in shown for head in ("top-1", "step")]
-    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
-    for row, verdict in zip(part["rows"], verdicts, strict=True):
+    heads += [
+        f"{network['chains'][i].paper}: {head}" for i in columns for head in ("top-1", "step")
+    ]
+    lines = [table_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row, verdict in zip(network["rows"], verdicts, strict=True):
         cells = [row["label"], row["value"], row["step"], row["interval"], verdict]
-        for i in shown:
+        for i in columns:
             published = row["papers"][i]
             dagger = "†" if published and "†" in published["mark"] else ""
             cells += [published["top1"] + dagger, published["delta"]] if published else ["", ""]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(table_row(cells))
     note = (
         "† as remembered from the paper, unchecked; the papers' epochs and other notes are on "
         "the page."
     )
-    return "\n".join([*answers(found), "", *lines, "", f"{note} {_page(folder)}"])
+    return "\n".join([*answers(reported), "", *lines, "", f"{note} {link_to_page(folder)}"])
 
 
 def sizes(part: str) -> str:
-    """Write the parameters and multiply-adds of networks (`networks` or `official`) beside
-    published figures."""
+    """Write parameters and multiply-adds of networks beside published figures.
+
+    The part is `networks` or `official`.
+    """
     counts = json.loads((RESULTS / "networks.json").read_text())
     known = json.loads((PUBLISHED / "networks.json").read_text())
     published: dict[tuple[str, int], tuple[float, float]] = {}
@@ -228,45 +225,40 @@ def sizes(part: str) -> str:
             (row["name"], row["image_size"]): (row["params_m"], row["macs_g"])
             for row in known["timm"]
         }
-    head = "| network | px | parameters, M | published | multiply-adds, G | published |"
-    rows = [head, "|---|---|---|---|---|---|"]
+    heads = ["network", "px", "parameters, M", "published", "multiply-adds, G", "published"]
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
     for row in counts[part]:
         params, macs = published.get((row["name"], row["image_size"]), (None, None))
-        rows.append(
-            f"| `{row['name']}` | {row['image_size']} | {row['params'] / 1e6:.3f} | "
-            f"{_known(params, 3)} "
-            f"| {row['macs'] / 1e9:.4f} | {_known(macs, 4)} |"
-        )
-    return "\n".join(rows)
+        cells = [f"`{row['name']}`", row["image_size"], f"{row['params'] / 1e6:.3f}"]
+        cells += [or_dash(params, 3), f"{row['macs'] / 1e9:.4f}", or_dash(macs, 4)]
+        lines.append(table_row(cells))
+    return "\n".join(lines)
 
 
-def _known(value: float | None, digits: int) -> str:
+def or_dash(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def fill(text: str) -> str:
-    """Return a page with all between `<!-- benchmark|study|steps|sizes: NAME -->` and `<!-- end
-    -->` written anew."""
+    """Return a page with its tables written anew."""
 
     def block(match: re.Match[str]) -> str:
-        file = RESULTS / f"{match[1]}.json"
-        body = written(json.loads(file.read_text())) if file.is_file() else "Not measured yet."
-        return f"<!-- benchmark: {match[1]} -->\n{body}\n<!-- end -->"
+        return f"<!-- {match[1]}: {match[2]} -->\n{body(match[1], match[2])}\n<!-- end -->"
 
-    def of_study(match: re.Match[str]) -> str:
-        folder = STUDIES / match[2]
-        write = study if match[1] == "study" else steps
-        body = write(folder) if folder.is_dir() else "Not run yet."
-        return f"<!-- {match[1]}: {match[2]} -->\n{body}\n<!-- end -->"
+    pattern = r"<!-- (benchmark|study|steps|sizes): (\w+) -->\n.*?<!-- end -->"
+    return re.sub(pattern, block, text, flags=re.DOTALL)
 
-    def of_sizes(match: re.Match[str]) -> str:
-        return f"<!-- sizes: {match[1]} -->\n{sizes(match[1])}\n<!-- end -->"
 
-    text = re.sub(r"<!-- sizes: (\w+) -->\n.*?<!-- end -->", of_sizes, text, flags=re.DOTALL)
-    text = re.sub(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
-    return re.sub(
-        r"<!-- (study|steps): (\w+) -->\n.*?<!-- end -->", of_study, text, flags=re.DOTALL
-    )
+def body(kind: str, name: str) -> str:
+    if kind == "sizes":
+        return sizes(name)
+    if kind == "benchmark":
+        file = RESULTS / f"{name}.json"
+        return benchmark(json.loads(file.read_text())) if file.is_file() else "Not measured yet."
+    folder = STUDIES / name
+    if not folder.is_dir():
+        return "Not run yet."
+    return study(folder) if kind == "study" else steps(folder)
 
 
 _COMPARED = {
@@ -278,41 +270,31 @@ _COMPARED = {
 
 @cache
 def studies() -> list[ReportedStudy]:
-    return [
-        read_study(folder) for folder in sorted(path for path in STUDIES.iterdir() if path.is_dir())
-    ]
+    return [read_study(folder) for folder in sorted(STUDIES.iterdir()) if folder.is_dir()]
 
 
 def natural_size(source: str) -> int | None:
-    """Return the size that a built-in source's images have by themselves, which comes before a
-    recipe's default."""
+    """Return the size of a built-in source's images, which precedes a recipe's default."""
     return open_source(DataConfig()).natural_size if source == DataConfig().source else None
 
 
 def effects_of(trick: str) -> str:
-    """Write what the studies under docs/studies found of a trick: a row for each study and
-    network."""
+    """Write the effects of a trick in the studies under docs/studies."""
     rows = []
-    for found in studies():
-        data, epochs = found.recipe["data"], found.recipe["training"]["epochs"]
+    for reported in studies():
+        data, epochs = reported.recipe["data"], reported.recipe["training"]["epochs"]
         size = data["image_size"] or natural_size(data["source"]) or data["default_size"]
-        for effect in found.effects or ():
+        for effect in reported.effects or ():
             if effect["label"] != trick:
                 continue
-            row = effect_row(effect, found.outcome)
+            row = effect_row(effect, reported.outcome)
             cells = [
-                f"[{found.folder.name}](../studies.md)",
+                f"[{reported.folder.name}](../studies.md)",
                 f"`{effect['model']}`, {size} px, {epochs} epochs",
+                _COMPARED[reported.design],
+                *(row[key] for key in ("delta", "interval", "p", "pairs", "verdict")),
             ]
-            cells += [
-                _COMPARED[found.design],
-                row["delta"],
-                row["interval"],
-                row["p"],
-                row["pairs"],
-                row["verdict"],
-            ]
-            rows.append(f"| {' | '.join(map(str, cells))} |")
+            rows.append(table_row(cells))
     if not rows:
         return "Not yet measured here."
     head = "| study | network | how | top-1 (%) | 95 % interval | p (Holm) | pairs | verdict |"
@@ -321,7 +303,7 @@ def effects_of(trick: str) -> str:
 
 
 def fill_card(trick: str, text: str) -> str:
-    """Return a trick's card with its section on what was measured written anew."""
+    """Return a trick's card with its section "Measured effect" written anew."""
     return re.sub(
         r"(?<=\n## Measured effect\n\n).*?(?=\n\n## )",
         lambda _: effects_of(trick),
@@ -336,11 +318,11 @@ def main() -> int:
     pages |= {card: partial(fill_card, card.stem) for card in sorted(CARDS.glob("*.md"))}
     for page, write in pages.items():
         text = page.read_text()
-        written_anew = write(text)
-        if written_anew != text:
+        current = write(text)
+        if current != text:
             stale.append(page.name)
             if "--check" not in sys.argv:
-                page.write_text(written_anew)
+                page.write_text(current)
     if stale and "--check" in sys.argv:
         print(
             f"not what benchmarks/results say: {', '.join(stale)}; run python benchmarks/tables.py"

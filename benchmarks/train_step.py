@@ -1,13 +1,13 @@
-"""A training step of our networks beside timm's networks of the same form.
+"""Measure a training step of our networks beside timm's networks of the same form.
 
-python benchmarks/train_step.py                         all of them, on the CPU python
-benchmarks/train_step.py --device cuda           in bf16, channels last, as a run trains there
-python benchmarks/train_step.py --device cuda --compile python benchmarks/train_step.py --quick
-small images, a few rounds: printed and not kept
+python benchmarks/train_step.py                           all of them, on the CPU
+python benchmarks/train_step.py --device cuda             in bf16, channels last, as in a run
+python benchmarks/train_step.py --device cuda --compile   the same, compiled
+python benchmarks/train_step.py --quick                   small images, a few rounds: not kept
 
 Both networks have the same weights, and their logits are compared before the clock starts. A step
-is forward, cross-entropy, backward and SGD with momentum, written once for both. They take turns in
-every round, in this process.
+is forward, cross-entropy, backward and SGD with momentum; its code is the same for both. They take
+turns in every round, in this process.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ PAIRS = {
     "resnetblur50": "resnetblur50",
     "resnetaa50d": "resnetaa50d",
 }
-SAME = 1e-4
-"""Of the largest logit: above it two networks are not the same."""
+TOLERANCE = 1e-4
+"""Largest difference between logits of the same network, as a fraction of the largest logit."""
 
 
 def stepping(
@@ -65,38 +65,38 @@ def stepping(
     return step
 
 
-def pair(ours: str, theirs: str, device: str) -> dict[str, nn.Module]:
-    other = timm.create_model(theirs)
-    own = create_model(ours, num_classes=1000)
-    own.load_state_dict(other.state_dict())
+def pair(ours: str, timms: str, device: str) -> dict[str, nn.Module]:
+    other = timm.create_model(timms)
+    network = create_model(ours, num_classes=1000)
+    network.load_state_dict(other.state_dict())
     x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        one, two = own.eval()(x), other.eval()(x)
-    if not (one - two).abs().max() <= SAME * two.abs().max():
-        raise SystemExit(f"{ours} and timm's {theirs} are not the same network")
+        logits, expected = network.eval()(x), other.eval()(x)
+    if not (logits - expected).abs().max() <= TOLERANCE * expected.abs().max():
+        raise SystemExit(f"{ours} and timm's {timms} are not the same network")
     layout = torch.channels_last if device == "cuda" else torch.contiguous_format
     return {
-        "ours": own.train().to(device, memory_format=layout),
+        "ours": network.train().to(device, memory_format=layout),
         "timm": other.train().to(device, memory_format=layout),
     }
 
 
-def measure(ours: str, theirs: str, given: argparse.Namespace) -> dict[str, Any]:
-    layout = torch.channels_last if given.device == "cuda" else torch.contiguous_format
-    images = torch.randn(given.batch, 3, given.pixels, given.pixels, device=given.device).to(
+def measure(ours: str, timms: str, args: argparse.Namespace) -> dict[str, Any]:
+    layout = torch.channels_last if args.device == "cuda" else torch.contiguous_format
+    images = torch.randn(args.batch, 3, args.pixels, args.pixels, device=args.device).to(
         memory_format=layout
     )
-    labels = torch.randint(1000, (given.batch,), device=given.device)
-    step = partial(stepping, images=images, labels=labels, compiled=given.compile)
-    jobs = {name: step(network) for name, network in pair(ours, theirs, given.device).items()}
-    seconds = in_turns(jobs, given.rounds, given.device)
+    labels = torch.randint(1000, (args.batch,), device=args.device)
+    step = partial(stepping, images=images, labels=labels, compiled=args.compile)
+    jobs = {name: step(network) for name, network in pair(ours, timms, args.device).items()}
+    seconds = in_turns(jobs, args.rounds, args.device)
     torch.compiler.reset()
     return {
         "network": ours,
-        "beside": theirs,
-        "image_size": given.pixels,
-        "batch": given.batch,
-        "images_per_s": {name: given.batch / median(times) for name, times in seconds.items()},
+        "beside": timms,
+        "image_size": args.pixels,
+        "batch": args.batch,
+        "images_per_s": {name: args.batch / median(times) for name, times in seconds.items()},
         "times_as_fast": {"timm": beside(seconds["ours"], seconds["timm"])},
     }
 
@@ -110,39 +110,32 @@ def main() -> None:
         "--only", choices=sorted(PAIRS), action="append", help="some of the networks; not kept"
     )
     parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
+    args = parser.parse_args()
     keep_memory()
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    large = given.device == "cuda"
-    given.batch, given.pixels, given.rounds = (128, 224, 31) if large else (8, 224, 11)
-    if given.quick:
-        given.batch, given.pixels, given.rounds = 2, 64, 3
+    on_gpu = args.device == "cuda"
+    args.batch, args.pixels, args.rounds = (128, 224, 31) if on_gpu else (8, 224, 11)
+    if args.quick:
+        args.batch, args.pixels, args.rounds = 2, 64, 3
     rows = []
-    for ours, theirs in PAIRS.items():
-        if given.only and ours not in given.only:
+    for ours, timms in PAIRS.items():
+        if args.only and ours not in args.only:
             continue
-        rows.append(measure(ours, theirs, given))
+        rows.append(measure(ours, timms, args))
         print(json.dumps(rows[-1]), flush=True)
-    if given.quick or given.only:
+    if args.quick or args.only:
         return
-    name = "train_step" + ("_cuda" if large else "") + ("_compiled" if given.compile else "")
-    how = (
-        "bf16, channels last"
-        if large
-        else f"float32, {given.threads} thread{'s' if given.threads > 1 else ''}"
+    name = "train_step" + ("_cuda" if on_gpu else "") + ("_compiled" if args.compile else "")
+    threads = f"{args.threads} thread{'s' if args.threads > 1 else ''}"
+    arithmetic = "bf16, channels last" if on_gpu else f"float32, {threads}"
+    description = (
+        f"A training step of {args.batch} images of {args.pixels} px beside timm's, "
+        f"{arithmetic}{', compiled' if args.compile else ''}: medians of {args.rounds} rounds in "
+        "turns, and all rounds' range"
     )
-    what = (
-        f"A training step of {given.batch} images of {given.pixels} px beside timm's, {how}"
-        f"{', compiled' if given.compile else ''}: medians of {given.rounds} rounds in turns, and "
-        f"all rounds' range"
-    )
-    script = (
-        "benchmarks/train_step.py"
-        + (" --device cuda" if large else "")
-        + " --compile" * given.compile
-    )
-    keep(name, what, script, rows=rows)
+    options = (" --device cuda" if on_gpu else "") + (" --compile" if args.compile else "")
+    keep(name, description, f"benchmarks/train_step.py{options}", rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Times of things that do the same job, taken in turns: used by the scripts beside it."""
+"""Measure the times of jobs that do the same, taken in turns."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_
 
 
 def keep_memory() -> None:
-    """Begin this program anew with an allocator that keeps freed memory, as the worker processes of studies have it.
+    """Restart this program with an allocator that keeps freed memory, as in a study's workers.
 
-    Else either side would at times pay for fetching memory anew, by who ran before it.
+    Otherwise a job would at times pay for fetching memory anew, depending on the job before it.
     """
-    if not _ALLOCATOR.items() <= os.environ.items():  # it reads them when a process starts
+    if not _ALLOCATOR.items() <= os.environ.items():  # glibc reads them when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | _ALLOCATOR)
 
 
 def in_turns(
     jobs: Mapping[str, Callable[[], Any]], rounds: int, device: str
 ) -> dict[str, list[float]]:
-    """Return the seconds of each job in each round, in which all take their turn; the order turns about.
+    """Return the seconds of each job in each round.
 
-    Every job has run twice before the clock starts. What a GPU still has to do belongs to the job
-    that asked for it.
+    In a round every job runs once, in every second one in reverse order. Every job has run twice
+    before the clock starts. The clock waits for a GPU to end what the job has started on it.
     """
     for job in jobs.values():
         job()
@@ -52,7 +52,7 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def beside(ours: list[float], theirs: list[float]) -> dict[str, float]:
-    """Return their time over ours, round by round: the median, and what all rounds lie within."""
-    ratios = sorted(other / own for own, other in zip(ours, theirs, strict=True))
+def beside(ours_s: list[float], other_s: list[float]) -> dict[str, float]:
+    """Return the other's time over ours, round by round: the median and the range."""
+    ratios = sorted(b / a for a, b in zip(ours_s, other_s, strict=True))
     return {"median": median(ratios), "low": ratios[0], "high": ratios[-1]}
