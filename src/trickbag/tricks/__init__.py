@@ -95,13 +95,14 @@ def key(trick: type[Trick]) -> str:
         return trick.name
     reference = f"{trick.__module__}:{trick.__qualname__}"
     point = _registered().get(trick.name)
-    return (
-        trick.name if point is not None and point.value.replace(" ", "") == reference else reference
-    )
+    # Packages may write spaces around the colon of an entry point.
+    registered = point is not None and point.value.replace(" ", "") == reference
+    return trick.name if registered else reference
 
 
 def _registered() -> dict[str, EntryPoint]:
     """Return the entry points of other packages by name; a built-in trick's name is left out."""
+    # Imported here: most commands name built-in tricks alone, and start faster without it.
     from importlib.metadata import entry_points
 
     return {

@@ -41,6 +41,7 @@ def jensen_shannon(logits_NVK: Tensor, *, multi_label: bool = False) -> Tensor:
         )
     else:
         log_p = logits_NVK.log_softmax(dim=2)
+    # In log space: a probability that underflows to 0 has a finite logarithm here.
     log_m = log_p.logsumexp(dim=1, keepdim=True) - math.log(logits_NVK.shape[1])
     return (log_p.exp() * (log_p - log_m)).flatten(2).sum(dim=2).mean(dim=1)
 
@@ -57,6 +58,7 @@ class ConsistencyLoss:
         import torch
 
         assert batch.view_logits is not None  # the hook `data` of this trick asks for views
+        # The unchanged image is one of the views.
         logits_NVK = torch.cat([logits_NK[:, None], batch.view_logits], dim=1)
         divergence_N = jensen_shannon(logits_NVK, multi_label=batch.multi_label)
         weights_N = batch.targets.sum(dim=1) if batch.row_weights is None else batch.row_weights

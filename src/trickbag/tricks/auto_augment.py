@@ -143,6 +143,7 @@ class AutoAugment(Trick):
 
     def data(self, data: DataConfig) -> DataConfig:
         """Set the policy."""
+        # Pixels from outside the image are black in torchvision, mid-grey in the Assemble code.
         assemble = self.version == "assemble"
         policy = LearnedPolicy(
             table=TABLES[self.table],

@@ -36,6 +36,7 @@ def scale_hsv(images_N3HW: Tensor, factors_N3: Tensor) -> Tensor:
     red, green, blue = images_N3HW.unbind(dim=1)
     value = images_N3HW.amax(dim=1)
     chroma = value - images_N3HW.amin(dim=1)
+    # Where chroma or value is 0 the dividend is 0 too: any divisor but 0 avoids NaN.
     safe = torch.where(chroma > 0, chroma, 1)
     sixths = torch.where(
         value == red,
@@ -46,6 +47,8 @@ def scale_hsv(images_N3HW: Tensor, factors_N3: Tensor) -> Tensor:
     hue = torch.remainder(torch.remainder(sixths, 6) * factors[:, 0], 6)
     saturation = (chroma / torch.where(value > 0, value, 1) * factors[:, 1]).clamp(max=1)
     value = (value * factors[:, 2]).clamp(max=255)
+    # HSV to RGB without branches: v - v s max(0, min(k, 4 - k, 1)), k = (n + h) mod 6, and n is 5
+    # for red, 3 for green, 1 for blue.
     channels = []
     for offset in (5, 3, 1):
         place = torch.remainder(offset + hue, 6)

@@ -59,4 +59,5 @@ class CompoundScaling(Trick):
 
     def data(self, data: DataConfig) -> DataConfig:
         """Scale the images' side."""
+        # A factor, because the size may follow from data and network, which are not there yet.
         return replace(data, size_factor=data.size_factor * self.factors.size)

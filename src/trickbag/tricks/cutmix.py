@@ -67,7 +67,8 @@ class CutMix(Trick):
         # With one box for the batch, the assignments repeat it n times.
         lam[:], centre[:] = rng.beta(self.alpha, self.alpha, boxes), rng.random((boxes, 2))
         if rng.random() >= self.prob or timestamp.epochs_left <= self.off_epochs:
-            lam[:] = 1  # an empty box
+            # An empty box, not another kind of draw: with the same shapes nothing is recompiled.
+            lam[:] = 1
         return lam, centre, np.arange(n - 1, -1, -1, dtype=np.int64)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:

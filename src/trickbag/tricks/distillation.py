@@ -32,6 +32,7 @@ def soften(logits_NMK: Tensor, temperature: float = 1.0, *, multi_label: bool = 
     They are `softmax(logits / T)`, or `sigmoid(logits / T)` for `multi_label` data, averaged over
     the M teachers. Cross-entropy with that mean is the mean of the cross-entropies.
     """
+    # Half precision would lose the small probabilities that a high temperature brings out.
     logits = (logits_NMK if logits_NMK.dtype.itemsize >= 4 else logits_NMK.float()) / temperature
     return (logits.sigmoid() if multi_label else logits.softmax(dim=-1)).mean(dim=1)
 
@@ -144,7 +145,7 @@ class Distillation(Trick):
     def __post_init__(self) -> None:
         if isinstance(self.teacher, str | PathLike):  # a single teacher, as on the command line
             object.__setattr__(self, "teacher", (str(self.teacher),))
-        super().__post_init__()
+        super().__post_init__()  # checks the types, so it comes after the conversion
 
     def data(self, data: DataConfig) -> DataConfig:
         """Repeat the crops for which the predictions are stored."""

@@ -35,6 +35,7 @@ class Dropout(Trick):
         if model.dropout == self.drop_prob:
             raise NoEffect(f"model.dropout is already {self.drop_prob:g}")
         if isinstance(model, TimmConfig):
+            # Asked before the network is built, so that a study has a row that says it.
             from trickbag.models.timm.network import require_drops
 
             require_drops(model.name, dropout=self.drop_prob)

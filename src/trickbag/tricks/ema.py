@@ -36,6 +36,8 @@ def move_average(averages: Sequence[Tensor], values: Sequence[Tensor], decay: fl
 
     pairs = list(zip(averages, values, strict=True))
     floats = [(average, value) for average, value in pairs if average.is_floating_point()]
+    # All tensors in one call: a few kernels for the network in place of one for each tensor. The 0
+    # stands for an argument that the function ignores.
     move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch has no type for it
     move([average for average, _ in floats], [value.detach() for _, value in floats], 0)
     for average, value in pairs:
@@ -52,6 +54,7 @@ class MovingAverage:
     def __init__(self, network: nn.Module, decay: float = 0.999, *, warmup: bool = True) -> None:
         self.decay, self.warmup = decay, warmup
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        # The optimizer and the layers change these tensors in place, so the lists stay valid.
         self._values = [*network.parameters(), *network.buffers()]
         self._averages = [*self.network.parameters(), *self.network.buffers()]
 

@@ -46,7 +46,7 @@ def smooth(
     sums_N1 = targets_NK.sum(dim=1, keepdim=True)
     if definition == "uniform":
         return (1 - smoothing) * targets_NK + smoothing / classes * sums_N1
-    if classes == 1:
+    if classes == 1:  # there are no others: K - 1 would divide by 0
         return targets_NK
     return (1 - smoothing) * targets_NK + smoothing / (classes - 1) * (sums_N1 - targets_NK)
 

@@ -67,6 +67,7 @@ class MixupCutMix(Trick):
         centre = rng.random((draws, 2))
         cut, plain = rng.random(draws) < self.cutmix_prob, rng.random(draws) >= self.prob
         plain |= timestamp.epochs_left <= self.off_epochs
+        # All numbers are drawn for every image, used or not: the shapes never change.
         lam = np.where(cut | plain, 1.0, lam)
         side = np.where(cut & ~plain, np.sqrt(1 - cut_lam), 0.0)
         rows = np.broadcast_to(np.column_stack([lam, side, centre]), (n, 4)).astype(np.float32)

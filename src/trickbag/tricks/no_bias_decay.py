@@ -48,6 +48,7 @@ def without_decay(
     for group in groups:
         # The group's `params` may be an iterator, and are read twice.
         parameters = list(group["params"])
+        # The optimizer's state in a checkpoint goes by the order of parameters: keep it.
         decayed = [parameter for parameter in parameters if parameter not in free]
         undecayed = [parameter for parameter in parameters if parameter in free]
         if decayed:
@@ -87,6 +88,7 @@ def _head(network: nn.Module) -> list[nn.Module]:
 
     get_classifier = getattr(network, "get_classifier", None)
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    # timm's distilled networks return a tuple of two heads.
     head = tuple(linear[-1:]) if get_classifier is None else get_classifier()
     return [
         layer

@@ -53,6 +53,7 @@ class ProgressiveResizing(Trick):
 
     def data_at(self, data: DataConfig, timestamp: Timestamp) -> DataConfig:
         """Set the image size of the epoch."""
+        # A run always gives the size; only data that no plan has resolved have none.
         if data.image_size is None:
             return data
         stages = min(self.stages, timestamp.epochs)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RandomErasing", "fill", "pixel_noise", "within"]
 
+Area = Annotated[float, Between(0, 1, open_low=True)]
+Ratio = Annotated[float, Between(0.001, 1000)]
+
 _ATTEMPTS = 10
 # A prime: it shares no factor with the width of an image, so that the rows of an image start at
 # different positions of the list.
@@ -86,17 +89,8 @@ class RandomErasing(Trick):
     paper: ClassVar[str] = "Zhong et al. 2017, arXiv 1708.04896, algorithm 1"
 
     prob: Annotated[float, Between(0, 1, open_low=True)] = 0.5
-    area: tuple[
-        Annotated[float, Between(0, 1, open_low=True)],
-        Annotated[float, Between(0, 1, open_low=True)],
-    ] = (
-        0.02,
-        0.4,
-    )
-    ratio: tuple[Annotated[float, Between(0.001, 1000)], Annotated[float, Between(0.001, 1000)]] = (
-        0.3,
-        1 / 0.3,
-    )
+    area: tuple[Area, Area] = (0.02, 0.4)
+    ratio: tuple[Ratio, Ratio] = (0.3, 1 / 0.3)
     fill: Literal["zero", "color", "pixel"] = "pixel"
     off_epochs: Annotated[int, AtLeast(0)] = 0
 
@@ -137,6 +131,7 @@ class RandomErasing(Trick):
         """
         import numpy as np
 
+        # The order of these draws is part of what a seed means: another one changes every run.
         chance_N, *shape = rng.random((3, n), np.float32)
         sides_2N = self._sides(*shape)
         for _ in range(1, _ATTEMPTS):
@@ -144,7 +139,7 @@ class RandomErasing(Trick):
             if not len(too_large):
                 break
             sides_2N[:, too_large] = self._sides(*rng.random((2, len(too_large)), np.float32))
-        else:
+        else:  # what does not fit after the last attempt is not erased
             sides_2N *= np.maximum(*sides_2N) < 1
         sides_2N *= (chance_N < self.prob) & (timestamp.epochs_left > self.off_epochs)
         if self.fill == "pixel":

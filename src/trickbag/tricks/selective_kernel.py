@@ -51,6 +51,7 @@ class SelectiveKernel(Trick):
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the slot of the 3x3 convolution."""
+        # None leaves a size to the form, whose defaults differ.
         sizes = {"reduction": self.reduction, "least": self.least}
         part = _FORMS[self.form](
             **{name: value for name, value in sizes.items() if value is not None}

@@ -49,6 +49,7 @@ class StochasticDepth(Trick):
         if model.stochastic_depth == self.drop_prob:
             raise NoEffect(f"model.stochastic_depth is already {self.drop_prob:g}")
         if isinstance(model, TimmConfig):
+            # Asked before the network is built, so that a study has a row that says it.
             from trickbag.models.timm.network import require_drops
 
             require_drops(model.name, stochastic_depth=self.drop_prob)

@@ -65,6 +65,7 @@ def _zero_block(block: nn.Module) -> bool:
     """Zero the last scale of a block by its own method; return whether a value changed."""
     import torch
 
+    # The method returns nothing: whether it changed a value shows in the parameters.
     before = [parameter.detach().clone() for parameter in block.parameters()]
     block.zero_init_last()  # type: ignore[operator]  # mypy takes it for a submodule
     return any(
