@@ -21,10 +21,11 @@ from trickbag.errors import Note
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import plain, read
-from trickbag.train.build import Run, build
+from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import Pipeline
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
+from trickbag.train.run import Run
 from trickbag.train.step import train_step
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
@@ -115,7 +116,7 @@ def trained_without(recipe: Recipe, dataset: Dataset) -> dict[str, torch.Tensor]
 
 
 def snapshot(run: Run) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in run.evaluated.state_dict().items()}
+    return {name: value.clone() for name, value in run.evaluated_network.state_dict().items()}
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -227,8 +228,8 @@ def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
     draws = run.pipeline.draw(8, 0, run.plan.timestamp(0), run.device)
     torch._dynamo.reset()
     run.network.eval()
-    compiled = torch.compile(run.whole, fullgraph=True, backend="eager")
-    for computed, expected in zip(compiled(raw, draws), run.whole(raw, draws), strict=True):
+    compiled = torch.compile(run.forward_raw, fullgraph=True, backend="eager")
+    for computed, expected in zip(compiled(raw, draws), run.forward_raw(raw, draws), strict=True):
         torch.testing.assert_close(computed, expected)
 
 

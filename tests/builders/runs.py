@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from trickbag.cli import main
 from trickbag.data.dataset import Dataset
 from trickbag.recipe import Recipe
-from trickbag.train.build import Run, build
-from trickbag.train.plan import resolve
+from trickbag.train.build import build
+from trickbag.train.plan.resolve import resolve
+from trickbag.train.run import Run
 
 QUICK = [
     *("--image-size", "16", "--batch-size", "16"),

@@ -19,8 +19,7 @@ from trickbag.cli import COMMANDS, main
 from trickbag.models.config import MobileNetConfig, TimmConfig, model_config
 from trickbag.recipes import RECIPES
 from trickbag.report.run.images import pictures_of
-from trickbag.settings import plain, read
-from trickbag.train.plan import Plan
+from trickbag.train.plan.plan import Plan
 from trickbag.tricks import builtin
 
 if TYPE_CHECKING:
@@ -186,8 +185,10 @@ def test_show_json(call: Call, photos: Path) -> None:
     code, out, _ = call("show", "--json", "--data", photos, *QUICK)
     assert code == 0
     data = json.loads(out)
-    plan = read(Plan, data.pop("resolved"))
-    assert plain(plan)["image_size"] == 16
+    resolved = data.pop("resolved")
+    plan = Plan.from_stored(resolved)
+    assert plan.to_stored() == resolved
+    assert resolved["image_size"] == resolved["data"]["image_size"] == 16
     assert plan.model.num_classes == 3
     recipe = (
         recipes.small(data=str(photos))

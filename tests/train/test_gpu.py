@@ -13,10 +13,11 @@ from tests.builders.recipes import tiny_recipe
 from tests.builders.teachers import teacher_file
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.loader import Loader
-from trickbag.train.build import Run, build
+from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.fit import fit
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
+from trickbag.train.run import Run
 from trickbag.train.step import to_device, train_step
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.trick import Trick, View

@@ -29,7 +29,7 @@ from trickbag.train.build import build
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import PlainLog
 from trickbag.train.folder.result import Result
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
 from trickbag.tricks.bce import BCE
 from trickbag.tricks.class_weights import ClassWeights
 from trickbag.tricks.distillation import EXTRA, Distillation

@@ -9,8 +9,8 @@ import pytest
 
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.recipe import Recipe
-from trickbag.train.plan import resolve
-from trickbag.train.preview import augmented, effects, elsewhere
+from trickbag.train.plan.resolve import resolve
+from trickbag.train.preview import augmented, changes_elsewhere, previews
 from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.balanced_sampling import BalancedSampling
 from trickbag.tricks.color_jitter import ColorJitter
@@ -52,7 +52,7 @@ def test_each_trick_that_changes_images_is_shown_on_the_same_ones(
     pictures: Path, dataset: Dataset
 ) -> None:
     tricks = (CosineDecay(), Mixup(lam="pair"), ColorJitter(), LabelSmoothing(), RandAugment())
-    plain, found = effects(recipe(pictures, *tricks), dataset, 6)
+    plain, found = previews(recipe(pictures, *tricks), dataset, 6)
     assert [effect.trick for effect in found] == ["mixup", "color_jitter", "rand_augment"]
     for effect in found:
         assert levels(effect.images).shape == levels(plain).shape == (6, 16, 16, 3)
@@ -69,10 +69,10 @@ def test_each_trick_that_changes_images_is_shown_on_the_same_ones(
 
 
 def test_of_several_views_a_changed_one_is_shown(pictures: Path, dataset: Dataset) -> None:
-    plain, (effect,) = effects(recipe(pictures, AugMix()), dataset, 4)
+    plain, (effect,) = previews(recipe(pictures, AugMix()), dataset, 4)
     assert np.abs(levels(effect.images) - levels(plain)).mean() > 1
     assert np.array_equal(
-        levels(effects(recipe(pictures, AugMix()), dataset, 4)[1][0].images), levels(effect.images)
+        levels(previews(recipe(pictures, AugMix()), dataset, 4)[1][0].images), levels(effect.images)
     )
 
 
@@ -81,9 +81,9 @@ def test_a_policy_of_the_recipes_own_is_not_in_the_plain_images(
 ) -> None:
     made = recipe(pictures).set("data.policy", "random:count=3,magnitude=30")
     plan, _ = resolve(made, dataset, 0)
-    plain, found = effects(made, dataset, 4)
+    plain, found = previews(made, dataset, 4)
     assert found == []
-    assert np.array_equal(levels(plain), levels(effects(recipe(pictures), dataset, 4)[0]))
+    assert np.array_equal(levels(plain), levels(previews(recipe(pictures), dataset, 4)[0]))
     assert not np.array_equal(levels(plain), levels(augmented(plan, made.tricks, dataset, 4)))
 
 
@@ -96,7 +96,7 @@ def test_views_that_nothing_compares_are_noted(pictures: Path, dataset: Dataset)
 
 
 def test_nothing_to_show(pictures: Path, dataset: Dataset) -> None:
-    plain, found = effects(
+    plain, found = previews(
         recipe(pictures, CosineDecay(), LabelSmoothing(), SelectiveKernel()), dataset, 3
     )
     assert len(plain) == 3
@@ -112,10 +112,10 @@ def test_what_no_image_shows_is_named(pictures: Path, dataset: Dataset) -> None:
         SelectiveKernel(),
         Ema(),
     )
-    _, found = effects(recipe(pictures, *tricks), dataset, 6)
+    _, found = previews(recipe(pictures, *tricks), dataset, 6)
     # Other images are no effect on these.
     assert [effect.trick for effect in found] == ["rand_augment"]
-    assert elsewhere(tricks, found) == {
+    assert changes_elsewhere(tricks, found) == {
         "the learning rate": ["cosine_decay"],
         "the targets": ["label_smoothing"],
         "the choice of images": ["balanced_sampling"],

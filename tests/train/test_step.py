@@ -15,10 +15,11 @@ from trickbag.errors import UserError
 from trickbag.models.config import TimmConfig
 from trickbag.optim.losses import cross_entropy
 from trickbag.recipe import Recipe
-from trickbag.train.build import Run, build
+from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import mirror
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
+from trickbag.train.run import Run
 from trickbag.train.step import train_step
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.cutout import Cutout
@@ -61,7 +62,8 @@ def make_run(  # type: ignore[no-untyped-def]
         recipe = recipe.set(path, value)
     dataset = prepare(recipe.data)
     plan, _ = resolve(recipe, dataset, seed=0)
-    return build(dataclasses.replace(plan, batch_size=rows), recipe.tricks, dataset, world=world)[0]
+    plan = dataclasses.replace(plan, training=dataclasses.replace(plan.training, batch_size=rows))
+    return build(plan, recipe.tricks, dataset, world=world)[0]
 
 
 def one_step(run: Run, raw: RawBatch) -> tuple[dict[str, torch.Tensor], Progress]:

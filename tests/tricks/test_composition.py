@@ -26,7 +26,7 @@ from trickbag.optim.losses import (
 from trickbag.optim.schedule import Schedule
 from trickbag.train.build import build_loss
 from trickbag.train.pipeline import Pipeline, weigh_classes
-from trickbag.train.plan import Plan
+from trickbag.train.plan.plan import Plan
 from trickbag.tricks.aug_mix import AugMix, jensen_shannon
 from trickbag.tricks.bce import BCE
 from trickbag.tricks.class_weights import ClassWeights
@@ -72,19 +72,11 @@ def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
         weights = trick.class_weights(weights, (3, 3, 3, 3))
     return Plan(
         seed=0,
-        data=DataConfig(multi_label=multi_label),
+        data=DataConfig(multi_label=multi_label, image_size=S, workers=0),
         model=ResNetConfig(num_classes=K),
-        training=TrainConfig(),
+        training=TrainConfig(device="cpu", compile="off", threads=1, batch_size=N),
         schedule=Schedule(),
-        device="cpu",
-        precision="float32",
         layout="contiguous",
-        compile=False,
-        threads=1,
-        workers=0,
-        image_size=S,
-        mirror=False,
-        batch_size=N,
         steps_per_epoch=3,
         repeats=math.prod(trick.repeats for trick in tricks),
         processes=1,

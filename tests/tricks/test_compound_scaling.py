@@ -13,7 +13,7 @@ from trickbag.data.dataset import Dataset, prepare
 from trickbag.errors import DoesNotApply, Note, UserError
 from trickbag.models.config import BigLittleConfig, ResNetConfig, model_config
 from trickbag.recipe import Recipe, trick_from_text
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
 from trickbag.tricks.big_little import BigLittleBranches
 from trickbag.tricks.compound_scaling import CompoundScaling
 from trickbag.tricks.squeeze_excite import SqueezeExcite

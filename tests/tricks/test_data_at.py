@@ -22,7 +22,7 @@ from trickbag.errors import Note, Stopped, UserError
 from trickbag.recipe import Recipe
 from trickbag.train.build import build
 from trickbag.train.fit import fit
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
 from trickbag.train.preview import augmented
 from trickbag.tricks.progressive_resizing import ProgressiveResizing, size_at
 from trickbag.tricks.trick import Timestamp, Trick

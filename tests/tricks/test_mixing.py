@@ -329,7 +329,7 @@ def test_cutmix_of_a_share_of_the_batches() -> None:
 
 
 def test_off_for_the_whole_run_is_a_note(pictures: Path) -> None:
-    from trickbag.train.plan import resolve
+    from trickbag.train.plan.resolve import resolve
 
     recipe = bare("resnet18", pictures).plus(CutMix(off_epochs=2))
     _, notes = resolve(recipe, prepare(recipe.data), 0)
@@ -339,7 +339,7 @@ def test_off_for_the_whole_run_is_a_note(pictures: Path) -> None:
 
 @pytest.mark.parametrize("trick", MIXERS, ids=repr)
 def test_a_batch_of_one_image_has_no_partner(trick: Trick, pictures: Path) -> None:
-    from trickbag.train.plan import resolve
+    from trickbag.train.plan.resolve import resolve
 
     recipe = bare("resnet18", pictures).set("training.batch_size", "1").plus(trick)
     _, notes = resolve(recipe, prepare(recipe.data), 0)

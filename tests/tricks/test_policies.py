@@ -23,9 +23,10 @@ from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.recipe import Recipe, trick_from_text
-from trickbag.train.build import Run, build
+from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
+from trickbag.train.run import Run
 from trickbag.train.step import train_step
 from trickbag.tricks.aug_mix import AugMix, ConsistencyLoss, jensen_shannon
 from trickbag.tricks.auto_augment import TABLES, AutoAugment
@@ -196,7 +197,8 @@ def make_run(pictures: Path, *tricks: Trick, **changes: str) -> Run:
     for path, value in ({"data.source": str(pictures)} | sizes | changes).items():
         recipe = recipe.set(path, value)
     plan, _ = resolve(recipe, prepare(recipe.data), seed=0)
-    return build(dataclasses.replace(plan, batch_size=N), recipe.tricks)[0]
+    plan = dataclasses.replace(plan, training=dataclasses.replace(plan.training, batch_size=N))
+    return build(plan, recipe.tricks)[0]
 
 
 def raw_views() -> RawBatch:

@@ -15,7 +15,7 @@ from trickbag.data.dataset import prepare
 from trickbag.recipe import Recipe
 from trickbag.train.build import build
 from trickbag.train.fit import fit
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
 from trickbag.tricks.drop_block import DropBlock
 from trickbag.tricks.dropout import Dropout
 from trickbag.tricks.ema import Ema
@@ -75,7 +75,7 @@ def test_taking_one_out_leaves_the_draws_of_the_others(pictures: Path) -> None:
         plan, _ = resolve(recipe, dataset, seed=5)
         run, _ = build(plan, recipe.tricks, dataset)
         run.network.train()
-        run.layers.begin(plan.seed, 1, 2, 0)
+        run.layer_streams.begin(plan.seed, 1, 2, 0)
         drawn[left_out] = masks(run.network, torch.ones(8, 3, plan.image_size, plan.image_size))
     masks_of_all = drawn.pop("")
     assert all(

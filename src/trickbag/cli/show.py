@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.report.pictures import Image
     from trickbag.report.recipe_picture import PicturePanel
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
     from trickbag.train.preview import TrickPreview
 
 _PICTURED = 32
@@ -46,10 +46,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        from trickbag.settings import plain
-
         data = recipe.to_dict() | {
-            "resolved": plain(plan) if plan else None,
+            "resolved": plan.to_stored() if plan else None,
             "notes": [note.text for note in notes],
             "note_values": [note.to_dict() for note in notes],
         }
@@ -82,7 +80,7 @@ def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[Note]
     from trickbag.cli.terminal import checking_progress
     from trickbag.data.dataset import prepare
     from trickbag.errors import Note, TrickbagError
-    from trickbag.train.plan import resolve
+    from trickbag.train.plan.resolve import resolve
 
     try:
         with checking_progress() as progress:
@@ -135,7 +133,7 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     yield "# What this comes to on the data and this machine, the tricks applied:"
     left_out = f"{len(dataset.errors)} files left out"
     yield f"#   images: {parts}; {len(dataset.classes)} classes; {left_out}"
-    yield f"#   image size: {plan.image_size} px{'' if plan.mirror else ', never mirrored'}"
+    yield f"#   image size: {plan.image_size} px{'' if plan.data.flip_prob > 0 else ', never mirrored'}"
     yield f"#   network: {summary(model)}"
     training, schedule = plan.training, plan.schedule
     epochs = f"{training.epochs} epochs of {plan.steps_per_epoch}"
@@ -150,15 +148,15 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
     from pathlib import Path
 
     from trickbag.report.recipe_picture import draw_recipe, schedule_points
-    from trickbag.train.preview import effects, elsewhere
+    from trickbag.train.preview import changes_elsewhere, previews
 
-    plain, changed = effects(recipe, dataset, min(_COMPARED, plan.batch_size))
+    plain, changed = previews(recipe, dataset, min(_COMPARED, plan.batch_size))
     points = schedule_points(
         plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch
     )
     unseen = "; ".join(
         f"{subject}: {', '.join(names)}"
-        for subject, names in elsewhere(recipe.tricks, changed).items()
+        for subject, names in changes_elsewhere(recipe.tricks, changed).items()
     )
     draw_recipe(
         points,

@@ -18,7 +18,7 @@ from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 from trickbag.train.loaders import evaluation_batch_size
 from trickbag.train.machine.device import Layout, Precision, autocast_dtype, choose_device, placed
-from trickbag.train.plan import Plan
+from trickbag.train.plan.plan import Plan
 
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing

@@ -11,7 +11,7 @@ import torch
 
 from trickbag.errors import UserError
 from trickbag.files import replacing
-from trickbag.train.build import Run
+from trickbag.train.run import Run
 
 __all__ = ["SCHEMA", "Progress", "Share", "Totals", "restore", "save"]
 

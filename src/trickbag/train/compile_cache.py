@@ -1,28 +1,32 @@
-"""What the runs of one process can share: steps that are compiled once for all seeds."""
+"""Compiled steps that the runs of one process share: compiled once for all seeds."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from trickbag.data.dataset import Dataset
-from trickbag.errors import Note
 from trickbag.recipe import digest
 from trickbag.settings import plain
-from trickbag.train.build import Run, build
+from trickbag.train.build import build
 from trickbag.train.folder.identity import teachers_of
-from trickbag.train.machine.parallel import World
-from trickbag.train.plan import Plan
-from trickbag.train.teachers.cached import OnProgress
-from trickbag.tricks.trick import Trick
+
+if TYPE_CHECKING:
+    from trickbag.data.dataset import Dataset
+    from trickbag.errors import Note
+    from trickbag.train.machine.parallel import World
+    from trickbag.train.plan.plan import Plan
+    from trickbag.train.run import Run
+    from trickbag.train.teachers.cached import OnProgress
+    from trickbag.tricks.trick import Trick
 
 __all__ = ["CompileCache"]
 
 
 class CompileCache:
-    """Builds runs, and gives a compiled one out again for a plan that differs from its own in the seed alone.
+    """Builds runs, and reuses a compiled one for a plan that differs from its own in the seed alone.
 
-    A run that is given out again starts as a new one would, bit for bit; the one before must have
-    ended. Where nothing is compiled nothing is kept.
+    A run that is reused starts as a new one would, bit for bit; the run before must have ended.
+    Runs that are not compiled are not kept.
     """
 
     def __init__(self) -> None:
@@ -36,14 +40,18 @@ class CompileCache:
         on_progress: OnProgress | None = None,
         world: World | None = None,
     ) -> tuple[Run, list[Note]]:
-        """Build what a plan says, as `trickbag.train.build.build` does."""
+        """Build the run of a plan, as `trickbag.train.build.build` does."""
         run, notes = build(plan, tricks, dataset, on_progress, world)
         if not plan.compile:
             return run, notes
-        settled = plain(dataclasses.replace(plan, seed=0))
-        said = [repr(trick) for trick in tricks]
-        key = digest({"plan": settled, "tricks": said, "teachers": teachers_of(tricks)})
+        key = digest(
+            {
+                "plan": plain(dataclasses.replace(plan, seed=0)),
+                "tricks": [repr(trick) for trick in tricks],
+                "teachers": teachers_of(tricks),
+            }
+        )
         kept = self._runs.setdefault(key, run)
         if kept is not run:
-            kept.start_as(run)
+            kept.take_initial_state(run)
         return kept, notes

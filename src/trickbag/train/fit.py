@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from trickbag.data.dataset import prepare
 from trickbag.errors import RunFailed, UserError
 from trickbag.recipe import differences
-from trickbag.settings import plain
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
 from trickbag.train.compile_cache import CompileCache
@@ -29,13 +28,13 @@ from trickbag.train.machine.isolation import isolated
 from trickbag.train.machine.memory import PeakMemory
 from trickbag.train.machine.parallel import World, process_world
 from trickbag.train.machine.signals import StopSignal
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
 from trickbag.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
-    from trickbag.train.build import Run
+    from trickbag.train.run import Run
 
 __all__ = ["fit"]
 
@@ -188,11 +187,15 @@ class _Call:
 
         def resolved() -> dict[str, Any]:
             plan, notes = resolve(
-                self.recipe, dataset, self.seed, processes=world.size, here=world.local_size
+                self.recipe,
+                dataset,
+                self.seed,
+                processes=world.size,
+                local_processes=world.local_size,
             )
             return RunRecipe(
                 recipe=self.recipe.to_dict(),
-                resolved=plain(plan),
+                resolved=plan.to_stored(),
                 notes=tuple(notes),
                 trial=trial,
             ).to_dict()

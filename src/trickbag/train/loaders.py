@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.data.source import Part
     from trickbag.data.teacher_logits import TeacherLogits
-    from trickbag.train.build import Run
     from trickbag.train.machine.parallel import World
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
+    from trickbag.train.run import Run
 
 __all__ = [
     "RunLoaders",

@@ -11,7 +11,7 @@ from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.loaders import evaluation_batch_size, evaluation_loader, train_loader
 from trickbag.train.machine.isolation import isolated
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
 from trickbag.train.trainer import train_on
 from trickbag.train.validate import validate
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.data.loading.loader import Loader
     from trickbag.recipe import Recipe
-    from trickbag.train.build import Run
+    from trickbag.train.run import Run
 
 __all__ = ["run_seconds"]
 
@@ -134,11 +134,11 @@ def _validation_seconds(run: Run, dataset: Dataset) -> float:
 
 def _validate(run: Run, loader: Loader) -> None:
     validate(
-        run.evaluated,
+        run.evaluated_network,
         loader,
         preprocessing=run.evaluation,
         num_classes=run.plan.model.num_classes,
         device=run.device,
-        autocast=run.autocast,
+        autocast=run.autocast_dtype,
         layout=run.plan.layout,
     )

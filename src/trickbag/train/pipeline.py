@@ -1,22 +1,28 @@
-"""From a raw batch of bytes to what the network sees: mirror, colour, noise, normalise, erase, mix, on the device.
+"""From bytes to what the network sees, on the training device.
 
-Shapes: N images of an effective batch, K classes, H and W pixels.
+Shapes: N images of an effective batch, V further views of each, K classes, H and W pixels.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trickbag.data.loading.loader import RawBatch
-from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.functional.batch import Batch
 from trickbag.streams import stream
-from trickbag.tricks.trick import PHASES, Batch, Timestamp, Trick
+from trickbag.train.machine.device import Layout, in_layout
+from trickbag.tricks.trick import PHASES
+
+if TYPE_CHECKING:
+    from trickbag.data.loading.loader import RawBatch
+    from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.tricks.trick import Timestamp, Trick
 
 __all__ = ["Draws", "Pipeline", "mirror", "weigh_classes"]
 
@@ -30,13 +36,13 @@ def mirror(images_N3HW: Tensor, flipped_N: Tensor) -> Tensor:
 
 
 def weigh_classes(batch: Batch, class_weights_K: Tensor) -> Batch:
-    """Return the batch with the weights of the classes in its targets, before anything mixes or smooths them.
+    """Return the batch with the weights of the classes in its targets.
 
-    An image with one label then counts by the weight of its class in all that follows, as rows
-    count by their sum (Cui et al. 2019, section 4). With several labels it is the labels that it
-    shows, each class being a question of its own: a weight on the answer no, too, would leave the
-    class the question that it was. The batch's `class_weights` (N, K) say how much each question
-    counts: its weight where the answer is yes, else 1.
+    An image with one label then counts by the weight of its class in all that follows, as a row
+    counts by its sum (Cui et al. 2019, section 4). With several labels each class is a binary
+    question, and its weight is on the answer yes alone: with the same weight on the answer no the
+    class would be as hard to predict as before. The batch's `class_weights` (N, K) hold the weight
+    where the answer is yes, else 1. To be called before anything mixes or smooths the targets.
     """
     targets_NK = batch.targets * class_weights_K
     if batch.row_weights is None:
@@ -49,20 +55,22 @@ def weigh_classes(batch: Batch, class_weights_K: Tensor) -> Batch:
 class Pipeline:
     """The part of preprocessing that runs on the training device, inside the compiled step.
 
-    Its order is the paper's (He et al. 2018, section 2.1) whatever the order of the tricks: mirror,
-    colour, noise, normalisation, then erasing and mixing. `draw` makes every random number outside
-    the graph, from streams that are keyed by purpose, epoch and step; calling the pipeline is a
-    pure function of tensors. `class_weights` (K,) are on its device; `taught` is the trick that
-    learns from the answers which come with the images.
+    Its order is the paper's (He et al. 2018, section 2.1), whatever the order of the tricks:
+    mirror, colour, noise, normalisation, then erasing and mixing. `draw` draws every random number
+    outside the graph, from streams that are keyed by purpose, epoch and step; a call of the
+    pipeline is a pure function of tensors.
+
+    `class_weights` (K,) are on the device. `cached_student` is the trick that learns from teachers'
+    cached logits, if there is one: they come with the images.
     """
 
     num_classes: int
     preprocessing: Preprocessing
     flip_prob: float
     tricks: tuple[Trick, ...]
-    layout: str = "contiguous"
+    layout: Layout = "contiguous"
     class_weights: Tensor | None = None
-    taught: Trick | None = None
+    cached_student: Trick | None = None
 
     @property
     def stages(self) -> tuple[Trick, ...]:
@@ -72,8 +80,7 @@ class Pipeline:
 
     @property
     def mixes(self) -> bool:
-        """Whether an image of the batch depends on others, so that all of them are needed for a
-        part."""
+        """Whether an image depends on others of the batch, so that part of it needs all of it."""
         return not all(trick.by_image for trick in self.stages)
 
     def draw(
@@ -84,26 +91,28 @@ class Pipeline:
         device: torch.device,
         rows: slice | None = None,
     ) -> Draws:
-        """Draw the random numbers for `n` images, read for one effective batch, at a moment of the run.
+        """Draw the random numbers of the `n` images that are read for an effective batch.
 
-        `rows` are the images of which to return them, where nothing mixes. Where several images are
-        read for each one of the batch, what comes before they are mixed draws for one after the
-        other: for the first as it would alone.
+        `rows` are the images whose numbers are returned, by default all; they can be given where
+        nothing mixes. If several images are read for each image of the batch, what comes before
+        they are mixed draws for the first of each, then for the second, and so on: the first have
+        the numbers that they would have alone.
         """
         place = timestamp.epoch, timestamp.step
         flipped = stream(seed, "flip", *place).random(n) < self.flip_prob
         draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
-        size = n // math.prod(trick.repeats for trick in self.stages)
+        batch_size = n // math.prod(trick.repeats for trick in self.stages)
         for trick in self.stages:
-            several = 1 if trick.phase == "mix" else n // size
-            purposes = [trick.name, *(f"{trick.name}:{other}" for other in range(1, several))]
+            repeats = 1 if trick.phase == "mix" else n // batch_size
+            purposes = [trick.name, *(f"{trick.name}:{i}" for i in range(1, repeats))]
             drawn = [
-                trick.draw(n // several, stream(seed, purpose, *place), timestamp)
+                trick.draw(n // repeats, stream(seed, purpose, *place), timestamp)
                 for purpose in purposes
             ]
-            draws.append(
-                drawn[0] if several == 1 else tuple(map(np.concatenate, zip(*drawn, strict=True)))
-            )
+            if repeats == 1:
+                draws.append(drawn[0])
+            else:
+                draws.append(tuple(map(np.concatenate, zip(*drawn, strict=True))))
             n //= trick.repeats
         if rows is not None:
             draws = [tuple(item[rows] for item in draw) for draw in draws]
@@ -113,54 +122,57 @@ class Pipeline:
         )
 
     def __call__(self, raw: RawBatch, draws: Draws) -> Batch:
-        """Return the batch that the network sees: images (N, 3, H, W) float32, targets (N, K) float32.
+        """Return the batch that the network sees, images and targets float32.
 
-        Where each image has several views they are all treated alike, with the same random numbers:
-        mirrored together, mixed with the same partner. The first is the batch's, the others are its
-        `views` (N, V, 3, H, W).
+        If each image has several views all are treated alike, with the same random numbers:
+        mirrored together, mixed with the same partner. The first is the batch's image, the others
+        are its `views` (N, V, 3, H, W).
         """
         if raw.images.ndim == 4:
             return self._one_view(raw, draws)
         batch, *others = (
             self._one_view(raw._replace(images=view), draws) for view in raw.images.unbind(1)
         )
-        views = torch.stack([other.images for other in others], dim=1)
-        return batch._replace(views=views)
+        return batch._replace(views=torch.stack([other.images for other in others], dim=1))
 
     def _one_view(self, raw: RawBatch, draws: Draws) -> Batch:
-        (flipped,), *tricks_draws = draws
-        images = raw.images.float()
+        (flipped,), *trick_draws = draws
+        batch = self._labelled(raw)
         if self.flip_prob > 0:
-            images = mirror(images, flipped)
-        # A sample that could not be read has a row of zeros: linear, so it stays without weight in
-        # whatever follows.
-        multi_label = raw.labels.ndim == 2
-        labels = (
-            raw.labels
-            if multi_label
-            else functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
-        )
-        batch = Batch(
-            images,
-            targets=labels.float() * raw.valid[:, None],
-            index=raw.index,
-            extras={},
-            multi_label=multi_label,
-            row_weights=raw.valid.float() if multi_label else None,
-        )
+            batch = batch._replace(images=mirror(batch.images, flipped))
         if self.class_weights is not None:
             batch = weigh_classes(batch, self.class_weights)
-        if self.taught is not None:
-            batch = self.taught.teach(batch, raw.teacher_logits)
+        if self.cached_student is not None:
+            batch = self.cached_student.teach(batch, raw.teacher_logits)
         normalised = False
-        for trick, draw in zip(self.stages, tricks_draws, strict=True):
+        for trick, draw in zip(self.stages, trick_draws, strict=True):
             if not normalised and trick.phase not in ("color", "noise"):
                 batch, normalised = self._normalise(batch), True
             batch = trick.batch(batch, *draw)
         return batch if normalised else self._normalise(batch)
 
+    def _labelled(self, raw: RawBatch) -> Batch:
+        """Return images from 0 to 255 with dense targets."""
+        multi_label = raw.labels.ndim == 2
+        if multi_label:
+            labels_NK = raw.labels
+        else:
+            labels_NK = functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
+        # An image that could not be read has a row of zeros. All that follows is linear in the
+        # targets, so that it stays without weight.
+        targets_NK = labels_NK.float() * raw.valid[:, None]
+        # With several labels the sum of a row does not say how much of it counts.
+        row_weights = raw.valid.float() if multi_label else None
+        return Batch(
+            raw.images.float(),
+            targets_NK,
+            raw.index,
+            extras={},
+            multi_label=multi_label,
+            row_weights=row_weights,
+        )
+
     def _normalise(self, batch: Batch) -> Batch:
-        images = self.preprocessing.normalise(batch.images)
-        if self.layout == "channels_last":
-            images = images.contiguous(memory_format=torch.channels_last)
-        return batch._replace(images=images, owned=True)  # made here, and held by nobody else
+        images = in_layout(self.preprocessing.normalise(batch.images), self.layout)
+        # Nothing else holds the new tensor, so that the hooks behind may change it in place.
+        return batch._replace(images=images, owned=True)

@@ -1,4 +1,4 @@
-"""A few training images as the network sees them, and what each trick alone does to them.
+"""Some training images as the network sees them, and what each trick alone does to them.
 
 Shapes: N images, S pixels of the network's input.
 """
@@ -6,30 +6,33 @@ Shapes: N images, S pixels of the network's input.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply
+from trickbag.train.loaders import train_loader
 from trickbag.train.pipeline import Pipeline
-from trickbag.train.plan import Plan, resolve
+from trickbag.train.plan.resolve import resolve
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from trickbag.data.dataset import Dataset
+    from trickbag.functional.batch import Batch
     from trickbag.recipe import Recipe
-    from trickbag.tricks.trick import Batch, Timestamp, Trick
+    from trickbag.train.plan.plan import Plan
+    from trickbag.tricks.trick import Timestamp, Trick
 
-__all__ = ["TrickPreview", "augmented", "effects", "elsewhere"]
+__all__ = ["TrickPreview", "augmented", "changes_elsewhere", "previews"]
 
 _DRAWS = 32
-_ON_IMAGES = ("data", "data_at", "batch")
+_IMAGE_HOOKS = ("data", "data_at", "batch")
 """The hooks by which a trick can change images."""
-_ELSEWHERE = (
+
+_SUBJECTS = (
     ("schedule", "the learning rate"),
     ("model", "the network"),
     ("network", "the first weights"),
@@ -43,12 +46,11 @@ _ELSEWHERE = (
     ("data_at", "the choice of images"),
     ("training", "the optimisation"),
 )
-"""What a trick changes by a hook where no image shows it; the first hook that it has counts."""
+"""What a trick changes by a hook, if no image shows it; the first hook that it has counts."""
 
 
 class TrickPreview(NamedTuple):
-    """What a trick alone makes of images, each uint8 (S, S, 3); the strongest of so many
-    `draws`."""
+    """Images as a trick alone changes them, each uint8 (S, S, 3): the strongest of its `draws`."""
 
     trick: str
     draws: int
@@ -58,78 +60,78 @@ class TrickPreview(NamedTuple):
 def augmented(
     plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, epoch: int = 0
 ) -> list[NDArray[np.uint8]]:
-    """Make the first images of an epoch, counted from 0, as a run sees them but for normalisation: uint8 (S, S, 3).
+    """Return the first images of an epoch as the network sees them, but for normalisation.
 
-    Up to `n` images, as one batch: the crops are those of the run, and whatever pairs images pairs
-    these. Of several views of an image it is the last. The work is done on the CPU.
+    They are up to `n`, uint8 (S, S, 3). The epoch is counted from 0. The images are one batch: the
+    crops are those of the run, and whatever pairs images pairs these. Of several views of an image
+    it is the last. The work is done on the CPU.
     """
-    _, (images,) = _made(plan, tricks, dataset, n, [plan.timestamp(epoch)])
+    _, (images,) = _batches(plan, tricks, dataset, n, [plan.timestamp(epoch)])
     return list(images.numpy())
 
 
-def effects(
+def previews(
     recipe: Recipe, dataset: Dataset, n: int, seed: int = 0
 ) -> tuple[list[NDArray[np.uint8]], list[TrickPreview]]:
-    """Make the first `n` images of a run without tricks and policy, and of one with each trick alone that changes them.
+    """Return the first `n` images of a run without tricks and policy, and a preview of each trick.
 
-    The crops are those of the run; none is mirrored, so that the images stay the same ones. Of
-    several draws of a trick that one is shown whose images are the farthest from all those without
-    it: a weight of mixup near 0 or 1 would show nothing. Left out is a trick that does nothing to
-    images, that chooses other ones, or that does not apply alone.
+    The crops are those of the run; none is mirrored, so that the images stay the same. Of several
+    draws of a trick that one is shown whose images are the farthest from all those without it: a
+    weight of mixup near 0 or 1 would show nothing. A trick is left out that does nothing to images,
+    that chooses other images, or that does not apply alone.
     """
     bare = recipe.replace(data=replace(recipe.data, policy=None, views=0))
 
-    def alone(*names: str, draws: int = 1) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        one = bare.only(*names)
-        plan, _ = resolve(one, dataset, seed)
+    def with_tricks(*names: str, draws: int = 1) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        chosen = bare.only(*names)
+        plan, _ = resolve(chosen, dataset, seed)
         plan = replace(plan, data=replace(plan.data, flip_prob=0.0))
-        return _made(
-            plan, one.tricks, dataset, n, [plan.timestamp(0, step) for step in range(draws)]
-        )
+        timestamps = [plan.timestamp(0, step) for step in range(draws)]
+        return _batches(plan, chosen.tricks, dataset, n, timestamps)
 
-    chosen, (plain,) = alone()
-    found = []
+    plain_index, (plain,) = with_tricks()
+    trick_previews = []
     for trick in recipe.tricks:
-        if not any(trick.overrides(hook) for hook in _ON_IMAGES):
+        if not any(trick.overrides(hook) for hook in _IMAGE_HOOKS):
             continue
         draws = _DRAWS if trick.overrides("draw") else 1
         try:
-            index, made = alone(trick.name, draws=draws)
+            index, batches = with_tricks(trick.name, draws=draws)
         except DoesNotApply:
             continue
-        if len(index) == len(chosen) and not torch.equal(index, chosen):
+        if len(index) == len(plain_index) and not torch.equal(index, plain_index):
             continue
-        strongest = max(made, key=lambda images: _distance(images, plain))
+        strongest = max(batches, key=lambda images: _distance(images, plain))
         if not torch.equal(strongest, plain):
-            found.append(TrickPreview(trick.name, draws, list(strongest.numpy())))
-    return list(plain.numpy()), found
+            trick_previews.append(TrickPreview(trick.name, draws, list(strongest.numpy())))
+    return list(plain.numpy()), trick_previews
 
 
-def elsewhere(tricks: tuple[Trick, ...], shown: list[TrickPreview]) -> dict[str, list[str]]:
-    """Name the tricks whose effect is in no image of `shown`, by what each changes."""
-    found: dict[str, list[str]] = {}
+def changes_elsewhere(tricks: tuple[Trick, ...], shown: list[TrickPreview]) -> dict[str, list[str]]:
+    """Return the names of the tricks that no preview shows, by what each changes."""
+    names: dict[str, list[str]] = {}
     for trick in tricks:
-        if all(effect.trick != trick.name for effect in shown):
-            what = next(
-                (what for hook, what in _ELSEWHERE if trick.overrides(hook)), "something else"
-            )
-            found.setdefault(what, []).append(trick.name)
-    return found
+        if all(preview.trick != trick.name for preview in shown):
+            subjects = (subject for hook, subject in _SUBJECTS if trick.overrides(hook))
+            names.setdefault(next(subjects, "something else"), []).append(trick.name)
+    return names
 
 
 def _distance(images_NSS3: torch.Tensor, others_NSS3: torch.Tensor) -> float:
-    """Return how far images are from the nearest of the others, in levels: the mean; 255 where
-    their shapes differ."""
+    """Return the mean distance of images from the nearest of the others, in levels.
+
+    It is 255 if their shapes differ.
+    """
     if images_NSS3.shape != others_NSS3.shape:
         return 255.0
     distances_NN = torch.cdist(images_NSS3.float().flatten(1), others_NSS3.float().flatten(1), p=1)
     return float(distances_NN.amin(dim=1).mean()) / images_NSS3[0].numel()
 
 
-def _made(
+def _batches(
     plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, timestamps: list[Timestamp]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Return which images the first batch of an epoch repeats, and the batch with the draws of each of the moments.
+    """Return the first batch of an epoch with the draws of each timestamp, and its images' index.
 
     A batch is uint8 (N, S, S, 3).
     """
@@ -137,21 +139,15 @@ def _made(
     pipeline = Pipeline(
         num_classes=len(dataset.classes),
         preprocessing=preprocessing,
-        flip_prob=plan.flip_prob,
+        flip_prob=plan.batch_flip_prob,
         tricks=tricks,
     )
-    n = min(n, len(dataset.train))
-    how: dict[str, Any] = {
-        "train": True,
-        "batch_size": n,
-        "seed": plan.seed,
-        "workers": 0,
-        "repeats": plan.repeats,
-    }
-    loader = Loader(dataset.train, plan.data, preprocessing, **how)
-    raw = next(
-        iter(loader.epoch(timestamps[0].epoch, data=plan.data_at(tricks, timestamps[0].epoch)))
-    )
+    batch_size = min(n, len(dataset.train))
+    epoch = timestamps[0].epoch
+    # The plan of a run on a GPU can be shown where there is none: nothing is pinned for it.
+    on_cpu = replace(plan, training=replace(plan.training, device="cpu"))
+    loader = train_loader(on_cpu, dataset.train, preprocessing, batch_size=batch_size, workers=0)
+    raw = next(iter(loader.epoch(epoch, data=plan.data_at(tricks, epoch))))
     drawn = (
         pipeline.draw(len(raw.images), plan.seed, timestamp, torch.device("cpu"))
         for timestamp in timestamps
@@ -160,6 +156,7 @@ def _made(
 
 
 def _pixels(batch: Batch, plan: Plan) -> torch.Tensor:
+    """Return images as levels from 0 to 255, uint8 (N, S, S, 3)."""
     images = batch.images if batch.views is None else batch.views[:, -1]
     pixels = images.permute(0, 2, 3, 1) * torch.tensor(plan.data.std) + torch.tensor(plan.data.mean)
     return pixels.round().clamp(0, 255).to(torch.uint8)

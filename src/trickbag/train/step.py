@@ -1,34 +1,40 @@
-"""One training step."""
+"""One training step.
+
+Shapes: N images of a micro-batch, K classes.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from trickbag.data.loading.loader import RawBatch
-from trickbag.train.build import Run
-from trickbag.train.checkpoint import Progress
-from trickbag.train.pipeline import Draws
-from trickbag.tricks.trick import Timestamp
+
+if TYPE_CHECKING:
+    from trickbag.train.checkpoint import Progress
+    from trickbag.train.pipeline import Draws
+    from trickbag.train.run import Run
+    from trickbag.tricks.trick import Timestamp
 
 __all__ = ["to_device", "train_step"]
 
 
 def to_device(raw: RawBatch, device: torch.device) -> RawBatch:
-    """Copy a batch to the device, without waiting where its memory is pinned."""
+    """Copy a batch to the device, without waiting if its memory is pinned."""
     return RawBatch(*(tensor.to(device, non_blocking=True) for tensor in raw))
 
 
 def train_step(
     run: Run, raw: RawBatch, draws: Draws, lr: float, valid: float, progress: Progress
 ) -> None:
-    """Update the network once, on an effective batch of which `valid` images could be read, by all processes together.
+    """Update the network once, on an effective batch, by all processes together.
 
-    `raw` and `draws` are what this process's rows need of it; the sums in `progress` are over these
-    rows. Where several images are read for each one of the batch `valid` is the mean over them,
-    hence not always whole.
+    `raw` and `draws` are what this process needs of the batch. `valid` is the number of its images
+    that could be read; if several images are read for each image of the batch it is their mean, and
+    not always whole. The sums in `progress` are over this process's rows.
 
     Nothing here waits for the device: the sums of loss and accuracy, and the first step whose loss
     was not finite, stay there until somebody reads them.
@@ -62,13 +68,13 @@ def _backward(
     progress: Progress | None = None,
     step: int = 0,
 ) -> None:
-    """Give the parameters, which have none, the gradients of the effective batch, over all processes.
+    """Set the gradients of the parameters, which have none, to those of the effective batch.
 
-    The own rows are counted in `progress`, as step `step` of the run.
+    `progress` counts this process's rows, as step `step` of the run; None counts nothing.
     """
-    for loss, logits_NK, targets_NK in run.parts(raw, draws, timestamp):
-        # The mean over the images that could be read, of the whole batch: a part counts by its
-        # size.
+    for loss, logits_NK, targets_NK in run.forward_micro_batches(raw, draws, timestamp):
+        # The mean over the images of the whole batch that could be read: a micro-batch counts by
+        # its size.
         loss = loss * (len(logits_NK) / max(1, valid))
         torch.autograd.backward(run.scaler.scale(loss))
         if progress is None:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trickbag.data.loading.loader import Loader, RawBatch
-    from trickbag.train.build import Run
     from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.log import RunLog
     from trickbag.train.folder.record import RunRecord
     from trickbag.train.loaders import RunLoaders
     from trickbag.train.machine.memory import PeakMemory
     from trickbag.train.machine.signals import StopSignal
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
+    from trickbag.train.run import Run
 
 __all__ = ["Trainer", "train_on"]
 
@@ -167,12 +167,12 @@ class Trainer:
         thresholds: tuple[float, ...] | None = None,
     ) -> Validation:
         validation = validate(
-            network or self.run.evaluated,
+            network or self.run.evaluated_network,
             loader,
             preprocessing=self.run.evaluation,
             num_classes=self.plan.model.num_classes,
             device=self.run.device,
-            autocast=self.run.autocast,
+            autocast=self.run.autocast_dtype,
             layout=self.plan.layout,
             thresholds=thresholds,
             stop=lambda: self.stop.name,

@@ -12,10 +12,10 @@ import torch
 from tests.train.test_step import make_run, raw_batch
 from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import RunFailed, TrickbagError
-from trickbag.train.build import Run
 from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.machine.launch import launched_group
 from trickbag.train.machine.parallel import StepStatus, World, process_world
+from trickbag.train.run import Run
 from trickbag.train.step import train_step
 from trickbag.tricks.color_jitter import ColorJitter
 from trickbag.tricks.dropout import Dropout

@@ -105,7 +105,7 @@ def test_a_script_under_torchrun_without_a_process_group(monkeypatch: pytest.Mon
 
 def test_more_processes_than_images_of_a_batch(pictures: Path) -> None:
     from trickbag.data.dataset import prepare
-    from trickbag.train.plan import resolve
+    from trickbag.train.plan.resolve import resolve
 
     made = tiny_recipe(pictures, training__accumulate="2")
     with pytest.raises(

@@ -15,7 +15,7 @@ from tests.builders.recipes import tiny_recipe
 from trickbag.data.dataset import prepare
 from trickbag.train.build import build
 from trickbag.train.machine.small_maps import pad_small_maps
-from trickbag.train.plan import resolve
+from trickbag.train.plan.resolve import resolve
 
 
 def mended(conv: nn.Conv2d) -> nn.Conv2d:

@@ -11,7 +11,7 @@ from tests.builders.recipes import bare_recipe
 from trickbag.data.dataset import Dataset
 from trickbag.data.loading.loader import Loader, RawBatch
 from trickbag.recipe import Recipe
-from trickbag.train.build import Run
+from trickbag.train.run import Run
 from trickbag.tricks.distillation import EXTRA
 from trickbag.tricks.trick import Trick
 

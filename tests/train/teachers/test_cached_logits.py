@@ -17,7 +17,8 @@ from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import RunFailed, Stopped, UserError
-from trickbag.train.plan import Plan, resolve
+from trickbag.train.plan.plan import Plan
+from trickbag.train.plan.resolve import resolve
 from trickbag.train.teachers import cached
 from trickbag.train.teachers.cached import cached_logits
 from trickbag.train.teachers.student import student_of

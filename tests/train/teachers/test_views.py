@@ -43,7 +43,9 @@ def test_online_is_the_teacher_on_the_networks_own_batch(
     assert not any(p.requires_grad for p in run.teach.teachers.parameters())  # type: ignore[attr-defined]
     before = {name: value.clone() for name, value in run.teach.teachers.state_dict().items()}  # type: ignore[attr-defined]
     raw, _, _ = first_batch(run, dataset)
-    run.whole(raw, run.pipeline.draw(BATCH, 5, run.plan.timestamp(0), run.device))[0].backward()
+    run.forward_raw(raw, run.pipeline.draw(BATCH, 5, run.plan.timestamp(0), run.device))[
+        0
+    ].backward()
     after = run.teach.teachers.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert sum(p.grad is not None for p in run.network.parameters()) > 10
@@ -239,8 +241,8 @@ def test_the_step_with_cached_logits_is_one_graph(
     draws = run.pipeline.draw(BATCH, 0, run.plan.timestamp(0), run.device)
     torch._dynamo.reset()
     run.network.eval()
-    whole = torch.compile(run.whole, fullgraph=True, backend="eager")
-    for one, other in zip(whole(raw, draws), run.whole(raw, draws), strict=True):
+    whole = torch.compile(run.forward_raw, fullgraph=True, backend="eager")
+    for one, other in zip(whole(raw, draws), run.forward_raw(raw, draws), strict=True):
         torch.testing.assert_close(one, other)
 
 

@@ -69,12 +69,11 @@ def _mistakes(folder: Path, dataset: Dataset) -> list[Picture]:
 
 
 def _augmented(record: ReportedRun, recipe: Recipe, dataset: Dataset) -> list[Picture]:
-    from trickbag.settings import read
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
     from trickbag.train.preview import augmented
 
     if not record.resolved or record.fingerprint != dataset.fingerprint:
         return []
-    plan = read(Plan, dict(record.resolved), "resolved")
+    plan = Plan.from_stored(record.resolved)
     images = augmented(plan, recipe.tricks, dataset, min(_AUGMENTED, plan.batch_size))
     return [Picture(image=image) for image in images]

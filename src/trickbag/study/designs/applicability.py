@@ -27,7 +27,7 @@ def unfit_for_network(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset)
     if not changing:
         return {}
     from trickbag.models.zoo import build_network
-    from trickbag.train.plan import resolve
+    from trickbag.train.plan.resolve import resolve
 
     plan, _ = resolve(recipe.only(), dataset, seed=0)
     network = build_network(plan.model, seed=0)

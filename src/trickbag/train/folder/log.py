@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
 
 __all__ = ["PlainLog", "RichLog", "RunLog", "choose_log", "live_console"]
 

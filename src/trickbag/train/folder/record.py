@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from trickbag.data.dataset import Dataset
-    from trickbag.train.build import Run
     from trickbag.train.checkpoint import Progress, Share, Totals
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
+    from trickbag.train.run import Run
     from trickbag.train.validate import Validation
 
 __all__ = ["RunRecord", "begin"]
@@ -250,4 +250,4 @@ class RunRecord:
             columns=self.dataset.columns,
             thresholds=thresholds,
         )
-        save_weights(run.evaluated, self.folder.best, metadata)
+        save_weights(run.evaluated_network, self.folder.best, metadata)

@@ -16,7 +16,7 @@ from trickbag.train.folder.upgrade import notes_from_texts
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
 
 __all__ = ["RunRecipe"]
 
@@ -49,9 +49,9 @@ class RunRecipe:
     @property
     def plan(self) -> Plan:
         """The run's plan. Raises UserError where it cannot be read."""
-        from trickbag.train.plan import Plan
+        from trickbag.train.plan.plan import Plan
 
-        return read(Plan, self.resolved, "resolved")
+        return Plan.from_stored(self.resolved)
 
     @property
     def fingerprint(self) -> str | None:

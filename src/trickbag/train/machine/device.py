@@ -8,17 +8,19 @@ from __future__ import annotations
 from typing import Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trickbag.errors import UserError
 
 __all__ = [
     "Layout",
     "Precision",
+    "autocast",
     "autocast_dtype",
     "choose_device",
     "choose_layout",
     "choose_precision",
+    "in_layout",
     "placed",
 ]
 
@@ -85,3 +87,15 @@ def placed(network: N, device: torch.device, layout: Layout) -> N:
 def autocast_dtype(precision: Precision) -> torch.dtype | None:
     """Return the type in which autocast computes, None for float32."""
     return {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """Return the context in which a network computes in `dtype`; None for float32."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def in_layout(images_NCHW: Tensor, layout: Layout) -> Tensor:
+    """Return the images in a memory layout; `contiguous` leaves them as they are."""
+    if layout == "contiguous":
+        return images_NCHW
+    return images_NCHW.contiguous(memory_format=torch.channels_last)

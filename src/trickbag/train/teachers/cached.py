@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
     from trickbag.data.loading.loader import RawBatch
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
     from trickbag.train.teachers.student import Student
     from trickbag.train.teachers.teacher import Teacher
     from trickbag.tricks.trick import TeacherSpec

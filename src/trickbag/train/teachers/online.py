@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from trickbag.data.loading.preprocess import Preprocessing
-from trickbag.train.machine.device import autocast_dtype, placed
+from trickbag.train.machine.device import autocast, autocast_dtype, placed
 from trickbag.train.teachers.teacher import TeacherNetwork
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
     from trickbag.train.teachers.student import Student
     from trickbag.tricks.trick import Batch
 
@@ -42,8 +42,8 @@ class OnlineTeachers:
 
     student: Student
     teachers: nn.ModuleList
-    device_type: str
-    autocast: torch.dtype | None
+    device: torch.device
+    autocast_dtype: torch.dtype | None
 
     @classmethod
     def of(cls, student: Student, plan: Plan, dataset: Dataset) -> OnlineTeachers:
@@ -56,16 +56,12 @@ class OnlineTeachers:
         networks = [
             TeacherNetwork(teacher, dataset.classes, of_run) for teacher in student.teachers(plan)
         ]
-        teachers = placed(nn.ModuleList(networks), torch.device(plan.device), plan.layout)
-        return cls(student, teachers, plan.device, autocast_dtype(plan.precision))
+        device = torch.device(plan.device)
+        teachers = placed(nn.ModuleList(networks), device, plan.layout)
+        return cls(student, teachers, device, autocast_dtype(plan.precision))
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the teachers' probabilities among its extras."""
-        with (
-            torch.no_grad(),
-            torch.autocast(
-                self.device_type, dtype=self.autocast, enabled=self.autocast is not None
-            ),
-        ):
+        with torch.no_grad(), autocast(self.device, self.autocast_dtype):
             logits_NMK = torch.stack([teacher(batch.images) for teacher in self.teachers], dim=1)
         return self.student.trick.teach(batch, logits_NMK)

@@ -11,7 +11,7 @@ from trickbag.train.teachers.teacher import Teacher
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trickbag.train.plan import Plan
+    from trickbag.train.plan.plan import Plan
     from trickbag.tricks.trick import TeacherSpec, Trick
 
 __all__ = ["Student", "student_of", "teacher_notes"]
@@ -74,7 +74,7 @@ def _view_beyond_the_centre(student: Student, plan: Plan) -> str:
     """Say what the network sees of an image besides the teachers' centre; empty for nothing."""
     data = plan.data
     whole = (1.0, 1.0)
-    mirrored = plan.mirror and data.flip_prob > 0
+    mirrored = data.flip_prob > 0
     if data.crop_area != whole or data.crop_ratio != whole or mirrored:
         return "crops and mirrors"
     crops = [Teacher.of(spec).preprocessing for spec in student.spec.teachers]

@@ -12,7 +12,8 @@ from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.recipe import Recipe
-from trickbag.train.plan import Plan, resolve
+from trickbag.train.plan.plan import Plan
+from trickbag.train.plan.resolve import resolve
 
 
 @pytest.fixture(scope="module")

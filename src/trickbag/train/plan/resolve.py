@@ -1,0 +1,289 @@
+"""Resolve a recipe: settle every open choice from the recipe, the data set and the machine.
+
+Nothing is built here, and nothing is measured: the same recipe, data set and machine give the same
+plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickbag.data.config import EVAL_CROP, DataConfig
+from trickbag.data.labels import label_counts
+from trickbag.data.loading.sampling import require_one_class
+from trickbag.errors import Note, UserError
+from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
+from trickbag.optim.config import TrainConfig
+from trickbag.train.plan.plan import Plan
+from trickbag.train.plan.value_hooks import ValueHooks
+from trickbag.tricks.trick import Trick
+
+if TYPE_CHECKING:
+    from trickbag.data.dataset import Dataset
+    from trickbag.recipe import Recipe
+    from trickbag.train.machine.device import Layout
+
+__all__ = ["resolve"]
+
+SMALLEST = 8
+"""The side in pixels of the smallest image that a network takes."""
+
+_MIXED_PRECISION = "mixed_precision"
+"""The trick that sets the precision of a run; the one trick whose effect the machine decides."""
+
+
+def resolve(
+    recipe: Recipe, dataset: Dataset, seed: int, *, processes: int = 1, local_processes: int = 1
+) -> tuple[Plan, list[Note]]:
+    """Settle a recipe for a data set and this machine; return the plan and notes on it.
+
+    `processes` train the run together; `local_processes` of them are on this machine and share its
+    cores for reading images. Raises DoesNotApply for a trick that cannot work on the network or the
+    recipe, and UserError for a choice that this machine or this data set does not allow.
+    """
+    hooks = ValueHooks(recipe.tricks)
+    data, size_notes = _sized_data(recipe, dataset, hooks)
+    model, stem_notes = _fitted_model(recipe.model, data, dataset, hooks)
+    data, normalisation_notes = _normalised_data(data, model, recipe.training)
+    training, batch_notes = _trained(recipe.training, len(dataset.train.names), processes, hooks)
+    schedule = hooks.apply(Trick.schedule, recipe.schedule)
+    class_weights = _class_weights(dataset, hooks)
+    training, layout, precision_notes = _on_this_machine(training, recipe.tricks)
+    plan = Plan(
+        seed=seed,
+        data=_with_workers(data, dataset, training.device, local_processes),
+        model=model,
+        training=training,
+        schedule=schedule,
+        layout=layout,
+        steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
+        repeats=math.prod(trick.repeats for trick in recipe.tricks),
+        processes=processes,
+        class_weights=class_weights,
+    )
+    notes = [*size_notes, *normalisation_notes, *stem_notes, *batch_notes, *precision_notes]
+    noted = {note.trick for note in precision_notes}
+    notes += [note for note in hooks.no_effect_notes() if note.trick not in noted]
+    return plan, notes + _plan_notes(plan, recipe.tricks, dataset)
+
+
+def _choice(reason: str) -> Note:
+    return Note("choice", None, reason)
+
+
+def _sized_data(
+    recipe: Recipe, dataset: Dataset, hooks: ValueHooks
+) -> tuple[DataConfig, list[Note]]:
+    """Return the data after the tricks, with their image size and the crop of validation images.
+
+    The size of the recipe comes first, then the source's, then the recipe's default, and last the
+    network's. The network's crop goes with the network's size. Raises UserError if the recipe's
+    factor makes images too small.
+    """
+    from trickbag.models.image_size import default_image_size
+
+    data = hooks.apply(Trick.data, recipe.data)
+    if not dataset.mirror:
+        data = replace(data, flip_prob=0.0)
+    model, of_network = recipe.model, default_image_size(recipe.model)
+    given = data.image_size or dataset.natural_size or data.default_size
+    unscaled = given or of_network.image_size
+    size = round(unscaled * data.size_factor)
+    if size < SMALLEST:
+        raise UserError(
+            f"data.size_factor = {data.size_factor:g}: it makes {size} px of {unscaled}, and "
+            f"images have at least {SMALLEST}",
+            "choose a larger factor or --image-size",
+        )
+    crop = data.eval_crop
+    if crop is None:
+        crop = of_network.eval_crop if size == of_network.image_size else EVAL_CROP
+    notes = []
+    if size != unscaled:
+        notes.append(_choice(f"images have {size} px: {data.size_factor:.4g} times {unscaled}"))
+    crop_is_timms = data.eval_crop is None and crop != EVAL_CROP
+    if isinstance(model, TimmConfig) and size == unscaled and (not given or crop_is_timms):
+        notes.append(
+            _choice(
+                f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's "
+                f"{model.name} is made for"
+            )
+        )
+    return replace(data, image_size=size, eval_crop=crop), notes
+
+
+def _fitted_model(
+    model: ModelConfig, data: DataConfig, dataset: Dataset, hooks: ValueHooks
+) -> tuple[ModelConfig, list[Note]]:
+    """Return the network after the tricks, for the data's classes and, if left open, its stem."""
+    from trickbag.models.zoo import fit_stem
+
+    stem_is_open = isinstance(model, OwnConfig) and model.small_stem == "auto"
+    # Before the tricks: those that change the stem change the one that fits the images.
+    if isinstance(model, OwnConfig) and stem_is_open:
+        assert data.image_size is not None
+        model = fit_stem(model, data.image_size)
+    model = replace(hooks.apply(Trick.model, model), num_classes=len(dataset.classes))
+    if isinstance(model, OwnConfig) and stem_is_open:
+        return model, [_choice(f"the stem is {model.stem}, for images of {data.image_size} px")]
+    return model, []
+
+
+def _normalised_data(
+    data: DataConfig, model: ModelConfig, training: TrainConfig
+) -> tuple[DataConfig, list[Note]]:
+    """Normalise images as the weights that are loaded were trained.
+
+    A mean and a standard deviation that the recipe gives stay.
+    """
+    default = DataConfig()
+    if (data.mean, data.std) != (default.mean, default.std):
+        return data, []
+    of_weights = None
+    if training.pretrained:
+        from trickbag.models.pretrained import published_normalisation
+
+        of_weights = published_normalisation(model)
+    elif training.init:
+        from trickbag.models.weights import normalisation_of
+
+        of_weights = normalisation_of(Path(training.init))
+    if of_weights is None or of_weights == (data.mean, data.std):
+        return data, []
+    mean, std = (", ".join(f"{value:.2f}" for value in values) for values in of_weights)
+    name = "pretrained weights" if training.pretrained else f"weights of {training.init}"
+    reason = f"images are normalised as for the {name}: mean {mean} and std {std}"
+    changed = replace(data, mean=of_weights[0], std=of_weights[1])
+    return changed, [Note("weights", None, reason)]
+
+
+def _trained(
+    training: TrainConfig, images: int, processes: int, hooks: ValueHooks
+) -> tuple[TrainConfig, list[Note]]:
+    """Return the optimisation after the tricks, its batch not larger than the training set.
+
+    Raises UserError if the batch cannot be divided among parts and processes.
+    """
+    batch_size = min(training.batch_size, images)
+    notes = []
+    if batch_size < training.batch_size:
+        notes.append(
+            _choice(
+                f"batch_size {training.batch_size} is more than the {batch_size} training images: "
+                "the batch is the whole set"
+            )
+        )
+    # Before the tricks, so that they see the batch that is trained, as linear scaling has to.
+    training = hooks.apply(Trick.training, replace(training, batch_size=batch_size))
+    batch_size, accumulate = training.batch_size, training.accumulate
+    if batch_size < accumulate:
+        raise UserError(
+            f"training.accumulate = {accumulate}: a batch of {batch_size} images has no so many "
+            "parts"
+        )
+    if batch_size < processes * accumulate:
+        parts = f" in {accumulate} parts each (training.accumulate)" if accumulate > 1 else ""
+        raise UserError(
+            f"{processes} processes cannot share a batch of {batch_size} images{parts}",
+            "start fewer of them, or choose a larger --batch-size",
+        )
+    return training, notes
+
+
+def _class_weights(dataset: Dataset, hooks: ValueHooks) -> tuple[float, ...] | None:
+    """Return the weight of each class in the loss; None if all weigh the same."""
+    counts = label_counts(dataset.train.labels, len(dataset.classes))
+    weights: tuple[float, ...] = hooks.apply(Trick.class_weights, (1.0,) * len(counts), counts)
+    return None if set(weights) == {1.0} else weights
+
+
+def _on_this_machine(
+    training: TrainConfig, tricks: tuple[Trick, ...]
+) -> tuple[TrainConfig, Layout, list[Note]]:
+    """Return the optimisation with what this machine decides, and the memory layout.
+
+    That is device, precision, compilation and threads. Raises UserError for a device that this
+    machine does not have.
+    """
+    import torch
+
+    from trickbag.train.machine.device import choose_device, choose_layout, choose_precision
+
+    device = choose_device(training.device)
+    precision = choose_precision(training.precision, device)
+    notes = []
+    if training.precision == "auto" and precision == "float32":
+        reason = "this processor has no arithmetic in bf16 or fp16, so training stays in float32"
+        note = Note("no_effect", _MIXED_PRECISION, reason)
+        # Without the trick it is the recipe itself that asks for a reduced precision.
+        named = any(trick.name == _MIXED_PRECISION for trick in tricks)
+        notes.append(note if named else _choice(note.text))
+    compiles = training.compile == "on" or (training.compile == "auto" and device == "cuda")
+    settled = replace(
+        training,
+        device=device,
+        precision=precision,
+        compile="on" if compiles else "off",
+        threads=training.threads or torch.get_num_threads(),
+    )
+    return settled, choose_layout(precision, device), notes
+
+
+def _with_workers(
+    data: DataConfig, dataset: Dataset, device: str, local_processes: int
+) -> DataConfig:
+    """Return the data with the number of worker processes of this process."""
+    from trickbag.data.loading.loader import default_workers
+
+    if data.workers is not None:
+        return data
+    workers = default_workers(dataset.train, device)
+    # The processes of one machine share its cores.
+    return replace(data, workers=min(workers, max(1, workers // local_processes)))
+
+
+def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list[Note]:
+    """Return notes on what can be seen in the plan as a whole.
+
+    Raises UserError if classes are to be balanced of images with several labels.
+    """
+    data, notes = plan.data, []
+    require_one_class(dataset.train.labels, data.class_power)
+    if data.class_power != 1 and len(set(Counter(dataset.train.labels.tolist()).values())) == 1:
+        notes.append(
+            _choice(
+                f"data.class_power = {data.class_power:g} changes only the order: all classes have "
+                "as many images"
+            )
+        )
+    notes += _notes_by_epoch(plan, tricks)
+    if plan.class_weights is not None and data.class_power != 1:
+        notes.append(
+            _choice(
+                "class_weights and balanced sampling both even out the classes: each alone does it"
+            )
+        )
+    if data.views and not any(trick.overrides("loss") for trick in tricks):
+        notes.append(
+            _choice(
+                f"data.views = {data.views} costs time alone: no trick compares the views of an "
+                "image (aug_mix does), and the loss is about the crop that data.policy leaves as "
+                "it is"
+            )
+        )
+    return notes
+
+
+def _notes_by_epoch(plan: Plan, tricks: tuple[Trick, ...]) -> list[Note]:
+    """Return a note on each trick that could change the data by epoch and changes those of none."""
+    epochs, notes = range(plan.training.epochs), []
+    for trick in (trick for trick in tricks if trick.overrides("data_at")):
+        others = tuple(other for other in tricks if other is not trick)
+        if all(plan.data_at(others, epoch) == plan.data_at(tricks, epoch) for epoch in epochs):
+            reason = f"it changes the data of none of {plan.training.epochs} epochs"
+            notes.append(Note("no_effect", trick.name, reason))
+    return notes

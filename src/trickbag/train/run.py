@@ -1,0 +1,194 @@
+"""A built run: the network on its device, its optimizer, and the forward pass of a step.
+
+Shapes: N images of a batch, K classes, V further views of each image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trickbag.functional.batch import Batch
+from trickbag.train.machine.device import autocast, in_layout
+from trickbag.train.machine.parallel import World
+from trickbag.train.teachers.online import NoTeacher
+
+if TYPE_CHECKING:
+    from trickbag.data.loading.loader import RawBatch
+    from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.teacher_logits import TeacherLogits
+    from trickbag.models.layer_streams import LayerStreams
+    from trickbag.train.pipeline import Draws, Pipeline
+    from trickbag.train.plan.plan import Plan
+    from trickbag.tricks.trick import Average, Loss, Timestamp, Trick
+
+__all__ = ["Run"]
+
+Forward = tuple[Tensor, Tensor, Tensor]
+"""What a forward pass returns: the loss, a scalar, the mean over the rows; the logits (N, K)
+float32, without gradient; and the targets (N, K)."""
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A plan, built.
+
+    - pipeline: prepares batches on the device.
+    - evaluation: how images are prepared for evaluation; it is stored with the weights.
+    - autocast_dtype: the type of reduced precision, None for float32.
+    - layer_streams: the layers of the network that draw random numbers.
+    - average: averages the network as it is trained, if a trick asks for it.
+    - teach: adds the logits of online teachers to a batch. teacher_logits: the cached ones of
+      others, which the loader reads with the images.
+    - world: the processes that train the run together. This process trains on its rows of an
+      effective batch.
+    """
+
+    plan: Plan
+    tricks: tuple[Trick, ...]
+    network: nn.Module
+    pipeline: Pipeline
+    evaluation: Preprocessing
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+    layer_streams: LayerStreams
+    average: Average | None = None
+    teach: Callable[[Batch], Batch] = NoTeacher()
+    teacher_logits: TeacherLogits | None = None
+    world: World = field(default_factory=World)
+    _step: _StepFunctions = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        step = _StepFunctions(self.forward_raw, self.prepare_fields, self.forward)
+        if self.plan.compile:
+            step = _StepFunctions(
+                *(torch.compile(function, fullgraph=True, dynamic=False) for function in step)
+            )
+        self._step = step
+
+    @property
+    def evaluated_network(self) -> nn.Module:
+        """The network that is evaluated and kept: the average, if there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def take_initial_state(self, other: Run) -> None:
+        """Become another run that has not begun, whose plan differs in the seed alone.
+
+        What is compiled stays compiled.
+        """
+        self.plan, self.scaler, self.teacher_logits = other.plan, other.scaler, other.teacher_logits
+        self.world = other.world
+        networks = (
+            (self.network, other.network),
+            (self.evaluated_network, other.evaluated_network),
+        )
+        with torch.no_grad():
+            for network, other_network in networks:
+                for tensor, other_tensor in zip(
+                    _state(network), _state(other_network), strict=True
+                ):
+                    tensor.copy_(other_tensor)
+        self.optimizer.load_state_dict(other.optimizer.state_dict())
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def draw(self, timestamp: Timestamp) -> Draws:
+        """Draw the random numbers of an effective batch: those that this process needs.
+
+        That is all of them if images are mixed, else those of its rows.
+        """
+        n = self.plan.repeats * self.plan.batch_size
+        rows = None if self.pipeline.mixes else self.world.rows(n)
+        return self.pipeline.draw(n, self.plan.seed, timestamp, self.device, rows)
+
+    def gather(self, raw: RawBatch) -> RawBatch:
+        """Return the images that this process needs, from those of its rows, on the device.
+
+        That is the whole effective batch if images are mixed: partners can be in other processes.
+        """
+        if not self.pipeline.mixes:
+            return raw
+        return self.world.all_gather_rows(raw, self.plan.repeats * self.plan.batch_size)
+
+    def prepare(self, raw: RawBatch, draws: Draws) -> Batch:
+        """Return this process's rows of an effective batch, as the network sees them."""
+        batch = self.pipeline(raw, draws)
+        if not self.pipeline.mixes:
+            return batch
+        return _rows(batch, self.world.rows(len(batch.images)))
+
+    def prepare_fields(self, raw: RawBatch, draws: Draws) -> tuple[Any, ...]:
+        """Return the fields of the batch that `prepare` returns."""
+        # torch 2.11 returns a plain tuple in place of a named one from what it compiled.
+        return tuple(self.prepare(raw, draws))
+
+    def forward(self, batch: Batch) -> Forward:
+        """Return loss, logits and targets of a batch."""
+        batch = self.teach(batch)
+        images, views = batch.images, batch.views
+        if views is not None:
+            # One pass for all views: BatchNorm's statistics are those of all of them together.
+            images = in_layout(torch.cat([images, views.flatten(0, 1)]), self.plan.layout)
+        with autocast(self.device, self.autocast_dtype):
+            logits = self.network(images)
+        logits = logits.float()
+        if views is not None:
+            n = len(views)
+            view_logits = logits[n:].unflatten(0, views.shape[:2])
+            logits, batch = logits[:n], batch._replace(view_logits=view_logits)
+        return self.loss(logits, batch), logits.detach(), batch.targets
+
+    def forward_raw(self, raw: RawBatch, draws: Draws) -> Forward:
+        """Return what `forward` does of a batch of bytes: what is compiled to one graph."""
+        return self.forward(self.prepare(raw, draws))
+
+    def forward_micro_batches(
+        self, raw: RawBatch, draws: Draws, timestamp: Timestamp
+    ) -> Iterator[Forward]:
+        """Yield loss, logits and targets of each micro-batch of this process's rows.
+
+        There are `training.accumulate` of them. The effective batch is prepared as a whole, then
+        divided, so that its random parameters and mixing partners do not depend on the division.
+        """
+        accumulate = self.plan.training.accumulate
+        place = self.plan.seed, timestamp.epoch, timestamp.step
+        # Layers draw for each micro-batch of the effective batch, whichever process computes it.
+        first = self.world.rank * accumulate
+        if accumulate == 1:
+            self.layer_streams.begin(*place, part=first)
+            yield self._step.forward_raw(raw, draws)
+            return
+        batch = Batch(*self._step.prepare_fields(raw, draws))
+        divided = torch.arange(len(batch.images)).tensor_split(accumulate)
+        for part, rows in enumerate(divided, first):
+            self.layer_streams.begin(*place, part=part)
+            yield self._step.forward(_rows(batch, slice(int(rows[0]), int(rows[-1]) + 1)))
+
+
+class _StepFunctions(NamedTuple):
+    """The functions of a step, compiled if the plan says so."""
+
+    forward_raw: Callable[[RawBatch, Draws], Forward]
+    prepare_fields: Callable[[RawBatch, Draws], tuple[Any, ...]]
+    forward: Callable[[Batch], Forward]
+
+
+def _state(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    """Return some rows of a batch."""
+    batch = batch.map_labels(lambda values: values[rows])
+    return batch._replace(
+        images=batch.images[rows],
+        index=batch.index[rows],
+        views=None if batch.views is None else batch.views[rows],
+        owned=False,
+    )
