@@ -1,6 +1,7 @@
-"""What a trick is: the hooks by which it changes a run, all of them "no change" unless overridden.
+"""What a trick is: the hooks by which it changes a run. By default a hook changes nothing.
 
-Shapes: N images of a batch, K classes, H and W pixels.
+Shapes: N images of a batch, M teachers, K classes, H and W pixels. How the hooks are used, with an
+example, is in `docs/tricks.md`.
 """
 
 from __future__ import annotations
@@ -41,34 +42,32 @@ __all__ = [
 ]
 
 Phase = Literal["color", "noise", "erase", "mix"]
+"""When a batch hook runs. `color` and `noise` see pixels from 0 to 255. Images are normalised after
+them, so that `erase` and `mix` see normalised images, in which 0 is the mean colour."""
 
 PHASES: tuple[Phase, ...] = ("color", "noise", "erase", "mix")
-"""The order of batch hooks, whatever the order of the tricks in a recipe; `color` and `noise` see
-pixels from 0 to 255, images are normalised after `noise`, and `erase` and `mix` see them normalised
-(section 2.1 of the paper)."""
-
+"""The order of batch hooks, whatever the order of the tricks in a recipe (He et al. 2018, section
+2.1)."""
 
 Loss = Callable[["Tensor", Batch], "Tensor"]
 """A loss takes logits (N, K) and the batch, and returns its mean over the N rows, a scalar."""
 
 
 class Average(Protocol):
-    """What averages the weights of a network as it is trained.
+    """An average of a network's weights over training.
 
-    `network` is the average: it is evaluated and kept in the place of the trained one, which is
+    `network` holds it: it is evaluated and kept in place of the trained network. The trained one is
     evaluated beside it.
     """
 
     network: nn.Module
 
     def update(self, step: int) -> None:
-        """Take in the trained network after an update, before which there were `step`; do not wait
-        for the device."""
+        """Take in the trained network after step `step`, counted from 0, without waiting for it."""
 
 
 class Timestamp(NamedTuple):
-    """Where a run stands: before step `step` of epoch `epoch`, both from 0, of `epochs` of
-    `steps_per_epoch` steps."""
+    """A time in a run: before step `step` of epoch `epoch`, both counted from 0."""
 
     epoch: int = 0
     step: int = 0
@@ -78,9 +77,8 @@ class Timestamp(NamedTuple):
     @property
     def progress(self) -> float:
         """The share of the run's steps that are done, in [0, 1]."""
-        return (self.epoch * self.steps_per_epoch + self.step) / (
-            self.epochs * self.steps_per_epoch
-        )
+        done = self.epoch * self.steps_per_epoch + self.step
+        return done / (self.epochs * self.steps_per_epoch)
 
     @property
     def epochs_left(self) -> int:
@@ -91,18 +89,18 @@ class Timestamp(NamedTuple):
 START = Timestamp()
 """Before the first step."""
 
-
 View = Literal["online", "centre", "replay"]
+"""Which images teachers see. `online`: each batch as the network sees it, in every step. The others
+are computed once, before training. `centre`: the centre crop of each image. `replay`: the crops and
+mirrors of training, which repeat after `data.repeat_epochs` epochs."""
 
 
 class TeacherSpec(NamedTuple):
-    """The other networks that a run asks about its training images, and what they are shown.
+    """The teachers of a run, and which images they see.
 
-    teachers: each a run's folder, a weights file that a run wrote, or `timm:NAME` with its
-    published weights. view: `online` shows them each batch as the network itself sees it; else they
-    are asked once for all, about the `centre` of each image or about the crops and mirrors that
-    repeat after `data.repeat_epochs` (`replay`), and the `top` largest logits of each answer lie in
-    the file `cache` (None: one in the user's cache folder).
+    teachers: each is a run's folder, a weights file that a run wrote, or `timm:NAME` with its
+    published weights. top: how many of the largest logits of an image are kept if they are computed
+    before training. cache: the file that holds them; None is a file in the user's cache folder.
     """
 
     teachers: tuple[str, ...]
@@ -120,24 +118,30 @@ class NoEffect(Exception):
 
 
 def require_epochs(off_epochs: int, training: TrainConfig) -> TrainConfig:
-    """Return the training as it is; raises NoEffect where a trick that ends `off_epochs` before it
-    never runs."""
+    """Return the training unchanged; for a trick that is off for the last `off_epochs`.
+
+    Raises NoEffect if these are all epochs.
+    """
     if off_epochs >= training.epochs:
         raise NoEffect(f"off_epochs = {off_epochs} leaves none of the {training.epochs} epochs")
     return training
 
 
 def require_partners(off_epochs: int, training: TrainConfig) -> TrainConfig:
-    """As `require_epochs`, and raises NoEffect where an image of the batch has no other to be mixed
-    with."""
+    """Return the training unchanged; for a trick that mixes each image with another of its batch.
+
+    Raises NoEffect if a batch is one image, and as `require_epochs`.
+    """
     if training.batch_size == 1:
         raise NoEffect("a batch of one image has no other to mix it with")
     return require_epochs(off_epochs, training)
 
 
 def set_policy(data: DataConfig, policy: Policy, name: str, **more: Any) -> DataConfig:
-    """Return the data with the policy of the trick `name`; raises DoesNotApply where the recipe has
-    one of its own."""
+    """Return the data with the policy of the trick `name`, and `more` settings.
+
+    Raises DoesNotApply if the recipe has a policy of its own.
+    """
     if data.policy is not None:
         raise DoesNotApply(
             f"{name} sets the policy on images, and the recipe has one of its own (data.policy, "
@@ -149,14 +153,21 @@ def set_policy(data: DataConfig, policy: Policy, name: str, **more: Any) -> Data
 
 @dataclass(frozen=True, kw_only=True)
 class Trick(Settings):
-    """One named change to training that can be switched off; subclasses are frozen, keyword-only dataclasses.
+    """One named change to training that can be switched off.
 
-    `name` is its name in recipes, `slot` names what excludes it ("decay": one of them at most),
-    `paper` is its citation, `paper_epochs` are the epochs for which the paper trains with it and
-    without, where they differ, `phase` is when its batch hook runs, `paths` are those of its
-    settings that say where files lie: what the files hold, not where, makes a trial. Hooks raise
-    `DoesNotApply` where the trick cannot work, naming the way out, and `NoEffect` where it would
-    change nothing.
+    A subclass is a frozen, keyword-only dataclass; its fields are its settings. Class variables:
+
+    - name: its name in recipes and on the command line.
+    - paper: its citation.
+    - slot: two tricks with the same slot exclude each other. A trick with the slot `loss` replaces
+      the loss, before others wrap it.
+    - phase: when the hook `batch` runs.
+    - paths: the settings that are paths of files. They are not part of a trial's identity: the
+      content of the files is.
+    - paper_epochs: the epochs for which the paper trains with it and without, if they differ.
+
+    Every hook can raise DoesNotApply if the trick cannot work, with a way out, and NoEffect if it
+    would change nothing.
     """
 
     name: ClassVar[str]
@@ -168,98 +179,124 @@ class Trick(Settings):
 
     @property
     def repeats(self) -> int:
-        """How many images its batch hook takes for each one that it gives: the loader reads so many
-        more."""
+        """How many images the hook `batch` takes for each that it returns.
+
+        The loader reads so many more.
+        """
         return 1
+
+    @property
+    def by_image(self) -> bool:
+        """Whether the hook `batch` changes each image by itself, from its own row of each array.
+
+        Each process of a run then computes its own images alone; else each needs the whole
+        effective batch. By default it follows from the phase: `mix` mixes.
+        """
+        return self.phase != "mix"
 
     # Value hooks: plain data in, plain data out, before anything is built.
     def model(self, model: ModelConfig) -> ModelConfig:
-        """Change what the network is."""
+        """Return the config of the network, changed."""
         return model
 
     def data(self, data: DataConfig) -> DataConfig:
-        """Change cropping, flipping or the image size."""
+        """Return the data settings, changed: cropping, mirroring, policy, image size."""
         return data
 
     def training(self, training: TrainConfig) -> TrainConfig:
-        """Change the optimisation."""
+        """Return the optimisation, changed. Its batch is not larger than the training set."""
         return training
 
     def schedule(self, schedule: Schedule) -> Schedule:
-        """Change the learning-rate schedule."""
+        """Return the learning-rate schedule, changed."""
         return schedule
 
     def class_weights(
         self, weights: tuple[float, ...], counts: tuple[int, ...]
     ) -> tuple[float, ...]:
-        """Change the weight of each class in the loss; `counts` are the training images, or labels,
-        of each."""
+        """Return the weight of each class in the loss, changed.
+
+        `counts` are the training images of each class; with several labels an image its labels.
+        """
         return weights
 
     # Object hooks: once, on what was built.
     def network(self, network: nn.Module) -> None:
-        """Change the initial values of a network, in place."""
+        """Change the initial values of the network, in place."""
 
     def param_groups(
         self, groups: list[dict[str, Any]], network: nn.Module
     ) -> list[dict[str, Any]]:
-        """Change the optimizer's groups: dicts of `params`, `weight_decay` and `lr_scale`.
+        """Return the optimizer's groups, changed: dicts of `params`, `weight_decay`, `lr_scale`.
 
-        The network is there to tell what a parameter is, by the type of its module.
+        The network tells what a parameter is, by the type of its module.
         """
         return groups
 
     def loss(self, loss: Loss) -> Loss:
-        """Wrap the loss, or replace it: a trick with the slot `loss`, which comes before those that
-        wrap."""
+        """Return the loss wrapped; a trick with the slot `loss` replaces it."""
         return loss
 
     def average(self, network: nn.Module) -> Average | None:
-        """Return what averages the network's weights as it is trained; None where nothing does."""
+        """Return an average of the network's weights; one trick of a recipe can have one."""
         return None
-
-    @property
-    def by_image(self) -> bool:
-        """Whether the batch hook changes each image by itself, by its own row of every array drawn.
-
-        Of several processes each then makes its own images alone; else it has to have the whole
-        effective batch.
-        """
-        return self.phase != "mix"
 
     # Step hooks: draws outside the graph, a pure function of tensors inside it.
     def draw(
         self, n: int, rng: np.random.Generator, timestamp: Timestamp = START
     ) -> tuple[np.ndarray, ...]:
-        """Draw the random numbers of an effective batch of `n` images at a moment of the run."""
+        """Draw the random numbers of an effective batch of `n` images.
+
+        Each array has n rows, one for each image, also if one number serves all. With `repeats` 2
+        an array can have a row for each image that the hook `batch` returns. The arrays reach
+        `batch` as tensors on the device; if several processes share the batch and nothing mixes,
+        each process has its rows alone. Shapes and types are the same in every step, so that
+        nothing is compiled again: in epochs in which the trick is off it draws numbers that change
+        nothing.
+
+        All numbers come from `rng`, which is a stream of the trick's own in each step. If another
+        trick has `repeats` 2 and this one runs before it, this hook is called twice: for the first
+        images of all pairs, then for the second.
+        """
         return ()
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
-        """Change the batch; a pure function of tensors, compiled with the step."""
+        """Return the batch, changed: a pure function of tensors, compiled with the step.
+
+        `draw` are the arrays of the hook `draw`. Images may be changed in place if `batch.owned`,
+        and need not be. What mixes images mixes all that is said about them with the same weights:
+        see `Batch.map_labels`.
+        """
         return batch
 
-    # Other networks, which are loaded, matched to the classes and shown the images for it.
+    # Teachers, which the run loads and matches to its classes.
     def teachers(self) -> TeacherSpec | None:
-        """Say which other networks to ask about the training images, and how."""
+        """Return which teachers the run needs; one trick of a recipe can have some."""
         return None
 
     def teach(self, batch: Batch, logits_NMK: Tensor) -> Batch:
-        """Add the answers of the M other networks to the batch's extras; a pure function of tensors, in the graph.
+        """Return the batch with the predictions of the M teachers among its extras.
 
-        Called after the batch hooks where they see the batch itself; else before them, so that
-        mixing mixes answers.
+        A pure function of tensors, inside the graph. It is called after the batch hooks if the
+        teachers see the batch itself, else before them, so that mixing mixes the predictions.
         """
         return batch
 
     # Outside the graph, cheap.
     def advance(self, network: nn.Module, timestamp: Timestamp) -> None:
-        """Set what changes over the run, before each step, by filling existing tensors."""
+        """Fill tensors of the network that change over the run; called before each step.
+
+        They must be filled, not replaced: the compiled graph holds them.
+        """
 
     def data_at(self, data: DataConfig, timestamp: Timestamp) -> DataConfig:
-        """Change the data at an epoch's start."""
+        """Return the data of an epoch, changed; called at its start.
+
+        Image size, crops, policy and class frequencies can change by epoch.
+        """
         return data
 
     @classmethod
     def overrides(cls, hook: str) -> bool:
-        """Tell whether this trick has a hook of its own."""
+        """Tell whether this trick defines a hook, given by its name."""
         return getattr(cls, hook) is not getattr(Trick, hook)
