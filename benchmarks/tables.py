@@ -187,7 +187,7 @@ def steps(folder: Path) -> str:
     """Write a cumulative study step by step beside the papers' ResNet-50, its answer first."""
     reported = read_study(folder)
     (network,) = papers(reported)
-    verdicts = ["", *(str(effect["verdict"]) for effect in reported.effects or ())]
+    verdicts = ["", *(effect.verdict for effect in reported.effects or ())]
     columns = [i for i, chain in enumerate(network["chains"]) if chain.network == "ResNet-50"]
     heads = ["", "top-1 (%), mean ± SD", "step", "95 % interval", "verdict"]
     heads += [
@@ -285,12 +285,12 @@ def effects_of(trick: str) -> str:
         data, epochs = reported.recipe["data"], reported.recipe["training"]["epochs"]
         size = data["image_size"] or natural_size(data["source"]) or data["default_size"]
         for effect in reported.effects or ():
-            if effect["label"] != trick:
+            if effect.label != trick:
                 continue
             row = effect_row(effect, reported.outcome)
             cells = [
                 f"[{reported.folder.name}](../studies.md)",
-                f"`{effect['model']}`, {size} px, {epochs} epochs",
+                f"`{effect.model}`, {size} px, {epochs} epochs",
                 _COMPARED[reported.design],
                 *(row[key] for key in ("delta", "interval", "p", "pairs", "verdict")),
             ]

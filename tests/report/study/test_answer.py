@@ -13,17 +13,28 @@ from trickbag.report.study.answer import answer
 from trickbag.report.study.charts import forest_limits
 from trickbag.report.study.price_chart import Point, pareto_front
 from trickbag.report.study.sections import effect_row, treatment
+from trickbag.study.analysis.effects import Effect, Verdict
 
 
 def effect(
-    label: str, delta: float | None, verdict: str = "undetermined", **more: Any
-) -> dict[str, Any]:
-    ends = (
-        {"low": None, "high": None} if delta is None else {"low": delta - 0.6, "high": delta + 0.6}
-    )
-    status = "no_pairs" if delta is None else "measured"
-    fields = {"label": label, "delta": delta, **ends, "verdict": verdict, "pairs": 5}
-    return fields | {"note": "", "notes": [], "status": status} | more
+    label: str, delta: float | None, verdict: Verdict = "undetermined", **more: Any
+) -> Effect:
+    fields: dict[str, Any] = {
+        "label": label,
+        "model": "resnet18_d",
+        "delta": delta,
+        "low": None if delta is None else delta - 0.6,
+        "high": None if delta is None else delta + 0.6,
+        "p": None,
+        "p_raw": None,
+        "sd": None,
+        "pairs": 5,
+        "verdict": verdict,
+        "status": "no_pairs" if delta is None else "measured",
+        # Of an effect with variants of its own: one without is that of a factorial.
+        "plus": None if "*" in label else label,
+    }
+    return Effect(**fields | more)
 
 
 OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
@@ -104,7 +115,7 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
         ),
     ],
 )
-def test_the_answer(effects: list[dict[str, Any]], said: str) -> None:
+def test_the_answer(effects: list[Effect], said: str) -> None:
     assert answer(effects).replace("\u00a0", " ") == said
 
 
@@ -120,7 +131,7 @@ def test_the_answer(effects: list[dict[str, Any]], said: str) -> None:
         (effect("a", None), "no pair yet", "—"),
     ],
 )
-def test_the_verdict_of_a_row(row: dict[str, Any], verdict: str, symbol: str) -> None:
+def test_the_verdict_of_a_row(row: Effect, verdict: str, symbol: str) -> None:
     written = effect_row(row, "top1")
     assert (written["verdict"], written["symbol"]) == (verdict, symbol)
     drawn = forest_chart([row, effect("other", 0.5)]) or ""

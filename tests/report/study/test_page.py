@@ -182,6 +182,23 @@ def test_two_networks(tmp_path: Path) -> None:
     assert sum(values["aria-label"].startswith("Effects of 9") for values in page.all("svg")) == 2
 
 
+def test_a_trick_without_effect_in_a_part_of_a_factorial_keeps_its_verdict(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", design="factorial", tricks=FOUR[:2], seeds=2, epochs=1)
+    effects = json.loads((folder / "effects.json").read_text())
+    # As it was written before effects had a status.
+    effects[0] |= {
+        "note": "no effect in 1 of 2 variants: the batch is 256",
+        "verdict": "undetermined",
+        "delta": 1.51,
+    }
+    write_json(folder / "effects.json", effects)
+    page = page_of(folder, [*SECTIONS[:3], "factorial", *SECTIONS[3:]])
+    assert "mixup ○ undetermined, partly no effect +1.51" in page.words("effects")
+    assert "no effect in 1 of 2 variants: the batch is 256" in page.words("effects")
+    assert "mixup changes nothing here" not in page.words("")
+    assert "mixup" in page.words("")
+
+
 def test_an_unfinished_study(tmp_path: Path) -> None:
     error = "the loss is not finite at step 12"
     folder = write_study(

@@ -11,7 +11,8 @@ from trickbag.study.designs.layout import ALL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from trickbag.report.study.records import Effect, ReportedStudy
+    from trickbag.report.study.records import ReportedStudy
+    from trickbag.study.analysis.effects import Effect
 
 __all__ = [
     "answer",
@@ -38,7 +39,7 @@ def trick_words(label: str) -> str:
 
 def effect_label(effect: Effect) -> str:
     """Write an effect's label; that of an interaction has a multiplication sign."""
-    return term(str(effect["label"])) if is_interaction(effect) else str(effect["label"])
+    return term(effect.label) if is_interaction(effect) else effect.label
 
 
 def term(label: str) -> str:
@@ -49,17 +50,17 @@ def term(label: str) -> str:
 def is_interaction(effect: Effect) -> bool:
     """Tell whether an effect is the interaction of two factors."""
     # Elsewhere an effect compares two variants, and a star is part of a setting's value.
-    return "*" in str(effect["label"]) and effect.get("plus") is None
+    return "*" in effect.label and effect.plus is None
 
 
 def does_not_apply(effect: Effect) -> bool:
     """Tell whether the trick cannot work on the network."""
-    return bool(effect["status"] == "does_not_apply")
+    return effect.status == "does_not_apply"
 
 
 def has_no_effect(effect: Effect) -> bool:
     """Tell whether the trick changes nothing in this recipe."""
-    return bool(effect["status"] == "no_effect" and effect["verdict"] == "undetermined")
+    return effect.status == "no_effect" and effect.verdict == "undetermined"
 
 
 def verdict_text(effect: Effect) -> str:
@@ -68,24 +69,24 @@ def verdict_text(effect: Effect) -> str:
         return "does not apply"
     if has_no_effect(effect):
         return "no effect"
-    if effect.get("delta") is None:
+    if effect.delta is None:
         return "no pair yet"
-    verdict = str(effect["verdict"])
-    return f"{verdict}, partly no effect" if effect["status"] == "partly_no_effect" else verdict
+    partly = ", partly no effect" if effect.status == "partly_no_effect" else ""
+    return f"{effect.verdict}{partly}"
 
 
 def answers(study: ReportedStudy) -> list[str]:
     """Answer which tricks help, in one sentence for each network."""
     counts, total = study.counts, len(study.trials)
     effects = study.effects or ()
-    if not any(effect.get("delta") is not None or does_not_apply(effect) for effect in effects):
+    if not any(effect.delta is not None or does_not_apply(effect) for effect in effects):
         finished = f"{counts['finished']} of {total} trial{'s' * (total != 1)} {_are(total)}"
         return [f"No effect can be told yet: {finished} finished."]
     where = "So far, on this data" if counts["open"] else "On this data"
     many_networks = len(study.layouts) > 1
     return [
         answer(
-            [effect for effect in effects if effect["model"] == layout.model],
+            [effect for effect in effects if effect.model == layout.model],
             outcome=study.outcome,
             where=f"{where} with {layout.model}" if many_networks else where,
         )
@@ -100,7 +101,7 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
     the others are counted. `where` begins the sentence.
     """
     main = [effect for effect in effects if not is_interaction(effect)]
-    if not any(effect.get("delta") is not None for effect in main):
+    if not any(effect.delta is not None for effect in main):
         if main and all(map(does_not_apply, main)):
             return f"{where}, none of the tricks applies."
         return f"{where}, no effect can be told yet."
@@ -108,11 +109,11 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
     undetermined = [
         effect
         for effect in main
-        if effect["verdict"] == "undetermined"
+        if effect.verdict == "undetermined"
         and not does_not_apply(effect)
         and not has_no_effect(effect)
     ]
-    settled = any(effect["verdict"] != "undetermined" for effect in main)
+    settled = any(effect.verdict != "undetermined" for effect in main)
     parts += _undetermined(undetermined, settled=settled)
     parts += _interactions(effects, outcome)
     parts += _named(filter(has_no_effect, main), "changes nothing here", "change nothing here")
@@ -122,17 +123,17 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
 
 def _settled(effects: Sequence[Effect], outcome: str) -> list[str]:
     """Write which tricks help and which hurt."""
-    by_size = sorted(effects, key=lambda effect: -abs(effect.get("delta") or 0.0))
+    by_size = sorted(effects, key=lambda effect: -abs(effect.delta or 0.0))
     helps, hurts = (
-        [effect for effect in by_size if effect["verdict"] == verdict]
+        [effect for effect in by_size if effect.verdict == verdict]
         for verdict in ("helps", "hurts")
     )
-    pairs = max((effect["pairs"] for effect in effects), default=0)
+    pairs = max((effect.pairs for effect in effects), default=0)
     parts = []
     if helps:
         parts.append(_sizes(helps, "helps", outcome, pairs, with_seeds=True))
     else:
-        fewer = any(e["pairs"] < pairs for e in effects if not does_not_apply(e))
+        fewer = any(e.pairs < pairs for e in effects if not does_not_apply(e))
         parts.append(f"no trick is shown to help ({'at most ' if fewer else ''}{_seeds(pairs)})")
     if hurts:
         parts.append(_sizes(hurts, "hurts", outcome, pairs, with_unit=not helps))
@@ -155,14 +156,15 @@ def _sizes(
     """
     items = []
     for i, effect in enumerate(effects[:_MAX_NAMES]):
-        delta, low, high = effect["delta"], effect.get("low"), effect.get("high")
-        half = (high - low) / 2 if low is not None and high is not None else None
-        text = f"by {plus_minus(abs(delta), half)}"
+        half = None
+        if effect.low is not None and effect.high is not None:
+            half = (effect.high - effect.low) / 2
+        text = f"by {plus_minus(abs(effect.delta or 0.0), half)}"
         if i == 0:
             text = f"{verb} {text}" + (f" {_unit(outcome)}" if with_unit else "")
-        if (with_seeds and i == 0) or effect["pairs"] != pairs:
-            text += f" ({_seeds(effect['pairs'])})"
-        items.append(f"{trick_words(str(effect['label']))} {text}")
+        if (with_seeds and i == 0) or effect.pairs != pairs:
+            text += f" ({_seeds(effect.pairs)})"
+        items.append(f"{trick_words(effect.label)} {text}")
     more = len(effects) - _MAX_NAMES
     if more > 0:
         items.append(f"{more} other{'s' * (more > 1)} by less")
@@ -174,15 +176,14 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
     if not effects:
         return []
     nearest = sorted(
-        (effect for effect in effects if effect.get("more_seeds")),
-        key=lambda e: int(e["more_seeds"]),
+        (effect for effect in effects if effect.more_seeds), key=lambda e: e.more_seeds or 0
     )
-    names = [trick_words(str(effect["label"])) for effect in effects]
+    names = [trick_words(effect.label) for effect in effects]
     if not nearest:
         if len(names) <= _MAX_NAMES:
             return [f"{_list(names)} {_are(len(names))} undetermined"]
         return [f"{len(names)} {'others' if settled else 'tricks'} are undetermined"]
-    name, seeds = trick_words(str(nearest[0]["label"])), int(nearest[0]["more_seeds"])
+    name, seeds = trick_words(nearest[0].label), nearest[0].more_seeds or 0
     more = f"{seeds:,} more seed{'s' * (seeds != 1)}"
     parts = [f"{name} is undetermined: {more} would settle it if it stays as it is"]
     names.remove(name)
@@ -195,17 +196,13 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
 
 def _interactions(effects: Sequence[Effect], outcome: str) -> list[str]:
     """Write the largest interaction that is settled, and how many others are."""
-    settled = [
-        e
-        for e in effects
-        if is_interaction(e) and e["verdict"] != "undetermined" and e.get("delta") is not None
-    ]
+    settled = [e for e in effects if is_interaction(e) and e.verdict != "undetermined"]
     if not settled:
         return []
-    largest = max(settled, key=lambda effect: abs(effect["delta"]))
-    first, _, second = (trick_words(part) for part in str(largest["label"]).partition("*"))
-    way = "better" if largest["verdict"] == "helps" else "worse"
-    size = signed(outcome, largest["delta"])
+    largest = max(settled, key=lambda effect: abs(effect.delta or 0.0))
+    first, _, second = (trick_words(part) for part in largest.label.partition("*"))
+    way = "better" if largest.verdict == "helps" else "worse"
+    size = signed(outcome, largest.delta)
     text = f"{first} does {way} with {second} than without (interaction {size})"
     more = len(settled) - 1
     if more:
@@ -215,7 +212,7 @@ def _interactions(effects: Sequence[Effect], outcome: str) -> list[str]:
 
 def _named(effects: Iterable[Effect], singular: str, plural: str) -> list[str]:
     """Write what is true of some effects, which are named if they are few."""
-    names = [trick_words(str(effect["label"])) for effect in effects]
+    names = [trick_words(effect.label) for effect in effects]
     if not names:
         return []
     subject = _list(names) if len(names) <= _MAX_NAMES else str(len(names))

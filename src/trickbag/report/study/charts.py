@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from trickbag.report.study.records import Effect
+    from trickbag.study.analysis.effects import Effect
 
 __all__ = ["forest_chart", "forest_limits", "interaction_chart"]
 
@@ -31,15 +31,11 @@ def forest_limits(effects: Sequence[Effect]) -> tuple[float, float] | None:
     An interval of two pairs can be as wide as a hundred effects. Such an interval may leave the
     plot; its effect may not.
     """
-    ends = [e[key] for e in effects for key in ("delta", "low", "high") if e.get(key) is not None]
+    ends = [x for e in effects for x in (e.delta, e.low, e.high) if x is not None]
     if not ends:
         return None
-    deltas = [abs(e["delta"]) for e in effects if e.get("delta") is not None]
-    widths = sorted(
-        e["high"] - e["low"]
-        for e in effects
-        if e.get("low") is not None and e.get("high") is not None
-    )
+    deltas = [abs(e.delta) for e in effects if e.delta is not None]
+    widths = sorted(e.high - e.low for e in effects if e.low is not None and e.high is not None)
     reach = max([*deltas, _MAX_WIDTHS * widths[len(widths) // 2] if widths else 0.0])
     low, high = max(min([0.0, *ends]), -1.5 * reach), min(max([0.0, *ends]), 1.5 * reach)
     margin = 0.05 * (high - low) or 0.5
@@ -69,7 +65,7 @@ def forest_chart(
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    texts = {str(effect["label"]): effect_label(effect) for effect in both}
+    texts = {effect.label: effect_label(effect) for effect in both}
     names = [printable(text, 28) for text in texts.values()]
     height = len(names) * _ROW * (1 if others is None else 1.3) + 0.75
     left = 0.16 + 0.085 * max(map(len, names))
@@ -119,7 +115,7 @@ def _draw_verdicts(
 ) -> None:
     """Draw the effects of one study, each with its verdict beside it."""
     for effect in effects:
-        y, verdict = rows[str(effect["label"])], str(effect["verdict"])
+        y, verdict = rows[effect.label], effect.verdict
         marker, color = _MARKS[verdict]
         mark = _Mark(marker=marker, color=color, hollow=verdict == "undetermined")
         _draw_effect(axes, effect, y, limits, mark)
@@ -146,14 +142,14 @@ def _draw_two_studies(
     square = _Mark(marker="s", color=PAGE.orange, dashed=True)
     for effects, mark, shift in ((first, circle, -0.17), (second, square, 0.17)):
         for effect in effects:
-            _draw_effect(axes, effect, rows[str(effect["label"])] + shift, limits, mark)
+            _draw_effect(axes, effect, rows[effect.label] + shift, limits, mark)
 
 
 def _draw_effect(
     axes: Axes, effect: Effect, y: float, limits: tuple[float, float], mark: _Mark
 ) -> None:
     """Draw an effect's point and its interval; an end outside `limits` becomes an arrow."""
-    delta, low, high = effect.get("delta"), effect.get("low"), effect.get("high")
+    delta, low, high = effect.delta, effect.low, effect.high
     if delta is None:
         return
     if low is not None and high is not None:
@@ -200,7 +196,7 @@ def interaction_chart(
     Blue raises the outcome, orange lowers it; the shade shows the size. A star marks an effect that
     is not undetermined, a dash one that cannot be estimated. None if no effect is known.
     """
-    table: Mapping[str, Effect] = {str(effect["label"]): effect for effect in effects}
+    table: Mapping[str, Effect] = {effect.label: effect for effect in effects}
     k = len(factors)
     cells = {
         (row, column): table.get(
@@ -209,7 +205,7 @@ def interaction_chart(
         for row in range(k)
         for column in range(row + 1)
     }
-    deltas = [effect.get("delta") for effect in cells.values() if effect is not None]
+    deltas = [effect.delta for effect in cells.values() if effect is not None]
     sizes = [abs(delta) for delta in deltas if delta is not None]
     if not sizes:
         return None
@@ -247,7 +243,7 @@ def _draw_cell(
     """Draw a cell of the heat map; `largest` is the size of effect that has the full colour."""
     from matplotlib.patches import Rectangle
 
-    delta = effect.get("delta") if effect is not None else None
+    delta = effect.delta if effect is not None else None
     shade = 0.0 if delta is None else math.ceil(10 * math.sqrt(abs(delta) / largest)) / 10
     corner = (column - 0.47, row - 0.47)
     if shade:
@@ -256,7 +252,7 @@ def _draw_cell(
         axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=color, alpha=alpha, linewidth=0))
     edge = PAGE.soft if row == column else PAGE.rule
     axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor="none", edgecolor=edge, linewidth=0.9))
-    settled = effect is not None and effect["verdict"] != "undetermined"
+    settled = effect is not None and effect.verdict != "undetermined"
     text = ABSENT if delta is None else signed(outcome, delta) + ("*" if settled else "")
     ink = PAGE.on_fill if shade > 0.7 else PAGE.ink
     axes.text(column, row, text, color=ink, size=text_size, ha="center", va="center_baseline")

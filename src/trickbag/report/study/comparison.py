@@ -10,22 +10,18 @@ from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import changed_settings, changed_values
 from trickbag.report.study.answer import answers
 from trickbag.report.study.charts import forest_chart, forest_limits
-from trickbag.report.study.records import Effect, ReportedStudy, read_study
+from trickbag.report.study.records import ReportedStudy, read_study
 from trickbag.report.study.sections import effect_row
 from trickbag.report.study.trials import state
+from trickbag.study.analysis.effects import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["compare_studies"]
+    from trickbag.study.records.study import StudyRecord
 
-_COMPARED = {
-    **{key: key for key in ("version", "design", "outcome", "seeds", "models", "threads")},
-    "device": "device",
-    "data": "fingerprint of the data",
-}
-"""Keys of `study.json` that are compared, and their names on the page."""
+__all__ = ["compare_studies"]
 
 
 def compare_studies(folder_a: Path, folder_b: Path, out: Path | None = None) -> Path:
@@ -38,7 +34,6 @@ def compare_studies(folder_a: Path, folder_b: Path, out: Path | None = None) -> 
     if folder_a.resolve() == folder_b.resolve():
         raise UserError(f"{folder_a} and {folder_b} are the same study: give two different ones")
     a, b = read_study(folder_a), read_study(folder_b)
-    plans = ({name: study.plan.get(key) for key, name in _COMPARED.items()} for study in (a, b))
     context = {
         "title": "Two studies compared",
         "studies": [
@@ -47,9 +42,26 @@ def compare_studies(folder_a: Path, folder_b: Path, out: Path | None = None) -> 
         ],
         "outcomes": None if a.outcome == b.outcome else (title(a.outcome), title(b.outcome)),
         "networks": _networks(a, b),
-        "differences": changed_values(*plans) + changed_settings(a.recipe, b.recipe),
+        "differences": [
+            *changed_values(*(_settings(study.record) for study in (a, b))),
+            *changed_settings(a.recipe, b.recipe),
+        ],
     }
     return write_page("study_compare.html", context, out or folder_a / "compared.html")
+
+
+def _settings(record: StudyRecord) -> dict[str, Any]:
+    """Return what two studies are compared by, beside their recipes."""
+    return {
+        "version": record.version,
+        "design": record.design,
+        "outcome": record.outcome,
+        "seeds": record.seeds,
+        "models": record.models,
+        "threads": record.threads,
+        "device": record.device,
+        "fingerprint of the data": record.data,
+    }
 
 
 def _networks(a: ReportedStudy, b: ReportedStudy) -> list[dict[str, Any]]:
@@ -59,8 +71,7 @@ def _networks(a: ReportedStudy, b: ReportedStudy) -> list[dict[str, Any]]:
     networks = []
     for i, model in enumerate(models):
         effects_a, effects_b = (
-            {str(e["label"]): e for e in study.effects or () if e["model"] == model}
-            for study in (a, b)
+            {e.label: e for e in study.effects or () if e.model == model} for study in (a, b)
         )
         chart = None
         if a.outcome == b.outcome and (effects_a or effects_b):
@@ -86,7 +97,7 @@ def _row(effects: Sequence[Effect | None], outcomes: Sequence[str]) -> dict[str,
         None if effect is None else effect_row(effect, outcome)
         for effect, outcome in zip(effects, outcomes, strict=True)
     ]
-    delta_a, delta_b = (None if effect is None else effect.get("delta") for effect in effects)
+    delta_a, delta_b = (None if effect is None else effect.delta for effect in effects)
     gap = ABSENT
     if outcomes[0] == outcomes[1] and delta_a is not None and delta_b is not None:
         gap = signed(outcomes[0], delta_b - delta_a)

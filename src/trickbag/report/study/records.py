@@ -1,4 +1,4 @@
-"""What a study left in its folder: its plan, the result of each trial, the effects."""
+"""A study as its folder describes it, for pages and tables."""
 
 from __future__ import annotations
 
@@ -8,46 +8,81 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
-from trickbag.files import read_json_object
 from trickbag.study.folder import StudyFolder
-from trickbag.study.records.effect import effect_to_dict
 from trickbag.train.folder.epochs import Epoch, read_epochs
+from trickbag.train.folder.run_folder import RunFolder
+from trickbag.train.folder.run_recipe import RunRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from trickbag.study.analysis import effects as analysis
+    from trickbag.study.analysis.effects import Effect
     from trickbag.study.records.result import StoredResult
-    from trickbag.study.records.study import LayoutRecord
+    from trickbag.study.records.study import LayoutRecord, StudyRecord
 
-__all__ = ["Effect", "ReportedStudy", "StudyTrial", "StudyVariant", "is_study", "read_study"]
-
-Effect = Mapping[str, Any]
-"""An entry of `effects.json`; `trickbag.study.analysis.effects.Effect` says what its values are."""
+__all__ = [
+    "ReportedStudy",
+    "StudyLayout",
+    "StudyTrial",
+    "StudyVariant",
+    "is_study",
+    "read_study",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTrial:
-    """A trial as far as it came: metrics where it finished, errors of the attempts that did not.
-
-    `reason` says why the trial's trick does not apply; None where it does, as far as is known.
-    """
+    """A trial with the results of its attempts; `result` is that of the one that finished."""
 
     id: str
-    finished: bool
-    metrics: Mapping[str, float | None]
-    warnings: tuple[str, ...]
-    environment: Mapping[str, Any]
-    errors: tuple[str, ...]
-    reason: str | None = None
+    result: StoredResult | None
+    attempts: tuple[StoredResult, ...]
+
+    @classmethod
+    def of(cls, trial: str, attempts: Sequence[StoredResult]) -> StudyTrial:
+        """Return the trial with its attempts."""
+        finished = [attempt for attempt in attempts if attempt.status == "finished"]
+        return cls(id=trial, result=finished[0] if finished else None, attempts=tuple(attempts))
+
+    @property
+    def finished(self) -> bool:
+        """Whether an attempt has finished."""
+        return self.result is not None
+
+    @property
+    def metrics(self) -> Mapping[str, float | int | None]:
+        """The metrics; empty for a trial that has not finished."""
+        return self.result.metrics if self.result else {}
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes of the run as text; none for a trial that has not finished."""
+        return self.result.warnings if self.result else []
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The machine and the versions; empty for a trial that has not finished."""
+        return self.result.environment if self.result else {}
+
+    @property
+    def errors(self) -> list[str]:
+        """The errors of the attempts that did not finish."""
+        return [attempt.error for attempt in self.attempts if attempt.error is not None]
+
+    @property
+    def reason(self) -> str:
+        """Why the trial's trick does not apply; empty if it does, as far as is known."""
+        if self.finished:
+            return ""
+        unfit = (attempt for attempt in self.attempts if attempt.status == "does_not_apply")
+        return next((attempt.error or "" for attempt in unfit), "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyVariant:
     """A variant on one network, with its trials by seed.
 
-    `reason` says why it does not apply; it is empty where it does.
+    `reason` says why it does not apply; it is empty if it does.
     """
 
     label: str
@@ -56,21 +91,19 @@ class StudyVariant:
     trials: Mapping[int, StudyTrial]
 
     def values(self, metric: str) -> list[float]:
-        """Return a metric of all finished trials, in the order of seeds, where it is defined."""
-        found = [
-            trial.metrics.get(metric) for _, trial in sorted(self.trials.items()) if trial.finished
-        ]
-        return [value for value in found if value is not None]
+        """Return a metric of the finished trials that have it, in the order of seeds."""
+        values = (trial.metrics.get(metric) for _, trial in sorted(self.trials.items()))
+        return [value for value in values if value is not None]
 
     def mean(self, metric: str) -> float | None:
-        """Return the mean of a metric over the finished trials; None where there is none."""
+        """Return the mean of a metric over the finished trials; None if none has it."""
         values = self.values(metric)
         return sum(values) / len(values) if values else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyLayout:
-    """What was planned on one network; the fields are those of `designs.layout.Layout`."""
+    """The variants on one network; the other fields are those of `designs.layout.Layout`."""
 
     model: str
     variants: tuple[StudyVariant, ...]
@@ -81,14 +114,14 @@ class StudyLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedStudy:
-    """A study as its folder tells it; `plan` is the plain data of `study.json`.
+    """What a study's folder holds.
 
-    `effects` is None where none were computed yet. `torn` says that the last line of the results
-    was cut by a crash.
+    `record` is that of `study.json`. `effects` are None if none were computed yet. `torn` tells
+    whether a crash has cut the last line of the results.
     """
 
     folder: Path
-    plan: Mapping[str, Any]
+    record: StudyRecord
     layouts: tuple[StudyLayout, ...]
     effects: tuple[Effect, ...] | None
     torn: bool
@@ -100,24 +133,18 @@ class ReportedStudy:
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """The plain data of the recipe that is studied."""
-        recipe: Mapping[str, Any] = self.plan["recipe"]
-        return recipe
+        """The recipe of the study as plain data."""
+        return self.record.recipe
 
     @property
     def design(self) -> str:
         """The kind of the design: `leave-one-out`, `one-at-a-time`, `cumulative` or `factorial`."""
-        return str(self.plan["design"]["kind"])
+        return str(self.record.design["kind"])
 
     @property
     def outcome(self) -> str:
-        """The metric that effects are about."""
-        return str(self.plan.get("outcome") or "top1")
-
-    @property
-    def seeds(self) -> int:
-        """How many seeds every variant was to have."""
-        return int(self.plan["seeds"])
+        """The metric on which effects are measured."""
+        return self.record.outcome
 
     @property
     def variants(self) -> list[StudyVariant]:
@@ -126,8 +153,7 @@ class ReportedStudy:
 
     @property
     def trials(self) -> dict[str, StudyTrial]:
-        """All planned trials by id; variants that are the same run share one. Those that do not
-        apply are left out."""
+        """All trials of the variants that apply, by id; equal variants share their trials."""
         return {
             trial.id: trial
             for variant in self.variants
@@ -137,43 +163,47 @@ class ReportedStudy:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many trials are `finished`, `failed` or `open` (neither)."""
+        """The number of trials that are `finished`, `failed` or `open` (neither)."""
         return Counter(
-            "finished" if t.finished else "failed" if t.errors else "open"
-            for t in self.trials.values()
+            "finished" if trial.finished else "failed" if trial.errors else "open"
+            for trial in self.trials.values()
         )
 
     @property
     def seconds(self) -> float | None:
-        """The training time of all finished trials together, in seconds."""
-        times = [t.metrics.get("train_time_s") for t in self.trials.values()]
+        """The training time of all finished trials together, in seconds; None if not known."""
+        times = (trial.metrics.get("train_time_s") for trial in self.trials.values())
         known = [time for time in times if time is not None]
         return sum(known) if known else None
 
     def epochs(self, trial: StudyTrial) -> tuple[Epoch, ...]:
-        """Read a trial's `metrics.jsonl`; empty where its folder is not here. Raises UserError
-        where it is damaged."""
-        return read_epochs(self.folder / "trials" / trial.id / "metrics.jsonl")
+        """Read the epochs of a trial; empty if its folder is not here.
+
+        Raises UserError if the file is damaged.
+        """
+        return read_epochs(RunFolder(self.folder / "trials" / trial.id).metrics)
 
     def recipe_of(self, variant: StudyVariant) -> Mapping[str, Any] | None:
-        """Read the recipe of a variant from the folder of one of its trials; None where there is
-        none."""
+        """Read the recipe of a variant from the folder of a trial; None if there is none.
+
+        Raises UserError if the file is damaged.
+        """
         for trial in variant.trials.values():
-            recipe = read_json_object(self.folder / "trials" / trial.id / "recipe.json")
-            if recipe is not None:
-                return recipe
+            stored = RunRecipe.read(RunFolder(self.folder / "trials" / trial.id).recipe)
+            if stored is not None:
+                return stored.recipe
         return None
 
 
 def is_study(folder: Path) -> bool:
     """Tell whether a folder holds a study."""
-    return (folder / "study.json").is_file()
+    return StudyFolder(folder).holds_study
 
 
 def read_study(folder: Path) -> ReportedStudy:
     """Read a study's folder.
 
-    Raises UserError where it is no study, or where a file of it is damaged, naming the file.
+    Raises UserError if it is no study, or one of its files is damaged; the message names the file.
     """
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: give the folder of a study, such as studies/small-1")
@@ -181,41 +211,38 @@ def read_study(folder: Path) -> ReportedStudy:
     record = files.read_study()
     if record is None:
         raise UserError(
-            f"{folder} is no study: it holds no study.json. Give a folder that `trickbag study` "
-            "wrote"
+            f"{folder} is no study: it holds no study.json. "
+            "Give a folder that `trickbag study` wrote"
         )
-    stored, torn = files.read_results()
-    results: dict[str, list[StoredResult]] = {}
-    for result in stored:
-        results.setdefault(result.trial, []).append(result)
-    trials: dict[str, StudyTrial] = {}
-
-    def trial(name: str) -> StudyTrial:
-        # Variants that are the same run share one trial.
-        if name not in trials:
-            trials[name] = _trial(name, results.get(name, []))
-        return trials[name]
-
-    effects = files.read_effects()
+    results, torn = files.read_results()
+    attempts: dict[str, list[StoredResult]] = {}
+    for result in results:
+        attempts.setdefault(result.trial, []).append(result)
     return ReportedStudy(
         folder=folder,
-        plan=record.to_dict(),
-        layouts=tuple(_layout(layout, trial) for layout in record.layouts),
-        effects=None if effects is None else tuple(map(_effect, effects)),
+        record=record,
+        layouts=tuple(_layout(layout, attempts) for layout in record.layouts),
+        effects=files.read_effects(),
         torn=torn is not None,
     )
 
 
-def _layout(record: LayoutRecord, trial: Callable[[str], StudyTrial]) -> StudyLayout:
+def _layout(record: LayoutRecord, attempts: Mapping[str, Sequence[StoredResult]]) -> StudyLayout:
     variants = []
     for variant in record.variants:
-        trials = {seed: trial(name) for seed, name in variant.trials.items()}
-        # While the study runs, its plan does not know yet what a trial has found out.
-        reason = variant.reason or next(
-            (t.reason for t in trials.values() if t.reason is not None), ""
-        )
+        trials = {
+            seed: StudyTrial.of(trial, attempts.get(trial, ()))
+            for seed, trial in variant.trials.items()
+        }
+        # `study.json` is older than what a trial has found out while the study runs.
+        reasons = [variant.reason, *(trial.reason for trial in trials.values())]
         variants.append(
-            StudyVariant(label=variant.label, model=record.model, reason=reason, trials=trials)
+            StudyVariant(
+                label=variant.label,
+                model=record.model,
+                reason=next(filter(None, reasons), ""),
+                trials=trials,
+            )
         )
     return StudyLayout(
         model=record.model,
@@ -224,22 +251,3 @@ def _layout(record: LayoutRecord, trial: Callable[[str], StudyTrial]) -> StudyLa
         generators=record.generators,
         aliases=record.aliases,
     )
-
-
-def _trial(name: str, attempts: Sequence[StoredResult]) -> StudyTrial:
-    finished = next((attempt for attempt in attempts if attempt.status == "finished"), None)
-    inapplicable = [attempt for attempt in attempts if attempt.status == "does_not_apply"]
-    return StudyTrial(
-        id=name,
-        finished=finished is not None,
-        metrics={} if finished is None else finished.metrics,
-        warnings=() if finished is None else tuple(finished.warnings),
-        environment={} if finished is None else finished.environment,
-        errors=tuple(attempt.error for attempt in attempts if attempt.error is not None),
-        reason=inapplicable[0].error if inapplicable and finished is None else None,
-    )
-
-
-def _effect(effect: analysis.Effect) -> Effect:
-    data = effect_to_dict(effect)
-    return data | {"note": data["note"] or ""}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from trickbag.report.format import (
@@ -29,9 +29,10 @@ from trickbag.report.study.charts import forest_chart, forest_limits, interactio
 from trickbag.report.study.curves import SHOWN, panels
 from trickbag.report.study.price_chart import Point, price_chart
 from trickbag.report.study.published import Chain, LadderStep, reported
-from trickbag.report.study.records import Effect, ReportedStudy, StudyLayout, StudyVariant
+from trickbag.report.study.records import ReportedStudy, StudyLayout, StudyVariant
+from trickbag.study.analysis.effects import Effect
 from trickbag.study.analysis.notes import EffectNote
-from trickbag.study.analysis.outcomes import COSTS, OUTCOMES
+from trickbag.study.analysis.outcomes import COSTS, OUTCOMES, Cost
 from trickbag.study.designs.layout import ALL
 
 __all__ = ["curves", "effect_row", "effects", "factorial", "of_network", "papers", "price"]
@@ -47,7 +48,7 @@ LETTERS = "abcdefghijkl"
 
 def of_network(study: ReportedStudy, layout: StudyLayout) -> list[Effect]:
     """Return the effects on one network."""
-    return [effect for effect in study.effects or () if effect["model"] == layout.model]
+    return [effect for effect in study.effects or () if effect.model == layout.model]
 
 
 def effects(study: ReportedStudy) -> list[dict[str, Any]]:
@@ -59,7 +60,7 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
         too_many = len(rows) > _FOREST_ROWS
         drawn = [effect for effect in rows if not is_interaction(effect)] if too_many else rows
         chart = None
-        if any(effect.get("delta") is not None for effect in drawn):
+        if any(effect.delta is not None for effect in drawn):
             chart = forest_chart(drawn, outcome=study.outcome, name=f"forest-{i}", limits=limits)
         networks.append(
             {
@@ -67,9 +68,9 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
                 "chart": chart,
                 "without_interactions": too_many,
                 "rows": [effect_row(effect, study.outcome) for effect in rows],
-                "bootstrap": any(effect.get("bootstrap") for effect in rows),
-                "notes": any(effect["note"] for effect in rows),
-                "more_seeds": any(effect.get("more_seeds") for effect in rows),
+                "bootstrap": any(effect.bootstrap for effect in rows),
+                "notes": any(effect.note for effect in rows),
+                "more_seeds": any(effect.more_seeds for effect in rows),
             }
         )
     return networks
@@ -77,30 +78,29 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
 
 def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
     """Write an effect as the texts of a row."""
-    known = effect.get("delta") is not None
+    known = effect.delta is not None
     measured = known and not does_not_apply(effect) and not has_no_effect(effect)
-    verdict = str(effect["verdict"])
+    verdict = effect.verdict
     symbol = _SYMBOLS[verdict] if measured else "=" if has_no_effect(effect) else ABSENT
-    bootstrap = effect.get("bootstrap")
+    bootstrap = effect.bootstrap
     return {
         "label": effect_label(effect),
-        "delta": ABSENT if not known else signed(outcome, effect["delta"]),
-        "interval": span(outcome, effect.get("low"), effect.get("high")),
-        "p": probability(effect.get("p")),
-        "p_raw": probability(effect.get("p_raw")),
-        "pairs": effect["pairs"],
+        "delta": ABSENT if not known else signed(outcome, effect.delta),
+        "interval": span(outcome, effect.low, effect.high),
+        "p": probability(effect.p),
+        "p_raw": probability(effect.p_raw),
+        "pairs": effect.pairs,
         "verdict": verdict_text(effect),
         "symbol": symbol,
         "kind": verdict if measured else "undetermined",
         "bootstrap": span(outcome, *bootstrap) if bootstrap else ABSENT,
-        "more_seeds": f"{effect['more_seeds']:,}" if effect.get("more_seeds") else "",
-        "note": "; ".join(map(_note_text, effect["notes"])),
+        "more_seeds": f"{effect.more_seeds:,}" if effect.more_seeds else "",
+        "note": "; ".join(map(_note_text, effect.notes)),
     }
 
 
-def _note_text(data: Mapping[str, Any]) -> str:
-    """Write a note beside the verdict, which says it already where the trick has no effect."""
-    note = EffectNote.from_dict(data)
+def _note_text(note: EffectNote) -> str:
+    """Write a note that stands beside the verdict, which says already that there is no effect."""
     return note.reason if note.kind in ("does_not_apply", "no_effect") else note.text
 
 
@@ -112,7 +112,7 @@ def price(study: ReportedStudy) -> dict[str, Any]:
     costs = [
         name
         for name in COSTS
-        if any((e["cost"].get(name) or {}).get("delta") for e in study.effects or ())
+        if any(name in e.cost and e.cost[name]["delta"] for e in study.effects or ())
     ]
     return {
         "outcome": title(outcome) + (f" in {unit(outcome)}" if unit(outcome) else ""),
@@ -139,11 +139,11 @@ def price(study: ReportedStudy) -> dict[str, Any]:
         "costs": [
             (
                 effect_label(effect),
-                effect["model"],
-                [_cost(effect["cost"].get(name), name) for name in costs],
+                effect.model,
+                [_cost(effect.cost.get(name), name) for name in costs],
             )
             for effect in study.effects or ()
-            if effect["cost"] and costs
+            if effect.cost and costs
         ],
     }
 
@@ -212,11 +212,11 @@ def treatment(label: str, factors: Sequence[str]) -> str:
     return label if rest or not factors else letters or "(1)"
 
 
-def _cost(cost: Mapping[str, float | None] | None, name: str) -> tuple[str, str]:
+def _cost(cost: Cost | None, name: str) -> tuple[str, str]:
     """Write a price's ratio, and the interval of its difference, or the difference alone."""
-    cost = cost or {}
-    delta, low, high = (cost.get(key) for key in ("delta", "low", "high"))
-    text = ratio(cost.get("ratio"))
+    if cost is None:
+        return ABSENT, ""
+    delta, low, high, text = cost["delta"], cost["low"], cost["high"], ratio(cost["ratio"])
     if delta is None:
         return text, ""
     if low is not None and high is not None and low < high:
@@ -236,7 +236,7 @@ def papers(study: ReportedStudy) -> list[dict[str, Any]]:
     networks = []
     for layout in study.layouts:
         main = [effect for effect in of_network(study, layout) if not is_interaction(effect)]
-        chains = reported(str(effect["label"]) for effect in main)
+        chains = reported(effect.label for effect in main)
         if not main or not (chains or study.design == "cumulative"):
             continue
         notes: list[str] = []
@@ -269,7 +269,7 @@ def _paper_rows(
         )
     before: list[str] = []
     for effect in effects:
-        variant, trick = variants.get(str(effect.get("plus"))), str(effect["label"])
+        variant, trick = variants.get(str(effect.plus)), effect.label
         row = effect_row(effect, study.outcome)
         rows.append(
             {
@@ -312,7 +312,7 @@ def factorial(study: ReportedStudy) -> list[dict[str, Any]]:
         if not layout.factors:
             continue
         rows = of_network(study, layout)
-        shapley = [(e["label"], *e["shapley"]) for e in rows if e.get("shapley")]
+        shapley = [(e.label, *e.shapley) for e in rows if e.shapley]
         total = sum(value for _, value, _, _ in shapley)
         networks.append(
             {

@@ -12,6 +12,7 @@ from trickbag.report.study.records import ReportedStudy, read_study
 from trickbag.report.study.sections import effect_row
 from trickbag.report.tables import latex_table, markdown_table
 from trickbag.study.analysis.table import effects_csv
+from trickbag.study.records.effect import effect_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
     rows = [["effect", *network, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]]
     for effect in study.effects or ():
         row = effect_row(effect, study.outcome)
-        model = [str(effect["model"])] if many_networks else []
+        model = [effect.model] if many_networks else []
         numbers = [row["delta"], row["interval"], row["p"], str(row["pairs"])]
         rows.append([row["label"], *model, *numbers, row["verdict"]])
     return rows
@@ -64,11 +65,11 @@ def _latex(study: ReportedStudy) -> str:
 
 
 def _csv(study: ReportedStudy) -> str:
-    return effects_csv(study.effects or ())
+    return effects_csv([effect_to_dict(effect) for effect in study.effects or ()])
 
 
 def _json(study: ReportedStudy) -> str:
-    effects = list(study.effects or ())
+    effects = [effect_to_dict(effect) for effect in study.effects or ()]
     return json.dumps(effects, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

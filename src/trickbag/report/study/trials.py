@@ -22,7 +22,7 @@ def state(study: ReportedStudy) -> str:
         words = f"{counts['finished']:,} of {total:,} trials finished"
         words += f", {counts['failed']:,} failed" if counts["failed"] else ""
         words += f", {counts['open']:,} to be run" if counts["open"] else ""
-    shard = study.plan.get("shard")
+    shard = study.record.shard
     return f"{words} (part {shard} of the study)" if shard else words
 
 
@@ -33,26 +33,25 @@ def facts(study: ReportedStudy) -> list[tuple[str, str]]:
     finished, seconds = study.counts["finished"], study.seconds
     tricks = study.recipe.get("tricks")
     count = f", {len(tricks)} tricks" if isinstance(tricks, Mapping) else ""
-    fingerprint = study.plan.get("data")
     measure = unit(study.outcome)
     mean = duration(seconds / finished) if seconds is not None and finished else ""
     rows = [
         ("design", study.design),
         ("recipe", f"{study.name}{count}"),
         ("data", source_name(study.recipe)),
-        ("fingerprint", fingerprint[:12] if isinstance(fingerprint, str) else ""),
+        ("fingerprint", study.record.data[:12]),
         (
             "network" if len(study.layouts) == 1 else "networks",
             ", ".join(layout.model for layout in study.layouts),
         ),
         ("variants", f"{len(study.variants):,}"),
-        ("seeds", str(study.seeds) if study.seeds else ""),
+        ("seeds", str(study.record.seeds or "")),
         ("epochs", str(epochs) if epochs is not None else ""),
         ("outcome", title(study.outcome) + (f" in {measure}" if measure else "")),
         ("training time in all", duration(seconds) if seconds is not None else ""),
         ("mean of a trial", mean),
-        ("device", str(study.plan.get("device") or "")),
-        ("threads a trial", str(study.plan.get("threads") or "")),
+        ("device", study.record.device or ""),
+        ("threads a trial", str(study.record.threads or "")),
     ]
     return [(name, text) for name, text in rows if text]
 
@@ -72,7 +71,7 @@ def troubles(study: ReportedStudy) -> dict[str, Any]:
         "retried": [(*key, ", ".join(seeds)) for key, seeds in retried.items()],
         "inapplicable": [(v.label, v.model, v.reason) for v in study.variants if v.reason],
         "many_networks": len(study.layouts) > 1,
-        "notes": [value_text(note) for note in study.plan.get("notes") or ()],
+        "notes": [note.text for note in study.record.notes],
         "warnings": _notes_of_runs(study),
     }
 
@@ -86,7 +85,7 @@ def _notes_of_runs(study: ReportedStudy) -> list[tuple[str, str]]:
     for variant in study.variants:
         name = f"{variant.label} ({variant.model})" if many_networks else variant.label
         for _, trial in sorted(variant.trials.items()):
-            for text in trial.warnings if trial.finished else ():
+            for text in trial.notes:
                 trials.setdefault(text, set()).add(trial.id)
                 if name not in variants.setdefault(text, []):
                     variants[text].append(name)
@@ -110,7 +109,7 @@ def recipes(study: ReportedStudy) -> dict[str, Any]:
         "settings": [(path, value_text(value)) for path, value in flatten(settings).items()],
         "many_networks": len(study.layouts) > 1,
         "variants": [_variant(study, variant) for variant in study.variants],
-        "command": str(study.plan.get("command") or ""),
+        "command": study.record.command,
     }
 
 
@@ -154,5 +153,5 @@ def environments(study: ReportedStudy) -> dict[str, Any]:
         "counts": list(counts.values()),
         "same": [(name, values[0]) for name, values in rows if len(set(values)) == 1],
         "different": [(name, values) for name, values in rows if len(set(values)) > 1],
-        "version": str(study.plan.get("version") or ""),
+        "version": study.record.version,
     }
