@@ -1,4 +1,4 @@
-"""Exported networks, read by the programs they are meant for, and what is refused."""
+"""Exported networks: read by the programs that they are for, checked, refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run; nobody writes into it."""
+    """A run's folder; tests must not write into it."""
     return train(photos, tmp_path_factory.mktemp("runs") / "run", "--epochs", "1")
 
 
@@ -52,15 +52,15 @@ def trained(run: Path) -> Trained:
 @pytest.fixture(scope="module")
 def files(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("files")
-    made = {
+    exported = {
         name: export(trained, folder / f"network{form.suffix}", form)
         for name, form in FORMATS.items()
     }
-    for one in made.values():
-        assert one.checked == "8 images of its data"
-        assert one.size == one.path.stat().st_size
-        assert one.difference < 1e-5 * one.largest
-    return {name: one.path for name, one in made.items()}
+    for file in exported.values():
+        assert file.checked == "8 images of its data"
+        assert file.size == file.path.stat().st_size
+        assert file.difference < 1e-5 * file.largest
+    return {name: file.path for name, file in exported.items()}
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +78,20 @@ def test_onnx_runs_without_torch(
     files: dict[str, Path], trained: Trained, images: torch.Tensor
 ) -> None:
     session = onnxruntime.InferenceSession(files["onnx"], providers=["CPUExecutionProvider"])
-    assert [(one.name, one.shape) for one in session.get_inputs()] == [
-        ("images", ["images", 3, 16, 16])
-    ]
+    (graph_input,) = session.get_inputs()
+    assert (graph_input.name, graph_input.shape) == ("images", ["images", 3, 16, 16])
     for n in (1, 2, 5):
         (got,) = session.run(["logits"], {"images": images[:n].numpy()})
         np.testing.assert_allclose(got, logits(trained, images[:n]), atol=1e-4)
-    told = session.get_modelmeta().custom_metadata_map
-    assert json.loads(told["classes"]) == ["round", "straight"]
-    assert json.loads(told["preprocessing"]) == {
+    properties = session.get_modelmeta().custom_metadata_map
+    assert json.loads(properties["classes"]) == ["round", "straight"]
+    assert json.loads(properties["preprocessing"]) == {
         "image_size": 16,
         "resize": 16,
         "mean": [123.68, 116.779, 103.939],
         "std": [58.393, 57.12, 57.375],
     }
-    assert json.loads(told["model"])["kind"] == "resnet"
+    assert json.loads(properties["model"])["kind"] == "resnet"
     assert not list(files["onnx"].parent.glob("*.data")), "the weights are inside"
     onnx.checker.check_model(onnx.load(files["onnx"]), full_check=True)
 
@@ -121,47 +120,50 @@ def test_safetensors_are_the_runs_weights(
     assert Trained.load(files["safetensors"], "cpu").classes == ("round", "straight")
 
 
-# What is refused
+# Networks that are refused
 
 
 @dataclass(frozen=True)
-class Wrong(Format):
+class WrongFormat(Format):
+    """A format whose logits differ from the network's by `error`."""
+
     name: ClassVar[str] = "wrong"
     suffix: ClassVar[str] = ".wrong"
     error: float = 0.0
 
     def encode(self, network: torch.nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
         object.__setattr__(self, "network", network)
-        return b"whole"
+        return b"encoded"
 
     def decode(self, data: bytes) -> Any:
-        return lambda images: self.network(images) + self.error  # type: ignore[attr-defined]  # set above
+        network: Any = vars(self)["network"]
+        return lambda images: network(images) + self.error
 
 
-def test_what_differs_is_not_written(trained: Trained, tmp_path: Path) -> None:
+def test_a_file_with_other_logits_is_not_written(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "network.wrong"
     for error in (0.1, -0.1, math.nan, math.inf):
         with pytest.raises(
             RunFailed,
             match=r"wrong is not the same: on 8 images of its data .* nothing was written",
         ):
-            export(trained, path, Wrong(error=error))
+            export(trained, path, WrongFormat(error=error))
         assert not list(tmp_path.iterdir())
     path.write_bytes(b"before")
     with pytest.raises(RunFailed):
-        export(trained, path, Wrong(error=0.1))
+        export(trained, path, WrongFormat(error=0.1))
     assert path.read_bytes() == b"before"
-    assert export(trained, path, Wrong()).difference < 1e-5
-    assert path.read_bytes() == b"whole"
+    assert export(trained, path, WrongFormat()).difference < 1e-5
+    assert path.read_bytes() == b"encoded"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there(trained: Trained, tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_failed_run(trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="cannot write"):
-        export(trained, tmp_path / "absent" / "x", Wrong())
+        export(trained, tmp_path / "absent" / "x", WrongFormat())
 
 
-def test_packages_that_are_missing(
+def test_missing_packages_are_named(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
@@ -177,9 +179,13 @@ def test_packages_that_are_missing(
 # The images to check with
 
 
-def test_images_of_the_run_or_made_up(run: Path, trained: Trained, tmp_path: Path) -> None:
-    pixels, what = images_to_check(trained)
-    assert (pixels.shape, pixels.dtype, what) == ((8, 3, 16, 16), np.uint8, "8 images of its data")
+def test_images_are_of_the_run_or_generated(run: Path, trained: Trained, tmp_path: Path) -> None:
+    pixels, description = images_to_check(trained)
+    assert (pixels.shape, pixels.dtype, description) == (
+        (8, 3, 16, 16),
+        np.uint8,
+        "8 images of its data",
+    )
     shutil.copytree(run, tmp_path / "moved")
     recipe = json.loads((tmp_path / "moved" / "recipe.json").read_text())
     recipe["data"]["source"] = str(tmp_path / "gone")
@@ -187,8 +193,8 @@ def test_images_of_the_run_or_made_up(run: Path, trained: Trained, tmp_path: Pat
     for path in (tmp_path / "moved", tmp_path / "alone.safetensors"):
         if path.suffix:
             shutil.copy(run / "best.safetensors", path)
-        pixels, what = images_to_check(Trained.load(path, "cpu"))
-        assert (pixels.shape, pixels.dtype, what) == (
+        pixels, description = images_to_check(Trained.load(path, "cpu"))
+        assert (pixels.shape, pixels.dtype, description) == (
             (8, 3, 16, 16),
             np.uint8,
             "8 generated images",
@@ -203,7 +209,7 @@ def call(*argv: object) -> int:
     return main(["export", *map(str, argv)])
 
 
-def test_where_the_command_writes(
+def test_the_command_writes_beside_the_weights_or_to_out(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "best.safetensors"
@@ -227,11 +233,11 @@ def test_where_the_command_writes(
     assert (tmp_path / "other").read_bytes() == weights.read_bytes()
 
 
-def test_a_network_that_is_broken_itself(trained: Trained, tmp_path: Path) -> None:
+def test_a_network_without_finite_logits_is_refused(trained: Trained, tmp_path: Path) -> None:
     network = copy.deepcopy(trained.network)
     network.get_submodule("fc").bias.data[0] = math.inf
     with pytest.raises(
         RunFailed, match="own logits are not finite on 8 images of its data; nothing was written"
     ):
-        export(dataclasses.replace(trained, network=network), tmp_path / "x", Wrong())
+        export(dataclasses.replace(trained, network=network), tmp_path / "x", WrongFormat())
     assert not list(tmp_path.iterdir())

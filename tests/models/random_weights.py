@@ -1,14 +1,19 @@
-"""Weights that hide nothing: every normalisation has its own scale, shift and running
-statistics."""
+"""Random weights and images.
+
+Every normalisation gets a scale, a shift and running statistics of its own, so that no mistake in
+them can hide.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
+__all__ = ["fill", "images"]
+
 
 def fill(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Give a network random weights and non-trivial BatchNorm statistics, in evaluation mode."""
+    """Give a network random weights and statistics; return it in evaluation mode."""
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():
@@ -26,4 +31,5 @@ def fill(network: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def images(n: int, channels: int, size: int, seed: int = 1) -> torch.Tensor:
+    """Return normal random images (n, channels, size, size)."""
     return torch.randn(n, channels, size, size, generator=torch.Generator().manual_seed(seed))

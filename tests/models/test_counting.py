@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds against published and independently run figures."""
+"""Parameters and multiply-adds, compared with published figures and with counts by hand."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_our_networks_have_the_published_size(name, size, params, macs):
     assert round(count_macs(network, size) / 1e9, 4) == macs
 
 
-def test_variant_a_differs_from_b_by_the_place_of_the_stride_alone():
+def test_variant_a_differs_from_b_only_in_which_convolution_is_strided():
     a, b = shapes_only("resnet50_a"), shapes_only("resnet50_b")
     assert round(count_macs(a, 224) / 1e9, 3) == 3.858
     assert round(count_params(a) / 1e6, 3) == 25.557

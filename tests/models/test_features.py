@@ -1,4 +1,4 @@
-"""Feature maps by level, of our networks and of timm's: what they are and what is said of them."""
+"""Feature maps by level, of our networks and of timm's: values, channels and reductions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.models.random_weights import fill, images
 from trickbag.errors import UserError
 from trickbag.models import Features, create_model
 
-# Thin members of families; efficientnet_b0 is a network of timm under a name of ours.
+# efficientnet_b0 is a network of timm that has a name here.
 NAMES = [
     "resnet18_d",
     "bl_resnet50",
@@ -23,7 +23,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_maps_are_what_is_said_of_them(name):
+def test_maps_have_the_channels_and_reductions_of_feature_info(name):
     network = create_model(name, in_channels=1, features_only=True).eval()
     with torch.no_grad():
         maps = network(images(1, 1, 64))
@@ -36,7 +36,7 @@ def test_maps_are_what_is_said_of_them(name):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm:resnet18"])
-def test_some_levels(name):
+def test_chosen_levels_are_returned_in_order(name):
     every = create_model(name, features_only=True).eval()
     some = create_model(name, features_only=True, out_indices=(3, -4, 1)).eval()
     x = images(2, 3, 45)
@@ -47,16 +47,16 @@ def test_some_levels(name):
     assert (some.feature_info.channels(), some.feature_info.reduction()) == ([64, 256], [4, 16])
 
 
-def test_ours_are_timms():
-    theirs = fill(timm.create_model("resnet18d", features_only=True))
+def test_maps_equal_those_of_timm():
+    reference = fill(timm.create_model("resnet18d", features_only=True))
     ours = create_model("resnet18_d", features_only=True).eval()
-    ours.network.load_state_dict(theirs.state_dict(), strict=True)
+    ours.network.load_state_dict(reference.state_dict(), strict=True)
     x = images(1, 3, 64)
     with torch.no_grad():
-        for got, expected in zip(ours(x), theirs(x), strict=True):
+        for got, expected in zip(ours(x), reference(x), strict=True):
             assert (got - expected).abs().max() < 5e-5 * expected.std()
-    for said in ("channels", "reduction"):
-        assert getattr(ours.feature_info, said)() == getattr(theirs.feature_info, said)()
+    assert ours.feature_info.channels() == reference.feature_info.channels()
+    assert ours.feature_info.reduction() == reference.feature_info.reduction()
 
 
 def test_what_lies_behind_the_last_map_is_not_computed():
@@ -78,26 +78,25 @@ def test_a_trained_network_gives_its_features_and_loses_its_classifier():
     assert not any("classifier" in name for name, _ in features.named_parameters())
 
 
-def test_one_graph():
+def test_features_are_one_graph():
     network = create_model("resnet18", features_only=True, out_indices=(1, 3)).eval()
     x = images(1, 3, 32)
     torch.compiler.reset()
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
     with torch.no_grad():
-        for one, other in zip(
-            torch.compile(network, fullgraph=True, backend="eager")(x), network(x), strict=True
-        ):
-            assert torch.equal(one, other)
+        for got, expected in zip(compiled(x), network(x), strict=True):
+            assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize("indices", [(5,), (0, -6), ()])
-def test_levels_that_there_are_not(indices):
+def test_levels_that_do_not_exist_are_refused(indices):
     with pytest.raises(
         UserError, match=r"out_indices = \[.*\]: must name at least one level, from 0 to 4, or"
     ):
         create_model("resnet18", features_only=True, out_indices=indices)
 
 
-def test_a_network_without_maps():
+def test_a_network_without_maps_is_refused():
     with pytest.raises(
         UserError, match="Linear has no feature maps by level; take another network"
     ):

@@ -1,5 +1,4 @@
-"""Gradient checkpointing: less memory, and otherwise nothing changes, running statistics
-included."""
+"""Gradient checkpointing: less memory, the same gradients and running statistics."""
 
 from __future__ import annotations
 
@@ -41,19 +40,19 @@ THIN: dict[str, ModelConfig] = {
 
 
 def built(family: str) -> tuple[nn.Module, nn.Module]:
-    """A network as it is, and the same one that computes anew."""
+    """Return a network, and a copy of it with gradient checkpointing."""
     config = dataclasses.replace(THIN[family], num_classes=3)
     network = fill(build_network(config, seed=0)).train()
     for module in network.modules():
         if type(module).__name__ == "DropBlock2d":
             module.keep_prob.fill_(0.7)
-    other = copy.deepcopy(network)
-    enable_gradient_checkpointing(other)
-    return network, other
+    recomputed = copy.deepcopy(network)
+    enable_gradient_checkpointing(recomputed)
+    return network, recomputed
 
 
 def stepped(network: nn.Module, x: torch.Tensor, passes: int = 2) -> dict[str, torch.Tensor]:
-    """Forward and backward a few times with the same random draws; return gradients and buffers."""
+    """Run some passes with the same random draws; return gradients and buffers by name."""
     torch.manual_seed(3)
     for _ in range(passes):
         nn.functional.cross_entropy(network(x), torch.tensor([0, 1, 2, 0])).backward()
@@ -64,35 +63,36 @@ def stepped(network: nn.Module, x: torch.Tensor, passes: int = 2) -> dict[str, t
 
 @pytest.mark.parametrize("family", THIN)
 def test_gradients_and_running_statistics_are_the_same_to_the_bit(family):
-    one, other = (stepped(network, images(4, 3, 40)) for network in built(family))
-    assert one.keys() == other.keys()
-    assert [name for name in one if not torch.equal(one[name], other[name])] == []
-    counters = [value for name, value in other.items() if name.endswith("num_batches_tracked")]
+    plain, recomputed = (stepped(network, images(4, 3, 40)) for network in built(family))
+    assert plain.keys() == recomputed.keys()
+    assert [name for name in plain if not torch.equal(plain[name], recomputed[name])] == []
+    counters = [value for name, value in recomputed.items() if name.endswith("num_batches_tracked")]
     assert {int(value) for value in counters} == {2}
 
 
 @pytest.mark.parametrize("family", THIN)
 def test_evaluation_uses_the_running_statistics(family):
-    one, other = (network.eval() for network in built(family))
+    plain, recomputed = (network.eval() for network in built(family))
     x = images(2, 3, 33).requires_grad_()
     with torch.no_grad():
-        assert torch.equal(one(x), other(x))
-    for network in (one, other):
+        assert torch.equal(plain(x), recomputed(x))
+    for network in (plain, recomputed):
         network(x).sum().backward()
-    assert all(m.track_running_stats for m in other.modules() if isinstance(m, nn.BatchNorm2d))
-    buffers = zip(one.named_buffers(), other.named_buffers(), strict=True)
+    assert all(m.track_running_stats for m in recomputed.modules() if isinstance(m, nn.BatchNorm2d))
+    buffers = zip(plain.named_buffers(), recomputed.named_buffers(), strict=True)
     assert all(torch.equal(a, b) for (_, a), (_, b) in buffers)
 
 
 def saved_bytes(network: nn.Module, x: torch.Tensor) -> int:
-    """The bytes of the tensors that a forward pass keeps for the backward pass, parameters left
-    out."""
+    """Return the bytes that a forward pass keeps for the backward pass, without parameters."""
     kept: dict[int, int] = {}
-    own = {p.untyped_storage().data_ptr() for p in (*network.parameters(), *network.buffers())}
+    parameters = {
+        p.untyped_storage().data_ptr() for p in (*network.parameters(), *network.buffers())
+    }
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
+        if storage.data_ptr() not in parameters:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -104,11 +104,11 @@ def saved_bytes(network: nn.Module, x: torch.Tensor) -> int:
 
 
 @pytest.mark.parametrize("family", THIN)
-def test_less_is_kept_in_memory(family):
-    one, other = (saved_bytes(network, images(4, 3, 64)) for network in built(family))
-    # Of a block its input alone is kept; the stem, much of the memory of networks so thin, is as it
-    # was.
-    assert other < 0.75 * one
+def test_less_memory_is_kept(family):
+    plain, recomputed = (saved_bytes(network, images(4, 3, 64)) for network in built(family))
+    # Only the input of each block is kept; the stem, which takes much of the memory of such thin
+    # networks, does not change.
+    assert recomputed < 0.75 * plain
 
 
 @pytest.mark.parametrize(
@@ -118,27 +118,28 @@ def test_less_is_kept_in_memory(family):
         *(pytest.param(family, marks=pytest.mark.slow) for family in ("mobilenet", "assemble")),
     ],
 )
-def test_compiled_it_is_one_graph_and_the_same(family):
-    one, other = built(family)
-    for network in (one, other):  # from torch's generator a compiled network draws other numbers
+def test_a_compiled_network_is_one_graph_with_the_same_gradients(family):
+    plain, recomputed = built(family)
+    # From torch's generator a compiled network would draw other numbers.
+    for network in (plain, recomputed):
         LayerStreams(network, (3, 40, 40)).begin(0, 0, 0, 0)
     torch.compiler.reset()
-    compiled = torch.compile(other, fullgraph=True, backend="aot_eager")
-    expected = stepped(one, images(4, 3, 40))
+    compiled = torch.compile(recomputed, fullgraph=True, backend="aot_eager")
+    expected = stepped(plain, images(4, 3, 40))
     torch.manual_seed(3)
     for _ in range(2):
         nn.functional.cross_entropy(
             compiled(images(4, 3, 40)), torch.tensor([0, 1, 2, 0])
         ).backward()
-    got = {f"grad {name}": p.grad for name, p in other.named_parameters()} | dict(
-        other.named_buffers()
+    got = {f"grad {name}": p.grad for name, p in recomputed.named_parameters()} | dict(
+        recomputed.named_buffers()
     )
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("network", [nn.Linear(2, 2), "timm:vgg11"])
-def test_networks_that_cannot_say_so(network):
+def test_networks_without_blocks_are_refused(network):
     if isinstance(network, str):
         with torch.device("meta"):
             network = create_model(network)

@@ -1,4 +1,4 @@
-"""Initial values: their distribution by the papers' formulas, and what they depend on."""
+"""Initial values: their distribution by the formulas of the papers, and what they depend on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def layers() -> nn.Sequential:
     )
 
 
-def spoilt(scheme: str, seed: int = 0) -> nn.Sequential:
+def initialised(scheme: str, seed: int = 0) -> nn.Sequential:
+    """Layers that a scheme has set; every value was another one before."""
     network = layers()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -61,30 +62,30 @@ def check_normal(weight: torch.Tensor, variance: float) -> None:
     assert abs(float((values**4).mean()) - 3) < 4 * math.sqrt(96 / n)
 
 
-def test_xavier():
-    network = spoilt("xavier")
-    for place, fans in FANS.items():
-        check_uniform(network[place].weight, xavier_variance(*fans))
+def test_xavier_is_uniform():
+    network = initialised("xavier")
+    for index, fans in FANS.items():
+        check_uniform(network[index].weight, xavier_variance(*fans))
 
 
-def test_msra():
-    network = spoilt("msra")
-    for place in (0, 3):
-        check_normal(network[place].weight, 2 / FANS[place][1])
+def test_msra_is_normal_by_fan_out():
+    network = initialised("msra")
+    for index in (0, 3):
+        check_normal(network[index].weight, 2 / FANS[index][1])
     check_uniform(network[2].weight, xavier_variance(*FANS[2]))
 
 
-def test_msra_prelu():
-    network = spoilt("msra_prelu")
-    for place, (fan_in, fan_out) in FANS.items():
-        check_normal(network[place].weight, 2 / (1 + 0.25**2) / ((fan_in + fan_out) / 2))
+def test_msra_prelu_is_normal_by_both_fans():
+    network = initialised("msra_prelu")
+    for index, (fan_in, fan_out) in FANS.items():
+        check_normal(network[index].weight, 2 / (1 + 0.25**2) / ((fan_in + fan_out) / 2))
 
 
-def test_lecun():
-    network = spoilt("lecun")
+def test_lecun_is_a_cut_normal_by_fan_in():
+    network = initialised("lecun")
     cut = stats.truncnorm(-2, 2)
-    for place in (0, 3):
-        values = network[place].weight.detach().double().flatten() * math.sqrt(FANS[place][0])
+    for index in (0, 3):
+        values = network[index].weight.detach().double().flatten() * math.sqrt(FANS[index][0])
         # Of variance 1 / fan_in after the cut.
         assert abs(float(values.var()) - 1) < 0.02
         assert float(values.abs().max()) <= 2 / cut.std() * (1 + 1e-6)
@@ -95,9 +96,9 @@ def test_lecun():
 
 @pytest.mark.parametrize("scheme", ["xavier", "msra", "msra_prelu", "lecun"])
 def test_biases_and_normalisations_start_neutral(scheme):
-    network = spoilt(scheme)
-    for place in (0, 2, 3):
-        assert not network[place].bias.any()
+    network = initialised(scheme)
+    for index in (0, 2, 3):
+        assert not network[index].bias.any()
     norm = network[1]
     assert bool((norm.weight == 1).all())
     assert not norm.bias.any()
@@ -115,21 +116,21 @@ def test_networks_share_what_they_have_in_common(scheme):
     )
     a, b = dict(plain.named_parameters()), dict(tweaked.named_parameters())
     shared = [name for name in a if name in b and a[name].shape == b[name].shape]
-    # All but the stem, the shortcuts and the classifier; the first stage's shortcut moves by a
-    # place, too.
+    # All but the stem, the shortcuts and the classifier: the shortcut of the first stage, too, has
+    # another name.
     assert len(shared) >= 3 * 16 + 3
     assert all(torch.equal(a[name], b[name]) for name in shared)
 
 
 def test_values_depend_on_the_seed_and_on_the_name():
-    one, same, other = (create_model("resnet18", num_classes=3, seed=seed) for seed in (1, 1, 2))
+    first, same, other = (create_model("resnet18", num_classes=3, seed=seed) for seed in (1, 1, 2))
     for (name, parameter), again, changed in zip(
-        one.named_parameters(), same.parameters(), other.parameters(), strict=True
+        first.named_parameters(), same.parameters(), other.parameters(), strict=True
     ):
         assert torch.equal(parameter, again), name
         if parameter.ndim > 1:
             assert not torch.equal(parameter, changed), name
-    assert not torch.equal(one.layer1[0].conv1.weight, one.layer1[1].conv1.weight)
+    assert not torch.equal(first.layer1[0].conv1.weight, first.layer1[1].conv1.weight)
 
 
 @pytest.mark.parametrize(
@@ -141,16 +142,16 @@ def test_building_neither_reads_nor_moves_torchs_random_state(config):
     config = dataclasses.replace(config, num_classes=4)
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    one = build_network(config, seed=5)
+    first = build_network(config, seed=5)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(12)
     same, other = build_network(config, seed=5), build_network(config, seed=6)
     assert all(
         torch.equal(a, b)
-        for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True)
+        for a, b in zip(first.state_dict().values(), same.state_dict().values(), strict=True)
     )
     assert not all(
-        torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
+        torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True)
     )
 
 

@@ -1,5 +1,4 @@
-"""Each layer that draws has a stream of its own: by its name, whatever else draws, compiled or
-not."""
+"""Streams of layers: each depends on the layer's name alone, compiled or not."""
 
 from __future__ import annotations
 
@@ -36,35 +35,35 @@ ALL: dict[str, Any] = {
 THIN = ResNetConfig(depth=18, width_factor=0.25, num_classes=3, stem="small_s2")
 
 
-def made(config: ModelConfig) -> tuple[nn.Module, LayerStreams]:
+def built(config: ModelConfig) -> tuple[nn.Module, LayerStreams]:
     network = fill(build_network(config, seed=0)).train()
     return network, LayerStreams(network, (3, SIZE, SIZE))
 
 
 def masks(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """What each layer that draws makes of ones, in a pass over images."""
-    found: dict[str, Tensor] = {}
+    """Return the output of each seeded layer for ones, in a pass over images."""
+    masks_by_layer: dict[str, Tensor] = {}
     handles = []
     for name, layer in network.named_modules():
         if isinstance(layer, SeededLayer):
 
             def keep(
-                layer: nn.Module, given: tuple[Tensor, ...], out: Tensor, name: str = name
+                layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, name: str = name
             ) -> None:
-                found[name] = layer.forward(torch.ones_like(given[0]))
+                masks_by_layer[name] = layer.forward(torch.ones_like(inputs[0]))
 
             handles.append(layer.register_forward_hook(keep))
     network(x)
     for handle in handles:
         handle.remove()
-    return found
+    return masks_by_layer
 
 
 @pytest.mark.parametrize("left_out", list(ALL))
-def test_what_is_left_out_leaves_the_draws_of_the_rest(left_out: str) -> None:
+def test_a_layer_that_is_left_out_changes_no_other_draws(left_out: str) -> None:
     x = images(4, 3, SIZE)
-    whole, streams = made(dataclasses.replace(THIN, **ALL))
-    rest, others = made(
+    network, streams = built(dataclasses.replace(THIN, **ALL))
+    reduced, others = built(
         dataclasses.replace(
             THIN, **{name: value for name, value in ALL.items() if name != left_out}
         )
@@ -72,35 +71,35 @@ def test_what_is_left_out_leaves_the_draws_of_the_rest(left_out: str) -> None:
     for step in range(2):
         streams.begin(0, 0, step, 0)
         others.begin(0, 0, step, 0)
-        one, other = masks(whole, x), masks(rest, x)
-        assert 0 < len(other) < len(one)
-        assert all(torch.equal(one[name], other[name]) for name in other)
-    assert any((mask == 0).any() for mask in other.values())
+        expected, got = masks(network, x), masks(reduced, x)
+        assert 0 < len(got) < len(expected)
+        assert all(torch.equal(expected[name], got[name]) for name in got)
+    assert any((mask == 0).any() for mask in got.values())
 
 
-def test_a_draw_is_a_function_of_its_place() -> None:
-    network, streams = made(dataclasses.replace(THIN, **ALL))
+def test_a_draw_is_a_function_of_seed_epoch_step_and_part() -> None:
+    network, streams = built(dataclasses.replace(THIN, **ALL))
     x = images(4, 3, SIZE)
 
-    def at(*place: int) -> dict[str, Tensor]:
+    def draws_at(*place: int) -> dict[str, Tensor]:
         streams.begin(*place)
         return masks(network, x)
 
-    first = at(0, 1, 2, 0)
-    at(0, 0, 0, 0)
-    again = at(0, 1, 2, 0)
+    first = draws_at(0, 1, 2, 0)
+    draws_at(0, 0, 0, 0)
+    again = draws_at(0, 1, 2, 0)
     assert all(torch.equal(first[name], again[name]) for name in first)
     for place in ((1, 1, 2, 0), (0, 0, 2, 0), (0, 1, 3, 0), (0, 1, 2, 1)):
-        other = at(*place)
+        other = draws_at(*place)
         assert [name for name in first if not torch.equal(first[name], other[name])], place
         assert not torch.equal(first["head_drop"], other["head_drop"])
 
 
 def test_layers_of_one_shape_draw_differently() -> None:
-    network, streams = made(dataclasses.replace(THIN, drop=ALL["drop"]))
+    network, streams = built(dataclasses.replace(THIN, drop=ALL["drop"]))
     streams.begin(0, 0, 0, 0)
-    found = masks(network, images(2, 3, SIZE))
-    assert not torch.equal(found["layer3.1.drop1"], found["layer3.1.drop2"])
+    masks_by_layer = masks(network, images(2, 3, SIZE))
+    assert not torch.equal(masks_by_layer["layer3.1.drop1"], masks_by_layer["layer3.1.drop2"])
 
 
 def stepped(network: nn.Module, streams: LayerStreams, forward: Any = None) -> list[Tensor]:
@@ -111,7 +110,7 @@ def stepped(network: nn.Module, streams: LayerStreams, forward: Any = None) -> l
     return [p.grad for p in network.parameters() if p.grad is not None]
 
 
-def test_compiled_it_is_one_graph_with_the_same_draws() -> None:
+def test_a_compiled_network_is_one_graph_with_the_same_draws() -> None:
     def thin() -> tuple[nn.Module, LayerStreams]:
         drops = (
             DropBlock2d(0.7, 2),
@@ -133,21 +132,19 @@ def test_compiled_it_is_one_graph_with_the_same_draws() -> None:
         network, streams, torch.compile(network, fullgraph=True, backend=backend, dynamic=False)
     )
     assert backend.frame_count == 1
-    for one, other in zip(expected, got, strict=True):
-        torch.testing.assert_close(other, one)
+    for expected_grad, got_grad in zip(expected, got, strict=True):
+        torch.testing.assert_close(got_grad, expected_grad)
 
 
-def test_computed_anew_it_draws_the_same() -> None:
+def test_a_pass_that_is_computed_again_draws_the_same() -> None:
     config = dataclasses.replace(THIN, **ALL)
-    expected = stepped(*made(config))
-    network, streams = made(config)
+    expected = stepped(*built(config))
+    network, streams = built(config)
     enable_gradient_checkpointing(network)
-    assert all(
-        torch.equal(one, two) for one, two in zip(expected, stepped(network, streams), strict=True)
-    )
+    assert all(map(torch.equal, expected, stepped(network, streams)))
 
 
-@pytest.mark.parametrize("recompute", [False, True], ids=["kept", "anew"])
+@pytest.mark.parametrize("recompute", [False, True], ids=["kept", "recomputed"])
 def test_layers_of_timm_draw_from_streams_too(recompute: bool) -> None:
     config = TimmConfig(name="convnext_atto", num_classes=3, dropout=0.5, stochastic_depth=0.4)
     network = build_network(config, seed=0).train()
@@ -158,17 +155,17 @@ def test_layers_of_timm_draw_from_streams_too(recompute: bool) -> None:
     # The first block's probability is 0.
     assert (kinds.count(DropPath), kinds.count(SeededDropout)) == (11, 1)
     assert network.training
-    rest = build_network(dataclasses.replace(config, dropout=0.0), seed=0).train()
-    others = LayerStreams(rest, (3, SIZE, SIZE))
+    reduced = build_network(dataclasses.replace(config, dropout=0.0), seed=0).train()
+    others = LayerStreams(reduced, (3, SIZE, SIZE))
     for each in (streams, others):
         each.begin(0, 0, 0, 0)
-    one, other = masks(network, images(4, 3, SIZE)), masks(rest, images(4, 3, SIZE))
-    assert len(other) == 11
-    assert all(torch.equal(one[name], other[name]) for name in other)
+    expected, got = masks(network, images(4, 3, SIZE)), masks(reduced, images(4, 3, SIZE))
+    assert len(got) == 11
+    assert all(torch.equal(expected[name], got[name]) for name in got)
     assert not [name for name in network.state_dict() if "seed" in name]
 
 
-def test_what_is_called_twice_or_without_a_module_draws_from_torchs_generator() -> None:
+def test_layers_called_twice_and_functions_draw_from_torchs_generator() -> None:
     mixer = build_network(
         TimmConfig(name="mixer_s32_224", num_classes=3, stochastic_depth=0.4), seed=0
     )
@@ -188,8 +185,8 @@ def test_what_is_called_twice_or_without_a_module_draws_from_torchs_generator() 
     assert not torch.equal(logits[0], logits[2])
 
 
-def test_evaluation_and_a_strangers_loop_are_as_they_were() -> None:
-    network, streams = made(dataclasses.replace(THIN, **ALL))
+def test_evaluation_and_functions_without_a_seed_do_not_change() -> None:
+    network, streams = built(dataclasses.replace(THIN, **ALL))
     plain = fill(build_network(dataclasses.replace(THIN, **ALL), seed=0))
     streams.begin(0, 0, 0, 0)
     x = images(2, 3, SIZE)

@@ -1,4 +1,4 @@
-"""Our MobileNet v1: its layers by the paper's table, its stems, its slots."""
+"""MobileNet v1: its layers by the paper's table, its stems, its slots."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def shapes_only(**settings: object) -> MobileNet:
 
 
 def test_layers_are_those_of_the_papers_table():
-    found = [
+    convolutions = [
         (
             "pw" if m.kernel_size == (1, 1) else "dw" if m.groups > 1 else "conv",
             m.stride[0],
@@ -59,12 +59,12 @@ def test_layers_are_those_of_the_papers_table():
         for m in shapes_only().modules()
         if isinstance(m, nn.Conv2d)
     ]
-    # The table prints a stride of 2 for its last depthwise layer, whose map keeps its size in the
-    # table itself.
-    assert found == PAPER
+    # The table prints a stride of 2 for the last depthwise layer; but by the sizes in the table its
+    # map keeps its size.
+    assert convolutions == PAPER
 
 
-def test_a_block_by_its_layers():
+def test_a_block_is_the_sequence_of_its_layers():
     block = fill(SeparableBlock(4, 6, stride=2, slots=Slots(norm=BatchNorm(), activation=Relu())))
     x = images(2, 4, 9)
     with torch.no_grad():
@@ -96,7 +96,7 @@ class Double(nn.Module):
         ("small_s1", [64, 64, 32, 16, 8]),
     ],
 )
-def test_stems(stem, sides):
+def test_stems_and_the_sizes_of_maps(stem, sides):
     network = shapes_only(stem=stem)
     maps = network.forward_levels(torch.empty(1, 3, 64, 64, device="meta"))
     assert [x.shape[-1] for x in maps] == sides
@@ -142,7 +142,7 @@ def test_slots_reach_every_block():
     assert strided == {"conv_stem"}
 
 
-def test_blocks_are_dropped_in_the_stages_that_have_the_maps_of_a_resnets():
+def test_drop_block_acts_in_the_stages_with_the_map_sizes_of_a_resnet():
     network = shapes_only(drop=DropBlockPart(scales=(0.0, 0.5, 0.25, 1.0)))
     dropping = {
         name.rsplit(".", 2)[0]
@@ -153,7 +153,7 @@ def test_blocks_are_dropped_in_the_stages_that_have_the_maps_of_a_resnets():
     assert sum(type(m).__name__ == "DropBlock2d" for m in network.modules()) == 2 * (2 + 6 + 2)
 
 
-def test_squeeze_excitation_has_the_size_that_hu_et_al_report():
+def test_squeeze_excitation_has_the_published_number_of_parameters():
     # Hu et al. 2018, table 3: 4.7 million parameters with reduction 16, 4.2 without.
     parameters = {
         name: sum(
@@ -168,12 +168,12 @@ def test_squeeze_excitation_has_the_size_that_hu_et_al_report():
     }
 
 
-def test_layer_groups_are_timms():
+def test_layer_groups_equal_those_of_timm():
     with torch.device("meta"):
-        theirs = timm.create_model("mobilenetv1_100", num_classes=3)
+        reference = timm.create_model("mobilenetv1_100", num_classes=3)
     ours = build_network(MobileNetConfig(num_classes=3), seed=0)
     assert [[p.shape for p in group] for group in layer_groups(ours)] == [
-        [p.shape for p in group] for group in layer_groups(theirs)
+        [p.shape for p in group] for group in layer_groups(reference)
     ]
 
 
@@ -187,7 +187,7 @@ def test_reset_classifier():
 
 
 @pytest.mark.parametrize("places", [("shortcut",), ("branch", "stem")])
-def test_anti_aliasing_of_what_it_has_not(places):
+def test_anti_aliasing_of_missing_shortcuts_and_pools_is_refused(places):
     with pytest.raises(UserError, match=r"mobilenet_v1\.anti_alias\.places = .*take branch alone"):
         MobileNetConfig(anti_alias=Blur(places=places))
     with pytest.raises(
@@ -222,7 +222,7 @@ def test_tricks_that_fill_its_slots(trick, change):
         ("resnet_d", "mobilenet_v1 has none"),
     ],
 )
-def test_tricks_that_do_not_apply_say_so(trick, says):
+def test_tricks_that_do_not_apply_name_a_way_out(trick, says):
     with pytest.raises(DoesNotApply, match=rf"{says}.*Use .*resnet.*--without {trick}"):
         trick_from_text(trick).model(THIN)
 
@@ -234,7 +234,7 @@ def test_zero_init_needs_residual_branches():
         ZeroInitResidual().network(build_network(THIN, seed=0))
 
 
-def test_the_paper_s_activation_has_no_published_weights_and_says_which_has():
+def test_the_error_without_published_weights_names_the_activation_that_has_some():
     with pytest.raises(
         UserError, match=r"no pretrained weights of MobileNet v1.* with relu; .*activation=relu6"
     ):

@@ -1,4 +1,4 @@
-"""What fills the slots: it saves and comes back, compares, and builds what its formula says."""
+"""Parts of networks: they come back from plain data, and build the layer of their formula."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ FILLED = [
 
 @pytest.mark.parametrize("activation", FORMULAS, ids=lambda value: value.kind)
 def test_activations_by_their_formulas(activation):
-    # Twice as far for the one that has an end.
+    # Twice as far for ReLU6, so that the values pass its upper end.
     x = 2 * X if isinstance(activation, Relu6) else X.clone()
     torch.testing.assert_close(activation()(x), FORMULAS[activation])
 
@@ -155,7 +155,7 @@ def test_the_activation_reaches_every_block_and_trains(activation):
     ],
     ids=summary,
 )
-def test_slots_go_together_at_any_size(config):
+def test_parts_combine_at_any_image_size(config):
     network = build_network(
         dataclasses.replace(config, num_classes=3, in_channels=1), seed=0
     ).eval()
@@ -215,12 +215,12 @@ def test_selective_kernels_take_groups(kernel, cardinality, base_width):
         (3, r"kind resnet or timm or big_little"),
     ],
 )
-def test_what_cannot_be_read(data, says):
+def test_data_of_no_network_is_refused(data, says):
     with pytest.raises(UserError, match=says):
         read_model(data)
 
 
-def test_a_summary_names_what_is_not_usual():
+def test_a_summary_names_settings_that_are_not_the_default():
     assert summary(model_config("resnet18")) == "ResNet-18, basic blocks, 7x7 stem"
     assert summary(model_config("timm:vgg11")) == "timm's vgg11"
     assert summary(
@@ -237,8 +237,8 @@ def test_a_summary_names_what_is_not_usual():
         "the width, relu6"
     )
     texts = [summary(model_config(name)) for name in model_names()]
-    # Only the two names of one thing, resnetN and resnetN_b, and those of basic blocks, where A is
-    # B, share a text.
+    # Only names of equal networks share a text: resnetN and resnetN_b, and for basic blocks also
+    # resnetN_a.
     assert len(set(texts)) == len(texts) - 5 - 2
 
 

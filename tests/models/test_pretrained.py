@@ -1,4 +1,4 @@
-"""Published weights: from the hub's cache, and one line where they cannot be had."""
+"""Published weights: from the hub's cache, and one line if there are none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trickbag.models.pretrained import load_pretrained, pretrained_names, timm_n
 from trickbag.models.zoo import raw_network
 
 
-def test_our_names_in_timm():
+def test_names_in_timm():
     names = {
         name: timm_name(model_config(name))
         for name in ("resnet18_a", "resnet50", "resnet50_b", "resnet50_c", "resnet101_d")
@@ -45,11 +45,8 @@ def test_our_names_in_timm():
         for name in model_names()
         if not name.startswith("resnet1")
     }
-    assert {
-        name: other
-        for name, other in others.items()
-        if other is not None and not name.startswith("resnet")
-    } == {
+    published = {name: other for name, other in others.items() if other is not None}
+    assert {k: v for k, v in published.items() if not k.startswith("resnet")} == {
         "resnext50_32x4d": "resnext50_32x4d",
         "resnext50_32x4d_c": "resnext50c_32x4d",
         "resnext50_32x4d_d": "resnext50d_32x4d",
@@ -98,9 +95,9 @@ def test_a_name_in_timm_means_the_same_network(name):
         ours = (
             build_network(config, seed=0) if isinstance(config, TimmConfig) else raw_network(config)
         )
-        theirs = timm.create_model(timm_name(config))
+        reference = timm.create_model(timm_name(config))
     assert {key: value.shape for key, value in ours.state_dict().items()} == {
-        key: value.shape for key, value in theirs.state_dict().items()
+        key: value.shape for key, value in reference.state_dict().items()
     }
 
 
@@ -117,7 +114,7 @@ def test_a_name_in_timm_means_the_same_network(name):
         {"base_width": 100},
     ],
 )
-def test_a_slot_filled_otherwise_has_no_published_weights(changes):
+def test_a_slot_with_another_part_has_no_published_weights(changes):
     config = ResNetConfig(**changes)
     assert timm_name(config) is None
     with pytest.raises(
@@ -174,7 +171,7 @@ save_file(network.state_dict(), sys.argv[1])
 
 
 @pytest.mark.slow
-def test_weights_in_the_cache_are_taken_without_a_network(tmp_path):
+def test_cached_weights_need_no_network(tmp_path):
     published = fill(timm.create_model("resnet18d"))
     repository = tmp_path / "hub" / "models--timm--resnet18d.ra2_in1k"
     snapshot = repository / "snapshots" / ("0" * 40)

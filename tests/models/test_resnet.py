@@ -1,4 +1,4 @@
-"""Our own ResNet: stems, slots, groups of layers, the classifier, compilation."""
+"""The ResNet of this package: stems, slots, groups of layers, the classifier, compilation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trickbag.models.parts import BatchNorm, Relu
 from trickbag.models.zoo import raw_network
 
 
-def network(name: str = "resnet18", classes: int = 5, **changes: object) -> nn.Module:
+def build(name: str = "resnet18", classes: int = 5, **changes: object) -> nn.Module:
     return build_network(
         dataclasses.replace(model_config(name), num_classes=classes, **changes), seed=0
     )
@@ -34,8 +34,8 @@ def network(name: str = "resnet18", classes: int = 5, **changes: object) -> nn.M
 )
 def test_every_name_can_be_built(name):
     with torch.device("meta"):
-        built = raw_network(dataclasses.replace(model_config(name), num_classes=7))
-        assert built.eval()(torch.empty(2, 3, 64, 64)).shape == (2, 7)
+        network = raw_network(dataclasses.replace(model_config(name), num_classes=7))
+        assert network.eval()(torch.empty(2, 3, 64, 64)).shape == (2, 7)
 
 
 @pytest.mark.parametrize(
@@ -49,42 +49,42 @@ def test_every_name_can_be_built(name):
         ("deep_s2", [(3, 32, 3, 2), (32, 32, 3, 1), (32, 64, 3, 1)], 16),
     ],
 )
-def test_stems(stem, convolutions, before_stages):
-    built = network(stem=stem).eval()
-    found = [
+def test_stems_and_the_size_before_the_stages(stem, convolutions, before_stages):
+    network = build(stem=stem).eval()
+    layers = [
         (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0])
-        for m in built.conv1.modules()
+        for m in network.conv1.modules()
         if isinstance(m, nn.Conv2d)
     ]
-    assert found == convolutions
+    assert layers == convolutions
     with torch.no_grad():
-        x = built.maxpool(built.act1(built.bn1(built.conv1(images(1, 3, 32)))))
+        x = network.maxpool(network.act1(network.bn1(network.conv1(images(1, 3, 32)))))
     assert x.shape == (1, 64, before_stages, before_stages)
-    assert isinstance(built.maxpool, nn.MaxPool2d) == (stem in ("imagenet", "deep"))
+    assert isinstance(network.maxpool, nn.MaxPool2d) == (stem in ("imagenet", "deep"))
 
 
 @pytest.mark.parametrize("stem", ["imagenet", "deep", "small_s1", "deep_s2"])
 @pytest.mark.parametrize("name", ["resnet18", "resnet18_d"])
 def test_the_smallest_images_pass(name, stem):
-    built = network(name, stem=stem, in_channels=1).eval()
+    network = build(name, stem=stem, in_channels=1).eval()
     for size in (8, 9, 13):
         with torch.no_grad():
-            assert built(images(2, 1, size)).isfinite().all()
+            assert network(images(2, 1, size)).isfinite().all()
 
 
 def test_logits_are_the_classifier_on_the_mean_of_the_features():
-    built = fill(network("resnet18_d"))
+    network = fill(build("resnet18_d"))
     batch = images(2, 3, 48)
     with torch.no_grad():
-        features = built.forward_features(batch)
+        features = network.forward_features(batch)
         expected = (
-            features.double().mean((2, 3)) @ built.fc.weight.double().T + built.fc.bias.double()
+            features.double().mean((2, 3)) @ network.fc.weight.double().T + network.fc.bias.double()
         )
         assert features.shape == (2, 512, 2, 2)
-        torch.testing.assert_close(built(batch).double(), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(network(batch).double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_avg_pool_shortcut_averages_what_the_last_window_has():
+def test_avg_pool_shortcut_averages_fewer_pixels_at_the_edge():
     slots = Slots(norm=nn.Identity, activation=Relu())
     shortcut = avg_pool_shortcut(1, 1, 2, slots)
     nn.init.ones_(shortcut[1].weight)
@@ -106,14 +106,14 @@ def test_conv_shortcut_takes_every_second_pixel():
 
 @pytest.mark.parametrize("name", ["resnet34_d", "resnet50"])
 def test_zero_init_last_makes_blocks_their_shortcut(name):
-    built = network(name)
-    blocks = [module for module in built.modules() if hasattr(module, "zero_init_last")]
+    network = build(name)
+    blocks = [module for module in network.modules() if hasattr(module, "zero_init_last")]
     assert len(blocks) == 16
     for block in blocks:
         block.zero_init_last()
     zeros = {
         name
-        for name, parameter in built.named_parameters()
+        for name, parameter in network.named_parameters()
         if not parameter.any() and "weight" in name
     }
     last = "bn2" if name == "resnet34_d" else "bn3"
@@ -129,29 +129,29 @@ def test_zero_init_last_makes_blocks_their_shortcut(name):
 
 @pytest.mark.parametrize(("name", "blocks"), [("resnet18", 8), ("resnet50_d", 16)])
 def test_layer_groups_hold_every_parameter_once_in_order(name, blocks):
-    built = network(name)
-    groups = built.layer_groups()
+    network = build(name)
+    groups = network.layer_groups()
     assert len(groups) == 1 + blocks + 1
-    assert [id(p) for group in groups for p in group] == [id(p) for p in built.parameters()]
-    assert [p.shape for p in groups[-1]] == [built.fc.weight.shape, (5,)]
-    assert groups[1][0] is built.layer1[0].conv1.weight
+    assert [id(p) for group in groups for p in group] == [id(p) for p in network.parameters()]
+    assert [p.shape for p in groups[-1]] == [network.fc.weight.shape, (5,)]
+    assert groups[1][0] is network.layer1[0].conv1.weight
 
 
 def test_reset_classifier():
-    built = network("resnet18", classes=5).eval()
-    built.reset_classifier(9, seed=4)
-    assert built.num_classes == built.config.num_classes == 9
-    assert built(images(1, 3, 32)).shape == (1, 9)
-    assert not built.get_classifier().training
-    assert torch.equal(built.fc.weight, create_model("resnet18", num_classes=9, seed=4).fc.weight)
-    built.reset_classifier(0)
-    assert built(images(1, 3, 32)).shape == (1, 512)
-    assert len(built.layer_groups()) == 9
+    network = build("resnet18", classes=5).eval()
+    network.reset_classifier(9, seed=4)
+    assert network.num_classes == network.config.num_classes == 9
+    assert network(images(1, 3, 32)).shape == (1, 9)
+    assert not network.get_classifier().training
+    assert torch.equal(network.fc.weight, create_model("resnet18", num_classes=9, seed=4).fc.weight)
+    network.reset_classifier(0)
+    assert network(images(1, 3, 32)).shape == (1, 512)
+    assert len(network.layer_groups()) == 9
 
 
 def test_norm_settings_reach_every_layer():
-    built = network("resnet18_d", norm=BatchNorm(eps=1e-3, momentum=0.003))
-    norms = [module for module in built.modules() if isinstance(module, nn.BatchNorm2d)]
+    network = build("resnet18_d", norm=BatchNorm(eps=1e-3, momentum=0.003))
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(norms) == 3 + 2 * 8 + 3
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.003)}
 
@@ -218,37 +218,39 @@ def test_drop_follows_every_normalisation(kind, places):
     assert sum(isinstance(module, Half) for module in block.modules()) == places + 1
     dropped = fill(block)
     plain = Slots(norm=BatchNorm(), activation=Relu())
-    whole = kind(8, 8, downsample=conv_shortcut(8, 8 * kind.expansion, 1, plain), slots=plain)
-    whole.load_state_dict(dropped.state_dict(), strict=True)
+    reference = kind(8, 8, downsample=conv_shortcut(8, 8 * kind.expansion, 1, plain), slots=plain)
+    reference.load_state_dict(dropped.state_dict(), strict=True)
     with torch.no_grad():
-        for norm in (module for module in whole.modules() if isinstance(module, nn.BatchNorm2d)):
+        for norm in (
+            module for module in reference.modules() if isinstance(module, nn.BatchNorm2d)
+        ):
             norm.weight /= 2
             norm.bias /= 2
         x = images(1, 8, 5)
-        torch.testing.assert_close(whole.eval()(x), dropped(x))
+        torch.testing.assert_close(reference.eval()(x), dropped(x))
 
 
 @pytest.mark.parametrize("name", ["resnet18_d", pytest.param("resnet50_a", marks=pytest.mark.slow)])
 def test_the_network_is_one_graph(name):
-    built = network(name, stem="small_s2" if name == "resnet50_a" else "deep_s2")
+    network = build(name, stem="small_s2" if name == "resnet50_a" else "deep_s2")
     x = images(2, 3, 32)
-    expected = built.eval()(x)
+    expected = network.eval()(x)
     torch.compiler.reset()
-    compiled = torch.compile(built, fullgraph=True, backend="eager")
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x), expected)
-    built.train()
+    network.train()
     compiled(x).sum().backward()
-    assert all(parameter.grad is not None for parameter in built.parameters())
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_channels_last_gives_the_same_logits_and_stays_so():
-    built = fill(network("resnet18_d"))
+def test_channels_last_gives_the_same_logits_and_is_kept():
+    network = fill(build("resnet18_d"))
     x = images(2, 3, 64)
     with torch.no_grad():
-        expected = built(x)
-        built.to(memory_format=torch.channels_last)
-        features = built.forward_features(x.to(memory_format=torch.channels_last))
-        got = built(x.to(memory_format=torch.channels_last))
+        expected = network(x)
+        network.to(memory_format=torch.channels_last)
+        features = network.forward_features(x.to(memory_format=torch.channels_last))
+        got = network(x.to(memory_format=torch.channels_last))
     assert features.is_contiguous(memory_format=torch.channels_last)
     assert (got - expected).abs().max() < 5e-5 * expected.std()
 

@@ -1,4 +1,4 @@
-"""Our ResNets against timm's: the same parameters by name, the same logits."""
+"""Our networks and those of timm: the same parameters by name, the same logits and gradients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAMES = [
     pytest.param("resnetblur50", "resnetblur50", marks=SLOW),
     pytest.param("resnetaa50d", "resnetaa50d", marks=SLOW),
 ]
-# The thinnest of each family in timm, as configs of ours.
+# The thinnest of each family in timm, and the same network as a config of ours.
 THIN = [
     ("seresnet18", ResNetConfig(depth=18, attention=SqueezeExcitePart())),
     ("skresnet18", ResNetConfig(depth=18, selective_kernel=SplitKernel(reduction=8, least=16))),
@@ -74,54 +74,52 @@ THIN = [
 
 @pytest.mark.parametrize(("name", "timm_name"), NAMES)
 def test_timm_weights_load_and_give_the_same_logits(name, timm_name):
-    theirs = fill(timm.create_model(timm_name))
+    reference = fill(timm.create_model(timm_name))
     ours = create_model(name).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    # 75 px is odd at the stem's output, at the pool's and in three of the stages; timm's `aa`
-    # networks cannot do that.
+    ours.load_state_dict(reference.state_dict(), strict=True)
+    # 75 px gives odd sizes after the stem, after the pool and in three stages; timm's `aa` networks
+    # take no odd sizes.
     for size in (64,) if "aa" in name else (64, 75):
         batch = images(2, 3, size)
         with torch.no_grad():
-            expected, got = theirs(batch), ours(batch)
+            expected, got = reference(batch), ours(batch)
         assert (got - expected).abs().max() < 5e-5 * expected.std()
 
 
 @pytest.mark.parametrize(("name", "config"), THIN)
-def test_every_slot_is_timms(name, config):
-    theirs = fill(timm.create_model(name, num_classes=7))
+def test_every_slot_equals_that_of_timm(name, config):
+    reference = fill(timm.create_model(name, num_classes=7))
     ours = raw_network(dataclasses.replace(config, num_classes=7)).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    ours.load_state_dict(reference.state_dict(), strict=True)
     assert [key for key, _ in ours.named_parameters()] == [
-        key for key, _ in theirs.named_parameters()
+        key for key, _ in reference.named_parameters()
     ]
     for size in (64,) if "aa" in name else (64, 75):
         batch = images(2, 3, size)
         with torch.no_grad():
-            expected, got = theirs(batch), ours(batch)
+            expected, got = reference(batch), ours(batch)
         assert (got - expected).abs().max() < 5e-5 * expected.std()
 
 
 @pytest.mark.parametrize(("name", "timm_name"), NAMES)
 def test_timm_takes_our_weights(name, timm_name):
     with torch.device("meta"):
-        theirs = timm.create_model(timm_name)
+        reference = timm.create_model(timm_name)
     ours = create_model(name)
-    theirs.load_state_dict(ours.state_dict(), strict=True, assign=True)
-    assert [(key, value.shape) for key, value in theirs.named_parameters()] == [
+    reference.load_state_dict(ours.state_dict(), strict=True, assign=True)
+    assert [(key, value.shape) for key, value in reference.named_parameters()] == [
         (key, value.shape) for key, value in ours.named_parameters()
     ]
 
 
-def test_gradients_are_timms_in_training_mode():
-    theirs, ours = (
-        fill(timm.create_model("resnet18d", num_classes=5)).train(),
-        create_model("resnet18_d", num_classes=5),
-    )
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+def test_gradients_equal_those_of_timm():
+    reference = fill(timm.create_model("resnet18d", num_classes=5)).train()
+    ours = create_model("resnet18_d", num_classes=5)
+    ours.load_state_dict(reference.state_dict(), strict=True)
     batch, labels = images(4, 3, 75), torch.tensor([0, 1, 2, 3])
-    for network in (theirs, ours.train()):
+    for network in (reference, ours.train()):
         torch.nn.functional.cross_entropy(network(batch), labels).backward()
-    for (name, expected), got in zip(theirs.named_parameters(), ours.parameters(), strict=True):
+    for (name, expected), got in zip(reference.named_parameters(), ours.parameters(), strict=True):
         torch.testing.assert_close(got.grad, expected.grad, rtol=1e-3, atol=1e-5, msg=name)
-    for (name, expected), got in zip(theirs.named_buffers(), ours.buffers(), strict=True):
+    for (name, expected), got in zip(reference.named_buffers(), ours.buffers(), strict=True):
         torch.testing.assert_close(got, expected, msg=name)

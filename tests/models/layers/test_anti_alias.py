@@ -1,4 +1,4 @@
-"""Blur before subsampling: by hand, against timm's, and against the original's outputs."""
+"""Blur before subsampling, compared with sums by hand, timm, and the code of Lee et al. 2020."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_binomial_filters(size):
 
 @pytest.mark.parametrize("size", ROWS)
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 12)])
-def test_by_hand(size, height, width):
+def test_the_blur_by_hand(size, height, width):
     x = images(2, 3, 12)[:, :, :height, :width]
     pad = (size - 1) // 2
     padded = np.pad(
@@ -55,7 +55,7 @@ def test_by_hand(size, height, width):
 
 
 @pytest.mark.parametrize("size", [3, 5, 7])
-def test_odd_filters_are_timms(size):
+def test_odd_filters_equal_those_of_timm(size):
     x = images(2, 5, 11)
     torch.testing.assert_close(BlurPool2d(5, size=size)(x), TimmBlurPool2d(5, filt_size=size)(x))
 
@@ -69,7 +69,7 @@ def test_a_constant_stays_constant(size):
 
 @pytest.mark.parametrize("side", [1, 2])
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
-def test_maps_too_small_to_reflect_are_continued_by_their_edge(size, side):
+def test_maps_too_small_to_reflect_are_padded_by_their_edge(size, side):
     x = images(1, 2, side)
     out = BlurPool2d(2, size=size)(x)
     assert out.shape == (1, 2, 1, 1)
@@ -87,7 +87,7 @@ def test_a_shift_moves_blurred_features_less():
     assert (blur(x) - blur(moved)).square().mean() < 0.2 * plain
 
 
-def test_its_filter_is_no_weight():
+def test_the_filter_is_no_weight():
     layer = BlurPool2d(4)
     assert not layer.state_dict()
     assert not list(layer.parameters())
@@ -95,7 +95,7 @@ def test_its_filter_is_no_weight():
     assert "4, size=3, stride=2" in repr(layer)
 
 
-def test_pools_of_the_stem():
+def test_anti_aliased_pools_of_the_stem():
     x = images(2, 64, 12)
     blurred = TimmBlurPool2d(64)(nn.MaxPool2d(3, 1, 1)(x))
     torch.testing.assert_close(
@@ -124,7 +124,7 @@ def test_blur_in_a_shortcut_takes_its_stride(build):
 
 @pytest.mark.data
 @pytest.mark.parametrize("size", ROWS)
-def test_the_original(size):
+def test_the_blur_equals_that_of_lee_et_al(size):
     _, arrays = vector("units")
     got = BlurPool2d(6, size=size, round_up=False)(tensor(arrays["aa_in"])).numpy()
     np.testing.assert_allclose(got, arrays[f"aa_f{size}_out"], rtol=1e-5, atol=1e-6)

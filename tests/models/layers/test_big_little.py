@@ -1,4 +1,4 @@
-"""Big-Little networks: the merge, the order of their parts, their settings."""
+"""Big-Little networks: the merge of branches, the order of the parts, the settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shapes_only(**settings: object) -> BigLittle:
 
 @pytest.fixture(scope="module")
 def assembled() -> BigLittle:
-    """A network with every slot filled; its filters are random."""
+    """An Assemble-ResNet with squeeze-excitation and random weights."""
     config = dataclasses.replace(
         model_config("assemble_resnet50"), num_classes=5, attention=SqueezeExcitePart()
     )
@@ -45,7 +45,7 @@ def assembled() -> BigLittle:
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 8), (7, 7), (1, 5), (3, 2)])
-def test_the_merge_repeats_pixels_and_leaves_out_what_is_over(height, width):
+def test_the_merge_repeats_pixels_and_cuts_off_the_last(height, width):
     little = images(2, 3, 8)[:, :, :height, :width]
     big = images(2, 3, 4, seed=2)[:, :, : -(-height // 2), : -(-width // 2)]
     repeated = big.numpy().repeat(2, axis=2).repeat(2, axis=3)[:, :, :height, :width]
@@ -53,7 +53,7 @@ def test_the_merge_repeats_pixels_and_leaves_out_what_is_over(height, width):
 
 
 @pytest.mark.parametrize(("stride", "side"), [(2, 5), (1, 9)])
-def test_the_stem_by_its_layers(stride, side):
+def test_the_stem_is_the_sequence_of_its_layers(stride, side):
     stem = fill(BigLittleStem(8, alpha=4, stride=stride, slots=SLOTS))
     x = images(2, 8, 9)
     wide, narrow, strided, restored, fused = (m for m in stem.modules() if isinstance(m, nn.Conv2d))
@@ -73,7 +73,7 @@ def test_the_stem_by_its_layers(stride, side):
     assert expected.shape == (2, 8, side, side)
 
 
-def test_a_stage_by_its_parts(assembled):
+def test_a_stage_is_the_sequence_of_its_parts(assembled):
     stage = assembled.layer2
     x = images(1, 256, 9).relu()
     with torch.no_grad():
@@ -120,7 +120,7 @@ def test_projections_where_needed_give_the_sizes_of_chen_et_al(depth, params, ma
     assert isinstance(network.layer2.little[0].downsample, nn.Identity)
 
 
-def test_a_deep_stem_has_the_size_that_the_original_reports():
+def test_a_deep_stem_has_the_size_of_the_original():
     filled = {"selective_kernel": AssembleKernel(), "anti_alias": Blur()}
     network = shapes_only(stem="deep", num_classes=1001, **filled)
     assert count_params(network) == 41_867_721
@@ -128,7 +128,7 @@ def test_a_deep_stem_has_the_size_that_the_original_reports():
 
 
 @pytest.mark.parametrize("size", [8, 9, 33, 47, 64])
-def test_any_size_passes(assembled, size):
+def test_any_image_size_passes(assembled, size):
     with torch.no_grad():
         assert assembled(images(2, 3, size)).isfinite().all()
 
@@ -188,10 +188,8 @@ def test_slots_reach_every_block(assembled):
     )
     modules = list(network.modules())
     assert sum(type(m).__name__ == "SqueezeExcite2d" for m in modules) == 19
-    assert {type(m) for m in modules} & {nn.ReLU, nn.SiLU} == {
-        nn.SiLU,
-        nn.ReLU,
-    }  # squeeze-excitation keeps its ReLU
+    # Squeeze-excitation keeps its ReLU.
+    assert {type(m) for m in modules} & {nn.ReLU, nn.SiLU} == {nn.SiLU, nn.ReLU}
     assert {m.momentum for m in modules if isinstance(m, nn.BatchNorm2d)} == {0.003}
     assert sum(type(m).__name__ == "AssembleKernel2d" for m in assembled.modules()) == 19
 
@@ -218,7 +216,7 @@ def test_layer_groups_hold_every_parameter_once(assembled):
     assert any(p is assembled.stem_fusion.fusion.conv.weight for p in groups[0])
 
 
-def test_settings_that_cannot_be():
+def test_impossible_settings_are_refused():
     with pytest.raises(UserError, match=r"alpha = 3: must be one of 1, 2, 4"):
         BigLittleConfig(alpha=3)
     with pytest.raises(UserError, match=r"places has 'stem'.*take branch"):

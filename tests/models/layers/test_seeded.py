@@ -1,5 +1,4 @@
-"""Random numbers of layers: the published function's, uniform, unrelated between places, layers and
-steps."""
+"""Random numbers of layers: those of the published hash, uniform, and independent."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ def drawn(
 
 
 def lowbias32(x: int) -> int:
-    """The published function, in unsigned arithmetic."""
+    """Return the published hash, computed with unsigned integers."""
     x = (x ^ (x >> 16)) * 0x7FEB352D % 2**32
     x = (x ^ (x >> 15)) * 0x846CA68B % 2**32
     return x ^ (x >> 16)
@@ -41,11 +40,11 @@ def test_numbers_are_uniform() -> None:
     numbers = drawn()
     assert numbers.min() >= 0
     assert numbers.max() < 1
-    # Four standard errors, here of the mean and of the variance.
+    # Within four standard errors of the mean and of the variance.
     assert numbers.mean() == pytest.approx(1 / 2, abs=4 * (1 / 12 / DRAWS) ** 0.5)
     assert numbers.var() == pytest.approx(1 / 12, abs=4 * (1 / 180 / DRAWS) ** 0.5)
     assert stats.chisquare(np.bincount((numbers * 256).astype(int), minlength=256)).pvalue > 1e-3
-    # Pairs of neighbours fill the square alike, and so do the lowest of the 24 bits.
+    # Pairs of neighbours fill the square uniformly; the lowest 8 of the 24 bits are uniform too.
     cells = (numbers[::2] * 16).astype(int) * 16 + (numbers[1::2] * 16).astype(int)
     assert stats.chisquare(np.bincount(cells, minlength=256)).pvalue > 1e-3
     assert (
@@ -55,7 +54,7 @@ def test_numbers_are_uniform() -> None:
 
 
 def test_first_numbers_are_uniform_over_steps() -> None:
-    # Stochastic depth draws few numbers a step: over many steps they must be as good.
+    # Stochastic depth draws few numbers in a step: they must be uniform over many steps.
     first = np.array([drawn(step=step, n=2) for step in range(5_000)])
     assert stats.chisquare(np.bincount((first[:, 0] * 64).astype(int), minlength=64)).pvalue > 1e-3
     assert abs(np.corrcoef(first.T)[0, 1]) < 4 / 5_000**0.5
@@ -66,18 +65,17 @@ def test_first_numbers_are_uniform_over_steps() -> None:
     [{"purpose": "layer:conv2:0"}, {"purpose": "layer:conv1:1"}, {"step": 1}, {"epoch": 1}],
     ids=["layer", "part", "step", "epoch"],
 )
-def test_streams_are_unrelated(other: dict[str, int]) -> None:
-    one, two = drawn(), drawn(**other)  # type: ignore[arg-type]  # mixed values
-    assert abs(np.corrcoef(one, two)[0, 1]) < 4 / DRAWS**0.5
-    assert abs(np.corrcoef(one[1:], two[:-1])[0, 1]) < 4 / DRAWS**0.5
-    assert not set(one[:1000]) >= set(two[:100])
+def test_streams_are_independent(other: dict[str, int]) -> None:
+    first, second = drawn(), drawn(**other)  # type: ignore[arg-type]  # mixed values
+    assert abs(np.corrcoef(first, second)[0, 1]) < 4 / DRAWS**0.5
+    assert abs(np.corrcoef(first[1:], second[:-1])[0, 1]) < 4 / DRAWS**0.5
+    assert not set(first[:1000]) >= set(second[:100])
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:.*script_method. is deprecated:DeprecationWarning"
-)  # torch 2.11's own code
-def test_compiled_to_machine_code_numbers_are_the_same() -> None:
+# Torch 2.11 warns about its own code.
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+def test_compiled_numbers_are_the_same() -> None:
     torch.compiler.reset()
     compiled = torch.compile(uniform, fullgraph=True, dynamic=False)
     for seed in (5, 2**63 - 1):

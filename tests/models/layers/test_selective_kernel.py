@@ -1,4 +1,4 @@
-"""Selective kernels: by hand, against timm's two forms, and against the original's output."""
+"""Selective kernels, compared with sums by hand, timm, and the code of Lee et al. 2020."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def by_hand(layer: ConvNorm, x: Tensor, **conv: int) -> Tensor:
 
 @pytest.mark.parametrize("stride", [1, 2])
 @torch.no_grad()
-def test_one_convolution_by_hand(stride):
+def test_assemble_kernel_by_hand(stride):
     layer = fill(AssembleKernel2d(6, 10, 4, stride=stride, slots=SLOTS))
     x = images(2, 6, 9)
     both = by_hand(layer.conv, x.double(), stride=stride, padding=1)
@@ -69,7 +69,7 @@ def test_one_convolution_by_hand(stride):
 
 @pytest.mark.parametrize("split", [False, True])
 @torch.no_grad()
-def test_two_convolutions_by_hand(split):
+def test_dilated_kernels_by_hand(split):
     layer = fill(DilatedKernels2d(6, 10, 4, stride=2, split=split, slots=SLOTS))
     x = images(2, 6, 9)
     near, far = (x[:, :3], x[:, 3:]) if split else (x, x)
@@ -81,7 +81,7 @@ def test_two_convolutions_by_hand(split):
 
 
 @pytest.mark.parametrize(
-    ("settings", "theirs"),
+    ("settings", "timm_options"),
     [
         (SplitKernel(), {"split_input": True}),
         (
@@ -93,8 +93,8 @@ def test_two_convolutions_by_hand(split):
     ids=["split", "split of skresnet18", "original"],
 )
 @pytest.mark.parametrize(("width", "groups"), [(64, 1), (128, 32), (512, 1)])
-def test_the_forms_of_timm(settings, theirs, width, groups):
-    reference = fill(SelectiveKernel(width, width, stride=2, groups=groups, **theirs))
+def test_both_forms_equal_those_of_timm(settings, timm_options, width, groups):
+    reference = fill(SelectiveKernel(width, width, stride=2, groups=groups, **timm_options))
     layer = settings(width, width, 2, groups, SLOTS).eval()
     layer.load_state_dict(reference.state_dict(), strict=True)
     for size in (8, 7):
@@ -130,7 +130,7 @@ class Half(nn.Module):
 
 
 @torch.no_grad()
-def test_the_order_within_a_bottleneck():
+def test_the_order_of_layers_in_a_bottleneck():
     slots = Slots(
         norm=BatchNorm(),
         activation=Relu(),
@@ -160,23 +160,23 @@ def test_a_block_without_last_activation_may_be_negative():
         SelectiveBottleneck(16, 4, last_activation=False, slots=slots),
         Bottleneck(16, 4, last_activation=False, slots=slots),
     ):
-        whole = type(block)(16, 4, slots=slots)
-        whole.load_state_dict(fill(block).state_dict(), strict=True)
+        activated = type(block)(16, 4, slots=slots)
+        activated.load_state_dict(fill(block).state_dict(), strict=True)
         x = images(1, 16, 5)
         with torch.no_grad():
             out = block(x)
             assert out.min() < 0
-            assert torch.equal(out.relu(), whole.eval()(x))
+            assert torch.equal(out.relu(), activated.eval()(x))
 
 
 @pytest.mark.parametrize("kind", [SelectiveBasicBlock, SelectiveBottleneck])
-def test_blocks_need_their_slot(kind):
+def test_selective_blocks_need_their_slot(kind):
     with pytest.raises(ValueError, match=r"slots\.selective_kernel"):
         kind(16, 16, slots=SLOTS)
 
 
 @pytest.mark.parametrize("kind", [SelectiveBasicBlock, SelectiveBottleneck])
-def test_zero_init_last(kind):
+def test_zero_init_last_makes_a_block_its_shortcut(kind):
     slots = Slots(norm=BatchNorm(), activation=Relu(), selective_kernel=SplitKernel())
     block = fill(kind(4 * kind.expansion, 4, slots=slots))
     block.zero_init_last()
@@ -188,10 +188,10 @@ def test_zero_init_last(kind):
 
 @pytest.mark.data
 @pytest.mark.parametrize("stride", [1, 2])
-def test_the_original(stride):
-    told, arrays = vector("units")
+def test_the_kernel_equals_that_of_lee_et_al(stride):
+    facts, arrays = vector("units")
     weights = [
-        tensor(generator().weight(name, shape)) for name, shape in told[f"sk_s{stride}_vars"]
+        tensor(generator().weight(name, shape)) for name, shape in facts[f"sk_s{stride}_vars"]
     ]
     layer = AssembleKernel()(16, 24, stride, 1, SLOTS).eval()
     kernel, *norm = weights[:5]

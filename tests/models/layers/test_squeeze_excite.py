@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: by hand, against timm's, and against the original's output."""
+"""Squeeze-and-excitation, compared with sums by hand, timm, and the code of Lee et al. 2020."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def test_the_formula_by_hand():
 
 
 @pytest.mark.parametrize("channels", [16, 64, 100, 256, 2048])
-def test_it_is_timms(channels):
-    theirs, ours = fill(SEModule(channels)), SqueezeExcite2d(channels).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+def test_the_layer_equals_that_of_timm(channels):
+    reference = fill(SEModule(channels))
+    ours = SqueezeExcite2d(channels).eval()
+    ours.load_state_dict(reference.state_dict(), strict=True)
     x = images(2, channels, 6)
     with torch.no_grad():
-        torch.testing.assert_close(ours(x), theirs(x))
+        torch.testing.assert_close(ours(x), reference(x))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_squeezed_channels(channels, reduction, divisor, inside):
     assert squeezed_channels(channels, reduction, divisor) == inside
 
 
-def test_settings_build_the_layer():
+def test_the_part_builds_the_layer():
     layer = SqueezeExcitePart(reduction=8, bias=False, divisor=1)(64)
     assert {name: tuple(p.shape) for name, p in layer.named_parameters()} == {
         "fc1.weight": (8, 64, 1, 1),
@@ -60,9 +61,9 @@ def test_settings_build_the_layer():
 
 
 @pytest.mark.data
-def test_the_original():
-    told, arrays = vector("units")
-    weights = {name: generator().weight(name, shape) for name, shape in told["se_vars"]}
+def test_the_layer_equals_that_of_lee_et_al():
+    facts, arrays = vector("units")
+    weights = {name: generator().weight(name, shape) for name, shape in facts["se_vars"]}
     layer = SqueezeExcitePart(bias=False, divisor=1)(64)
     first, second = (tensor(kernel.transpose(3, 2, 0, 1)) for kernel in weights.values())
     layer.load_state_dict({"fc1.weight": first, "fc2.weight": second}, strict=True)

@@ -1,4 +1,4 @@
-"""Pools of stems and shortcuts: by hand, and against the original's outputs."""
+"""Pools with TensorFlow's padding, compared with sums by hand and the code of Lee et al. 2020."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLOTS = Slots(norm=nn.Identity, activation=Relu())
 
 
 def same_padding(size: int) -> tuple[int, int]:
-    """Pad as TensorFlow's SAME does for a window of 3 and a stride of 2."""
+    """Return TensorFlow's padding "SAME" of a window of 3 and a stride of 2."""
     total = max((-(-size // 2) - 1) * 2 + 3 - size, 0)
     return total // 2, total - total // 2
 
@@ -33,10 +33,10 @@ def test_the_max_pool_pads_as_tensorflow(height, width):
     np.testing.assert_array_equal(StemMaxPool2d()(x).numpy(), windows.max((-2, -1)))
 
 
-def test_at_odd_sizes_it_is_torchs_and_at_even_ones_not():
-    torchs, tensorflows = stem_pool("imagenet", 64), stem_pool("imagenet", 64, pooling="tensorflow")
-    assert torch.equal(torchs(images(1, 2, 9)), tensorflows(images(1, 2, 9)))
-    assert not torch.equal(torchs(images(1, 2, 8)), tensorflows(images(1, 2, 8)))
+def test_the_stem_pool_differs_from_torchs_at_even_sizes_only():
+    usual, padded = stem_pool("imagenet", 64), stem_pool("imagenet", 64, pooling="tensorflow")
+    assert torch.equal(usual(images(1, 2, 9)), padded(images(1, 2, 9)))
+    assert not torch.equal(usual(images(1, 2, 8)), padded(images(1, 2, 8)))
 
 
 def test_the_average_pool_by_hand():
@@ -68,7 +68,7 @@ def test_the_padded_pool_always_divides_by_nine():
     assert padded_pool_shortcut(1, 1, 1, SLOTS)(x).shape == x.shape
 
 
-def test_tensorflows_shortcut_pools_at_stride_1_too():
+def test_the_shortcut_pools_at_stride_1_too():
     x = images(1, 2, 5)
     for stride in (1, 2):
         shortcut = tensorflow_pool_shortcut(2, 3, stride, SLOTS)
@@ -87,7 +87,7 @@ def test_tensorflows_shortcut_pools_at_stride_1_too():
         ("bl_s2", padded_pool_shortcut(4, 4, 2, SLOTS)[0]),
     ],
 )
-def test_the_originals(side, name, pool):
+def test_the_pools_equal_those_of_lee_et_al(side, name, pool):
     _, arrays = vector("units")
     got = pool(tensor(arrays[f"pool_in{side}"])).numpy()
     np.testing.assert_allclose(got, arrays[f"pool{side}_{name}"], rtol=1e-5, atol=1e-6)

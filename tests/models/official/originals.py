@@ -1,4 +1,7 @@
-"""Reference outputs of the original TensorFlow networks and layers, where they are at hand."""
+"""Reference outputs of the original TensorFlow networks and layers.
+
+They lie outside of the repository; a test that needs them is skipped where they are missing.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,22 @@ import torch
 
 SPEC = Path(__file__).resolve().parents[4] / "shared" / "spec"
 VECTORS = SPEC / "vectors"
+VECTOR_NAMES = [
+    "resnet50",
+    "resnet50_aa",
+    "resnet50_bl",
+    "resnet50_d_se",
+    "resnet50_sk",
+    "assemble50",
+    "assemble50_256",
+]
+"""The networks whose outputs on one image there are."""
+
+__all__ = ["VECTOR_NAMES", "generator", "tensor", "vector"]
 
 
 def vector(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what is known of a network's run, and its arrays; skip the test where they are not at
-    hand."""
+    """Return the facts about a run of the original code, and its arrays."""
     if not (VECTORS / f"{name}.json").is_file():
         pytest.skip("needs the reference outputs of the original networks, ../shared/spec/vectors")
     with np.load(VECTORS / f"{name}.npz") as arrays:
@@ -25,7 +39,7 @@ def vector(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def generator() -> Any:
-    """Load the module that regenerates weights from their names, and input images."""
+    """Return the module that computes reference weights from their names, and input images."""
     path = SPEC / "reference_weights.py"
     if not path.is_file():
         pytest.skip("needs ../shared/spec/reference_weights.py")

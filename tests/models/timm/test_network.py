@@ -1,5 +1,4 @@
-"""Networks of timm under names of our own: their size, their settings, the image size that reaches
-a run."""
+"""Networks of timm that have a name here: their sizes, settings, and default image sizes."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ from trickbag.models.image_size import default_image_size
 from trickbag.models.parts import BatchNorm
 from trickbag.models.summary import summary
 
-# Name, pixels, share of the shorter edge in validation, millions of parameters, 10^9 multiply-adds:
-# table D.
+# Name, pixels, share of the shorter edge in validation, millions of parameters, 10^9 multiply-adds.
 TABLE = [
     ("densenet201", 224, 0.875, 20.014, 4.2914),
     ("inception_v3", 299, 0.875, 23.835, 5.7132),
@@ -51,7 +49,7 @@ def test_the_table_has_every_name() -> None:
     ("name", "size", "crop", "params", "macs"),
     [pytest.param(*row, marks=[pytest.mark.slow] if row[0] in SLOW else []) for row in TABLE],
 )
-def test_sizes_are_the_published_ones(
+def test_sizes_equal_the_published_ones(
     name: str, size: int, crop: float, params: float, macs: float
 ) -> None:
     config = model_config(name)
@@ -80,15 +78,15 @@ def test_efficientnets_are_trained_as_published(i: int, dropout: float) -> None:
 @pytest.mark.parametrize(
     "name", ["efficientnet_b0", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES[:2])]
 )
-def test_networks_are_timms(name: str) -> None:
+def test_logits_equal_those_of_timm(name: str) -> None:
     config = model_config(name)
     assert isinstance(config, TimmConfig)
-    theirs = fill(timm.create_model(config.name, num_classes=4, in_chans=1))
+    reference = fill(timm.create_model(config.name, num_classes=4, in_chans=1))
     ours = create_model(name, num_classes=4, in_channels=1).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    ours.load_state_dict(reference.state_dict(), strict=True)
     batch = images(1, 1, 75)
     with torch.no_grad():
-        assert torch.equal(ours(batch), theirs(batch))
+        assert torch.equal(ours(batch), reference(batch))
 
 
 def test_inception_has_no_auxiliary_head() -> None:
@@ -97,7 +95,7 @@ def test_inception_has_no_auxiliary_head() -> None:
     assert network.train()(torch.empty(2, 3, 75, 75, device="meta")).shape == (2, 1000)
 
 
-def test_own_sizes_of_other_networks() -> None:
+def test_default_image_sizes_of_other_networks() -> None:
     assert default_image_size(ResNetConfig(stem="small_s1")) == (224, 0.875)
     assert default_image_size(TimmConfig(name="tf_efficientnet_b0.ns_jft_in1k")) == (224, 0.875)
     assert default_image_size(TimmConfig(name="vit_base_patch16_384")).image_size == 384
@@ -109,7 +107,7 @@ def test_own_sizes_of_other_networks() -> None:
     )
 
 
-def test_settings_of_normalisation_need_one() -> None:
+def test_settings_of_normalisation_need_a_normalisation() -> None:
     config = TimmConfig(name="vit_tiny_patch16_224", norm=BatchNorm(momentum=0.01))
     with pytest.raises(
         UserError,
@@ -118,11 +116,10 @@ def test_settings_of_normalisation_need_one() -> None:
         shapes_only(config)
 
 
-def test_summaries_say_what_is_not_timms_own() -> None:
+def test_summaries_name_changed_settings() -> None:
     assert summary(model_config("efficientnet_b7")) == (
-        "timm's tf_efficientnet_b7, batch normalisation with eps 0.001, momentum 0.01, stochastic "
-        "depth 0.2, "
-        "dropout 0.5"
+        "timm's tf_efficientnet_b7, batch normalisation with eps 0.001, momentum 0.01, "
+        "stochastic depth 0.2, dropout 0.5"
     )
     assert summary(model_config("densenet201")) == "timm's densenet201"
 

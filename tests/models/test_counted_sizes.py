@@ -1,5 +1,4 @@
-"""The counted sizes of networks in benchmarks/results, against the published ones and against the
-networks."""
+"""The sizes of networks that a benchmark counted, compared with published ones and recounted."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ ROWS = {
 @pytest.mark.parametrize(
     "row", PUBLISHED["timm"], ids=lambda row: f"{row['timm']}-{row['image_size']}"
 )
-def test_networks_that_timm_has(row):
+def test_networks_of_timm_have_the_published_sizes(row):
     ours = ROWS["networks"][row["name"], row["image_size"]]
     assert round(ours["params"] / 1e6, 3) == row["params_m"]
     assert round(ours["macs"] / 1e9, 4) == row["macs_g"]
@@ -34,7 +33,7 @@ def test_networks_that_timm_has(row):
 @pytest.mark.parametrize(
     "row", PUBLISHED["originals"], ids=lambda row: f"{row['name']}-{row['image_size']}"
 )
-def test_networks_of_the_original_code(row):
+def test_networks_of_lee_et_al_have_the_published_sizes(row):
     official = ROWS["official"][row["name"], row["image_size"]]
     assert official["params"] == row["params"]
     assert round(official["macs"] / 1e9, 4) == row["macs_g"]
@@ -52,7 +51,7 @@ def test_every_name_is_counted():
 
 
 @pytest.mark.slow
-def test_the_networks_have_the_sizes_that_were_counted():
+def test_counting_again_gives_the_same():
     path = BENCHMARKS / "networks.py"
     spec = importlib.util.spec_from_file_location("benchmarks_networks", path)
     assert spec is not None

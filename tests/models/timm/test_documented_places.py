@@ -1,4 +1,4 @@
-"""The table of places for tricks in the families of timm, as the page has it."""
+"""The table in docs/timm.md of the places that tricks have in networks of timm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trickbag.models.timm.residual_branches import Unfit
 from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
 from trickbag.tricks.zero_init_residual import zero_init_residual
 
-PAGE = Path(__file__).parents[2] / "docs" / "timm.md"
+PAGE = Path(__file__).parents[3] / "docs" / "timm.md"
 NETWORKS = [
     "resnet50",
     "resnext50_32x4d",
@@ -45,9 +45,9 @@ CHANGES: dict[str, Any] = {
 
 
 def table() -> str:
-    """The number of places for each trick in each network, and for what has none, the reasons."""
+    """Return the number of places of each trick in each network, and why there are none."""
     lines = [
-        "| network | " + " | ".join(f"{name}" for name in CHANGES) + " |",
+        "| network | " + " | ".join(CHANGES) + " |",
         "|---" * (len(CHANGES) + 1) + "|",
     ]
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -55,7 +55,7 @@ def table() -> str:
         cells = []
         for change, apply in CHANGES.items():
             try:
-                # On the CPU, as a scale on shapes alone cannot be seen to be zero.
+                # On shapes alone a scale of zero cannot be told from another one.
                 with torch.device("cpu" if change == "zero_init_residual" else "meta"):
                     options = (
                         {"zero_init_last": False}
@@ -77,7 +77,7 @@ def table() -> str:
 
 
 @pytest.mark.slow
-def test_the_page_has_the_places_of_every_family() -> None:
-    found = re.search(r"<!-- places -->\n(.*?)<!-- end -->", PAGE.read_text(), flags=re.DOTALL)
-    assert found
-    assert found[1].strip() == table()
+def test_the_page_has_the_present_table() -> None:
+    match = re.search(r"<!-- places -->\n(.*?)<!-- end -->", PAGE.read_text(), flags=re.DOTALL)
+    assert match
+    assert match[1].strip() == table()

@@ -1,8 +1,8 @@
-"""The thinnest member of every family of networks: what drives the contract tests of networks."""
+"""The thinnest member of each kind of network, for the contract tests of networks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trickbag.models.config import (
     BigLittleConfig,
@@ -28,31 +28,32 @@ from trickbag.models.parts import (
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["TABLE", "Entry", "family"]
+__all__ = ["THINNEST", "Member", "family_of"]
 
 
-class Entry(NamedTuple):
+class Member(NamedTuple):
     """A network, and an odd image size that it takes."""
 
     config: ModelConfig
     size: int = 45
 
 
-def _bottlenecks(**settings: object) -> Entry:
+def _bottlenecks(**settings: Any) -> Member:
     """A ResNet of six bottlenecks."""
-    return Entry(ResNetConfig(**{"depth_factor": 0.3, "width_factor": 0.125, **settings}))  # type: ignore[arg-type]  # any
+    thin: dict[str, Any] = {"depth_factor": 0.3, "width_factor": 0.125}
+    return Member(ResNetConfig(**thin | settings))
 
 
-def _grouped(**settings: object) -> Entry:
+def _grouped(**settings: Any) -> Member:
     return _bottlenecks(cardinality=32, base_width=4, width_factor=0.25, **settings)
 
 
-def _big_little(**settings: object) -> Entry:
-    return Entry(BigLittleConfig(depth_factor=0.3, width_factor=0.125, **settings))  # type: ignore[arg-type]  # any
+def _big_little(**settings: Any) -> Member:
+    return Member(BigLittleConfig(depth_factor=0.3, width_factor=0.125, **settings))
 
 
-TABLE: dict[str, Entry] = {
-    "basic blocks": Entry(ResNetConfig(depth=18, width_factor=0.125, activation=Silu())),
+THINNEST: dict[str, Member] = {
+    "basic blocks": Member(ResNetConfig(depth=18, width_factor=0.125, activation=Silu())),
     "bottlenecks": _bottlenecks(
         stem="deep", shortcut="avg_pool", drop=DropBlockPart(), stochastic_depth=0.2, dropout=0.1
     ),
@@ -65,7 +66,7 @@ TABLE: dict[str, Entry] = {
     "sk": _bottlenecks(selective_kernel=SplitKernel()),
     "sk assemble": _bottlenecks(selective_kernel=AssembleKernel()),
     "sk resnext": _grouped(selective_kernel=OriginalKernel()),
-    "sk basic blocks": Entry(
+    "sk basic blocks": Member(
         ResNetConfig(depth=18, width_factor=0.125, selective_kernel=OriginalKernel())
     ),
     "blur": _bottlenecks(anti_alias=Blur(size=4, places=("branch", "shortcut", "stem"))),
@@ -74,19 +75,19 @@ TABLE: dict[str, Entry] = {
     "assemble": _big_little(
         selective_kernel=AssembleKernel(), anti_alias=Blur(), drop=DropBlockPart()
     ),
-    "mobilenet": Entry(MobileNetConfig(width_factor=0.25, stem="small_s1", activation=Relu6())),
-    "se mobilenet": Entry(
+    "mobilenet": Member(MobileNetConfig(width_factor=0.25, stem="small_s1", activation=Relu6())),
+    "se mobilenet": Member(
         MobileNetConfig(width_factor=0.25, attention=SqueezeExcitePart(), drop=DropBlockPart())
     ),
-    # timm has none that are thinner.
-    "densenet": Entry(TimmConfig(name="densenet121")),
-    "inception": Entry(TimmConfig(name="inception_v3"), size=97),
-    "efficientnet": Entry(model_config("efficientnet_b0")),
+    # timm has no thinner ones.
+    "densenet": Member(TimmConfig(name="densenet121")),
+    "inception": Member(TimmConfig(name="inception_v3"), size=97),
+    "efficientnet": Member(model_config("efficientnet_b0")),
 }
 
 
-def family(config: ModelConfig) -> Hashable:
-    """Say to what family a network belongs: its kind, its blocks, and what fills their slots."""
+def family_of(config: ModelConfig) -> Hashable:
+    """Return what tells kinds of networks apart: kind, blocks, and the parts in their slots."""
     if isinstance(config, OwnConfig):
         kernel = getattr(config, "selective_kernel", None)
         return (
