@@ -125,7 +125,9 @@ def test_what_it_writes_passes_every_check(call: Call, tmp_path: Path) -> None:
     run("ruff", "check", *files)
     run("mypy")
     # The contract tests of these tricks; the card's code of all tricks runs in one process.
-    ours = " or ".join([*(f"[{name}]" for name in NAMES.values()), "in_the_table", "snippets_run"])
+    # One test fails on purpose: that no TODO is left.
+    names = " or ".join(f"[{name}]" for name in NAMES.values())
+    ours = f"({names} or in_the_table or snippets_run) and not no_text_of_the_template"
     run("pytest", "-q", "-p", "no:cacheprovider", "tests/test_every_trick.py", "-k", ours)
     run("pytest", "-q", "-p", "no:cacheprovider", "tests/tricks/test_cards.py", "-k", ours)
     run("pytest", "-q", "-p", "no:cacheprovider", *files[1 + len(NAMES) :])
