@@ -27,7 +27,7 @@ def test_without_only_plus_are_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (
             lambda r: r.without("cutmix"),
@@ -74,10 +74,10 @@ def test_without_only_plus_are_values() -> None:
         ),
     ],
 )
-def test_wrong_recipes_name_value_and_way_out(make, says: str) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_recipes_name_value_and_way_out(make, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError) as error:
         make(recipes.small())
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 def test_text_gives_tricks() -> None:
@@ -101,15 +101,15 @@ def test_set_reads_by_type() -> None:
 
 
 def test_id_is_of_what_determines_the_run() -> None:
-    one = recipes.small(data="here/photos")
-    assert one.id == recipes.small(data="there/photos").replace(name="mine").id
-    assert one.id == one.set("data.workers", "3").set("data.image_root", "x").id
+    recipe = recipes.small(data="here/photos")
+    assert recipe.id == recipes.small(data="there/photos").replace(name="mine").id
+    assert recipe.id == recipe.set("data.workers", "3").set("data.image_root", "x").id
     for path, value in [
         ("training.lr", "0.2"),
         ("data.image_size", "32"),
         ("tricks.mixup.alpha", "0.3"),
     ]:
-        assert one.set(path, value).id != one.id
+        assert recipe.set(path, value).id != recipe.id
     # Written down once: a change here makes every trial that anybody has run another one.
     assert Recipe.from_dict({"schema": 1}).id == Recipe().id
 

@@ -43,7 +43,7 @@ def _leaves(data: object) -> list[object]:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: TrainConfig(epochs=0), "epochs = 0: must be a whole number at least 1"),
         (lambda: TrainConfig(epochs=True), "epochs = True"),
@@ -80,10 +80,10 @@ def _leaves(data: object) -> list[object]:
         (lambda: TrainConfig(init="a.safetensors", pretrained=True), "exclude each other"),
     ],
 )
-def test_wrong_settings_name_value_and_way_out(make: Any, says: str) -> None:
+def test_wrong_settings_name_value_and_way_out(make: Any, message: str) -> None:
     with pytest.raises(UserError) as error:
         make()
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -280,6 +280,7 @@ def trick_from_text(text: str) -> Trick:
 
 def digest(data: object) -> str:
     """Hash plain data: 16 hexadecimal digits."""
+    # Sorted: the order of keys in a file must not make another id of the same settings.
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

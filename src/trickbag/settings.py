@@ -175,6 +175,7 @@ def _check(hint: Any, value: Any, path: str) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         return _check_union(hint, value, path)
     if get_origin(hint) is Literal:
+        # The types must agree too: True == 1 == 1.0.
         if any(value == option and type(value) is type(option) for option in get_args(hint)):
             return value
     elif get_origin(hint) is tuple:
@@ -183,6 +184,7 @@ def _check(hint: Any, value: Any, path: str) -> Any:
     elif hint is Any:
         return value
     elif hint is float:
+        # NaN and infinity are no values of settings: JSON has neither.
         if (
             isinstance(value, int | float)
             and not isinstance(value, bool)

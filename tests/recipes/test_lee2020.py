@@ -48,12 +48,18 @@ def test_a_step_trains_the_official_network(name: str, official: str) -> None:
         expected = dataclasses.replace(expected, pooling="torch")
     recipe = LADDER[name]()
     assert network(recipe) == expected
-    evaluated, theirs = (
+    evaluated, expected_preprocessing = (
         Preprocessing.for_evaluation(recipe.data, 224),
         official_preprocessing(official),
     )
-    assert (evaluated.image_size, evaluated.resize) == (theirs.image_size, theirs.resize)
-    assert (evaluated.mean, evaluated.std) == (theirs.mean, theirs.std)
+    assert (evaluated.image_size, evaluated.resize) == (
+        expected_preprocessing.image_size,
+        expected_preprocessing.resize,
+    )
+    assert (evaluated.mean, evaluated.std) == (
+        expected_preprocessing.mean,
+        expected_preprocessing.std,
+    )
 
 
 def test_each_step_adds_what_the_table_says() -> None:
@@ -78,7 +84,7 @@ def test_each_step_adds_what_the_table_says() -> None:
 @pytest.mark.parametrize(
     "name", [name for name in LADDER if name not in {f"assemble_e{i}" for i in range(7)}]
 )
-def test_a_teacher_is_asked_as_the_authors_did(name: str) -> None:
+def test_a_teacher_is_used_as_the_authors_did(name: str) -> None:
     taught = LADDER[name](teacher="runs/teacher")
     trick = next(trick for trick in taught.tricks if isinstance(trick, Distillation))
     assert (trick.form, trick.view, trick.teacher) == ("assemble", "centre", ("runs/teacher",))
@@ -91,7 +97,7 @@ def test_the_learning_rate_is_the_authors(step: int, lr: float) -> None:
     schedule = Schedule()
     for trick in recipe.tricks:
         schedule = trick.schedule(schedule)
-    # An epoch of theirs has 1251.14 steps, hence the tolerance.
+    # Their epoch has 1251.14 steps, hence the tolerance.
     assert recipe.training.lr * schedule.factor(
         step, 1251, recipe.training.epochs
     ) == pytest.approx(lr, rel=2e-3)

@@ -1,5 +1,4 @@
-"""Programs of several processes for the tests: started as `torchrun` starts them, without its
-supervision."""
+"""Programs of several processes: started as `torchrun` starts them, without its supervision."""
 
 from __future__ import annotations
 
@@ -14,12 +13,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
-    """Start `python ARGUMENTS` in `count` processes that can find each other, in the order of their
-    ranks."""
+    """Start `python ARGUMENTS` in `count` processes with one address, in the order of ranks."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    found = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    common = {**os.environ, **found, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    common = {
+        **os.environ,
+        **address,
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+        "OMP_NUM_THREADS": "1",
+    }
     return [
         subprocess.Popen(
             [sys.executable, *arguments],
@@ -35,14 +38,13 @@ def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
 def end(
     processes: Sequence[subprocess.Popen[str]], timeout_s: float = 240.0
 ) -> tuple[list[int], list[str]]:
-    """Wait for processes; return their exit codes, and the lines of all that they wrote to
-    stderr."""
+    """Wait for processes; return their exit codes, and all lines that they wrote to stderr."""
     try:
-        said = [process.communicate(timeout=timeout_s)[1] for process in processes]
+        errors = [process.communicate(timeout=timeout_s)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
             process.wait()
     return [process.returncode for process in processes], [
-        line for text in said for line in text.splitlines()
+        line for text in errors for line in text.splitlines()
     ]

@@ -33,8 +33,7 @@ class SignalAt(RunLog):
 
 
 class SignalInValidation(RunLog):
-    """Sends SIGTERM when the second epoch's line is shown: the third then starts with the request
-    to stop."""
+    """Sends SIGTERM when the second epoch's line is shown, so that the third starts with it."""
 
     def epoch(self, row: dict[str, Any]) -> None:
         if row["epoch"] == 2:
@@ -241,8 +240,8 @@ def test_a_damaged_checkpoint_is_named(pictures: Path, tmp_path: Path) -> None:
 def test_reduced_precision_trains_with_float32_weights(
     pictures: Path, tmp_path: Path, precision: str
 ) -> None:
-    made = tiny_recipe(pictures, epochs=1, tricks__mixed_precision__dtype=precision)
-    fit(made, out=tmp_path / "run")
+    recipe = tiny_recipe(pictures, epochs=1, tricks__mixed_precision__dtype=precision)
+    fit(recipe, out=tmp_path / "run")
     assert (
         json.loads((tmp_path / "run" / "recipe.json").read_text())["resolved"]["precision"]
         == precision
@@ -309,15 +308,18 @@ def test_bad_files_of_a_source_too_large_to_check(
     for kind in ("circle", "cross"):
         (source / kind / "003.png").write_bytes(b"no image")
     monkeypatch.setattr("trickbag.data.dataset.CHECK_LIMIT", 10)
-    made = tiny_recipe(source, epochs=2)
-    result = fit(made, out=tmp_path / "whole")
-    assert sorted(one["file"] for one in result.data_errors) == ["circle/003.png", "cross/003.png"]
+    recipe = tiny_recipe(source, epochs=2)
+    result = fit(recipe, out=tmp_path / "whole")
+    assert sorted(error["file"] for error in result.data_errors) == [
+        "circle/003.png",
+        "cross/003.png",
+    ]
     assert (tmp_path / "whole" / "data_errors.csv").read_text().count("\n") == 3
     with pytest.raises(Stopped):
-        fit(made, out=tmp_path / "stopped", log=SignalAt(8, signal.SIGTERM))
-    fit(made, out=tmp_path / "stopped", resume=True)
+        fit(recipe, out=tmp_path / "stopped", log=SignalAt(8, signal.SIGTERM))
+    fit(recipe, out=tmp_path / "stopped", resume=True)
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
-    strict = made.set("data.max_bad_fraction", "0.01")
+    strict = recipe.set("data.max_bad_fraction", "0.01")
     with pytest.raises(RunFailed, match=r"2 of 60 images .* are bad"):
         fit(strict, out=tmp_path / "strict")
 

@@ -29,17 +29,17 @@ pytestmark = [
 
 
 def started(pictures: Path, *tricks: Trick, **changes: str) -> tuple[Run, Loader]:
-    made = tiny_recipe(pictures, training__device="cuda", **changes).plus(*tricks)
-    dataset = prepare(made.data)
-    plan, _ = resolve(made, dataset, seed=0)
-    run, _ = build(plan, made.tricks, dataset)
-    how: dict[str, Any] = {
+    recipe = tiny_recipe(pictures, training__device="cuda", **changes).plus(*tricks)
+    dataset = prepare(recipe.data)
+    plan, _ = resolve(recipe, dataset, seed=0)
+    run, _ = build(plan, recipe.tricks, dataset)
+    options: dict[str, Any] = {
         "batch_size": plan.batch_size,
         "workers": 0,
         "pin_memory": True,
         "teacher_logits": run.teacher_logits,
     }
-    return run, Loader(dataset.train, plan.data, run.pipeline.preprocessing, train=True, **how)
+    return run, Loader(dataset.train, plan.data, run.pipeline.preprocessing, train=True, **options)
 
 
 @pytest.mark.parametrize("mode", ["off", "on"])

@@ -42,7 +42,7 @@ COLOURS = ("blue", "green", "red")
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of 60 pictures that are bright in one, two or three colours, which are their labels."""
-    root = tmp_path_factory.mktemp("several")
+    root = tmp_path_factory.mktemp("multi_label")
     rng = np.random.default_rng(0)
     rows = []
     for i in range(60):
@@ -58,7 +58,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def several_recipe(table: Path, epochs: int = 2) -> Recipe:
+def multi_label_recipe(table: Path, epochs: int = 2) -> Recipe:
     return tiny_recipe(table, epochs=epochs, data__multi_label="true", data__flip_prob="0")
 
 
@@ -69,8 +69,8 @@ def read(file: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
-    out = tmp_path_factory.mktemp("runs") / "several"
-    return tb.fit(several_recipe(table, epochs=4), out=out), out
+    out = tmp_path_factory.mktemp("runs") / "multi_label"
+    return tb.fit(multi_label_recipe(table, epochs=4), out=out), out
 
 
 def test_labels_are_divided_at_blanks_where_it_is_said(table: Path) -> None:
@@ -96,7 +96,7 @@ def test_rows_without_a_label_or_with_two_different_ones_are_left_out(
     source = open_source(
         DataConfig(source=str(file), image_root=str(table.parent), multi_label=True)
     )
-    assert {one.file: one.reason for one in source.left_out} == {
+    assert {error.file: error.reason for error in source.left_out} == {
         "02": "no label in line 4",
         "03.png": "has different labels: blue, red",
     }
@@ -137,9 +137,9 @@ def test_evaluation_gives_back_the_runs_metrics(
 ) -> None:
     result, out = run
     assert main(["evaluate", str(out), "--workers", "0", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["map"] == pytest.approx(result.metrics["best_map"])
-    assert set(found["classes"]) == set(COLOURS)
+    evaluation = json.loads(capsys.readouterr().out)
+    assert evaluation["map"] == pytest.approx(result.metrics["best_map"])
+    assert set(evaluation["classes"]) == set(COLOURS)
     assert main(["evaluate", str(out), "--workers", "0"]) == 0
     text = capsys.readouterr().out
     assert "mAP" in text
@@ -182,11 +182,11 @@ def test_thresholds_are_stored_with_the_weights(run: tuple[Result, Path], table:
     predictor = Predictor.load(out / "best.safetensors")
     assert predictor.trained.thresholds is not None
     assert len(predictor.trained.thresholds) == 3
-    (one,) = predictor.predict([table.parent / "06.png"])
-    assert one.probabilities is not None
-    assert one.probabilities.sum() != pytest.approx(1)
-    given = one.probabilities >= np.array(predictor.trained.thresholds)
-    assert one.label == " ".join(
+    (prediction,) = predictor.predict([table.parent / "06.png"])
+    assert prediction.probabilities is not None
+    assert prediction.probabilities.sum() != pytest.approx(1)
+    given = prediction.probabilities >= np.array(predictor.trained.thresholds)
+    assert prediction.label == " ".join(
         name for name, is_given in zip(COLOURS, given, strict=True) if is_given
     )
 
@@ -194,7 +194,7 @@ def test_thresholds_are_stored_with_the_weights(run: tuple[Result, Path], table:
 def taught_recipe(table: Path, teacher: Path, **settings: Any) -> Recipe:
     """A recipe whose training crops are all of an image, which is also the centre that a teacher
     sees."""
-    made = several_recipe(table, epochs=1).plus(
+    recipe = multi_label_recipe(table, epochs=1).plus(
         Distillation(teacher=(str(teacher),), temperature=1.0, **settings)
     )
     for path, value in {
@@ -202,8 +202,8 @@ def taught_recipe(table: Path, teacher: Path, **settings: Any) -> Recipe:
         "data.crop_ratio": "1,1",
         "data.eval_crop": "1",
     }.items():
-        made = made.set(path, value)
-    return made
+        recipe = recipe.set(path, value)
+    return recipe
 
 
 @pytest.mark.parametrize("view", ["online", "centre", "replay"])
@@ -212,11 +212,11 @@ def test_a_teacher_of_several_labels(table: Path, tmp_path: Path, view: View, to
     teacher = teacher_file(
         tmp_path / "t.safetensors", classes=COLOURS, sharp=50.0, thresholds=[0.5] * 3
     )
-    made = taught_recipe(table, teacher, view=view, top=top, views=2)
-    made = made.without("mixup", "mixed_precision")
-    dataset = prepare(made.data)
-    plan, _ = resolve(made, dataset, 0)
-    built, _ = build(plan, made.tricks, dataset)
+    recipe = taught_recipe(table, teacher, view=view, top=top, views=2)
+    recipe = recipe.without("mixup", "mixed_precision")
+    dataset = prepare(recipe.data)
+    plan, _ = resolve(recipe, dataset, 0)
+    built, _ = build(plan, recipe.tricks, dataset)
     loader = Loader(
         dataset.train,
         plan.data,
@@ -245,14 +245,14 @@ def test_runs_that_learn_from_a_teacher_of_several_labels_alone(
     table: Path, tmp_path: Path
 ) -> None:
     teacher = tmp_path / "teacher"
-    tb.fit(several_recipe(table, epochs=12).without("mixup"), out=teacher)
+    tb.fit(multi_label_recipe(table, epochs=12).without("mixup"), out=teacher)
     for view in ("online", "replay"):
-        made = (
+        recipe = (
             taught_recipe(table, teacher, view=view, form="kl")
             .without("mixup")
             .plus(ClassWeights())
         )
-        result = tb.fit(made.set("training.epochs", "6"), out=tmp_path / view)
+        result = tb.fit(recipe.set("training.epochs", "6"), out=tmp_path / view)
         assert result.metrics["map"] > 90, view  # type: ignore[operator]  # the loss of the labels has no weight
 
 
@@ -282,7 +282,7 @@ def test_a_teacher_of_one_label_is_refused_for_several(
 def test_steps_have_no_top1_with_several_labels(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit(several_recipe(table, epochs=1), log=PlainLog(every_s=-1))
+    fit(multi_label_recipe(table, epochs=1), log=PlainLog(every_s=-1))
     steps = [line for line in capsys.readouterr().out.splitlines() if "  step " in line]
     assert all("loss" in line and "images/s" in line and "top-1" not in line for line in steps)
     assert len(steps) > 1
@@ -293,7 +293,7 @@ def test_everything_that_mixes_trains_on_several_labels(
     table: Path, tmp_path: Path, accumulate: str
 ) -> None:
     mixed = (
-        several_recipe(table, epochs=1)
+        multi_label_recipe(table, epochs=1)
         .without("mixup")
         .plus(MixupCutMix(per="image"), BCE(), ClassWeights())
     )

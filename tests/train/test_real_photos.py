@@ -32,7 +32,7 @@ def test_photos_from_a_folder_to_predictions(
     small = ["--epochs", "3", "--image-size", "48", "--batch-size", "32"]
     assert main(["train", "--data", str(source), *small, "--out", str(out)]) == 0
     result = json.loads((out / "result.json").read_text())
-    assert [one["file"] for one in result["data_errors"]] == [
+    assert [error["file"] for error in result["data_errors"]] == [
         f"train/n01440764/{p.name}" for p in (first, second)
     ]
     assert result["metrics"]["best_top1"] > 20  # of ten classes, where chance is 10 %
@@ -42,8 +42,8 @@ def test_photos_from_a_folder_to_predictions(
 
     capsys.readouterr()
     assert main(["evaluate", str(out), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["top1"] == pytest.approx(result["metrics"]["best_top1"], abs=1e-9)
+    evaluation = json.loads(capsys.readouterr().out)
+    assert evaluation["top1"] == pytest.approx(result["metrics"]["best_top1"], abs=1e-9)
 
     csv_file = tmp_path / "out.csv"
     assert main(["predict", str(out), str(source / "val"), str(first), "--csv", str(csv_file)]) == 0

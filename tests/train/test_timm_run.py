@@ -27,10 +27,10 @@ TRICKS = (SqueezeExcite(reduction=4), AntiAlias(), Activation(), ZeroInitResidua
 
 @pytest.fixture(scope="module")
 def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made: Recipe = tiny_recipe(pictures, epochs=1).only().on("timm:mobilenetv2_050").plus(*TRICKS)
-    made = made.set("training.batch_size", "16").set("schedule.warmup_epochs", "0")
+    recipe: Recipe = tiny_recipe(pictures, epochs=1).only().on("timm:mobilenetv2_050").plus(*TRICKS)
+    recipe = recipe.set("training.batch_size", "16").set("schedule.warmup_epochs", "0")
     out = tmp_path_factory.mktemp("timm") / "run"
-    fit(made, seed=0, out=out)
+    fit(recipe, seed=0, out=out)
     return out
 
 
@@ -53,9 +53,10 @@ def test_the_folder_rebuilds_the_network(run: Path) -> None:
     assert sum(isinstance(module, torch.nn.SiLU) for module in modules) == 35
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     part = prepare(load(str(run)).data).val
-    found = Predictor.load(run, device="cpu").predict(part.path(i) for i in range(len(part)))  # type: ignore[attr-defined]
+    predictions = Predictor.load(run, device="cpu").predict(part.path(i) for i in range(len(part)))  # type: ignore[attr-defined]
     right = [
-        one.label == trained.classes[label] for one, label in zip(found, part.labels, strict=True)
+        prediction.label == trained.classes[label]
+        for prediction, label in zip(predictions, part.labels, strict=True)
     ]
     assert 100 * sum(right) / len(right) == pytest.approx(metrics["best_top1"])
 

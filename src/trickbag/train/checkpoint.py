@@ -122,6 +122,7 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
     trial.
     """
     try:
+        # weights_only: a checkpoint from elsewhere must not be able to run code.
         state: dict[str, Any] = torch.load(path, map_location=run.device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(
@@ -136,6 +137,7 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])
     progress = Progress(**state["progress"])
+    # The stored progress is the first process's; the sums of the others are in `others`.
     if not run.world.is_main:
         share = state["others"][run.world.rank - 1] if state["others"] else (0.0, 0.0, 0.0)
         for total, value in zip(

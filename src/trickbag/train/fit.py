@@ -118,6 +118,7 @@ def _open(
             "result": result and result.to_dict(),
         }
 
+    # Two processes that both look at an empty folder would both take it for new.
     claimed = world.broadcast(claim)
     path, stored, result = (claimed[key] for key in ("path", "recipe", "result"))
     return _Opened(
@@ -160,7 +161,8 @@ class _Call:
             return result
         run_recipe = self._resolve(dataset, trial)
         plan = run_recipe.plan
-        choose_device(plan.device)  # a resumed run needs the device that it had
+        # A stored plan names the device that the run started on, which this machine may lack.
+        choose_device(plan.device)
         world.compute_on(plan.device)
         with isolated(plan.threads, plan.device):
             return self._train(run_recipe, dataset, compile_cache)
@@ -209,6 +211,7 @@ class _Call:
                 f"start {processes} (torchrun --nproc-per-node), or choose another "
                 f"{self.caller.out}",
             )
+        # The recipe as it is given now: paths are no part of the trial, and may have changed.
         return RunRecipe(
             recipe=self.recipe.to_dict(),
             resolved=stored.resolved,

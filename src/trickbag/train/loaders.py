@@ -62,6 +62,7 @@ def train_loader(
         seed=plan.seed,
         repeats=plan.repeats,
         workers=plan.workers if workers is None else workers,
+        # From pinned memory a batch is copied to the device while that computes.
         pin_memory=plan.device == "cuda",
         teacher_logits=teacher_logits,
         share=share,

@@ -104,6 +104,7 @@ class Trainer:
             validation.thresholds,
         )
         row: dict[str, Any] = self.world.broadcast(end)
+        # In the first process `end_epoch` has moved it on already.
         if not self.world.is_main:
             self.progress.next_epoch()
         self.log.epoch(row)
@@ -202,6 +203,7 @@ class Trainer:
         )
 
     def _save_and_stop(self, signal: str) -> NoReturn:
+        # Raises if the loss is not finite: such weights must not replace the last checkpoint.
         self._totals()
         others = self.world.all_gather(self.progress.share())[1:]
         self.world.broadcast(lambda: self.record.save(self.run, self.progress, others))

@@ -200,6 +200,7 @@ class _MultiLabelPredictions(_Predictions):
 
     def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
         valid = raw.valid.to(labels.device, non_blocking=True)
+        # In float32 a sigmoid is 1 from logits of 17 on, and the ranking of images would be lost.
         logits, labels_NK = logits_NK[valid].double().cpu(), labels[valid].cpu()
         self._index.append(raw.index.numpy()[raw.valid.numpy()])
         self._scores.append(logits.sigmoid().numpy())

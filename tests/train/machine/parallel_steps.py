@@ -1,4 +1,4 @@
-"""What each process of `test_parallel.py` does: steps on its rows, and an error in one of them."""
+"""The program of each process of `test_parallel.py`: steps on its rows, an error, collectives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from tests.train.test_step import make_run, raw_batch
 from trickbag.data.loading.loader import RawBatch, share_of
-from trickbag.errors import RunFailed, TrickbagError
+from trickbag.errors import DoesNotApply, TrickbagError
 from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.machine.launch import launched_group
 from trickbag.train.machine.parallel import StepStatus, World, process_world
@@ -38,18 +38,17 @@ SCENARIOS: dict[str, tuple[Any, ...]] = {
 
 
 def steps(pictures: Path, scenario: str, world: World, accumulate: int = 1) -> tuple[Run, Totals]:
-    """Train some steps on an effective batch of which three images could not be read, all in the
-    first half."""
+    """Train some steps on an effective batch; three images of its first half cannot be read."""
     size = {"training.batch_size": str(ROWS), "training.clip_norm": "0.5"}
     run = make_run(
         pictures, *SCENARIOS[scenario], accumulate=accumulate, rows=ROWS, world=world, **size
     )
     progress = Progress.start(run.device)
     run.network.train()
-    whole = raw_batch(ROWS)
-    whole = whole._replace(valid=torch.arange(ROWS) >= 3)
+    batch = raw_batch(ROWS)
+    batch = batch._replace(valid=torch.arange(ROWS) >= 3)
     for step in range(STEPS):
-        raw = RawBatch(*(tensor[share_of(ROWS, world.rank, world.size)] for tensor in whole))
+        raw = RawBatch(*(tensor[share_of(ROWS, world.rank, world.size)] for tensor in batch))
         valid = world.all_reduce_status(StepStatus(int(raw.valid.sum()))).valid
         train_step(
             run, run.gather(raw), run.draw(run.plan.timestamp(0, step)), 0.1, valid, progress
@@ -65,29 +64,31 @@ def main(pictures: Path, out: Path) -> None:
                 run, totals = steps(pictures, scenario, world)
             state = {"totals": list(totals), "network": dict(run.network.named_parameters())}
             torch.save(state, out / f"{scenario}-{world.rank}.pt")
-        said: dict[str, Any] = {"first": first, "rank": world.rank}
+        received: dict[str, Any] = {"first": first, "rank": world.rank}
         try:
             with process_world() as world:
                 if not first:
-                    raise RunFailed("the disk of the second process is full")
+                    raise DoesNotApply("the second process has no slot", "Take it out")
                 world.all_reduce_status(StepStatus())
         except TrickbagError as error:
-            said |= {
-                "error": str(error),
+            received |= {
+                "reason": error.reason,
+                "way_out": error.way_out,
                 "kind": type(error).__name__,
                 "elsewhere": error.elsewhere,
             }
-        with process_world() as world:  # the group is whole after an error that all know
-            said["told"] = list(
+        # After an error that all processes have, the process group still works.
+        with process_world() as world:
+            received["status"] = list(
                 world.all_reduce_status(
                     StepStatus(3 + world.rank, "" if first else "SIGTERM", first)
                 )
             )
-            said["from_first"] = world.broadcast(lambda: {"rank": world.rank})
-            mine = torch.full((2, 3), float(world.rank), requires_grad=True)
-            world.broadcast_tensors([mine])
-            said["copied"] = mine.tolist()
-        (out / f"said-{world.rank}.json").write_text(json.dumps(said))
+            received["broadcast"] = world.broadcast(lambda: {"rank": world.rank})
+            tensor = torch.full((2, 3), float(world.rank), requires_grad=True)
+            world.broadcast_tensors([tensor])
+            received["tensor"] = tensor.tolist()
+        (out / f"received-{world.rank}.json").write_text(json.dumps(received))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Several processes that train one run: the step of one process, the same run bit for bit, one end
-for all."""
+"""Several processes that train one run: the steps of one process, and one end for all."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ def test_shares_are_all_rows_once(n: int, size: int) -> None:
 
 @pytest.fixture(scope="module")
 def two(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes left that each did `parallel_steps.py`."""
+    """The files of two processes that ran `parallel_steps.py`."""
     out = tmp_path_factory.mktemp("two")
     codes, errors = end(
         start(2, ["-m", "tests.train.machine.parallel_steps", str(pictures), str(out)])
@@ -50,7 +49,7 @@ def test_steps_of_two_processes_are_those_of_one(pictures: Path, two: Path, scen
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        (whole, totals), (parts, sums) = (
+        (one_part, totals), (two_parts, sums) = (
             steps(pictures, scenario, World(), accumulate) for accumulate in (1, 2)
         )
     finally:
@@ -59,8 +58,8 @@ def test_steps_of_two_processes_are_those_of_one(pictures: Path, two: Path, scen
     assert states[0]["totals"] == states[1]["totals"]
     assert states[0]["totals"] == pytest.approx(list(sums), rel=1e-5)
     expected, accumulated = (
-        dict(whole.network.named_parameters()),
-        dict(parts.network.named_parameters()),
+        dict(one_part.network.named_parameters()),
+        dict(two_parts.network.named_parameters()),
     )
     for name, value in states[0]["network"].items():
         assert torch.equal(value, states[1]["network"][name]), name
@@ -73,21 +72,20 @@ def test_steps_of_two_processes_are_those_of_one(pictures: Path, two: Path, scen
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-5)
 
 
-def test_what_processes_tell_each_other(two: Path) -> None:
-    said = [json.loads((two / f"said-{rank}.json").read_text()) for rank in range(2)]
-    assert [one["first"] for one in said] == [True, False]
-    for one in said:
-        assert one["told"] == [7, "SIGTERM", True]
-        assert one["from_first"] == {"rank": 0}
-        assert one["copied"] == [[0.0] * 3] * 2
-        assert (one["error"], one["kind"]) == (
-            "the disk of the second process is full",
-            "RunFailed",
-        )
-    assert [one["elsewhere"] for one in said] == [True, False]
+def test_collectives_and_errors_reach_all_processes(two: Path) -> None:
+    results = [json.loads((two / f"received-{rank}.json").read_text()) for rank in range(2)]
+    assert [received["first"] for received in results] == [True, False]
+    for received in results:
+        assert received["status"] == [7, "SIGTERM", True]
+        assert received["broadcast"] == {"rank": 0}
+        assert received["tensor"] == [[0.0] * 3] * 2
+        assert received["kind"] == "DoesNotApply"
+        assert received["reason"] == "the second process has no slot"
+        assert received["way_out"] == "Take it out"
+    assert [received["elsewhere"] for received in results] == [True, False]
 
 
-def test_one_process_tells_nobody() -> None:
+def test_collectives_of_one_process_do_nothing() -> None:
     world = World()
     assert (world.is_main, world.size, world.rows(5)) == (True, 1, slice(0, 5))
     assert world.all_gather({"a": 1}) == [{"a": 1}]
@@ -107,12 +105,12 @@ def test_more_processes_than_images_of_a_batch(pictures: Path) -> None:
     from trickbag.data.dataset import prepare
     from trickbag.train.plan.resolve import resolve
 
-    made = tiny_recipe(pictures, training__accumulate="2")
+    recipe = tiny_recipe(pictures, training__accumulate="2")
     with pytest.raises(
         UserError,
         match=r"5 processes cannot share a batch of 8 images in 2 parts each .*--batch-size",
     ):
-        resolve(made, prepare(made.data), 0, processes=5)
+        resolve(recipe, prepare(recipe.data), 0, processes=5)
 
 
 def test_another_number_of_processes_is_refused(pictures: Path, tmp_path: Path) -> None:
@@ -171,8 +169,8 @@ class TestDevices:
             )
             raw = RawBatch(*(tensor.cuda() for tensor in raw_batch(5)))
             assert all(
-                torch.equal(one, other)
-                for one, other in zip(world.all_gather_rows(raw, 5), raw, strict=True)
+                torch.equal(rows, expected)
+                for rows, expected in zip(world.all_gather_rows(raw, 5), raw, strict=True)
             )
             world.broadcast_tensors(network.parameters())
             world.close()
@@ -195,20 +193,20 @@ class TestDevices:
         ]
         codes, errors = end(start(count, command(pictures, tmp_path / "run", *changes)))
         assert codes == [0] * count, errors
-        made = tiny_recipe(
+        recipe = tiny_recipe(
             pictures,
             training__accumulate=str(count),
             training__device="cuda",
             training__compile="off",
         )
-        fit(made.without("mixed_precision"), seed=3, out=tmp_path / "parts")
-        found, expected = (
+        fit(recipe.without("mixed_precision"), seed=3, out=tmp_path / "parts")
+        weights, expected = (
             torch.load(tmp_path / name / "last.ckpt", weights_only=True)["network"]
             for name in ("run", "parts")
         )
         for name, value in expected.items():
             if "running" not in name and "tracked" not in name:
-                torch.testing.assert_close(found[name], value, rtol=1e-2, atol=1e-3)
+                torch.testing.assert_close(weights[name], value, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -218,20 +216,20 @@ class TestRuns:
     ) -> None:
         # Parts of a batch, too, have BatchNorm's statistics of their own.
         fit(tiny_recipe(pictures, training__accumulate="2"), seed=3, out=tmp_path / "parts")
-        found, expected = (
+        weights, expected = (
             torch.load(folder / "last.ckpt", weights_only=True)["network"]
             for folder in (reference, tmp_path / "parts")
         )
         for name, value in expected.items():
             if "running" not in name and "tracked" not in name:
-                assert torch.equal(found[name], value), name
+                assert torch.equal(weights[name], value), name
         lines = [
             [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
             for folder in (reference, tmp_path / "parts")
         ]
-        for one, other in zip(*lines, strict=True):
+        for line, expected in zip(*lines, strict=True):
             for key in ("train_loss", "train_top1"):
-                assert one[key] == pytest.approx(other[key], rel=1e-12)
+                assert line[key] == pytest.approx(expected[key], rel=1e-12)
 
     def test_metrics_count_each_image_once(self, pictures: Path, reference: Path) -> None:
         from trickbag.evaluate import Trained, evaluate
@@ -301,7 +299,7 @@ class TestRuns:
             (["--without", "nothing"], 2, "no trick 'nothing' in the recipe small"),
         ],
     )
-    def test_one_says_what_ends_all(
+    def test_one_error_is_reported(
         self, pictures: Path, tmp_path: Path, more: list[str], code: int, message: str
     ) -> None:
         codes, errors = end(start(2, command(pictures, tmp_path / "run", *more)))

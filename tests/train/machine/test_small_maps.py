@@ -1,5 +1,4 @@
-"""Strides that are longer than a map: what comes out stays, and what lies on padding has no
-gradient."""
+"""Strides larger than a map: the output stays the same, and gradients of padding are zero."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from trickbag.train.machine.small_maps import pad_small_maps
 from trickbag.train.plan.resolve import resolve
 
 
-def mended(conv: nn.Conv2d) -> nn.Conv2d:
+def padded(conv: nn.Conv2d) -> nn.Conv2d:
     pad_small_maps(conv)
     return conv
 
@@ -26,7 +25,7 @@ def mended(conv: nn.Conv2d) -> nn.Conv2d:
 def calls(
     kernel: int, stride: int, padding: int | str, sides: tuple[int, int], **more: int
 ) -> bool:
-    """Whether a mended convolution gives what the plain one gives, or fails as it does, in
+    """Whether a padded convolution gives what the plain one gives, or fails as it does, in
     float64."""
     conv = nn.Conv2d(4, 4, kernel, stride=stride, padding=padding, **more).double()
     maps = torch.randn(
@@ -36,9 +35,9 @@ def calls(
         expected = conv(maps)
     except RuntimeError:
         with pytest.raises(RuntimeError):
-            mended(conv)(maps)
+            padded(conv)(maps)
         return True
-    return torch.allclose(mended(conv)(maps), expected, rtol=1e-12, atol=1e-12)
+    return torch.allclose(padded(conv)(maps), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("sides", [(1, 1), (1, 3), (2, 5), (3, 3), (4, 7)])
@@ -60,13 +59,13 @@ def test_the_output_stays(stride: int, sides: tuple[int, int]) -> None:
 def test_gradients_in_bfloat16_are_those_in_float64(
     kernel: int, stride: int, side: int, layout: torch.memory_format
 ) -> None:
-    made = torch.Generator().manual_seed(1)
-    conv = mended(
+    generator = torch.Generator().manual_seed(1)
+    conv = padded(
         nn.Conv2d(64, 64, kernel, stride=stride, padding=kernel // 2, bias=False).to(
             memory_format=layout
         )
     )
-    maps = torch.randn(8, 64, side, side, generator=made).contiguous(memory_format=layout)
+    maps = torch.randn(8, 64, side, side, generator=generator).contiguous(memory_format=layout)
     exact = conv.weight.detach().double().requires_grad_()
     functional.conv2d(maps.double(), exact, stride=stride, padding=kernel // 2).sum().backward()
     assert exact.grad is not None
@@ -83,13 +82,13 @@ def test_gradients_in_bfloat16_are_those_in_float64(
 
 def test_a_run_in_bfloat16_on_a_cpu_is_mended(pictures: Path) -> None:
     for precision, hooks in (("bf16", True), ("float32", False)):
-        made = tiny_recipe(pictures).only("warmup").on("resnet18").set("data.image_size", "16")
-        made = (
-            made.set("model.small_stem", "never")
+        recipe = tiny_recipe(pictures).only("warmup").on("resnet18").set("data.image_size", "16")
+        recipe = (
+            recipe.set("model.small_stem", "never")
             .set("training.device", "cpu")
             .set("training.precision", precision)
         )
-        plan, _ = resolve(made, prepare(made.data), 0)
-        run, _ = build(plan, made.tricks)
+        plan, _ = resolve(recipe, prepare(recipe.data), 0)
+        run, _ = build(plan, recipe.tricks)
         conv = run.network.get_submodule("layer4.0.conv1")
         assert bool(conv._forward_pre_hooks) is hooks

@@ -28,17 +28,19 @@ def test_a_teacher_sees_images_as_it_was_trained(tmp_path: Path) -> None:
         size=24,
         mean=(100.0, 110.0, 120.0),
     )
-    facts = Teacher.of(str(path))
+    described = Teacher.of(str(path))
     given = Preprocessing(image_size=16, resize=16, mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 30.0))
     pixels = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
-    own = facts.preprocessing.normalise(pixels)
-    scaled = torch.nn.functional.interpolate(own, (24, 24), mode="bilinear", antialias=True)
+    normalised = described.preprocessing.normalise(pixels)
+    scaled = torch.nn.functional.interpolate(normalised, (24, 24), mode="bilinear", antialias=True)
     with torch.no_grad():
         expected = load(path)(scaled)[:, [3, 2, 1]]
-    found = TeacherNetwork(facts, CLASSES, given).train()(given.normalise(pixels))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    logits = TeacherNetwork(described, CLASSES, given).train()(given.normalise(pixels))
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
     # Images of another size than the run's, as of a run whose size changes.
-    assert TeacherNetwork(facts, CLASSES, facts.preprocessing)(scaled[..., ::2, ::2]).shape == (
+    assert TeacherNetwork(described, CLASSES, described.preprocessing)(
+        scaled[..., ::2, ::2]
+    ).shape == (
         5,
         3,
     )
@@ -85,8 +87,8 @@ def test_a_teachers_file_is_named_and_found_at_home(
 
 def test_the_teachers_weights_make_the_trial(pictures: Path, tmp_path: Path) -> None:
     first = teacher_file(tmp_path / "a.safetensors")
-    made = recipe(pictures, Distillation(teacher=(str(first),)))
-    trial = trial_of(made, 0, "data")
+    student = recipe(pictures, Distillation(teacher=(str(first),)))
+    trial = trial_of(student, 0, "data")
     assert trial["teachers"] == [teacher_id(str(first))]
     moved = tmp_path / "b.safetensors"
     first.rename(moved)
@@ -97,12 +99,12 @@ def test_the_teachers_weights_make_the_trial(pictures: Path, tmp_path: Path) -> 
 
 
 def test_teachers_of_timm() -> None:
-    facts = Teacher.of("timm:resnet50.a1_in1k")
-    assert facts.id == "timm:resnet50.a1_in1k"
-    assert (len(facts.classes), facts.classes[0]) == (1000, "n01440764")
-    assert (facts.preprocessing.image_size, facts.preprocessing.resize) == (224, 235)
-    assert facts.preprocessing.mean == pytest.approx((123.675, 116.28, 103.53))
-    assert facts.places(("n02979186", "n01440764")) == (482, 0)
+    described = Teacher.of("timm:resnet50.a1_in1k")
+    assert described.id == "timm:resnet50.a1_in1k"
+    assert (len(described.classes), described.classes[0]) == (1000, "n01440764")
+    assert (described.preprocessing.image_size, described.preprocessing.resize) == (224, 235)
+    assert described.preprocessing.mean == pytest.approx((123.675, 116.28, 103.53))
+    assert described.places(("n02979186", "n01440764")) == (482, 0)
     for spec, message in {
         "timm:resnet5O": "timm has no such network",
         "timm:test_vit_relpos": "timm publishes no weights",

@@ -199,7 +199,7 @@ def test_cached_logits_do_not_depend_on_a_policy(
     assert run.teacher_logits is not None
     assert plain.teacher_logits is not None
     assert run.teacher_logits.path == plain.teacher_logits.path
-    (raw, _, _), (other, _, _) = (first_batch(one, dataset) for one in (run, plain))
+    (raw, _, _), (other, _, _) = (first_batch(built_run, dataset) for built_run in (run, plain))
     assert torch.equal(raw.teacher_logits, other.teacher_logits)
     assert not torch.equal(raw.images, other.images)
     assert [
@@ -217,7 +217,7 @@ def test_many_teachers_are_averaged(
     )
     single = []
     for view in ("online", "centre"):
-        one, two, both = (
+        first, second, both = (
             first_batch(
                 built(recipe(pictures, Distillation(teacher=names, view=view), **WHOLE), dataset)[
                     0
@@ -226,8 +226,8 @@ def test_many_teachers_are_averaged(
             )[2]  # type: ignore[arg-type]
             for names in ((teacher,), (str(other),), (teacher, str(other)))
         )
-        torch.testing.assert_close(both, (one + two) / 2, rtol=1e-5, atol=1e-6)
-        single.append(two)
+        torch.testing.assert_close(both, (first + second) / 2, rtol=1e-5, atol=1e-6)
+        single.append(second)
     # The other's own centre crop is another view than the network's.
     assert not torch.allclose(*single, rtol=1e-2)
 
@@ -241,9 +241,9 @@ def test_the_step_with_cached_logits_is_one_graph(
     draws = run.pipeline.draw(BATCH, 0, run.plan.timestamp(0), run.device)
     torch._dynamo.reset()
     run.network.eval()
-    whole = torch.compile(run.forward_raw, fullgraph=True, backend="eager")
-    for one, other in zip(whole(raw, draws), run.forward_raw(raw, draws), strict=True):
-        torch.testing.assert_close(one, other)
+    compiled = torch.compile(run.forward_raw, fullgraph=True, backend="eager")
+    for value, expected in zip(compiled(raw, draws), run.forward_raw(raw, draws), strict=True):
+        torch.testing.assert_close(value, expected)
 
 
 def test_what_the_teacher_has_not_seen_is_noted(
@@ -257,8 +257,8 @@ def test_what_the_teacher_has_not_seen_is_noted(
     assert texts("online", ColorJitter()) == []
     assert texts("centre", Mixup(), **WHOLE) == texts("replay", Mixup()) == []
     assert texts("replay", AugMix()) == []  # the teacher's loss is about the crop as it is
-    (whole,) = texts("replay", AugMix(weight=0))
-    assert "has not seen the work of data.policy" in whole
+    (unseen,) = texts("replay", AugMix(weight=0))
+    assert "has not seen the work of data.policy" in unseen
     _, notes = built(recipe(pictures, Distillation(teacher=(teacher,), cache="a.arrow")), dataset)
     (unused,) = [note.text for note in notes if note.kind == "teacher"]
     assert (

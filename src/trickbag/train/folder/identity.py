@@ -27,6 +27,7 @@ def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
         init = weights_digest(Path(recipe.training.init))
     trial = {"recipe": recipe.identity(), "seed": seed, "data": fingerprint, "init": init}
     teachers = teachers_of(recipe.tricks)
+    # Without teachers the key is absent, as it was before there were any: ids stay.
     return trial | {"teachers": teachers} if teachers else trial
 
 

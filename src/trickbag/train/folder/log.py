@@ -102,7 +102,7 @@ class PlainLog(RunLog):
     def __init__(self, every_s: float = 30.0, file: TextIO | None = None) -> None:
         self.every_s = every_s
         self._file = file
-        self._shown = self._counted = time.monotonic()
+        self._last_shown = self._counted = time.monotonic()
         self._count_shown = False
 
     def note(self, text: str) -> None:
@@ -123,13 +123,13 @@ class PlainLog(RunLog):
 
     def start(self, plan: Plan, epoch: int) -> None:
         self._training = _Training(plan)
-        self._shown = time.monotonic()
+        self._last_shown = time.monotonic()
 
     def due(self) -> bool:
-        return time.monotonic() - self._shown >= self.every_s
+        return time.monotonic() - self._last_shown >= self.every_s
 
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
-        self._shown = time.monotonic()
+        self._last_shown = time.monotonic()
         plan = self._training.plan
         self.note(
             f"epoch {epoch + 1}/{plan.training.epochs}  step {step}/{plan.steps_per_epoch}"
@@ -154,7 +154,7 @@ class RichLog(RunLog):
         )
         self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
         self._task: TaskID | None = None
-        self._shown = 0.0
+        self._last_shown = 0.0
 
     def _show(self, description: str, done: float, total: float, text: str) -> None:
         if self._task is None:
@@ -175,19 +175,19 @@ class RichLog(RunLog):
 
     def _count(self, description: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if done == total or now - self._shown > 0.1:
-            self._shown = now
+        if done == total or now - self._last_shown > 0.1:
+            self._last_shown = now
             self._show(description, done, total, f"{done} of {total}")
 
     def start(self, plan: Plan, epoch: int) -> None:
         self._training = _Training(plan)
-        self._shown = 0.0
+        self._last_shown = 0.0
 
     def due(self) -> bool:
-        return time.monotonic() - self._shown >= 0.5
+        return time.monotonic() - self._last_shown >= 0.5
 
     def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
-        self._shown = time.monotonic()
+        self._last_shown = time.monotonic()
         plan = self._training.plan
         self._show(
             f"epoch {epoch + 1}/{plan.training.epochs}",

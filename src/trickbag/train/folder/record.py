@@ -112,6 +112,8 @@ class RunRecord:
         """
         row = self._row(progress, totals, metrics)
         self.rows.append(row)
+        # The checkpoint comes last: after a crash before it, resume repeats the epoch and writes
+        # weights and lines anew (see `cut_back`).
         self._keep_best(run, progress, metrics[self.score], thresholds)
         progress.next_epoch()
         self.folder.write_metrics(self.rows)
@@ -197,6 +199,7 @@ class RunRecord:
                 for key, value in last.items()
                 if key in ("train_loss", "train_top1") or key.startswith("raw_")
             },
+            # The first epoch also compiles, starts processes and fills caches.
             "train_throughput": statistics.median(row["train_throughput"] for row in self.rows),
             "train_time_s": sum(row["time_s"] for row in self.rows),
         }
@@ -239,6 +242,7 @@ class RunRecord:
         thresholds: tuple[float, ...] | None,
     ) -> None:
         """Keep the weights if their score is the best so far, or if it is not defined."""
+        # Without a defined score in any epoch a run still has to leave weights: the last ones.
         if score is not None and score <= progress.best_score:
             return
         progress.best_score = -1.0 if score is None else score

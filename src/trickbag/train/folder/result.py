@@ -87,6 +87,7 @@ class Result:
         data = upgraded_result(data)
         for key, (kind, text) in _PARTS.items():
             value = data.get(key)
+            # In Python a bool is an int, in JSON it is no number.
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise UserError(f"{key} = {value!r}: must be {text}")
         data["metrics"] = json_numbers(data["metrics"], "metrics")

@@ -43,12 +43,13 @@ class RunRecipe:
 
     @property
     def data(self) -> DataConfig:
-        """The recipe's data. Raises UserError where they cannot be read."""
+        """The recipe's settings of the data. Raises UserError if they cannot be read."""
         return read(DataConfig, self.recipe.get("data"), "data")
 
     @property
     def plan(self) -> Plan:
-        """The run's plan. Raises UserError where it cannot be read."""
+        """The run's plan. Raises UserError if it cannot be read."""
+        # Late: most readers of the file want the recipe alone, and need no torch for that.
         from trickbag.train.plan.plan import Plan
 
         return Plan.from_stored(self.resolved)

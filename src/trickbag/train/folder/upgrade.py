@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["notes_from_texts", "upgraded_result"]
 
+# A trick's name has no blank: a longer sentence with these words is not taken for one.
 _NO_EFFECT = re.compile(r"(\S+) has no effect: (.+)", re.DOTALL)
 _DOES_NOT_APPLY = "does not apply: "
 

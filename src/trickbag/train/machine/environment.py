@@ -16,6 +16,7 @@ __all__ = ["environment"]
 _PACKAGES = ("trickbag", "torch", "torchvision", "timm", "numpy", "pillow", "simplejpeg")
 
 
+# Cached: a study asks for it after every trial.
 @cache
 def environment() -> dict[str, Any]:
     """Return processor, GPU, operating system, Python and the versions of libraries."""
@@ -45,4 +46,5 @@ def _cpu_name() -> str:
         for line in info.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
+    # Empty on many systems, hence /proc/cpuinfo first.
     return platform.processor() or "unknown"

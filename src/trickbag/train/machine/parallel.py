@@ -180,10 +180,9 @@ class ProcessWorld(World):
         if isinstance(error, ProcessLost) or getattr(error, "elsewhere", False):
             return
         if isinstance(error, TrickbagError):
+            names = (cls.__name__ for cls in type(error).__mro__)
             message = {
-                "error": next(
-                    (c.__name__ for c in type(error).__mro__ if c in _KNOWN), "RunFailed"
-                ),
+                "error": next((name for name in names if name in _ERRORS), "RunFailed"),
                 "reason": error.reason,
                 "way_out": error.way_out,
                 "signal": getattr(error, "signal", ""),
@@ -258,9 +257,6 @@ class ProcessWorld(World):
             distributed.all_gather(gathered, padded, group=self._tensor_group)
         rows = torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
         return rows.view(torch.bool) if tensor.dtype == torch.bool else rows
-
-
-_KNOWN = set(_ERRORS.values())
 
 
 def _error_of(message: dict[str, str]) -> TrickbagError:

@@ -73,9 +73,9 @@ def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list
 def _view_beyond_the_centre(student: Student, plan: Plan) -> str:
     """Say what the network sees of an image besides the teachers' centre; empty for nothing."""
     data = plan.data
-    whole = (1.0, 1.0)
+    uncropped = (1.0, 1.0)
     mirrored = data.flip_prob > 0
-    if data.crop_area != whole or data.crop_ratio != whole or mirrored:
+    if data.crop_area != uncropped or data.crop_ratio != uncropped or mirrored:
         return "crops and mirrors"
     crops = [Teacher.of(spec).preprocessing for spec in student.spec.teachers]
     return "more" if any(crop.image_size < crop.resize for crop in crops) else ""

@@ -6,6 +6,7 @@ Shapes: N images, H and W pixels, K classes of the run.
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -107,10 +108,10 @@ class Teacher:
         unknown = [name for name in classes if name not in index]
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            known = ", ".join(self.classes[:6]) + (", ..." if len(self.classes) > 6 else "")
+            names = ", ".join(self.classes[:6]) + (", ..." if len(self.classes) > 6 else "")
             raise DoesNotApply(
                 f"the teacher {self.spec} does not know the classes "
-                f"{', '.join(unknown[:3])}{more}; it knows {known}",
+                f"{', '.join(unknown[:3])}{more}; it knows {names}",
                 "Train a teacher on these data, or take distillation out: --without distillation",
             )
         return tuple(index[name] for name in classes)
@@ -223,8 +224,6 @@ def _synsets(spec: str) -> tuple[str, ...]:
 
 
 def _as_published(spec: str) -> Preprocessing:
-    import math
-
     published = _published(spec)
     normalisation = published_normalisation(TimmConfig(name=spec.removeprefix(_TIMM)))
     assert normalisation is not None  # it has weights
