@@ -1,5 +1,4 @@
-"""What a CPU does its own way, image by image or box by box, gives what a compiled step gives for
-all at once."""
+"""A CPU, which changes image by image or box by box, gives what a compiled step gives."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trickbag.functional.mixing import paste
-from trickbag.functional.processor import at_a_time, one_by_one
+from trickbag.functional.processor import chunk_size, one_by_one
 from trickbag.tricks.color_jitter import ColorJitter, enhance
 from trickbag.tricks.random_erasing import fill, pixel_noise
 
@@ -27,20 +26,23 @@ def images_of(height: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 BOXES_CHANGES: dict[str, Callable[..., Tensor]] = {
-    "paste": lambda images, **how: paste(images, BOXES, PARTNER, **how),
-    "paste one": lambda images, **how: paste(images, BOXES[:1], PARTNER, **how),
-    "noise": lambda images, **how: fill(
-        images, BOXES, pixel_noise(NOISE, *images.shape).to(images.dtype), **how
+    "paste": lambda images, **options: paste(images, BOXES, PARTNER, **options),
+    "paste one": lambda images, **options: paste(images, BOXES[:1], PARTNER, **options),
+    "noise": lambda images, **options: fill(
+        images, BOXES, pixel_noise(NOISE, *images.shape).to(images.dtype), **options
     ),
-    "one color": lambda images, **how: fill(images, BOXES[:1], COLOR.to(images.dtype), **how),
-    "color": lambda images, **how: fill(images, BOXES, COLOR.to(images.dtype), **how),
+    "one color": lambda images, **options: fill(
+        images, BOXES[:1], COLOR.to(images.dtype), **options
+    ),
+    "color": lambda images, **options: fill(images, BOXES, COLOR.to(images.dtype), **options),
 }
 
 
 def compiled(change: Callable[..., Tensor], images: Tensor) -> Tensor:
     torch.compiler.reset()
-    made: Tensor = torch.compile(change, backend="eager", fullgraph=True, dynamic=False)(images)
-    return made
+    function = torch.compile(change, backend="eager", fullgraph=True, dynamic=False)
+    changed: Tensor = function(images)
+    return changed
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_boxes_on_a_cpu_are_those_of_a_compiled_step(
     before = images.clone()
     ours = change(images)
     assert torch.equal(ours, compiled(change, images))
-    assert torch.equal(images, before), "the images that were given stay as they are"
+    assert torch.equal(images, before), "the given images stay as they are"
     assert not torch.equal(ours, images)
     assert ours.is_contiguous(memory_format=layout)
     assert torch.equal(change(images, owned=True), ours)
@@ -76,15 +78,13 @@ def test_gradients_go_through_boxes(change: Callable[..., Tensor]) -> None:
         images.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
     )
     (change(images, owned=True) * weights).sum().backward()
-    # What is linear in the images is the sum of what each pixel gives, less what a black image
-    # gives.
+    # The change is affine in the images: gradient times images, plus the change of a black image.
     with torch.no_grad():
         fixed = (change(torch.zeros_like(images)) * weights).sum()
         assert images.grad is not None
-        whole = (images.grad * images).sum() + fixed
-        torch.testing.assert_close(
-            whole, (change(images.detach()) * weights).sum(), rtol=1e-12, atol=0
-        )
+        total = (images.grad * images).sum() + fixed
+        expected = (change(images.detach()) * weights).sum()
+        torch.testing.assert_close(total, expected, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_jitter_image_by_image_is_that_of_a_compiled_step(layout: torch.memory_f
     assert one_by_one(images)
     before = images.clone()
     ours = enhance(images, FACTORS, ORDER)
-    theirs = compiled(lambda images: enhance(images, FACTORS, ORDER), images)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)
-    assert torch.equal(images, before), "the images that were given stay as they are"
+    expected = compiled(lambda images: enhance(images, FACTORS, ORDER), images)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-3)
+    assert torch.equal(images, before), "the given images stay as they are"
     assert not torch.equal(ours, images)
     assert ours.is_contiguous(memory_format=layout)
 
@@ -116,13 +116,13 @@ def test_gradients_go_through_jitter(height: int) -> None:
     assert float(images.grad[1, 0, 3, 4]) == pytest.approx(float(change), abs=0.02)
 
 
-def test_how_many_images_at_a_time() -> None:
-    assert [at_a_time(torch.empty(n, 3, 32, 32)) for n in (0, 1, 128)] == [2**21, 170, 170]
-    assert at_a_time(torch.empty(2, 3, 2_000, 2_000)) == 1
-    elsewhere = torch.empty(128, 3, 224, 224, device="meta")
-    assert at_a_time(elsewhere) == 128
-    assert at_a_time(elsewhere[:0]) == 1
-    assert not one_by_one(elsewhere)
+def test_chunks_fit_the_cache_of_a_cpu() -> None:
+    assert [chunk_size(torch.empty(n, 3, 32, 32)) for n in (0, 1, 128)] == [2**21, 170, 170]
+    assert chunk_size(torch.empty(2, 3, 2_000, 2_000)) == 1
+    on_other_device = torch.empty(128, 3, 224, 224, device="meta")
+    assert chunk_size(on_other_device) == 128
+    assert chunk_size(on_other_device[:0]) == 1
+    assert not one_by_one(on_other_device)
     assert not one_by_one(torch.empty(0, 3, 224, 224))
     assert not one_by_one(torch.empty(1, 3, 128, 128))
     assert one_by_one(torch.empty(1, 3, 160, 160))

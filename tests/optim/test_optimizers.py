@@ -16,10 +16,10 @@ LR, DECAY = 0.1, 0.01
 def steps(optimizer: Optimizer, gradients: list[np.ndarray]) -> np.ndarray:
     weight = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
     groups = [{"params": [weight], "weight_decay": DECAY, "lr_scale": 1.0}]
-    made = optimizer(groups, LR, fused=optimizer.kind != "rmsprop")
+    stepped = optimizer(groups, LR, fused=optimizer.kind != "rmsprop")
     for gradient in gradients:
         weight.grad = torch.from_numpy(gradient.copy())
-        made.step()
+        stepped.step()
     return weight.detach().numpy()
 
 
@@ -35,9 +35,8 @@ def by_hand(optimizer: Optimizer, gradients: list[np.ndarray]) -> np.ndarray:
                 if optimizer.nesterov and optimizer.momentum
                 else buffer
             )
-        elif isinstance(
-            optimizer, RMSProp
-        ):  # TensorFlow: ones at first, epsilon inside the root, lr inside the momentum
+        elif isinstance(optimizer, RMSProp):
+            # TensorFlow: ones at first, epsilon inside the root, lr inside the momentum.
             g = g + DECAY * w
             square = optimizer.alpha * square + (1 - optimizer.alpha) * g**2
             buffer = optimizer.momentum * buffer + LR * g / np.sqrt(square + optimizer.eps)

@@ -1,3 +1,5 @@
+"""Learning-rate schedules against the papers' numbers, and their general properties."""
+
 from __future__ import annotations
 
 import math

@@ -84,9 +84,8 @@ def test_a_small_network_by_hand() -> None:
         assert torch.equal(parameter, old)
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
     # The running statistics are those of the pass at the weights alone.
-    assert all(
-        torch.equal(one, two) for one, two in zip(network.buffers(), statistics, strict=True)
-    )
+    pairs = zip(network.buffers(), statistics, strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
     assert int(network[1].num_batches_tracked) == 1
 
 

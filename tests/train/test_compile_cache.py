@@ -1,5 +1,4 @@
-"""A process that trains many times compiles once for all seeds of a recipe; the weights are those
-of separate runs."""
+"""Runs of one process compile once for all seeds, and have the weights of separate runs."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ from trickbag.train.fit import fit
 
 @pytest.fixture(autouse=True)
 def _quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile with the backend that generates no code: what is captured, and how often, is the
-    same."""
+    """Compile with the backend that generates no code; it captures the same graphs."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     torch.compiler.reset()
     counters.clear()
@@ -30,18 +28,18 @@ def graphs() -> int:
 
 
 def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
-    one = tiny_recipe(pictures, epochs=1, training__compile="on")
-    other = one.without("mixup")
+    full = tiny_recipe(pictures, epochs=1, training__compile="on")
+    variants = {"full": full, "-mixup": full.without("mixup")}
     compile_cache, captured = CompileCache(), []
     for seed in (0, 1):
-        for label, variant in (("full", one), ("-mixup", other)):
+        for label, variant in variants.items():
             fit(variant, seed, tmp_path / "shared" / f"{label}-{seed}", compile_cache=compile_cache)
             captured.append(graphs())
     assert captured[0] >= 1
     assert captured[1] > captured[0]
     assert captured[2:] == [captured[1]] * 2, "a second seed compiled again"
     for seed in (0, 1):
-        for label, variant in (("full", one), ("-mixup", other)):
+        for label, variant in variants.items():
             fit(variant, seed, tmp_path / "alone" / f"{label}-{seed}")
             assert_same_run(
                 tmp_path / "shared" / f"{label}-{seed}", tmp_path / "alone" / f"{label}-{seed}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.builders.recipes import tiny_recipe
 from trickbag.data.config import DataConfig
@@ -32,8 +33,8 @@ def test_sizes(
     image_size: int, eval_ratio: float, eval_crop: float, size: int, resize: int
 ) -> None:
     data = DataConfig(eval_ratio=eval_ratio, eval_crop=eval_crop)
-    found = Preprocessing.for_evaluation(data, image_size)
-    assert (found.image_size, found.resize) == (size, resize)
+    preprocessing = Preprocessing.for_evaluation(data, image_size)
+    assert (preprocessing.image_size, preprocessing.resize) == (size, resize)
     assert Preprocessing.of(data, image_size).image_size == image_size
 
 
@@ -50,21 +51,19 @@ def test_a_run_validates_and_predicts_at_its_evaluation_size(
     assert again.metrics["loss"] == result.metrics["loss"]
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
     (prediction,) = Predictor(trained=trained).predict([image])
-    expected = trained.probabilities(_whole(image))[0].numpy()
+    expected = trained.probabilities(_as_batch(image))[0].numpy()
     np.testing.assert_array_equal(prediction.probabilities, expected)
 
 
-def _whole(image: np.ndarray):
-    import torch
-
+def _as_batch(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image.transpose(2, 0, 1)[None])
 
 
 def test_a_network_that_cannot_take_the_evaluation_size(pictures: Path, tmp_path: Path) -> None:
-    made = tiny_recipe(pictures, epochs=1, data__image_size="224", data__eval_ratio="1.25")
-    made = made.on("timm:vit_tiny_patch16_224").without("resnet_d", "zero_init_residual")
-    made = dataclasses.replace(made, name="vit")
+    recipe = tiny_recipe(pictures, epochs=1, data__image_size="224", data__eval_ratio="1.25")
+    recipe = recipe.on("timm:vit_tiny_patch16_224").without("resnet_d", "zero_init_residual")
+    recipe = dataclasses.replace(recipe, name="vit")
     with pytest.raises(
         UserError, match=r"cannot evaluate 1 images of 3x280x280 .*data\.eval_ratio \(1 is the size"
     ):
-        fit(made, out=tmp_path / "run")
+        fit(recipe, out=tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What `show --picture` shows: a batch, and what each trick alone does to its first images."""
+"""Previews, as `show --picture` draws them: a batch, and what each trick alone does to it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.builders.recipes import with_settings
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.recipe import Recipe
 from trickbag.train.plan.resolve import resolve
@@ -33,15 +34,13 @@ def dataset(pictures: Path) -> Dataset:
 
 
 def recipe(source: Path, *tricks: Trick) -> Recipe:
-    made = Recipe(tricks=tricks)
-    for path, value in (
-        ("data.source", str(source)),
-        ("data.image_size", "16"),
-        ("training.batch_size", "8"),
-        ("training.device", "cpu"),
-    ):
-        made = made.set(path, value)
-    return made
+    settings = {
+        "data.source": str(source),
+        "data.image_size": "16",
+        "training.batch_size": "8",
+        "training.device": "cpu",
+    }
+    return with_settings(Recipe(tricks=tricks), settings)
 
 
 def levels(images: list[np.ndarray]) -> np.ndarray:
@@ -52,55 +51,54 @@ def test_each_trick_that_changes_images_is_shown_on_the_same_ones(
     pictures: Path, dataset: Dataset
 ) -> None:
     tricks = (CosineDecay(), Mixup(lam="pair"), ColorJitter(), LabelSmoothing(), RandAugment())
-    plain, found = previews(recipe(pictures, *tricks), dataset, 6)
-    assert [effect.trick for effect in found] == ["mixup", "color_jitter", "rand_augment"]
-    for effect in found:
-        assert levels(effect.images).shape == levels(plain).shape == (6, 16, 16, 3)
-        assert np.abs(levels(effect.images) - levels(plain)).mean() > 1
+    plain, trick_previews = previews(recipe(pictures, *tricks), dataset, 6)
+    assert [preview.trick for preview in trick_previews] == [
+        "mixup",
+        "color_jitter",
+        "rand_augment",
+    ]
+    for preview in trick_previews:
+        assert levels(preview.images).shape == levels(plain).shape == (6, 16, 16, 3)
+        assert np.abs(levels(preview.images) - levels(plain)).mean() > 1
     # Without tricks the run shows the same crops, but for the mirror.
     bare = recipe(pictures).set("data.flip_prob", "0")
     plan, _ = resolve(bare, dataset, 0)
     assert np.array_equal(levels(augmented(plan, (), dataset, 6)), levels(plain))
     # Mixed with the mirror place: between the two, but for rounding.
     pairs = np.stack([levels(plain), levels(plain)[::-1]])
-    mixed = levels(found[0].images)
+    mixed = levels(trick_previews[0].images)
     assert (mixed >= pairs.min(0) - 1).all()
     assert (mixed <= pairs.max(0) + 1).all()
 
 
 def test_of_several_views_a_changed_one_is_shown(pictures: Path, dataset: Dataset) -> None:
-    plain, (effect,) = previews(recipe(pictures, AugMix()), dataset, 4)
-    assert np.abs(levels(effect.images) - levels(plain)).mean() > 1
+    plain, (preview,) = previews(recipe(pictures, AugMix()), dataset, 4)
+    assert np.abs(levels(preview.images) - levels(plain)).mean() > 1
     assert np.array_equal(
-        levels(previews(recipe(pictures, AugMix()), dataset, 4)[1][0].images), levels(effect.images)
+        levels(previews(recipe(pictures, AugMix()), dataset, 4)[1][0].images),
+        levels(preview.images),
     )
 
 
 def test_a_policy_of_the_recipes_own_is_not_in_the_plain_images(
     pictures: Path, dataset: Dataset
 ) -> None:
-    made = recipe(pictures).set("data.policy", "random:count=3,magnitude=30")
-    plan, _ = resolve(made, dataset, 0)
-    plain, found = previews(made, dataset, 4)
-    assert found == []
+    with_policy = recipe(pictures).set("data.policy", "random:count=3,magnitude=30")
+    plan, _ = resolve(with_policy, dataset, 0)
+    plain, trick_previews = previews(with_policy, dataset, 4)
+    assert trick_previews == []
     assert np.array_equal(levels(plain), levels(previews(recipe(pictures), dataset, 4)[0]))
-    assert not np.array_equal(levels(plain), levels(augmented(plan, made.tricks, dataset, 4)))
-
-
-def test_views_that_nothing_compares_are_noted(pictures: Path, dataset: Dataset) -> None:
-    made = recipe(pictures).set("data.policy", "random").set("data.views", "2")
-    _, notes = resolve(made, dataset, 0)
-    assert any("data.views = 2 costs time alone" in note.text for note in notes)
-    _, notes = resolve(recipe(pictures, AugMix()), dataset, 0)
-    assert not any("data.views" in note.text for note in notes)
+    assert not np.array_equal(
+        levels(plain), levels(augmented(plan, with_policy.tricks, dataset, 4))
+    )
 
 
 def test_nothing_to_show(pictures: Path, dataset: Dataset) -> None:
-    plain, found = previews(
+    plain, trick_previews = previews(
         recipe(pictures, CosineDecay(), LabelSmoothing(), SelectiveKernel()), dataset, 3
     )
     assert len(plain) == 3
-    assert found == []
+    assert trick_previews == []
 
 
 def test_what_no_image_shows_is_named(pictures: Path, dataset: Dataset) -> None:
@@ -112,10 +110,10 @@ def test_what_no_image_shows_is_named(pictures: Path, dataset: Dataset) -> None:
         SelectiveKernel(),
         Ema(),
     )
-    _, found = previews(recipe(pictures, *tricks), dataset, 6)
+    _, trick_previews = previews(recipe(pictures, *tricks), dataset, 6)
     # Other images are no effect on these.
-    assert [effect.trick for effect in found] == ["rand_augment"]
-    assert changes_elsewhere(tricks, found) == {
+    assert [preview.trick for preview in trick_previews] == ["rand_augment"]
+    assert changes_elsewhere(tricks, trick_previews) == {
         "the learning rate": ["cosine_decay"],
         "the targets": ["label_smoothing"],
         "the choice of images": ["balanced_sampling"],

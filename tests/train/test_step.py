@@ -1,4 +1,4 @@
-"""The step against what it must equal: accumulation, zero-weight rows, the pipeline's order."""
+"""The training step against what it must equal, and the order of the pipeline."""
 
 from __future__ import annotations
 
@@ -80,33 +80,34 @@ def one_step(run: Run, raw: RawBatch) -> tuple[dict[str, torch.Tensor], Progress
 def test_accumulation_is_the_same_step(pictures: Path, accumulate: int) -> None:
     # A network without BatchNorm; mixing partners lie in other parts of the batch.
     tricks = (Mixup(alpha=1.0, lam="pair"), LabelSmoothing(), PCANoise())
-    whole, one = one_step(make_run(pictures, *tricks), raw_batch())
-    parts, other = one_step(make_run(pictures, *tricks, accumulate=accumulate), raw_batch())
+    weights, progress = one_step(make_run(pictures, *tricks), raw_batch())
+    accumulating = make_run(pictures, *tricks, accumulate=accumulate)
+    accumulated, other = one_step(accumulating, raw_batch())
     start = dict(make_run(pictures, *tricks).network.named_parameters())
-    for name, value in whole.items():
+    for name, value in weights.items():
         moved = (value - start[name]).norm()
-        assert (value - parts[name]).norm() <= 1e-4 * moved + 1e-7, name
-    assert float(one.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
-    assert (float(one.count), float(one.correct)) == (float(other.count), float(other.correct))
+        assert (value - accumulated[name]).norm() <= 1e-4 * moved + 1e-7, name
+    assert float(progress.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
+    assert float(progress.count) == float(other.count)
+    assert float(progress.correct) == float(other.correct)
 
 
 def test_accumulation_is_the_same_step_in_two_passes(pictures: Path) -> None:
-    # The way uphill is that of the effective batch, so that the parts of the second pass see it
-    # too.
-    whole, one = one_step(make_run(pictures, Sam(rho=0.5)), raw_batch())
-    parts, other = one_step(make_run(pictures, Sam(rho=0.5), accumulate=4), raw_batch())
-    single, _ = one_step(make_run(pictures), raw_batch())
+    # The step uphill is that of the effective batch, for each micro-batch of the second pass.
+    weights, progress = one_step(make_run(pictures, Sam(rho=0.5)), raw_batch())
+    accumulated, other = one_step(make_run(pictures, Sam(rho=0.5), accumulate=4), raw_batch())
+    in_one_pass, _ = one_step(make_run(pictures), raw_batch())
     start = dict(make_run(pictures).network.named_parameters())
-    for name, value in whole.items():
+    for name, value in weights.items():
         moved = (value - start[name]).norm()
-        assert (value - parts[name]).norm() <= 1e-4 * moved + 1e-7, name
+        assert (value - accumulated[name]).norm() <= 1e-4 * moved + 1e-7, name
     assert any(
-        (value - single[name]).norm() > 1e-2 * (value - start[name]).norm()
-        for name, value in whole.items()
+        (value - in_one_pass[name]).norm() > 1e-2 * (value - start[name]).norm()
+        for name, value in weights.items()
     )
     # Loss and accuracy are counted once.
-    assert float(one.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
-    assert float(one.count) == float(other.count) == N
+    assert float(progress.loss_sum) == pytest.approx(float(other.loss_sum), rel=1e-5)
+    assert float(progress.count) == float(other.count) == N
 
 
 def test_a_row_that_could_not_be_read_counts_nothing(pictures: Path) -> None:
@@ -158,8 +159,8 @@ def test_the_first_of_two_images_is_what_it_is_without_the_second(
 ) -> None:
     both = make_run(pictures, trick, Mixup(pairing="double"))
     _, of_both, _ = both.pipeline.draw(2 * N, 0, both.plan.timestamp(1), both.device)
-    one = make_run(pictures, trick)
-    _, alone = one.pipeline.draw(N, 0, one.plan.timestamp(1), one.device)
+    single = make_run(pictures, trick)
+    _, alone = single.pipeline.draw(N, 0, single.plan.timestamp(1), single.device)
     assert not torch.equal(of_both[0][N:], alone[0]), "the second has numbers of its own"
     for drawn, expected in zip(of_both, alone, strict=True):
         assert len(drawn) == 2 * N
@@ -168,14 +169,16 @@ def test_the_first_of_two_images_is_what_it_is_without_the_second(
 
 def test_the_pipeline_is_the_papers_order_whatever_the_recipes(pictures: Path) -> None:
     raw = raw_batch(8)
-    one = make_run(pictures, Mixup(), PCANoise(), ColorJitter(), LabelSmoothing())
-    other = make_run(pictures, LabelSmoothing(), ColorJitter(), PCANoise(), Mixup())
-    made = [
-        run.pipeline(raw, run.pipeline.draw(8, 7, run.plan.timestamp(0), run.device))
-        for run in (one, other)
+    runs = [
+        make_run(pictures, Mixup(), PCANoise(), ColorJitter(), LabelSmoothing()),
+        make_run(pictures, LabelSmoothing(), ColorJitter(), PCANoise(), Mixup()),
     ]
-    torch.testing.assert_close(made[0].images, made[1].images)
-    torch.testing.assert_close(made[0].targets, made[1].targets)
+    first, second = (
+        run.pipeline(raw, run.pipeline.draw(8, 7, run.plan.timestamp(0), run.device))
+        for run in runs
+    )
+    torch.testing.assert_close(first.images, second.images)
+    torch.testing.assert_close(first.targets, second.targets)
 
 
 def test_the_pipeline_step_by_step(pictures: Path) -> None:
@@ -265,8 +268,8 @@ def test_gradient_checkpointing_is_the_same_step_to_the_bit(
         )
         for mode in ("true", "false")
     ]
-    (one, progress), (other, expected) = (one_step(run, raw_batch()) for run in runs)
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    (weights, progress), (other, expected) = (one_step(run, raw_batch()) for run in runs)
+    assert all(torch.equal(value, other[name]) for name, value in weights.items())
     buffers = zip(*(run.network.buffers() for run in runs), strict=True)
     assert all(torch.equal(a, b) for a, b in buffers)
     assert float(progress.loss_sum) == float(expected.loss_sum)
@@ -296,8 +299,8 @@ def test_the_compiled_step_is_the_step(pictures: Path, accumulate: int) -> None:
         )
         for mode in ("on", "off")
     )
-    one, progress = one_step(compiled, raw_batch())
+    weights, progress = one_step(compiled, raw_batch())
     other, expected = one_step(free, raw_batch())
     assert float(progress.loss_sum) == pytest.approx(float(expected.loss_sum), rel=1e-4)
-    for name, value in one.items():
+    for name, value in weights.items():
         torch.testing.assert_close(value, other[name], rtol=1e-2, atol=1e-4)

@@ -207,6 +207,6 @@ def test_chunks_of_a_batch_give_the_same_as_all_at_once(monkeypatch: pytest.Monk
         torch.from_numpy, ColorJitter(form="code").draw(7, np.random.default_rng(0))
     )
     expected, before = enhance(images, factors, order), images.clone()
-    monkeypatch.setattr("trickbag.functional.processor._CACHED", 2 * images[0].nbytes)
+    monkeypatch.setattr("trickbag.functional.processor._CACHED_BYTES", 2 * images[0].nbytes)
     assert torch.equal(enhance(images, factors, order), expected)
     assert torch.equal(images, before), "the argument stays as it was"

@@ -1,1 +1,1 @@
-"""Pure functions that several tricks compute with: boxes, mixing, the choice of a processor."""
+"""What several tricks compute with: the batch, boxes, mixing, and ways that suit a CPU."""

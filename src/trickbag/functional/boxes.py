@@ -1,15 +1,15 @@
-"""Boxes in images: where they lie, which pixels they hold and how large they are, for a whole batch at once.
+"""Boxes in images, for a whole batch at once: their places, pixels and areas.
 
-Shapes: N images of a batch, H and W pixels. A box is four integers: top, bottom, left and right,
-the ends excluded. All but `regions` compiles into the step: no shape depends on data, and loops
-over images are a CPU's alone.
+Shapes: N images of a batch, C channels, H and W pixels. A box is four integers: top, bottom, left
+and right, the ends excluded. All functions but `regions` compile into the step: no shape depends on
+data, and only the code for a CPU loops over images.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trickbag.functional.processor import on_processor, pixels
+from trickbag.functional.processor import on_cpu, pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,37 +21,39 @@ __all__ = ["around", "fill", "inside", "regions", "share", "within"]
 
 
 def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
-    """Return the boxes (N, 4) of given sides around given centres, cut off at the image's edges; int64.
+    """Return the boxes (N, 4) around centres, cut off at the image's edges, int64.
 
-    Both are shares of height and width: a centre in [0, 1) means the pixel `floor(centre * H)`, and
-    the box reaches `floor(side * H / 2)` pixels to each side of it (one less at its end), as in the
-    published codes of CutMix and Cutout, whose sides are so rounded down to even numbers.
+    Centres and sides are shares of height and width. A centre in [0, 1) is the pixel
+    `floor(centre * H)`; the box begins `floor(side * H / 2)` pixels before it and ends as many
+    behind it, the end excluded. Sides are so rounded down to even numbers, as in the published
+    codes of CutMix and Cutout.
     """
     import torch
 
     size = _size(centre_N2, height, width)
-    middle_N2, half_N2 = (centre_N2 * size).floor_(), (sides_N2 * (size / 2)).floor_()
+    middle_N2 = (centre_N2 * size).floor_()
+    half_N2 = (sides_N2 * (size / 2)).floor_()
     ends = [(middle_N2 - half_N2).clamp_(min=0), (middle_N2 + half_N2).clamp_(max=size)]
     return torch.stack(ends, dim=2).flatten(1).long()
 
 
 def within(corner_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tensor:
-    """Return the boxes (N, 4) of given sides that lie inside the image; int64.
+    """Return the boxes (N, 4) of given sides that lie inside the image, int64.
 
-    `sides_N2` are shares of height and width, and are rounded to pixels, at most one less than the
-    image has. Of the places where such a box fits, `corner_N2` in [0, 1) chooses one, from top and
-    left.
+    `sides_N2` are shares of height and width. They are rounded to pixels, and are at most one pixel
+    less than the image's. `corner_N2` in [0, 1) chooses one of the places where the box fits, from
+    the top and the left.
     """
     import torch
 
     size = _size(corner_N2, height, width)
-    whole_N2 = (sides_N2 * size).round_().clamp_(max=size - 1)
-    start_N2 = (corner_N2 * (size + 1 - whole_N2)).floor_()
-    return torch.stack([start_N2, start_N2 + whole_N2], dim=2).flatten(1).long()
+    pixels_N2 = (sides_N2 * size).round_().clamp_(max=size - 1)
+    start_N2 = (corner_N2 * (size + 1 - pixels_N2)).floor_()
+    return torch.stack([start_N2, start_N2 + pixels_N2], dim=2).flatten(1).long()
 
 
 def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
-    """Return 1 for the pixels that each box holds and 0 for the others: (N, 1, H, W)."""
+    """Return 1 for the pixels of each box and 0 for the others: (N, 1, H, W)."""
     import torch
 
     starts, ends = boxes_N4.reshape(-1, 2, 2, 1).unbind(dim=2)
@@ -61,8 +63,10 @@ def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Ten
 
 
 def regions(boxes_N4: Tensor) -> Iterable[tuple[int, int, int, int, int]]:
-    """Return each box that holds a pixel: its row, and top, bottom, left and right; of boxes on the
-    CPU."""
+    """Return each box that is not empty: its row, top, bottom, left and right.
+
+    The boxes are on the CPU.
+    """
     boxes = boxes_N4.long().numpy()
     (rows,) = ((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])).nonzero()
     return zip(rows.tolist(), *boxes[rows].T.tolist(), strict=True)
@@ -71,30 +75,28 @@ def regions(boxes_N4: Tensor) -> Iterable[tuple[int, int, int, int, int]]:
 def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool = False) -> Tensor:
     """Return the images with `values` in the box of each, or in one box for all.
 
-    `values` is anything that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W), a
-    zero; `owned` allows to change the images themselves.
+    `values` is any tensor that broadcasts to the images: a colour (N, C, 1, 1), noise (N, C, H, W),
+    a zero. `owned` allows changing the images in place.
     """
     import torch
 
     values = values.to(images_NCHW.dtype)
-
-    if on_processor(images_NCHW, values):
+    if on_cpu(images_NCHW, values):
         filled = images_NCHW if owned else images_NCHW.clone()
-        changed, given = pixels(filled), pixels(values.expand_as(filled))
+        targets, sources = pixels(filled), pixels(values.expand_as(filled))
         for i, top, bottom, left, right in regions(boxes_N4.expand(len(filled), 4)):
-            changed[i, :, top:bottom, left:right] = given[i, :, top:bottom, left:right]
+            targets[i, :, top:bottom, left:right] = sources[i, :, top:bottom, left:right]
         return filled
     height, width = images_NCHW.shape[2:]
     return torch.lerp(images_NCHW, values, inside(boxes_N4, height, width, images_NCHW.dtype))
 
 
 def share(boxes_N4: Tensor, height: int, width: int) -> Tensor:
-    """Return the share of the image's pixels that each box holds, (N,) float32."""
+    """Return the area of each box as a share of the image's, (N,) float32."""
     starts, ends = boxes_N4.reshape(-1, 2, 2).unbind(dim=2)
     return (ends - starts).prod(dim=1).float() / (height * width)
 
 
 def _size(values_N2: Tensor, height: int, width: int) -> Any:
-    """Return height and width as what the two columns are multiplied by: of a square one number, as
-    nearly always."""
+    """Return what scales the two columns to pixels: a number for square images, else a tensor."""
     return height if height == width else values_N2.new_tensor([height, width])

@@ -1,4 +1,4 @@
-"""What the tricks that mix images share: weighted means, pasted boxes, and the same weights for all that is said.
+"""What the tricks that mix images share: weighted means, pasted boxes, and mixed labels.
 
 Shapes: N images of a batch, C channels, H and W pixels.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.functional.boxes import inside, regions, share
-from trickbag.functional.processor import on_processor, pixels
+from trickbag.functional.processor import on_cpu, pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["mix", "mix_targets", "own_share", "paste", "paste_and_mix", "weigh"]
 
 
-def weigh(one: Tensor, other: Tensor, lam_N: Tensor) -> Tensor:
-    """Return `lam * one + (1 - lam) * other` row by row, for (N, ...) of a floating type and `lam_N` (N,) in [0, 1].
+def weigh(first: Tensor, second: Tensor, lam_N: Tensor) -> Tensor:
+    """Return `lam * first + (1 - lam) * second` row by row, for (N, ...) of a floating type.
 
-    A weight of 1 gives the rows of `one` bit for bit.
+    `lam_N` (N,) is in [0, 1]. A weight of 1 gives the rows of `first` bit for bit.
     """
     import torch
 
-    return torch.lerp(other, one, lam_N.to(one.dtype).reshape(-1, *[1] * (one.ndim - 1)))
+    return torch.lerp(second, first, lam_N.to(first.dtype).reshape(-1, *[1] * (first.ndim - 1)))
 
 
 def mix(values: Tensor, lam_N: Tensor, partner_N: Tensor) -> Tensor:
-    """Return `lam * x_i + (1 - lam) * x_j` for each row i of `values` (N, ...), where j = `partner_N[i]`.
+    """Return `lam * x_i + (1 - lam) * x_j` for each row i of `values` (N, ...).
 
-    Images and all that is said about them (targets, a teacher's logits) are mixed with the same
-    `lam_N` (N,), in [0, 1], and `partner_N` (N,), rows of the same batch. Source: Zhang et al.
-    2017; He et al. 2018, section 5.4.
+    j is `partner_N[i]`, a row of the same batch; `lam_N` (N,) is in [0, 1]. Images and all that is
+    said about them, such as targets, are to be mixed with the same weights and partners. Source:
+    Zhang et al. 2017; He et al. 2018, section 5.4.
     """
     lam = lam_N.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
-    # In place on the partners' copy, which is ours: memory is what mixing costs.
+    # In place on the copy of the partners: the cost of mixing is memory traffic.
     return values.index_select(0, partner_N).lerp_(values, lam)
 
 
@@ -45,11 +45,10 @@ def paste(
 ) -> Tensor:
     """Return the images with the box of each taken from its partner, at the same place.
 
-    `boxes_N4` are integers: top, bottom, left and right, the ends excluded, one row for each image
-    or one for all; `partner_N` (N,) are rows of the same batch; `owned` allows to change the images
-    themselves. Source: Yun et al. 2019, section 3.1.
+    `boxes_N4` has one row for each image or one for all; `partner_N` (N,) are rows of the same
+    batch. `owned` allows changing the images in place. Source: Yun et al. 2019, section 3.1.
     """
-    if on_processor(images_NCHW):
+    if on_cpu(images_NCHW):
         if len(boxes_N4) == 1:
             pasted = images_NCHW if owned else images_NCHW.clone()
             for _, top, bottom, left, right in regions(boxes_N4):
@@ -57,22 +56,21 @@ def paste(
                 pasted[..., top:bottom, left:right] = box
             return pasted
         pasted, partner = images_NCHW.clone(), partner_N.tolist()
-        changed, given = pixels(pasted), pixels(images_NCHW)
+        targets, sources = pixels(pasted), pixels(images_NCHW)
         for i, top, bottom, left, right in regions(boxes_N4):
-            changed[i, :, top:bottom, left:right] = given[partner[i], :, top:bottom, left:right]
+            targets[i, :, top:bottom, left:right] = sources[partner[i], :, top:bottom, left:right]
         return pasted
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)
-    # A weighted mean with weights of 0 and 1 is the choice itself, and several times as fast as
-    # `where` on a CPU.
+    # A weighted mean with weights of 0 and 1 is a choice, and on a CPU it is several times as fast
+    # as `where`.
     return images_NCHW.index_select(0, partner_N).lerp_(images_NCHW, outside)
 
 
 def paste_and_mix(
     images_NCHW: Tensor, boxes_N4: Tensor, lam_N: Tensor, partner_N: Tensor
 ) -> Tensor:
-    """Return `mix` of the images, with the box of each taken from its partner alone; see `paste`
-    and `mix`."""
+    """Return the images mixed as by `mix`, and inside their boxes replaced as by `paste`."""
     height, width = images_NCHW.shape[2:]
     outside = 1 - inside(boxes_N4, height, width, images_NCHW.dtype)
     weights = outside * lam_N.to(images_NCHW.dtype)[:, None, None, None]
@@ -80,8 +78,10 @@ def paste_and_mix(
 
 
 def own_share(boxes_N4: Tensor, height: int, width: int) -> Tensor:
-    """Return the share of each image that is outside its box, float32: CutMix's weight of its own
-    targets."""
+    """Return the area outside each box as a share of the image, (N,) float32.
+
+    It is the weight of the image's own targets.
+    """
     return 1 - share(boxes_N4, height, width)
 
 

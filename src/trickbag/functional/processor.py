@@ -1,7 +1,9 @@
-"""How a CPU gets through a batch of images: its cache is small, and it can look at what was drawn before it starts.
+"""How a CPU changes a batch of images.
 
-A GPU, and a compiled step, change all images at once and alike: neither may wait for a number to
-know what comes next. Both ways give the same images. Shapes: N images of a batch, H and W pixels.
+Its cache is small, and it can read a number that was drawn before it goes on. A GPU and a compiled
+step change all images at once and alike: they may not wait for a number to know what comes next.
+Both ways give the same images. Shapes: N images of a batch, C channels, H and
+W pixels.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["at_a_time", "on_processor", "one_by_one", "pixels"]
+__all__ = ["chunk_size", "on_cpu", "one_by_one", "pixels"]
 
-_CACHED = 2**21  # bytes of images: the second-level cache of a common processor
-_LARGE = 2**18  # bytes of an image: above it the work on one outweighs the calls
+_CACHED_BYTES = 2**21
+"""Bytes of images that fit the second-level cache of a common processor."""
+
+_LARGE_BYTES = 2**18
+"""Bytes of an image above which the work on it outweighs the calls of functions."""
 
 
-def on_processor(*tensors: Tensor) -> bool:
-    """Return whether tensors are a CPU's, changed operation by operation, so that numbers can be read in between.
+def on_cpu(*tensors: Tensor) -> bool:
+    """Return whether tensors are on a CPU and are computed eagerly, so that numbers can be read.
 
-    Those that need gradients are not: torch has to see every operation on them.
+    It is False for tensors that need gradients: torch has to see every operation on them.
     """
     import torch
 
@@ -31,24 +36,26 @@ def on_processor(*tensors: Tensor) -> bool:
 
 
 def pixels(images: Tensor) -> np.ndarray:
-    """Return the memory of a tensor on the CPU as an array, to copy parts of images: a slice of it costs a fifth.
+    """Return the memory of a tensor on the CPU as an array, to copy parts of images.
 
-    The numbers of bfloat16, which numpy does not have, are integers there.
+    numpy has no bfloat16: its bits are integers there.
     """
     import torch
 
+    # Slicing an array costs a fifth of slicing a tensor.
     return (images.view(torch.int16) if images.dtype == torch.bfloat16 else images).numpy()
 
 
 def one_by_one(images_NCHW: Tensor) -> bool:
-    """Return whether each image by itself is the faster way: on a CPU, above some 150 pixels of a
-    side in float32."""
-    return on_processor(images_NCHW) and images_NCHW[:1].nbytes > _LARGE
+    """Return whether it is faster to change each image by itself.
+
+    It is on a CPU, for images of more than about 150 pixels a side in float32.
+    """
+    return on_cpu(images_NCHW) and images_NCHW[:1].nbytes > _LARGE_BYTES
 
 
-def at_a_time(images_NCHW: Tensor) -> int:
-    """Return how many images to change together, at least 1: on a CPU those that its cache holds,
-    else all."""
-    if not on_processor(images_NCHW):
+def chunk_size(images_NCHW: Tensor) -> int:
+    """Return how many images to change together: on a CPU those that fit its cache, else all."""
+    if not on_cpu(images_NCHW):
         return max(1, len(images_NCHW))
-    return max(1, _CACHED // max(1, images_NCHW[:1].nbytes))
+    return max(1, _CACHED_BYTES // max(1, images_NCHW[:1].nbytes))

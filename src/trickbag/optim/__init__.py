@@ -1,2 +1,1 @@
-"""Optimisation: the training config, learning-rate schedules, optimizers, steps of one and two
-passes, losses."""
+"""Optimisation: settings, learning-rate schedules, optimizers, one- and two-pass steps, losses."""

@@ -1,4 +1,4 @@
-"""What a recipe says about the optimisation, apart from the learning-rate schedule."""
+"""The settings of the optimisation, apart from the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ __all__ = ["TrainConfig"]
 class TrainConfig(Settings):
     """Optimisation: how long, in what batches, by which optimizer, in what precision.
 
-    `batch_size` is the effective batch, whatever `accumulate` is: the images are divided into
-    `accumulate` parts, whose gradients are summed before one update. `lr` and `weight_decay` are
-    per step at that batch. `step` says how its gradients are made: in one pass, or in two (`sam`).
-    `layer_decay` multiplies the learning rate once for each layer group below the head. `init`
-    starts from weights in a safetensors file or a run's folder, or from the variables of an
-    original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint),
-    `pretrained` from those that timm publishes; at most one of them. `gradient_checkpointing` keeps
-    the input of each block alone and computes the rest anew for the gradients: less memory for
-    about a third more work, and the same result (Chen et al. 2016, arXiv 1604.06174). `device`,
-    `compile` and `threads` (None) follow the machine where they are left open.
+    - batch_size: the effective batch. accumulate: the number of micro-batches into which it is
+      divided; their gradients are summed before one update.
+    - lr, weight_decay: per step at that batch. layer_decay: multiplies the learning rate once for
+      each layer group below the head.
+    - step: how a step computes its gradients, in one pass or in two (`sam`). clip_norm: the largest
+      norm of all gradients together; None does not clip.
+    - precision: `auto` is the reduced precision that the processor is made for.
+    - device, compile, threads: `auto` and None follow the machine.
+    - init: start from weights in a safetensors file or a run's folder, or from the variables of an
+      original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint).
+      pretrained: start from the weights that timm publishes. At most one of the two.
+    - gradient_checkpointing: keep only the input of each block, and compute the rest again for the
+      gradients: less memory for about a third more work, and the same result (Chen et al. 2016,
+      arXiv 1604.06174).
     """
 
     epochs: Annotated[int, AtLeast(1)] = 120
@@ -51,5 +55,5 @@ class TrainConfig(Settings):
         if self.init and self.pretrained:
             raise UserError(
                 f"training.init = {self.init!r} and training.pretrained exclude each other: choose "
-                f"one"
+                "one"
             )

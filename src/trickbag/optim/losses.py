@@ -1,4 +1,4 @@
-"""The losses of a batch with dense targets: softmax cross-entropy, and binary cross-entropy of each class by itself.
+"""The losses of a batch with dense targets: softmax and binary cross-entropy.
 
 Shapes: N images, K classes.
 """
@@ -18,8 +18,10 @@ __all__ = ["BinaryCrossEntropy", "CrossEntropy", "binary_cross_entropy", "cross_
 
 
 def cross_entropy(logits_NK: Tensor, targets_NK: Tensor) -> Tensor:
-    """Return `-sum_k targets log softmax(logits)` of each row, (N,); a row counts by its sum, one
-    of zeros nothing."""
+    """Return `-sum_k targets log softmax(logits)` of each row, (N,).
+
+    A row counts by the sum of its targets: a row of zeros counts nothing.
+    """
     return -(targets_NK * logits_NK.log_softmax(dim=1)).sum(dim=1)
 
 
@@ -43,8 +45,7 @@ def binary_cross_entropy(
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy with dense targets, its mean over the rows: the loss that tricks wrap or
-    replace."""
+    """Softmax cross-entropy with dense targets, the mean over the rows."""
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""

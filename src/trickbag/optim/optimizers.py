@@ -1,5 +1,4 @@
-"""Optimizers as values: each is settings and, called with parameter groups, the optimizer
-itself."""
+"""Optimizers as settings; called with parameter groups, they build the optimizer of torch."""
 
 from __future__ import annotations
 
@@ -20,9 +19,10 @@ BelowOne = Between(0, 1, open_high=True)
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Settings):
-    """Stochastic gradient descent with momentum; Nesterov's form (NAG) is the paper's baseline (section 2.1).
+    """Stochastic gradient descent with momentum.
 
-    Assemble-ResNet trains without Nesterov.
+    Nesterov's form (NAG) is the baseline of He et al. 2018, section 2.1. Assemble-ResNet trains
+    without it.
     """
 
     kind: ClassVar[str] = "sgd"
@@ -38,8 +38,8 @@ class SGD(Settings):
             groups, lr=lr, momentum=self.momentum, nesterov=nesterov, fused=fused
         )
         if fused and self.momentum > 0:
-            # Where fp16 overflows in the very first step, torch skips it but keeps buffers that
-            # were never filled.
+            # If fp16 overflows in the very first step, torch skips the step, but keeps momentum
+            # buffers that it has allocated and never filled.
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -48,8 +48,10 @@ class SGD(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class RMSProp(Settings):
-    """RMSProp in TensorFlow's form, as EfficientNet trains: epsilon inside the root, squares that
-    start at one."""
+    """RMSProp in TensorFlow's form, as EfficientNet trains.
+
+    Epsilon is inside the root, and the mean of squares starts at one.
+    """
 
     kind: ClassVar[str] = "rmsprop"
     alpha: Annotated[float, BelowOne] = 0.9
@@ -65,8 +67,7 @@ class RMSProp(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Settings):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), the usual choice for
-    fine-tuning."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), usual for fine-tuning."""
 
     kind: ClassVar[str] = "adamw"
     beta1: Annotated[float, BelowOne] = 0.9

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a decay as a value, a warm-up before it.
+"""Learning-rate schedules: a decay, and a warm-up before it.
 
 Sources: He et al. 2018 (arXiv 1812.01187), sections 2.1 (steps), 3.1 (warm-up), 5.1 (cosine); Tan &
 Le 2019 and the papers' TensorFlow recipes (exponential decay).
@@ -17,21 +17,21 @@ __all__ = ["Constant", "Cosine", "Decay", "Exponential", "Schedule", "Stepwise"]
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Settings):
-    """Keep the learning rate as it is."""
+    """A learning rate that stays the same."""
 
     kind: ClassVar[str] = "constant"
     after_warmup: ClassVar[bool] = False
 
     def __call__(self, progress: float, epochs: float = 1.0) -> float:
-        """Return the factor of the learning rate, 1, at `progress` in [0, 1]."""
+        """Return the factor of the learning rate: 1."""
         return 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stepwise(Settings):
-    """Multiply the learning rate by `factor` at each fraction of the run in `at`.
+    """A learning rate that is multiplied by `factor` at each fraction of the run in `at`.
 
-    The paper divides by 10 at epochs 30, 60 and 90 of 120 (section 2.1), which are the default
+    The paper divides by 10 at epochs 30, 60 and 90 of 120 (section 2.1). The default is these as
     fractions, so that a shorter run keeps the shape.
     """
 
@@ -42,15 +42,16 @@ class Stepwise(Settings):
 
     def __call__(self, progress: float, epochs: float = 1.0) -> float:
         """Return the factor of the learning rate at `progress` in [0, 1] of the whole run."""
+        # A boundary that falls on a step must not slip behind it by rounding.
         return float(self.factor ** sum(progress >= place - 1e-12 for place in self.at))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exponential(Settings):
-    """Multiply the learning rate by `factor` every `every_epochs` epochs, at once (`staircase`) or smoothly.
+    """A learning rate that is multiplied by `factor` every `every_epochs` epochs.
 
-    x0.94 every 2 epochs is the step decay of section 5.1 of the paper; EfficientNet takes x0.97
-    every 2.4 epochs.
+    With `staircase` it changes once in that time, else smoothly. 0.94 every 2 epochs is the step
+    decay of section 5.1 of the paper; EfficientNet takes 0.97 every 2.4 epochs.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -60,18 +61,17 @@ class Exponential(Settings):
     staircase: bool = True
 
     def __call__(self, progress: float, epochs: float = 1.0) -> float:
-        """Return the factor of the learning rate at `progress` in [0, 1] of a run of `epochs`
-        epochs."""
+        """Return the factor of the learning rate at `progress` in [0, 1] of so many epochs."""
         times = progress * epochs / self.every_epochs
-        # A boundary that falls on a step must not slip below it by rounding.
+        # As in `Stepwise`: rounding must not move a boundary.
         return float(self.factor ** (math.floor(times + 1e-9) if self.staircase else times))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Settings):
-    """Decay the learning rate along half a cosine to zero: `(1 + cos(pi t / T)) / 2` (section 5.1, equation 1).
+    """A learning rate that falls along half a cosine to zero: `(1 + cos(pi t / T)) / 2`.
 
-    The warm-up is not part of T.
+    T is the run without its warm-up. Source: He et al. 2018, section 5.1, equation 1.
     """
 
     kind: ClassVar[str] = "cosine"
@@ -89,9 +89,9 @@ Decay = Constant | Stepwise | Exponential | Cosine
 class Schedule(Settings):
     """The learning rate over a run as a factor of `training.lr`: a linear warm-up, then a decay.
 
-    `warmup="step"` raises the rate with every step, `lr * i / m` at the i-th of m steps, i from 1
-    (the paper's form; its code starts at 0, a first step that changes nothing). `warmup="epoch"`
-    raises it at each epoch's start.
+    `warmup="step"` raises the rate with every step: `lr * i / m` at the i-th of m steps, i from 1.
+    That is the paper's form; its code starts at 0, with a first step that changes nothing.
+    `warmup="epoch"` raises the rate at the start of each epoch.
     """
 
     decay: Decay = Stepwise()
@@ -99,8 +99,7 @@ class Schedule(Settings):
     warmup: Literal["step", "epoch"] = "step"
 
     def factor(self, step: int, steps_per_epoch: int, epochs: float) -> float:
-        """Return the factor of the learning rate at `step`, counted from 0, of `epochs *
-        steps_per_epoch` steps."""
+        """Return the factor of the learning rate at `step`, counted from 0 over the run."""
         total = max(1, round(epochs * steps_per_epoch))
         warm = min(total, round(self.warmup_epochs * steps_per_epoch))
         if step < warm and self.warmup == "step":

@@ -1,4 +1,4 @@
-"""How the gradients of a step are made: in one pass over the batch, or in two, where the weights lie sharpest (SAM).
+"""How a step computes its gradients: in one pass over the batch, or in two (SAM).
 
 Source: Foret et al. 2020 (arXiv 2010.01412), algorithm 1 and equation 2; Kwon et al. 2021 (arXiv
 2102.11600), equation 4, for the adaptive form.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OnePass", "Passes", "SharpnessAware", "ascent"]
 
 Backward = Callable[[], None]
-"""Adds the gradients of a batch, at the present weights, to those of the parameters."""
+"""Adds the gradients of a batch at the present weights to those of the parameters."""
 
 
 def ascent(
@@ -28,12 +28,12 @@ def ascent(
     *,
     adaptive: bool = False,
 ) -> list[Tensor]:
-    """Return the step of length `rho` by which the loss rises most, to first order: `rho g / |g|`, over all weights.
+    """Return the step of length `rho` along which the loss rises most, to first order.
 
-    Adaptive, the length is measured in units of each weight's size: `rho w^2 g / ||w| g|`; a weight
-    of zero then stays. A factor of all gradients, such as a loss scale, makes no difference.
-    Source: Foret et al. 2020, equation 2; Kwon et al. 2021, equation 4, with `T_w = |w|` for every
-    parameter.
+    It is `rho g / |g|`, over all weights together. With `adaptive` the length is measured in units
+    of each weight's size: `rho w^2 g / ||w| g|`; a weight of zero then stays. A factor of all
+    gradients, such as a loss scale, makes no difference. Source: Foret et al. 2020, equation 2;
+    Kwon et al. 2021, equation 4, with `T_w = |w|` for every parameter.
     """
     from torch.nn.utils import get_total_norm
 
@@ -49,7 +49,7 @@ def ascent(
 
 @dataclass(frozen=True, kw_only=True)
 class OnePass(Settings):
-    """The gradients of the loss where the weights are."""
+    """The gradients of the loss at the weights."""
 
     kind: ClassVar[str] = "one_pass"
 
@@ -62,9 +62,9 @@ class OnePass(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SharpnessAware(Settings):
-    """The gradients of the loss a step of length `rho` uphill of the weights, found by a pass of their own.
+    """The gradients of the loss a step of length `rho` uphill of the weights (SAM).
 
-    `adaptive` as of `ascent`.
+    A first pass finds that step, which `ascent` describes.
     """
 
     kind: ClassVar[str] = "sam"
@@ -76,25 +76,25 @@ class SharpnessAware(Settings):
     ) -> None:
         """Set the gradients of the network's parameters, which have none, to those uphill of them.
 
-        `backward` is called at the weights, then `again` (`backward` where None) uphill; both see
-        the same random numbers. The running statistics of normalisation are those of the first
-        pass. Afterwards the weights are what they were, bit for bit. Where gradients of the first
-        pass are not finite neither are the last ones.
+        `backward` is called at the weights, then `again` uphill (by default `backward`). The
+        running statistics of normalisation are those of the first pass. Afterwards the weights are
+        what they were, bit for bit. If a gradient of the first pass is not finite, the last ones
+        are not finite either.
         """
         import torch
 
         devices = sorted({p.get_device() for p in network.parameters() if p.is_cuda})
+        # Both passes draw the same random numbers: the second is of the same function.
         with torch.random.fork_rng(devices=devices):
             backward()
         weights = [parameter for parameter in network.parameters() if parameter.grad is not None]
-        # Copied, not moved back: adding and subtracting would round.
+        # A copy, as adding and subtracting the step would round.
         kept = [(tensor, tensor.detach().clone()) for tensor in (*weights, *network.buffers())]
         with torch.no_grad():
             gradients = [weight.grad for weight in weights if weight.grad is not None]
-            for weight, move in zip(
-                weights, ascent(weights, gradients, self.rho, adaptive=self.adaptive), strict=True
-            ):
-                weight.add_(move)
+            steps = ascent(weights, gradients, self.rho, adaptive=self.adaptive)
+            for weight, step in zip(weights, steps, strict=True):
+                weight.add_(step)
                 weight.grad = None
         (again or backward)()
         with torch.no_grad():

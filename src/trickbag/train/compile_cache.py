@@ -23,7 +23,7 @@ __all__ = ["CompileCache"]
 
 
 class CompileCache:
-    """Builds runs, and reuses a compiled one for a plan that differs from its own in the seed alone.
+    """Builds runs, and reuses a compiled one for a plan that differs in the seed alone.
 
     A run that is reused starts as a new one would, bit for bit; the run before must have ended.
     Runs that are not compiled are not kept.

@@ -107,11 +107,13 @@ def previews(
     return list(plain.numpy()), trick_previews
 
 
-def changes_elsewhere(tricks: tuple[Trick, ...], shown: list[TrickPreview]) -> dict[str, list[str]]:
+def changes_elsewhere(
+    tricks: tuple[Trick, ...], trick_previews: list[TrickPreview]
+) -> dict[str, list[str]]:
     """Return the names of the tricks that no preview shows, by what each changes."""
     names: dict[str, list[str]] = {}
     for trick in tricks:
-        if all(preview.trick != trick.name for preview in shown):
+        if all(preview.trick != trick.name for preview in trick_previews):
             subjects = (subject for hook, subject in _SUBJECTS if trick.overrides(hook))
             names.setdefault(next(subjects, "something else"), []).append(trick.name)
     return names

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.functional.processor import at_a_time, one_by_one
+from trickbag.functional.processor import chunk_size, one_by_one
 from trickbag.settings import Between
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick
 
@@ -77,7 +77,7 @@ def enhance(images_N3HW: Tensor, factors_N3: Tensor, order_N3: Tensor) -> Tensor
     mean, grey = (_RED * (order_N3 == kind).to(factors.dtype) for kind in (1, 2))
     weights_3N3 = torch.stack([mean, grey, 1 - factors.gather(1, order_N3)])[..., None, None, None]
     # The pixels are read a dozen times: a chunk that stays in the cache makes that cheap.
-    chunk = at_a_time(images_N3HW)
+    chunk = chunk_size(images_N3HW)
     for start in range(0, len(images), chunk):
         part = slice(start, start + chunk)
         _enhance_batch_(images[part].copy_(images_N3HW[part]), weights_3N3[:, part])

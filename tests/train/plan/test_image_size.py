@@ -33,8 +33,8 @@ def settled(
 
 
 def preparation(plan: Plan) -> tuple[int, int]:
-    made = Preprocessing.of(plan.data, plan.image_size)
-    return made.resize, made.image_size
+    preprocessing = Preprocessing.of(plan.data, plan.image_size)
+    return preprocessing.resize, preprocessing.image_size
 
 
 @pytest.mark.parametrize(
