@@ -133,7 +133,8 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     yield "# What this comes to on the data and this machine, the tricks applied:"
     left_out = f"{len(dataset.errors)} files left out"
     yield f"#   images: {parts}; {len(dataset.classes)} classes; {left_out}"
-    yield f"#   image size: {plan.image_size} px{'' if plan.data.flip_prob > 0 else ', never mirrored'}"
+    mirrored = "" if plan.data.flip_prob > 0 else ", never mirrored"
+    yield f"#   image size: {plan.image_size} px{mirrored}"
     yield f"#   network: {summary(model)}"
     training, schedule = plan.training, plan.schedule
     epochs = f"{training.epochs} epochs of {plan.steps_per_epoch}"

@@ -1,7 +1,8 @@
 """Measure which trick helps: a recipe becomes a study with paired seeds, intervals and costs.
 
-The same command goes on where it was stopped or killed. Stopped by Ctrl-C or SIGTERM, it exits with
-75. Several folders of one study (see --shard) in the place of RECIPE are merged into --out.
+The same command continues a study that was stopped or killed. Stopped by Ctrl-C or SIGTERM, it
+exits with 75. Several folders of one study (see --shard) in the place of RECIPE are merged into
+--out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.study.executors import Executor
+    from trickbag.study.findings import Findings
     from trickbag.study.prepare import PreparedStudy
     from trickbag.study.study import Study
 
@@ -26,72 +28,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(
         parser, alternative="folders of the shards of one study, to merge into --out"
     )
-    what = parser.add_argument_group("what is studied")
-    what.add_argument(
+    studied = parser.add_argument_group("what is studied")
+    studied.add_argument(
         "--design",
         metavar="leave-one-out|one-at-a-time|cumulative|factorial",
         help="default: leave-one-out",
     )
-    what.add_argument(
+    studied.add_argument(
         "--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)"
     )
-    what.add_argument("--models", metavar="M,...", help="study several networks")
-    what.add_argument(
+    studied.add_argument("--models", metavar="M,...", help="study several networks")
+    studied.add_argument(
         "--levels",
         metavar="TRICK.FIELD=V,V...",
         action="append",
         default=[],
         help="study settings of a trick too",
     )
-    what.add_argument(
+    studied.add_argument(
         "--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution"
     )
-    what.add_argument("--seeds", metavar="N", help="default: 5")
-    what.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
-    what.add_argument(
+    studied.add_argument("--seeds", metavar="N", help="default: 5")
+    studied.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
+    studied.add_argument(
         "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
     )
-    what.add_argument(
+    studied.add_argument(
         "--outcome", metavar="METRIC", help="a metric of result.json (default: top1, or map)"
     )
-    how = parser.add_argument_group("how it runs")
-    how.add_argument(
+    execution = parser.add_argument_group("how it runs")
+    execution.add_argument(
         "--executor", metavar="local|ray", help="default: local, worker processes of this machine"
     )
-    how.add_argument(
+    execution.add_argument(
         "--workers",
         metavar="N",
         help="trials at a time (default: one a GPU, or one a core; on Ray as many as fit)",
     )
-    how.add_argument(
+    execution.add_argument(
         "--address",
         metavar="A",
         help="of a Ray cluster: auto or HOST (default: a Ray of this machine)",
     )
-    how.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
-    how.add_argument(
+    execution.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
+    execution.add_argument(
         "--gpus",
         metavar="N",
         help="devices of a trial on Ray, a fraction shares one (default: 1, if any)",
     )
-    how.add_argument(
+    execution.add_argument(
         "--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)"
     )
-    how.add_argument(
+    execution.add_argument(
         "--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)"
     )
-    how.add_argument(
+    execution.add_argument(
         "--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own"
     )
-    how.add_argument(
+    execution.add_argument(
         "--dry-run",
         action="store_true",
         help="print the trials, their time and the smallest effect seen",
     )
-    how.add_argument(
+    execution.add_argument(
         "--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run"
     )
-    how.add_argument(
+    execution.add_argument(
         "--out",
         metavar="DIR",
         help="the study's folder (default: one under runs, the same each time)",
@@ -99,15 +101,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the study; return 0, or 1 where no trial could be finished."""
+    """Run the study; return 0, or 1 if no trial finished."""
     import dataclasses
     import shlex
     import sys
     from pathlib import Path
     from typing import Annotated
 
-    from trickbag.cli.terminal import warn
-    from trickbag.settings import NonNegative, parse
+    from trickbag.cli.options import optional
+    from trickbag.settings import NonNegative
     from trickbag.study.durations import about, parse_time
     from trickbag.study.folder import StudyFolder
     from trickbag.study.forecast import seeds_within
@@ -117,42 +119,47 @@ def run(args: argparse.Namespace) -> int:
         return _merge(args)
     add_seeds = 0 if args.add_seeds is None else _count(args.add_seeds, "--add-seeds")
     budget_s = None if args.budget is None else parse_time(args.budget, "--budget")
-    sd = None if args.sd is None else float(parse(Annotated[float, NonNegative], args.sd, "--sd"))
+    sd = optional(Annotated[float, NonNegative], args.sd, "--sd")
     study = _study(args)
     executor = _executor(args)
     out = Path(args.out) if args.out else study.default_folder()
     log = choose_study_log()
     try:
         if budget_s is not None and not StudyFolder(out).holds_study:
-            one = dataclasses.replace(study, seeds=1).prepare(StudyFolder(out), executor, log=log)
-            study = dataclasses.replace(study, seeds=seeds_within(budget_s, one, executor))
+            single = dataclasses.replace(study, seeds=1)
+            prepared = single.prepare(StudyFolder(out), executor, log=log)
+            study = dataclasses.replace(study, seeds=seeds_within(budget_s, prepared, executor))
             log.note(f"the budget of {about(budget_s)} allows {study.seeds} seeds of every trial")
         if args.dry_run:
-            return _dry_run(
-                study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log),
-                executor,
-                sd,
-            )
+            prepared = study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log)
+            return _dry_run(prepared, executor, sd)
         command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
         with _started(executor, out, add_seeds) as executor:
             findings = study.run(executor, out, add_seeds=add_seeds, log=log, command=command)
     finally:
         log.stop()
     _conclude(findings.folder)
+    return _warn_of_failures(findings)
+
+
+def _warn_of_failures(findings: Findings) -> int:
+    """Name a trial that failed, if one did; return the exit code."""
+    from trickbag.cli.terminal import warn
+
     failed = [row for row in findings.results if row["error"] is not None]
-    if failed:
-        first = failed[0]
-        warn(
-            "study",
-            f"{len(failed)} trials failed, such as {first['label']} with seed {first['seed']}: "
-            f"{first['error']}; "
-            "the same command tries them again",
-        )
-    return 1 if failed and len(failed) == len(findings.results) else 0
+    if not failed:
+        return 0
+    first = failed[0]
+    warn(
+        "study",
+        f"{len(failed)} trials failed, such as {first['label']} with seed {first['seed']}: "
+        f"{first['error']}; the same command tries them again",
+    )
+    return 1 if len(failed) == len(findings.results) else 0
 
 
 def _conclude(folder: Path) -> None:
-    """Print the effects, write the page, and say the answer."""
+    """Write the page; print the effects and the answer."""
     from trickbag.cli.terminal import aligned
     from trickbag.report import answers, read_study, study_page, study_rows
 
@@ -166,7 +173,7 @@ def _conclude(folder: Path) -> None:
 
 
 def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None) -> int:
-    """Print what would be run, what it takes, and what it can see."""
+    """Print the trials, their time, and the smallest effect that the study can show."""
     from trickbag.cli.terminal import aligned
     from trickbag.study.dry_run import forecast_lines, trial_rows
     from trickbag.study.forecast import forecast
@@ -191,7 +198,7 @@ def _merge(args: argparse.Namespace) -> int:
 
 
 def _study(args: argparse.Namespace) -> Study:
-    """Return the study that the arguments say."""
+    """Return the study that the arguments describe."""
     from typing import Literal
 
     from trickbag.errors import UserError, choices
@@ -233,11 +240,12 @@ def _study(args: argparse.Namespace) -> Study:
 
 
 def _executor(args: argparse.Namespace) -> Executor:
-    """Return the executor that the arguments say."""
+    """Return the executor that the arguments describe."""
     from typing import Annotated
 
+    from trickbag.cli.options import optional
     from trickbag.errors import UserError
-    from trickbag.settings import NonNegative, Positive, parse
+    from trickbag.settings import NonNegative, Positive
 
     workers = None if args.workers is None else _count(args.workers, "--workers")
     retries = 2 if args.retries is None else _count(args.retries, "--retries", least=0)
@@ -252,30 +260,21 @@ def _executor(args: argparse.Namespace) -> Executor:
         raise UserError(f"--executor {args.executor!r}: must be one of local, ray")
     from trickbag.study.executors.ray import Ray
 
-    cpus = (
-        1.0 if args.cpus is None else float(parse(Annotated[float, Positive], args.cpus, "--cpus"))
-    )
-    gpus = (
-        None
-        if args.gpus is None
-        else float(parse(Annotated[float, NonNegative], args.gpus, "--gpus"))
-    )
-    devices = 1 if args.devices is None else _count(args.devices, "--devices")
     return Ray(
         address=args.address,
         workers=workers,
-        cpus=cpus,
-        gpus=gpus,
-        devices=devices,
+        cpus=optional(Annotated[float, Positive], args.cpus, "--cpus") or 1.0,
+        gpus=optional(Annotated[float, NonNegative], args.gpus, "--gpus"),
+        devices=1 if args.devices is None else _count(args.devices, "--devices"),
         retries=retries,
     )
 
 
 def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextManager[Executor]:
-    """Let worker processes of this machine start while the driver reads the data, unless the study seems finished.
+    """Start worker processes of this machine while the driver reads the data.
 
-    What else extends it is known once the data have been read; processes then start as late as they
-    are needed.
+    They are not started if the study seems finished. Whether the arguments add trials to it is
+    known only when the data have been read; the processes are then started as they are needed.
     """
     import contextlib
 
@@ -286,9 +285,8 @@ def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextMa
 
     if not isinstance(executor, Local):
         return contextlib.nullcontext(executor)
-    with contextlib.suppress(
-        UserError
-    ):  # no study yet; or a damaged one, of which the run itself says what is wrong
+    # There may be no study yet, or a damaged one, which the run itself reports.
+    with contextlib.suppress(UserError):
         if not add_seeds and read_study(out).counts.keys() <= {"finished"}:
             return contextlib.nullcontext(executor)
     return executor.started(warm_up)

@@ -60,15 +60,17 @@ def left_out_lines(left_out: Sequence[DataError], most: int = _NAMED_FILES) -> I
 def checking_progress() -> Iterator[Callable[[int, int], None]]:
     """Give a function that shows on stderr how many images have been checked.
 
-    In a terminal it is a bar; elsewhere, as in a notebook or a log file, it is a line now and then.
+    In a terminal it is a bar; elsewhere, as in a log file, it is a line now and then.
     """
-    if not sys.stderr.isatty():
+    from trickbag.train.folder.log import live_console
+
+    console = live_console(sys.stderr)
+    if console is None:
         yield _progress_lines()
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task("checking images")
 
         def show(done: int, total: int) -> None:

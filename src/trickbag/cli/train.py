@@ -1,16 +1,23 @@
 """Train a recipe on your images, and write the run's folder with its report.
 
-Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75; the same command with
---resume and the run's --out goes on bit for bit. With `torchrun --nproc-per-node N -m trickbag
-train ...` N processes train one run together.
+Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75. The same command with
+--resume and the run's --out continues it; the result is the same to the bit. With
+`torchrun --nproc-per-node N -m trickbag train ...` N processes train one run together.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from trickbag.cli.recipe_options import add_recipe_options, recipe_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trickbag.train.folder.result import Result
+    from trickbag.train.folder.run_recipe import RunRecipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", help="the run's folder (default: a fresh one under runs)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in --out"
+        "--resume", action="store_true", help="continue from the last checkpoint in --out"
     )
 
 
@@ -36,40 +43,50 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, first: bool) -> int:
-    """Train; then, in the first of the processes that train together, write the page and say what
-    came out."""
+    """Train; the first of the processes writes the page and prints the result."""
     from pathlib import Path
 
+    from trickbag.cli.options import optional
     from trickbag.errors import UserError
-    from trickbag.settings import parse
 
-    seed = None if args.seed is None else parse(int, args.seed, "--seed")
+    seed = optional(int, args.seed, "--seed")
     if args.resume and args.out is None:
         raise UserError("--resume needs the folder of the run to continue: --out DIR")
-    stored = None
-    if args.resume and Path(args.out, "recipe.json").is_file():
-        # What the arguments leave open is as the run had it.
-        from trickbag.train.folder.run_folder import RunFolder
-        from trickbag.train.folder.run_recipe import RunRecipe
-
-        stored = RunRecipe.read(RunFolder(Path(args.out)).recipe)
-    recipe = recipe_from(args, default=args.out if stored else "small")
+    # A resumed run keeps the settings that the arguments do not name.
+    stored = _stored_recipe(Path(args.out)) if args.resume else None
+    recipe = recipe_from(args, default="small" if stored is None else args.out)
     if seed is None:
-        seed = (stored.seed if stored is not None else None) or 0
+        seed = 0 if stored is None else stored.seed or 0
 
-    from trickbag.report import run_page
-    from trickbag.report.run.images import pictures_of
     from trickbag.train.fit import fit
     from trickbag.train.folder.caller import COMMAND_LINE
     from trickbag.train.folder.log import choose_log
 
     log = choose_log(sys.stdout) if first else None
     result = fit(recipe, seed, args.out, resume=args.resume, log=log, caller=COMMAND_LINE)
-    if not first:
-        return 0
-    page = Path(result.folder, "report.html")
+    if first:
+        _conclude(result)
+    return 0
+
+
+def _stored_recipe(folder: Path) -> RunRecipe | None:
+    from trickbag.train.folder.run_folder import RunFolder
+    from trickbag.train.folder.run_recipe import RunRecipe
+
+    return RunRecipe.read(RunFolder(folder).recipe)
+
+
+def _conclude(result: Result) -> None:
+    """Write the run's page, unless it is there, and print the scores."""
+    from pathlib import Path
+
+    from trickbag.report import run_page
+    from trickbag.report.run.images import pictures_of
+
+    folder = Path(result.folder)
+    page = folder / "report.html"
     if not page.exists():
-        page = run_page(Path(result.folder), pictures=pictures_of(Path(result.folder)))
+        page = run_page(folder, pictures=pictures_of(folder))
     for name, title in (("top1", "top-1"), ("map", "mAP")):
         last, best = result.metrics.get(name), result.metrics.get(f"best_{name}")
         if last is not None and best is not None:
@@ -78,4 +95,3 @@ def _run(args: argparse.Namespace, first: bool) -> int:
                 f"{title} {last:.2f} % after the last epoch, {best:.2f} % after the best ({epoch})"
             )
     print(f"report: {page}")
-    return 0
