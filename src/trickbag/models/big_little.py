@@ -38,7 +38,7 @@ class BigLittle(Classifier):
     """A Big-Little network: images (N, C, H, W) of any size from 8 px to logits (N, K).
 
     `BigLittleConfig` says what its slots are. Its stages end at 1/8, 1/16, 1/16 and 1/32 of the
-    image's size, or later with a stem for small images.
+    image's size; with a stem for small images the maps are two or four times as large.
     """
 
     config: BigLittleConfig
@@ -110,6 +110,8 @@ def _stage(config: BigLittleConfig, stage: int, channels: int, *, stride: int) -
     """
     width, slots = config.widths[stage - 1], slots_of(config)
     thin, out_channels = width // config.alpha, width * _EXPANSION
+    # Both branches begin at the same depth, so that stochastic depth drops blocks at the same
+    # position with the same probability.
     block_slots = _slots(config, stage)
     big_slots, fusion_slots = block_slots[: max(1, len(block_slots) - 1)], block_slots[-1]
     little_slots = big_slots[: max(1, len(block_slots) // config.beta - 1)]

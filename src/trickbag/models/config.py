@@ -292,6 +292,7 @@ _EFFICIENTNET_DROPOUT = (0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5)
 def _networks() -> dict[str, ModelConfig]:
     """Return the networks that have a name in this package."""
     named: dict[str, ModelConfig] = {}
+    # timm and torchvision build form B, so a name without a letter means B.
     depths: tuple[Depth, ...] = get_args(Depth)
     for depth in depths:
         for tweak, settings in _TWEAKS.items():

@@ -22,6 +22,7 @@ def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int
     pooling; the papers call them FLOPs. Nothing is computed: the network runs on shapes alone, in
     evaluation mode, on whatever device its weights are. It is left unchanged.
     """
+    # Each module's own mode: a network in training can have frozen parts in evaluation mode.
     modes = [(module, module.training) for module in network.modules()]
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}

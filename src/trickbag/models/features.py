@@ -64,6 +64,7 @@ class Features(nn.Module):
                 f"out_indices = {list(chosen)}: must name at least one level, from 0 to "
                 f"{len(levels) - 1}, or from -1 down to count from the last"
             )
+        # It would get no gradients, which torch's DistributedDataParallel takes for an error.
         reset_classifier(0)
         self.network: Any = network
         self.indices = sorted({index % len(levels) for index in chosen})

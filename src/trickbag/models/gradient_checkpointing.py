@@ -61,6 +61,7 @@ class _SecondPass:
     momentum: float | None = None
 
     def before(self, norm: nn.Module, inputs: object) -> None:
+        # The id is -1 outside of a backward pass.
         if torch.compiler.is_compiling() or torch._C._current_graph_task_id() == -1:
             return
         assert isinstance(norm, _NormBase)

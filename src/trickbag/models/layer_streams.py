@@ -53,6 +53,7 @@ class LayerStreams:
             for path, module in list(network.named_modules(remove_duplicate=False)):
                 if module is layer and layer is not seeded:
                     network.set_submodule(path, seeded.train(layer.training))
+            # A tensor that is filled for each pass: a new number would need a new graph.
             seeded.seed = torch.zeros((), dtype=torch.int64, device=device)
             self._layers.append((name, seeded))
 

@@ -61,7 +61,7 @@ class MobileNet(Classifier):
     """A MobileNet v1: images (N, C, H, W) of any size from 8 px to logits (N, K).
 
     `MobileNetConfig` says what its slots are. Its five stages end at 1/2 to 1/32 of the image's
-    size, or later with a stem for small images.
+    size; with a stem for small images the maps are up to four times as large.
     """
 
     head = "classifier"
@@ -78,6 +78,7 @@ class MobileNet(Classifier):
         for stage, (width, blocks) in enumerate(_STAGES):
             out_channels = self._channels(width)
             repeats = round_repeats(blocks, config.depth_factor)
+            # Stage 0 here has the map size of a ResNet's stem, so DropBlock counts from the next.
             slots = slots_of(config, stage=stage)
             first = SeparableBlock(channels, out_channels, stride=self._stride(stage), slots=slots)
             rest = (

@@ -128,6 +128,7 @@ def load_pretrained(
         )
     try:
         _reach_hub(name)
+        # timm draws initial values before it loads the weights.
         with seeded_generator(0):
             donor: Any = timm.create_model(name, pretrained=True, in_chans=config.in_channels)
     except Exception as error:

@@ -41,7 +41,7 @@ class ResNet(Classifier):
     """A residual network: images (N, C, H, W) of any size from 8 px to logits (N, K).
 
     `ResNetConfig` says what its slots are. Its stages end at 1/4, 1/8, 1/16 and 1/32 of the image's
-    size, or later with a stem for small images.
+    size; with a stem for small images the maps are two or four times as large.
     """
 
     config: ResNetConfig

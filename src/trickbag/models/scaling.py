@@ -72,6 +72,7 @@ def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
             f"{work(high):.3g} at {image_size} px",
             "choose another number, depth or image size",
         )
+    # The work grows in jumps, so the bisection ends at two widths with a jump between them.
     while high - low > _STEP * high:
         middle = (low + high) / 2
         low, high = (low, middle) if work(middle) > macs else (middle, high)

@@ -76,6 +76,7 @@ def weights_digest(path: Path) -> str:
     Raises UserError for weights that cannot be read.
     """
     digests = []
+    # With size, time and inode in the cache's key, a changed file is read again.
     for file in variable_files(path) if is_variables(path) else [weights_file(path)]:
         try:
             status = file.stat()
@@ -186,6 +187,7 @@ def fit_weights(
             "give weights of the same network",
         )
     fitting = {name: tensors[name] for name in present if name in tensors and name not in skipped}
+    # Not strict: what is skipped keeps its values. All else was checked above.
     network.load_state_dict(fitting, strict=False)
     return [_new_head_note(present, tensors, skipped, origin)] if skipped else []
 

@@ -98,6 +98,7 @@ class WeightsMetadata:
 
     @classmethod
     def _from_dict(cls, data: Mapping[str, Any], origin: str) -> Self:
+        # Checked first: the fields of another version can have other meanings.
         if (schema := data.get("schema", SCHEMA)) != SCHEMA:
             raise UserError(
                 f"{origin}: its metadata has schema {schema!r}, and this trickbag reads {SCHEMA}",
@@ -170,6 +171,7 @@ def unreadable(file: Path, error: Exception) -> UserError:
 
 def _header_text(file: Path) -> str:
     try:
+        # This reads the header alone, not the tensors.
         with safe_open(file, framework="pt") as opened:
             texts = opened.metadata() or {}
     except (OSError, SafetensorError) as error:

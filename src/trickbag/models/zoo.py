@@ -89,7 +89,10 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
 
 
 def raw_network(config: OwnConfig) -> Classifier:
-    """Build one of this package's networks with torch's default weights, or none on `meta`."""
+    """Build one of this package's networks with torch's default weights.
+
+    On the device `meta` it has shapes alone.
+    """
     if isinstance(config, BigLittleConfig):
         return BigLittle(config)
     return MobileNet(config) if isinstance(config, MobileNetConfig) else ResNet(config)
@@ -123,6 +126,7 @@ def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
         return _groups_of_children(network)
     from timm.models import group_parameters
 
+    # Not coarse: a group for each block, not for each stage.
     names = group_parameters(network, matcher(coarse=False))
     parameters = dict(network.named_parameters())
     return [[parameters[name] for name in names[place]] for place in sorted(names)]
@@ -132,6 +136,7 @@ def _groups_of_children(network: nn.Module) -> list[list[nn.Parameter]]:
     groups: list[list[nn.Parameter]] = []
     seen: set[nn.Parameter] = set()
     direct = list(network.parameters(recurse=False))
+    # A parameter that children share belongs to the first of them.
     for parameters in (direct, *(list(child.parameters()) for child in network.children())):
         fresh = [parameter for parameter in parameters if parameter not in seen]
         seen.update(fresh)

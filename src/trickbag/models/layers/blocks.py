@@ -42,11 +42,11 @@ class Blocks(nn.Sequential):
         """Return the output of the last block."""
         x: Tensor = x_NCHW
         for block in self:
-            x = (
-                checkpoint(block, x, use_reentrant=False)
-                if self.recompute and torch.is_grad_enabled()
-                else block(x)
-            )
+            if self.recompute and torch.is_grad_enabled():
+                # The reentrant form does not compile into one graph.
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
         return x
 
 

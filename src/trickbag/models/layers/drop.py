@@ -89,6 +89,7 @@ def drop_block(
         height - block + 1,
         width - block + 1,
     )
+    # Drawn even if nothing can be dropped, so that a schedule of keep_prob moves no other draws.
     drawn = torch.rand(shape, device=x_NCHW.device) if seed is None else uniform(seed, shape)
     return drop_blocks_at(x_NCHW, (drawn < gamma).float(), block)
 
@@ -146,6 +147,7 @@ def stochastic_depth(x: Tensor, drop_prob: float, *, seed: Tensor | None = None)
     `torchvision.ops.stochastic_depth` in the mode "row".
     """
     keep_prob, shape = 1 - drop_prob, (len(x), *[1] * (x.ndim - 1))
+    # Compared in float32 and only then cast: in half precision the probability would be off.
     if seed is not None:
         return x * (uniform(seed, shape) < keep_prob).to(x.dtype).div_(keep_prob)
     return x * x.new_empty(shape).bernoulli_(keep_prob).div_(keep_prob)
@@ -168,10 +170,10 @@ class DropPath(SeededLayer):
 
 
 def dropout(x: Tensor, drop_prob: float, *, seed: Tensor | None = None) -> Tensor:
-    """Zero each value with probability `drop_prob`, in [0, 1); divide the others by the rest.
+    """Zero each value with probability `drop_prob`, in [0, 1), and scale the others.
 
-    The rest is `1 - drop_prob`. Source: Hinton et al. 2012; the mathematics is that of
-    `torch.nn.functional.dropout`.
+    The others are divided by `1 - drop_prob`. Source: Hinton et al. 2012; the mathematics is that
+    of `torch.nn.functional.dropout`.
     """
     if seed is None:
         return functional.dropout(x, drop_prob)

@@ -18,6 +18,7 @@ __all__ = ["SqueezeExcite2d", "squeezed_channels"]
 
 def squeezed_channels(channels: int, reduction: int, divisor: int) -> int:
     """Return `channels / reduction`, rounded to a multiple of `divisor`, and at least `divisor`."""
+    # timm's rule, whose published weights have these numbers of channels.
     return max(divisor, int(channels / reduction + divisor / 2) // divisor * divisor)
 
 

@@ -21,6 +21,7 @@ class StemMaxPool2d(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the map (N, C, H / 2, W / 2), rounded up."""
         height, width = x_NCHW.shape[-2:]
+        # ceil_mode lets the last window of an even size reach one pixel over the edge.
         return functional.max_pool2d(x_NCHW, 3, 2, padding=(height % 2, width % 2), ceil_mode=True)
 
 

@@ -113,6 +113,7 @@ def tensorflow_variables(name: str, num_classes: int = OFFICIAL_CLASSES) -> dict
         network = raw_network(official_config(name, num_classes))
     assert isinstance(network, ResNet | BigLittle)
     names = {module: prefix for prefix, module in network.named_modules()}
+    # TensorFlow's shape is that of our tensor with the transposition undone.
     return {
         f"{scope}/{variable}": Variable(
             shape=tuple(tensor.shape[axis] for axis in _inverse(axes)),
@@ -180,6 +181,7 @@ def _blocks(scope: _Scope, stages: Iterable[nn.Module]) -> Iterator[tuple[str, n
 
 
 def _block(scope: _Scope, block: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    # The order is that of creation in the original code, not that of computation.
     yield from _rows(scope, [block.get_submodule("downsample")])
     if isinstance(block, SelectiveBottleneck):
         yield from _rows(scope, [block.conv1])

@@ -44,6 +44,7 @@ OFFICIAL_MEAN = (123.68, 116.78, 103.94)
 OFFICIAL_STD = (1.0, 1.0, 1.0)
 """They divide by no standard deviation."""
 
+# 0.997 in TensorFlow, which weighs the old statistics.
 _NORM = BatchNorm(momentum=0.003)
 _ALL: Mapping[str, Any] = MappingProxyType({"norm": _NORM, "init": "lecun"})
 _PLAIN: Mapping[str, Any] = MappingProxyType({**_ALL, "pooling": "tensorflow"})
@@ -116,6 +117,7 @@ def official_name(config: ModelConfig) -> str | None:
     TensorFlow's pools.
     """
     for name, official in _OFFICIAL.items():
+        # A Big-Little network has no `pooling`.
         free: dict[str, Any] = {
             field: getattr(official, field) for field in _FREE if hasattr(official, field)
         }

@@ -72,6 +72,7 @@ def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not a file of named ones")
+            # TensorFlow names a variable's value `NAME:0`, the first output of its operation.
             return {
                 name.removesuffix(":0"): arrays[name] for name in arrays.files if is_weight(name)
             }

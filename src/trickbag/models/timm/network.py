@@ -62,6 +62,7 @@ def try_part(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
     on the order of tricks. Raises UserError if timm has no such network.
     """
     others: dict[str, Any] = {other: None for other in FILLABLE if other != slot}
+    # These need places of their own, which a network may lack; they do not concern the part.
     others |= {"norm": None, "stochastic_depth": 0.0, "dropout": 0.0}
     config = dataclasses.replace(config, num_classes=config.num_classes or 1000, **others)
     network = _on_shapes(config)

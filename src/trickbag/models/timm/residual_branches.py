@@ -100,6 +100,7 @@ def residuals(calls: Iterable[TracedCall]) -> list[Residual]:
             continue
         sides = _sides(terms[0], terms[1])
         weights = [sum(map(has_weights, side)) for side in sides]
+        # A shortcut that changes the shape has one convolution.
         few, many = (0, 1) if weights[0] < weights[1] else (1, 0)
         if weights[few] <= 1 and weights[few] < weights[many]:
             additions.append(

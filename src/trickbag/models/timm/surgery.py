@@ -119,6 +119,7 @@ def add_anti_alias(network: nn.Module, anti_alias: AntiAlias) -> int:
     chosen = [(place, call) for place in anti_alias.places for call in strided[place]]
     if not chosen:
         raise Unfit(_no_place(anti_alias, calls, strided))
+    # A hook on a module acts at every place where the module is called.
     counts = Counter(call.module for call in calls)
     for _, call in chosen:
         layers = (call.module, _activated(call).module)
@@ -183,6 +184,7 @@ def _stem_pools(calls: list[TracedCall]) -> list[TracedCall]:
     pools, call = [], calls[0]
     while len(call.users) == 1 and len(call.users[0].inputs) == 1:
         call = call.users[0]
+        # With ceil_mode, a pool without stride and a blur would give another size.
         if (
             isinstance(call.module, nn.MaxPool2d)
             and _stride(call.module) > 1

@@ -77,6 +77,7 @@ def _image_shape(network: nn.Module) -> tuple[int, int, int]:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
+    # Each module's own mode: a network in training can have frozen parts in evaluation mode.
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
