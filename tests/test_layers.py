@@ -23,6 +23,7 @@ LAYERS = [
     ("trickbag.tricks",),
     ("trickbag.recipe",),
     ("trickbag.recipes",),
+    ("trickbag.tasks",),
     ("trickbag.train",),
     ("trickbag.evaluate", "trickbag.export"),
     ("trickbag.study",),
@@ -190,7 +191,11 @@ def test_no_trick_imports_another(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [n for n in MODULES if n.startswith(("trickbag.train", "trickbag.models", "trickbag.data"))],
+    [
+        n
+        for n in MODULES
+        if n.startswith(("trickbag.train", "trickbag.tasks", "trickbag.models", "trickbag.data"))
+    ],
 )
 def test_nothing_below_the_recipes_names_a_trick(module: str) -> None:
     named = {

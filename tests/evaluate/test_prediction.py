@@ -51,7 +51,7 @@ def test_probabilities_are_a_softmax_in_the_order_of_the_classes(predictor: Pred
         torch.tensor(v).double().reshape(1, 3, 1, 1)
         for v in ((123.68, 116.779, 103.939), (58.393, 57.12, 57.375))
     )
-    reduced = predictor.trained.autocast  # of the run, by what this processor can do
+    reduced = predictor.trained.autocast_dtype  # of the run, by what this processor can do
     with torch.inference_mode(), torch.autocast("cpu", dtype=reduced, enabled=reduced is not None):
         logits = predictor.trained.network(((pixels - mean) / std).float())[0].double().numpy()
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()

@@ -95,7 +95,7 @@ def evaluate(
             preprocessing=trained.preprocessing,
             num_classes=len(trained.classes),
             device=trained.device,
-            autocast=trained.autocast,
+            autocast_dtype=trained.autocast_dtype,
             layout=trained.layout,
             thresholds=trained.thresholds,
         )

@@ -17,7 +17,15 @@ from trickbag.models.weights_metadata import BEST_WEIGHTS, WeightsMetadata
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 from trickbag.train.loaders import evaluation_batch_size
-from trickbag.train.machine.device import Layout, Precision, autocast_dtype, choose_device, placed
+from trickbag.train.machine.device import (
+    Layout,
+    Precision,
+    autocast,
+    autocast_dtype,
+    choose_device,
+    in_layout,
+    placed,
+)
 from trickbag.train.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -123,7 +131,7 @@ class Trained:
         return 64 if self.plan is None else evaluation_batch_size(self.plan)
 
     @property
-    def autocast(self) -> torch.dtype | None:
+    def autocast_dtype(self) -> torch.dtype | None:
         """The type in which autocast computes; None for float32."""
         return autocast_dtype(self.precision)
 
@@ -136,12 +144,8 @@ class Trained:
         """
         with torch.inference_mode():
             images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
-            if self.layout == "channels_last":
-                images = images.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(
-                self.device.type, dtype=self.autocast, enabled=self.autocast is not None
-            ):
-                logits_NK: Tensor = self.network(images)
+            with autocast(self.device, self.autocast_dtype):
+                logits_NK: Tensor = self.network(in_layout(images, self.layout))
             logits = logits_NK.float()
             return (
                 logits.softmax(dim=1) if self.thresholds is None else logits.double().sigmoid()

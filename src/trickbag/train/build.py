@@ -17,7 +17,6 @@ from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.weights import load_weights
 from trickbag.models.zoo import build_network, layer_groups
-from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
 from trickbag.train.machine.small_maps import pad_small_maps
@@ -96,7 +95,7 @@ def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
     The teacher's share is then of the loss of the labels alone, wherever distillation stands among
     the tricks.
     """
-    loss: Loss = BinaryCrossEntropy() if plan.data.multi_label else CrossEntropy()
+    loss = plan.task.loss()
     for trick in tricks:
         if trick.slot == "loss":
             loss = trick.loss(loss)

@@ -12,12 +12,13 @@ from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.folder.result import Result
 from trickbag.train.machine.parallel import StepStatus, World
 from trickbag.train.step import to_device, train_step
-from trickbag.train.validate import Validation, validate
+from trickbag.train.validate import validate
 
 if TYPE_CHECKING:
     from torch import nn
 
     from trickbag.data.loading.loader import Loader, RawBatch
+    from trickbag.tasks.classification import Validation
     from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.log import RunLog
     from trickbag.train.folder.record import RunRecord
@@ -173,7 +174,7 @@ class Trainer:
             preprocessing=self.run.evaluation,
             num_classes=self.plan.model.num_classes,
             device=self.run.device,
-            autocast=self.run.autocast_dtype,
+            autocast_dtype=self.run.autocast_dtype,
             layout=self.plan.layout,
             thresholds=thresholds,
             stop=lambda: self.stop.name,

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from trickbag.data.dataset import Dataset
+    from trickbag.tasks.classification import Validation
     from trickbag.train.checkpoint import Progress, Share, Totals
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
     from trickbag.train.plan.plan import Plan
     from trickbag.train.run import Run
-    from trickbag.train.validate import Validation
 
 __all__ = ["RunRecord", "begin"]
 
@@ -96,7 +96,7 @@ class RunRecord:
     @property
     def score(self) -> str:
         """The metric that chooses the best epoch: top1, or map where images have several labels."""
-        return "map" if self.plan.data.multi_label else "top1"
+        return self.plan.task.score
 
     def end_epoch(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError
@@ -14,6 +14,9 @@ from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
 from trickbag.settings import Settings, plain, read
 from trickbag.tricks.trick import Timestamp, Trick
+
+if TYPE_CHECKING:
+    from trickbag.tasks.classification import ClassificationTask
 
 __all__ = ["Plan"]
 
@@ -106,6 +109,15 @@ class Plan(Settings):
     def threads(self) -> int:
         """The number of threads that compute on the CPU."""
         return cast("int", self.training.threads)
+
+    @property
+    def task(self) -> ClassificationTask:
+        """What the network is trained for."""
+        from trickbag.tasks.classification import ClassificationTask
+
+        return ClassificationTask(
+            num_classes=self.model.num_classes, multi_label=self.data.multi_label
+        )
 
     @property
     def batch_flip_prob(self) -> float:

@@ -1,0 +1,220 @@
+"""Classification, with one label an image or with several.
+
+Shapes: N images of a batch, n images of the part, K classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trickbag.metrics.classification import Classification
+from trickbag.metrics.multi_label import MultiLabel
+from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy
+
+if TYPE_CHECKING:
+    from trickbag.data.loading.loader import RawBatch
+    from trickbag.tricks.trick import Loss
+
+__all__ = ["ClassificationTask", "Pace", "Predictions", "Validation"]
+
+Array = np.ndarray[Any, Any]
+Gather = Callable[[Any], list[Any]]
+"""Returns the plain data of every process, in the order of their ranks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationTask:
+    """What the trainer does for classification: the one place that decides by `multi_label`."""
+
+    num_classes: int
+    multi_label: bool
+
+    @property
+    def score(self) -> str:
+        """The metric by which the best epoch is chosen: top-1, with several labels mAP."""
+        return "map" if self.multi_label else "top1"
+
+    def loss(self) -> Loss:
+        """Return the loss of a batch, which tricks wrap or replace."""
+        return BinaryCrossEntropy() if self.multi_label else CrossEntropy()
+
+    def predictions(self, device: torch.device) -> Predictions:
+        """Return what collects the predictions of an evaluation and computes its metrics."""
+        if self.multi_label:
+            return _MultiLabelPredictions(self.num_classes)
+        return _ClassPredictions(self.num_classes, device)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The metrics of a part, and the predictions for its images.
+
+    `index` (n,) are the images' places in the part, `labels` and `predicted` (n,) class indices,
+    `confidence` (n,) in [0, 1]. With several labels an image `multi_label` has the metrics by
+    class, labels and predictions are (n, K) of 0 and 1, and the confidence is NaN. `throughput` is
+    in images/s: of the network and its metrics, without the reading of images.
+    """
+
+    metrics: dict[str, float | None]
+    throughput: float | None
+    index: np.ndarray[Any, np.dtype[np.int64]]
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+    predicted: np.ndarray[Any, np.dtype[np.int64]]
+    confidence: np.ndarray[Any, np.dtype[np.float64]]
+    multi_label: MultiLabel | None = None
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """The threshold of each class if images have several labels, else None."""
+        return None if self.multi_label is None else self.multi_label.thresholds
+
+
+class Pace(NamedTuple):
+    """How many rows of the part a process has, and the images it evaluated in how many seconds."""
+
+    rows: int
+    images: int
+    seconds: float
+
+    @staticmethod
+    def throughput(images: int, seconds: float) -> float | None:
+        """Return images/s; None if no time was measured."""
+        return images / seconds if seconds else None
+
+
+class Predictions(ABC):
+    """The predictions of a network so far, from which metrics are computed at the end."""
+
+    @abstractmethod
+    def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
+        """Add a batch; images that could not be read count nothing."""
+
+    @abstractmethod
+    def validation(
+        self, pace: Pace, thresholds: tuple[float, ...] | None, gather: Gather | None = None
+    ) -> Validation:
+        """Return the metrics and predictions of this process, or with `gather` of all processes.
+
+        Labels are predicted at `thresholds`, by default at the best for these images; with one
+        label an image there are none.
+        """
+
+
+class _ClassPredictions(Predictions):
+    """Predictions of one class an image, with its probability as the confidence."""
+
+    def __init__(self, num_classes: int, device: torch.device) -> None:
+        self._counter = Classification(num_classes, device)
+        self._columns: list[tuple[Array, ...]] = []
+
+    def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
+        self._counter.update(logits_NK, labels, raw.valid.to(labels.device, non_blocking=True))
+        valid = raw.valid.numpy()
+        confidence, predicted = logits_NK.softmax(dim=1).max(dim=1)
+        self._columns.append(
+            (
+                raw.index.numpy()[valid],
+                raw.labels.numpy()[valid],
+                predicted.cpu().numpy()[valid],
+                confidence.double().cpu().numpy()[valid],
+            )
+        )
+
+    def validation(
+        self, pace: Pace, thresholds: tuple[float, ...] | None, gather: Gather | None = None
+    ) -> Validation:
+        columns = (
+            [np.concatenate(column) for column in zip(*self._columns, strict=True)]
+            if self._columns
+            else [np.zeros(0)] * 4
+        )
+        if gather is not None:
+            return self._of_all(gather, pace, columns)
+        throughput = Pace.throughput(pace.images, pace.seconds)
+        return Validation(self._counter.compute(), throughput, *columns)
+
+    def _of_all(self, gather: Gather, pace: Pace, columns: list[Array]) -> Validation:
+        """Return the validation of the whole part, its images in the order of the part."""
+        state = {name: tensor.tolist() for name, tensor in self._counter.state().items()}
+        gathered = gather([state, *pace, [column.tolist() for column in columns]])
+        states, rows, images, seconds, tables = zip(*gathered, strict=True)
+        total = self._counter.state()
+        for name, tensor in total.items():
+            counts = torch.tensor([each[name] for each in states], dtype=tensor.dtype)
+            tensor.copy_(counts.sum(dim=0))
+        self._counter.load_state(total)
+        for table, start in zip(tables, np.cumsum([0, *rows]), strict=False):
+            table[0] = [int(start) + row for row in table[0]]
+        types = (np.int64, np.int64, np.int64, np.float64)
+        index, labels, predicted, confidence = (
+            np.concatenate([np.array(part, dtype) for part in column])
+            for column, dtype in zip(zip(*tables, strict=True), types, strict=True)
+        )
+        # The processes work at the same time, so that the slowest one decides.
+        throughput = Pace.throughput(sum(images), max(seconds))
+        return Validation(self._counter.compute(), throughput, index, labels, predicted, confidence)
+
+
+class _MultiLabelPredictions(Predictions):
+    """Predictions of several labels an image: all probabilities, as metrics rank them."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._index: list[Array] = []
+        self._scores = [np.zeros((0, num_classes))]
+        self._labels = [np.zeros((0, num_classes), np.int64)]
+        self._loss = torch.zeros((), dtype=torch.float64)
+
+    def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
+        valid = raw.valid.to(labels.device, non_blocking=True)
+        # In float32 a sigmoid is 1 from logits of 17 on, and the ranking of images would be lost.
+        logits, labels_NK = logits_NK[valid].double().cpu(), labels[valid].cpu()
+        self._index.append(raw.index.numpy()[raw.valid.numpy()])
+        self._scores.append(logits.sigmoid().numpy())
+        self._labels.append(labels_NK.numpy())
+        weights_N = logits.new_ones(len(logits))
+        self._loss += binary_cross_entropy(logits, labels_NK.double(), weights_N).sum()
+
+    def validation(
+        self, pace: Pace, thresholds: tuple[float, ...] | None, gather: Gather | None = None
+    ) -> Validation:
+        index = np.concatenate(self._index) if self._index else np.zeros(0, np.int64)
+        scores, labels = np.concatenate(self._scores), np.concatenate(self._labels)
+        loss, images, seconds = float(self._loss), pace.images, pace.seconds
+        if gather is not None:
+            row = [scores.tolist(), labels.tolist(), loss, *pace, index.tolist()]
+            columns = list(zip(*gather(row), strict=True))
+            shape = (-1, scores.shape[1])
+            scores = np.concatenate([np.array(c, np.float64).reshape(shape) for c in columns[0]])
+            labels = np.concatenate([np.array(c, np.int64).reshape(shape) for c in columns[1]])
+            loss, rows, images, seconds = (
+                sum(columns[2]),
+                columns[3],
+                sum(columns[4]),
+                max(columns[5]),
+            )
+            starts = np.cumsum([0, *rows])
+            index = np.concatenate(
+                [
+                    np.array(part, np.int64) + start
+                    for part, start in zip(columns[6], starts, strict=False)
+                ]
+            )
+        multi_label, n = MultiLabel.of(scores, labels, thresholds), len(scores)
+        metrics: dict[str, float | None] = dict.fromkeys(("top1", "top5", "loss", "ece"))
+        metrics["loss"] = loss / n if n and np.isfinite(loss) else None
+        return Validation(
+            metrics=metrics | multi_label.metrics(),
+            throughput=Pace.throughput(images, seconds),
+            index=index,
+            labels=multi_label.labels,
+            predicted=multi_label.predicted,
+            confidence=np.full(n, np.nan),
+            multi_label=multi_label,
+        )

@@ -1,0 +1,76 @@
+"""What the trainer does for classification, with one label an image and with several.
+
+The predictions of both are tested where runs validate: `tests/train/test_multi_label_runs.py` and
+`tests/train/test_fit.py`; those of several processes in `tests/train/machine/test_parallel.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from trickbag.data.loading.loader import RawBatch
+from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy
+from trickbag.tasks.classification import ClassificationTask, Pace
+
+N, K = 6, 3
+PACE = Pace(rows=N, images=N, seconds=2.0)
+
+
+def task(multi_label: bool) -> ClassificationTask:
+    return ClassificationTask(num_classes=K, multi_label=multi_label)
+
+
+def raw_batch(labels: torch.Tensor) -> RawBatch:
+    images = torch.zeros(N, 3, 8, 8, dtype=torch.uint8)
+    valid = torch.arange(N) != 2
+    return RawBatch(images, labels, torch.arange(N), valid)
+
+
+def test_the_loss_and_the_score_follow_from_the_labels() -> None:
+    assert (task(False).score, task(False).loss()) == ("top1", CrossEntropy())
+    assert (task(True).score, task(True).loss()) == ("map", BinaryCrossEntropy())
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_an_unreadable_image_has_no_prediction(multi_label: bool) -> None:
+    logits = torch.randn(N, K, generator=torch.Generator().manual_seed(0))
+    labels = torch.eye(K, dtype=torch.int64)[torch.arange(N) % K]
+    labels = labels if multi_label else labels.argmax(1)
+    predictions = task(multi_label).predictions(torch.device("cpu"))
+    predictions.add(raw_batch(labels), logits, labels)
+    validation = predictions.validation(PACE, None)
+    assert validation.index.tolist() == [0, 1, 3, 4, 5]
+    assert np.array_equal(validation.labels, labels[validation.index].numpy())
+    assert validation.throughput == 3.0
+    assert np.isnan(validation.confidence).all() == multi_label
+    assert (validation.thresholds is not None) == multi_label
+    assert validation.metrics[task(multi_label).score] is not None
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_what_is_gathered_is_the_whole_part(multi_label: bool) -> None:
+    logits = torch.randn(2 * N, K, generator=torch.Generator().manual_seed(0))
+    labels = torch.eye(K, dtype=torch.int64)[torch.arange(2 * N) % K]
+    labels = labels if multi_label else labels.argmax(1)
+    gathered: list[list[object]] = []
+
+    def gather(data: list[object]) -> list[list[object]]:
+        gathered.append(data)
+        return gathered
+
+    for rows in (slice(N), slice(N, None)):
+        predictions = task(multi_label).predictions(torch.device("cpu"))
+        predictions.add(raw_batch(labels[rows]), logits[rows], labels[rows])
+        validation = predictions.validation(PACE, None, gather)
+    together = task(multi_label).predictions(torch.device("cpu"))
+    for rows in (slice(N), slice(N, None)):
+        together.add(raw_batch(labels[rows]), logits[rows], labels[rows])
+    expected = together.validation(PACE, None)
+    assert validation.index.tolist() == [0, 1, 3, 4, 5, 6, 7, 9, 10, 11]
+    assert np.array_equal(validation.predicted, expected.predicted)
+    assert np.array_equal(validation.labels, expected.labels)
+    assert validation.metrics == pytest.approx(expected.metrics)
+    # Both work at the same time: the slower one decides.
+    assert validation.throughput == 2 * N / 2.0
