@@ -1,12 +1,16 @@
-"""What two studies must have in common to be the same."""
+"""What two studies must have in common to be the same, and the record of a study."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from tests.builders.runs import without_times
+from trickbag.errors import Note
+from trickbag.study.designs.layout import Contrast
+from trickbag.study.records.study import LayoutRecord, StudyRecord, VariantRecord
 
 
 def effects(folder: Path) -> list[dict[str, Any]]:
@@ -24,3 +28,34 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
             assert line["trial"] not in finished, "counted twice"
             finished[line["trial"]] = line | {"metrics": without_times(line["metrics"])}
     return finished
+
+
+def study_record(**changes: Any) -> StudyRecord:
+    """What `study.json` may hold."""
+    variants = (
+        VariantRecord(label="full", trials={0: "0a", 1: "1b"}),
+        VariantRecord(label="-mixup", trials={0: "2c"}),
+        VariantRecord(label="-resnet_d", status="does_not_apply", reason="no slot"),
+    )
+    contrasts = (Contrast(label="mixup", trick="mixup", plus="full", minus="-mixup"),)
+    layout = LayoutRecord(
+        model="resnet18", variants=variants, contrasts=contrasts, aliases=(("a", "b*c"),)
+    )
+    record = StudyRecord(
+        version="0.1.0",
+        command="trickbag study",
+        recipe={"name": "small"},
+        design={"kind": "leave-one-out", "tricks": None},
+        models=("resnet18",),
+        seeds=2,
+        outcome="loss",
+        threads=1,
+        device="cpu",
+        processes=2,
+        data="0f1e",
+        shard="1/2",
+        inapplicable={"resnet18": {"resnet_d": "no slot"}},
+        notes=(Note("data", None, "a file is empty"), Note("no_effect", "mixup", "alpha = 0")),
+        layouts=(layout,),
+    )
+    return dataclasses.replace(record, **changes)

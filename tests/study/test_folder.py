@@ -12,45 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trickbag.errors import Note, UserError
-from trickbag.study.designs.layout import Contrast
+from tests.builders.studies import study_record
+from trickbag.errors import UserError
 from trickbag.study.folder import StudyFolder
 from trickbag.study.records.result import StoredResult
-from trickbag.study.records.study import LayoutRecord, StudyRecord, VariantRecord
+from trickbag.train.folder.caller import PYTHON
 
 
 def line(i: int, label: str = "full", top1: float | None = None) -> StoredResult:
     metrics = {"top1": 90.5 + i if top1 is None else top1}
     return StoredResult(trial=f"{i:016x}", label=label, model="resnet18", seed=i, metrics=metrics)
-
-
-def study_record() -> StudyRecord:
-    variants = (
-        VariantRecord(label="full", trials={0: "0a", 1: "1b"}),
-        VariantRecord(label="-mixup", trials={0: "2c"}),
-        VariantRecord(label="-resnet_d", status="does_not_apply", reason="no slot"),
-    )
-    contrasts = (Contrast(label="mixup", trick="mixup", plus="full", minus="-mixup"),)
-    layout = LayoutRecord(
-        model="resnet18", variants=variants, contrasts=contrasts, aliases=(("a", "b*c"),)
-    )
-    return StudyRecord(
-        version="0.1.0",
-        command="trickbag study",
-        recipe={"name": "small"},
-        design={"kind": "leave-one-out", "tricks": None},
-        models=("resnet18",),
-        seeds=2,
-        outcome="loss",
-        threads=1,
-        device="cpu",
-        processes=2,
-        data="0f1e",
-        shard="1/2",
-        inapplicable={"resnet18": {"resnet_d": "no slot"}},
-        notes=(Note("data", None, "a file is empty"), Note("no_effect", "mixup", "alpha = 0")),
-        layouts=(layout,),
-    )
 
 
 def append(folder: StudyFolder, *results: StoredResult) -> None:
@@ -118,7 +89,9 @@ def test_two_drivers(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "study")
     program = (
         "import sys; from pathlib import Path; from trickbag.study.folder import StudyFolder\n"
-        "with StudyFolder(Path(sys.argv[1])).locked(): print('in', flush=True); sys.stdin.read()"
+        "from trickbag.train.folder.caller import PYTHON\n"
+        "with StudyFolder(Path(sys.argv[1])).locked(PYTHON):\n"
+        "    print('in', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program, str(folder.path)],
@@ -130,12 +103,12 @@ def test_two_drivers(tmp_path: Path) -> None:
         assert other.stdout.readline() == b"in\n"
         with (
             pytest.raises(UserError, match=r"another `trickbag study` works in .*study"),
-            folder.locked(),
+            folder.locked(PYTHON),
         ):
             pass
         other.kill()
         other.wait()
-        with folder.locked():  # a lock ends with its process
+        with folder.locked(PYTHON):  # a lock ends with its process
             folder.write_study(study_record())
     assert folder.read_study() == study_record()
 
@@ -144,20 +117,20 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x")
     with (
         pytest.raises(UserError, match="not empty and holds no study"),
-        StudyFolder(tmp_path).locked(),
+        StudyFolder(tmp_path).locked(PYTHON),
     ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
     with (
         pytest.raises(UserError, match="cannot make the folder"),
-        StudyFolder(tmp_path / "holiday.jpg" / "a").locked(),
+        StudyFolder(tmp_path / "holiday.jpg" / "a").locked(PYTHON),
     ):
         pass
 
 
 def test_nothing_is_left_of_a_study_that_never_began(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "study")
-    with pytest.raises(UserError, match="no such trick"), folder.locked():
+    with pytest.raises(UserError, match="no such trick"), folder.locked(PYTHON):
         raise UserError("no such trick")
     assert not folder.path.exists()
 

@@ -12,10 +12,10 @@ from tests.builders.recipes import study_arguments
 from tests.study.executors import executor_tasks as tasks
 from tests.study.executors.executor_tasks import alive, trials
 from trickbag.cli import main
-from trickbag.study.executors.local import Local, Started
+from trickbag.study.executors.local import Local, StartedLocal
 
 
-def pids(started: Started) -> set[int]:
+def pids(started: StartedLocal) -> set[int]:
     return {worker.process.pid for worker in started.workers if worker.process.pid is not None}
 
 
@@ -85,7 +85,7 @@ def test_a_study_that_is_finished_starts_no_process(
     def refuse(*_: object) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(Local, "_worker", refuse)
+    monkeypatch.setattr(Local, "_start_worker", refuse)
     assert main(asked) == 0
     assert capsys.readouterr().out.splitlines()[-1] == said[-1]
     with pytest.raises(AssertionError, match="a process was started"):

@@ -134,7 +134,7 @@ def test_stopped_and_continued(study: Study, whole: Path, tmp_path: Path) -> Non
         executor = Some(most)
         with pytest.raises(
             Stopped,
-            match=r"stopped by SIGTERM; \d trials are finished, \d are left; the same command",
+            match=r"stopped by SIGTERM; \d trials are finished, \d are left; the same call goes on",
         ):
             study.run(executor, out)
         ran += executor.ran
@@ -267,7 +267,7 @@ def test_a_trial_that_fails_is_a_result(study: Study, tmp_path: Path) -> None:
         (
             {"training.lr": "0.2"},
             r"holds another study; these differ: training.lr \(0.2, not 0.4\); choose another "
-            r"--out",
+            r"out$",
         ),
         ({"tricks.mixup.alpha": "1"}, r"tricks.mixup.alpha \(1.0, not 0.2\)"),
         ({"data.val_fraction": "0.3"}, r"data.val_fraction \(0.3, not 0.2\)"),

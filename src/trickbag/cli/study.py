@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.study.folder import StudyFolder
     from trickbag.study.forecast import seeds_within
     from trickbag.study.log import choose_study_log
+    from trickbag.train.folder.caller import COMMAND_LINE
 
     if len(args.recipe) > 1:
         return _merge(args)
@@ -123,19 +124,29 @@ def run(args: argparse.Namespace) -> int:
     study = _study(args)
     executor = _executor(args)
     out = Path(args.out) if args.out else study.default_folder()
-    log = choose_study_log()
+    folder = StudyFolder(out)
+    log = choose_study_log(sys.stdout)
     try:
-        if budget_s is not None and not StudyFolder(out).holds_study:
+        if budget_s is not None and not folder.holds_study:
             single = dataclasses.replace(study, seeds=1)
-            prepared = single.prepare(StudyFolder(out), executor, log=log)
+            prepared = single.prepare(folder, executor, log=log, caller=COMMAND_LINE)
             study = dataclasses.replace(study, seeds=seeds_within(budget_s, prepared, executor))
             log.note(f"the budget of {about(budget_s)} allows {study.seeds} seeds of every trial")
         if args.dry_run:
-            prepared = study.prepare(StudyFolder(out), executor, add_seeds=add_seeds, log=log)
+            prepared = study.prepare(
+                folder, executor, add_seeds=add_seeds, log=log, caller=COMMAND_LINE
+            )
             return _dry_run(prepared, executor, sd)
         command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
         with _started(executor, out, add_seeds) as executor:
-            findings = study.run(executor, out, add_seeds=add_seeds, log=log, command=command)
+            findings = study.run(
+                executor,
+                out,
+                add_seeds=add_seeds,
+                log=log,
+                command=command,
+                caller=COMMAND_LINE,
+            )
     finally:
         log.stop()
     _conclude(findings.folder)
@@ -190,10 +201,12 @@ def _merge(args: argparse.Namespace) -> int:
 
     from trickbag.errors import UserError
     from trickbag.study.merge import merge
+    from trickbag.train.folder.caller import COMMAND_LINE
 
     if args.out is None:
         raise UserError("several folders are merged into a new one: name it with --out DIR")
-    _conclude(merge([Path(folder) for folder in args.recipe], Path(args.out)).folder)
+    folders = [Path(folder) for folder in args.recipe]
+    _conclude(merge(folders, Path(args.out), caller=COMMAND_LINE).folder)
     return 0
 
 

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from trickbag.study.folder import Appender, StudyFolder
     from trickbag.study.log import StudyLog
     from trickbag.study.prepare import PreparedStudy
+    from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.result import Result
     from trickbag.train.machine.signals import StopSignal
 
 __all__ = ["Driver"]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Driver:
     """Runs the pending trials of a study with an executor."""
 
@@ -36,6 +37,7 @@ class Driver:
     folder: StudyFolder
     executor: Executor
     log: StudyLog
+    caller: Caller
     stop: StopSignal
 
     def run(self) -> Findings:
@@ -47,7 +49,7 @@ class Driver:
         plan, progress = self.study.plan, self.study.progress
         pending = progress.pending(plan.retries)
         task = TrainTrial(folder=self.folder.trials, dataset=self._shared_dataset(len(pending)))
-        stop_before_trials(self.stop)
+        stop_before_trials(self.stop, self.caller)
         self.log.start(progress, plan.outcome, len(pending))
         try:
             with self.folder.appending(self.study.kept, self.study.torn) as append:
@@ -59,7 +61,7 @@ class Driver:
             left = len(progress.pending(plan.retries))
             raise Stopped(
                 f"{stopped}; {len(progress.finished)} trials are finished, {left} are left",
-                f"the same command goes on in {self.folder.path}",
+                f"the same {self.caller.call} goes on in {self.folder.path}",
                 signal=stopped.signal,
             ) from stopped
         self.log.stop()
@@ -76,7 +78,7 @@ class Driver:
             return None
 
         def decoding(done: int, total: int) -> None:
-            stop_before_trials(self.stop)
+            stop_before_trials(self.stop, self.caller)
             self.log.checking(done, total)
 
         limit = memory_limit(self.folder.path)

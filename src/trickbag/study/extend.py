@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
@@ -19,102 +20,109 @@ if TYPE_CHECKING:
     from trickbag.study.designs.design import Design
     from trickbag.study.plan import StudyPlan
     from trickbag.study.records.study import StudyRecord
+    from trickbag.train.folder.caller import Caller
 
-__all__ = ["extended", "require_processes"]
+__all__ = ["Extension", "require_processes"]
 
 
-def extended(
-    plan: StudyPlan, stored: StudyRecord | None, fingerprint: str, folder: Path
-) -> StudyPlan:
-    """Return the plan that has the tricks, levels, networks and seeds of both.
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """Extends the study that is stored in a folder; `caller` is named by errors."""
 
-    `stored` is the study that the folder holds, None for a new folder. Raises UserError where the
-    two cannot be one study (another version, recipe, design, shard or other data), naming what
-    differs. Another outcome makes no other study.
-    """
-    if stored is None:
-        return plan
-    from trickbag import __version__
+    stored: StudyRecord
+    folder: Path
+    caller: Caller
 
-    changed = []
-    if stored.version != __version__:
-        changed.append(f"version ({stored.version!r}, here {__version__!r})")
-    else:
-        before = Recipe.from_dict(stored.recipe).identity()
-        changed += differences(plan.recipe.identity(), before)
+    def of(self, plan: StudyPlan, fingerprint: str) -> StudyPlan:
+        """Return the plan that has the tricks, levels, networks and seeds of both.
+
+        `fingerprint` is that of the data of `plan`. Raises UserError where the two cannot be one
+        study (another version, recipe, design, shard or other data), naming what differs. Another
+        outcome makes no other study.
+        """
+        changed = self._changes(plan, fingerprint)
+        if changed:
+            raise self._error("another study; these differ: " + "; ".join(changed))
+        return dataclasses.replace(
+            plan,
+            design=self._design(plan, read_design(self.stored.design)),
+            models=self._models(plan),
+            seeds=max(plan.seeds or 0, self.stored.seeds),
+        )
+
+    def _error(self, content: str) -> UserError:
+        return UserError(f"{self.folder} holds {content}", f"choose another {self.caller.out}")
+
+    def _changes(self, plan: StudyPlan, fingerprint: str) -> list[str]:
+        """Return what differs in a way that makes it another study."""
+        from trickbag import __version__
+
+        stored = self.stored
+        # Of another version the recipe may not even be readable.
+        if stored.version != __version__:
+            return [f"version ({stored.version!r}, here {__version__!r})"]
+        changed = differences(plan.recipe.identity(), Recipe.from_dict(stored.recipe).identity())
         if stored.data != fingerprint:
             changed.append("the data (other names, sizes or labels)")
         changed += differences({"shard": plan.shard_text}, {"shard": stored.shard})
         if stored.design["kind"] != plan.design.kind:
             changed.append(f"design ({plan.design.kind}, not {stored.design['kind']})")
-    if changed:
-        raise _another_study(folder, "; ".join(changed))
-    return dataclasses.replace(
-        plan,
-        design=_union_of_designs(plan, read_design(stored.design), folder),
-        models=_union_of_networks(plan, stored.models, folder),
-        seeds=max(plan.seeds or 0, stored.seeds),
-    )
+        return changed
+
+    def _design(self, plan: StudyPlan, stored: Design) -> Design:
+        """Return the design with the tricks and levels of both, which are of one kind."""
+        design, of_recipe = plan.design, plan.recipe.trick_names
+        tricks = None
+        if design.tricks is not None or stored.tricks is not None:
+            new = of_recipe if design.tricks is None else design.tricks
+            old = of_recipe if stored.tricks is None else stored.tricks
+            tricks = _union(old, new)
+            if isinstance(design, Cumulative) and tricks[: len(new)] != new:
+                raise self._error(
+                    f"a study that adds {', '.join(old)} in this order, not {', '.join(new)}"
+                )
+        if (
+            isinstance(design, Factorial)
+            and isinstance(stored, Factorial)
+            and design.resolution != stored.resolution
+        ):
+            change = f"resolution ({design.resolution}, not {stored.resolution})"
+            raise self._error(f"another study; these differ: {change}")
+        if isinstance(design, LevelledDesign) and isinstance(stored, LevelledDesign):
+            levels = _union(stored.levels, design.levels)
+            return dataclasses.replace(design, tricks=tricks, levels=levels)
+        return dataclasses.replace(design, tricks=tricks)
+
+    def _models(self, plan: StudyPlan) -> tuple[str, ...]:
+        """Return the networks of both, of which one may have just the recipe's network."""
+        stored = self.stored.models
+        if bool(stored) == bool(plan.models):
+            return _union(stored, plan.models)
+        of_recipe = plan.recipe.network
+        if not of_recipe.endswith(CHANGED):
+            return _union(stored or (of_recipe,), plan.models or (of_recipe,))
+        raise self._error(
+            f"a study of {', '.join(stored) or of_recipe}, which cannot be joined with "
+            f"{', '.join(plan.models) or of_recipe}: the recipe's network has no name"
+        )
 
 
-def require_processes(processes: int, stored: StudyRecord | None) -> None:
+def require_processes(processes: int, stored: StudyRecord, caller: Caller) -> None:
     """Raise UserError where another number of processes than before would train each trial.
 
     The effects would change with it: BatchNorm sees the part of a batch that its process has.
     """
-    before = processes if stored is None else stored.processes
-    if before != processes:
-        way_out = f"--executor ray --devices {before}" if before > 1 else "no --devices"
-        raise UserError(
-            f"this study's trials are trained by {before} processes each, not {processes}: go on "
-            f"with {way_out}, or choose another --out"
-        )
-
-
-def _another_study(folder: Path, differing: str) -> UserError:
-    return UserError(
-        f"{folder} holds another study; these differ: {differing}", "choose another --out"
-    )
-
-
-def _union_of_designs(plan: StudyPlan, before: Design, folder: Path) -> Design:
-    """Return the design with the tricks and levels of two of one kind."""
-    design, of_recipe = plan.design, plan.recipe.trick_names
-    tricks = None
-    if design.tricks is not None or before.tricks is not None:
-        new = of_recipe if design.tricks is None else design.tricks
-        old = of_recipe if before.tricks is None else before.tricks
-        tricks = _union(old, new)
-        if isinstance(design, Cumulative) and tricks[: len(new)] != new:
-            raise UserError(
-                f"{folder} holds a study that adds {', '.join(old)} in this order, not "
-                f"{', '.join(new)}",
-                "choose another --out",
-            )
-    if (
-        isinstance(design, Factorial)
-        and isinstance(before, Factorial)
-        and design.resolution != before.resolution
-    ):
-        raise _another_study(folder, f"resolution ({design.resolution}, not {before.resolution})")
-    if isinstance(design, LevelledDesign) and isinstance(before, LevelledDesign):
-        return dataclasses.replace(
-            design, tricks=tricks, levels=_union(before.levels, design.levels)
-        )
-    return dataclasses.replace(design, tricks=tricks)
-
-
-def _union_of_networks(plan: StudyPlan, stored: tuple[str, ...], folder: Path) -> tuple[str, ...]:
-    """Return the networks of two studies, of which one may have just the recipe's network."""
-    if bool(stored) == bool(plan.models):
-        return _union(stored, plan.models)
-    of_recipe = plan.recipe.network
-    if not of_recipe.endswith(CHANGED):
-        return _union(stored or (of_recipe,), plan.models or (of_recipe,))
+    before = stored.processes
+    if before == processes:
+        return
+    in_python = bool(caller.function)
+    if before > 1:
+        way = f"tb.Ray(devices={before})" if in_python else f"--executor ray --devices {before}"
+    else:
+        way = "devices=1" if in_python else "no --devices"
     raise UserError(
-        f"{folder} holds a study of {', '.join(stored) or of_recipe}, which cannot be joined with "
-        f"{', '.join(plan.models) or of_recipe}: the recipe's network has no name",
-        "choose another --out",
+        f"this study's trials are trained by {before} processes each, not {processes}: go on "
+        f"with {way}, or choose another {caller.out}"
     )
 
 

@@ -19,6 +19,7 @@ from trickbag.study.records.study import StudyRecord
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.effects import Effect
+    from trickbag.train.folder.caller import Caller
 
 __all__ = ["StudyFolder"]
 
@@ -68,7 +69,7 @@ class StudyFolder:
         return self.study.is_file()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, caller: Caller) -> Iterator[None]:
         """Create the folder and be its only driver meanwhile; the lock ends with its process.
 
         Raises UserError where the folder cannot be created, holds something else, or another driver
@@ -77,7 +78,9 @@ class StudyFolder:
         from filelock import FileLock, Timeout
 
         if self.path.is_dir() and not self.holds_study and any(self._foreign()):
-            raise UserError(f"{self.path} is not empty and holds no study", "choose another --out")
+            raise UserError(
+                f"{self.path} is not empty and holds no study", f"choose another {caller.out}"
+            )
         new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -94,7 +97,7 @@ class StudyFolder:
         except Timeout:
             raise UserError(
                 f"another `trickbag study` works in {self.path}: wait for it, stop it, or choose "
-                "another --out"
+                f"another {caller.out}"
             ) from None
         finally:
             if new and not self.holds_study:

@@ -6,10 +6,10 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from trickbag.study.durations import about
-from trickbag.train.folder.log import PlainLog, RichLog, RunLog
+from trickbag.train.folder.log import PlainLog, RichLog, RunLog, live_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,10 +61,10 @@ class StudyLog:
 
 
 class PlainStudyLog(StudyLog):
-    """Plain lines, for a file or a pipe: one a trial."""
+    """Plain lines, for a file or a pipe: one a trial. They go to `file`, by default to stdout."""
 
-    def __init__(self) -> None:
-        super().__init__(PlainLog())
+    def __init__(self, file: TextIO | None = None) -> None:
+        super().__init__(PlainLog(file=file))
 
     def start(self, progress: StudyProgress, outcome: str, pending: int) -> None:
         super().start(progress, outcome, pending)
@@ -176,9 +176,13 @@ def _effect_text(effect: Effect | None) -> tuple[str, str]:
     return f"{effect.delta:+.3g}", f"{effect.low:+.3g} to {effect.high:+.3g}"
 
 
-def choose_study_log() -> StudyLog:
-    """Return the live table where the output is a terminal, plain lines elsewhere."""
-    from rich.console import Console
+def choose_study_log(file: TextIO | None = None) -> StudyLog:
+    """Return a live table for a terminal or a notebook, plain lines elsewhere.
 
-    console = Console()
-    return LiveStudyLog(console) if console.is_terminal and sys.stdout.isatty() else PlainStudyLog()
+    The log goes to `file`, by default to stderr.
+    """
+    file = file or sys.stderr
+    if file is None:  # a Python without a console, such as pythonw
+        return StudyLog()
+    console = live_console(file)
+    return LiveStudyLog(console) if console is not None else PlainStudyLog(file)

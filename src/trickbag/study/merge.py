@@ -15,10 +15,12 @@ from trickbag.study.findings import Findings
 from trickbag.study.folder import StudyFolder
 from trickbag.study.plan import StudyPlan
 from trickbag.study.progress import StudyProgress
+from trickbag.train.folder.caller import PYTHON
 
 if TYPE_CHECKING:
     from trickbag.study.records.result import StoredResult
     from trickbag.study.records.study import StudyRecord
+    from trickbag.train.folder.caller import Caller
 
 __all__ = ["merge"]
 
@@ -36,12 +38,12 @@ _KEPT = (
 """The files of a trial's folder that come along: all but weights, checkpoints and TensorBoard's."""
 
 
-def merge(folders: Sequence[Path], out: Path) -> Findings:
+def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Findings:
     """Join the results of shards into a new study's folder, and return what they find together.
 
     Raises UserError where a folder is no study, where two are of different studies (naming what
     differs), or where `out` holds something already. Trials that no shard has finished are simply
-    missing: the study command, with `--out`, runs them.
+    missing: the study, run in `out`, runs them.
     """
     shards = [_read(StudyFolder(folder)) for folder in folders]
     first = shards[0][0]
@@ -53,7 +55,7 @@ def merge(folders: Sequence[Path], out: Path) -> Findings:
             )
     target = StudyFolder(out)
     if target.holds_study:
-        raise UserError(f"{out} already holds a study", "choose another --out")
+        raise UserError(f"{out} already holds a study", f"choose another {caller.out}")
     plan = StudyPlan(
         recipe=Recipe.from_dict(first.recipe),
         design=read_design(first.design),
@@ -65,7 +67,7 @@ def merge(folders: Sequence[Path], out: Path) -> Findings:
     progress = StudyProgress(plan.trial_plan(first.inapplicable, first.data), results)
     record = dataclasses.replace(first, shard=None, command="", layouts=progress.layout_records())
     effects = progress.effects(plan.outcome)
-    with target.locked():
+    with target.locked(caller):
         for folder in folders:
             for trial in sorted(StudyFolder(folder).trials.glob("*/")):
                 _copy(trial, target.trials / trial.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, Stopped
 from trickbag.settings import plain
-from trickbag.study.extend import extended, require_processes
+from trickbag.study.extend import Extension, require_processes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trickbag.study.log import StudyLog
     from trickbag.study.plan import StudyPlan
     from trickbag.study.records.result import StoredResult
+    from trickbag.train.folder.caller import Caller
     from trickbag.train.machine.signals import StopSignal
 
 __all__ = ["PreparedStudy", "longer_training", "prepare_study", "stop_before_trials"]
@@ -86,6 +87,7 @@ def prepare_study(
     *,
     add_seeds: int = 0,
     log: StudyLog,
+    caller: Caller,
     stop: StopSignal | None = None,
 ) -> PreparedStudy:
     """Read the data and what the folder holds of a study; nothing is written.
@@ -97,7 +99,7 @@ def prepare_study(
 
     def checking(done: int, total: int) -> None:
         if stop is not None:
-            stop_before_trials(stop)
+            stop_before_trials(stop, caller)
         log.checking(done, total)
 
     stored = folder.read_study()
@@ -105,12 +107,15 @@ def prepare_study(
     if torn is not None:
         log.note(torn)
     dataset = prepare(plan.recipe.data, progress=checking)
-    plan = extended(_on_machine(plan, machine, stored), stored, dataset.fingerprint, folder.path)
-    require_processes(machine.processes, stored)
+    plan = _on_machine(plan, machine, stored)
+    if stored is not None:
+        extension = Extension(stored=stored, folder=folder.path, caller=caller)
+        plan = extension.of(plan, dataset.fingerprint)
+        require_processes(machine.processes, stored, caller)
     inapplicable = plan.inapplicable(dataset)
     progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept)
     if add_seeds and progress.pending(plan.retries):
-        log.note("the study is not finished: it goes on, and --add-seeds adds nothing yet")
+        log.note("the study is not finished: it goes on, and no seeds are added yet")
     elif add_seeds:
         plan = dataclasses.replace(plan, seeds=plan.number_of_seeds + add_seeds)
         progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept)
@@ -154,11 +159,11 @@ def longer_training(recipes: Iterable[Recipe]) -> list[Note]:
     ]
 
 
-def stop_before_trials(stop: StopSignal) -> None:
+def stop_before_trials(stop: StopSignal, caller: Caller) -> None:
     """Raise Stopped where a signal came before there is a trial to save."""
     if stop.name:
         raise Stopped(
             f"stopped by {stop.name} before the first trial",
-            "the same command starts the study",
+            f"the same {caller.call} starts the study",
             signal=stop.name,
         )

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from trickbag.study.driver import Driver
 from trickbag.study.folder import StudyFolder
-from trickbag.study.log import StudyLog
+from trickbag.study.log import choose_study_log
 from trickbag.study.plan import StudyPlan
 from trickbag.study.prepare import prepare_study
+from trickbag.train.folder.caller import PYTHON
 from trickbag.train.machine.signals import StopSignal
 
 if TYPE_CHECKING:
     from trickbag.study.executors import Executor
     from trickbag.study.findings import Findings
+    from trickbag.study.log import StudyLog
     from trickbag.study.prepare import PreparedStudy
+    from trickbag.train.folder.caller import Caller
 
 __all__ = ["Study"]
 
@@ -40,14 +43,17 @@ class Study(StudyPlan):
         add_seeds: int = 0,
         log: StudyLog | None = None,
         command: str = "",
+        caller: Caller = PYTHON,
     ) -> Findings:
         """Run the trials that the folder `out` lacks, and return what the study found.
 
         The same call goes on where another was stopped or killed: it runs at most the trials again
         that were running, from their checkpoints. More tricks, networks, levels or seeds extend a
         study; `add_seeds` adds to those of a finished one. `out` is by default a folder under
-        `runs` named by what is studied; `executor` is `Inline()` by default; `command` is what the
-        report names to do the same again.
+        `runs` named by what is studied; `executor` is `Inline()` by default. `log` shows the
+        progress: by default on stderr, as a live table in a terminal or a notebook, else as lines;
+        `StudyLog()` shows nothing. `command` is what the report names to do the same again,
+        `caller` what messages name that say how to go on.
 
         Raises UserError for a folder of another study or in use by another driver, and Stopped
         after SIGTERM or SIGINT.
@@ -56,15 +62,28 @@ class Study(StudyPlan):
             from trickbag.study.executors.inline import Inline
 
             executor = Inline()
-        log = log or StudyLog()
+        log = log or choose_study_log()
         folder = StudyFolder(Path(out) if out is not None else self.default_folder())
         try:
-            with StopSignal() as stop, folder.locked():
+            with StopSignal() as stop, folder.locked(caller):
                 study = prepare_study(
-                    self, folder, executor.machine, add_seeds=add_seeds, log=log, stop=stop
+                    self,
+                    folder,
+                    executor.machine,
+                    add_seeds=add_seeds,
+                    log=log,
+                    caller=caller,
+                    stop=stop,
                 )
                 folder.write_study(study.record(command))
-                return Driver(study, folder, executor, log, stop).run()
+                return Driver(
+                    study=study,
+                    folder=folder,
+                    executor=executor,
+                    log=log,
+                    caller=caller,
+                    stop=stop,
+                ).run()
         finally:
             log.stop()
 
@@ -75,11 +94,17 @@ class Study(StudyPlan):
         *,
         add_seeds: int = 0,
         log: StudyLog | None = None,
+        caller: Caller = PYTHON,
     ) -> PreparedStudy:
         """Read the data and what the folder holds of this study; nothing is written.
 
         Raises UserError where the folder holds another study, saying what differs.
         """
         return prepare_study(
-            self, folder, executor.machine, add_seeds=add_seeds, log=log or StudyLog()
+            self,
+            folder,
+            executor.machine,
+            add_seeds=add_seeds,
+            log=log or choose_study_log(),
+            caller=caller,
         )

@@ -13,9 +13,10 @@ STUDIES, TRICKS, SEEDS = 2000, 9, 5
 
 
 def study(seed: int, truth: np.ndarray, seeds: int = SEEDS) -> list[Effect]:
-    """A leave-one-out study: accuracies that share what a seed does to all, and have a scatter of their own.
+    """A leave-one-out study with accuracies that are drawn.
 
-    All effects share the runs of `full`, as in a real study.
+    What a seed does is common to all variants; each has noise besides. All effects share the runs
+    of `full`, as in a real study.
     """
     rng = np.random.default_rng((20, seed))
     shared = rng.normal(90, 1.0, seeds)

@@ -105,7 +105,7 @@ def in_main_thread() -> bool:
 
 @dataclass(frozen=True)
 class Fit:
-    """Behaves like `fit`: counts steps, saves and raises Stopped when a signal comes, goes on where it was.
+    """Behaves like `fit`: counts steps, saves when a signal comes, and goes on where it was.
 
     Writes `ID.pid` once signals are caught, and steps until `go` is there.
     """

@@ -20,8 +20,9 @@ from tests.study.executors.executor_tasks import alive, pid_of, trials, wait_for
 from trickbag.data.cores import usable_cores
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors import Executor
+from trickbag.study.executors.devices import cuda_devices, listed_devices
 from trickbag.study.executors.inline import Inline
-from trickbag.study.executors.local import Local, cuda_devices, listed_devices
+from trickbag.study.executors.local import Local
 from trickbag.study.executors.ray import Ray
 from trickbag.train.folder.result import Result
 

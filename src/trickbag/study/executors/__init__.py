@@ -12,15 +12,18 @@ if TYPE_CHECKING:
 __all__ = ["Executor", "Machine", "Task"]
 
 Task = Callable[["Trial"], "Result"]
-"""Runs one trial and returns its result, failed or not; picklable. Raises Stopped where it was
-stopped and saved."""
+"""Runs one trial and returns its result, failed or not; picklable.
+
+Raises Stopped where the trial was stopped and saved.
+"""
 
 
 class Machine(NamedTuple):
-    """What an executor gives a trial: how many run at a time, and with how many threads each of its processes.
+    """What an executor gives to trials.
 
-    `device` is None where it is that of this process's machine. `shares_memory` tells whether
-    trials see this machine's files in its memory. `processes` train a trial together.
+    `workers` run at a time, each in processes of `threads` threads. `device` is None where it is
+    that of this process's machine. `shares_memory` tells whether trials see this machine's files in
+    its memory. `processes` train a trial together.
     """
 
     workers: int
@@ -31,7 +34,7 @@ class Machine(NamedTuple):
 
 
 class Executor(Protocol):
-    """Runs trials somewhere and gives back each result as soon as it is there, in any order.
+    """Runs trials somewhere and yields each result as soon as it is there, in any order.
 
     The caller is the only writer of a study's folder: it stores each result before it asks for the
     next. Raises Stopped after SIGTERM or SIGINT, when every trial that ran has saved its

@@ -1,4 +1,4 @@
-"""Where a Ray cluster is, and what it has: asked in bounded time, by a process of its own."""
+"""Where a Ray cluster is, and what its machines have; asked in bounded time."""
 
 from __future__ import annotations
 
@@ -10,54 +10,55 @@ from urllib.parse import urlsplit
 
 from trickbag.errors import UserError
 
-__all__ = ["full_address", "one_line", "reach"]
+__all__ = ["cluster_nodes", "full_address", "one_line"]
 
 _CONNECT_S = 5.0
 _JOIN_S = 30.0
 _PORTS = {"": 6379, "ray": 10001}
 
-# Joining a cluster in a process of its own, where it can be given a limit: in this one it can take
-# minutes to fail.
+# In a process of its own, which can be given a limit: in this one a cluster that cannot be joined
+# may take minutes to fail.
 _PROBE = """
 import json, sys
 try:
     import ray
     ray.init(address=sys.argv[1], log_to_driver=False, logging_level="error")
-    found = {"nodes": [node["Resources"] for node in ray.nodes() if node["Alive"]]}
+    answer = {"nodes": [node["Resources"] for node in ray.nodes() if node["Alive"]]}
 except Exception as error:
-    found = {"error": str(error.__cause__ or error)}
-print(json.dumps(found))
+    answer = {"error": str(error.__cause__ or error)}
+print(json.dumps(answer))
 """
 
 
-def reach(address: str) -> list[dict[str, float]]:
-    """Return what each machine of a cluster has. UserError where the cluster does not answer in
-    good time."""
+def cluster_nodes(address: str) -> list[dict[str, float]]:
+    """Return what each machine of a cluster has.
+
+    Raises UserError where the cluster does not answer within half a minute.
+    """
     command = [sys.executable, "-c", _PROBE, full_address(address)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_JOIN_S, check=False)
-        found = json.loads(done.stdout.splitlines()[-1])
-        reason = found.get("error", "")
+        probe = subprocess.run(
+            command, capture_output=True, text=True, timeout=_JOIN_S, check=False
+        )
+        output = json.loads(probe.stdout.splitlines()[-1])
+        reason = output.get("error", "")
     except subprocess.TimeoutExpired:
-        found, reason = {}, f"no answer within {_JOIN_S:.0f} s"
+        output, reason = {}, f"no answer within {_JOIN_S:.0f} s"
     except (IndexError, ValueError):
-        found, reason = {}, (done.stderr.splitlines() or ["no answer"])[-1]
-    if "nodes" in found:
-        nodes: list[dict[str, float]] = found["nodes"]
+        output, reason = {}, (probe.stderr.splitlines() or ["no answer"])[-1]
+    if "nodes" in output:
+        nodes: list[dict[str, float]] = output["nodes"]
         return nodes
-    way = (
+    raise UserError(
+        f"address = {address!r}: cannot join a Ray cluster there ({one_line(reason)})",
         "start one with `ray start --head`"
         if address == "auto"
-        else "is it the head's, and does Ray run there?"
-    )
-    raise UserError(
-        f"address = {address!r}: cannot join a Ray cluster there ({one_line(reason)}); {way}"
+        else "is it the head's, and does Ray run there?",
     )
 
 
 def full_address(address: str) -> str:
-    """Return an address with its port, after a knock at it. UserError where nothing listens
-    there."""
+    """Return an address with its port; UserError where nothing listens there."""
     if address == "auto":
         return address
     scheme, mark, rest = address.rpartition("://")
@@ -80,7 +81,7 @@ def full_address(address: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return an error's text in one line: of a traceback the last, which says what it was."""
+    """Return an error's text in one line: of a traceback the last, which has the error."""
     lines = text.split("\n") or [""]
     if "Traceback (most recent call last):" in text:
         lines = [line for line in lines if line.strip()][-1:]

@@ -17,15 +17,17 @@ import pytest
 
 from tests.builders.recipes import train_arguments
 from tests.builders.runs import assert_same_run
+from tests.builders.studies import study_record
 from tests.study.executors.test_executors import RAY, by_trial, until_stopped, when
 from tests.train.processes import end, start
 from trickbag.cli import main
 from trickbag.errors import UserError
 from trickbag.recipe import Recipe, digest
 from trickbag.study.executors.ray import Ray
-from trickbag.study.extend import same_processes
+from trickbag.study.extend import require_processes
 from trickbag.study.task import TrainTrial
 from trickbag.study.trial import Trial
+from trickbag.train.folder.caller import COMMAND_LINE, PYTHON, Caller
 from trickbag.train.folder.result import Result
 
 
@@ -46,16 +48,25 @@ def test_devices_are_for_ray(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "trickbag study: --devices is for --executor ray\n"
 
 
-def test_a_study_goes_on_with_as_many_processes() -> None:
-    same_processes(2, None)
-    same_processes(1, {})
-    same_processes(2, {"processes": 2})
-    with pytest.raises(
-        UserError, match="by 2 processes each, not 1: go on with --executor ray --devices 2"
-    ):
-        same_processes(1, {"processes": 2})
-    with pytest.raises(UserError, match="by 1 processes each, not 4: go on with no --devices"):
-        same_processes(4, {})
+@pytest.mark.parametrize(
+    ("processes", "before", "caller", "way"),
+    [
+        (1, 2, COMMAND_LINE, "--executor ray --devices 2, or choose another --out"),
+        (4, 1, COMMAND_LINE, "no --devices, or choose another --out"),
+        (1, 2, PYTHON, "tb.Ray(devices=2), or choose another out"),
+        (4, 1, PYTHON, "devices=1, or choose another out"),
+    ],
+)
+def test_a_study_goes_on_with_as_many_processes(
+    processes: int, before: int, caller: Caller, way: str
+) -> None:
+    record = study_record(processes=before)
+    require_processes(before, record, caller)
+    with pytest.raises(UserError) as error:
+        require_processes(processes, record, caller)
+    assert str(error.value).endswith(
+        f"trained by {before} processes each, not {processes}: go on with {way}"
+    )
 
 
 @dataclass(frozen=True)
