@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import prepare
-from trickbag.errors import RunFailed, UserError
+from trickbag.errors import Note, RunFailed, UserError
 from trickbag.recipe import differences
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
@@ -222,41 +222,19 @@ class _Call:
     def _train(
         self, run_recipe: RunRecipe, dataset: Dataset, compile_cache: CompileCache
     ) -> Result:
-        """Build the run, take up its checkpoint, and train."""
-        plan, folder, world = run_recipe.plan, self.folder, self.world
-        start = partial(begin, folder, run_recipe, dataset.errors)
-
-        def on_teacher_logits(done: int, total: int) -> None:
-            # Teachers can take hours, after which a run that was stopped is to be resumed.
-            if world.is_main and not folder.recipe.exists():
-                start()
-            self._stop_before_training()
-            self.log.teacher_logits(done, total)
-
-        run, build_notes = compile_cache.build(
-            plan, self.recipe.tricks, dataset, on_teacher_logits, world
-        )
-        notes = [
-            *dataset.notes,
-            *run_recipe.notes,
-            *build_notes,
-        ]
-        for note in notes:
-            self.log.note(f"note: {note.text}")
-        world.broadcast(start)
-        if dataset.errors:
-            self.log.note(f"left out {len(dataset.errors)} files: see {folder.data_errors}")
+        """Build the run, load its checkpoint, and train."""
+        run, notes = self._build(run_recipe, dataset, compile_cache)
         self._stop_before_training()
-        memory = PeakMemory(plan.device)
+        memory = PeakMemory(run.plan.device)
         record = RunRecord(
-            folder=folder,
+            folder=self.folder,
             run_recipe=run_recipe,
             dataset=dataset,
-            plan=plan,
+            plan=run.plan,
             notes=notes,
             started=self.started,
         )
-        progress = _take_up(run, record, self.caller)
+        progress = _load_progress(run, record, self.caller)
         with run_loaders(run, dataset) as loaders:
             trainer = Trainer(
                 run=run,
@@ -271,13 +249,38 @@ class _Call:
             try:
                 return trainer.train()
             except RunFailed as error:
-                if world.is_main:
+                if self.world.is_main:
                     with contextlib.suppress(RunFailed):  # a full disk may not take it either
                         record.fail(str(error))
                 raise
 
+    def _build(
+        self, run_recipe: RunRecipe, dataset: Dataset, compile_cache: CompileCache
+    ) -> tuple[Run, list[Note]]:
+        """Build the run and write what is known before its first step; return it with its notes."""
+        folder, world = self.folder, self.world
+        start = partial(begin, folder, run_recipe, dataset.errors)
 
-def _take_up(run: Run, record: RunRecord, caller: Caller) -> Progress:
+        def on_teacher_logits(done: int, total: int) -> None:
+            # Teachers can take hours, after which a run that was stopped is to be resumed.
+            if world.is_main and not folder.recipe.exists():
+                start()
+            self._stop_before_training()
+            self.log.teacher_logits(done, total)
+
+        run, build_notes = compile_cache.build(
+            run_recipe.plan, self.recipe.tricks, dataset, on_teacher_logits, world
+        )
+        notes = [*dataset.notes, *run_recipe.notes, *build_notes]
+        for note in notes:
+            self.log.note(f"note: {note.text}")
+        world.broadcast(start)
+        if dataset.errors:
+            self.log.note(f"left out {len(dataset.errors)} files: see {folder.data_errors}")
+        return run, notes
+
+
+def _load_progress(run: Run, record: RunRecord, caller: Caller) -> Progress:
     """Load the last checkpoint if there is one; return where the run is."""
     progress, folder, world = Progress.start(run.device), record.folder, run.world
     if world.broadcast(folder.checkpoint.exists):
