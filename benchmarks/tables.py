@@ -214,16 +214,16 @@ def sizes(part: str) -> str:
     The part is `networks` or `official`.
     """
     counts = json.loads((RESULTS / "networks.json").read_text())
-    known = json.loads((PUBLISHED / "networks.json").read_text())
+    literature = json.loads((PUBLISHED / "networks.json").read_text())
     published: dict[tuple[str, int], tuple[float, float]] = {}
-    for row in known["originals"]:
+    for row in literature["originals"]:
         name = row["name"] if part == "official" else row.get("named")
         params = row["params"] if part == "official" else row["params_1000"]
         published[name, row["image_size"]] = (params / 1e6, row["macs_g"])
     if part == "networks":
         published |= {
             (row["name"], row["image_size"]): (row["params_m"], row["macs_g"])
-            for row in known["timm"]
+            for row in literature["timm"]
         }
     heads = ["network", "px", "parameters, M", "published", "multiply-adds, G", "published"]
     lines = [table_row(heads), "|---" * len(heads) + "|"]

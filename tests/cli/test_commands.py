@@ -285,10 +285,10 @@ def test_evaluate(call: Call, run: Path) -> None:
     best = json.loads((run / "metrics.jsonl").read_text().splitlines()[result["best_epoch"] - 1])
     code, out, err = call("evaluate", run, "--workers", "0", "--json")
     assert (code, err) == (0, "")
-    found = json.loads(out)
+    evaluation = json.loads(out)
     for name in ("top1", "top5", "loss", "ece"):
-        assert found[name] == best[name]
-    assert (found["images"], found["part"], found["left_out"]) == (6, "val", [])
+        assert evaluation[name] == best[name]
+    assert (evaluation["images"], evaluation["part"], evaluation["left_out"]) == (6, "val", [])
     out = call("evaluate", run, "--workers", "0")[1]
     assert f"top-1  {best['top1']:.2f} %" in out
     assert "top-5  undefined" in out
@@ -385,7 +385,7 @@ def test_a_contests_sample_gives_order_ids_and_columns(
     (images / "4.png").write_bytes(b"")
     ids = ["3", "0", "4", "2", "1", "9"]
     sample = tmp_path / "sample_submission.csv"
-    sample.write_text("id,label\n" + "".join(f"{one},six\n" for one in ids))
+    sample.write_text("id,label\n" + "".join(f"{number},six\n" for number in ids))
     target = tmp_path / "submission.csv"
     code, _, err = call("predict", kaggle, sample, images, "--csv", target)
     assert code == 0
@@ -458,16 +458,16 @@ def test_the_report_of_a_run_shows_its_pictures(call: Call, run: Path, tmp_path:
     code, out, err = call("report", run, "--out", tmp_path / "page.html")
     assert (code, err) == (0, "")
     assert str(tmp_path / "page.html") in out
-    found = pictures_of(run)
-    assert found is not None
-    assert len(found.augmented) == 16  # the batch
-    assert found.augmented[0].image.shape == (16, 16, 3)
+    pictures = pictures_of(run)
+    assert pictures is not None
+    assert len(pictures.augmented) == 16  # the batch
+    assert pictures.augmented[0].image.shape == (16, 16, 3)
     wrong = [row for row in read_csv(run / "predictions.csv")[1:] if row[1] != row[2]]
-    assert sorted(picture.name for picture in found.mistakes) == sorted(row[0] for row in wrong)
-    for picture in found.mistakes:
+    assert sorted(picture.name for picture in pictures.mistakes) == sorted(row[0] for row in wrong)
+    for picture in pictures.mistakes:
         assert picture.image.shape == (8, 8, 3)
     page = (tmp_path / "page.html").read_text()
-    assert page.count("data:image/png;base64,") >= len(found.augmented) + len(found.mistakes)
+    assert page.count("data:image/png;base64,") >= len(pictures.augmented) + len(pictures.mistakes)
 
 
 def test_pictures_of_what_is_not_there_are_none(run: Path, tmp_path: Path) -> None:

@@ -159,8 +159,8 @@ def rewrite(run: Path, **metadata: Any) -> None:
     """Change what a run's weights file says about itself; None takes a part out."""
     path = run / "best.safetensors"
     with safe_open(path, framework="pt") as file:
-        said = json.loads(file.metadata()["trickbag"]) | metadata
-    kept = {key: value for key, value in said.items() if value is not None or key == "columns"}
+        changed = json.loads(file.metadata()["trickbag"]) | metadata
+    kept = {key: value for key, value in changed.items() if value is not None or key == "columns"}
     save_file(load_file(path), path, {"trickbag": json.dumps(kept)})
 
 

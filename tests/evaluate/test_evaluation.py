@@ -28,12 +28,12 @@ def epoch_rows(run: Path) -> list[dict[str, float]]:
 def test_the_best_epoch_comes_out_again_exactly(run: Path, trained: Trained) -> None:
     best = json.loads((run / "result.json").read_text())["metrics"]["best_epoch"]
     row = epoch_rows(run)[best - 1]
-    found = evaluate(trained, workers=0)
-    assert dict(found.metrics) == {name: row[name] for name in METRICS}
-    assert found.part == "val"
-    assert found.images == 9  # a fifth of 15 images of each of three classes
-    assert found.left_out == ()
-    assert found.notes == ()
+    evaluation = evaluate(trained, workers=0)
+    assert dict(evaluation.metrics) == {name: row[name] for name in METRICS}
+    assert evaluation.part == "val"
+    assert evaluation.images == 9  # a fifth of 15 images of each of three classes
+    assert evaluation.left_out == ()
+    assert evaluation.notes == ()
 
 
 def test_metrics_are_those_of_scikit_learn_on_the_predictions(
@@ -47,13 +47,13 @@ def test_metrics_are_those_of_scikit_learn_on_the_predictions(
         ]
     )
     probabilities /= probabilities.sum(1, keepdims=True)  # off one by float32's rounding
-    found = evaluate(trained, part="train", workers=0)
-    assert found.images == len(part) == 36
-    assert found.metrics["top1"] == pytest.approx(
+    evaluation = evaluate(trained, part="train", workers=0)
+    assert evaluation.images == len(part) == 36
+    assert evaluation.metrics["top1"] == pytest.approx(
         100 * np.mean(probabilities.argmax(1) == part.labels)
     )
-    assert found.metrics["top5"] is None  # three classes
-    assert found.metrics["loss"] == pytest.approx(
+    assert evaluation.metrics["top5"] is None  # three classes
+    assert evaluation.metrics["loss"] == pytest.approx(
         log_loss(part.labels, probabilities, labels=[0, 1, 2]), rel=1e-4
     )
 
@@ -73,13 +73,13 @@ def test_of_another_source_every_image_counts_and_classes_go_by_name(
 ) -> None:
     # Two of the three classes, so that every label has another number than in the network.
     other = digit_folder(tmp_path / "other", {"three": 3, "zero": 0}, 10, start=30)
-    found = evaluate(trained, data=str(other), workers=0)
+    evaluation = evaluate(trained, data=str(other), workers=0)
     images = [image for label in (3, 0) for image in digits_of(label, 10, 30)]
-    said = [prediction.label for prediction in predictor.predict(images)]
-    right = np.mean(np.array(said) == np.array(["three"] * 10 + ["zero"] * 10))
-    assert found.images == 20
-    assert found.metrics["top1"] == pytest.approx(100 * right)
-    assert found.part == "train"
+    labels = [prediction.label for prediction in predictor.predict(images)]
+    right = np.mean(np.array(labels) == np.array(["three"] * 10 + ["zero"] * 10))
+    assert evaluation.images == 20
+    assert evaluation.metrics["top1"] == pytest.approx(100 * right)
+    assert evaluation.part == "train"
 
 
 def test_the_part_of_another_source(trained: Trained, tmp_path: Path) -> None:
@@ -112,9 +112,11 @@ def test_a_class_that_the_network_does_not_know_is_named(trained: Trained, tmp_p
 def test_a_bad_file_is_left_out_and_named(trained: Trained, tmp_path: Path) -> None:
     other = digit_folder(tmp_path / "other", {"one": 1, "three": 3, "zero": 0}, 10, start=30)
     (other / "one" / "000.png").write_bytes(b"")
-    found = evaluate(trained, data=str(other), workers=0)
-    assert found.images == 29
-    assert [(file, reason) for file, reason in found.left_out] == [("one/000.png", "empty file")]
+    evaluation = evaluate(trained, data=str(other), workers=0)
+    assert evaluation.images == 29
+    assert [(file, reason) for file, reason in evaluation.left_out] == [
+        ("one/000.png", "empty file")
+    ]
     for i in range(1, 4):
         (other / "three" / f"{i:03}.png").write_text("no image")
     with pytest.raises(
@@ -164,9 +166,9 @@ def test_data_that_changed_are_said(photos: Path, run: Path, tmp_path: Path) -> 
 
 
 def test_the_number_of_workers_and_the_batch_change_nothing_to_speak_of(trained: Trained) -> None:
-    one, other = evaluate(trained, workers=0), evaluate(trained, workers=0, batch_size=2)
-    assert one.metrics["top1"] == other.metrics["top1"]
-    assert one.metrics["loss"] == pytest.approx(other.metrics["loss"], rel=1e-4)
+    default, small = evaluate(trained, workers=0), evaluate(trained, workers=0, batch_size=2)
+    assert default.metrics["top1"] == small.metrics["top1"]
+    assert default.metrics["loss"] == pytest.approx(small.metrics["loss"], rel=1e-4)
 
 
 def test_the_callers_threads_are_left_as_they_were(trained: Trained) -> None:

@@ -58,10 +58,10 @@ def test_the_rows_of_a_csv_give_order_and_names(tmp_path: Path) -> None:
     make(tmp_path, "images/b.png", "images/a.jpg", "test/c.png", "d.png")
     text = "\ufeffid,label\r\nb,\r\na.jpg,\r\nd,\r\n\r\nc,\r\nmissing,\r\nb,\r\n"
     (tmp_path / "test.csv").write_bytes(text.encode())
-    found = find_inputs([str(tmp_path / "test.csv"), str(tmp_path / "images")])
-    assert found.names == ("b", "a.jpg", "d", "c", "missing", "b")
+    inputs = find_inputs([str(tmp_path / "test.csv"), str(tmp_path / "images")])
+    assert inputs.names == ("b", "a.jpg", "d", "c", "missing", "b")
     assert [
-        path and path.resolve().relative_to(tmp_path.resolve()).as_posix() for path in found.paths
+        path and path.resolve().relative_to(tmp_path.resolve()).as_posix() for path in inputs.paths
     ] == [
         "images/b.png",
         "images/a.jpg",
@@ -70,7 +70,7 @@ def test_the_rows_of_a_csv_give_order_and_names(tmp_path: Path) -> None:
         None,
         "images/b.png",
     ]
-    assert (found.csv, found.id_column) == (tmp_path / "test.csv", "id")
+    assert (inputs.csv, inputs.id_column) == (tmp_path / "test.csv", "id")
 
 
 def test_the_models_own_column_comes_first(tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ def test_the_models_own_column_comes_first(tmp_path: Path) -> None:
 def test_image_root(tmp_path: Path) -> None:
     make(tmp_path, "far/p.png")
     (tmp_path / "x.csv").write_text("image\np.png\n")
-    found = find_inputs([str(tmp_path / "x.csv")], image_root=tmp_path / "far")
-    assert [os.path.samefile(path, tmp_path / "far" / "p.png") for path in found.paths if path] == [
-        True
-    ]
+    inputs = find_inputs([str(tmp_path / "x.csv")], image_root=tmp_path / "far")
+    assert [
+        os.path.samefile(path, tmp_path / "far" / "p.png") for path in inputs.paths if path
+    ] == [True]
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def test_prediction_agrees_with_the_runs_validation(run: Path, predictor: Predictor) -> None:
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     part = prepare(load(str(run)).data).val
-    found = list(predictor.predict(part.path(i) for i in range(len(part))))  # type: ignore[attr-defined]
+    predictions = list(predictor.predict(part.path(i) for i in range(len(part))))  # type: ignore[attr-defined]
     labels = [predictor.classes[label] for label in part.labels]
-    top1 = 100 * np.mean([p.label == label for p, label in zip(found, labels, strict=True)])
+    top1 = 100 * np.mean([p.label == label for p, label in zip(predictions, labels, strict=True)])
     assert top1 == pytest.approx(metrics["best_top1"])
 
 
@@ -33,18 +33,18 @@ def test_paths_and_arrays_give_the_same(photos: Path, predictor: Predictor) -> N
     by_path, by_array, by_grey = (
         list(predictor.predict(images)) for images in (paths, arrays, grey)
     )
-    for one, two, three in zip(by_path, by_array, by_grey, strict=True):
-        np.testing.assert_array_equal(one.probabilities, two.probabilities)
-        np.testing.assert_array_equal(one.probabilities, three.probabilities)
-    assert [one.image for one in by_path] == [str(path) for path in paths]
-    assert [two.image for two in by_array[:3]] == ["0", "1", "2"]
+    for from_path, from_array, from_grey in zip(by_path, by_array, by_grey, strict=True):
+        np.testing.assert_array_equal(from_path.probabilities, from_array.probabilities)
+        np.testing.assert_array_equal(from_path.probabilities, from_grey.probabilities)
+    assert [from_path.image for from_path in by_path] == [str(path) for path in paths]
+    assert [from_array.image for from_array in by_array[:3]] == ["0", "1", "2"]
 
 
 def test_probabilities_are_a_softmax_in_the_order_of_the_classes(predictor: Predictor) -> None:
     import torch
 
     image = digits_of(3, 1)[0]
-    found = next(predictor.predict([image]))
+    prediction = next(predictor.predict([image]))
     crop = predictor.trained.preprocessing.crop(np.repeat(image[:, :, None], 3, axis=2))
     pixels = torch.from_numpy(crop).double()[None]
     mean, std = (
@@ -55,9 +55,9 @@ def test_probabilities_are_a_softmax_in_the_order_of_the_classes(predictor: Pred
     with torch.inference_mode(), torch.autocast("cpu", dtype=reduced, enabled=reduced is not None):
         logits = predictor.trained.network(((pixels - mean) / std).float())[0].double().numpy()
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-    assert found.probabilities is not None
-    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
-    assert found.label == predictor.classes[int(expected.argmax())]
+    assert prediction.probabilities is not None
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)
+    assert prediction.label == predictor.classes[int(expected.argmax())]
 
 
 def test_bad_files_are_predictions_with_an_error_in_their_place(
@@ -71,22 +71,24 @@ def test_bad_files_are_predictions_with_an_error_in_their_place(
     mixed = [bad[0], good[0], bad[1], *good[1:4], bad[2], good[4], bad[3]]
     for batch_size in (1, 2, 64):
         small = Predictor(trained=predictor.trained, batch_size=batch_size)
-        found = list(small.predict(mixed))
-        assert [p.image for p in found] == [str(path) for path in mixed]
-        assert [p.error is not None for p in found] == [path in bad for path in mixed]
+        predictions = list(small.predict(mixed))
+        assert [p.image for p in predictions] == [str(path) for path in mixed]
+        assert [p.error is not None for p in predictions] == [path in bad for path in mixed]
         assert all(
-            p.label is None and p.confidence is None and p.top(2) == [] for p in found if p.error
+            p.label is None and p.confidence is None and p.top(2) == []
+            for p in predictions
+            if p.error
         )
-        assert found[0].error == "empty file"
+        assert predictions[0].error == "empty file"
 
 
 def test_the_batch_changes_no_more_than_rounding(photos: Path, predictor: Predictor) -> None:
     paths = sorted(photos.rglob("*.png"))
-    one, many = (
+    alone, together = (
         [p.top(1)[0][1] for p in Predictor(trained=predictor.trained, batch_size=n).predict(paths)]
         for n in (1, 64)
     )
-    assert one == pytest.approx(many, abs=1e-5)
+    assert alone == pytest.approx(together, abs=1e-5)
 
 
 def test_top_is_ordered_and_equal_ones_by_class() -> None:

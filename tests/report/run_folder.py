@@ -1,5 +1,4 @@
-"""Folders of runs for the tests of reports: a linear classifier trained on the real digits, written
-as a run is."""
+"""Folders of runs for the tests of reports: a linear classifier, trained on the real digits."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What an epoch left: metrics, and the prediction for each validation image with its
-    confidence."""
+    """The metrics of an epoch, and the prediction for each validation image with its confidence."""
 
     metrics: dict[str, float]
     predicted: np.ndarray[Any, Any]
@@ -35,7 +33,7 @@ class Trained:
 
 @functools.cache
 def validation() -> tuple[Any, Any, Any]:
-    """Give images (N, 8, 8), labels and places in the data set of the validation part."""
+    """Return images (N, 8, 8), labels, and places in the data set, of the validation part."""
     data = load_digits()
     places = np.arange(len(data.target))
     _, held = train_test_split(places, test_size=0.2, random_state=0, stratify=data.target)
@@ -53,7 +51,7 @@ def trained(epochs: int, seed: int = 0, alpha: float = 1e-3) -> tuple[Trained, .
         loss="log_loss", alpha=alpha, random_state=seed, learning_rate="constant", eta0=0.01
     )
     order = np.random.default_rng(seed)
-    found = []
+    done = []
     for _ in range(epochs):
         rows = order.permutation(train)
         model.partial_fit(images[rows], data.target[rows], classes=np.arange(10))
@@ -62,7 +60,7 @@ def trained(epochs: int, seed: int = 0, alpha: float = 1e-3) -> tuple[Trained, .
             for name, part in (("t", train), ("v", held))
         }
         probabilities = model.predict_proba(images[held])
-        found.append(
+        done.append(
             Trained(
                 metrics={
                     "train_loss": scores["t"][1],
@@ -76,7 +74,7 @@ def trained(epochs: int, seed: int = 0, alpha: float = 1e-3) -> tuple[Trained, .
                 confidence=probabilities.max(1),
             )
         )
-    return tuple(found)
+    return tuple(done)
 
 
 def score(model: SGDClassifier, images: Any, labels: Any) -> tuple[float, float, float, float]:
@@ -102,41 +100,42 @@ TRICKS: dict[str, dict[str, Any]] = {
     "label_smoothing": {"smoothing": 0.1},
     "mixup": {"alpha": 0.2, "lam": "batch"},
 }
+DATA = {
+    "source": "digits",
+    "image_root": None,
+    "image_size": None,
+    "crop_area": [0.35, 1.0],
+    "split_seed": 0,
+}
+MODEL = {"kind": "resnet", "depth": 18, "stem": "auto", "shortcut": "conv", "num_classes": 0}
+ENVIRONMENT = {
+    "python": "3.11.9",
+    "system": "Linux x86_64",
+    "cpu": "a processor",
+    "cores": 2,
+    "gpu": None,
+    "versions": {"torch": "2.11.0", "numpy": "2.1.0"},
+}
 
 
 def recipe(epochs: int, seed: int = 0, **changes: Any) -> dict[str, Any]:
-    """Give the plain data of `recipe.json`, as `train` writes it."""
-    data = {
-        "source": "digits",
-        "image_root": None,
-        "image_size": None,
-        "crop_area": [0.35, 1.0],
-        "split_seed": 0,
-    }
-    model: dict[str, Any] = {
-        "kind": "resnet",
-        "depth": 18,
-        "stem": "auto",
-        "shortcut": "conv",
-        "num_classes": 0,
-    }
-    optimizer = {"kind": "sgd", "momentum": 0.9, "nesterov": True}
+    """Return the plain data of `recipe.json`, as `train` writes it."""
     training = {
         "epochs": epochs,
         "batch_size": 32,
         "lr": 0.1,
         "weight_decay": 0.0005,
-        "optimizer": optimizer,
+        "optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": True},
     }
-    steps = {
+    schedule = {
         "decay": {"kind": "step", "factor": 0.1, "at": [0.25, 0.5, 0.75]},
         "warmup_epochs": 0.0,
         "warmup": "step",
     }
     resolved = {
         "seed": seed,
-        "data": data,
-        "model": model | {"stem": "deep_s1", "shortcut": "avg_pool", "num_classes": 10},
+        "data": DATA,
+        "model": MODEL | {"stem": "deep_s1", "shortcut": "avg_pool", "num_classes": 10},
         "training": training | {"lr": 0.0125},
         "schedule": {"decay": {"kind": "cosine"}, "warmup_epochs": 1.0, "warmup": "step"},
         "device": "cpu",
@@ -150,17 +149,17 @@ def recipe(epochs: int, seed: int = 0, **changes: Any) -> dict[str, Any]:
         "batch_size": 32,
         "steps_per_epoch": 44,
     }
-    found = {
+    data = {
         "schema": 1,
         "name": "small",
-        "data": data,
-        "model": model,
+        "data": DATA,
+        "model": MODEL,
         "training": training,
-        "schedule": steps,
+        "schedule": schedule,
         "tricks": TRICKS,
         "resolved": resolved,
     }
-    return found | changes
+    return data | changes
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -184,66 +183,73 @@ def write_run(
     error: str | None = None,
     **recipe_changes: Any,
 ) -> Path:
-    """Write the folder of a run that did `epochs` of `planned` epochs; labels are renamed by
-    `classes`."""
+    """Write the folder of a run that did `epochs` of `planned` epochs.
+
+    Labels are renamed by `classes`; only images whose label and prediction are to `keep` have a row
+    among the predictions.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     done = trained(epochs, seed, alpha)
     planned = epochs if planned is None else planned
     write_json(folder / "recipe.json", recipe(planned, seed, **recipe_changes))
-    environment = {
-        "python": "3.11.9",
-        "system": "Linux x86_64",
-        "cpu": "a processor",
-        "cores": 2,
-        "gpu": None,
-        "versions": {"torch": "2.11.0", "numpy": "2.1.0"},
-    }
-    write_json(folder / "environment.json", environment)
-    lines = []
-    for number, epoch in enumerate(done, 1):
-        line = {
+    write_json(folder / "environment.json", ENVIRONMENT)
+    lines = [json.dumps(line) + "\n" for line in epoch_lines(done)]
+    (folder / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    if done:
+        write_predictions(folder / "predictions.csv", done[-1], classes, keep)
+    if epochs == planned or error is not None:
+        write_json(folder / "result.json", result(done, seed, error))
+    return folder
+
+
+def epoch_lines(done: Sequence[Trained]) -> list[dict[str, Any]]:
+    return [
+        {
             "epoch": number,
             "step": 44 * number,
             "lr": 0.01,
             "train_throughput": 512.3,
             "time_s": 3.5,
+            **epoch.metrics,
         }
-        lines.append(json.dumps(line | epoch.metrics) + "\n")
-    (folder / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+        for number, epoch in enumerate(done, 1)
+    ]
+
+
+def write_predictions(
+    path: Path, epoch: Trained, classes: Sequence[str], keep: Callable[[int], bool]
+) -> None:
+    _, labels, places = validation()
+    columns = zip(places, labels, epoch.predicted, epoch.confidence, strict=True)
+    rows = [
+        (f"digits/{place}", classes[label], classes[predicted], f"{confidence:.6f}")
+        for place, label, predicted, confidence in columns
+        if keep(int(label)) and keep(int(predicted))
+    ]
+    write_csv(path, [("image", "label", "predicted", "confidence"), *rows])
+
+
+def result(done: Sequence[Trained], seed: int, error: str | None) -> dict[str, Any]:
+    """Return the plain data of `result.json`, as it was written before notes were values."""
+    metrics: dict[str, Any] = {}
     if done:
-        _, labels, places = validation()
-        rows = [
-            (f"digits/{place}", classes[label], classes[predicted], f"{confidence:.6f}")
-            for place, label, predicted, confidence in zip(
-                places, labels, done[-1].predicted, done[-1].confidence, strict=True
-            )
-            if keep(int(label)) and keep(int(predicted))
-        ]
-        write_csv(
-            folder / "predictions.csv", [("image", "label", "predicted", "confidence"), *rows]
-        )
-    if epochs == planned or error is not None:
-        metrics: dict[str, Any] = {}
-        if done:
-            best = max(range(len(done)), key=lambda i: done[i].metrics["top1"])
-            last = {name: done[-1].metrics[name] for name in ("top1", "top5", "loss", "ece")}
-            metrics = last | {"best_top1": done[best].metrics["top1"], "best_epoch": best + 1}
-        result = {
-            "trial": "1f0c5a2b9d3e4f60",
-            "label": "full",
-            "seed": seed,
-            "metrics": metrics
-            | {"train_throughput": 512.3, "params": 11_181_642, "macs": 37_400_000},
-            "warnings": [
-                "linear_scaling has no effect: the batch is 256",
-                "stem deep_s1 for images of 16 px",
-            ],
-            "environment": environment,
-            "error": error,
-            "data_errors": [],
-        }
-        write_json(folder / "result.json", result)
-    return folder
+        best = max(range(len(done)), key=lambda i: done[i].metrics["top1"])
+        metrics = {name: done[-1].metrics[name] for name in ("top1", "top5", "loss", "ece")}
+        metrics |= {"best_top1": done[best].metrics["top1"], "best_epoch": best + 1}
+    metrics |= {"train_throughput": 512.3, "params": 11_181_642, "macs": 37_400_000}
+    return {
+        "trial": "1f0c5a2b9d3e4f60",
+        "label": "full",
+        "seed": seed,
+        "metrics": metrics,
+        "warnings": [
+            "linear_scaling has no effect: the batch is 256",
+            "stem deep_s1 for images of 16 px",
+        ],
+        "environment": ENVIRONMENT,
+        "error": error,
+        "data_errors": [],
+    }
 
 
 def upscaled(image: Any, size: int = 16) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -252,8 +258,7 @@ def upscaled(image: Any, size: int = 16) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def pictures_of(folder: Path, mistakes: int = 12, augmented: int = 24) -> Pictures:
-    """Give the pictures of the mistakes that the run's predictions name, and some images of the
-    data set."""
+    """Return the pictures of a run's most confident mistakes, and some images of the data set."""
     from trickbag.report import most_confident_mistakes
     from trickbag.train.folder.predictions import read_predictions
 

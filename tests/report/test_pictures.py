@@ -51,8 +51,8 @@ def test_a_drawn_recipe_shows_its_images_and_repeats_to_the_byte(tmp_path: Path)
     assert blue[len(blue) // 2 :].sum() == 0
     red = PicturePanel(title="one", images=[np.full((8, 8, 3), (250, 20, 90), np.uint8)])
     draw_recipe(points, [red], tmp_path / "one.png")
-    one = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
-    share = (np.abs(one - [250, 20, 90]).max(2) < 3).mean()
+    drawn = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
+    share = (np.abs(drawn - [250, 20, 90]).max(2) < 3).mean()
     assert 0.01 < share < 0.5
     assert sorted(path.name for path in tmp_path.glob("*.[pP]*")) == ["a.png", "b.PNG", "one.png"]
 
@@ -81,10 +81,10 @@ def test_panels_stand_below_each_other(tmp_path: Path) -> None:
         tmp_path / "three.png",
     )
     drawn = np.asarray(Image.open(tmp_path / "three.png").convert("RGB")).astype(int)
-    shown = [np.abs(drawn - colour).max(2) < 3 for colour in colours]
-    rows = [np.flatnonzero(mask.any(1)) for mask in shown]
+    masks = [np.abs(drawn - colour).max(2) < 3 for colour in colours]
+    rows = [np.flatnonzero(mask.any(1)) for mask in masks]
     assert rows[0].max() < rows[1].min() < rows[1].max() < rows[2].min()
-    areas = [mask.sum() for mask in shown]
+    areas = [mask.sum() for mask in masks]
     assert areas[1] / areas[0] == pytest.approx(3 / 8, rel=0.02)
     assert areas[2] / areas[0] == pytest.approx(9 / 8, rel=0.02)
 

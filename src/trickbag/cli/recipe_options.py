@@ -38,6 +38,12 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
     parser.add_argument(
         "--batch-size", metavar="N", help="images per update, whatever training.accumulate is"
     )
+    _add_trick_options(parser)
+    _add_weight_options(parser)
+    parser.add_argument("--device", metavar="auto|cpu|cuda")
+
+
+def _add_trick_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with",
         dest="with_",
@@ -56,6 +62,9 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
         default=[],
         help="change a setting, such as training.lr=0.2",
     )
+
+
+def _add_weight_options(parser: argparse.ArgumentParser) -> None:
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--init",
@@ -66,7 +75,6 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
     weights.add_argument(
         "--pretrained", action="store_true", help="start from the weights that timm publishes"
     )
-    parser.add_argument("--device", metavar="auto|cpu|cuda")
 
 
 def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:

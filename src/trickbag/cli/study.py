@@ -28,72 +28,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(
         parser, alternative="folders of the shards of one study, to merge into --out"
     )
-    studied = parser.add_argument_group("what is studied")
-    studied.add_argument(
+    _add_study_options(parser.add_argument_group("what is studied"))
+    _add_execution_options(parser.add_argument_group("how it runs"))
+
+
+def _add_study_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--design",
         metavar="leave-one-out|one-at-a-time|cumulative|factorial",
         help="default: leave-one-out",
     )
-    studied.add_argument(
+    group.add_argument(
         "--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)"
     )
-    studied.add_argument("--models", metavar="M,...", help="study several networks")
-    studied.add_argument(
+    group.add_argument("--models", metavar="M,...", help="study several networks")
+    group.add_argument(
         "--levels",
         metavar="TRICK.FIELD=V,V...",
         action="append",
         default=[],
         help="study settings of a trick too",
     )
-    studied.add_argument(
+    group.add_argument(
         "--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution"
     )
-    studied.add_argument("--seeds", metavar="N", help="default: 5")
-    studied.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
-    studied.add_argument(
+    group.add_argument("--seeds", metavar="N", help="default: 5")
+    group.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
+    group.add_argument(
         "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
     )
-    studied.add_argument(
+    group.add_argument(
         "--outcome", metavar="METRIC", help="a metric of result.json (default: top1, or map)"
     )
-    execution = parser.add_argument_group("how it runs")
-    execution.add_argument(
+
+
+def _add_execution_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--executor", metavar="local|ray", help="default: local, worker processes of this machine"
     )
-    execution.add_argument(
+    group.add_argument(
         "--workers",
         metavar="N",
         help="trials at a time (default: one a GPU, or one a core; on Ray as many as fit)",
     )
-    execution.add_argument(
+    group.add_argument(
         "--address",
         metavar="A",
         help="of a Ray cluster: auto or HOST (default: a Ray of this machine)",
     )
-    execution.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
-    execution.add_argument(
+    group.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
+    group.add_argument(
         "--gpus",
         metavar="N",
         help="devices of a trial on Ray, a fraction shares one (default: 1, if any)",
     )
-    execution.add_argument(
+    group.add_argument(
         "--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)"
     )
-    execution.add_argument(
+    group.add_argument(
         "--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)"
     )
-    execution.add_argument(
+    group.add_argument(
         "--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own"
     )
-    execution.add_argument(
+    group.add_argument(
         "--dry-run",
         action="store_true",
         help="print the trials, their time and the smallest effect seen",
     )
-    execution.add_argument(
+    group.add_argument(
         "--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run"
     )
-    execution.add_argument(
+    group.add_argument(
         "--out",
         metavar="DIR",
         help="the study's folder (default: one under runs, the same each time)",

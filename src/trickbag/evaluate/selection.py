@@ -110,13 +110,13 @@ def _select_from_run(
     part = parts[name]
     if part is None:
         raise UserError(f"--part {name}: {config.source} has no {name} part; it has train, val")
-    known = None if trained.record is None else trained.record.fingerprint
+    fingerprint_of_run = None if trained.record is None else trained.record.fingerprint
     return Selection(
         data=config,
         name=name,
         part=_relabelled(part, dataset.classes, trained.classes, config.source),
         left_out=dataset.errors,
-        notes=(_CHANGED,) if dataset.fingerprint != known else (),
+        notes=(_CHANGED,) if dataset.fingerprint != fingerprint_of_run else (),
     )
 
 
@@ -141,29 +141,34 @@ def _select_from_source(
     )
 
 
-def _relabelled(part: Part, classes: tuple[str, ...], known: tuple[str, ...], source: str) -> Part:
-    """Turn labels, places in `classes`, into places in the `known` classes of the same names.
+def _relabelled(
+    part: Part, classes: tuple[str, ...], network_classes: tuple[str, ...], source: str
+) -> Part:
+    """Turn labels, places in `classes`, into places in `network_classes`, by name.
 
-    Raises UserError if an image has a class that is not known.
+    Raises UserError if an image has a class that the network does not know.
     """
     labels = part.labels
     multi_label = labels.ndim == 2
     used = np.flatnonzero(labels.any(axis=0)) if multi_label else np.unique(labels)
     names = [classes[i] for i in used]
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in network_classes]
     if unknown:
         rest = len(unknown) - _NAMED_UNKNOWN
         more = f" and {rest} more" if rest > 0 else ""
-        dots = ", ..." if len(known) > _NAMED_KNOWN else ""
+        dots = ", ..." if len(network_classes) > _NAMED_KNOWN else ""
         raise UserError(
             f"{source} has classes that the network does not know: "
             f"{', '.join(unknown[:_NAMED_UNKNOWN])}{more}; "
-            f"it knows {', '.join(known[:_NAMED_KNOWN])}{dots}"
+            f"it knows {', '.join(network_classes[:_NAMED_KNOWN])}{dots}"
         )
     if multi_label:
-        relabelled = np.zeros((len(labels), len(known)), np.int64)
+        relabelled = np.zeros((len(labels), len(network_classes)), np.int64)
         for name in names:
-            relabelled[:, known.index(name)] = labels[:, classes.index(name)]
+            relabelled[:, network_classes.index(name)] = labels[:, classes.index(name)]
         return dataclasses.replace(part, labels=relabelled)
-    places = np.array([known.index(name) if name in known else -1 for name in classes], np.int64)
+    places = np.array(
+        [network_classes.index(name) if name in network_classes else -1 for name in classes],
+        np.int64,
+    )
     return dataclasses.replace(part, labels=places[labels])

@@ -80,27 +80,27 @@ def _metric_format(name: str) -> MetricFormat | None:
 
 def title(name: str) -> str:
     """Return the title of a metric."""
-    known = _metric_format(name)
-    return known[0] if known else name.replace("_", " ")
+    metric = _metric_format(name)
+    return metric[0] if metric else name.replace("_", " ")
 
 
 def unit(name: str) -> str:
     """Return the unit of a metric; empty for a count and for an unknown metric."""
-    known = _metric_format(name)
-    return known[1] if known else ""
+    metric = _metric_format(name)
+    return metric[1] if metric else ""
 
 
 def number(name: str, value: float | None, *, signed: bool = False) -> str:
     """Write a metric's value with its number of decimals, without its unit."""
     if value is None:
         return ABSENT
-    known = _metric_format(name)
+    metric = _metric_format(name)
     sign = "+" if signed else ""
-    if known is None:
+    if metric is None:
         return f"{value:{sign}.6g}"
-    if known[0] == "learning rate":
+    if metric[0] == "learning rate":
         return f"{value:{sign}.4g}"
-    return f"{value:{sign},.{known[2]}f}"
+    return f"{value:{sign},.{metric[2]}f}"
 
 
 def signed(name: str, value: float | None) -> str:

@@ -23,9 +23,9 @@ def test_two_runs(tmp_path: Path) -> None:
     page = Page(compare_page(a, b, tmp_path / "out.html"))
     page.check()
     assert len(page.all("svg")) == 4
-    one, other = trained(6)[-1], trained(6, 1, 0.1)[-1]
-    gap = f"{other.metrics['top1'] - one.metrics['top1']:+.2f}".replace("-", "\u2212")
-    assert f"top-1 {one.metrics['top1']:.2f} {other.metrics['top1']:.2f} {gap} %" in page.words(
+    first, second = trained(6)[-1], trained(6, 1, 0.1)[-1]
+    gap = f"{second.metrics['top1'] - first.metrics['top1']:+.2f}".replace("-", "\u2212")
+    assert f"top-1 {first.metrics['top1']:.2f} {second.metrics['top1']:.2f} {gap} %" in page.words(
         "metrics"
     )
     words = page.words("differences")
@@ -35,7 +35,7 @@ def test_two_runs(tmp_path: Path) -> None:
     assert "label_smoothing" not in words
     assert "b<1>" in page.words("")
     _, labels, _ = validation()
-    alone = int(((one.predicted == labels) & (other.predicted != labels)).sum())
+    alone = int(((first.predicted == labels) & (second.predicted != labels)).sum())
     assert f"A alone {alone}, B alone" in page.words("metrics")
 
 
@@ -47,12 +47,14 @@ def test_settings_that_differ_in_any_part(tmp_path: Path) -> None:
         training={"epochs": 1, "optimizer": {"kind": "adamw"}},
         model="resnet18_d",
     )
-    found = {path: (one, other) for path, one, other in differences(read_record(a), read_record(b))}
-    assert found["training.optimizer.kind"] == ("sgd", "adamw")
-    assert found["training.lr"] == ("0.1", "—")
-    assert found["model"] == ("—", "resnet18_d")
-    assert found["model.depth"] == ("18", "—")
-    assert "training.epochs" not in found
+    changes = {
+        path: (first, second) for path, first, second in differences(read_record(a), read_record(b))
+    }
+    assert changes["training.optimizer.kind"] == ("sgd", "adamw")
+    assert changes["training.lr"] == ("0.1", "—")
+    assert changes["model"] == ("—", "resnet18_d")
+    assert changes["model.depth"] == ("18", "—")
+    assert "training.epochs" not in changes
     assert differences(read_record(a), read_record(a)) == []
 
 

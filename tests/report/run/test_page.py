@@ -99,9 +99,11 @@ def test_a_finished_run(finished: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    one, other = (run_page(finished, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
-    assert one == other
-    assert len(one) < 400_000
+    first, second = (
+        run_page(finished, tmp_path / name).read_bytes() for name in ("a.html", "b.html")
+    )
+    assert first == second
+    assert len(first) < 400_000
 
 
 def test_each_trick_has_its_card(finished: Path) -> None:
@@ -136,9 +138,11 @@ def test_pictures_are_inside_the_page(finished: Path) -> None:
         augmented=[Picture(image=grey), Picture(image=photo, label="3")],
     )
     page = page_of(finished, given)
-    found = [values["src"].split(",", 1) for values in page.all("img")]
-    decoded = [Image.open(io.BytesIO(base64.b64decode(data))) for _, data in found]
-    assert [kind for kind, _ in found] == ["data:image/png;base64"] * 2 + ["data:image/jpeg;base64"]
+    sources = [values["src"].split(",", 1) for values in page.all("img")]
+    decoded = [Image.open(io.BytesIO(base64.b64decode(data))) for _, data in sources]
+    assert [kind for kind, _ in sources] == ["data:image/png;base64"] * 2 + [
+        "data:image/jpeg;base64"
+    ]
     np.testing.assert_array_equal(np.asarray(decoded[0]), small)
     np.testing.assert_array_equal(np.asarray(decoded[1]), np.repeat(grey[:, :, None], 3, axis=2))
     assert decoded[2].size == (224, 112)
@@ -342,22 +346,22 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "said"), WRONG)
+@pytest.mark.parametrize(("name", "text", "message"), WRONG)
 def test_a_damaged_file_is_named_with_its_line(
-    tmp_path: Path, name: str, text: str, said: str
+    tmp_path: Path, name: str, text: str, message: str
 ) -> None:
     folder = write_run(tmp_path / "run", epochs=1)
     (folder / name).write_text(text)
     with pytest.raises(UserError) as error:
         run_page(folder)
     assert str(folder / name) in str(error.value)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not (folder / "report.html").exists()
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"metrics": {"top1": "high"}}, "metrics: top1 = 'high': must be a number or null"),
         ({"metrics": [1]}, "metrics = [1]: must be a JSON object"),
@@ -366,14 +370,14 @@ def test_a_damaged_file_is_named_with_its_line(
     ],
 )
 def test_a_damaged_part_of_the_result_is_named(
-    tmp_path: Path, changes: dict[str, object], said: str
+    tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     file = write_run(tmp_path / "run", epochs=1) / "result.json"
     write_json(file, json.loads(file.read_text()) | changes)
     with pytest.raises(UserError) as error:
         run_page(file.parent)
     assert str(error.value).startswith(f"cannot read {file}: ")
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "predictions.csv", "metrics.jsonl"])

@@ -33,11 +33,11 @@ def digits() -> tuple[list[PredictionRow], np.ndarray, np.ndarray]:
 
 def test_confusion_and_scores_are_scikit_learns() -> None:
     rows, labels, p = digits()
-    found = confusion(rows)
-    assert found.classes == tuple("0123456789")
-    np.testing.assert_array_equal(found.counts, confusion_matrix(labels, p.argmax(1)))
+    matrix = confusion(rows)
+    assert matrix.classes == tuple("0123456789")
+    np.testing.assert_array_equal(matrix.counts, confusion_matrix(labels, p.argmax(1)))
     precision, recall, f1, support = precision_recall_fscore_support(labels, p.argmax(1))
-    scores = found.scores()
+    scores = matrix.scores()
     assert [score.recall for score in scores] == sorted(100 * recall)
     for score in scores:
         k = int(score.name)
@@ -61,21 +61,21 @@ def test_reliability_is_that_of_the_metrics() -> None:
     rows, labels, p = digits()
     counter = Classification(10)
     counter.update(torch.tensor(p).log(), torch.tensor(labels))
-    found = reliability(rows)
-    assert found is not None
-    assert found.ece == pytest.approx(counter.compute()["ece"], abs=1e-9)
-    assert found.ece > 1
-    np.testing.assert_array_equal(found.counts, counter.state()["bin_counts"][0].numpy())
-    assert np.isnan(found.accuracy[found.counts == 0]).all()
+    diagram = reliability(rows)
+    assert diagram is not None
+    assert diagram.ece == pytest.approx(counter.compute()["ece"], abs=1e-9)
+    assert diagram.ece > 1
+    np.testing.assert_array_equal(diagram.counts, counter.state()["bin_counts"][0].numpy())
+    assert np.isnan(diagram.accuracy[diagram.counts == 0]).all()
 
 
 def test_bins_are_closed_above() -> None:
-    found = reliability(
+    diagram = reliability(
         [PredictionRow("", "a", "a", c) for c in (0.0, 0.5, 0.5000001, 1.0)], bins=2
     )
-    assert found is not None
-    assert found.counts.tolist() == [2, 2]
-    assert found.ece == pytest.approx(100 * (abs(2 - 0.5) + abs(2 - 1.5000001)) / 4)
+    assert diagram is not None
+    assert diagram.counts.tolist() == [2, 2]
+    assert diagram.ece == pytest.approx(100 * (abs(2 - 0.5) + abs(2 - 1.5000001)) / 4)
     assert reliability([PredictionRow("", "a", "a", None)]) is None
 
 

@@ -47,16 +47,16 @@ def test_latex_escapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "shown"), [("md", "—"), ("latex", "top-1 (\\%) & --- \\\\"), ("csv", "top1,\n")]
+    ("form", "text"), [("md", "—"), ("latex", "top-1 (\\%) & --- \\\\"), ("csv", "top1,\n")]
 )
-def test_undefined_values(tmp_path: Path, form: str, shown: str) -> None:
+def test_undefined_values(tmp_path: Path, form: str, text: str) -> None:
     folder = write_run(tmp_path / "run", epochs=1)
     result = json.loads((folder / "result.json").read_text())
     metrics = {"top1": None, "own|metric": 0.25}
     write_json(folder / "result.json", result | {"metrics": metrics})
-    text = run_table(folder, form)
-    assert shown in text
-    assert "0.25" in text
+    table = run_table(folder, form)
+    assert text in table
+    assert "0.25" in table
 
 
 def test_a_run_that_has_not_finished_gives_its_last_epoch(tmp_path: Path) -> None:

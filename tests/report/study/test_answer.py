@@ -41,7 +41,7 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
 
 
 @pytest.mark.parametrize(
-    ("effects", "said"),
+    ("effects", "sentence"),
     [
         (
             [effect("mixup", 1.94, "helps"), effect("label_smoothing", 0.3, more_seeds=12)],
@@ -115,8 +115,8 @@ OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
         ),
     ],
 )
-def test_the_answer(effects: list[Effect], said: str) -> None:
-    assert answer(effects).replace("\u00a0", " ") == said
+def test_the_answer(effects: list[Effect], sentence: str) -> None:
+    assert answer(effects).replace("\u00a0", " ") == sentence
 
 
 @pytest.mark.parametrize(

@@ -34,16 +34,17 @@ def test_two_studies(tmp_path: Path) -> None:
     page = Page(path)
     page.check()
     words = page.words("effects")
-    one, other = (
+    first, second = (
         {effect["label"]: effect for effect in json.loads((folder / "effects.json").read_text())}
         for folder in (a, b)
     )
-    gap = signed("top1", other["mixup"]["delta"] - one["mixup"]["delta"])
+    gap = signed("top1", second["mixup"]["delta"] - first["mixup"]["delta"])
     row = words.partition("mixup ")[2]
     assert (
-        f"{signed('top1', one['mixup']['delta'])} {signed('top1', one['mixup']['low'])} to" in row
+        f"{signed('top1', first['mixup']['delta'])} {signed('top1', first['mixup']['low'])} to"
+        in row
     )
-    assert signed("top1", other["mixup"]["delta"]) in row
+    assert signed("top1", second["mixup"]["delta"]) in row
     assert gap in row
     assert "resnet_d" in words
     assert words.count("not in it") == 7

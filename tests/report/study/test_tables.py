@@ -108,10 +108,10 @@ def test_csv_of_effects_of_different_kinds() -> None:
 
 
 def test_json_is_what_the_study_holds(study: Path) -> None:
-    found = json.loads(study_table(study, "json"))
+    printed = json.loads(study_table(study, "json"))
     stored = json.loads((study / "effects.json").read_text())
-    assert [effect["cost"] for effect in found] == [effect["cost"] for effect in stored]
-    assert [effect["delta"] for effect in found] == [effect["delta"] for effect in stored]
+    assert [effect["cost"] for effect in printed] == [effect["cost"] for effect in stored]
+    assert [effect["delta"] for effect in printed] == [effect["delta"] for effect in stored]
 
 
 def test_undefined_values(tmp_path: Path) -> None:

@@ -172,9 +172,9 @@ class ReportedStudy:
     @property
     def seconds(self) -> float | None:
         """The training time of all finished trials together, in seconds; None if not known."""
-        times = (trial.metrics.get("train_time_s") for trial in self.trials.values())
-        known = [time for time in times if time is not None]
-        return sum(known) if known else None
+        values = (trial.metrics.get("train_time_s") for trial in self.trials.values())
+        times = [value for value in values if value is not None]
+        return sum(times) if times else None
 
     def epochs(self, trial: StudyTrial) -> tuple[Epoch, ...]:
         """Read the epochs of a trial; empty if its folder is not here.

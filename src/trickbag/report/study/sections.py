@@ -78,14 +78,13 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
 
 def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
     """Write an effect as the texts of a row."""
-    known = effect.delta is not None
-    measured = known and not does_not_apply(effect) and not has_no_effect(effect)
+    measured = effect.delta is not None and not does_not_apply(effect) and not has_no_effect(effect)
     verdict = effect.verdict
     symbol = _SYMBOLS[verdict] if measured else "=" if has_no_effect(effect) else ABSENT
     bootstrap = effect.bootstrap
     return {
         "label": effect_label(effect),
-        "delta": ABSENT if not known else signed(outcome, effect.delta),
+        "delta": ABSENT if effect.delta is None else signed(outcome, effect.delta),
         "interval": span(outcome, effect.low, effect.high),
         "p": probability(effect.p),
         "p_raw": probability(effect.p_raw),
