@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"report takes one folder of a run or a study, or two to compare, not {len(folders)}"
         )
+    # Checked here too, so that the message names the option.
     if args.format is not None:
         if args.format not in ("md", "latex", "csv", "json"):
             raise UserError(f"--format {args.format!r}: must be one of md, latex, csv, json")

@@ -143,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
                 folder, executor, add_seeds=add_seeds, log=log, caller=COMMAND_LINE
             )
             return _dry_run(prepared, executor, sd)
+        # Called from Python, `sys.argv` is not the command.
         command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
         with _started(executor, out, add_seeds) as executor:
             findings = study.run(

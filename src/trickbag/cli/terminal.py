@@ -20,6 +20,7 @@ _LINE_EVERY_S = 30.0
 
 def printable(text: str) -> str:
     """Make a text fit into a line: control characters and undecodable bytes become escapes."""
+    # Names of files and classes come from others: they must not move the cursor or end a line.
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )

@@ -20,7 +20,7 @@ def card_text(name: str) -> str | None:
 
     The installed package holds the cards; a checkout has them in `docs/tricks`.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name):  # a name from a recipe file must lead to no other file
         return None
     shipped = resources.files("trickbag") / "cards" / f"{name}.md"
     if shipped.is_file():
@@ -45,6 +45,7 @@ def card_html(text: str) -> str:
         if token.children:
             token.children = _without_relative_links(token.children)
     html = str(parser.renderer.render(tokens, parser.options, {}))
+    # On a small screen a wide table scrolls; the page does not.
     return html.replace("<table>", '<div class="scroll"><table>').replace(
         "</table>", "</table></div>"
     )

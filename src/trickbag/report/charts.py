@@ -145,7 +145,7 @@ def confusion_chart(confusion: Confusion, *, name: str = "confusion") -> str | N
         _label_classes(axes, confusion.classes)
         axes.set(
             xlim=(-0.5, k - 0.5),
-            ylim=(k - 0.5, -0.5),
+            ylim=(k - 0.5, -0.5),  # the first class is at the top, as in a printed matrix
             aspect="equal",
             xlabel="predicted",
             ylabel="label",

@@ -31,6 +31,8 @@ __all__ = [
 ABSENT = "—"
 """What stands for a value that is not defined."""
 
+# A hyphen in place of a minus is hard to see, and a line may break after it. For the same reason a
+# space between a number and its unit is one that does not break, U+00A0.
 MINUS, TIMES = "\u2212", "\u00d7"
 
 MetricFormat = tuple[str, str, int]
@@ -66,8 +68,8 @@ _METRICS: Mapping[str, MetricFormat] = MappingProxyType(
 """The metrics of a run, by name."""
 
 _PREFIXES = (("test_", "test "), ("raw_", "not averaged, "))
-"""Prefixes of a metric's name: of the test part; of the trained network, where its average is what
-was evaluated."""
+"""Prefixes of a metric's name: those of the test part, and those of the trained network in a run
+that evaluates its average."""
 
 
 def _metric_format(name: str) -> MetricFormat | None:
@@ -128,7 +130,8 @@ def plus_minus(value: float, half: float | None) -> str:
 
 
 def _decimals(half: float) -> int:
-    """Count the decimals that show one digit of `half`, two where the first is a 1."""
+    """Return the number of decimals that show one digit of `half`, two if the first is a 1."""
+    # With one digit 0.14 would be 0.1, a third less.
     power = math.floor(math.log10(half))
     leading = half / 10.0**power
     return min(12, max(0, -power + (leading < 1.95)))
@@ -184,6 +187,7 @@ def count(value: float | None) -> str:
     """Write a count, a large one in short: `11.2 M`."""
     if value is None:
         return ABSENT
+    # Up to 9,999 a count has no more characters in full.
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):.3g}\u00a0{letter}"
@@ -194,7 +198,7 @@ def duration(seconds: float | None) -> str:
     """Write a time span: `41.3 s`, `1 min 23 s`, `2 h 05 min`."""
     if seconds is None:
         return ABSENT
-    if seconds < 59.95:
+    if seconds < 59.95:  # from there on it would be rounded to 60.0 s
         return f"{seconds:.1f}\u00a0s"
     if seconds < 3600:
         return f"{round(seconds) // 60}\u00a0min {round(seconds) % 60:02d}\u00a0s"

@@ -59,6 +59,7 @@ def data_uri(image: Image) -> str:
     picture = Pillow.fromarray(as_rgb(image))
     file = io.BytesIO()
     if max(picture.size) <= SMALL_SIDE:
+        # In an image of so few pixels the blocks of JPEG would be visible.
         picture.save(file, format="PNG", optimize=True)
         kind = "png"
     else:

@@ -49,7 +49,7 @@ def schedule_points(
     dense = max(1, math.ceil(2 * warm / most))
     coarse = max(1, math.ceil(2 * (total - warm) / most))
     steps = [*range(0, warm, dense), *range(warm, total, coarse)]
-    if steps[-1] != total - 1:
+    if steps[-1] != total - 1:  # a schedule is judged by its end
         steps.append(total - 1)
     return [
         (step / steps_per_epoch, lr * schedule.factor(step, steps_per_epoch, epochs))
@@ -126,6 +126,7 @@ def _draw_panel(
     for number, image in enumerate(panel.images):
         row, column = divmod(number, columns)
         left, low = 0.2 + column * cell, bottom + height - (row + 1) * cell + 0.1
+        # Placed by hand, so that all images of a picture have one size.
         axes = figure.add_axes(
             (left / _WIDTH, low / total, cell * 0.95 / _WIDTH, cell * 0.95 / total)
         )

@@ -133,10 +133,11 @@ def render(figure: Figure, name: str, label: str) -> str:
     figure for readers who cannot see it.
     """
     file = io.StringIO()
-    figure.savefig(
-        file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
+    # A date, or the version of matplotlib, would make other bytes of the same data.
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(file, format="svg", metadata=metadata)
     root = ElementTree.fromstring(file.getvalue())
+    # matplotlib gives most elements an id; few are referred to.
     used = set(re.findall(r"#([A-Za-z]\w*)[\")]", file.getvalue()))
     for parent in list(root.iter()):
         for child in list(parent):
@@ -145,8 +146,10 @@ def render(figure: Figure, name: str, label: str) -> str:
     for element in root.iter():
         _fit_to_page(element, name, used)
     root.attrib.update({"role": "img", "aria-label": label, "class": "chart"})
+    # The page's style sheet scales the element; the view box keeps its proportions.
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
+    # HTML that is not read as XML knows no empty tags.
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 

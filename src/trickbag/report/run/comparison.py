@@ -100,6 +100,7 @@ def disagreement(
     right_a, right_b = (
         {(row.image, row.label): row.right for row in rows} for rows in (first, second)
     )
+    # An image that is there twice would be counted once.
     if right_a.keys() != right_b.keys() or len(right_a) != len(first):
         return None
     pairs = [(right, right_b[key]) for key, right in right_a.items()]

@@ -40,6 +40,7 @@ def pictures_of(folder: Path) -> Pictures | None:
             mistakes=_mistakes(folder, dataset), augmented=_augmented(record, recipe, dataset)
         )
     except (TrickbagError, OSError):
+        # A page without pictures is better than none: data move, and tricks of others disappear.
         return None
 
 

@@ -84,7 +84,7 @@ def facts(
     resolved, metrics = record.resolved, record.metrics
     model = resolved.get("model", record.recipe.get("model"))
     num_classes = model.get("num_classes") if isinstance(model, Mapping) else None
-    if not num_classes and predictions:
+    if not num_classes and predictions:  # of a run whose plan is not in its recipe.json
         num_classes = len({row.label for row in predictions})
     size = resolved.get("image_size")
     throughput = metrics.get("train_throughput")

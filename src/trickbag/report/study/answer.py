@@ -123,6 +123,7 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
 
 def _settled(effects: Sequence[Effect], outcome: str) -> list[str]:
     """Write which tricks help and which hurt."""
+    # A verdict says the direction, so the size alone ranks the effects of a kind.
     by_size = sorted(effects, key=lambda effect: -abs(effect.delta or 0.0))
     helps, hurts = (
         [effect for effect in by_size if effect.verdict == verdict]

@@ -65,6 +65,7 @@ def forest_chart(
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    # Widths of text are estimated, in inches a character: its font is that of the browser.
     texts = {effect.label: effect_label(effect) for effect in both}
     names = [printable(text, 28) for text in texts.values()]
     height = len(names) * _ROW * (1 if others is None else 1.3) + 0.75
@@ -244,6 +245,7 @@ def _draw_cell(
     from matplotlib.patches import Rectangle
 
     delta = effect.delta if effect is not None else None
+    # The square root makes small effects visible beside the largest.
     shade = 0.0 if delta is None else math.ceil(10 * math.sqrt(abs(delta) / largest)) / 10
     corner = (column - 0.47, row - 0.47)
     if shade:

@@ -49,6 +49,7 @@ def panels(study: ReportedStudy, layout: StudyLayout, name: str) -> tuple[list[C
     variants = [variant for variant in layout.variants if not variant.reason][:SHOWN]
     bands: list[Band] = []
     metric = study.outcome
+    # Some outcomes, such as a cost, are measured once a run.
     for metric in dict.fromkeys((study.outcome, "top1")):
         bands = [_band(study, variant, metric) for variant in variants]
         if any(band.points for band in bands):
@@ -90,6 +91,7 @@ def curve_limits(bands: Sequence[Band]) -> tuple[tuple[float, float], bool]:
 
     It fits the last three quarters of the epochs alone if these are then drawn clearly larger.
     """
+    # The first epochs climb from chance: on their scale all variants look alike at the end.
     points = [point for band in bands for point in band.points]
     last = max(epoch for epoch, *_ in points)
     late = [point for point in points if point[0] > last / 4] or points

@@ -60,6 +60,7 @@ def pareto_front(points: Sequence[Point], *, more_is_better: bool) -> list[Point
         a, b = (sign * p.price, p.outcome), (sign * q.price, q.outcome)
         return a[0] >= b[0] and a[1] >= b[1] and a != b
 
+    # Of equal points none beats the other: both stay.
     return sorted(
         (p for p in points if not any(beats(q, p) for q in points)), key=lambda p: p.price
     )
@@ -206,6 +207,7 @@ def _placed(
     places = []
     for point in ranked:
         x, y = spot(point)
+        # Estimated: the font is that of the browser.
         width = 5.5 * min(_LONGEST_NAME, len(point.label)) + 2
         for dx, dy, align in _OFFSETS:
             left = x + dx - {"left": 0.0, "right": width, "center": width / 2}[align]

@@ -53,6 +53,7 @@ def of_network(study: ReportedStudy, layout: StudyLayout) -> list[Effect]:
 
 def effects(study: ReportedStudy) -> list[dict[str, Any]]:
     """Draw and list the effects, network by network; all forest plots have one axis."""
+    # One axis for all networks: their effects are compared by eye.
     limits = forest_limits(study.effects or ())
     networks = []
     for i, layout in enumerate(study.layouts):
@@ -149,6 +150,7 @@ def price(study: ReportedStudy) -> dict[str, Any]:
 
 def _prices(variants: Sequence[StudyVariant]) -> tuple[list[str], list[str]]:
     """Return the prices that differ between variants, and the text of those that do not."""
+    # A column or a chart of equal values would show nothing.
     prices, same = [], []
     for name in COSTS:
         means = [mean for variant in variants if (mean := variant.mean(name)) is not None]

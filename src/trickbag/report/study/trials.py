@@ -138,6 +138,7 @@ def environments(study: ReportedStudy) -> dict[str, Any]:
     by_text: dict[str, Mapping[str, Any]] = {}
     for trial in study.trials.values():
         if trial.finished and trial.environment:
+            # Mappings cannot be keys; equal ones have the same text.
             text = json.dumps(trial.environment, sort_keys=True)
             by_text[text] = flatten(trial.environment)
             counts[text] = counts.get(text, 0) + 1
