@@ -22,6 +22,7 @@ QUICK = {
     "training.device": "cpu",
     "training.threads": "1",
 }
+THIN = {"model.width_factor": "0.25"}
 STUDIED = ("warmup", "label_smoothing", "mixup")
 
 
@@ -33,8 +34,8 @@ def with_settings(recipe: Recipe, settings: dict[str, str]) -> Recipe:
 
 
 def tiny_recipe(source: Path | str, epochs: int = 4, **settings: str) -> Recipe:
-    """`small` at 16 px: a second or so an epoch on 48 pictures."""
-    quick = QUICK | {"training.epochs": str(epochs)}
+    """`small` with a thin network at 16 px: well below a second an epoch on 48 pictures."""
+    quick = QUICK | THIN | {"training.epochs": str(epochs)}
     return with_settings(recipes.small(data=str(source)), quick | settings)
 
 
@@ -47,13 +48,18 @@ def bare_recipe(
 
 
 def study_recipe(source: Path | str, **settings: str) -> Recipe:
-    """`tiny_recipe` for one epoch, with three of its tricks."""
-    return tiny_recipe(source, epochs=1, **settings).only(*STUDIED)
+    """`tiny_recipe` for one epoch, with three of its tricks.
+
+    The network has its full width: a changed one has no name, by which another could join it.
+    """
+    named = {"model.width_factor": "1"}
+    return tiny_recipe(source, epochs=1, **(named | settings)).only(*STUDIED)
 
 
 def train_arguments(source: Path, out: Path, epochs: int = 4) -> list[str]:
     """The command line that trains `tiny_recipe(source, epochs)`."""
-    return ["train", *_options(source, out, epochs)]
+    thin = [word for path, value in THIN.items() for word in ("--set", f"{path}={value}")]
+    return ["train", *_options(source, out, epochs), *thin]
 
 
 def study_arguments(source: Path, out: Path, *more: str, epochs: int = 1) -> list[str]:

@@ -17,7 +17,7 @@ from trickbag.train.run import Run
 
 QUICK = [
     *("--image-size", "16", "--batch-size", "16"),
-    *("--set", "data.workers=0", "--without", "mixup"),
+    *("--set", "data.workers=0", "--set", "model.width_factor=0.25", "--without", "mixup"),
 ]
 
 TIMES = (

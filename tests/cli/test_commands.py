@@ -195,6 +195,7 @@ def test_show_json(call: Call, photos: Path) -> None:
         .without("mixup")
         .set("data.image_size", "16")
         .set("data.workers", "0")
+        .set("model.width_factor", "0.25")
     )
     assert {key: value for key, value in data.items() if "note" not in key} == recipe.set(
         "training.batch_size", "16"

@@ -74,6 +74,7 @@ def logits(trained: Trained, images: torch.Tensor) -> torch.Tensor:
         return trained.network(images)
 
 
+@pytest.mark.slow
 def test_onnx_runs_without_torch(
     files: dict[str, Path], trained: Trained, images: torch.Tensor
 ) -> None:

@@ -27,6 +27,7 @@ def graphs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
+@pytest.mark.slow
 def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
     full = tiny_recipe(pictures, epochs=1, training__compile="on")
     variants = {"full": full, "-mixup": full.without("mixup")}
@@ -46,6 +47,7 @@ def test_seeds_share_what_is_compiled(pictures: Path, tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.slow
 def test_many_variants_in_one_process(pictures: Path, tmp_path: Path) -> None:
     # The compiler refuses after 8 versions of one function, and counts those of another run apart.
     small = (

@@ -44,6 +44,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern", ["recipe.json", ".last.ckpt.*", "metrics.jsonl", "best.safetensors", "last.ckpt"]
 )
@@ -91,6 +92,7 @@ def test_killed_at_random_moments(
     assert_same_run(out, long_reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_exits_with_75(
     pictures: Path, reference: Path, tmp_path: Path, number: signal.Signals

@@ -40,6 +40,7 @@ def regularised(pictures: Path, **changes: str) -> Recipe:
     )
 
 
+@pytest.mark.slow
 def test_all_together_are_one_graph(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ def test_a_later_start_step_gives_the_rest(part: FilePart, train: bool) -> None:
         assert same(list(make(part, train=train).epoch(2, start)), every[start:])
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(part: FilePart) -> None:
     expected = {epoch: list(make(part).epoch(epoch)) for epoch in range(4)}
     state = torch.get_rng_state()

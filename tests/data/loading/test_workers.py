@@ -21,6 +21,7 @@ from trickbag.data.sources import open_source
 from trickbag.errors import RunFailed
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_run_with_a_reason(tmp_path: Path) -> None:
     tree = photo_folder(tmp_path, {"a": 40, "b": 40})
     data = DataConfig(source=str(tree))
@@ -39,6 +40,7 @@ def test_a_killed_worker_ends_the_run_with_a_reason(tmp_path: Path) -> None:
         assert len(list(loader.epoch(0))) == 40  # a new one starts
 
 
+@pytest.mark.slow
 def test_a_closed_loader_leaves_no_thread(tmp_path: Path) -> None:
     # One that still holds semaphores when Python ends makes its tracker warn of a leak.
     tree = photo_folder(tmp_path, {"a": 8, "b": 8})
