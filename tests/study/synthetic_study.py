@@ -26,8 +26,7 @@ def variant(label: str, reason: str = "", model: str = MODEL) -> Variant:
 def leave_one_out(
     tricks: Sequence[str], model: str = MODEL, reasons: Mapping[str, str] | None = None
 ) -> Layout:
-    """`full` against `-NAME` for each trick; `reasons` are those of variants that do not apply, by
-    label."""
+    """`full` against `-NAME` for each trick; `reasons` by label are those that do not apply."""
     labels = ["full", *(f"-{trick}" for trick in tricks)]
     return Layout(
         model=model,

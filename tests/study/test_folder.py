@@ -1,5 +1,4 @@
-"""A study's folder: one driver at a time, and results that survive what a crash leaves of a
-file."""
+"""A study's folder: one driver at a time, and results that survive a crash."""
 
 from __future__ import annotations
 
@@ -51,19 +50,19 @@ def test_cut_anywhere_loses_at_most_the_last_line(
     cut %= len(data) + 1
     folder.results.write_bytes(data[:cut])
     # A line is whole as soon as its last brace is there.
-    whole = data[:cut].count(b"\n") + (
+    complete = data[:cut].count(b"\n") + (
         cut > 0 and data[cut - 1 : cut] == b"}" and data[cut : cut + 1] == b"\n"
     )
     kept, torn = folder.read_results()
-    assert kept == [line(i) for i in range(whole)]
+    assert kept == [line(i) for i in range(complete)]
     assert (torn is None) == (
         cut in (0, len(data)) or data[cut - 1 : cut] == b"\n" or data[cut : cut + 1] == b"\n"
     )
     if torn is not None:
-        assert f"line {whole + 1} of" in torn
+        assert f"line {complete + 1} of" in torn
         assert "dropped" in torn
     append(folder, line(7))
-    assert folder.read_results() == ([*(line(i) for i in range(whole)), line(7)], None)
+    assert folder.read_results() == ([*(line(i) for i in range(complete)), line(7)], None)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +71,10 @@ def test_cut_anywhere_loses_at_most_the_last_line(
 def test_damage(tmp_path: Path, damage: bytes) -> None:
     folder = StudyFolder(tmp_path)
     append(folder, line(0), line(1))
-    one, other, _ = folder.results.read_bytes().split(b"\n")
-    folder.results.write_bytes(one + b"\n" + damage + b"\n")
+    first, second, _ = folder.results.read_bytes().split(b"\n")
+    folder.results.write_bytes(first + b"\n" + damage + b"\n")
     assert folder.read_results()[0] == [line(0)]
-    folder.results.write_bytes(one + b"\n" + damage + b"\n" + other + b"\n")
+    folder.results.write_bytes(first + b"\n" + damage + b"\n" + second + b"\n")
     with pytest.raises(UserError, match=r"line 2 of .*results.jsonl is damaged.*take the line out"):
         folder.read_results()
 

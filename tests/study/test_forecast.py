@@ -1,5 +1,4 @@
-"""What a study says before it spends: its trials, their time, and the smallest effect that it can
-see."""
+"""What a study says before it runs: its trials, their time, the smallest effect that it can see."""
 
 from __future__ import annotations
 
@@ -155,13 +154,15 @@ def test_a_budget_chooses_the_seeds_once(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "study"
-    asked = study_arguments(pictures, out, "--tricks", "mixup", "--budget", "1h", "--workers", "1")
-    assert main([*asked, "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    seeds = int(said.partition("the budget of 1 h allows ")[2].split()[0])
+    command = study_arguments(
+        pictures, out, "--tricks", "mixup", "--budget", "1h", "--workers", "1"
+    )
+    assert main([*command, "--dry-run"]) == 0
+    output = capsys.readouterr().out
+    seeds = int(output.partition("the budget of 1 h allows ")[2].split()[0])
     assert seeds > 10
-    assert f"0-{seeds - 1}" in said
+    assert f"0-{seeds - 1}" in output
     study = Study(recipe=study_recipe(pictures), design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
     study.run(tb.Inline(), out)
-    assert main([*asked, "--dry-run"]) == 0
+    assert main([*command, "--dry-run"]) == 0
     assert "0 trials to run" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from trickbag import recipes
 from trickbag.errors import UserError
 from trickbag.study.designs.leave_one_out import LeaveOneOut
 from trickbag.study.durations import about, parse_time
-from trickbag.study.log import LiveStudyLog, PlainStudyLog, StudyLog
+from trickbag.study.log import LiveStudyLog, PlainStudyLog, StudyLog, choose_study_log
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.result import StoredResult
 from trickbag.study.trial import Trial
@@ -77,6 +77,17 @@ def test_plain_lines(progress: StudyProgress, capsys: pytest.CaptureFixture[str]
     assert len(lines) == 11
 
 
+def test_a_log_for_a_stream_that_is_no_terminal(
+    progress: StudyProgress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    run(choose_study_log(stream), progress)
+    assert stream.getvalue().startswith("10 trials to run, 0 finished\n[1/10] full, seed 0: ")
+    assert capsys.readouterr() == ("", "")
+    choose_study_log().note("to stderr")
+    assert capsys.readouterr() == ("", "to stderr\n")
+
+
 def test_the_live_table(progress: StudyProgress) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
     log = LiveStudyLog(console)
@@ -91,9 +102,9 @@ def test_the_live_table(progress: StudyProgress) -> None:
     assert ["resnet18", "-mixup", "2/2", "94.5", "-2", "-"] in rows
     assert ["timm:resnet10t", "full", "1/2", "98", "-", "-"] in rows
     assert ["timm:resnet10t", "-resnet_d", "-", "-", "does", "not", "apply"] in rows
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "the loss is not finite" in shown
-    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is back"
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "the loss is not finite" in output
+    assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l"), "the cursor is back"
 
 
 def test_a_failed_trial_is_retried_so_often_and_an_inapplicable_one_never(

@@ -1,5 +1,4 @@
-"""A study from end to end on real images, in this process: what it runs, what it stores, what it
-refuses."""
+"""A study from end to end on real images, in this process: what it runs, stores and refuses."""
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ from tests.builders.teachers import passing_teacher
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors import Machine, Task
 from trickbag.study.folder import StudyFolder
+from trickbag.study.log import StudyLog
 from trickbag.study.study import Study
 from trickbag.study.trial import Trial
 from trickbag.train.folder.result import Result
@@ -26,17 +26,16 @@ from trickbag.tricks.distillation import Distillation
 
 
 @dataclasses.dataclass
-class Some:
-    """Runs trials in this process until it is told to stop: what a study is when it is interrupted
-    there."""
+class LimitedExecutor:
+    """Runs trials in this process up to a number, and then is stopped as by a signal."""
 
-    most: int = 10**6
+    limit: int = 10**6
     ran: list[str] = dataclasses.field(default_factory=list)
     machine: Machine = Machine(workers=1, threads=1)
 
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
         for trial in trials:
-            if len(self.ran) == self.most:
+            if len(self.ran) == self.limit:
                 raise Stopped("stopped by SIGTERM", signal="SIGTERM")
             self.ran.append(f"{trial.label}/{trial.seed}")
             yield task(trial)
@@ -52,56 +51,57 @@ def study(pictures: Path) -> Study:
 
 
 @pytest.fixture(scope="module")
-def whole(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study, undisturbed; read only."""
     out = tmp_path_factory.mktemp("whole") / "study"
-    study.run(Some(), out)
+    study.run(LimitedExecutor(), out)
     return out
 
 
-def test_what_a_study_leaves(study: Study, whole: Path) -> None:
-    stored = json.loads((whole / "study.json").read_text())
+def test_what_a_study_leaves(study: Study, finished: Path) -> None:
+    stored = json.loads((finished / "study.json").read_text())
     assert [v["label"] for v in stored["layouts"][0]["variants"]] == [
         "full",
         "-mixup",
         "-label_smoothing",
     ]
     assert (stored["seeds"], stored["outcome"], stored["models"]) == (2, "top1", [])
-    found = results(whole)
-    assert sorted((r["label"], r["seed"]) for r in found.values()) == sorted(
+    lines = results(finished)
+    assert sorted((r["label"], r["seed"]) for r in lines.values()) == sorted(
         (label, seed) for label in ("full", "-mixup", "-label_smoothing") for seed in (0, 1)
     )
-    for name, line in found.items():
-        own = json.loads((whole / "trials" / name / "result.json").read_text())
-        assert own["trial"] == name
-        assert without_times(own["metrics"]) == line["metrics"]
-        assert not (whole / "trials" / name / "last.ckpt").exists()
-    assert [(e["label"], e["model"], e["pairs"]) for e in effects(whole)] == [
+    for name, line in lines.items():
+        result = json.loads((finished / "trials" / name / "result.json").read_text())
+        assert result["trial"] == name
+        assert without_times(result["metrics"]) == line["metrics"]
+        assert not (finished / "trials" / name / "last.ckpt").exists()
+    assert [(e["label"], e["model"], e["pairs"]) for e in effects(finished)] == [
         ("mixup", "resnet18", 2),
         ("label_smoothing", "resnet18", 2),
     ]
-    assert {path.name for path in whole.iterdir()} >= {
+    assert {path.name for path in finished.iterdir()} >= {
         "study.json",
         "results.jsonl",
         "effects.json",
         "effects.csv",
     }
-    assert not (whole / "decoded").exists()
+    assert not (finished / "decoded").exists()
 
 
-def test_effects_are_the_paired_differences_of_the_trials(whole: Path) -> None:
+def test_effects_are_the_paired_differences_of_the_trials(finished: Path) -> None:
     top1 = {
-        (line["label"], line["seed"]): line["metrics"]["top1"] for line in results(whole).values()
+        (line["label"], line["seed"]): line["metrics"]["top1"]
+        for line in results(finished).values()
     }
-    for effect in effects(whole):
+    for effect in effects(finished):
         by_hand = [top1["full", seed] - top1[f"-{effect['label']}", seed] for seed in (0, 1)]
         assert effect["delta"] == pytest.approx(sum(by_hand) / 2, abs=1e-12)
 
 
 def test_a_trial_is_the_run_that_train_does_alone(
-    whole: Path, pictures: Path, tmp_path: Path
+    finished: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    line = next(r for r in results(whole).values() if (r["label"], r["seed"]) == ("-mixup", 1))
+    line = next(r for r in results(finished).values() if (r["label"], r["seed"]) == ("-mixup", 1))
     alone = tb.fit(
         study_recipe(pictures, training__device="cpu").without("mixup"),
         seed=1,
@@ -111,44 +111,52 @@ def test_a_trial_is_the_run_that_train_does_alone(
     assert without_times(alone.metrics) == line["metrics"]
     weights = [
         (f / "best.safetensors").read_bytes()
-        for f in (tmp_path / "run", whole / "trials" / alone.trial)
+        for f in (tmp_path / "run", finished / "trials" / alone.trial)
     ]
     assert weights[0] == weights[1]
 
 
-def test_run_again_runs_nothing(study: Study, whole: Path) -> None:
-    before = (whole / "results.jsonl").read_bytes()
-    executor = Some()
-    found = study.run(executor, whole)
+def test_run_again_runs_nothing(study: Study, finished: Path) -> None:
+    before = (finished / "results.jsonl").read_bytes()
+    executor = LimitedExecutor()
+    findings = study.run(executor, finished)
     assert executor.ran == []
-    assert (whole / "results.jsonl").read_bytes() == before
-    assert len(found) == 2
-    assert found[0].label == "mixup"
-    assert [row["seed"] for row in found.results] == [0, 0, 0, 1, 1, 1]
-    assert found.results[0].keys() >= {"label", "model", "seed", "trial", "error", "top1", "loss"}
+    assert (finished / "results.jsonl").read_bytes() == before
+    assert len(findings) == 2
+    assert findings[0].label == "mixup"
+    assert [row["seed"] for row in findings.results] == [0, 0, 0, 1, 1, 1]
+    assert findings.results[0].keys() >= {
+        "label",
+        "model",
+        "seed",
+        "trial",
+        "error",
+        "top1",
+        "loss",
+    }
 
 
-def test_stopped_and_continued(study: Study, whole: Path, tmp_path: Path) -> None:
+def test_stopped_and_continued(study: Study, finished: Path, tmp_path: Path) -> None:
     out, ran = tmp_path / "study", []
-    for most in (1, 3):
-        executor = Some(most)
+    for limit in (1, 3):
+        executor = LimitedExecutor(limit)
         with pytest.raises(
             Stopped,
             match=r"stopped by SIGTERM; \d trials are finished, \d are left; the same call goes on",
         ):
             study.run(executor, out)
         ran += executor.ran
-    last = Some()
+    last = LimitedExecutor()
     study.run(last, out)
     assert ran + last.ran == [
         f"{label}/{seed}" for seed in (0, 1) for label in ("full", "-mixup", "-label_smoothing")
     ]
-    assert effects(out) == effects(whole)
-    assert results(out) == results(whole)
+    assert effects(out) == effects(finished)
+    assert results(out) == results(finished)
 
 
 def test_extended_without_running_anything_twice(
-    study: Study, whole: Path, pictures: Path, tmp_path: Path
+    study: Study, finished: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "study"
     small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
@@ -165,47 +173,60 @@ def test_extended_without_running_anything_twice(
             ["mixup.alpha=1/0", "mixup.alpha=1/1"],  # 0.2 is the recipe's own
         ),
     ]
-    for asked, how, expected in steps:
-        executor = Some()
-        asked.run(executor, out, **how)
+    for extension, options, expected in steps:
+        executor = LimitedExecutor()
+        extension.run(executor, out, **options)
         assert executor.ran == expected
-    found = {effect["label"]: effect["delta"] for effect in effects(out)}
-    assert list(found) == ["mixup", "mixup.alpha=0.2", "mixup.alpha=1", "label_smoothing"]
-    assert found["mixup"] == found["mixup.alpha=0.2"]
-    for effect in effects(whole):
-        assert found[effect["label"]] == effect["delta"]
+    delta_of = {effect["label"]: effect["delta"] for effect in effects(out)}
+    assert list(delta_of) == ["mixup", "mixup.alpha=0.2", "mixup.alpha=1", "label_smoothing"]
+    assert delta_of["mixup"] == delta_of["mixup.alpha=0.2"]
+    for effect in effects(finished):
+        assert delta_of[effect["label"]] == effect["delta"]
 
 
 def test_more_seeds_wait_for_the_study_that_is_not_finished(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    one = dataclasses.replace(study, seeds=1)
+    small = dataclasses.replace(study, seeds=1)
     with pytest.raises(Stopped):
-        one.run(Some(1), out)
-    rest = Some()
-    one.run(rest, out, add_seeds=5)
+        small.run(LimitedExecutor(1), out)
+    rest = LimitedExecutor()
+    small.run(rest, out, add_seeds=5)
     assert rest.ran == ["-mixup/0", "-label_smoothing/0"]
     assert json.loads((out / "study.json").read_text())["seeds"] == 1
 
 
 def test_seeds_left_open_are_those_of_the_study(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    one = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
-    one.run(Some(), out)
-    again = Some()
-    dataclasses.replace(one, seeds=None).run(again, out)
+    small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    small.run(LimitedExecutor(), out)
+    again = LimitedExecutor()
+    dataclasses.replace(small, seeds=None).run(again, out)
     assert again.ran == []
-    more = Some()
-    dataclasses.replace(one, seeds=None).run(more, out, add_seeds=1)
+    more = LimitedExecutor()
+    dataclasses.replace(small, seeds=None).run(more, out, add_seeds=1)
     assert more.ran == ["full/1", "-mixup/1"]
-    assert dataclasses.replace(one, seeds=None).number_of_seeds == 5
+    assert dataclasses.replace(small, seeds=None).number_of_seeds == 5
+
+
+def test_progress_is_shown_on_stderr_unless_a_log_says_otherwise(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    small.run(LimitedExecutor(), tmp_path / "shown")
+    output = capsys.readouterr()
+    assert output.err.splitlines()[0] == "2 trials to run, 0 finished"
+    assert output.err.splitlines()[-1].startswith("[2/2] -mixup, seed 0: top1 ")
+    assert output.out == ""
+    small.run(LimitedExecutor(), tmp_path / "quiet", log=StudyLog())
+    assert capsys.readouterr() == ("", "")
 
 
 def test_another_network_joins(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    one = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
-    one.run(Some(), out)
-    both = Some()
-    dataclasses.replace(one, models=("timm:resnet10t",)).run(both, out)
+    small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
+    small.run(LimitedExecutor(), out)
+    both = LimitedExecutor()
+    dataclasses.replace(small, models=("timm:resnet10t",)).run(both, out)
     assert both.ran == ["full/0", "-mixup/0"]
     assert [(e["label"], e["model"]) for e in effects(out)] == [
         ("mixup", "resnet18"),
@@ -215,14 +236,14 @@ def test_another_network_joins(study: Study, tmp_path: Path) -> None:
 
 def test_a_trick_that_does_not_apply_is_a_row(pictures: Path, tmp_path: Path) -> None:
     recipe = study_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("resnet_d")())
-    executor = Some()
-    found = Study(recipe=recipe, design=tb.LeaveOneOut(tricks=("mixup", "resnet_d")), seeds=1).run(
-        executor, tmp_path / "study"
-    )
+    executor = LimitedExecutor()
+    findings = Study(
+        recipe=recipe, design=tb.LeaveOneOut(tricks=("mixup", "resnet_d")), seeds=1
+    ).run(executor, tmp_path / "study")
     assert executor.ran == ["full/0", "-mixup/0"]
-    assert found[1].label == "resnet_d"
-    assert found[1].delta is None
-    assert found[1].status == "does_not_apply"
+    assert findings[1].label == "resnet_d"
+    assert findings[1].delta is None
+    assert findings[1].status == "does_not_apply"
 
 
 def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None:
@@ -231,9 +252,11 @@ def test_a_trick_without_effect_is_a_row(pictures: Path, tmp_path: Path) -> None
         study_recipe(pictures).on("timm:resnet10t").plus(tb.tricks.find("zero_init_residual")())
     )
     design = tb.LeaveOneOut(tricks=("zero_init_residual",))
-    found = Study(recipe=recipe, design=design, seeds=2).run(Some(), tmp_path / "study")
-    assert found[0].status == "no_effect"
-    assert (found[0].delta, found[0].low, found[0].p, found[0].verdict) == (
+    findings = Study(recipe=recipe, design=design, seeds=2).run(
+        LimitedExecutor(), tmp_path / "study"
+    )
+    assert findings[0].status == "no_effect"
+    assert (findings[0].delta, findings[0].low, findings[0].p, findings[0].verdict) == (
         0.0,
         None,
         None,
@@ -251,9 +274,9 @@ def test_a_trial_that_fails_is_a_result(study: Study, tmp_path: Path) -> None:
         retries=1,
     )
     for tries in (1, 2):
-        found = wild.run(tb.Inline(), out)
-        assert [row["error"] is not None for row in found.results] == [True, True]
-        assert "not finite" in found.results[0]["error"]
+        findings = wild.run(tb.Inline(), out)
+        assert [row["error"] is not None for row in findings.results] == [True, True]
+        assert "not finite" in findings.results[0]["error"]
         assert len((out / "results.jsonl").read_text().splitlines()) == 2 * tries
     wild.run(tb.Inline(), out)  # no more retries
     assert len((out / "results.jsonl").read_text().splitlines()) == 4
@@ -262,7 +285,7 @@ def test_a_trial_that_fails_is_a_result(study: Study, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             {"training.lr": "0.2"},
@@ -274,59 +297,59 @@ def test_a_trial_that_fails_is_a_result(study: Study, tmp_path: Path) -> None:
     ],
 )
 def test_another_recipe_is_refused(
-    study: Study, whole: Path, change: dict[str, str], said: str
+    study: Study, finished: Path, change: dict[str, str], message: str
 ) -> None:
     recipe = study.recipe
     for path, value in change.items():
         recipe = recipe.set(path, value)
-    before = {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()}
-    with pytest.raises(UserError, match=said):
-        dataclasses.replace(study, recipe=recipe).run(Some(), whole)
-    assert {path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
+    before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(study, recipe=recipe).run(LimitedExecutor(), finished)
+    assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
 def test_another_design_version_or_shard_is_refused(
-    study: Study, whole: Path, tmp_path: Path
+    study: Study, finished: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"design \(one-at-a-time, not leave-one-out\)"):
-        dataclasses.replace(study, design=tb.OneAtATime()).run(Some(), whole)
+        dataclasses.replace(study, design=tb.OneAtATime()).run(LimitedExecutor(), finished)
     with pytest.raises(UserError, match="shard"):
-        dataclasses.replace(study, shard=(1, 2)).run(Some(), whole)
+        dataclasses.replace(study, shard=(1, 2)).run(LimitedExecutor(), finished)
     old = StudyFolder(tmp_path)
-    record = StudyFolder(whole).read_study()
+    record = StudyFolder(finished).read_study()
     assert record is not None
     old.write_study(dataclasses.replace(record, version="0.0.9"))
     with pytest.raises(UserError, match=r"version \('0.0.9', here '"):
-        study.run(Some(), tmp_path)
+        study.run(LimitedExecutor(), tmp_path)
 
 
-def test_a_torn_line_runs_again(study: Study, whole: Path, tmp_path: Path) -> None:
+def test_a_torn_line_runs_again(study: Study, finished: Path, tmp_path: Path) -> None:
     out = StudyFolder(tmp_path / "study")
-    one = dataclasses.replace(study, seeds=1)
-    one.run(Some(), out.path)
+    small = dataclasses.replace(study, seeds=1)
+    small.run(LimitedExecutor(), out.path)
     lines = out.results.read_bytes().split(b"\n")
     out.results.write_bytes(b"\n".join([*lines[:2], lines[2][:30]]))
-    executor = Some()
-    one.run(executor, out.path)
+    executor = LimitedExecutor()
+    small.run(executor, out.path)
     assert executor.ran == ["-label_smoothing/0"]  # its folder holds the finished run
     assert len(results(out.path)) == 3
 
 
-def test_shards_together_are_the_study(study: Study, whole: Path, tmp_path: Path) -> None:
+def test_shards_together_are_the_study(study: Study, finished: Path, tmp_path: Path) -> None:
     from trickbag.study.merge import merge
 
     ran = []
     for part in (1, 2):
-        executor = Some()
+        executor = LimitedExecutor()
         dataclasses.replace(study, shard=(part, 2)).run(executor, tmp_path / str(part))
         ran.append(executor.ran)
-    assert [len(one) for one in ran] == [3, 3]
+    assert [len(trials) for trials in ran] == [3, 3]
     assert not set(ran[0]) & set(ran[1])
-    found = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "all")
-    assert effects(tmp_path / "all") == effects(whole)
-    assert results(tmp_path / "all") == results(whole)
-    assert len(found.results) == 6
-    after = Some()
+    findings = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "all")
+    assert effects(tmp_path / "all") == effects(finished)
+    assert results(tmp_path / "all") == results(finished)
+    assert len(findings.results) == 6
+    after = LimitedExecutor()
     dataclasses.replace(study, seeds=3).run(
         after, tmp_path / "all"
     )  # what was merged goes on as any study
@@ -340,12 +363,12 @@ def test_shards_together_are_the_study(study: Study, whole: Path, tmp_path: Path
 def test_shards_of_different_studies(study: Study, tmp_path: Path) -> None:
     from trickbag.study.merge import merge
 
-    one = dataclasses.replace(
+    first = dataclasses.replace(
         study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1, shard=(1, 2)
     )
-    other = dataclasses.replace(one, recipe=study.recipe.set("training.lr", "0.2"), shard=(2, 2))
-    for part in (one, other):
-        part.run(Some(), tmp_path / f"{part.shard}")
+    second = dataclasses.replace(first, recipe=study.recipe.set("training.lr", "0.2"), shard=(2, 2))
+    for part in (first, second):
+        part.run(LimitedExecutor(), tmp_path / f"{part.shard}")
     with pytest.raises(
         UserError, match=r"are of different studies: recipe.training.lr \(0.2, not 0.4\)"
     ):
@@ -354,7 +377,7 @@ def test_shards_of_different_studies(study: Study, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"seeds": 0}, "seeds = 0: a study needs at least 1"),
         ({"retries": -1}, "retries = -1"),
@@ -364,8 +387,8 @@ def test_shards_of_different_studies(study: Study, tmp_path: Path) -> None:
         ({"models": ("resnet18", "resnet18")}, "named twice"),
     ],
 )
-def test_studies_that_cannot_be(study: Study, fields: dict[str, object], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_studies_that_cannot_be(study: Study, fields: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         dataclasses.replace(study, **fields)
 
 

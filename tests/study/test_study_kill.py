@@ -1,5 +1,4 @@
-"""Studies as real commands that are really killed: nothing finished is lost, nothing counts
-twice."""
+"""Studies as commands that are killed: nothing that finished is lost, and nothing counts twice."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ def start(source: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
 
 def workers(driver: int) -> list[int]:
     """The processes that the driver has started to train in."""
-    found = []
+    pids = []
     try:
         children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
     except OSError:
@@ -39,10 +38,10 @@ def workers(driver: int) -> list[int]:
     for child in children:
         try:
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
+                pids.append(int(child))
         except OSError:
             continue
-    return found
+    return pids
 
 
 def wait_for_line(out: Path, driver: subprocess.Popen[bytes], lines: int = 1) -> None:
@@ -103,9 +102,8 @@ def test_a_signal_exits_with_75_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 def test_chaos(pictures: Path, tmp_path: Path) -> None:
-    """24 trials, whose driver and workers are killed at random moments until that has happened 20
-    times."""
-    asked = (
+    """24 trials whose driver and workers are killed 20 times, at random."""
+    options = (
         "--tricks",
         "mixup,label_smoothing,warmup",
         "--workers",
@@ -116,10 +114,10 @@ def test_chaos(pictures: Path, tmp_path: Path) -> None:
         "100",
     )
     quiet, out = tmp_path / "quiet", tmp_path / "chaos"
-    subprocess.run(command(pictures, quiet, *asked), check=True, capture_output=True)
+    subprocess.run(command(pictures, quiet, *options), check=True, capture_output=True)
     rng, kills, drivers = random.Random(0), 0, 0
     while True:
-        driver = start(pictures, out, *asked)
+        driver = start(pictures, out, *options)
         drivers += 1
         ends = time.monotonic() + rng.uniform(2, 12)
         while driver.poll() is None and kills < 20:
@@ -144,16 +142,16 @@ def test_chaos(pictures: Path, tmp_path: Path) -> None:
 
 def ray_workers(out: Path) -> list[int]:
     """The processes of Ray that train a trial of this study."""
-    found = []
+    pids = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if b"ray::" in (process / "cmdline").read_bytes() and str(out) in "\n".join(
                 os.readlink(file) for file in (process / "fd").iterdir() if file.exists()
             ):
-                found.append(int(process.name))
+                pids.append(int(process.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 @pytest.mark.slow
@@ -162,8 +160,8 @@ def test_ray_gives_the_same_study_though_a_worker_is_killed(
 ) -> None:
     pytest.importorskip("ray")
     out = tmp_path / "study"
-    asked = (*DESIGN, "--seeds", "2", "--executor", "ray")
-    driver = start(pictures, out, *asked)
+    options = (*DESIGN, "--seeds", "2", "--executor", "ray")
+    driver = start(pictures, out, *options)
     killed: list[int] = []
     while driver.poll() is None and not killed:
         for worker in ray_workers(out):

@@ -79,11 +79,11 @@ DECIMALS = st.integers(-(10**9), 10**9).map(lambda n: n / 1000)
 @settings(max_examples=150, deadline=None)
 def test_any_numbers_agree_with_scipys_paired_t_test(pairs: list[tuple[float, float]]) -> None:
     plus, minus = (list(column) for column in zip(*pairs, strict=True))
-    found = summarise([a - b for a, b in pairs], max(map(abs, plus + minus)))
+    summary = summarise([a - b for a, b in pairs], max(map(abs, plus + minus)))
     test = stats.ttest_rel(plus, minus)
     interval = test.confidence_interval(0.95)
-    assert found.p == pytest.approx(test.pvalue, rel=1e-6)
-    assert (found.low, found.high) == pytest.approx(
+    assert summary.p == pytest.approx(test.pvalue, rel=1e-6)
+    assert (summary.low, summary.high) == pytest.approx(
         (interval.low, interval.high), rel=1e-6, abs=1e-9
     )
 
@@ -118,14 +118,14 @@ def test_p_values_are_adjusted_over_all_effects_of_the_study() -> None:
             less = full - shift + rng.normal(0, 0.4, 6)
             cells |= runs({f"-{trick}": less.tolist()}, model=model)
             raw.append(float(stats.ttest_rel(full, less).pvalue))
-    found = effects([leave_one_out(tricks, model) for model in models], cells, {})
-    assert [(e.model, e.label) for e in found] == [
+    all_effects = effects([leave_one_out(tricks, model) for model in models], cells, {})
+    assert [(e.model, e.label) for e in all_effects] == [
         (model, trick) for model in models for trick in tricks
     ]
-    assert [e.p_raw for e in found] == pytest.approx(raw)
-    assert [e.p for e in found] == pytest.approx(holm(raw))
-    assert {e.verdict for e in found} == {"helps", "undetermined"}
-    assert all((e.verdict == "helps") == (e.p is not None and e.p < 0.05) for e in found)
+    assert [e.p_raw for e in all_effects] == pytest.approx(raw)
+    assert [e.p for e in all_effects] == pytest.approx(holm(raw))
+    assert {e.verdict for e in all_effects} == {"helps", "undetermined"}
+    assert all((e.verdict == "helps") == (e.p is not None and e.p < 0.05) for e in all_effects)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -249,9 +249,9 @@ def test_differences_that_are_only_rounding_are_zero() -> None:
 
 def test_effects_without_p_do_not_count_as_comparisons() -> None:
     cells = runs({"full": FULL, "-mixup": WITHOUT, "-warmup": FULL, "-ema": []})
-    found = effects([leave_one_out(["warmup", "mixup", "ema"])], cells, {})
-    assert found[1].p == found[1].p_raw
-    assert [e.p is None for e in found] == [True, False, True]
+    all_effects = effects([leave_one_out(["warmup", "mixup", "ema"])], cells, {})
+    assert all_effects[1].p == all_effects[1].p_raw
+    assert [e.p is None for e in all_effects] == [True, False, True]
 
 
 @pytest.mark.parametrize("label", ["full", "-mixup"])
@@ -335,13 +335,13 @@ def test_an_effect_waits_for_those_before_it() -> None:
     # p = 0.0255 and 0.0277: the second would pass at its own step, but Holm stops at the first.
     n = 8
     values = {"full": [0.0] * n, "-a": sample(-1, 1.0, n), "-b": sample(-0.98, 1.0, n)}
-    found = effects([leave_one_out(["a", "b"])], runs(values), {})
-    assert found[0].p_raw is not None
-    assert found[1].p_raw is not None
-    assert 0.025 < found[0].p_raw < found[1].p_raw < 0.05
-    assert [e.verdict for e in found] == ["undetermined", "undetermined"]
-    assert found[0].more_seeds == found[1].more_seeds
-    assert (found[0].more_seeds or 0) >= 1
+    all_effects = effects([leave_one_out(["a", "b"])], runs(values), {})
+    assert all_effects[0].p_raw is not None
+    assert all_effects[1].p_raw is not None
+    assert 0.025 < all_effects[0].p_raw < all_effects[1].p_raw < 0.05
+    assert [e.verdict for e in all_effects] == ["undetermined", "undetermined"]
+    assert all_effects[0].more_seeds == all_effects[1].more_seeds
+    assert (all_effects[0].more_seeds or 0) >= 1
 
 
 def test_no_number_of_seeds_settles_a_difference_of_zero() -> None:
@@ -471,11 +471,11 @@ def test_whatever_was_measured_the_numbers_are_finite_and_the_order_does_not_mat
 ) -> None:
     cells: Cells = {(MODEL, "full"): full, (MODEL, "-a"): first, (MODEL, "-b"): second}
     layouts = [leave_one_out(["a", "b"])]
-    found = effects(layouts, cells, {})
-    data = [effect_to_dict(effect) for effect in found]
+    all_effects = effects(layouts, cells, {})
+    data = [effect_to_dict(effect) for effect in all_effects]
     assert finite(data)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    for effect in found:
+    for effect in all_effects:
         assert effect.note is not None or None not in (
             effect.delta,
             effect.low,

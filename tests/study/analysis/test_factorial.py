@@ -43,16 +43,18 @@ def test_the_pilot_plant_of_box_hunter_and_hunter() -> None:
     # Statistics for Experimenters, chapter 5: yield (g) against temperature, concentration and
     # catalyst, in standard order, and the effects that the book prints.
     layout = factorial_layout(("T", "C", "K"))
-    found = by_label(layout, cells_of(layout, [[y] for y in (60.0, 72, 54, 68, 52, 83, 45, 80)]))
+    effect_of = by_label(
+        layout, cells_of(layout, [[y] for y in (60.0, 72, 54, 68, 52, 83, 45, 80)])
+    )
     book = {"T": 23.0, "C": -5.0, "K": 1.5, "T*C": 1.5, "T*K": 10.0, "C*K": 0.0}
-    assert list(found) == list(book)
-    assert {label: effect.delta for label, effect in found.items()} == pytest.approx(
+    assert list(effect_of) == list(book)
+    assert {label: effect.delta for label, effect in effect_of.items()} == pytest.approx(
         book, abs=1e-12
     )
-    assert {effect.note for effect in found.values()} == {
+    assert {effect.note for effect in effect_of.values()} == {
         "one pair: an interval needs at least two"
     }
-    assert all((effect.plus, effect.minus) == (None, None) for effect in found.values())
+    assert all((effect.plus, effect.minus) == (None, None) for effect in effect_of.values())
 
 
 def test_effects_are_tested_over_seeds() -> None:
@@ -61,7 +63,7 @@ def test_effects_are_tested_over_seeds() -> None:
     signs = np.array(yates(3))
     values = 90 + signs @ np.array([0.8, -0.3, 0.0]) + 0.2 * signs[:, 0] * signs[:, 1]
     rows = values[:, None] + rng.normal(0, 0.4, (8, 6))
-    found = by_label(layout, cells_of(layout, rows.tolist()))
+    effect_of = by_label(layout, cells_of(layout, rows.tolist()))
     raw = []
     for label, columns in [
         *((c, [i]) for i, c in enumerate(ABC)),
@@ -73,7 +75,7 @@ def test_effects_are_tested_over_seeds() -> None:
         by_hand = rows[column > 0].mean(0) - rows[column < 0].mean(0)
         test = stats.ttest_1samp(by_hand, 0)
         interval = test.confidence_interval(0.95)
-        effect = found[label]
+        effect = effect_of[label]
         assert effect.delta == pytest.approx(by_hand.mean())
         assert effect.sd == pytest.approx(by_hand.std(ddof=1))
         assert (effect.low, effect.high) == pytest.approx((interval.low, interval.high))
@@ -82,15 +84,15 @@ def test_effects_are_tested_over_seeds() -> None:
         raw.append(test.pvalue)
     order = np.argsort(raw)
     adjusted = np.minimum(1, np.maximum.accumulate(np.array(raw)[order] * np.arange(6, 0, -1)))
-    assert [list(found.values())[i].p for i in order] == pytest.approx(adjusted.tolist())
-    assert (found["a"].verdict, found["b"].verdict) == ("helps", "hurts")
+    assert [list(effect_of.values())[i].p for i in order] == pytest.approx(adjusted.tolist())
+    assert (effect_of["a"].verdict, effect_of["b"].verdict) == ("helps", "hurts")
 
 
 def test_an_interaction_is_half_the_difference_of_an_effect_with_and_without_the_other() -> None:
     layout = factorial_layout(("a", "b"))
-    found = by_label(layout, cells_of(layout, [[90.0], [91.0], [90.5], [93.5]]))
-    assert found["a*b"].delta == pytest.approx(0.5 * ((93.5 - 90.5) - (91.0 - 90.0)))
-    assert found["a"].delta == pytest.approx(0.5 * ((93.5 - 90.5) + (91.0 - 90.0)))
+    effect_of = by_label(layout, cells_of(layout, [[90.0], [91.0], [90.5], [93.5]]))
+    assert effect_of["a*b"].delta == pytest.approx(0.5 * ((93.5 - 90.5) - (91.0 - 90.0)))
+    assert effect_of["a"].delta == pytest.approx(0.5 * ((93.5 - 90.5) + (91.0 - 90.0)))
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
@@ -111,21 +113,23 @@ def test_shapley_values_are_means_over_all_orders(k: int) -> None:
 
     layout = factorial_layout("abcde"[:k])
     shuffled = [int(i) for i in rng.permutation(2**k)]
-    found = by_label(layout, dict([*cells_of(layout, rows.tolist()).items()][i] for i in shuffled))
-    for i, effect in enumerate(list(found.values())[:k]):
+    effect_of = by_label(
+        layout, dict([*cells_of(layout, rows.tolist()).items()][i] for i in shuffled)
+    )
+    for i, effect in enumerate(list(effect_of.values())[:k]):
         interval = stats.ttest_1samp(expected[i], 0).confidence_interval(0.95)
         assert effect.shapley == pytest.approx((expected[i].mean(), interval.low, interval.high))
-    total = sum(effect.shapley[0] for effect in found.values() if effect.shapley is not None)
+    total = sum(effect.shapley[0] for effect in effect_of.values() if effect.shapley is not None)
     assert total == pytest.approx((rows[-1] - rows[0]).mean())
-    assert all(effect.shapley is None for effect in list(found.values())[k:])
+    assert all(effect.shapley is None for effect in list(effect_of.values())[k:])
 
 
 def test_shapley_of_one_seed_has_no_interval() -> None:
     layout = factorial_layout(("a", "b"))
-    found = by_label(layout, cells_of(layout, [[90.0], [91.0], [90.5], [93.5]]))
-    assert found["a"].shapley is not None
-    assert found["a"].shapley[0] == pytest.approx(0.5 * (1.0 + 3.0))
-    assert found["a"].shapley[1:] == (None, None)
+    effect_of = by_label(layout, cells_of(layout, [[90.0], [91.0], [90.5], [93.5]]))
+    assert effect_of["a"].shapley is not None
+    assert effect_of["a"].shapley[0] == pytest.approx(0.5 * (1.0 + 3.0))
+    assert effect_of["a"].shapley[1:] == (None, None)
 
 
 def test_a_fraction_says_what_it_cannot_tell_apart() -> None:
@@ -133,19 +137,23 @@ def test_a_fraction_says_what_it_cannot_tell_apart() -> None:
     cells = [(a, b, a * b) for b, a in itertools.product((-1, 1), repeat=2)]
     layout = factorial_layout(ABC, cells, aliases=(("a", "b*c"), ("b", "a*c"), ("c", "a*b")))
     rows = [[90.0, 90.3], [91.0, 91.1], [90.5, 90.1], [93.5, 94.0]]
-    found = by_label(layout, cells_of(layout, rows))
-    one = np.array(rows)
+    effect_of = by_label(layout, cells_of(layout, rows))
+    outcomes = np.array(rows)
     for i, trick in enumerate(ABC):
         column = np.array(cells)[:, i]
-        assert found[trick].delta == pytest.approx(
-            (one[column > 0].mean(0) - one[column < 0].mean(0)).mean()
+        assert effect_of[trick].delta == pytest.approx(
+            (outcomes[column > 0].mean(0) - outcomes[column < 0].mean(0)).mean()
         )
-        assert found[trick].shapley is None
+        assert effect_of[trick].shapley is None
     for group in layout.aliases:
-        assert found[group[0]].note == f"aliased with {group[1]}"
-        assert found[group[1]].note == f"aliased with {group[0]}"
-        assert (found[group[1]].delta, found[group[1]].p, found[group[1]].pairs) == (None, None, 0)
-        assert found[group[1]].verdict == "undetermined"
+        assert effect_of[group[0]].note == f"aliased with {group[1]}"
+        assert effect_of[group[1]].note == f"aliased with {group[0]}"
+        assert (effect_of[group[1]].delta, effect_of[group[1]].p, effect_of[group[1]].pairs) == (
+            None,
+            None,
+            0,
+        )
+        assert effect_of[group[1]].verdict == "undetermined"
 
 
 @pytest.mark.parametrize(
@@ -190,15 +198,18 @@ def test_the_designs_own_aliases_are_those_of_its_cells(
     cells = runs(
         {v.label: rng.normal(90, 1, 3).tolist() for v in layout.variants if v.recipe is not None}
     )
-    found = by_label(layout, cells)
+    effect_of = by_label(layout, cells)
     for group in layout.aliases:
-        assert found[group[0]].delta is not None
-        assert found[group[0]].note == f"aliased with {', '.join(group[1:])}"
+        assert effect_of[group[0]].delta is not None
+        assert effect_of[group[0]].note == f"aliased with {', '.join(group[1:])}"
         for label in group[1:]:
             others = ", ".join(other for other in group if other != label)
-            assert (found[label].delta, found[label].note) == (None, f"aliased with {others}")
-    alone = set(found) - {label for group in layout.aliases for label in group}
-    assert all(found[label].note is None and found[label].pairs == 3 for label in alone)
+            assert (effect_of[label].delta, effect_of[label].note) == (
+                None,
+                f"aliased with {others}",
+            )
+    alone = set(effect_of) - {label for group in layout.aliases for label in group}
+    assert all(effect_of[label].note is None and effect_of[label].pairs == 3 for label in alone)
     assert bool(layout.aliases) == (resolution in (3, 4))
 
 
@@ -210,13 +221,15 @@ def test_a_fractions_estimate_is_the_sum_of_the_alias_group() -> None:
     )
     signs = np.array(cells)
     values = 90 + 0.5 * signs[:, 0] * signs[:, 1] + 0.25 * signs[:, 2] * signs[:, 3] + signs[:, 3]
-    found = by_label(layout, cells_of(layout, values[:, None].tolist()))
+    effect_of = by_label(layout, cells_of(layout, values[:, None].tolist()))
     expected = {"a": 0.0, "b": 0.0, "c": 0.0, "d": 2.0, "a*b": 1.5, "a*c": 0.0, "a*d": 0.0}
-    deltas = {label: effect.delta for label, effect in found.items() if effect.delta is not None}
+    deltas = {
+        label: effect.delta for label, effect in effect_of.items() if effect.delta is not None
+    }
     assert deltas == pytest.approx(expected, abs=1e-12)
     for group in layout.aliases:
-        assert (found[group[0]].note or "").startswith(f"aliased with {group[1]}; ")
-        assert found[group[1]].note == f"aliased with {group[0]}"
+        assert (effect_of[group[0]].note or "").startswith(f"aliased with {group[1]}; ")
+        assert effect_of[group[1]].note == f"aliased with {group[0]}"
 
 
 def exclusive(reason: str = "mixup and cutmix exclude each other") -> Layout:
@@ -232,44 +245,44 @@ def test_tricks_that_exclude_each_other_are_measured_without_the_other() -> None
     values = {
         v.label: rng.normal(90, 1, 3).tolist() for v in layout.variants if v.recipe is not None
     }
-    found = by_label(layout, runs(values))
+    effect_of = by_label(layout, runs(values))
     at = {label: np.array(row) for label, row in values.items()}
     without = [
         at["+mixup-cutmix+ema"] - at["-mixup-cutmix+ema"],
         at["+mixup-cutmix-ema"] - at["-mixup-cutmix-ema"],
     ]
-    assert found["mixup"].delta == pytest.approx(np.mean(without))
-    assert found["mixup"].note == "without cutmix: no variant that applies has both"
-    assert found["cutmix"].note == "without mixup: no variant that applies has both"
-    assert found["ema"].note is None
-    assert found["mixup*cutmix"].note == "does not apply: mixup and cutmix exclude each other"
-    assert (found["mixup*cutmix"].delta, found["mixup*cutmix"].pairs) == (None, 0)
+    assert effect_of["mixup"].delta == pytest.approx(np.mean(without))
+    assert effect_of["mixup"].note == "without cutmix: no variant that applies has both"
+    assert effect_of["cutmix"].note == "without mixup: no variant that applies has both"
+    assert effect_of["ema"].note is None
+    assert effect_of["mixup*cutmix"].note == "does not apply: mixup and cutmix exclude each other"
+    assert (effect_of["mixup*cutmix"].delta, effect_of["mixup*cutmix"].pairs) == (None, 0)
     # half the difference of mixup's effect with and without ema, where cutmix is off
-    assert found["mixup*ema"].delta == pytest.approx(np.mean(0.5 * (without[0] - without[1])))
-    assert all(effect.shapley is None for effect in found.values())
+    assert effect_of["mixup*ema"].delta == pytest.approx(np.mean(0.5 * (without[0] - without[1])))
+    assert all(effect.shapley is None for effect in effect_of.values())
 
 
 def test_a_trick_that_never_applies_leaves_the_others() -> None:
     labels = [cell_label(row, ABC) for row in yates(3)]
     layout = factorial_layout(ABC, reasons={label: "no slot" for label in labels if "+b" in label})
     rows = {label: [90.0 + i, 91.0 + 2 * i] for i, label in enumerate(labels) if "-b" in label}
-    found = by_label(layout, runs(rows))
+    effect_of = by_label(layout, runs(rows))
     for label in ("b", "a*b", "b*c"):
-        assert (found[label].delta, found[label].note) == (None, "does not apply: no slot")
+        assert (effect_of[label].delta, effect_of[label].note) == (None, "does not apply: no slot")
     half = factorial_layout(("a", "c"))
     same = by_label(half, runs({label.replace("-b", ""): [*row] for label, row in rows.items()}))
     for label in ("a", "c", "a*c"):
-        assert found[label].delta == pytest.approx(same[label].delta)
-        assert found[label].p_raw == pytest.approx(same[label].p_raw)
-    assert found["a"].note == "without b: no variant that applies has both"
+        assert effect_of[label].delta == pytest.approx(same[label].delta)
+        assert effect_of[label].p_raw == pytest.approx(same[label].p_raw)
+    assert effect_of["a"].note == "without b: no variant that applies has both"
 
 
 def test_a_study_of_which_nothing_applies_is_a_list_of_reasons() -> None:
     layout = factorial_layout(
         ("a", "b"), reasons={cell_label(row, ("a", "b")): "no slot" for row in yates(2)}
     )
-    found = effects([layout], {}, {})
-    assert [effect.note for effect in found] == ["does not apply: no slot"] * 3
+    all_effects = effects([layout], {}, {})
+    assert [effect.note for effect in all_effects] == ["does not apply: no slot"] * 3
 
 
 def test_only_seeds_with_every_cell_count() -> None:
@@ -280,12 +293,12 @@ def test_only_seeds_with_every_cell_count() -> None:
     rows["+a+b"][2] = None
     cells = runs(rows)
     del cells[MODEL, "-a-b"][3]
-    found = by_label(layout, cells)
-    assert [effect.pairs for effect in found.values()] == [2, 2, 2]
-    assert found["a"].delta == pytest.approx(
+    effect_of = by_label(layout, cells)
+    assert [effect.pairs for effect in effect_of.values()] == [2, 2, 2]
+    assert effect_of["a"].delta == pytest.approx(
         np.mean([(91 + 93 - 90 - 92) / 2, (92 + 100 - 91 - 95) / 2])
     )
-    assert found["a"].note == "2 seeds left out as incomplete"
+    assert effect_of["a"].note == "2 seeds left out as incomplete"
     del cells[MODEL, "+a-b"][0]
     single = by_label(layout, cells)["a"]
     assert single.note == "3 seeds left out as incomplete; one pair: an interval needs at least two"
@@ -296,15 +309,15 @@ def test_no_complete_seed_says_why() -> None:
     empty = effects([layout], {}, {})
     assert {effect.note for effect in empty} == {"no finished trial of -a-b, +a-b, -a+b and 1 more"}
     apart = {(MODEL, v.label): {i: {"top1": 90.0}} for i, v in enumerate(layout.variants)}
-    found = effects([layout], apart, {})
-    assert {effect.note for effect in found} == {
+    incomplete = effects([layout], apart, {})
+    assert {effect.note for effect in incomplete} == {
         "no seed is finished in every variant: 4 left out as incomplete"
     }
     undefined = {(MODEL, v.label): {0: {"top1": None}} for v in layout.variants}
     assert {e.note for e in effects([layout], undefined, {})} == {
         "no seed has top1 defined in every variant"
     }
-    assert {(effect.delta, effect.pairs) for effect in empty + found} == {(None, 0)}
+    assert {(effect.delta, effect.pairs) for effect in empty + incomplete} == {(None, 0)}
 
 
 def test_a_trick_without_effect_says_in_how_many_variants() -> None:
@@ -366,8 +379,8 @@ def test_prices_of_tricks() -> None:
         }
         for key in cells
     }
-    found = by_label(layout, priced)
-    cost = found["a"].cost["train_throughput"]
+    effect_of = by_label(layout, priced)
+    cost = effect_of["a"].cost["train_throughput"]
     differences = [(80 + 45 - 100 - 50) / 2, (99 + 40 - 110 - 55) / 2]
     interval = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert cost["delta"] == pytest.approx(np.mean(differences))
@@ -375,23 +388,23 @@ def test_prices_of_tricks() -> None:
     ratios = [80 / 100, 45 / 50, 99 / 110, 40 / 55]
     assert cost["ratio"] == pytest.approx(stats.gmean(ratios))
     assert cost["pairs"] == 2
-    assert found["a"].cost["params"] == {
+    assert effect_of["a"].cost["params"] == {
         "delta": 0.0,
         "low": None,
         "high": None,
         "ratio": 1.0,
         "pairs": 2,
     }
-    assert found["a*b"].cost == {}
-    assert found["a"].pairs == 1
+    assert effect_of["a*b"].cost == {}
+    assert effect_of["a"].pairs == 1
 
 
 @given(st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=8, max_size=8), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_whatever_was_measured_the_numbers_are_finite(
-    rows: list[list[float | None]], whole: bool
+    rows: list[list[float | None]], full: bool
 ) -> None:
-    layout = factorial_layout(("mixup", "cutmix", "ema")) if whole else exclusive()
+    layout = factorial_layout(("mixup", "cutmix", "ema")) if full else exclusive()
     cells = {
         (MODEL, v.label): {s: {"top1": value, "macs": value} for s, value in enumerate(row)}
         for v, row in zip(layout.variants, rows, strict=True)
@@ -399,20 +412,20 @@ def test_whatever_was_measured_the_numbers_are_finite(
     data = [effect_to_dict(effect) for effect in effects([layout], cells, {})]
     assert finite(data)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    assert all(one["note"] or one["p"] is not None for one in data)
+    assert all(effect["note"] or effect["p"] is not None for effect in data)
     turned = {key: dict(reversed(cells[key].items())) for key in reversed(list(cells))}
     assert [effect_to_dict(effect) for effect in effects([layout], turned, {})] == data
 
 
 def test_huge_outcomes_do_not_overflow() -> None:
     layout = factorial_layout(("a", "b"))
-    found = by_label(
+    effect_of = by_label(
         layout,
         cells_of(layout, [[1e308, 1e308], [1.5e308, 1.2e308], [1e308, 1e308], [1.5e308, 1.3e308]]),
     )
-    assert found["a"].delta == pytest.approx(0.5 * (0.5e308 + 0.25e308))
-    assert found["a"].shapley is not None
-    assert found["a"].shapley[0] == pytest.approx(found["a"].delta)
+    assert effect_of["a"].delta == pytest.approx(0.5 * (0.5e308 + 0.25e308))
+    assert effect_of["a"].shapley is not None
+    assert effect_of["a"].shapley[0] == pytest.approx(effect_of["a"].delta)
 
 
 def test_labels_of_cells() -> None:
@@ -428,9 +441,9 @@ def test_the_largest_factorial_has_all_its_rows() -> None:
     layout = factorial_layout(factors)
     rng = np.random.default_rng(0)
     rows = rng.normal(90, 1, (1024, 3)) + 0.5 * np.array(yates(10))[:, [4]]
-    found = by_label(layout, cells_of(layout, rows.tolist()))
-    assert len(found) == 10 + 45
+    effect_of = by_label(layout, cells_of(layout, rows.tolist()))
+    assert len(effect_of) == 10 + 45
     signs = np.array(yates(10))
     expected = rows[signs[:, 4] > 0].mean(0) - rows[signs[:, 4] < 0].mean(0)
-    assert found["e"].delta == pytest.approx(expected.mean())
-    assert found["e"].shapley is not None
+    assert effect_of["e"].delta == pytest.approx(expected.mean())
+    assert effect_of["e"].shapley is not None

@@ -1,5 +1,7 @@
-"""What the numbers promise, over 2,000 synthetic studies: the intervals hold the truth, chance
-alone rarely helps."""
+"""What the numbers promise, over 2,000 synthetic studies.
+
+The intervals hold the true effect, and chance alone rarely makes a trick help.
+"""
 
 from __future__ import annotations
 
@@ -32,30 +34,39 @@ def null_studies() -> list[list[Effect]]:
     return [study(seed, np.zeros(TRICKS)) for seed in range(STUDIES)]
 
 
-def covered(found: list[Effect], truth: np.ndarray) -> list[bool]:
+def covered(study_effects: list[Effect], truth: np.ndarray) -> list[bool]:
     return [
         e.low is not None and e.high is not None and e.low <= t <= e.high
-        for e, t in zip(found, truth, strict=True)
+        for e, t in zip(study_effects, truth, strict=True)
     ]
 
 
 def test_no_trick_helps_by_chance_in_more_than_5_percent_of_studies(
     null_studies: list[list[Effect]],
 ) -> None:
-    helps = np.mean([any(e.verdict == "helps" for e in found) for found in null_studies])
-    either = np.mean([any(e.verdict != "undetermined" for e in found) for found in null_studies])
+    helps = np.mean(
+        [any(e.verdict == "helps" for e in study_effects) for study_effects in null_studies]
+    )
+    either = np.mean(
+        [any(e.verdict != "undetermined" for e in study_effects) for study_effects in null_studies]
+    )
     assert 0.002 < helps <= 0.05
     assert either <= 0.05 + 3 * np.sqrt(
         0.05 * 0.95 / STUDIES
     )  # both directions: the level itself, and chance
     # Without the adjustment many more would.
-    assert np.mean([any((e.p_raw or 1) < 0.05 for e in found) for found in null_studies]) > 0.15
+    assert (
+        np.mean(
+            [any((e.p_raw or 1) < 0.05 for e in study_effects) for study_effects in null_studies]
+        )
+        > 0.15
+    )
 
 
 def test_the_interval_holds_the_truth_in_95_percent_of_studies(
     null_studies: list[list[Effect]],
 ) -> None:
-    held = np.array([covered(found, np.zeros(TRICKS)) for found in null_studies])
+    held = np.array([covered(study_effects, np.zeros(TRICKS)) for study_effects in null_studies])
     assert ((held.mean(0) > 0.93) & (held.mean(0) < 0.97)).all()
 
 
@@ -68,8 +79,8 @@ def test_the_interval_holds_effects_that_are_not_zero(seeds: int) -> None:
 
 def test_true_effects_are_found_and_named_in_their_direction() -> None:
     truth = np.array([2.5, -2.5, 0.0])
-    found = [study(seed, truth) for seed in range(300)]
-    verdicts = np.array([[e.verdict for e in one] for one in found])
+    studies = [study(seed, truth) for seed in range(300)]
+    verdicts = np.array([[e.verdict for e in study_effects] for study_effects in studies])
     assert (verdicts[:, 0] == "helps").mean() > 0.9
     assert (verdicts[:, 1] == "hurts").mean() > 0.9
     assert not (verdicts[:, 0] == "hurts").any()
@@ -92,15 +103,15 @@ def test_the_intervals_of_a_factorial_hold_the_truth() -> None:
             + rng.normal(0, 1.0, SEEDS)
             + rng.normal(0, 0.5, (4, SEEDS))
         )
-        found = effects(
+        study_effects = effects(
             [layout],
             runs({v.label: r.tolist() for v, r in zip(layout.variants, rows, strict=True)}),
             {},
         )
-        held.append(covered(found, truth))
+        held.append(covered(study_effects, truth))
         # of two tricks: the mean of what a trick adds to none and to the other, which is its main
         # effect
-        values = [e.shapley or (np.nan, np.nan, np.nan) for e in found[:2]]
+        values = [e.shapley or (np.nan, np.nan, np.nan) for e in study_effects[:2]]
         shapley_held.append(
             [v[1] <= t <= v[2] for v, t in zip(np.array(values, float), truth[:2], strict=True)]
         )

@@ -22,8 +22,8 @@ def test_an_effect_of_this_size_is_found_that_often(
     size = detectable(pairs, sd, comparisons, power)
     assert size is not None
     differences = np.random.default_rng(pairs).normal(size, sd, (studies, pairs))
-    found = (stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05 / comparisons).mean()
-    assert found == pytest.approx(power, abs=4 * math.sqrt(power * (1 - power) / studies))
+    share = (stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05 / comparisons).mean()
+    assert share == pytest.approx(power, abs=4 * math.sqrt(power * (1 - power) / studies))
 
 
 def test_published_sample_sizes() -> None:
@@ -69,9 +69,9 @@ def test_two_pairs_by_integration() -> None:
 
 
 def test_the_size_has_the_unit_of_the_standard_deviation() -> None:
-    one = detectable(5, 1.0)
-    assert one is not None
-    assert detectable(5, 2.5) == pytest.approx(2.5 * one)
+    unit = detectable(5, 1.0)
+    assert unit is not None
+    assert detectable(5, 2.5) == pytest.approx(2.5 * unit)
     assert detectable(5, 0.0) == 0.0
 
 
@@ -99,9 +99,9 @@ def test_the_standard_deviation_is_pooled_over_effects() -> None:
         "-c": [90.0],
         "-d": [],
     }
-    found = effects([leave_one_out("abcd")], runs({**values}), {})
+    all_effects = effects([leave_one_out("abcd")], runs({**values}), {})
     a, b = full - first, full[:3] - second
     squares = ((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()
-    assert standard_deviation(found) == pytest.approx(math.sqrt(squares / (5 + 2)))
-    assert standard_deviation(found[2:]) is None
+    assert standard_deviation(all_effects) == pytest.approx(math.sqrt(squares / (5 + 2)))
+    assert standard_deviation(all_effects[2:]) is None
     assert standard_deviation([]) is None

@@ -18,7 +18,7 @@ from trickbag.tricks.warmup import Warmup
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
 
-HERE = __name__
+MODULE = __name__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Strength(Trick):
     paper: ClassVar[str] = "none"
 
     by: int
-    often: bool = False
+    enabled: bool = False
     until: float | None = None
     word: str = ""
 
@@ -63,7 +63,7 @@ def by_label(layout: Layout) -> dict[str, Variant]:
     return {variant.label: variant for variant in layout.variants}
 
 
-def made(layout: Layout, label: str) -> Recipe:
+def recipe_of(layout: Layout, label: str) -> Recipe:
     recipe = by_label(layout)[label].recipe
     assert recipe is not None
     return recipe

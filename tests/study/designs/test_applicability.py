@@ -1,5 +1,4 @@
-"""Tricks that change networks, on networks that have a place for some of them: every row says what
-it is."""
+"""Tricks on networks that have a place for some of them alone: every row says why it is empty."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ from tests.study.designs.layouts import (
     Leans,
     Strength,
     by_label,
-    made,
     names,
+    recipe_of,
     rows,
 )
 
@@ -70,7 +70,7 @@ def test_every_design_over_every_named_recipe(kind: str, recipe: str, network: s
     assert {variant.model for variant in layout.variants} == {network}
     labels = [variant.label for variant in layout.variants]
     assert len(set(labels)) == len(labels)
-    known = by_label(layout)
+    variants = by_label(layout)
     for variant in layout.variants:
         assert (variant.recipe is None) == bool(variant.reason)
         if variant.recipe is not None:
@@ -91,15 +91,15 @@ def test_every_design_over_every_named_recipe(kind: str, recipe: str, network: s
     for contrast in together:
         assert contrast.minus == "bare"
         assert (
-            known[contrast.plus].recipe
+            variants[contrast.plus].recipe
             == [v.recipe for v in layout.variants if v.recipe is not None][-1]
         )
     for contrast in steps:
-        plus, minus = known[contrast.plus].recipe, known[contrast.minus].recipe
+        plus, minus = variants[contrast.plus].recipe, variants[contrast.minus].recipe
         if plus is not None and minus is not None:
             assert plus.without(contrast.trick).tricks == minus.tricks
         else:
-            reasons = known[contrast.plus].reason + known[contrast.minus].reason
+            reasons = variants[contrast.plus].reason + variants[contrast.minus].reason
             assert contrast.trick in reasons, "a row that cannot be says why"
 
 
@@ -134,7 +134,7 @@ def test_leave_one_out() -> None:
         "-mixup": ("warmup", "label_smoothing"),
     }
     assert rows(layout) == [(name, name, "full", f"-{name}") for name in TINY.trick_names]
-    assert made(layout, "full").id == TINY.id
+    assert recipe_of(layout, "full").id == TINY.id
     some = LeaveOneOut(tricks=("mixup", "warmup")).layout(TINY, "resnet50")
     assert list(by_label(some)) == ["full", "-mixup", "-warmup"]
 
@@ -151,24 +151,28 @@ def test_leave_one_out_with_levels() -> None:
         ("mixup.alpha=1", "mixup", "mixup.alpha=1", "-mixup"),
         ("mixup.lam=pair", "mixup", "mixup.lam=pair", "-mixup"),
     ]
-    assert made(layout, "mixup.alpha=0.1").tricks == (Warmup(), LabelSmoothing(), Mixup(alpha=0.1))
-    assert made(layout, "mixup.lam=pair").tricks == (
+    assert recipe_of(layout, "mixup.alpha=0.1").tricks == (
+        Warmup(),
+        LabelSmoothing(),
+        Mixup(alpha=0.1),
+    )
+    assert recipe_of(layout, "mixup.lam=pair").tricks == (
         Warmup(),
         LabelSmoothing(),
         Mixup(alpha=0.3, lam="pair"),
     )
-    assert made(layout, "warmup.epochs=2").tricks == (
+    assert recipe_of(layout, "warmup.epochs=2").tricks == (
         Warmup(epochs=2.0),
         LabelSmoothing(),
         Mixup(alpha=0.3),
     )
-    own = LeaveOneOut(levels=("mixup.alpha=0.3",)).layout(TINY, "resnet50")
-    assert made(own, "mixup.alpha=0.3").id == made(own, "full").id
+    same = LeaveOneOut(levels=("mixup.alpha=0.3",)).layout(TINY, "resnet50")
+    assert recipe_of(same, "mixup.alpha=0.3").id == recipe_of(same, "full").id
 
 
 def test_one_at_a_time() -> None:
-    asked = ("mixup", "cosine_decay", "label_smoothing")
-    layout = OneAtATime(tricks=asked, levels=("mixup.alpha=0.1",)).layout(TINY, "resnet50")
+    studied = ("mixup", "cosine_decay", "label_smoothing")
+    layout = OneAtATime(tricks=studied, levels=("mixup.alpha=0.1",)).layout(TINY, "resnet50")
     assert {
         label: variant.recipe and variant.recipe.tricks
         for label, variant in by_label(layout).items()
@@ -188,14 +192,14 @@ def test_one_at_a_time() -> None:
     assert [c.trick for c in OneAtATime().layout(TINY, "resnet50").contrasts] == list(
         TINY.trick_names
     )
-    assert OneAtATime(tricks=asked).studied(TINY) == (
+    assert OneAtATime(tricks=studied).studied(TINY) == (
         Mixup(alpha=0.3),
         CosineDecay(),
         LabelSmoothing(),
     )
     assert LeaveOneOut().studied(TINY) == TINY.tricks
     alone = OneAtATime(tricks=("mixup",)).layout(Recipe(), "resnet50")
-    assert made(alone, "+mixup").tricks == (Mixup(),)
+    assert recipe_of(alone, "+mixup").tricks == (Mixup(),)
 
 
 def test_cumulative() -> None:
@@ -222,14 +226,14 @@ def test_cumulative() -> None:
         ("mixup", "mixup", "+mixup", "+label_smoothing"),
         ("all", "", "+mixup", "bare"),
     ]
-    assert made(layout, "+mixup").id == TINY.id
+    assert recipe_of(layout, "+mixup").id == TINY.id
     ordered = Cumulative(tricks=("mixup", "warmup")).layout(TINY, "resnet50")
-    assert names(made(ordered, "+warmup")) == ("mixup", "warmup")
+    assert names(recipe_of(ordered, "+warmup")) == ("mixup", "warmup")
 
 
 def test_cumulative_passes_over_what_excludes_and_goes_on() -> None:
-    asked = ("cosine_decay", "step_decay", "mixup")
-    layout = Cumulative(tricks=asked, levels=("step_decay.factor=0.2",)).layout(TINY, "resnet50")
+    studied = ("cosine_decay", "step_decay", "mixup")
+    layout = Cumulative(tricks=studied, levels=("step_decay.factor=0.2",)).layout(TINY, "resnet50")
     reason = "step_decay and cosine_decay exclude each other (both are a 'decay')"
     for label in ("+step_decay", "+step_decay.factor=0.2"):
         assert by_label(layout)[label].recipe is None
@@ -237,7 +241,7 @@ def test_cumulative_passes_over_what_excludes_and_goes_on() -> None:
     with pytest.raises(UserError) as error:
         Recipe(tricks=(CosineDecay(), StepDecay()))
     assert str(error.value).startswith(f"{reason}; ")
-    assert names(made(layout, "+mixup")) == ("cosine_decay", "mixup")
+    assert names(recipe_of(layout, "+mixup")) == ("cosine_decay", "mixup")
     assert rows(layout) == [
         ("cosine_decay", "cosine_decay", "+cosine_decay", "bare"),
         ("step_decay", "step_decay", "+step_decay", "+cosine_decay"),
@@ -262,9 +266,9 @@ def test_factorial() -> None:
         "+mixup+warmup": ("warmup", "label_smoothing", "mixup"),
     }
     assert layout.variants[0].label == "-mixup-warmup"
-    assert made(layout, "+mixup+warmup").id == TINY.id
+    assert recipe_of(layout, "+mixup+warmup").id == TINY.id
     added = Factorial(tricks=("cosine_decay", "mixup")).layout(TINY, "resnet50")
-    assert made(added, "+cosine_decay+mixup").tricks == (*TINY.tricks, CosineDecay())
+    assert recipe_of(added, "+cosine_decay+mixup").tricks == (*TINY.tricks, CosineDecay())
 
 
 def test_factorial_of_tricks_that_exclude_each_other() -> None:
@@ -293,7 +297,7 @@ def test_fraction_of_a_factorial() -> None:
         "-warmup+label_smoothing-mixup",
         "+warmup+label_smoothing+mixup",
     ]
-    assert made(layout, "-warmup-label_smoothing+mixup").tricks == (Mixup(alpha=0.3),)
+    assert recipe_of(layout, "-warmup-label_smoothing+mixup").tricks == (Mixup(alpha=0.3),)
     half = Factorial(tricks=some, resolution=4).layout(TINY, "resnet50")
     assert half.generators == ("cosine_decay = warmup*label_smoothing*mixup",)
     assert half.aliases == (
@@ -301,9 +305,9 @@ def test_fraction_of_a_factorial() -> None:
         ("warmup*mixup", "label_smoothing*cosine_decay"),
         ("warmup*cosine_decay", "label_smoothing*mixup"),
     )
-    whole = Factorial(tricks=some, resolution=5).layout(TINY, "resnet50")
-    assert whole == Factorial(tricks=some).layout(TINY, "resnet50")
-    assert len(whole.variants) == 16
+    full = Factorial(tricks=some, resolution=5).layout(TINY, "resnet50")
+    assert full == Factorial(tricks=some).layout(TINY, "resnet50")
+    assert len(full.variants) == 16
 
 
 def test_sizes_of_factorials() -> None:
@@ -323,12 +327,12 @@ def test_sizes_of_factorials() -> None:
 
 def test_leave_one_out_goes_on_without_what_does_not_apply() -> None:
     timm = SMALL.replace(model=model_config(TIMM))
-    known = {"zero_init_residual": "no residual blocks"}
-    layout = LeaveOneOut(levels=("mixup.alpha=0.1",)).layout(timm, TIMM, inapplicable=known)
+    variants = {"zero_init_residual": "no residual blocks"}
+    layout = LeaveOneOut(levels=("mixup.alpha=0.1",)).layout(timm, TIMM, inapplicable=variants)
     left = tuple(
         name for name in SMALL.trick_names if name not in ("resnet_d", "zero_init_residual")
     )
-    assert names(made(layout, "full")) == names(made(layout, "mixup.alpha=0.1")) == left
+    assert names(recipe_of(layout, "full")) == names(recipe_of(layout, "mixup.alpha=0.1")) == left
     with pytest.raises(DoesNotApply) as error:
         ResNetD().model(timm.model)
     reason = f"resnet_d changes the slots of this package's ResNets; {TIMM} has none"
@@ -360,14 +364,14 @@ def test_levels_of_what_does_not_apply_are_rows_too() -> None:
 
 
 def test_other_designs_say_what_does_not_apply() -> None:
-    asked = ("resnet_b", "mixup")
+    studied = ("resnet_b", "mixup")
     with pytest.raises(DoesNotApply) as error:
         ResNetB().model(SMALL.model)
-    for design in (OneAtATime(tricks=asked), Cumulative(tricks=asked)):
+    for design in (OneAtATime(tricks=studied), Cumulative(tricks=studied)):
         layout = design.layout(SMALL, "resnet18")
         assert by_label(layout)["+resnet_b"].recipe is None
         assert str(error.value).startswith(by_label(layout)["+resnet_b"].reason)
-        assert names(made(layout, "+mixup")) == ("mixup",)
+        assert names(recipe_of(layout, "+mixup")) == ("mixup",)
         assert [contrast.minus for contrast in layout.contrasts] == ["bare", "bare"]
     timm = SMALL.replace(model=model_config(TIMM))
     factorial = Factorial(tricks=("warmup", "mixup")).layout(timm, TIMM)
@@ -383,12 +387,15 @@ def test_other_designs_say_what_does_not_apply() -> None:
 def test_a_trick_may_need_another() -> None:
     recipe = Recipe(name="leaning", model=model_config("resnet50"), tricks=(ResNetD(), Leans()))
     layout = LeaveOneOut().layout(recipe, "resnet50")
-    assert names(made(layout, "-leans")) == ("resnet_d",)
+    assert names(recipe_of(layout, "-leans")) == ("resnet_d",)
     assert by_label(layout)["-resnet_d"].reason == "leans needs a pool in the shortcut"
     assert by_label(OneAtATime().layout(recipe, "resnet50"))["+leans"].recipe is None
-    assert names(made(Cumulative().layout(recipe, "resnet50"), "+leans")) == ("resnet_d", "leans")
+    assert names(recipe_of(Cumulative().layout(recipe, "resnet50"), "+leans")) == (
+        "resnet_d",
+        "leans",
+    )
     neither = LeaveOneOut().layout(recipe, "resnet50", inapplicable={"resnet_d": "no"})
-    assert made(neither, "full").tricks == ()
+    assert recipe_of(neither, "full").tricks == ()
     assert by_label(neither)["-leans"].reason == "leans needs a pool in the shortcut"
 
 

@@ -88,9 +88,9 @@ def test_the_smallest_design_keeps_its_promise(factors: int, resolution: int) ->
     assert len(runs) & (len(runs) - 1) == 0
     assert all(len(run) == factors for run in runs)
     signs = columns(design)
-    assert all(sum(one) == 0 for one in signs), "balanced"
-    for one, other in itertools.combinations(signs, 2):
-        assert sum(a * b for a, b in zip(one, other, strict=True)) == 0, "orthogonal"
+    assert all(sum(first) == 0 for first in signs), "balanced"
+    for first, second in itertools.combinations(signs, 2):
+        assert sum(a * b for a, b in zip(first, second, strict=True)) == 0, "orthogonal"
     assert all(word.bit_count() >= resolution for word in design.words())
     main = {1 << i for i in range(factors)}
     for group in design.aliases():
@@ -104,9 +104,9 @@ def test_the_smallest_design_keeps_its_promise(factors: int, resolution: int) ->
 def test_no_smaller_design_will_do(factors: int, resolution: int) -> None:
     basic = smallest(factors, resolution).basic - 1
     for generators in itertools.product(range(1, 2**basic), repeat=factors - basic):
-        found = TwoLevelDesign(factors=factors, generators=generators).resolution
-        assert found is not None
-        assert found < resolution
+        reached = TwoLevelDesign(factors=factors, generators=generators).resolution
+        assert reached is not None
+        assert reached < resolution
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ from trickbag.tricks.step_decay import StepDecay
 if TYPE_CHECKING:
     pass
 
-from tests.study.designs.layouts import HERE, TINY, Leans, Strength, made, rows
+from tests.study.designs.layouts import MODULE, TINY, Leans, Strength, recipe_of, rows
 
 
 def test_tricks_by_reference() -> None:
-    reference = f"{HERE}:Leans"
+    reference = f"{MODULE}:Leans"
     recipe = Recipe(model=model_config("resnet50_d"), tricks=(Leans(), Mixup()))
     layout = LeaveOneOut(tricks=(reference,)).layout(recipe, "resnet50_d")
     assert rows(layout) == [("leans", "leans", "full", "-leans")]
@@ -45,8 +45,8 @@ def test_tricks_by_reference() -> None:
 def test_levels_of_every_type() -> None:
     recipe = Recipe(tricks=(Strength(by=3), StepDecay()))
     texts = (
-        f"{HERE}:Strength.by=1,2",
-        "strength.often=yes,true,off",
+        f"{MODULE}:Strength.by=1,2",
+        "strength.enabled=yes,true,off",
         "strength.until=none,2,0.5,1e-7",
         "strength.word=a.b",
         "step_decay.at=[0.5],[0.3,0.6],0.5,(0.3, 0.6)",
@@ -57,8 +57,8 @@ def test_levels_of_every_type() -> None:
         "strength",
         "strength.by=1",
         "strength.by=2",
-        "strength.often=true",
-        "strength.often=false",
+        "strength.enabled=true",
+        "strength.enabled=false",
         "strength.until=none",
         "strength.until=2",
         "strength.until=0.5",
@@ -68,11 +68,11 @@ def test_levels_of_every_type() -> None:
         "step_decay.at=[0.5]",
         "step_decay.at=[0.3,0.6]",
     ]
-    assert made(layout, "step_decay.at=[0.3,0.6]").tricks == (
+    assert recipe_of(layout, "step_decay.at=[0.3,0.6]").tricks == (
         Strength(by=3),
         StepDecay(at=(0.3, 0.6)),
     )
-    assert made(layout, "strength.until=none").tricks == recipe.tricks
+    assert recipe_of(layout, "strength.until=none").tricks == recipe.tricks
     again = LeaveOneOut(levels=tuple(label for label in labels if "." in label)).layout(
         recipe, "resnet50"
     )
@@ -84,8 +84,12 @@ def test_levels_of_every_type() -> None:
 def test_levels_keep_their_values(values: list[float]) -> None:
     text = f"label_smoothing.smoothing={','.join(map(repr, values))}"
     layout = OneAtATime(tricks=("label_smoothing",), levels=(text,)).layout(TINY, "resnet50")
-    found = [made(layout, contrast.plus).tricks for contrast in layout.contrasts[1:]]
-    assert found == [(LabelSmoothing(smoothing=value),) for value in dict.fromkeys(values)]
+    settings_of_levels = [
+        recipe_of(layout, contrast.plus).tricks for contrast in layout.contrasts[1:]
+    ]
+    assert settings_of_levels == [
+        (LabelSmoothing(smoothing=value),) for value in dict.fromkeys(values)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,7 @@ def test_levels_keep_their_values(values: list[float]) -> None:
         (lambda: OneAtATime(tricks=("mixupp",)), "no trick 'mixupp'; did you mean mixup"),
         (lambda: OneAtATime(tricks=()), "one-at-a-time.tricks is empty: name at least one trick"),
         (
-            lambda: OneAtATime(tricks=(f"{HERE}:Strength",)),
+            lambda: OneAtATime(tricks=(f"{MODULE}:Strength",)),
             "lacks the setting 'by', which has no default; put the",
         ),
         (

@@ -1,5 +1,4 @@
-"""Tasks for the tests of executors: importable by worker processes, and told apart by files, never
-by times."""
+"""Tasks for the tests of executors: importable by worker processes, in step by files, not times."""
 
 from __future__ import annotations
 
@@ -18,10 +17,19 @@ from trickbag.study.trial import Trial
 from trickbag.train.folder.result import Result
 from trickbag.train.machine.signals import StopSignal
 
+ROOT = Path(__file__).parents[3]
+"""The repository."""
+
 TIMEOUT_S = 120.0
 """Long enough for any machine; only a test that fails waits so long."""
 
 _tasks_of_this_process = 0
+
+
+def program_environment() -> dict[str, str]:
+    """The environment of a program that imports these tests, and trickbag as they do."""
+    paths = [str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def trials(count: int) -> list[Trial]:
@@ -74,20 +82,19 @@ def count(path: Path) -> int:
     return path.stat().st_size
 
 
-def say_first() -> None:
+def mark_environment() -> None:
     """Leave a mark in this process, for a started one to call."""
-    os.environ["CALLED_FIRST"] = str(os.getpid())
+    os.environ["INITIALIZED_IN"] = str(os.getpid())
 
 
-def fail_first() -> None:
+def fail_to_import() -> None:
     """Fail, for a started process to call."""
     raise ModuleNotFoundError("no such module")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Says where it ran: process, its environment, and how many tasks the process has run
-    before."""
+    """Returns where it ran: process, environment, and the tasks that the process has run before."""
 
     def __call__(self, trial: Trial) -> Result:
         global _tasks_of_this_process  # noqa: PLW0603  (that it survives from trial to trial is what is tested)
@@ -152,13 +159,13 @@ class Die:
     folder: Path
     victim: str
     times: int
-    how: str = "SIGKILL"
+    cause: str = "SIGKILL"
 
     def __call__(self, trial: Trial) -> Result:
         runs = count(self.folder / f"{trial.id}.runs")
         if trial.id == self.victim and runs <= self.times:
-            if self.how.startswith("SIG"):
-                os.kill(os.getpid(), signal.Signals[self.how])
+            if self.cause.startswith("SIG"):
+                os.kill(os.getpid(), signal.Signals[self.cause])
                 time.sleep(TIMEOUT_S)
             os._exit(3)
         return finished(trial, runs=runs)

@@ -1,5 +1,4 @@
-"""What every executor must do, from one table; and what worker processes must survive, with real
-ones."""
+"""What every executor must do, from one table; and what worker processes must survive."""
 
 from __future__ import annotations
 
@@ -44,8 +43,7 @@ EXECUTORS = [
     pytest.param(Ray(cpus=1), 2, id="ray", marks=RAY),
     pytest.param(Ray(workers=1), 1, id="ray-1", marks=RAY),
 ]
-"""Each executor with how many trials it runs at a time: a new one is tested by being listed
-here."""
+"""Each executor with the number of trials that it runs at a time; a new executor is added here."""
 
 every_executor = pytest.mark.parametrize(("executor", "at_a_time"), EXECUTORS)
 
@@ -92,32 +90,32 @@ def when(path: Path, then: Callable[[], None]) -> threading.Thread:
 
 
 def by_trial(results: list[Result]) -> dict[str, Result]:
-    found = {result.trial: result for result in results}
-    assert len(found) == len(results), "a trial has two results"
-    return found
+    result_of = {result.trial: result for result in results}
+    assert len(result_of) == len(results), "a trial has two results"
+    return result_of
 
 
 def until_stopped(
     run: Iterator[Result], store: Callable[[Result], None] = lambda result: None
 ) -> tuple[list[Result], Stopped]:
     """Take results until the run is stopped; return them, and what it raised."""
-    found = []
+    results = []
     try:
         for result in run:
             store(result)
-            found.append(result)
+            results.append(result)
     except Stopped as stopped:
-        return found, stopped
+        return results, stopped
     pytest.fail("nothing stopped the run")
 
 
 @every_executor
 def test_one_result_for_each_trial(executor: Executor, at_a_time: int) -> None:
-    asked = trials(5)
-    found = by_trial(list(executor.run(tasks.Report(), asked)))
-    assert set(found) == {trial.id for trial in asked}
-    for trial in asked:
-        result = found[trial.id]
+    five_trials = trials(5)
+    result_of = by_trial(list(executor.run(tasks.Report(), five_trials)))
+    assert set(result_of) == {trial.id for trial in five_trials}
+    for trial in five_trials:
+        result = result_of[trial.id]
         assert (result.label, result.seed, result.error) == (trial.label, trial.seed, None)
         assert result.metrics["main"], "a task can only catch signals in the main thread"
 
@@ -127,9 +125,11 @@ def test_processes_are_kept_from_trial_to_trial(executor: Executor, at_a_time: i
     # Ray keeps a process a core, and may take another of them before it has taken back the one that
     # just ended a task.
     kept = RAY_CORES if isinstance(executor, Ray) else at_a_time
-    found = list(executor.run(tasks.Report(), trials(6)))
-    assert len({result.metrics["pid"] for result in found}) <= kept, "more processes than are kept"
-    assert max(result.metrics["nth"] or 0 for result in found) >= 6 / kept
+    results = list(executor.run(tasks.Report(), trials(6)))
+    assert len({result.metrics["pid"] for result in results}) <= kept, (
+        "more processes than are kept"
+    )
+    assert max(result.metrics["nth"] or 0 for result in results) >= 6 / kept
 
 
 @every_executor
@@ -139,8 +139,8 @@ def test_no_trial_no_result(executor: Executor, at_a_time: int) -> None:
 
 @every_executor
 def test_an_error_is_a_result_and_the_rest_goes_on(executor: Executor, at_a_time: int) -> None:
-    found = by_trial(list(executor.run(tasks.Fail(), trials(6))))
-    assert {name: result.error for name, result in found.items()} == {
+    result_of = by_trial(list(executor.run(tasks.Fail(), trials(6))))
+    assert {name: result.error for name, result in result_of.items()} == {
         "t0": "the loss is not finite at step 7",
         "t1": "ValueError: no such thing",
         "t2": "SystemExit: 4",
@@ -148,7 +148,11 @@ def test_an_error_is_a_result_and_the_rest_goes_on(executor: Executor, at_a_time
         "t4": None,
         "t5": None,
     }
-    assert (found["t1"].metrics, found["t1"].label, found["t1"].seed) == ({}, "-trick1", 1)
+    assert (result_of["t1"].metrics, result_of["t1"].label, result_of["t1"].seed) == (
+        {},
+        "-trick1",
+        1,
+    )
 
 
 @every_executor
@@ -160,9 +164,9 @@ def test_a_signal_stops_the_run_and_the_next_one_goes_on(
     (tmp_path / "t0.go").touch()
     # The first trial ends by itself, so that of those that run at once the last is this one.
     thread = when(tmp_path / f"t{at_a_time}.pid", lambda: os.kill(os.getpid(), number))
-    found, stopped = until_stopped(executor.run(tasks.Fit(tmp_path), trials(4)))
+    results, stopped = until_stopped(executor.run(tasks.Fit(tmp_path), trials(4)))
     thread.join()
-    assert [result.trial for result in found] == ["t0"]
+    assert [result.trial for result in results] == ["t0"]
     assert stopped.exit_code == 75
     running = [f"t{i}" for i in range(1, at_a_time + 1)]
     assert sorted(path.stem for path in tmp_path.glob("*.saved")) == running
@@ -180,9 +184,9 @@ def test_a_result_that_comes_while_stopping_is_kept(
     executor: Executor, at_a_time: int, tmp_path: Path
 ) -> None:
     thread = when(tmp_path / f"t{at_a_time - 1}.pid", lambda: os.kill(os.getpid(), signal.SIGTERM))
-    found = list(executor.run(tasks.EndDespiteSignal(tmp_path), trials(at_a_time)))
+    results = list(executor.run(tasks.EndDespiteSignal(tmp_path), trials(at_a_time)))
     thread.join()
-    assert by_trial(found).keys() == {f"t{i}" for i in range(at_a_time)}
+    assert by_trial(results).keys() == {f"t{i}" for i in range(at_a_time)}
 
 
 @every_executor
@@ -205,14 +209,14 @@ def test_settings_do_not_change_and_are_sent(executor: Executor, at_a_time: int)
     assert executor.machine.threads >= 1
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "exit"])
-def test_a_trial_whose_worker_dies_is_run_again(tmp_path: Path, how: str) -> None:
-    task = tasks.Die(tmp_path, "t1", 2, how)
-    found = by_trial(list(Local(workers=2, retries=2).run(task, trials(4))))
-    assert {name: result.error for name, result in found.items()} == dict.fromkeys(
+@pytest.mark.parametrize("cause", ["SIGKILL", "exit"])
+def test_a_trial_whose_worker_dies_is_run_again(tmp_path: Path, cause: str) -> None:
+    task = tasks.Die(tmp_path, "t1", 2, cause)
+    result_of = by_trial(list(Local(workers=2, retries=2).run(task, trials(4))))
+    assert {name: result.error for name, result in result_of.items()} == dict.fromkeys(
         ["t0", "t1", "t2", "t3"]
     )
-    assert {name: result.metrics["runs"] for name, result in found.items()} == {
+    assert {name: result.metrics["runs"] for name, result in result_of.items()} == {
         "t0": 1,
         "t1": 3,
         "t2": 1,
@@ -221,21 +225,21 @@ def test_a_trial_whose_worker_dies_is_run_again(tmp_path: Path, how: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("how", "retries", "error"),
+    ("cause", "retries", "error"),
     [
         ("SIGKILL", 2, "the worker process died 3 times (SIGKILL)"),
         ("exit", 0, "the worker process died 1 time (exit code 3)"),
     ],
 )
 def test_a_trial_that_keeps_killing_its_worker_is_given_up(
-    tmp_path: Path, how: str, retries: int, error: str
+    tmp_path: Path, cause: str, retries: int, error: str
 ) -> None:
-    found = by_trial(
-        list(Local(workers=1, retries=retries).run(tasks.Die(tmp_path, "t0", 9, how), trials(3)))
+    result_of = by_trial(
+        list(Local(workers=1, retries=retries).run(tasks.Die(tmp_path, "t0", 9, cause), trials(3)))
     )
-    assert found["t0"].error == error
-    assert found["t0"].metrics == {}
-    assert {found["t1"].error, found["t2"].error} == {None}
+    assert result_of["t0"].error == error
+    assert result_of["t0"].metrics == {}
+    assert {result_of["t1"].error, result_of["t2"].error} == {None}
     assert (tmp_path / "t0.runs").stat().st_size == retries + 1
 
 
@@ -292,11 +296,13 @@ def test_workers_share_cores_and_devices(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     before = dict(os.environ)
     local = Local(workers=2, threads=3, devices=("5", "GPU-ab"))
-    found = list(local.run(tasks.Report(), trials(4)))
+    results = list(local.run(tasks.Report(), trials(4)))
     assert dict(os.environ) == before
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    assert {result.environment[name] for result in found for name in names} == {"3"}
-    device = {result.metrics["pid"]: result.environment["CUDA_VISIBLE_DEVICES"] for result in found}
+    assert {result.environment[name] for result in results for name in names} == {"3"}
+    device = {
+        result.metrics["pid"]: result.environment["CUDA_VISIBLE_DEVICES"] for result in results
+    }
     assert sorted(device.values()) in (["5", "GPU-ab"], ["5"], ["GPU-ab"])
     alone = next(iter(Local(workers=1, devices=()).run(tasks.Report(), trials(1))))
     assert "CUDA_VISIBLE_DEVICES" not in alone.environment
@@ -377,6 +383,6 @@ def test_a_task_that_cannot_be_read() -> None:
 
 
 def test_a_result_that_cannot_be_sent() -> None:
-    found = by_trial(list(Local(workers=1).run(tasks.Unsendable(), trials(2))))
-    assert "pickle" in (found["t0"].error or "")
-    assert found["t1"].metrics == {"top1": 1.0}
+    result_of = by_trial(list(Local(workers=1).run(tasks.Unsendable(), trials(2))))
+    assert "pickle" in (result_of["t0"].error or "")
+    assert result_of["t1"].metrics == {"top1": 1.0}

@@ -18,8 +18,7 @@ from trickbag.errors import RunFailed
 
 
 class Driver:
-    """A program of its own that runs trials in worker processes, in its own group of processes as
-    under a terminal."""
+    """A program that runs trials in worker processes, in a process group as under a terminal."""
 
     GUARDED = """
 import sys
@@ -43,14 +42,13 @@ def main():
         self.folder = folder
         script = folder / "driver.py"
         script.write_text(self.GUARDED + last_lines)
-        root = str(Path(__file__).parents[3])
         self.process = subprocess.Popen(
             [sys.executable, str(script), str(folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": root},
+            env=tasks.program_environment(),
         )
 
     def end(self) -> tuple[int, str, str]:
@@ -60,11 +58,11 @@ def main():
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Driver]:
-    made = Driver(tmp_path, '\nif __name__ == "__main__":\n    main()\n')
-    yield made
-    if made.process.poll() is None:
-        made.process.kill()
-    made.process.communicate()
+    program = Driver(tmp_path, '\nif __name__ == "__main__":\n    main()\n')
+    yield program
+    if program.process.poll() is None:
+        program.process.kill()
+    program.process.communicate()
 
 
 def test_workers_end_when_their_parent_is_killed(driver: Driver) -> None:
@@ -178,7 +176,7 @@ if __name__ == "__main__":
             text=True,
             check=False,
             timeout=tasks.TIMEOUT_S,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            env=tasks.program_environment(),
         )
         outcomes.append((done.returncode, done.stdout))
     assert (outcomes[0][0], sorted(outcomes[0][1].split())) == (0, ["t0", "t1", "t2", "t3"])

@@ -1,5 +1,4 @@
-"""What only the executor of Ray must do; what every executor must do stands in
-test_executors.py."""
+"""What only the executor of Ray must do; test_executors.py has what every executor must do."""
 
 from __future__ import annotations
 
@@ -20,8 +19,6 @@ from tests.study.executors.executor_tasks import pid_of, trials, wait_for_end
 from tests.study.executors.test_executors import HAS_RAY, RAY, by_trial, when
 from trickbag.errors import Stopped, UserError
 from trickbag.study.executors.ray import Ray
-
-ROOT = str(Path(__file__).parents[3])
 
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="ray is not installed")
 
@@ -92,13 +89,11 @@ def test_a_trial_that_asks_for_more_than_this_machine_has() -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[dict[str, str]]:
-    """The environment that leads to a cluster of two cores on this machine, which another program
-    has started."""
+    """The environment that leads to a cluster of two cores, which another program has started."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     environment = {
-        **os.environ,
-        "PYTHONPATH": ROOT,
+        **tasks.program_environment(),
         "RAY_ADDRESS": f"127.0.0.1:{port}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -108,14 +103,14 @@ def cluster() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(
         prefix="ray"
     ) as folder:  # not pytest's: the names of sockets must be short
-        how = [
+        options = [
             f"--port={port}",
             f"--temp-dir={folder}",
             "--num-cpus=2",
             "--include-dashboard=false",
         ]
         process = subprocess.Popen(
-            [ray, "start", "--head", "--block", *how],
+            [ray, "start", "--head", "--block", *options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={name: value for name, value in environment.items() if name != "RAY_ADDRESS"},
@@ -145,8 +140,8 @@ for _ in range(60):
     except UserError as error:
         print(error, file=sys.stderr)
         time.sleep(1)
-found = by_trial(list(executor.run(Report(), trials(3))))
-assert {result.error for result in found.values()} == {None}, found
+result_of = by_trial(list(executor.run(Report(), trials(3))))
+assert {result.error for result in result_of.values()} == {None}, result_of
 assert not ray.is_initialized()
 thread = when(folder / "t1.pid", lambda: os.kill(os.getpid(), signal.SIGINT))
 results, stopped = until_stopped(Ray(address="auto").run(Fit(folder), trials(5)))
@@ -190,33 +185,33 @@ class TestWithRay:
         ray = pytest.importorskip("ray")
 
         handler = signal.getsignal(signal.SIGTERM)
-        found = by_trial(list(Ray().run(tasks.Report(), trials(3))))
-        assert {result.error for result in found.values()} == {None}
-        assert len(found) == 3
+        result_of = by_trial(list(Ray().run(tasks.Report(), trials(3))))
+        assert {result.error for result in result_of.values()} == {None}
+        assert len(result_of) == 3
         assert not ray.is_initialized()
         assert signal.getsignal(signal.SIGTERM) is handler
-        for result in found.values():
+        for result in result_of.values():
             wait_for_end(int(result.metrics["pid"] or 0))
 
     def test_a_trial_whose_worker_is_killed_is_run_again(self, tmp_path: Path) -> None:
-        found = by_trial(list(Ray(retries=2).run(tasks.Die(tmp_path, "t1", 2), trials(3))))
-        assert {name: result.error for name, result in found.items()} == dict.fromkeys(
+        result_of = by_trial(list(Ray(retries=2).run(tasks.Die(tmp_path, "t1", 2), trials(3))))
+        assert {name: result.error for name, result in result_of.items()} == dict.fromkeys(
             ["t0", "t1", "t2"]
         )
-        assert {name: result.metrics["runs"] for name, result in found.items()} == {
+        assert {name: result.metrics["runs"] for name, result in result_of.items()} == {
             "t0": 1,
             "t1": 3,
             "t2": 1,
         }
 
     def test_a_trial_that_keeps_killing_its_worker_is_given_up(self, tmp_path: Path) -> None:
-        found = by_trial(list(Ray(retries=1).run(tasks.Die(tmp_path, "t0", 9), trials(2))))
-        assert found["t0"].error == "the worker process died 2 times (WorkerCrashedError)"
-        assert found["t1"].error is None
+        result_of = by_trial(list(Ray(retries=1).run(tasks.Die(tmp_path, "t0", 9), trials(2))))
+        assert result_of["t0"].error == "the worker process died 2 times (WorkerCrashedError)"
+        assert result_of["t1"].error is None
 
     def test_a_task_that_cannot_be_read(self) -> None:
-        found = list(Ray().run(tasks.Unreadable(), trials(1)))
-        assert "the module of the trick is not here" in (found[0].error or "")
+        results = list(Ray().run(tasks.Unreadable(), trials(1)))
+        assert "the module of the trick is not here" in (results[0].error or "")
 
     def test_trials_that_do_not_stop_are_killed(self, tmp_path: Path) -> None:
         thread = when(tmp_path / "t0.pid", lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -243,7 +238,7 @@ class TestWithRay:
         assert sorted(path.stem for path in tmp_path.glob("*.saved")) == ["t0", "t1"]
 
     def test_ctrl_c_in_a_terminal(self, tmp_path: Path) -> None:
-        process = program(tmp_path, UNDER_A_TERMINAL, {**os.environ, "PYTHONPATH": ROOT})
+        process = program(tmp_path, UNDER_A_TERMINAL, tasks.program_environment())
         pid = pid_of(tmp_path, "t0")
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=tasks.TIMEOUT_S)

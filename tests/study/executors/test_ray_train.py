@@ -1,5 +1,4 @@
-"""Trials that several processes train together, by Ray Train: the run that `torchrun` gives,
-whatever happens to it."""
+"""Trials that several processes train together, by Ray Train: the same run as with `torchrun`."""
 
 from __future__ import annotations
 
@@ -135,11 +134,13 @@ class TestTraining:
         other = dataclasses.replace(
             trial, id="wild", recipe=trial.recipe.without("warmup").replace(training=wild)
         )
-        found = by_trial(list(executor.run(DyingOnce(TrainTrial(folder=tmp_path)), [trial, other])))
+        result_of = by_trial(
+            list(executor.run(DyingOnce(TrainTrial(folder=tmp_path)), [trial, other]))
+        )
         assert (tmp_path / f"{trial.id}.died").exists()
-        assert found[trial.id].error is None
+        assert result_of[trial.id].error is None
         assert_same_run(tmp_path / trial.id, reference)
-        assert "the loss is not finite at step" in (found["wild"].error or "")
+        assert "the loss is not finite at step" in (result_of["wild"].error or "")
 
     def test_one_that_is_stopped_goes_on(
         self, two_cores: None, reference: Path, trial: Trial, tmp_path: Path

@@ -37,7 +37,7 @@ def require_ray_train() -> None:
         importlib.import_module("ray.train")
     except ImportError as error:
         raise UserError(
-            f"trials of several devices need Ray Train: pip install trickbag[ray] "
+            "trials of several devices need Ray Train: pip install trickbag[ray] "
             f"({' '.join(str(error).split())})"
         ) from error
 

@@ -29,8 +29,8 @@ def test_the_first_run_has_the_started_processes_and_the_next_has_its_own() -> N
     with Local(workers=2).started() as started:
         first = pids(started)
         assert (len(first), started.machine) == (2, Local(workers=2).machine)
-        found = list(started.run(tasks.Report(), trials(6)))
-        assert {result.metrics["pid"] for result in found} <= first
+        results = list(started.run(tasks.Report(), trials(6)))
+        assert {result.metrics["pid"] for result in results} <= first
         assert started.workers == []
         assert not any(alive(pid) for pid in first)
         again = list(started.run(tasks.Report(), trials(2)))
@@ -38,20 +38,20 @@ def test_the_first_run_has_the_started_processes_and_the_next_has_its_own() -> N
         assert not {result.metrics["pid"] for result in again} & first
 
 
-def test_what_is_called_first_runs_in_the_process_and_may_fail() -> None:
-    with Local(workers=1).started(tasks.say_first) as started:
-        (found,) = started.run(tasks.Report(), trials(1))
-    assert found.environment["CALLED_FIRST"] == str(found.metrics["pid"])
-    with Local(workers=1).started(tasks.fail_first) as started:
-        (found,) = started.run(tasks.Report(), trials(1))
-    assert found.error is None
+def test_the_initializer_runs_in_the_process_and_may_fail() -> None:
+    with Local(workers=1).started(tasks.mark_environment) as started:
+        (result,) = started.run(tasks.Report(), trials(1))
+    assert result.environment["INITIALIZED_IN"] == str(result.metrics["pid"])
+    with Local(workers=1).started(tasks.fail_to_import) as started:
+        (result,) = started.run(tasks.Report(), trials(1))
+    assert result.error is None
 
 
 def test_processes_that_no_run_takes_end_with_the_block() -> None:
     with Local(workers=3).started() as started:
         three = pids(started)
-        (found,) = started.run(tasks.Report(), trials(1))
-        assert found.metrics["pid"] in three
+        (result,) = started.run(tasks.Report(), trials(1))
+        assert result.metrics["pid"] in three
         assert len(pids(started)) == 2
     assert not any(alive(pid) for pid in three)
     left: set[int] = set()
@@ -66,9 +66,9 @@ def test_a_started_process_that_died_is_replaced() -> None:
         (dead,) = pids(started)
         os.kill(dead, signal.SIGKILL)
         started.workers[0].process.join()
-        found = list(started.run(tasks.Report(), trials(2)))
-    assert [result.error for result in found] == [None, None]
-    assert dead not in {result.metrics["pid"] for result in found}
+        results = list(started.run(tasks.Report(), trials(2)))
+    assert [result.error for result in results] == [None, None]
+    assert dead not in {result.metrics["pid"] for result in results}
 
 
 def test_a_study_that_is_finished_starts_no_process(
@@ -78,15 +78,15 @@ def test_a_study_that_is_finished_starts_no_process(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "study"
-    asked = study_arguments(pictures, out, "--tricks", "mixup", "--seeds", "1", "--workers", "1")
-    assert main(asked) == 0
-    said = capsys.readouterr().out.splitlines()
+    command = study_arguments(pictures, out, "--tricks", "mixup", "--seeds", "1", "--workers", "1")
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
 
     def refuse(*_: object) -> None:
         raise AssertionError("a process was started")
 
     monkeypatch.setattr(Local, "_start_worker", refuse)
-    assert main(asked) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == said[-1]
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == lines[-1]
     with pytest.raises(AssertionError, match="a process was started"):
-        main([*asked, "--add-seeds", "1"])
+        main([*command, "--add-seeds", "1"])
