@@ -69,7 +69,10 @@ def _csv(study: ReportedStudy) -> str:
 
 
 def _json(study: ReportedStudy) -> str:
-    effects = [effect_to_dict(effect) for effect in study.effects or ()]
+    # A note is a text, empty where effects.json has null.
+    effects = [
+        effect_to_dict(effect) | {"note": effect.note or ""} for effect in study.effects or ()
+    ]
     return json.dumps(effects, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
