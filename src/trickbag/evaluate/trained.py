@@ -95,19 +95,19 @@ class Trained:
         plan: Plan | None,
     ) -> Trained:
         chosen = choose_device(device)
-        same = plan is not None and plan.device == chosen
-        layout: Layout = plan.layout if plan is not None and same else "contiguous"
+        # Another type of device may not have the precision of the run, or gain from its layout.
+        run_plan = plan if plan is not None and plan.device == chosen else None
+        layout: Layout = "contiguous" if run_plan is None else run_plan.layout
         place = torch.device(chosen)
-        network = placed(network, place, layout)
         return cls(
             path=path,
-            network=network.eval(),
+            network=placed(network, place, layout).eval(),
             model=metadata.model,
             classes=metadata.classes,
             preprocessing=metadata.preprocessing,
             columns=metadata.columns,
             device=place,
-            precision=plan.precision if plan is not None and same else "float32",
+            precision="float32" if run_plan is None else run_plan.precision,
             layout=layout,
             record=record,
             plan=plan,
