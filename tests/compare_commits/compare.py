@@ -34,6 +34,13 @@ PLACES = frozenset({"version", "command", "run"})
 RENAMED: dict[str, str] = {"reads": "repeats"}
 """Keys that have another name after than before, on purpose; their values are compared."""
 
+SETTLED = {
+    "data": ("image_size", "workers"),
+    "training": ("batch_size", "device", "precision", "compile", "threads"),
+}
+"""Settings that the plan in `recipe.json` has at its top, and now in its parts too, where they were
+open before (`auto`, null): the values at the top are compared."""
+
 MEASURED_COLUMNS = ("train_throughput*", "infer_throughput*", "peak_memory*", "train_time_s*")
 """Columns of effects.csv, which has costs beside the effects."""
 
@@ -127,7 +134,10 @@ class Comparison:
         """Compare JSON files."""
         self.lines += 1
         texts = [file.read_text(encoding="utf-8") for file in (before, after)]
-        self.values(name, *map(json.loads, texts))
+        sides = [json.loads(text) for text in texts]
+        if before.name == "recipe.json":
+            sides = [_without_settled(side) for side in sides]
+        self.values(name, *sides)
 
     def values(self, where: str, before: Any, after: Any, outermost: bool = True) -> None:
         """Compare plain data; keys that are new are let be, scalars have the same JSON text."""
@@ -179,6 +189,21 @@ _WAYS: tuple[tuple[str, Callable[[Comparison, str, Path, Path], None]], ...] = (
     ("effects.csv", Comparison.table),
     ("*", Comparison.bytes),
 )
+
+
+def _without_settled(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a recipe.json without the settings that the plan has at its top.
+
+    `mirror` is left out too: where it is false, `flip_prob` is 0, which is compared.
+    """
+    plan = recipe.get("resolved")
+    if not plan:
+        return recipe
+    parts = {
+        part: {key: value for key, value in plan[part].items() if key not in keys}
+        for part, keys in SETTLED.items()
+    }
+    return recipe | {"resolved": {key: plan[key] for key in plan if key != "mirror"} | parts}
 
 
 def _metadata(texts: dict[str, str]) -> dict[str, Any]:

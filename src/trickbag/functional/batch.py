@@ -45,6 +45,7 @@ class Batch(NamedTuple):
     that it was given returns a batch with `owned=False`.
     """
 
+    # A named tuple, as a compiled step takes it apart into tensors by itself.
     images: Tensor
     targets: Tensor
     index: Tensor  # type: ignore[assignment]  # a field of this name hides the method of tuple

@@ -57,6 +57,7 @@ def inside(boxes_N4: Tensor, height: int, width: int, dtype: torch.dtype) -> Ten
     import torch
 
     starts, ends = boxes_N4.reshape(-1, 2, 2, 1).unbind(dim=2)
+    # Rows and columns in one go, as two masks of the longer side.
     places = torch.arange(max(height, width), device=boxes_N4.device)
     rows, columns = ((places >= starts) & (places < ends)).to(dtype).unbind(dim=1)
     return rows[:, None, :height, None] * columns[:, None, None, :width]
@@ -88,6 +89,7 @@ def fill(images_NCHW: Tensor, boxes_N4: Tensor, values: Tensor, *, owned: bool =
             targets[i, :, top:bottom, left:right] = sources[i, :, top:bottom, left:right]
         return filled
     height, width = images_NCHW.shape[2:]
+    # With weights of 0 and 1 `lerp` is a choice.
     return torch.lerp(images_NCHW, values, inside(boxes_N4, height, width, images_NCHW.dtype))
 
 

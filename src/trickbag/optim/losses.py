@@ -49,6 +49,7 @@ class CrossEntropy:
 
     def __call__(self, logits_NK: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
+        # Over all rows, whatever they count: the step divides by what could be read.
         return cross_entropy(logits_NK, batch.targets).mean()
 
 

@@ -60,6 +60,7 @@ class RMSProp(Settings):
 
     def __call__(self, groups: Groups, lr: float, *, fused: bool) -> torch.optim.Optimizer:
         """Build the optimizer of parameter groups; it has no fused form."""
+        # timm's: torch's RMSprop adds epsilon to the root, and its squares start at zero.
         from timm.optim.rmsprop_tf import RMSpropTF
 
         return RMSpropTF(groups, lr=lr, alpha=self.alpha, momentum=self.momentum, eps=self.eps)

@@ -38,6 +38,7 @@ def ascent(
     from torch.nn.utils import get_total_norm
 
     if not adaptive:
+        # The small term lets gradients of zero give a step of zero.
         factor = rho / (get_total_norm(list(gradients)) + 1e-12)
         return [gradient * factor for gradient in gradients]
     scaled = [weight.abs() * gradient for weight, gradient in zip(weights, gradients, strict=True)]

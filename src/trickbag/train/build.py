@@ -56,6 +56,7 @@ def build(
     device = torch.device(plan.device)
     network, notes = _build_network(plan, tricks)
     network = placed(network, device, plan.layout)
+    # oneDNN gives wrong gradients of small maps in bf16; see `pad_small_maps`.
     if plan.device == "cpu" and plan.precision == "bf16":
         pad_small_maps(network)
     groups, group_notes = _param_groups(plan, tricks, network)
@@ -73,6 +74,7 @@ def build(
         pipeline=_pipeline(plan, tricks, student if teacher_logits is not None else None),
         evaluation=Preprocessing.for_evaluation(plan.data, plan.image_size),
         loss=build_loss(plan, tricks),
+        # One kernel for all parameters; timm's RMSProp has none.
         optimizer=plan.training.optimizer(
             groups, plan.training.lr, fused=plan.training.optimizer.kind != "rmsprop"
         ),

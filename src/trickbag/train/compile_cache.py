@@ -44,6 +44,8 @@ class CompileCache:
         run, notes = build(plan, tricks, dataset, on_progress, world)
         if not plan.compile:
             return run, notes
+        # Tricks and teachers are constants of a graph. Teachers count by their weights: the file at
+        # a path may be another one by now.
         key = digest(
             {
                 "plan": plain(dataclasses.replace(plan, seed=0)),

@@ -99,6 +99,7 @@ class Pipeline:
         the numbers that they would have alone.
         """
         place = timestamp.epoch, timestamp.step
+        # Drawn even if nothing is mirrored: then every batch has the same number of tensors.
         flipped = stream(seed, "flip", *place).random(n) < self.flip_prob
         draws: list[tuple[np.ndarray, ...]] = [(flipped,)]
         batch_size = n // math.prod(trick.repeats for trick in self.stages)
@@ -113,6 +114,7 @@ class Pipeline:
                 draws.append(drawn[0])
             else:
                 draws.append(tuple(map(np.concatenate, zip(*drawn, strict=True))))
+            # What follows gets the images that this trick returns.
             n //= trick.repeats
         if rows is not None:
             draws = [tuple(item[rows] for item in draw) for draw in draws]

@@ -68,6 +68,7 @@ class Run:
     def __post_init__(self) -> None:
         step = _StepFunctions(self.forward_raw, self.prepare_fields, self.forward)
         if self.plan.compile:
+            # A graph for each size of images and batches: a run has few, see `_image_sizes`.
             step = _StepFunctions(
                 *(torch.compile(function, fullgraph=True, dynamic=False) for function in step)
             )

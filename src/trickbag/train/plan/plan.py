@@ -188,6 +188,7 @@ class Plan(Settings):
         for name, part in _FACTS.items():
             if name in data:
                 value = data.pop(name)
+                # The file has the fact, true or false; the setting has words, one of them "auto".
                 if name == "compile" and isinstance(value, bool):
                     value = "on" if value else "off"
                 _set(data, part, name, value)

@@ -49,7 +49,9 @@ def resolve(
     data, size_notes = _sized_data(recipe, dataset, hooks)
     model, stem_notes = _fitted_model(recipe.model, data, dataset, hooks)
     data, normalisation_notes = _normalised_data(data, model, recipe.training)
-    training, batch_notes = _trained(recipe.training, len(dataset.train.names), processes, hooks)
+    training, batch_notes = _fitted_training(
+        recipe.training, len(dataset.train.names), processes, hooks
+    )
     schedule = hooks.apply(Trick.schedule, recipe.schedule)
     class_weights = _class_weights(dataset, hooks)
     training, layout, precision_notes = _on_this_machine(training, recipe.tricks)
@@ -60,6 +62,7 @@ def resolve(
         training=training,
         schedule=schedule,
         layout=layout,
+        # The images that do not fill a batch are left out; another epoch shuffles them in.
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
         repeats=math.prod(trick.repeats for trick in recipe.tricks),
         processes=processes,
@@ -87,6 +90,7 @@ def _sized_data(
     from trickbag.models.image_size import default_image_size
 
     data = hooks.apply(Trick.data, recipe.data)
+    # A mirrored digit is another digit, or none.
     if not dataset.mirror:
         data = replace(data, flip_prob=0.0)
     model, of_network = recipe.model, default_image_size(recipe.model)
@@ -161,7 +165,7 @@ def _normalised_data(
     return changed, [Note("weights", None, reason)]
 
 
-def _trained(
+def _fitted_training(
     training: TrainConfig, images: int, processes: int, hooks: ValueHooks
 ) -> tuple[TrainConfig, list[Note]]:
     """Return the optimisation after the tricks, its batch not larger than the training set.
