@@ -67,15 +67,15 @@ def _parse_json(path: Path) -> object:
 def _parse_yaml(path: Path) -> object:
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Yaml12Loader(yaml.SafeLoader):
         """YAML with numbers such as `1e-3`, as in YAML 1.2; PyYAML reads them as text."""
 
-    Loader.add_implicit_resolver(
+    Yaml12Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
     )
     text = _read_text(path)
     try:
-        return yaml.load(text, Loader)  # derived from SafeLoader: plain data, no code
+        return yaml.load(text, Yaml12Loader)  # derived from SafeLoader: plain data, no code
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""

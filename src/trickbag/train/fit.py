@@ -65,7 +65,6 @@ def fit(
     Raises UserError for a recipe, data or a folder that cannot be used, RunFailed if the run cannot
     go on, and Stopped after SIGTERM or SIGINT, with a checkpoint saved.
     """
-    started = time.perf_counter()
     with StopSignal() as stop, process_world() as world:
         log = (log or choose_log()) if world.is_main else RunLog()
         try:
@@ -78,7 +77,6 @@ def fit(
                 stop=stop,
                 world=world,
                 caller=caller,
-                started=started,
             )
             try:
                 return call.fit(dataset, compile_cache or CompileCache())
@@ -131,7 +129,7 @@ def _open(
 
 @dataclass(frozen=True, kw_only=True)
 class _Call:
-    """One call of `fit` in an open folder; `started` is its time by `time.perf_counter`."""
+    """One call of `fit` in a folder that has been opened."""
 
     recipe: Recipe
     seed: int
@@ -140,7 +138,6 @@ class _Call:
     stop: StopSignal
     world: World
     caller: Caller
-    started: float
 
     @property
     def folder(self) -> RunFolder:
@@ -223,6 +220,7 @@ class _Call:
         self, run_recipe: RunRecipe, dataset: Dataset, compile_cache: CompileCache
     ) -> Result:
         """Build the run, load its checkpoint, and train."""
+        started = time.perf_counter()
         run, notes = self._build(run_recipe, dataset, compile_cache)
         self._stop_before_training()
         memory = PeakMemory(run.plan.device)
@@ -232,7 +230,7 @@ class _Call:
             dataset=dataset,
             plan=run.plan,
             notes=notes,
-            started=self.started,
+            started=started,
         )
         progress = _load_progress(run, record, self.caller)
         with run_loaders(run, dataset) as loaders:

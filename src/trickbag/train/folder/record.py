@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunRecord", "begin"]
 
-_EARLIEST_S = 1e-9
+_SHORTEST_S = 1e-9
 """The shortest time that a throughput is computed with."""
 
 
@@ -53,9 +53,9 @@ class RunRecord:
     """Writes the folder of a run from its first step on.
 
     Each file is replaced as a whole, so that a crash leaves the old one or the new one. If several
-    processes train together, the first one alone calls what writes. `started` is the time
-    (`time.perf_counter`) at which `fit` was called. `notes` go into the result, as do `errors`, the
-    files that were left out. `rows` are the lines of `metrics.jsonl` so far.
+    processes train together, the first one alone calls what writes. `started` is when this
+    call of `fit` began to build the run, by `time.perf_counter`. `notes` go into the result, as do
+    `errors`, the files that were left out. `rows` are the lines of `metrics.jsonl` so far.
     """
 
     folder: RunFolder
@@ -230,7 +230,7 @@ class RunRecord:
             "train_loss": totals.loss,
             "train_top1": totals.top1 if self.score == "top1" else None,
             **metrics,
-            "train_throughput": images / max(_EARLIEST_S, progress.seconds),
+            "train_throughput": images / max(_SHORTEST_S, progress.seconds),
             "time_s": progress.seconds,
         }
 
