@@ -30,7 +30,7 @@ class Result:
     `train_throughput` and `infer_throughput` in images/s, `params` and `macs` (multiply-adds of one
     image) as counts, `peak_memory` in bytes, `train_time_s` the seconds of training steps,
     `run_time_s` those of the last call of `fit` from building the network to the last file; None if
-    undefined. `notes` are plain data, each `Note.to_dict()`. `data_errors` names the files left out.
+    undefined. `notes` are plain data, each `Note.to_dict()`; `data_errors` are the files left out.
     `status` is by default `failed` if there is an error, else `finished`. `folder` is the run's
     folder, which is not in the file.
     """

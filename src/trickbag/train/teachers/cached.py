@@ -217,7 +217,7 @@ def _compute_logits(
     on_progress(done, total)
 
 
-# Not around the `yield` of the generator: the caller would be in this mode meanwhile.
+# A function of its own: around the generator's `yield` the mode would be the caller's too.
 @torch.inference_mode()
 def _batch_logits(
     networks: Sequence[TeacherNetwork],
@@ -225,7 +225,7 @@ def _batch_logits(
     raws: Sequence[RawBatch],
     device: torch.device,
 ) -> NDArray[np.float32]:
-    """Return the logits (N, M, K) of the same images, of which a raw batch for all or each."""
+    """Return the logits (N, M, K) of images, prepared once for all networks or for each of them."""
     images = [
         preprocessing.normalise(raw.images.to(device, non_blocking=True))
         for preprocessing, raw in zip(prepared, raws, strict=True)
