@@ -239,8 +239,15 @@ def _settings(record: ReportedRun) -> list[tuple[str, str, str, bool]]:
             in_recipe = value_text(before[path]) if path in before else ABSENT
             in_run = value_text(after[path]) if path in after else ABSENT if after else in_recipe
             rows.append((path, in_recipe, in_run, in_recipe != in_run))
-    chosen = {
-        key: value for key, value in record.resolved.items() if not isinstance(value, Mapping)
-    }
-    rows += [(key, ABSENT, value_text(value), False) for key, value in chosen.items()]
+    rows += [
+        (key, ABSENT, value_text(value), False)
+        for key, value in record.resolved.items()
+        if not isinstance(value, Mapping) and not _is_setting(record.resolved, key, value)
+    ]
     return rows
+
+
+def _is_setting(resolved: Mapping[str, Any], key: str, value: object) -> bool:
+    """Tell whether a part of a plan has a setting of this name and value: its row is there."""
+    parts = (part for part in resolved.values() if isinstance(part, Mapping))
+    return any(key in part and part[key] == value for part in parts)
