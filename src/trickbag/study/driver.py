@@ -56,6 +56,7 @@ class Driver:
                 for result in self.executor.run(task, pending):
                     self._store(result, append)
         except Stopped as stopped:
+            # Before the error is printed: a live table would be drawn over it.
             self.log.stop()
             self._write_effects()
             left = len(progress.pending(plan.retries))
@@ -74,6 +75,7 @@ class Driver:
         """
         from trickbag.data.decoding.in_memory import decode_once, memory_limit
 
+        # One trial decodes its images itself; the file would be written to be read once.
         if pending < 2 or not self.executor.machine.shares_memory:
             return None
 
@@ -87,6 +89,7 @@ class Driver:
     def _store(self, result: Result, append: Appender) -> None:
         trial = self.study.progress.trial_plan.trials[result.trial]
         stored = StoredResult.of(result, trial)
+        # On the disk before anything else: from here on the trial is never lost.
         append(stored)
         self.study.progress.add(stored)
         if stored.status == "finished":
@@ -106,6 +109,7 @@ class Driver:
         # Once more, with the reasons of variants that turned out not to apply.
         self.folder.write_study(self.study.record(command))
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
+        # Killed workers leave theirs; while no trial runs nobody holds one.
         for lock in self.folder.trials.glob(".*.lock"):
             lock.unlink(missing_ok=True)
         return Findings.of(self.study.progress, effects, self.folder.path)

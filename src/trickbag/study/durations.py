@@ -24,6 +24,7 @@ def parse_time(text: str, title: str) -> float:
 def about(seconds: float) -> str:
     """Write a time in its two leading units: `2 h 5 min`, `3 min 20 s`, `12 s`."""
     total = max(0, round(seconds))
+    # Hours from rounded minutes: 3,599 s are 1 h, not 60 min.
     hours, minutes = divmod(round(total / 60), 60)
     if hours:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -77,6 +77,7 @@ class StudyFolder:
         """
         from filelock import FileLock, Timeout
 
+        # Hidden files may be there: a file manager's, or the lock of a study that never began.
         if self.path.is_dir() and not self.holds_study and any(self._foreign()):
             raise UserError(
                 f"{self.path} is not empty and holds no study", f"choose another {caller.out}"
@@ -170,6 +171,7 @@ class StudyFolder:
         except OSError as error:
             raise RunFailed(f"cannot write {self.results}: {error.strerror or error}") from error
         with file:
+            # A crash may have cut off the line break alone.
             if file.tell() and not self.results.read_bytes().endswith(b"\n"):
                 file.write(b"\n")
             yield Appender(file)
@@ -207,6 +209,7 @@ class Appender:
         try:
             self._file.write(_line(result).encode())
             self._file.flush()
+            # Otherwise a machine that loses its power may lose what the driver counts as done.
             os.fsync(self._file.fileno())
         except OSError as error:
             raise RunFailed(f"cannot write {self._file.name}: {error.strerror or error}") from error

@@ -138,6 +138,7 @@ def _costs(pending: Sequence[Trial], dataset: Dataset) -> list[CostGroup]:
         recipes.setdefault(trial.model, {}).setdefault(recipe.id, recipe)
         labels.setdefault((trial.model, recipe.id), []).append(trial.label)
     chosen = {model: _chosen(groups) for model, groups in recipes.items()}
+    # A study of many costs is timed more coarsely, in the same time.
     limit_s = min(_LIMIT_S, _TOTAL_LIMIT_S / max(1, sum(map(len, chosen.values()))))
     costs = []
     for model, groups in recipes.items():

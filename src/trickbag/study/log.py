@@ -40,6 +40,7 @@ class StudyLog:
 
     def start(self, progress: StudyProgress, outcome: str, pending: int) -> None:
         """Show that `pending` trials are going to run."""
+        # Its progress bar of the images would go on above the table.
         self._run_log.stop()
         self._progress, self._outcome, self._pending = progress, outcome, pending
         self._done, self._started = 0, time.monotonic()

@@ -66,6 +66,7 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
     results = [result for _, shard in shards for result in shard]
     progress = StudyProgress(plan.trial_plan(first.inapplicable, first.data), results)
     record = dataclasses.replace(first, shard=None, command="", layouts=progress.layout_records())
+    # Before the folder is created: nothing is left of a study whose effects cannot be computed.
     effects = progress.effects(plan.outcome)
     with target.locked(caller):
         for folder in folders:

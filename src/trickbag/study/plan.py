@@ -57,6 +57,7 @@ class StudyPlan:
             raise UserError(f"shard = {self.shard_text}: must be I/N with I from 1 to N")
         multi_label = self.recipe.data.multi_label
         if not self.outcome:
+            # The dataclass is frozen; its default follows from another field.
             object.__setattr__(self, "outcome", "map" if multi_label else "top1")
         require_outcome(self.outcome, multi_label)
         for name in self.models:
@@ -83,6 +84,7 @@ class StudyPlan:
         }
         source = Path(self.recipe.data.source).stem or "data"
         name = f"study-{self.recipe.name}-{source}-{self.design.kind}-{digest(identity)[:8]}"
+        # A colon, of `timm:NAME`, is not allowed in the names of files on Windows.
         return Path("runs") / name.replace(":", "-").replace("/", "-")
 
     def recipes(self) -> dict[str, Recipe]:
@@ -140,12 +142,14 @@ def _check_teacher_files(tricks: Iterable[Trick]) -> None:
             continue  # the trick names no teacher, which a trial reports
         if spec is None or spec.cache is None or spec.view == "online":
             continue
+        # The logits of replayed views are those of a seed's crops.
         if spec.view == "replay":
             raise UserError(
                 f"{trick.name}.cache = {spec.cache}: with view=replay each seed of a study has "
                 "logits of its own, and they do not go into one file",
                 "leave cache out",
             )
+        # By the absolute path: two names may lead to one file.
         first = specs.setdefault(Path(spec.cache).expanduser().absolute(), spec)
         if (first.teachers, first.top) != (spec.teachers, spec.top):
             raise UserError(

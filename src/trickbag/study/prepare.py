@@ -102,6 +102,7 @@ def prepare_study(
             stop_before_trials(stop, caller)
         log.checking(done, total)
 
+    # Before the data, which may take minutes to check: a damaged file is reported at once.
     stored = folder.read_study()
     kept, torn = folder.read_results()
     if torn is not None:
@@ -135,6 +136,7 @@ def _on_machine(plan: StudyPlan, machine: Machine, stored: StudyRecord | None) -
     from trickbag.train.machine.device import choose_device
 
     training = plan.recipe.training
+    # Threads too: their number is the order in which sums are added up, and so the last bits.
     threads = training.threads or (stored.threads if stored else None) or machine.threads
     if training.device == "auto":
         before = stored.device if stored else None

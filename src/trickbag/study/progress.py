@@ -41,6 +41,7 @@ class StudyProgress:
     def add(self, result: StoredResult) -> None:
         """Take in one result."""
         if result.status == "finished":
+            # Two shards, or two drivers of which one was killed, may have run the same trial.
             self.finished.setdefault(result.trial, result)
         else:
             self.failures[result.trial] += 1
@@ -70,6 +71,7 @@ class StudyProgress:
 
     def _inapplicable(self, model: str, label: str) -> str | None:
         """Return why a variant turned out not to apply; None where it did not."""
+        # A trial with any seed tells: whether a trick applies does not depend on the seed.
         for name in self.trial_plan.ids.get((model, label), {}).values():
             result = self.failed.get(name)
             if result is not None and result.status == "does_not_apply":

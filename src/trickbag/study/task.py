@@ -65,6 +65,8 @@ class TrainTrial:
                 error=str(error),
                 status="does_not_apply",
             )
+        # The id hashes the data's fingerprint, which each process without a shared data set takes
+        # itself.
         if result.trial != trial.id:
             raise RunFailed(
                 f"{out} holds the trial {result.trial}: the data have changed while the study ran"
@@ -119,6 +121,7 @@ def _compile_cache() -> CompileCache:
     return CompileCache()
 
 
+# One data set alone: a worker that goes through several studies does not keep them all in memory.
 @functools.lru_cache(maxsize=1)
 def _prepared(data: DataConfig) -> Dataset:
     """Prepare the data once for all trials of a process."""

@@ -44,6 +44,7 @@ class TrialPlan:
 
         variants = [variant for layout in layouts for variant in layout.variants]
         trials = trials_of(variants, range(seeds), identify)
+        # Of all trials, in a shard too: `study.json` names them, whoever runs them.
         ids = {
             (variant.model, variant.label): {
                 seed: identify(variant.recipe, seed) for seed in range(seeds)

@@ -116,6 +116,7 @@ def _effect(estimate: EffectEstimate) -> Effect:
         sd=summary.sd,
         pairs=summary.pairs,
         verdict="undetermined",
+        # The draws follow from the label: more effects or networks leave them as they are.
         bootstrap=bootstrap_interval(estimate.differences, f"bootstrap:{estimate.label}")
         if resampled
         else None,

@@ -71,6 +71,7 @@ def factorial(
 
 
 def _rows(runs: Runs, metric: str) -> Rows:
+    # Least squares need every cell: a seed that lacks a variant is left out.
     seeds = sorted(set.intersection(*(set(run) for run in runs.values()))) if runs else []
     rows = [[number(run[seed].get(metric)) for run in runs.values()] for seed in seeds]
     return [[value for value in row if value is not None] for row in rows if None not in row]

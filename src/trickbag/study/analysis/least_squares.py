@@ -161,6 +161,7 @@ def shapley(signs: Sequence[tuple[int, ...]], outcomes_CS: NDArray[Any]) -> list
     values = np.asarray(outcomes_CS, dtype=np.float64)[[place[cell] for cell in range(1 << k)]]
     cells = np.arange(1 << k)
     sizes = np.array([cell.bit_count() for cell in range(1 << k)])
+    # |T|! (k - |T| - 1)! / k! of the formula, for each size of T.
     weights = np.array(
         [1 / (k * math.comb(k - 1, size)) if size < k else 0.0 for size in range(k + 1)]
     )

@@ -53,12 +53,12 @@ def standard_deviation(effects: Iterable[Effect]) -> float | None:
     The root of their mean square, weighted by degrees of freedom; in the unit of the outcome. None
     where no effect has one.
     """
-    known = [
+    spreads = [
         (effect.sd, effect.pairs - 1)
         for effect in effects
         if effect.sd is not None and effect.pairs > 1
     ]
-    freedom = sum(degrees for _, degrees in known)
+    freedom = sum(degrees for _, degrees in spreads)
     if not freedom:
         return None
-    return number(math.hypot(*(sd * math.sqrt(degrees / freedom) for sd, degrees in known)))
+    return number(math.hypot(*(sd * math.sqrt(degrees / freedom) for sd, degrees in spreads)))

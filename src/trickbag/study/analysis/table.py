@@ -51,6 +51,7 @@ def effects_csv(effects: Sequence[Mapping[str, Any]]) -> str:
         cost = effect.get("cost") or {}
         row += [(cost.get(name) or {}).get(field) for name in prices for field in _PRICE]
         writer.writerow(
+            # repr: every digit of a float, so that the table loses nothing.
             [
                 "" if value is None else repr(value) if isinstance(value, float) else value
                 for value in row

@@ -42,13 +42,13 @@ def unfit_for_network(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset)
     return reasons
 
 
-def unfit_for_recipe(recipe: Recipe, known: Mapping[str, str]) -> dict[str, str]:
+def unfit_for_recipe(recipe: Recipe, reasons: Mapping[str, str]) -> dict[str, str]:
     """Return the recipe's tricks that do not apply to its network, by name, with the reason.
 
-    `known` are reasons that were found by building the network. Hooks on built objects are not
+    `reasons` are those that were found by building the network. Hooks on built objects are not
     called here, so that a trick may still turn out not to apply when a trial is built.
     """
-    unfit = {name: known[name] for name in recipe.trick_names if name in known}
+    unfit = {name: reasons[name] for name in recipe.trick_names if name in reasons}
     for hook in ("data", "model", "training", "schedule"):
         value: Any = getattr(recipe, hook)
         for trick in recipe.tricks:

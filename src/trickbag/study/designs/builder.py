@@ -48,6 +48,7 @@ class LayoutBuilder:
             recipe = self.recipe.replace(name=label, tricks=tuple(tricks))
         except UserError as error:  # two of the tricks exclude each other
             return self.impossible(label, error.reason)
+        # Asked again for each variant: a trick may need what another does to the network.
         for reason in unfit_for_recipe(recipe, self.inapplicable).values():
             return self.impossible(label, reason)
         return Variant(label=label, model=self.model, recipe=recipe)

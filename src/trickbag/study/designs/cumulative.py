@@ -44,6 +44,7 @@ class Cumulative(LevelledDesign):
                 )
             if steps[trick.name].recipe is not None:
                 added, last = (*added, trick), steps[trick.name].label
+        # With one step alone the whole is that step.
         if len(added) > 1:
             contrasts.append(Contrast(label=ALL, trick="", plus=last, minus="bare"))
         return builder.layout(variants, contrasts)

@@ -39,6 +39,7 @@ class Factorial(Design):
         factors = {trick.name: trick for trick in studied}
         names = tuple(factors)
         design = self._design(len(names))
+        # Tricks that do not apply and are not studied are left out of every variant.
         others = {trick.name: trick for trick in builder.fit}
         # In the recipe's order where it has the trick: the order in which hooks are called.
         ordered = {

@@ -42,6 +42,7 @@ class LeaveOneOut(LevelledDesign):
         variants, contrasts = [builder.variant("full", full)], []
         for trick in studied:
             name, without = trick.name, f"-{trick.name}"
+            # `full` lacks the trick too: a variant without it would be the same run.
             if name in builder.unfit:
                 variants.append(builder.impossible(without, builder.unfit[name]))
             else:

@@ -48,6 +48,7 @@ class LevelledDesign(Design):
 
 def _parse_level(text: str) -> tuple[str, str, list[str]]:
     """Split `TRICK.FIELD=VALUE,VALUE` into name, field and values; brackets keep their commas."""
+    # The name may be `package.module:Class`, whose dots are no field.
     match = re.fullmatch(r"\s*((?:[^=:]*:)?[^=:.]+)\.([^=]+?)\s*=(.+)", text)
     values = [value.strip() for value in re.split(r",(?![^\[(]*[\])])", match[3])] if match else []
     if not match or not all(values):

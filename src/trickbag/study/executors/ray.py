@@ -100,7 +100,7 @@ class Ray:
         if not self._room:
             self._report_no_room()
         resources = Resources(processes=self.devices, cpus=self.cpus, gpus=self._gpus_each)
-        # Signals second: ray.init takes the handler of SIGTERM for itself.
+        # Signals second: `ray.init` takes the handler of SIGTERM for itself.
         with self._connected(ray), StopSignal() as stop:
             tasks = RayTasks(
                 ray,

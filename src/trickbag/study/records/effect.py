@@ -39,6 +39,7 @@ def effect_to_dict(effect: Effect) -> dict[str, Any]:
         "pairs": effect.pairs,
         "verdict": effect.verdict,
         "cost": {metric: dict(cost) for metric, cost in effect.cost.items()},
+        # From here on: what the contract does not name.
         "p_raw": effect.p_raw,
         "sd": effect.sd,
         "more_seeds": effect.more_seeds,

@@ -166,6 +166,7 @@ class StudyRecord:
             "data": self.data,
             "shard": self.shard,
             "inapplicable": {name: dict(tricks) for name, tricks in self.inapplicable.items()},
+            # As text for readers of the file, and as values for programs.
             "notes": [note.text for note in self.notes],
             "note_values": [note.to_dict() for note in self.notes],
             "layouts": [layout.to_dict() for layout in self.layouts],

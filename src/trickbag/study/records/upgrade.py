@@ -25,6 +25,7 @@ def upgraded_study(data: Mapping[str, Any]) -> dict[str, Any]:
     What is not of the right type is left as it is.
     """
     study = dict(data)
+    # All of these values came at once: the first key that is missing tells.
     if "note_values" not in study:
         texts = study.get("notes") or []
         if isinstance(texts, list):
