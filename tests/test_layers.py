@@ -56,11 +56,11 @@ FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers", "util"}
 
 
 def modules() -> dict[str, Path]:
-    found = {}
+    paths = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = ["trickbag", *path.relative_to(ROOT).with_suffix("").parts]
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
 MODULES = modules()
@@ -162,11 +162,11 @@ def test_a_package_has_no_circle_of_imports(package: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "trickbag"])
 def test_imports_go_one_way(module: str) -> None:
-    own = place(module)
+    layer = place(module)
     wrong = {
         name
         for name in imports(ast.parse(MODULES[module].read_text()))
-        if name != "trickbag" and place(name) > own
+        if name != "trickbag" and place(name) > layer
     }
     assert not wrong, f"{module} imports {wrong}, which stand above it"
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from trickbag import recipes
@@ -74,7 +76,7 @@ def test_without_only_plus_are_values() -> None:
         ),
     ],
 )
-def test_wrong_recipes_name_value_and_way_out(make, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_recipes_name_value_and_way_out(make: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError) as error:
         make(recipes.small())
     assert message in str(error.value)

@@ -51,7 +51,10 @@ def _leaves(data: object) -> list[object]:
         (lambda: TrainConfig(lr="fast"), "lr = 'fast': must be a number"),  # type: ignore[arg-type]
         (lambda: TrainConfig(lr=math.nan), "lr = nan"),
         (lambda: TrainConfig(lr=0), "above 0"),
-        (lambda: TrainConfig(precision="int8"), "one of float32, auto, bf16, fp16"),  # type: ignore[arg-type]
+        (
+            lambda: TrainConfig(precision="int8"),  # type: ignore[arg-type]
+            "one of float32, auto, bf16, fp16",
+        ),
         (lambda: TrainConfig(clip_norm=-1.0), "clip_norm = -1.0"),
         (lambda: TrainConfig(optimizer=Cosine()), "optimizer"),  # type: ignore[arg-type]
         (lambda: DataConfig(image_size=7), "image_size = 7: must be a whole number at least 8"),

@@ -65,9 +65,9 @@ def outcome(folder: Path) -> dict[str, Any]:
 def assert_same_run(folder: Path, reference: Path) -> None:
     import torch
 
-    one, other = outcome(folder), outcome(reference)
-    for key in one:
-        assert one[key] == other[key], key
+    parts, expected = outcome(folder), outcome(reference)
+    for key in parts:
+        assert parts[key] == expected[key], key
     states = [torch.load(f / "last.ckpt", weights_only=True) for f in (folder, reference)]
     for part in ("network", "average"):
         for name, value in (states[0][part] or {}).items():

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def test_prediction_agrees_with_the_runs_validation(run: Path, predictor: Predictor) -> None:
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     part = prepare(load(str(run)).data).val
-    predictions = list(predictor.predict(part.path(i) for i in range(len(part))))  # type: ignore[attr-defined]
+    paths = [part.path(i) for i in range(len(part))]  # type: ignore[attr-defined]
+    predictions = list(predictor.predict(paths))
     labels = [predictor.classes[label] for label in part.labels]
     top1 = 100 * np.mean([p.label == label for p, label in zip(predictions, labels, strict=True)])
     assert top1 == pytest.approx(metrics["best_top1"])

@@ -141,7 +141,8 @@ def test_a_loss_scale_skips_the_step_whose_way_uphill_overflows() -> None:
         before = network.weight.detach().clone()
 
         def backward(scale: float = scale) -> None:
-            scaler.scale(network(torch.full((1, 2), scale)).sum()).backward()  # type: ignore[no-untyped-call]
+            loss = network(torch.full((1, 2), scale)).sum()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
         SharpnessAware()(network, backward)
         scaler.step(optimizer)

@@ -253,7 +253,8 @@ def test_runs_that_learn_from_a_teacher_of_several_labels_alone(
             .plus(ClassWeights())
         )
         result = tb.fit(recipe.set("training.epochs", "6"), out=tmp_path / view)
-        assert result.metrics["map"] > 90, view  # type: ignore[operator]  # the loss of the labels has no weight
+        # The loss of the labels has no weight: all that was learnt is the teacher's.
+        assert (result.metrics["map"] or 0) > 90, view
 
 
 def test_a_teacher_of_one_label_is_refused_for_several(

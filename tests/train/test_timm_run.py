@@ -53,7 +53,8 @@ def test_the_folder_rebuilds_the_network(run: Path) -> None:
     assert sum(isinstance(module, torch.nn.SiLU) for module in modules) == 35
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     part = prepare(load(str(run)).data).val
-    predictions = Predictor.load(run, device="cpu").predict(part.path(i) for i in range(len(part)))  # type: ignore[attr-defined]
+    paths = [part.path(i) for i in range(len(part))]  # type: ignore[attr-defined]
+    predictions = Predictor.load(run, device="cpu").predict(paths)
     right = [
         prediction.label == trained.classes[label]
         for prediction, label in zip(predictions, part.labels, strict=True)

@@ -139,7 +139,8 @@ def test_each_image_has_its_own_order_and_factors(size: tuple[int, int]) -> None
 
 @pytest.mark.parametrize("form", ["paper", "code"])
 def test_jitter_draws(form: str) -> None:
-    factors, *order = ColorJitter(form=form, strength=0.4).draw(6000, np.random.default_rng(0))  # type: ignore[arg-type]
+    jitter = ColorJitter(form=form, strength=0.4)  # type: ignore[arg-type]
+    factors, *order = jitter.draw(6000, np.random.default_rng(0))
     assert factors.shape == (6000, 3)
     assert factors.dtype == np.float32
     assert factors.min() >= np.float32(0.6)

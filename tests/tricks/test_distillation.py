@@ -276,7 +276,8 @@ def test_settings_from_text() -> None:
     )
     assert trick.teachers() == TeacherSpec(("runs/a", "timm:resnet50"), "replay", 7, "b.arrow")
     for folder in ("runs/a", Path("runs/a")):
-        assert Distillation(teacher=folder) == Distillation(teacher=("runs/a",))  # type: ignore[arg-type]
+        trick = Distillation(teacher=folder)  # type: ignore[arg-type]
+        assert trick == Distillation(teacher=("runs/a",))
     with pytest.raises(UserError, match=r"distillation has no teacher.*teacher=RUN"):
         Distillation().teachers()
 

@@ -76,7 +76,9 @@ def test_filling_equals_timms_for_the_same_boxes(mode: str) -> None:
     images = images_of(n, size)
     random.seed(5)
     with torch.random.fork_rng(devices=[]):
-        expected = TimmErasing(probability=0.6, mode=mode, device="cpu")(images.clone())  # type: ignore[no-untyped-call]
+        options = {"probability": 0.6, "mode": mode, "device": "cpu"}
+        erasing = TimmErasing(**options)  # type: ignore[no-untyped-call]
+        expected = erasing(images.clone())
     boxes = timm_boxes(5, n, size, 0.6)
     erased = (boxes[:, 1] > boxes[:, 0]).nonzero()[:, 0]
     assert 0 < len(erased) < n

@@ -140,7 +140,8 @@ def test_a_weight_of_one_changes_no_bit(function) -> None:  # type: ignore[no-un
 
 def timm_seeded(seed: int, **settings: object) -> TimmMixup:
     np.random.seed(seed)
-    return TimmMixup(num_classes=5, label_smoothing=0.0, **settings)  # type: ignore[no-untyped-call]
+    options = {"num_classes": 5, "label_smoothing": 0.0} | settings
+    return TimmMixup(**options)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -26,7 +26,8 @@ def one_hot(labels: list[int], classes: int) -> Tensor:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_mixup_by_batch_equals_timms(smoothing: float) -> None:
     np.random.seed(3)
-    timm_mixup = TimmMixup(mixup_alpha=0.4, label_smoothing=smoothing, num_classes=6, mode="batch")  # type: ignore[no-untyped-call]
+    options = {"mixup_alpha": 0.4, "label_smoothing": smoothing, "num_classes": 6, "mode": "batch"}
+    timm_mixup = TimmMixup(**options)  # type: ignore[no-untyped-call]
     labels = [0, 1, 2, 3]
     images = torch.rand(4, 3, 5, 5, dtype=torch.float64)
     timm_images, timm_targets = timm_mixup(images.clone(), torch.tensor(labels))

@@ -150,8 +150,9 @@ def test_layer_scales_grow_by_one_factor_to_the_head(layers: int, decay: float) 
     ],
 )
 def test_resnet_tweak_gives_the_variant_of_its_letter(trick: Trick, start: str, end: str) -> None:
-    kept = {"num_classes": 7, "init": "msra"}
-    assert trick.model(replace(model_config(start), **kept)) == replace(model_config(end), **kept)  # type: ignore[arg-type]
+    kept: dict[str, Any] = {"num_classes": 7, "init": "msra"}
+    before, after = (replace(model_config(name), **kept) for name in (start, end))
+    assert trick.model(before) == after
 
 
 @pytest.mark.parametrize(

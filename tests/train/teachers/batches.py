@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,14 +35,15 @@ def recipe(pictures: Path, *tricks: Trick, **settings: str) -> Recipe:
 def first_batch(run: Run, dataset: Dataset, epoch: int = 0) -> tuple[RawBatch, Tensor, Tensor]:
     """Return the first batch of an epoch: raw, its images, the teacher's probabilities (N, K)."""
     plan = run.plan
-    options = {
+    options: dict[str, Any] = {
         "batch_size": plan.batch_size,
         "repeats": plan.repeats,
         "seed": plan.seed,
         "teacher_logits": run.teacher_logits,
         "workers": 0,
     }
-    loader = Loader(dataset.train, plan.data, run.pipeline.preprocessing, train=True, **options)  # type: ignore[arg-type]
+    crops = run.pipeline.preprocessing
+    loader = Loader(dataset.train, plan.data, crops, train=True, **options)
     raw = next(loader.epoch(epoch))
     draws = run.pipeline.draw(len(raw.images), plan.seed, plan.timestamp(epoch), run.device)
     batch = run.teach(run.pipeline(raw, draws))

@@ -40,8 +40,9 @@ def test_online_is_the_teacher_on_the_networks_own_batch(
             probabilities, (load(teacher)(images) / 2).softmax(1)
         )  # in evaluation mode
     assert not [note for note in notes if note.kind == "teacher"]
-    assert not any(p.requires_grad for p in run.teach.teachers.parameters())  # type: ignore[attr-defined]
-    before = {name: value.clone() for name, value in run.teach.teachers.state_dict().items()}  # type: ignore[attr-defined]
+    teachers = run.teach.teachers  # type: ignore[attr-defined]
+    assert not any(parameter.requires_grad for parameter in teachers.parameters())
+    before = {name: value.clone() for name, value in teachers.state_dict().items()}
     raw, _, _ = first_batch(run, dataset)
     run.forward_raw(raw, run.pipeline.draw(BATCH, 5, run.plan.timestamp(0), run.device))[
         0

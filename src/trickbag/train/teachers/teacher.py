@@ -220,7 +220,8 @@ def _synsets(spec: str) -> tuple[str, ...]:
             f"teacher {spec}: timm has no names of its {number} classes",
             "take one trained on ImageNet",
         )
-    return tuple(ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]  # timm has no types
+    names = ImageNetInfo(subset).label_names()  # type: ignore[no-untyped-call]  # timm: no types
+    return tuple(names)
 
 
 def _as_published(spec: str) -> Preprocessing:
