@@ -92,9 +92,9 @@ def test_the_live_table(progress: StudyProgress) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
     log = LiveStudyLog(console)
     run(log, progress)
-    plain = Console(file=io.StringIO(), width=100)
-    plain.print(log._table())
-    rows = [line.split() for line in plain.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    text = io.StringIO()
+    Console(file=text, width=100).print(log._table())
+    rows = [line.split() for line in text.getvalue().splitlines()]
     assert ["network", "variant", "seeds", "top1", "effect", "95", "%", "interval"] in rows
     # On the first network full has 90 and 95, -resnet_d 91 and 96, -mixup 92 and 97: no spread, no
     # interval.

@@ -97,7 +97,8 @@ class Report:
     """Returns where it ran: process, environment, and the tasks that the process has run before."""
 
     def __call__(self, trial: Trial) -> Result:
-        global _tasks_of_this_process  # noqa: PLW0603  (that it survives from trial to trial is what is tested)
+        # That it survives from trial to trial is what is tested.
+        global _tasks_of_this_process  # noqa: PLW0603
         _tasks_of_this_process += 1
         result = finished(
             trial, pid=os.getpid(), nth=_tasks_of_this_process, main=int(in_main_thread())
