@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,12 @@ def test_wrong_names_are_refused(
     assert sorted(checkout.rglob("*")) == files
 
 
-def test_it_needs_a_checkout(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, _, err = call("new", "trick", "grid_mask")
+def test_it_needs_a_checkout(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not in tmp_path: `make test` puts that inside the checkout, which the command would find.
+    with tempfile.TemporaryDirectory() as outside:
+        monkeypatch.chdir(outside)
+        code, _, err = call("new", "trick", "grid_mask")
+        monkeypatch.undo()
     assert code == 2
     assert "is in no checkout of trickbag's repository" in err
     assert "--with package.module:Class" in err

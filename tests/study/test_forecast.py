@@ -150,6 +150,7 @@ def test_dry_run_of_a_fraction_names_what_it_cannot_tell_apart(
     assert "with one seed no effect has an interval" in out
 
 
+@pytest.mark.slow
 def test_a_budget_chooses_the_seeds_once(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

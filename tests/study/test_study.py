@@ -155,6 +155,7 @@ def test_stopped_and_continued(study: Study, finished: Path, tmp_path: Path) -> 
     assert results(out) == results(finished)
 
 
+@pytest.mark.slow
 def test_extended_without_running_anything_twice(
     study: Study, finished: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ def test_extended_without_running_anything_twice(
         assert delta_of[effect["label"]] == effect["delta"]
 
 
+@pytest.mark.slow
 def test_more_seeds_wait_for_the_study_that_is_not_finished(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
     small = dataclasses.replace(study, seeds=1)
@@ -195,6 +197,7 @@ def test_more_seeds_wait_for_the_study_that_is_not_finished(study: Study, tmp_pa
     assert json.loads((out / "study.json").read_text())["seeds"] == 1
 
 
+@pytest.mark.slow
 def test_seeds_left_open_are_those_of_the_study(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
     small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
@@ -335,6 +338,7 @@ def test_a_torn_line_runs_again(study: Study, finished: Path, tmp_path: Path) ->
     assert len(results(out.path)) == 3
 
 
+@pytest.mark.slow
 def test_shards_together_are_the_study(study: Study, finished: Path, tmp_path: Path) -> None:
     from trickbag.study.merge import merge
 

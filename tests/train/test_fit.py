@@ -103,6 +103,7 @@ def test_a_run_leaves_the_callers_threads_and_random_state(pictures: Path, tmp_p
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing(pictures: Path, reference: Path, tmp_path: Path) -> None:
     fit(tiny_recipe(pictures, data__workers="2"), seed=3, out=tmp_path / "run")
     for name in ("best.safetensors", "predictions.csv"):

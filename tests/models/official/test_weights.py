@@ -131,6 +131,7 @@ def test_official_weights_of_another_network_are_refused(npz):
         load_weights(torch.nn.Linear(2, 2), path)
 
 
+@pytest.mark.slow
 def test_an_official_network_is_exported(npz, tmp_path, capsys):
     path, variables = npz
     out = tmp_path / "ours.safetensors"

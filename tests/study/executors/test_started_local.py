@@ -71,6 +71,7 @@ def test_a_started_process_that_died_is_replaced() -> None:
     assert dead not in {result.metrics["pid"] for result in results}
 
 
+@pytest.mark.slow
 def test_a_study_that_is_finished_starts_no_process(
     pictures: Path,
     tmp_path: Path,

@@ -42,6 +42,7 @@ def two(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", list(SCENARIOS))
 def test_steps_of_two_processes_are_those_of_one(pictures: Path, two: Path, scenario: str) -> None:
     # A network without BatchNorm, an odd batch, images that could not be read, partners in the
