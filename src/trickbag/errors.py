@@ -107,6 +107,7 @@ class Stopped(TrickbagError):
     `signal` is the signal's name, such as `SIGTERM`.
     """
 
+    # EX_TEMPFAIL of sysexits.h: the same command can succeed later.
     exit_code = 75
 
     def __init__(self, reason: str, way_out: str = "", *, signal: str = "") -> None:

@@ -41,6 +41,7 @@ def replacing(path: Path, keeps: Callable[[], str] = str) -> Iterator[BinaryIO]:
     """
     temporary: Path | None = None
     try:
+        # In the same folder: a rename to another file system fails.
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
@@ -146,6 +147,7 @@ def json_numbers(data: Mapping[str, Any], place: object) -> dict[str, float | No
     Raises UserError for another value; the message begins with `place`.
     """
     for key, value in data.items():
+        # bool is a subclass of int.
         if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
             raise UserError(f"{place}: {key} = {value!r}: must be a number or null")
     # JSON has whole numbers beyond the range of floats too.
@@ -162,6 +164,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
+            # Otherwise csv reads a torn file, whose last quote is open, without an error.
             rows = csv.reader(file, strict=True)
             header = next(rows, [])
             if missing := [column for column in columns if column not in header]:

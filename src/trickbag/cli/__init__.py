@@ -32,6 +32,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, and which accepts no abbreviated options."""
 
     def __init__(self, **settings: Any) -> None:
+        # A script with an abbreviation would break when a new option begins with the same letters.
         super().__init__(**settings | {"allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
     workers = optional(Annotated[int, AtLeast(0)], args.workers, "--workers")
 
+    # Behind the check of the options: torch takes seconds to import, a wrong option should not.
     from trickbag.evaluate.evaluation import evaluate
     from trickbag.evaluate.trained import Trained
 

@@ -39,6 +39,7 @@ def output_file(text: str, option: str, source: Path, protected: Sequence[Path] 
         raise UserError(f"{option} {text!r}: there is no folder {path.parent}")
     run = RunFolder(source if source.is_dir() else source.parent)
     files = (run.recipe, run.metrics, run.checkpoint, run.best, run.result, run.predictions)
+    # Resolved, so that no link and no other spelling leads to a file of the run.
     if path.exists() and any(path.resolve() == file.resolve() for file in (*files, *protected)):
         raise UserError(f"{option} {text!r} is a file of the run itself; choose another name")
     return path

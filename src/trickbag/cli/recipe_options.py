@@ -46,6 +46,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
 def _add_trick_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with",
+        # `args.with` would be a syntax error.
         dest="with_",
         metavar="TRICK[:key=value,...]",
         action="append",
@@ -99,6 +100,7 @@ def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
     for path, value in settings.items():
         if value is not None:
             recipe = recipe.set(path, value)
+    # Both fields at once: the config refuses a recipe that has the two, even for a moment.
     if args.init is not None:
         recipe = recipe.replace(
             training=dataclasses.replace(recipe.training, init=args.init, pretrained=False)
@@ -110,6 +112,7 @@ def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
     recipe = recipe.without(*args.without)
     for text in args.with_:
         recipe = recipe.plus(trick_from_text(text))
+    # Last, so that it wins over the options above that set the same thing.
     for text in args.set:
         recipe = recipe.set(*assignment(text, "training.lr=0.2"))
     return recipe

@@ -65,4 +65,5 @@ def _page(folders: list[Path], out: Path | None) -> Path:
         study, other = folders if studies[0] else reversed(folders)
         raise UserError(f"{study} is a study and {other} is none: give two runs or two studies")
     compare = compare_studies if studies[0] else compare_page
+    # Not `report.html`, which is the first folder's own page.
     return compare(folders[0], folders[1], out or folders[0] / "compared.html")

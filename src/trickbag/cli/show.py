@@ -114,6 +114,7 @@ def _scalar(value: Any) -> str:
     """Write a value as YAML in one line."""
     import yaml
 
+    # Without a width YAML breaks lines at 80 columns; each setting is to be one line.
     text = yaml.safe_dump(
         value, default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True
     )

@@ -190,6 +190,7 @@ def fingerprint(classes: Iterable[str], parts: Mapping[str, Part]) -> str:
     for _, part in sorted(parts.items()):
         for name in part.names:
             digest.update(_length_first(name))
+        # Little-endian on every machine, so that the hash is the same.
         digest.update(part.sizes.astype("<i8").tobytes())
         digest.update(part.labels.astype("<i8").tobytes())
     return digest.hexdigest()

@@ -32,6 +32,7 @@ def label_counts(labels: NDArray[np.int64], num_classes: int) -> tuple[int, ...]
     if labels.ndim == 2:
         counts = labels.sum(axis=0)
     else:
+        # bincount refuses the -1 of an unknown label.
         counts = np.bincount(labels[labels >= 0], minlength=num_classes)
     return tuple(counts.tolist())
 

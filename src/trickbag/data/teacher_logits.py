@@ -234,6 +234,7 @@ def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_R
             record_batch = reader.get_batch(i)
             # A damaged length would lead to memory beyond the file.
             record_batch.validate()
+            # The arrays keep the mapping alive after the block has closed the file.
             batch = _columns(record_batch.columns, teachers, kept)
             if len({len(column) for column in batch}) != 1:
                 raise ValueError("its columns are of different lengths")

@@ -113,7 +113,9 @@ def _walk(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise UserError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
+    # By default os.walk leaves out a folder that it cannot read, without a word.
     for inner, folders, files in os.walk(folder, onerror=refuse):
+        # In place: os.walk goes on with what is left in this very list, in its order.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS:
@@ -127,6 +129,7 @@ def _from_csv(
     if image_root is not None and not image_root.is_dir():
         raise UserError(f"--image-root {image_root} is no folder")
     roots = [*([image_root] if image_root else []), *folders]
+    # Made absolute, a folder stays itself when the finder joins it to its base.
     finder = ImageFinder(table.parent, (*(os.path.abspath(root) for root in roots), "", table.stem))
     paths = [finder.find(value) if value else None for value in values]
     if not any(paths):

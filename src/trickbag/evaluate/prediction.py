@@ -162,6 +162,7 @@ class Predictor:
                 name, future = waiting.popleft()
                 yield name, future.result()
         finally:
+            # A caller may leave the generator half-way: what waits is then not read any more.
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _crop(self, image: str | os.PathLike[str] | NDArray[np.uint8]) -> NDArray[np.uint8] | str:

@@ -167,6 +167,7 @@ def _relabelled(
         for name in names:
             relabelled[:, network_classes.index(name)] = labels[:, classes.index(name)]
         return dataclasses.replace(part, labels=relabelled)
+    # -1 is never looked up: no image has a class that the network does not know.
     places = np.array(
         [network_classes.index(name) if name in network_classes else -1 for name in classes],
         np.int64,

@@ -108,6 +108,7 @@ def _copy(body: TextIO, file: BinaryIO, form: Form, reasons: Sequence[str] | Non
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*form.header(), *([] if reasons is None else ["error"])])
     writer.writerows(_with_reasons(csv.reader(body), reasons))
+    # Otherwise the wrapper closes the file, which `replacing` has still to flush to disk.
     text.detach()
 
 

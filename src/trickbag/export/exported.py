@@ -57,6 +57,7 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
     """
     form.require()
     path = Path(path)
+    # Of a copy, because `float()` and a change of device change the module itself.
     network = placed(
         copy.deepcopy(trained.network).float().eval(), torch.device("cpu"), "contiguous"
     )

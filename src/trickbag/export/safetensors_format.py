@@ -41,6 +41,7 @@ class SafetensorsFormat(Format):
         size = int.from_bytes(data[:8], "little")
         texts = json.loads(data[8 : 8 + size])["__metadata__"]
         metadata = WeightsMetadata.from_json(texts[METADATA_KEY], "the exported file")
+        # Any seed will do: every weight is replaced, or load_state_dict raises.
         network = build_network(metadata.model, seed=0)
         network.load_state_dict(load(data))
         return network.eval()

@@ -63,6 +63,7 @@ def line_chart(
     drawn = [line for line in series if line.drawable]
     if not drawn:
         return None
+    # Not pyplot, which keeps every figure until it is closed, and may ask for a display.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -99,6 +100,7 @@ def line_chart(
 
 
 def _plot_series(axes: Axes, line: Series) -> None:
+    # NaN interrupts the line; without the point its neighbours would be joined.
     points = [(x, math.nan if y is None else y) for x, y in line.points]
     one_point = sum(not math.isnan(y) for _, y in points) == 1
     axes.plot(
@@ -121,6 +123,7 @@ def confusion_chart(confusion: Confusion, *, name: str = "confusion") -> str | N
     from matplotlib.figure import Figure
 
     counts_KK = confusion.counts
+    # A class that was only predicted has no image: its share would be 0 / 0.
     share_KK = counts_KK / np.maximum(1, counts_KK.sum(1, keepdims=True))
     # The square root makes a rare confusion visible; a cell with a count is never blank.
     level_KK = np.where(counts_KK > 0, np.ceil(np.sqrt(share_KK) * _LEVELS), 0).astype(int)
@@ -162,7 +165,9 @@ def _fill_cells(axes: Axes, cells_KK: NDArray[np.bool_], color: str, opacity: fl
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
+    # The fifth corner is not drawn: matplotlib's CLOSEPOLY takes a point, and ignores it.
     corners = np.array([(-0.47, -0.47), (0.47, -0.47), (0.47, 0.47), (-0.47, 0.47), (-0.47, -0.47)])
+    # argwhere gives (row, column), which is (y, x) on the axes.
     centres = np.argwhere(cells_KK)[:, ::-1]
     if len(centres):
         vertices = (centres[:, None, :] + corners).reshape(-1, 2)

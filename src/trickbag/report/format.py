@@ -100,6 +100,7 @@ def number(name: str, value: float | None, *, signed: bool = False) -> str:
     sign = "+" if signed else ""
     if metric is None:
         return f"{value:{sign}.6g}"
+    # With fixed decimals the end of a decay would be 0.000000.
     if metric[0] == "learning rate":
         return f"{value:{sign}.4g}"
     return f"{value:{sign},.{metric[2]}f}"
@@ -147,6 +148,7 @@ def around(name: str, values: Sequence[float]) -> str:
     mean = number(name, sum(values) / len(values))
     if len(values) < 2:
         return mean
+    # The seeds are a sample: divided by n - 1, not by n.
     return f"{mean}\u00a0±\u00a0{number(name, statistics.stdev(values))}"
 
 
@@ -200,6 +202,7 @@ def duration(seconds: float | None) -> str:
         return ABSENT
     if seconds < 59.95:  # from there on it would be rounded to 60.0 s
         return f"{seconds:.1f}\u00a0s"
+    # Rounded before it is divided: 119.7 s is 2 min 00 s, not 1 min 60 s.
     if seconds < 3600:
         return f"{round(seconds) // 60}\u00a0min {round(seconds) % 60:02d}\u00a0s"
     return f"{round(seconds / 60) // 60}\u00a0h {round(seconds / 60) % 60:02d}\u00a0min"

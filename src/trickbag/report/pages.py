@@ -39,7 +39,9 @@ def _templates() -> Environment:
 
     environment = Environment(
         loader=PackageLoader("trickbag.report"),
+        # Names of classes and files come from others: they are escaped in every template.
         autoescape=True,
+        # By default jinja2 prints nothing for an unknown name, and a slip would go unseen.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -50,4 +52,5 @@ def _templates() -> Environment:
 
 def _pieces(label: str) -> list[str]:
     """Split the long label of a factorial's variant into its tricks: a line may break there."""
+    # The last match is the empty one at the end of the label.
     return re.findall(r"[+-]?[^+-]*", label)[:-1] if len(label) > _LONG_LABEL else [label]

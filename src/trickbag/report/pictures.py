@@ -63,6 +63,7 @@ def data_uri(image: Image) -> str:
         picture.save(file, format="PNG", optimize=True)
         kind = "png"
     else:
+        # Works in place, keeps the proportions and, unlike `resize`, never enlarges.
         picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Pillow.Resampling.LANCZOS)
         picture.save(file, format="JPEG", quality=88, optimize=True)
         kind = "jpeg"

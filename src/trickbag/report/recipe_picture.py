@@ -84,6 +84,7 @@ def draw_recipe(
     foot = (len(lines) + 1) * _LINE if lines else 0.0
     bottom = foot + sum(heights) + len(panels) * _TITLE
     with drawing(PRINT):
+        # The style's figures are transparent: a dark viewer would hide the dark text.
         figure = Figure(figsize=(_WIDTH, _CHART + bottom), facecolor="white", dpi=120)
         FigureCanvasAgg(figure)
         _draw_schedule(figure, points)

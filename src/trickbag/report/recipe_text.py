@@ -18,6 +18,7 @@ def source_name(recipe: Mapping[str, Any]) -> str:
     """Name the source of a recipe's data: the last part of a path, or `torchvision:NAME`."""
     data = recipe.get("data")
     source = str(data.get("source", "")) if isinstance(data, Mapping) else ""
+    # Not `Path.name`: a run of a Windows machine has backslashes in its paths.
     return source.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or source
 
 
@@ -40,6 +41,7 @@ def flatten(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in data.items():
         place = f"{path}.{key}" if path else str(key)
+        # An empty mapping is a value: without an entry, a change of it would not be seen.
         if isinstance(value, Mapping) and value:
             values |= flatten(value, place)
         else:

@@ -122,6 +122,7 @@ def plain_axes(axes: Axes) -> None:
 
 def printable(text: str, longest: int = 18) -> str:
     """Make a name fit a figure: no control characters, cut if it is longer than `longest`."""
+    # XML allows few control characters: `render` could not parse the drawing.
     text = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
@@ -145,6 +146,7 @@ def render(figure: Figure, name: str, label: str) -> str:
                 parent.remove(child)  # a style sheet in an inline SVG would apply to the whole page
     for element in root.iter():
         _fit_to_page(element, name, used)
+    # Templates do not escape the drawing: ElementTree escapes what stands in attributes.
     root.attrib.update({"role": "img", "aria-label": label, "class": "chart"})
     # The page's style sheet scales the element; the view box keeps its proportions.
     for attribute in ("width", "height", "version"):
@@ -155,6 +157,7 @@ def render(figure: Figure, name: str, label: str) -> str:
 
 def _fit_to_page(element: ElementTree.Element, name: str, used: set[str]) -> None:
     """Remove namespaces and unused ids, make ids unique, and use the page's colours and font."""
+    # ElementTree would write `ns0:path`, which HTML does not take for a part of an SVG.
     element.tag = _NAMESPACE.sub("", element.tag)
     if not (element.text or "").strip():
         element.text = None
@@ -165,6 +168,7 @@ def _fit_to_page(element: ElementTree.Element, name: str, used: set[str]) -> Non
         if key == "id":
             if value not in used:
                 continue
+            # All drawings of a page share its ids: a clip path could be that of another chart.
             value = f"{name}-{value}"
         elif key == "href":
             value = f"#{name}-{value[1:]}"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["latex_table", "markdown_table"]
 
+# All in one pass: after a chain of `replace` the braces of \textbackslash{} would be escaped too.
 _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -40,6 +41,7 @@ def markdown_table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
 
     `right` tells of each column whether it is aligned to the right.
     """
+    # A line break in a name would end the row, a bar the cell.
     cells = [[" ".join(text.split()).replace("|", r"\|") for text in row] for row in rows]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(right))]
     lines = []

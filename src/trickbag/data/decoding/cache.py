@@ -75,6 +75,7 @@ class CheckCache:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as file:
+                # As ASCII, whose escapes hold file names that are not UTF-8 too.
                 file.write(json.dumps({"version": _version(), "files": files}).encode())
         except OSError as error:
             return f"cannot write {self.path.parent}: {error.strerror or error}"

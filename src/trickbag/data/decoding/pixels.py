@@ -69,6 +69,7 @@ def _grey_to_rgb(grey_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def upright(pixels_HW3: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Turn and mirror pixels as a value, 1 to 8, of the EXIF orientation tag says."""
     turns, mirrored = _ORIENTATIONS[orientation - 1]
+    # numpy turns counterclockwise, the table clockwise.
     turned = np.rot90(pixels_HW3[:, ::-1] if mirrored else pixels_HW3, -turns)
     return np.ascontiguousarray(turned)
 

@@ -368,6 +368,7 @@ class Loader:
             num_workers=self.workers,
             collate_fn=_uncollated,  # type: ignore[arg-type]  # gets one item, not a list
             pin_memory=self._pin,
+            # A forked worker inherits locks that the parent's threads hold, and may wait for ever.
             multiprocessing_context="spawn",
             persistent_workers=True,
             worker_init_fn=enter_worker,

@@ -39,6 +39,7 @@ def open_source(data: DataConfig) -> Source:
 
         return open_digits()
     root = None if data.image_root is None else Path(data.image_root).expanduser()
+    # At least two characters: `C:` is a drive of Windows, not a kind of source.
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
         if scheme[1] != "torchvision":

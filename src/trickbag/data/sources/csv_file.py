@@ -112,6 +112,7 @@ def _labelled_part(
     classes = tuple(sorted({name for names in names_of.values() for name in names}))
     index = {name: i for i, name in enumerate(classes)}
     indices_of = {image: [index[name] for name in names] for image, names in names_of.items()}
+    # By name: the same rows in another order are the same data, with the same fingerprint.
     images = sorted(indices_of)
     part = FilePart.listed(
         base, [(image, finder.size(image), indices_of[image][0]) for image in images]

@@ -57,6 +57,7 @@ def open_folder(root: Path, spec: str) -> Source:
             )
         if folder and loose:
             facts.append(f"{loose} images in {folder!r} outside of any class folder are not used")
+        # A file system lists in any order; seeds and fingerprint need the same one everywhere.
         files[part] = {name: sorted(_images(root, Path(folder) / name, spec)) for name in names}
     classes = _classes(files, layout, spec)
     return Source(

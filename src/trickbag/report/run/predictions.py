@@ -66,6 +66,7 @@ class Confusion:
                 support=int(labelled),
                 recall=_percent(right, labelled),
                 precision=_percent(right, predicted),
+                # Equal to 2 P R / (P + R), but defined where only one of the two is.
                 f1=_percent(2 * right, labelled + predicted),
             )
             for name, right, labelled, predicted in zip(
@@ -129,6 +130,7 @@ def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliabi
         return None
     confidence_N = np.array([confidence for confidence, _ in rows], dtype=np.float64)
     right_N = np.array([right for _, right in rows], dtype=np.float64)
+    # A confidence of 0 would fall into bin -1, one rounded to above 1 behind the last bin.
     bin_N = np.clip(np.ceil(confidence_N * bins).astype(np.int64) - 1, 0, bins - 1)
     counts_B = np.bincount(bin_N, minlength=bins)
     right_B = np.bincount(bin_N, weights=right_N, minlength=bins)
@@ -144,6 +146,7 @@ def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliabi
 
 def wilson(percent: float, n: int) -> tuple[float, float]:
     """Return the 95 % interval (Wilson 1927), in percent, of a share of `percent` in `n` images."""
+    # The normal interval has no width at 0 and 100 %, and near them it leaves the scale.
     z, share = 1.959963984540054, percent / 100
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -111,6 +111,7 @@ class ReportedRun:
     def best(self) -> tuple[float, int] | None:
         """The best top-1 in percent and the first epoch that reached it."""
         scores = [(top1, int(epoch)) for epoch, top1 in self.curve("top1") if top1 is not None]
+        # The epoch is not in the key: of equal scores `max` then returns the first.
         return max(scores, key=lambda score: score[0]) if scores else None
 
     def curve(self, name: str) -> list[tuple[float, float | None]]:

@@ -52,6 +52,7 @@ def _latex(record: ReportedRun) -> str:
 
 def _csv(record: ReportedRun) -> str:
     file = io.StringIO()
+    # csv ends its lines with \r\n by default, the other formats with \n.
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("metric", "value"))
     writer.writerows(

@@ -201,6 +201,7 @@ def interaction_chart(
     k = len(factors)
     cells = {
         (row, column): table.get(
+            # The label of an interaction has its factors in the layout's order: the earlier first.
             factors[row] if row == column else f"{factors[column]}*{factors[row]}"
         )
         for row in range(k)
@@ -212,6 +213,7 @@ def interaction_chart(
         return None
     from matplotlib.figure import Figure
 
+    # The effects divide by it, and all of them may be exactly 0.
     largest = max(sizes) or 1.0
     names = [printable(factor, 20) for factor in factors]
     margin = 0.15 + 0.075 * max(map(len, names))
