@@ -33,6 +33,7 @@ def around(centre_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tens
     size = _size(centre_N2, height, width)
     middle_N2 = (centre_N2 * size).floor_()
     half_N2 = (sides_N2 * (size / 2)).floor_()
+    # Stacked behind the axis, so that flattening gives top, bottom, left, right.
     ends = [(middle_N2 - half_N2).clamp_(min=0), (middle_N2 + half_N2).clamp_(max=size)]
     return torch.stack(ends, dim=2).flatten(1).long()
 
@@ -47,6 +48,8 @@ def within(corner_N2: Tensor, sides_N2: Tensor, height: int, width: int) -> Tens
     import torch
 
     size = _size(corner_N2, height, width)
+    # Rounding can give the whole side. The published code of random erasing takes only boxes
+    # that are smaller than the image.
     pixels_N2 = (sides_N2 * size).round_().clamp_(max=size - 1)
     start_N2 = (corner_N2 * (size + 1 - pixels_N2)).floor_()
     return torch.stack([start_N2, start_N2 + pixels_N2], dim=2).flatten(1).long()

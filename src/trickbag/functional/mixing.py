@@ -25,6 +25,8 @@ def weigh(first: Tensor, second: Tensor, lam_N: Tensor) -> Tensor:
     """
     import torch
 
+    # `lerp` is exact at both ends, as it counts from the nearer one. `a + w (b - a)` is not
+    # exact at w = 1.
     return torch.lerp(second, first, lam_N.to(first.dtype).reshape(-1, *[1] * (first.ndim - 1)))
 
 
@@ -52,9 +54,12 @@ def paste(
         if len(boxes_N4) == 1:
             pasted = images_NCHW if owned else images_NCHW.clone()
             for _, top, bottom, left, right in regions(boxes_N4):
+                # `index_select` copies: with `owned` both tensors are one, and a view would be
+                # overwritten while it is read.
                 box = images_NCHW[..., top:bottom, left:right].index_select(0, partner_N)
                 pasted[..., top:bottom, left:right] = box
             return pasted
+        # A copy even of owned images: a partner may have its own box filled before it is read.
         pasted, partner = images_NCHW.clone(), partner_N.tolist()
         targets, sources = pixels(pasted), pixels(images_NCHW)
         for i, top, bottom, left, right in regions(boxes_N4):

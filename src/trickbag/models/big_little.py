@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BigLittle"]
 
+# Tables of the original code: those of 101 and 152 are not the plain ResNet's.
 _BLOCKS_PER_STAGE: Mapping[int, tuple[int, int, int, int]] = MappingProxyType(
     {50: (3, 4, 6, 3), 101: (4, 8, 18, 3), 152: (5, 12, 30, 3)}
 )

@@ -106,6 +106,8 @@ class Classifier(nn.Module, ABC):
         self.add_module(
             self.head, classifier.to(reference.device, reference.dtype).train(self.training)
         )
+        # Through the whole network: its stream goes by the name there, `fc.weight`. So a new
+        # classifier has the values that it has in a new network.
         initialise(self, self.config.init, seed, only=classifier)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -144,6 +146,7 @@ def slots_of(config: OwnConfig, *, stage: int = 0, depth: float = 0.0) -> Slots:
     selective_kernel = getattr(config, "selective_kernel", None)
     branch_drop_prob = getattr(config, "stochastic_depth", 0.0) * depth
     drop = None
+    # The test of `stage` comes first: in the stem, `scales[-1]` would be that of stage 4.
     if config.drop is not None and stage and config.drop.scales[stage - 1]:
         drop = functools.partial(config.drop, stage)
     return Slots(

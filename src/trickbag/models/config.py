@@ -313,8 +313,10 @@ def _networks() -> dict[str, ModelConfig]:
         "bl_resnet101": BigLittleConfig(depth=101),
         "assemble_resnet50": BigLittleConfig(depth=50, **_ASSEMBLE),
         "assemble_resnet101": BigLittleConfig(depth=101, **_ASSEMBLE),
+        # The published networks have alpha 2 and beta 4, but this one 1 and 2.
         "assemble_resnet152": BigLittleConfig(depth=152, alpha=1, beta=2, **_ASSEMBLE),
         "mobilenet_v1": MobileNetConfig(),
+        # Lee et al. 2020 report both reductions. Hu et al. 2018 have 16.
         "se_mobilenet_v1_r16": MobileNetConfig(attention=SqueezeExcitePart()),
         "se_mobilenet_v1_r2": MobileNetConfig(attention=SqueezeExcitePart(reduction=2)),
         "densenet201": TimmConfig(name="densenet201"),

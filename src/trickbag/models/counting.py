@@ -31,6 +31,7 @@ def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int
         torch.get_default_dtype(),
     )
     image = torch.empty(1, in_channels, image_size, image_size, dtype=dtype, device="meta")
+    # In training mode a normalisation refuses a map of one pixel of a single image.
     network.eval()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -72,5 +72,6 @@ class _SecondPass:
             return
         assert isinstance(norm, _NormBase)
         self.active, norm.momentum = False, self.momentum
+        # A momentum of 0 keeps the averages, but torch still counts the batch.
         if norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked -= 1

@@ -115,6 +115,7 @@ def _fans(shape: torch.Size) -> tuple[int, int]:
 
 def _xavier(rng: np.random.Generator, shape: torch.Size) -> np.ndarray:
     bound = math.sqrt(6.0 / sum(_fans(shape)))
+    # The type is part of what a seed means: float64 takes other bits of the stream.
     values = rng.random(tuple(shape), dtype=np.float32)
     # In place: a network has millions of these.
     values -= np.float32(0.5)

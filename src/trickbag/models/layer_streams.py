@@ -79,6 +79,7 @@ def _seeded(layer: nn.Module, *, of_timm: bool) -> SeededLayer | None:
     if of_timm:
         from timm.layers import drop as timm_drop
 
+        # Without `scale_by_keep` timm's layer does not divide what it keeps. Ours always does.
         if type(layer) is timm_drop.DropPath and layer.drop_prob and layer.scale_by_keep:
             return DropPath(layer.drop_prob)
     return None

@@ -174,6 +174,7 @@ class SqueezeExcitePart(Settings):
         """Build the layer for feature maps of `channels` channels."""
         from trickbag.models.layers.squeeze_excite import SqueezeExcite2d
 
+        # Without the network's activation: a gate keeps its ReLU.
         return SqueezeExcite2d(
             channels, reduction=self.reduction, bias=self.bias, divisor=self.divisor
         )

@@ -53,6 +53,7 @@ _FILLED: dict[tuple[object, object, object], str] = {
 _MOBILENETS = {1.0: "mobilenetv1_100", 1.25: "mobilenetv1_125"}
 _SELECTIVE: dict[tuple[object, str, tuple[int, int]], str] = {
     (SplitKernel(), "bottleneck", (1, 64)): "skresnet",
+    # timm's basic blocks have a larger attention than its bottlenecks.
     (SplitKernel(reduction=8, least=16), "basic", (1, 64)): "skresnet",
     (OriginalKernel(), "bottleneck", (32, 4)): "skresnet",
 }
@@ -74,6 +75,7 @@ def timm_name(config: ModelConfig) -> str | None:
     groups = (config.cardinality, config.base_width)
     place = (
         config.stem,
+        # A basic block ignores `branch_stride`.
         "middle" if config.block == "basic" else config.branch_stride,
         config.shortcut,
     )
@@ -104,6 +106,7 @@ def pretrained_names() -> list[str]:
     """List the names of this package for whose networks timm publishes weights."""
     names: dict[str | None, str] = {}
     for name in model_names():
+        # `resnet50` and `resnet50_b` are one network; the first name stands for it.
         names.setdefault(timm_name(model_config(name)), name)
     return [name for published, name in names.items() if _has_weights(published)]
 

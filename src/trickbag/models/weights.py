@@ -67,6 +67,8 @@ def weights_bytes(network: nn.Module, metadata: WeightsMetadata) -> bytes:
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
+    # One key alone: safetensors writes several keys in random order, and the same values would
+    # not give the same bytes.
     return save(_without_sharing(tensors), metadata={METADATA_KEY: metadata.to_json()})
 
 

@@ -33,6 +33,7 @@ class SGD(Settings):
         """Build the optimizer of parameter groups; `fused` updates all parameters in one kernel."""
         import torch
 
+        # torch refuses Nesterov's form without momentum.
         nesterov = self.nesterov and self.momentum > 0
         optimizer = torch.optim.SGD(
             groups, lr=lr, momentum=self.momentum, nesterov=nesterov, fused=fused

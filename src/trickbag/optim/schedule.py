@@ -107,5 +107,7 @@ class Schedule(Settings):
         if step < warm:
             return min(1.0, (step // steps_per_epoch + 1) / math.ceil(self.warmup_epochs))
         if self.decay.after_warmup:
+            # Divided by the number N of steps. The paper's code divides by N - 1, and its last step
+            # has a rate of 0.
             return self.decay((step - warm) / max(1, total - warm), epochs)
         return self.decay(step / total, epochs)

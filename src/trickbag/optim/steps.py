@@ -89,6 +89,7 @@ class SharpnessAware(Settings):
         with torch.random.fork_rng(devices=devices):
             backward()
         weights = [parameter for parameter in network.parameters() if parameter.grad is not None]
+        # After the first pass, whose running statistics are the ones that stay.
         # A copy, as adding and subtracting the step would round.
         kept = [(tensor, tensor.detach().clone()) for tensor in (*weights, *network.buffers())]
         with torch.no_grad():

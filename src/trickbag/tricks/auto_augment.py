@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLES", "AutoAugment"]
 
+# As published: some sub-policies occur twice, and one step has a probability of 0. Operations
+# that take no magnitude have 0 here, whatever number the published table gives them.
 _IMAGENET: tuple[tuple[Step, ...], ...] = (
     (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
     (("solarize", 0.6, 5), ("auto_contrast", 0.6, 0)),

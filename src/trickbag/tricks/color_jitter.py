@@ -147,6 +147,7 @@ class ColorJitter(Trick):
         factors = rng.uniform(1 - self.strength, 1 + self.strength, size=(n, 3)).astype(np.float32)
         if self.form == "paper":
             return (factors,)
+        # Not `permutation`, which would give all images the same order.
         return factors, rng.permuted(np.tile(np.arange(3, dtype=np.int64), (n, 1)), axis=1)
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:

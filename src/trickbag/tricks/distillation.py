@@ -72,6 +72,7 @@ def teacher_loss(
     if divergence:
         # The entropy of q is -sum q log q + v log v for outcomes that sum to v, which is below 1 in
         # a row that was mixed with an unreadable image.
+        # `xlogy` has 0 log 0 = 0, where a product gives NaN.
         totals_N = torch.special.xlogy(totals, totals).sum(dim=1)
         outcomes_N = sum(torch.special.xlogy(outcome, outcome).sum(dim=1) for outcome in outcomes)
         loss_N = loss_N - totals_N + outcomes_N
@@ -100,6 +101,7 @@ class DistillationLoss:
         return self.hard * self.loss(logits_NK, batch) + self.soft * soft_N.mean()
 
 
+# The weight of `code` counts for the labels too, as 1 - 0.5: its loss is half of the paper's.
 _FORMS: dict[Form, tuple[float, float]] = {
     "paper": (20.0, 1.0),
     "code": (20.0, 0.5),

@@ -88,6 +88,7 @@ class Mixup(Trick):
         if self.pairing == "double":
             return lam_N, np.arange(mixed, n, dtype=np.int64)
         first, partner = halves(n)
+        # With a weight of 1 alone, `halves` would show the first half of the batch twice.
         return lam_N, partner, np.arange(n, dtype=np.int64) if off else first
 
     def batch(self, batch: Batch, *draw: Tensor) -> Batch:
@@ -104,5 +105,7 @@ class Mixup(Trick):
         def mix_pairs(values: Tensor) -> Tensor:
             return weigh(first(values), values.index_select(0, partner), lam)
 
+        # With `halves` the code of Lee et al. mixes labels into half of the teacher's targets. This
+        # bug is not repeated here.
         mixed = batch.map_labels(mix_pairs)
         return mixed._replace(images=mix_pairs(batch.images), index=first(batch.index), owned=False)

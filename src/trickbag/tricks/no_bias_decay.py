@@ -73,6 +73,8 @@ def free_parameters(network: nn.Module, free: Free = "bias_and_norm") -> set[nn.
         p
         for module in network.modules()
         if is_norm(module)
+        # Not those of children: attention that is added to a network of timm is a child of a
+        # normalisation (`models.timm.surgery`).
         for p in module.parameters(recurse=False)
     }
     if free == "norm":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressiveResizing", "size_at"]
 
+# The smallest image that this package's networks and its data settings take.
 _MIN_SIZE = 8
 
 

@@ -26,6 +26,7 @@ __all__ = ["RandomErasing", "fill", "pixel_noise", "within"]
 Area = Annotated[float, Between(0, 1, open_low=True)]
 Ratio = Annotated[float, Between(0.001, 1000)]
 
+# As in timm and torchvision; the paper's code tries 100 times.
 _ATTEMPTS = 10
 # A prime: it shares no factor with the width of an image, so that the rows of an image start at
 # different positions of the list.
@@ -103,6 +104,8 @@ class RandomErasing(Trick):
                     f"random_erasing.{name} = {low:g},{high:g}: the first value must not be above "
                     "the second"
                 )
+        # With area a and ratio r the sides are sqrt(a r) and sqrt(a / r). Both are below 1 if r is
+        # between a and 1 / a.
         smallest, (flat, high) = self.area[0], self.ratio
         if max(flat, smallest) * smallest >= 1 or high <= smallest:
             raise UserError(

@@ -58,6 +58,8 @@ class BlurPool2d(nn.Module):
         super().__init__()
         self.round_up = round_up
         self.stride = stride
+        # A clone, because torch refuses to write into expanded memory, and `Ema` and SAM write into
+        # buffers in place.
         self.register_buffer(
             "kernel", binomial(size).expand(channels, 1, size, size).clone(), persistent=False
         )

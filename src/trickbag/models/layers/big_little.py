@@ -41,6 +41,8 @@ class BigLittleStem(nn.Module):
     def __init__(self, channels: int, *, alpha: int, stride: int, slots: Slots) -> None:
         super().__init__()
         thin = channels // alpha
+        # In the order of the original code, whose variables are numbered by it: `official.convert`
+        # visits these modules in the order in which they are set here.
         self.big = ConvNorm(channels, channels, 3, stride=stride, activation=False, slots=slots)
         self.little = nn.Sequential(
             ConvNorm(channels, thin, 3, slots=slots),

@@ -81,6 +81,7 @@ def drop_block(
     Ghiasi et al. 2018; the default form is that of Lee et al. 2020.
     """
     n, c, height, width = x_NCHW.shape
+    # In a 7x7 map a block of 7 is the map: whole channels are dropped, as in the original code.
     block = min(block_size, height, width)
     gamma = seed_probability(keep_prob, block, height, width, scale)
     shape = (
@@ -91,6 +92,7 @@ def drop_block(
     )
     # Drawn even if nothing can be dropped, so that a schedule of keep_prob moves no other draws.
     drawn = torch.rand(shape, device=x_NCHW.device) if seed is None else uniform(seed, shape)
+    # Strictly below: a draw can be 0, and a gamma of 0 has to drop nothing.
     return drop_blocks_at(x_NCHW, (drawn < gamma).float(), block)
 
 

@@ -33,6 +33,7 @@ def uniform(seed: Tensor, shape: Sequence[int]) -> Tensor:
     x = torch.arange(math.prod(shape), device=seed.device)
     x = _hash_(x.add_(seed & _WORD).bitwise_and_(_WORD))
     x = _hash_(x.bitwise_xor_(seed >> 32))
+    # A float32 holds 24 bits. With all 32 the largest numbers would round up to 1.
     return (x >> 8).float().mul_(2**-24).reshape(tuple(shape))
 
 

@@ -29,6 +29,7 @@ def conv_shortcut(in_channels: int, out_channels: int, stride: int, slots: Slots
     """
     conv_stride, anti_alias = anti_aliased(slots.shortcut_anti_alias, in_channels, stride)
     conv = nn.Conv2d(in_channels, out_channels, 1, stride=conv_stride, bias=False)
+    # No identity in its place: in timm's weights the convolution is 0, the normalisation 1.
     before = [] if conv_stride == stride else [anti_alias]
     return nn.Sequential(*before, conv, slots.norm(out_channels), *_drop(slots))
 
@@ -41,6 +42,7 @@ def avg_pool_shortcut(
     The pool has the stride; at odd sizes its last window is smaller and averages fewer pixels. At
     stride 1 there is no pool.
     """
+    # An identity keeps timm's names: the convolution is 1 with and without a pool.
     pool: nn.Module = nn.Identity()
     if stride != 1:
         pool = nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)

@@ -61,6 +61,8 @@ def stem_convolution(stem: Stem, in_channels: int, channels: int, slots: Slots) 
         return nn.Conv2d(
             in_channels, channels, form.kernel, stride=form.stride, padding=padding, bias=False
         )
+    # Layer by layer as in timm, which names the parameters by their positions, `conv1.0` to
+    # `conv1.6`.
     half = channels // 2
     return nn.Sequential(
         nn.Conv2d(in_channels, half, 3, stride=form.stride, padding=1, bias=False),

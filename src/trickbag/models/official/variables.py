@@ -63,6 +63,7 @@ def _prefix(path: Path) -> Path:
 
 
 def _index(path: Path) -> Path:
+    # Not `with_suffix`: it would take the `.ckpt-123` of a prefix for a suffix and replace it.
     return path if path.suffix == ".index" else path.with_name(f"{path.name}.index")
 
 

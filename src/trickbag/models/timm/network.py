@@ -122,6 +122,8 @@ def _without_parts(config: TimmConfig, seed: int) -> nn.Module:
             f"timm has no network {config.name!r}{like}",
             "timm.list_models() lists all, timm:NAME takes one",
         )
+    # Only what is not 0: some networks refuse these options, and a 0 would replace a default
+    # of the network's own.
     drops = {"drop_path_rate": config.stochastic_depth, "drop_rate": config.dropout}
     options: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
     with seeded_generator(seed_of(seed, "init:timm")):

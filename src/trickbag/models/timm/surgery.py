@@ -268,6 +268,7 @@ def _compute_same(first: nn.Module, second: nn.Module) -> bool:
     if any(True for _ in first.parameters()):
         return False
     # On the CPU even where the network is built on shapes alone.
+    # The range has the bends of all piecewise functions: Hardswish at -3 and 3, ReLU6 at 6.
     values = torch.linspace(-8, 8, 65, device="cpu")
     return torch.allclose(first(values.clone()), second(values.clone()), atol=1e-6)
 
@@ -296,6 +297,8 @@ class _ChildAfter:
     child: str
 
     def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        # By name: `copy.deepcopy`, which `Ema` uses, does not copy a closure, so the copy of the
+        # network would call the layer of the original.
         result: Tensor = getattr(module, self.child)(output)
         return result
 
