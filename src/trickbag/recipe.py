@@ -192,6 +192,7 @@ class Recipe(Settings):
             "model": plain(self.model),
             "training": plain(self.training),
             "schedule": plain(self.schedule),
+            # The order of the keys, which JSON and YAML files keep, is the order of the tricks.
             "tricks": {trick_table.key(type(trick)): plain(trick) for trick in self.tricks},
         }
 

@@ -192,6 +192,7 @@ def _check(hint: Any, value: Any, path: str) -> Any:
         ):
             return float(value)
     elif hint is int:
+        # In Python a bool is an int: `epochs: true` must not be taken for 1.
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     elif isinstance(value, hint):

@@ -55,6 +55,7 @@ __all__ = [
 
 _MEAN = (123.68, 116.78, 103.94)
 _TRAINED_PX, _EVALUATED_PX = 224, 256
+# From the code's settings: int(256 / 0.875) for ResNet-50, 256 + 1 for ResNet-152.
 _RESIZED_PX = {50: 292, 152: 257}
 """The shorter edge of an image whose centre of 256 px is evaluated, by depth of the network."""
 
@@ -67,6 +68,7 @@ def assemble_e0(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
     normalisations are decayed, biases too.
     """
     config = to_model_config(model)
+    # TensorFlow's momentum of 0.997 is the share of the old value, torch's that of the new one.
     paper: dict[str, Any] = {"init": "lecun", "norm": BatchNorm(momentum=0.003)}
     # A network of timm has neither of these settings.
     settings = {
@@ -110,6 +112,7 @@ def assemble_e3(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
 
     Source: Lee et al. 2020, table 7, E3.
     """
+    # The code's type 1: twice the images for as many steps, so that an epoch shows each one twice.
     mixup = Mixup(lam="pair", pairing="double")
     return _step("assemble_e3", assemble_e2(data=data, model=model), mixup, epochs=200)
 

@@ -77,6 +77,7 @@ class Extension:
             new = of_recipe if design.tricks is None else design.tricks
             old = of_recipe if stored.tricks is None else stored.tricks
             tricks = _union(old, new)
+            # Each step is compared with the one before: in another order it is another effect.
             if isinstance(design, Cumulative) and tricks[: len(new)] != new:
                 raise self._error(
                     f"a study that adds {', '.join(old)} in this order, not {', '.join(new)}"

@@ -137,6 +137,8 @@ class StudyFolder:
             return [], None
         except OSError as error:
             raise UserError(f"cannot read {self.results}: {error.strerror or error}") from error
+        # In bytes: a torn line can end within a character. `str.splitlines` splits at others too,
+        # such as U+2028, that a text in a line may hold.
         lines = data.split(b"\n")
         if not lines[-1]:
             del lines[-1]

@@ -108,6 +108,7 @@ def prepare_study(
     if torn is not None:
         log.note(torn)
     dataset = prepare(plan.recipe.data, progress=checking)
+    # Before the comparison with the stored study: threads and device are part of its identity.
     plan = _on_machine(plan, machine, stored)
     if stored is not None:
         extension = Extension(stored=stored, folder=folder.path, caller=caller)

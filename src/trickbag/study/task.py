@@ -84,6 +84,7 @@ def _locked(out: Path) -> Iterator[None]:
 
     from trickbag.train.machine.parallel import process_world
 
+    # Beside the folder: `fit` creates the folder, and removes it again where no run was begun.
     lock = FileLock(out.parent / f".{out.name}.lock", timeout=_LOCK_TIMEOUT_S)
 
     def acquire() -> None:

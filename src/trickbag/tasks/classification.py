@@ -150,6 +150,7 @@ class _ClassPredictions(Predictions):
             counts = torch.tensor([each[name] for each in states], dtype=tensor.dtype)
             tensor.copy_(counts.sum(dim=0))
         self._counter.load_state(total)
+        # Each process counts its rows from 0; the last sum is the end of all, and starts nothing.
         for table, start in zip(tables, np.cumsum([0, *rows]), strict=False):
             table[0] = [int(start) + row for row in table[0]]
         types = (np.int64, np.int64, np.int64, np.float64)

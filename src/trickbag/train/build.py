@@ -180,6 +180,7 @@ def _image_sizes(plan: Plan, tricks: tuple[Trick, ...]) -> list[int]:
     sizes = sorted({data.image_size for data in by_epoch if data.image_size})
     # A graph for each size, and two if the micro-batches of a batch have two sizes.
     graphs = len(sizes) * (2 if plan.batch_size % plan.training.accumulate else 1)
+    # Beyond it torch fails in the middle of the run: `fullgraph` does not allow it to fall back.
     limit: int = torch._dynamo.config.recompile_limit
     if plan.compile and graphs > limit:
         raise UserError(

@@ -43,6 +43,7 @@ class Progress:
     @classmethod
     def start(cls, device: torch.device) -> Progress:
         """Return the progress of a run before its first step."""
+        # In float32 counts are exact up to 2**24 only, and the sum of losses would lose digits.
         zero = torch.zeros((), dtype=torch.float64, device=device)
         bad = torch.full((), -1, dtype=torch.int64, device=device)
         return cls(0, 0, zero.clone(), zero.clone(), zero.clone(), bad)
@@ -103,6 +104,7 @@ def save(
         "average": run.average.network.state_dict() if run.average is not None else None,
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
+        # As a dict: with `weights_only` torch would refuse to read an object of this class.
         "progress": {item.name: getattr(progress, item.name) for item in fields(progress)},
         "others": [list(share) for share in others],
     }
@@ -140,6 +142,7 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
     # The stored progress is the first process's; the sums of the others are in `others`.
     if not run.world.is_main:
         share = state["others"][run.world.rank - 1] if state["others"] else (0.0, 0.0, 0.0)
+        # Without `first_bad`, a share's last: after a loss that was not finite nothing is saved.
         for total, value in zip(
             (progress.loss_sum, progress.correct, progress.count), share, strict=False
         ):

@@ -41,6 +41,7 @@ class CompileCache:
         world: World | None = None,
     ) -> tuple[Run, list[Note]]:
         """Build the run of a plan, as `trickbag.train.build.build` does."""
+        # Even where a compiled run is kept: that one takes its initial state from this one.
         run, notes = build(plan, tricks, dataset, on_progress, world)
         if not plan.compile:
             return run, notes

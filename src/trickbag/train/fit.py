@@ -199,6 +199,8 @@ class _Call:
                 trial=trial,
             ).to_dict()
 
+        # A stored plan stays: settled anew, it could have other threads or another precision, and
+        # the resumed run other bits.
         if stored is None or stored.resolved is None:
             return RunRecipe.from_dict(world.broadcast(resolved))
         processes = stored.resolved.get("processes", 1)

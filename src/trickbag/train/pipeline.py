@@ -32,6 +32,7 @@ Draws = tuple[tuple[Tensor, ...], ...]
 
 def mirror(images_N3HW: Tensor, flipped_N: Tensor) -> Tensor:
     """Mirror left and right the images whose entry of `flipped_N` (bool) is true."""
+    # Indexing by the mask would give a shape that depends on its values, and break the graph.
     return torch.where(flipped_N[:, None, None, None], images_N3HW.flip(3), images_N3HW)
 
 

@@ -95,6 +95,7 @@ class Run:
                 for tensor, other_tensor in zip(
                     _state(network), _state(other_network), strict=True
                 ):
+                    # In place: the optimizer and the compiled graph hold these tensors.
                     tensor.copy_(other_tensor)
         self.optimizer.load_state_dict(other.optimizer.state_dict())
         self.optimizer.zero_grad(set_to_none=True)
@@ -138,6 +139,7 @@ class Run:
             images = in_layout(torch.cat([images, views.flatten(0, 1)]), self.plan.layout)
         with autocast(self.device, self.autocast_dtype):
             logits = self.network(images)
+        # Reduced precision ends here: numbers in bf16 have two to three digits, too few for a loss.
         logits = logits.float()
         if views is not None:
             n = len(views)
@@ -166,6 +168,7 @@ class Run:
             yield self._step.forward_raw(raw, draws)
             return
         batch = Batch(*self._step.prepare_fields(raw, draws))
+        # `tensor_split` always gives so many parts; `chunk` can give fewer.
         divided = torch.arange(len(batch.images)).tensor_split(accumulate)
         for part, rows in enumerate(divided, first):
             self.layer_streams.begin(*place, part=part)
@@ -191,5 +194,6 @@ def _rows(batch: Batch, rows: slice) -> Batch:
         images=batch.images[rows],
         index=batch.index[rows],
         views=None if batch.views is None else batch.views[rows],
+        # A view of the whole batch's images, which nobody may change in place.
         owned=False,
     )

@@ -49,6 +49,7 @@ def train_step(
         again=partial(_backward, run, raw, draws, timestamp, valid),
     )
     if run.plan.training.clip_norm is not None:
+        # Clipped before this, fp16 gradients would be bounded together with their loss scale.
         run.scaler.unscale_(run.optimizer)
         nn.utils.clip_grad_norm_(run.network.parameters(), run.plan.training.clip_norm)
     run.scaler.step(run.optimizer)

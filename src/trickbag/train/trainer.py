@@ -130,6 +130,7 @@ class Trainer:
             # learned of the signal: then none waits for a step that another does not take.
             if stop := self.stop.name if self.world.size == 1 else status.stop:
                 self._save_and_stop(stop)
+        # Timed after the sums, which wait for the device: it may still be computing the last steps.
         totals = self._totals()
         progress.seconds = before + time.perf_counter() - started
         return totals

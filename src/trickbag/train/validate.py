@@ -66,6 +66,7 @@ def validate(
                 count += len(raw.valid)
     finally:
         network.train(training)
+    # After the loop and not in it: the processes can have different numbers of batches.
     if signal := world.all_reduce_status(StepStatus(stop=signal)).stop:
         return signal
     pace = Pace(len(loader.part), count, seconds)

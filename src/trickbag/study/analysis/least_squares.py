@@ -83,6 +83,7 @@ class Model:
         coefficients = np.linalg.lstsq(
             matrix, np.asarray(outcomes_CS, dtype=np.float64), rcond=None
         )[0]
+        # A factor goes from -1 to +1, which is two steps of its coefficient.
         return {
             term: (2 * row).tolist() for term, row in zip(self.kept, coefficients[1:], strict=True)
         }

@@ -103,6 +103,7 @@ def summarise(differences: Sequence[float], scale: float) -> Summary:
         return Summary(pairs=0)
     unit = power_of_two(max(abs(value) for value in differences))
     scaled = [value / unit for value in differences]
+    # `fsum` rounds once, at the end: the order of the seeds cannot change the result.
     mean = math.fsum(scaled) / n
     if n == 1:
         return Summary(pairs=1, mean=number(mean * unit))
@@ -149,6 +150,7 @@ def seeds_needed(delta: float, sd: float, pairs: int, comparisons: int) -> int |
         n = pairs + more
         return two_sided(delta / sd * math.sqrt(n), n - 1) * comparisons < ALPHA
 
+    # With mean and spread fixed p falls with every seed, so that a bisection finds the first.
     more = 1 + bisect.bisect_left(range(1, MOST_SEEDS + 1), True, key=settled)
     return more if more <= MOST_SEEDS else None
 

@@ -29,6 +29,7 @@ def unfit_for_network(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset)
     from trickbag.models.zoo import build_network
     from trickbag.train.plan.resolve import resolve
 
+    # Without its tricks: one that does not apply would raise here, and hide the others' reasons.
     plan, _ = resolve(recipe.only(), dataset, seed=0)
     network = build_network(plan.model, seed=0)
     reasons = {}

@@ -77,6 +77,7 @@ class WorkerPool:
             results = self._receive()
             if not stop.name and not self._stopping:
                 results += self._send_trials()
+            # Before the error is raised: trials that have just ended are not lost with it.
             yield from results
             if self._failure is not None:
                 raise self._failure

@@ -67,6 +67,7 @@ class RayTasks:
         self._ray, self._resources = ray, resources
         self._retries, self._grace_s = retries, grace_s
         try:
+            # Stored once: as a plain argument the task would be sent anew with every trial.
             self._task = ray.put(task)
         except Exception as error:
             raise UserError(
@@ -74,6 +75,7 @@ class RayTasks:
             ) from error
         self._coordinator = ray.remote(num_cpus=0)(Coordinator).remote()
         if resources.processes == 1:
+            # Deaths are counted here; by default Ray itself would run a task again, uncounted.
             self._remote = ray.remote(
                 num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0
             )(_run_trial)

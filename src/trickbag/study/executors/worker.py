@@ -54,6 +54,7 @@ class Worker:
         self.place = place
         self.ready = False
         self.trial: Trial | None = None
+        # A forked process may hang in torch's threads, and cannot use CUDA once its parent has.
         context = multiprocessing.get_context("spawn")
         self.connection, end_of_worker = context.Pipe()
         # Not a daemon: those may not have children, and a trial has when its images are read by
@@ -68,6 +69,7 @@ class Worker:
             self.connection.close()
             raise
         finally:
+            # While this process held that end too, the death of the worker would not end the pipe.
             end_of_worker.close()
 
     def send_task(self, task: bytes) -> None:
@@ -154,6 +156,7 @@ def _serve(connection: Connection, initializer: Callable[[], None] | None) -> No
     # the parent repeats it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _pass_over)
+    # The parent held both back while this process started, and a child inherits the mask.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
     if initializer is not None:

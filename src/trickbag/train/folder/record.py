@@ -45,6 +45,7 @@ def begin(folder: RunFolder, run_recipe: RunRecipe, errors: Iterable[DataError])
     """Write what is known before the first step: recipe, environment, the files left out."""
     write_errors(errors, folder.data_errors)
     write_json(folder.environment, environment())
+    # The recipe comes last: with it the folder holds a run, which then has the other files too.
     run_recipe.write(folder.recipe)
 
 
@@ -86,6 +87,7 @@ class RunRecord:
         """Open the file of TensorBoard; what it holds from epoch `epoch` on, from 0, is dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
+        # Scalars count epochs from 1, and TensorBoard drops those from `purge_step` on.
         self._board = SummaryWriter(str(self.folder.path), purge_step=epoch + 1)
 
     def close_board(self) -> None:
@@ -161,6 +163,7 @@ class RunRecord:
             metrics |= {f"test_{key}": value for key, value in tested.metrics.items()}
         metrics["run_time_s"] = time.perf_counter() - self.started
         result = self._result(metrics)
+        # The result comes last: a run that has one counts as finished and is left as it is.
         result.write(self.folder.result)
         return result
 

@@ -233,6 +233,7 @@ class ProcessWorld(World):
     def _all_gather_tensor(self, tensor: Tensor, *, failed: bool) -> list[Tensor]:
         tensors = [torch.empty_like(tensor) for _ in range(self.size)]
         with _report_lost():
+            # Asynchronous: only then can a single operation have a timeout other than its group's.
             work = distributed.all_gather(tensors, tensor, group=self._message_group, async_op=True)
             assert work is not None  # for an asynchronous operation it never is
             if failed:

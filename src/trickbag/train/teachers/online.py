@@ -62,6 +62,7 @@ class OnlineTeachers:
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the teachers' probabilities among its extras."""
+        # Not `inference_mode`: autograd cannot save its tensors, and the student's loss needs that.
         with torch.no_grad(), autocast(self.device, self.autocast_dtype):
             logits_NMK = torch.stack([teacher(batch.images) for teacher in self.teachers], dim=1)
         return self.student.trick.teach(batch, logits_NMK)

@@ -230,6 +230,7 @@ def _as_published(spec: str) -> Preprocessing:
     assert normalisation is not None  # it has weights
     size = int(published.input_size[-1])
     mean, std = normalisation
+    # Rounded down as in timm's own transforms, by which its accuracies are measured.
     return Preprocessing(
         image_size=size, resize=math.floor(size / published.crop_pct), mean=mean, std=std
     )
