@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.builders.recipes import bare_recipe
 from tests.tricks.table import TABLE
 from trickbag import tricks
 from trickbag.data.config import DataConfig
@@ -18,7 +19,6 @@ from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.loading.loader import Loader, RawBatch
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import Note
-from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import plain, read
 from trickbag.train.build import build
@@ -43,18 +43,8 @@ def dataset(pictures: Path) -> Dataset:
 
 def bare(model: str, source: Path | str = "digits") -> Recipe:
     """A recipe without tricks that trains a few steps quickly."""
-    recipe = Recipe(name="bare", model=model_config(model))
-    for path, value in {
-        "data.source": str(source),
-        "data.image_size": "16",
-        "training.batch_size": "8",
-        "training.epochs": "2",
-        "training.device": "cpu",
-        "schedule.warmup_epochs": "0",
-        "data.workers": "0",
-    }.items():
-        recipe = recipe.set(path, value)
-    return recipe
+    settings = {"training.epochs": "2", "schedule.warmup_epochs": "0"}
+    return bare_recipe(source, model=model, **settings)
 
 
 def started(recipe: Recipe, dataset: Dataset, seed: int = 0) -> tuple[Run, list[Note]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag import recipes
-from trickbag.models.config import TimmConfig
+from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def tiny_recipe(source: Path | str, epochs: int = 4, **settings: str) -> Recipe:
 
 
 def bare_recipe(
-    source: Path | str, *tricks: Trick, model: str = "test_resnet", **settings: str
+    source: Path | str, *tricks: Trick, model: str = "timm:test_resnet", **settings: str
 ) -> Recipe:
-    """A recipe of a timm network and these tricks alone, at 16 px."""
-    recipe = Recipe(name="bare", model=TimmConfig(name=model), tricks=tricks)
+    """A recipe of a network, by name, and these tricks alone, at 16 px."""
+    recipe = Recipe(name="bare", model=model_config(model), tricks=tricks)
     return with_settings(recipe, {"data.source": str(source)} | QUICK | settings)
 
 

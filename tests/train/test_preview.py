@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.builders.recipes import with_settings
+from tests.builders.recipes import bare_recipe
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.recipe import Recipe
 from trickbag.train.plan.resolve import resolve
@@ -34,13 +34,7 @@ def dataset(pictures: Path) -> Dataset:
 
 
 def recipe(source: Path, *tricks: Trick) -> Recipe:
-    settings = {
-        "data.source": str(source),
-        "data.image_size": "16",
-        "training.batch_size": "8",
-        "training.device": "cpu",
-    }
-    return with_settings(Recipe(tricks=tricks), settings)
+    return bare_recipe(source, *tricks, model="resnet50")
 
 
 def levels(images: list[np.ndarray]) -> np.ndarray:

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.builders.recipes import bare_recipe
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.loader import RawBatch
 from trickbag.errors import UserError
-from trickbag.models.config import TimmConfig
 from trickbag.optim.losses import cross_entropy
-from trickbag.recipe import Recipe
 from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import mirror
@@ -46,20 +45,14 @@ def make_run(  # type: ignore[no-untyped-def]
     pictures: Path,
     *tricks,
     accumulate: int = 1,
-    model: str = "convnext_atto",
+    model: str = "timm:convnext_atto",
     rows: int = N,
     world=None,
     **changes: str,
 ) -> Run:
-    recipe = Recipe(model=TimmConfig(name=model), tricks=tricks)
-    settings = {
-        "data.source": str(pictures),
-        "data.image_size": str(S),
-        "training.batch_size": str(N),
-        "training.device": "cpu",
-    }
-    for path, value in (settings | {"training.accumulate": str(accumulate)} | changes).items():
-        recipe = recipe.set(path, value)
+    sizes = {"data.image_size": str(S), "training.batch_size": str(N)}
+    parts = {"training.accumulate": str(accumulate)}
+    recipe = bare_recipe(pictures, *tricks, model=model, **(sizes | parts | changes))
     dataset = prepare(recipe.data)
     plan, _ = resolve(recipe, dataset, seed=0)
     plan = dataclasses.replace(plan, training=dataclasses.replace(plan.training, batch_size=rows))
@@ -244,7 +237,7 @@ def test_clipping_bounds_the_step(pictures: Path) -> None:
 
 
 def test_layer_decay_scales_the_learning_rate(pictures: Path) -> None:
-    run = make_run(pictures, **{"training.layer_decay": "0.5"}, model="resnet10t")
+    run = make_run(pictures, **{"training.layer_decay": "0.5"}, model="timm:resnet10t")
     scales = [group["lr_scale"] for group in run.optimizer.param_groups]
     assert scales[-1] == 1.0
     assert scales == [0.5 ** (len(scales) - 1 - i) for i in range(len(scales))]
@@ -263,7 +256,7 @@ def test_gradient_checkpointing_is_the_same_step_to_the_bit(
             pictures,
             Mixup(),
             accumulate=accumulate,
-            model="resnet10t",
+            model="timm:resnet10t",
             **{"training.gradient_checkpointing": mode},
         )
         for mode in ("true", "false")
@@ -279,7 +272,7 @@ def test_a_network_that_cannot_compute_anew_is_refused(pictures: Path) -> None:
     with pytest.raises(
         UserError, match=r"training\.gradient_checkpointing = True: VGG has no blocks"
     ):
-        make_run(pictures, model="vgg11", **{"training.gradient_checkpointing": "true"})
+        make_run(pictures, model="timm:vgg11", **{"training.gradient_checkpointing": "true"})
 
 
 @pytest.mark.slow
@@ -293,7 +286,7 @@ def test_the_compiled_step_is_the_step(pictures: Path, accumulate: int) -> None:
             pictures,
             Mixup(),
             LabelSmoothing(),
-            model="resnet10t",
+            model="timm:resnet10t",
             accumulate=accumulate,
             **{"training.compile": mode},
         )

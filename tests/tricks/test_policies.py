@@ -15,12 +15,12 @@ from torch.nn import functional
 from torchvision.transforms import AutoAugment as Reference
 from torchvision.transforms import AutoAugmentPolicy
 
+from tests.builders.recipes import bare_recipe
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.loader import RawBatch
 from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, RandomPolicy
 from trickbag.errors import DoesNotApply, UserError
-from trickbag.models.config import TimmConfig
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.recipe import Recipe, trick_from_text
 from trickbag.train.build import build
@@ -192,10 +192,8 @@ def test_the_loss_is_on_the_unchanged_images_and_ignores_unreadable_ones() -> No
 
 
 def make_run(pictures: Path, *tricks: Trick, **changes: str) -> Run:
-    recipe = Recipe(model=TimmConfig(name="convnext_atto"), tricks=tricks)
-    sizes = {"data.image_size": str(S), "training.batch_size": str(N), "training.device": "cpu"}
-    for path, value in ({"data.source": str(pictures)} | sizes | changes).items():
-        recipe = recipe.set(path, value)
+    sizes = {"data.image_size": str(S), "training.batch_size": str(N)}
+    recipe = bare_recipe(pictures, *tricks, model="timm:convnext_atto", **(sizes | changes))
     plan, _ = resolve(recipe, prepare(recipe.data), seed=0)
     plan = dataclasses.replace(plan, training=dataclasses.replace(plan.training, batch_size=N))
     return build(plan, recipe.tricks)[0]
