@@ -224,6 +224,7 @@ def test_progress_is_shown_on_stderr_unless_a_log_says_otherwise(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_another_network_joins(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "study"
     small = dataclasses.replace(study, design=tb.LeaveOneOut(tricks=("mixup",)), seeds=1)
@@ -326,6 +327,7 @@ def test_another_design_version_or_shard_is_refused(
         study.run(LimitedExecutor(), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_torn_line_runs_again(study: Study, finished: Path, tmp_path: Path) -> None:
     out = StudyFolder(tmp_path / "study")
     small = dataclasses.replace(study, seeds=1)
@@ -364,6 +366,7 @@ def test_shards_together_are_the_study(study: Study, finished: Path, tmp_path: P
         merge([tmp_path / "1", tmp_path], tmp_path / "new")
 
 
+@pytest.mark.slow
 def test_shards_of_different_studies(study: Study, tmp_path: Path) -> None:
     from trickbag.study.merge import merge
 

@@ -87,6 +87,7 @@ def test_listing_tricks_loads_neither_torch_nor_numpy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_no_trick_imports_another() -> None:
     for name in NAMES:
         module = builtin()[name].__module__
