@@ -81,6 +81,7 @@ def test_a_wrong_type_anywhere_is_an_error_of_the_user(path: tuple[Any, ...]) ->
     assert refused >= 5, path
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_plain_data_breaks_the_reader(data: st.DataObject) -> None:
@@ -245,6 +246,7 @@ def resolved_places(run: Path) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_plan_with_a_wrong_type_anywhere(
     run: Path, photos: Path, tmp_path: Path, call: Call
 ) -> None:

@@ -136,6 +136,7 @@ def test_run_again_runs_nothing(study: Study, finished: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_stopped_and_continued(study: Study, finished: Path, tmp_path: Path) -> None:
     out, ran = tmp_path / "study", []
     for limit in (1, 3):

@@ -41,6 +41,7 @@ def covered(study_effects: list[Effect], truth: np.ndarray) -> list[bool]:
     ]
 
 
+@pytest.mark.slow
 def test_no_trick_helps_by_chance_in_more_than_5_percent_of_studies(
     null_studies: list[list[Effect]],
 ) -> None:
