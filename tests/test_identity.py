@@ -19,11 +19,11 @@ from trickbag.settings import Settings, plain, plain_identity
 from trickbag.tricks.trick import Trick
 
 RECIPES = {
-    "small": "21a3e46ff1a1503a",
+    "small": "bfe9e2d13182a902",
     "baseline": "fddc4d0bf658b642",
     "efficient": "03103cbf119f9595",
     "bag_of_tricks": "2213847bd67faf5d",
-    "finetune": "b3a54b0e11d6bd6f",
+    "finetune": "e0fa3ea19c6e7ad6",
     "assemble_resnet50": "81b458e8ede3290f",
     "assemble_resnet152": "546e4cf89a054f77",
     "assemble_e0": "1642b2054e836f0a",

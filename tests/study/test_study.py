@@ -103,7 +103,7 @@ def test_a_trial_is_the_run_that_train_does_alone(
 ) -> None:
     line = next(r for r in results(finished).values() if (r["label"], r["seed"]) == ("-mixup", 1))
     alone = tb.fit(
-        study_recipe(pictures, training__device="cpu").without("mixup"),
+        study_recipe(pictures, training__device="cpu", training__keep="last").without("mixup"),
         seed=1,
         out=tmp_path / "run",
     )

@@ -55,6 +55,7 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
         "metrics.jsonl",
         "last.ckpt",
         "best.safetensors",
+        "last.safetensors",
         "result.json",
         "predictions.csv",
         "data_errors.csv",
@@ -73,11 +74,13 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
         "error",
         "notes",
         "status",
+        "weights",
     ]
     lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
     metrics = result["metrics"]
-    assert metrics["top1"] == lines[-1]["top1"]
+    assert metrics["top1"] == lines[metrics["epoch"] - 1]["top1"]
+    assert metrics["last_top1"] == lines[-1]["top1"]
     assert metrics["best_top1"] == max(line["top1"] for line in lines)
     assert metrics["best_epoch"] == [line["top1"] for line in lines].index(metrics["best_top1"]) + 1
     assert metrics["top5"] is None  # of three classes

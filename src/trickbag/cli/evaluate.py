@@ -1,8 +1,10 @@
-"""Evaluate the best weights of a run on its validation images, or on other labelled images."""
+"""Evaluate the kept weights of a run on its validation images, or on other labelled images."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from trickbag.cli.options import RUN_HELP, add_precision
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +28,7 @@ _METRICS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or its best.safetensors")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
     parser.add_argument(
         "--data",
         metavar="SOURCE",
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: val; of other data that have no val: test, or else all",
     )
     parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
+    add_precision(parser)
     parser.add_argument("--batch-size", metavar="N")
     parser.add_argument("--workers", metavar="N", help="processes that read and crop images")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the metrics; return 0."""
     from typing import Annotated, Literal
 
-    from trickbag.cli.options import optional
+    from trickbag.cli.options import optional, precision_of
     from trickbag.cli.terminal import checking_progress, warn
     from trickbag.settings import AtLeast, parse
 
@@ -58,12 +61,13 @@ def run(args: argparse.Namespace) -> int:
     part = optional(Literal["train", "val", "test"], args.part, "--part")
     batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
     workers = optional(Annotated[int, AtLeast(0)], args.workers, "--workers")
+    precision = precision_of(args)
 
     # Behind the check of the options: torch takes seconds to import, a wrong option should not.
     from trickbag.evaluate.evaluation import evaluate
     from trickbag.evaluate.trained import Trained
 
-    trained = Trained.load(args.run, device)
+    trained = Trained.load(args.run, device, precision)
     with checking_progress() as progress:
         evaluation = evaluate(
             trained,
@@ -90,6 +94,7 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
     from trickbag.cli.terminal import aligned, left_out_lines, printable
 
     yield f"{printable(evaluation.data)}, {evaluation.part}: {evaluation.images:,} images"
+    yield f"weights: {printable(evaluation.weights)}, in {evaluation.precision}"
     for name, (title, unit) in _METRICS.items():
         if name in evaluation.metrics:
             yield f"{title:<6} {_text(evaluation.metrics[name], unit, 4 if name == 'loss' else 2)}"

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a run's folder or weights (.safetensors); or an .npz or a TensorFlow checkpoint, "
-        "with --network",
+        help="a run's folder, RUN:last, or weights (.safetensors); or an .npz or a TensorFlow "
+        "checkpoint, with --network",
     )
     parser.add_argument("--format", metavar="|".join(_FORMATS), required=True, help="what to write")
     parser.add_argument(
@@ -93,10 +93,13 @@ def _target(args: argparse.Namespace, source: Path, form: Format) -> Path:
 
 def _weights(source: Path) -> Path:
     """Return the file that a source means, with an ending that can be replaced."""
+    from trickbag.models.weights_names import folder_of_run, names_last_weights
     from trickbag.train.folder.run_folder import RunFolder
 
     if source.is_dir():
         return RunFolder(source).best
+    if names_last_weights(source):
+        return RunFolder(folder_of_run(source)).last
     # The number in the name of a checkpoint, model.ckpt-123, is no ending.
     has_ending = source.suffix in (".safetensors", ".npz", ".index")
     return source if has_ending else source.with_name(f"{source.name}.ckpt")

@@ -5,10 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["optional", "output_file"]
+__all__ = ["RUN_HELP", "add_precision", "optional", "output_file", "precision_of"]
+
+RUN_HELP = "a run's folder, RUN:last for its last epoch's weights, or a weights file of a run"
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the type of numbers in which a trained network computes."""
+    parser.add_argument(
+        "--precision",
+        metavar="float32|bf16|fp16",
+        help="default: as the run reports (training.eval_precision), which is float32",
+    )
+
+
+def precision_of(args: argparse.Namespace) -> Any:
+    """Return the precision that was asked for; None for the run's. Raises UserError."""
+    from trickbag.models.config import Precision
+
+    return optional(Precision, args.precision, "--precision")
 
 
 def optional(kind: Any, text: str | None, option: str) -> Any:
@@ -30,6 +49,7 @@ def output_file(text: str, option: str, source: Path, protected: Sequence[Path] 
     from pathlib import Path
 
     from trickbag.errors import UserError
+    from trickbag.models.weights_names import folder_of_run
     from trickbag.train.folder.run_folder import RunFolder
 
     path = Path(text).expanduser()
@@ -37,8 +57,16 @@ def output_file(text: str, option: str, source: Path, protected: Sequence[Path] 
         raise UserError(f"{option} {text!r} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise UserError(f"{option} {text!r}: there is no folder {path.parent}")
-    run = RunFolder(source if source.is_dir() else source.parent)
-    files = (run.recipe, run.metrics, run.checkpoint, run.best, run.result, run.predictions)
+    run = RunFolder(folder_of_run(source))
+    files = (
+        run.recipe,
+        run.metrics,
+        run.checkpoint,
+        run.best,
+        run.last,
+        run.result,
+        run.predictions,
+    )
     # Resolved, so that no link and no other spelling leads to a file of the run.
     if path.exists() and any(path.resolve() == file.resolve() for file in (*files, *protected)):
         raise UserError(f"{option} {text!r} is a file of the run itself; choose another name")

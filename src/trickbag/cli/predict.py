@@ -1,4 +1,4 @@
-"""Predict the class of images with the best weights of a run.
+"""Predict the class of images with the kept weights of a run.
 
 PATH is an image, a folder, a quoted glob, or a CSV file such as Kaggle's sample_submission.csv,
 whose rows name the images; their folder can be given beside it. A file that cannot be read becomes
@@ -8,6 +8,8 @@ a row with an error; the others are predicted.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from trickbag.cli.options import RUN_HELP, add_precision
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or its best.safetensors")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", help="images, folders, globs, or one CSV file"
     )
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image-root", metavar="DIR", help="where the images of a CSV file lie")
     parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
+    add_precision(parser)
     parser.add_argument("--batch-size", metavar="N")
 
 
@@ -40,13 +43,14 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
     from typing import Annotated, Literal
 
-    from trickbag.cli.options import optional, output_file
+    from trickbag.cli.options import optional, output_file, precision_of
     from trickbag.errors import UserError
     from trickbag.settings import AtLeast, parse
 
     device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
     top = parse(Annotated[int, AtLeast(1)], args.top, "--top")
     batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
+    precision = precision_of(args)
     if args.probabilities and args.csv is None:
         raise UserError("--probabilities needs the file to write: --csv FILE")
     target = None if args.csv is None else output_file(args.csv, "--csv", Path(args.run))
@@ -55,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.evaluate.prediction import Predictor
     from trickbag.evaluate.table import Form, Written, write_csv
 
-    predictor = Predictor.load(args.run, device=device, batch_size=batch_size)
+    predictor = Predictor.load(args.run, device=device, batch_size=batch_size, precision=precision)
     _require_top(top, predictor)
     columns = predictor.trained.columns
     root = None if args.image_root is None else Path(args.image_root).expanduser()

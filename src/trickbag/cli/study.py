@@ -256,7 +256,11 @@ def _study(args: argparse.Namespace) -> Study:
         if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
             raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
         settings["shard"] = (int(shard[1]), int(shard[2]))
-    return Study(recipe=recipe_from(args), design=DESIGNS[kind](**fields), **settings)
+    recipe = recipe_from(args)
+    # What the recipe says is overruled in a study; what the command says is not.
+    if any(text.partition("=")[0].strip() == "training.keep" for text in args.set or ()):
+        settings["keep"] = recipe.training.keep
+    return Study(recipe=recipe, design=DESIGNS[kind](**fields), **settings)
 
 
 def _executor(args: argparse.Namespace) -> Executor:

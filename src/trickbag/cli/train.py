@@ -76,6 +76,19 @@ def _stored_recipe(folder: Path) -> RunRecipe | None:
     return RunRecipe.read(RunFolder(folder).recipe)
 
 
+def _score_line(name: str, title: str, result: Result) -> str:
+    """Say the score of the kept weights, and what other epochs came to."""
+    metrics, weights = result.metrics, result.weights
+    line = f"{title} {metrics[name]:.2f} %"
+    last, best = metrics.get(f"last_{name}"), metrics.get(f"best_{name}")
+    if weights is None:  # a finished run of before, whose other epochs are not known
+        return line
+    line += f" with the weights that are kept, of epoch {weights.epoch} of {weights.epochs}"
+    if weights.epoch != weights.epochs and last is not None:
+        return f"{line} (the best by {weights.score}; {last:.2f} % after the last)"
+    return line if best is None else f"{line} (the highest of all epochs: {best:.2f} %)"
+
+
 def _conclude(result: Result) -> None:
     """Write the run's page, unless it is there, and print the scores."""
     from pathlib import Path
@@ -88,10 +101,6 @@ def _conclude(result: Result) -> None:
     if not page.exists():
         page = run_page(folder, pictures=pictures_of(folder))
     for name, title in (("top1", "top-1"), ("map", "mAP")):
-        last, best = result.metrics.get(name), result.metrics.get(f"best_{name}")
-        if last is not None and best is not None:
-            epoch = result.metrics["best_epoch"]
-            print(
-                f"{title} {last:.2f} % after the last epoch, {best:.2f} % after the best ({epoch})"
-            )
+        if result.metrics.get(name) is not None:
+            print(_score_line(name, title, result))
     print(f"report: {page}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trickbag.errors import Note
     from trickbag.evaluate.trained import Trained
     from trickbag.metrics.multi_label import ClassScore
+    from trickbag.models.config import Precision
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -30,15 +31,19 @@ __all__ = ["Evaluation", "evaluate"]
 class Evaluation:
     """Metrics of a network on one part of a source.
 
-    `images` is their number. `metrics` are `top1`, `top5` and `ece` in percent and `loss` in nats,
-    None where undefined. `left_out` are the files of the source that could not be used. With
-    several labels an image, `metrics` are those of `trickbag.metrics.multi_label` too, at the
-    thresholds of the run, and `per_class` has those of each class by its name.
+    `images` is their number. `weights` names the weights with their epoch, and `precision` is the
+    type of numbers in which the network computed. `metrics` are `top1`, `top5` and `ece` in percent
+    and `loss` in nats, None where undefined. `left_out` are the files of the source that could not
+    be used. With several labels an image, `metrics` are those of `trickbag.metrics.multi_label`
+    too, at the thresholds of the run, and `per_class` has those of each class by its name.
     """
 
     data: str
     part: str
     images: int
+    weights: str
+    epoch: int | None
+    precision: Precision
     metrics: Mapping[str, float | None]
     left_out: tuple[DataError, ...]
     notes: tuple[Note, ...]
@@ -50,6 +55,9 @@ class Evaluation:
             "data": self.data,
             "part": self.part,
             "images": self.images,
+            "weights": self.weights,
+            "epoch": self.epoch,
+            "precision": self.precision,
             **self.metrics,
         }
         if self.per_class:
@@ -107,6 +115,9 @@ def evaluate(
         data=selection.data.source,
         part=selection.name,
         images=len(validation.index),
+        weights=trained.weights_title,
+        epoch=trained.epoch,
+        precision=trained.precision,
         metrics=validation.metrics,
         left_out=selection.left_out + unread,
         notes=selection.notes,

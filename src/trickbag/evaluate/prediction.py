@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trickbag.models.config import Precision
+
 __all__ = ["Prediction", "Predictor"]
 
 
@@ -98,12 +100,10 @@ class Predictor:
         *,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         batch_size: int | None = None,
+        precision: Precision | None = None,
     ) -> Predictor:
-        """Load the best weights of a run's folder, or a weights file of a run.
-
-        Raises UserError as `Trained.load`.
-        """
-        trained = Trained.load(run, device)
+        """Load weights as `Trained.load` does, with the same errors."""
+        trained = Trained.load(run, device, precision)
         return cls(trained=trained, batch_size=batch_size or trained.batch_size)
 
     @property

@@ -13,7 +13,8 @@ from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig, read_model
 from trickbag.models.official.weights import load_official
 from trickbag.models.weights import load_with_metadata
-from trickbag.models.weights_metadata import BEST_WEIGHTS, WeightsMetadata
+from trickbag.models.weights_metadata import WeightsMetadata, weights_file
+from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS, folder_of_run
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 from trickbag.train.loaders import evaluation_batch_size
@@ -42,8 +43,9 @@ class Trained:
     file that it was trained from, if there was one. `record` holds the run's `recipe.json`, and
     `plan` the plan in it; both are None for a weights file without its run. `thresholds` of the
     classes were chosen on the run's validation part; they are None unless images have several
-    labels. Precision and memory layout are those of the run if the device is of the same type, else
-    float32 and contiguous.
+    labels. `epoch` of `epochs` is the epoch of the weights, None if it is not known. `precision` is
+    the one that was asked for, else the one in which the run evaluated the weights, else float32.
+    The memory layout is that of the run if the device is of the same type, else contiguous.
     """
 
     path: Path
@@ -58,18 +60,25 @@ class Trained:
     record: RunRecipe | None
     plan: Plan | None
     thresholds: tuple[float, ...] | None = None
+    epoch: int | None = None
+    epochs: int | None = None
 
     @classmethod
-    def load(cls, run: Path | str, device: Literal["auto", "cpu", "cuda"] = "auto") -> Trained:
-        """Load the best weights of a run's folder, or a weights file of a run.
+    def load(
+        cls,
+        run: Path | str,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Precision | None = None,
+    ) -> Trained:
+        """Load the kept weights of a run's folder, `RUN:last`, or a weights file of a run.
 
-        Raises UserError if there is no such run, a file is damaged, or the weights do not name
-        their classes and preprocessing.
+        `precision` is by default the one in which the run reports. Raises UserError if there is no
+        such run, a file is damaged, or the weights do not name their classes and preprocessing.
         """
         path = Path(run)
         network, metadata = load_with_metadata(path)
         record, plan = _read_record(path, metadata)
-        return cls._of(path, network, metadata, device, record, plan)
+        return cls._of(path, network, metadata, device, record, plan, precision)
 
     @classmethod
     def official(
@@ -93,9 +102,10 @@ class Trained:
         device: Literal["auto", "cpu", "cuda"],
         record: RunRecipe | None,
         plan: Plan | None,
+        precision: Precision | None = None,
     ) -> Trained:
         chosen = choose_device(device)
-        # Another type of device may not have the precision of the run, or gain from its layout.
+        # Another type of device may not gain from the run's layout.
         run_plan = plan if plan is not None and plan.device == chosen else None
         layout: Layout = "contiguous" if run_plan is None else run_plan.layout
         place = torch.device(chosen)
@@ -107,11 +117,13 @@ class Trained:
             preprocessing=metadata.preprocessing,
             columns=metadata.columns,
             device=place,
-            precision="float32" if run_plan is None else run_plan.precision,
+            precision=precision or metadata.eval_precision or "float32",
             layout=layout,
             record=record,
             plan=plan,
             thresholds=metadata.thresholds,
+            epoch=metadata.epoch,
+            epochs=metadata.epochs,
         )
 
     @property
@@ -123,7 +135,19 @@ class Trained:
             preprocessing=self.preprocessing,
             columns=self.columns,
             thresholds=self.thresholds,
+            epoch=self.epoch,
+            epochs=self.epochs,
+            eval_precision=self.precision,
         )
+
+    @property
+    def weights_title(self) -> str:
+        """The weights as text: their file, and their epoch if it is known."""
+        name = weights_file(self.path).name if self.record is not None else str(self.path)
+        if self.epoch is None:
+            return name
+        of = "" if self.epochs is None else f" of {self.epochs}"
+        return f"{name}, epoch {self.epoch}{of}"
 
     @property
     def batch_size(self) -> int:
@@ -154,9 +178,9 @@ class Trained:
 
 def _read_record(path: Path, metadata: WeightsMetadata) -> tuple[RunRecipe | None, Plan | None]:
     """Read the recipe.json of the run that wrote the weights; None if they lie elsewhere."""
-    if path.is_file() and path.name != BEST_WEIGHTS:
+    if path.is_file() and path.name not in (BEST_WEIGHTS, LAST_WEIGHTS):
         return None, None
-    folder = RunFolder(path if path.is_dir() else path.parent)
+    folder = RunFolder(folder_of_run(path))
     record = RunRecipe.read(folder.recipe)
     resolved = record.resolved if record is not None else None
     # The file may have been copied into the folder of another run.

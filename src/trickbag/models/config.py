@@ -35,6 +35,7 @@ __all__ = [
     "ModelConfig",
     "OwnConfig",
     "Pooling",
+    "Precision",
     "ResNetConfig",
     "Stem",
     "TimmConfig",
@@ -47,6 +48,8 @@ Stem = Literal["imagenet", "deep", "small_s1", "small_s2", "deep_s1", "deep_s2"]
 Depth = Literal[18, 34, 50, 101, 152]
 Init = Literal["xavier", "msra", "msra_prelu", "lecun"]
 Pooling = Literal["torch", "tensorflow"]
+Precision = Literal["float32", "bf16", "fp16"]
+"""The type of numbers in which a network computes."""
 DropProb = Annotated[float, Between(0, 1, open_high=True)]
 
 DEEP_STEMS: Mapping[Stem, Stem] = MappingProxyType(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "fit_weights",
     "load",
+    "load_all_weights",
     "load_weights",
     "load_with_metadata",
     "normalisation_of",
@@ -125,6 +126,15 @@ def load_weights(network: nn.Module, path: Path) -> list[Note]:
         return notes + fit_weights(network, tensors, str(path), new_head=True)
     file = weights_file(path)
     return fit_weights(network, _read_tensors(file), str(file), new_head=True)
+
+
+def load_all_weights(network: nn.Module, path: Path) -> None:
+    """Load a weights file, or a run's kept weights, of which every name and shape must fit.
+
+    Raises UserError for a file that cannot be read, or does not fit; the network is then unchanged.
+    """
+    file = weights_file(path)
+    fit_weights(network, _read_tensors(file), str(file), new_head=False)
 
 
 def load(path: Path | str) -> nn.Module:

@@ -8,20 +8,25 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast, get_args
 
 from safetensors import SafetensorError, safe_open
 
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError, first_line
-from trickbag.models.config import ModelConfig, read_model
+from trickbag.models.config import ModelConfig, Precision, read_model
+from trickbag.models.weights_names import (
+    BEST_WEIGHTS,
+    LAST_WEIGHTS,
+    folder_of_run,
+    names_last_weights,
+)
 from trickbag.settings import plain, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "BEST_WEIGHTS",
     "METADATA_KEY",
     "SCHEMA",
     "WeightsMetadata",
@@ -29,9 +34,6 @@ __all__ = [
     "unreadable",
     "weights_file",
 ]
-
-BEST_WEIGHTS = "best.safetensors"
-"""The name of the best weights in a run's folder."""
 
 METADATA_KEY = "trickbag"
 """The key of the record in a file's header."""
@@ -48,7 +50,9 @@ class WeightsMetadata:
     the order of the logits. `preprocessing` is that of validation images. `columns` are the names
     of the image and label columns of the run's CSV file, None for data of another source.
     `thresholds` are K probabilities: a class with at least that much is predicted. They are None
-    unless images can have several labels.
+    unless images can have several labels. `epoch` of `epochs` is the epoch of training after which
+    the weights were taken, from 1. `eval_precision` is the precision in which the run evaluated
+    them. These three are None where they are not known.
     """
 
     model: ModelConfig
@@ -56,6 +60,9 @@ class WeightsMetadata:
     preprocessing: Preprocessing
     columns: tuple[str, str] | None = None
     thresholds: tuple[float, ...] | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    eval_precision: Precision | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -71,6 +78,9 @@ class WeightsMetadata:
             "preprocessing": plain(self.preprocessing),
             "columns": plain(self.columns),
             "thresholds": plain(self.thresholds),
+            "epoch": self.epoch,
+            "epochs": self.epochs,
+            "eval_precision": self.eval_precision,
         }
 
     def to_json(self) -> str:
@@ -120,6 +130,9 @@ class WeightsMetadata:
             preprocessing=_preprocessing(data.get("preprocessing"), origin),
             columns=_columns(data.get("columns"), origin),
             thresholds=_thresholds(data.get("thresholds"), model.num_classes, origin),
+            epoch=_count(data.get("epoch"), origin),
+            epochs=_count(data.get("epochs"), origin),
+            eval_precision=_precision(data.get("eval_precision"), origin),
         )
 
 
@@ -137,10 +150,13 @@ def read_preprocessing(path: Path) -> Preprocessing | None:
 
 
 def weights_file(path: Path) -> Path:
-    """Return the weights file that a path means: the file, or the best weights of a run's folder.
+    """Return the weights file that a path means.
 
-    Raises UserError if there is none.
+    That is the file itself, the kept weights of a run's folder, or with `RUN:last` the weights of
+    its last epoch. Raises UserError if there is none.
     """
+    if names_last_weights(path):
+        return _last_weights(folder_of_run(path))
     if path.is_dir():
         file = path / BEST_WEIGHTS
         if not file.is_file():
@@ -156,6 +172,25 @@ def weights_file(path: Path) -> Path:
             f"no file or folder {path}", "give the folder of a run, or a .safetensors file"
         )
     return path
+
+
+def _last_weights(folder: Path) -> Path:
+    last = folder / LAST_WEIGHTS
+    if last.is_file():
+        return last
+    kept = weights_file(folder)
+    metadata = WeightsMetadata.read(kept)
+    if metadata.epoch is None:
+        raise UserError(
+            f"{folder} has no {LAST_WEIGHTS}: the run was written before that file existed",
+            f"give {kept}, the weights of its best epoch",
+        )
+    if metadata.epoch != metadata.epochs:
+        raise UserError(
+            f"{folder} has no {LAST_WEIGHTS}: the run has not finished, or the file was removed",
+            f"finish the run, or give {kept}, the weights of epoch {metadata.epoch}",
+        )
+    return kept
 
 
 def unreadable(file: Path, error: Exception) -> UserError:
@@ -224,6 +259,19 @@ def _columns(data: object, origin: str) -> tuple[str, str] | None:
     ):
         raise _missing(origin, "the columns of its CSV as two names")
     return data[0], data[1]
+
+
+def _count(data: object, origin: str) -> int | None:
+    # In Python a bool is an int, in JSON it is no number.
+    if data is not None and (not isinstance(data, int) or isinstance(data, bool) or data < 1):
+        raise _missing(origin, "its epoch as a number from 1")
+    return data
+
+
+def _precision(data: object, origin: str) -> Precision | None:
+    if data is not None and data not in get_args(Precision):
+        raise _missing(origin, f"a precision, one of {', '.join(get_args(Precision))}")
+    return cast("Precision | None", data)
 
 
 def _thresholds(data: object, number: int, origin: str) -> tuple[float, ...] | None:

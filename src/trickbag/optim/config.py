@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
 from trickbag.optim.optimizers import SGD, Optimizer
@@ -23,7 +23,12 @@ class TrainConfig(Settings):
       each layer group below the head.
     - step: how a step computes its gradients, in one pass or in two (`sam`). clip_norm: the largest
       norm of all gradients together; None does not clip.
-    - precision: `auto` is the reduced precision that the processor is made for.
+    - precision: `auto` is the reduced precision that the processor is made for. eval_precision:
+    that of validation, of `evaluate` and of `predict`, and so of every number that is reported.
+    - keep: the weights that a run keeps in `best.safetensors`, and of which its result is: those of
+      the best epoch, or of the last one. score: the metric that chooses the best epoch; None is
+      top-1, or mAP if images have several labels. Of equal scores the smaller loss counts, then the
+      later epoch.
     - device, compile, threads: `auto` and None follow the machine.
     - init: start from weights in a safetensors file or a run's folder, or from the variables of an
       original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint).
@@ -32,6 +37,8 @@ class TrainConfig(Settings):
       gradients: less memory for about a third more work, and the same result (Chen et al. 2016,
       arXiv 1604.06174).
     """
+
+    introduced_later: ClassVar[tuple[str, ...]] = ("eval_precision", "keep", "score")
 
     epochs: Annotated[int, AtLeast(1)] = 120
     batch_size: Annotated[int, AtLeast(1)] = 256
@@ -43,6 +50,9 @@ class TrainConfig(Settings):
     step: Passes = OnePass()
     clip_norm: Annotated[float, Positive] | None = None
     precision: Literal["float32", "auto", "bf16", "fp16"] = "float32"
+    eval_precision: Literal["float32", "bf16", "fp16"] = "float32"
+    keep: Literal["best", "last"] = "last"
+    score: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     threads: Annotated[int, AtLeast(1)] | None = None

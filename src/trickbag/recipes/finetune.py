@@ -34,6 +34,7 @@ def finetune(*, data: Data = "digits", model: Model = "resnet50_d") -> Recipe:
             weight_decay=0.05,
             clip_norm=1.0,
             pretrained=True,
+            keep="best",
         ),
         schedule=Schedule(warmup_epochs=1.0),
         tricks=(LayerDecay(), NoBiasDecay(), MixedPrecision(), CosineDecay(), LabelSmoothing()),

@@ -33,7 +33,7 @@ def small(*, data: Data = "digits", model: Model | None = None) -> Recipe:
         model=(
             ResNetConfig(depth=18, small_stem="auto") if model is None else to_model_config(model)
         ),
-        training=TrainConfig(epochs=8, batch_size=32, lr=0.4, weight_decay=5e-4),
+        training=TrainConfig(epochs=8, batch_size=32, lr=0.4, weight_decay=5e-4, keep="best"),
         tricks=(
             LinearScaling(),
             Warmup(epochs=1.0),

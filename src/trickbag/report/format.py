@@ -44,10 +44,10 @@ _METRICS: Mapping[str, MetricFormat] = MappingProxyType(
         "top5": ("top-5", "%", 2),
         "loss": ("loss", "nats", 4),
         "ece": ("expected calibration error", "%", 2),
-        "best_top1": ("best top-1", "%", 2),
+        "best_top1": ("highest top-1 of all epochs", "%", 2),
         "best_epoch": ("epoch of the best", "", 0),
         "map": ("mean average precision", "%", 2),
-        "best_map": ("best mean average precision", "%", 2),
+        "best_map": ("highest mean average precision of all epochs", "%", 2),
         "f1": ("F1, mean over classes", "%", 2),
         "f1_micro": ("F1 of all labels", "%", 2),
         "f1_at_half": ("F1 at thresholds of 0.5", "%", 2),
@@ -67,9 +67,9 @@ _METRICS: Mapping[str, MetricFormat] = MappingProxyType(
 )
 """The metrics of a run, by name."""
 
-_PREFIXES = (("test_", "test "), ("raw_", "not averaged, "))
-"""Prefixes of a metric's name: those of the test part, and those of the trained network in a run
-that evaluates its average."""
+_PREFIXES = (("test_", "test "), ("raw_", "not averaged, "), ("last_", "last epoch, "))
+"""Prefixes of a metric's name: of the test part, of the trained network in a run that evaluates its
+average, and of the last epoch's weights."""
 
 
 def _metric_format(name: str) -> MetricFormat | None:

@@ -37,7 +37,9 @@ class StudyPlan:
     None stands for those of the study that a folder holds, and for SEEDS in a new one. `outcome` is
     a metric of `result.json`, by default `top1`, or `map` where images have several labels.
     `retries` says how many times a trial that failed is tried again. `shard` (i, n) is the i-th of
-    n parts of the trials. Raises UserError for values that cannot be.
+    n parts of the trials. `keep` says which weights every trial keeps, and its numbers are of: the
+    last epoch's by default, whatever the recipe says, so that no arm is flattered by the choice of
+    its best epoch. Raises UserError for values that cannot be.
     """
 
     recipe: Recipe
@@ -47,8 +49,12 @@ class StudyPlan:
     outcome: str = ""
     retries: int = 2
     shard: tuple[int, int] | None = None
+    keep: Literal["best", "last"] = "last"
 
     def __post_init__(self) -> None:
+        training = dataclasses.replace(self.recipe.training, keep=self.keep)
+        # The dataclass is frozen; the recipe is settled for all arms alike.
+        object.__setattr__(self, "recipe", self.recipe.replace(training=training))
         if self.seeds is not None and self.seeds < 1:
             raise UserError(f"seeds = {self.seeds}: a study needs at least 1 (an interval needs 2)")
         if self.retries < 0:

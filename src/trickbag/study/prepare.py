@@ -52,6 +52,7 @@ class PreparedStudy:
         recipes = [v.recipe for layout in layouts for v in layout.variants if v.recipe is not None]
         return [
             *self.dataset.notes,
+            *kept_weights(self.plan.recipe),
             *longer_training(recipes),
             *(note for layout in layouts for note in layout.notes),
         ]
@@ -145,6 +146,23 @@ def _on_machine(plan: StudyPlan, machine: Machine, stored: StudyRecord | None) -
     if machine.device is None:
         choose_device(training.device)  # raises UserError for a device that is not here
     return plan.on_machine(threads, training.device)
+
+
+def kept_weights(recipe: Recipe) -> list[Note]:
+    """Say of which weights the numbers of all trials are, if there is more than one epoch."""
+    if recipe.training.epochs == 1:
+        return []
+    if recipe.training.keep == "last":
+        reason = (
+            "every number of a trial is of its last epoch's weights: a study sets "
+            "training.keep=last for all variants"
+        )
+    else:
+        reason = (
+            "every number of a trial is of its best epoch's weights (training.keep=best): a "
+            "maximum over epochs, which flatters"
+        )
+    return [Note("study", None, reason)]
 
 
 def longer_training(recipes: Iterable[Recipe]) -> list[Note]:

@@ -32,7 +32,9 @@ class Study(StudyPlan):
     None stands for those of the study that a folder holds, and for 5 in a new one. `outcome` is a
     metric of `result.json`, by default `top1`, or `map` where images have several labels. `retries`
     says how many times a trial that failed is tried again. `shard` (i, n) runs the i-th of n parts,
-    in a folder of its own; `merge` joins them. Raises UserError for values that cannot be.
+    in a folder of its own; `merge` joins them. Every trial keeps the weights of its last epoch, and
+    all its numbers are of these, unless `keep` says `best`. Raises UserError for values that cannot
+    be.
     """
 
     def run(

@@ -26,7 +26,8 @@ class Progress:
     `step` updates of `epoch`, from 0, are done. If several processes train together, each has the
     sums over its own rows; `Totals` are those of all. `first_bad` is the first step of the run,
     from 0, whose loss was not finite, -1 if there is none. `bad_files` are files that could not be
-    read in training, name to reason.
+    read in training, name to reason. `best_score` and `best_loss` are those of the best epoch so
+    far, and `best_epoch` is its number, from 1; a score is None if no epoch has a defined one.
     """
 
     epoch: int
@@ -35,7 +36,8 @@ class Progress:
     correct: torch.Tensor
     count: torch.Tensor
     first_bad: torch.Tensor
-    best_score: float = -1.0
+    best_score: float | None = None
+    best_loss: float | None = None
     best_epoch: int = 0
     seconds: float = 0.0
     bad_files: dict[str, str] = field(default_factory=dict)
@@ -139,6 +141,9 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])
     progress = Progress(**state["progress"])
+    # Checkpoints written before had -1 for a score that is not defined, and no loss.
+    if "best_loss" not in state["progress"] and (progress.best_score or 0.0) < 0:
+        progress.best_score = None
     # The stored progress is the first process's; the sums of the others are in `others`.
     if not run.world.is_main:
         share = state["others"][run.world.rank - 1] if state["others"] else (0.0, 0.0, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,11 +152,13 @@ class _Call:
         trial = trial_of(self.recipe, self.seed, dataset.fingerprint)
         _require_same_everywhere(world.all_gather(trial))
         if self.opened.recipe is not None:
+            trial = _as_before(self.opened.recipe, trial)
             _require_same_trial(self.opened.recipe, trial, self.folder, self.caller)
         result = self.opened.result
         if result is not None and result.error is None:
             self.log.note(f"{self.folder.path} holds the finished run; left as it is")
-            return result
+            kept_last = self.recipe.training.keep == "last"
+            return result.of_last_epoch() if result.is_of_version_1 and kept_last else result
         run_recipe = self._resolve(dataset, trial)
         plan = run_recipe.plan
         # A stored plan names the device that the run started on, which this machine may lack.
@@ -213,7 +216,7 @@ class _Call:
         # The recipe as it is given now: paths are no part of the trial, and may have changed.
         return RunRecipe(
             recipe=self.recipe.to_dict(),
-            resolved=stored.resolved,
+            resolved=_with_keep(stored.resolved, self.recipe.training.keep),
             notes=stored.notes,
             trial=trial,
         )
@@ -278,6 +281,20 @@ class _Call:
         if dataset.errors:
             self.log.note(f"left out {len(dataset.errors)} files: see {folder.data_errors}")
         return run, notes
+
+
+def _as_before(stored: RunRecipe, trial: dict[str, Any]) -> dict[str, Any]:
+    """Return a trial's identity without `training.keep` if the stored run was begun before it."""
+    recipe = trial["recipe"]
+    if "keep" in stored.recipe.get("training", {}) or "keep" not in recipe["training"]:
+        return trial
+    training = {name: value for name, value in recipe["training"].items() if name != "keep"}
+    return {**trial, "recipe": {**recipe, "training": training}}
+
+
+def _with_keep(resolved: Mapping[str, Any], keep: str) -> dict[str, Any]:
+    """Return a stored plan with `training.keep`, which a run that was begun before it lacks."""
+    return {**resolved, "training": {"keep": keep, **resolved["training"]}}
 
 
 def _load_progress(run: Run, record: RunRecord, caller: Caller) -> Progress:

@@ -139,6 +139,6 @@ def _validate(run: Run, loader: Loader) -> None:
         preprocessing=run.evaluation,
         num_classes=run.plan.model.num_classes,
         device=run.device,
-        autocast_dtype=run.autocast_dtype,
+        autocast_dtype=run.eval_dtype,
         layout=run.plan.layout,
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trickbag.functional.batch import Batch
-from trickbag.train.machine.device import autocast, in_layout
+from trickbag.train.machine.device import autocast, autocast_dtype, in_layout
 from trickbag.train.machine.parallel import World
 from trickbag.train.teachers.online import NoTeacher
 
@@ -78,6 +78,11 @@ class Run:
     def evaluated_network(self) -> nn.Module:
         """The network that is evaluated and kept: the average, if there is one."""
         return self.network if self.average is None else self.average.network
+
+    @property
+    def eval_dtype(self) -> torch.dtype | None:
+        """The type in which networks are evaluated; None for float32."""
+        return autocast_dtype(self.plan.training.eval_precision)
 
     def take_initial_state(self, other: Run) -> None:
         """Become another run that has not begun, whose plan differs in the seed alone.

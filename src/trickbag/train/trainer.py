@@ -8,8 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trickbag.errors import RunFailed, Stopped
+from trickbag.models.weights import load_all_weights
+from trickbag.models.zoo import build_network
 from trickbag.train.checkpoint import Progress, Totals
+from trickbag.train.folder.record import RunEnd
 from trickbag.train.folder.result import Result
+from trickbag.train.machine.device import placed
 from trickbag.train.machine.parallel import StepStatus, World
 from trickbag.train.step import to_device, train_step
 from trickbag.train.validate import validate
@@ -137,7 +141,7 @@ class Trainer:
 
     def _show_step(self) -> None:
         totals = self._totals()
-        top1 = (totals.top1 or 0.0) if self.record.score == "top1" else None
+        top1 = None if self.plan.data.multi_label else totals.top1 or 0.0
         self.log.step(
             self.progress.epoch, self.progress.step, totals.loss or 0.0, top1, self.images
         )
@@ -149,18 +153,38 @@ class Trainer:
         raw = self._validate(self.loaders.val, network=self.run.network)
         return {f"raw_{key}": value for key, value in raw.metrics.items()}
 
-    def _finish(self, validation: Validation | None) -> Result:
-        """Evaluate the test part, and write the result."""
-        if validation is None:  # resumed after the last epoch, before the result was written
-            validation = self._validate(self.loaders.val)
+    def _finish(self, last: Validation | None) -> Result:
+        """Evaluate the kept weights on validation and test part, and write the result.
+
+        `last` is the validation of the last epoch.
+        """
+        if last is None:  # resumed after the last epoch, before the result was written
+            last = self._validate(self.loaders.val)
+        kept, network = last, self.run.evaluated_network
+        if self.record.kept_epoch(self.progress) != self.progress.epoch:
+            self.world.broadcast(lambda: self.record.save_last(self.run, self.progress, last))
+            network = self._kept_network()
+            kept = self._validate(self.loaders.val, network=network)
         test, tested = self.loaders.test, None
         if test is not None:
-            tested = self._validate(test, thresholds=validation.thresholds)
+            tested = self._validate(test, network=network, thresholds=kept.thresholds)
         self._keep_errors(self.loaders.val, *([test] if test is not None else []))
-        finish = partial(
-            self.record.finish, self.run, self.progress, validation, tested, self.memory.bytes
-        )
+        end = RunEnd(last=last, kept=kept, tested=tested, peak_memory=self.memory.bytes)
+        finish = partial(self.record.finish, self.run, self.progress, end)
         return Result(**self.world.broadcast(lambda: vars(finish())))
+
+    def _kept_network(self) -> nn.Module:
+        """Return a network with the kept weights, as whoever loads their file gets it.
+
+        The run's own network stays as it is: a signal can still ask for a checkpoint of it.
+        """
+        plan, path = self.plan, self.record.folder.best
+        network = build_network(plan.model, seed=plan.seed)
+        # The other processes may not see the first one's disk.
+        self.world.broadcast(lambda: load_all_weights(network, path))
+        network = placed(network, self.run.device, plan.layout)
+        self.world.broadcast_tensors([*network.parameters(), *network.buffers()])
+        return network
 
     def _validate(
         self,
@@ -175,7 +199,7 @@ class Trainer:
             preprocessing=self.run.evaluation,
             num_classes=self.plan.model.num_classes,
             device=self.run.device,
-            autocast_dtype=self.run.autocast_dtype,
+            autocast_dtype=self.run.eval_dtype,
             layout=self.plan.layout,
             thresholds=thresholds,
             stop=lambda: self.stop.name,

@@ -11,6 +11,7 @@ import pytest
 from trickbag import recipes
 from trickbag.errors import Note, UserError
 from trickbag.recipe import RUN_PARTS
+from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.result import Result
 from trickbag.train.folder.run_recipe import RunRecipe
 
@@ -72,10 +73,32 @@ def test_results_written_before_are_read(error: str | None, status: str) -> None
     assert result.warnings == before["warnings"]
 
 
+def test_metrics_written_before_are_the_last_epochs() -> None:
+    metrics = {"top1": 75.0, "loss": 0.9, "best_top1": 80.0, "best_epoch": 3, "test_top1": 74.0}
+    before = RESULT.to_dict() | {"metrics": metrics}
+    del before["schema"], before["weights"]
+    result = Result.from_dict(before)
+    assert result.is_of_version_1
+    assert result.metrics == {
+        "top1": 80.0,
+        "epoch": 3,
+        "best_top1": 80.0,
+        "best_epoch": 3,
+        "last_top1": 75.0,
+        "last_loss": 0.9,
+        "last_test_top1": 74.0,
+    }
+    last = result.of_last_epoch().metrics
+    assert {name: last[name] for name in metrics} == metrics
+    assert "epoch" not in last
+    # The trials of a study are read as trials that keep the last epoch.
+    assert StoredResult.from_dict(before | {"model": "resnet18"}).metrics["top1"] == 75.0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 2}, "schema = 2: this version of trickbag reads results of schema 1"),
+        ({"schema": 3}, "schema = 3: this version of trickbag reads results of schema 1 to 2"),
         ({"seed": "x"}, "seed = 'x': must be a whole number"),
         ({"metrics": []}, r"metrics = \[\]: must be a JSON object"),
         ({"status": "done"}, "status = 'done': must be one of finished, failed, does_not_apply"),

@@ -71,9 +71,14 @@ class ReportedRun:
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
-        """The metrics of the result, or of the last epoch of a run that has none."""
-        if self.result is not None and self.result.metrics:
-            return self.result.metrics
+        """The metrics of the kept weights, or of the last epoch of a run that has no result.
+
+        Those of a run that was written before the kept weights were evaluated are the last epoch's.
+        """
+        result = self.result
+        if result is not None and result.metrics:
+            # The predictions of such a run are of its last epoch too.
+            return (result.of_last_epoch() if result.is_of_version_1 else result).metrics
         last = self.epochs[-1] if self.epochs else {}
         return {name: value for name, value in last.items() if name not in _NO_METRICS}
 

@@ -47,9 +47,9 @@ _NO_PICTURES = "This page was made without the images of the data."
 
 
 def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -> dict[str, Any]:
-    """Describe how the run ended, and its last and best top-1.
+    """Describe how the run ended, and the top-1 of the weights that it keeps.
 
-    The interval of the last top-1 is the one that the number of validation images allows.
+    The interval is the one that the number of validation images allows.
     """
     planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
     if record.error is not None:
@@ -68,6 +68,8 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
         "top1": ABSENT if top1 is None else f"{top1:.2f}",
         "interval": f"{interval[0]:.1f} to {interval[1]:.1f}\u00a0%" if interval else None,
         "images": len(predictions) if predictions else None,
+        "weights": _weights(record),
+        "chosen": _chosen(record),
         "best": f"{best[0]:.2f}\u00a0% at epoch {best[1]}" if best else None,
         "tiles": [
             (title(name), number(name, record.metrics[name]), unit(name))
@@ -75,6 +77,35 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
             if record.metrics.get(name) is not None
         ],
     }
+
+
+def _weights(record: ReportedRun) -> str | None:
+    """Say which weights the numbers of the page are of; None if it is not known."""
+    result = record.result
+    if result is None or record.error is not None:
+        return f"after epoch {record.epochs_done}" if record.epochs_done else None
+    if result.weights is None:
+        best = result.metrics.get("epoch")
+        kept = f"; best.safetensors is of epoch {best}" if best else ""
+        return f"of the last epoch's weights{kept}"
+    weights = result.weights
+    return (
+        f"of the weights in {weights.file}: epoch {weights.epoch} of {weights.epochs}, evaluated "
+        f"in {weights.precision}"
+    )
+
+
+def _chosen(record: ReportedRun) -> str | None:
+    """Warn that the number of a chosen epoch is a maximum; None if no epoch was chosen."""
+    weights = record.result.weights if record.result is not None else None
+    if weights is None or weights.keep != "best" or weights.epochs == 1:
+        return None
+    last = record.metrics.get("last_top1")
+    after = "" if last is None else f"; after the last epoch it is {percent(last)}"
+    return (
+        f"a maximum over {weights.epochs} epochs: the epoch was chosen by {title(weights.score)} "
+        f"on these images, which flatters{after}"
+    )
 
 
 def facts(
@@ -99,7 +130,7 @@ def facts(
         ("throughput", ABSENT if throughput is None else f"{throughput:,.0f} images/s"),
         ("duration", duration(record.seconds)),
         ("device", str(resolved.get("device") or ABSENT)),
-        ("precision", str(resolved.get("precision") or ABSENT)),
+        ("precision of training", str(resolved.get("precision") or ABSENT)),
         ("seed", ABSENT if record.seed is None else str(record.seed)),
     ]
     return [(name, text) for name, text in rows if text != ABSENT]

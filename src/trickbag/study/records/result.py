@@ -42,5 +42,8 @@ class StoredResult(Result):
         Lines that were written before notes and status were values are read.
         """
         result = Result.from_dict(data, folder)
+        # The trials of a study keep the last epoch's weights, which those of version 1 are read as.
+        if result.is_of_version_1:
+            result = result.of_last_epoch()
         json_numbers(result.metrics, "metrics")
         return cls(**vars(result), model=text(data, "model", "result"))

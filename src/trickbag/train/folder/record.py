@@ -19,11 +19,13 @@ from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.recipe import digest
 from trickbag.train import checkpoint
 from trickbag.train.folder.predictions import PredictionRow, write_predictions
-from trickbag.train.folder.result import Result
+from trickbag.train.folder.result import KeptWeights, Result
+from trickbag.train.folder.score import is_better
 from trickbag.train.machine.environment import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from torch.utils.tensorboard import SummaryWriter
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from trickbag.train.plan.plan import Plan
     from trickbag.train.run import Run
 
-__all__ = ["RunRecord", "begin"]
+__all__ = ["RunEnd", "RunRecord", "begin"]
 
 _SHORTEST_S = 1e-9
 """The shortest time that a throughput is computed with."""
@@ -47,6 +49,20 @@ def begin(folder: RunFolder, run_recipe: RunRecipe, errors: Iterable[DataError])
     write_json(folder.environment, environment())
     # The recipe comes last: with it the folder holds a run, which then has the other files too.
     run_recipe.write(folder.recipe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnd:
+    """What the end of a run came to.
+
+    `last` is the validation of the last epoch's weights, `kept` that of the kept weights, and
+    `tested` that of the kept weights on the test part, None without one. `peak_memory` is in bytes.
+    """
+
+    last: Validation
+    kept: Validation
+    tested: Validation | None
+    peak_memory: int | None
 
 
 @dataclass(kw_only=True)
@@ -95,11 +111,6 @@ class RunRecord:
         if self._board is not None:
             self._board.close()
 
-    @property
-    def score(self) -> str:
-        """The metric that chooses the best epoch: top1, or map where images have several labels."""
-        return self.plan.task.score
-
     def end_epoch(
         self,
         run: Run,
@@ -116,7 +127,7 @@ class RunRecord:
         self.rows.append(row)
         # The checkpoint comes last: after a crash before it, resume repeats the epoch and writes
         # weights and lines anew (see `cut_back`).
-        self._keep_best(run, progress, metrics[self.score], thresholds)
+        self._keep(run, progress, metrics, thresholds)
         progress.next_epoch()
         self.folder.write_metrics(self.rows)
         self.save(run, progress)
@@ -147,22 +158,22 @@ class RunRecord:
         self,
         run: Run,
         progress: Progress,
-        validation: Validation,
-        tested: Validation | None,
-        peak_memory: int | None,
+        end: RunEnd,
     ) -> Result:
         """Write the predictions and the result of a run that has reached its end."""
-        self._write_predictions(validation)
-        metrics: dict[str, float | int | None] = dict(validation.metrics)
-        metrics |= self._training_metrics(progress)
-        metrics["infer_throughput"] = validation.throughput
-        metrics["peak_memory"] = peak_memory
+        self._write_predictions(end.kept)
+        epoch = self.kept_epoch(progress)
+        metrics: dict[str, float | int | None] = dict(end.kept.metrics)
+        metrics |= self._training_metrics(progress, epoch)
+        metrics |= {f"last_{key}": value for key, value in end.last.metrics.items()}
+        metrics["infer_throughput"] = end.kept.throughput
+        metrics["peak_memory"] = end.peak_memory
         metrics["params"] = count_params(run.network)
         metrics["macs"] = count_macs(run.network, self.plan.image_size, self.plan.model.in_channels)
-        if tested is not None:
-            metrics |= {f"test_{key}": value for key, value in tested.metrics.items()}
+        if end.tested is not None:
+            metrics |= {f"test_{key}": value for key, value in end.tested.metrics.items()}
         metrics["run_time_s"] = time.perf_counter() - self.started
-        result = self._result(metrics)
+        result = self._result(metrics, epoch=epoch)
         # The result comes last: a run that has one counts as finished and is left as it is.
         result.write(self.folder.result)
         return result
@@ -191,15 +202,18 @@ class RunRecord:
         )
         write_predictions(self.folder.predictions, rows)
 
-    def _training_metrics(self, progress: Progress) -> dict[str, float | int | None]:
-        """Return the best epoch, and what the lines of the epochs come to."""
-        last = self.rows[-1]
+    def _training_metrics(self, progress: Progress, epoch: int) -> dict[str, float | int | None]:
+        """Return the kept and the best epoch, and what the lines of the epochs come to."""
+        score = self.plan.task.score
+        scores = [row[score] for row in self.rows if row[score] is not None]
         return {
-            f"best_{self.score}": progress.best_score if progress.best_score >= 0 else None,
+            "epoch": epoch,
+            f"best_{score}": max(scores, default=None),
+            f"best_{self.plan.score}": progress.best_score,
             "best_epoch": progress.best_epoch,
             **{
                 key: value
-                for key, value in last.items()
+                for key, value in self.rows[epoch - 1].items()
                 if key in ("train_loss", "train_top1") or key.startswith("raw_")
             },
             # The first epoch also compiles, starts processes and fills caches.
@@ -207,7 +221,13 @@ class RunRecord:
             "train_time_s": sum(row["time_s"] for row in self.rows),
         }
 
-    def _result(self, metrics: dict[str, float | int | None], error: str | None = None) -> Result:
+    def _result(
+        self,
+        metrics: dict[str, float | int | None],
+        error: str | None = None,
+        epoch: int | None = None,
+    ) -> Result:
+        training = self.plan.training
         return Result(
             trial=self.identity,
             label=self.run_recipe.name,
@@ -217,6 +237,16 @@ class RunRecord:
             data_errors=[{"file": file, "reason": reason} for file, reason in self.errors],
             error=error,
             notes=[note.to_dict() for note in self.notes],
+            weights=None
+            if epoch is None
+            else KeptWeights(
+                file=self.folder.best.name,
+                keep=training.keep,
+                score=self.plan.score,
+                epoch=epoch,
+                epochs=training.epochs,
+                precision=training.eval_precision,
+            ),
             folder=str(self.folder.path),
         )
 
@@ -231,30 +261,47 @@ class RunRecord:
             "step": step,
             "lr": plan.lr(step - 1),
             "train_loss": totals.loss,
-            "train_top1": totals.top1 if self.score == "top1" else None,
+            "train_top1": None if plan.data.multi_label else totals.top1,
             **metrics,
             "train_throughput": images / max(_SHORTEST_S, progress.seconds),
             "time_s": progress.seconds,
         }
 
-    def _keep_best(
+    def kept_epoch(self, progress: Progress) -> int:
+        """Return the epoch, from 1, whose weights the run keeps so far."""
+        return progress.best_epoch if self.plan.training.keep == "best" else progress.epoch
+
+    def save_last(self, run: Run, progress: Progress, last: Validation) -> None:
+        """Write the weights of the last epoch beside those that are kept."""
+        self._save_weights(run, self.folder.last, progress.epoch, last.thresholds)
+
+    def _keep(
         self,
         run: Run,
         progress: Progress,
-        score: float | None,
+        metrics: Mapping[str, float | None],
         thresholds: tuple[float, ...] | None,
     ) -> None:
-        """Keep the weights if their score is the best so far, or if it is not defined."""
-        # Without a defined score in any epoch a run still has to leave weights: the last ones.
-        if score is not None and score <= progress.best_score:
-            return
-        progress.best_score = -1.0 if score is None else score
-        progress.best_epoch = progress.epoch + 1
+        """Note the best epoch so far; keep the weights of this one if they are to be kept."""
+        score, loss = metrics[self.plan.score], metrics["loss"]
+        best = is_better(self.plan.score, (score, loss), (progress.best_score, progress.best_loss))
+        if best:
+            progress.best_score, progress.best_loss = score, loss
+            progress.best_epoch = progress.epoch + 1
+        if best or self.plan.training.keep == "last":
+            self._save_weights(run, self.folder.best, progress.epoch + 1, thresholds)
+
+    def _save_weights(
+        self, run: Run, file: Path, epoch: int, thresholds: tuple[float, ...] | None
+    ) -> None:
         metadata = WeightsMetadata(
             model=self.plan.model,
             classes=tuple(self.dataset.classes),
             preprocessing=run.evaluation,
             columns=self.dataset.columns,
             thresholds=thresholds,
+            epoch=epoch,
+            epochs=self.plan.training.epochs,
+            eval_precision=self.plan.training.eval_precision,
         )
-        save_weights(run.evaluated_network, self.folder.best, metadata)
+        save_weights(run.evaluated_network, file, metadata)

@@ -3,36 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from trickbag.errors import Note, UserError
 from trickbag.files import json_numbers, read_json_object, write_json
-from trickbag.train.folder.upgrade import upgraded_result
+from trickbag.models.config import Precision
+from trickbag.settings import Settings, plain, read
+from trickbag.train.folder.upgrade import last_metrics, upgraded_result
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SCHEMA", "Result", "Status"]
+__all__ = ["SCHEMA", "KeptWeights", "Result", "Status"]
 
-SCHEMA = 1
-"""Version of a result's plain data; a file without one is of version 1."""
+SCHEMA = 2
+"""Version of a result's plain data; a file without one is of version 1.
+
+In version 1 metrics were the last epoch's, whatever weights were kept.
+"""
 
 Status = Literal["finished", "failed", "does_not_apply"]
 """How a trial ended; does_not_apply: one of its tricks cannot work on its network or recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptWeights(Settings):
+    """The weights that a run keeps, and of which its metrics and predictions are.
+
+    `file` is their file in the run's folder. They are of `epoch` (from 1) of `epochs`: with `keep`
+    `best` the best epoch by `score`, else the last. They were evaluated in `precision`.
+    """
+
+    file: str
+    keep: Literal["best", "last"]
+    score: str
+    epoch: int
+    epochs: int
+    precision: Precision
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The outcome of one trial, as in `result.json`.
 
-    `metrics` are the last epoch's: `top1`, `top5` and `ece` in percent, `loss` in nats,
-    `train_throughput` and `infer_throughput` in images/s, `params` and `macs` (multiply-adds of one
-    image) as counts, `peak_memory` in bytes, `train_time_s` the seconds of training steps,
-    `run_time_s` those of the last call of `fit` from building the network to the last file; None if
-    undefined. `notes` are plain data, each `Note.to_dict()`; `data_errors` are the files left out.
-    `status` is by default `failed` if there is an error, else `finished`. `folder` is the run's
-    folder, which is not in the file.
+    `metrics` are those of the kept `weights`, whose `epoch` is among them: `top1`, `top5` and `ece`
+    in percent, `loss` in nats, `train_throughput` and `infer_throughput` in images/s, `params` and
+    `macs` (multiply-adds of one image) as counts, `peak_memory` in bytes, `train_time_s` the
+    seconds of training steps, `run_time_s` those of the last call of `fit` from building the
+    network to the last file; None if undefined. The last epoch's are named `last_top1` and so on,
+    the test part's `test_top1`, and `best_top1` is the highest of all epochs. `weights` are None
+    for a run that failed, and for a result written before they were recorded. `notes` are plain
+    data, each `Note.to_dict()`; `data_errors` are the files left out. `status` is by default
+    `failed` if there is an error, else `finished`. `folder` is the run's folder, which is not in
+    the file.
     """
 
     trial: str
@@ -44,6 +68,7 @@ class Result:
     error: str | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
     status: str = ""
+    weights: KeptWeights | None = None
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -54,6 +79,15 @@ class Result:
     def warnings(self) -> list[str]:
         """The notes as text."""
         return [Note.from_dict(note).text for note in self.notes]
+
+    @property
+    def is_of_version_1(self) -> bool:
+        """Whether the result was written before results were those of the kept weights."""
+        return self.weights is None and self.status == "finished"
+
+    def of_last_epoch(self) -> Self:
+        """Return the result with the last epoch's metrics as its own, as version 1 had them."""
+        return replace(self, metrics=last_metrics(self.metrics))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data of `result.json`, which holds no path."""
@@ -69,6 +103,7 @@ class Result:
             "error": self.error,
             "notes": self.notes,
             "status": self.status,
+            "weights": plain(self.weights),
         }
 
     @classmethod
@@ -79,18 +114,20 @@ class Result:
         Raises UserError for another schema version and for a part that is missing or of a wrong
         type.
         """
-        if data.get("schema", SCHEMA) != SCHEMA:
+        if data.get("schema", 1) not in (1, SCHEMA):
             raise UserError(
-                f"schema = {data['schema']!r}: this version of trickbag reads results of schema "
-                f"{SCHEMA}"
+                f"schema = {data['schema']!r}: this version of trickbag reads results of schema 1 "
+                f"to {SCHEMA}"
             )
+        # Before the upgrade, which gives metrics other names than the file has.
+        if isinstance(data.get("metrics"), dict):
+            data = {**data, "metrics": json_numbers(data["metrics"], "metrics")}
         data = upgraded_result(data)
         for key, (kind, text) in _PARTS.items():
             value = data.get(key)
             # In Python a bool is an int, in JSON it is no number.
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise UserError(f"{key} = {value!r}: must be {text}")
-        data["metrics"] = json_numbers(data["metrics"], "metrics")
         for entry in data["data_errors"]:
             if not isinstance(entry, dict) or not all(
                 isinstance(entry.get(key), str) for key in ("file", "reason")
@@ -107,7 +144,12 @@ class Result:
                 Note.from_dict(note)
         except (ValueError, AttributeError, TypeError) as error:
             raise UserError(f"notes = {data['notes']!r}: must be a list of notes") from error
-        return cls(**{key: data[key] for key in _PARTS}, folder=folder)
+        weights = data.get("weights")
+        return cls(
+            **{key: data[key] for key in _PARTS},
+            weights=None if weights is None else read(KeptWeights, weights, "weights"),
+            folder=folder,
+        )
 
     @classmethod
     def read(cls, file: Path, folder: str = "") -> Result | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import write_text
+from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS
 
 if TYPE_CHECKING:
     from trickbag.train.folder.caller import Caller
@@ -53,8 +54,13 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The weights of the best epoch."""
-        return self.path / "best.safetensors"
+        """The weights that the run keeps: of the best epoch, or of the last one."""
+        return self.path / BEST_WEIGHTS
+
+    @property
+    def last(self) -> Path:
+        """The weights of the last epoch, if the run has finished and keeps those of another."""
+        return self.path / LAST_WEIGHTS
 
     @property
     def result(self) -> Path:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trickbag.errors import UserError
+from trickbag.models.config import Precision
 
 __all__ = [
     "Layout",
@@ -24,7 +25,6 @@ __all__ = [
     "placed",
 ]
 
-Precision = Literal["float32", "bf16", "fp16"]
 Layout = Literal["contiguous", "channels_last"]
 N = TypeVar("N", bound=nn.Module)
 

@@ -120,6 +120,11 @@ class Plan(Settings):
         )
 
     @property
+    def score(self) -> str:
+        """The metric that chooses the best epoch."""
+        return self.training.score or self.task.score
+
+    @property
     def batch_flip_prob(self) -> float:
         """The probability with which an image is mirrored on the device, in its batch.
 
