@@ -8,7 +8,7 @@ import importlib.util
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,15 +20,19 @@ import torch
 from safetensors.torch import load_file
 
 from tests.builders.images import digit_folder
+from tests.builders.recipes import tiny_recipe
 from tests.builders.runs import train
 from trickbag.cli import main
+from trickbag.cli.export import _scores_line
 from trickbag.errors import RunFailed, UserError
-from trickbag.evaluate import Trained
+from trickbag.evaluate import Trained, evaluate
 from trickbag.export import FORMATS, export
+from trickbag.export.accuracy import precision_scores
 from trickbag.export.format import Format
 from trickbag.export.images import images_to_check
 from trickbag.models import load
 from trickbag.models.weights_metadata import WeightsMetadata
+from trickbag.train.fit import fit
 
 SHAPES = {"round": 0, "straight": 1}
 
@@ -119,6 +123,28 @@ def test_safetensors_are_the_runs_weights(
     assert load_file(files["safetensors"]).keys() == trained.network.state_dict().keys()
     assert WeightsMetadata.read(files["safetensors"]) == trained.metadata
     assert Trained.load(files["safetensors"], "cpu").classes == ("round", "straight")
+
+
+def test_precisions_of_the_run_are_compared(pictures: Path, tmp_path: Path) -> None:
+    bf16 = {"training__precision": "bf16"}
+    recipe = tiny_recipe(pictures, 1, **bf16).without("mixed_precision")
+    fit(recipe, out=tmp_path / "run")
+    trained = Trained.load(tmp_path / "run", "cpu")
+    compared = precision_scores(trained)
+    assert compared is not None
+    assert (compared.metric, compared.images, list(compared.scores)) == (
+        "top1",
+        12,
+        ["float32", "bf16"],
+    )
+    for precision, score in compared.scores.items():
+        evaluation = evaluate(replace(trained, precision=precision))
+        assert evaluation.metrics["top1"] == score
+    line = _scores_line(compared)
+    assert f"{compared.scores['float32']:.2f} % in float32, as the file computes" in line
+    assert f"{compared.scores['bf16']:.2f} % in bf16" in line
+    # Without the data there is nothing to measure, and the file can still be written.
+    assert precision_scores(replace(trained, plan=None)) is None
 
 
 # Networks that are refused
@@ -219,7 +245,7 @@ def test_the_command_writes_beside_the_weights_or_to_out(
     out = capsys.readouterr().out
     assert f"torch: {tmp_path}/best.pt2 (" in out
     assert "2 classes" in out
-    assert "checked on 8 generated images: the largest difference of a logit is" in out
+    assert "checked on 8 generated images: the largest difference of a logit from" in out
     assert call(weights, "--format", "torch") == 2
     assert (
         "best.pt2 exists: add --force to replace it, or choose another --out"

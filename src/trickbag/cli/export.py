@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.evaluate.trained import Trained
+    from trickbag.export.accuracy import PrecisionScores
     from trickbag.export.format import Format
+    from trickbag.models.config import Precision
 
 _FORMATS = ("onnx", "safetensors", "torch")
 
@@ -65,10 +67,29 @@ def run(args: argparse.Namespace) -> int:
         f"{len(trained.classes):,} classes)"
     )
     print(
-        f"checked on {exported.checked}: the largest difference of a logit is "
-        f"{exported.difference:.2g}, the largest logit {exported.largest:.3g}"
+        f"checked on {exported.checked}: the largest difference of a logit from the network in "
+        f"float32 is {exported.difference:.2g}, the largest logit {exported.largest:.3g}"
     )
+    if exported.scores is not None:
+        print(_scores_line(exported.scores))
     return 0
+
+
+def _scores_line(compared: PrecisionScores) -> str:
+    from trickbag.report.format import number, title
+
+    def text(precision: Precision) -> str:
+        return f"{number(compared.metric, compared.scores[precision])} %"
+
+    others = "; ".join(
+        f"{text(precision)} in {precision}"
+        for precision in compared.scores
+        if precision != "float32"
+    )
+    return (
+        f"{title(compared.metric)} on {compared.images:,} validation images: {text('float32')} in "
+        f"float32, as the file computes; the same weights have {others}"
+    )
 
 
 def _target(args: argparse.Namespace, source: Path, form: Format) -> Path:

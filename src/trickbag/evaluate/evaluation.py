@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from trickbag.data.loading.loader import default_workers
@@ -76,16 +77,21 @@ def evaluate(
     part: str | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
+    limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Evaluate a trained network on each image once, with the preprocessing of its run.
 
-    `evaluate.selection.select` says which images these are. `progress(done, total)` is called while
+    `evaluate.selection.select` says which images these are; with `limit` at most so many of them,
+    spread over the part. `progress(done, total)` is called while
     files are checked. Raises UserError if the data cannot be used or have a class that the network
     does not know, and RunFailed if more than `data.max_bad_fraction` of the images cannot be read.
     """
     selection = select(trained, data=data, image_root=image_root, part=part, progress=progress)
     images = selection.part
+    if limit is not None and len(images) > limit:
+        # Spread: the images of a folder are in the order of their classes.
+        images = images.subset(np.linspace(0, len(images) - 1, limit).astype(int))
     loader = evaluation_loader(
         images,
         selection.data,

@@ -21,9 +21,9 @@ from trickbag.train.loaders import evaluation_batch_size
 from trickbag.train.machine.device import (
     Layout,
     Precision,
-    autocast,
     autocast_dtype,
     choose_device,
+    evaluation_autocast,
     in_layout,
     placed,
 )
@@ -168,7 +168,7 @@ class Trained:
         """
         with torch.inference_mode():
             images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
-            with autocast(self.device, self.autocast_dtype):
+            with evaluation_autocast(self.device, self.autocast_dtype):
                 logits_NK: Tensor = self.network(in_layout(images, self.layout))
             logits = logits_NK.float()
             return (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from trickbag.errors import RunFailed
+from trickbag.export.accuracy import PrecisionScores, precision_scores
 from trickbag.export.images import images_to_check
 from trickbag.files import replacing
 from trickbag.train.machine.device import placed
@@ -35,7 +36,8 @@ class Exported:
     """A file that was written, and the check that it passed.
 
     `size` is in bytes. `checked` says on which images; `difference` is the largest difference of a
-    logit, `largest` the largest absolute logit.
+    logit, `largest` the largest absolute logit. `scores` compare float32, in which the file
+    computes, with the precisions of the run; None if there is nothing to compare.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Exported:
     checked: str
     difference: float
     largest: float
+    scores: PrecisionScores | None = None
 
 
 def export(trained: Trained, path: Path | str, form: Format) -> Exported:
@@ -87,6 +90,7 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
         checked=checked,
         difference=difference,
         largest=largest,
+        scores=precision_scores(trained),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from trickbag.tasks.classification import ClassificationTask, Pace, Validation
-from trickbag.train.machine.device import Layout, autocast, in_layout
+from trickbag.train.machine.device import Layout, evaluation_autocast, in_layout
 from trickbag.train.machine.parallel import StepStatus, World
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def validate(
                 started = time.perf_counter()
                 images = preprocessing.normalise(raw.images.to(device, non_blocking=True).float())
                 labels = raw.labels.to(device, non_blocking=True)
-                with autocast(device, autocast_dtype):
+                with evaluation_autocast(device, autocast_dtype):
                     logits = network(in_layout(images, layout))
                 predictions.add(raw, logits.float(), labels)
                 # `add` copies to the CPU, and by that has waited for the device.

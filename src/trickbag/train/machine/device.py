@@ -5,6 +5,8 @@ They never follow from a measurement: the same machine then makes the same choic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 import torch
@@ -21,6 +23,7 @@ __all__ = [
     "choose_device",
     "choose_layout",
     "choose_precision",
+    "evaluation_autocast",
     "in_layout",
     "placed",
 ]
@@ -92,6 +95,23 @@ def autocast_dtype(precision: Precision) -> torch.dtype | None:
 def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
     """Return the context in which a network computes in `dtype`; None for float32."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+@contextmanager
+def evaluation_autocast(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """Give the context in which a network is evaluated in `dtype`; None for float32.
+
+    Float32 is then float32 everywhere: on CUDA cuDNN computes convolutions in TF32 by default,
+    whose numbers have 10 bits, and an exported network would have other probabilities.
+    """
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # not in the stub
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    try:
+        with autocast(device, dtype):
+            yield
+    finally:
+        convolutions.fp32_precision = before
 
 
 def in_layout(images_NCHW: Tensor, layout: Layout) -> Tensor:

@@ -1,0 +1,98 @@
+"""What a run says, and what evaluate, predict and an exported file give for the same images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from tests.builders.images import shape_folder
+from tests.builders.recipes import with_settings
+from trickbag import recipes
+from trickbag.data.dataset import prepare
+from trickbag.evaluate import Predictor, Trained, evaluate
+from trickbag.export import FORMATS, export
+from trickbag.recipe import Recipe
+from trickbag.train.fit import fit
+from trickbag.train.folder.predictions import read_predictions
+from trickbag.train.folder.result import Result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TOLERANCE = 1e-4
+"""The largest difference of a probability."""
+
+NETWORKS = {
+    "resnet18_d": 32,
+    "timm:vit_tiny_patch16_224": 224,
+    "timm:convnext_atto": 64,
+    "timm:nfnet_f0": 64,
+    "timm:mobilenetv4_conv_small_050": 64,
+    "timm:deit_tiny_distilled_patch16_224": 224,
+    "timm:eva02_tiny_patch14_224": 224,
+    "timm:inception_v3": 96,
+    "timm:efficientnet_b0": 64,
+}
+"""Image sizes by network: the families whose layers round differently in reduced precision."""
+
+
+def recipe_of(source: Path, network: str, size: int) -> Recipe:
+    """A recipe that trains in bf16, so that its precision differs from the reported one."""
+    settings = {
+        "data.image_size": str(size),
+        "data.workers": "0",
+        "training.batch_size": "8",
+        "training.epochs": "2",
+        "training.lr": "0.01",
+        "training.precision": "bf16",
+        "training.device": "cpu",
+        "training.threads": "1",
+        "training.keep": "best",
+    }
+    recipe = recipes.small(data=str(source), model=network).only("warmup", "label_smoothing")
+    return with_settings(recipe, settings)
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    return torch.from_numpy(logits).double().softmax(dim=1).numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_run_and_its_files_agree(network: str, tmp_path: Path) -> None:
+    source = shape_folder(tmp_path / "shapes", 12)
+    run = tmp_path / "run"
+    result = fit(recipe_of(source, network, NETWORKS[network]), 1, run)
+    assert_agreement(run, result, tmp_path)
+
+
+def assert_agreement(run: Path, result: Result, folder: Path) -> None:
+    trained = Trained.load(run, "cpu")
+    evaluation = evaluate(trained, workers=0)
+    for name in ("top1", "loss", "ece"):
+        assert evaluation.metrics[name] == pytest.approx(result.metrics[name], abs=TOLERANCE)
+    part = prepare(recipes.load(str(run)).data).val
+    predictions = list(Predictor(trained=trained).predict(map(part.read, range(len(part)))))
+    kept = read_predictions(run / "predictions.csv")
+    assert kept is not None
+    for row, prediction in zip(kept, predictions, strict=True):
+        assert row.confidence == pytest.approx(prediction.confidence, abs=TOLERANCE)
+        assert prediction.probabilities is not None
+        # Probabilities that are equal but for rounding may be ranked in either order.
+        chosen = prediction.probabilities[prediction.classes.index(row.predicted)]
+        assert chosen == pytest.approx(prediction.confidence, abs=TOLERANCE)
+    exported = export(trained, folder / "network.onnx", FORMATS["onnx"])
+    session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
+    properties = session.get_modelmeta().custom_metadata_map
+    assert json.loads(properties["epoch"]) == result.metrics["epoch"]
+    crops = np.stack([trained.preprocessing.crop(part.read(i)) for i in range(len(part))])
+    images = trained.preprocessing.normalise(torch.from_numpy(crops)).numpy()
+    (logits,) = session.run(["logits"], {"images": images})
+    expected = np.stack([prediction.probabilities for prediction in predictions])
+    np.testing.assert_allclose(softmax(logits), expected, atol=TOLERANCE)
