@@ -287,13 +287,16 @@ def test_evaluate(call: Call, run: Path) -> None:
     code, out, err = call("evaluate", run, "--workers", "0", "--json")
     assert (code, err) == (0, "")
     evaluation = json.loads(out)
-    for name in ("top1", "top5", "loss", "ece"):
+    for name in ("top1", "top5", "loss", "ece", "balanced_accuracy", "macro_f1", "auc"):
         assert evaluation[name] == best[name]
     assert (evaluation["images"], evaluation["part"], evaluation["left_out"]) == (6, "val", [])
     out = call("evaluate", run, "--workers", "0")[1]
     assert f"top-1  {best['top1']:.2f} %" in out
     assert "top-5  undefined" in out
     assert f"loss   {best['loss']:.4f}" in out
+    assert f"balanced accuracy {best['balanced_accuracy']:.2f} %" in out
+    assert set(evaluation["classes"]) == {"one", "three", "zero"}
+    assert "2 images  recall" in out
 
 
 def test_evaluate_json_is_all_of_stdout_with_bad_files(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import log_loss
+from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
 
 from tests.builders.images import digit_folder, digits_of
 from trickbag.data.dataset import prepare
@@ -18,7 +18,7 @@ from trickbag.recipes import load
 if TYPE_CHECKING:
     from pathlib import Path
 
-METRICS = ("top1", "top5", "loss", "ece")
+METRICS = ("top1", "top5", "loss", "ece", "balanced_accuracy", "macro_f1", "auc")
 
 
 def epoch_rows(run: Path) -> list[dict[str, float]]:
@@ -53,6 +53,14 @@ def test_metrics_are_those_of_scikit_learn_on_the_predictions(
         100 * np.mean(probabilities.argmax(1) == part.labels)
     )
     assert evaluation.metrics["top5"] is None  # three classes
+    predicted = probabilities.argmax(1)
+    assert evaluation.metrics["balanced_accuracy"] == pytest.approx(
+        100 * balanced_accuracy_score(part.labels, predicted)
+    )
+    recalls = recall_score(part.labels, predicted, average=None)
+    classes = evaluation.to_dict()["classes"]
+    assert list(classes) == list(trained.classes)
+    assert [scores["recall"] for scores in classes.values()] == pytest.approx(list(100 * recalls))
     assert evaluation.metrics["loss"] == pytest.approx(
         log_loss(part.labels, probabilities, labels=[0, 1, 2]), rel=1e-4
     )

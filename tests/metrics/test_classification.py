@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
 from trickbag.metrics.classification import Classification
 
-NAMES = {"top1", "top5", "loss", "ece"}
+NAMES = {"top1", "top5", "loss", "ece", "balanced_accuracy", "macro_f1"}
 
 
 def logits_of(n: int, k: int, seed: int = 0) -> np.ndarray:
@@ -160,7 +160,9 @@ def test_nan_logits_are_never_right() -> None:
     logits_NK[4, 0] = torch.nan
     metrics = Classification(8)
     metrics.update(logits_NK, torch.arange(8))
-    assert metrics.compute() == {"top1": 75.0, "top5": 75.0, "loss": None, "ece": None}
+    values = metrics.compute()
+    assert (values["top1"], values["top5"], values["balanced_accuracy"]) == (75.0,) * 3
+    assert (values["loss"], values["ece"]) == (None, None)
 
 
 def test_an_impossible_class_costs_nothing_where_it_is_not_the_target() -> None:

@@ -36,7 +36,8 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
         100 * sk.f1_score(labels, scores >= 0.5, average="macro")
     )
     for k, score in enumerate(measured.per_class()):
-        assert score.positives == labels[:, k].sum()
+        assert score.support == score.to_dict()["positives"] == labels[:, k].sum()
+        assert score.recall == pytest.approx(100 * sk.recall_score(labels[:, k], predicted[:, k]))
         assert score.f1 == pytest.approx(100 * sk.f1_score(labels[:, k], predicted[:, k]))
 
 

@@ -409,6 +409,21 @@ def test_several_labels_have_an_outcome_of_their_own(study: Study) -> None:
         Study(recipe=recipe, outcome="top1")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        ("auc", "outcome 'auc' is not defined for 3 classes; choose from .*balanced_accuracy"),
+        ("test_macro_f1", "outcome 'test_macro_f1' is of a test part, and .* has none"),
+    ],
+)
+def test_an_outcome_that_the_data_leave_undefined(
+    study: Study, tmp_path: Path, outcome: str, message: str
+) -> None:
+    asked_for = dataclasses.replace(study, outcome=outcome)
+    with pytest.raises(UserError, match=message):
+        asked_for.run(LimitedExecutor(limit=0), tmp_path / "study")
+
+
 def test_different_answers_do_not_go_into_one_file(study: Study) -> None:
     teacher = str(passing_teacher())
 

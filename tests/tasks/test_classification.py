@@ -74,3 +74,56 @@ def test_what_is_gathered_is_the_whole_part(multi_label: bool) -> None:
     assert validation.metrics == pytest.approx(expected.metrics)
     # Both work at the same time: the slower one decides.
     assert validation.throughput == 2 * N / 2.0
+
+
+def test_auc_ranks_images_whose_probability_is_one() -> None:
+    # In float32 the probability of the second class is 1 for both; their order still counts.
+    logits = torch.tensor([[0.0, 40.0], [0.0, 30.0], [0.0, -5.0]])
+    labels = torch.tensor([1, 0, 0])
+    raw = RawBatch(
+        torch.zeros(3, 3, 8, 8), labels, torch.arange(3), torch.ones(3, dtype=torch.bool)
+    )
+    for rows, auc in ((slice(3), 100.0), (slice(1), None)):
+        batch = RawBatch(*(column[rows] for column in raw[:4]))
+        predictions = ClassificationTask(num_classes=2, multi_label=False).predictions(
+            torch.device("cpu")
+        )
+        predictions.add(batch, logits[rows], labels[rows])
+        assert predictions.validation(PACE, None).metrics["auc"] == auc
+
+
+def test_auc_of_processes_is_that_of_all() -> None:
+    logits = torch.randn(2 * N, 2, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(2 * N) % 2
+    gathered: list[list[object]] = []
+
+    def gather(data: list[object]) -> list[list[object]]:
+        gathered.append(data)
+        return gathered
+
+    two = ClassificationTask(num_classes=2, multi_label=False)
+    together = two.predictions(torch.device("cpu"))
+    for rows in (slice(N), slice(N, None)):
+        predictions = two.predictions(torch.device("cpu"))
+        for each in (predictions, together):
+            each.add(raw_batch(labels[rows]), logits[rows], labels[rows])
+        validation = predictions.validation(PACE, None, gather)
+    expected = together.validation(PACE, None)
+    assert 0 < (expected.metrics["auc"] or 0) < 100
+    assert validation.metrics == pytest.approx(
+        {name: value for name, value in expected.metrics.items() if value is not None}
+        | {"top5": None}
+    )
+    assert validation.per_class() == expected.per_class()
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_every_class_has_its_scores(multi_label: bool) -> None:
+    labels = torch.eye(K, dtype=torch.int64)[torch.arange(N) % K]
+    logits = torch.where(labels == 1, 4.0, -4.0)
+    labels = labels if multi_label else labels.argmax(1)
+    predictions = task(multi_label).predictions(torch.device("cpu"))
+    predictions.add(raw_batch(labels), logits, labels)
+    scores = [score.to_dict() for score in predictions.validation(PACE, None).per_class()]
+    assert [score["support"] for score in scores] == [2, 2, 1]  # the third image is not readable
+    assert all(score[name] == 100 for score in scores for name in ("recall", "precision", "f1"))

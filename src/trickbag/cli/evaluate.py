@@ -13,17 +13,7 @@ if TYPE_CHECKING:
     from trickbag.evaluate.evaluation import Evaluation
 
 _NAMED_FILES = 10
-_METRICS = {
-    "top1": ("top-1", " %"),
-    "top5": ("top-5", " %"),
-    "loss": ("loss", ""),
-    "ece": ("ECE", " %"),
-    "map": ("mAP", " %"),
-    "f1": ("F1", " %"),
-    "f1_micro": ("F1 of all labels", " %"),
-    "f1_at_half": ("F1 at 0.5", " %"),
-}
-"""Title and unit of the metrics that are printed."""
+_SHOWN_CLASSES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,24 +81,43 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(evaluation: Evaluation) -> Iterator[str]:
-    from trickbag.cli.terminal import aligned, left_out_lines, printable
+    from trickbag.cli.terminal import left_out_lines, printable
+    from trickbag.metrics.metric import EVALUATED
 
     yield f"{printable(evaluation.data)}, {evaluation.part}: {evaluation.images:,} images"
     yield f"weights: {printable(evaluation.weights)}, in {evaluation.precision}"
-    for name, (title, unit) in _METRICS.items():
+    for name, metric in EVALUATED.items():
         if name in evaluation.metrics:
-            yield f"{title:<6} {_text(evaluation.metrics[name], unit, 4 if name == 'loss' else 2)}"
+            unit = " %" if metric.unit == "%" else ""
+            text = _text(evaluation.metrics[name], unit, metric.decimals)
+            yield f"{metric.symbol or metric.title:<6} {text}"
+    yield from _class_lines(evaluation)
+    if evaluation.left_out:
+        yield from left_out_lines(evaluation.left_out, _NAMED_FILES)
+
+
+def _class_lines(evaluation: Evaluation) -> Iterator[str]:
+    """Describe the classes, those of the lowest F1 first, up to a bound."""
+    from trickbag.cli.terminal import aligned, printable
+    from trickbag.metrics.multi_label import LabelScore
+
+    ranked = sorted(
+        evaluation.per_class.items(),
+        key=lambda item: (item[1].f1 is None, item[1].f1 or 0.0, item[0]),
+    )
     yield from aligned(
         [
             f"  {printable(label)}",
-            f"{score.positives} images",
+            f"{score.support} images",
+            f"recall {_text(score.recall, ' %')}",
+            f"precision {_text(score.precision, ' %')}",
             f"F1 {_text(score.f1, ' %')}",
-            f"from {score.threshold:.4f}",
+            *([f"from {score.threshold:.4f}"] if isinstance(score, LabelScore) else []),
         ]
-        for label, score in evaluation.per_class.items()
+        for label, score in ranked[:_SHOWN_CLASSES]
     )
-    if evaluation.left_out:
-        yield from left_out_lines(evaluation.left_out, _NAMED_FILES)
+    if len(ranked) > _SHOWN_CLASSES:
+        yield f"  and {len(ranked) - _SHOWN_CLASSES:,} more classes: --json has all"
 
 
 def _text(value: float | None, unit: str, decimals: int = 2) -> str:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from trickbag.cli.recipe_options import add_recipe_options, recipe_from
+from trickbag.metrics.metric import EVALUATED, PREFIXES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -58,7 +59,11 @@ def _add_study_options(group: argparse._ArgumentGroup) -> None:
         "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
     )
     group.add_argument(
-        "--outcome", metavar="METRIC", help="a metric of result.json (default: top1, or map)"
+        "--outcome",
+        metavar="METRIC",
+        help=f"what is compared (default: top1, or map where images have several labels): "
+        f"{', '.join(EVALUATED)}; of these also {', '.join(f'{p}NAME' for p in PREFIXES)}; or "
+        f"another metric of result.json",
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.errors import Note
     from trickbag.evaluate.trained import Trained
-    from trickbag.metrics.multi_label import ClassScore
+    from trickbag.metrics.per_class import ClassScore
     from trickbag.models.config import Precision
 
 __all__ = ["Evaluation", "evaluate"]
@@ -33,10 +33,11 @@ class Evaluation:
     """Metrics of a network on one part of a source.
 
     `images` is their number. `weights` names the weights with their epoch, and `precision` is the
-    type of numbers in which the network computed. `metrics` are `top1`, `top5` and `ece` in percent
-    and `loss` in nats, None where undefined. `left_out` are the files of the source that could not
-    be used. With several labels an image, `metrics` are those of `trickbag.metrics.multi_label`
-    too, at the thresholds of the run, and `per_class` has those of each class by its name.
+    type of numbers in which the network computed. `metrics` are those of
+    `trickbag.metrics.metric.EVALUATED` for one label or several labels an image, in percent, `loss`
+    in nats, None where undefined; several labels are predicted at the thresholds of the run.
+    `per_class` has the scores of each class by its name. `left_out` are the files of the source
+    that could not be used.
     """
 
     data: str
@@ -62,7 +63,7 @@ class Evaluation:
             **self.metrics,
         }
         if self.per_class:
-            data["classes"] = {name: vars(score) for name, score in self.per_class.items()}
+            data["classes"] = {name: score.to_dict() for name, score in self.per_class.items()}
         data["left_out"] = [{"file": file, "reason": reason} for file, reason in self.left_out]
         data["warnings"] = [note.text for note in self.notes]
         data["notes"] = [note.to_dict() for note in self.notes]
@@ -116,7 +117,6 @@ def evaluate(
     assert not isinstance(validation, str)  # a signal's name: there is nothing here that stops it
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
     _require_mostly_read(unread, len(images), selection.data)
-    scores = validation.multi_label.per_class() if validation.multi_label else ()
     return Evaluation(
         data=selection.data.source,
         part=selection.name,
@@ -127,7 +127,7 @@ def evaluate(
         metrics=validation.metrics,
         left_out=selection.left_out + unread,
         notes=selection.notes,
-        per_class=dict(zip(trained.classes, scores, strict=True)) if scores else {},
+        per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),
     )
 
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from trickbag.metrics.calibration import ConfidenceBins
+from trickbag.metrics.per_class import ClassCounts
 
 __all__ = ["Classification"]
 
 
 class Classification:
-    """Counters of top-1, top-5, cross-entropy and calibration over batches.
+    """Counters of top-1, top-5, cross-entropy, calibration and the classes over batches.
 
     Sums are float64 (float32 on devices without it), counts int64. Nothing is copied to the host
     before `compute` or `state`. A row does not count if `valid_N` is false, if its targets are all
@@ -27,6 +28,8 @@ class Classification:
       the highest probability. A row with a NaN logit is never right.
     - loss: `-sum_k targets * log softmax(logits)`, in nats, the mean over the rows.
     - ece: the expected calibration error, over `bins` bins of confidence; see `ConfidenceBins`.
+    - balanced_accuracy, macro_f1: means over the classes; see `ClassCounts`. A row with a NaN logit
+      is predicted as no class.
     """
 
     def __init__(
@@ -43,6 +46,9 @@ class Classification:
             self._counts = torch.zeros(3, dtype=torch.int64, device=self.device)
             self._loss = torch.zeros((), dtype=self.dtype, device=self.device)
             self._bins = ConfidenceBins(bins, self.device, self.dtype)
+            # Of each class: rows right, predicted, labelled. Not a matrix of labels and
+            # predictions, which would have 400 million places for 20,000 classes.
+            self._by_class = torch.zeros(3, num_classes, dtype=torch.int64, device=self.device)
 
     @torch.no_grad()
     def update(self, logits_NK: Tensor, targets: Tensor, valid_N: Tensor | None = None) -> None:
@@ -73,6 +79,15 @@ class Classification:
         )
         self._loss += torch.where(counted_N, loss_N, 0.0).sum()
         self._bins.update(logprob_NK.amax(1).exp(), right_N, counted_N)
+        predicted_N = torch.where(right_N, labels_N, logits_NK.argmax(1))
+        for row, (class_N, rows_N) in enumerate(
+            (
+                (labels_N, right_N),
+                (predicted_N, counted_N & (rank_N < self.num_classes)),
+                (labels_N, counted_N),
+            )
+        ):
+            self._by_class[row].index_add_(0, class_N, rows_N.long())
 
     def _check(self, logits_NK: Tensor, targets: Tensor) -> None:
         n, classes = (*logits_NK.shape, 0)[:2]
@@ -88,22 +103,31 @@ class Classification:
             raise ValueError(f"labels are {targets.dtype}: must be integers")
 
     def compute(self) -> dict[str, float | None]:
-        """Return `top1`, `top5` and `ece` in percent and `loss` in nats over all rows counted.
+        """Return `loss` in nats and the other metrics in percent, over all rows counted.
 
         An undefined value is None: all of them without rows, `top5` with five classes or fewer,
         `loss` and `ece` if a logit was not finite.
         """
         rows, right1, right5 = self._counts.tolist()
+        names = ("top1", "top5", "loss", "ece", "balanced_accuracy", "macro_f1")
         if not rows:
-            return {"top1": None, "top5": None, "loss": None, "ece": None}
+            return dict.fromkeys(names)
         # One copy to the host for both.
         loss, gap = torch.stack((self._loss, self._bins.total_gap())).tolist()
+        classes = self.class_counts()
         return {
             "top1": 100 * right1 / rows,
             "top5": 100 * right5 / rows if self.num_classes > 5 else None,
             "loss": _finite(loss / rows),
             "ece": _finite(100 * gap / rows),
+            "balanced_accuracy": classes.balanced_accuracy,
+            "macro_f1": classes.macro_f1,
         }
+
+    def class_counts(self) -> ClassCounts:
+        """Return the counts of every class over all rows counted."""
+        right_K, predicted_K, support_K = self._by_class.cpu().numpy().copy()
+        return ClassCounts(right=right_K, predicted=predicted_K, support=support_K)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of the counters on the CPU; `load_state` continues from them."""
@@ -133,6 +157,7 @@ class Classification:
             "loss": self._loss,
             "bin_counts": self._bins.counts,
             "bin_confidence": self._bins.confidence,
+            "by_class": self._by_class,
         }
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trickbag.metrics.per_class import ClassScore
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ClassScore", "MultiLabel", "average_precision", "best_thresholds", "f1"]
+__all__ = ["LabelScore", "MultiLabel", "average_precision", "best_thresholds", "f1"]
 
 
 def average_precision(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool_]) -> float | None:
@@ -75,16 +77,18 @@ def _best_threshold(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassScore:
-    """The metrics of one class.
+class LabelScore(ClassScore):
+    """The scores of one class of images with several labels, as predicted from `threshold` up.
 
-    positives: images that have it. average_precision, f1: in percent, None if undefined.
+    average_precision: in percent, None if no image has the class.
     """
 
-    positives: int
     average_precision: float | None
-    f1: float | None
     threshold: float
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Return the scores as plain data; `positives` is the former name of `support`."""
+        return super().to_dict() | {"positives": self.support}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,18 +118,17 @@ class MultiLabel:
         """The predicted labels, (N, K) of 0 and 1."""
         return (self.scores >= np.array(self.thresholds)).astype(np.int64)
 
-    def per_class(self) -> list[ClassScore]:
-        """Return the metrics of every class, in order."""
+    def per_class(self) -> list[LabelScore]:
+        """Return the scores of every class, in order."""
         predicted_NK, labels_NK = self.predicted > 0, self.labels > 0
         scores = []
         for k, threshold in enumerate(self.thresholds):
             positive_N, predicted_N = labels_NK[:, k], predicted_NK[:, k]
-            right = (positive_N & predicted_N).sum()
+            counts = (int(n.sum()) for n in (positive_N & predicted_N, predicted_N, positive_N))
             scores.append(
-                ClassScore(
-                    positives=int(positive_N.sum()),
+                LabelScore(
+                    **vars(ClassScore.of(*counts)),
                     average_precision=_percent(average_precision(self.scores[:, k], positive_N)),
-                    f1=_percent(f1(right, predicted_N.sum(), positive_N.sum())),
                     threshold=threshold,
                 )
             )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
+
+from trickbag.metrics.metric import metric
 
 __all__ = [
     "ABSENT",
@@ -35,75 +36,31 @@ ABSENT = "—"
 # space between a number and its unit is one that does not break, U+00A0.
 MINUS, TIMES = "\u2212", "\u00d7"
 
-MetricFormat = tuple[str, str, int]
-"""Title, unit and number of decimals of a metric."""
-
-_METRICS: Mapping[str, MetricFormat] = MappingProxyType(
-    {
-        "top1": ("top-1", "%", 2),
-        "top5": ("top-5", "%", 2),
-        "loss": ("loss", "nats", 4),
-        "ece": ("expected calibration error", "%", 2),
-        "best_top1": ("highest top-1 of all epochs", "%", 2),
-        "best_epoch": ("epoch of the best", "", 0),
-        "map": ("mean average precision", "%", 2),
-        "best_map": ("highest mean average precision of all epochs", "%", 2),
-        "f1": ("F1, mean over classes", "%", 2),
-        "f1_micro": ("F1 of all labels", "%", 2),
-        "f1_at_half": ("F1 at thresholds of 0.5", "%", 2),
-        "train_throughput": ("training throughput", "images/s", 0),
-        "infer_throughput": ("inference throughput", "images/s", 0),
-        "peak_memory": ("peak memory", "bytes", 0),
-        "params": ("parameters", "", 0),
-        "macs": ("multiply-adds of an image", "", 0),
-        "train_loss": ("training loss", "nats", 4),
-        "train_top1": ("training top-1", "%", 2),
-        "lr": ("learning rate", "", 6),
-        "epoch": ("epoch", "", 0),
-        "step": ("step", "", 0),
-        "time_s": ("time", "s", 1),
-        "train_time_s": ("training time", "s", 1),
-    }
-)
-"""The metrics of a run, by name."""
-
-_PREFIXES = (("test_", "test "), ("raw_", "not averaged, "), ("last_", "last epoch, "))
-"""Prefixes of a metric's name: of the test part, of the trained network in a run that evaluates its
-average, and of the last epoch's weights."""
-
-
-def _metric_format(name: str) -> MetricFormat | None:
-    for prefix, words in _PREFIXES:
-        if name.startswith(prefix) and name.removeprefix(prefix) in _METRICS:
-            text, symbol, decimals = _METRICS[name.removeprefix(prefix)]
-            return f"{words}{text}", symbol, decimals
-    return _METRICS.get(name)
-
 
 def title(name: str) -> str:
     """Return the title of a metric."""
-    metric = _metric_format(name)
-    return metric[0] if metric else name.replace("_", " ")
+    entry = metric(name)
+    return entry.title if entry else name.replace("_", " ")
 
 
 def unit(name: str) -> str:
     """Return the unit of a metric; empty for a count and for an unknown metric."""
-    metric = _metric_format(name)
-    return metric[1] if metric else ""
+    entry = metric(name)
+    return entry.unit if entry else ""
 
 
 def number(name: str, value: float | None, *, signed: bool = False) -> str:
     """Write a metric's value with its number of decimals, without its unit."""
     if value is None:
         return ABSENT
-    metric = _metric_format(name)
+    entry = metric(name)
     sign = "+" if signed else ""
-    if metric is None:
+    if entry is None:
         return f"{value:{sign}.6g}"
     # With fixed decimals the end of a decay would be 0.000000.
-    if metric[0] == "learning rate":
+    if name == "lr":
         return f"{value:{sign}.4g}"
-    return f"{value:{sign},.{metric[2]}f}"
+    return f"{value:{sign},.{entry.decimals}f}"
 
 
 def signed(name: str, value: float | None) -> str:

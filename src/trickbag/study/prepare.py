@@ -6,8 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.errors import Note, Stopped
+from trickbag.errors import Note, Stopped, UserError
 from trickbag.settings import plain
+from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.extend import Extension, require_processes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
@@ -109,6 +110,7 @@ def prepare_study(
     if torn is not None:
         log.note(torn)
     dataset = prepare(plan.recipe.data, progress=checking)
+    _require_measured(plan, dataset)
     # Before the comparison with the stored study: threads and device are part of its identity.
     plan = _on_machine(plan, machine, stored)
     if stored is not None:
@@ -131,6 +133,17 @@ def prepare_study(
         torn=torn is not None,
         processes=machine.processes,
     )
+
+
+def _require_measured(plan: StudyPlan, dataset: Dataset) -> None:
+    """Raise UserError for an outcome that these data leave undefined in every trial."""
+    outcome, data = plan.outcome, plan.recipe.data
+    require_outcome(outcome, data.multi_label, len(dataset.classes))
+    if outcome.startswith("test_") and dataset.test is None:
+        raise UserError(
+            f"outcome {outcome!r} is of a test part, and {data.source} has none",
+            f"give it one, or choose {outcome.removeprefix('test_')}",
+        )
 
 
 def _on_machine(plan: StudyPlan, machine: Machine, stored: StudyRecord | None) -> StudyPlan:

@@ -6,7 +6,7 @@ Shapes: N images of a batch, n images of the part, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from trickbag.metrics.classification import Classification
 from trickbag.metrics.multi_label import MultiLabel
+from trickbag.metrics.per_class import ClassCounts, ClassScore
+from trickbag.metrics.ranking import roc_auc
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy
 
 if TYPE_CHECKING:
@@ -57,9 +59,10 @@ class Validation:
     """The metrics of a part, and the predictions for its images.
 
     `index` (n,) are the images' places in the part, `labels` and `predicted` (n,) class indices,
-    `confidence` (n,) in [0, 1]. With several labels an image `multi_label` has the metrics by
-    class, labels and predictions are (n, K) of 0 and 1, and the confidence is NaN. `throughput` is
-    in images/s: of the network and its metrics, without the reading of images.
+    `confidence` (n,) in [0, 1], `counts` those of each class. With several labels an image
+    `multi_label` has the metrics by class in place of `counts`, labels and predictions are (n, K)
+    of 0 and 1, and the confidence is NaN. `throughput` is in images/s: of the network and its
+    metrics, without the reading of images.
     """
 
     metrics: dict[str, float | None]
@@ -69,6 +72,13 @@ class Validation:
     predicted: np.ndarray[Any, np.dtype[np.int64]]
     confidence: np.ndarray[Any, np.dtype[np.float64]]
     multi_label: MultiLabel | None = None
+    counts: ClassCounts | None = None
+
+    def per_class(self) -> Sequence[ClassScore]:
+        """Return the scores of every class, in order."""
+        if self.multi_label is not None:
+            return self.multi_label.per_class()
+        return self.counts.scores() if self.counts is not None else ()
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
@@ -108,37 +118,37 @@ class Predictions(ABC):
 
 
 class _ClassPredictions(Predictions):
-    """Predictions of one class an image, with its probability as the confidence."""
+    """Predictions of one class an image, with its probability as the confidence.
+
+    Of two classes the scores are kept too, by which AUC ranks the images.
+    """
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
         self._counter = Classification(num_classes, device)
-        self._columns: list[tuple[Array, ...]] = []
+        self._binary = num_classes == 2
+        # Places in the part, labels, predicted classes, confidences, and scores of two classes.
+        self._types = (np.int64, np.int64, np.int64, np.float64, np.float64)[: 4 + self._binary]
+        self._columns: list[list[Array]] = [[np.zeros(0, dtype)] for dtype in self._types]
 
     def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
         self._counter.update(logits_NK, labels, raw.valid.to(labels.device, non_blocking=True))
-        valid = raw.valid.numpy()
         confidence, predicted = logits_NK.softmax(dim=1).max(dim=1)
-        self._columns.append(
-            (
-                raw.index.numpy()[valid],
-                raw.labels.numpy()[valid],
-                predicted.cpu().numpy()[valid],
-                confidence.double().cpu().numpy()[valid],
-            )
-        )
+        batch = [raw.index, raw.labels, predicted.cpu(), confidence.double().cpu()]
+        if self._binary:
+            # By this difference the probability of the second class ranks the images; in float32
+            # the probability itself is 1 from a difference of 17 on.
+            first, second = logits_NK.cpu().double().T
+            batch.append(second - first)
+        for column, tensor in zip(self._columns, batch, strict=True):
+            column.append(tensor.numpy()[raw.valid.numpy()])
 
     def validation(
         self, pace: Pace, thresholds: tuple[float, ...] | None, gather: Gather | None = None
     ) -> Validation:
-        columns = (
-            [np.concatenate(column) for column in zip(*self._columns, strict=True)]
-            if self._columns
-            else [np.zeros(0)] * 4
-        )
+        columns = [np.concatenate(column) for column in self._columns]
         if gather is not None:
             return self._of_all(gather, pace, columns)
-        throughput = Pace.throughput(pace.images, pace.seconds)
-        return Validation(self._counter.compute(), throughput, *columns)
+        return self._validation(columns, Pace.throughput(pace.images, pace.seconds))
 
     def _of_all(self, gather: Gather, pace: Pace, columns: list[Array]) -> Validation:
         """Return the validation of the whole part, its images in the order of the part."""
@@ -153,14 +163,25 @@ class _ClassPredictions(Predictions):
         # Each process counts its rows from 0; the last sum is the end of all, and starts nothing.
         for table, start in zip(tables, np.cumsum([0, *rows]), strict=False):
             table[0] = [int(start) + row for row in table[0]]
-        types = (np.int64, np.int64, np.int64, np.float64)
-        index, labels, predicted, confidence = (
+        columns = [
             np.concatenate([np.array(part, dtype) for part in column])
-            for column, dtype in zip(zip(*tables, strict=True), types, strict=True)
-        )
+            for column, dtype in zip(zip(*tables, strict=True), self._types, strict=True)
+        ]
         # The processes work at the same time, so that the slowest one decides.
-        throughput = Pace.throughput(sum(images), max(seconds))
-        return Validation(self._counter.compute(), throughput, index, labels, predicted, confidence)
+        return self._validation(columns, Pace.throughput(sum(images), max(seconds)))
+
+    def _validation(self, columns: list[Array], throughput: float | None) -> Validation:
+        index, labels, predicted, confidence, *scores = columns
+        auc = roc_auc(scores[0], labels == 1) if self._binary else None
+        return Validation(
+            metrics=self._counter.compute() | {"auc": None if auc is None else 100 * auc},
+            throughput=throughput,
+            index=index,
+            labels=labels,
+            predicted=predicted,
+            confidence=confidence,
+            counts=self._counter.class_counts(),
+        )
 
 
 class _MultiLabelPredictions(Predictions):

@@ -133,12 +133,14 @@ def test_the_verdict_knows_where_the_outcome_is_better(outcome: str) -> None:
     better = OUTCOMES[outcome] == "higher"
     assert mixup_effect(FULL, WITHOUT, outcome).verdict == ("helps" if better else "hurts")
     assert mixup_effect(WITHOUT, FULL, outcome).verdict == ("hurts" if better else "helps")
-    assert better == any(word in outcome for word in ("top", "throughput", "map", "f1"))
+    words = ("top", "throughput", "map", "f1", "accuracy", "auc")
+    assert better == any(word in outcome for word in words)
 
 
 def test_an_unknown_outcome_names_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match=r"'top2'; choose from best_map, best_top1, ece, .*train_top1"
+        UserError,
+        match=r"'top2'; choose from auc, balanced_accuracy, ece, .*train_top1.*also with best_, ",
     ) as caught:
         effects([], {}, {}, "top2")
     assert caught.value.exit_code == 2
@@ -151,6 +153,10 @@ def test_an_unknown_outcome_names_the_known_ones() -> None:
         ):
             require_outcome(name, multi_label)
         require_outcome(name, not multi_label)
+    for name, classes in (("auc", 3), ("test_auc", 1), ("best_top5", 5)):
+        with pytest.raises(UserError, match=f"'{name}' is not defined for {classes} classes"):
+            require_outcome(name, False, classes)
+    require_outcome("auc", False, 2)
 
 
 def test_pairs_are_the_seeds_that_both_have() -> None:

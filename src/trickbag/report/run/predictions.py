@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trickbag.metrics.per_class import ClassScore
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +24,7 @@ __all__ = [
     "Confusion",
     "Reliability",
     "confusion",
+    "lowest_recall_first",
     "most_confident_mistakes",
     "most_confused",
     "reliability",
@@ -36,17 +39,10 @@ def most_confident_mistakes(predictions: Sequence[PredictionRow], n: int) -> lis
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassRecall:
-    """Scores of one class, in percent.
-
-    A score is None if it is undefined: the class has no image, or no image was predicted as it.
-    """
+class ClassRecall(ClassScore):
+    """The scores of one class, with its name."""
 
     name: str
-    support: int
-    recall: float | None
-    precision: float | None
-    f1: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,29 +54,18 @@ class Confusion:
 
     def scores(self) -> list[ClassRecall]:
         """Score every class, the one with the lowest recall first, then by name."""
-        right_K = np.diag(self.counts)
         labelled_K, predicted_K = self.counts.sum(1), self.counts.sum(0)
+        counts_K = zip(np.diag(self.counts), predicted_K, labelled_K, strict=True)
         scores = [
-            ClassRecall(
-                name=name,
-                support=int(labelled),
-                recall=_percent(right, labelled),
-                precision=_percent(right, predicted),
-                # Equal to 2 P R / (P + R), but defined where only one of the two is.
-                f1=_percent(2 * right, labelled + predicted),
-            )
-            for name, right, labelled, predicted in zip(
-                self.classes, right_K, labelled_K, predicted_K, strict=True
-            )
+            ClassRecall(name=name, **vars(ClassScore.of(*map(int, counts))))
+            for name, counts in zip(self.classes, counts_K, strict=True)
         ]
-        return sorted(
-            scores,
-            key=lambda score: (math.inf if score.recall is None else score.recall, score.name),
-        )
+        return sorted(scores, key=lambda score: (lowest_recall_first(score), score.name))
 
 
-def _percent(part: float, total: float) -> float | None:
-    return float(100 * part / total) if total else None
+def lowest_recall_first(score: ClassScore) -> float:
+    """Return the key by which classes are sorted; those without a recall come last."""
+    return math.inf if score.recall is None else score.recall
 
 
 def confusion(predictions: Sequence[PredictionRow]) -> Confusion:

@@ -28,6 +28,7 @@ from trickbag.report.run.records import ReportedRun, planned_schedule
 from trickbag.train.folder.predictions import PredictionRow
 
 __all__ = [
+    "SHOWN_CLASSES",
     "SHOWN_ERRORS",
     "TrickEntry",
     "classes",
@@ -40,6 +41,9 @@ __all__ = [
 
 SHOWN_ERRORS = 200
 """Number of files left out that a page names; all are in `data_errors.csv`."""
+
+SHOWN_CLASSES = 1000
+"""Number of classes whose scores a page lists: those of the lowest recall."""
 
 _TILES = ("top5", "loss", "ece", "test_top1")
 _SHOWN_MISTAKES = 24
@@ -193,7 +197,7 @@ def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[s
                 score.recall,
                 *(percent(x, 1) for x in (score.recall, score.precision, score.f1)),
             )
-            for score in matrix.scores()
+            for score in matrix.scores()[:SHOWN_CLASSES]
         ],
         "reliability": reliability_chart(calibration) if calibration else None,
         "ece": percent(ece) if calibration else None,

@@ -38,7 +38,6 @@ from trickbag.study.designs.layout import ALL
 __all__ = ["curves", "effect_row", "effects", "factorial", "of_network", "papers", "price"]
 
 _FOREST_ROWS = 40  # effects of a network that a forest plot still shows legibly
-_ACCURACIES = ("top1", "top5", "best_top1", "test_top1", "test_top5")
 _SAME = 1e-3  # prices that differ relatively by no more are the same
 _SYMBOLS = {"helps": "▲", "hurts": "▼", "undetermined": "○"}
 
@@ -106,7 +105,9 @@ def _note_text(note: EffectNote) -> str:
 
 def price(study: ReportedStudy) -> dict[str, Any]:
     """Draw accuracy against prices for all variants, list their means, and what tricks cost."""
-    outcome = study.outcome if study.outcome in _ACCURACIES else "top1"
+    outcome = study.outcome
+    if unit(outcome) != "%" or OUTCOMES.get(outcome) != "higher":
+        outcome = "top1"
     variants = [variant for variant in study.variants if variant.values(outcome)]
     prices, same = _prices(variants)
     costs = [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from trickbag.errors import UserError, choices
+from trickbag.metrics.metric import EVALUATED, METRICS, PREFIXES, defined_metrics, metric
 
 if TYPE_CHECKING:
     from trickbag.errors import Note
+    from trickbag.metrics.metric import Better
 
 __all__ = ["COSTS", "OUTCOMES", "Cells", "Cost", "Metrics", "TrialNotes", "require_outcome"]
 
@@ -19,42 +21,14 @@ Cells = Mapping[tuple[str, str], Mapping[int, Metrics]]
 TrialNotes = Mapping[tuple[str, str], Mapping[int, Sequence["Note"]]]
 """The notes of finished trials: (model, variant's label) -> seed -> notes."""
 
-OUTCOMES: Mapping[str, Literal["higher", "lower"]] = MappingProxyType(
+OUTCOMES: Mapping[str, Better] = MappingProxyType(
     {
-        "top1": "higher",
-        "top5": "higher",
-        "loss": "lower",
-        "ece": "lower",
-        "best_top1": "higher",
-        "train_loss": "lower",
-        "train_top1": "higher",
-        "test_top1": "higher",
-        "test_top5": "higher",
-        "test_loss": "lower",
-        "test_ece": "lower",
-        "raw_top1": "higher",
-        "raw_top5": "higher",
-        "raw_loss": "lower",
-        "raw_ece": "lower",
-        "map": "higher",
-        "f1": "higher",
-        "f1_micro": "higher",
-        "f1_at_half": "higher",
-        "best_map": "higher",
-        "test_map": "higher",
-        "test_f1": "higher",
-        "train_throughput": "higher",
-        "infer_throughput": "higher",
-        "train_time_s": "lower",
-        "params": "lower",
-        "macs": "lower",
-        "peak_memory": "lower",
+        name: entry.better
+        for name in (*METRICS, *(f"{prefix}{name}" for prefix in PREFIXES for name in EVALUATED))
+        if (entry := metric(name)) is not None and entry.better is not None
     }
 )
 """The metrics that can be a study's outcome, and the direction in which each is better."""
-
-_SINGLE_LABEL = ("top1", "top5", "ece")
-_MULTI_LABEL = ("map", "f1", "f1_micro", "f1_at_half")
 
 COSTS = ("train_throughput", "infer_throughput", "params", "macs", "peak_memory", "train_time_s")
 """The metrics in which a trick has a price."""
@@ -74,22 +48,25 @@ class Cost(TypedDict):
     pairs: int
 
 
-def require_outcome(name: str, multi_label: bool | None = None) -> None:
+def require_outcome(
+    name: str, multi_label: bool | None = None, num_classes: int | None = None
+) -> None:
     """Raise UserError where a study cannot have this metric as its outcome.
 
-    Images with several labels each (`multi_label`) have other metrics than images with one; None:
-    not known.
+    Images with several labels each (`multi_label`) have other metrics than images with one, and
+    some metrics need a certain number of classes; None: not known.
     """
     if name not in OUTCOMES:
-        raise UserError(f"no outcome is called {name!r}; choose from {choices(OUTCOMES)}")
-    if multi_label is None:
-        return
-    kind = (
-        name.removeprefix("best_").removeprefix("train_").removeprefix("test_").removeprefix("raw_")
-    )
-    if kind in (_SINGLE_LABEL if multi_label else _MULTI_LABEL):
-        labels = "several labels" if multi_label else "one label"
         raise UserError(
-            f"outcome {name!r} is not defined for images with {labels}",
-            f"choose from {choices([*(_MULTI_LABEL if multi_label else _SINGLE_LABEL), 'loss'])}",
+            f"no outcome is called {name!r}; choose from "
+            f"{choices(name for name in OUTCOMES if name in METRICS)}",
+            f"the metrics of an evaluation also with {', '.join(PREFIXES)} before them",
         )
+    entry = metric(name)
+    if entry is None or entry.is_defined(multi_label, num_classes):
+        return
+    allowed = f"choose from {choices(defined_metrics(multi_label, num_classes))}"
+    if not entry.is_defined(multi_label, None):
+        labels = "several labels" if multi_label else "one label"
+        raise UserError(f"outcome {name!r} is not defined for images with {labels}", allowed)
+    raise UserError(f"outcome {name!r} is not defined for {num_classes} classes", allowed)

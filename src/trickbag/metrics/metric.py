@@ -1,0 +1,129 @@
+"""The metrics of a run by name: title, unit, and in which direction each is better."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = ["EVALUATED", "METRICS", "PREFIXES", "Better", "Metric", "defined_metrics", "metric"]
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric of a run.
+
+    `title` is in words, `symbol` in short. `unit` is empty for a count; text has `decimals`
+    decimals. `better` is None for what is neither good nor bad, such as the number of an epoch. A
+    metric of an evaluation is defined with several labels an image or with one (`multi_label`;
+    None: with both), and for `classes` (least, most) classes (None: for any number).
+    """
+
+    title: str
+    symbol: str = ""
+    unit: str = ""
+    decimals: int = 2
+    better: Better | None = None
+    multi_label: bool | None = None
+    classes: tuple[int, int | None] = (1, None)
+
+    def is_defined(self, multi_label: bool | None, num_classes: int | None) -> bool:
+        """Tell whether the metric has a value for such data; None stands for what is not known."""
+        if None not in (self.multi_label, multi_label) and self.multi_label != multi_label:
+            return False
+        least, most = self.classes
+        return num_classes is None or (num_classes >= least and num_classes <= (most or math.inf))
+
+
+def _percent(
+    title: str,
+    symbol: str = "",
+    *,
+    multi_label: bool | None = None,
+    classes: tuple[int, int | None] = (1, None),
+) -> Metric:
+    return Metric(
+        title=title,
+        symbol=symbol,
+        unit="%",
+        better="higher",
+        multi_label=multi_label,
+        classes=classes,
+    )
+
+
+def _cost(title: str, unit: str = "", decimals: int = 0, better: Better = "lower") -> Metric:
+    return Metric(title=title, unit=unit, decimals=decimals, better=better)
+
+
+EVALUATED: Mapping[str, Metric] = MappingProxyType(
+    {
+        "top1": _percent("top-1", multi_label=False),
+        "top5": _percent("top-5", multi_label=False, classes=(6, None)),
+        "loss": Metric(title="loss", unit="nats", decimals=4, better="lower"),
+        "ece": dataclasses.replace(
+            _percent("expected calibration error", "ECE", multi_label=False), better="lower"
+        ),
+        "balanced_accuracy": _percent("balanced accuracy", multi_label=False),
+        "macro_f1": _percent("macro F1", multi_label=False),
+        "auc": _percent("area under the ROC curve", "AUC", multi_label=False, classes=(2, 2)),
+        "map": _percent("mean average precision", "mAP", multi_label=True),
+        "f1": _percent("F1, mean over classes", "F1", multi_label=True),
+        "f1_micro": _percent("F1 of all labels", multi_label=True),
+        "f1_at_half": _percent("F1 at thresholds of 0.5", "F1 at 0.5", multi_label=True),
+    }
+)
+"""The metrics of a network on a part of the data, which an evaluation gives."""
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        **EVALUATED,
+        "best_epoch": Metric(title="epoch of the best", decimals=0),
+        "train_loss": dataclasses.replace(EVALUATED["loss"], title="training loss"),
+        "train_top1": _percent("training top-1", multi_label=False),
+        "train_throughput": _cost("training throughput", "images/s", better="higher"),
+        "infer_throughput": _cost("inference throughput", "images/s", better="higher"),
+        "train_time_s": _cost("training time", "s", 1),
+        "params": _cost("parameters"),
+        "macs": _cost("multiply-adds of an image"),
+        "peak_memory": _cost("peak memory", "bytes"),
+        "lr": Metric(title="learning rate", decimals=6),
+        "epoch": Metric(title="epoch", decimals=0),
+        "step": Metric(title="step", decimals=0),
+        "time_s": Metric(title="time", unit="s", decimals=1),
+    }
+)
+"""The metrics of a run, without those that a prefix stands before."""
+
+PREFIXES: Mapping[str, str] = MappingProxyType(
+    {"best_": "best ", "last_": "last epoch, ", "raw_": "not averaged, ", "test_": "test "}
+)
+"""What stands before the name of a metric of an evaluation, and what before its title.
+
+best: the best epoch's. last: the last epoch's. raw: of the trained network, in a run that evaluates
+its average. test: of the test part.
+"""
+
+
+def metric(name: str) -> Metric | None:
+    """Return the metric of a name, with or without a prefix; None for an unknown name."""
+    if name in METRICS:
+        return METRICS[name]
+    for prefix, words in PREFIXES.items():
+        base = EVALUATED.get(name.removeprefix(prefix))
+        if name.startswith(prefix) and base is not None:
+            return dataclasses.replace(base, title=f"{words}{base.title}")
+    return None
+
+
+def defined_metrics(multi_label: bool | None, num_classes: int | None = None) -> list[str]:
+    """Return the metrics that an evaluation has a value for; None stands for what is not known.
+
+    One of them can still be undefined for a part, such as AUC where all images show one class.
+    """
+    return [name for name, entry in EVALUATED.items() if entry.is_defined(multi_label, num_classes)]

@@ -1,0 +1,47 @@
+"""The table of metrics agrees with what is measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trickbag.metrics.classification import Classification
+from trickbag.metrics.metric import EVALUATED, METRICS, PREFIXES, defined_metrics, metric
+from trickbag.metrics.multi_label import MultiLabel
+
+
+def test_every_metric_that_is_measured_has_an_entry() -> None:
+    measured = MultiLabel.of(np.zeros((0, 2)), np.zeros((0, 2), np.int64), None).metrics()
+    assert {*Classification(2).compute(), "auc", *measured} == set(EVALUATED)
+    assert set(measured) == {name for name in EVALUATED if EVALUATED[name].multi_label}
+    assert all(entry.better for entry in EVALUATED.values())
+
+
+@pytest.mark.parametrize(
+    ("multi_label", "classes", "names"),
+    [
+        (False, 2, {"top1", "loss", "ece", "balanced_accuracy", "macro_f1", "auc"}),
+        (False, 3, {"top1", "loss", "ece", "balanced_accuracy", "macro_f1"}),
+        (False, 6, {"top1", "top5", "loss", "ece", "balanced_accuracy", "macro_f1"}),
+        (True, 2, {"loss", "map", "f1", "f1_micro", "f1_at_half"}),
+        (None, None, set(EVALUATED)),
+    ],
+)
+def test_which_are_defined(multi_label: bool | None, classes: int | None, names: set[str]) -> None:
+    assert set(defined_metrics(multi_label, classes)) == names
+
+
+def test_prefixes_stand_before_the_metrics_of_an_evaluation() -> None:
+    titles = {prefix: metric(f"{prefix}auc") for prefix in PREFIXES}
+    assert {prefix: entry and entry.title for prefix, entry in titles.items()} == {
+        "best_": "highest area under the ROC curve",
+        "last_": "last epoch, area under the ROC curve",
+        "raw_": "not averaged, area under the ROC curve",
+        "test_": "test area under the ROC curve",
+    }
+    loss = metric("best_loss")
+    assert loss is not None
+    assert loss.title == "lowest loss of all epochs"
+    assert metric("test_params") is None
+    assert metric("top2") is None
+    assert all(metric(name) is METRICS[name] for name in METRICS)
