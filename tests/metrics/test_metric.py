@@ -34,7 +34,7 @@ def test_which_are_defined(multi_label: bool | None, classes: int | None, names:
 def test_prefixes_stand_before_the_metrics_of_an_evaluation() -> None:
     titles = {prefix: metric(f"{prefix}auc") for prefix in PREFIXES}
     assert {prefix: entry and entry.title for prefix, entry in titles.items()} == {
-        "best_": "highest area under the ROC curve",
+        "best_": "highest area under the ROC curve of all epochs",
         "last_": "last epoch, area under the ROC curve",
         "raw_": "not averaged, area under the ROC curve",
         "test_": "test area under the ROC curve",

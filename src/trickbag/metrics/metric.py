@@ -101,12 +101,17 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 """The metrics of a run, without those that a prefix stands before."""
 
 PREFIXES: Mapping[str, str] = MappingProxyType(
-    {"best_": "best ", "last_": "last epoch, ", "raw_": "not averaged, ", "test_": "test "}
+    {
+        "best_": "{extreme} {title} of all epochs",
+        "last_": "last epoch, {title}",
+        "raw_": "not averaged, {title}",
+        "test_": "test {title}",
+    }
 )
-"""What stands before the name of a metric of an evaluation, and what before its title.
+"""What can stand before the name of a metric of an evaluation, and the title that it then has.
 
-best: the best epoch's. last: the last epoch's. raw: of the trained network, in a run that evaluates
-its average. test: of the test part.
+best: the best value of all epochs. last: of the last epoch. raw: of the trained network, in a run
+that evaluates its average. test: of the test part.
 """
 
 
@@ -114,10 +119,12 @@ def metric(name: str) -> Metric | None:
     """Return the metric of a name, with or without a prefix; None for an unknown name."""
     if name in METRICS:
         return METRICS[name]
-    for prefix, words in PREFIXES.items():
+    for prefix, text in PREFIXES.items():
         base = EVALUATED.get(name.removeprefix(prefix))
         if name.startswith(prefix) and base is not None:
-            return dataclasses.replace(base, title=f"{words}{base.title}")
+            extreme = "lowest" if base.better == "lower" else "highest"
+            words = text.format(extreme=extreme, title=base.title)
+            return dataclasses.replace(base, title=words)
     return None
 
 
