@@ -147,7 +147,7 @@ def upper_median(runs: list[dict[str, Any]], key: str) -> float:
 
 def comparison(result: dict[str, Any]) -> str:
     """Write the arms of a comparison; two arms also with their paired difference."""
-    heads = ["training", "seeds", "top-1 % (mean, 95 % t interval)", "training time, median"]
+    heads = ["training", "seeds", "last top-1 % (mean, 95 % t interval)", "training time, median"]
     costs = {}
     if len(result["arms"]) > 2:  # these comparisons are about cost
         costs = {"images/s": "train_throughput", "whole run, s": "run_time_s"}
@@ -159,7 +159,8 @@ def comparison(result: dict[str, Any]) -> str:
         cells.append(f"{upper_median(runs, 'train_time_s'):.0f} s")
         cells += [f"{upper_median(runs, key):.0f}" for key in costs.values()]
         lines.append(table_row(cells))
-    text = caption(result)
+    commits = sorted({run["commit"] for arm in result["arms"] for run in arm["runs"]})
+    text = f"{caption(result)} Top-1 is that of the last epoch. Commit: {', '.join(commits)}."
     if "difference_top1" in result:
         first, second = (arm["label"] for arm in result["arms"])
         ratios = result["time_ratio"]
@@ -180,7 +181,10 @@ def link_to_page(folder: Path) -> str:
     """Link to the page of a study; write which script measured it and on which machine."""
     measured = json.loads((folder / "measured.json").read_text())
     page = f"[The page of this study](studies/{folder.name}/report.html)"
-    return f"{page}; measured by `{measured['script']}` on {machine(measured)}."
+    return (
+        f"{page}; measured by `{measured['script']}` on {machine(measured)}, at commit "
+        f"{measured['commit']}."
+    )
 
 
 def steps(folder: Path) -> str:

@@ -67,10 +67,14 @@ def _tricks() -> tuple[list[dict[str, str]], str]:
 def _recipes() -> tuple[list[dict[str, str]], str]:
     from trickbag.recipes import RECIPES
 
-    rows = [{"name": name, "what": _first_line(recipe)} for name, recipe in RECIPES.items()]
+    rows = [
+        {"name": name, "keeps": recipe().training.keep, "what": _first_line(recipe)}
+        for name, recipe in RECIPES.items()
+    ]
     return (
         rows,
-        "Details: trickbag show NAME. A recipe can also be a .json or .yaml file, a run's folder, "
+        "keeps: the epoch whose weights a run keeps and reports (training.keep). Details: trickbag "
+        "show NAME. A recipe can also be a .json or .yaml file, a run's folder, "
         "or FILE.py:FUNCTION.",
     )
 
