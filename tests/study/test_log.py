@@ -71,9 +71,10 @@ def test_plain_lines(progress: StudyProgress, capsys: pytest.CaptureFixture[str]
     run(PlainStudyLog(), progress)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "10 trials to run, 0 finished"
-    assert lines[1].startswith("[1/10] full, seed 0: top1 90")
-    assert "the loss is not finite" in lines[4]
-    assert lines[10] == "[10/10] -mixup, seed 1: top1 99"
+    assert lines[1].startswith("[1/10] resnet18, full, seed 0: top1 90")
+    # Two networks have a variant of each name.
+    assert lines[4].startswith("[4/10] timm:resnet10t, full, seed 0: the loss is not finite")
+    assert lines[10] == "[10/10] timm:resnet10t, -mixup, seed 1: top1 99"
     assert len(lines) == 11
 
 
@@ -82,7 +83,9 @@ def test_a_log_for_a_stream_that_is_no_terminal(
 ) -> None:
     stream = io.StringIO()
     run(choose_study_log(stream), progress)
-    assert stream.getvalue().startswith("10 trials to run, 0 finished\n[1/10] full, seed 0: ")
+    assert stream.getvalue().startswith(
+        "10 trials to run, 0 finished\n[1/10] resnet18, full, seed 0: "
+    )
     assert capsys.readouterr() == ("", "")
     choose_study_log().note("to stderr")
     assert capsys.readouterr() == ("", "to stderr\n")
@@ -103,7 +106,7 @@ def test_the_live_table(progress: StudyProgress) -> None:
     assert ["timm:resnet10t", "full", "1/2", "98", "-", "-"] in rows
     assert ["timm:resnet10t", "-resnet_d", "-", "-", "does", "not", "apply"] in rows
     output = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "the loss is not finite" in output
+    assert "timm:resnet10t, full, seed 0 failed: the loss is not finite" in output
     assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l"), "the cursor is back"
 
 

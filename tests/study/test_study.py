@@ -219,7 +219,7 @@ def test_progress_is_shown_on_stderr_unless_a_log_says_otherwise(
     small.run(LimitedExecutor(), tmp_path / "shown")
     output = capsys.readouterr()
     assert output.err.splitlines()[0] == "2 trials to run, 0 finished"
-    assert output.err.splitlines()[-1].startswith("[2/2] -mixup, seed 0: top1 ")
+    assert output.err.splitlines()[-1].startswith("[2/2] resnet18, -mixup, seed 0: top1 ")
     assert output.out == ""
     small.run(LimitedExecutor(), tmp_path / "quiet", log=StudyLog())
     assert capsys.readouterr() == ("", "")

@@ -74,7 +74,8 @@ def _add_execution_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--workers",
         metavar="N",
-        help="trials at a time (default: one a GPU, or one a core; on Ray as many as fit)",
+        help="trials at a time (default: one a GPU, or as many as have cores for their threads; "
+        "on Ray as many as fit)",
     )
     group.add_argument(
         "--address",
@@ -168,6 +169,7 @@ def run(args: argparse.Namespace) -> int:
 def _warn_of_failures(findings: Findings) -> int:
     """Name a trial that failed, if one did; return the exit code."""
     from trickbag.cli.terminal import warn
+    from trickbag.study.trial import trial_name
 
     failed = [row for row in findings.results if row["error"] is not None]
     if not failed:
@@ -175,8 +177,8 @@ def _warn_of_failures(findings: Findings) -> int:
     first = failed[0]
     warn(
         "study",
-        f"{len(failed)} trials failed, such as {first['label']} with seed {first['seed']}: "
-        f"{first['error']}; the same command tries them again",
+        f"{len(failed)} trials failed, such as {trial_name(first)}: {first['error']}; "
+        "the same command tries them again",
     )
     return 1 if len(failed) == len(findings.results) else 0
 

@@ -1,10 +1,10 @@
-"""How many processor cores this process may use."""
+"""How many processor cores this process may use, and how many threads the user has set."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["usable_cores"]
+__all__ = ["threads_set", "usable_cores"]
 
 
 def usable_cores() -> int:
@@ -17,3 +17,17 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def threads_set() -> int | None:
+    """Return the threads of a process that the environment asks for; None where it names none.
+
+    As in PyTorch, MKL_NUM_THREADS counts before OMP_NUM_THREADS.
+    """
+    for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        # OpenMP takes a list, one number for each level of nested regions; ours are not nested.
+        number = os.environ.get(name, "").partition(",")[0].strip()
+        # A value that is no number counts as none, as OpenMP has it.
+        if number.isdecimal() and int(number):
+            return int(number)
+    return None

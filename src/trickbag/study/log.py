@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from trickbag.study.durations import about
+from trickbag.study.trial import trial_name
 from trickbag.train.folder.log import PlainLog, RichLog, RunLog, live_console
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class PlainStudyLog(StudyLog):
         left = self.seconds_left
         time_left = f"; {about(left)} left" if left else ""
         self.note(
-            f"[{self._done}/{self._pending}] {result.label}, seed {result.seed}: "
+            f"[{self._done}/{self._pending}] {trial_name(vars(result))}: "
             f"{_outcome_text(result, self._outcome)}{time_left}"
         )
 
@@ -103,7 +104,7 @@ class LiveStudyLog(StudyLog):
     def result(self, result: StoredResult) -> None:
         super().result(result)
         if result.status == "failed":
-            self.note(f"{result.label}, seed {result.seed} failed: {result.error}")
+            self.note(f"{trial_name(vars(result))} failed: {result.error}")
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
 
@@ -121,9 +122,7 @@ class LiveStudyLog(StudyLog):
         title = f"{self._done} of {self._pending} trials"
         title += f", {about(left)} left" if left else ""
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        layouts = self._progress.layouts()
-        names = ["network"] if len(layouts) > 1 else []
-        for column in (*names, "variant"):
+        for column in ("network", "variant"):
             table.add_column(column, justify="left")
         for column in ("seeds", self._outcome, "effect", "95 % interval"):
             table.add_column(column, justify="right")
@@ -133,7 +132,7 @@ class LiveStudyLog(StudyLog):
             (effect.model, effect.minus if effect.plus == "full" else effect.plus): effect
             for effect in self._progress.effects(self._outcome)
         }
-        for layout in layouts:
+        for layout in self._progress.layouts():
             for variant in layout.variants:
                 cell = (variant.model, variant.label)
                 if variant.recipe is None:
@@ -146,8 +145,7 @@ class LiveStudyLog(StudyLog):
                         _mean_text(metrics, self._outcome),
                         *_effect_text(effects.get(cell)),
                     ]
-                labels = [variant.model] if names else []
-                table.add_row(*map(escape, (*labels, variant.label)), *row)
+                table.add_row(escape(variant.model), escape(variant.label), *row)
         return table
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trickbag.recipe import Recipe
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "trial_name"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +26,11 @@ class Trial:
     model: str
     recipe: Recipe
     seed: int
+
+
+def trial_name(row: Mapping[str, Any]) -> str:
+    """Name a trial for a person, by the `model`, `label` and `seed` of its result.
+
+    The network is there in a study of one network too: lines of two studies are told apart.
+    """
+    return "{model}, {label}, seed {seed}".format_map(row)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trickbag.data.cores import usable_cores
+from trickbag.data.cores import threads_set, usable_cores
 from trickbag.errors import RunFailed, UserError
 from trickbag.study.executors import Machine
 from trickbag.study.executors.devices import cuda_devices
@@ -45,12 +45,13 @@ _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_
 class Local:
     """Runs trials in worker processes of this machine, each alive for many trials.
 
-    `workers` run at a time: by default one for each CUDA device, or for each core, up to 8, where
-    there is none; never more than there are trials. Each computes with `threads`, by default its
-    share of the cores. `devices` are named as in CUDA_VISIBLE_DEVICES, by default all that are
-    visible; worker i gets device i modulo their number. A trial whose worker dies is run again up
-    to `retries` times, and is a result with an error after that. When the run is stopped, trials
-    have `grace_s` seconds to save.
+    `workers` run at a time: by default one for each CUDA device, or as many as have cores for their
+    threads, up to 8, where there is none; never more than there are trials. Each computes with
+    `threads`: by default those of OMP_NUM_THREADS, whatever the number of workers, and its share of
+    the cores where that is not set. `devices` are named as in CUDA_VISIBLE_DEVICES, by default all
+    that are visible; worker i gets device i modulo their number. A trial whose worker dies is run
+    again up to `retries` times, and is a result with an error after that. When the run is stopped,
+    trials have `grace_s` seconds to save.
 
     Worker processes import the program's main module: a script needs `if __name__ == "__main__":`
     around its calls. Raises UserError where no worker can start, and RunFailed where they keep
@@ -72,8 +73,11 @@ class Local:
     @property
     def machine(self) -> Machine:
         """The workers that run at a time where there are trials enough, and the threads of each."""
-        workers = self.workers or len(self._devices()) or min(usable_cores(), _MOST_WORKERS)
-        return Machine(workers=workers, threads=self.threads or max(1, usable_cores() // workers))
+        # Threads are part of what a trial computes: a number that is set holds for any `workers`.
+        threads = self.threads or threads_set()
+        room = max(1, min(usable_cores() // (threads or 1), _MOST_WORKERS))
+        workers = self.workers or len(self._devices()) or room
+        return Machine(workers=workers, threads=threads or max(1, usable_cores() // workers))
 
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
         """Run the trials; yield one result for each."""

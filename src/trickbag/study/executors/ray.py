@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from trickbag.data.cores import usable_cores
+from trickbag.data.cores import threads_set, usable_cores
 from trickbag.errors import UserError
 from trickbag.study.executors import Machine
 from trickbag.study.executors.devices import cuda_devices
@@ -39,7 +39,8 @@ _STORE_BYTES = 128 * 2**20  # results are small; by default Ray sets aside a thi
 class Ray:
     """Runs trials as tasks of Ray, each with `cpus` cores and `gpus` devices.
 
-    A fraction of a device is shared by several trials.
+    A fraction of a device is shared by several trials. A trial computes with as many threads as
+    cores, or with fewer where OMP_NUM_THREADS says so.
 
     With `devices` above 1 as many processes train a trial together, by Ray Train, each with `cpus`
     cores and `gpus` devices: its result is that of `torchrun` with as many. `address` is that of a
@@ -87,7 +88,10 @@ class Ray:
         alone = self.address is None and not _is_connected()
         device: Literal["cuda", "cpu"] = "cuda" if self._gpus_each else "cpu"
         workers = min(self._room or 1, self.workers or self._room or 1)
-        threads = max(1, int(self.cpus))
+        # The cores that Ray sets aside bound the number of this process's environment, which may
+        # be that of a machine with more.
+        cores = max(1, int(self.cpus))
+        threads = min(threads_set() or cores, cores)
         return Machine(workers, threads, device, shares_memory=alone, processes=self.devices)
 
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
