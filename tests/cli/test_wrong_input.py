@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from trickbag.models.deleted_weights import DeletedWeights
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -323,6 +325,11 @@ STUDY = [
         for value in ("soon", "2", "0h", "2h3")
     ],
     *[(f"study --shard {value}", ["--shard", value]) for value in ("2", "0/2", "3/2", "1/x")],
+    ("study --keep-weights some", ["--keep-weights = 'some'", "none, full, all"]),
+    (
+        "study --design cumulative --keep-weights full",
+        ["keep_weights = full", "cumulative", "none or all"],
+    ),
     ("study --dry-run --sd -1", ["--sd", "at least 0"]),
     ("study --out {tmp}/notes.txt", ["notes.txt"]),
     ("study --out {run}", ["{run}", "holds no study", "--out"]),
@@ -391,6 +398,9 @@ def make_files(tmp: Path, run: Path) -> None:
     (tmp / "model.ckpt-7.index").write_bytes(b"no checkpoint")
     shutil.copytree(run, tmp / "broken_recipe")
     (tmp / "broken_recipe" / "recipe.json").write_text('{"schema": 1,')
+    shutil.copytree(run, tmp / "deleted")
+    (tmp / "deleted" / "best.safetensors").unlink()
+    DeletedWeights(keep_weights="full", seed=3).write(tmp / "deleted")
     (tmp / "broken_study").mkdir()
     (tmp / "broken_study" / "study.json").write_text('{"schema": 1,')
 
@@ -451,7 +461,28 @@ EXPORT = [
     ),
 ]
 
-WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT]
+# Every command that takes weights says that a study has deleted them, by their folder or file.
+DELETED = [
+    (
+        line.format("{tmp}/deleted" + file),
+        [
+            "the weights of {tmp}/deleted were deleted",
+            "--keep-weights full",
+            "trickbag train {tmp}/deleted --seed 3 --out DIR",
+        ],
+    )
+    for file in ("", "/best.safetensors", ":last")
+    for line in (
+        "evaluate {}",
+        "predict {} {{photos}}",
+        "export {} --format torch --out new",
+        "train --init {}",
+        "train --with distillation:teacher={}",
+        "study --dry-run --init {}",
+    )
+]
+
+WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT, *DELETED]
 
 
 @pytest.mark.parametrize(("line", "says"), WRONG, ids=lambda value: str(value)[:60])

@@ -47,6 +47,7 @@ def study(pictures: Path) -> Study:
         recipe=study_recipe(pictures),
         design=tb.LeaveOneOut(tricks=("mixup", "label_smoothing")),
         seeds=2,
+        keep_weights="all",
     )
 
 

@@ -95,6 +95,11 @@ def _add_execution_options(group: argparse._ArgumentGroup) -> None:
         "--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)"
     )
     group.add_argument(
+        "--keep-weights",
+        metavar="none|full|all",
+        help="the trials whose weights stay (default: those of full; none in a design without it)",
+    )
+    group.add_argument(
         "--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own"
     )
     group.add_argument(
@@ -231,6 +236,7 @@ def _study(args: argparse.Namespace) -> Study:
     from trickbag.errors import UserError, choices
     from trickbag.settings import parse
     from trickbag.study.designs.named import DESIGNS
+    from trickbag.study.kept_weights import KeepWeights
     from trickbag.study.study import Study
 
     kind = args.design or "leave-one-out"
@@ -256,6 +262,8 @@ def _study(args: argparse.Namespace) -> Study:
         settings["retries"] = _count(args.retries, "--retries", least=0)
     if args.outcome is not None:
         settings["outcome"] = args.outcome
+    if args.keep_weights is not None:
+        settings["keep_weights"] = parse(KeepWeights, args.keep_weights, "--keep-weights")
     if args.models is not None:
         settings["models"] = _names(args.models, "--models")
     if args.shard is not None:

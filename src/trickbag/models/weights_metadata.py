@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError, first_line
 from trickbag.models.config import ModelConfig, Precision, read_model
+from trickbag.models.deleted_weights import DeletedWeights
 from trickbag.models.weights_names import (
     BEST_WEIGHTS,
     LAST_WEIGHTS,
@@ -160,6 +161,7 @@ def weights_file(path: Path) -> Path:
     if path.is_dir():
         file = path / BEST_WEIGHTS
         if not file.is_file():
+            _require_not_deleted(path)
             checkpoints = sorted(path.glob("*.index"))
             way_out = "give the folder of a run, or a .safetensors file"
             if checkpoints:
@@ -168,6 +170,7 @@ def weights_file(path: Path) -> Path:
             raise UserError(f"{path} is no run: it has no {BEST_WEIGHTS}", way_out)
         return file
     if not path.exists():
+        _require_not_deleted(path.parent)
         raise UserError(
             f"no file or folder {path}", "give the folder of a run, or a .safetensors file"
         )
@@ -191,6 +194,12 @@ def _last_weights(folder: Path) -> Path:
             f"finish the run, or give {kept}, the weights of epoch {metadata.epoch}",
         )
     return kept
+
+
+def _require_not_deleted(folder: Path) -> None:
+    """Raise UserError where a study has deleted the weights of a run's folder."""
+    if (deleted := DeletedWeights.read(folder)) is not None:
+        raise deleted.error(folder)
 
 
 def unreadable(file: Path, error: Exception) -> UserError:

@@ -5,12 +5,14 @@ It alone writes the study's folder, and can be killed at any time.
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Stopped
 from trickbag.study.findings import Findings
+from trickbag.study.kept_weights import KeptWeights, kept_trials
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.records.result import StoredResult
 from trickbag.study.task import TrainTrial
@@ -50,6 +52,9 @@ class Driver:
         pending = progress.pending(plan.retries)
         task = TrainTrial(folder=self.folder.trials, dataset=self._shared_dataset(len(pending)))
         stop_before_trials(self.stop, self.caller)
+        # What a driver that was killed could not delete any more.
+        for note in self._weights.free_finished(progress.finished):
+            self.log.note(note)
         self.log.start(progress, plan.outcome, len(pending))
         try:
             with self.folder.appending(self.study.kept, self.study.torn) as append:
@@ -67,6 +72,15 @@ class Driver:
             ) from stopped
         self.log.stop()
         return self._finish()
+
+    @functools.cached_property
+    def _weights(self) -> KeptWeights:
+        plan = self.study.plan
+        return KeptWeights(
+            folder=self.folder.trials,
+            keep=plan.weights_kept,
+            trials=kept_trials(plan.weights_kept, self.study.progress.trial_plan, plan.design.full),
+        )
 
     def _shared_dataset(self, pending: int) -> Dataset | None:
         """Decode the images once for all trials, where that is possible and worth it.
@@ -89,12 +103,14 @@ class Driver:
     def _store(self, result: Result, append: Appender) -> None:
         trial = self.study.progress.trial_plan.trials[result.trial]
         stored = StoredResult.of(result, trial)
-        # On the disk before anything else: from here on the trial is never lost.
+        finished = stored.status == "finished"
+        if finished:
+            self._weights.mark(stored)
+        # On the disk before anything is deleted: from here on the trial is never lost.
         append(stored)
         self.study.progress.add(stored)
-        if stored.status == "finished":
-            # Half of a trial's bytes, which nothing needs any more.
-            (self.folder.trials / result.trial / "last.ckpt").unlink(missing_ok=True)
+        if finished:
+            self._weights.free(stored.trial)
         self.log.result(stored)
 
     def _write_effects(self) -> list[Effect]:

@@ -48,6 +48,8 @@ class Extension:
             design=self._design(plan, read_design(self.stored.design)),
             models=self._models(plan),
             seeds=max(plan.seeds or 0, self.stored.seeds),
+            # Not a part of what is studied: another setting is one for the trials to come.
+            keep_weights=plan.keep_weights or self.stored.keep_weights,
         )
 
     def _error(self, content: str) -> UserError:

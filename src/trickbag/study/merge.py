@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
+from trickbag.models.deleted_weights import DELETED_WEIGHTS
+from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS
 from trickbag.recipe import Recipe, differences
 from trickbag.study.designs.named import read_design
 from trickbag.study.findings import Findings
@@ -16,6 +18,7 @@ from trickbag.study.folder import StudyFolder
 from trickbag.study.plan import StudyPlan
 from trickbag.study.progress import StudyProgress
 from trickbag.train.folder.caller import PYTHON
+from trickbag.train.folder.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from trickbag.study.records.result import StoredResult
@@ -24,10 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["merge"]
 
-_PER_SHARD = ("shard", "command", "layouts", "notes", "note_values")
+_PER_SHARD = ("shard", "command", "layouts", "notes", "note_values", "keep_weights")
 """The keys of `study.json` in which the shards of one study may differ."""
 
 _KEPT = (
+    BEST_WEIGHTS,
+    LAST_WEIGHTS,
+    DELETED_WEIGHTS,
     "recipe.json",
     "metrics.jsonl",
     "result.json",
@@ -35,7 +41,7 @@ _KEPT = (
     "data_errors.csv",
     "environment.json",
 )
-"""The files of a trial's folder that come along: all but weights, checkpoints and TensorBoard's."""
+"""The files of a trial's folder that come along: all but checkpoints and TensorBoard's."""
 
 
 def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Findings:
@@ -56,8 +62,11 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
     target = StudyFolder(out)
     if target.holds_study:
         raise UserError(f"{out} already holds a study", f"choose another {caller.out}")
+    recipe = Recipe.from_dict(first.recipe)
     plan = StudyPlan(
-        recipe=Recipe.from_dict(first.recipe),
+        recipe=recipe,
+        # The plan sets it in the recipe: by its default the trials would have other ids.
+        keep=recipe.training.keep,
         design=read_design(first.design),
         models=first.models,
         seeds=first.seeds,
@@ -65,7 +74,15 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
     )
     results = [result for _, shard in shards for result in shard]
     progress = StudyProgress(plan.trial_plan(first.inapplicable, first.data), results)
-    record = dataclasses.replace(first, shard=None, command="", layouts=progress.layout_records())
+    kept = {record.keep_weights for record, _ in shards}
+    record = dataclasses.replace(
+        first,
+        shard=None,
+        command="",
+        layouts=progress.layout_records(),
+        # Shards that keep different weights leave none of their settings to what is run later.
+        keep_weights=first.keep_weights if len(kept) == 1 else None,
+    )
     # Before the folder is created: nothing is left of a study whose effects cannot be computed.
     effects = progress.effects(plan.outcome)
     with target.locked(caller):
@@ -97,3 +114,6 @@ def _copy(trial: Path, target: Path) -> None:
     for name in _KEPT:
         if (trial / name).is_file():
             shutil.copyfile(trial / name, target / name)
+    # Two shards can have run the same trial, and one of them have kept its weights.
+    if any(file.is_file() for file in RunFolder(target).weights):
+        (target / DELETED_WEIGHTS).unlink(missing_ok=True)

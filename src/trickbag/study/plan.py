@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
     from trickbag.study.designs.design import Design
+    from trickbag.study.kept_weights import KeepWeights
     from trickbag.tricks.trick import TeacherSpec, Trick
 
 __all__ = ["SEEDS", "StudyPlan"]
@@ -39,7 +40,10 @@ class StudyPlan:
     `retries` says how many times a trial that failed is tried again. `shard` (i, n) is the i-th of
     n parts of the trials. `keep` says which weights every trial keeps, and its numbers are of: the
     last epoch's by default, whatever the recipe says, so that no arm is flattered by the choice of
-    its best epoch. Raises UserError for values that cannot be.
+    its best epoch. `keep_weights` says which trials keep their files of weights once they have
+    finished: none, full (those of the design's full recipe) or all; None stands for what the study
+    that a folder holds has, and for full in a new one whose design has such a variant, else none.
+    Raises UserError for values that cannot be.
     """
 
     recipe: Recipe
@@ -50,6 +54,7 @@ class StudyPlan:
     retries: int = 2
     shard: tuple[int, int] | None = None
     keep: Literal["best", "last"] = "last"
+    keep_weights: KeepWeights | None = None
 
     def __post_init__(self) -> None:
         training = dataclasses.replace(self.recipe.training, keep=self.keep)
@@ -61,6 +66,14 @@ class StudyPlan:
             raise UserError(f"retries = {self.retries}: must be at least 0")
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise UserError(f"shard = {self.shard_text}: must be I/N with I from 1 to N")
+        if self.keep_weights not in (None, "none", "full", "all"):
+            raise UserError(f"keep_weights = {self.keep_weights!r}: must be one of none, full, all")
+        if self.keep_weights == "full" and self.design.full is None:
+            raise UserError(
+                f"keep_weights = full: the design {self.design.kind} has no variant of the full "
+                "recipe",
+                "choose none or all",
+            )
         multi_label = self.recipe.data.multi_label
         if not self.outcome:
             # The dataclass is frozen; its default follows from another field.
@@ -75,6 +88,11 @@ class StudyPlan:
     def number_of_seeds(self) -> int:
         """The seeds of each trial, in a new study."""
         return SEEDS if self.seeds is None else self.seeds
+
+    @property
+    def weights_kept(self) -> KeepWeights:
+        """The trials that keep their weights."""
+        return self.keep_weights or ("full" if self.design.full else "none")
 
     @property
     def shard_text(self) -> str | None:

@@ -76,6 +76,7 @@ class PreparedStudy:
             processes=self.processes,
             data=self.dataset.fingerprint,
             shard=plan.shard_text,
+            keep_weights=plan.weights_kept,
             inapplicable=self.inapplicable,
             notes=tuple(self.notes),
             layouts=self.progress.layout_records(),

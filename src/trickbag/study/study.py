@@ -33,8 +33,10 @@ class Study(StudyPlan):
     metric of `result.json`, by default `top1`, or `map` where images have several labels. `retries`
     says how many times a trial that failed is tried again. `shard` (i, n) runs the i-th of n parts,
     in a folder of its own; `merge` joins them. Every trial keeps the weights of its last epoch, and
-    all its numbers are of these, unless `keep` says `best`. Raises UserError for values that cannot
-    be.
+    all its numbers are of these, unless `keep` says `best`. `keep_weights` is none, full or all:
+    the trials that keep their files of weights once they have finished; None stands for those of
+    the study that a folder holds, and in a new one for full where the design has a variant of the
+    full recipe, else none. Raises UserError for values that cannot be.
     """
 
     def run(

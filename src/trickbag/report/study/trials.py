@@ -12,6 +12,8 @@ from trickbag.report.study.records import ReportedStudy, StudyTrial, StudyVarian
 
 __all__ = ["environments", "facts", "recipes", "state", "troubles"]
 
+_WEIGHTS_KEPT = {"none": "of no trial", "full": "of the full recipe", "all": "of all trials"}
+
 
 def state(study: ReportedStudy) -> str:
     """Write how many of the trials are finished, failed and open."""
@@ -52,6 +54,7 @@ def facts(study: ReportedStudy) -> list[tuple[str, str]]:
         ("mean of a trial", mean),
         ("device", study.record.device or ""),
         ("threads a trial", str(study.record.threads or "")),
+        ("weights kept", _WEIGHTS_KEPT.get(study.record.keep_weights or "", "")),
     ]
     return [(name, text) for name, text in rows if text]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from trickbag import tricks as trick_table
 from trickbag.errors import UserError
@@ -27,8 +27,11 @@ class Design(Settings, ABC):
     """The plan of a study: which variants of a recipe it compares.
 
     `tricks` are those that are studied, by name or `package.module:Class`, in this order; None: the
-    recipe's, in its order.
+    recipe's, in its order. `full` is the label of the variant that is the recipe with all its
+    tricks, None for a design without one.
     """
+
+    full: ClassVar[str | None] = None
 
     tricks: tuple[str, ...] | None = None
 

@@ -28,6 +28,7 @@ class LeaveOneOut(LevelledDesign):
     """
 
     kind: ClassVar[str] = "leave-one-out"
+    full: ClassVar[str | None] = "full"
 
     def studied(self, recipe: Recipe) -> tuple[Trick, ...]:
         """Return the tricks that are studied; UserError for one that the recipe does not have."""

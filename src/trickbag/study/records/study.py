@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from trickbag.errors import Note, UserError
 from trickbag.study.designs.layout import Contrast
@@ -18,6 +18,9 @@ from trickbag.study.records.checks import (
     texts,
 )
 from trickbag.study.records.upgrade import upgraded_study
+
+if TYPE_CHECKING:
+    from trickbag.study.kept_weights import KeepWeights
 
 __all__ = ["SCHEMA", "LayoutRecord", "StudyRecord", "VariantRecord", "VariantStatus"]
 
@@ -130,7 +133,8 @@ class StudyRecord:
     data; the recipe has the threads and the device of every trial. `models` are the networks that
     were named, `seeds` their number, `data` the fingerprint of the data set, `shard` a text I/N.
     `processes` train a trial together. `inapplicable` names tricks that cannot work on a network,
-    with the reason, for each network.
+    with the reason, for each network. `keep_weights` says which trials keep their weights once they
+    have finished, None in a record of before.
     """
 
     version: str
@@ -148,6 +152,7 @@ class StudyRecord:
     inapplicable: Mapping[str, Mapping[str, str]]
     notes: tuple[Note, ...]
     layouts: tuple[LayoutRecord, ...]
+    keep_weights: KeepWeights | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data of `study.json`; notes as text, and as values beside it."""
@@ -165,6 +170,7 @@ class StudyRecord:
             "processes": self.processes,
             "data": self.data,
             "shard": self.shard,
+            "keep_weights": self.keep_weights,
             "inapplicable": {name: dict(tricks) for name, tricks in self.inapplicable.items()},
             # As text for readers of the file, and as values for programs.
             "notes": [note.text for note in self.notes],
@@ -203,6 +209,9 @@ class StudyRecord:
         device = data.get("device")
         devices = ("auto", "cpu", "cuda", None)
         require(device in devices, f"{place}: device", device, "auto, cpu, cuda or null")
+        keep = data.get("keep_weights")
+        kinds = ("none", "full", "all", None)
+        require(keep in kinds, f"{place}: keep_weights", keep, "none, full, all or null")
         return cls(
             version=optional_text(data, "version", place) or "",
             command=optional_text(data, "command", place) or "",
@@ -225,6 +234,7 @@ class StudyRecord:
                 LayoutRecord.from_dict(layout, f"{place}: layouts[{i}]")
                 for i, layout in enumerate(json_list(data, "layouts", place))
             ),
+            keep_weights=keep,
         )
 
 

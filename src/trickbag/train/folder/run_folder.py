@@ -63,6 +63,11 @@ class RunFolder:
         return self.path / LAST_WEIGHTS
 
     @property
+    def weights(self) -> tuple[Path, ...]:
+        """The files of weights that a run may have."""
+        return self.best, self.last
+
+    @property
     def result(self) -> Path:
         """The result. It exists once the run has finished or failed."""
         return self.path / "result.json"
