@@ -105,7 +105,7 @@ def _add_execution_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the trials, their time and the smallest effect seen",
+        help="print the trials, their time and disk, and the smallest effect seen",
     )
     group.add_argument(
         "--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run"
@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
             prepared = study.prepare(
                 folder, executor, add_seeds=add_seeds, log=log, caller=COMMAND_LINE
             )
-            return _dry_run(prepared, executor, sd)
+            return _dry_run(prepared, executor, sd, out)
         # Called from Python, `sys.argv` is not the command.
         command = shlex.join(["trickbag", *sys.argv[1:]]) if sys.argv[1:2] == ["study"] else ""
         with _started(executor, out, add_seeds) as executor:
@@ -202,15 +202,20 @@ def _conclude(folder: Path) -> None:
     print(f"report: {page}")
 
 
-def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None) -> int:
-    """Print the trials, their time, and the smallest effect that the study can show."""
-    from trickbag.cli.terminal import aligned
-    from trickbag.study.dry_run import forecast_lines, trial_rows
+def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None, out: Path) -> int:
+    """Print the trials, their time and disk, and the smallest effect that the study can show."""
+    from trickbag.cli.terminal import aligned, warn
+    from trickbag.study.disk import disk_use
+    from trickbag.study.dry_run import disk_lines, disk_warning, forecast_lines, trial_rows
     from trickbag.study.forecast import forecast
 
     expected = forecast(study, executor, sd)
-    for line in (*aligned(trial_rows(study, expected.pending)), *forecast_lines(study, expected)):
+    disk = disk_use(study, executor.machine, out)
+    rows = aligned(trial_rows(study, expected.pending))
+    for line in (*rows, *disk_lines(disk), *forecast_lines(study, expected)):
         print(line)
+    if (warning := disk_warning(disk)) is not None:
+        warn("study", warning)
     return 0
 
 

@@ -29,6 +29,11 @@ class SGD(Settings):
     momentum: Annotated[float, BelowOne] = 0.9
     nesterov: bool = True
 
+    @property
+    def values_of_state(self) -> int:
+        """The numbers that it keeps for each weight: the momentum."""
+        return 1 if self.momentum > 0 else 0
+
     def __call__(self, groups: Groups, lr: float, *, fused: bool) -> torch.optim.Optimizer:
         """Build the optimizer of parameter groups; `fused` updates all parameters in one kernel."""
         import torch
@@ -59,6 +64,11 @@ class RMSProp(Settings):
     momentum: Annotated[float, BelowOne] = 0.9
     eps: Annotated[float, Positive] = 1e-3
 
+    @property
+    def values_of_state(self) -> int:
+        """The numbers that it keeps for each weight: the mean square, and the momentum."""
+        return 2 if self.momentum > 0 else 1
+
     def __call__(self, groups: Groups, lr: float, *, fused: bool) -> torch.optim.Optimizer:
         """Build the optimizer of parameter groups; it has no fused form."""
         # timm's: torch's RMSprop adds epsilon to the root, and its squares start at zero.
@@ -75,6 +85,11 @@ class AdamW(Settings):
     beta1: Annotated[float, BelowOne] = 0.9
     beta2: Annotated[float, Fraction] = 0.999
     eps: Annotated[float, Positive] = 1e-8
+
+    @property
+    def values_of_state(self) -> int:
+        """The numbers that it keeps for each weight: the two moments."""
+        return 2
 
     def __call__(self, groups: Groups, lr: float, *, fused: bool) -> torch.optim.Optimizer:
         """Build the optimizer of parameter groups; `fused` updates all parameters in one kernel."""

@@ -1,4 +1,4 @@
-"""The words of a dry run: the trials of a study, what they cost, and what they can see."""
+"""The words of a dry run: the trials of a study, their price in time and disk, what they see."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from trickbag.study.trial_plan import seeds_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trickbag.study.disk import DiskUse
     from trickbag.study.forecast import CostGroup, Forecast
     from trickbag.study.prepare import PreparedStudy
     from trickbag.study.trial import Trial
 
-__all__ = ["forecast_lines", "trial_rows"]
+__all__ = ["disk_lines", "disk_warning", "forecast_lines", "size_text", "trial_rows"]
+
+_BYTE_UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
 def trial_rows(study: PreparedStudy, pending: Sequence[Trial]) -> list[tuple[str, ...]]:
@@ -59,6 +62,49 @@ def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
         f"{seeds} seeds see an effect of {forecast.smallest:.3g} on {outcome} in 4 of 5 studies "
         f"(standard deviation of a paired difference {forecast.sd:.3g}; {share})",
     ]
+
+
+def disk_lines(disk: DiskUse) -> list[str]:
+    """Return the lines that say what disk the trials take, and whether there is as much."""
+    if not disk.trials:
+        return []
+    parts = (
+        (f"weights of {disk.kept} of {disk.trials} trials", disk.weights),
+        ("results", disk.other),
+        ("trials that run", disk.running),
+        ("decoded images", disk.decoded),
+    )
+    named_parts = ", ".join(f"{name} {size_text(size)}" for name, size in parts if size)
+    lines = [
+        f"disk: about {size_text(disk.end)} in the end, at most {size_text(disk.peak)} while it "
+        f"runs ({named_parts}); {size_text(disk.free)} are free at {disk.folder}"
+    ]
+    if disk.teacher_logits:
+        lines.append(
+            f"disk: about {size_text(disk.teacher_logits)} of teachers' logits, in the user's "
+            "cache folder unless the recipe names a file"
+        )
+    return lines
+
+
+def disk_warning(disk: DiskUse) -> str | None:
+    """Return what a person should know where the disk has less free than the trials take."""
+    if disk.peak <= disk.free:
+        return None
+    return (
+        f"the disk of {disk.folder} has {size_text(disk.free)} free, and the study takes at most "
+        f"{size_text(disk.peak)}: choose another --out, --keep-weights none, or fewer --workers"
+    )
+
+
+def size_text(size: int) -> str:
+    """Write a number of bytes in two or three digits: `4.2 GB`, `36 MB`, `512 bytes`."""
+    value, unit = float(size), 0
+    # Rounded first: 999,999 bytes are 1.0 MB, not 1000 KB.
+    while round(value) >= 1000 and unit < len(_BYTE_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    digits = 1 if unit and value < 10 else 0
+    return f"{value:.{digits}f} {_BYTE_UNITS[unit]}"
 
 
 def _cost_lines(costs: Sequence[CostGroup]) -> list[str]:
