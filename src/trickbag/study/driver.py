@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import Stopped
 from trickbag.study.findings import Findings
-from trickbag.study.kept_weights import KeptWeights, kept_trials
+from trickbag.study.kept_weights import TrialWeights, kept_trials
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.records.result import StoredResult
 from trickbag.study.task import TrainTrial
@@ -74,9 +74,9 @@ class Driver:
         return self._finish()
 
     @functools.cached_property
-    def _weights(self) -> KeptWeights:
+    def _weights(self) -> TrialWeights:
         plan = self.study.plan
-        return KeptWeights(
+        return TrialWeights(
             folder=self.folder.trials,
             keep=plan.weights_kept,
             trials=kept_trials(plan.weights_kept, self.study.progress.trial_plan, plan.design.full),

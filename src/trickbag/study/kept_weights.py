@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trickbag.study.records.result import StoredResult
     from trickbag.study.trial_plan import TrialPlan
 
-__all__ = ["KeepWeights", "KeptWeights", "kept_trials"]
+__all__ = ["KeepWeights", "TrialWeights", "kept_trials"]
 
 KeepWeights = Literal["none", "full", "all"]
 """The trials that keep their weights once they have finished; full: those of the full recipe."""
@@ -37,7 +37,7 @@ def kept_trials(keep: KeepWeights, trial_plan: TrialPlan, full: str | None) -> f
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptWeights:
+class TrialWeights:
     """Frees the disk of what finished trials leave and nobody needs.
 
     `folder` holds the folders of the trials, of which `trials` keep their weights by the setting
