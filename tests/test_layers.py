@@ -16,7 +16,13 @@ ROOT = Path(trickbag.__file__).parent
 # A module belongs to the longest prefix that fits; it may import what stands at its own place or
 # before.
 LAYERS = [
-    ("trickbag.errors", "trickbag.settings", "trickbag.streams", "trickbag.files"),
+    (
+        "trickbag.errors",
+        "trickbag.settings",
+        "trickbag.assignment",
+        "trickbag.streams",
+        "trickbag.files",
+    ),
     ("trickbag.metrics",),
     ("trickbag.models", "trickbag.data"),
     ("trickbag.optim", "trickbag.functional"),

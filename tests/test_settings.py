@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trickbag.assignment import assign
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ResNetConfig
@@ -14,7 +15,7 @@ from trickbag.models.parts import Blur, LeakyRelu
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.optimizers import SGD, AdamW, RMSProp
 from trickbag.optim.schedule import Constant, Cosine, Exponential, Schedule, Stepwise
-from trickbag.settings import Between, assign, parse, parse_fields, plain, read
+from trickbag.settings import Between, parse, parse_fields, plain, read
 
 VALUES = [
     TrainConfig(epochs=3, optimizer=AdamW(beta1=0.8), clip_norm=1.0),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from trickbag import tricks as trick_table
+from trickbag.assignment import assign_all, by_head, parse_changes
 from trickbag.data.config import DataConfig
 from trickbag.errors import UserError, choices
 from trickbag.models.config import (
@@ -23,7 +25,7 @@ from trickbag.models.config import (
 from trickbag.models.parts import BatchNorm
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
-from trickbag.settings import Settings, assign, parse_fields, plain, plain_identity, read
+from trickbag.settings import Settings, parse_fields, plain, plain_identity, read
 from trickbag.tricks.trick import Trick
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "differences",
     "digest",
     "trick_from_text",
+    "trick_name",
 ]
 
 SCHEMA = 1
@@ -123,6 +126,15 @@ class Recipe(Settings):
         replaced = tuple(added.pop(trick.name, trick) for trick in self.tricks)
         return dataclasses.replace(self, tricks=replaced + tuple(added.values()))
 
+    def in_order_of(self, keys: Iterable[str]) -> Recipe:
+        """Return the recipe with its tricks in the order of their keys; others come last."""
+        places = {key: place for place, key in enumerate(keys)}
+
+        def place(trick: Trick) -> int:
+            return places.get(trick_table.key(type(trick)), len(places))
+
+        return dataclasses.replace(self, tricks=tuple(sorted(self.tricks, key=place)))
+
     def replace(self, **changes: Any) -> Recipe:
         """Return the recipe with fields changed, as `dataclasses.replace`."""
         return dataclasses.replace(self, **changes)
@@ -156,7 +168,9 @@ class Recipe(Settings):
         The recipe's choice of stem, initialisation and normalisation stays, unless one of the
         networks is timm's. Raises UserError for an unknown name.
         """
-        model = model_config(network)
+        return self._with_model(model_config(network))
+
+    def _with_model(self, model: ModelConfig) -> Recipe:
         if isinstance(model, TimmConfig) or isinstance(self.model, TimmConfig):
             return dataclasses.replace(self, model=model)
         chosen = {name: getattr(self.model, name) for name in ("small_stem", "init", "norm")}
@@ -167,21 +181,51 @@ class Recipe(Settings):
 
         Raises UserError for a path that does not exist, a wrong type or a value out of range.
         """
-        head, _, rest = path.partition(".")
-        if head == "tricks":
-            name, _, field = rest.partition(".")
+        return self.set_all({path: text})
+
+    def set_all(self, texts: Mapping[str, str]) -> Recipe:
+        """Return the recipe with settings read from texts by their paths.
+
+        Their order changes nothing: settings that need each other are checked together. `model` is
+        the name of a network, `model.kind` starts from a network of another kind; the settings
+        `model.` go to that one. Raises UserError as `set`, and for values that exclude each other.
+        """
+        recipe = self
+        changes: dict[str, Any] = {}
+        # Sorted: of two wrong texts the same one is reported, in whatever order they came.
+        for head, parts in sorted(by_head(texts).items()):
+            if head == "tricks":
+                recipe = recipe._set_tricks(parts)
+                continue
+            if head == "model":
+                recipe = recipe._on(parts.pop("", None), parts.pop("kind", None))
+            elif head not in _PARTS or "" in parts:
+                path = next(path for path in sorted(texts) if path.partition(".")[0] == head)
+                raise UserError(
+                    f"no setting {path!r}",
+                    "a path starts with model., data., training., schedule. or tricks.NAME. and "
+                    "names a field, such as training.lr",
+                )
+            changes[head] = assign_all(getattr(recipe, head), parts, head)
+        return dataclasses.replace(recipe, **changes)
+
+    def _on(self, network: str | None, kind: str | None) -> Recipe:
+        """Return the recipe on a network by name or of a kind; unchanged if it is of this kind."""
+        recipe = self if network is None else self.on(network)
+        if kind in (None, recipe.model.kind):
+            return recipe
+        if network is not None:
+            raise UserError(f"model = {network!r} and model.kind = {kind!r} name two kinds")
+        return recipe._with_model(read_model({"kind": kind}))
+
+    def _set_tricks(self, texts: Mapping[str, str]) -> Recipe:
+        """Return the recipe with settings of its tricks read from texts: `mixup.alpha`."""
+        recipe = self
+        for name, parts in sorted(by_head(texts).items()):
             self._require((name,))
             trick = next(trick for trick in self.tricks if trick.name == name)
-            return self.plus(assign(trick, field, text, f"tricks.{name}"))
-        if head == "model" and not rest:
-            return self.on(text)
-        if head not in (*_PARTS, "model") or not rest:
-            raise UserError(
-                f"no setting {path!r}",
-                "a path starts with model., data., training., schedule. or tricks.NAME. and names "
-                "a field, such as training.lr",
-            )
-        return dataclasses.replace(self, **{head: assign(getattr(self, head), rest, text, head)})
+            recipe = recipe.plus(assign_all(trick, parts, f"tricks.{name}"))
+        return recipe
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data, ready for JSON or YAML."""
@@ -267,16 +311,28 @@ class Recipe(Settings):
                 )
 
 
-def trick_from_text(text: str) -> Trick:
+def trick_from_text(text: str, settings: Mapping[str, str] = MappingProxyType({})) -> Trick:
     """Read a trick and its settings: `mixup`, `mixup:alpha=0.4`, `package.module:Class:key=value`.
 
-    Raises UserError for an unknown trick or setting.
+    `settings` are further ones by path, which come from `tricks.NAME.PATH`. All are checked
+    together. Raises UserError for an unknown trick or setting.
     """
+    head, fields = _split_trick(text)
+    trick = trick_table.find(head)
+    given = parse_fields(trick, fields, head)
+    return trick(**given | parse_changes(trick, given, settings, f"tricks.{trick.name}"))
+
+
+def trick_name(text: str) -> str:
+    """Return the name of the trick that `trick_from_text` would read."""
+    return trick_table.find(_split_trick(text)[0]).name
+
+
+def _split_trick(text: str) -> tuple[str, str]:
     head, *rest = text.split(":")
     if rest and rest[0] and "=" not in rest[0] and head not in trick_table.builtin():
         head, rest = f"{head}:{rest[0]}", rest[1:]
-    trick = trick_table.find(head)
-    return trick(**parse_fields(trick, ":".join(rest), head))
+    return head, ":".join(rest)
 
 
 def digest(data: object) -> str:

@@ -26,7 +26,6 @@ __all__ = [
     "NonNegative",
     "Positive",
     "Settings",
-    "assign",
     "parse_fields",
     "plain",
     "plain_identity",
@@ -114,7 +113,7 @@ def _options(hint: Any) -> list[Any]:
     return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
 
 
-def _settings_options(hint: Any) -> list[type[Settings]]:
+def settings_options(hint: Any) -> list[type[Settings]]:
     return [
         option
         for option in _options(hint)
@@ -136,7 +135,7 @@ def describe(hint: Any) -> str:
         if len({describe(part) for part in parts}) > 1:
             return f"{len(parts)} values: " + "; ".join(describe(part) for part in parts)
         return f"{len(parts)} values, each {describe(parts[0])}"
-    kinds = [option.kind for option in _settings_options(hint) if option.kind]
+    kinds = [option.kind for option in settings_options(hint) if option.kind]
     if kinds:
         return "one of " + ", ".join([*kinds, *(["none"] if type(None) in _options(hint) else [])])
     if len(_options(hint)) > 1:
@@ -293,7 +292,7 @@ def read(cls: type[S], data: object, path: str = "") -> S:
 
 def read_value(hint: Any, data: Any, path: str) -> Any:
     """Return settings for plain data if the declared type names settings, else the data."""
-    candidates = _settings_options(hint)
+    candidates = settings_options(hint)
     if not candidates or not isinstance(data, dict):
         return data
     if len(candidates) == 1:
@@ -338,18 +337,10 @@ def parse(hint: Any, text: str, path: str) -> Any:
             raise _wrong(path, text, hint) from None  # with the range
         return _check(hint, value, path)
     options = _options(hint)
-    if type(None) in options and text.lower() in ("none", "null", ""):
+    if type(None) in options and is_none(text):
         return None
-    by_kind = {option.kind: option for option in _settings_options(hint)}
-    if by_kind:
-        kind, _, rest = text.partition(":")
-        if kind not in by_kind:
-            empty = ", or none" if type(None) in options else ""
-            raise UserError(
-                f"{path} = {text!r}: must be one of {choices(by_kind)}, or "
-                f"KIND:key=value,...{empty}"
-            )
-        return read(by_kind[kind], parse_fields(by_kind[kind], rest, path), path)
+    if settings_options(hint):
+        return read(*parse_settings(hint, text, path), path)
     if get_origin(hint) is tuple:
         inner = get_args(hint)[0]
         if get_origin(inner) is tuple:
@@ -368,6 +359,30 @@ def parse(hint: Any, text: str, path: str) -> Any:
     raise _wrong(path, text, hint)
 
 
+def parse_settings(hint: Any, text: str, path: str) -> tuple[type[Settings], dict[str, Any]]:
+    """Read `KIND:key=value,...`: return the class that the kind names, and the fields given.
+
+    Raises UserError for a kind that is not among those of the type, and for a wrong field.
+    """
+    kind, _, rest = text.partition(":")
+    cls = settings_of_kind(hint, kind, path, text)
+    return cls, parse_fields(cls, rest, path)
+
+
+def settings_of_kind(hint: Any, kind: str, path: str, text: str) -> type[Settings]:
+    """Return the settings class of a kind, among those of a type; `text` is what named it.
+
+    Raises UserError for another kind.
+    """
+    by_kind = {option.kind: option for option in settings_options(hint)}
+    if kind not in by_kind:
+        empty = ", or none" if type(None) in _options(hint) else ""
+        raise UserError(
+            f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...{empty}"
+        )
+    return by_kind[kind]
+
+
 def _nested(text: str) -> Any:
     """Read a list of lists, such as `[[a, 1], [b, 2]]`; return any other text as it is."""
     import yaml
@@ -376,6 +391,11 @@ def _nested(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+
+
+def is_none(text: str) -> bool:
+    """Tell whether a text stands for None, where a type allows it."""
+    return text.lower() in ("none", "null", "")
 
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -392,24 +412,3 @@ def _read_word(base: Any, text: str) -> dict[str, Any]:
         return {text: base(text)} if base in (int, float) else {}
     except ValueError:
         return {}
-
-
-def assign(settings: S, path: str, text: str, title: str) -> S:
-    """Return settings with the field at a dotted `path` read from text.
-
-    `title` names the settings in errors. Raises UserError for an unknown field or a wrong value.
-    """
-    head, _, rest = path.partition(".")
-    fields = hints(type(settings))
-    if head not in fields:
-        raise UserError(f"{title} has no setting {head!r}; it has: {choices(fields) or 'none'}")
-    if rest:
-        inner = getattr(settings, head)
-        if not isinstance(inner, Settings):
-            raise UserError(
-                f"{title}.{head} = {inner!r} has no settings of its own, so not {rest!r}"
-            )
-        value: Any = assign(inner, rest, text, f"{title}.{head}")
-    else:
-        value = parse(fields[head], text, f"{title}.{head}")
-    return dataclasses.replace(settings, **{head: value})

@@ -75,10 +75,8 @@ def _settings(args: argparse.Namespace) -> DataConfig:
     from trickbag.recipe import Recipe
 
     # A recipe parses the text of a setting; its defaults are those of a run.
-    recipe = Recipe()
-    for path, value in {"data.source": args.source, "data.image_root": args.image_root}.items():
-        if value is not None:
-            recipe = recipe.set(path, value)
+    places = {"data.source": args.source, "data.image_root": args.image_root}
+    settings = {path: value for path, value in places.items() if value is not None}
     for text in args.set:
         path, value = assignment(text, "data.multi_label=true")
         if not path.startswith("data."):
@@ -86,8 +84,8 @@ def _settings(args: argparse.Namespace) -> DataConfig:
                 f"--set {text!r}: doctor looks at data alone",
                 "set data.NAME, such as data.multi_label=true",
             )
-        recipe = recipe.set(path, value)
-    return recipe.data
+        settings[path] = value
+    return Recipe().set_all(settings).data
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:

@@ -7,9 +7,14 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trickbag.recipe import Recipe
 
-__all__ = ["add_recipe_options", "assignment", "recipe_from"]
+__all__ = ["add_recipe_options", "assignment", "recipe_from", "repeated_recipe"]
+
+DEFAULT = "small"
+"""The recipe of a command that names none."""
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -> None:
@@ -61,7 +66,7 @@ def _add_trick_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         action="append",
         default=[],
-        help="change a setting, such as training.lr=0.2",
+        help="change a setting, such as training.lr=0.2; all of them at once, in any order",
     )
 
 
@@ -78,18 +83,79 @@ def _add_weight_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
+def recipe_from(args: argparse.Namespace) -> Recipe:
     """Return the recipe that the arguments describe; UserError if one of them is wrong."""
     from trickbag import recipes
-    from trickbag.recipe import trick_from_text
 
+    return _changed(recipes.load(_named(args) or DEFAULT), args)
+
+
+def repeated_recipe(args: argparse.Namespace, stored: Recipe, folder: Path) -> Recipe:
+    """Return the recipe that the arguments describe for the run in a folder, begun with `stored`.
+
+    Without a RECIPE among them, or with the folder as RECIPE, they change `stored`, where a trick
+    that it lacks counts as taken out: the arguments that gave `stored` give it again. With a RECIPE
+    they describe the recipe as in a new run, but a recipe by name leaves the data where they are.
+    Raises UserError if an argument is wrong, or if RECIPE can be read no longer.
+    """
+    from pathlib import Path
+
+    from trickbag import recipes
+    from trickbag.errors import UserError
+
+    name = _named(args)
+    if name is None or Path(name).resolve() == folder.resolve():
+        return _changed(stored, args, lacking=True)
+    try:
+        recipe = recipes.load(name)
+    except UserError as error:
+        raise UserError(
+            error.reason, "leave RECIPE out to go on with the recipe that the run began with"
+        ) from error
+    if name in recipes.RECIPES:
+        data = dataclasses.replace(
+            recipe.data, source=stored.data.source, image_root=stored.data.image_root
+        )
+        recipe = recipe.replace(data=data)
+    return _changed(recipe, args)
+
+
+def _named(args: argparse.Namespace) -> str | None:
+    """Return the RECIPE among the arguments."""
     source = args.recipe
     if isinstance(source, list):  # of a command with an alternative
         source = source[0] if source else None
-    recipe = recipes.load(source or default)
-    if args.model is not None:
-        recipe = recipe.on(args.model)
+    return source or None
+
+
+def _changed(recipe: Recipe, args: argparse.Namespace, *, lacking: bool = False) -> Recipe:
+    """Return the recipe with the changes that the options make.
+
+    With `lacking` a trick to take out need not be there.
+    """
+    from trickbag.recipe import trick_from_text, trick_name
+    from trickbag.tricks import find
+
+    without = args.without
+    if lacking:
+        for name in set(without) - set(recipe.trick_names):
+            find(name)  # raises UserError for a name that is no trick's
+        without = [name for name in without if name in recipe.trick_names]
+    recipe = recipe.without(*without)
+    settings = _settings(args)
+    for text in args.with_:
+        # The settings of a new trick are checked with it: alone it might not be valid.
+        start = f"tricks.{trick_name(text)}."
+        parts = {path: value for path, value in settings.items() if path.startswith(start)}
+        parts = {path.removeprefix(start): value for path, value in parts.items()}
+        recipe = recipe.plus(trick_from_text(text, parts))
+    return recipe.set_all(settings)
+
+
+def _settings(args: argparse.Namespace) -> dict[str, str]:
+    """Return the settings that the options give, as texts by path."""
     settings = {
+        "model": args.model,
         "data.source": args.data,
         "data.image_root": args.image_root,
         "data.image_size": args.image_size,
@@ -97,25 +163,14 @@ def recipe_from(args: argparse.Namespace, default: str = "small") -> Recipe:
         "training.batch_size": args.batch_size,
         "training.device": args.device,
     }
-    for path, value in settings.items():
-        if value is not None:
-            recipe = recipe.set(path, value)
-    # Both fields at once: the config refuses a recipe that has the two, even for a moment.
+    # Both fields: a recipe has at most one of them.
     if args.init is not None:
-        recipe = recipe.replace(
-            training=dataclasses.replace(recipe.training, init=args.init, pretrained=False)
-        )
+        settings |= {"training.init": args.init, "training.pretrained": "false"}
     if args.pretrained:
-        recipe = recipe.replace(
-            training=dataclasses.replace(recipe.training, init=None, pretrained=True)
-        )
-    recipe = recipe.without(*args.without)
-    for text in args.with_:
-        recipe = recipe.plus(trick_from_text(text))
+        settings |= {"training.init": "none", "training.pretrained": "true"}
     # Last, so that it wins over the options above that set the same thing.
-    for text in args.set:
-        recipe = recipe.set(*assignment(text, "training.lr=0.2"))
-    return recipe
+    settings |= dict(assignment(text, "training.lr=0.2") for text in args.set)
+    return {path: value for path, value in settings.items() if value is not None}
 
 
 def assignment(text: str, example: str) -> tuple[str, str]:

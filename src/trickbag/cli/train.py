@@ -1,8 +1,8 @@
 """Train a recipe on your images, and write the run's folder with its report.
 
 Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75. The same command with
---resume and the run's --out continues it; the result is the same to the bit. With
-`torchrun --nproc-per-node N -m trickbag train ...` N processes train one run together.
+--resume, or --resume and the run's --out alone, continues it; the result is the same to the bit.
+With `torchrun --nproc-per-node N -m trickbag train ...` N processes train one run together.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from trickbag.cli.recipe_options import add_recipe_options, recipe_from
+from trickbag.cli.recipe_options import add_recipe_options, recipe_from, repeated_recipe
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from trickbag.recipe import Recipe
     from trickbag.train.folder.result import Result
-    from trickbag.train.folder.run_recipe import RunRecipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", help="the run's folder (default: a fresh one under runs)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="continue from the last checkpoint in --out"
+        "--resume",
+        action="store_true",
+        help="continue the run in --out from its last checkpoint; what is left out is as it was",
     )
 
 
@@ -44,19 +44,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, first: bool) -> int:
     """Train; the first of the processes writes the page and prints the result."""
-    from pathlib import Path
-
-    from trickbag.cli.options import optional
     from trickbag.errors import UserError
 
-    seed = optional(int, args.seed, "--seed")
     if args.resume and args.out is None:
         raise UserError("--resume needs the folder of the run to continue: --out DIR")
-    # A resumed run keeps the settings that the arguments do not name.
-    stored = _stored_recipe(Path(args.out)) if args.resume else None
-    recipe = recipe_from(args, default="small" if stored is None else args.out)
-    if seed is None:
-        seed = 0 if stored is None else stored.seed or 0
+    recipe, seed = trial_from(args)
 
     from trickbag.train.fit import fit
     from trickbag.train.folder.caller import COMMAND_LINE
@@ -69,11 +61,27 @@ def _run(args: argparse.Namespace, first: bool) -> int:
     return 0
 
 
-def _stored_recipe(folder: Path) -> RunRecipe | None:
+def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
+    """Return recipe and seed: as the arguments say, else as the run that is resumed has them."""
+    from pathlib import Path
+
+    from trickbag.cli.options import optional
+    from trickbag.errors import UserError
+    from trickbag.recipe import Recipe
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
 
-    return RunRecipe.read(RunFolder(folder).recipe)
+    seed = optional(int, args.seed, "--seed")
+    folder = RunFolder(Path(args.out)) if args.resume else None
+    stored = RunRecipe.read(folder.recipe) if folder is not None else None
+    if folder is None or stored is None:
+        return recipe_from(args), seed or 0
+    try:
+        recipe = Recipe.from_dict(stored.recipe)
+    except UserError as error:
+        raise UserError(f"{folder.recipe}: {error}") from error
+    recipe = repeated_recipe(args, recipe, folder.path)
+    return recipe, (stored.seed or 0) if seed is None else seed
 
 
 def _score_line(name: str, title: str, result: Result) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import prepare
-from trickbag.errors import Note, RunFailed, UserError
+from trickbag.errors import Note, RunFailed, Stopped, UserError
 from trickbag.recipe import differences
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
@@ -69,9 +69,14 @@ def fit(
     with StopSignal() as stop, process_world() as world:
         log = (log or choose_log()) if world.is_main else RunLog()
         try:
-            opened = _open(recipe, out, resume, world, caller)
+            opened = _open(recipe, seed, out, resume, world, caller)
+            if resume and opened.recipe is None:
+                log.note(
+                    f"{opened.folder.path} holds no run yet: this {caller.call} starts one (recipe "
+                    f"{recipe.name}, data {recipe.data.source}, seed {seed})"
+                )
             call = _Call(
-                recipe=recipe,
+                recipe=_in_stored_order(recipe, opened.recipe),
                 seed=seed,
                 opened=opened,
                 log=log,
@@ -81,9 +86,11 @@ def fit(
             )
             try:
                 return call.fit(dataset, compile_cache or CompileCache())
-            except UserError:
-                if opened.new and world.is_main:
-                    opened.folder.drop_if_empty()
+            except Stopped:
+                raise
+            except Exception:
+                if world.is_main:
+                    opened.release()
                 raise
         finally:
             log.stop()
@@ -98,11 +105,30 @@ class _Opened:
     recipe: RunRecipe | None
     result: Result | None
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether the run got as far as its plan in a call before."""
+        return self.recipe is not None and self.recipe.has_plan
+
+    def release(self) -> None:
+        """Give back a folder that this call claimed, unless the run has got as far as its plan."""
+        if self.recipe is None:
+            with contextlib.suppress(UserError):
+                claim = RunRecipe.read(self.folder.recipe)
+                if claim is not None and not claim.has_plan:
+                    self.folder.recipe.unlink()
+        if self.new:
+            self.folder.drop_if_empty()
+
 
 def _open(
-    recipe: Recipe, out: str | Path | None, resume: bool, world: World, caller: Caller
+    recipe: Recipe, seed: int, out: str | Path | None, resume: bool, world: World, caller: Caller
 ) -> _Opened:
-    """Claim the folder of a run, by the first process for all."""
+    """Claim the folder of a run, by the first process for all.
+
+    The folder holds recipe and seed from now on: checking the data can take minutes, after which a
+    run that was killed can go on without its arguments.
+    """
 
     def claim() -> dict[str, Any]:
         name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
@@ -110,6 +136,13 @@ def _open(
         new = folder.claim(resume=resume, caller=caller)
         stored = RunRecipe.read(folder.recipe)
         result = Result.read(folder.result, str(folder.path))
+        if stored is None:
+            try:
+                RunRecipe.without_plan(recipe, seed).write(folder.recipe)
+            except RunFailed:
+                if new:
+                    folder.drop_if_empty()
+                raise
         return {
             "path": str(folder.path),
             "new": new,
@@ -263,11 +296,14 @@ class _Call:
         """Build the run and write what is known before its first step; return it with its notes."""
         folder, world = self.folder, self.world
         start = partial(begin, folder, run_recipe, dataset.errors)
+        begun = self.opened.has_plan
 
         def on_teacher_logits(done: int, total: int) -> None:
-            # Teachers can take hours, after which a run that was stopped is to be resumed.
-            if world.is_main and not folder.recipe.exists():
+            nonlocal begun
+            # Teachers can take hours, after which a run that was stopped keeps its plan.
+            if world.is_main and not begun:
                 start()
+                begun = True
             self._stop_before_training()
             self.log.teacher_logits(done, total)
 
@@ -295,6 +331,15 @@ def _as_before(stored: RunRecipe, trial: dict[str, Any]) -> dict[str, Any]:
 def _with_keep(resolved: Mapping[str, Any], keep: str) -> dict[str, Any]:
     """Return a stored plan with `training.keep`, which a run that was begun before it lacks."""
     return {**resolved, "training": {"keep": keep, **resolved["training"]}}
+
+
+def _in_stored_order(recipe: Recipe, stored: RunRecipe | None) -> Recipe:
+    """Return the recipe with its tricks in the order of the stored run.
+
+    Their order is no part of a trial's identity, but hooks are called in it.
+    """
+    tricks = stored.recipe.get("tricks") if stored is not None else None
+    return recipe.in_order_of(tricks) if isinstance(tricks, Mapping) else recipe
 
 
 def _load_progress(run: Run, record: RunRecord, caller: Caller) -> Progress:
@@ -325,6 +370,8 @@ def _require_same_trial(
     way_out = f"choose another {caller.out}"
     if stored.trial is None:
         raise UserError(f"{folder.recipe} is not the recipe of a run", way_out)
+    if not stored.has_plan:  # nothing but recipe and seed is known of it
+        trial = {key: value for key, value in trial.items() if key in stored.trial}
     changed = differences(trial, stored.trial)
     if changed:
         raise UserError(

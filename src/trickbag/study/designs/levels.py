@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trickbag.assignment import assign
 from trickbag.errors import UserError, choices
-from trickbag.settings import assign, plain
+from trickbag.settings import plain
 from trickbag.study.designs.design import Design, tricks_by_name
 
 if TYPE_CHECKING:

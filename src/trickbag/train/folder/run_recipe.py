@@ -16,6 +16,7 @@ from trickbag.train.folder.upgrade import notes_from_texts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trickbag.recipe import Recipe
     from trickbag.train.plan.plan import Plan
 
 __all__ = ["RunRecipe"]
@@ -28,13 +29,24 @@ class RunRecipe:
     The file is a recipe file too: `recipes.load` reads it without the parts of the run. `recipe`
     stays plain data, so that a run with a trick that cannot be imported here can still be read.
     `resolved` is the run's plan, `trial` what the hash of the trial's id is made of; both are plain
-    data, None in a file that is no run's. `notes` are those of the plan.
+    data, None in a file that is no run's. `notes` are those of the plan. A run that has no plan yet
+    has the recipe and the seed alone in its `trial`.
     """
 
     recipe: Mapping[str, Any]
     resolved: Mapping[str, Any] | None = None
     notes: tuple[Note, ...] = ()
     trial: Mapping[str, Any] | None = None
+
+    @classmethod
+    def without_plan(cls, recipe: Recipe, seed: int) -> RunRecipe:
+        """Return the record of a run from its first moment on, before its data are known."""
+        return cls(recipe=recipe.to_dict(), trial={"recipe": recipe.identity(), "seed": seed})
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether the run got as far as its plan."""
+        return self.resolved is not None
 
     @property
     def name(self) -> str:
