@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated
 
     from trickbag.cli.options import optional
+    from trickbag.errors import UserError
     from trickbag.settings import NonNegative
     from trickbag.study.durations import about, parse_time
     from trickbag.study.folder import StudyFolder
@@ -135,6 +136,8 @@ def run(args: argparse.Namespace) -> int:
 
     if len(args.recipe) > 1:
         return _merge(args)
+    if args.seeds is not None and args.budget is not None:
+        raise UserError("--seeds and --budget both choose the number of seeds; give one of them")
     add_seeds = 0 if args.add_seeds is None else _count(args.add_seeds, "--add-seeds")
     budget_s = None if args.budget is None else parse_time(args.budget, "--budget")
     sd = optional(Annotated[float, NonNegative], args.sd, "--sd")
