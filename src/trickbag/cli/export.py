@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     exported = export(trained, target, form)
     print(
         f"{exported.format}: {printable(str(exported.path))} ({exported.size / 1e6:,.1f} MB, "
-        f"{len(trained.classes):,} classes)"
+        f"{len(trained.classes):,} classes; {printable(trained.weights_title)})"
     )
     print(
         f"checked on {exported.checked}: the largest difference of a logit from the network in "

@@ -77,7 +77,13 @@ def run(args: argparse.Namespace) -> int:
             classes=predictor.classes, columns=columns, top=top, probabilities=args.probabilities
         )
         written = write_csv(target, form, rows)
-        print(f"predictions: {target} ({written.predicted:,} images)")
+        from trickbag.cli.terminal import printable
+
+        trained = predictor.trained
+        print(
+            f"predictions: {target} ({written.predicted:,} images; "
+            f"{printable(trained.weights_title)}, in {trained.precision})"
+        )
     _warn_of_errors(written, labels_are_empty=target is not None and columns is not None)
     return 0 if written.predicted else 1
 
