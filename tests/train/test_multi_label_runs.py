@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,20 @@ def read(file: Path) -> list[dict[str, str]]:
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
     out = tmp_path_factory.mktemp("runs") / "multi_label"
     return tb.fit(multi_label_recipe(table, epochs=4), out=out), out
+
+
+def test_a_run_that_starts_from_one_takes_the_rows_of_its_classes(
+    table: Path, run: tuple[Result, Path]
+) -> None:
+    recipe = multi_label_recipe(table).set("training.init", str(run[1]))
+    dataset = prepare(recipe.data)
+    dataset = dataclasses.replace(dataset, classes=("green", "pink", "blue"))
+    plan, _ = resolve(recipe, dataset, seed=0)
+    network, notes = build(plan, recipe.tricks, dataset)
+    given, taken = load(run[1]).fc.weight, network.network.fc.weight
+    assert torch.equal(taken[[0, 2]], given[[1, 0]])
+    assert not (taken[1] == given).all(1).any()
+    assert any("1 start anew (pink)" in note.text for note in notes)
 
 
 def test_labels_are_divided_at_blanks_where_it_is_said(table: Path) -> None:

@@ -1,13 +1,13 @@
-"""How an error message names weights that do not fit."""
+"""How a message names weights and classes, a few of them where they are many."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["listed", "shape_text"]
+__all__ = ["listed", "shape_text", "some"]
 
 _EXAMPLES = 3
 
@@ -18,8 +18,13 @@ def listed(problem: str, names: Iterable[str]) -> list[str]:
     Without names the list is empty.
     """
     every = list(names)
-    more = f" and {len(every) - _EXAMPLES} more" if len(every) > _EXAMPLES else ""
-    return [f"{problem} {', '.join(every[:_EXAMPLES])}{more}"] if every else []
+    return [f"{problem} {some(every)}"] if every else []
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first few of the names: `a, b, c and 2 more`."""
+    more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
+    return f"{', '.join(names[:_EXAMPLES])}{more}"
 
 
 def shape_text(shape: Iterable[int]) -> str:

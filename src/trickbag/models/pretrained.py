@@ -26,15 +26,25 @@ from trickbag.models.parts import (
     SqueezeExcitePart,
 )
 from trickbag.models.summary import summary
-from trickbag.models.weights import fit_weights
+from trickbag.models.transfer import InitHead, SourceWeights
+from trickbag.models.weights import enter_weights
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from trickbag.data.config import Colour
 
-__all__ = ["load_pretrained", "pretrained_names", "published_normalisation", "timm_name"]
+__all__ = [
+    "load_pretrained",
+    "pretrained_names",
+    "published_classes",
+    "published_id",
+    "published_normalisation",
+    "timm_name",
+]
 
 _TWEAKS = {
     ("imagenet", "middle", "conv"): "",
@@ -112,14 +122,20 @@ def pretrained_names() -> list[str]:
 
 
 def load_pretrained(
-    network: nn.Module, config: ModelConfig, instead: str = "a safetensors file: --init FILE"
+    network: nn.Module,
+    config: ModelConfig,
+    instead: str = "a safetensors file: --init FILE",
+    *,
+    classes: Sequence[str] | None = None,
+    init_head: InitHead = "auto",
 ) -> list[Note]:
     """Load published weights into the network of a config; return notes on the result.
 
-    A classifier for another number of classes keeps its values, and timm adapts the first
-    convolution to another number of input channels; notes say so. The weights are downloaded, or
-    come from timm's cache. Raises UserError if there are none for such a network, or if they cannot
-    be reached; it names what to give `instead`.
+    What the classifier takes is decided by `classes` and `init_head` as in `weights.load_weights`:
+    timm's weights of ImageNet have its WordNet ids as class names. timm adapts the first
+    convolution to another number of input channels. The weights are downloaded, or come from timm's
+    cache. Raises UserError if there are none for such a network, or if they cannot be reached; it
+    names what to give `instead`.
     """
     import timm
 
@@ -145,7 +161,36 @@ def load_pretrained(
     if config.in_channels != donor.pretrained_cfg["input_size"][0]:
         reasons.append(f"the first convolution was adapted to {config.in_channels} channels")
     notes = [Note("weights", None, reason) for reason in reasons]
-    return notes + fit_weights(network, donor.state_dict(), f"timm's {name}", new_head=True)
+    source = SourceWeights(
+        tensors=donor.state_dict(), origin=f"timm's {name}", classes=published_classes(name)
+    )
+    return notes + enter_weights(
+        network, source, config=config, classes=classes, init_head=init_head
+    )
+
+
+def published_id(config: ModelConfig) -> str:
+    """Return the name of the weights that timm publishes for a config's network."""
+    from timm.models import get_pretrained_cfg
+
+    name = timm_name(config)
+    published = get_pretrained_cfg(name) if name is not None and _has_weights(name) else None
+    return f"{name}: {published.hf_hub_id or published.url}" if published else str(name)
+
+
+def published_classes(name: str) -> tuple[str, ...] | None:
+    """Return the classes of weights that timm publishes: WordNet ids of ImageNet, as n01440764.
+
+    In the order of the logits; None where timm does not know them.
+    """
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+    from timm.models import get_pretrained_cfg
+
+    published = get_pretrained_cfg(name)
+    subset = published and infer_imagenet_subset({"num_classes": published.num_classes})
+    if not subset:
+        return None
+    return tuple(ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]  # no types
 
 
 def published_normalisation(config: ModelConfig) -> tuple[Colour, Colour] | None:

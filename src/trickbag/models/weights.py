@@ -21,12 +21,25 @@ from trickbag.errors import Note, UserError, first_line
 from trickbag.files import replacing
 from trickbag.models.classifier import Classifier
 from trickbag.models.mismatch import listed, shape_text
-from trickbag.models.official.networks import OFFICIAL_MEAN, OFFICIAL_STD
+from trickbag.models.official.networks import (
+    OFFICIAL_CLASSES,
+    OFFICIAL_MEAN,
+    OFFICIAL_STD,
+    official_classes,
+)
 from trickbag.models.official.variables import is_variables, variable_files
 from trickbag.models.official.weights import weights_for
+from trickbag.models.transfer import (
+    InitHead,
+    SourceWeights,
+    classifier_names,
+    head_names,
+    match_head,
+)
 from trickbag.models.weights_metadata import (
     METADATA_KEY,
     WeightsMetadata,
+    read_classes,
     read_preprocessing,
     unreadable,
     weights_file,
@@ -34,12 +47,13 @@ from trickbag.models.weights_metadata import (
 from trickbag.models.zoo import build_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from trickbag.data.config import Colour, Scale
     from trickbag.models.config import ModelConfig
 
 __all__ = [
+    "enter_weights",
     "fit_weights",
     "load",
     "load_all_weights",
@@ -112,20 +126,58 @@ def normalisation_of(path: Path) -> tuple[Colour, Scale] | None:
     return None if preprocessing is None else (preprocessing.mean, preprocessing.std)
 
 
-def load_weights(network: nn.Module, path: Path) -> list[Note]:
+def load_weights(
+    network: nn.Module,
+    path: Path,
+    *,
+    config: ModelConfig | None = None,
+    classes: Sequence[str] | None = None,
+    init_head: InitHead = "auto",
+) -> list[Note]:
     """Load weights from a file, or the best ones of a run's folder, into a network.
 
     The file is safetensors. For an original network of Lee et al. 2020 it can also hold its
-    variables (`models.official.variables`). Every name and shape must fit, except that a classifier
-    for another number of classes is skipped. Returns notes on what was skipped. Raises UserError
-    for a file that cannot be read, or does not fit; it names a few of the weights, and the network
-    is then unchanged.
+    variables (`models.official.variables`). Every name and shape must fit, except those of a
+    classifier for other classes; what it takes by `init_head` and the names of the network's
+    `classes` is said at `models.transfer.match_head`. The rest of it keeps its values. `config` is
+    the network's: of a network that is not ours it tells where the classifier is.
+
+    Returns notes on what was taken. Raises UserError for a file that cannot be read, or does not
+    fit; it names a few of the weights, and the network is then unchanged.
     """
     if is_variables(path):
         tensors, notes = weights_for(_config_of(network, path), path)
-        return notes + fit_weights(network, tensors, str(path), new_head=True)
-    file = weights_file(path)
-    return fit_weights(network, _read_tensors(file), str(file), new_head=True)
+        # Variables do not name their classes: those of ImageNet are known by their number.
+        known = len(tensors["fc.bias"]) == OFFICIAL_CLASSES
+        names = official_classes() if known else None
+        source = SourceWeights(tensors=tensors, origin=str(path), classes=names)
+    else:
+        file, notes = weights_file(path), []
+        tensors = _read_tensors(file)
+        source = SourceWeights(tensors=tensors, origin=str(file), classes=read_classes(file))
+    return notes + enter_weights(
+        network, source, config=config, classes=classes, init_head=init_head
+    )
+
+
+def enter_weights(
+    network: nn.Module,
+    source: SourceWeights,
+    *,
+    config: ModelConfig | None = None,
+    classes: Sequence[str] | None = None,
+    init_head: InitHead = "auto",
+) -> list[Note]:
+    """Load weights into a network as `load_weights` does; return notes on its classifier."""
+    head = head_names(network, config)
+    rows = match_head(network.state_dict(), source, head, classes, init_head)
+    body = {name: tensor for name, tensor in source.tensors.items() if name not in head}
+    fresh = rows.fresh
+    if head and head == fresh and not any(name in source.tensors for name in head):
+        # Normalisations and hidden layers within the classifier are then missing too.
+        fresh |= classifier_names(network)
+    fit_weights(network, {**body, **rows.tensors}, source.origin, fresh=fresh)
+    return rows.notes
 
 
 def load_all_weights(network: nn.Module, path: Path) -> None:
@@ -134,7 +186,7 @@ def load_all_weights(network: nn.Module, path: Path) -> None:
     Raises UserError for a file that cannot be read, or does not fit; the network is then unchanged.
     """
     file = weights_file(path)
-    fit_weights(network, _read_tensors(file), str(file), new_head=False)
+    fit_weights(network, _read_tensors(file), str(file))
 
 
 def load(path: Path | str) -> nn.Module:
@@ -154,42 +206,34 @@ def load_with_metadata(path: Path | str) -> tuple[nn.Module, WeightsMetadata]:
         network = build_network(metadata.model, seed=0)
     except UserError as error:
         raise UserError(f"{file}: {error.reason}", error.way_out) from error
-    fit_weights(network, _read_tensors(file), str(file), new_head=False)
+    fit_weights(network, _read_tensors(file), str(file))
     return network.eval(), metadata
 
 
 def fit_weights(
-    network: nn.Module, tensors: Mapping[str, Tensor], origin: str, *, new_head: bool
-) -> list[Note]:
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    origin: str,
+    *,
+    fresh: frozenset[str] = frozenset(),
+) -> None:
     """Copy tensors by name into a network's weights.
 
-    With `new_head`, a classifier that is missing, or is for another number of classes, is no error:
-    the network keeps its own, and a note says so. Raises UserError for anything else that does not
-    fit, before any weight is changed; it names `origin`.
+    Those named in `fresh` may be missing; the network then keeps its own. Raises UserError for
+    anything else that does not fit, before any weight is changed; it names `origin`.
     """
     present = network.state_dict()
-    head = _head_names(network) if new_head else frozenset()
-    missing = [name for name in present if name not in tensors]
-    reshaped = [
-        name
-        for name, tensor in present.items()
-        if name in tensors and tensor.shape != tensors[name].shape
-    ]
-    skipped = {
-        name for name in head if name in reshaped and _other_classes(present[name], tensors[name])
-    }
-    if head and head.issubset(missing):
-        skipped = set(head)
     # Weights published before torch counted batches lack the counters, which only cumulative
     # averages use.
-    optional = skipped | _counters(network)
+    optional = fresh | _counters(network)
     shapes = (
-        f"{name} {shape_text(tensors[name].shape)} for {shape_text(present[name].shape)}"
-        for name in reshaped
-        if name not in skipped
+        f"{name} {shape_text(tensors[name].shape)} for {shape_text(tensor.shape)}"
+        for name, tensor in present.items()
+        if name in tensors and tensor.shape != tensors[name].shape
     )
+    missing = (name for name in present if name not in tensors and name not in optional)
     problems = [
-        *listed("missing", (name for name in missing if name not in optional)),
+        *listed("missing", missing),
         *listed("unknown", (name for name in tensors if name not in present)),
         *listed("of another shape", shapes),
     ]
@@ -198,19 +242,8 @@ def fit_weights(
             f"{origin} does not fit this network: {'; '.join(problems)}",
             "give weights of the same network",
         )
-    fitting = {name: tensors[name] for name in present if name in tensors and name not in skipped}
-    # Not strict: what is skipped keeps its values. All else was checked above.
-    network.load_state_dict(fitting, strict=False)
-    return [_new_head_note(present, tensors, skipped, origin)] if skipped else []
-
-
-def _new_head_note(
-    present: Mapping[str, Tensor], tensors: Mapping[str, Tensor], head: set[str], origin: str
-) -> Note:
-    before, now = _num_classes(tensors, head), _num_classes(present, head)
-    published = f"{before} classes" if before else "no classifier"
-    reason = f"the classifier starts anew: {origin} has {published}, this network {now}"
-    return Note("weights", None, reason)
+    # Not strict: what may be missing keeps its values. All else was checked above.
+    network.load_state_dict(dict(tensors), strict=False)
 
 
 def _config_of(network: nn.Module, path: Path) -> ModelConfig:
@@ -241,29 +274,6 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise unreadable(file, error) from error
     return tensors
-
-
-def _head_names(network: nn.Module) -> frozenset[str]:
-    """Name the parameters of the classifier, wherever the network keeps it."""
-    get_classifier = getattr(network, "get_classifier", None)
-    classifier = get_classifier() if get_classifier else None
-    # Some networks of timm have two classifiers.
-    modules = classifier if isinstance(classifier, list | tuple) else [classifier]
-    parameters = {
-        id(p) for module in modules if isinstance(module, nn.Module) for p in module.parameters()
-    }
-    return frozenset(
-        name for name, p in network.named_parameters(remove_duplicate=False) if id(p) in parameters
-    )
-
-
-def _other_classes(present: Tensor, given: Tensor) -> bool:
-    """Tell whether two classifier tensors differ only in the number of classes."""
-    return present.shape[0] != given.shape[0] and present.shape[1:] == given.shape[1:]
-
-
-def _num_classes(tensors: Mapping[str, Tensor], head: Iterable[str]) -> int:
-    return next((tensors[name].shape[0] for name in sorted(head) if name in tensors), 0)
 
 
 def _counters(network: nn.Module) -> set[str]:

@@ -31,6 +31,7 @@ __all__ = [
     "METADATA_KEY",
     "SCHEMA",
     "WeightsMetadata",
+    "read_classes",
     "read_preprocessing",
     "unreadable",
     "weights_file",
@@ -148,6 +149,19 @@ def read_preprocessing(path: Path) -> Preprocessing | None:
     if "preprocessing" not in data:
         return None
     return _preprocessing(data["preprocessing"], str(file))
+
+
+def read_classes(path: Path) -> tuple[str, ...] | None:
+    """Read the names of the classes of a weights file; None for a file of other origin.
+
+    Raises UserError as `read_preprocessing`.
+    """
+    file = weights_file(path)
+    data = _mapping(_header_text(file), str(file))
+    if "classes" not in data:
+        return None
+    names = data["classes"]
+    return _classes(names, len(names) if isinstance(names, list) else 0, str(file))
 
 
 def weights_file(path: Path) -> Path:

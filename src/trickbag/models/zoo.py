@@ -6,6 +6,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import nn
 
 from trickbag.errors import UserError
@@ -24,13 +25,20 @@ from trickbag.models.features import Features
 from trickbag.models.init import initialise, seeded_generator
 from trickbag.models.mobilenet import MobileNet
 from trickbag.models.resnet import ResNet
-from trickbag.models.timm.network import timm_network
+from trickbag.models.timm.network import network_on_shapes, timm_network
 from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["build_network", "create_model", "fit_stem", "layer_groups", "raw_network"]
+__all__ = [
+    "build_network",
+    "build_on_shapes",
+    "create_model",
+    "fit_stem",
+    "layer_groups",
+    "raw_network",
+]
 
 Own = TypeVar("Own", bound=OwnConfig)
 
@@ -96,6 +104,18 @@ def raw_network(config: OwnConfig) -> Classifier:
     if isinstance(config, BigLittleConfig):
         return BigLittle(config)
     return MobileNet(config) if isinstance(config, MobileNetConfig) else ResNet(config)
+
+
+def build_on_shapes(config: ModelConfig) -> nn.Module:
+    """Build the network of a config without memory for its weights, on the device `meta`.
+
+    The parts that a config puts into a network of timm are left out. A few networks of timm have
+    to be built with memory. Raises UserError as `build_network`.
+    """
+    if isinstance(config, TimmConfig):
+        return network_on_shapes(config)
+    with torch.device("meta"):
+        return raw_network(config)
 
 
 def fit_stem(config: Own, image_size: int) -> Own:

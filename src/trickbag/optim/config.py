@@ -33,12 +33,20 @@ class TrainConfig(Settings):
     - init: start from weights in a safetensors file or a run's folder, or from the variables of an
       original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint).
       pretrained: start from the weights that timm publishes. At most one of the two.
+    - init_head: what the classifier takes of such weights. `auto`: the rows of the classes with the
+      same names; all others start anew, and the whole classifier where the weights do not name
+      their classes. `keep`: all rows in their order, whatever their names. `new`: none.
     - gradient_checkpointing: keep only the input of each block, and compute the rest again for the
       gradients: less memory for about a third more work, and the same result (Chen et al. 2016,
       arXiv 1604.06174).
     """
 
-    introduced_later: ClassVar[tuple[str, ...]] = ("eval_precision", "keep", "score")
+    introduced_later: ClassVar[tuple[str, ...]] = (
+        "eval_precision",
+        "init_head",
+        "keep",
+        "score",
+    )
 
     epochs: Annotated[int, AtLeast(1)] = 120
     batch_size: Annotated[int, AtLeast(1)] = 256
@@ -58,6 +66,7 @@ class TrainConfig(Settings):
     threads: Annotated[int, AtLeast(1)] | None = None
     init: str | None = None
     pretrained: bool = False
+    init_head: Literal["auto", "keep", "new"] = "auto"
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:

@@ -14,8 +14,9 @@ from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import Note, UserError, first_line
 from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
 from trickbag.models.layer_streams import LayerStreams
-from trickbag.models.pretrained import load_pretrained
-from trickbag.models.weights import load_weights
+from trickbag.models.pretrained import load_pretrained, published_id
+from trickbag.models.transfer import init_seed
+from trickbag.models.weights import load_weights, weights_digest
 from trickbag.models.zoo import build_network, layer_groups
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
@@ -47,14 +48,14 @@ def build(
 ) -> tuple[Run, list[Note]]:
     """Build the network, the optimizer and the step of a plan; return the run and notes on it.
 
-    A trick that learns from teachers needs the `dataset`. `on_progress(done, total)` is called
-    while teachers compute the logits that are cached. `world` are the processes that train the run
-    together; None is this process alone. Raises DoesNotApply for a trick that cannot work on the
-    network, and UserError for weights that cannot be loaded, or images that the network does not
-    take.
+    A trick that learns from teachers needs the `dataset`, and so does a plan that starts from
+    weights: their classifier is for classes. `on_progress(done, total)` is called while teachers
+    compute the logits that are cached. `world` are the processes that train the run together; None
+    is this process alone. Raises DoesNotApply for a trick that cannot work on the network, and
+    UserError for weights that cannot be loaded, or images that the network does not take.
     """
     device = torch.device(plan.device)
-    network, notes = _build_network(plan, tricks)
+    network, notes = _build_network(plan, tricks, dataset)
     network = placed(network, device, plan.layout)
     # oneDNN gives wrong gradients of small maps in bf16; see `pad_small_maps`.
     if plan.device == "cpu" and plan.precision == "bf16":
@@ -107,9 +108,11 @@ def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
     return loss
 
 
-def _build_network(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[nn.Module, list[Note]]:
+def _build_network(
+    plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset | None
+) -> tuple[nn.Module, list[Note]]:
     """Return the network with its initial values, on the CPU."""
-    network = build_network(plan.model, seed=plan.seed)
+    network = build_network(plan.model, seed=_init_seed(plan, dataset))
     _require_shapes(network, plan, _image_sizes(plan, tricks))
     if plan.training.gradient_checkpointing:
         enable_gradient_checkpointing(network)
@@ -119,15 +122,47 @@ def _build_network(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[nn.Module, li
             trick.network(network)
         except NoEffect as none:
             notes.append(Note("no_effect", trick.name, none.reason))
-    if plan.training.init:
-        notes += load_weights(network, Path(plan.training.init))
-    elif plan.training.pretrained:
-        notes += load_pretrained(network, plan.model)
-    else:
+    if not _from_weights(plan):
+        if plan.training.init_head != "auto":
+            reason = (
+                f"training.init_head={plan.training.init_head} is ignored: no weights are loaded"
+            )
+            notes.append(Note("choice", None, reason))
         return network, notes
+    notes += _load_weights(network, plan, dataset)
     reason = "the weights come from a file"
     notes += [Note("no_effect", t.name, reason) for t in tricks if t.overrides("network")]
     return network, notes
+
+
+def _from_weights(plan: Plan) -> bool:
+    return bool(plan.training.init) or plan.training.pretrained
+
+
+def _init_seed(plan: Plan, dataset: Dataset | None) -> int:
+    """Return the seed of the network's initial values."""
+    if not _from_weights(plan):
+        return plan.seed
+    if dataset is None:
+        raise ValueError("the plan starts from weights for other classes: build needs the data set")
+    init = plan.training.init
+    weights = weights_digest(Path(init)) if init else published_id(plan.model)
+    # All that the weights hold is replaced. What is left is new here, above all rows of the
+    # classifier, and must not be what the seed drew when those weights were trained.
+    return init_seed(plan.seed, weights, dataset.fingerprint)
+
+
+def _load_weights(network: nn.Module, plan: Plan, dataset: Dataset | None) -> list[Note]:
+    training, classes = plan.training, None if dataset is None else dataset.classes
+    if training.init:
+        return load_weights(
+            network,
+            Path(training.init),
+            config=plan.model,
+            classes=classes,
+            init_head=training.init_head,
+        )
+    return load_pretrained(network, plan.model, classes=classes, init_head=training.init_head)
 
 
 def _pipeline(plan: Plan, tricks: tuple[Trick, ...], cached_student: Student | None) -> Pipeline:

@@ -22,7 +22,7 @@ from trickbag.streams import seed_of
 if TYPE_CHECKING:
     from trickbag.models.parts import BatchNorm
 
-__all__ = ["FILLABLE", "Fillable", "require_drops", "timm_network", "try_part"]
+__all__ = ["FILLABLE", "Fillable", "network_on_shapes", "require_drops", "timm_network", "try_part"]
 
 Fillable = Literal["activation", "attention", "anti_alias"]
 
@@ -65,7 +65,7 @@ def try_part(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
     # These need places of their own, which a network may lack; they do not concern the part.
     others |= {"norm": None, "stochastic_depth": 0.0, "dropout": 0.0}
     config = dataclasses.replace(config, num_classes=config.num_classes or 1000, **others)
-    network = _on_shapes(config)
+    network = network_on_shapes(config)
     try:
         shape = record(network)[-1].shape
     except Exception as error:  # every network refuses in its own way
@@ -84,7 +84,7 @@ def try_part(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
 @functools.lru_cache(maxsize=512)
 def require_drops(name: str, *, stochastic_depth: float = 0.0, dropout: float = 0.0) -> None:
     """Raise DoesNotApply if a network of timm cannot drop residual branches or features."""
-    _on_shapes(
+    network_on_shapes(
         TimmConfig(name=name, num_classes=1000, stochastic_depth=stochastic_depth, dropout=dropout)
     )
 
@@ -98,7 +98,7 @@ def _fill(network: nn.Module, config: TimmConfig, slot: Fillable, seed: int) -> 
     return 0 if config.anti_alias is None else add_anti_alias(network, config.anti_alias)
 
 
-def _on_shapes(config: TimmConfig) -> nn.Module:
+def network_on_shapes(config: TimmConfig) -> nn.Module:
     """Build a network without memory for its weights, if timm can."""
     try:
         with torch.device("meta"):

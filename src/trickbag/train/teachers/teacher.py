@@ -18,7 +18,11 @@ from torch.nn import functional
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
-from trickbag.models.pretrained import load_pretrained, published_normalisation
+from trickbag.models.pretrained import (
+    load_pretrained,
+    published_classes,
+    published_normalisation,
+)
 from trickbag.models.weights import load_with_metadata, weights_digest
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network
@@ -211,17 +215,14 @@ def _published(spec: str) -> Any:
 
 def _synsets(spec: str) -> tuple[str, ...]:
     """Return the classes of timm's weights: WordNet numbers of ImageNet, such as n01440764."""
-    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-
-    number = _published(spec).num_classes
-    subset = infer_imagenet_subset({"num_classes": number})
-    if subset is None:
+    published = _published(spec)
+    names = published_classes(spec.removeprefix(_TIMM))
+    if names is None:
         raise UserError(
-            f"teacher {spec}: timm has no names of its {number} classes",
+            f"teacher {spec}: timm has no names of its {published.num_classes} classes",
             "take one trained on ImageNet",
         )
-    names = ImageNetInfo(subset).label_names()  # type: ignore[no-untyped-call]  # timm: no types
-    return tuple(names)
+    return names
 
 
 def _as_published(spec: str) -> Preprocessing:
