@@ -415,6 +415,7 @@ def test_several_labels_have_an_outcome_of_their_own(study: Study) -> None:
     [
         ("auc", "outcome 'auc' is not defined for 3 classes; choose from .*balanced_accuracy"),
         ("test_macro_f1", "outcome 'test_macro_f1' is of a test part, and .* has none"),
+        ("best_loss", "outcome 'best_loss' is not recorded: .*choose from best_top1"),
     ],
 )
 def test_an_outcome_that_the_data_leave_undefined(

@@ -84,17 +84,25 @@ def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
     return recipe, (stored.seed or 0) if seed is None else seed
 
 
-def _score_line(name: str, title: str, result: Result) -> str:
-    """Say the score of the kept weights, and what other epochs came to."""
+def _score_line(name: str, result: Result) -> str:
+    """Say a score of the kept weights, and what other epochs came to."""
+    from trickbag.metrics.metric import EVALUATED
+
+    entry = EVALUATED[name]
+
+    def text(value: float | None) -> str:
+        return f"{value or 0:.{entry.decimals}f}{' %' if entry.unit == '%' else ''}"
+
     metrics, weights = result.metrics, result.weights
-    line = f"{title} {metrics[name]:.2f} %"
+    line = f"{entry.symbol or entry.title} {text(metrics[name])}"
     last, best = metrics.get(f"last_{name}"), metrics.get(f"best_{name}")
     if weights is None:  # a finished run of before, whose other epochs are not known
         return line
     line += f" with the weights that are kept, of epoch {weights.epoch} of {weights.epochs}"
     if weights.epoch != weights.epochs and last is not None:
-        return f"{line} (the best by {weights.score}; {last:.2f} % after the last)"
-    return line if best is None else f"{line} (the highest of all epochs: {best:.2f} %)"
+        return f"{line} (the best by {weights.score}; {text(last)} after the last)"
+    extreme = "lowest" if entry.better == "lower" else "highest"
+    return line if best is None else f"{line} (the {extreme} of all epochs: {text(best)})"
 
 
 def _conclude(result: Result) -> None:
@@ -108,7 +116,8 @@ def _conclude(result: Result) -> None:
     page = folder / "report.html"
     if not page.exists():
         page = run_page(folder, pictures=pictures_of(folder))
-    for name, title in (("top1", "top-1"), ("map", "mAP")):
+    chosen_by = () if result.weights is None else (result.weights.score,)
+    for name in dict.fromkeys(("top1", "map", *chosen_by)):
         if result.metrics.get(name) is not None:
-            print(_score_line(name, title, result))
+            print(_score_line(name, result))
     print(f"report: {page}")

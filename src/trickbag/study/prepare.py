@@ -6,12 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.errors import Note, Stopped, UserError
+from trickbag.errors import Note, Stopped, UserError, choices
 from trickbag.settings import plain
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.extend import Extension, require_processes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
+from trickbag.train.plan.score import require_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -137,9 +138,17 @@ def prepare_study(
 
 
 def _require_measured(plan: StudyPlan, dataset: Dataset) -> None:
-    """Raise UserError for an outcome that these data leave undefined in every trial."""
-    outcome, data = plan.outcome, plan.recipe.data
+    """Raise UserError for an outcome or a score that these data leave undefined in every trial."""
+    outcome, data, score = plan.outcome, plan.recipe.data, plan.recipe.training.score
+    require_score(score, dataset)
     require_outcome(outcome, data.multi_label, len(dataset.classes))
+    recorded = {"map" if data.multi_label else "top1", *([score] if score else [])}
+    if outcome.startswith("best_") and outcome.removeprefix("best_") not in recorded:
+        raise UserError(
+            f"outcome {outcome!r} is not recorded: runs record the best value of the metric that "
+            "chooses the best epoch",
+            f"choose from {choices(f'best_{name}' for name in recorded)}, or set training.score",
+        )
     if outcome.startswith("test_") and dataset.test is None:
         raise UserError(
             f"outcome {outcome!r} is of a test part, and {data.source} has none",

@@ -171,7 +171,8 @@ class Trainer:
         self._keep_errors(self.loaders.val, *([test] if test is not None else []))
         end = RunEnd(last=last, kept=kept, tested=tested, peak_memory=self.memory.bytes)
         finish = partial(self.record.finish, self.run, self.progress, end)
-        return Result(**self.world.broadcast(lambda: vars(finish())))
+        data = self.world.broadcast(lambda: finish().to_dict())
+        return Result.from_dict(data, str(self.record.folder.path))
 
     def _kept_network(self) -> nn.Module:
         """Return a network with the kept weights, as whoever loads their file gets it.

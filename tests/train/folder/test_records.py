@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from trickbag import recipes
 from trickbag.errors import Note, UserError
+from trickbag.metrics.multi_label import LabelScore
+from trickbag.metrics.per_class import ClassScore
 from trickbag.recipe import RUN_PARTS
 from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.result import Result
@@ -45,6 +48,41 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert Result.read(tmp_path / "none.json") is None
     assert RESULT.warnings == [note.text for note in NOTES]
     assert RESULT.warnings[0] == "linear_scaling has no effect: the batch is 256"
+
+
+def test_the_scores_of_the_classes_are_read_as_they_were_written(tmp_path: Path) -> None:
+    plain = ClassScore(support=3, recall=100.0, precision=None, f1=50.0)
+    label = LabelScore(**vars(plain), average_precision=75.0, threshold=0.25)
+    result = dataclasses.replace(RESULT, classes={"a": plain, "b": label})
+    result.write(tmp_path / "result.json")
+    assert Result.read(tmp_path / "result.json") == result
+    before = result.to_dict()
+    del before["classes"]
+    assert Result.from_dict(before).classes == {}
+    # A line of a study's results has a bounded length: the table stays in the trial's file.
+    stored = StoredResult(**vars(result), model="resnet18")
+    assert "classes" not in stored.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([], r"classes = \[\]: must be an object"),
+        ({"a": 1}, r"classes.a = 1: must be an object of scores"),
+        ({"a": {"support": 1, "recall": None}}, r"classes.a lacks precision, f1"),
+        (
+            {"a": {"support": None, "recall": 1, "precision": 1, "f1": 1}},
+            r"classes.a.support = None: must be a whole number",
+        ),
+        (
+            {"a": {"support": 1, "recall": "1", "precision": 1, "f1": 1}},
+            r"classes.a: recall = '1': must be a number or null",
+        ),
+    ],
+)
+def test_damaged_scores_of_classes_are_named(classes: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Result.from_dict(RESULT.to_dict() | {"classes": classes})
 
 
 def test_the_status_follows_the_error_unless_it_is_given() -> None:

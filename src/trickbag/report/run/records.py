@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.data.source import DataError
+    from trickbag.metrics.per_class import ClassScore
 
 __all__ = ["ReportedRun", "planned_schedule", "read_record"]
 
@@ -81,6 +82,11 @@ class ReportedRun:
             return (result.of_last_epoch() if result.is_of_version_1 else result).metrics
         last = self.epochs[-1] if self.epochs else {}
         return {name: value for name, value in last.items() if name not in _NO_METRICS}
+
+    @property
+    def classes(self) -> Mapping[str, ClassScore]:
+        """The scores of each class; empty for a run that has none, or that has not ended."""
+        return self.result.classes if self.result is not None else {}
 
     @property
     def warnings(self) -> list[str]:

@@ -19,6 +19,7 @@ from trickbag.report.pictures import Picture, Pictures, data_uri
 from trickbag.report.recipe_text import flatten, model_title
 from trickbag.report.run.predictions import (
     confusion,
+    lowest_recall_first,
     most_confident_mistakes,
     most_confused,
     reliability,
@@ -77,10 +78,16 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
         "best": f"{best[0]:.2f}\u00a0% at epoch {best[1]}" if best else None,
         "tiles": [
             (title(name), number(name, record.metrics[name]), unit(name))
-            for name in _TILES
+            for name in dict.fromkeys((*_TILES, *_score(record)))
             if record.metrics.get(name) is not None
         ],
     }
+
+
+def _score(record: ReportedRun) -> tuple[str, ...]:
+    """Return the metric that chose the epoch, unless it is top-1, which has a place of its own."""
+    weights = record.result.weights if record.result is not None else None
+    return () if weights is None or weights.score == "top1" else (weights.score,)
 
 
 def _weights(record: ReportedRun) -> str | None:
@@ -180,6 +187,9 @@ def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[s
     confident mistakes and the scores of every class are listed.
     """
     matrix = confusion(predictions)
+    # With several labels an image the predictions are sets of labels, and no class has a row.
+    by_name = record.classes or {score.name: score for score in matrix.scores()}
+    scores = sorted(by_name.items(), key=lambda item: (lowest_recall_first(item[1]), item[0]))
     calibration = reliability(predictions)
     ece = record.metrics.get("ece")
     if ece is None and calibration is not None:
@@ -192,13 +202,14 @@ def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[s
         "pairs": most_confused(predictions, 30 if large else 10),
         "scores": [
             (
-                score.name,
+                name,
                 score.support,
                 score.recall,
                 *(percent(x, 1) for x in (score.recall, score.precision, score.f1)),
             )
-            for score in matrix.scores()[:SHOWN_CLASSES]
+            for name, score in scores[:SHOWN_CLASSES]
         ],
+        "unlisted": max(0, len(scores) - SHOWN_CLASSES),
         "reliability": reliability_chart(calibration) if calibration else None,
         "ece": percent(ece) if calibration else None,
         "mistakes": [

@@ -67,6 +67,7 @@ def _json(record: ReportedRun) -> str:
         "seed": record.seed,
         "epochs": record.epochs_done,
         "metrics": dict(record.metrics),
+        "classes": {name: score.to_dict() for name, score in record.classes.items()},
         "error": record.error,
     }
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -21,7 +21,8 @@ class StoredResult(Result):
     """What `result.json` holds of a trial, and the name of its network as `model`.
 
     `label` is that of the trial's variant. A trial of status `does_not_apply` has the reason as its
-    `error`.
+    `error`. The scores of the classes are left out, which are long if there are many: they are in
+    the trial's `result.json`.
     """
 
     model: str
@@ -29,11 +30,14 @@ class StoredResult(Result):
     @classmethod
     def of(cls, result: Result, trial: Trial) -> StoredResult:
         """Return the result of a trial with the names that the study has for it."""
-        return cls(**(vars(result) | {"label": trial.label, "model": trial.model}))
+        named = {"label": trial.label, "model": trial.model, "classes": {}}
+        return cls(**(vars(result) | named))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data of the line."""
-        return super().to_dict() | {"model": self.model}
+        data = super().to_dict() | {"model": self.model}
+        del data["classes"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], folder: str = "") -> StoredResult:

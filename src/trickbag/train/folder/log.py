@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from trickbag.metrics.metric import EVALUATED
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
@@ -64,12 +66,23 @@ def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
     return "-" if value is None else f"{value:.{digits}f}{unit}"
 
 
-def describe_epoch(row: dict[str, Any], epochs: int) -> str:
-    """Write an epoch's line of `metrics.jsonl` for a person."""
-    score = f"mAP {_number(row['map'])} %" if "map" in row else f"top-1 {_number(row['top1'])} %"
+def _metric(name: str, value: float | None) -> str:
+    entry = EVALUATED[name]
+    unit = " %" if entry.unit == "%" else ""
+    return f"{entry.symbol or entry.title} {_number(value, entry.decimals)}{unit}"
+
+
+def describe_epoch(row: dict[str, Any], epochs: int, score: str = "") -> str:
+    """Write an epoch's line of `metrics.jsonl` for a person.
+
+    `score` names the metric that chooses the best epoch; it is shown beside top-1 or mAP.
+    """
+    usual = "map" if "map" in row else "top1"
+    names = [usual, *([score] if score not in ("", usual, "loss") else [])]
+    scores = "  ".join(_metric(name, row[name]) for name in names)
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {_number(row['train_loss'], 4)}"
-        f"  val loss {_number(row['loss'], 4)}  {score}"
+        f"  val loss {_number(row['loss'], 4)}  {scores}"
         f"  {_number(row['train_throughput'], 0)} images/s  {_duration(row['time_s'])}"
     )
 
@@ -91,6 +104,10 @@ class _Training:
         left_s = steps_left * plan.batch_size / max(_SHORTEST_S, rate)
         score = "" if top1 is None else f"top-1 {top1:.2f} %  "
         return f"loss {loss:.4f}  {score}{rate:.0f} images/s  {_duration(left_s)} left"
+
+    def describe_epoch(self, row: dict[str, Any]) -> str:
+        """Write an epoch's line of `metrics.jsonl` for a person."""
+        return describe_epoch(row, self.plan.training.epochs, self.plan.score)
 
 
 class PlainLog(RunLog):
@@ -137,7 +154,7 @@ class PlainLog(RunLog):
         )
 
     def epoch(self, row: dict[str, Any]) -> None:
-        self.note(describe_epoch(row, self._training.plan.training.epochs))
+        self.note(self._training.describe_epoch(row))
 
 
 class RichLog(RunLog):
@@ -197,7 +214,7 @@ class RichLog(RunLog):
         )
 
     def epoch(self, row: dict[str, Any]) -> None:
-        self.note(describe_epoch(row, self._training.plan.training.epochs))
+        self.note(self._training.describe_epoch(row))
 
     def stop(self) -> None:
         self._bar.stop()

@@ -173,7 +173,7 @@ class RunRecord:
         if end.tested is not None:
             metrics |= {f"test_{key}": value for key, value in end.tested.metrics.items()}
         metrics["run_time_s"] = time.perf_counter() - self.started
-        result = self._result(metrics, epoch=epoch)
+        result = self._result(metrics, end=end, epoch=epoch)
         # The result comes last: a run that has one counts as finished and is left as it is.
         result.write(self.folder.result)
         return result
@@ -225,9 +225,11 @@ class RunRecord:
         self,
         metrics: dict[str, float | int | None],
         error: str | None = None,
+        end: RunEnd | None = None,
         epoch: int | None = None,
     ) -> Result:
         training = self.plan.training
+        classes = self.dataset.classes
         return Result(
             trial=self.identity,
             label=self.run_recipe.name,
@@ -247,6 +249,7 @@ class RunRecord:
                 epochs=training.epochs,
                 precision=training.eval_precision,
             ),
+            classes={} if end is None else dict(zip(classes, end.kept.per_class(), strict=True)),
             folder=str(self.folder.path),
         )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from trickbag.errors import Note, UserError
 from trickbag.files import json_numbers, read_json_object, write_json
+from trickbag.metrics.multi_label import LabelScore
+from trickbag.metrics.per_class import ClassScore
 from trickbag.models.config import Precision
 from trickbag.settings import Settings, plain, read
 from trickbag.train.folder.upgrade import last_metrics, upgraded_result
@@ -53,7 +55,9 @@ class Result:
     seconds of training steps, `run_time_s` those of the last call of `fit` from building the
     network to the last file; None if undefined. The last epoch's are named `last_top1` and so on,
     the test part's `test_top1`, and `best_top1` is the highest of all epochs. `weights` are None
-    for a run that failed, and for a result written before they were recorded. `notes` are plain
+    for a run that failed, and for a result written before they were recorded. `classes` are the
+    scores of each class by its name, of the kept weights on the validation part; none for such
+    results. `notes` are plain
     data, each `Note.to_dict()`; `data_errors` are the files left out. `status` is by default
     `failed` if there is an error, else `finished`. `folder` is the run's folder, which is not in
     the file.
@@ -69,6 +73,7 @@ class Result:
     notes: list[dict[str, Any]] = field(default_factory=list)
     status: str = ""
     weights: KeptWeights | None = None
+    classes: dict[str, ClassScore] = field(default_factory=dict)
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -104,6 +109,7 @@ class Result:
             "notes": self.notes,
             "status": self.status,
             "weights": plain(self.weights),
+            "classes": {name: score.to_dict() for name, score in self.classes.items()},
         }
 
     @classmethod
@@ -148,6 +154,7 @@ class Result:
         return cls(
             **{key: data[key] for key in _PARTS},
             weights=None if weights is None else read(KeptWeights, weights, "weights"),
+            classes=_class_scores(data.get("classes")),
             folder=folder,
         )
 
@@ -165,6 +172,29 @@ class Result:
     def write(self, file: Path) -> None:
         """Write `result.json`, as a whole or not at all."""
         write_json(file, self.to_dict())
+
+
+def _class_scores(data: object) -> dict[str, ClassScore]:
+    """Read the scores of each class; UserError for anything else. Older files have none."""
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UserError(f"classes = {data!r}: must be an object with the scores of each class")
+    return {name: _class_score(scores, f"classes.{name}") for name, scores in data.items()}
+
+
+def _class_score(data: object, place: str) -> ClassScore:
+    if not isinstance(data, dict):
+        raise UserError(f"{place} = {data!r}: must be an object of scores")
+    scores = json_numbers(data, place)
+    kind = LabelScore if "threshold" in scores else ClassScore
+    names = [item.name for item in fields(kind)]
+    if lacking := [name for name in names if name not in scores]:
+        raise UserError(f"{place} lacks {', '.join(lacking)}")
+    if not isinstance(scores["support"], int):
+        raise UserError(f"{place}.support = {scores['support']!r}: must be a whole number")
+    values: dict[str, Any] = {name: scores[name] for name in names}
+    return kind(**values)
 
 
 _PARTS: dict[str, tuple[Any, str]] = {

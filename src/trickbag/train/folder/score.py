@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["is_better"]
+from trickbag.metrics.metric import EVALUATED
 
-_LOWER = ("loss", "ece")
-"""The metrics of which the lower value is the better one."""
+__all__ = ["is_better"]
 
 Scored = tuple[float | None, float | None]
 """The score and the loss of an epoch; None where undefined."""
@@ -23,5 +22,5 @@ def is_better(name: str, later: Scored, best: Scored) -> bool:
 def _rank(name: str, scored: Scored) -> tuple[float, float]:
     score, loss = scored
     lowest = float("-inf")
-    sign = -1 if name in _LOWER else 1
+    sign = -1 if EVALUATED[name].better == "lower" else 1
     return (lowest if score is None else sign * score), (lowest if loss is None else -loss)

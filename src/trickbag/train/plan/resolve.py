@@ -19,6 +19,7 @@ from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.train.plan.plan import Plan
+from trickbag.train.plan.score import score_notes
 from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
 
@@ -253,7 +254,8 @@ def _with_workers(
 def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list[Note]:
     """Return notes on what can be seen in the plan as a whole.
 
-    Raises UserError if classes are to be balanced of images with several labels.
+    Raises UserError if classes are to be balanced of images with several labels, and for a score
+    that these images do not have.
     """
     data, notes = plan.data, []
     require_one_class(dataset.train.labels, data.class_power)
@@ -264,6 +266,7 @@ def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list
                 "as many images"
             )
         )
+    notes += score_notes(plan.training, dataset)
     notes += _notes_by_epoch(plan, tricks)
     if plan.class_weights is not None and data.class_power != 1:
         notes.append(

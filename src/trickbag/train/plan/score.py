@@ -1,0 +1,46 @@
+"""The metric that chooses the best epoch: whether the data define it, and whether it counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trickbag.errors import Note, UserError, choices
+from trickbag.metrics.metric import defined_metrics
+
+if TYPE_CHECKING:
+    from trickbag.data.dataset import Dataset
+    from trickbag.optim.config import TrainConfig
+
+__all__ = ["require_score", "score_notes"]
+
+
+def require_score(score: str | None, dataset: Dataset) -> None:
+    """Raise UserError for a score that is no metric of these images; None is the default one."""
+    if score is None:
+        return
+    multi_label, num_classes = dataset.val.labels.ndim == 2, len(dataset.classes)
+    allowed = defined_metrics(multi_label, num_classes)
+    if score not in allowed:
+        labels = "several labels" if multi_label else "one label"
+        raise UserError(
+            f"training.score = {score!r}: no metric of images with {labels} and {num_classes} "
+            "classes",
+            f"choose from {choices(allowed)}",
+        )
+    if score == "auc" and len({*dataset.val.labels.tolist()}) < 2:
+        raise UserError(
+            "training.score = 'auc' is not defined: all validation images show one class",
+            "give the validation part images of both, or choose another score",
+        )
+
+
+def score_notes(training: TrainConfig, dataset: Dataset) -> list[Note]:
+    """Return a note on a score that chooses nothing; UserError as `require_score`."""
+    require_score(training.score, dataset)
+    if training.score is None or training.keep == "best" or training.epochs == 1:
+        return []
+    reason = (
+        f"training.score = {training.score} chooses no weights: training.keep = last keeps those "
+        "of the last epoch"
+    )
+    return [Note("choice", None, reason)]
