@@ -161,7 +161,9 @@ class Trainer:
         if last is None:  # resumed after the last epoch, before the result was written
             last = self._validate(self.loaders.val)
         kept, network = last, self.run.evaluated_network
-        if self.record.kept_epoch(self.progress) != self.progress.epoch:
+        # The first process alone notes the best epoch, and all have to take the same way.
+        epoch = self.world.broadcast(lambda: self.record.kept_epoch(self.progress))
+        if epoch != self.progress.epoch:
             self.world.broadcast(lambda: self.record.save_last(self.run, self.progress, last))
             network = self._kept_network()
             kept = self._validate(self.loaders.val, network=network)
