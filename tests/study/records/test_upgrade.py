@@ -138,7 +138,7 @@ def test_a_wrong_value_is_named(changes: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 2}, "schema = 2: this version of trickbag reads results of schema 1"),
+        ({"schema": 3}, "schema = 3: this version of trickbag reads results of schema 1 to 2"),
         ({"metrics": {"top1": "high"}}, "metrics: top1 = 'high': must be a number or null"),
         ({"model": None}, "model = None: must be a text"),
         ({"status": "gone"}, "status = 'gone'"),
