@@ -16,6 +16,7 @@ from trickbag import recipes
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import Settings, plain, plain_identity
+from trickbag.train.folder.identity import START, trial_of
 from trickbag.tricks.trick import Trick
 
 RECIPES = {
@@ -178,3 +179,30 @@ def test_what_is_introduced_later_is_a_setting_with_a_default() -> None:
         for name in cls.introduced_later:
             assert name in fields, cls
             assert not fields[name].default is fields[name].default_factory is missing, cls
+
+
+def test_a_default_that_is_chosen_counts_where_weights_bring_another() -> None:
+    defaults = {"mean": "123.68,116.779,103.939", "std": "58.393,57.12,57.375"}
+    for name, value in defaults.items():
+        fresh, tuned = recipes.small(), recipes.finetune()
+        assert fresh.set(f"data.{name}", value).id == fresh.id
+        assert tuned.set(f"data.{name}", value).id != tuned.id
+        assert tuned.set(f"data.{name}", "none").id == tuned.id
+
+
+@pytest.mark.parametrize("recipe", [recipes.small(), recipes.finetune()])
+def test_a_file_of_before_leaves_open_what_nobody_chose(recipe: Recipe) -> None:
+    before = recipe.to_dict()
+    del before["data"]["interpolation"]
+    before["data"] |= {"mean": [123.68, 116.779, 103.939], "std": [58.393, 57.12, 57.375]}
+    assert Recipe.from_dict(before, name=recipe.name) == recipe
+    chosen = before | {"data": before["data"] | {"mean": [1, 2, 3]}}
+    assert Recipe.from_dict(chosen).data.mean == (1.0, 2.0, 3.0)
+    # A person's file names what differs; what it has is chosen.
+    brief = {"data": {"mean": [123.68, 116.779, 103.939]}}
+    assert Recipe.from_dict(brief).data.mean == (123.68, 116.779, 103.939)
+
+
+def test_trials_that_start_from_weights_have_a_version() -> None:
+    assert "start" not in trial_of(recipes.small(), 0, "data")
+    assert trial_of(recipes.finetune(), 0, "data")["start"] == START

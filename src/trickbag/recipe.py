@@ -12,7 +12,7 @@ from typing import Any
 
 from trickbag import tricks as trick_table
 from trickbag.assignment import assign_all, by_head, parse_changes
-from trickbag.data.config import DataConfig
+from trickbag.data.config import MEAN, STD, DataConfig
 from trickbag.errors import UserError, choices
 from trickbag.models.config import (
     ModelConfig,
@@ -64,6 +64,9 @@ _PARTS: Mapping[str, type[Settings]] = {
 # Paths and the number of processes that read images do not change a run. The images themselves
 # enter a trial's id as the fingerprint of the data, the initial weights as their digest.
 _PLACES = {"data": ("source", "image_root", "workers"), "training": ("init",)}
+
+_STOOD_FOR = {"mean": MEAN, "std": STD}
+"""Defaults of `data` before these settings could be left open: what ids are hashes of."""
 
 RUN_PARTS = ("resolved", "notes", "trial", "note_values")
 """What the `recipe.json` of a run's folder has besides a recipe; see `train.folder.run_recipe`."""
@@ -264,7 +267,9 @@ class Recipe(Settings):
                 f"{SCHEMA}"
             )
         parts: dict[str, Any] = {
-            key: read(part, data[key], key) for key, part in _PARTS.items() if key in data
+            key: read(part, _as_written_now(key, data[key]), key)
+            for key, part in _PARTS.items()
+            if key in data
         }
         if "model" in data:
             parts["model"] = read_model(data["model"])
@@ -293,6 +298,7 @@ class Recipe(Settings):
         """
         data = {"schema": SCHEMA, **plain_identity(self)}
         del data["name"]
+        data["data"] |= _normalisation_identity(self)
         for part, fields in _PLACES.items():
             data[part] = {key: value for key, value in data[part].items() if key not in fields}
         tricks = {trick_table.key(type(trick)): plain_identity(trick) for trick in self.tricks}
@@ -309,6 +315,35 @@ class Recipe(Settings):
                     f"no trick {name!r} in the recipe {self.name}; it has: "
                     f"{choices(self.trick_names) or 'none'}"
                 )
+
+
+def _normalisation_identity(recipe: Recipe) -> dict[str, Any]:
+    """Return what stands for mean and std in a recipe's identity."""
+    identity: dict[str, Any] = {}
+    for name, value in _STOOD_FOR.items():
+        given = getattr(recipe.data, name)
+        if given is None:
+            identity[name] = list(value)
+        # A default that is left open can follow weights, one that is chosen does not.
+        elif given == value and (recipe.training.init or recipe.training.pretrained):
+            identity[f"{name}_chosen"] = True
+    return identity
+
+
+def _as_written_now(part: str, data: object) -> object:
+    """Return the plain data of a part of a recipe, with mean and std as they are written now.
+
+    Files that were written before these could be left open have a value even where nobody chose
+    one. Such a file has all settings of its time; one that a person wrote has those that differ.
+    """
+    if part != "data" or not isinstance(data, Mapping):
+        return data
+    if "interpolation" in data or not {"crop_area", "flip_prob", "split_seed"} <= data.keys():
+        return data
+    unchosen = [
+        name for name, value in _STOOD_FOR.items() if data.get(name) in (value, list(value))
+    ]
+    return {**data, **dict.fromkeys(unchosen)}
 
 
 def trick_from_text(text: str, settings: Mapping[str, str] = MappingProxyType({})) -> Trick:

@@ -205,7 +205,9 @@ def _check_union(hint: Any, value: Any, path: str) -> Any:
         try:
             return _check(option, value, path)
         except UserError as error:
-            if get_origin(option) is Annotated:
+            # These name the range, and which of the values is out of it.
+            is_list = get_origin(option) is tuple and isinstance(value, list | tuple)
+            if is_list or get_origin(option) is Annotated:
                 ranges.append(error)
     raise ranges[0] if len(ranges) == 1 and value is not None else _wrong(path, value, hint)
 
@@ -341,8 +343,9 @@ def parse(hint: Any, text: str, path: str) -> Any:
         return None
     if settings_options(hint):
         return read(*parse_settings(hint, text, path), path)
-    if get_origin(hint) is tuple:
-        inner = get_args(hint)[0]
+    sequence = next((option for option in options if get_origin(option) is tuple), None)
+    if sequence is not None:
+        inner = get_args(sequence)[0]
         if get_origin(inner) is tuple:
             return _check(hint, _nested(text), path)
         items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]

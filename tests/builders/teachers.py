@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.builders.images import CLASSES
-from trickbag.data.config import DataConfig
+from trickbag.data.config import INTERPOLATION, MEAN, DataConfig, Interpolation
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.models.config import TimmConfig
 from trickbag.models.weights import save_weights
@@ -24,7 +24,8 @@ def teacher_file(
     classes: tuple[str, ...] = CLASSES,
     size: int = 16,
     seed: int = 0,
-    mean: tuple[float, float, float] = DataConfig().mean,
+    mean: tuple[float, float, float] = MEAN,
+    interpolation: Interpolation = INTERPOLATION,
     eval_crop: float = 1.0,
     sharp: float = 5.0,
     thresholds: list[float] | None = None,
@@ -36,11 +37,11 @@ def teacher_file(
     network = build_network(config, seed=seed)
     with torch.no_grad():
         network.get_classifier().weight.mul_(sharp)  # type: ignore[operator]  # of timm's networks
-    preprocessing = Preprocessing.of(DataConfig(mean=mean, eval_crop=eval_crop), size)
+    data = DataConfig(mean=mean, eval_crop=eval_crop, interpolation=interpolation)
     metadata = WeightsMetadata(
         model=config,
         classes=classes,
-        preprocessing=preprocessing,
+        preprocessing=Preprocessing.of(data, size),
         thresholds=None if thresholds is None else tuple(thresholds),
     )
     save_weights(network, path, metadata)

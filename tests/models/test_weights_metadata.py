@@ -15,7 +15,7 @@ from trickbag.errors import UserError
 from trickbag.models import load
 from trickbag.models.config import BigLittleConfig, ModelConfig, ResNetConfig, TimmConfig
 from trickbag.models.parts import SqueezeExcitePart
-from trickbag.models.weights import normalisation_of
+from trickbag.models.weights import preprocessing_of
 from trickbag.models.weights_metadata import SCHEMA, WeightsMetadata, read_preprocessing
 from trickbag.settings import plain
 
@@ -119,10 +119,9 @@ def test_a_damaged_or_missing_field_is_named(tmp_path: Path, data: object, says:
 def test_preprocessing_alone_can_be_read(tmp_path: Path) -> None:
     unknown_network = DATA | {"model": {"kind": "new"}}
     assert read_preprocessing(weights_file(tmp_path, unknown_network)) == PREPROCESSING
-    mean_std = (PREPROCESSING.mean, PREPROCESSING.std)
-    assert normalisation_of(weights_file(tmp_path, DATA)) == mean_std
+    assert preprocessing_of(weights_file(tmp_path, DATA), ResNetConfig()) == PREPROCESSING
     for other_origin in (None, {}):
-        assert normalisation_of(weights_file(tmp_path, other_origin)) is None
+        assert preprocessing_of(weights_file(tmp_path, other_origin), ResNetConfig()) is None
     path = weights_file(tmp_path, {"preprocessing": {"image_size": 16}})
     with pytest.raises(UserError, match=r"w\.safetensors: .* how images are prepared"):
-        normalisation_of(path)
+        preprocessing_of(path, ResNetConfig())

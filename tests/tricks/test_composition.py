@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trickbag.data.config import DataConfig
+from trickbag.data.config import MEAN, STD, DataConfig
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.models.config import ResNetConfig
 from trickbag.optim.config import TrainConfig
@@ -72,7 +72,14 @@ def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
         weights = trick.class_weights(weights, (3, 3, 3, 3))
     return Plan(
         seed=0,
-        data=DataConfig(multi_label=multi_label, image_size=S, workers=0),
+        data=DataConfig(
+            multi_label=multi_label,
+            image_size=S,
+            workers=0,
+            mean=MEAN,
+            std=STD,
+            interpolation="bilinear",
+        ),
         model=ResNetConfig(num_classes=K),
         training=TrainConfig(device="cpu", compile="off", threads=1, batch_size=N),
         schedule=Schedule(),

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from trickbag.data.policies.policies import MAX_COUNT, Policy
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
 
-__all__ = ["EVAL_CROP", "DataConfig"]
+__all__ = ["EVAL_CROP", "INTERPOLATION", "MEAN", "STD", "DataConfig", "Interpolation"]
 
 Colour = tuple[float, float, float]
 Scale = tuple[Annotated[float, Positive], Annotated[float, Positive], Annotated[float, Positive]]
 Area = Between(0, 1, open_low=True)
+Interpolation = Literal["bilinear", "bicubic"]
 
 EVAL_CROP = 0.875
 """The default of `eval_crop`: 224 of 256 pixels (He et al. 2018, section 2.1)."""
+
+MEAN: Colour = (123.68, 116.779, 103.939)
+"""The default of `mean` (He et al. 2018, section 2.1)."""
+
+STD: Scale = (58.393, 57.12, 57.375)
+"""The default of `std` (He et al. 2018, section 2.1)."""
+
+INTERPOLATION: Interpolation = "bilinear"
+"""The default of `interpolation`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +62,17 @@ class DataConfig(Settings):
     Validation images:
     - eval_ratio: their size as a multiple of `image_size`, rounded.
     - eval_crop: the side of the centre crop as a share of the shorter edge: the shorter edge is
-      scaled to the size divided by it, rounded up. None: the network's own value at the network's
-      own size, EVAL_CROP at any other.
+      scaled to the size divided by it, rounded up. None: that of the weights that a run starts
+      from, if it is known. For other networks it is the network's own value at the network's own
+      size, EVAL_CROP at any other.
 
     All images:
-    - mean, std: of each channel, in the order R, G, B, on the scale 0 to 255 (He et al. 2018,
-      section 2.1).
+    - interpolation: how images are resized, in training and in validation. mean, std: of each
+      channel, in the order R, G, B, on the scale 0 to 255. None: those of the weights that a run
+      starts from, if they are known, else INTERPOLATION, MEAN and STD.
     """
+
+    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation",)
 
     source: str = "digits"
     image_root: str | None = None
@@ -73,8 +87,9 @@ class DataConfig(Settings):
     repeat_epochs: Annotated[int, AtLeast(1)] | None = None
     eval_crop: Annotated[float, Area] | None = None
     eval_ratio: Annotated[float, Positive] = 1.0
-    mean: Colour = (123.68, 116.779, 103.939)
-    std: Scale = (58.393, 57.12, 57.375)
+    mean: Colour | None = None
+    std: Scale | None = None
+    interpolation: Interpolation | None = None
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
     split_seed: int = 0
     class_power: Annotated[float, Fraction] = 1.0

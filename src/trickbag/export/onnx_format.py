@@ -26,8 +26,8 @@ class OnnxFormat(Format):
     """A graph from `images` to `logits` for any number of images.
 
     Each field of the network's metadata is a metadata property of the file, as JSON:
-    `preprocessing` has resize, image_size, mean and std, `classes` the names in the order of the
-    logits.
+    `preprocessing` has resize, image_size, interpolation, mean and std, `classes` the names in the
+    order of the logits.
     """
 
     name: ClassVar[str] = "onnx"

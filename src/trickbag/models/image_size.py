@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from trickbag.models.config import TimmConfig
+from trickbag.models.published import published
 
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
@@ -31,15 +32,8 @@ def default_image_size(config: ModelConfig) -> ImageSize:
     """
     if not isinstance(config, TimmConfig):
         return IMAGENET
-    from timm.models import get_pretrained_cfg, is_model
-
     # A wrong name or tag is an error when the network is built; here it only means no size.
-    if not is_model(config.name):
+    of_timm = published(config.name)
+    if of_timm is None:
         return IMAGENET
-    try:
-        published = get_pretrained_cfg(config.name)
-    except RuntimeError:
-        published = None
-    if published is None:
-        return IMAGENET
-    return ImageSize(max(published.input_size[1:]), published.crop_pct)
+    return ImageSize(of_timm.preprocessing.image_size, of_timm.eval_crop)

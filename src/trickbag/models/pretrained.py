@@ -35,14 +35,11 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from trickbag.data.config import Colour
-
 __all__ = [
     "load_pretrained",
     "pretrained_names",
     "published_classes",
     "published_id",
-    "published_normalisation",
     "timm_name",
 ]
 
@@ -191,21 +188,6 @@ def published_classes(name: str) -> tuple[str, ...] | None:
     if not subset:
         return None
     return tuple(ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]  # no types
-
-
-def published_normalisation(config: ModelConfig) -> tuple[Colour, Colour] | None:
-    """Return mean and standard deviation with which a network's published weights were trained.
-
-    They are on the 0-255 scale, in the order R, G, B; None if timm publishes no weights.
-    """
-    from timm.models import get_pretrained_cfg
-
-    name = timm_name(config)
-    published = get_pretrained_cfg(name) if name is not None and _has_weights(name) else None
-    if published is None:
-        return None
-    mean, std = ((255 * r, 255 * g, 255 * b) for r, g, b in (published.mean, published.std))
-    return mean, std
 
 
 def _reach_hub(name: str) -> None:

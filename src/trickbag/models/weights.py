@@ -23,9 +23,9 @@ from trickbag.models.classifier import Classifier
 from trickbag.models.mismatch import listed, shape_text
 from trickbag.models.official.networks import (
     OFFICIAL_CLASSES,
-    OFFICIAL_MEAN,
-    OFFICIAL_STD,
     official_classes,
+    official_name,
+    official_preprocessing,
 )
 from trickbag.models.official.variables import is_variables, variable_files
 from trickbag.models.official.weights import weights_for
@@ -49,7 +49,7 @@ from trickbag.models.zoo import build_network
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trickbag.data.config import Colour, Scale
+    from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.models.config import ModelConfig
 
 __all__ = [
@@ -59,7 +59,7 @@ __all__ = [
     "load_all_weights",
     "load_weights",
     "load_with_metadata",
-    "normalisation_of",
+    "preprocessing_of",
     "save_weights",
     "weights_bytes",
     "weights_digest",
@@ -114,16 +114,17 @@ def _digest(file: Path, size: int, mtime_ns: int, inode: int) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def normalisation_of(path: Path) -> tuple[Colour, Scale] | None:
-    """Return mean and standard deviation (R, G, B; 0-255 scale) that weights were trained with.
+def preprocessing_of(path: Path, config: ModelConfig) -> Preprocessing | None:
+    """Return the preprocessing with which weights are evaluated; None if nothing says it.
 
-    None if the file does not say them. Raises UserError for a file that cannot be read, or whose
+    A safetensors file says it in its metadata. For variables of an official network it is that of
+    the network that `config` builds. Raises UserError for a file that cannot be read, or whose
     metadata is damaged.
     """
-    if is_variables(path):
-        return OFFICIAL_MEAN, OFFICIAL_STD
-    preprocessing = read_preprocessing(path)
-    return None if preprocessing is None else (preprocessing.mean, preprocessing.std)
+    if not is_variables(path):
+        return read_preprocessing(path)
+    name = official_name(config)
+    return None if name is None else official_preprocessing(name)
 
 
 def load_weights(

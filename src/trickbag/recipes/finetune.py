@@ -20,8 +20,9 @@ def finetune(*, data: Data = "digits", model: Model = "resnet50_d") -> Recipe:
     """Adapt a pretrained network to your own data: AdamW, layer-wise learning rates, 20 epochs.
 
     Starts from the weights that timm publishes for the network, or from `training.init` (`--init
-    FILE`), and keeps the best epoch. What to expect depends on the data; no figure has been
-    measured for this recipe.
+    FILE`), prepares images as for these weights (mean, std, interpolation, validation crop), and
+    keeps the best epoch. What to expect depends on the data; no figure has been measured for this
+    recipe.
     """
     return Recipe(
         name="finetune",

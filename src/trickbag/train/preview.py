@@ -160,5 +160,6 @@ def _batches(
 def _pixels(batch: Batch, plan: Plan) -> torch.Tensor:
     """Return images as levels from 0 to 255, uint8 (N, S, S, 3)."""
     images = batch.images if batch.views is None else batch.views[:, -1]
-    pixels = images.permute(0, 2, 3, 1) * torch.tensor(plan.data.std) + torch.tensor(plan.data.mean)
+    prepared = Preprocessing.of(plan.data, plan.image_size)
+    pixels = images.permute(0, 2, 3, 1) * torch.tensor(prepared.std) + torch.tensor(prepared.mean)
     return pixels.round().clamp(0, 255).to(torch.uint8)

@@ -13,6 +13,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
 from tests.builders.images import photo
+from trickbag.data.config import Interpolation
 from trickbag.data.loading.crops import crop_resize, random_crop_box
 
 SIDES = st.integers(1, 2000)
@@ -81,7 +82,10 @@ def test_fall_back_is_the_largest_central_crop(
 
 @pytest.mark.parametrize("box", [(0, 0, 48, 32), (5, 3, 30, 31), (7, 7, 8, 8), (0, 10, 48, 12)])
 @pytest.mark.parametrize("size", [8, 17, 64])
-def test_crop_is_torchvisions(box: tuple[int, int, int, int], size: int) -> None:
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_crop_is_torchvisions(
+    box: tuple[int, int, int, int], size: int, interpolation: Interpolation
+) -> None:
     left, top, right, bottom = box
     expected = reference.resized_crop(
         Image.fromarray(photo()),
@@ -90,8 +94,8 @@ def test_crop_is_torchvisions(box: tuple[int, int, int, int], size: int) -> None
         bottom - top,
         right - left,
         [size, size],
-        InterpolationMode.BILINEAR,
+        InterpolationMode(interpolation),
     )
-    crop = crop_resize(photo(), box, size)
+    crop = crop_resize(photo(), box, size, interpolation)
     np.testing.assert_array_equal(crop, np.asarray(expected).transpose(2, 0, 1))
     assert crop.flags.c_contiguous

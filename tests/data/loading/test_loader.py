@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.builders.images import photo, photo_folder
-from trickbag.data.config import DataConfig
+from trickbag.data.config import DataConfig, Interpolation
 from trickbag.data.loading import loader as module
 from trickbag.data.loading.crops import crop_resize, crop_scale, planes, random_crop_box
 from trickbag.data.loading.loader import Loader, RawBatch, default_workers
@@ -83,6 +83,28 @@ def test_a_training_batch_by_hand(part: FilePart) -> None:
         torch.float32,
     ]
     assert batch.teacher_logits.shape == (4, 0, 0)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_crops_have_the_interpolation_of_the_data(
+    part: FilePart, interpolation: Interpolation
+) -> None:
+    data = replace(DATA, interpolation=interpolation)
+    # The data of an epoch may have another size, as with progressive resizing.
+    for size, of_epoch in ((8, None), (12, replace(data, image_size=12))):
+        loader = Loader(part, data, SIZE, train=True, batch_size=1, seed=7, workers=0)
+        batch = next(iter(loader.epoch(0, data=of_epoch)))
+        row = int(batch.index[0])
+        pixels = part.read(row)
+        height, width, _ = pixels.shape
+        rng = stream(7, "crop", 0, row)
+        box = random_crop_box(rng, width, height, DATA.crop_area, DATA.crop_ratio)
+        expected = crop_resize(pixels, box, size, interpolation)
+        np.testing.assert_array_equal(batch.images[0].numpy(), expected)
+        other = crop_resize(
+            pixels, box, size, "bicubic" if interpolation == "bilinear" else "bilinear"
+        )
+        assert (expected != other).any()
 
 
 def test_repeats_add_blocks_with_orders_and_crops_of_their_own(part: FilePart) -> None:

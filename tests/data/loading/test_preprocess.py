@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data import create_transform
 from torchvision import transforms
 
 from tests.builders.images import photo
-from trickbag.data.config import DataConfig
+from trickbag.data.config import DataConfig, Interpolation
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.settings import plain, read
@@ -49,20 +53,51 @@ def test_crop_is_torchvisions(size: tuple[int, int], image_size: int) -> None:
     assert abs(difference.mean()) < 0.02
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop_pct", [0.875, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (257, 300), (90, 60), (31, 33)])
+def test_crop_is_timms(
+    size: tuple[int, int], crop_pct: float, interpolation: Interpolation
+) -> None:
+    image = photo(*size)
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
+    preprocessing = Preprocessing(
+        image_size=64,
+        resize=math.floor(64 / crop_pct),
+        mean=(102.0, 127.5, 153.0),
+        std=(51.0, 76.5, 102.0),
+        interpolation=interpolation,
+    )
+    settings = {"input_size": (3, 64, 64), "crop_pct": crop_pct, "interpolation": interpolation}
+    cropped = create_transform(**settings, normalize=False)(Image.fromarray(image))
+    difference = preprocessing.crop(image).astype(int) - cropped.numpy()
+    # Bilinear, ours scales the centre alone.
+    assert abs(difference).max() <= (0 if interpolation == "bicubic" else 1)
+    if interpolation == "bicubic":
+        expected = create_transform(**settings, mean=mean, std=std)(Image.fromarray(image))
+        normalised = preprocessing.normalise(torch.from_numpy(preprocessing.crop(image))[None])
+        torch.testing.assert_close(normalised[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (2, 5), (16, 16)])
-def test_any_shape_of_image_gives_a_square(shape: tuple[int, int]) -> None:
+def test_any_shape_of_image_gives_a_square(
+    shape: tuple[int, int], interpolation: Interpolation
+) -> None:
     image = np.full((*shape, 3), (1, 128, 255), np.uint8)
-    crop = Preprocessing.of(DataConfig(), 32).crop(image)
+    crop = Preprocessing.of(DataConfig(interpolation=interpolation), 32).crop(image)
     assert crop.shape == (3, 32, 32)
     np.testing.assert_array_equal(
         crop, np.broadcast_to(np.array([1, 128, 255])[:, None, None], (3, 32, 32))
     )
 
 
-def test_a_very_long_image_costs_no_memory() -> None:
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_very_long_image_costs_no_memory(interpolation: Interpolation) -> None:
     # Scaled as a whole, it would have 256 x 512,000,000 pixels.
     image = np.zeros((2, 4_000_000, 3), np.uint8)
-    assert Preprocessing.of(DataConfig(), 224).crop(image).shape == (3, 224, 224)
+    preprocessing = Preprocessing.of(DataConfig(interpolation=interpolation), 224)
+    assert preprocessing.crop(image).shape == (3, 224, 224)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -83,5 +118,10 @@ def test_normalise_by_hand(dtype: torch.dtype) -> None:
 def test_it_is_stored_and_read_back() -> None:
     preprocessing = Preprocessing.of(DataConfig(mean=(1.0, 2.0, 3.0)), 64)
     assert read(Preprocessing, plain(preprocessing)) == preprocessing
+    bicubic = replace(preprocessing, interpolation="bicubic")
+    assert read(Preprocessing, plain(bicubic)) == bicubic
+    before = plain(preprocessing)
+    del before["interpolation"]
+    assert read(Preprocessing, before) == preprocessing
     with pytest.raises(UserError, match=r"std.*above 0"):
         read(Preprocessing, {**plain(preprocessing), "std": [0.0, 1.0, 1.0]})

@@ -24,7 +24,7 @@ from trickbag.models.official.networks import (
     official_preprocessing,
 )
 from trickbag.models.parts import AssembleKernel, BatchNorm, Blur, SqueezeExcitePart
-from trickbag.models.weights import load_weights, normalisation_of
+from trickbag.models.weights import load_weights, preprocessing_of
 
 
 @pytest.mark.parametrize("name", official_names())
@@ -116,7 +116,9 @@ def test_official_weights_are_loaded_into_our_network(npz):
     assert torch.equal(network.fc.weight, head)
     (note,) = load_weights(create_official("resnet50", 4), path)
     assert note == Note("weights", None, "weights of the official resnet50")
-    assert normalisation_of(path) == ((123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
+    of_weights = preprocessing_of(path, ResNetConfig())
+    assert of_weights == official_preprocessing("resnet50")
+    assert (of_weights.mean, of_weights.std) == ((123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
 
 
 def test_official_weights_of_another_network_are_refused(npz):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trickbag.data.config import DataConfig
+from trickbag.data.config import MEAN, STD, DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ResNetConfig
 from trickbag.optim.config import TrainConfig
@@ -16,7 +16,14 @@ from trickbag.train.plan.plan import Plan
 
 PLAN = Plan(
     seed=3,
-    data=DataConfig(image_size=32, workers=2, flip_prob=0.0),
+    data=DataConfig(
+        image_size=32,
+        workers=2,
+        flip_prob=0.0,
+        mean=MEAN,
+        std=STD,
+        interpolation="bilinear",
+    ),
     model=ResNetConfig(num_classes=4),
     training=TrainConfig(
         device="cpu", precision="bf16", compile="off", threads=2, batch_size=16, epochs=5
@@ -34,6 +41,7 @@ def stored_before() -> dict[str, Any]:
     """The plan as a run of before wrote it: the settings of the parts are open."""
     stored = PLAN.to_stored()
     stored["data"] |= {"image_size": None, "workers": None, "flip_prob": 0.5}
+    del stored["data"]["interpolation"]
     stored["training"] |= {"device": "auto", "precision": "auto", "compile": "auto"}
     stored["training"] |= {"threads": None, "batch_size": 256}
     stored["reads"] = stored.pop("repeats")
@@ -81,6 +89,9 @@ def test_no_plan_is_refused() -> None:
     [
         ("data", "image_size", None),
         ("data", "workers", None),
+        ("data", "mean", None),
+        ("data", "std", None),
+        ("data", "interpolation", None),
         ("training", "threads", None),
         ("training", "device", "auto"),
         ("training", "precision", "auto"),

@@ -54,7 +54,10 @@ def test_logits_are_shared_where_they_are_the_same(
     assert first.stat().st_mtime_ns == before
     others = [path(replay), path(replay, 6), path(replay, 5, **{"data.crop_area": "0.5,1"})]
     others += [path(dataclasses.replace(replay, views=3)), path(dataclasses.replace(centre, top=1))]
-    assert len({first, *others}) == 6
+    others.append(path(replay, 5, **{"data.interpolation": "bicubic"}))
+    assert len({first, *others}) == 7
+    # Centres have the teacher's own interpolation.
+    assert path(centre, 5, **{"data.interpolation": "bicubic"}) == first
 
 
 def test_a_file_that_does_not_fit_is_refused_by_name(
@@ -84,6 +87,11 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
     )
     refused(r'view \("replay", not "centre"\).*', dataclasses.replace(trick, view="replay"))
     refused(r"top \(2, not 3\)", dataclasses.replace(trick, top=2))
+    bicubic = teacher_file(tmp_path / "bicubic.safetensors", interpolation="bicubic")
+    refused(
+        "the teacher's weights; the teacher's preprocessing",
+        dataclasses.replace(trick, teacher=(str(bicubic),)),
+    )
     moved = recipe(pictures, **{"data.split_seed": "1"})
     refused("the training images", dataset=prepare(moved.data))
     fewer = shape_folder(tmp_path / "shapes", 4)
@@ -93,6 +101,23 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
     with pytest.raises(UserError, match="is damaged"):
         logits_of(planned(pictures, dataset, trick), dataset, trick)
     assert file.read_bytes() == kept[:-50]
+
+
+@pytest.mark.parametrize("first", ["bilinear", "bicubic"])
+def test_a_file_of_crops_of_another_interpolation_is_refused(
+    first: str, pictures: Path, dataset: Dataset, teacher: str, tmp_path: Path
+) -> None:
+    second = "bicubic" if first == "bilinear" else "bilinear"
+    trick = Distillation(
+        teacher=(teacher,), view="replay", views=1, cache=str(tmp_path / "l.arrow")
+    )
+    plans = [
+        planned(pictures, dataset, trick, **{"data.interpolation": name})
+        for name in (first, second)
+    ]
+    logits_of(plans[0], dataset, trick)
+    with pytest.raises(UserError, match="these differ: interpolation"):
+        logits_of(plans[1], dataset, trick)
 
 
 def test_a_damaged_file_of_the_cache_is_written_anew(

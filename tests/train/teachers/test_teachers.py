@@ -11,6 +11,7 @@ from tests.builders.images import CLASSES
 from tests.builders.runs import built
 from tests.builders.teachers import teacher_file
 from tests.train.teachers.batches import recipe
+from trickbag.data.config import Interpolation
 from trickbag.data.dataset import Dataset
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
@@ -21,18 +22,24 @@ from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.trick import View
 
 
-def test_a_teacher_sees_images_as_it_was_trained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_teacher_sees_images_as_it_was_trained(
+    tmp_path: Path, interpolation: Interpolation
+) -> None:
     path = teacher_file(
         tmp_path / "t.safetensors",
         classes=("x", *CLASSES[::-1]),
         size=24,
         mean=(100.0, 110.0, 120.0),
+        interpolation=interpolation,
     )
     described = Teacher.of(str(path))
     given = Preprocessing(image_size=16, resize=16, mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 30.0))
     pixels = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
     normalised = described.preprocessing.normalise(pixels)
-    scaled = torch.nn.functional.interpolate(normalised, (24, 24), mode="bilinear", antialias=True)
+    scaled = torch.nn.functional.interpolate(
+        normalised, (24, 24), mode=interpolation, antialias=True
+    )
     with torch.no_grad():
         expected = load(path)(scaled)[:, [3, 2, 1]]
     logits = TeacherNetwork(described, CLASSES, given).train()(given.normalise(pixels))
@@ -104,6 +111,7 @@ def test_teachers_of_timm() -> None:
     assert (len(described.classes), described.classes[0]) == (1000, "n01440764")
     assert (described.preprocessing.image_size, described.preprocessing.resize) == (224, 235)
     assert described.preprocessing.mean == pytest.approx((123.675, 116.28, 103.53))
+    assert described.preprocessing.interpolation == "bicubic"
     assert described.places(("n02979186", "n01440764")) == (482, 0)
     for spec, message in {
         "timm:resnet5O": "timm has no such network",

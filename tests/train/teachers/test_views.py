@@ -273,3 +273,16 @@ def test_what_the_teacher_has_not_seen_is_noted(
     assert len(texts("centre", ColorJitter())) == 2
     (sizes,) = texts("replay", ProgressiveResizing())
     assert "has not seen the work of progressive_resizing" in sizes
+
+
+@pytest.mark.parametrize("view", ["online", "replay", "centre"])
+def test_a_teacher_of_another_interpolation_is_noted(
+    view: str, pictures: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    bicubic = str(teacher_file(tmp_path / "t.safetensors", interpolation="bicubic"))
+    trick = Distillation(teacher=(bicubic,), view=view)  # type: ignore[arg-type]
+    _, notes = built(recipe(pictures, trick, **WHOLE), dataset)
+    texts = [note.text for note in notes if "expects bicubic images" in note.text]
+    assert len(texts) == (view != "centre")
+    _, notes = built(recipe(pictures, trick, **WHOLE, **{"data.interpolation": "bicubic"}), dataset)
+    assert not [note for note in notes if "images, and sees" in note.text]

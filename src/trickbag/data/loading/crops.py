@@ -6,18 +6,27 @@ Shapes: H and W pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from trickbag.data.config import INTERPOLATION, Interpolation
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Box", "crop_resize", "crop_scale", "planes", "random_crop_box"]
+__all__ = ["FILTERS", "Box", "crop_resize", "crop_scale", "planes", "random_crop_box"]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are excluded."""
+
+FILTERS: Mapping[Interpolation, Image.Resampling] = MappingProxyType(
+    {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+)
+"""Pillow's filters by the names of `data.interpolation`."""
 
 _TRIES = 10
 
@@ -53,15 +62,20 @@ def random_crop_box(
     return left, top, left + w, top + h
 
 
-def crop_scale(image_HW3: NDArray[np.uint8], box: Box, size: int) -> Image.Image:
+def crop_scale(
+    image_HW3: NDArray[np.uint8],
+    box: Box,
+    size: int,
+    interpolation: Interpolation = INTERPOLATION,
+) -> Image.Image:
     """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size` pixels per side.
 
-    Bilinear, by Pillow, with a wider filter when it shrinks an image ("antialias"). Pixels outside
-    the box have no influence.
+    By Pillow, with a wider filter when it shrinks an image ("antialias"). Pixels outside the box
+    have no influence.
     """
     left, top, right, bottom = box
     crop = Image.fromarray(image_HW3[top:bottom, left:right])
-    return crop.resize((size, size), Image.Resampling.BILINEAR)
+    return crop.resize((size, size), FILTERS[interpolation])
 
 
 def planes(image: Image.Image) -> NDArray[np.uint8]:
@@ -69,6 +83,11 @@ def planes(image: Image.Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
-def crop_resize(image_HW3: NDArray[np.uint8], box: Box, size: int) -> NDArray[np.uint8]:
+def crop_resize(
+    image_HW3: NDArray[np.uint8],
+    box: Box,
+    size: int,
+    interpolation: Interpolation = INTERPOLATION,
+) -> NDArray[np.uint8]:
     """Cut and scale as `crop_scale` does, to uint8 (3, size, size)."""
-    return planes(crop_scale(image_HW3, box, size))
+    return planes(crop_scale(image_HW3, box, size, interpolation))

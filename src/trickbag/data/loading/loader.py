@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from trickbag.data.config import INTERPOLATION
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.crops import crop_scale, planes, random_crop_box
@@ -143,7 +144,8 @@ class _BatchDataset(Dataset["_LoadedBatch | RunFailed"]):
         purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
         rng = stream(self.seed, purpose, crop_epoch, row)
         box = random_crop_box(rng, width, height, data.crop_area, data.crop_ratio)
-        crop = crop_scale(image, box, self._size(request))
+        interpolation = data.interpolation or INTERPOLATION
+        crop = crop_scale(image, box, self._size(request), interpolation)
         pixels = self._apply_policy(crop, request, row, occurrence)
         # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
         if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.tricks.trick import Trick
 
-__all__ = ["teachers_of", "trial_of"]
+__all__ = ["START", "teachers_of", "trial_of"]
+
+START = 2
+"""Version of what runs compute that start from weights; see `trickbag.recipe.NUMBERS`."""
 
 
 def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
@@ -26,6 +29,10 @@ def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
 
         init = weights_digest(Path(recipe.training.init))
     trial = {"recipe": recipe.identity(), "seed": seed, "data": fingerprint, "init": init}
+    if recipe.training.init or recipe.training.pretrained:
+        # Runs that start from weights were normalised and cropped otherwise before: no study shall
+        # mix the two.
+        trial["start"] = START
     teachers = teachers_of(recipe.tricks)
     # Without teachers the key is absent, as it was before there were any: ids stay.
     return trial | {"teachers": teachers} if teachers else trial

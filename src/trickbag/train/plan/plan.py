@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from trickbag.data.config import DataConfig
+from trickbag.data.config import INTERPOLATION, MEAN, STD, DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig
 from trickbag.optim.config import TrainConfig
@@ -34,15 +34,18 @@ _FACTS = {
 }
 """Settled settings that `recipe.json` also holds at the top of its plan, and their parts."""
 
+_PREPARED = {"mean": MEAN, "std": STD, "interpolation": INTERPOLATION}
+"""What a stored plan means that does not have these settings of the data."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Settings):
     """A recipe with every choice settled.
 
     - data, model, training, schedule: the recipe's, as its tricks change them. Nothing that depends
-      on the data set or the machine is left open: `data.image_size` and `data.workers`,
-      `training.device`, `precision`, `compile` and `threads` are given, and the batch is not larger
-      than the training set.
+      on the data set, the weights or the machine is left open: `data.image_size`, `mean`, `std`,
+      `interpolation` and `workers`, `training.device`, `precision`, `compile` and `threads` are
+      given, and the batch is not larger than the training set.
     - layout: the memory layout of images and convolutions.
     - steps_per_epoch: the updates of an epoch.
     - repeats: the images that are read for each image of a batch.
@@ -66,6 +69,9 @@ class Plan(Settings):
         open_settings = {
             "data.image_size": self.data.image_size is None,
             "data.workers": self.data.workers is None,
+            "data.mean": self.data.mean is None,
+            "data.std": self.data.std is None,
+            "data.interpolation": self.data.interpolation is None,
             "training.threads": self.training.threads is None,
             "training.device": self.training.device == "auto",
             "training.precision": self.training.precision == "auto",
@@ -197,6 +203,10 @@ class Plan(Settings):
                 if name == "compile" and isinstance(value, bool):
                     value = "on" if value else "off"
                 _set(data, part, name, value)
+        # Plans of before were bilinear, and could leave out what had its default.
+        for name, default in _PREPARED.items():
+            if isinstance(data.get("data"), Mapping) and data["data"].get(name) is None:
+                _set(data, "data", name, default)
         # Whether the source's images can be mirrored: `data.flip_prob` is 0 now where they cannot.
         if "mirror" in data and not data.pop("mirror"):
             _set(data, "data", "flip_prob", 0.0)

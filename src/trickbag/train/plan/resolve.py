@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickbag.data.config import EVAL_CROP, DataConfig
@@ -19,6 +18,7 @@ from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.train.plan.plan import Plan
+from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.score import score_notes
 from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
@@ -47,9 +47,9 @@ def resolve(
     recipe, and UserError for a choice that this machine or this data set does not allow.
     """
     hooks = ValueHooks(recipe.tricks)
-    data, size_notes = _sized_data(recipe, dataset, hooks)
+    data, default_crop, size_notes = _sized_data(recipe, dataset, hooks)
     model, stem_notes = _fitted_model(recipe.model, data, dataset, hooks)
-    data, normalisation_notes = _normalised_data(data, model, recipe.training)
+    data, preparation_notes = settle_preparation(data, model, recipe.training, default_crop)
     training, batch_notes = _fitted_training(
         recipe.training, len(dataset.train.names), processes, hooks
     )
@@ -69,7 +69,7 @@ def resolve(
         processes=processes,
         class_weights=class_weights,
     )
-    notes = [*size_notes, *normalisation_notes, *stem_notes, *batch_notes, *precision_notes]
+    notes = [*size_notes, *preparation_notes, *stem_notes, *batch_notes, *precision_notes]
     noted = {note.trick for note in precision_notes}
     notes += [note for note in hooks.no_effect_notes() if note.trick not in noted]
     return plan, notes + _plan_notes(plan, recipe.tricks, dataset)
@@ -81,8 +81,8 @@ def _choice(reason: str) -> Note:
 
 def _sized_data(
     recipe: Recipe, dataset: Dataset, hooks: ValueHooks
-) -> tuple[DataConfig, list[Note]]:
-    """Return the data after the tricks, with their image size and the crop of validation images.
+) -> tuple[DataConfig, float, list[Note]]:
+    """Return the data after the tricks, with their image size; and the network's validation crop.
 
     The size of the recipe comes first, then the source's, then the recipe's default, and last the
     network's. The network's crop goes with the network's size. Raises UserError if the recipe's
@@ -104,21 +104,18 @@ def _sized_data(
             f"images have at least {SMALLEST}",
             "choose a larger factor or --image-size",
         )
-    crop = data.eval_crop
-    if crop is None:
-        crop = of_network.eval_crop if size == of_network.image_size else EVAL_CROP
+    default_crop = of_network.eval_crop if size == of_network.image_size else EVAL_CROP
+    crop = default_crop if data.eval_crop is None else data.eval_crop
     notes = []
     if size != unscaled:
         notes.append(_choice(f"images have {size} px: {data.size_factor:.4g} times {unscaled}"))
-    crop_is_timms = data.eval_crop is None and crop != EVAL_CROP
+    # The crop of weights that a run starts from has a note of its own.
+    starts_anew = not (recipe.training.init or recipe.training.pretrained)
+    crop_is_timms = starts_anew and data.eval_crop is None and crop != EVAL_CROP
     if isinstance(model, TimmConfig) and size == unscaled and (not given or crop_is_timms):
-        notes.append(
-            _choice(
-                f"images have {size} px, {crop:g} of the shorter edge in validation: what timm's "
-                f"{model.name} is made for"
-            )
-        )
-    return replace(data, image_size=size, eval_crop=crop), notes
+        share = f", {crop:g} of the shorter edge in validation" if starts_anew else ""
+        notes.append(_choice(f"images have {size} px{share}: what timm's {model.name} is made for"))
+    return replace(data, image_size=size), default_crop, notes
 
 
 def _fitted_model(
@@ -136,34 +133,6 @@ def _fitted_model(
     if isinstance(model, OwnConfig) and stem_is_open:
         return model, [_choice(f"the stem is {model.stem}, for images of {data.image_size} px")]
     return model, []
-
-
-def _normalised_data(
-    data: DataConfig, model: ModelConfig, training: TrainConfig
-) -> tuple[DataConfig, list[Note]]:
-    """Normalise images as the weights that are loaded were trained.
-
-    A mean and a standard deviation that the recipe gives stay.
-    """
-    default = DataConfig()
-    if (data.mean, data.std) != (default.mean, default.std):
-        return data, []
-    of_weights = None
-    if training.pretrained:
-        from trickbag.models.pretrained import published_normalisation
-
-        of_weights = published_normalisation(model)
-    elif training.init:
-        from trickbag.models.weights import normalisation_of
-
-        of_weights = normalisation_of(Path(training.init))
-    if of_weights is None or of_weights == (data.mean, data.std):
-        return data, []
-    mean, std = (", ".join(f"{value:.2f}" for value in values) for values in of_weights)
-    name = "pretrained weights" if training.pretrained else f"weights of {training.init}"
-    reason = f"images are normalised as for the {name}: mean {mean} and std {std}"
-    changed = replace(data, mean=of_weights[0], std=of_weights[1])
-    return changed, [Note("weights", None, reason)]
 
 
 def _fitted_training(

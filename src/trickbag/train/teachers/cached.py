@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from trickbag.data.config import INTERPOLATION
 from trickbag.data.dataset import fingerprint
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
 from trickbag.errors import RunFailed, UserError
 from trickbag.recipe import differences, digest
-from trickbag.settings import plain
+from trickbag.settings import plain, plain_identity
 from trickbag.train.loaders import ordered_loader
 from trickbag.train.teachers.teacher import TeacherNetwork
 
@@ -85,7 +86,8 @@ def _metadata(
     """Return what determines the logits, as plain data without paths."""
     metadata: dict[str, Any] = {
         "teachers": [teacher.id for teacher in teachers],
-        "preprocessing": [plain(teacher.preprocessing) for teacher in teachers],
+        # Without what has its default: files of before match that lack a setting of today.
+        "preprocessing": [plain_identity(teacher.preprocessing) for teacher in teachers],
         "classes": list(dataset.classes),
         # The key of files that were written before the setting had its name.
         "several_labels": plan.data.multi_label,
@@ -101,6 +103,9 @@ def _metadata(
             "image_size": plan.image_size,
             **{name: plain(getattr(plan.data, name)) for name in crops},
         }
+        # As above.
+        if plan.data.interpolation != INTERPOLATION:
+            metadata["interpolation"] = plan.data.interpolation
     return metadata
 
 
@@ -127,6 +132,7 @@ def _open_matching(path: Path, metadata: dict[str, Any], *, named: bool) -> Teac
         if named:
             raise
         return None
+    metadata = {"interpolation": None, **metadata}
     stored = {name: logits.metadata.get(name) for name in metadata}
     changed = [text for name, text in _LONG.items() if metadata[name] != stored[name]]
     short, stored_short = (

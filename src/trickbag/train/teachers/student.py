@@ -51,12 +51,14 @@ def student_of(tricks: tuple[Trick, ...]) -> Student | None:
 def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list[Note]:
     """Return notes on what the teachers see otherwise than the network, and on unused settings."""
     name, spec = student.trick.name, student.spec
+    notes = [] if spec.view == "centre" else _interpolation_notes(student, plan)
     if spec.view == "online":
-        if not spec.cache:
-            return []
-        reason = f"{name}.cache = {spec.cache} is not used: with view=online the teacher runs in "
-        return [Note("teacher", name, reason + "every step")]
-    notes = []
+        if spec.cache:
+            notes.append(
+                f"{name}.cache = {spec.cache} is not used: with view=online the teacher runs in "
+                "every step"
+            )
+        return [Note("teacher", name, text) for text in notes]
     if spec.view == "centre" and (view := _view_beyond_the_centre(student, plan)):
         notes.append(
             f"{name}: the teacher has seen the centre of each image, the network sees {view} of "
@@ -68,6 +70,17 @@ def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list
             "it"
         )
     return [Note("teacher", name, text) for text in notes]
+
+
+def _interpolation_notes(student: Student, plan: Plan) -> list[str]:
+    """Say which teachers get the run's crops, but expect another interpolation."""
+    of_run = plan.data.interpolation
+    return [
+        f"{student.trick.name}: the teacher {spec} expects {expected} images, and sees the run's "
+        f"{of_run} crops; --set data.interpolation={expected} shows both what it expects"
+        for spec in student.spec.teachers
+        if (expected := Teacher.of(spec).preprocessing.interpolation) != of_run
+    ]
 
 
 def _view_beyond_the_centre(student: Student, plan: Plan) -> str:

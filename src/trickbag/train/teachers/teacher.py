@@ -6,7 +6,6 @@ Shapes: N images, H and W pixels, K classes of the run.
 from __future__ import annotations
 
 import contextlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,11 +17,8 @@ from torch.nn import functional
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
-from trickbag.models.pretrained import (
-    load_pretrained,
-    published_classes,
-    published_normalisation,
-)
+from trickbag.models.pretrained import load_pretrained, published_classes
+from trickbag.models.published import published
 from trickbag.models.weights import load_with_metadata, weights_digest
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network
@@ -41,8 +37,8 @@ def teacher_id(spec: str) -> str:
     Raises UserError if there is no such teacher.
     """
     if spec.startswith(_TIMM):
-        published = _published(spec)
-        return f"{_TIMM}{published.architecture}.{published.tag}" if published.tag else spec
+        config = _published(spec)
+        return f"{_TIMM}{config.architecture}.{config.tag}" if config.tag else spec
     with _named(spec):
         return weights_digest(_path(spec))
 
@@ -73,7 +69,7 @@ class Teacher:
                 spec=spec,
                 id=teacher_id(spec),
                 classes=_synsets(spec),
-                preprocessing=_as_published(spec),
+                preprocessing=_preprocessing(spec),
             )
         weights_id = teacher_id(spec)
         with _named(spec):
@@ -137,7 +133,7 @@ class TeacherNetwork(nn.Module):
     """A teacher that takes the images of a run and gives the logits of the run's classes.
 
     `given` is how the images are prepared. Their normalisation is changed to the teacher's, and
-    they are resized to its size (bilinear, with antialiasing). It never trains.
+    they are resized to its size (with its interpolation and with antialiasing). It never trains.
     """
 
     places: Tensor
@@ -145,7 +141,7 @@ class TeacherNetwork(nn.Module):
     def __init__(self, teacher: Teacher, classes: Sequence[str], given: Preprocessing) -> None:
         super().__init__()
         expected = teacher.preprocessing
-        self.size = expected.image_size
+        self.size, self.interpolation = expected.image_size, expected.interpolation
         channels = zip(given.mean, given.std, expected.mean, expected.std, strict=True)
         # From (x - m) / s to (x - m') / s' in one multiplication and one addition a channel.
         self.scales = tuple(
@@ -175,7 +171,7 @@ class TeacherNetwork(nn.Module):
         if images.shape[-1] != self.size:
             shape = (self.size, self.size)
             images = functional.interpolate(
-                images, shape, mode="bilinear", align_corners=False, antialias=True
+                images, shape, mode=self.interpolation, align_corners=False, antialias=True
             )
         logits: Tensor = self.network(images)
         return (logits if self.same_classes else logits[:, self.places]).float()
@@ -215,23 +211,18 @@ def _published(spec: str) -> Any:
 
 def _synsets(spec: str) -> tuple[str, ...]:
     """Return the classes of timm's weights: WordNet numbers of ImageNet, such as n01440764."""
-    published = _published(spec)
+    config = _published(spec)
     names = published_classes(spec.removeprefix(_TIMM))
     if names is None:
         raise UserError(
-            f"teacher {spec}: timm has no names of its {published.num_classes} classes",
+            f"teacher {spec}: timm has no names of its {config.num_classes} classes",
             "take one trained on ImageNet",
         )
     return names
 
 
-def _as_published(spec: str) -> Preprocessing:
-    published = _published(spec)
-    normalisation = published_normalisation(TimmConfig(name=spec.removeprefix(_TIMM)))
-    assert normalisation is not None  # it has weights
-    size = int(published.input_size[-1])
-    mean, std = normalisation
-    # Rounded down as in timm's own transforms, by which its accuracies are measured.
-    return Preprocessing(
-        image_size=size, resize=math.floor(size / published.crop_pct), mean=mean, std=std
-    )
+def _preprocessing(spec: str) -> Preprocessing:
+    """Return timm's own preprocessing of a teacher that `_published` knows."""
+    of_timm = published(spec.removeprefix(_TIMM))
+    assert of_timm is not None
+    return of_timm.preprocessing

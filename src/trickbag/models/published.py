@@ -1,0 +1,108 @@
+"""What timm's config of a network says about the images of its published weights."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from trickbag.data.loading.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Published", "published"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The images for which timm's weights of a network were trained.
+
+    `name` is timm's name of the network, with the tag of the weights if they have one.
+    `preprocessing` is that of timm's own evaluation; `eval_crop` is the share of the shorter edge
+    that its centre crop has, at most 1. `crop_mode` is timm's word for how the crop is cut:
+    `center`, `squash` (both edges are scaled alike) or `border` (the image is padded). `other_tags`
+    are the further tags of a network that was named without one, by the setting of the data in
+    which they differ.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    eval_crop: float
+    crop_mode: str
+    other_tags: Mapping[str, tuple[str, ...]]
+
+    def resize(self, image_size: int) -> int:
+        """Return the pixels to which timm scales the shorter edge for a crop of `image_size`."""
+        # Rounded down as in timm's own transforms, by which its accuracies are measured.
+        return math.floor(image_size / self.eval_crop)
+
+
+@functools.lru_cache(maxsize=64)  # a study asks for each of its trials
+def published(name: str) -> Published | None:
+    """Return what timm's config of a network says; None for a name or tag that timm lacks.
+
+    `name` is timm's, such as `resnet50` or `resnet50.tv_in1k`. Without a tag it means the tag that
+    timm itself loads.
+    """
+    from timm.models import get_pretrained_cfg, is_model
+
+    if not is_model(name):
+        return None
+    try:
+        config: Any = get_pretrained_cfg(name)
+    except RuntimeError:  # a tag that timm does not know
+        return None
+    if config is None:
+        return None
+    architecture, _, tag = name.partition(".")
+    facts, others = _facts(config), {}
+    if not tag:
+        tag = config.tag or ""
+        by_tag = {
+            other.partition(".")[2]: _facts(get_pretrained_cfg(other))
+            for other in _with_weights().get(architecture, ())
+        }
+        for fact, value in facts.items():
+            differing = tuple(other for other, values in by_tag.items() if values[fact] != value)
+            if differing:
+                others[fact] = differing
+    size, crop = max(config.input_size[1:]), facts["eval_crop"]
+    return Published(
+        name=f"{architecture}.{tag}" if tag else architecture,
+        preprocessing=Preprocessing(
+            image_size=size,
+            resize=math.floor(size / crop),
+            mean=facts["mean"],
+            std=facts["std"],
+            interpolation=facts["interpolation"],
+        ),
+        eval_crop=crop,
+        crop_mode=config.crop_mode,
+        other_tags=MappingProxyType(others),
+    )
+
+
+def _facts(config: Any) -> dict[str, Any]:
+    """Return what a config of timm says, by the settings of the data that take it."""
+    return {
+        "mean": tuple(255 * value for value in config.mean),
+        "std": tuple(255 * value for value in config.std),
+        "interpolation": config.interpolation,
+        # Above 1, timm pads the image with black.
+        "eval_crop": min(1.0, config.crop_pct),
+    }
+
+
+@functools.cache
+def _with_weights() -> dict[str, list[str]]:
+    """Return timm's names with tag of all published weights, by the name without it."""
+    from timm.models import list_pretrained
+
+    names: dict[str, list[str]] = defaultdict(list)
+    for name in list_pretrained():
+        names[name.partition(".")[0]].append(name)
+    return dict(names)
