@@ -50,6 +50,9 @@ def test_metadata_come_back(config: ModelConfig, fields: dict[str, Any]) -> None
         "preprocessing": plain(PREPROCESSING),
         "columns": None,
         "thresholds": None,
+        "epoch": None,
+        "epochs": None,
+        "eval_precision": None,
     } | {name: list(value) for name, value in fields.items()}
 
 
