@@ -60,6 +60,23 @@ def test_warm_up_by_epoch() -> None:
     )
 
 
+@pytest.mark.parametrize("decay", [Constant(), Cosine(), Stepwise(), Exponential()])
+@pytest.mark.parametrize("epochs", [1, 3, 5])
+def test_a_warm_up_that_fills_the_run_is_the_papers(
+    decay: Constant | Cosine | Stepwise | Exponential, epochs: int
+) -> None:
+    # lr_i = lr * i / m, with the m of the warm-up, not of the run: both forms end at epochs / 5.
+    by_step = Schedule(decay=decay, warmup_epochs=5)
+    by_epoch = Schedule(decay=decay, warmup_epochs=5, warmup="epoch")
+    factors = [by_step.factor(step, 7, epochs) for step in range(7 * epochs)]
+    assert factors == [(step + 1) / 35 for step in range(7 * epochs)]
+    # The two agree at the end of each epoch.
+    assert factors[6::7] == pytest.approx(
+        [by_epoch.factor(step, 7, epochs) for step in range(6, 7 * epochs, 7)]
+    )
+    assert factors[-1] == pytest.approx(epochs / 5)
+
+
 @given(
     st.sampled_from(
         [Constant(), Cosine(), Stepwise(), Exponential(), Exponential(staircase=False)]

@@ -215,7 +215,8 @@ def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None, out: Pa
     expected = forecast(study, executor, sd)
     disk = disk_use(study, executor.machine, out)
     rows = aligned(trial_rows(study, expected.pending))
-    for line in (*rows, *disk_lines(disk), *forecast_lines(study, expected)):
+    notes = (f"note: {note.text}" for note in study.notes)
+    for line in (*rows, *notes, *disk_lines(disk), *forecast_lines(study, expected)):
         print(line)
     if (warning := disk_warning(disk)) is not None:
         warn("study", warning)

@@ -91,17 +91,24 @@ class Schedule(Settings):
 
     `warmup="step"` raises the rate with every step: `lr * i / m` at the i-th of m steps, i from 1.
     That is the paper's form; its code starts at 0, with a first step that changes nothing.
-    `warmup="epoch"` raises the rate at the start of each epoch.
+    `warmup="epoch"` raises the rate at the start of each epoch. A warm-up that is longer than the
+    run is cut off by its end: 5 epochs in a run of 3 end at 3/5, in both forms, and the decay never
+    starts.
     """
 
     decay: Decay = Stepwise()
     warmup_epochs: Annotated[float, NonNegative] = 0.0
     warmup: Literal["step", "epoch"] = "step"
 
+    def warmup_steps(self, steps_per_epoch: int) -> int:
+        """Return the steps of the warm-up, which can be more than those of the run."""
+        return round(self.warmup_epochs * steps_per_epoch)
+
     def factor(self, step: int, steps_per_epoch: int, epochs: float) -> float:
         """Return the factor of the learning rate at `step`, counted from 0 over the run."""
         total = max(1, round(epochs * steps_per_epoch))
-        warm = min(total, round(self.warmup_epochs * steps_per_epoch))
+        # Not cut to the run: m is the length of the warm-up, however long the run is.
+        warm = self.warmup_steps(steps_per_epoch)
         if step < warm and self.warmup == "step":
             return (step + 1) / warm
         if step < warm:

@@ -12,6 +12,7 @@ from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.extend import Extension, require_processes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
+from trickbag.study.variant_notes import variant_notes
 from trickbag.train.plan.score import require_score
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class PreparedStudy:
 
     `inapplicable` names the tricks that cannot work on a network, for each network. `kept` are the
     whole lines of `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train
-    a trial together.
+    a trial together. `variant_notes` say which settings hide others, in which variants.
     """
 
     plan: StudyPlan
@@ -46,18 +47,21 @@ class PreparedStudy:
     kept: tuple[StoredResult, ...] = ()
     torn: bool = False
     processes: int = 1
+    variant_notes: tuple[Note, ...] = ()
 
     @property
     def notes(self) -> list[Note]:
         """What a reader of the study should know: of the data, of the papers, of the layouts."""
         layouts = self.progress.trial_plan.layouts
         recipes = [v.recipe for layout in layouts for v in layout.variants if v.recipe is not None]
-        return [
+        notes = [
             *self.dataset.notes,
             *kept_weights(self.plan.recipe),
             *longer_training(recipes),
             *(note for layout in layouts for note in layout.notes),
+            *self.variant_notes,
         ]
+        return list(dict.fromkeys(notes))  # layouts of several networks can say the same
 
     def record(self, command: str = "") -> StudyRecord:
         """Return what `study.json` holds."""
@@ -134,6 +138,7 @@ def prepare_study(
         kept=tuple(kept),
         torn=torn is not None,
         processes=machine.processes,
+        variant_notes=tuple(variant_notes(progress.trial_plan.layouts, dataset)),
     )
 
 

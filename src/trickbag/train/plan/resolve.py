@@ -19,6 +19,7 @@ from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
+from trickbag.train.plan.schedule_notes import schedule_notes
 from trickbag.train.plan.score import score_notes
 from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
@@ -70,9 +71,18 @@ def resolve(
         class_weights=class_weights,
     )
     notes = [*size_notes, *preparation_notes, *stem_notes, *batch_notes, *precision_notes]
-    noted = {note.trick for note in precision_notes}
-    notes += [note for note in hooks.no_effect_notes() if note.trick not in noted]
+    # What a hook says of itself comes first: it knows best why it changes nothing.
+    notes += [note for note in hooks.no_effect_notes() if not _says_no_effect(notes, note.trick)]
+    notes += [
+        note
+        for note in schedule_notes(plan, recipe.tricks, recipe.schedule)
+        if not (note.kind == "no_effect" and _says_no_effect(notes, note.trick))
+    ]
     return plan, notes + _plan_notes(plan, recipe.tricks, dataset)
+
+
+def _says_no_effect(notes: list[Note], trick: str | None) -> bool:
+    return any(note.kind == "no_effect" and note.trick == trick for note in notes)
 
 
 def _choice(reason: str) -> Note:
