@@ -36,8 +36,7 @@ ALTERNATIVES = ("mixup", "cutout", "pca_noise", "rand_augment", "selective_kerne
 def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
     """Return the arguments of a study that adds each trick to a bare recipe with good settings.
 
-    The bare recipe of the design `one-at-a-time` has no trick at all. That of `small` would train
-    with a learning rate for a batch eight times as large.
+    Its learning rate is given for its batch, so that nothing has to scale it.
     """
     return (
         "small", "--data", "runs/data/imagenette-128", "--image-size", "32",
@@ -46,7 +45,8 @@ def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
         "--set", "model.width_factor=0.5",
         "--set", "training.lr=0.01", "--set", "training.precision=auto",
         "--set", "schedule.decay=cosine", "--set", "schedule.warmup_epochs=1",
-        "--without", "mixup", *(f"--with={trick}" for trick in tricks),
+        "--without", "linear_scaling", "--without", "mixup",
+        *(f"--with={trick}" for trick in tricks),
         "--design", "one-at-a-time", "--tricks", ",".join(tricks), "--workers", "2",
     )
 

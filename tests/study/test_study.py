@@ -23,6 +23,7 @@ from trickbag.study.study import Study
 from trickbag.study.trial import Trial
 from trickbag.train.folder.result import Result
 from trickbag.tricks.distillation import Distillation
+from trickbag.tricks.linear_scaling import LinearScaling
 
 
 @dataclasses.dataclass
@@ -327,6 +328,21 @@ def test_another_design_version_or_shard_is_refused(
     old.write_study(dataclasses.replace(record, version="0.0.9"))
     with pytest.raises(UserError, match=r"version \('0.0.9', here '"):
         study.run(LimitedExecutor(), tmp_path)
+
+
+def test_another_bare_recipe_is_refused(study: Study, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    recipe = study.recipe.plus(LinearScaling())
+    kept = dataclasses.replace(study, recipe=recipe, design=tb.OneAtATime())
+    folder.write_study(kept.prepare(folder, tb.Inline()).record())
+    more = dataclasses.replace(kept, design=tb.OneAtATime(tricks=("mixup", "resnet_d")))
+    plan = more.prepare(folder, tb.Inline()).plan
+    assert plan.design.tricks == ("warmup", "label_smoothing", "mixup", "resnet_d")
+    named = dataclasses.replace(kept, design=tb.OneAtATime(tricks=("mixup", "linear_scaling")))
+    with pytest.raises(
+        UserError, match=r"tricks of the bare recipe \(none, not linear_scaling\); choose another"
+    ):
+        named.prepare(folder, tb.Inline())
 
 
 @pytest.mark.slow

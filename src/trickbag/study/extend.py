@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trickbag.study.plan import StudyPlan
     from trickbag.study.records.study import StudyRecord
     from trickbag.train.folder.caller import Caller
+    from trickbag.tricks.trick import Trick
 
 __all__ = ["Extension", "require_processes"]
 
@@ -73,11 +74,14 @@ class Extension:
 
     def _design(self, plan: StudyPlan, stored: Design) -> Design:
         """Return the design with the tricks and levels of both, which are of one kind."""
-        design, of_recipe = plan.design, plan.recipe.trick_names
+        design, recipe = plan.design, plan.recipe
+        if design.kept(recipe) != stored.kept(recipe):
+            bare, before = (_names(d.kept(recipe)) for d in (design, stored))
+            kept = f"tricks of the bare recipe ({_listed(bare)}, not {_listed(before)})"
+            raise self._error(f"another study; these differ: {kept}")
         tricks = None
         if design.tricks is not None or stored.tricks is not None:
-            new = of_recipe if design.tricks is None else design.tricks
-            old = of_recipe if stored.tricks is None else stored.tricks
+            old, new = (d.tricks or _names(d.studied(recipe)) for d in (stored, design))
             tricks = _union(old, new)
             # Each step is compared with the one before: in another order it is another effect.
             if isinstance(design, Cumulative) and tricks[: len(new)] != new:
@@ -127,6 +131,14 @@ def require_processes(processes: int, stored: StudyRecord, caller: Caller) -> No
         f"this study's trials are trained by {before} processes each, not {processes}: go on "
         f"with {way}, or choose another {caller.out}"
     )
+
+
+def _names(tricks: Sequence[Trick]) -> tuple[str, ...]:
+    return tuple(trick.name for trick in tricks)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names) or "none"
 
 
 def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ class LinearScaling(Trick):
         "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
     )
 
+    fits_lr_to_batch: ClassVar[bool] = True
+
     reference_batch: Annotated[int, AtLeast(1)] = 256
 
     def training(self, training: TrainConfig) -> TrainConfig:

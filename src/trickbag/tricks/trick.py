@@ -164,6 +164,9 @@ class Trick(Settings):
     - phase: when the hook `batch` runs.
     - paths: the settings that are paths of files. They are not part of a trial's identity: the
       content of the files is.
+    - fits_lr_to_batch: whether it makes the learning rate right for the batch. A study keeps such a
+      trick in every variant, the bare one too, unless it is named among those to study: without it
+      the others would be measured at a rate that is wrong.
     - paper_epochs: the epochs for which the paper trains with it and without, if they differ.
 
     Every hook can raise DoesNotApply if the trick cannot work, with a way out, and NoEffect if it
@@ -173,6 +176,7 @@ class Trick(Settings):
     name: ClassVar[str]
     slot: ClassVar[str] = ""
     paper: ClassVar[str]
+    fits_lr_to_batch: ClassVar[bool] = False
     paper_epochs: ClassVar[tuple[int, int] | None] = None
     phase: ClassVar[Phase] = "mix"
     paths: ClassVar[tuple[str, ...]] = ()

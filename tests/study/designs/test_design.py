@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from trickbag import recipes
+from trickbag import tricks as trick_table
 from trickbag.errors import DoesNotApply, Note, UserError
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
@@ -25,6 +26,7 @@ from trickbag.study.prepare import longer_training
 from trickbag.tricks import Trick
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.label_smoothing import LabelSmoothing
+from trickbag.tricks.linear_scaling import LinearScaling
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetD
 from trickbag.tricks.step_decay import StepDecay
@@ -78,12 +80,17 @@ def test_every_design_over_every_named_recipe(kind: str, recipe: str, network: s
             assert variant.recipe.replace(name=base.name, tricks=base.tricks) == base, (
                 "only the tricks differ"
             )
+    kept = [t.name for t in base.tricks if t.fits_lr_to_batch and kind != "leave-one-out"]
+    studied = [name for name in base.trick_names if name not in kept]
+    for variant in layout.variants:
+        assert set(kept) <= set(names(variant.recipe) or kept), "at the rate that fits the batch"
+    assert [note.trick for note in layout.notes if "stays in every variant" in note.text] == kept
     if kind == "factorial":
-        assert layout.factors == base.trick_names
+        assert layout.factors == tuple(studied)
         assert layout.contrasts == ()
         return
     steps = [contrast for contrast in layout.contrasts if contrast.trick]
-    assert [contrast.trick for contrast in steps] == list(base.trick_names)
+    assert [contrast.trick for contrast in steps] == studied
     assert any(variant.recipe is not None and variant.recipe.tricks for variant in layout.variants)
     together = [contrast for contrast in layout.contrasts if contrast not in steps]
     if kind != "cumulative":
@@ -202,6 +209,38 @@ def test_one_at_a_time() -> None:
     assert recipe_of(alone, "+mixup").tricks == (Mixup(),)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RateRule(Trick):
+    """A stranger's trick that fits the learning rate to the batch."""
+
+    name: ClassVar[str] = "rate_rule"
+    paper: ClassVar[str] = "none"
+    fits_lr_to_batch: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("rule", [LinearScaling(), RateRule()])
+@pytest.mark.parametrize("design", [OneAtATime, Cumulative, Factorial])
+def test_the_bare_recipe_keeps_what_fits_the_rate_to_the_batch(
+    rule: Trick, design: type[Design]
+) -> None:
+    recipe = Recipe(name="ruled", tricks=(rule, LabelSmoothing(), Mixup()))
+    layout = design().layout(recipe, "resnet50")
+    first = layout.variants[0].recipe
+    assert first is not None
+    assert first.tricks == (rule,)
+    assert rule.name not in {contrast.trick for contrast in layout.contrasts}
+    assert (layout.notes[0].kind, layout.notes[0].trick) == ("study", rule.name)
+    assert f"{rule.name} stays in every variant" in layout.notes[0].text
+    # Named among the tricks to study it is one of them, also as package.module:Class.
+    for name in {rule.name, trick_table.key(type(rule))}:
+        named = design(tricks=(name, "mixup")).layout(recipe, "resnet50")
+        lacking = [v for v in named.variants if rule.name not in (names(v.recipe) or ())]
+        assert lacking
+        assert named.notes == ()
+    with pytest.raises(UserError, match=f"but {rule.name}, which stays unless --tricks names it"):
+        design().layout(recipe.only(rule.name), "resnet50")
+
+
 def test_cumulative() -> None:
     layout = Cumulative(levels=("label_smoothing.smoothing=0.2",)).layout(TINY, "resnet50")
     assert {
@@ -311,7 +350,8 @@ def test_fraction_of_a_factorial() -> None:
 
 
 def test_sizes_of_factorials() -> None:
-    assert len(Factorial().layout(SMALL, "resnet18").variants) == 512
+    assert len(Factorial().layout(SMALL, "resnet18").variants) == 256
+    assert len(Factorial(tricks=SMALL.trick_names).layout(SMALL, "resnet18").variants) == 512
     assert len(Factorial(resolution=3).layout(SMALL, "resnet18").variants) == 16
     bag = recipes.bag_of_tricks()
     assert len(Factorial(tricks=bag.trick_names[:10]).layout(bag, "resnet50_a").variants) == 1024
@@ -319,7 +359,7 @@ def test_sizes_of_factorials() -> None:
         UserError,
         match=r"11 tricks has 2,048 variants, .* take a fraction \(--resolution 5 has 128\)",
     ):
-        Factorial().layout(bag, "resnet50_a")
+        Factorial(tricks=bag.trick_names).layout(bag, "resnet50_a")
     assert len(Factorial(resolution=5).layout(bag, "resnet50_a").variants) == 128
     twelve = (*bag.trick_names, "layer_decay")
     assert len(Factorial(tricks=twelve, resolution=4).layout(bag, "resnet50_a").variants) == 32
@@ -371,17 +411,17 @@ def test_other_designs_say_what_does_not_apply() -> None:
         layout = design.layout(SMALL, "resnet18")
         assert by_label(layout)["+resnet_b"].recipe is None
         assert str(error.value).startswith(by_label(layout)["+resnet_b"].reason)
-        assert names(recipe_of(layout, "+mixup")) == ("mixup",)
+        assert names(recipe_of(layout, "+mixup")) == ("linear_scaling", "mixup")
         assert [contrast.minus for contrast in layout.contrasts] == ["bare", "bare"]
     timm = SMALL.replace(model=model_config(TIMM))
     factorial = Factorial(tricks=("warmup", "mixup")).layout(timm, TIMM)
     assert all(
         "resnet_d" not in (names(variant.recipe) or ("resnet_d",)) for variant in factorial.variants
     )
-    assert factorial.notes[0].text.startswith(f"resnet_d does not apply to {TIMM}")
+    assert factorial.notes[1].text.startswith(f"resnet_d does not apply to {TIMM}")
     factor = Factorial(tricks=("resnet_d", "mixup")).layout(timm, TIMM)
     assert [variant.recipe is None for variant in factor.variants] == [False, True, False, True]
-    assert factor.notes == ()
+    assert [note.trick for note in factor.notes] == ["linear_scaling"]
 
 
 def test_a_trick_may_need_another() -> None:

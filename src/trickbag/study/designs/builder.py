@@ -25,12 +25,13 @@ class LayoutBuilder:
     """Builds the layout of a recipe on one network.
 
     `inapplicable` are tricks of which it is known that they do not apply to the network, with the
-    reason.
+    reason. `kept` are the tricks that the design keeps in its bare variant.
     """
 
     recipe: Recipe
     model: str
     inapplicable: Mapping[str, str]
+    kept: tuple[Trick, ...] = ()
 
     @functools.cached_property
     def unfit(self) -> dict[str, str]:
@@ -41,6 +42,11 @@ class LayoutBuilder:
     def fit(self) -> tuple[Trick, ...]:
         """The recipe's other tricks."""
         return tuple(trick for trick in self.recipe.tricks if trick.name not in self.unfit)
+
+    @functools.cached_property
+    def base(self) -> tuple[Trick, ...]:
+        """The tricks of the bare variant: those that are kept and apply to the network."""
+        return tuple(trick for trick in self.kept if trick.name not in self.unfit)
 
     def variant(self, label: str, tricks: Iterable[Trick]) -> Variant:
         """Return the variant with these tricks; it has no recipe if one does not apply."""
@@ -61,8 +67,24 @@ class LayoutBuilder:
         self, variants: Iterable[Variant], contrasts: Iterable[Contrast] = (), **fields: Any
     ) -> Layout:
         """Return the layout of these variants; `fields` are further ones of `Layout`."""
+        notes = (*self._kept_notes(), *fields.pop("notes", ()))
         return Layout(
-            model=self.model, variants=tuple(variants), contrasts=tuple(contrasts), **fields
+            model=self.model,
+            variants=tuple(variants),
+            contrasts=tuple(contrasts),
+            notes=notes,
+            **fields,
+        )
+
+    def _kept_notes(self) -> tuple[Note, ...]:
+        return tuple(
+            Note(
+                "study",
+                trick.name,
+                f"{trick.name} stays in every variant, the bare one too: it makes the learning "
+                "rate right for the batch; name it in --tricks to study it",
+            )
+            for trick in self.base
         )
 
     def notes(self, names: Iterable[str]) -> tuple[Note, ...]:

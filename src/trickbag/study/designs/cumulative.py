@@ -21,16 +21,18 @@ class Cumulative(LevelledDesign):
     """Add the tricks to the bare recipe one after the other, `+NAME`, as in the papers' tables.
 
     Each step is compared with the one before, and the last of several with the bare recipe, as
-    `all`. A step that does not apply is passed over: the next goes on from the last that does. A
-    level, `+NAME.FIELD=VALUE`, is a step aside, from which nothing goes on.
+    `all`. The bare recipe keeps what fits the learning rate to the batch. A step that does not
+    apply is passed over: the next goes on from the last that does. A level, `+NAME.FIELD=VALUE`, is
+    a step aside, from which nothing goes on.
     """
 
     kind: ClassVar[str] = "cumulative"
+    bare_variant: ClassVar[bool] = True
 
     def _layout(self, builder: LayoutBuilder, studied: tuple[Trick, ...]) -> Layout:
         levels = self._levels(studied)
-        variants, contrasts = [builder.variant("bare", ())], []
-        added: tuple[Trick, ...] = ()
+        variants, contrasts = [builder.variant("bare", builder.base)], []
+        added: tuple[Trick, ...] = builder.base
         last = "bare"
         for trick in studied:
             steps = {
@@ -45,6 +47,6 @@ class Cumulative(LevelledDesign):
             if steps[trick.name].recipe is not None:
                 added, last = (*added, trick), steps[trick.name].label
         # With one step alone the whole is that step.
-        if len(added) > 1:
+        if len(added) > len(builder.base) + 1:
             contrasts.append(Contrast(label=ALL, trick="", plus=last, minus="bare"))
         return builder.layout(variants, contrasts)

@@ -28,10 +28,14 @@ class Design(Settings, ABC):
 
     `tricks` are those that are studied, by name or `package.module:Class`, in this order; None: the
     recipe's, in its order. `full` is the label of the variant that is the recipe with all its
-    tricks, None for a design without one.
+    tricks, None for a design without one. A design with `bare_variant` has a variant without any of
+    those that are studied. There the recipe's tricks that fit the learning rate to the batch
+    (`Trick.fits_lr_to_batch`) are not studied unless they are named: they stay in every variant
+    (`kept`).
     """
 
     full: ClassVar[str | None] = None
+    bare_variant: ClassVar[bool] = False
 
     tricks: tuple[str, ...] | None = None
 
@@ -54,7 +58,9 @@ class Design(Settings, ABC):
         variant that would hold one has no recipe. Raises UserError for a trick, a field or a value
         that does not exist.
         """
-        builder = LayoutBuilder(recipe=recipe, model=model, inapplicable=inapplicable or {})
+        builder = LayoutBuilder(
+            recipe=recipe, model=model, inapplicable=inapplicable or {}, kept=self.kept(recipe)
+        )
         return self._layout(builder, self.studied(recipe))
 
     @abstractmethod
@@ -65,15 +71,29 @@ class Design(Settings, ABC):
 
         Raises UserError where there are none, or one is not known or named twice.
         """
-        if self.tricks is None and not recipe.tricks:
+        kept = [trick.name for trick in self.kept(recipe)]
+        of_recipe = [name for name in recipe.trick_names if name not in kept]
+        if self.tricks is None and not of_recipe:
+            but = f" but {', '.join(kept)}, which stays unless --tricks names it" if kept else ""
             raise UserError(
-                f"the recipe {recipe.name} has no tricks to study: add some, --with TRICK"
+                f"the recipe {recipe.name} has no tricks to study{but}: add some, --with TRICK"
             )
         present = tricks_by_name(recipe.tricks)
-        names = recipe.trick_names if self.tricks is None else self.tricks
+        names = of_recipe if self.tricks is None else self.tricks
         tricks = tuple(present[name] if name in present else _with_defaults(name) for name in names)
         _refuse_repeated(trick.name for trick in tricks)
         return tricks
+
+    def kept(self, recipe: Recipe) -> tuple[Trick, ...]:
+        """Return the tricks that stay in the bare variant, and so in all others."""
+        if not self.bare_variant:
+            return ()
+        named = set(self.tricks or ())
+        return tuple(
+            trick
+            for trick in recipe.tricks
+            if trick.fits_lr_to_batch and not named & {trick.name, trick_table.key(type(trick))}
+        )
 
 
 def tricks_by_name(tricks: Iterable[Trick]) -> dict[str, Trick]:

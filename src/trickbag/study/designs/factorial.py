@@ -25,7 +25,8 @@ MOST_VARIANTS = 1024
 class Factorial(Design):
     """Compare the combinations of the tricks, each on or off, `+A-B+C`.
 
-    The recipe's other tricks stay in every variant. There are all 2^k variants, or with
+    The recipe's other tricks stay in every variant, and so does what fits the learning rate to the
+    batch, unless `tricks` names it. There are all 2^k variants, or with
     `resolution` those of the smallest fraction that keeps main effects apart from one another (3),
     from interactions of two tricks too (4), and these from one another too (5). Variants are in
     standard (Yates) order, all off first in a full design; a fraction always holds the variant with
@@ -33,6 +34,7 @@ class Factorial(Design):
     """
 
     kind: ClassVar[str] = "factorial"
+    bare_variant: ClassVar[bool] = True
     resolution: Literal[3, 4, 5] | None = None
 
     def _layout(self, builder: LayoutBuilder, studied: tuple[Trick, ...]) -> Layout:

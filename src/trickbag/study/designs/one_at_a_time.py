@@ -20,17 +20,18 @@ __all__ = ["OneAtATime"]
 class OneAtATime(LevelledDesign):
     """Compare the recipe without tricks, `bare`, with it with one trick, `+NAME`.
 
-    A level is `+NAME.FIELD=VALUE`.
+    A level is `+NAME.FIELD=VALUE`. The bare recipe keeps what fits the learning rate to the batch.
     """
 
     kind: ClassVar[str] = "one-at-a-time"
+    bare_variant: ClassVar[bool] = True
 
     def _layout(self, builder: LayoutBuilder, studied: tuple[Trick, ...]) -> Layout:
         levels = self._levels(studied)
-        variants, contrasts = [builder.variant("bare", ())], []
+        variants, contrasts = [builder.variant("bare", builder.base)], []
         for trick in studied:
             for label, setting in {trick.name: trick, **levels[trick.name]}.items():
                 plus = f"+{label}"
-                variants.append(builder.variant(plus, (setting,)))
+                variants.append(builder.variant(plus, (*builder.base, setting)))
                 contrasts.append(Contrast(label=label, trick=trick.name, plus=plus, minus="bare"))
         return builder.layout(variants, contrasts)
