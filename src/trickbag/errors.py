@@ -18,13 +18,16 @@ __all__ = [
     "first_line",
 ]
 
-NoteKind = Literal["no_effect", "schedule", "choice", "data", "weights", "teacher", "study"]
+NoteKind = Literal[
+    "no_effect", "schedule", "choice", "data", "weights", "teacher", "study", "chance"
+]
 """What a note is about.
 
 no_effect: a trick that changes nothing in this run. schedule: a part of the learning-rate schedule
 that the run does not reach. choice: a setting that the run chose, changed or ignored. data: the
 images and labels. weights: the weights that the run started from. teacher: the teachers of a
-distillation. study: how the arms of a study compare.
+distillation. study: how the arms of a study compare. chance: arms that answer no better than an
+answer that ignores the image.
 """
 
 

@@ -73,8 +73,12 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
         outcome=first.outcome,
     )
     results = [result for _, shard in shards for result in shard]
-    progress = StudyProgress(plan.trial_plan(first.inapplicable, first.data), results)
+    trial_plan = plan.trial_plan(first.inapplicable, first.data)
+    progress = StudyProgress(trial_plan, results, first.answers)
     kept = {record.keep_weights for record, _ in shards}
+    # What a shard found at chance is found again among the results of all.
+    notes = [note for note in first.notes if note.kind != "chance"]
+    notes += progress.chance_notes(plan.outcome)
     record = dataclasses.replace(
         first,
         shard=None,
@@ -82,6 +86,7 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
         layouts=progress.layout_records(),
         # Shards that keep different weights leave none of their settings to what is run later.
         keep_weights=first.keep_weights if len(kept) == 1 else None,
+        notes=tuple(notes),
     )
     # Before the folder is created: nothing is left of a study whose effects cannot be computed.
     effects = progress.effects(plan.outcome)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trickbag.errors import Note, Stopped, UserError, choices
 from trickbag.settings import plain
+from trickbag.study.analysis.chance import ConstantAnswer, constant_answer
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.extend import Extension, require_processes
 from trickbag.study.progress import StudyProgress
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from trickbag.data.dataset import Dataset
+    from trickbag.data.source import Part
     from trickbag.recipe import Recipe
+    from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.executors import Machine
     from trickbag.study.folder import StudyFolder
     from trickbag.study.log import StudyLog
@@ -28,7 +31,13 @@ if TYPE_CHECKING:
     from trickbag.train.folder.caller import Caller
     from trickbag.train.machine.signals import StopSignal
 
-__all__ = ["PreparedStudy", "longer_training", "prepare_study", "stop_before_trials"]
+__all__ = [
+    "PreparedStudy",
+    "constant_answers",
+    "longer_training",
+    "prepare_study",
+    "stop_before_trials",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +69,7 @@ class PreparedStudy:
             *longer_training(recipes),
             *(note for layout in layouts for note in layout.notes),
             *self.variant_notes,
+            *self.progress.chance_notes(self.plan.outcome),
         ]
         return list(dict.fromkeys(notes))  # layouts of several networks can say the same
 
@@ -85,6 +95,7 @@ class PreparedStudy:
             inapplicable=self.inapplicable,
             notes=tuple(self.notes),
             layouts=self.progress.layout_records(),
+            answers=self.progress.answers,
         )
 
 
@@ -124,12 +135,13 @@ def prepare_study(
         plan = extension.of(plan, dataset.fingerprint)
         require_processes(machine.processes, stored, caller)
     inapplicable = plan.inapplicable(dataset)
-    progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept)
+    answers = constant_answers(dataset, multi_label=plan.recipe.data.multi_label)
+    progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept, answers)
     if add_seeds and progress.pending(plan.retries):
         log.note("the study is not finished: it goes on, and no seeds are added yet")
     elif add_seeds:
         plan = dataclasses.replace(plan, seeds=plan.number_of_seeds + add_seeds)
-        progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept)
+        progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept, answers)
     return PreparedStudy(
         plan=plan,
         dataset=dataset,
@@ -191,6 +203,25 @@ def kept_weights(recipe: Recipe) -> list[Note]:
             "maximum over epochs, which flatters"
         )
     return [Note("study", None, reason)]
+
+
+def constant_answers(dataset: Dataset, *, multi_label: bool) -> ConstantAnswers:
+    """Return what answers that ignore the image reach on the parts that are evaluated."""
+    answers: dict[Literal["val", "test"], ConstantAnswer] = {}
+    if len(dataset.val):
+        answers["val"] = _constant_answer(dataset.val, dataset, multi_label=multi_label)
+    if dataset.test is not None and len(dataset.test):
+        answers["test"] = _constant_answer(dataset.test, dataset, multi_label=multi_label)
+    return answers
+
+
+def _constant_answer(part: Part, dataset: Dataset, *, multi_label: bool) -> ConstantAnswer:
+    from trickbag.data.labels import label_counts
+
+    counts = label_counts(part.labels, len(dataset.classes))
+    # With one label an image the others have none that is known, and are not evaluated.
+    images = len(part) if multi_label else sum(counts)
+    return constant_answer(counts, images, multi_label=multi_label)
 
 
 def longer_training(recipes: Iterable[Recipe]) -> list[Note]:

@@ -7,12 +7,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Note
+from trickbag.study.analysis.chance import chance_notes
 from trickbag.study.analysis.effects import effects
 from trickbag.study.records.study import LayoutRecord, VariantRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.analysis.effects import Effect
     from trickbag.study.analysis.outcomes import Metrics
     from trickbag.study.designs.layout import Layout, Variant
@@ -28,10 +30,17 @@ class StudyProgress:
 
     Each trial counts once, whatever the order in which its results came: `finished` has the first
     that finished, `failed` the last that did not, `failures` counts the latter; all by trial id.
+    `answers` are the constant answers of the parts that are evaluated, where they are known.
     """
 
-    def __init__(self, trial_plan: TrialPlan, results: Sequence[StoredResult]) -> None:
+    def __init__(
+        self,
+        trial_plan: TrialPlan,
+        results: Sequence[StoredResult],
+        answers: ConstantAnswers | None = None,
+    ) -> None:
         self.trial_plan = trial_plan
+        self.answers: ConstantAnswers = answers or {}
         self.finished: dict[str, StoredResult] = {}
         self.failed: dict[str, StoredResult] = {}
         self.failures: Counter[str] = Counter()
@@ -140,4 +149,17 @@ class StudyProgress:
 
     def effects(self, outcome: str) -> list[Effect]:
         """Return the effects as far as they are known."""
-        return effects(self.layouts(), self.cells(), self.notes(), outcome)
+        return effects(self.layouts(), self.cells(), self.notes(), outcome, self.answers)
+
+    def chance_notes(self, outcome: str) -> list[Note]:
+        """Return notes of the study on variants at chance, network by network."""
+        layouts, cells = self.trial_plan.layouts, self.cells()
+        notes = []
+        for layout in layouts:
+            labels = [variant.label for variant in layout.variants]
+            where = f"on {layout.model} " if len(layouts) > 1 else ""
+            notes += [
+                Note("chance", None, where + note.reason)
+                for note in chance_notes(labels, layout.model, cells, outcome, self.answers)
+            ]
+        return notes

@@ -518,7 +518,8 @@ def test_plain_data_has_the_keys_of_the_contract_first() -> None:
     data = effect_to_dict(mixup_effect(FULL, WITHOUT))
     first = ["label", "model", "delta", "low", "high", "p", "pairs", "verdict", "cost"]
     rest = ["p_raw", "sd", "more_seeds", "bootstrap", "shapley", "note", "plus", "minus"]
-    assert list(data) == [*first, *rest, "status", "notes"]
+    levels = ["level_without", "level_with"]
+    assert list(data) == [*first, *rest, *levels, "status", "notes"]
     assert json.loads(json.dumps(data)) == data
 
 

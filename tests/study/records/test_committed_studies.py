@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def test_effects_are_those_that_were_written(path: Path) -> None:
         {key: after[key] for key in before} for before, after in zip(stored, again, strict=True)
     ]
     assert present == stored
-    assert folder.read_effects() == tuple(computed(folder))
+    # Levels came later than these studies.
+    no_levels = {"level_with": None, "level_without": None}
+    written = tuple(dataclasses.replace(effect, **no_levels) for effect in computed(folder))
+    assert folder.read_effects() == written
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)

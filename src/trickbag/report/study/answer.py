@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from trickbag.report.format import TIMES, plus_minus, signed, title, unit
+from trickbag.study.analysis.notes import named
 from trickbag.study.designs.layout import ALL
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
     parts += _interactions(effects, outcome)
     parts += _named(filter(has_no_effect, main), "changes nothing here", "change nothing here")
     parts += _named(filter(does_not_apply, main), "does not apply", "do not apply")
+    parts += _at_chance(main)
     return f"{where}, {'; '.join(parts)}."
 
 
@@ -209,6 +211,22 @@ def _interactions(effects: Sequence[Effect], outcome: str) -> list[str]:
     if more:
         text += f", and {more} other interaction{'s' * (more > 1)} {_are(more)} shown"
     return [text]
+
+
+def _at_chance(effects: Sequence[Effect]) -> list[str]:
+    """Write which variants learned nothing, by their accuracy or by their loss."""
+    notes = [note for effect in effects for note in effect.notes]
+    at_chance, constant = (
+        list(dict.fromkeys(label for note in notes if note.kind == kind for label in note.labels))
+        for kind in ("at_chance", "constant_loss")
+    )
+    constant = [label for label in constant if label not in at_chance]
+    parts = []
+    if at_chance:
+        parts.append(f"{named(at_chance)} {_are(len(at_chance))} at chance")
+    if constant:
+        parts.append(f"the loss of {named(constant)} is not below that of a constant answer")
+    return parts
 
 
 def _named(effects: Iterable[Effect], singular: str, plural: str) -> list[str]:

@@ -10,6 +10,7 @@ from trickbag.report.format import (
     MINUS,
     amount,
     around,
+    number,
     probability,
     ratio,
     signed,
@@ -35,7 +36,16 @@ from trickbag.study.analysis.notes import EffectNote
 from trickbag.study.analysis.outcomes import COSTS, OUTCOMES, Cost
 from trickbag.study.designs.layout import ALL
 
-__all__ = ["curves", "effect_row", "effects", "factorial", "of_network", "papers", "price"]
+__all__ = [
+    "curves",
+    "effect_row",
+    "effects",
+    "factorial",
+    "has_levels",
+    "of_network",
+    "papers",
+    "price",
+]
 
 _FOREST_ROWS = 40  # effects of a network that a forest plot still shows legibly
 _SAME = 1e-3  # prices that differ relatively by no more are the same
@@ -71,9 +81,15 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
                 "bootstrap": any(effect.bootstrap for effect in rows),
                 "notes": any(effect.note for effect in rows),
                 "more_seeds": any(effect.more_seeds for effect in rows),
+                "levels": has_levels(rows),
             }
         )
     return networks
+
+
+def has_levels(effects: Sequence[Effect]) -> bool:
+    """Tell whether any effect has the outcome itself beside the difference."""
+    return any(effect.level_with is not None for effect in effects)
 
 
 def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
@@ -84,6 +100,8 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
     bootstrap = effect.bootstrap
     return {
         "label": effect_label(effect),
+        "level_without": number(outcome, effect.level_without),
+        "level_with": number(outcome, effect.level_with),
         "delta": ABSENT if effect.delta is None else signed(outcome, effect.delta),
         "interval": span(outcome, effect.low, effect.high),
         "p": probability(effect.p),

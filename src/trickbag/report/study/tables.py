@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import UserError, choices
 from trickbag.report.format import title, unit
 from trickbag.report.study.records import ReportedStudy, read_study
-from trickbag.report.study.sections import effect_row
+from trickbag.report.study.sections import effect_row, has_levels
 from trickbag.report.tables import latex_table, markdown_table
 from trickbag.study.analysis.table import effects_csv
 from trickbag.study.records.effect import effect_to_dict
@@ -36,24 +36,28 @@ def study_table(folder: Path, format: str = "md") -> str:  # noqa: A002  (the op
 def study_rows(study: ReportedStudy) -> list[list[str]]:
     """Return the effects of a study as rows of text, rounded; the first row is the head.
 
-    A study of more than one network has a column with their names.
+    A study of more than one network has a column with their names. The outcome without the trick
+    and with it stands before the difference, unless the study was written before it was kept.
     """
     many_networks = len(study.layouts) > 1
+    levels = ["without", "with"] if has_levels(study.effects or ()) else []
     outcome = title(study.outcome) + (f" ({unit(study.outcome)})" if unit(study.outcome) else "")
     network = ["network"] if many_networks else []
-    rows = [["effect", *network, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]]
+    rows = [["effect", *network, *levels, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]]
     for effect in study.effects or ():
         row = effect_row(effect, study.outcome)
         model = [effect.model] if many_networks else []
         numbers = [row["delta"], row["interval"], row["p"], str(row["pairs"])]
-        rows.append([row["label"], *model, *numbers, row["verdict"]])
+        values = [row[f"level_{name}"] for name in levels]
+        rows.append([row["label"], *model, *values, *numbers, row["verdict"]])
     return rows
 
 
 def _right(study: ReportedStudy) -> list[bool]:
     """Tell of each column whether it is aligned to the right."""
     network = [False] if len(study.layouts) > 1 else []
-    return [False, *network, True, True, True, True, False]
+    levels = [True, True] if has_levels(study.effects or ()) else []
+    return [False, *network, *levels, True, True, True, True, False]
 
 
 def _markdown(study: ReportedStudy) -> str:

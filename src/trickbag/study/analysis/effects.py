@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from trickbag.study.analysis.factorial import factorial
@@ -26,6 +27,7 @@ from trickbag.study.analysis.statistics import (
 )
 
 if TYPE_CHECKING:
+    from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.analysis.outcomes import Cells, TrialNotes
     from trickbag.study.analysis.paired import EffectEstimate
     from trickbag.study.designs.layout import Layout
@@ -34,6 +36,9 @@ __all__ = ["VERDICTS", "Effect", "Verdict", "effects"]
 
 BOOTSTRAP_PAIRS = 8
 """Fewer pairs than this give too few different resamples."""
+
+_OF_LEVELS = ("at_chance", "constant_loss")
+"""The kinds of notes that say nothing of the difference itself."""
 
 Verdict = Literal["helps", "hurts", "undetermined"]
 VERDICTS: tuple[Verdict, ...] = ("helps", "hurts", "undetermined")
@@ -53,7 +58,9 @@ class Effect:
     `minus` are the labels of the variants compared; None in a factorial, where a pair is a seed and
     its difference a least-squares estimate. `cost` holds the trick's price in each metric of
     `COSTS` that was measured; an interaction has none. `status` says whether the effect was
-    measured, and if not, what kept it.
+    measured, and if not, what kept it. `level_with` and `level_without` are the outcome itself: its
+    mean over the same pairs with the trick and without, in a factorial over all variants with it
+    and without; None for an interaction.
     """
 
     label: str
@@ -71,6 +78,8 @@ class Effect:
     shapley: tuple[float, float | None, float | None] | None = None
     plus: str | None = None
     minus: str | None = None
+    level_with: float | None = None
+    level_without: float | None = None
     cost: Mapping[str, Cost] = field(default_factory=dict)
     status: EffectStatus = "measured"
     notes: tuple[EffectNote, ...] = ()
@@ -82,20 +91,24 @@ class Effect:
 
 
 def effects(
-    layouts: Sequence[Layout], cells: Cells, notes: TrialNotes, outcome: str = "top1"
+    layouts: Sequence[Layout],
+    cells: Cells,
+    notes: TrialNotes,
+    outcome: str = "top1",
+    answers: ConstantAnswers = MappingProxyType({}),
 ) -> list[Effect]:
     """Return the effects of a study, in design order, from the metrics and notes of its trials.
 
     Layout by layout, contrast by contrast; of a factorial the main effects in the order of factors,
     then the two-way interactions, labelled `A*B`. Trials that failed are absent from `cells` and
-    `notes`. P-values are adjusted over all effects that have one. Raises UserError for an unknown
-    outcome.
+    `notes`. P-values are adjusted over all effects that have one. With the constant `answers` of
+    the evaluated parts, notes name the variants at chance. Raises UserError for an unknown outcome.
     """
     require_outcome(outcome)
     summarised = []
     for layout in layouts:
         estimate = factorial if layout.factors else contrasts
-        summarised += [_effect(each) for each in estimate(layout, cells, notes, outcome)]
+        summarised += [_effect(each) for each in estimate(layout, cells, notes, outcome, answers)]
     return _judged(summarised, OUTCOMES[outcome])
 
 
@@ -123,6 +136,8 @@ def _effect(estimate: EffectEstimate) -> Effect:
         shapley=(value.mean, value.low, value.high) if value.mean is not None else None,
         plus=estimate.plus,
         minus=estimate.minus,
+        level_with=estimate.level_with,
+        level_without=estimate.level_without,
         cost=estimate.cost,
         status=status_of(notes, summary.pairs),
         notes=notes,
@@ -131,7 +146,7 @@ def _effect(estimate: EffectEstimate) -> Effect:
 
 def _why_no_interval(summary: Summary, notes: Sequence[EffectNote]) -> list[EffectNote]:
     """Say why a summary has no difference or no interval, unless the notes have said it."""
-    if summary.pairs == 0 and not notes:
+    if summary.pairs == 0 and all(note.kind in _OF_LEVELS for note in notes):
         reason = "every difference is beyond the range of numbers"
         return [EffectNote(kind="no_pairs", reason=reason)]
     reason = ""

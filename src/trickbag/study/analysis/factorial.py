@@ -8,13 +8,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from trickbag.study.analysis.chance import chance_notes
 from trickbag.study.analysis.least_squares import Model, Term, shapley, signs_of, terms_of
 from trickbag.study.analysis.notes import EffectNote, named
 from trickbag.study.analysis.outcomes import COSTS
-from trickbag.study.analysis.paired import EffectEstimate, largest, no_effect_reason, price
+from trickbag.study.analysis.paired import (
+    EffectEstimate,
+    largest,
+    mean_of,
+    no_effect_reason,
+    price,
+)
 from trickbag.study.analysis.statistics import exponential_mean, number, power_of_two, summarise
 
 if TYPE_CHECKING:
+    from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.analysis.outcomes import Cells, Cost, Metrics, TrialNotes
     from trickbag.study.designs.layout import Layout
 
@@ -28,7 +36,7 @@ Rows = list[list[float]]
 
 
 def factorial(
-    layout: Layout, cells: Cells, notes: TrialNotes, outcome: str
+    layout: Layout, cells: Cells, notes: TrialNotes, outcome: str, answers: ConstantAnswers
 ) -> list[EffectEstimate]:
     """Return the estimates of a factorial: main effects by factor, then interactions `A*B`.
 
@@ -46,6 +54,8 @@ def factorial(
     full = len(set(signs)) == len(signs) == 2 ** len(factors)
     values = _shapley(signs, rows) if rows and full else {}
     costs = _costs(model, runs)
+    levels = _levels(signs, rows)
+    chance = chance_notes(list(runs), layout.model, cells, outcome, answers)
     estimates = []
     for term in terms_of(len(factors)):
         estimate = EffectEstimate(label=_text(term, layout), model=layout.model)
@@ -59,10 +69,13 @@ def factorial(
                 differences=tuple(differences.get(term, ())),
                 scale=largest(rows),
                 shapley=tuple(values.get(term, ())),
+                level_with=levels.get((term, 1)),
+                level_without=levels.get((term, -1)),
                 notes=(
                     *_no_effect_notes(term, layout, model, runs, notes),
                     *_confounding_notes(term, layout, model),
                     *shared,
+                    *(chance if len(term) == 1 else ()),
                 ),
                 cost=costs.get(term, {}),
             )
@@ -115,6 +128,17 @@ def _shapley(signs: Sequence[tuple[int, ...]], rows: Rows) -> dict[Term, list[fl
     return {
         (i,): [v * unit for v in values if math.isfinite(v * unit)]
         for i, values in enumerate(shapley(signs, np.array(rows).T / unit))
+    }
+
+
+def _levels(signs: Sequence[tuple[int, ...]], rows: Rows) -> dict[tuple[Term, int], float | None]:
+    """Return the outcome's mean over the variants with each trick (1), and without it (-1)."""
+    return {
+        ((i,), sign): mean_of(
+            [v for row in rows for v, cell in zip(row, signs, strict=True) if cell[i] == sign]
+        )
+        for i in range(len(signs[0]) if signs else 0)
+        for sign in (1, -1)
     }
 
 

@@ -34,6 +34,8 @@ EffectNoteKind = Literal[
     "incomplete",
     "no_pairs",
     "no_interval",
+    "at_chance",
+    "constant_loss",
 ]
 """What a note on an effect is about.
 
@@ -41,7 +43,8 @@ does_not_apply, no_effect, partly_no_effect, no_pairs: why the effect has this s
 other effects that the design cannot tell from this one. not_estimable: the variants that could be
 run do not determine the effect. never_together: tricks that were never there when the effect was
 measured. incomplete: seeds that are left out. no_interval: why there is a difference but no
-interval.
+interval. at_chance, constant_loss: variants that answer no better than an answer that ignores the
+image, by their accuracy or by their loss.
 """
 
 
@@ -50,12 +53,14 @@ class EffectNote:
     """A fact about an effect that a reader of it should know.
 
     `variants` belongs to a note of the kind `partly_no_effect`: in how many variants with the trick
-    it has no effect, and how many there are.
+    it has no effect, and how many there are. `labels` name the variants that the note is about, for
+    the kinds `at_chance` and `constant_loss`.
     """
 
     kind: EffectNoteKind
     reason: str
     variants: tuple[int, int] | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -69,8 +74,10 @@ class EffectNote:
         return self.reason
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the note as plain data: kind, reason, and variants where it has them."""
+        """Return the note as plain data: kind, reason, and variants or labels where it has them."""
         data: dict[str, Any] = {"kind": self.kind, "reason": self.reason}
+        if self.labels:
+            data["labels"] = list(self.labels)
         return data if self.variants is None else data | {"variants": list(self.variants)}
 
     @classmethod
@@ -78,9 +85,12 @@ class EffectNote:
         """Read what `to_dict` returned; ValueError for anything else."""
         if isinstance(data, Mapping):
             kind, reason, variants = (data.get(key) for key in ("kind", "reason", "variants"))
-            if kind in get_args(EffectNoteKind) and isinstance(reason, str):
+            labels = data.get("labels", [])
+            texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+            if kind in get_args(EffectNoteKind) and isinstance(reason, str) and texts:
                 if variants is None:
-                    return cls(kind=cast("EffectNoteKind", kind), reason=reason)
+                    note_kind = cast("EffectNoteKind", kind)
+                    return cls(kind=note_kind, reason=reason, labels=tuple(labels))
                 if isinstance(variants, list) and [type(n) for n in variants] == [int, int]:
                     counts = (variants[0], variants[1])
                     return cls(kind=cast("EffectNoteKind", kind), reason=reason, variants=counts)

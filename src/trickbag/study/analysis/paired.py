@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from trickbag.study.analysis.chance import chance_notes
 from trickbag.study.analysis.notes import EffectNote, named
 from trickbag.study.analysis.outcomes import COSTS
 from trickbag.study.analysis.statistics import Summary, geometric_mean, number, summarise
 
 if TYPE_CHECKING:
     from trickbag.errors import Note
+    from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.analysis.outcomes import Cells, Cost, Metrics, TrialNotes
     from trickbag.study.designs.layout import Contrast, Layout
 
-__all__ = ["EffectEstimate", "contrasts", "largest", "no_effect_reason", "price"]
+__all__ = ["EffectEstimate", "contrasts", "largest", "mean_of", "no_effect_reason", "price"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,9 @@ class EffectEstimate:
     """One difference for each seed, with minus without, in the order of seeds.
 
     `scale` is the outcomes' largest magnitude. `shapley` holds the trick's Shapley value for each
-    seed, in a full factorial. `notes` say what a reader must know, and why there are no differences
-    where there are none. The other fields are those of `Effect`.
+    seed, in a full factorial. `level_with` and `level_without` are the outcome's means, over the
+    same seeds, of the variants with the trick and without. `notes` say what a reader must know, and
+    why there are no differences where there are none. The other fields are those of `Effect`.
     """
 
     label: str
@@ -33,6 +36,8 @@ class EffectEstimate:
     differences: tuple[float, ...] = ()
     scale: float = 0.0
     shapley: tuple[float, ...] = ()
+    level_with: float | None = None
+    level_without: float | None = None
     notes: tuple[EffectNote, ...] = ()
     plus: str | None = None
     minus: str | None = None
@@ -40,10 +45,16 @@ class EffectEstimate:
 
 
 def contrasts(
-    layout: Layout, cells: Cells, notes: TrialNotes, outcome: str
+    layout: Layout, cells: Cells, notes: TrialNotes, outcome: str, answers: ConstantAnswers
 ) -> list[EffectEstimate]:
     """Return the estimates of a layout's contrasts: differences of two variants, seed by seed."""
-    return [_contrast(layout, contrast, cells, notes, outcome) for contrast in layout.contrasts]
+    estimates = []
+    for contrast in layout.contrasts:
+        estimate = _contrast(layout, contrast, cells, notes, outcome)
+        both = (contrast.plus, contrast.minus)
+        chance = chance_notes(both, layout.model, cells, outcome, answers)
+        estimates.append(replace(estimate, notes=(*estimate.notes, *chance)))
+    return estimates
 
 
 def _contrast(
@@ -73,6 +84,8 @@ def _contrast(
         estimate,
         differences=tuple(a - b for a, b in pairs),
         scale=largest(pairs),
+        level_with=mean_of([a for a, _ in pairs]),
+        level_without=mean_of([b for _, b in pairs]),
         notes=tuple(effect_notes),
         cost={metric: cost for metric, cost in costs.items() if cost["pairs"]},
     )
@@ -102,6 +115,11 @@ def price(summary: Summary, ratio: float | None) -> Cost:
         "ratio": ratio,
         "pairs": summary.pairs,
     }
+
+
+def mean_of(values: Sequence[float]) -> float | None:
+    """Return the mean of numbers; None where there are none."""
+    return summarise(values, largest([values])).mean
 
 
 def largest(rows: Iterable[Iterable[float]]) -> float:

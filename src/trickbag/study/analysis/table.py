@@ -27,6 +27,7 @@ _INTERVALS = {
     "shapley": ("shapley", "shapley_low", "shapley_high"),
 }
 _WORDS = ("plus", "minus", "note")
+_LEVELS = ("level_without", "level_with")
 _PRICE = ("delta", "low", "high", "ratio", "pairs")
 
 
@@ -42,12 +43,12 @@ def effects_csv(effects: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     intervals = [name for names in _INTERVALS.values() for name in names]
     costs = [f"{name}_{field}" for name in prices for field in _PRICE]
-    writer.writerow([*_COLUMNS, *intervals, *_WORDS, *costs])
+    writer.writerow([*_COLUMNS, *intervals, *_WORDS, *_LEVELS, *costs])
     for effect in effects:
         row = [effect.get(name) for name in _COLUMNS]
         for name, names in _INTERVALS.items():
             row += list(effect.get(name) or [None] * len(names))
-        row += [effect.get(name) for name in _WORDS]
+        row += [effect.get(name) for name in (*_WORDS, *_LEVELS)]
         cost = effect.get("cost") or {}
         row += [(cost.get(name) or {}).get(field) for name in prices for field in _PRICE]
         writer.writerow(

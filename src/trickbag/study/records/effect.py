@@ -23,7 +23,10 @@ __all__ = ["effect_from_dict", "effect_to_dict"]
 _CONTRACT = ("label", "model", "delta", "low", "high", "p", "pairs", "verdict", "cost")
 """The keys that come first in an entry, in this order."""
 
-_FIGURES = ("delta", "low", "high", "p", "p_raw", "sd", "more_seeds", "pairs")
+_FIGURES = (
+    *("delta", "low", "high", "p", "p_raw", "sd", "more_seeds", "pairs"),
+    *("level_without", "level_with"),
+)
 _PRICE = ("delta", "low", "high", "ratio", "pairs")
 
 
@@ -48,6 +51,8 @@ def effect_to_dict(effect: Effect) -> dict[str, Any]:
         "note": effect.note,
         "plus": effect.plus,
         "minus": effect.minus,
+        "level_without": effect.level_without,
+        "level_with": effect.level_with,
         "status": effect.status,
         "notes": [note.to_dict() for note in effect.notes],
     }

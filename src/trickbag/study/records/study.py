@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from trickbag.errors import Note, UserError
+from trickbag.files import json_numbers
+from trickbag.study.analysis.chance import ConstantAnswer, ConstantAnswers
 from trickbag.study.designs.layout import Contrast
 from trickbag.study.records.checks import (
     json_list,
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from trickbag.study.kept_weights import KeepWeights
 
 __all__ = ["SCHEMA", "LayoutRecord", "StudyRecord", "VariantRecord", "VariantStatus"]
+
+_IMAGES = ("images", "balanced_images")
 
 SCHEMA = 1
 """Version of the plain data of `study.json`."""
@@ -134,7 +138,8 @@ class StudyRecord:
     were named, `seeds` their number, `data` the fingerprint of the data set, `shard` a text I/N.
     `processes` train a trial together. `inapplicable` names tricks that cannot work on a network,
     with the reason, for each network. `keep_weights` says which trials keep their weights once they
-    have finished, None in a record of before.
+    have finished, None in a record of before. `answers` are the constant answers of the parts of
+    the data that are evaluated.
     """
 
     version: str
@@ -153,6 +158,7 @@ class StudyRecord:
     notes: tuple[Note, ...]
     layouts: tuple[LayoutRecord, ...]
     keep_weights: KeepWeights | None = None
+    answers: ConstantAnswers = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data of `study.json`; notes as text, and as values beside it."""
@@ -175,6 +181,9 @@ class StudyRecord:
             # As text for readers of the file, and as values for programs.
             "notes": [note.text for note in self.notes],
             "note_values": [note.to_dict() for note in self.notes],
+            "constant_answers": {
+                part: dataclasses.asdict(answer) for part, answer in self.answers.items()
+            },
             "layouts": [layout.to_dict() for layout in self.layouts],
         }
 
@@ -235,7 +244,25 @@ class StudyRecord:
                 for i, layout in enumerate(json_list(data, "layouts", place))
             ),
             keep_weights=keep,
+            answers=_answers(data.get("constant_answers", {}), f"{place}: constant_answers"),
         )
+
+
+def _answers(data: object, place: str) -> ConstantAnswers:
+    answers: dict[Any, ConstantAnswer] = {}
+    for part, entry in json_object(data, place).items():
+        require(part in ("val", "test"), f"{place}: part", part, "val or test")
+        answer = json_object(entry, f"{place}.{part}")
+        images = json_numbers({k: answer.get(k) for k in _IMAGES}, f"{place}.{part}")
+        values = json_numbers(
+            dict(json_object(answer.get("values"), f"{place}.{part}.values")), f"{place}.{part}"
+        )
+        answers[part] = ConstantAnswer(
+            images=int(images["images"] or 0),
+            balanced_images=images["balanced_images"] or 0.0,
+            values={name: value for name, value in values.items() if value is not None},
+        )
+    return answers
 
 
 def _note(data: object, place: str) -> Note:
