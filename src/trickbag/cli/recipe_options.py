@@ -104,8 +104,11 @@ def repeated_recipe(args: argparse.Namespace, stored: Recipe, folder: Path) -> R
     from trickbag.errors import UserError
 
     name = _named(args)
-    if name is None or Path(name).resolve() == folder.resolve():
-        return _changed(stored, args, lacking=True)
+    begun_with = [path.resolve() for path in (folder, folder / "recipe.json")]
+    if name is None or Path(name).resolve() in begun_with:
+        recipe = _changed(stored, args, lacking=True)
+        # A trick that an option takes out and another adds would go to the end.
+        return recipe.in_order_of(stored.to_dict()["tricks"])
     try:
         recipe = recipes.load(name)
     except UserError as error:
