@@ -136,20 +136,39 @@ def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
     """List all parameters of a network, each once, in groups from the input to the head.
 
     Layer-wise learning rates need them. This package's networks are grouped by stem, block (or pair
-    of branches) and head, those of timm by timm's rules; in any other network each child that has
-    parameters is a group.
+    of branches) and head, those of timm as `timm.optim.param_groups_layer_decay` does; in any other
+    network each child that has parameters is a group.
     """
     if isinstance(network, Classifier):
         return network.layer_groups()
-    matcher = getattr(network, "group_matcher", None)
-    if matcher is None:
+    names = _timm_groups(network)
+    if names is None:
         return _groups_of_children(network)
-    from timm.models import group_parameters
-
-    # Not coarse: a group for each block, not for each stage.
-    names = group_parameters(network, matcher(coarse=False))
     parameters = dict(network.named_parameters())
-    return [[parameters[name] for name in names[place]] for place in sorted(names)]
+    return [[parameters[name] for name in group] for group in names]
+
+
+def _timm_groups(network: nn.Module) -> list[list[str]] | None:
+    """Return the names of timm's layer groups; None for a network that is not of timm."""
+    matcher = getattr(network, "group_matcher", None)
+    if matcher is not None:
+        from timm.models import group_parameters
+
+        # Not coarse: a group for each block, not for each stage.
+        names = group_parameters(network, matcher(coarse=False))
+        return [names[place] for place in sorted(names)]
+    # Without the name of its head timm would make a single group of the network.
+    if not (getattr(network, "pretrained_cfg", None) or {}).get("classifier"):
+        return None
+    import timm.optim
+
+    # PiT, MetaFormer and CSATv2 do not say which blocks they have. timm counts: the head is a
+    # group, and before it every twelve tensors, as many as a block of PiT has.
+    group_by_count: Any = timm.optim.auto_group_layers  # type: ignore[attr-defined]  # no `__all__`
+    groups: dict[int, list[str]] = {}
+    for name, layer in group_by_count(network).items():
+        groups.setdefault(layer, []).append(name)
+    return [groups[layer] for layer in sorted(groups)]
 
 
 def _groups_of_children(network: nn.Module) -> list[list[nn.Parameter]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,13 +15,20 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["Free", "NoBiasDecay", "free_parameters", "without_bias_decay", "without_decay"]
+__all__ = [
+    "Free",
+    "NoBiasDecay",
+    "declared_free",
+    "free_parameters",
+    "without_bias_decay",
+    "without_decay",
+]
 
 Free = Literal["bias_and_norm", "bias", "norm", "head_bias"]
 
 _WORDS: Mapping[Free, str] = MappingProxyType(
     {
-        "bias_and_norm": "bias and no normalisation",
+        "bias_and_norm": "bias, no normalisation and nothing that the network names",
         "bias": "bias",
         "norm": "normalisation",
         "head_bias": "bias of the head",
@@ -62,9 +70,9 @@ def free_parameters(network: nn.Module, free: Free = "bias_and_norm") -> set[nn.
     """Return the parameters that `free` names, by module type and by shape.
 
     `norm`: those of normalisation layers, the only ones without decay in Lee et al. 2020. `bias`:
-    all others of fewer than two dimensions. `bias_and_norm`: both (He et al. 2018). `head_bias`:
-    the bias of the classifier, which is `network.get_classifier()`, or the last linear layer where
-    the network has no such method.
+    all others of fewer than two dimensions. `bias_and_norm`: both (He et al. 2018), and those of
+    `declared_free`. `head_bias`: the bias of the classifier, which is `network.get_classifier()`,
+    or the last linear layer where the network has no such method.
     """
     from trickbag.models.init import is_norm
 
@@ -81,7 +89,21 @@ def free_parameters(network: nn.Module, free: Free = "bias_and_norm") -> set[nn.
         return of_norm
     if free == "head_bias":
         return (vectors - of_norm) & {p for layer in _head(network) for p in layer.parameters()}
-    return vectors if free == "bias_and_norm" else vectors - of_norm
+    return vectors | declared_free(network) if free == "bias_and_norm" else vectors - of_norm
+
+
+def declared_free(network: nn.Module) -> set[nn.Parameter]:
+    """Return the parameters of which the network itself says that they have no weight decay.
+
+    Networks of timm do so by a method `no_weight_decay()`: position embeddings, tokens, tables of
+    relative positions. As in timm, each entry is the name of a parameter in this network, in which
+    `*`, `?` and `[...]` are wildcards. An entry that names nothing is no error: a network lists the
+    tokens of all its variants. A network without the method names none.
+    """
+    declare = getattr(network, "no_weight_decay", None)
+    patterns: Iterable[str] = declare() if callable(declare) else ()
+    named = dict(network.named_parameters(remove_duplicate=False))
+    return {named[name] for pattern in patterns for name in fnmatch.filter(named, pattern)}
 
 
 def _head(network: nn.Module) -> list[nn.Module]:
@@ -103,7 +125,8 @@ def _head(network: nn.Module) -> list[nn.Module]:
 class NoBiasDecay(Trick):
     """Apply no weight decay to biases and to the scales and shifts of normalisation.
 
-    `free` restricts this to some of them. `norm`: normalisation alone, as in Lee et al. 2020, where
+    The same holds for what the network itself declares, such as position embeddings. `free`
+    restricts this to some of them. `norm`: normalisation alone, as in Lee et al. 2020, where
     the bias of the head decays. `bias`: all biases but those of normalisation. `head_bias`: the
     bias of the classifier alone.
     """
