@@ -162,6 +162,28 @@ def test_a_recipe_file_that_has_changed_or_gone(tmp_path: Path) -> None:
     assert described(*words[1:], "--resume") == (recipe, seed)
 
 
+def test_a_trick_that_is_defined_in_the_recipe_file(tmp_path: Path) -> None:
+    # Its module cannot be imported by name, so that the folder alone is not enough.
+    file, out = tmp_path / "with_trick.py", tmp_path / "run"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from trickbag import recipes\n"
+        "from trickbag.tricks import Trick\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Calm(Trick):\n"
+        "    name, paper = 'calm', 'nobody 2020'\n"
+        "def recipe():\n"
+        "    return recipes.small().plus(Calm())\n"
+    )
+    words = [f"{file}:recipe", "--without", "mixup", "--out", str(out)]
+    recipe, seed = described(*words)
+    begin(out, recipe, seed)
+    again, _ = described(*words, "--resume")
+    assert (again.to_dict(), again.identity()) == (recipe.to_dict(), recipe.identity())
+    with pytest.raises(UserError, match=r"cannot import 'with_trick' .*; give the RECIPE that the"):
+        described(*words[1:], "--resume")
+
+
 def test_a_folder_with_the_name_of_a_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trickbag.recipe import Recipe
+    from trickbag.train.folder.run_folder import RunFolder
+    from trickbag.train.folder.run_recipe import RunRecipe
 
 __all__ = ["add_recipe_options", "assignment", "recipe_from", "repeated_recipe"]
 
@@ -90,35 +90,38 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
     return _changed(recipes.load(_named(args) or DEFAULT), args)
 
 
-def repeated_recipe(args: argparse.Namespace, stored: Recipe, folder: Path) -> Recipe:
-    """Return the recipe that the arguments describe for the run in a folder, begun with `stored`.
+def repeated_recipe(args: argparse.Namespace, stored: RunRecipe, folder: RunFolder) -> Recipe:
+    """Return the recipe that the arguments describe for a run that began with `stored`.
 
-    Without a RECIPE among them, or with the folder as RECIPE, they change `stored`, where a trick
-    that it lacks counts as taken out: the arguments that gave `stored` give it again. With a RECIPE
-    they describe the recipe as in a new run, but a recipe by name leaves the data where they are.
-    Raises UserError if an argument is wrong, or if RECIPE can be read no longer.
+    Without a RECIPE among them, or with the folder as RECIPE, they change the stored recipe, where
+    a trick that it lacks counts as taken out: the arguments that gave it give it again. With a
+    RECIPE they describe the recipe as in a new run, but a recipe by name leaves the data where they
+    are. Raises UserError if an argument is wrong, or if one of the recipes cannot be read.
     """
     from pathlib import Path
 
     from trickbag import recipes
     from trickbag.errors import UserError
+    from trickbag.recipe import Recipe
 
     name = _named(args)
-    begun_with = [path.resolve() for path in (folder, folder / "recipe.json")]
+    begun_with = [path.resolve() for path in (folder.path, folder.recipe)]
     if name is None or Path(name).resolve() in begun_with:
-        recipe = _changed(stored, args, lacking=True)
+        try:
+            recipe = Recipe.from_dict(stored.recipe)
+        except UserError as error:  # such as a trick whose module lies elsewhere
+            way_out = "give the RECIPE that the run began with"
+            raise UserError(f"{folder.recipe}: {error}", way_out) from error
         # A trick that an option takes out and another adds would go to the end.
-        return recipe.in_order_of(stored.to_dict()["tricks"])
+        return _changed(recipe, args, lacking=True).in_order_of(recipe.to_dict()["tricks"])
     try:
         recipe = recipes.load(name)
     except UserError as error:
-        raise UserError(
-            error.reason, "leave RECIPE out to go on with the recipe that the run began with"
-        ) from error
+        way_out = "leave RECIPE out to go on with the recipe that the run began with"
+        raise UserError(error.reason, way_out) from error
     if name in recipes.RECIPES:
-        data = dataclasses.replace(
-            recipe.data, source=stored.data.source, image_root=stored.data.image_root
-        )
+        source, image_root = stored.data.source, stored.data.image_root
+        data = dataclasses.replace(recipe.data, source=source, image_root=image_root)
         recipe = recipe.replace(data=data)
     return _changed(recipe, args)
 

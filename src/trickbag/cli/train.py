@@ -66,8 +66,6 @@ def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
     from pathlib import Path
 
     from trickbag.cli.options import optional
-    from trickbag.errors import UserError
-    from trickbag.recipe import Recipe
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
 
@@ -76,11 +74,7 @@ def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
     stored = RunRecipe.read(folder.recipe) if folder is not None else None
     if folder is None or stored is None:
         return recipe_from(args), seed or 0
-    try:
-        recipe = Recipe.from_dict(stored.recipe)
-    except UserError as error:
-        raise UserError(f"{folder.recipe}: {error}") from error
-    recipe = repeated_recipe(args, recipe, folder.path)
+    recipe = repeated_recipe(args, stored, folder)
     return recipe, (stored.seed or 0) if seed is None else seed
 
 
