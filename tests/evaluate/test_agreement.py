@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,14 @@ from trickbag.train.folder.result import Result
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+PHOTOS = SHARED / "imagenette-mini.zip"
+WEIGHTS = SHARED / "tf_efficientnet_lite0.safetensors"
 TOLERANCE = 1e-4
 """The largest difference of a probability."""
+
+EPOCHS = {"resnet18_d": 3, "timm:convnext_atto": 2}
+"""Of the networks that train long enough to keep another epoch than the last; else 1."""
 
 NETWORKS = {
     "resnet18_d": 32,
@@ -48,7 +55,7 @@ def recipe_of(source: Path, network: str, size: int) -> Recipe:
         "data.image_size": str(size),
         "data.workers": "0",
         "training.batch_size": "8",
-        "training.epochs": "2",
+        "training.epochs": str(EPOCHS.get(network, 1)),
         "training.lr": "0.01",
         "training.precision": "bf16",
         "training.device": "cpu",
@@ -66,9 +73,24 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_run_and_its_files_agree(network: str, tmp_path: Path) -> None:
-    source = shape_folder(tmp_path / "shapes", 12)
+    source = shape_folder(tmp_path / "shapes", 8)
     run = tmp_path / "run"
     result = fit(recipe_of(source, network, NETWORKS[network]), 1, run)
+    assert_agreement(run, result, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.skipif(not PHOTOS.is_file(), reason="the shared data sets are not here")
+def test_a_network_trained_on_imagenet_agrees(tmp_path: Path) -> None:
+    with zipfile.ZipFile(PHOTOS) as archive:
+        names = [name for name in archive.namelist() if "/train/" in name and name.endswith("EG")]
+        archive.extractall(tmp_path, names[::40])
+    (source,) = (path.parent for path in tmp_path.rglob("train"))
+    recipe = recipe_of(source / "train", "timm:tf_efficientnet_lite0", 224)
+    recipe = recipe.set("training.init", str(WEIGHTS)).set("training.lr", "0.001")
+    run = tmp_path / "run"
+    result = fit(recipe, 1, run)
     assert_agreement(run, result, tmp_path)
 
 

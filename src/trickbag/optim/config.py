@@ -23,8 +23,9 @@ class TrainConfig(Settings):
       each layer group below the head.
     - step: how a step computes its gradients, in one pass or in two (`sam`). clip_norm: the largest
       norm of all gradients together; None does not clip.
-    - precision: `auto` is the reduced precision that the processor is made for. eval_precision:
-    that of validation, of `evaluate` and of `predict`, and so of every number that is reported.
+    - precision: `auto` is the reduced precision that the processor is made for.
+    - eval_precision: that of validation, of `evaluate` and of `predict`, and so of every number
+      that is reported.
     - keep: the weights that a run keeps in `best.safetensors`, and of which its result is: those of
       the best epoch, or of the last one. score: the metric that chooses the best epoch; None is
       top-1, or mAP if images have several labels. Of equal scores the smaller loss counts, then the
