@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from tests.report.run_folder import (
 )
 from trickbag.errors import UserError
 from trickbag.report import Picture, Pictures, run_page
+from trickbag.report.run import sections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -286,6 +288,24 @@ def test_many_classes(tmp_path: Path, classes: int, drawn: bool) -> None:
     assert ("too many for a matrix" in page.words("confusion")) is not drawn
     assert len(page.words("classes").split("n000")) == classes + 1
     assert len(page.source) < 1_500_000
+
+
+def test_the_classes_of_the_result_are_listed_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "SHOWN_CLASSES", 3)
+    folder = write_run(tmp_path / "run", epochs=1)
+    result = json.loads((folder / "result.json").read_text())
+    # The predictions name digits: what is listed are the classes of the result.
+    scores = {
+        f"n{k}": {"support": 10, "recall": 100.0 - k, "precision": None, "f1": 50.0}
+        for k in range(5)
+    }
+    scores["absent"] = {"support": 0, "recall": None, "precision": None, "f1": None}
+    write_json(folder / "result.json", result | {"classes": scores})
+    words = page_of(folder).words("classes")
+    assert "3 more classes are in result.json" in words
+    assert re.findall(r"n\d|absent", words) == ["n4", "n3", "n2"]  # the lowest recall first
 
 
 def test_no_mistakes(tmp_path: Path) -> None:
