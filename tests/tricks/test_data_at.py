@@ -113,7 +113,7 @@ def test_a_size_that_the_network_refuses_is_named_before_training(pictures: Path
     )
     plan, _ = resolve(recipe.plus(ProgressiveResizing(start=0.25)), prepare(recipe.data), 0)
     with pytest.raises(
-        UserError, match=r"the network cannot be trained on 2 images of 3x8x8 at a time: .*; choose"
+        UserError, match=r"timm:vgg11 cannot be trained on 2 images of 3x8x8 at a time: .*; choose"
     ):
         build(plan, recipe.plus(ProgressiveResizing(start=0.25)).tricks)
 

@@ -257,9 +257,14 @@ class TimmConfig(Settings):
     - `norm`: eps and momentum of every batch normalisation; None keeps timm's.
     - `stochastic_depth`, `dropout`: timm's `drop_path_rate` and `drop_rate`; 0 keeps the network's
       own.
+    - `image_size`: the side in pixels of the only images that the network takes, for one that has
+      tables of positions (timm's `img_size`). None is timm's size. A run sets it.
+    - `auxiliary_weight`: the weight of the loss of the auxiliary head in training; 0 and None are
+      no such head. A run sets it for the network that has one, Inception-V3.
     """
 
     kind: ClassVar[str] = "timm"
+    introduced_later: ClassVar[tuple[str, ...]] = ("image_size", "auxiliary_weight")
     name: str = "resnet50"
     activation: Activation | None = None
     attention: SqueezeExcitePart | None = None
@@ -267,6 +272,8 @@ class TimmConfig(Settings):
     norm: BatchNorm | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
+    image_size: Annotated[int, AtLeast(1)] | None = None
+    auxiliary_weight: Annotated[float, AtLeast(0)] | None = None
     num_classes: Annotated[int, AtLeast(0)] = 0
     in_channels: Annotated[int, AtLeast(1)] = 3
 

@@ -11,8 +11,14 @@ __all__ = ["count_macs", "count_params"]
 
 
 def count_params(network: nn.Module) -> int:
-    """Count the parameters of a network, frozen ones included, running statistics excluded."""
-    return sum(parameter.numel() for parameter in network.parameters())
+    """Count the parameters of a network, frozen ones included, running statistics excluded.
+
+    Those of an auxiliary head, which takes part in training alone, do not count: what is counted is
+    the network that predicts, as in published figures.
+    """
+    auxiliary = getattr(network, "auxiliary", None)
+    excluded = set(auxiliary.parameters()) if isinstance(auxiliary, nn.Module) else set()
+    return sum(p.numel() for p in network.parameters() if p not in excluded)
 
 
 def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int:

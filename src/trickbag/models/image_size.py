@@ -27,13 +27,16 @@ IMAGENET = ImageSize(224, 0.875)
 def default_image_size(config: ModelConfig) -> ImageSize:
     """Return the size that a network is made for: 299 px for `inception_v3`, 224 for `resnet50`.
 
-    This package's own networks have 224 px. A network of timm has the size of its published
-    weights, and 224 px if timm names none.
+    This package's own networks have 224 px. A network of timm has the size that its config sets,
+    else that of its published weights, and 224 px if timm names none.
     """
     if not isinstance(config, TimmConfig):
         return IMAGENET
     # A wrong name or tag is an error when the network is built; here it only means no size.
     of_timm = published(config.name)
-    if of_timm is None:
-        return IMAGENET
-    return ImageSize(of_timm.preprocessing.image_size, of_timm.eval_crop)
+    size = IMAGENET
+    if of_timm is not None:
+        size = ImageSize(of_timm.preprocessing.image_size, of_timm.eval_crop)
+    if config.image_size in (None, size.image_size):
+        return size
+    return IMAGENET._replace(image_size=config.image_size)

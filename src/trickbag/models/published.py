@@ -26,7 +26,8 @@ class Published:
     that its centre crop has, at most 1. `crop_mode` is timm's word for how the crop is cut:
     `center`, `squash` (both edges are scaled alike) or `border` (the image is padded). `other_tags`
     are the further tags of a network that was named without one, by the setting of the data in
-    which they differ.
+    which they differ. `fixed_size` says that the network is built for one image size, which timm
+    takes as `img_size`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Published:
     eval_crop: float
     crop_mode: str
     other_tags: Mapping[str, tuple[str, ...]]
+    fixed_size: bool = False
 
     def resize(self, image_size: int) -> int:
         """Return the pixels to which timm scales the shorter edge for a crop of `image_size`."""
@@ -83,6 +85,8 @@ def published(name: str) -> Published | None:
         eval_crop=crop,
         crop_mode=config.crop_mode,
         other_tags=MappingProxyType(others),
+        # What timm goes by when it passes `img_size` itself.
+        fixed_size=bool(config.fixed_input_size),
     )
 
 

@@ -90,6 +90,10 @@ def _timm_parts(config: TimmConfig) -> list[str]:
     if config.norm is not None:
         eps, momentum = config.norm.eps, config.norm.momentum
         words.append(f"batch normalisation with eps {eps:g}, momentum {momentum:g}")
+    if config.image_size is not None:
+        words.append(f"for images of {config.image_size} px")
+    if config.auxiliary_weight:
+        words.append(f"an auxiliary head of weight {config.auxiliary_weight:g}")
     return words
 
 

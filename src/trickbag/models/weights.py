@@ -7,6 +7,7 @@ network of Lee et al. 2020 (`models.official.variables`).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from pathlib import Path
@@ -29,6 +30,7 @@ from trickbag.models.official.networks import (
 )
 from trickbag.models.official.variables import is_variables, variable_files
 from trickbag.models.official.weights import weights_for
+from trickbag.models.timm.loading import fit_tensors
 from trickbag.models.transfer import (
     InitHead,
     SourceWeights,
@@ -169,16 +171,18 @@ def enter_weights(
     classes: Sequence[str] | None = None,
     init_head: InitHead = "auto",
 ) -> list[Note]:
-    """Load weights into a network as `load_weights` does; return notes on its classifier."""
+    """Load weights into a network as `load_weights` does; return notes on what was taken."""
+    fitting = fit_tensors(network, source.tensors, source.origin)
+    source = dataclasses.replace(source, tensors=fitting.tensors)
     head = head_names(network, config)
     rows = match_head(network.state_dict(), source, head, classes, init_head)
     body = {name: tensor for name, tensor in source.tensors.items() if name not in head}
-    fresh = rows.fresh
-    if head and head == fresh and not any(name in source.tensors for name in head):
+    fresh = rows.fresh | fitting.fresh
+    if head and head == rows.fresh and not any(name in source.tensors for name in head):
         # Normalisations and hidden layers within the classifier are then missing too.
         fresh |= classifier_names(network)
     fit_weights(network, {**body, **rows.tensors}, source.origin, fresh=fresh)
-    return rows.notes
+    return [*fitting.notes, *rows.notes]
 
 
 def load_all_weights(network: nn.Module, path: Path) -> None:

@@ -13,8 +13,10 @@ from torch.func import functional_call
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import Note, UserError, first_line
 from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
+from trickbag.models.image_size import default_image_size
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained, published_id
+from trickbag.models.summary import display_name
 from trickbag.models.transfer import init_seed
 from trickbag.models.weights import load_weights, weights_digest
 from trickbag.models.zoo import build_network, layer_groups
@@ -233,6 +235,8 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
+    network_name = display_name(plan.model)
+    made_for = default_image_size(plan.model).image_size
 
     def require(rows: int, size: int, task: str, way_out: str) -> None:
         images = torch.empty(rows, 3, size, size, device="meta")
@@ -241,7 +245,7 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
                 functional_call(network, shapes, (images,))
         except Exception as error:  # every network refuses in its own way
             raise UserError(
-                f"the network cannot {task} {rows} images of 3x{size}x{size} at a time: "
+                f"{network_name} cannot {task} {rows} images of 3x{size}x{size} at a time: "
                 f"{first_line(error)}",
                 f"choose another {way_out}",
             ) from error
@@ -254,8 +258,9 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     # In training mode, in which BatchNorm refuses a single value a channel.
     network.train()
     rows = plan.batch_size // (plan.training.accumulate * plan.processes)
+    size_words = f"--image-size ({network_name} is made for {made_for})"
     for size in sizes:
-        require(rows, size, "be trained on", "--image-size, --batch-size or --model")
+        require(rows, size, "be trained on", f"{size_words}, --batch-size or --model")
 
 
 def _param_groups(

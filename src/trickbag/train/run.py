@@ -143,14 +143,28 @@ class Run:
             # One pass for all views: BatchNorm's statistics are those of all of them together.
             images = in_layout(torch.cat([images, views.flatten(0, 1)]), self.plan.layout)
         with autocast(self.device, self.autocast_dtype):
-            logits = self.network(images)
+            output = self.network(images)
+        # A network with an auxiliary head returns its logits too.
+        main, *auxiliary = output if isinstance(output, tuple) else (output,)
+        loss, logits = self._loss(main, batch)
+        for auxiliary_logits in auxiliary:
+            loss = loss + self._auxiliary_weight * self._loss(auxiliary_logits, batch)[0]
+        return loss, logits.detach(), batch.targets
+
+    def _loss(self, logits: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of the logits of all views, (N + NV, K), and those of the images."""
         # Reduced precision ends here: numbers in bf16 have two to three digits, too few for a loss.
-        logits = logits.float()
+        logits, views = logits.float(), batch.views
         if views is not None:
             n = len(views)
             view_logits = logits[n:].unflatten(0, views.shape[:2])
             logits, batch = logits[:n], batch._replace(view_logits=view_logits)
-        return self.loss(logits, batch), logits.detach(), batch.targets
+        return self.loss(logits, batch), logits
+
+    @property
+    def _auxiliary_weight(self) -> float:
+        """The weight of the loss of the network's auxiliary head."""
+        return getattr(self.plan.model, "auxiliary_weight", None) or 0.0
 
     def forward_raw(self, raw: RawBatch, draws: Draws) -> Forward:
         """Return what `forward` does of a batch of bytes: what is compiled to one graph."""

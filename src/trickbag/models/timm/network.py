@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from trickbag.errors import DoesNotApply, UserError, first_line
 from trickbag.models.config import TimmConfig
 from trickbag.models.init import seeded_generator
+from trickbag.models.published import published
 from trickbag.models.timm.residual_branches import Unfit
 from trickbag.models.timm.surgery import add_anti_alias, add_attention, swap_activations
 from trickbag.models.timm.trace import record
@@ -22,7 +23,15 @@ from trickbag.streams import seed_of
 if TYPE_CHECKING:
     from trickbag.models.parts import BatchNorm
 
-__all__ = ["FILLABLE", "Fillable", "network_on_shapes", "require_drops", "timm_network", "try_part"]
+__all__ = [
+    "FILLABLE",
+    "Fillable",
+    "fixes_image_size",
+    "network_on_shapes",
+    "require_drops",
+    "timm_network",
+    "try_part",
+]
 
 Fillable = Literal["activation", "attention", "anti_alias"]
 
@@ -63,7 +72,7 @@ def try_part(config: TimmConfig, slot: Fillable) -> tuple[bool, str]:
     """
     others: dict[str, Any] = {other: None for other in FILLABLE if other != slot}
     # These need places of their own, which a network may lack; they do not concern the part.
-    others |= {"norm": None, "stochastic_depth": 0.0, "dropout": 0.0}
+    others |= {"norm": None, "stochastic_depth": 0.0, "dropout": 0.0, "auxiliary_weight": None}
     config = dataclasses.replace(config, num_classes=config.num_classes or 1000, **others)
     network = network_on_shapes(config)
     try:
@@ -126,9 +135,30 @@ def _without_parts(config: TimmConfig, seed: int) -> nn.Module:
     # of the network's own.
     drops = {"drop_path_rate": config.stochastic_depth, "drop_rate": config.dropout}
     options: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
-    with seeded_generator(seed_of(seed, "init:timm")):
+    if config.image_size is not None:
+        _require_fixed_size(config)
+        options["img_size"] = (config.image_size, config.image_size)
+    network = _created(config, options, seed_of(seed, "init:timm"))
+    if config.auxiliary_weight:
+        network = _with_auxiliary(network, config, options, seed)
+    if config.image_size is not None:
+        # The size that others read from the network: `record` sends an image of it through.
+        image_shape = (config.in_channels, config.image_size, config.image_size)
+        network.pretrained_cfg = {**network.pretrained_cfg, "input_size": image_shape}
+        _require_patches(network, config)
+    result: nn.Module = network
+    _require_dropping(result, config)
+    if config.norm is not None:
+        _set_norms(result, config.norm, config.name)
+    return result
+
+
+def _created(config: TimmConfig, options: dict[str, Any], seed: int) -> Any:
+    import timm
+
+    with seeded_generator(seed):
         try:
-            network: nn.Module = timm.create_model(
+            return timm.create_model(
                 config.name,
                 pretrained=False,
                 num_classes=config.num_classes,
@@ -139,21 +169,76 @@ def _without_parts(config: TimmConfig, seed: int) -> nn.Module:
             # Every family of timm refuses in its own way what it cannot be: a tag, a number of
             # channels, an option.
             raise _refusal(config, options, first_line(error)) from error
-    _require_dropping(network, config)
-    if config.norm is not None:
-        _set_norms(network, config.norm, config.name)
-    return network
 
 
 def _refusal(config: TimmConfig, options: dict[str, Any], reason: str) -> UserError:
-    refused = [name for name in options if name in reason]
+    refused = [name for name in options if name in _TRICKS and name in reason]
     if refused:
         return _cannot_drop(config, refused[0])
+    size = f", for images of {config.image_size} px," if config.image_size is not None else ""
     return UserError(
-        f"timm cannot build {config.name} with {config.num_classes} classes and "
+        f"timm cannot build {config.name}{size} with {config.num_classes} classes and "
         f"{config.in_channels} channels: {reason}",
-        "choose another network or number of channels",
+        f"choose another network{', --image-size' if size else ''} or number of channels",
     )
+
+
+def _with_auxiliary(network: Any, config: TimmConfig, options: dict[str, Any], seed: int) -> Any:
+    """Return the network with its auxiliary head."""
+    from timm.models.inception_v3 import InceptionV3
+
+    from trickbag.models.timm.auxiliary import AuxiliaryInception
+
+    if not isinstance(network, InceptionV3):
+        raise UserError(
+            f"model.auxiliary_weight = {config.auxiliary_weight:g}: timm:{config.name} has no "
+            "auxiliary head",
+            "--set model.auxiliary_weight=0",
+        )
+    # From a stream of its own: with and without it, all else has the same initial values.
+    both = _created(config, {**options, "aux_logits": True}, seed_of(seed, "init:timm:auxiliary"))
+    both.load_state_dict(network.state_dict(), strict=False)
+    # timm creates networks by name, and has no option for their class.
+    both.__class__ = AuxiliaryInception
+    return both
+
+
+def _require_fixed_size(config: TimmConfig) -> None:
+    """Raise UserError if a network cannot be built for an image size."""
+    if not fixes_image_size(config.name):
+        raise UserError(
+            f"model.image_size = {config.image_size}: timm:{config.name} is not built for one "
+            "image size",
+            "--set model.image_size=none, and --image-size for the size of the run",
+        )
+
+
+def fixes_image_size(name: str) -> bool:
+    """Tell whether timm builds a network for one image size, which it takes as `img_size`."""
+    # A wrong name or tag is an error when the network is built.
+    of_timm = published(name)
+    return of_timm is not None and of_timm.fixed_size
+
+
+def _require_patches(network: nn.Module, config: TimmConfig) -> None:
+    """Raise UserError if the patches of a network leave a border of its images out."""
+    from timm.layers.patch_embed import PatchEmbed
+
+    for module in network.modules():
+        if not isinstance(module, PatchEmbed) or module.dynamic_img_pad or not module.img_size:
+            continue
+        sizes = zip(module.img_size, module.patch_size, strict=True)
+        for pixels, patch in sizes:
+            if pixels % patch:
+                # In pixels of the image: some networks have layers before their patches.
+                step = round(patch * (config.image_size or pixels) / pixels)
+                below = (config.image_size or pixels) // step * step
+                choices = f"{below} or {below + step}" if below else f"{step}"
+                raise UserError(
+                    f"timm:{config.name} divides an image into patches of {step}x{step} px, and "
+                    f"{config.image_size} px are no multiple of {step}",
+                    f"choose --image-size {choices}, or another network",
+                )
 
 
 def _require_dropping(network: nn.Module, config: TimmConfig) -> None:

@@ -70,7 +70,15 @@ def resolve(
         processes=processes,
         class_weights=class_weights,
     )
-    notes = [*size_notes, *preparation_notes, *stem_notes, *batch_notes, *precision_notes]
+    plan, fit_notes = _fitted_timm(plan, recipe.tricks)
+    notes = [
+        *size_notes,
+        *preparation_notes,
+        *stem_notes,
+        *fit_notes,
+        *batch_notes,
+        *precision_notes,
+    ]
     # What a hook says of itself comes first: it knows best why it changes nothing.
     notes += [note for note in hooks.no_effect_notes() if not _says_no_effect(notes, note.trick)]
     notes += [
@@ -143,6 +151,17 @@ def _fitted_model(
     if isinstance(model, OwnConfig) and stem_is_open:
         return model, [_choice(f"the stem is {model.stem}, for images of {data.image_size} px")]
     return model, []
+
+
+def _fitted_timm(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Plan, list[Note]]:
+    """Return the plan with a network of timm that is built for its images."""
+    if not isinstance(plan.model, TimmConfig):
+        return plan, []
+    from trickbag.models.timm.fitting import fit_timm
+
+    smallest = min(data.image_size or plan.image_size for data in plan.data_by_epoch(tricks))
+    model, notes = fit_timm(plan.model, plan.image_size, smallest)
+    return replace(plan, model=model), notes
 
 
 def _fitted_training(
