@@ -49,6 +49,10 @@ TRAIN = [
         ],
     ),
     (
+        "train baseline --model timm:efficientformer_l1 --image-size 32",
+        ["timm:efficientformer_l1 cannot be trained", "3x32x32", "is made for 224"],
+    ),
+    (
         "train baseline --model timm:eva02_tiny_patch14_224 --image-size 32",
         ["timm:eva02_tiny_patch14_224 divides", "14x14", "--image-size 28 or 42"],
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 from trickbag.models.config import TimmConfig
@@ -10,7 +11,7 @@ from trickbag.models.published import published
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
 
-__all__ = ["ImageSize", "default_image_size"]
+__all__ = ["ImageSize", "default_image_size", "made_for_size"]
 
 
 class ImageSize(NamedTuple):
@@ -40,3 +41,10 @@ def default_image_size(config: ModelConfig) -> ImageSize:
     if config.image_size in (None, size.image_size):
         return size
     return IMAGENET._replace(image_size=config.image_size)
+
+
+def made_for_size(config: ModelConfig) -> int:
+    """Return the side in pixels for which a network is published, whatever its config sets."""
+    if isinstance(config, TimmConfig):
+        config = dataclasses.replace(config, image_size=None)
+    return default_image_size(config).image_size

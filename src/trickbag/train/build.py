@@ -13,7 +13,7 @@ from torch.func import functional_call
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import Note, UserError, first_line
 from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
-from trickbag.models.image_size import default_image_size
+from trickbag.models.image_size import made_for_size
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained, published_id
 from trickbag.models.summary import display_name
@@ -236,7 +236,7 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     network_name = display_name(plan.model)
-    made_for = default_image_size(plan.model).image_size
+    made_for = made_for_size(plan.model)
 
     def require(rows: int, size: int, task: str, way_out: str) -> None:
         images = torch.empty(rows, 3, size, size, device="meta")
@@ -258,9 +258,11 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     # In training mode, in which BatchNorm refuses a single value a channel.
     network.train()
     rows = plan.batch_size // (plan.training.accumulate * plan.processes)
-    size_words = f"--image-size ({network_name} is made for {made_for})"
+    way_out = f"--image-size ({network_name} is made for {made_for}), --batch-size or --model"
+    if len(sizes) > 1:
+        way_out += f"; the sizes of all epochs are {', '.join(map(str, sizes))} px"
     for size in sizes:
-        require(rows, size, "be trained on", f"{size_words}, --batch-size or --model")
+        require(rows, size, "be trained on", way_out)
 
 
 def _param_groups(

@@ -9,7 +9,7 @@ import torch
 
 from trickbag.errors import Note, UserError
 from trickbag.models.config import TimmConfig
-from trickbag.models.image_size import default_image_size
+from trickbag.models.image_size import made_for_size
 from trickbag.models.timm.network import fixes_image_size, network_on_shapes
 
 __all__ = ["AUXILIARY_WEIGHT", "fit_timm"]
@@ -36,11 +36,10 @@ def fit_timm(config: TimmConfig, image_size: int, smallest: int) -> tuple[TimmCo
     """
     notes = []
     if config.image_size is None and _needs_size(config.name, config.in_channels, image_size):
-        made_for = default_image_size(config).image_size
         config = dataclasses.replace(config, image_size=image_size)
         notes.append(
             f"timm:{config.name} is built for images of {image_size} px, where timm's has "
-            f"{made_for} px"
+            f"{made_for_size(config)} px"
         )
     config, auxiliary_notes = _fit_auxiliary(config, smallest)
     return config, [Note("choice", None, reason) for reason in [*notes, *auxiliary_notes]]
