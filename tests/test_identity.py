@@ -16,7 +16,8 @@ from trickbag import recipes
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import Settings, plain, plain_identity
-from trickbag.train.folder.identity import START, trial_of
+from trickbag.train.folder.identity import WEIGHTS_VERSION, trial_of
+from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.trick import Trick
 
 RECIPES = {
@@ -203,6 +204,8 @@ def test_a_file_of_before_leaves_open_what_nobody_chose(recipe: Recipe) -> None:
     assert Recipe.from_dict(brief).data.mean == (123.68, 116.779, 103.939)
 
 
-def test_trials_that_start_from_weights_have_a_version() -> None:
-    assert "start" not in trial_of(recipes.small(), 0, "data")
-    assert trial_of(recipes.finetune(), 0, "data")["start"] == START
+def test_trials_with_weights_of_others_have_a_version() -> None:
+    assert "weights_version" not in trial_of(recipes.small(), 0, "data")
+    taught = recipes.small().plus(Distillation(teacher=("timm:resnet18",)))
+    for recipe in (recipes.finetune(), taught):
+        assert trial_of(recipe, 0, "data")["weights_version"] == WEIGHTS_VERSION

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.builders.recipes import tiny_recipe
 from trickbag.data.config import DataConfig
@@ -41,17 +42,22 @@ def test_sizes(
 def test_a_run_validates_and_predicts_at_its_evaluation_size(
     pictures: Path, tmp_path: Path
 ) -> None:
-    result = fit(tiny_recipe(pictures, epochs=1, data__eval_ratio="1.5"), out=tmp_path / "run")
-    assert WeightsMetadata.read(tmp_path / "run").preprocessing.image_size == 24
+    settings = {"data.eval_ratio": "1.5", "data.interpolation": "bicubic", "data.eval_crop": "0.8"}
+    result = fit(tiny_recipe(pictures, epochs=1, **settings), out=tmp_path / "run")
+    preprocessing = WeightsMetadata.read(tmp_path / "run").preprocessing
+    assert (preprocessing.image_size, preprocessing.resize) == (24, 30)
+    assert preprocessing.interpolation == "bicubic"
     trained = Trained.load(tmp_path / "run", "cpu")
     assert trained.plan is not None
     assert trained.plan.image_size == 16
     again = evaluate(trained)
     assert again.metrics["top1"] == result.metrics["top1"]
     assert again.metrics["loss"] == result.metrics["loss"]
-    image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     (prediction,) = Predictor(trained=trained).predict([image])
-    expected = trained.probabilities(_as_batch(image))[0].numpy()
+    scaled = Image.fromarray(image).resize((30, 30), Image.Resampling.BICUBIC)
+    crop = np.array(scaled.crop((3, 3, 27, 27)))
+    expected = trained.probabilities(_as_batch(crop))[0].numpy()
     np.testing.assert_array_equal(prediction.probabilities, expected)
 
 

@@ -54,8 +54,8 @@ def test_crop_is_torchvisions(size: tuple[int, int], image_size: int) -> None:
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("crop_pct", [0.875, 0.9, 0.95, 1.0])
-@pytest.mark.parametrize("size", [(500, 375), (375, 500), (257, 300), (90, 60), (31, 33)])
+@pytest.mark.parametrize("crop_pct", [0.875, 0.95, 1.0])
+@pytest.mark.parametrize("size", [(120, 97), (90, 133), (31, 33)])
 def test_crop_is_timms(
     size: tuple[int, int], crop_pct: float, interpolation: Interpolation
 ) -> None:

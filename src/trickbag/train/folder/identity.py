@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.tricks.trick import Trick
 
-__all__ = ["START", "teachers_of", "trial_of"]
+__all__ = ["WEIGHTS_VERSION", "teachers_of", "trial_of"]
 
-START = 2
-"""Version of what runs compute that start from weights; see `trickbag.recipe.NUMBERS`."""
+WEIGHTS_VERSION = 2
+"""Version of what runs compute that start from weights, or learn from those that timm publishes.
+
+See `trickbag.recipe.NUMBERS`. Version 1, which is not written, had other images for these weights.
+"""
 
 
 def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
@@ -29,11 +32,10 @@ def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
 
         init = weights_digest(Path(recipe.training.init))
     trial = {"recipe": recipe.identity(), "seed": seed, "data": fingerprint, "init": init}
-    if recipe.training.init or recipe.training.pretrained:
-        # Runs that start from weights were normalised and cropped otherwise before: no study shall
-        # mix the two.
-        trial["start"] = START
     teachers = teachers_of(recipe.tricks)
+    of_timm = any(teacher.startswith("timm:") for teacher in teachers)
+    if recipe.training.init or recipe.training.pretrained or of_timm:
+        trial["weights_version"] = WEIGHTS_VERSION
     # Without teachers the key is absent, as it was before there were any: ids stay.
     return trial | {"teachers": teachers} if teachers else trial
 
