@@ -26,7 +26,7 @@ from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import Pipeline
 from trickbag.train.plan.resolve import resolve
 from trickbag.train.run import Run
-from trickbag.train.step import train_step
+from trickbag.train.step import to_device, train_step
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.pca_noise import PCANoise
@@ -92,7 +92,7 @@ def trained(recipe: Recipe, dataset: Dataset, steps: int = 5) -> ShortRun:
             step, plan.steps_per_epoch, plan.training.epochs
         )
         before = float(progress.loss_sum)
-        train_step(run, raw, draws, lr, plan.batch_size, progress)
+        train_step(run, to_device(raw, run.device), draws, lr, plan.batch_size, progress)
         losses.append((float(progress.loss_sum) - before) / plan.batch_size)
     return ShortRun(run, notes, first, snapshot(run), losses)
 

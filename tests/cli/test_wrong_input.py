@@ -516,14 +516,24 @@ def test_wrong_input_is_one_line_and_exit_2(
     assert not list(tmp_path.glob("runs/*/*.json*"))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-@pytest.mark.parametrize("line", ["train", "show", "evaluate {run}", "predict {run} {photos}"])
-def test_no_cuda_device(line: str, places: dict[str, Path], call: Call) -> None:
+@pytest.mark.parametrize(("device", "says"), [("cuda", "no CUDA device"), ("mps", "(MPS)")])
+@pytest.mark.parametrize(
+    "line", ["train", "show", "evaluate {run}", "predict {run} {photos}", "study --dry-run"]
+)
+def test_a_device_that_is_not_here(
+    line: str,
+    device: str,
+    says: str,
+    places: dict[str, Path],
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     code, _, err = call(
-        *line.format(**places).split(), "--device", "cuda", *["--out", "x"] * (line == "train")
+        *line.format(**places).split(), "--device", device, *["--out", "x"] * (line == "train")
     )
     assert code == 2
-    assert "no CUDA device" in err
+    assert says in err
     assert "--device cpu" in err
     assert err.count("\n") == 1
 

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="train|val|test",
         help="default: val; of other data that have no val: test, or else all",
     )
-    parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
+    parser.add_argument("--device", metavar="auto|cpu|cuda|mps", default="auto")
     add_precision(parser)
     parser.add_argument("--batch-size", metavar="N")
     parser.add_argument("--workers", metavar="N", help="processes that read and crop images")
@@ -45,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
 
     from trickbag.cli.options import optional, precision_of
     from trickbag.cli.terminal import checking_progress, warn
+    from trickbag.optim.config import Device
     from trickbag.settings import AtLeast, parse
 
-    device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
+    device = parse(Device, args.device, "--device")
     part = optional(Literal["train", "val", "test"], args.part, "--part")
     batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
     workers = optional(Annotated[int, AtLeast(0)], args.workers, "--workers")

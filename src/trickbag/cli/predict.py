@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probabilities", action="store_true", help="with --csv: add a column for each class"
     )
     parser.add_argument("--image-root", metavar="DIR", help="where the images of a CSV file lie")
-    parser.add_argument("--device", metavar="auto|cpu|cuda", default="auto")
+    parser.add_argument("--device", metavar="auto|cpu|cuda|mps", default="auto")
     add_precision(parser)
     parser.add_argument("--batch-size", metavar="N")
 
@@ -41,13 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict; return 0, or 1 if no image at all could be read."""
     from pathlib import Path
-    from typing import Annotated, Literal
+    from typing import Annotated
 
     from trickbag.cli.options import optional, output_file, precision_of
     from trickbag.errors import UserError
+    from trickbag.optim.config import Device
     from trickbag.settings import AtLeast, parse
 
-    device = parse(Literal["auto", "cpu", "cuda"], args.device, "--device")
+    device = parse(Device, args.device, "--device")
     top = parse(Annotated[int, AtLeast(1)], args.top, "--top")
     batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
     precision = precision_of(args)

@@ -45,7 +45,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
     )
     _add_trick_options(parser)
     _add_weight_options(parser)
-    parser.add_argument("--device", metavar="auto|cpu|cuda")
+    parser.add_argument("--device", metavar="auto|cpu|cuda|mps")
 
 
 def _add_trick_options(parser: argparse.ArgumentParser) -> None:

@@ -296,6 +296,8 @@ def _executor(args: argparse.Namespace) -> Executor:
     from trickbag.settings import NonNegative, Positive
 
     workers = None if args.workers is None else _count(args.workers, "--workers")
+    if workers is None and args.device == "mps":
+        workers = 1  # a Mac has one GPU
     retries = 2 if args.retries is None else _count(args.retries, "--retries", least=0)
     if args.executor in (None, "local"):
         for option in ("address", "cpus", "gpus", "devices"):

@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trickbag.models.config import Precision
+    from trickbag.optim.config import Device
 
 __all__ = ["Prediction", "Predictor"]
 
@@ -98,7 +99,7 @@ class Predictor:
         cls,
         run: Path | str,
         *,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        device: Device = "auto",
         batch_size: int | None = None,
         precision: Precision | None = None,
     ) -> Predictor:

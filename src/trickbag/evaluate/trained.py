@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from trickbag.errors import UserError
+from trickbag.functional.device import copied
 from trickbag.models.config import ModelConfig, read_model
 from trickbag.models.official.weights import load_official
 from trickbag.models.weights import load_with_metadata
@@ -31,6 +32,7 @@ from trickbag.train.plan.plan import Plan
 
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.optim.config import Device
 
 __all__ = ["Trained"]
 
@@ -67,7 +69,7 @@ class Trained:
     def load(
         cls,
         run: Path | str,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        device: Device = "auto",
         precision: Precision | None = None,
     ) -> Trained:
         """Load the kept weights of a run's folder, `RUN:last`, or a weights file of a run.
@@ -81,9 +83,7 @@ class Trained:
         return cls._of(path, network, metadata, device, record, plan, precision)
 
     @classmethod
-    def official(
-        cls, path: Path | str, name: str, device: Literal["auto", "cpu", "cuda"] = "auto"
-    ) -> Trained:
+    def official(cls, path: Path | str, name: str, device: Device = "auto") -> Trained:
         """Load an original network of Lee et al. 2020 from a file of its variables.
 
         `models.official.variables` describes the file. The classes are `background` and the WordNet
@@ -99,7 +99,7 @@ class Trained:
         path: Path,
         network: nn.Module,
         metadata: WeightsMetadata,
-        device: Literal["auto", "cpu", "cuda"],
+        device: Device,
         record: RunRecipe | None,
         plan: Plan | None,
         precision: Precision | None = None,
@@ -167,13 +167,14 @@ class Trained:
         every logit above 17.
         """
         with torch.inference_mode():
-            images = self.preprocessing.normalise(images_N3SS.to(self.device, non_blocking=True))
+            images = self.preprocessing.normalise(copied(images_N3SS, self.device))
             with evaluation_autocast(self.device, self.autocast_dtype):
                 logits_NK: Tensor = self.network(in_layout(images, self.layout))
             logits = logits_NK.float()
-            return (
-                logits.softmax(dim=1) if self.thresholds is None else logits.double().sigmoid()
-            ).cpu()
+            if self.thresholds is None:
+                return logits.softmax(dim=1).cpu()
+            # On the CPU, as in validation: not every device has float64.
+            return logits.cpu().double().sigmoid()
 
 
 def _read_record(path: Path, metadata: WeightsMetadata) -> tuple[RunRecipe | None, Plan | None]:

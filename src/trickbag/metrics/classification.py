@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trickbag.metrics.calibration import ConfidenceBins
 from trickbag.metrics.per_class import ClassCounts
+from trickbag.metrics.precision import exact_dtype
 
 __all__ = ["Classification"]
 
@@ -39,7 +40,7 @@ class Classification:
             raise ValueError(f"num_classes = {num_classes}, bins = {bins}: both must be at least 1")
         self.num_classes = num_classes
         self.device = torch.device(device)
-        self.dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        self.dtype = exact_dtype(self.device)
         # Tensors made in inference mode, as by a validation, could not be updated outside it.
         with torch.inference_mode(False):
             # Rows, right at 1, right at 5.

@@ -10,7 +10,11 @@ from trickbag.optim.optimizers import SGD, Optimizer
 from trickbag.optim.steps import OnePass, Passes
 from trickbag.settings import AtLeast, Between, NonNegative, Positive, Settings
 
-__all__ = ["TrainConfig"]
+__all__ = ["Device", "TrainConfig"]
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where a run computes; auto: on a CUDA device if there is one, else on the CPU. mps: on the GPU of
+a Mac."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ class TrainConfig(Settings):
     eval_precision: Literal["float32", "bf16", "fp16"] = "float32"
     keep: Literal["best", "last"] = "last"
     score: str | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     threads: Annotated[int, AtLeast(1)] | None = None
     init: str | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.functional.device import forked_generators
 from trickbag.settings import Positive, Settings
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ class SharpnessAware(Settings):
         """
         import torch
 
-        devices = sorted({p.get_device() for p in network.parameters() if p.is_cuda})
+        device = next(network.parameters()).device
         # Both passes draw the same random numbers: the second is of the same function.
-        with torch.random.fork_rng(devices=devices):
+        with forked_generators(device):
             backward()
         weights = [parameter for parameter in network.parameters() if parameter.grad is not None]
         # After the first pass, whose running statistics are the ones that stay.

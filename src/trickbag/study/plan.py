@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from trickbag.data.dataset import Dataset
+    from trickbag.optim.config import Device
     from trickbag.recipe import Recipe
     from trickbag.study.designs.design import Design
     from trickbag.study.kept_weights import KeepWeights
@@ -117,7 +118,7 @@ class StudyPlan:
             return {self.recipe.network: self.recipe}
         return {name: self.recipe.on(name) for name in self.models}
 
-    def on_machine(self, threads: int, device: Literal["auto", "cpu", "cuda"]) -> StudyPlan:
+    def on_machine(self, threads: int, device: Device) -> StudyPlan:
         """Return the plan with the threads and the device of every trial settled.
 
         Every trial then computes alike, whoever runs it and when.

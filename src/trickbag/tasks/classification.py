@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trickbag.functional.device import copied
 from trickbag.metrics.classification import Classification
 from trickbag.metrics.multi_label import MultiLabel
 from trickbag.metrics.per_class import ClassCounts, ClassScore
@@ -131,9 +132,9 @@ class _ClassPredictions(Predictions):
         self._columns: list[list[Array]] = [[np.zeros(0, dtype)] for dtype in self._types]
 
     def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
-        self._counter.update(logits_NK, labels, raw.valid.to(labels.device, non_blocking=True))
+        self._counter.update(logits_NK, labels, copied(raw.valid, labels.device))
         confidence, predicted = logits_NK.softmax(dim=1).max(dim=1)
-        batch = [raw.index, raw.labels, predicted.cpu(), confidence.double().cpu()]
+        batch = [raw.index, raw.labels, predicted.cpu(), confidence.cpu().double()]
         if self._binary:
             # By this difference the probability of the second class ranks the images; in float32
             # the probability itself is 1 from a difference of 17 on.
@@ -194,9 +195,9 @@ class _MultiLabelPredictions(Predictions):
         self._loss = torch.zeros((), dtype=torch.float64)
 
     def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
-        valid = raw.valid.to(labels.device, non_blocking=True)
+        valid = copied(raw.valid, labels.device)
         # In float32 a sigmoid is 1 from logits of 17 on, and the ranking of images would be lost.
-        logits, labels_NK = logits_NK[valid].double().cpu(), labels[valid].cpu()
+        logits, labels_NK = logits_NK[valid].cpu().double(), labels[valid].cpu()
         self._index.append(raw.index.numpy()[raw.valid.numpy()])
         self._scores.append(logits.sigmoid().numpy())
         self._labels.append(labels_NK.numpy())

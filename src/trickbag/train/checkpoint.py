@@ -11,6 +11,7 @@ import torch
 
 from trickbag.errors import UserError
 from trickbag.files import replacing
+from trickbag.metrics.precision import exact_dtype
 from trickbag.train.run import Run
 
 __all__ = ["SCHEMA", "Progress", "Share", "Totals", "restore", "save"]
@@ -46,7 +47,7 @@ class Progress:
     def start(cls, device: torch.device) -> Progress:
         """Return the progress of a run before its first step."""
         # In float32 counts are exact up to 2**24 only, and the sum of losses would lose digits.
-        zero = torch.zeros((), dtype=torch.float64, device=device)
+        zero = torch.zeros((), dtype=exact_dtype(device), device=device)
         bad = torch.full((), -1, dtype=torch.int64, device=device)
         return cls(0, 0, zero.clone(), zero.clone(), zero.clone(), bad)
 

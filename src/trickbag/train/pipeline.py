@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trickbag.functional.batch import Batch
+from trickbag.functional.device import copied
 from trickbag.streams import stream
 from trickbag.train.machine.device import Layout, in_layout
 from trickbag.tricks.trick import PHASES
@@ -120,8 +121,7 @@ class Pipeline:
         if rows is not None:
             draws = [tuple(item[rows] for item in draw) for draw in draws]
         return tuple(
-            tuple(torch.as_tensor(item).to(device, non_blocking=True) for item in draw)
-            for draw in draws
+            tuple(copied(torch.as_tensor(item), device) for item in draw) for draw in draws
         )
 
     def __call__(self, raw: RawBatch, draws: Draws) -> Batch:

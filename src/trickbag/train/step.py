@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from trickbag.data.loading.loader import RawBatch
+from trickbag.functional.device import copied
 
 if TYPE_CHECKING:
     from trickbag.train.checkpoint import Progress
@@ -24,7 +25,7 @@ __all__ = ["to_device", "train_step"]
 
 def to_device(raw: RawBatch, device: torch.device) -> RawBatch:
     """Copy a batch to the device, without waiting if its memory is pinned."""
-    return RawBatch(*(tensor.to(device, non_blocking=True) for tensor in raw))
+    return RawBatch(*(copied(tensor, device) for tensor in raw))
 
 
 def train_step(

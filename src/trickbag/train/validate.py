@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from trickbag.functional.device import copied
 from trickbag.tasks.classification import ClassificationTask, Pace, Validation
 from trickbag.train.machine.device import Layout, evaluation_autocast, in_layout
 from trickbag.train.machine.parallel import StepStatus, World
@@ -56,8 +57,8 @@ def validate(
                 if signal := stop():
                     break
                 started = time.perf_counter()
-                images = preprocessing.normalise(raw.images.to(device, non_blocking=True).float())
-                labels = raw.labels.to(device, non_blocking=True)
+                images = preprocessing.normalise(copied(raw.images, device).float())
+                labels = copied(raw.labels, device)
                 with evaluation_autocast(device, autocast_dtype):
                     logits = network(in_layout(images, layout))
                 predictions.add(raw, logits.float(), labels)

@@ -122,7 +122,7 @@ def test_reasons_lose_the_way_out_of_a_single_run() -> None:
         ({"schema": 2}, "schema = 2: this version of trickbag reads studies of schema 1"),
         ({"recipe": 3}, "recipe = 3: must be a JSON object"),
         ({"seeds": "5"}, "seeds = '5': must be a whole number"),
-        ({"device": "tpu"}, "device = 'tpu': must be auto, cpu, cuda or null"),
+        ({"device": "tpu"}, "device = 'tpu': must be auto, cpu, cuda, mps or null"),
         ({"note_values": [{"kind": "x"}]}, r"note_values\[0\]: .* is not a note"),
         (
             {"layouts": [{"model": "m", "variants": [{"label": "a", "status": "maybe"}]}]},

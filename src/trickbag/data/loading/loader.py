@@ -196,7 +196,7 @@ def default_workers(part: Part, device_type: str) -> int:
     cores = usable_cores()
     if part.in_memory or cores < 2:
         return 0
-    return min(cores, 16) if device_type == "cuda" else 1
+    return 1 if device_type == "cpu" else min(cores, 16)
 
 
 def share_of(n: int, rank: int, size: int) -> slice:

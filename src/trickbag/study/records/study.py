@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from trickbag.errors import Note, UserError
 from trickbag.files import json_numbers
+from trickbag.optim.config import Device
 from trickbag.study.analysis.chance import ConstantAnswer, ConstantAnswers
 from trickbag.study.designs.layout import Contrast
 from trickbag.study.records.checks import (
@@ -150,7 +151,7 @@ class StudyRecord:
     seeds: int
     outcome: str
     threads: int | None
-    device: Literal["auto", "cpu", "cuda"] | None
+    device: Device | None
     processes: int
     data: str
     shard: str | None
@@ -216,8 +217,8 @@ class StudyRecord:
         for key, value in (("seeds", seeds), ("threads", threads or 1), ("processes", processes)):
             require(type(value) is int, f"{place}: {key}", value, "a whole number")
         device = data.get("device")
-        devices = ("auto", "cpu", "cuda", None)
-        require(device in devices, f"{place}: device", device, "auto, cpu, cuda or null")
+        devices = (*get_args(Device), None)
+        require(device in devices, f"{place}: device", device, "auto, cpu, cuda, mps or null")
         keep = data.get("keep_weights")
         kinds = ("none", "full", "all", None)
         require(keep in kinds, f"{place}: keep_weights", keep, "none, full, all or null")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trickbag.errors import UserError
 from trickbag.models.config import Precision
+from trickbag.optim.config import Device
 
 __all__ = [
     "Layout",
@@ -32,17 +33,23 @@ Layout = Literal["contiguous", "channels_last"]
 N = TypeVar("N", bound=nn.Module)
 
 
-def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """Return the device to train on; `auto` is a CUDA device if there is one.
+def choose_device(wanted: Device) -> Literal["cpu", "cuda", "mps"]:
+    """Return the device to train on; `auto` is a CUDA device if there is one, else the CPU.
 
-    Raises UserError if a CUDA device is wanted and there is none.
+    Raises UserError if a device is wanted that is not here.
     """
+    if wanted == "auto":
+        # Not MPS, with which nobody has tested this package.
+        return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "training.device = 'cuda': there is no CUDA device here", "use --device cpu or auto"
         )
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise UserError(
+            "training.device = 'mps': torch finds no GPU of Apple's here (MPS)",
+            "use --device cpu or auto",
+        )
     return wanted
 
 
@@ -51,13 +58,15 @@ def choose_precision(wanted: Literal["float32", "auto", "bf16", "fp16"], device:
 
     `auto` is the reduced precision for which the processor has instructions: bf16 on CUDA from
     compute capability 8.0 and on a CPU with AMX or AVX512-BF16, fp16 on CUDA from 7.0. Without them
-    it is float32, which is faster than emulation.
+    it is float32, which is faster than emulation, as it is on MPS, of which nothing is measured.
     """
     if wanted != "auto":
         return wanted
     if device == "cuda":
         capability = torch.cuda.get_device_capability()
         return "bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "float32"
+    if device == "mps":
+        return "float32"
     return "bf16" if _cpu_has_bf16() else "float32"
 
 
@@ -77,7 +86,7 @@ def choose_layout(precision: Precision, device: str) -> Layout:
     if device == "cuda":
         matrix_units = precision != "float32" and torch.cuda.get_device_capability() >= (7, 0)
     else:
-        matrix_units = precision == "bf16" and _cpu_has_bf16()
+        matrix_units = device == "cpu" and precision == "bf16" and _cpu_has_bf16()
     return "channels_last" if matrix_units else "contiguous"
 
 

@@ -37,6 +37,8 @@ def environment() -> dict[str, Any]:
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
         machine["versions"]["cuda"] = torch.version.cuda
+    elif torch.backends.mps.is_available():
+        machine["gpu"] = "Apple MPS"
     return machine
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from trickbag.functional.device import forked_generators
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,14 +19,13 @@ __all__ = ["isolated"]
 def isolated(threads: int, device: str) -> Iterator[None]:
     """Compute with a number of threads and a random state that end with the block.
 
-    The caller's threads and random state, that of its CUDA device included, are as before then.
+    The caller's threads and random state, that of its GPU included, are as before then.
     """
     before = torch.get_num_threads()
     # The number of threads decides the order of sums, and with that the last bits of the weights.
     torch.set_num_threads(threads)
     try:
-        devices = [torch.cuda.current_device()] if device == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with forked_generators(torch.device(device)):
             yield
     finally:
         torch.set_num_threads(before)

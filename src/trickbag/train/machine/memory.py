@@ -15,6 +15,8 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 class PeakMemory:
     """Measures from its construction on: CUDA tensors, or on Linux the memory of the process.
 
+    Of MPS there is no figure: torch says what is in use now, and not the most that was.
+
     A process that trained before keeps some of its memory, so figures of a CPU can be compared
     within one process at best.
     """
@@ -24,6 +26,8 @@ class PeakMemory:
         self._measured = self._cuda
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
+            return
+        if device == "mps":
             return
         try:
             _CLEAR.write_text("5")  # resets the high-water mark of this process (proc(5))

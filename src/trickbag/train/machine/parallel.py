@@ -116,6 +116,11 @@ class ProcessWorld(World):
         self._failure_pending = False
 
     def compute_on(self, device: str) -> None:
+        if device == "mps":
+            raise UserError(
+                f"{self.size} processes cannot train a run together on MPS",
+                "start one, or train with --device cpu",
+            )
         if device != "cuda":
             return
         index = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))

@@ -97,9 +97,9 @@ class Plan(Settings):
         return self.training.batch_size
 
     @property
-    def device(self) -> Literal["cpu", "cuda"]:
+    def device(self) -> Literal["cpu", "cuda", "mps"]:
         """The kind of device that computes."""
-        return cast("Literal['cpu', 'cuda']", self.training.device)
+        return cast("Literal['cpu', 'cuda', 'mps']", self.training.device)
 
     @property
     def precision(self) -> Literal["float32", "bf16", "fp16"]:

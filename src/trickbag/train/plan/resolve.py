@@ -221,10 +221,19 @@ def _on_this_machine(
     notes = []
     if training.precision == "auto" and precision == "float32":
         reason = "this processor has no arithmetic in bf16 or fp16, so training stays in float32"
+        if device == "mps":
+            reason = (
+                "on MPS training stays in float32 unless bf16 or fp16 is named, of which nothing "
+                "is measured there"
+            )
         note = Note("no_effect", _MIXED_PRECISION, reason)
         # Without the trick it is the recipe itself that asks for a reduced precision.
         named = any(trick.name == _MIXED_PRECISION for trick in tricks)
         notes.append(note if named else _choice(note.text))
+    if training.device == "auto" and device == "cpu" and torch.backends.mps.is_available():
+        notes.append(
+            _choice("training is on the CPU; --device mps is this Mac's GPU, not tested on a Mac")
+        )
     compiles = training.compile == "on" or (training.compile == "auto" and device == "cuda")
     settled = replace(
         training,

@@ -20,6 +20,7 @@ from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
 from trickbag.errors import RunFailed, UserError
+from trickbag.functional.device import copied
 from trickbag.recipe import differences, digest
 from trickbag.settings import plain, plain_identity
 from trickbag.train.loaders import ordered_loader
@@ -233,7 +234,7 @@ def _batch_logits(
 ) -> NDArray[np.float32]:
     """Return the logits (N, M, K) of images, prepared once for all networks or for each of them."""
     images = [
-        preprocessing.normalise(raw.images.to(device, non_blocking=True))
+        preprocessing.normalise(copied(raw.images, device))
         for preprocessing, raw in zip(prepared, raws, strict=True)
     ]
     if len(images) == 1:
