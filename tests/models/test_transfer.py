@@ -269,6 +269,24 @@ def test_logits_of_every_form_follow_the_names_of_classes(name, tmp_path):
     check_every_case(*MORE_NETWORKS[name], tmp_path)
 
 
+@pytest.mark.slow
+def test_an_auxiliary_head_follows_the_names_of_classes_too(tmp_path):
+    config = TimmConfig(name="inception_v3", num_classes=5, auxiliary_weight=0.4)
+    plain = replace(config, auxiliary_weight=0.0)
+    file, order = tmp_path / "w.safetensors", [4, 0, 3, 1, 2]
+    classes = tuple(NAMES[i] for i in order)
+    for of_file in (config, plain):
+        donor, network = donor_of(of_file, 5), build_network(config, seed=2)
+        save_weights(donor, file, metadata_of(of_file, classes=NAMES))
+        head, given = network.AuxLogits.fc.weight.detach().clone(), donor.state_dict()
+        notes = [note.text for note in load_weights(network, file, config=config, classes=classes)]
+        assert torch.equal(network.fc.weight, given["fc.weight"][order])
+        auxiliary = given["AuxLogits.fc.weight"][order] if of_file is config else head
+        assert torch.equal(network.AuxLogits.fc.weight, auxiliary)
+        assert sum("auxiliary head" in text for text in notes) == (of_file is plain)
+        assert len(notes) == 1 + (of_file is plain)
+
+
 def test_a_file_of_other_origin_has_no_names(tmp_path):
     config = replace(NETWORKS["test_resnet"][0], num_classes=5)
     donor, network = donor_of(config, 5), build_network(config, seed=2)

@@ -174,7 +174,8 @@ def enter_weights(
     """Load weights into a network as `load_weights` does; return notes on what was taken."""
     fitting = fit_tensors(network, source.tensors, source.origin)
     source = dataclasses.replace(source, tensors=fitting.tensors)
-    head = head_names(network, config)
+    # An auxiliary head that the weights lack is no matter of classes.
+    head = head_names(network, config) - fitting.fresh
     rows = match_head(network.state_dict(), source, head, classes, init_head)
     body = {name: tensor for name, tensor in source.tensors.items() if name not in head}
     fresh = rows.fresh | fitting.fresh
