@@ -77,6 +77,26 @@ def test_the_loss_is_that_of_both_heads(pictures: Path, tricks: tuple[Trick, ...
     torch.testing.assert_close(run.forward(batch)[0], run.loss(main, batch))
 
 
+def test_further_views_have_the_logits_of_their_head(pictures: Path) -> None:
+    run = two_headed(pictures)
+    raw = raw_batch()
+    batch = run.prepare(raw, run.pipeline.draw(N, 0, run.plan.timestamp(0), run.device))
+    batch = batch._replace(views=torch.stack([batch.images.flip(3), batch.images + 1], dim=1))
+    seen: list[Tensor | None] = []
+
+    def loss(logits: Tensor, batch: Any) -> Tensor:
+        seen.extend([logits, batch.view_logits])
+        return logits.sum()
+
+    run.loss = loss
+    run.forward(batch)
+    assert batch.views is not None
+    heads = [run.network(images) for images in (batch.images, *batch.views.unbind(1))]
+    for head, (logits, view_logits) in enumerate([seen[:2], seen[2:]]):
+        torch.testing.assert_close(logits, heads[0][head])
+        torch.testing.assert_close(view_logits, torch.stack([h[head] for h in heads[1:]], dim=1))
+
+
 def test_a_step_in_two_passes_trains_both_heads(pictures: Path) -> None:
     run = two_headed(pictures, Sam(rho=0.05))
     before = {name: p.detach().clone() for name, p in run.network.named_parameters()}

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import checkpoint_filter_fn
@@ -14,6 +15,7 @@ from tests.models.timm.families import on_shapes
 from trickbag.errors import UserError
 from trickbag.models import build_network
 from trickbag.models.config import TimmConfig
+from trickbag.models.pretrained import load_pretrained
 from trickbag.models.timm.loading import fit_tensors
 from trickbag.models.timm.network import network_on_shapes
 from trickbag.models.weights import load_weights
@@ -45,6 +47,21 @@ def test_the_table_of_positions_is_resampled_by_timm(tmp_path: Path) -> None:
         "1x10x96"
     )
     assert "the classifier starts anew" in notes[1].reason
+
+
+def test_published_weights_are_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+    # The hub cannot be reached: random weights stand for the published ones.
+    monkeypatch.setattr("trickbag.models.pretrained._reach_hub", lambda name: None)
+    monkeypatch.setattr(
+        timm,
+        "create_model",
+        lambda name, **options: create(name, **options | {"pretrained": False}),
+    )
+    network = build_network(at_size(32), seed=1)
+    notes = load_pretrained(network, at_size(32))
+    assert notes[0].reason == "weights of timm's test_vit3"
+    assert any("resampled its pos_embed from 1x101x96 to 1x5x96" in n.reason for n in notes)
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trickbag.models.config import TimmConfig
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trickbag.recipe import Recipe
     from trickbag.tricks.trick import Trick
 
-__all__ = ["WEIGHTS_VERSION", "teachers_of", "trial_of"]
+__all__ = ["NETWORKS_VERSION", "WEIGHTS_VERSION", "teachers_of", "trial_of"]
 
 WEIGHTS_VERSION = 2
 """Version of what runs compute that start from weights, or learn from those that timm publishes.
 
 See `trickbag.recipe.NUMBERS`. Version 1, which is not written, had other images for these weights.
 """
+
+NETWORKS_VERSION = 2
+"""Version of what runs of timm's networks compute; see `trickbag.recipe.NUMBERS`."""
 
 
 def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
@@ -32,6 +37,10 @@ def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
 
         init = weights_digest(Path(recipe.training.init))
     trial = {"recipe": recipe.identity(), "seed": seed, "data": fingerprint, "init": init}
+    if isinstance(recipe.model, TimmConfig):
+        # Before, weight decay was on position embeddings too, some families had other layer groups,
+        # and Inception no auxiliary head.
+        trial["networks_version"] = NETWORKS_VERSION
     teachers = teachers_of(recipe.tricks)
     of_timm = any(teacher.startswith("timm:") for teacher in teachers)
     if recipe.training.init or recipe.training.pretrained or of_timm:
