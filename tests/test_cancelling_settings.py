@@ -58,7 +58,14 @@ def without_effect(notes: list[Note]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-@pytest.mark.parametrize(("epochs", "batch_size"), [(1, 8), (3, 8), (20, 8), (1, 60), (3, 60)])
+@pytest.mark.parametrize(
+    ("epochs", "batch_size"),
+    [
+        *[(1, 8), (3, 8), (20, 8)],
+        pytest.param(1, 60, marks=pytest.mark.slow),
+        pytest.param(3, 60, marks=pytest.mark.slow),
+    ],
+)
 def test_what_changes_no_value_of_a_recipe_is_noted(
     name: str, epochs: int, batch_size: int, pictures: Path, dataset: Dataset
 ) -> None:

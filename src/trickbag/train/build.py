@@ -69,14 +69,15 @@ def build(
     if student is not None:
         teach, teacher_logits = _teachers(student, plan, dataset, on_progress)
         notes += teacher_notes(student, plan, tricks)
-    average = _average(tricks, network)
+    average = _average(tricks, network, notes)
+    loss = build_loss(plan, tricks, notes)
     run = Run(
         plan=plan,
         tricks=tricks,
         network=network,
         pipeline=_pipeline(plan, tricks, student if teacher_logits is not None else None),
         evaluation=Preprocessing.for_evaluation(plan.data, plan.image_size),
-        loss=build_loss(plan, tricks),
+        loss=loss,
         optimizer=plan.training.optimizer(groups, plan.training.lr, fused=_fuses(plan)),
         scaler=torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16"),
         device=device,
@@ -97,19 +98,20 @@ def _fuses(plan: Plan) -> bool:
     return plan.training.optimizer.kind != "rmsprop" and plan.device != "mps"
 
 
-def build_loss(plan: Plan, tricks: tuple[Trick, ...]) -> Loss:
+def build_loss(plan: Plan, tricks: tuple[Trick, ...], notes: list[Note] | None = None) -> Loss:
     """Build the loss: a trick that replaces it comes first, then a teacher's, then those that wrap.
 
     The teacher's share is then of the loss of the labels alone, wherever distillation stands among
-    the tricks.
+    the tricks. `notes` gets those on tricks that say that they change nothing.
     """
     loss = plan.task.loss()
-    for trick in tricks:
-        if trick.slot == "loss":
+    order = ("loss", "teacher")
+    for trick in sorted(tricks, key=lambda trick: (*order, trick.slot).index(trick.slot)):
+        try:
             loss = trick.loss(loss)
-    for trick in sorted(tricks, key=lambda trick: trick.slot != "teacher"):
-        if trick.slot != "loss":
-            loss = trick.loss(loss)
+        except NoEffect as none:
+            if notes is not None:
+                notes.append(Note("no_effect", trick.name, none.reason))
     return loss
 
 
@@ -198,11 +200,17 @@ def _teachers(
     return NoTeacher(), cached_logits(student, plan, dataset, on_progress)
 
 
-def _average(tricks: tuple[Trick, ...], network: nn.Module) -> Average | None:
+def _average(tricks: tuple[Trick, ...], network: nn.Module, notes: list[Note]) -> Average | None:
     """Return what averages the weights; None if no trick does, UserError if two do."""
-    averages = {
-        trick.name: average for trick in tricks if (average := trick.average(network)) is not None
-    }
+    averages: dict[str, Average] = {}
+    for trick in tricks:
+        try:
+            average = trick.average(network)
+        except NoEffect as none:
+            notes.append(Note("no_effect", trick.name, none.reason))
+            continue
+        if average is not None:
+            averages[trick.name] = average
     if len(averages) > 1:
         raise UserError(
             f"{' and '.join(averages)} each average the weights: a run has one average",

@@ -30,6 +30,8 @@ class BCE(Trick):
         "(code)"
     )
 
+    only_labels: ClassVar[bool] = True
+
     reduction: Literal["sum", "mean"] = "sum"
 
     def data(self, data: DataConfig) -> DataConfig:

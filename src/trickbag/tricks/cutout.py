@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from trickbag.data.config import DataConfig
     from trickbag.optim.config import TrainConfig
 
 __all__ = ["Cutout", "around", "blank"]
@@ -68,3 +69,9 @@ class Cutout(Trick):
         (centre, sides), (height, width) = draw, batch.images.shape[2:]
         boxes = around(centre, sides, height, width)
         return batch._replace(images=blank(batch.images, boxes, owned=batch.owned))
+
+    def works_at(self, data: DataConfig, timestamp: Timestamp) -> bool:
+        """Tell whether the squares are there, and have a pixel: half a side is rounded down."""
+        if data.image_size is not None and self.side * data.image_size / 2 < 1:
+            return False
+        return timestamp.epochs_left > self.off_epochs

@@ -174,9 +174,19 @@ class Distillation(Trick):
 
     def loss(self, loss: Loss) -> Loss:
         """Add the teacher's loss."""
-        weight = _FORMS[self.form][1] if self.weight is None else self.weight
-        hard = 1.0 if self.form in ("paper", "assemble") else 1 - weight
-        return DistillationLoss(loss, hard, weight, self._temperature, self.form == "kl")
+        hard, soft = self._weights
+        return DistillationLoss(loss, hard, soft, self._temperature, self.form == "kl")
+
+    @property
+    def ignores_labels(self) -> bool:
+        """Whether the teacher's loss has all of the weight."""
+        return self._weights[0] == 0
+
+    @property
+    def _weights(self) -> tuple[float, float]:
+        """The weights of the loss of the labels, and of the teacher's."""
+        soft = _FORMS[self.form][1] if self.weight is None else self.weight
+        return (1.0 if self.form in ("paper", "assemble") else 1 - soft), soft
 
     @property
     def _temperature(self) -> float:

@@ -14,6 +14,7 @@ from trickbag.tricks.trick import Trick
 if TYPE_CHECKING:
     from torch import nn
 
+    from trickbag.data.config import DataConfig
     from trickbag.models.config import ModelConfig
     from trickbag.tricks.trick import Timestamp
 
@@ -99,3 +100,7 @@ class DropBlock(Trick):
     def advance(self, network: nn.Module, timestamp: Timestamp) -> None:
         """Set the keep probability of the next step."""
         set_keep_prob(network, keep_prob_at(timestamp.progress, self.start, self.keep_prob))
+
+    def works_at(self, data: DataConfig, timestamp: Timestamp) -> bool:
+        """Tell whether anything is dropped: at the first step of a run not yet, by default."""
+        return keep_prob_at(timestamp.progress, self.start, self.keep_prob) < 1

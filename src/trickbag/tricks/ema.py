@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.settings import Between
-from trickbag.tricks.trick import Average, Trick
+from trickbag.tricks.trick import Average, NoEffect, Trick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = ["Ema", "MovingAverage", "decay_at", "move_average"]
+
+
+_SMALLEST_DECAY = 2.0**-25
+"""Half of the distance from 1 to the next smaller float32: below it 1 - decay is rounded to 1."""
 
 
 def decay_at(step: int, decay: float = 0.999, *, warmup: bool = True) -> float:
@@ -85,4 +89,6 @@ class Ema(Trick):
 
     def average(self, network: nn.Module) -> Average:
         """Return the moving average of the network."""
+        if self.decay < _SMALLEST_DECAY:
+            raise NoEffect(f"with decay = {self.decay:g} the average is the weights themselves")
         return MovingAverage(network, self.decay, warmup=self.warmup)

@@ -66,6 +66,8 @@ class LabelSmoothing(Trick):
         "He et al. 2018, arXiv 1812.01187, section 5.2; Szegedy et al. 2015, arXiv 1512.00567"
     )
 
+    only_labels: ClassVar[bool] = True
+
     smoothing: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.1
     definition: Definition = "uniform"
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from trickbag.data.config import DataConfig
     from trickbag.optim.config import TrainConfig
 
 __all__ = ["RandomErasing", "fill", "pixel_noise", "within"]
@@ -177,3 +178,12 @@ class RandomErasing(Trick):
         boxes = within(corner, sides, height, width)
         images = fill(batch.images, boxes, values.to(batch.images.dtype), owned=batch.owned)
         return batch._replace(images=images)
+
+    def works_at(self, data: DataConfig, timestamp: Timestamp) -> bool:
+        """Tell whether there are rectangles, and the largest have a pixel: sides are rounded."""
+        # Of rectangles of one area, the most square has the longest shorter side.
+        ratio = min(max(1.0, self.ratio[0]), self.ratio[1])
+        shorter = math.sqrt(self.area[1] * min(ratio, 1 / ratio))
+        if data.image_size is not None and shorter * data.image_size <= 0.5:
+            return False
+        return timestamp.epochs_left > self.off_epochs

@@ -162,6 +162,8 @@ class Trick(Settings):
     - slot: two tricks with the same slot exclude each other. A trick with the slot `loss` replaces
       the loss, before others wrap it.
     - phase: when the hook `batch` runs.
+    - only_labels: whether it changes nothing but what the labels say, in targets or loss. It has no
+      effect beside a trick whose loss has no use for the labels (`ignores_labels`).
     - paths: the settings that are paths of files. They are not part of a trial's identity: the
       content of the files is.
     - fits_lr_to_batch: whether it makes the learning rate right for the batch. A study keeps such a
@@ -179,7 +181,13 @@ class Trick(Settings):
     fits_lr_to_batch: ClassVar[bool] = False
     paper_epochs: ClassVar[tuple[int, int] | None] = None
     phase: ClassVar[Phase] = "mix"
+    only_labels: ClassVar[bool] = False
     paths: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def ignores_labels(self) -> bool:
+        """Whether the loss of this trick gives the labels no weight, whatever they are."""
+        return False
 
     @property
     def repeats(self) -> int:
@@ -299,6 +307,13 @@ class Trick(Settings):
         Image size, crops, policy and class frequencies can change by epoch.
         """
         return data
+
+    def works_at(self, data: DataConfig, timestamp: Timestamp) -> bool:
+        """Tell whether the trick can change anything in a step, with the data of its epoch.
+
+        A trick that works in no step of a run has a note that says so. By default it can.
+        """
+        return True
 
     @classmethod
     def overrides(cls, hook: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trickbag.data.config import EVAL_CROP, DataConfig
 from trickbag.data.labels import label_counts
@@ -17,6 +17,7 @@ from trickbag.data.loading.sampling import require_one_class
 from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
+from trickbag.train.plan.no_effect_notes import first_reasons, no_effect_notes
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.schedule_notes import schedule_notes
@@ -80,17 +81,10 @@ def resolve(
         *precision_notes,
     ]
     # What a hook says of itself comes first: it knows best why it changes nothing.
-    notes += [note for note in hooks.no_effect_notes() if not _says_no_effect(notes, note.trick)]
-    notes += [
-        note
-        for note in schedule_notes(plan, recipe.tricks, recipe.schedule)
-        if not (note.kind == "no_effect" and _says_no_effect(notes, note.trick))
-    ]
-    return plan, notes + _plan_notes(plan, recipe.tricks, dataset)
-
-
-def _says_no_effect(notes: list[Note], trick: str | None) -> bool:
-    return any(note.kind == "no_effect" and note.trick == trick for note in notes)
+    notes += hooks.no_effect_notes()
+    notes += schedule_notes(plan, recipe.tricks, recipe.schedule)
+    notes += _notes_on_rounding(plan, recipe, dataset)
+    return plan, first_reasons(notes + _plan_notes(plan, recipe.tricks, dataset))
 
 
 def _choice(reason: str) -> Note:
@@ -258,6 +252,37 @@ def _with_workers(
     return replace(data, workers=min(workers, max(1, workers // local_processes)))
 
 
+def _notes_on_rounding(plan: Plan, recipe: Recipe, dataset: Dataset) -> list[Note]:
+    """Return a note on each trick that scales a network, and whose factors rounding undoes."""
+    from trickbag.models.zoo import build_on_shapes
+
+    notes, model = [], plan.model
+    if not isinstance(model, OwnConfig):
+        return []
+    for trick in (trick for trick in recipe.tricks if trick.overrides("model")):
+        others = ValueHooks(tuple(other for other in recipe.tricks if other is not trick))
+        data, _, _ = _sized_data(recipe, dataset, others)
+        without, _ = _fitted_model(recipe.model, data, dataset, others)
+        factors: dict[str, Any] = {
+            "depth_factor": model.depth_factor,
+            "width_factor": model.width_factor,
+        }
+        only_factors = (
+            type(without) is type(model)
+            and without != model
+            and replace(without, **factors) == model
+        )
+        if only_factors and data.image_size == plan.image_size:
+            shapes, before = (
+                {name: value.shape for name, value in build_on_shapes(config).named_parameters()}
+                for config in (model, without)
+            )
+            if shapes == before:
+                reason = "rounded to blocks, channels and pixels, everything stays as it is"
+                notes.append(Note("no_effect", trick.name, reason))
+    return notes
+
+
 def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list[Note]:
     """Return notes on what can be seen in the plan as a whole.
 
@@ -274,7 +299,7 @@ def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list
             )
         )
     notes += score_notes(plan.training, dataset)
-    notes += _notes_by_epoch(plan, tricks)
+    notes += no_effect_notes(plan, tricks)
     if plan.class_weights is not None and data.class_power != 1:
         notes.append(
             _choice(
@@ -289,15 +314,4 @@ def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list
                 "it is"
             )
         )
-    return notes
-
-
-def _notes_by_epoch(plan: Plan, tricks: tuple[Trick, ...]) -> list[Note]:
-    """Return a note on each trick that could change the data by epoch and changes those of none."""
-    epochs, notes = range(plan.training.epochs), []
-    for trick in (trick for trick in tricks if trick.overrides("data_at")):
-        others = tuple(other for other in tricks if other is not trick)
-        if all(plan.data_at(others, epoch) == plan.data_at(tricks, epoch) for epoch in epochs):
-            reason = f"it changes the data of none of {plan.training.epochs} epochs"
-            notes.append(Note("no_effect", trick.name, reason))
     return notes
