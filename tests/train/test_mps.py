@@ -128,7 +128,7 @@ def test_every_trick_trains(name: str, dataset: Dataset) -> None:
 def test_a_run_that_was_stopped_goes_on(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = fit(pictures, tmp_path / "whole", "mps", Ema())
+    uninterrupted = fit(pictures, tmp_path / "uninterrupted", "mps", Ema())
 
     class StopAfterAnEpoch(RunLog):
         def epoch(self, row: object) -> None:
@@ -140,7 +140,7 @@ def test_a_run_that_was_stopped_goes_on(
         with pytest.raises((KeyboardInterrupt, Stopped)):
             tb.fit(recipe, 3, tmp_path / "run", log=StopAfterAnEpoch())
         again = tb.fit(recipe, 3, tmp_path / "run", log=RunLog(), resume=True)
-    assert without_times(again.metrics) == without_times(whole.metrics)
+    assert without_times(again.metrics) == without_times(uninterrupted.metrics)
 
 
 @pytest.mark.slow
