@@ -115,6 +115,12 @@ CASES: list[tuple[tuple[Trick, ...], dict[str, str], set[str]]] = [
     ((Ema(decay=1e-9), Mixup()), {}, {"ema"}),
     ((CompoundScaling(phi=0.001), Mixup()), {"model.depth_factor": "0.6"}, {"compound_scaling"}),
     ((CompoundScaling(phi=1.0), Mixup()), {}, set()),
+    (
+        (ResNetD(), AntiAlias(places=("shortcut",))),
+        {"model.stem": "deep", "model.small_stem": "never"},
+        {"resnet_d"},
+    ),
+    ((ResNetD(), AntiAlias(places=("branch",))), {"model.stem": "deep"}, set()),
     ((ResNetC(), AntiAlias(places=("shortcut",))), {}, set()),
 ]
 

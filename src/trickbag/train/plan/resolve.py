@@ -35,6 +35,9 @@ __all__ = ["resolve"]
 SMALLEST = 8
 """The side in pixels of the smallest image that a network takes."""
 
+_CAN_BE_HIDDEN = ("depth_factor", "width_factor", "shortcut")
+"""The settings of a network that can change nothing in it, and show in its modules if they do."""
+
 _MIXED_PRECISION = "mixed_precision"
 """The trick that sets the precision of a run; the one trick whose effect the machine decides."""
 
@@ -83,7 +86,7 @@ def resolve(
     # What a hook says of itself comes first: it knows best why it changes nothing.
     notes += hooks.no_effect_notes()
     notes += schedule_notes(plan, recipe.tricks, recipe.schedule)
-    notes += _notes_on_rounding(plan, recipe, dataset)
+    notes += _notes_on_networks(plan, recipe, dataset)
     return plan, first_reasons(notes + _plan_notes(plan, recipe.tricks, dataset))
 
 
@@ -252,34 +255,35 @@ def _with_workers(
     return replace(data, workers=min(workers, max(1, workers // local_processes)))
 
 
-def _notes_on_rounding(plan: Plan, recipe: Recipe, dataset: Dataset) -> list[Note]:
-    """Return a note on each trick that scales a network, and whose factors rounding undoes."""
+def _notes_on_networks(plan: Plan, recipe: Recipe, dataset: Dataset) -> list[Note]:
+    """Return a note on each trick whose change of the config builds the same network.
+
+    Factors of depth and width are rounded, and an anti-aliasing filter takes the place of the
+    shortcut's pool.
+    """
     from trickbag.models.zoo import build_on_shapes
 
     notes, model = [], plan.model
     if not isinstance(model, OwnConfig):
         return []
+    hidden: dict[str, Any] = {f: getattr(model, f) for f in _CAN_BE_HIDDEN if hasattr(model, f)}
     for trick in (trick for trick in recipe.tricks if trick.overrides("model")):
         others = ValueHooks(tuple(other for other in recipe.tricks if other is not trick))
-        data, _, _ = _sized_data(recipe, dataset, others)
-        without, _ = _fitted_model(recipe.model, data, dataset, others)
-        factors: dict[str, Any] = {
-            "depth_factor": model.depth_factor,
-            "width_factor": model.width_factor,
-        }
-        only_factors = (
+        try:
+            data, _, _ = _sized_data(recipe, dataset, others)
+            without, _ = _fitted_model(recipe.model, data, dataset, others)
+        except UserError:
+            continue  # another trick needs this one
+        can_be_same = (
             type(without) is type(model)
             and without != model
-            and replace(without, **factors) == model
+            and replace(without, **hidden) == model
+            and data.image_size == plan.image_size
         )
-        if only_factors and data.image_size == plan.image_size:
-            shapes, before = (
-                {name: value.shape for name, value in build_on_shapes(config).named_parameters()}
-                for config in (model, without)
-            )
-            if shapes == before:
-                reason = "rounded to blocks, channels and pixels, everything stays as it is"
-                notes.append(Note("no_effect", trick.name, reason))
+        # A module writes its type, its shape and its stride: all that these settings change.
+        if can_be_same and str(build_on_shapes(without)) == str(build_on_shapes(model)):
+            reason = "the network and the size of its images are the same without it"
+            notes.append(Note("no_effect", trick.name, reason))
     return notes
 
 

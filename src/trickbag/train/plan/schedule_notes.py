@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trickbag.errors import Note
+from trickbag.errors import Note, UserError
 from trickbag.optim.schedule import Constant
 from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
@@ -26,7 +26,10 @@ def schedule_notes(plan: Plan, tricks: tuple[Trick, ...], schedule: Schedule) ->
     notes = _warmup_notes(plan)
     for trick in (trick for trick in tricks if trick.overrides("schedule")):
         others = tuple(other for other in tricks if other is not trick)
-        without = ValueHooks(others).apply(Trick.schedule, schedule)
+        try:
+            without = ValueHooks(others).apply(Trick.schedule, schedule)
+        except UserError:
+            continue  # another trick needs this one
         if _same_rates(plan, without):
             notes.append(Note("no_effect", trick.name, _why_same(plan)))
     return notes
