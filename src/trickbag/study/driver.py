@@ -55,10 +55,10 @@ class Driver:
         # What a driver that was killed could not delete any more.
         for note in self._weights.free_finished(progress.finished):
             self.log.note(note)
-        for fact in self.study.notes:
+        self.log.start(progress, plan.outcome, len(pending))
+        for fact in self.study.notes if pending else ():
             if fact.kind == "study":
                 self.log.note(f"note: {fact.text}")
-        self.log.start(progress, plan.outcome, len(pending))
         try:
             with self.folder.appending(self.study.kept, self.study.torn) as append:
                 for result in self.executor.run(task, pending):
