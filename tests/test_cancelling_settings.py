@@ -57,7 +57,14 @@ def without_effect(notes: list[Note]) -> set[str]:
     return {note.trick for note in notes if note.kind == "no_effect" and note.trick}
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+# The steps of the ladder differ little: the recipe that they lead to stands for them.
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] if name.startswith("assemble_e") else [])
+    for name in recipes.RECIPES
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("epochs", "batch_size"),
     [
