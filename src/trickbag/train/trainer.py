@@ -121,7 +121,10 @@ class Trainer:
         run.network.train()
         started, before = time.perf_counter(), progress.seconds
         data = self.plan.data_at(run.tricks, progress.epoch)
-        for raw in self.loaders.train.epoch(progress.epoch, progress.step, data):
+        batches = self.loaders.train.epoch(
+            progress.epoch, progress.step, data, waiting=self._stop_waiting
+        )
+        for raw in batches:
             status = self.world.all_reduce_status(
                 StepStatus(int(raw.valid.sum()), self.stop.name, self.log.due())
             )
@@ -138,6 +141,12 @@ class Trainer:
         totals = self._totals()
         progress.seconds = before + time.perf_counter() - started
         return totals
+
+    def _stop_waiting(self) -> None:
+        """Stop at once if a signal has come while a batch is waited for."""
+        # Of several processes the others may be within a step, which needs them all.
+        if self.stop.name and self.world.size == 1:
+            self._save_and_stop(self.stop.name)
 
     def _show_step(self) -> None:
         totals = self._totals()

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 
+class _StopWaiting(Exception):
+    """End the wait for a batch."""
+
+    def __init__(self, signal: str) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
 def validate(
     network: nn.Module,
     loader: Loader,
@@ -37,10 +45,10 @@ def validate(
 ) -> Validation | str:
     """Evaluate a network, in evaluation mode, on all images of a loader that can be read.
 
-    `stop` is called before each batch; if it returns a text, evaluation ends and returns that. With
-    several labels an image predictions are made at `thresholds`, by default at those that are best
-    for these images. The processes of a `world` evaluate the network of the first one, each its own
-    rows of the part, and all return the same.
+    `stop` is called before each batch, and while one is waited for; if it returns a text,
+    evaluation ends and returns that. With several labels an image predictions are made at
+    `thresholds`, by default at those that are best for these images. The processes of a `world`
+    evaluate the network of the first one, each its own rows of the part, and all return the same.
     """
     world, signal = world or World(), ""
     # Each process has seen other images: the running statistics that count are the first's.
@@ -51,9 +59,14 @@ def validate(
     task = ClassificationTask(num_classes=num_classes, multi_label=multi_label)
     predictions = task.predictions(device)
     seconds, count = 0.0, 0
+
+    def waiting() -> None:
+        if signal := stop():
+            raise _StopWaiting(signal)
+
     try:
         with torch.inference_mode():
-            for raw in loader.epoch(0):
+            for raw in loader.epoch(0, waiting=waiting):
                 if signal := stop():
                     break
                 started = time.perf_counter()
@@ -65,6 +78,8 @@ def validate(
                 # `add` copies to the CPU, and by that has waited for the device.
                 seconds += time.perf_counter() - started
                 count += len(raw.valid)
+    except _StopWaiting as error:
+        signal = error.signal
     finally:
         network.train(training)
     # After the loop and not in it: the processes can have different numbers of batches.

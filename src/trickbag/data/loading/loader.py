@@ -12,26 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from trickbag.data.config import INTERPOLATION
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.crops import crop_scale, planes, random_crop_box
+from trickbag.data.loading.pool import LoaderPool
 from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
-from trickbag.data.loading.workers import (
-    POLL_S,
-    enter_worker,
-    queue_threads,
-    shielded_start,
-    without_main_module,
-    worker_death,
-)
-from trickbag.errors import RunFailed
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from PIL.Image import Image
@@ -82,7 +73,7 @@ class _LoadedBatch(NamedTuple):
     errors: tuple[tuple[int, str], ...]
 
 
-class _BatchDataset(Dataset["_LoadedBatch | RunFailed"]):
+class _BatchSource:
     """Loads the batch of a request; a pure function of it, in this process or in a worker."""
 
     def __init__(
@@ -96,14 +87,8 @@ class _BatchDataset(Dataset["_LoadedBatch | RunFailed"]):
         self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
         self.teacher_logits = teacher_logits
 
-    def __getitem__(self, request: _BatchRequest) -> _LoadedBatch | RunFailed:
-        # Returned, not raised: an error raised in a worker arrives as the text of its traceback.
-        try:
-            return self._load(request)
-        except RunFailed as failure:
-            return failure
-
-    def _load(self, request: _BatchRequest) -> _LoadedBatch:
+    def load(self, request: _BatchRequest, alive: Callable[[], None]) -> _LoadedBatch:
+        """Load a batch; `alive` is called after each image."""
         data, size = request.data, self._size(request)
         views = (1 + data.views,) if self.train and data.views else ()
         images = np.zeros((len(request.rows), *views, 3, size, size), np.uint8)
@@ -118,6 +103,7 @@ class _BatchDataset(Dataset["_LoadedBatch | RunFailed"]):
                 valid[i] = True
             except DecodeError as error:
                 errors.append((row, str(error)))
+            alive()
         batch = RawBatch(
             images=torch.from_numpy(images),
             labels=torch.from_numpy(self.part.labels[request.rows]),
@@ -170,21 +156,8 @@ class _BatchDataset(Dataset["_LoadedBatch | RunFailed"]):
         return torch.from_numpy(self.teacher_logits.logits(request.rows, request.epoch))
 
 
-class _RequestSampler(Sampler[_BatchRequest]):
-    """Yields the requests of the running epoch.
-
-    The workers live on from epoch to epoch, so each epoch sets `requests` anew.
-    """
-
-    def __init__(self) -> None:
-        self.requests: Iterator[_BatchRequest] = iter(())
-
-    def __iter__(self) -> Iterator[_BatchRequest]:
-        return self.requests
-
-
-def _uncollated(loaded: _LoadedBatch | RunFailed) -> _LoadedBatch | RunFailed:
-    return loaded
+def _nothing() -> None:
+    pass
 
 
 def default_workers(part: Part, device_type: str) -> int:
@@ -233,7 +206,8 @@ class Loader:
     The attribute `cached` says whether the batches are really kept. `errors` collects the images
     that could not be decoded, name to reason; such an image is not tried again.
 
-    Raises RunFailed if a worker process dies or the teacher logits are damaged.
+    Raises RunFailed if a worker process cannot start, dies or is silent for minutes, if its memory
+    runs out, or if the teacher logits are damaged.
     """
 
     def __init__(
@@ -264,9 +238,8 @@ class Loader:
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
         self._data = replace(data, image_size=preprocessing.image_size)
-        self._dataset = _BatchDataset(part, preprocessing, train, seed, teacher_logits)
-        self._sampler = _RequestSampler()
-        self._pool: DataLoader[_LoadedBatch | RunFailed] | None = None
+        self._source = _BatchSource(part, preprocessing, train, seed, teacher_logits)
+        self._pool: LoaderPool | None = None
         size = 3 * preprocessing.image_size**2 * len(part)
         self.cached = cached and not train and size <= CACHE_LIMIT
         self._cache: list[RawBatch] | None = None
@@ -277,19 +250,24 @@ class Loader:
         return full if self.shuffled else full + (rest > 0)
 
     def epoch(
-        self, epoch: int, start_step: int = 0, data: DataConfig | None = None
+        self,
+        epoch: int,
+        start_step: int = 0,
+        data: DataConfig | None = None,
+        *,
+        waiting: Callable[[], None] = _nothing,
     ) -> Iterator[RawBatch]:
         """Yield the batches of an epoch, from 0, beginning with batch `start_step`.
 
-        Only one epoch can run at a time.
+        `waiting` is called about twice a second while a worker process is waited for; what it
+        raises ends the wait. Only one epoch can run at a time.
         """
         if self._cache is not None:
             yield from self._cache[start_step:]
             return
         batches: list[RawBatch] = []
-        for loaded in self._loaded(self._requests(epoch, start_step, data or self._data)):
-            if isinstance(loaded, RunFailed):
-                raise loaded
+        requests = self._requests(epoch, start_step, data or self._data)
+        for loaded in self._loaded(requests, waiting):
             self._note_errors(loaded)
             if self.cached:
                 batches.append(loaded.batch)
@@ -334,61 +312,34 @@ class Loader:
         if loaded.errors:
             self._bad |= {row for row, _ in loaded.errors}
 
-    def _loaded(self, requests: Iterator[_BatchRequest]) -> Iterator[_LoadedBatch | RunFailed]:
+    def _loaded(
+        self, requests: Iterator[_BatchRequest], waiting: Callable[[], None]
+    ) -> Iterator[_LoadedBatch]:
         if self.workers == 0:
             yield from map(self._load_in_process, requests)
             return
-        self._sampler.requests = requests
+        if self._pool is None:
+            self._pool = LoaderPool(self._source, self.workers, pin_memory=self._pin)
         try:
-            if self._pool is None:
-                self._pool = self._new_pool()
-                with shielded_start(), without_main_module(self._dataset):
-                    batches = iter(self._pool)
-            else:
-                batches = iter(self._pool)
-            yield from batches
-        except (RuntimeError, EOFError, OSError) as error:
-            iterator = getattr(self._pool, "_iterator", None)
-            failure = worker_death(error, getattr(iterator, "_workers", ()))
-            if failure is None:
-                raise
+            for tensors, errors in self._pool.batches(requests, waiting):
+                yield _LoadedBatch(RawBatch(*tensors), errors)
+        except Exception:
             self.close()
-            raise failure from error
+            raise
 
-    def _load_in_process(self, request: _BatchRequest) -> _LoadedBatch | RunFailed:
-        loaded = self._dataset[request]
-        if self._pin and isinstance(loaded, _LoadedBatch):
+    def _load_in_process(self, request: _BatchRequest) -> _LoadedBatch:
+        loaded = self._source.load(request, _nothing)
+        if self._pin:
             pinned = RawBatch(*(tensor.pin_memory() for tensor in loaded.batch))
             return loaded._replace(batch=pinned)
         return loaded
 
-    def _new_pool(self) -> DataLoader[_LoadedBatch | RunFailed]:
-        return DataLoader(
-            self._dataset,
-            batch_size=None,
-            sampler=self._sampler,
-            num_workers=self.workers,
-            collate_fn=_uncollated,  # type: ignore[arg-type]  # gets one item, not a list
-            pin_memory=self._pin,
-            # A forked worker inherits locks that the parent's threads hold, and may wait for ever.
-            multiprocessing_context="spawn",
-            persistent_workers=True,
-            worker_init_fn=enter_worker,
-            # DataLoader would draw from the process's default generator, whose state would then
-            # depend on the number of workers.
-            generator=torch.Generator(),
-        )
-
     def close(self) -> None:
         """End the worker processes; a later epoch starts new ones."""
-        iterator = getattr(self._pool, "_iterator", None)
-        self._pool = None
+        pool, self._pool = self._pool, None
         # Ended here: otherwise they end with their last reference, which a traceback can keep.
-        if iterator is not None:
-            threads = queue_threads(getattr(iterator, "_index_queues", ()))
-            iterator._shutdown_workers()
-            for thread in threads:
-                thread.join(POLL_S)
+        if pool is not None:
+            pool.close()
 
     def __enter__(self) -> Self:
         return self

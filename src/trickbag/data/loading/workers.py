@@ -1,7 +1,11 @@
-"""Worker processes that leave Ctrl-C and termination to the process that started them."""
+"""Worker processes: they leave Ctrl-C to the process that started them, and end with it.
+
+Imports no torch, so that a new process watches its parent before it imports anything large.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -9,28 +13,25 @@ import threading
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from trickbag.errors import RunFailed
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from multiprocessing.process import BaseProcess
 
 __all__ = [
     "POLL_S",
+    "end_with_parent",
     "enter_worker",
-    "queue_threads",
+    "exit_text",
     "shielded_start",
     "without_main_module",
-    "worker_death",
 ]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-POLL_S = 1.0
-"""How long to wait for a thread or a process that is about to end."""
+POLL_S = 0.5
+"""How long to wait at a time, before looking whether the wait is still for something."""
 
 
 @contextmanager
@@ -47,31 +48,21 @@ def shielded_start() -> Iterator[None]:
     # Started here, because its own start within the block would lift the mask.
     resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    child_handler = signal.getsignal(signal.SIGCHLD)
     try:
         yield
     finally:
-        # DataLoader installs a handler of SIGCHLD that raises at whatever line the main thread has
-        # reached when a worker dies. It goes: the wait for the next batch reports the death too.
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and child_handler is not None:
-            signal.signal(signal.SIGCHLD, child_handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
-def without_main_module(dataset: object) -> Iterator[None]:
+def without_main_module(pickled: bytes) -> Iterator[None]:
     """Start processes in the block that do not import the program's main module.
 
-    If `dataset`, which is sent to them, is pickled with names of the main module, they import it as
+    If `pickled`, the data that are sent to them, has names of the main module, they import it as
     usual. Otherwise a script without `if __name__ == "__main__":` would run once more in each
     worker, and start itself.
     """
-    # Such a worker ends with an error, and its parent waits for ever if it sends more than a pipe
-    # holds, because CPython keeps its own copy of the pipe's other end open.
-    names = _MainNames()
-    ForkingPickler(names).dump(dataset)
-    if names.present:
+    if b"__main__" in pickled:
         yield
         return
     main = sys.modules["__main__"]
@@ -82,28 +73,27 @@ def without_main_module(dataset: object) -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-class _MainNames:
-    """A file for pickled data that keeps only whether the data name the main module."""
+def end_with_parent() -> None:
+    """End this worker process, at once, when the process that started it is gone.
 
-    def __init__(self) -> None:
-        self.present = False
-
-    def write(self, data: bytes) -> int:
-        self.present = self.present or b"__main__" in bytes(data)
-        return len(data)
-
-
-def queue_threads(queues: Iterable[object]) -> list[threading.Thread]:
-    """Return the threads that write into a DataLoader's queues, to join once these are closed.
-
-    If nobody waits for them they can be the last to hold a queue's semaphores. If Python then ends,
-    it stops them half-way, and its resource tracker warns of a leaked semaphore.
+    Also if it was gone before this call: the watch is on a pipe that the parent holds open, and on
+    the parent's identity, which the parent has handed over.
     """
-    threads = (getattr(queue, "_thread", None) for queue in queues)
-    return [thread for thread in threads if thread is not None]
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_watch, args=(parent,), name="end-with-parent", daemon=True).start()
 
 
-def enter_worker(_worker_id: int) -> None:
+def _watch(parent: BaseProcess) -> None:
+    # A process that the parent has forked can hold the pipe open after its death.
+    while not wait([parent.sentinel], POLL_S):
+        if hasattr(os, "getpgid") and os.getppid() != parent.pid:
+            break
+    # Nothing is put away: a study that goes on must not find two writers.
+    os._exit(1)
+
+
+def enter_worker() -> None:
     """Set up a worker process: it ignores SIGINT, and SIGTERM to its parent's group.
 
     Ctrl-C and `timeout` signal the whole process group. The workers must survive that, because the
@@ -120,23 +110,11 @@ def enter_worker(_worker_id: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def worker_death(error: BaseException, workers: Iterable[BaseProcess]) -> RunFailed | None:
-    """Return the failure to report if `error` means that a worker process died, else None.
-
-    `error` was raised while the parent waited for a batch.
-    """
-    text = str(error)
-    # PyTorch's prefix of an error that the worker's own code has raised.
-    if text.startswith("Caught "):
-        return None
-    # PyTorch reports a death as a RuntimeError. But a batch that was being transferred fails as its
-    # connection does, a moment before the process is seen to have ended.
-    if "DataLoader worker (pid" not in text and not wait(
-        [worker.sentinel for worker in workers], timeout=POLL_S
-    ):
-        return None
-    return RunFailed(
-        "a data worker process died: perhaps the memory ran out, or the shared memory (/dev/shm)",
-        "set data.workers lower, or 0 "
-        "(a script of your own needs `if __name__ == '__main__':` around its calls)",
-    )
+def exit_text(code: int) -> str:
+    """Return why a process ended, by its exit code: `exit code 3`, `SIGKILL`."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

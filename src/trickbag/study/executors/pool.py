@@ -7,6 +7,7 @@ from collections import Counter, deque
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from trickbag.data.loading.workers import exit_text
 from trickbag.errors import RunFailed, TrickbagError, UserError
 from trickbag.study.executors.trial_end import (
     death_text,
@@ -14,7 +15,6 @@ from trickbag.study.executors.trial_end import (
     failed_result,
     stopped_error,
 )
-from trickbag.study.executors.worker import exit_text
 from trickbag.train.folder.result import Result
 
 if TYPE_CHECKING:

@@ -7,13 +7,11 @@ import os
 import pickle
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Literal
 
-from trickbag.data.loading.workers import shielded_start
+from trickbag.data.loading.workers import end_with_parent, shielded_start
 from trickbag.errors import Stopped
 from trickbag.study.executors.trial_end import error_text
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from trickbag.study.trial import Trial
     from trickbag.train.folder.result import Result
 
-__all__ = ["Message", "Worker", "changed_environment", "exit_text"]
+__all__ = ["Message", "Worker", "changed_environment"]
 
 Message = (
     tuple[Literal["ready"], None]
@@ -138,19 +136,9 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def exit_text(code: int) -> str:
-    """Return why a process ended, by its exit code: `exit code 3`, `SIGKILL`."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
-
-
 def _serve(connection: Connection, initializer: Callable[[], None] | None) -> None:
     """Run trials until the parent hangs up. This is the worker process's main function."""
-    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    end_with_parent()
     # Ctrl-C reaches the whole group of processes, but only the parent decides. While a trial runs,
     # its own handlers stand instead; just before and after, a request to stop is passed over, and
     # the parent repeats it.
@@ -201,11 +189,3 @@ def _run_pickled(task: Task, trial: bytes) -> bytes:
 
 def _pass_over(*_: object) -> None:
     pass
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    # At once: whoever goes on with the study must not find two writers.
-    os._exit(1)

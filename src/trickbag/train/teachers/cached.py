@@ -204,6 +204,10 @@ def _compute_logits(
         plan.data, policy=None, views=0, repeat_epochs=views if replay else None
     )
     done, total = 0, len(dataset.train) * views
+
+    def report() -> None:
+        on_progress(done, total)
+
     with contextlib.ExitStack() as stack:
         loaders = [
             stack.enter_context(
@@ -212,8 +216,9 @@ def _compute_logits(
             for preprocessing in prepared
         ]
         for view in range(views):
-            for raws in zip(*(loader.epoch(view) for loader in loaders), strict=True):
-                on_progress(done, total)
+            batches = [loader.epoch(view, waiting=report) for loader in loaders]
+            for raws in zip(*batches, strict=True):
+                report()
                 logits_NMK = _batch_logits(networks, prepared, raws, device)
                 if not np.isfinite(logits_NMK).all():
                     raise RunFailed(
@@ -221,7 +226,7 @@ def _compute_logits(
                     )
                 yield logits_NMK
                 done += len(logits_NMK)
-    on_progress(done, total)
+    report()
 
 
 # A function of its own: around the generator's `yield` the mode would be the caller's too.
