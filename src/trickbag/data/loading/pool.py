@@ -66,7 +66,7 @@ class LoaderPool:
         except (OSError, RuntimeError) as error:
             self.close()
             raise RunFailed(
-                f"cannot start {workers} data worker processes: {_reason(error)}",
+                f"cannot start the data workers ({workers}): {_reason(error)}",
                 "set data.workers lower, or 0, or raise the limit (ulimit -n, ulimit -u)",
             ) from error
         except BaseException:
