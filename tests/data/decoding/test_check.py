@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,50 @@ def test_an_interrupted_check_keeps_its_results(
     del decoded[:]
     checked(tree, cache)
     assert len(decoded) == 80 - kept
+
+
+def test_progress_is_called_while_a_file_is_waited_for(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    calls: list[int] = []
+
+    def slow(path: str) -> DecodeResult:
+        assert released.wait(60)
+        return DecodeResult("slow", "", 0, 0)
+
+    def progress(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == 4:
+            released.set()
+
+    monkeypatch.setattr(module, "_check_file", slow)
+    monkeypatch.setattr(module, "_POLL_S", 0.01)
+    check_parts(open_source(DataConfig(source=str(tree))).parts, progress, tmp_path / "cache")
+    assert calls[:4] == [0, 0, 0, 0]
+    assert calls[-1] == 80
+
+
+def test_a_stopped_check_begins_no_further_file(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def slow(path: str) -> DecodeResult:
+        begun.append(path)
+        time.sleep(0.02)
+        return DecodeResult("slow", "", 0, 0)
+
+    def stop(done: int, total: int) -> None:
+        if begun:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_check_file", slow)
+    monkeypatch.setattr(module, "_POLL_S", 0.01)
+    monkeypatch.setattr(module, "usable_cores", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        check_parts(open_source(DataConfig(source=str(tree))).parts, stop, tmp_path / "cache")
+    assert len(begun) < 20  # of a chunk of 32
 
 
 def test_the_cache_folder_follows_the_environment(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import struct
 from pathlib import Path
+from unittest import mock
 from zipfile import ZipFile
 
 import numpy as np
@@ -12,7 +15,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.builders.images import encode, exif, photo, png, png_chunk, with_exif
-from trickbag.data.decoding.decode import DecodeError, decode, image_format
+from trickbag.data.decoding.decode import DecodeError, decode, image_format, read_bytes
+from trickbag.errors import RunFailed
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -265,3 +269,13 @@ def test_the_result_can_be_written_to_and_is_contiguous() -> None:
     turned = decode(with_exif(encode(photo(), "JPEG"), exif(6)))
     assert turned.flags.c_contiguous
     assert turned.dtype == np.uint8
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_blame_no_image(tmp_path: Path, number: int) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    with (
+        mock.patch("builtins.open", side_effect=OSError(number, os.strerror(number))),
+        pytest.raises(RunFailed, match=r"a\.png cannot be opened: .*open files.*ulimit -n"),
+    ):
+        read_bytes(tmp_path / "a.png")

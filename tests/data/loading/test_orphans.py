@@ -24,7 +24,9 @@ def session(leader: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                state, _, _, in_session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                state, _, _, in_session = (
+                    (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                )
             except OSError:
                 continue
             if int(in_session) == leader and state != "Z":
@@ -47,10 +49,10 @@ def workers(leader: int) -> list[int]:
 def assert_no_orphans(process: subprocess.Popen[bytes]) -> None:
     """Assert that nothing lives on, and that whoever reads the output sees its end."""
     assert process.stdout is not None
-    started = time.monotonic()
     os.set_blocking(process.stdout.fileno(), False)
     output: bytes | None = b"?"
-    while time.monotonic() - started < END_S:
+    last_s = time.monotonic() + END_S
+    while time.monotonic() < last_s:
         # None while it is open and empty, b"" at its end.
         output = process.stdout.read()
         if output == b"" and not session(process.pid):
@@ -102,6 +104,28 @@ def test_no_worker_outlives_its_parent(
         process.send_signal(signal_number)
         assert process.wait() == -signal_number
         assert_no_orphans(process)
+
+
+@pytest.mark.slow
+def test_a_stop_is_looked_at_while_workers_are_waited_for(tmp_path: Path) -> None:
+    source, out = photo_folder(tmp_path / "set", {"a": 16, "b": 16}), tmp_path / "run"
+    arguments = [*train_arguments(source, out, epochs=6), "--set", "data.workers=1"]
+    with start(["-m", "trickbag", *arguments]) as process:
+        while not (out / "metrics.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        # From here on no worker sends anything.
+        for pid in workers(process.pid):
+            os.kill(pid, signal.SIGSTOP)
+        process.terminate()
+        assert process.wait(timeout=60) == 75
+        assert_no_orphans(process)
+    resumed = [sys.executable, "-m", "trickbag", *arguments, "--resume"]
+    subprocess.run(resumed, check=True, capture_output=True, timeout=300)
+    reference = [*train_arguments(source, tmp_path / "reference", epochs=6)]
+    subprocess.run([sys.executable, "-m", "trickbag", *reference], check=True, timeout=300)
+    name = "best.safetensors"
+    assert (out / name).read_bytes() == (tmp_path / "reference" / name).read_bytes()
 
 
 @pytest.mark.slow

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +29,9 @@ _CHUNK = 32
 """Files of one task of the thread pool: one by one, its bookkeeping would cost too much."""
 
 _MOST_THREADS = 32
+
+_POLL_S = 0.5
+"""How often `progress` is called, which may end the check, while no file is finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +105,23 @@ def _check_part(
     unknown = [i for i in range(len(part)) if i not in results]
     step(len(results))
     pool = ThreadPoolExecutor(min(_MOST_THREADS, usable_cores()), thread_name_prefix="check")
+    ended = threading.Event()
     try:
         chunks = [unknown[start : start + _CHUNK] for start in range(0, len(unknown), _CHUNK)]
-        futures = [pool.submit(_check_files, part, chunk) for chunk in chunks]
-        for future in as_completed(futures):
-            for i, result in future.result():
-                results[i] = result
-                if key := keys[i]:
-                    cache.put(part.path(i), *key, result)
+        finished: queue.SimpleQueue[Future[list[tuple[int, DecodeResult]]]] = queue.SimpleQueue()
+        for chunk in chunks:
+            pool.submit(_check_files, part, chunk, ended).add_done_callback(finished.put)
+        left = len(chunks)
+        while left:
+            with contextlib.suppress(queue.Empty):
+                for i, result in finished.get(timeout=_POLL_S).result():
+                    results[i] = result
+                    if key := keys[i]:
+                        cache.put(part.path(i), *key, result)
+                left -= 1
             step(len(results))
     finally:
+        ended.set()
         pool.shutdown(wait=True, cancel_futures=True)
     return [results[i] for i in range(len(part))]
 
@@ -121,8 +134,11 @@ def _key(path: str) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _check_files(part: FilePart, indices: Iterable[int]) -> list[tuple[int, DecodeResult]]:
-    return [(i, _check_file(part.path(i))) for i in indices]
+def _check_files(
+    part: FilePart, indices: Iterable[int], ended: threading.Event
+) -> list[tuple[int, DecodeResult]]:
+    """Check files until `ended` is set, so that a stop waits for no more than a file."""
+    return [(i, _check_file(part.path(i))) for i in indices if not ended.is_set()]
 
 
 def _check_file(path: str) -> DecodeResult:

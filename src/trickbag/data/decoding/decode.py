@@ -5,6 +5,7 @@ Shapes: H and W pixels.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -25,6 +26,7 @@ from PIL import (
 
 from trickbag.data.decoding.pixels import exif_orientation, jpeg_exif, to_rgb, upright
 from trickbag.data.decoding.png import check_chunks, check_rows
+from trickbag.errors import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +124,10 @@ def image_format(data: bytes) -> str:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a regular file; raises DecodeError if it cannot be read."""
+    """Return the content of a regular file; raises DecodeError if it cannot be read.
+
+    Raises RunFailed if it is the process that can open no more files: no image is to blame.
+    """
     try:
         # Opening a pipe would wait for ever.
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -130,6 +135,11 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise RunFailed(
+                f"{os.fsdecode(path)} cannot be opened: {error.strerror}",
+                "raise the limit (ulimit -n), or set data.workers lower",
+            ) from None
         raise DecodeError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 

@@ -23,7 +23,7 @@ from trickbag.errors import RunFailed, first_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from trickbag.data.loading.worker import Loaded, Message, Source
+    from trickbag.data.loading.worker import Loadable, Loaded, Message
 
 __all__ = ["SILENCE_S", "LoaderPool"]
 
@@ -51,7 +51,7 @@ class LoaderPool:
     started.
     """
 
-    def __init__(self, source: Source, workers: int, *, pin_memory: bool = False) -> None:
+    def __init__(self, source: Loadable, workers: int, *, pin_memory: bool = False) -> None:
         pickled = pickle.dumps(source, pickle.HIGHEST_PROTOCOL)
         self._requests: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._couriers: list[_Courier] = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["Loaded", "Message", "Source", "out_of_memory", "serve"]
+__all__ = ["Loadable", "Loaded", "Message", "out_of_memory", "serve"]
 
 Loaded = tuple["Sequence[Tensor]", Any]
 """What a request gives: tensors, and a value that can be pickled."""
@@ -37,7 +37,7 @@ with.
 """
 
 
-class Source(Protocol):
+class Loadable(Protocol):
     """What the workers load from; it can be pickled."""
 
     def load(self, request: Any, alive: Callable[[], None]) -> Loaded:
@@ -74,7 +74,7 @@ def _loading(
     If there is no source to load from, it always returns why.
     """
     try:
-        source: Source = pickle.loads(pickled)
+        source: Loadable = pickle.loads(pickled)
         import torch
 
         # The processors are shared by the workers.
