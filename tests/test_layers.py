@@ -20,6 +20,7 @@ LAYERS = [
         "trickbag.errors",
         "trickbag.settings",
         "trickbag.assignment",
+        "trickbag.checksums",
         "trickbag.streams",
         "trickbag.files",
     ),

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 NoteKind = Literal[
-    "no_effect", "schedule", "choice", "data", "weights", "teacher", "study", "chance"
+    "no_effect", "schedule", "choice", "data", "weights", "teacher", "study", "chance", "damage"
 ]
 """What a note is about.
 
@@ -27,7 +27,8 @@ no_effect: a trick that changes nothing in this run. schedule: a part of the lea
 that the run does not reach. choice: a setting that the run chose, changed or ignored. data: the
 images and labels. weights: the weights that the run started from. teacher: the teachers of a
 distillation. study: how the arms of a study compare. chance: arms that answer no better than an
-answer that ignores the image.
+answer that ignores the image. damage: a file of this package's own that was damaged, and what was
+done instead of reading it.
 """
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "read_json_object",
     "read_text",
     "replacing",
+    "sync_folder",
     "write_json",
     "write_text",
 ]
@@ -53,7 +54,7 @@ def replacing(path: Path, keeps: Callable[[], str] = str) -> Iterator[BinaryIO]:
         temporary.replace(path)
         temporary = None
         # The rename itself reaches the disk only with the folder.
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else error.strerror or str(error)
@@ -70,7 +71,8 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names of a folder's files to the disk, where the system can."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

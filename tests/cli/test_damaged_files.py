@@ -157,10 +157,13 @@ def test_a_recipe_file_that_cannot_be_read(tmp_path: Path, call: Call, make: str
 
 
 def rewrite(run: Path, **metadata: Any) -> None:
-    """Change what a run's weights file says about itself; None takes a part out."""
+    """Change what a run's weights file says about itself; None takes a part out.
+
+    Without its checksum, so that the record is read, as in a file that has none.
+    """
     path = run / "best.safetensors"
     with safe_open(path, framework="pt") as file:
-        changed = json.loads(file.metadata()["trickbag"]) | metadata
+        changed = json.loads(file.metadata()["trickbag"]) | {"checksum": None} | metadata
     kept = {key: value for key, value in changed.items() if value is not None or key == "columns"}
     save_file(load_file(path), path, {"trickbag": json.dumps(kept)})
 
@@ -195,6 +198,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "does not say which network",
     ),
     "no model": (lambda run: rewrite(run, model=None), "does not say which network"),
+    "another record": (
+        lambda run: rewrite(run, checksum="crc32:00000000"),
+        "are damaged (its checksum does not match)",
+    ),
     "wrong model": (
         lambda run: rewrite(run, model={"kind": "resnet", "depth": 20, "num_classes": 3}),
         "depth = 20",

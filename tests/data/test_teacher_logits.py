@@ -166,15 +166,19 @@ def test_a_file_is_written_atomically(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_a_damaged_row_is_noticed(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    place = data.find(keep_largest(logits(2 * R), K).logits[5].tobytes())
-    data[place] ^= 1
-    file.write_bytes(data)
+def test_damage_to_an_open_file_is_noticed_at_its_row(file: Path) -> None:
+    place = file.read_bytes().find(keep_largest(logits(2 * R), K).logits[5].tobytes())
     stored = TeacherLogits.open(file)
+    with file.open("r+b") as opened:
+        opened.seek(place)
+        byte = opened.read(1)[0]
+        opened.seek(place)
+        opened.write(bytes([byte ^ 1]))
     stored.logits(np.array([0, 1]))
-    with pytest.raises(RunFailed, match=r"logits\.arrow is damaged: remove it"):
+    with pytest.raises(RunFailed, match=r"logits\.arrow is damaged; remove it"):
         stored.logits(np.array([0, 5]))
+    with pytest.raises(UserError, match=r"the checksum of its part 2 does not match; remove it"):
+        TeacherLogits.open(file)
 
 
 def test_a_flipped_bit_is_noticed_or_harmless(file: Path) -> None:

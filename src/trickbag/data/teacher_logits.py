@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from trickbag.checksums import DamagedFile, checksum_text
 from trickbag.errors import RunFailed, UserError, first_line
 from trickbag.files import replacing
 
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LargestLogits", "TeacherLogits", "keep_largest", "restore", "write_teacher_logits"]
 
-SCHEMA = 2
-"""Version of the file: its columns and its metadata."""
+SCHEMA = 3
+"""Version of the file: its columns and its metadata.
+
+Files of version 2 have checksums of their rows alone, and are read too.
+"""
 
 _METADATA_KEY = b"trickbag"
+_CHECKSUM_KEY = b"trickbag_crc32"
+"""The key of the metadata's checksum, and of that of each record batch."""
 
 _BATCH_ROWS = 4096
 """Rows of each Arrow record batch but the last, so that a division finds a row."""
@@ -138,12 +144,14 @@ class TeacherLogits:
 
     @classmethod
     def open(cls, path: Path) -> TeacherLogits:
-        """Open a file that `write_teacher_logits` has written.
+        """Open a file that `write_teacher_logits` has written; compare it with its checksums.
 
         Raises UserError for a file that cannot be read, is damaged or of another kind.
         """
         try:
             stamp = _stamp(path)
+            with _arrow_errors():
+                _require_checksums(path)
             metadata, batches = _mapped(path, stamp)
             _check(metadata, batches)
             return cls(
@@ -177,7 +185,7 @@ class TeacherLogits:
         intact = [row for row in stored if row is not None]
         if len(intact) < len(stored):
             raise RunFailed(
-                f"{self.path} is damaged: remove it, and the teacher's logits are computed again"
+                f"{self.path} is damaged", "remove it, and the teacher's logits are computed again"
             )
         largest = LargestLogits(*(np.stack(column) for column in zip(*intact, strict=True)))
         return restore(largest, self.num_classes, multi_label=self.multi_label)
@@ -185,7 +193,7 @@ class TeacherLogits:
 
 def _check(metadata: Mapping[str, Any], batches: list[_RecordBatch]) -> None:
     """Raise ValueError, LookupError or TypeError if a file contradicts itself."""
-    if metadata["schema"] != SCHEMA:
+    if metadata["schema"] not in (2, SCHEMA):
         raise ValueError("it is of another version")
     if sum(len(batch.sums) for batch in batches) != int(metadata["images"]) * int(
         metadata["views"]
@@ -217,6 +225,35 @@ def _checksum(row: LargestLogits) -> int:
     return value
 
 
+def _require_checksums(path: Path) -> None:
+    """Compare metadata and record batches with their checksums; raise ValueError."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        texts = reader.schema.metadata or {}
+        text = texts.get(_METADATA_KEY, b"{}")
+        if _CHECKSUM_KEY not in texts:
+            if json.loads(text)["schema"] == SCHEMA:
+                raise DamagedFile("the checksum of its metadata is gone")
+            return
+        if texts[_CHECKSUM_KEY] != checksum_text(zlib.crc32(text)).encode():
+            raise DamagedFile("the checksum of its metadata does not match")
+        for i in range(reader.num_record_batches):
+            batch, stored = reader.get_batch_with_custom_metadata(i)
+            batch.validate()
+            if (stored or {}).get(_CHECKSUM_KEY) != _batch_checksum(batch, i):
+                raise DamagedFile(f"the checksum of its part {i + 1} does not match")
+
+
+def _batch_checksum(batch: Any, place: int) -> bytes:
+    """Return the checksum of the values of an Arrow record batch and of its place in the file."""
+    value = zlib.crc32(str((place, batch.num_rows)).encode())
+    for column in _flat(batch.columns):
+        value = zlib.crc32(column, value)
+    return checksum_text(value).encode()
+
+
 # The stamp is part of the key, so that a file that was replaced is mapped anew.
 @functools.lru_cache(maxsize=4)
 def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_RecordBatch]]:
@@ -246,18 +283,23 @@ def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_R
 
 def _columns(columns: Iterable[Any], teachers: int, kept: int) -> _RecordBatch:
     """Return the columns of an Arrow record batch as arrays, without copying them."""
-    import pyarrow as pa
-
-    logits, classes, rest, sums = (
-        (column.flatten() if pa.types.is_fixed_size_list(column.type) else column).to_numpy()
-        for column in columns
-    )
+    logits, classes, rest, sums = _flat(columns)
     return _RecordBatch(
         logits.reshape(-1, teachers, kept),
         classes.reshape(-1, teachers, kept),
         rest.reshape(-1, teachers),
         sums,
     )
+
+
+def _flat(columns: Iterable[Any]) -> list[NDArray[Any]]:
+    """Return the values of Arrow's columns, those of all rows of a column one after the other."""
+    import pyarrow as pa
+
+    return [
+        (column.flatten() if pa.types.is_fixed_size_list(column.type) else column).to_numpy()
+        for column in columns
+    ]
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -303,7 +345,7 @@ def write_teacher_logits(
         "num_classes": num_classes,
         "kept": kept,
     }
-    text = json.dumps({"schema": SCHEMA, **metadata, **sizes}, sort_keys=True)
+    text = json.dumps({"schema": SCHEMA, **metadata, **sizes}, sort_keys=True).encode()
     schema = pa.schema(
         [
             ("logits", pa.list_(pa.float16(), teachers * kept)),
@@ -311,12 +353,14 @@ def write_teacher_logits(
             ("rest", pa.list_(pa.float32(), teachers)),
             ("checksum", pa.uint32()),
         ],
-        metadata={_METADATA_KEY: text.encode()},
+        metadata={_METADATA_KEY: text, _CHECKSUM_KEY: checksum_text(zlib.crc32(text))},
     )
     keep = functools.partial(keep_largest, top=kept, multi_label=metadata["several_labels"])
     with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for batch in _in_batches(map(keep, logits)):
-            writer.write_batch(pa.record_batch(_arrow_columns(batch), schema=schema))
+        for place, rows in enumerate(_in_batches(map(keep, logits))):
+            batch = pa.record_batch(_arrow_columns(rows), schema=schema)
+            checksum = _batch_checksum(batch, place)
+            writer.write_batch(batch, custom_metadata={_CHECKSUM_KEY: checksum})
 
 
 def _arrow_columns(batch: LargestLogits) -> list[Any]:

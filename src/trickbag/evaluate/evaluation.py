@@ -10,7 +10,7 @@ import torch
 
 from trickbag.data.loading.loader import default_workers
 from trickbag.data.source import DataError
-from trickbag.errors import RunFailed
+from trickbag.errors import Note, RunFailed
 from trickbag.evaluate.selection import select
 from trickbag.train.loaders import evaluation_loader
 from trickbag.train.machine.isolation import isolated
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trickbag.data.config import DataConfig
-    from trickbag.errors import Note
     from trickbag.evaluate.trained import Trained
     from trickbag.metrics.per_class import ClassScore
     from trickbag.models.config import Precision
 
 __all__ = ["Evaluation", "evaluate"]
+
+_NOT_FINITE = "try --precision float32, or give the weights of another run"
+"""What to do about a network without finite logits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,8 @@ class Evaluation:
     `trickbag.metrics.metric.EVALUATED` for one label or several labels an image, in percent, `loss`
     in nats, None where undefined; several labels are predicted at the thresholds of the run.
     `per_class` has the scores of each class by its name. `left_out` are the files of the source
-    that could not be used.
+    that could not be used. `not_finite` of the images have a logit that is not finite: none of them
+    counts as right, and a note says so.
     """
 
     data: str
@@ -50,6 +53,7 @@ class Evaluation:
     left_out: tuple[DataError, ...]
     notes: tuple[Note, ...]
     per_class: Mapping[str, ClassScore] = field(default_factory=dict)
+    not_finite: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain data, ready for JSON; the notes as text and as values."""
@@ -57,6 +61,7 @@ class Evaluation:
             "data": self.data,
             "part": self.part,
             "images": self.images,
+            "not_finite": self.not_finite,
             "weights": self.weights,
             "epoch": self.epoch,
             "precision": self.precision,
@@ -86,7 +91,8 @@ def evaluate(
     `evaluate.selection.select` says which images these are; with `limit` at most so many of them,
     spread over the part. `progress(done, total)` is called while
     files are checked. Raises UserError if the data cannot be used or have a class that the network
-    does not know, and RunFailed if more than `data.max_bad_fraction` of the images cannot be read.
+    does not know, and RunFailed if more than `data.max_bad_fraction` of the images cannot be read,
+    or the network gives finite logits for none.
     """
     selection = select(trained, data=data, image_root=image_root, part=part, progress=progress)
     images = selection.part
@@ -117,18 +123,31 @@ def evaluate(
     assert not isinstance(validation, str)  # a signal's name: there is nothing here that stops it
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
     _require_mostly_read(unread, len(images), selection.data)
+    images_read = len(validation.index)
+    notes = _not_finite_notes(validation.not_finite, images_read, trained)
     return Evaluation(
         data=selection.data.source,
         part=selection.name,
-        images=len(validation.index),
+        images=images_read,
         weights=trained.weights_title,
         epoch=trained.epoch,
         precision=trained.precision,
         metrics=validation.metrics,
         left_out=selection.left_out + unread,
-        notes=selection.notes,
+        notes=(*selection.notes, *notes),
         per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),
+        not_finite=validation.not_finite,
     )
+
+
+def _not_finite_notes(not_finite: int, images: int, trained: Trained) -> list[Note]:
+    """Say how many images have no finite logits; RunFailed if no image has any."""
+    if not not_finite:
+        return []
+    reason = f"{trained.weights_title} gives logits that are not finite for"
+    if not_finite == images:
+        raise RunFailed(f"{reason} all {images:,} images", _NOT_FINITE)
+    return [Note("weights", None, f"{reason} {not_finite:,} of {images:,} images: none is right")]
 
 
 def _require_mostly_read(unread: Sequence[DataError], total: int, data: DataConfig) -> None:

@@ -36,8 +36,8 @@ class Prediction:
     """The prediction for one image; `image` is its path, or the place of an array in the input.
 
     `probabilities` are (K,) float32 in the order of `classes`; they are None if the image could not
-    be read, and `error` says why. With `thresholds`, one for each class, an image has every label
-    whose probability reaches its threshold; that may be none.
+    be read or has a logit that is not finite, and `error` says so. With `thresholds`, one for each
+    class, an image has every label whose probability reaches its threshold; that may be none.
     """
 
     image: str
@@ -118,25 +118,32 @@ class Predictor:
         """Predict images, one after the other.
 
         An image is a path, or an array uint8 of RGB (H, W, 3) or grey (H, W). Images are read in
-        threads, up to two batches ahead. An image that cannot be read gives a prediction with an
-        error, and stops nothing. Raises ValueError for an array that is no image.
+        threads, up to two batches ahead. An image that cannot be read, or for which the network
+        gives a logit that is not finite, is a prediction with an error, and stops nothing. Raises
+        ValueError for an array that is no image.
         """
         crops = self._crops(images)
         while batch := list(islice(crops, self.batch_size)):
             good = [crop for _, crop in batch if not isinstance(crop, str)]
             rows = iter(self._probabilities(good))
             for name, crop in batch:
-                if isinstance(crop, str):
-                    yield Prediction(
-                        image=name, classes=self.classes, probabilities=None, error=crop
-                    )
-                else:
-                    yield Prediction(
-                        image=name,
-                        classes=self.classes,
-                        probabilities=next(rows),
-                        thresholds=self.trained.thresholds,
-                    )
+                row = crop if isinstance(crop, str) else next(rows)
+                yield self._prediction(name, row)
+
+    def _prediction(self, name: str, row: NDArray[np.float32] | str) -> Prediction:
+        """Return the prediction of an image from its probabilities, or from an error."""
+        error = row if isinstance(row, str) else None
+        if not isinstance(row, str) and np.isnan(row).any():
+            error = "the network gives logits that are not finite"
+        if error is not None:
+            return Prediction(image=name, classes=self.classes, probabilities=None, error=error)
+        assert not isinstance(row, str)
+        return Prediction(
+            image=name,
+            classes=self.classes,
+            probabilities=row,
+            thresholds=self.trained.thresholds,
+        )
 
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not crops:

@@ -29,6 +29,7 @@ from trickbag.train.machine.device import (
     placed,
 )
 from trickbag.train.plan.plan import Plan
+from trickbag.train.validate import only_finite
 
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
@@ -164,13 +165,13 @@ class Trained:
 
         They are float32 and sum to 1. With several labels an image each class has a probability of
         its own. These are float64, as for the choice of the thresholds: in float32 they are 1 for
-        every logit above 17.
+        every logit above 17. All are NaN for an image of which a logit is not finite.
         """
         with torch.inference_mode():
             images = self.preprocessing.normalise(copied(images_N3SS, self.device))
             with evaluation_autocast(self.device, self.autocast_dtype):
                 logits_NK: Tensor = self.network(in_layout(images, self.layout))
-            logits = logits_NK.float()
+            logits = only_finite(logits_NK.float())
             if self.thresholds is None:
                 return logits.softmax(dim=1).cpu()
             # On the CPU, as in validation: not every device has float64.

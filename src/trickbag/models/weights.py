@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from trickbag.errors import Note, UserError, first_line
 from trickbag.files import replacing
 from trickbag.models.classifier import Classifier
-from trickbag.models.mismatch import listed, shape_text
+from trickbag.models.mismatch import listed, shape_text, some
 from trickbag.models.official.networks import (
     OFFICIAL_CLASSES,
     official_classes,
@@ -38,9 +38,11 @@ from trickbag.models.transfer import (
     head_names,
     match_head,
 )
+from trickbag.models.weights_checksum import record_text, require_intact
 from trickbag.models.weights_metadata import (
     METADATA_KEY,
     WeightsMetadata,
+    header_texts,
     read_classes,
     read_preprocessing,
     unreadable,
@@ -69,7 +71,7 @@ __all__ = [
 
 
 def save_weights(network: nn.Module, path: Path, metadata: WeightsMetadata) -> None:
-    """Write a network's weights and running statistics to a safetensors file.
+    """Write a network's weights and running statistics to a safetensors file, with a checksum.
 
     The same values give the same bytes. Raises RunFailed if the file cannot be written; a file that
     was there before is then unchanged.
@@ -86,7 +88,8 @@ def weights_bytes(network: nn.Module, metadata: WeightsMetadata) -> bytes:
     }
     # One key alone: safetensors writes several keys in random order, and the same values would
     # not give the same bytes.
-    return save(_without_sharing(tensors), metadata={METADATA_KEY: metadata.to_json()})
+    tensors = _without_sharing(tensors)
+    return save(tensors, metadata={METADATA_KEY: record_text(metadata, tensors)})
 
 
 def weights_digest(path: Path) -> str:
@@ -145,8 +148,8 @@ def load_weights(
     `classes` is said at `models.transfer.match_head`. The rest of it keeps its values. `config` is
     the network's: of a network that is not ours it tells where the classifier is.
 
-    Returns notes on what was taken. Raises UserError for a file that cannot be read, or does not
-    fit; it names a few of the weights, and the network is then unchanged.
+    Returns notes on what was taken. Raises UserError for a file that cannot be read, does not fit
+    or holds NaN; it names a few of the weights, and the network is then unchanged.
     """
     if is_variables(path):
         tensors, notes = weights_for(_config_of(network, path), path)
@@ -172,6 +175,7 @@ def enter_weights(
     init_head: InitHead = "auto",
 ) -> list[Note]:
     """Load weights into a network as `load_weights` does; return notes on what was taken."""
+    _require_numbers(source)
     fitting = fit_tensors(network, source.tensors, source.origin)
     source = dataclasses.replace(source, tensors=fitting.tensors)
     # An auxiliary head that the weights lack is no matter of classes.
@@ -207,12 +211,14 @@ def load(path: Path | str) -> nn.Module:
 def load_with_metadata(path: Path | str) -> tuple[nn.Module, WeightsMetadata]:
     """Rebuild a network as `load` does; return it with what its file says about it."""
     file = weights_file(Path(path))
+    # First of all: no network is built of a damaged record.
+    tensors = _read_tensors(file)
     metadata = WeightsMetadata.read(file)
     try:
         network = build_network(metadata.model, seed=0)
     except UserError as error:
         raise UserError(f"{file}: {error.reason}", error.way_out) from error
-    fit_weights(network, _read_tensors(file), str(file))
+    fit_weights(network, tensors, str(file))
     return network.eval(), metadata
 
 
@@ -252,6 +258,23 @@ def fit_weights(
     network.load_state_dict(dict(tensors), strict=False)
 
 
+def _require_numbers(source: SourceWeights) -> None:
+    """Raise UserError for weights with NaN, from which nothing can be trained.
+
+    Infinite values pass: a network can hold them on purpose, such as in a mask.
+    """
+    names = [
+        name
+        for name, tensor in source.tensors.items()
+        if tensor.is_floating_point() and tensor.isnan().any()
+    ]
+    if names:
+        raise UserError(
+            f"{source.origin} holds values that are no numbers (NaN), in {some(names)}",
+            "give the weights of another run or epoch",
+        )
+
+
 def _config_of(network: nn.Module, path: Path) -> ModelConfig:
     if not isinstance(network, Classifier):
         raise UserError(
@@ -279,6 +302,7 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(file)
     except (OSError, SafetensorError) as error:
         raise unreadable(file, error) from error
+    require_intact(file, header_texts(file), tensors)
     return tensors
 
 

@@ -31,8 +31,10 @@ __all__ = [
     "METADATA_KEY",
     "SCHEMA",
     "WeightsMetadata",
+    "header_texts",
     "read_classes",
     "read_preprocessing",
+    "read_record",
     "unreadable",
     "weights_file",
 ]
@@ -96,7 +98,7 @@ class WeightsMetadata:
         Raises UserError for a damaged or missing field, or another schema version; it names
         `origin`, the field and what to do.
         """
-        return cls._from_dict(_mapping(text, origin), origin)
+        return cls._from_dict(read_record(text, origin), origin)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -145,7 +147,7 @@ def read_preprocessing(path: Path) -> Preprocessing | None:
     own network. Raises UserError for a file that cannot be read or whose field is damaged.
     """
     file = weights_file(path)
-    data = _mapping(_header_text(file), str(file))
+    data = read_record(_header_text(file), str(file))
     if "preprocessing" not in data:
         return None
     return _preprocessing(data["preprocessing"], str(file))
@@ -157,7 +159,7 @@ def read_classes(path: Path) -> tuple[str, ...] | None:
     Raises UserError as `read_preprocessing`.
     """
     file = weights_file(path)
-    data = _mapping(_header_text(file), str(file))
+    data = read_record(_header_text(file), str(file))
     if "classes" not in data:
         return None
     names = data["classes"]
@@ -227,18 +229,22 @@ def unreadable(file: Path, error: Exception) -> UserError:
     )
 
 
-def _header_text(file: Path) -> str:
+def header_texts(file: Path) -> dict[str, str]:
+    """Read the texts of a file's header by key; UserError for a file that cannot be read."""
     try:
         # This reads the header alone, not the tensors.
         with safe_open(file, framework="pt") as opened:
-            texts = opened.metadata() or {}
+            return opened.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise unreadable(file, error) from error
-    text: str = texts.get(METADATA_KEY, "{}")
-    return text
 
 
-def _mapping(text: str, origin: str) -> dict[str, Any]:
+def _header_text(file: Path) -> str:
+    return header_texts(file).get(METADATA_KEY, "{}")
+
+
+def read_record(text: str, origin: str) -> dict[str, Any]:
+    """Read a record as plain data; UserError, which names `origin`, if it is damaged."""
     try:
         data = json.loads(text)
     except ValueError as error:

@@ -10,12 +10,13 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.errors import Stopped
+from trickbag.errors import Note, Stopped
 from trickbag.study.findings import Findings
 from trickbag.study.kept_weights import TrialWeights, kept_trials
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.records.result import StoredResult
 from trickbag.study.task import TrainTrial
+from trickbag.study.trial import trial_name
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
@@ -101,7 +102,9 @@ class Driver:
             self.log.checking(done, total)
 
         limit = memory_limit(self.folder.path)
-        return decode_once(self.study.dataset, self.folder.decoded, limit, decoding)
+        return decode_once(
+            self.study.dataset, self.folder.decoded, limit, decoding, on_damage=self.log.note
+        )
 
     def _store(self, result: Result, append: Appender) -> None:
         trial = self.study.progress.trial_plan.trials[result.trial]
@@ -114,6 +117,9 @@ class Driver:
         self.study.progress.add(stored)
         if finished:
             self._weights.free(stored.trial)
+        for note in map(Note.from_dict, stored.notes):
+            if note.kind == "damage":
+                self.log.note(f"note: {trial_name(vars(stored))}: {note.text}")
         self.log.result(stored)
 
     def _write_effects(self) -> list[Effect]:

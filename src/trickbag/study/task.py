@@ -25,7 +25,7 @@ _LOCK_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTrial:
-    """Train a trial in `folder`/ID, going on from its checkpoint where there is one.
+    """Train a trial in `folder`/ID, going on from its checkpoint where there is an intact one.
 
     `dataset` is the data of all trials where it can be handed over; else each process prepares it
     for itself. Raises Stopped after SIGTERM or SIGINT with a checkpoint saved, and what `fit`
@@ -55,6 +55,8 @@ class TrainTrial:
                     log=RunLog(),
                     caller=COMMAND_LINE,
                     compile_cache=_compile_cache(),
+                    # Refused, it would fail the trial in every call of the study.
+                    restart_damaged=True,
                 )
         except DoesNotApply as error:
             return Result(

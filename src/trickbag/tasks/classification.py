@@ -63,7 +63,7 @@ class Validation:
     `confidence` (n,) in [0, 1], `counts` those of each class. With several labels an image
     `multi_label` has the metrics by class in place of `counts`, labels and predictions are (n, K)
     of 0 and 1, and the confidence is NaN. `throughput` is in images/s: of the network and its
-    metrics, without the reading of images.
+    metrics, without the reading of images. `not_finite` images have a logit that is not finite.
     """
 
     metrics: dict[str, float | None]
@@ -74,6 +74,7 @@ class Validation:
     confidence: np.ndarray[Any, np.dtype[np.float64]]
     multi_label: MultiLabel | None = None
     counts: ClassCounts | None = None
+    not_finite: int = 0
 
     def per_class(self) -> Sequence[ClassScore]:
         """Return the scores of every class, in order."""

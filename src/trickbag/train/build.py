@@ -67,7 +67,7 @@ def build(
     teach: Callable[[Batch], Batch] = NoTeacher()
     teacher_logits = None
     if student is not None:
-        teach, teacher_logits = _teachers(student, plan, dataset, on_progress)
+        teach, teacher_logits = _teachers(student, plan, dataset, on_progress, notes.append)
         notes += teacher_notes(student, plan, tricks)
     average = _average(tricks, network, notes)
     loss = build_loss(plan, tricks, notes)
@@ -188,7 +188,11 @@ def _pipeline(plan: Plan, tricks: tuple[Trick, ...], cached_student: Student | N
 
 
 def _teachers(
-    student: Student, plan: Plan, dataset: Dataset | None, on_progress: OnProgress | None
+    student: Student,
+    plan: Plan,
+    dataset: Dataset | None,
+    on_progress: OnProgress | None,
+    on_note: Callable[[Note], None],
 ) -> tuple[Callable[[Batch], Batch], TeacherLogits | None]:
     """Return what teaches in the step, and the cached logits of teachers that do not."""
     if dataset is None:
@@ -197,7 +201,7 @@ def _teachers(
         )
     if student.spec.view == "online":
         return OnlineTeachers.of(student, plan, dataset), None
-    return NoTeacher(), cached_logits(student, plan, dataset, on_progress)
+    return NoTeacher(), cached_logits(student, plan, dataset, on_progress, on_note)
 
 
 def _average(tricks: tuple[Trick, ...], network: nn.Module, notes: list[Note]) -> Average | None:

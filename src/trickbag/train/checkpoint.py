@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,15 +10,19 @@ from typing import Any, NamedTuple
 
 import torch
 
-from trickbag.errors import UserError
+from trickbag.checksums import DamagedFile, has_seal, sealed
+from trickbag.errors import UserError, first_line
 from trickbag.files import replacing
 from trickbag.metrics.precision import exact_dtype
 from trickbag.train.run import Run
 
-__all__ = ["SCHEMA", "Progress", "Share", "Totals", "restore", "save"]
+__all__ = ["SCHEMA", "Progress", "Share", "Totals", "damage", "remove_damaged", "restore", "save"]
 
 SCHEMA = 2
 """Version of a checkpoint's content."""
+
+_SEALED = "has_checksum"
+"""The key that tells a checkpoint that has lost its checksum from one written before there were."""
 
 
 @dataclass
@@ -95,7 +100,7 @@ class Totals(NamedTuple):
 def save(
     path: Path, run: Run, progress: Progress, trial: str, others: Sequence[Share] = ()
 ) -> None:
-    """Write a checkpoint: to a temporary file, which is synced and renamed.
+    """Write a checkpoint with its checksum: to a temporary file, which is synced and renamed.
 
     `others` are the shares of the other processes within an epoch, in the order of ranks. Raises
     RunFailed if it cannot be written.
@@ -110,14 +115,58 @@ def save(
         # As a dict: with `weights_only` torch would refuse to read an object of this class.
         "progress": {item.name: getattr(progress, item.name) for item in fields(progress)},
         "others": [list(share) for share in others],
+        _SEALED: True,
     }
     kept = "; the previous checkpoint is intact" if path.exists() else ""
-    with replacing(path, lambda: kept) as file:
+    with replacing(path, lambda: kept) as file, sealed(file) as summed:
         try:
-            torch.save(state, file)
+            torch.save(state, summed)
         except RuntimeError as error:
             # After a failed write torch's writer reports its position, and not the full disk.
             raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+
+
+def damage(path: Path) -> str | None:
+    """Return what is wrong with the bytes of a checkpoint; None if they are those that were saved.
+
+    Those written before checkpoints had a checksum have the sums of a zip archive alone, which miss
+    what lies between its members. Raises OSError.
+    """
+    try:
+        if has_seal(path):
+            return None
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+            if bad is not None:
+                return f"the checksum of {bad} does not match"
+            # It lies in the pickled part, which is small.
+            texts = (archive.read(name) for name in archive.namelist() if name.endswith(".pkl"))
+            return "its checksum is gone" if any(_SEALED.encode() in t for t in texts) else None
+    except DamagedFile as error:
+        return str(error)
+    except OSError:
+        raise
+    except Exception as error:  # zipfile raises many kinds for a damaged file
+        return f"{type(error).__name__}: {first_line(error)}"
+
+
+def remove_damaged(path: Path) -> str | None:
+    """Remove a checkpoint that is damaged; return a text that says so, None if it is intact."""
+    try:
+        problem = damage(path)
+        if problem is not None:
+            path.unlink()
+    except OSError:
+        # There is none; or it cannot be read, which `restore` reports.
+        return None
+    return (
+        None
+        if problem is None
+        else (
+            f"the checkpoint {path.name} was damaged ({problem}): removed, and the run was trained "
+            "anew from the beginning"
+        )
+    )
 
 
 def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
@@ -126,6 +175,15 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
     Raises UserError, with `way_out`, if the file is damaged, of another version or of another
     trial.
     """
+    try:
+        problem = damage(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", way_out) from error
+    if problem is not None:
+        raise UserError(
+            f"the checkpoint {path} is damaged ({problem})",
+            f"put a copy in its place, remove it to train from the beginning, or {way_out}",
+        )
     try:
         # weights_only: a checkpoint from elsewhere must not be able to run code.
         state: dict[str, Any] = torch.load(path, map_location=run.device, weights_only=True)

@@ -50,6 +50,7 @@ def fit(
     dataset: Dataset | None = None,
     compile_cache: CompileCache | None = None,
     caller: Caller = PYTHON,
+    restart_damaged: bool = False,
 ) -> Result:
     """Train a recipe with a seed, and return the result.
 
@@ -58,7 +59,8 @@ def fit(
     checkpoint yet, and a finished run is left as it is. `log` shows the progress: by default on
     stderr, as a bar in a terminal or a notebook, else as lines; `RunLog()` shows nothing. A program
     with many runs can share between them `dataset`, the value of `prepare(recipe.data)`, and
-    `compile_cache`. `caller` is named by messages that say how to go on.
+    `compile_cache`. `caller` is named by messages that say how to go on. A damaged checkpoint is
+    refused; with `restart_damaged` it is removed, and the run starts anew, which a note says.
 
     If a process group of `torch.distributed` exists, its processes train the run together: all of
     them call this alike, and the first one alone writes and logs. What ends one of them ends all.
@@ -83,6 +85,7 @@ def fit(
                 stop=stop,
                 world=world,
                 caller=caller,
+                restart_damaged=restart_damaged,
             )
             try:
                 return call.fit(dataset, compile_cache or CompileCache())
@@ -172,6 +175,7 @@ class _Call:
     stop: StopSignal
     world: World
     caller: Caller
+    restart_damaged: bool = False
 
     @property
     def folder(self) -> RunFolder:
@@ -260,6 +264,8 @@ class _Call:
         """Build the run, load its checkpoint, and train."""
         started = time.perf_counter()
         run, notes = self._build(run_recipe, dataset, compile_cache)
+        if self.restart_damaged:
+            notes += self._remove_damaged_checkpoint()
         self._stop_before_training()
         memory = PeakMemory(run.plan.device)
         record = RunRecord(
@@ -289,6 +295,13 @@ class _Call:
                     with contextlib.suppress(RunFailed):  # a full disk may not take it either
                         record.fail(str(error))
                 raise
+
+    def _remove_damaged_checkpoint(self) -> list[Note]:
+        note = self.world.broadcast(lambda: checkpoint.remove_damaged(self.folder.checkpoint))
+        if note is None:
+            return []
+        self.log.note(f"note: {note}")
+        return [Note("damage", None, note)]
 
     def _build(
         self, run_recipe: RunRecipe, dataset: Dataset, compile_cache: CompileCache

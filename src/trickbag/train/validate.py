@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
     from trickbag.data.loading.loader import Loader
     from trickbag.data.loading.preprocess import Preprocessing
 
-__all__ = ["validate"]
+__all__ = ["only_finite", "validate"]
+
+
+def only_finite(logits_NK: torch.Tensor) -> torch.Tensor:
+    """Return the logits (N, K) of a batch; all NaN for an image of which one is not finite.
+
+    Otherwise one that is infinite could pass for a sure prediction.
+    """
+    return torch.where(logits_NK.isfinite().all(dim=1, keepdim=True), logits_NK, torch.nan)
 
 
 class _StopWaiting(Exception):
@@ -47,8 +56,9 @@ def validate(
 
     `stop` is called before each batch, and while one is waited for; if it returns a text,
     evaluation ends and returns that. With several labels an image predictions are made at
-    `thresholds`, by default at those that are best for these images. The processes of a `world`
-    evaluate the network of the first one, each its own rows of the part, and all return the same.
+    `thresholds`, by default at those that are best for these images. An image with a logit that is
+    not finite is predicted as nothing. The processes of a `world` evaluate the network of the first
+    one, each its own rows of the part, and all return the same.
     """
     world, signal = world or World(), ""
     # Each process has seen other images: the running statistics that count are the first's.
@@ -58,7 +68,7 @@ def validate(
     multi_label = loader.part.labels.ndim == 2
     task = ClassificationTask(num_classes=num_classes, multi_label=multi_label)
     predictions = task.predictions(device)
-    seconds, count = 0.0, 0
+    seconds, count, not_finite = 0.0, 0, 0
 
     def waiting() -> None:
         if signal := stop():
@@ -74,10 +84,13 @@ def validate(
                 labels = copied(raw.labels, device)
                 with evaluation_autocast(device, autocast_dtype):
                     logits = network(in_layout(images, layout))
-                predictions.add(raw, logits.float(), labels)
+                logits = only_finite(logits.float())
+                predictions.add(raw, logits, labels)
                 # `add` copies to the CPU, and by that has waited for the device.
                 seconds += time.perf_counter() - started
                 count += len(raw.valid)
+                # An image that could not be read has no logits of its own.
+                not_finite += int((logits.isnan().all(dim=1).cpu() & raw.valid).sum())
     except _StopWaiting as error:
         signal = error.signal
     finally:
@@ -87,4 +100,5 @@ def validate(
         return signal
     pace = Pace(len(loader.part), count, seconds)
     gather = world.all_gather if world.size > 1 else None
-    return predictions.validation(pace, thresholds, gather)
+    validation = predictions.validation(pace, thresholds, gather)
+    return replace(validation, not_finite=sum(world.all_gather(not_finite)))

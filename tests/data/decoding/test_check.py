@@ -93,7 +93,11 @@ def test_a_damaged_cache_is_written_again(
     first = checked(tree, tmp_path / "cache")
     (file,) = (tmp_path / "cache" / "checks").iterdir()
     file.write_bytes(damage)
-    assert checked(tree, tmp_path / "cache") == first
+    again = checked(tree, tmp_path / "cache")
+    assert again.results == first.results
+    assert [note.kind for note in again.notes] == ["damage"]
+    assert f"{file} was damaged: they are checked again" in again.notes[0].text
+    assert checked(tree, tmp_path / "cache").notes == ()
     assert len(decoded) == 160
     assert len(json.loads(file.read_bytes())["files"]) == 80
 
@@ -107,19 +111,25 @@ def test_a_wrong_entry_in_the_cache_is_no_error(tree: Path, tmp_path: Path, entr
     stored = json.loads(file.read_bytes())
     stored["files"][str(tree / "a" / "000.png")] = entry
     file.write_text(json.dumps(stored))
-    assert checked(tree, tmp_path / "cache") == first
+    again = checked(tree, tmp_path / "cache")
+    assert (again.results, [note.kind for note in again.notes]) == (first.results, ["damage"])
 
 
 def test_results_of_other_decoders_do_not_count(
-    tree: Path, tmp_path: Path, decoded: list[str]
+    tree: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("trickbag.data.decoding.cache.version", lambda name: "0.0")
+        checked(tree, tmp_path / "cache")
+    assert checked(tree, tmp_path / "cache").notes == ()
+    assert len(decoded) == 160
+
+
+def test_a_cache_of_before_there_were_checksums_is_not_damaged(tree: Path, tmp_path: Path) -> None:
     checked(tree, tmp_path / "cache")
     (file,) = (tmp_path / "cache" / "checks").iterdir()
-    stored = json.loads(file.read_bytes())
-    stored["version"] += "0"
-    file.write_text(json.dumps(stored))
-    checked(tree, tmp_path / "cache")
-    assert len(decoded) == 160
+    file.write_text(json.dumps({"version": "1, simplejpeg 1, Pillow 1", "files": {}}))
+    assert checked(tree, tmp_path / "cache").notes == ()
 
 
 def test_a_cache_that_cannot_be_written_is_a_note(tree: Path, tmp_path: Path) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from trickbag.checksums import DamagedFile, checksum_text
 from trickbag.errors import RunFailed
 from trickbag.files import replacing
 
 __all__ = ["CheckCache", "DecodeResult", "cache_folder"]
 
-_SCHEMA = 1
+_SCHEMA = 2
+"""Version of the file; those of version 1 have no checksum."""
+
+_HEAD = re.compile(rb'{"checksum": "([0-9a-f]{8})", ')
+"""How a file begins; the checksum is that of all that follows."""
 
 
 class DecodeResult(NamedTuple):
@@ -43,14 +50,22 @@ class CheckCache:
     """Decode results by (absolute path, size, modification time), one JSON file per source folder.
 
     A cache that is damaged, or was written with other versions of the decoders, counts as empty; it
-    is never an error.
+    is never an error. `damaged` tells whether it was.
     """
 
     def __init__(self, folder: Path, root: str) -> None:
         name = hashlib.blake2b(root.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         self.path = folder / "checks" / f"{name}.json"
-        self._entries = self._load()
+        self.damaged = False
         self._changed = False
+        self._entries: dict[str, tuple[int, int, DecodeResult]] = {}
+        try:
+            self._entries = self._load()
+        except OSError:
+            pass  # there is none, or `save` says why it cannot be written either
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            # All that damaged JSON, or JSON of another shape, can lead to.
+            self.damaged = True
 
     def get(self, path: str, size: int, mtime_ns: int) -> DecodeResult | None:
         """Return the result for a file, or None if it is unknown or the file has changed since."""
@@ -76,7 +91,9 @@ class CheckCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as file:
                 # As ASCII, whose escapes hold file names that are not UTF-8 too.
-                file.write(json.dumps({"version": _version(), "files": files}).encode())
+                body = json.dumps({"version": _version(), "files": files})[1:].encode()
+                file.write(b'{"checksum": "%s", ' % checksum_text(zlib.crc32(body)).encode())
+                file.write(body)
         except OSError as error:
             return f"cannot write {self.path.parent}: {error.strerror or error}"
         except RunFailed as error:
@@ -85,14 +102,17 @@ class CheckCache:
         return None
 
     def _load(self) -> dict[str, tuple[int, int, DecodeResult]]:
-        try:
-            stored = json.loads(self.path.read_bytes())
-            if stored["version"] != _version():
-                return {}
-            return {path: _entry(*values) for path, values in stored["files"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            # All that damaged JSON, or JSON of another shape, can lead to.
+        """Read the file; raises many kinds of errors if it is damaged."""
+        data = self.path.read_bytes()
+        head = _HEAD.match(data)
+        if head is not None and head[1].decode() != checksum_text(zlib.crc32(data[head.end() :])):
+            raise DamagedFile("its checksum does not match")
+        stored = json.loads(data)
+        if head is None and not stored["version"].startswith("1,"):
+            raise DamagedFile("it has no checksum")
+        if stored["version"] != _version():
             return {}
+        return {path: _entry(*values) for path, values in stored["files"].items()}
 
 
 def _entry(

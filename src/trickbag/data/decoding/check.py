@@ -61,6 +61,10 @@ def check_parts(
         for part in parts.values()
         if isinstance(part, FilePart)
     }
+    for cache in caches.values():
+        if cache.damaged:
+            reason = f"the cache of checked images {cache.path} was damaged: they are checked again"
+            notes.append(Note("damage", None, reason))
     try:
         for name, part in parts.items():
             if isinstance(part, FilePart):

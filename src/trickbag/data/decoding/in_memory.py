@@ -7,16 +7,19 @@ import functools
 import os
 import shutil
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from trickbag.checksums import has_seal, sealed
 from trickbag.data.cores import usable_cores
 from trickbag.data.source import DecodeError, Part
-from trickbag.errors import RunFailed
+from trickbag.errors import RunFailed, first_line
+from trickbag.files import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +32,9 @@ __all__ = ["DecodedPart", "decode_once", "memory_limit", "open_decoded"]
 
 _PIXELS, _PLACES = "pixels.u8", "places.npy"
 _PARTS = ("train", "val", "test")
+
+_PIECE = 256
+"""Images that are decoded or checked before the next are taken up."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,10 +50,21 @@ class DecodedPart(Part):
     rows: NDArray[np.int64]
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Return image `i`; do not write into it."""
-        pixels, places = _mapped(self.folder)
-        start, height, width = places[self.rows[i]].tolist()
-        return pixels[start : start + 3 * height * width].reshape(height, width, 3)
+        """Return image `i`; do not write into it.
+
+        Raises RunFailed if its pixels are not those that were written.
+        """
+        mapped, row = _mapped(self.folder), self.rows[i]
+        # Once in each process: later epochs read the same memory.
+        if not mapped.checked[row]:
+            if not mapped.is_intact(row):
+                raise RunFailed(
+                    f"{Path(self.folder, _PIXELS)} is damaged at {self.names[i]}",
+                    "start again: the images are decoded anew",
+                )
+            mapped.checked[row] = True
+        _, height, width, _ = mapped.places[row].tolist()
+        return mapped.pixels(row).reshape(height, width, 3)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order, of the same file."""
@@ -55,11 +72,37 @@ class DecodedPart(Part):
         return dataclasses.replace(super().subset(rows), rows=self.rows[rows])
 
 
+class _Mapped(NamedTuple):
+    """The pixels of all images; the start, height, width and checksum of each.
+
+    `checked` tells which images have been compared with their checksums, in this process.
+    """
+
+    memory: NDArray[np.uint8]
+    places: NDArray[np.int64]
+    checked: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, folder: Path) -> _Mapped:
+        """Map a folder's file; OSError or ValueError for one that is damaged."""
+        places = np.load(folder / _PLACES, allow_pickle=False)
+        memory = np.memmap(folder / _PIXELS, np.uint8, "r")
+        return cls(memory, places, np.zeros(len(places), bool))
+
+    def pixels(self, row: int) -> NDArray[np.uint8]:
+        """Return the bytes of an image."""
+        start, height, width, _ = self.places[row].tolist()
+        return self.memory[start : start + 3 * height * width]
+
+    def is_intact(self, row: int) -> bool:
+        """Compare an image with its checksum."""
+        # 0.15 ms for 500 x 375 pixels, which take 3 ms to decode from JPEG.
+        return zlib.crc32(self.pixels(row)) == self.places[row, 3]
+
+
 @functools.lru_cache(maxsize=4)
-def _mapped(folder: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the pixels, and for each image the start, height and width of its own."""
-    pixels = np.memmap(Path(folder, _PIXELS), np.uint8, "r")
-    return pixels, np.load(Path(folder, _PLACES), allow_pickle=False)
+def _mapped(folder: str) -> _Mapped:
+    return _Mapped.of(Path(folder))
 
 
 def memory_limit(folder: Path) -> int:
@@ -72,30 +115,66 @@ def memory_limit(folder: Path) -> int:
 
 
 def decode_once(
-    dataset: Dataset, folder: Path, limit: int, progress: Callable[[int, int], None] | None = None
+    dataset: Dataset,
+    folder: Path,
+    limit: int,
+    progress: Callable[[int, int], None] | None = None,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Dataset | None:
     """Decode all images of a data set into `folder`; return the data set that reads them there.
 
-    The folder appears complete or not at all; an existing one is used as it is. Returns None if it
+    The folder appears complete or not at all; an existing one is used if all of it is as it was
+    written, else it is replaced, and `on_damage` gets a text that says so. Returns None if it
     cannot be done: a data set too large to be checked, more than `limit` bytes of pixels, an image
     that does not decode, a full disk. `progress(done, total)` counts images. Not for several
     processes at the same time.
     """
     if not dataset.checked:
         return None
+    parts = _parts(dataset)
+    if folder.is_dir() and (problem := _damage(folder, sum(map(len, parts)), progress)):
+        if on_damage is not None:
+            on_damage(f"the decoded images in {folder} are damaged ({problem}): decoded again")
+        shutil.rmtree(folder, ignore_errors=True)
+        _mapped.cache_clear()
     if not folder.is_dir():
         # Left by a process that was killed while it wrote.
         for torn in folder.parent.glob(f".{folder.name}.*"):
             shutil.rmtree(torn, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(_parts(dataset), work, limit, progress)
+            _write(parts, work, limit, progress)
+            sync_folder(work)
             work.rename(folder)
+            sync_folder(folder.parent)
         except (DecodeError, RunFailed, OSError):
             return None
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return open_decoded(dataset, folder)
+
+
+def _damage(folder: Path, images: int, progress: Callable[[int, int], None] | None) -> str | None:
+    """Return what is wrong with a folder of decoded images; None if all is as it was written."""
+    try:
+        if not has_seal(folder / _PLACES):
+            return f"{_PLACES} has no checksum"
+        mapped = _Mapped.of(folder)
+    except (OSError, ValueError) as error:
+        return first_line(error)
+    if mapped.places.shape != (images, 4):
+        return f"it has {len(mapped.places)} of {images} images"
+    rows = range(images)
+    # zlib lets other threads work meanwhile.
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, images, _PIECE):
+            piece = rows[start : start + _PIECE]
+            for row, intact in zip(piece, pool.map(mapped.is_intact, piece), strict=True):
+                if not intact:
+                    return f"the checksum of image {row + 1} of {images} does not match"
+            if progress is not None:
+                progress(piece[-1] + 1, images)
+    return None
 
 
 def open_decoded(dataset: Dataset, folder: Path) -> Dataset:
@@ -122,21 +201,26 @@ def _write(
     parts: list[Part], folder: Path, limit: int, progress: Callable[[int, int], None] | None
 ) -> None:
     images = [(part, i) for part in parts for i in range(len(part))]
-    places = np.zeros((len(images), 3), np.int64)
+    places = np.zeros((len(images), 4), np.int64)
     end = done = 0
     # In pieces, so that no more than some hundred decoded images wait to be written.
     with ThreadPoolExecutor(usable_cores()) as pool, (folder / _PIXELS).open("wb") as file:
-        for start in range(0, len(images), 256):
-            piece = images[start : start + 256]
+        for start in range(0, len(images), _PIECE):
+            piece = images[start : start + _PIECE]
             for pixels in pool.map(lambda image: image[0].read(image[1]), piece):
-                places[done] = end, *pixels.shape[:2]
-                end += pixels.nbytes
+                data = pixels.tobytes()
+                places[done] = end, *pixels.shape[:2], zlib.crc32(data)
+                end += len(data)
                 done += 1
                 if end > limit:
                     raise RunFailed(f"more than {limit:,} bytes of pixels")
-                file.write(pixels.tobytes())
+                file.write(data)
             if progress is not None:
                 progress(done, len(images))
         file.flush()
         os.fsync(file.fileno())
-    np.save(folder / _PLACES, places)
+    with (folder / _PLACES).open("wb") as file:
+        with sealed(file) as summed:
+            np.save(summed, places)
+        file.flush()
+        os.fsync(file.fileno())

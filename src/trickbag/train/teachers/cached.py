@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from trickbag.data.dataset import fingerprint
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
-from trickbag.errors import RunFailed, UserError
+from trickbag.errors import Note, RunFailed, UserError
 from trickbag.functional.device import copied
 from trickbag.recipe import differences, digest
 from trickbag.settings import plain, plain_identity
@@ -46,12 +47,17 @@ _WAIT_S = 1.0
 
 
 def cached_logits(
-    student: Student, plan: Plan, dataset: Dataset, on_progress: OnProgress | None = None
+    student: Student,
+    plan: Plan,
+    dataset: Dataset,
+    on_progress: OnProgress | None = None,
+    on_note: Callable[[Note], None] | None = None,
 ) -> TeacherLogits:
     """Read the teachers' logits of the training images from their file, or create it.
 
     The teachers compute in float32, in batches of the run's validation. A file is written as a
-    whole or not at all. If several processes need it, one creates it and the others wait. Raises
+    whole or not at all. If several processes need it, one creates it and the others wait. A damaged
+    file of the user's cache is created anew, and `on_note` gets a note that says so. Raises
     DoesNotApply if a teacher does not know the classes of the data or how many labels an image has,
     and UserError if the file that the recipe names is of other teachers, data or views, with what
     differs.
@@ -62,14 +68,15 @@ def cached_logits(
         teacher.places(dataset.classes)
     metadata = _metadata(spec, teachers, plan, dataset)
     path = Path(spec.cache).expanduser() if spec.cache else _cache_file(metadata)
-    logits = _open_matching(path, metadata, named=bool(spec.cache))
+    open_matching = functools.partial(_open_matching, path, metadata, named=bool(spec.cache))
+    logits = open_matching(on_note)
     if logits is not None:
         return logits
     views = plan.data.repeat_epochs if spec.view == "replay" else 1
     assert views is not None  # a trick that asks for replay sets it
     total = len(dataset.train) * views
     with _only_writer(path, lambda: on_progress(0, total)):
-        logits = _open_matching(path, metadata, named=bool(spec.cache))
+        logits = open_matching(None)
         if logits is not None:  # another process has written it meanwhile
             return logits
         # Of a process that was killed while it wrote.
@@ -119,19 +126,29 @@ _LONG = {
 """The metadata whose values are too long for a message, and what it calls them."""
 
 
-def _open_matching(path: Path, metadata: dict[str, Any], *, named: bool) -> TeacherLogits | None:
+def _open_matching(
+    path: Path,
+    metadata: dict[str, Any],
+    on_note: Callable[[Note], None] | None,
+    *,
+    named: bool,
+) -> TeacherLogits | None:
     """Open a file of logits if it matches the metadata; None if there is none.
 
     If a user has `named` the file, one that does not match or is damaged is a UserError. A file of
-    the cache's own is then as if there were none: it is written anew.
+    the cache's own is then as if there were none: it is written anew, and of a damaged one
+    `on_note` gets a note.
     """
     if not path.exists():
         return None
     try:
         logits = TeacherLogits.open(path)
-    except UserError:
+    except UserError as error:
         if named:
             raise
+        if on_note is not None:
+            reason = f"the stored logits of the teacher were computed again: {error.reason}"
+            on_note(Note("damage", None, reason))
         return None
     metadata = {"interpolation": None, **metadata}
     stored = {name: logits.metadata.get(name) for name in metadata}
