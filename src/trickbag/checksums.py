@@ -11,7 +11,7 @@ import contextlib
 import re
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,14 +43,15 @@ class _SummedFile:
 
 
 @contextlib.contextmanager
-def sealed(file: BinaryIO) -> Iterator[_SummedFile]:
+def sealed(file: BinaryIO) -> Iterator[BinaryIO]:
     """Yield what to write to in place of `file`; end it with a seal, the checksum of its content.
 
     The seal lies behind the content, where the readers of zip archives and of numpy's files pass
     over it.
     """
     summed = _SummedFile(file)
-    yield summed
+    # It has what torch and numpy write with.
+    yield cast("BinaryIO", summed)
     file.write(b"\ntrickbag crc32 %s\n" % checksum_text(summed.sum).encode())
 
 

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from trickbag.errors import UserError
+from trickbag.models.weights import load_with_metadata, save_weights
 from trickbag.recipe import Recipe
 from trickbag.recipes import small
 
@@ -304,3 +305,23 @@ def test_a_report_of_a_damaged_run(
     assert code == 2, err
     assert name in err
     assert err.count("\n") == 1
+
+
+def test_weights_without_numbers(run: Path, photos: Path, tmp_path: Path, call: Call) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    network, metadata = load_with_metadata(copy)
+    for tensor in network.parameters():
+        tensor.data.fill_(float("nan"))
+    save_weights(network, copy / "best.safetensors", metadata)
+    code, out, err = call("evaluate", copy, "--workers", 0, "--json")
+    assert (code, out) == (1, "")
+    assert "best.safetensors, epoch" in err
+    assert "gives logits that are not finite for all 6 images; try --precision float32" in err
+    code, out, err = call("predict", copy, photos)
+    assert code == 1
+    assert out.count("error: the network gives logits that are not finite") == 36
+    assert "36 of 36 images could not be predicted" in err
+    code, _, err = call("train", "--data", photos, "--init", copy, "--out", tmp_path / "other")
+    assert code == 2
+    assert "best.safetensors holds values that are no numbers (NaN), in " in err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -188,3 +189,44 @@ def test_the_callers_threads_are_left_as_they_were(trained: Trained) -> None:
         assert torch.get_num_threads() == trained.plan.threads + 1
     finally:
         torch.set_num_threads(before)
+
+
+class NotFinite(torch.nn.Module):
+    """A network with a logit that is not finite for some of the images."""
+
+    def __init__(self, network: torch.nn.Module, value: float, every: int) -> None:
+        super().__init__()
+        self.network, self.value, self.every = network, value, every
+        self.seen = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(images)
+        rows = torch.arange(self.seen, self.seen + len(logits))
+        self.seen += len(logits)
+        logits = logits.clone()
+        logits[rows % self.every == 0, 1] = self.value
+        return logits
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_not_finite(trained: Trained, photos: Path, value: float) -> None:
+    def broken(every: int) -> Trained:
+        return dataclasses.replace(trained, network=NotFinite(trained.network, value, every))
+
+    good = evaluate(trained, workers=0)
+    some = evaluate(broken(2), workers=0)
+    assert (good.not_finite, good.to_dict()["not_finite"]) == (0, 0)
+    assert some.to_dict()["not_finite"] == (some.images + 1) // 2
+    assert f"not finite for {some.not_finite} of {some.images} images" in some.notes[-1].text
+    assert some.metrics["top1"] <= 100 * (1 - some.not_finite / some.images)
+    assert some.metrics["loss"] is None
+    with pytest.raises(RunFailed, match=rf"not finite for all {good.images} images; try --prec"):
+        evaluate(broken(1), workers=0)
+
+    images = sorted(photos.rglob("*.png"))[:5]
+    predictions = list(Predictor(trained=broken(2)).predict(images))
+    assert [p.error for p in predictions[::2]] == [
+        "the network gives logits that are not finite"
+    ] * 3
+    assert all(p.label is None for p in predictions[::2])
+    assert all(p.error is None and p.label for p in predictions[1::2])

@@ -250,7 +250,7 @@ def _batch_checksum(batch: Any, place: int) -> bytes:
     """Return the checksum of the values of an Arrow record batch and of its place in the file."""
     value = zlib.crc32(str((place, batch.num_rows)).encode())
     for column in _flat(batch.columns):
-        value = zlib.crc32(column, value)
+        value = zlib.crc32(column.data, value)
     return checksum_text(value).encode()
 
 

@@ -69,7 +69,7 @@ def _checksum(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         total = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), total)
         # As bytes: numpy has no bfloat16. A scalar cannot be viewed as another type.
-        total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), total)
+        total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, total)
     return f"{_ALGORITHM}:{checksum_text(total)}"
 
 
