@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import re
 import sys
 import types
@@ -18,13 +17,26 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 from trickbag.errors import UserError, choices
+from trickbag.ranges import (
+    MAX_EPOCHS,
+    Above,
+    AtLeast,
+    Between,
+    Fraction,
+    NonNegative,
+    Positive,
+    Seed,
+)
 
 __all__ = [
+    "MAX_EPOCHS",
+    "Above",
     "AtLeast",
     "Between",
     "Fraction",
     "NonNegative",
     "Positive",
+    "Seed",
     "Settings",
     "parse_fields",
     "plain",
@@ -35,39 +47,6 @@ __all__ = [
 S = TypeVar("S", bound="Settings")
 
 _LATER = "introduced_later"
-
-
-@dataclass(frozen=True)
-class Between:
-    """A range of numbers with its ends, unless `open_low` or `open_high` excludes one."""
-
-    low: float
-    high: float = math.inf
-    open_low: bool = False
-    open_high: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        above = value > self.low if self.open_low else value >= self.low
-        below = value < self.high if self.open_high else value <= self.high
-        return above and below
-
-    def __str__(self) -> str:
-        if self.high == math.inf:
-            return f"{'above' if self.open_low else 'at least'} {self.low:g}"
-        return (
-            f"from {self.low:g}{' (excluded)' * self.open_low} to "
-            f"{self.high:g}{' (excluded)' * self.open_high}"
-        )
-
-
-def AtLeast(low: float) -> Between:  # noqa: N802  (reads as a type in an annotation)
-    """Return the range of numbers from `low` up."""
-    return Between(low)
-
-
-Positive = Between(0, open_low=True)
-NonNegative = Between(0)
-Fraction = Between(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

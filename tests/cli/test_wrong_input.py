@@ -489,7 +489,40 @@ DELETED = [
     )
 ]
 
-WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT, *DELETED]
+# Numbers that would take memory or time without end.
+HUGE = [
+    *[
+        (f"train {option}", [*names, "at most"])
+        for option, *names in (
+            (f"--seed {10**20}", "--seed"),
+            (f"--epochs {10**9}", "training.epochs", "100,000"),
+            (f"--batch-size {10**12}", "training.batch_size"),
+            (f"--image-size {10**6}", "data.image_size", "16,384"),
+            (f"--set data.workers={10**6}", "data.workers"),
+            ("--set training.threads=100000", "training.threads", "1,024"),
+            ("--set model.depth_factor=1e6", "model.depth_factor", "16"),
+            (f"--with warmup:epochs={10**9}", "warmup.epochs"),
+        )
+    ],
+    *[
+        (f"study {option}", [option.split()[0], "at most"])
+        for option in (
+            f"--seeds {10**9}",
+            f"--add-seeds {10**9}",
+            f"--retries {10**9}",
+            f"--workers {10**9}",
+            f"--budget {'9' * 400}h",
+        )
+    ],
+    ("study --dry-run --sd 1e308", ["--sd", "at most"]),
+    ("study --seeds 1e308", ["--seeds", "whole number"]),
+    (f"evaluate {{run}} --workers {10**9}", ["--workers", "at most"]),
+    (f"evaluate {{run}} --batch-size {10**9}", ["--batch-size", "at most"]),
+    (f"predict {{run}} {{photos}} --batch-size {10**9}", ["--batch-size", "at most"]),
+    (f"predict {{run}} {{photos}} --top {10**9}", ["--top", "at most"]),
+]
+
+WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT, *DELETED, *HUGE]
 
 
 @pytest.mark.parametrize(("line", "says"), WRONG, ids=lambda value: str(value)[:60])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -149,3 +150,20 @@ def test_the_package_imports_its_names_lazily() -> None:
     assert models.create_official is networks.create_official
     for name in models.__all__:
         assert getattr(models, name).__name__ == name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width_factor": 16.0},
+        {"cardinality": 4096, "base_width": 4096},
+        {"num_classes": 1_000_000, "width_factor": 16.0},
+    ],
+)
+def test_a_network_beyond_the_memory_is_refused_before_it_is_built(monkeypatch, change):
+    # As a machine of 1 GiB, so that no machine is large enough.
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**18}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    config = dataclasses.replace(model_config("resnet50"), **{"num_classes": 10, **change})
+    with pytest.raises(UserError, match=r"parameters take [\d,]+ GiB, .* has 1 GiB of memory"):
+        build_network(config, seed=0)

@@ -45,13 +45,14 @@ def run(args: argparse.Namespace) -> int:
 
     from trickbag.cli.options import optional, precision_of
     from trickbag.cli.terminal import checking_progress, warn
-    from trickbag.optim.config import Device
+    from trickbag.data.config import MAX_WORKERS
+    from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.settings import AtLeast, parse
 
     device = parse(Device, args.device, "--device")
     part = optional(Literal["train", "val", "test"], args.part, "--part")
-    batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
-    workers = optional(Annotated[int, AtLeast(0)], args.workers, "--workers")
+    batch_size = optional(Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size")
+    workers = optional(Annotated[int, AtLeast(0, MAX_WORKERS)], args.workers, "--workers")
     precision = precision_of(args)
 
     # Behind the check of the options: torch takes seconds to import, a wrong option should not.

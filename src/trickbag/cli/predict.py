@@ -45,12 +45,13 @@ def run(args: argparse.Namespace) -> int:
 
     from trickbag.cli.options import optional, output_file, precision_of
     from trickbag.errors import UserError
-    from trickbag.optim.config import Device
+    from trickbag.models.config import MAX_CLASSES
+    from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.settings import AtLeast, parse
 
     device = parse(Device, args.device, "--device")
-    top = parse(Annotated[int, AtLeast(1)], args.top, "--top")
-    batch_size = optional(Annotated[int, AtLeast(1)], args.batch_size, "--batch-size")
+    top = parse(Annotated[int, AtLeast(1, MAX_CLASSES)], args.top, "--top")
+    batch_size = optional(Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size")
     precision = precision_of(args)
     if args.probabilities and args.csv is None:
         raise UserError("--probabilities needs the file to write: --csv FILE")

@@ -127,10 +127,11 @@ def run(args: argparse.Namespace) -> int:
 
     from trickbag.cli.options import optional
     from trickbag.errors import UserError
-    from trickbag.settings import NonNegative
+    from trickbag.settings import AtLeast
     from trickbag.study.durations import about, parse_time
     from trickbag.study.folder import StudyFolder
     from trickbag.study.forecast import seeds_within
+    from trickbag.study.limits import MAX_SEEDS
     from trickbag.study.log import choose_study_log
     from trickbag.train.folder.caller import COMMAND_LINE
 
@@ -138,9 +139,9 @@ def run(args: argparse.Namespace) -> int:
         return _merge(args)
     if args.seeds is not None and args.budget is not None:
         raise UserError("--seeds and --budget both choose the number of seeds; give one of them")
-    add_seeds = 0 if args.add_seeds is None else _count(args.add_seeds, "--add-seeds")
+    add_seeds = 0 if args.add_seeds is None else _count(args.add_seeds, "--add-seeds", MAX_SEEDS)
     budget_s = None if args.budget is None else parse_time(args.budget, "--budget")
-    sd = optional(Annotated[float, NonNegative], args.sd, "--sd")
+    sd = optional(Annotated[float, AtLeast(0, 1e9)], args.sd, "--sd")
     study = _study(args)
     executor = _executor(args)
     out = Path(args.out) if args.out else study.default_folder()
@@ -246,6 +247,7 @@ def _study(args: argparse.Namespace) -> Study:
     from trickbag.settings import parse
     from trickbag.study.designs.named import DESIGNS
     from trickbag.study.kept_weights import KeepWeights
+    from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
     from trickbag.study.study import Study
 
     kind = args.design or "leave-one-out"
@@ -266,9 +268,9 @@ def _study(args: argparse.Namespace) -> Study:
         fields["resolution"] = parse(Literal[3, 4, 5], args.resolution, "--resolution")
     settings: dict[str, Any] = {}
     if args.seeds is not None:
-        settings["seeds"] = _count(args.seeds, "--seeds")
+        settings["seeds"] = _count(args.seeds, "--seeds", MAX_SEEDS)
     if args.retries is not None:
-        settings["retries"] = _count(args.retries, "--retries", least=0)
+        settings["retries"] = _count(args.retries, "--retries", MAX_RETRIES, least=0)
     if args.outcome is not None:
         settings["outcome"] = args.outcome
     if args.keep_weights is not None:
@@ -293,12 +295,13 @@ def _executor(args: argparse.Namespace) -> Executor:
 
     from trickbag.cli.options import optional
     from trickbag.errors import UserError
-    from trickbag.settings import NonNegative, Positive
+    from trickbag.settings import Above, AtLeast
+    from trickbag.study.limits import MAX_PROCESSES, MAX_RETRIES
 
-    workers = None if args.workers is None else _count(args.workers, "--workers")
+    workers = None if args.workers is None else _count(args.workers, "--workers", MAX_PROCESSES)
     if workers is None and args.device == "mps":
         workers = 1  # a Mac has one GPU
-    retries = 2 if args.retries is None else _count(args.retries, "--retries", least=0)
+    retries = 2 if args.retries is None else _count(args.retries, "--retries", MAX_RETRIES, least=0)
     if args.executor in (None, "local"):
         for option in ("address", "cpus", "gpus", "devices"):
             if getattr(args, option) is not None:
@@ -313,9 +316,9 @@ def _executor(args: argparse.Namespace) -> Executor:
     return Ray(
         address=args.address,
         workers=workers,
-        cpus=optional(Annotated[float, Positive], args.cpus, "--cpus") or 1.0,
-        gpus=optional(Annotated[float, NonNegative], args.gpus, "--gpus"),
-        devices=1 if args.devices is None else _count(args.devices, "--devices"),
+        cpus=optional(Annotated[float, Above(0, MAX_PROCESSES)], args.cpus, "--cpus") or 1.0,
+        gpus=optional(Annotated[float, AtLeast(0, MAX_PROCESSES)], args.gpus, "--gpus"),
+        devices=1 if args.devices is None else _count(args.devices, "--devices", MAX_PROCESSES),
         retries=retries,
     )
 
@@ -351,9 +354,9 @@ def _names(text: str, option: str) -> tuple[str, ...]:
     return names
 
 
-def _count(text: str, option: str, least: int = 1) -> int:
+def _count(text: str, option: str, most: int, least: int = 1) -> int:
     from typing import Annotated
 
     from trickbag.settings import AtLeast, parse
 
-    return int(parse(Annotated[int, AtLeast(least)], text, option))
+    return int(parse(Annotated[int, AtLeast(least, most)], text, option))

@@ -64,12 +64,14 @@ def _run(args: argparse.Namespace, first: bool) -> int:
 def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
     """Return recipe and seed: as the arguments say, else as the run that is resumed has them."""
     from pathlib import Path
+    from typing import Annotated
 
     from trickbag.cli.options import optional
+    from trickbag.settings import Seed
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
 
-    seed = optional(int, args.seed, "--seed")
+    seed = optional(Annotated[int, Seed], args.seed, "--seed")
     folder = RunFolder(Path(args.out)) if args.resume else None
     stored = RunRecipe.read(folder.recipe) if folder is not None else None
     if folder is None or stored is None:

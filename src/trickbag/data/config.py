@@ -7,14 +7,38 @@ from typing import Annotated, ClassVar, Literal
 
 from trickbag.data.policies.policies import MAX_COUNT, Policy
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
+from trickbag.settings import (
+    MAX_EPOCHS,
+    Above,
+    AtLeast,
+    Between,
+    Fraction,
+    Positive,
+    Seed,
+    Settings,
+)
 
-__all__ = ["EVAL_CROP", "INTERPOLATION", "MEAN", "STD", "DataConfig", "Interpolation"]
+__all__ = [
+    "EVAL_CROP",
+    "INTERPOLATION",
+    "MAX_IMAGE_SIZE",
+    "MAX_WORKERS",
+    "MEAN",
+    "STD",
+    "DataConfig",
+    "Interpolation",
+]
 
 Colour = tuple[float, float, float]
 Scale = tuple[Annotated[float, Positive], Annotated[float, Positive], Annotated[float, Positive]]
 Area = Between(0, 1, open_low=True)
+Ratio = Above(0, 1000)
 Interpolation = Literal["bilinear", "bicubic"]
+
+MAX_IMAGE_SIZE = 16_384
+"""The largest side of a network's images, in pixels: 3 GiB for one image in float32."""
+
+MAX_WORKERS = 1024
 
 EVAL_CROP = 0.875
 """The default of `eval_crop`: 224 of 256 pixels (He et al. 2018, section 2.1)."""
@@ -76,26 +100,26 @@ class DataConfig(Settings):
 
     source: str = "digits"
     image_root: str | None = None
-    image_size: Annotated[int, AtLeast(8)] | None = None
-    default_size: Annotated[int, AtLeast(8)] | None = None
-    size_factor: Annotated[float, Positive] = 1.0
+    image_size: Annotated[int, AtLeast(8, MAX_IMAGE_SIZE)] | None = None
+    default_size: Annotated[int, AtLeast(8, MAX_IMAGE_SIZE)] | None = None
+    size_factor: Annotated[float, Above(0, 100)] = 1.0
     crop_area: tuple[Annotated[float, Area], Annotated[float, Area]] = (0.08, 1.0)
-    crop_ratio: tuple[Annotated[float, Positive], Annotated[float, Positive]] = (0.75, 4 / 3)
+    crop_ratio: tuple[Annotated[float, Ratio], Annotated[float, Ratio]] = (0.75, 4 / 3)
     flip_prob: Annotated[float, Fraction] = 0.5
     policy: Policy | None = None
     views: Annotated[int, Between(0, MAX_COUNT)] = 0
-    repeat_epochs: Annotated[int, AtLeast(1)] | None = None
+    repeat_epochs: Annotated[int, AtLeast(1, MAX_EPOCHS)] | None = None
     eval_crop: Annotated[float, Area] | None = None
-    eval_ratio: Annotated[float, Positive] = 1.0
+    eval_ratio: Annotated[float, Above(0, 100)] = 1.0
     mean: Colour | None = None
     std: Scale | None = None
     interpolation: Interpolation | None = None
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
-    split_seed: int = 0
+    split_seed: Annotated[int, Seed] = 0
     class_power: Annotated[float, Fraction] = 1.0
     multi_label: bool = False
     max_bad_fraction: Annotated[float, Fraction] = 0.1
-    workers: Annotated[int, AtLeast(0)] | None = None
+    workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["threads_set", "usable_cores"]
+__all__ = ["MAX_THREADS", "threads_set", "usable_cores"]
+
+MAX_THREADS = 1024
+"""The most threads of a process."""
 
 
 def usable_cores() -> int:
@@ -27,7 +30,8 @@ def threads_set() -> int | None:
     for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         # OpenMP takes a list, one number for each level of nested regions; ours are not nested.
         number = os.environ.get(name, "").partition(",")[0].strip()
-        # A value that is no number counts as none, as OpenMP has it.
-        if number.isdecimal() and int(number):
+        # A value that is no number counts as none, as OpenMP has it. So does one that no machine
+        # has: libraries under torch crash with it.
+        if number.isdecimal() and len(number) < 10 and 0 < int(number) <= MAX_THREADS:
             return int(number)
     return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
+from trickbag.data.config import MAX_IMAGE_SIZE
 from trickbag.errors import UserError
 from trickbag.models.parts import (
     Activation,
@@ -22,7 +23,7 @@ from trickbag.models.parts import (
     SqueezeExcitePart,
 )
 from trickbag.models.rounding import round_channels
-from trickbag.settings import AtLeast, Between, Positive, Settings, read
+from trickbag.settings import Above, AtLeast, Between, Settings, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,9 @@ Pooling = Literal["torch", "tensorflow"]
 Precision = Literal["float32", "bf16", "fp16"]
 """The type of numbers in which a network computes."""
 DropProb = Annotated[float, Between(0, 1, open_high=True)]
+Factor = Above(0, 16)
+
+MAX_CLASSES = 1_000_000
 
 DEEP_STEMS: Mapping[Stem, Stem] = MappingProxyType(
     {"imagenet": "deep", "small_s1": "deep_s1", "small_s2": "deep_s2"}
@@ -95,10 +99,10 @@ class ResNetConfig(Settings):
     branch_stride: Literal["first", "middle"] = "middle"
     shortcut: Literal["conv", "avg_pool"] = "conv"
     last_stride: Literal[1, 2] = 2
-    depth_factor: Annotated[float, Positive] = 1.0
-    width_factor: Annotated[float, Positive] = 1.0
-    cardinality: Annotated[int, AtLeast(1)] = 1
-    base_width: Annotated[int, AtLeast(1)] = 64
+    depth_factor: Annotated[float, Factor] = 1.0
+    width_factor: Annotated[float, Factor] = 1.0
+    cardinality: Annotated[int, AtLeast(1, 4096)] = 1
+    base_width: Annotated[int, AtLeast(1, 4096)] = 64
     attention: SqueezeExcitePart | None = None
     selective_kernel: SelectiveKernel | None = None
     activation: Activation = Relu()
@@ -108,8 +112,8 @@ class ResNetConfig(Settings):
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
     pooling: Pooling = "torch"
-    num_classes: Annotated[int, AtLeast(0)] = 0
-    in_channels: Annotated[int, AtLeast(1)] = 3
+    num_classes: Annotated[int, AtLeast(0, MAX_CLASSES)] = 0
+    in_channels: Annotated[int, AtLeast(1, 1024)] = 3
     init: Init = "xavier"
 
     def __post_init__(self) -> None:
@@ -168,11 +172,11 @@ class BigLittleConfig(Settings):
     kind: ClassVar[str] = "big_little"
     depth: Literal[50, 101, 152] = 50
     alpha: Literal[1, 2, 4] = 2
-    beta: Annotated[int, AtLeast(1)] = 4
+    beta: Annotated[int, AtLeast(1, 64)] = 4
     projection: Literal["always", "where_needed"] = "always"
     last_pool: Literal["padded", "resnet_d"] = "padded"
-    depth_factor: Annotated[float, Positive] = 1.0
-    width_factor: Annotated[float, Positive] = 1.0
+    depth_factor: Annotated[float, Factor] = 1.0
+    width_factor: Annotated[float, Factor] = 1.0
     stem: Stem = "imagenet"
     small_stem: Literal["never", "auto"] = "never"
     attention: SqueezeExcitePart | None = None
@@ -183,8 +187,8 @@ class BigLittleConfig(Settings):
     drop: DropBlockPart | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
-    num_classes: Annotated[int, AtLeast(0)] = 0
-    in_channels: Annotated[int, AtLeast(1)] = 3
+    num_classes: Annotated[int, AtLeast(0, MAX_CLASSES)] = 0
+    in_channels: Annotated[int, AtLeast(1, 1024)] = 3
     init: Init = "xavier"
 
     def __post_init__(self) -> None:
@@ -226,16 +230,16 @@ class MobileNetConfig(Settings):
     kind: ClassVar[str] = "mobilenet_v1"
     stem: Literal["imagenet", "small_s1", "small_s2"] = "imagenet"
     small_stem: Literal["never", "auto"] = "never"
-    depth_factor: Annotated[float, Positive] = 1.0
-    width_factor: Annotated[float, Positive] = 1.0
+    depth_factor: Annotated[float, Factor] = 1.0
+    width_factor: Annotated[float, Factor] = 1.0
     attention: SqueezeExcitePart | None = None
     activation: Activation = Relu()
     norm: BatchNorm = BatchNorm()
     anti_alias: AntiAlias | None = None
     drop: DropBlockPart | None = None
     dropout: DropProb = 0.0
-    num_classes: Annotated[int, AtLeast(0)] = 0
-    in_channels: Annotated[int, AtLeast(1)] = 3
+    num_classes: Annotated[int, AtLeast(0, MAX_CLASSES)] = 0
+    in_channels: Annotated[int, AtLeast(1, 1024)] = 3
     init: Init = "xavier"
 
     def __post_init__(self) -> None:
@@ -272,10 +276,10 @@ class TimmConfig(Settings):
     norm: BatchNorm | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
-    image_size: Annotated[int, AtLeast(1)] | None = None
-    auxiliary_weight: Annotated[float, AtLeast(0)] | None = None
-    num_classes: Annotated[int, AtLeast(0)] = 0
-    in_channels: Annotated[int, AtLeast(1)] = 3
+    image_size: Annotated[int, AtLeast(1, MAX_IMAGE_SIZE)] | None = None
+    auxiliary_weight: Annotated[float, AtLeast(0, 1e6)] | None = None
+    num_classes: Annotated[int, AtLeast(0, MAX_CLASSES)] = 0
+    in_channels: Annotated[int, AtLeast(1, 1024)] = 3
 
 
 OwnConfig = ResNetConfig | BigLittleConfig | MobileNetConfig

@@ -166,9 +166,9 @@ class SqueezeExcitePart(Settings):
     """
 
     kind: ClassVar[str] = "squeeze_excite"
-    reduction: Annotated[int, AtLeast(1)] = 16
+    reduction: Annotated[int, AtLeast(1, 65_536)] = 16
     bias: bool = True
-    divisor: Annotated[int, AtLeast(1)] = 8
+    divisor: Annotated[int, AtLeast(1, 1024)] = 8
 
     def __call__(self, channels: int) -> nn.Module:
         """Build the layer for feature maps of `channels` channels."""
@@ -189,8 +189,8 @@ class AssembleKernel(Settings):
     """
 
     kind: ClassVar[str] = "assemble"
-    reduction: Annotated[int, AtLeast(1)] = 2
-    least: Annotated[int, AtLeast(1)] = 32
+    reduction: Annotated[int, AtLeast(1, 65_536)] = 2
+    least: Annotated[int, AtLeast(1, 4096)] = 32
 
     def __call__(
         self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
@@ -213,8 +213,8 @@ class OriginalKernel(Settings):
     """
 
     kind: ClassVar[str] = "original"
-    reduction: Annotated[int, AtLeast(1)] = 16
-    least: Annotated[int, AtLeast(1)] = 32
+    reduction: Annotated[int, AtLeast(1, 65_536)] = 16
+    least: Annotated[int, AtLeast(1, 4096)] = 32
 
     def __call__(
         self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
@@ -237,8 +237,8 @@ class SplitKernel(Settings):
     """
 
     kind: ClassVar[str] = "split"
-    reduction: Annotated[int, AtLeast(1)] = 16
-    least: Annotated[int, AtLeast(1)] = 8
+    reduction: Annotated[int, AtLeast(1, 65_536)] = 16
+    least: Annotated[int, AtLeast(1, 4096)] = 8
 
     def __call__(
         self, in_channels: int, width: int, stride: int, groups: int, slots: Slots
@@ -323,7 +323,7 @@ class DropBlockPart(Settings):
 
     kind: ClassVar[str] = "drop_block"
     keep_prob: Annotated[float, Between(0, 1, open_low=True)] = 0.9
-    block_size: Annotated[int, AtLeast(1)] = 7
+    block_size: Annotated[int, AtLeast(1, 1024)] = 7
     scales: tuple[StageScale, StageScale, StageScale, StageScale] = (0.0, 0.0, 0.25, 1.0)
     images: Literal["shared", "each"] = "shared"
     channels: Literal["shared", "each"] = "each"

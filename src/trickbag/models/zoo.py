@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,10 +18,12 @@ from trickbag.models.config import (
     MobileNetConfig,
     ModelConfig,
     OwnConfig,
+    ResNetConfig,
     Stem,
     TimmConfig,
     model_config,
 )
+from trickbag.models.counting import count_params
 from trickbag.models.features import Features
 from trickbag.models.init import initialise, seeded_generator
 from trickbag.models.mobilenet import MobileNet
@@ -41,6 +44,8 @@ __all__ = [
 ]
 
 Own = TypeVar("Own", bound=OwnConfig)
+
+_MANY_CLASSES = 100_000
 
 STRIDE_1_UP_TO = 40
 STRIDE_2_UP_TO = 96
@@ -89,11 +94,31 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
         )
     if isinstance(config, TimmConfig):
         return timm_network(config, seed)
+    _require_memory(config)
     # The constructors draw values too; those of modules that `initialise` does not know stay.
     with seeded_generator(seed_of(seed, "init")):
         network = raw_network(config)
     initialise(network, config.init, seed)
     return network
+
+
+def _require_memory(config: OwnConfig) -> None:
+    """Raise UserError for a network whose weights alone do not fit into the machine's memory.
+
+    The system would kill the process. A config can come from a file that was altered.
+    """
+    groups = config.cardinality * config.base_width if isinstance(config, ResNetConfig) else 0
+    usual = config.depth_factor * config.width_factor**2 <= 4 and groups <= 4096
+    if usual and config.num_classes <= _MANY_CLASSES:
+        return
+    count = count_params(build_on_shapes(config))
+    needed, memory = 4 * count, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise UserError(
+            f"model: {count:,} parameters take {needed / 2**30:,.0f} GiB, and this machine has "
+            f"{memory / 2**30:,.0f} GiB of memory",
+            "take a smaller depth_factor, width_factor, cardinality, base_width or num_classes",
+        )
 
 
 def raw_network(config: OwnConfig) -> Classifier:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+from trickbag.data.cores import MAX_THREADS
 from trickbag.errors import UserError
 from trickbag.optim.optimizers import SGD, Optimizer
 from trickbag.optim.steps import OnePass, Passes
-from trickbag.settings import AtLeast, Between, NonNegative, Positive, Settings
+from trickbag.settings import MAX_EPOCHS, AtLeast, Between, NonNegative, Positive, Settings
 
-__all__ = ["Device", "TrainConfig"]
+__all__ = ["MAX_BATCH", "Device", "TrainConfig"]
+
+MAX_BATCH = 65_536
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where a run computes; auto: on a CUDA device if there is one, else on the CPU. mps: on the GPU of
@@ -53,9 +56,9 @@ class TrainConfig(Settings):
         "score",
     )
 
-    epochs: Annotated[int, AtLeast(1)] = 120
-    batch_size: Annotated[int, AtLeast(1)] = 256
-    accumulate: Annotated[int, AtLeast(1)] = 1
+    epochs: Annotated[int, AtLeast(1, MAX_EPOCHS)] = 120
+    batch_size: Annotated[int, AtLeast(1, MAX_BATCH)] = 256
+    accumulate: Annotated[int, AtLeast(1, MAX_BATCH)] = 1
     optimizer: Optimizer = SGD()
     lr: Annotated[float, Positive] = 0.1
     weight_decay: Annotated[float, NonNegative] = 1e-4
@@ -68,7 +71,7 @@ class TrainConfig(Settings):
     score: str | None = None
     device: Device = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    threads: Annotated[int, AtLeast(1)] | None = None
+    threads: Annotated[int, AtLeast(1, MAX_THREADS)] | None = None
     init: str | None = None
     pretrained: bool = False
     init_head: Literal["auto", "keep", "new"] = "auto"

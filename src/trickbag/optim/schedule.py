@@ -7,12 +7,26 @@ Le 2019 and the papers' TensorFlow recipes (exponential decay).
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from trickbag.settings import Fraction, NonNegative, Positive, Settings
+from trickbag.settings import MAX_EPOCHS, Above, AtLeast, Fraction, Settings
 
 __all__ = ["Constant", "Cosine", "Decay", "Exponential", "Schedule", "Stepwise"]
+
+Factor = Above(0, 1000)
+
+
+def _power(factor: float, times: float) -> float:
+    """Return `factor ** times`; infinity where that is too large for a number.
+
+    Training then stops at a loss that is not finite.
+    """
+    try:
+        return float(factor**times)
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +51,13 @@ class Stepwise(Settings):
 
     kind: ClassVar[str] = "step"
     after_warmup: ClassVar[bool] = False
-    factor: Annotated[float, Positive] = 0.1
+    factor: Annotated[float, Factor] = 0.1
     at: tuple[Annotated[float, Fraction], ...] = (0.25, 0.5, 0.75)
 
     def __call__(self, progress: float, epochs: float = 1.0) -> float:
         """Return the factor of the learning rate at `progress` in [0, 1] of the whole run."""
         # A boundary that falls on a step must not slip behind it by rounding.
-        return float(self.factor ** sum(progress >= place - 1e-12 for place in self.at))
+        return _power(self.factor, sum(progress >= place - 1e-12 for place in self.at))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +70,16 @@ class Exponential(Settings):
 
     kind: ClassVar[str] = "exponential"
     after_warmup: ClassVar[bool] = False
-    factor: Annotated[float, Positive] = 0.94
-    every_epochs: Annotated[float, Positive] = 2.0
+    factor: Annotated[float, Factor] = 0.94
+    every_epochs: Annotated[float, Above(0, MAX_EPOCHS)] = 2.0
     staircase: bool = True
 
     def __call__(self, progress: float, epochs: float = 1.0) -> float:
         """Return the factor of the learning rate at `progress` in [0, 1] of so many epochs."""
-        times = progress * epochs / self.every_epochs
+        # Limited, as an infinite number has no whole part.
+        times = min(progress * epochs / self.every_epochs, sys.maxsize)
         # As in `Stepwise`: rounding must not move a boundary.
-        return float(self.factor ** (math.floor(times + 1e-9) if self.staircase else times))
+        return _power(self.factor, math.floor(times + 1e-9) if self.staircase else times)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +112,7 @@ class Schedule(Settings):
     """
 
     decay: Decay = Stepwise()
-    warmup_epochs: Annotated[float, NonNegative] = 0.0
+    warmup_epochs: Annotated[float, AtLeast(0, MAX_EPOCHS)] = 0.0
     warmup: Literal["step", "epoch"] = "step"
 
     def warmup_steps(self, steps_per_epoch: int) -> int:

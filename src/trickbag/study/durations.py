@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from trickbag.errors import UserError
+from trickbag.study.limits import MAX_BUDGET_S
 
 __all__ = ["about", "parse_time"]
 
@@ -18,6 +19,8 @@ def parse_time(text: str, title: str) -> float:
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not parts or "".join(number + unit for number, unit in parts) != compact or seconds <= 0:
         raise UserError(f"{title} = {text!r}: must be a time such as 2h, 90min, 1h30m or 45s")
+    if seconds > MAX_BUDGET_S:
+        raise UserError(f"{title} = {text!r}: must be at most ten years")
     return seconds
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.study.analysis.power import detectable, standard_deviation
 from trickbag.study.durations import about
+from trickbag.study.limits import MAX_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +127,8 @@ def seeds_within(budget_s: float, study: PreparedStudy, executor: Executor) -> i
             f"{about(single.total_s)}",
             "give more time, fewer --tricks or fewer --epochs",
         )
-    return max(1, int(budget_s * executor.machine.workers // sum(seconds)))
+    seeds = int(budget_s * executor.machine.workers // sum(seconds))
+    return min(max(1, seeds), MAX_SEEDS)
 
 
 def _costs(pending: Sequence[Trial], dataset: Dataset) -> list[CostGroup]:

@@ -13,6 +13,7 @@ from trickbag.recipe import digest
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
 from trickbag.study.designs.leave_one_out import LeaveOneOut
+from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class StudyPlan:
         object.__setattr__(self, "recipe", self.recipe.replace(training=training))
         if self.seeds is not None and self.seeds < 1:
             raise UserError(f"seeds = {self.seeds}: a study needs at least 1 (an interval needs 2)")
-        if self.retries < 0:
-            raise UserError(f"retries = {self.retries}: must be at least 0")
+        require_within(seeds=self.seeds, retries=self.retries)
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise UserError(f"shard = {self.shard_text}: must be I/N with I from 1 to N")
         if self.keep_weights not in (None, "none", "full", "all"):

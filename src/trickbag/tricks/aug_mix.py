@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.policies.magnitudes import Interpolation
 from trickbag.data.policies.policies import MAX_COUNT, MixedPolicy
-from trickbag.settings import Between, NonNegative, Positive
+from trickbag.settings import Above, Between, NonNegative
 from trickbag.tricks.trick import Batch, Loss, Trick, set_policy
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class AugMix(Trick):
     severity: Annotated[int, Between(1, 10)] = 3
     width: Annotated[int, Between(1, MAX_COUNT)] = 3
     depth: Annotated[int, Between(1, MAX_COUNT)] | None = None
-    alpha: Annotated[float, Positive] = 1.0
+    alpha: Annotated[float, Above(0, 1e6)] = 1.0
     weight: Annotated[float, NonNegative] = 12.0
     every_operation: bool = False
     fill: Annotated[int, Between(0, 255)] = 0

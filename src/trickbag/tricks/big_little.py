@@ -89,7 +89,7 @@ class BigLittleBranches(Trick):
     )
 
     alpha: Alpha = 2
-    beta: Annotated[int, AtLeast(1)] = 4
+    beta: Annotated[int, AtLeast(1, 64)] = 4
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Turn the ResNet into a Big-Little network."""

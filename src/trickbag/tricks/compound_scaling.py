@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompoundScaling"]
 
-Base = Annotated[float, AtLeast(1)]
+Base = Annotated[float, AtLeast(1, 10)]
 
 
 @dataclass(frozen=True, kw_only=True)

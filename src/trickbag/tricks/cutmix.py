@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.boxes import around
 from trickbag.functional.mixing import mix_targets, own_share, paste
-from trickbag.settings import AtLeast, Between, Positive
+from trickbag.settings import MAX_EPOCHS, Above, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_partners
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class CutMix(Trick):
     slot: ClassVar[str] = "mix"
     paper: ClassVar[str] = "Yun et al. 2019, arXiv 1905.04899, section 3.1"
 
-    alpha: Annotated[float, Positive] = 1.0
+    alpha: Annotated[float, Above(0, 1e6)] = 1.0
     lam: Literal["batch", "pair"] = "batch"
     prob: Annotated[float, Between(0, 1, open_low=True)] = 1.0
-    off_epochs: Annotated[int, AtLeast(0)] = 0
+    off_epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)] = 0
 
     def training(self, training: TrainConfig) -> TrainConfig:
         """Return the training as it is; NoEffect without an epoch to mix in or a second image."""

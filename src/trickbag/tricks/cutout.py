@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.functional.boxes import around, fill
-from trickbag.settings import AtLeast, Between
+from trickbag.settings import MAX_EPOCHS, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick, require_epochs
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Cutout(Trick):
     paper: ClassVar[str] = "DeVries and Taylor 2017, arXiv 1708.04552, section 3"
 
     side: Annotated[float, Between(0, 1, open_low=True)] = 0.5
-    off_epochs: Annotated[int, AtLeast(0)] = 0
+    off_epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)] = 0
 
     def training(self, training: TrainConfig) -> TrainConfig:
         """Return the training as it is; NoEffect without an epoch to cut squares out in."""

@@ -140,8 +140,8 @@ class Distillation(Trick):
     temperature: Annotated[float, Positive] | None = None
     weight: Annotated[float, Between(0, 1, open_low=True)] | None = None
     view: View = "online"
-    views: Annotated[int, AtLeast(1)] = 10
-    top: Annotated[int, AtLeast(1)] = 50
+    views: Annotated[int, AtLeast(1, 1000)] = 10
+    top: Annotated[int, AtLeast(1, 10_000)] = 50
     cache: str | None = None
 
     def __post_init__(self) -> None:

@@ -64,7 +64,7 @@ class DropBlock(Trick):
 
     keep_prob: KeepProb = 0.9
     start: KeepProb = 1.0
-    block_size: Annotated[int, AtLeast(1)] = 7
+    block_size: Annotated[int, AtLeast(1, 1024)] = 7
     scales: tuple[parts.StageScale, parts.StageScale, parts.StageScale, parts.StageScale] = (
         0.0,
         0.0,

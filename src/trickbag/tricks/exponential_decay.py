@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.optim import schedule as schedules
-from trickbag.settings import Between, Positive
+from trickbag.settings import MAX_EPOCHS, Above, Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ExponentialDecay(Trick):
     )
 
     factor: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.94
-    every_epochs: Annotated[float, Positive] = 2.0
+    every_epochs: Annotated[float, Above(0, MAX_EPOCHS)] = 2.0
     staircase: bool = True
 
     def schedule(self, schedule: Schedule) -> Schedule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.optim.config import MAX_BATCH
 from trickbag.settings import AtLeast
 from trickbag.tricks.trick import NoEffect, Trick
 
@@ -35,7 +36,7 @@ class LinearScaling(Trick):
 
     fits_lr_to_batch: ClassVar[bool] = True
 
-    reference_batch: Annotated[int, AtLeast(1)] = 256
+    reference_batch: Annotated[int, AtLeast(1, MAX_BATCH)] = 256
 
     def training(self, training: TrainConfig) -> TrainConfig:
         """Multiply `lr` by `batch_size / reference_batch`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.mixing import mix, mix_targets, weigh
-from trickbag.settings import AtLeast, Positive
+from trickbag.settings import MAX_EPOCHS, Above, AtLeast
 from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_epochs, require_partners
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ class Mixup(Trick):
     )
     paper_epochs: ClassVar[tuple[int, int] | None] = (200, 120)
 
-    alpha: Annotated[float, Positive] = 0.2
+    alpha: Annotated[float, Above(0, 1e6)] = 0.2
     lam: Literal["batch", "pair"] = "batch"
     pairing: Literal["mirror", "double", "halves"] = "mirror"
-    off_epochs: Annotated[int, AtLeast(0)] = 0
+    off_epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)] = 0
 
     @property
     def repeats(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.boxes import around
 from trickbag.functional.mixing import mix_targets, own_share, paste_and_mix
-from trickbag.settings import AtLeast, Between, Positive
+from trickbag.settings import MAX_EPOCHS, Above, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_partners
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class MixupCutMix(Trick):
         "both in turns: Touvron et al. 2020, arXiv 2012.12877"
     )
 
-    mixup_alpha: Annotated[float, Positive] = 0.8
-    cutmix_alpha: Annotated[float, Positive] = 1.0
+    mixup_alpha: Annotated[float, Above(0, 1e6)] = 0.8
+    cutmix_alpha: Annotated[float, Above(0, 1e6)] = 1.0
     cutmix_prob: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.5
     prob: Annotated[float, Between(0, 1, open_low=True)] = 1.0
     per: Literal["batch", "image"] = "batch"
-    off_epochs: Annotated[int, AtLeast(0)] = 0
+    off_epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)] = 0
 
     def training(self, training: TrainConfig) -> TrainConfig:
         """Return the training as it is; NoEffect without an epoch to mix in or a second image."""

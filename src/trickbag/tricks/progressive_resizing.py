@@ -50,7 +50,7 @@ class ProgressiveResizing(Trick):
 
     start: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.5
     stages: Annotated[int, Between(2, 8)] = 4
-    multiple: Annotated[int, AtLeast(1)] = 8
+    multiple: Annotated[int, AtLeast(1, 4096)] = 8
 
     def data_at(self, data: DataConfig, timestamp: Timestamp) -> DataConfig:
         """Set the image size of the epoch."""

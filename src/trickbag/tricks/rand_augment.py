@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.policies.magnitudes import Interpolation
-from trickbag.data.policies.policies import MAX_COUNT, RandomPolicy
+from trickbag.data.policies.policies import MAX_BINS, MAX_COUNT, RandomPolicy
 from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Between
 from trickbag.tricks.trick import Trick, set_policy
@@ -29,8 +29,8 @@ class RandAugment(Trick):
     paper: ClassVar[str] = "Cubuk et al. 2020, arXiv 1909.13719"
 
     operations: Annotated[int, Between(1, MAX_COUNT)] = 2
-    magnitude: Annotated[int, AtLeast(0)] = 9
-    bins: Annotated[int, AtLeast(2)] = 31
+    magnitude: Annotated[int, AtLeast(0, MAX_BINS)] = 9
+    bins: Annotated[int, AtLeast(2, MAX_BINS)] = 31
     fill: Annotated[int, Between(0, 255)] = 0
     interpolation: Interpolation = "nearest"
 

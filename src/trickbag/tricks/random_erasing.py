@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
 from trickbag.functional.boxes import fill, within
-from trickbag.settings import AtLeast, Between
+from trickbag.settings import MAX_EPOCHS, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick, require_epochs
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class RandomErasing(Trick):
     area: tuple[Area, Area] = (0.02, 0.4)
     ratio: tuple[Ratio, Ratio] = (0.3, 1 / 0.3)
     fill: Literal["zero", "color", "pixel"] = "pixel"
-    off_epochs: Annotated[int, AtLeast(0)] = 0
+    off_epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

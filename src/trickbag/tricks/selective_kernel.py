@@ -46,8 +46,8 @@ class SelectiveKernel(Trick):
     )
 
     form: Literal["assemble", "original", "split"] = "assemble"
-    reduction: Annotated[int, AtLeast(1)] | None = None
-    least: Annotated[int, AtLeast(1)] | None = None
+    reduction: Annotated[int, AtLeast(1, 65_536)] | None = None
+    least: Annotated[int, AtLeast(1, 4096)] | None = None
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the slot of the 3x3 convolution."""

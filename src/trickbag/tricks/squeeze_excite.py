@@ -32,9 +32,9 @@ class SqueezeExcite(Trick):
         "Lee et al. 2020, arXiv 2001.06268, section 3.1; Hu et al. 2018, arXiv 1709.01507"
     )
 
-    reduction: Annotated[int, AtLeast(1)] = 16
+    reduction: Annotated[int, AtLeast(1, 65_536)] = 16
     bias: bool = True
-    divisor: Annotated[int, AtLeast(1)] = 8
+    divisor: Annotated[int, AtLeast(1, 1024)] = 8
 
     def model(self, model: ModelConfig) -> ModelConfig:
         """Fill the attention slot."""

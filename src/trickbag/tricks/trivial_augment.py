@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.policies.magnitudes import Interpolation
-from trickbag.data.policies.policies import RandomPolicy
+from trickbag.data.policies.policies import MAX_BINS, RandomPolicy
 from trickbag.settings import AtLeast, Between
 from trickbag.tricks.trick import Trick, set_policy
 
@@ -27,7 +27,7 @@ class TrivialAugment(Trick):
     slot: ClassVar[str] = "policy"
     paper: ClassVar[str] = "Müller and Hutter 2021, arXiv 2103.10158"
 
-    bins: Annotated[int, AtLeast(2)] = 31
+    bins: Annotated[int, AtLeast(2, MAX_BINS)] = 31
     fill: Annotated[int, Between(0, 255)] = 0
     interpolation: Interpolation = "nearest"
 

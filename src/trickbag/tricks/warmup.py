@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.settings import Positive
+from trickbag.settings import MAX_EPOCHS, Above
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Warmup(Trick):
         "He et al. 2018, arXiv 1812.01187, section 3.1; Goyal et al. 2017, arXiv 1706.02677"
     )
 
-    epochs: Annotated[float, Positive] = 5.0
+    epochs: Annotated[float, Above(0, MAX_EPOCHS)] = 5.0
     by: Literal["step", "epoch"] = "step"
 
     def schedule(self, schedule: Schedule) -> Schedule:

@@ -15,6 +15,7 @@ from PIL import Image
 from trickbag.data.config import (
     EVAL_CROP,
     INTERPOLATION,
+    MAX_IMAGE_SIZE,
     MEAN,
     STD,
     Colour,
@@ -48,8 +49,8 @@ class Preprocessing(Settings):
 
     introduced_later: ClassVar[tuple[str, ...]] = ("interpolation",)
 
-    image_size: Annotated[int, AtLeast(1)]
-    resize: Annotated[int, AtLeast(1)]
+    image_size: Annotated[int, AtLeast(1, MAX_IMAGE_SIZE)]
+    resize: Annotated[int, AtLeast(1, 1_000_000)]
     mean: Colour
     std: Scale
     interpolation: Interpolation = INTERPOLATION

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.data.policies.magnitudes import LEVELS, Interpolation, Operation, argument
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between, Fraction, Positive, Settings
+from trickbag.settings import Above, AtLeast, Between, Fraction, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
+    "MAX_BINS",
     "MAX_COUNT",
     "LearnedPolicy",
     "MixedPolicy",
@@ -32,6 +33,9 @@ Step = tuple[Operation, Annotated[float, Fraction], Annotated[int, Between(0, 10
 """Operation, probability, magnitude."""
 
 Grey = Annotated[int, Between(0, 255)]
+
+MAX_BINS = 1000
+"""The most steps into which a range of magnitudes is divided."""
 
 MAX_COUNT = 100
 """The most operations in a row, and the most versions of an image in a mixture.
@@ -127,8 +131,8 @@ class RandomPolicy(Settings):
     kind: ClassVar[str] = "random"
 
     count: Annotated[int, Between(1, MAX_COUNT)] = 2
-    magnitude: Annotated[int, AtLeast(0)] | None = 9
-    bins: Annotated[int, AtLeast(2)] = 31
+    magnitude: Annotated[int, AtLeast(0, MAX_BINS)] | None = 9
+    bins: Annotated[int, AtLeast(2, MAX_BINS)] = 31
     ranges: Literal["standard", "wide"] = "standard"
     fill: Grey = 0
     interpolation: Interpolation = "nearest"
@@ -170,7 +174,7 @@ class MixedPolicy(Settings):
     severity: Annotated[int, Between(1, 10)] = 3
     width: Annotated[int, Between(1, MAX_COUNT)] = 3
     depth: Annotated[int, Between(1, MAX_COUNT)] | None = None
-    alpha: Annotated[float, Positive] = 1.0
+    alpha: Annotated[float, Above(0, 1e6)] = 1.0
     every_operation: bool = False
     fill: Grey = 0
     interpolation: Interpolation = "bilinear"

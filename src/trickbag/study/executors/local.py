@@ -17,6 +17,7 @@ from trickbag.study.executors.devices import cuda_devices
 from trickbag.study.executors.pool import WorkerPool
 from trickbag.study.executors.trial_end import error_text
 from trickbag.study.executors.worker import Worker
+from trickbag.study.limits import require_within
 from trickbag.train.machine.signals import StopSignal
 
 if TYPE_CHECKING:
@@ -65,10 +66,8 @@ class Local:
     grace_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name, low in (("workers", 1), ("threads", 1), ("retries", 0), ("grace_s", 0)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise UserError(f"{name} = {value}: must be at least {low}")
+        names = ("workers", "threads", "retries", "grace_s")
+        require_within(**{name: getattr(self, name) for name in names})
 
     @property
     def machine(self) -> Machine:

@@ -23,6 +23,7 @@ from trickbag.study.executors.ray_tasks import RayTasks
 from trickbag.study.executors.ray_train import Resources, require_ray_train
 from trickbag.study.executors.trial_end import error_text
 from trickbag.study.executors.worker import changed_environment
+from trickbag.study.limits import require_within
 from trickbag.train.machine.signals import StopSignal
 
 if TYPE_CHECKING:
@@ -65,22 +66,14 @@ class Ray:
     grace_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UserError(f"workers = {self.workers}: must be at least 1")
-        if self.devices < 1:
-            raise UserError(f"devices = {self.devices}: must be at least 1")
+        names = ("workers", "devices", "cpus", "gpus", "retries", "grace_s")
+        require_within(**{name: getattr(self, name) for name in names})
         if self.devices > 1 and self.gpus not in (None, 0, 1):
             raise UserError(
                 f"gpus = {self.gpus:g}: each of {self.devices} processes that train together has a "
                 "device of its own or none",
                 "give 1 or 0",
             )
-        if self.cpus <= 0:
-            raise UserError(f"cpus = {self.cpus}: must be above 0")
-        for name in ("gpus", "retries", "grace_s"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise UserError(f"{name} = {value}: must be at least 0")
 
     @property
     def machine(self) -> Machine:

@@ -12,6 +12,7 @@ from trickbag.files import json_numbers
 from trickbag.optim.config import Device
 from trickbag.study.analysis.chance import ConstantAnswer, ConstantAnswers
 from trickbag.study.designs.layout import Contrast
+from trickbag.study.limits import require_within
 from trickbag.study.records.checks import (
     json_list,
     json_object,
@@ -216,6 +217,7 @@ class StudyRecord:
         )
         for key, value in (("seeds", seeds), ("threads", threads or 1), ("processes", processes)):
             require(type(value) is int, f"{place}: {key}", value, "a whole number")
+        require_within(f"{place}: ", seeds=seeds or None, threads=threads, processes=processes)
         device = data.get("device")
         devices = (*get_args(Device), None)
         require(device in devices, f"{place}: device", device, "auto, cpu, cuda, mps or null")

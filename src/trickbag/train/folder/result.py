@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from trickbag.errors import Note, UserError
 from trickbag.files import json_numbers, read_json_object, write_json
 from trickbag.metrics.multi_label import LabelScore
 from trickbag.metrics.per_class import ClassScore
 from trickbag.models.config import Precision
-from trickbag.settings import Settings, plain, read
+from trickbag.settings import MAX_EPOCHS, AtLeast, Settings, plain, read
 from trickbag.train.folder.upgrade import last_metrics, upgraded_result
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class KeptWeights(Settings):
     file: str
     keep: Literal["best", "last"]
     score: str
-    epoch: int
-    epochs: int
+    epoch: Annotated[int, AtLeast(0, MAX_EPOCHS)]
+    epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)]
     precision: Precision
 
 

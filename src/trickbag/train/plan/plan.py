@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from trickbag.data.config import INTERPOLATION, MEAN, STD, DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
-from trickbag.settings import Settings, plain, read
+from trickbag.settings import AtLeast, Seed, Settings, plain, read
 from trickbag.tricks.trick import Timestamp, Trick
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ class Plan(Settings):
     - class_weights: the weight of each class in the loss; None if all weigh the same.
     """
 
-    seed: int
+    seed: Annotated[int, Seed]
     data: DataConfig
     model: ModelConfig
     training: TrainConfig
     schedule: Schedule
     layout: Literal["contiguous", "channels_last"]
-    steps_per_epoch: int
-    repeats: int
-    processes: int
+    steps_per_epoch: Annotated[int, AtLeast(0, 2**40)]
+    repeats: Annotated[int, AtLeast(0, 10_000)]
+    processes: Annotated[int, AtLeast(1, 100_000)]
     class_weights: tuple[float, ...] | None
 
     def __post_init__(self) -> None:

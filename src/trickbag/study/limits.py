@@ -1,0 +1,41 @@
+"""The largest counts of a study: more is a slip, or a file that was altered."""
+
+from __future__ import annotations
+
+from trickbag.errors import UserError
+from trickbag.settings import AtLeast, Between
+
+__all__ = [
+    "MAX_BUDGET_S",
+    "MAX_PROCESSES",
+    "MAX_RETRIES",
+    "MAX_SEEDS",
+    "require_within",
+]
+
+MAX_SEEDS = 10_000
+MAX_RETRIES = 1000
+MAX_PROCESSES = 4096
+"""The most workers, and the most cores, processors or processes of a trial."""
+
+MAX_BUDGET_S = 10 * 365 * 86_400
+"""Ten years."""
+
+_RANGES = {
+    "seeds": AtLeast(1, MAX_SEEDS),
+    "retries": AtLeast(0, MAX_RETRIES),
+    "workers": AtLeast(1, MAX_PROCESSES),
+    "threads": AtLeast(1, MAX_PROCESSES),
+    "devices": AtLeast(1, MAX_PROCESSES),
+    "processes": AtLeast(1, MAX_PROCESSES),
+    "cpus": Between(0, MAX_PROCESSES, open_low=True, capped=True),
+    "gpus": AtLeast(0, MAX_PROCESSES),
+    "grace_s": AtLeast(0, MAX_BUDGET_S),
+}
+
+
+def require_within(place: str = "", **values: float | None) -> None:
+    """Raise UserError unless each value is within the range of its name; None is no value."""
+    for name, value in values.items():
+        if value is not None and value not in _RANGES[name]:
+            raise UserError(f"{place}{name} = {value}: must be {_RANGES[name]}")
