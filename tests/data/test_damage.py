@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.builders.images import encode, photo, png, png_chunk
-from trickbag.data.decoding.decode import PIXEL_LIMIT, DecodeError, decode
+from trickbag.data.decoding.decode import DecodeError, decode
+from trickbag.data.decoding.limits import MAX_PIXELS
 from trickbag.data.decoding.png import PngError, check_rows
 
 if TYPE_CHECKING:
@@ -197,10 +198,10 @@ def test_bomb(data: bytes) -> None:
 def test_the_limit_is_pillows() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
     # Where Pillow raises; at half of that it warns.
-    assert 2 * Image.MAX_IMAGE_PIXELS == PIXEL_LIMIT
-    assert "bomb" in reason(png(PIXEL_LIMIT + 1, 1, 1, 0, b"\0"))
+    assert 2 * Image.MAX_IMAGE_PIXELS == MAX_PIXELS
+    assert "bomb" in reason(png(MAX_PIXELS + 1, 1, 1, 0, b"\0"))
     # Too few bytes, but not too many pixels.
-    assert "bomb" not in reason(png(PIXEL_LIMIT, 1, 1, 0, b"\0"))
+    assert "bomb" not in reason(png(MAX_PIXELS, 1, 1, 0, b"\0"))
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+from trickbag.data.decoding.limits import MAX_PIXELS
 from trickbag.data.policies.policies import MAX_COUNT, Policy
 from trickbag.errors import UserError
 from trickbag.settings import (
@@ -64,6 +65,8 @@ class DataConfig(Settings):
       never guessed.
     - val_fraction: the share that is held back, stratified, if the source has no validation part.
       Which images are held back depends on split_seed alone.
+    - max_pixels: an image of more pixels is left out before it is decoded, and so is one whose
+      decoding takes more than 12 bytes for each of them.
     - max_bad_fraction: the share of damaged images above which a run stops.
     - workers: the number of worker processes; None chooses by device and source. It never changes
       the images.
@@ -96,7 +99,7 @@ class DataConfig(Settings):
       starts from, if they are known, else INTERPOLATION, MEAN and STD.
     """
 
-    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation",)
+    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation", "max_pixels")
 
     source: str = "digits"
     image_root: str | None = None
@@ -119,6 +122,7 @@ class DataConfig(Settings):
     class_power: Annotated[float, Fraction] = 1.0
     multi_label: bool = False
     max_bad_fraction: Annotated[float, Fraction] = 0.1
+    max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
 
     def __post_init__(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.labels import label_counts, strata
-from trickbag.data.source import DataError, Part, Source
+from trickbag.data.source import DataError, FilePart, Part, Source
 from trickbag.data.sources import open_source
 from trickbag.data.split import hold_back
 from trickbag.errors import Note, RunFailed, UserError
@@ -91,7 +91,7 @@ def prepare(
     for name, part in source.parts.items():
         errors += [DataError(part.names[i], reason) for i, reason in bad[name].items()]
     require_mostly_good(data, errors, listed + len(source.left_out))
-    parts = _good_parts(data, source, bad)
+    parts = _good_parts(data, source, bad, checked=checked)
     for name in ("train", "val"):
         if not len(parts[name]):
             raise _empty(data, name, errors)
@@ -111,7 +111,7 @@ def prepare(
 
 
 def _good_parts(
-    data: DataConfig, source: Source, bad: Mapping[str, Mapping[int, str]]
+    data: DataConfig, source: Source, bad: Mapping[str, Mapping[int, str]], *, checked: bool
 ) -> dict[str, Part]:
     """Return a run's parts without their bad images; hold `val` back if the source has none."""
     rows = {name: np.arange(len(part)) for name, part in source.parts.items()}
@@ -123,9 +123,13 @@ def _good_parts(
             train.names, strata(train.labels), data.val_fraction, data.split_seed
         )
         origin["val"] = "train"
-    return {
+    parts = {
         name: source.parts[origin[name]].subset(_without(rows[name], bad[origin[name]]))
         for name in rows
+    }
+    return {
+        name: replace(part, verified=checked) if isinstance(part, FilePart) else part
+        for name, part in parts.items()
     }
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 import numpy as np
 
 from trickbag.data.decoding.decode import DecodeError, decode
+from trickbag.data.decoding.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,9 +73,14 @@ class Part(ABC):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FilePart(Part):
-    """Image files. A name is a path relative to `root`, or an absolute path."""
+    """Image files. A name is a path relative to `root`, or an absolute path.
+
+    `max_pixels`: that of the settings, `verified`: whether all files were checked; see `decode`.
+    """
 
     root: str
+    max_pixels: int = MAX_PIXELS
+    verified: bool = False
 
     @classmethod
     def listed(cls, root: Path, files: Sequence[tuple[str, int, int]]) -> FilePart:
@@ -98,7 +104,7 @@ class FilePart(Part):
 
     def read(self, i: int) -> NDArray[np.uint8]:
         """Read file `i` and decode it strictly, see `decode`."""
-        return decode(self.path(i))
+        return decode(self.path(i), self.max_pixels, verified=self.verified)
 
 
 def file_size(path: Path) -> int:

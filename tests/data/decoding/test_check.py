@@ -29,9 +29,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     real = module._check_file
 
-    def noted(path: str) -> DecodeResult:
+    def noted(path: str, max_pixels: int) -> DecodeResult:
         paths.append(path)
-        return real(path)
+        return real(path, max_pixels)
 
     monkeypatch.setattr(module, "_check_file", noted)
     return paths

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trickbag.checksums import DamagedFile, checksum_text
+from trickbag.data.decoding.limits import MAX_PIXELS
 from trickbag.errors import RunFailed
 from trickbag.files import replacing
 
@@ -49,14 +50,15 @@ def cache_folder() -> Path:
 class CheckCache:
     """Decode results by (absolute path, size, modification time), one JSON file per source folder.
 
-    A cache that is damaged, or was written with other versions of the decoders, counts as empty; it
-    is never an error. `damaged` tells whether it was.
+    A cache that is damaged, or was written with other versions of the decoders or another limit of
+    pixels, counts as empty; it is never an error. `damaged` tells whether it was.
     """
 
-    def __init__(self, folder: Path, root: str) -> None:
+    def __init__(self, folder: Path, root: str, max_pixels: int = MAX_PIXELS) -> None:
         name = hashlib.blake2b(root.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         self.path = folder / "checks" / f"{name}.json"
         self.damaged = False
+        self._version = _version(max_pixels)
         self._changed = False
         self._entries: dict[str, tuple[int, int, DecodeResult]] = {}
         try:
@@ -91,7 +93,7 @@ class CheckCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as file:
                 # As ASCII, whose escapes hold file names that are not UTF-8 too.
-                body = json.dumps({"version": _version(), "files": files})[1:].encode()
+                body = json.dumps({"version": self._version, "files": files})[1:].encode()
                 file.write(b'{"checksum": "%s", ' % checksum_text(zlib.crc32(body)).encode())
                 file.write(body)
         except OSError as error:
@@ -110,7 +112,7 @@ class CheckCache:
         stored = json.loads(data)
         if head is None and not stored["version"].startswith("1,"):
             raise DamagedFile("it has no checksum")
-        if stored["version"] != _version():
+        if stored["version"] != self._version:
             return {}
         return {path: _entry(*values) for path, values in stored["files"].items()}
 
@@ -131,6 +133,7 @@ def _entry(
     raise TypeError("not an entry of the check's cache")
 
 
-def _version() -> str:
+def _version(max_pixels: int) -> str:
     # Another decoder can find damage that this one has missed, so its version is part of the key.
-    return f"{_SCHEMA}, simplejpeg {version('simplejpeg')}, Pillow {version('pillow')}"
+    decoders = f"simplejpeg {version('simplejpeg')}, Pillow {version('pillow')}"
+    return f"{_SCHEMA}, {decoders}, {max_pixels} pixels"

@@ -57,7 +57,7 @@ def check_parts(
     results: dict[str, list[DecodeResult]] = {}
     folder = cache_dir or cache_folder()
     caches = {
-        part.root: CheckCache(folder, part.root)
+        part.root: CheckCache(folder, part.root, part.max_pixels)
         for part in parts.values()
         if isinstance(part, FilePart)
     }
@@ -142,15 +142,15 @@ def _check_files(
     part: FilePart, indices: Iterable[int], ended: threading.Event
 ) -> list[tuple[int, DecodeResult]]:
     """Check files until `ended` is set, so that a stop waits for no more than a file."""
-    return [(i, _check_file(part.path(i))) for i in indices if not ended.is_set()]
+    return [(i, _check_file(part.path(i), part.max_pixels)) for i in indices if not ended.is_set()]
 
 
-def _check_file(path: str) -> DecodeResult:
+def _check_file(path: str, max_pixels: int) -> DecodeResult:
     kind = ""
     try:
-        data = read_bytes(path)
+        data = read_bytes(path, max_pixels)
         kind = image_format(data)
-        height, width, _ = decode(data).shape
+        height, width, _ = decode(data, max_pixels).shape
     except DecodeError as error:
         return DecodeResult(str(error), kind, 0, 0)
     return DecodeResult(None, kind, width, height)

@@ -20,6 +20,9 @@ _ORIENTATION_TAG = 0x0112
 _SHORT = 3
 """The code of an unsigned 16-bit integer among EXIF's types of values."""
 
+_STRIP_PIXELS = 1 << 22
+"""Pixels that are converted at once: a conversion takes several times their memory."""
+
 _ORIENTATIONS = (
     (0, False),
     (0, True),
@@ -39,6 +42,19 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
     Grey, palette and CMYK become RGB, transparency is laid over white, 16 bits keep their upper 8.
     """
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    # The scale of these two modes depends on the largest value of the whole image.
+    if rows >= height or image.mode in ("I", "F"):
+        return _strip_to_rgb(image)
+    pixels_HW3 = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        end = min(top + rows, height)
+        pixels_HW3[top:end] = _strip_to_rgb(image.crop((0, top, width, end)))
+    return pixels_HW3
+
+
+def _strip_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I;16"):
         values = np.asarray(image)
         return _grey_to_rgb((values >> 8).astype(np.uint8))

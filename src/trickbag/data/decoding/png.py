@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MISSING_ROWS", "PngError", "check_chunks", "check_rows"]
+__all__ = ["MISSING_ROWS", "MORE_ROWS", "PngError", "check_chunks", "check_rows"]
 
 MISSING_ROWS = "fewer rows than its header says"
+MORE_ROWS = "more rows than its header says"
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """The number of channels of each colour type of the header."""
@@ -61,9 +62,9 @@ def check_chunks(data: bytes) -> None:
 
 
 def check_rows(data: bytes) -> None:
-    """Raise PngError if the image data is too short for the rows that the header promises.
+    """Raise PngError if the image data is not as long as the rows that the header promises.
 
-    Pillow fills missing rows with zeros.
+    Pillow fills missing rows with zeros, and leaves out what is too much.
     """
     needed, stream = 0, zlib.decompressobj()
     for kind, body, _ in _chunks(data):
@@ -71,11 +72,14 @@ def check_rows(data: bytes) -> None:
             needed = _raw_size(body)
         elif kind == b"IDAT":
             piece: memoryview | bytes = body
-            while len(piece) and needed > 0 and not stream.eof:
-                needed -= len(stream.decompress(piece, _PIECE))
+            # A byte more than needed is enough to know that there are more rows.
+            while len(piece) and needed >= 0 and not stream.eof:
+                needed -= len(stream.decompress(piece, min(_PIECE, needed + 1)))
                 piece = stream.unconsumed_tail
     if needed > 0:
         raise PngError(MISSING_ROWS)
+    if needed < 0:
+        raise PngError(MORE_ROWS)
 
 
 def _raw_size(header: memoryview) -> int:

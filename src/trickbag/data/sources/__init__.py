@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trickbag.data.source import FilePart
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +30,15 @@ def open_source(data: DataConfig) -> Source:
     Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or has
     nothing to train on.
     """
+    source = _open(data)
+    parts = {
+        name: replace(part, max_pixels=data.max_pixels) if isinstance(part, FilePart) else part
+        for name, part in source.parts.items()
+    }
+    return replace(source, parts=parts)
+
+
+def _open(data: DataConfig) -> Source:
     spec = data.source
     if data.multi_label and not is_table(spec):
         raise UserError(
