@@ -163,7 +163,7 @@ def test_progress_is_called_while_a_file_is_waited_for(
     released = threading.Event()
     calls: list[int] = []
 
-    def slow(path: str) -> DecodeResult:
+    def slow(path: str, max_pixels: int) -> DecodeResult:
         assert released.wait(60)
         return DecodeResult("slow", "", 0, 0)
 
@@ -184,7 +184,7 @@ def test_a_stopped_check_begins_no_further_file(
 ) -> None:
     begun: list[str] = []
 
-    def slow(path: str) -> DecodeResult:
+    def slow(path: str, max_pixels: int) -> DecodeResult:
         begun.append(path)
         time.sleep(0.02)
         return DecodeResult("slow", "", 0, 0)
