@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -102,6 +103,31 @@ def test_images_in_memory_are_shared_too(tmp_path: Path) -> None:
     assert shared is not None
     assert np.array_equal(shared.val.read(7), digits.val.read(7))
     assert len(pickle.dumps(shared)) < len(pickle.dumps(digits))
+
+
+def test_all_is_on_the_disk_before_it_has_its_name(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+
+    def rename(path: Path, target: Path) -> None:
+        synced.append("renamed")
+        os.rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    assert decode_once(prepare(DataConfig(source=str(photos))), tmp_path / "decoded", 10**9)
+    work, *_ = [name for name in synced if name.startswith(".decoded.")]
+    assert synced[synced.index("pixels.u8") :] == [
+        "pixels.u8",
+        "places.npy",
+        work,
+        "renamed",
+        tmp_path.name,
+    ]
 
 
 def test_the_limit_is_a_part_of_memory_and_disk(tmp_path: Path) -> None:

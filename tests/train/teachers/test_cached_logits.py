@@ -16,7 +16,7 @@ from tests.train.teachers.batches import recipe
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.teacher_logits import TeacherLogits
-from trickbag.errors import RunFailed, Stopped, UserError
+from trickbag.errors import Note, RunFailed, Stopped, UserError
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.resolve import resolve
 from trickbag.train.teachers import cached
@@ -133,7 +133,13 @@ def test_a_damaged_file_of_the_cache_is_written_anew(
     # Of a process that was killed while it wrote.
     torn = path.parent / f".{path.name}.abc.tmp"
     torn.write_bytes(b"half")
-    logits_of(plan, dataset, trick)
+    student, notes = student_of((trick,)), list[Note]()
+    assert student is not None
+    for _ in range(2):
+        cached_logits(student, plan, dataset, on_note=notes.append)
+    (note,) = notes
+    assert note.kind == "damage"
+    assert f"computed again: {path} holds no logits of a teacher, or is damaged" in note.reason
     assert path.read_bytes() == kept
     assert not torn.exists()
 

@@ -65,6 +65,20 @@ class RunEnd:
     peak_memory: int | None
 
 
+def _not_finite(end: RunEnd) -> list[Note]:
+    """Say for how many images the kept weights give a logit that is not finite."""
+    return [
+        Note(
+            "weights",
+            None,
+            f"the kept weights give logits that are not finite for {part.not_finite:,} of "
+            f"{len(part.index):,} images of the {name} part: none of these is right",
+        )
+        for name, part in (("validation", end.kept), ("test", end.tested))
+        if part is not None and part.not_finite
+    ]
+
+
 @dataclass(kw_only=True)
 class RunRecord:
     """Writes the folder of a run from its first step on.
@@ -173,6 +187,7 @@ class RunRecord:
         if end.tested is not None:
             metrics |= {f"test_{key}": value for key, value in end.tested.metrics.items()}
         metrics["run_time_s"] = time.perf_counter() - self.started
+        self.notes = [*self.notes, *_not_finite(end)]
         result = self._result(metrics, end=end, epoch=epoch)
         # The result comes last: a run that has one counts as finished and is left as it is.
         result.write(self.folder.result)
