@@ -24,6 +24,8 @@ LAYERS = [
         "trickbag.checksums",
         "trickbag.streams",
         "trickbag.files",
+        "trickbag.locks",
+        "trickbag.output",
     ),
     ("trickbag.metrics",),
     ("trickbag.models", "trickbag.data"),

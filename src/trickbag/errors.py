@@ -19,7 +19,16 @@ __all__ = [
 ]
 
 NoteKind = Literal[
-    "no_effect", "schedule", "choice", "data", "weights", "teacher", "study", "chance", "damage"
+    "no_effect",
+    "schedule",
+    "choice",
+    "data",
+    "weights",
+    "teacher",
+    "study",
+    "chance",
+    "damage",
+    "folder",
 ]
 """What a note is about.
 
@@ -28,7 +37,7 @@ that the run does not reach. choice: a setting that the run chose, changed or ig
 images and labels. weights: the weights that the run started from. teacher: the teachers of a
 distillation. study: how the arms of a study compare. chance: arms that answer no better than an
 answer that ignores the image. damage: a file of this package's own that was damaged, and what was
-done instead of reading it.
+done instead of reading it. folder: the folder of a run or study, and its disk.
 """
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,15 @@ from typing import Any
 import pytest
 
 from tests.builders.recipes import tiny_recipe
+from trickbag import locks
 from trickbag.cli import _parser
 from trickbag.cli.train import trial_from
 from trickbag.errors import RunFailed, Stopped, UserError
+from trickbag.locks import locked_folder
 from trickbag.train import fit as fit_module
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import RunLog
-from trickbag.train.folder.run_folder import RunFolder
+from trickbag.train.folder.run_folder import RunFolder, fresh_folder
 from trickbag.train.folder.run_recipe import RunRecipe
 
 
@@ -105,3 +110,89 @@ def test_the_tricks_stay_in_the_order_in_which_the_run_began(
     for tricks in (recipe.tricks, recipe.tricks[::-1]):
         fit(recipe.replace(tricks=tricks), out=tmp_path / "run", resume=True, log=RunLog())
     assert orders == [recipe.trick_names] * 2
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_folder_in_use_is_refused_by_the_name_of_its_process(
+    tmp_path: Path, resume: bool, begun: bool
+) -> None:
+    out = tmp_path / "run"
+    with locked_folder(out, lambda _: None):
+        if begun:
+            RunRecipe.without_plan(tiny_recipe("digits"), 0).write(RunFolder(out).recipe)
+        before = sorted(out.iterdir())
+        with pytest.raises(UserError, match=rf"^process {os.getpid()} on .* works in {out}; wait"):
+            fit(tiny_recipe("digits"), out=out, resume=resume, log=RunLog())
+        assert sorted(out.iterdir()) == before
+    assert out.exists() == begun
+
+
+def test_a_trial_waits_for_the_worker_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = contextlib.ExitStack()
+    held.enter_context(locked_folder(tmp_path / "run", lambda _: None))
+    monkeypatch.setattr(locks.time, "sleep", lambda _: held.close())
+    monkeypatch.setattr(fit_module._Call, "fit", lambda *_: "trained")
+    result: Any = fit(
+        tiny_recipe("digits"), out=tmp_path / "run", log=RunLog(), lock_timeout_s=60.0
+    )
+    assert result == "trained"
+
+
+def test_a_wait_for_the_lock_ends_with_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks.time, "sleep", lambda _: signal.raise_signal(signal.SIGTERM))
+    with (
+        locked_folder(tmp_path / "run", lambda _: None),
+        pytest.raises(Stopped, match="stopped by SIGTERM before the first step"),
+    ):
+        fit(tiny_recipe("digits"), out=tmp_path / "run", log=RunLog(), lock_timeout_s=60.0)
+
+
+@pytest.mark.slow
+def test_the_lock_lasts_from_the_first_moment_to_the_last(pictures: Path, tmp_path: Path) -> None:
+    holders: list[str] = []
+
+    class Looking(RunLog):
+        def checking(self, done: int, total: int) -> None:
+            self.stop()
+
+        def epoch(self, row: dict[str, Any]) -> None:
+            self.stop()
+
+        def stop(self) -> None:  # the last call of all
+            with pytest.raises(UserError, match="works in"):
+                fit(recipe, out=tmp_path / "run", resume=True, log=RunLog())
+            holders.append("the run")
+
+    recipe = tiny_recipe(pictures, epochs=1)
+    fit(recipe, out=tmp_path / "run", log=Looking())
+    assert len(holders) > 2
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_run_on_a_disk_without_locks_says_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    opened: list[Any] = []
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    monkeypatch.setattr(fit_module._Call, "fit", lambda call, *_: opened.append(call.opened))
+    log = StoppedEarly()
+    fit(tiny_recipe("digits"), out=tmp_path / "run", log=log)
+    text = f"the disk of {tmp_path / 'run'} has no locks (No locks available)"
+    assert [note.startswith(f"note: {text}") for note in log.notes] == [True]
+    assert opened[0].note.kind == "folder"
+
+
+def test_two_runs_without_a_folder_get_different_ones(tmp_path: Path) -> None:
+    names = [fresh_folder("small-digits", tmp_path / "runs").name for _ in range(3)]
+    assert names == ["small-digits-1", "small-digits-2", "small-digits-3"]
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot make the folder .*file/x-1: Not a directory"):
+        fresh_folder("x", tmp_path / "file")

@@ -134,7 +134,4 @@ class Driver:
         # Once more, with the reasons of variants that turned out not to apply.
         self.folder.write_study(self.study.record(command))
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
-        # Killed workers leave theirs; while no trial runs nobody holds one.
-        for lock in self.folder.trials.glob(".*.lock"):
-            lock.unlink(missing_ok=True)
         return Findings.of(self.study.progress, effects, self.folder.path)

@@ -8,16 +8,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import read_json, read_json_object, write_json, write_text
+from trickbag.locks import locked_folder, refusal
 from trickbag.study.analysis.table import effects_csv
 from trickbag.study.records.effect import effect_from_dict, effect_to_dict
 from trickbag.study.records.result import StoredResult
 from trickbag.study.records.study import StudyRecord
 
 if TYPE_CHECKING:
+    from trickbag.errors import Note
     from trickbag.study.analysis.effects import Effect
     from trickbag.train.folder.caller import Caller
 
@@ -69,48 +71,29 @@ class StudyFolder:
         return self.study.is_file()
 
     @contextlib.contextmanager
-    def locked(self, caller: Caller) -> Iterator[None]:
+    def locked(self, caller: Caller) -> Iterator[Note | None]:
         """Create the folder and be its only driver meanwhile; the lock ends with its process.
 
-        Raises UserError where the folder cannot be created, holds something else, or another driver
-        works in it.
+        Gives a note where the disk has no locks. Raises UserError where the folder cannot be
+        created or locked, holds something else, or another driver works in it.
         """
-        from filelock import FileLock, Timeout
-
         # Hidden files may be there: a file manager's, or the lock of a study that never began.
         if self.path.is_dir() and not self.holds_study and any(self._foreign()):
             raise UserError(
                 f"{self.path} is not empty and holds no study", f"choose another {caller.out}"
             )
-        new = not self.path.exists()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot make the folder {self.path}: {error.strerror or error}"
-            ) from error
-        try:
-            with FileLock(self.path / ".lock", timeout=0):
-                # Of a driver that was killed while it wrote.
-                for leftover in self.path.glob(".*.tmp"):
-                    leftover.unlink(missing_ok=True)
-                yield
-        except Timeout:
-            raise UserError(
-                f"another `trickbag study` works in {self.path}: wait for it, stop it, or choose "
-                f"another {caller.out}"
-            ) from None
-        finally:
-            if new and not self.holds_study:
-                self._remove_empty()
+
+        def refuse(holder: str) -> NoReturn:
+            raise refusal(holder, self.path, caller.out)
+
+        with locked_folder(self.path, refuse) as note:
+            # Of a driver that was killed while it wrote.
+            for leftover in self.path.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+            yield note
 
     def _foreign(self) -> Iterator[Path]:
         return (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
-
-    def _remove_empty(self) -> None:
-        with contextlib.suppress(OSError):
-            (self.path / ".lock").unlink(missing_ok=True)
-            self.path.rmdir()
 
     def read_study(self) -> StudyRecord | None:
         """Read `study.json`; None where there is none, UserError where it is damaged."""

@@ -69,7 +69,9 @@ class Study(StudyPlan):
         log = log or choose_study_log()
         folder = StudyFolder(Path(out) if out is not None else self.default_folder())
         try:
-            with StopSignal() as stop, folder.locked(caller):
+            with StopSignal() as stop, folder.locked(caller) as note:
+                if note is not None:
+                    log.note(f"note: {note.text}")
                 study = prepare_study(
                     self,
                     folder,

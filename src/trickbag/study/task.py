@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,20 +42,20 @@ class TrainTrial:
         out = self.folder / trial.id
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with _locked(out):
-                dataset = self.dataset or _prepared(trial.recipe.data)
-                result = fit(
-                    trial.recipe,
-                    trial.seed,
-                    out,
-                    resume=True,
-                    dataset=dataset,
-                    log=RunLog(),
-                    caller=COMMAND_LINE,
-                    compile_cache=_compile_cache(),
-                    # Refused, it would fail the trial in every call of the study.
-                    restart_damaged=True,
-                )
+            result = fit(
+                trial.recipe,
+                trial.seed,
+                out,
+                resume=True,
+                dataset=self.dataset or _prepared(trial.recipe.data),
+                log=RunLog(),
+                caller=COMMAND_LINE,
+                compile_cache=_compile_cache(),
+                # Refused, it would fail the trial in every call of the study.
+                restart_damaged=True,
+                # A worker whose driver was killed may need a moment to end.
+                lock_timeout_s=_LOCK_TIMEOUT_S,
+            )
         except DoesNotApply as error:
             return Result(
                 trial=trial.id,
@@ -74,36 +72,6 @@ class TrainTrial:
                 f"{out} holds the trial {result.trial}: the data have changed while the study ran"
             )
         return result
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep the workers of other drivers out of a trial's folder.
-
-    Of processes that train the trial together the first takes the lock.
-    """
-    from filelock import FileLock, Timeout
-
-    from trickbag.train.machine.parallel import process_world
-
-    # Beside the folder: `fit` creates the folder, and removes it again where no run was begun.
-    lock = FileLock(out.parent / f".{out.name}.lock", timeout=_LOCK_TIMEOUT_S)
-
-    def acquire() -> None:
-        # A worker whose driver was killed may need a moment to end.
-        try:
-            lock.acquire()
-        except Timeout:
-            raise RunFailed(
-                f"another process has been working in {out} for {_LOCK_TIMEOUT_S:.0f} s"
-            ) from None
-
-    with process_world() as world:
-        world.broadcast(acquire)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def warm_up() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import prepare
 from trickbag.errors import Note, RunFailed, Stopped, UserError
+from trickbag.locks import refusal
 from trickbag.recipe import differences
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
@@ -51,6 +52,7 @@ def fit(
     compile_cache: CompileCache | None = None,
     caller: Caller = PYTHON,
     restart_damaged: bool = False,
+    lock_timeout_s: float = 0.0,
 ) -> Result:
     """Train a recipe with a seed, and return the result.
 
@@ -60,18 +62,32 @@ def fit(
     stderr, as a bar in a terminal or a notebook, else as lines; `RunLog()` shows nothing. A program
     with many runs can share between them `dataset`, the value of `prepare(recipe.data)`, and
     `compile_cache`. `caller` is named by messages that say how to go on. A damaged checkpoint is
-    refused; with `restart_damaged` it is removed, and the run starts anew, which a note says.
+    refused; with `restart_damaged` it is removed, and the run starts anew, which a note says. While
+    the run goes on no other process can train in the folder; `lock_timeout_s` is how long to wait
+    for one that does.
 
     If a process group of `torch.distributed` exists, its processes train the run together: all of
     them call this alike, and the first one alone writes and logs. What ends one of them ends all.
 
-    Raises UserError for a recipe, data or a folder that cannot be used, RunFailed if the run cannot
+    Raises UserError for a recipe, data or a folder that cannot be used or in which another process
+    trains, RunFailed if the run cannot
     go on, and Stopped after SIGTERM or SIGINT, with a checkpoint saved.
     """
-    with StopSignal() as stop, process_world() as world:
+    with StopSignal() as stop, process_world() as world, contextlib.ExitStack() as held:
         log = (log or choose_log()) if world.is_main else RunLog()
         try:
-            opened = _open(recipe, seed, out, resume, world, caller)
+            claim = _Claim(
+                recipe=recipe,
+                seed=seed,
+                out=None if out is None else Path(out),
+                resume=resume,
+                caller=caller,
+                stop=stop,
+                lock_timeout_s=lock_timeout_s,
+            )
+            opened = claim.open(world, held)
+            if opened.note is not None:
+                log.note(f"note: {opened.note.text}")
             if resume and opened.recipe is None:
                 log.note(
                     f"{opened.folder.path} holds no run yet: this {caller.call} starts one (recipe "
@@ -101,10 +117,10 @@ def fit(
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
-    """A run's folder with what it held before this call; `new` tells whether it was made."""
+    """A run's folder with what it held before this call; `note` says if its disk has no locks."""
 
     folder: RunFolder
-    new: bool
+    note: Note | None
     recipe: RunRecipe | None
     result: Result | None
 
@@ -114,54 +130,71 @@ class _Opened:
         return self.recipe is not None and self.recipe.has_plan
 
     def release(self) -> None:
-        """Give back a folder that this call claimed, unless the run has got as far as its plan."""
+        """Give back what this call claimed, unless the run has got as far as its plan."""
         if self.recipe is None:
             with contextlib.suppress(UserError):
                 claim = RunRecipe.read(self.folder.recipe)
                 if claim is not None and not claim.has_plan:
                     self.folder.recipe.unlink()
-        if self.new:
-            self.folder.drop_if_empty()
 
 
-def _open(
-    recipe: Recipe, seed: int, out: str | Path | None, resume: bool, world: World, caller: Caller
-) -> _Opened:
-    """Claim the folder of a run, by the first process for all.
+@dataclass(frozen=True, kw_only=True)
+class _Claim:
+    """What a call of `fit` brings to the folder of its run."""
 
-    The folder holds recipe and seed from now on: checking the data can take minutes, after which a
-    run that was killed can go on without its arguments.
-    """
+    recipe: Recipe
+    seed: int
+    out: Path | None
+    resume: bool
+    caller: Caller
+    stop: StopSignal
+    lock_timeout_s: float
 
-    def claim() -> dict[str, Any]:
-        name = f"{recipe.name}-{Path(recipe.data.source).stem or 'data'}".replace(":", "-")
-        folder = RunFolder(Path(out) if out is not None else fresh_folder(name))
-        new = folder.claim(resume=resume, caller=caller)
+    def open(self, world: World, held: contextlib.ExitStack) -> _Opened:
+        """Claim the folder until `held` ends, by the first process for all.
+
+        The folder holds recipe and seed from now on: checking the data can take minutes, after
+        which a run that was killed can go on without its arguments.
+        """
+        # Two processes that both look at an empty folder would both take it for new.
+        claimed = world.broadcast(partial(self._claim, held))
+        path, note, stored, result = (claimed[key] for key in ("path", "note", "recipe", "result"))
+        return _Opened(
+            folder=RunFolder(Path(path)),
+            note=None if note is None else Note.from_dict(note),
+            recipe=None if stored is None else RunRecipe.from_dict(stored),
+            result=None if result is None else Result.from_dict(result, path),
+        )
+
+    def _claim(self, held: contextlib.ExitStack) -> dict[str, Any]:
+        folder = RunFolder(self.out if self.out is not None else self._fresh_folder())
+        claimed = folder.claimed(
+            resume=self.resume,
+            caller=self.caller,
+            busy=partial(self._refuse, folder, time.monotonic() + self.lock_timeout_s),
+            new=self.out is None,
+        )
+        note = held.enter_context(claimed)
         stored = RunRecipe.read(folder.recipe)
         result = Result.read(folder.result, str(folder.path))
         if stored is None:
-            try:
-                RunRecipe.without_plan(recipe, seed).write(folder.recipe)
-            except RunFailed:
-                if new:
-                    folder.drop_if_empty()
-                raise
+            RunRecipe.without_plan(self.recipe, self.seed).write(folder.recipe)
         return {
             "path": str(folder.path),
-            "new": new,
+            "note": note and note.to_dict(),
             "recipe": stored and stored.to_dict(),
             "result": result and result.to_dict(),
         }
 
-    # Two processes that both look at an empty folder would both take it for new.
-    claimed = world.broadcast(claim)
-    path, stored, result = (claimed[key] for key in ("path", "recipe", "result"))
-    return _Opened(
-        folder=RunFolder(Path(path)),
-        new=claimed["new"],
-        recipe=None if stored is None else RunRecipe.from_dict(stored),
-        result=None if result is None else Result.from_dict(result, path),
-    )
+    def _fresh_folder(self) -> Path:
+        source = Path(self.recipe.data.source).stem or "data"
+        return fresh_folder(f"{self.recipe.name}-{source}".replace(":", "-"))
+
+    def _refuse(self, folder: RunFolder, deadline: float, holder: str) -> None:
+        """Give up waiting for the process that holds the folder, after a signal or the deadline."""
+        self.stop.stop_before_training(f"the same {self.caller.call} starts the run")
+        if time.monotonic() >= deadline:
+            raise refusal(holder, folder.path, self.caller.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,6 +359,8 @@ class _Call:
         notes = [*dataset.notes, *run_recipe.notes, *build_notes]
         for note in notes:
             self.log.note(f"note: {note.text}")
+        if self.opened.note is not None:  # shown already
+            notes.append(self.opened.note)
         world.broadcast(start)
         if dataset.errors:
             self.log.note(f"left out {len(dataset.errors)} files: see {folder.data_errors}")

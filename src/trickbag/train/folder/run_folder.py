@@ -10,20 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import write_text
+from trickbag.locks import locked_folder
 from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from trickbag.errors import Note
     from trickbag.train.folder.caller import Caller
 
 __all__ = ["RunFolder", "fresh_folder"]
 
 
 def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
-    """Return a folder that does not exist yet: `runs/NAME-1`, `runs/NAME-2`, ..."""
+    """Create a folder that nobody else has created: `runs/NAME-1`, `runs/NAME-2`, ...
+
+    Raises UserError if that cannot be done.
+    """
     number = 1
-    while (root / f"{name}-{number}").exists():
-        number += 1
-    return root / f"{name}-{number}"
+    while True:
+        folder = root / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UserError(
+                f"cannot make the folder {folder}: {error.strerror or error}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -90,32 +105,26 @@ class RunFolder:
             for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result)
         )
 
-    def claim(self, *, resume: bool, caller: Caller) -> bool:
-        """Create the folder if need be, and tell whether it is new.
+    @contextlib.contextmanager
+    def claimed(
+        self, *, resume: bool, caller: Caller, busy: Callable[[str], None], new: bool = False
+    ) -> Iterator[Note | None]:
+        """Create the folder if need be, and be the only process to write in it within the block.
 
-        Raises UserError if it cannot be created, or if it holds a run and `resume` is not given.
+        Gives a note where the disk has no locks. `busy` and `new` are those of `locked_folder`: a
+        new folder is removed if it is still empty at the end. Raises UserError if the folder cannot
+        be created or locked, or if it holds a run and `resume` is not given.
         """
-        if self.holds_run and not resume:
-            raise UserError(
-                f"{self.path} already holds a run: add {caller.resume} to continue it, or choose "
-                f"another {caller.out}"
-            )
-        new = not self.path.exists()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot make the folder {self.path}: {error.strerror or error}"
-            ) from error
-        # Of a run that was killed while it wrote.
-        for unfinished in self.path.glob(".*.tmp"):
-            unfinished.unlink(missing_ok=True)
-        return new
-
-    def drop_if_empty(self) -> None:
-        """Remove the folder if it is empty."""
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        with locked_folder(self.path, busy, new=new) as note:
+            if self.holds_run and not resume:
+                raise UserError(
+                    f"{self.path} already holds a run: add {caller.resume} to continue it, or "
+                    f"choose another {caller.out}"
+                )
+            # Of a run that was killed while it wrote.
+            for unfinished in self.path.glob(".*.tmp"):
+                unfinished.unlink(missing_ok=True)
+            yield note
 
     def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """Read the lines of the first `epochs` epochs; RunFailed if there are fewer."""

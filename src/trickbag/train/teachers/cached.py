@@ -22,6 +22,7 @@ from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.functional.device import copied
+from trickbag.locks import locked
 from trickbag.recipe import differences, digest
 from trickbag.settings import plain, plain_identity
 from trickbag.train.loaders import ordered_loader
@@ -41,9 +42,6 @@ __all__ = ["OnProgress", "cached_logits"]
 
 OnProgress = Callable[[int, int], None]
 """Called with the images done and their total; an error that it raises ends the work."""
-
-_WAIT_S = 1.0
-"""How long a process waits for another one before it calls `on_progress` again."""
 
 
 def cached_logits(
@@ -75,7 +73,7 @@ def cached_logits(
     views = plan.data.repeat_epochs if spec.view == "replay" else 1
     assert views is not None  # a trick that asks for replay sets it
     total = len(dataset.train) * views
-    with _only_writer(path, lambda: on_progress(0, total)):
+    with _only_writer(path, lambda _: on_progress(0, total)):
         logits = open_matching(None)
         if logits is not None:  # another process has written it meanwhile
             return logits
@@ -173,28 +171,17 @@ def _cache_file(metadata: dict[str, Any]) -> Path:
 
 
 @contextlib.contextmanager
-def _only_writer(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Let one process at a time write a file; the others call `waiting` now and then."""
-    from filelock import FileLock, Timeout
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.parent / f".{path.name}.lock")
-        while not lock.is_locked:
-            waiting()
-            try:
-                lock.acquire(timeout=_WAIT_S)
-            except Timeout:
-                # A lock file that cannot be created ends here: filelock would try for ever.
-                Path(lock.lock_file).touch()
-    except OSError as error:
-        raise RunFailed(
-            f"cannot write the teacher's logits {path}: {error.strerror or error}"
-        ) from error
-    try:
+def _only_writer(path: Path, busy: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time write a file; the others call `busy` now and then."""
+    with contextlib.ExitStack() as held:
+        try:
+            # On a disk without locks several write the same file: work for nothing, but no harm.
+            held.enter_context(locked(path.parent / f".{path.name}.lock", busy))
+        except UserError as error:
+            raise RunFailed(
+                f"cannot write the teacher's logits {path}: {error.reason}", error.way_out
+            ) from error
         yield
-    finally:
-        lock.release()
 
 
 def _compute_logits(
