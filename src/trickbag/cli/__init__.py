@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from trickbag.errors import TrickbagError
+from trickbag.cli.streams import standard_streams
+from trickbag.errors import Stopped, TrickbagError
+from trickbag.train.machine.signals import Termination
 
 __all__ = ["COMMANDS", "main"]
 
@@ -72,12 +74,27 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0: success. 1: the run failed. 2: wrong input. 75: stopped, with a checkpoint saved.
+    0: success. 1: the run failed, or its output. 2: wrong input. 75: stopped, with a checkpoint
+    saved, or before there was anything to save.
     """
     # Not list(...): once the command `list` is imported, that name is its module.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+    long = command in ("train", "study")
+    with Termination(ignore_hangup=long) as termination, standard_streams(command) as streams:
+        try:
+            return streams.exit_code(_run(arguments, command))
+        except SystemExit as stop:  # of the parser
+            raise SystemExit(streams.exit_code(int(stop.code or 0))) from None
+        except KeyboardInterrupt:
+            name = termination.name or "SIGINT"
+            print(f"{streams.name}: stopped by {name}", file=sys.stderr)
+            return Stopped.exit_code
+
+
+def _run(arguments: Sequence[str], command: str) -> int:
     # Only the command's own module is imported, so that it starts fast.
-    parser = _parser(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
+    parser = _parser([command] if command else COMMANDS)
     parsed = parser.parse_args(arguments)
     if parsed.version:
         from trickbag import __version__
@@ -95,11 +112,3 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"trickbag {parsed.command}: {' '.join(str(error).splitlines())}", file=sys.stderr
             )
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"trickbag {parsed.command}: stopped", file=sys.stderr)
-        return 75
-    except BrokenPipeError:
-        # The reader of the output has closed it (`| head`). Without this, Python would report a
-        # second error when it flushes the output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

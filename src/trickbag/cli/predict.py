@@ -7,6 +7,7 @@ a row with an error; the others are predicted.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from trickbag.cli.options import RUN_HELP, add_precision
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.evaluate.inputs import find_inputs
     from trickbag.evaluate.prediction import Predictor
     from trickbag.evaluate.table import Form, Written, write_csv
+    from trickbag.output import is_lost
 
     predictor = Predictor.load(args.run, device=device, batch_size=batch_size, precision=precision)
     _require_top(top, predictor)
@@ -73,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         written = Written()
         for line in _lines(rows, inputs, predictor.classes, top, written):
             print(line)
+            if is_lost(sys.stdout):
+                return 0  # nobody reads the rest; a full disk is an error of the output
     else:
         _refuse_input(target, inputs, args.csv)
         form = Form(

@@ -118,7 +118,7 @@ def _add_execution_options(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the study; return 0, or 1 if no trial finished."""
+    """Run the study; return 0, or 1 if trials failed for want of which an effect is missing."""
     import dataclasses
     import shlex
     import sys
@@ -172,32 +172,39 @@ def run(args: argparse.Namespace) -> int:
     finally:
         log.stop()
     _conclude(findings.folder)
-    return _warn_of_failures(findings)
+    return _warn_of_failures(findings, sharded=study.shard is not None)
 
 
-def _warn_of_failures(findings: Findings) -> int:
-    """Name a trial that failed, if one did; return the exit code."""
-    from trickbag.cli.terminal import warn
+def _warn_of_failures(findings: Findings, *, sharded: bool) -> int:
+    """Name a trial that failed, if one did; return the exit code.
+
+    It is 1 if an effect cannot be given for want of trials. What a shard lacks is known only when
+    all are merged: it is 1 there if any trial failed.
+    """
+    from trickbag.cli.terminal import name_some, warn
     from trickbag.study.trial import trial_name
 
     failed = [row for row in findings.results if row["error"] is not None]
     if not failed:
         return 0
     first = failed[0]
+    missing = [] if sharded else findings.missing
+    left_open = f"; no effect can be given for {name_some(missing)}" if missing else ""
     warn(
         "study",
-        f"{len(failed)} trials failed, such as {trial_name(first)}: {first['error']}; "
+        f"{len(failed)} trials failed, such as {trial_name(first)}: {first['error']}{left_open}; "
         "the same command tries them again",
     )
-    return 1 if len(failed) == len(findings.results) else 0
+    return 1 if sharded or missing or len(failed) == len(findings.results) else 0
 
 
 def _conclude(folder: Path) -> None:
     """Write the page; print the effects and the answer."""
-    from trickbag.cli.terminal import aligned
+    from trickbag.cli.terminal import aligned, stopped_at_report
     from trickbag.report import answers, read_study, study_page, study_rows
 
-    page = study_page(folder)
+    with stopped_at_report(folder, "study"):
+        page = study_page(folder)
     study = read_study(folder)
     for line in aligned(study_rows(study)):
         print(line)

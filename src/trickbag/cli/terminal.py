@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from trickbag.data.source import DataError
 
-__all__ = ["aligned", "checking_progress", "left_out_lines", "name_some", "printable", "warn"]
+__all__ = [
+    "aligned",
+    "checking_progress",
+    "left_out_lines",
+    "name_some",
+    "printable",
+    "stopped_at_report",
+    "warn",
+]
 
 _NAMED_FILES = 20
 _LINE_EVERY_S = 30.0
@@ -29,6 +38,20 @@ def printable(text: str) -> str:
 def warn(command: str, text: str) -> None:
     """Write a line to stderr."""
     print(f"trickbag {command}: {printable(text)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def stopped_at_report(folder: Path, kind: str) -> Iterator[None]:
+    """Say of a signal that comes while the page is written that the run or study has finished."""
+    from trickbag.errors import Stopped
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"stopped while the report was written; the {kind} in {folder} is finished",
+            f"`trickbag report {folder}` writes it",
+        ) from None
 
 
 def name_some(names: Sequence[str], most: int = 3) -> str:

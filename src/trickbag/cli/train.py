@@ -105,13 +105,15 @@ def _conclude(result: Result) -> None:
     """Write the run's page, unless it is there, and print the scores."""
     from pathlib import Path
 
+    from trickbag.cli.terminal import stopped_at_report
     from trickbag.report import run_page
     from trickbag.report.run.images import pictures_of
 
     folder = Path(result.folder)
     page = folder / "report.html"
     if not page.exists():
-        page = run_page(folder, pictures=pictures_of(folder))
+        with stopped_at_report(folder, "run"):
+            page = run_page(folder, pictures=pictures_of(folder))
     chosen_by = () if result.weights is None else (result.weights.score,)
     for name in dict.fromkeys(("top1", "map", *chosen_by)):
         if result.metrics.get(name) is not None:

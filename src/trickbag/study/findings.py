@@ -46,6 +46,21 @@ class Findings(Sequence["Effect"]):
                 rows.append({**names, **result.metrics})
         return cls(effects=tuple(effects), results=rows, folder=folder)
 
+    @property
+    def missing(self) -> list[str]:
+        """The labels of effects that were to be measured, and have no value or no interval.
+
+        That is for want of trials: what the design cannot tell, and what does not apply, is not
+        missing. With one seed no effect has an interval.
+        """
+        many_seeds = len({row["seed"] for row in self.results}) > 1
+        networks = len({effect.model for effect in self.effects}) > 1
+        return [
+            f"{effect.label} on {effect.model}" if networks else effect.label
+            for effect in self.effects
+            if _lacks_trials(effect, many_seeds)
+        ]
+
     def __len__(self) -> int:
         return len(self.effects)
 
@@ -55,3 +70,9 @@ class Findings(Sequence["Effect"]):
     def __getitem__(self, index: slice) -> tuple[Effect, ...]: ...
     def __getitem__(self, index: int | slice) -> Effect | tuple[Effect, ...]:
         return self.effects[index]
+
+
+def _lacks_trials(effect: Effect, many_seeds: bool) -> bool:
+    if effect.status == "no_pairs":
+        return any(note.kind == "no_pairs" for note in effect.notes)
+    return many_seeds and effect.pairs == 1

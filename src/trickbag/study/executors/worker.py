@@ -165,8 +165,10 @@ def _serve(connection: Connection, initializer: Callable[[], None] | None) -> No
     except (EOFError, OSError):
         # At once: between trials there is nothing to put away, and taking down what was imported
         # takes a second.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # There may be no output, as in a daemon, or nobody to read it.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):
+                stream.flush()
         os._exit(0)
     except KeyboardInterrupt:  # a second SIGINT within the trial
         raise SystemExit(128 + signal.SIGINT) from None

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from trickbag.metrics.metric import EVALUATED
+from trickbag.output import surviving
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,17 +114,18 @@ class _Training:
 class PlainLog(RunLog):
     """Plain lines for a file or a pipe: one an epoch, and one every `every_s` seconds within it.
 
-    They go to `file`, by default to stdout.
+    They go to `file`, by default to stdout. What cannot be written is dropped.
     """
 
     def __init__(self, every_s: float = 30.0, file: TextIO | None = None) -> None:
         self.every_s = every_s
-        self._file = file
+        self._file = None if file is None else surviving(file)
         self._last_shown = self._counted = time.monotonic()
         self._count_shown = False
 
     def note(self, text: str) -> None:
-        print(text, file=self._file, flush=True)
+        file = self._file or sys.stdout
+        print(text, file=None if file is None else surviving(file), flush=True)
 
     def checking(self, done: int, total: int) -> None:
         self._count(done, total, f"checked {done} of {total} images")
@@ -224,11 +226,11 @@ def live_console(file: TextIO) -> Console | None:
     """Return the console for progress bars and live tables on a stream.
 
     None where only plain lines can be shown: the stream is a file or a pipe, or it belongs to a
-    notebook without ipywidgets, in which rich cannot draw anew.
+    notebook without ipywidgets, in which rich cannot draw anew. What cannot be written is dropped.
     """
     from rich.console import Console
 
-    console = Console(file=file)
+    console = Console(file=surviving(file))
     if console.is_jupyter:
         return console if importlib.util.find_spec("ipywidgets") is not None else None
     # Settings such as FORCE_COLOR make rich take a pipe for a terminal.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,7 +38,8 @@ def launched_group() -> Iterator[bool]:
         yield not distributed.is_initialized() or distributed.get_rank() == 0
         return
     try:
-        store, rank, size = next(rendezvous("env://"))
+        with _ended_by_termination():
+            store, rank, size = next(rendezvous("env://"))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         group_store = PrefixStore("trickbag", store)
         distributed.init_process_group(backend, store=group_store, rank=rank, world_size=size)
@@ -57,6 +60,19 @@ def launched_group() -> Iterator[bool]:
         raise
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def _ended_by_termination() -> Iterator[None]:
+    """Let SIGTERM end this process in the block, which waits where no handler of Python can run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

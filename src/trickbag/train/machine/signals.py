@@ -1,4 +1,7 @@
-"""Signals that stop a run: SIGTERM and SIGINT are noted, and obeyed after the step."""
+"""Signals that stop a run: SIGTERM and SIGINT are noted, and obeyed after the step.
+
+SIGHUP, which tells that the terminal is gone, stops nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from typing import Any
 
 from trickbag.errors import Stopped
 
-__all__ = ["StopSignal", "request_stop", "signal_name", "signal_number"]
+__all__ = ["StopSignal", "Termination", "request_stop", "signal_name", "signal_number"]
 
 _active: list[StopSignal] = []
+_terminations: list[Termination] = []
 
 
 def signal_number(name: str) -> int:
@@ -33,9 +37,10 @@ def request_stop(name: str) -> None:
 class StopSignal:
     """Catches SIGTERM and SIGINT within its block; `name` is the signal's name, empty for none.
 
-    A run looks at `name` where it can save a checkpoint. A second SIGINT ends the program at once.
-    Python sets handlers in the main thread alone: elsewhere nothing is caught, and `request_stop`
-    does the same. If blocks are nested, the outer one gets the signal when the inner one ends.
+    SIGHUP is ignored within it, unless the program has a handler of its own. A run looks at `name`
+    where it can save a checkpoint. A second SIGINT ends the program at once. Python sets handlers
+    in the main thread alone: elsewhere nothing is caught, and `request_stop` does the same. If
+    blocks are nested, the outer one gets the signal when the inner one ends.
     """
 
     def __init__(self) -> None:
@@ -47,6 +52,9 @@ class StopSignal:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._catch)
+            self._previous |= _ignore_hangup()
+        # A library may have swallowed the exception of a termination, as while it was imported.
+        self.name = next((each.name for each in _terminations if each.name), "")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,3 +78,46 @@ class StopSignal:
             raise Stopped(
                 f"stopped by {self.name} before the first step", way_out, signal=self.name
             )
+
+
+class Termination:
+    """Turns SIGTERM into a KeyboardInterrupt within its block, as Python does with SIGINT.
+
+    For a program: what is open is closed, and processes that were started are ended. `name` is the
+    signal's name, empty for none. A second SIGTERM is passed over, so that it does not interrupt
+    that. With `ignore_hangup` the loss of the terminal (SIGHUP) does not end the program.
+    """
+
+    def __init__(self, *, ignore_hangup: bool = False) -> None:
+        self.name = ""
+        self._ignore_hangup = ignore_hangup
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Termination:
+        _terminations.append(self)
+        if threading.current_thread() is threading.main_thread():
+            # A program that was started to ignore it goes on to do so.
+            if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+                self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._catch)
+            if self._ignore_hangup:
+                self._previous |= _ignore_hangup()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _terminations.remove(self)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if not self.name:
+            self.name = signal.Signals(number).name
+            raise KeyboardInterrupt
+
+
+def _ignore_hangup() -> dict[signal.Signals, Any]:
+    """Ignore SIGHUP unless it has a handler; return the handler before, by signal."""
+    # Windows has no such signal. Processes that are started meanwhile inherit that it is ignored.
+    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        return {}
+    return {signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
