@@ -73,6 +73,7 @@ def cached_logits(
     views = plan.data.repeat_epochs if spec.view == "replay" else 1
     assert views is not None  # a trick that asks for replay sets it
     total = len(dataset.train) * views
+    on_progress(0, total)
     with _only_writer(path, lambda _: on_progress(0, total)):
         logits = open_matching(None)
         if logits is not None:  # another process has written it meanwhile
