@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast, get_args
@@ -16,6 +17,7 @@ __all__ = [
     "UserError",
     "choices",
     "first_line",
+    "memory_failure",
 ]
 
 NoteKind = Literal[
@@ -137,3 +139,34 @@ def choices(known: Iterable[object]) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message; the error's type where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "Storage size calculation overflowed",
+)
+"""What torch writes where memory runs out on a processor, on CUDA or on MPS."""
+
+
+def memory_failure(
+    error: BaseException,
+    task: str = "",
+    way_out: str = "take a smaller batch, image size or network (training.batch_size, "
+    "training.accumulate, training.gradient_checkpointing, data.image_size), or fewer "
+    "--workers",
+) -> RunFailed | None:
+    """Return the failure to report where an error means that memory ran out, else None.
+
+    `task` says when, such as `while a batch was loaded`.
+    """
+    # torch has a type for CUDA alone, which is a RuntimeError too; elsewhere there is but its text.
+    texts = isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, TrickbagError) or not (
+        texts or no_memory or isinstance(error, MemoryError)
+    ):
+        return None
+    return RunFailed(f"the memory ran out{f' {task}' * bool(task)}: {first_line(error)}", way_out)

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from trickbag.cli.streams import standard_streams
-from trickbag.errors import Stopped, TrickbagError
+from trickbag.errors import Stopped, TrickbagError, memory_failure
 from trickbag.train.machine.signals import Termination
 
 __all__ = ["COMMANDS", "main"]
@@ -71,6 +71,15 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _run_module(parsed: argparse.Namespace) -> int:
+    try:
+        return int(_module(parsed.command).run(parsed))
+    except (MemoryError, OSError, RuntimeError) as error:
+        if failure := memory_failure(error):
+            raise failure from error
+        raise
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -105,7 +114,7 @@ def _run(arguments: Sequence[str], command: str) -> int:
         parser.print_help()
         return 2
     try:
-        return int(_module(parsed.command).run(parsed))
+        return _run_module(parsed)
     except TrickbagError as error:
         if not error.elsewhere:
             print(

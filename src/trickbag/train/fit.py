@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import prepare
-from trickbag.errors import Note, RunFailed, Stopped, UserError
+from trickbag.errors import Note, RunFailed, Stopped, UserError, memory_failure
 from trickbag.recipe import differences
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
@@ -107,9 +107,11 @@ def fit(
                 return call.fit(dataset, compile_cache or CompileCache())
             except Stopped:
                 raise
-            except Exception:
+            except Exception as error:
                 if world.is_main:
                     opened.release()
+                if failure := memory_failure(error):
+                    raise failure from error
                 raise
         finally:
             log.stop()

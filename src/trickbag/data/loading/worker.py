@@ -6,7 +6,6 @@ Imports no torch before it watches its parent.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pickle
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from trickbag.data.loading.channel import Channel
 from trickbag.data.loading.workers import end_with_parent, enter_worker
-from trickbag.errors import RunFailed, TrickbagError, first_line
+from trickbag.errors import RunFailed, TrickbagError, memory_failure
 
 if TYPE_CHECKING:
     import socket
@@ -119,12 +118,8 @@ def _portable(error: Exception) -> Exception:
 
 def out_of_memory(error: Exception) -> RunFailed | None:
     """Return the failure to report where an error means that memory ran out, else None."""
-    # torch reports it as a RuntimeError, for which there is no type.
-    allocation = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    if not (allocation or no_memory or isinstance(error, MemoryError)):
-        return None
-    return RunFailed(
-        f"the memory ran out while a batch was loaded: {first_line(error)}",
+    return memory_failure(
+        error,
+        "while a batch was loaded",
         "set training.batch_size, data.image_size or data.workers lower",
     )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trickbag.errors import DoesNotApply, UserError, first_line
+from trickbag.errors import DoesNotApply, UserError, first_line, memory_failure
 from trickbag.models.config import TimmConfig
 from trickbag.models.init import seeded_generator
 from trickbag.models.published import published
@@ -166,6 +166,8 @@ def _created(config: TimmConfig, options: dict[str, Any], seed: int) -> Any:
                 **options,
             )
         except Exception as error:
+            if failure := memory_failure(error):
+                raise failure from error
             # Every family of timm refuses in its own way what it cannot be: a tag, a number of
             # channels, an option.
             raise _refusal(config, options, first_line(error)) from error

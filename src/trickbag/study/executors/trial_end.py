@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trickbag.errors import Stopped, TrickbagError
+from trickbag.errors import Stopped, TrickbagError, memory_failure
 from trickbag.train.folder.result import Result
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ _UNKNOWN_SIGNAL = "a signal"
 
 def error_text(error: BaseException) -> str:
     """Return what a result says of an error: the text of one of ours, else its type and text."""
+    error = memory_failure(error) or error
     text = str(error)
     if isinstance(error, TrickbagError):
         return text
