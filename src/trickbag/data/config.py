@@ -65,6 +65,9 @@ class DataConfig(Settings):
       never guessed.
     - val_fraction: the share that is held back, stratified, if the source has no validation part.
       Which images are held back depends on split_seed alone.
+    - outside: images that lie outside of the folder of a CSV file's images, or of a folder tree, by
+      `..`, absolute names or links. `read`: they are used, which a note says for a CSV file.
+      `refuse`: they are left out by name.
     - max_pixels: an image of more pixels is left out before it is decoded, and so is one whose
       decoding takes more than 12 bytes for each of them.
     - max_bad_fraction: the share of damaged images above which a run stops.
@@ -99,7 +102,7 @@ class DataConfig(Settings):
       starts from, if they are known, else INTERPOLATION, MEAN and STD.
     """
 
-    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation", "max_pixels")
+    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation", "max_pixels", "outside")
 
     source: str = "digits"
     image_root: str | None = None
@@ -122,6 +125,7 @@ class DataConfig(Settings):
     class_power: Annotated[float, Fraction] = 1.0
     multi_label: bool = False
     max_bad_fraction: Annotated[float, Fraction] = 0.1
+    outside: Literal["read", "refuse"] = "read"
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
 

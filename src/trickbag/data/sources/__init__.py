@@ -61,10 +61,11 @@ def _open(data: DataConfig) -> Source:
         from trickbag.data.sources.torchvision import open_torchvision
 
         return open_torchvision(spec.partition(":")[2], root)
-    return _open_path(spec, root, data.multi_label)
+    return _open_path(data, root)
 
 
-def _open_path(spec: str, image_root: Path | None, multi_label: bool) -> Source:
+def _open_path(data: DataConfig, image_root: Path | None) -> Source:
+    spec = data.source
     way_out = f"a source is {KINDS}"
     if not spec.strip():
         raise UserError(f"data source {spec!r} is empty", way_out)
@@ -82,10 +83,10 @@ def _open_path(spec: str, image_root: Path | None, multi_label: bool) -> Source:
             )
         from trickbag.data.sources.folder import open_folder
 
-        return open_folder(path, spec)
+        return open_folder(path, spec, outside=data.outside)
     if is_file and path.suffix.lower() == ".csv":
         from trickbag.data.sources.csv_file import open_csv
 
-        return open_csv(path, spec, image_root, multi_label=multi_label)
+        return open_csv(path, spec, image_root, multi_label=data.multi_label, outside=data.outside)
     problem = "is a file, but no .csv file" if is_file else "does not exist"
     raise UserError(f"data source {spec!r} {problem}", way_out)

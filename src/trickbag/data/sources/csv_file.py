@@ -7,11 +7,12 @@ import dataclasses
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.labels import multi_hot
 from trickbag.data.source import DataError, FilePart, Source
+from trickbag.data.sources.outside import OUTSIDE, is_beyond
 from trickbag.errors import Note, UserError
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ class _Table:
 
 
 def open_csv(
-    path: Path, spec: str, image_root: Path | None, *, multi_label: bool = False
+    path: Path,
+    spec: str,
+    image_root: Path | None,
+    *,
+    multi_label: bool = False,
+    outside: Literal["read", "refuse"] = "read",
 ) -> Source:
     """List a CSV file with the columns `image,label` or `id,label`; other columns are ignored.
 
@@ -48,7 +54,7 @@ def open_csv(
     `image_root`; without one, beside the CSV file and then in the folder of its name (`train.csv`:
     `train/`). Rows without an image or a label, and images with different labels, are left out and
     named. With `multi_label` a label is one or several class names, separated by blanks, in any
-    order.
+    order. Images `outside` of these folders are left out too with `refuse`, else noted.
 
     Raises UserError for a file that is not of this form, and if no image exists or there are fewer
     than two classes.
@@ -58,7 +64,9 @@ def open_csv(
         raise UserError(f"data.image_root = {str(image_root)!r} is not a folder")
     base = image_root or path.parent
     finder = ImageFinder(base, ("",) if image_root else ("", path.stem))
-    labels_of, left_out = _labels_by_image(table, finder, path.name, multi_label=multi_label)
+    labels_of, left_out = _labels_by_image(
+        table, finder, path.name, multi_label=multi_label, refuse=outside == "refuse"
+    )
     if not labels_of:
         places = str(base) if image_root else f"{base} or {base / path.stem}"
         raise _no_image(spec, table, left_out, places, has_root=image_root is not None)
@@ -72,7 +80,9 @@ def open_csv(
     if len(classes) < 2:
         have = f"one class only, {classes[0]!r}" if classes else "no image with one label"
         raise UserError(f"data source {spec!r} has {have}", "at least two classes are needed")
-    facts = _facts(table, classes, repeated, finder.ambiguous, multi_label=multi_label)
+    facts = [*_facts(table, classes, repeated, finder.ambiguous, multi_label=multi_label)]
+    if outside == "read":
+        facts += _outside_fact(part.names, finder)
     return Source(
         spec=spec,
         classes=classes,
@@ -84,7 +94,7 @@ def open_csv(
 
 
 def _labels_by_image(
-    table: _Table, finder: ImageFinder, file_name: str, *, multi_label: bool
+    table: _Table, finder: ImageFinder, file_name: str, *, multi_label: bool, refuse: bool
 ) -> tuple[dict[str, set[str]], list[DataError]]:
     """Return the different labels of each image that exists, and the rows that are left out."""
     labels_of: dict[str, set[str]] = defaultdict(set)
@@ -97,6 +107,8 @@ def _labels_by_image(
             left_out.append(DataError(where, f"no {missing} in line {row.line}"))
         elif name is None:
             left_out.append(DataError(row.image, "no such image file"))
+        elif refuse and finder.is_outside(name):
+            left_out.append(DataError(row.image, OUTSIDE))
         else:
             # Class names in one order, so that `cat dog` and `dog cat` are the same label.
             label = " ".join(sorted(set(row.label.split()))) if multi_label else row.label
@@ -148,6 +160,18 @@ def _facts(
         )
     if ambiguous:
         yield ambiguous
+
+
+def _outside_fact(names: tuple[str, ...], finder: ImageFinder) -> list[str]:
+    """Say how many images lie outside of the folder of the images; nothing where none does."""
+    outside = [name for name in names if finder.is_outside(name)]
+    if not outside:
+        return []
+    verb = "image lies" if len(outside) == 1 else "images lie"
+    return [
+        f"{len(outside)} {verb} outside of {finder.base}, such as {outside[0]}; "
+        "--set data.outside=refuse leaves them out"
+    ]
 
 
 def _multi_label_name(classes: tuple[str, ...]) -> str | None:
@@ -229,6 +253,8 @@ class ImageFinder:
     ambiguous: str | None = None
     _sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     _by_stem: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    _links: dict[str, set[str]] = field(default_factory=dict)
+    _beyond: dict[str, bool] = field(default_factory=dict)
 
     def find(self, value: str) -> str | None:
         """Return the name, relative to `base`, of the image that a value means, or None."""
@@ -254,14 +280,31 @@ class ImageFinder:
         inner, file = os.path.split(name)
         return self._list(inner)[file]
 
+    def is_outside(self, name: str) -> bool:
+        """Return whether a file that `find` returned lies outside of `base`, links resolved."""
+        inner, file = os.path.split(name)
+        self._list(inner)
+        if self._is_beyond(inner):
+            return True
+        # Only links can lead out of a folder that lies within; few files are links.
+        return file in self._links[inner] and is_beyond(self.base / name, self.base)
+
+    def _is_beyond(self, inner: str) -> bool:
+        if inner not in self._beyond:
+            self._beyond[inner] = is_beyond(self.base / inner, self.base)
+        return self._beyond[inner]
+
     def _list(self, inner: str) -> dict[str, int]:
         if inner not in self._sizes:
             sizes: dict[str, int] = {}
+            links = self._links[inner] = set()
             try:
                 with os.scandir(self.base / inner) as entries:
-                    sizes = {
-                        entry.name: entry.stat().st_size for entry in entries if entry.is_file()
-                    }
+                    for entry in entries:
+                        if entry.is_file():
+                            sizes[entry.name] = entry.stat().st_size
+                            if entry.is_symlink():
+                                links.add(entry.name)
             except (OSError, ValueError):
                 # A value names a folder that does not exist: its rows are left out and named.
                 pass

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trickbag.data.decoding.decode import EXTENSIONS
-from trickbag.data.source import FilePart, Source
+from trickbag.data.source import DataError, FilePart, Source
+from trickbag.data.sources.outside import OUTSIDE, is_beyond
 from trickbag.errors import Note, UserError
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ Listing = dict[str, list[tuple[str, int]]]
 """The images of a part: (name relative to the root, size in bytes) of each file, by class."""
 
 
-def open_folder(root: Path, spec: str) -> Source:
+def open_folder(root: Path, spec: str, *, outside: Literal["read", "refuse"] = "read") -> Source:
     """List a folder tree; the classes are the names of the class folders, in order.
 
     Files count as images by their extension, also in folders within a class folder. Hidden files
-    are ignored. A test folder without class folders has no labels and is not used.
+    are ignored. A test folder without class folders has no labels and is not used. Images `outside`
+    of the tree, to which links lead, are left out with `refuse`.
 
     Raises UserError if nothing can be trained on: no class, a single class, an empty class, a class
     in val or test that train lacks, a folder that cannot be read.
@@ -37,6 +39,7 @@ def open_folder(root: Path, spec: str) -> Source:
     part_folders = _part_folders(folders, spec)
     layout = part_folders or {"train": ""}
     facts = []
+    left_out: list[DataError] = []
     if part_folders:
         unused = sorted(set(folders) - set(part_folders.values()))
         if unused:
@@ -58,12 +61,18 @@ def open_folder(root: Path, spec: str) -> Source:
         if folder and loose:
             facts.append(f"{loose} images in {folder!r} outside of any class folder are not used")
         # A file system lists in any order; seeds and fingerprint need the same one everywhere.
-        files[part] = {name: sorted(_images(root, Path(folder) / name, spec)) for name in names}
+        files[part] = {}
+        for name in names:
+            images = _images(root, Path(folder) / name, spec)
+            if outside == "refuse":
+                images = _within(root, images, left_out)
+            files[part][name] = sorted(images)
     classes = _classes(files, layout, spec)
     return Source(
         spec=spec,
         classes=classes,
         parts={part: _part(root, listing, classes) for part, listing in files.items()},
+        left_out=tuple(left_out),
         notes=tuple(Note("data", None, f"{spec}: {fact}") for fact in facts),
     )
 
@@ -126,6 +135,17 @@ def _images(root: Path, folder: Path, spec: str) -> Iterator[tuple[str, int]]:
                     waiting.append(inner / entry.name)
             elif _is_image(entry.name):
                 yield (inner / entry.name).as_posix(), _size(entry)
+
+
+def _within(
+    root: Path, images: Iterator[tuple[str, int]], left_out: list[DataError]
+) -> Iterator[tuple[str, int]]:
+    """Yield the images that lie within the tree; put the others into `left_out`."""
+    for name, size in images:
+        if is_beyond(root / name, root):
+            left_out.append(DataError(name, OUTSIDE))
+        else:
+            yield name, size
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
