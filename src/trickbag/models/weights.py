@@ -64,6 +64,7 @@ __all__ = [
     "load_weights",
     "load_with_metadata",
     "preprocessing_of",
+    "read_tensors",
     "save_weights",
     "weights_bytes",
     "weights_digest",
@@ -159,7 +160,7 @@ def load_weights(
         source = SourceWeights(tensors=tensors, origin=str(path), classes=names)
     else:
         file, notes = weights_file(path), []
-        tensors = _read_tensors(file)
+        tensors = read_tensors(file)
         source = SourceWeights(tensors=tensors, origin=str(file), classes=read_classes(file))
     return notes + enter_weights(
         network, source, config=config, classes=classes, init_head=init_head
@@ -196,7 +197,7 @@ def load_all_weights(network: nn.Module, path: Path) -> None:
     Raises UserError for a file that cannot be read, or does not fit; the network is then unchanged.
     """
     file = weights_file(path)
-    fit_weights(network, _read_tensors(file), str(file))
+    fit_weights(network, read_tensors(file), str(file))
 
 
 def load(path: Path | str) -> nn.Module:
@@ -212,7 +213,7 @@ def load_with_metadata(path: Path | str) -> tuple[nn.Module, WeightsMetadata]:
     """Rebuild a network as `load` does; return it with what its file says about it."""
     file = weights_file(Path(path))
     # First of all: no network is built of a damaged record.
-    tensors = _read_tensors(file)
+    tensors = read_tensors(file)
     metadata = WeightsMetadata.read(file)
     try:
         network = build_network(metadata.model, seed=0)
@@ -297,7 +298,8 @@ def _without_sharing(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file; UserError if it cannot be read or is damaged."""
     try:
         tensors: dict[str, Tensor] = load_file(file)
     except (OSError, SafetensorError) as error:

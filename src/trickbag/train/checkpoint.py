@@ -14,9 +14,20 @@ from trickbag.checksums import DamagedFile, has_seal, sealed
 from trickbag.errors import UserError, first_line
 from trickbag.files import replacing
 from trickbag.metrics.precision import exact_dtype
+from trickbag.models.weights import read_tensors
 from trickbag.train.run import Run
 
-__all__ = ["SCHEMA", "Progress", "Share", "Totals", "damage", "remove_damaged", "restore", "save"]
+__all__ = [
+    "SCHEMA",
+    "Progress",
+    "Share",
+    "Totals",
+    "damage",
+    "remove_damaged",
+    "require_weights",
+    "restore",
+    "save",
+]
 
 SCHEMA = 2
 """Version of a checkpoint's content."""
@@ -150,23 +161,43 @@ def damage(path: Path) -> str | None:
         return f"{type(error).__name__}: {first_line(error)}"
 
 
-def remove_damaged(path: Path) -> str | None:
-    """Remove a checkpoint that is damaged; return a text that says so, None if it is intact."""
+def remove_damaged(path: Path, weights: Path) -> str | None:
+    """Remove a checkpoint if it, or the weights that its run has kept, are damaged.
+
+    Returns a text that says so, None if there is nothing to remove.
+    """
     try:
-        problem = damage(path)
-        if problem is not None:
-            path.unlink()
+        file, problem = path, damage(path)
+        if problem is None:
+            file, problem = weights, _damage_of_weights(weights)
+        if problem is None:
+            return None
+        path.unlink()
     except OSError:
         # There is none; or it cannot be read, which `restore` reports.
         return None
-    return (
-        None
-        if problem is None
-        else (
-            f"the checkpoint {path.name} was damaged ({problem}): removed, and the run was trained "
-            "anew from the beginning"
+    return f"{file.name} was damaged ({problem}): the run was trained anew from the beginning"
+
+
+def require_weights(weights: Path, *, way_out: str) -> None:
+    """Raise UserError, with `way_out`, if the weights that a run has kept so far are damaged."""
+    problem = _damage_of_weights(weights)
+    if problem is not None:
+        raise UserError(
+            f"the weights {weights} that the run has kept are damaged ({problem})",
+            f"put a copy in their place, remove the checkpoint beside them to train from the "
+            f"beginning, or {way_out}",
         )
-    )
+
+
+def _damage_of_weights(weights: Path) -> str | None:
+    if not weights.exists():
+        return None
+    try:
+        read_tensors(weights)
+    except UserError:
+        return "they cannot be read, or their checksum does not match"
+    return None
 
 
 def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:

@@ -61,10 +61,10 @@ def fit(
     checkpoint yet, and a finished run is left as it is. `log` shows the progress: by default on
     stderr, as a bar in a terminal or a notebook, else as lines; `RunLog()` shows nothing. A program
     with many runs can share between them `dataset`, the value of `prepare(recipe.data)`, and
-    `compile_cache`. `caller` is named by messages that say how to go on. A damaged checkpoint is
-    refused; with `restart_damaged` it is removed, and the run starts anew, which a note says. While
-    the run goes on no other process can train in the folder; `lock_timeout_s` is how long to wait
-    for one that does.
+    `compile_cache`. `caller` is named by messages that say how to go on. A damaged checkpoint,
+    or damaged weights beside it, are refused; with `restart_damaged` it is removed, and the run
+    starts anew, which a note says. While the run goes on no other process can train in the folder;
+    `lock_timeout_s` is how long to wait for one that does.
 
     If a process group of `torch.distributed` exists, its processes train the run together: all of
     them call this alike, and the first one alone writes and logs. What ends one of them ends all.
@@ -250,7 +250,9 @@ class _Call:
                 raise
 
     def _remove_damaged_checkpoint(self) -> list[Note]:
-        note = self.world.broadcast(lambda: checkpoint.remove_damaged(self.folder.checkpoint))
+        note = self.world.broadcast(
+            partial(checkpoint.remove_damaged, self.folder.checkpoint, self.folder.best)
+        )
         if note is None:
             return []
         self.log.note(f"note: {note}")
@@ -314,9 +316,9 @@ def _load_progress(run: Run, record: RunRecord, caller: Caller) -> Progress:
     """Load the last checkpoint if there is one; return where the run is."""
     progress, folder, world = Progress.start(run.device), record.folder, run.world
     if world.broadcast(folder.checkpoint.exists):
-        progress = checkpoint.restore(
-            folder.checkpoint, run, record.identity, way_out=f"start again in another {caller.out}"
-        )
+        way_out = f"start again in another {caller.out}"
+        world.broadcast(partial(checkpoint.require_weights, folder.best, way_out=way_out))
+        progress = checkpoint.restore(folder.checkpoint, run, record.identity, way_out=way_out)
     world.broadcast(lambda: record.cut_back(progress.epoch))
     world.broadcast_tensors([*run.network.parameters(), *run.network.buffers()])
     return progress
