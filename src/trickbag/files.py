@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ from trickbag.errors import RunFailed, UserError
 
 __all__ = [
     "json_numbers",
+    "named_warnings",
     "parse_json",
     "parse_json_object",
     "read_csv",
@@ -31,6 +33,19 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+
+@contextlib.contextmanager
+def named_warnings(path: Path) -> Iterator[None]:
+    """Put a file's name before the warnings that libraries give while they read it.
+
+    Those of a file that is refused are left out: the error names it. For the main thread alone, as
+    Python keeps what to do with warnings for the whole process.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for item in caught:
+        warnings.warn(f"{path}: {item.message}", item.category, stacklevel=4)
 
 
 @contextlib.contextmanager

@@ -516,6 +516,7 @@ HUGE = [
     ],
     ("study --dry-run --sd 1e308", ["--sd", "at most"]),
     ("study --seeds 1e308", ["--seeds", "whole number"]),
+    (f"study --shard 1/{'9' * 5000}", ["--shard", "I/N"]),
     (f"evaluate {{run}} --workers {10**9}", ["--workers", "at most"]),
     (f"evaluate {{run}} --batch-size {10**9}", ["--batch-size", "at most"]),
     (f"predict {{run}} {{photos}} --batch-size {10**9}", ["--batch-size", "at most"]),

@@ -285,7 +285,7 @@ def _study(args: argparse.Namespace) -> Study:
     if args.models is not None:
         settings["models"] = _names(args.models, "--models")
     if args.shard is not None:
-        shard = re.fullmatch(r"(\d+)/(\d+)", args.shard)
+        shard = re.fullmatch(r"(\d{1,9})/(\d{1,9})", args.shard)
         if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
             raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
         settings["shard"] = (int(shard[1]), int(shard[2]))

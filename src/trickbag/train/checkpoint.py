@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from trickbag.checksums import DamagedFile, has_seal, sealed
-from trickbag.errors import UserError, first_line
-from trickbag.files import replacing
+from trickbag.errors import UserError, first_line, memory_failure
+from trickbag.files import named_warnings, replacing
 from trickbag.metrics.precision import exact_dtype
 from trickbag.models.weights import read_tensors
 from trickbag.train.run import Run
@@ -217,8 +217,11 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
         )
     try:
         # weights_only: a checkpoint from elsewhere must not be able to run code.
-        state: dict[str, Any] = torch.load(path, map_location=run.device, weights_only=True)
+        with named_warnings(path):
+            state: dict[str, Any] = torch.load(path, map_location=run.device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
+        if failure := memory_failure(error):
+            raise failure from error
         raise UserError(
             f"cannot read the checkpoint {path}: {type(error).__name__}", way_out
         ) from error

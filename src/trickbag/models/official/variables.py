@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trickbag.errors import UserError, first_line
+from trickbag.files import named_warnings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +70,10 @@ def _index(path: Path) -> Path:
 
 def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with path.open("rb") as file:  # numpy leaves open what it opens itself and cannot read
+        with (
+            named_warnings(path),
+            path.open("rb") as file,
+        ):  # numpy leaves open what it opens itself and cannot read
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not a file of named ones")
