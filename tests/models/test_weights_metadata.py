@@ -128,3 +128,22 @@ def test_preprocessing_alone_can_be_read(tmp_path: Path) -> None:
     path = weights_file(tmp_path, {"preprocessing": {"image_size": 16}})
     with pytest.raises(UserError, match=r"w\.safetensors: .* how images are prepared"):
         preprocessing_of(path, ResNetConfig())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"depth_factor": 1e6}, r"depth_factor = 1000000\.0: must be .* at most 16"),
+        ({"width_factor": 1e300}, "width_factor = 1e.300: must be .* at most 16"),
+        ({"num_classes": 10**12}, "num_classes = 10{12}: must be .* at most 1,000,000"),
+        ({"depth_factor": 5.0}, r"does not fit its network, which has [\d,]+ parameters: it holds"),
+    ],
+)
+def test_a_network_of_another_size_than_the_file_is_not_built(
+    tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    data = json.loads(json.dumps(DATA))
+    data["model"] |= change
+    with pytest.raises(UserError, match=says) as caught:
+        load(weights_file(tmp_path, data))
+    assert "w.safetensors" in str(caught.value)

@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from trickbag.errors import Note, UserError, first_line
 from trickbag.files import named_warnings, replacing
 from trickbag.models.classifier import Classifier
+from trickbag.models.counting import count_params
 from trickbag.models.mismatch import listed, shape_text, some
 from trickbag.models.official.networks import (
     OFFICIAL_CLASSES,
@@ -48,7 +49,7 @@ from trickbag.models.weights_metadata import (
     unreadable,
     weights_file,
 )
-from trickbag.models.zoo import build_network
+from trickbag.models.zoo import build_network, build_on_shapes, is_huge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,12 +216,25 @@ def load_with_metadata(path: Path | str) -> tuple[nn.Module, WeightsMetadata]:
     # First of all: no network is built of a damaged record.
     tensors = read_tensors(file)
     metadata = WeightsMetadata.read(file)
+    _require_weights(metadata.model, tensors, file)
     try:
         network = build_network(metadata.model, seed=0)
     except UserError as error:
         raise UserError(f"{file}: {error.reason}", error.way_out) from error
     fit_weights(network, tensors, str(file))
     return network.eval(), metadata
+
+
+def _require_weights(config: ModelConfig, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raise UserError where a file lacks weights of a huge network, before it is built."""
+    if not is_huge(config):
+        return
+    count, stored = count_params(build_on_shapes(config)), sum(t.numel() for t in tensors.values())
+    if count > stored:
+        raise UserError(
+            f"{file} does not fit its network, which has {count:,} parameters: it holds {stored:,}",
+            "give another copy",
+        )
 
 
 def fit_weights(

@@ -39,6 +39,7 @@ __all__ = [
     "build_on_shapes",
     "create_model",
     "fit_stem",
+    "is_huge",
     "layer_groups",
     "raw_network",
 ]
@@ -102,14 +103,21 @@ def build_network(config: ModelConfig, *, seed: int) -> nn.Module:
     return network
 
 
+def is_huge(config: ModelConfig) -> bool:
+    """Return whether a config may be of far more weights than usual: then they can be counted."""
+    if isinstance(config, TimmConfig):
+        return False
+    groups = config.cardinality * config.base_width if isinstance(config, ResNetConfig) else 0
+    usual = config.depth_factor * config.width_factor**2 <= 4 and groups <= 4096
+    return not usual or config.num_classes > _MANY_CLASSES
+
+
 def _require_memory(config: OwnConfig) -> None:
     """Raise UserError for a network whose weights alone do not fit into the machine's memory.
 
     The system would kill the process. A config can come from a file that was altered.
     """
-    groups = config.cardinality * config.base_width if isinstance(config, ResNetConfig) else 0
-    usual = config.depth_factor * config.width_factor**2 <= 4 and groups <= 4096
-    if usual and config.num_classes <= _MANY_CLASSES:
+    if not is_huge(config):
         return
     count = count_params(build_on_shapes(config))
     needed, memory = 4 * count, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
