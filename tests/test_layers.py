@@ -25,6 +25,7 @@ LAYERS = [
         "trickbag.streams",
         "trickbag.files",
         "trickbag.locks",
+        "trickbag.text",
         "trickbag.output",
     ),
     ("trickbag.metrics",),

@@ -5,10 +5,19 @@ from __future__ import annotations
 import errno
 import io
 import os
+import sys
 
 import pytest
 
-from trickbag.output import Output, is_lost, surviving
+from trickbag.cli.streams import standard_streams
+from trickbag.output import (
+    Output,
+    console,
+    is_lost,
+    print_exact,
+    surviving,
+    third_party_output,
+)
 from trickbag.train.folder.log import PlainLog, RichLog, choose_log, live_console
 
 
@@ -77,8 +86,9 @@ def test_all_else_is_the_streams() -> None:
     output = surviving(stream)
     assert output.encoding == "ascii"
     assert surviving(output) is output
-    with pytest.raises(UnicodeEncodeError):
-        output.write("ü")
+    assert output.write("ü") == 1, "no character is an error either"
+    stream.flush()
+    assert stream.buffer.getvalue() == b"\\xfc"  # type: ignore[attr-defined]  # of BytesIO
 
 
 @pytest.mark.parametrize("takes", [0, 1, 4])
@@ -94,3 +104,56 @@ def test_no_log_ends_a_run(takes: int, terminal: bool, monkeypatch: pytest.Monke
     log.stop()
     console = live_console(stream)
     assert (console is not None) == terminal
+
+
+class Terminal(io.StringIO):
+    """A terminal of one encoding; without one it holds all characters."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_a_command_prints_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = Terminal(), Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    with standard_streams("list"):
+        print("a\tb\n\x1b[31m")
+        print("c\r\x9b31m", file=sys.stderr)
+        with third_party_output():
+            print("\r50 %")
+            print("\r100 %", file=sys.stderr)
+    assert out.getvalue() == "a\tb\n\\x1b[31m\n"
+    assert err.getvalue() == "c\\r\\x9b31m\n\r50 %\n\r100 %\n"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
+def test_exact_output_is_exact_but_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO
+) -> None:
+    monkeypatch.setattr(sys, "stdout", stream)
+    with standard_streams("report"):
+        print_exact("a,\x1b[31m\n")
+    assert stream.getvalue() == ("a,\\x1b[31m\n" if stream.isatty() else "a,\x1b[31m\n")
+
+
+def test_bars_and_tables_move_the_cursor_and_their_texts_do_not() -> None:
+    from rich.progress import Progress
+    from rich.table import Table
+
+    terminal = Terminal()
+    drawn = console(surviving(terminal))
+    with Progress(console=drawn) as bar:
+        bar.add_task("class \x9b2J", total=2)
+        drawn.print("note \x1b[2J \u202e", markup=False, highlight=False)
+    table = Table(title="\x1b]0;title\x07")
+    table.add_column("a\x1b[5m")
+    table.add_row("caf\udce9")
+    drawn.print(table)
+    text = terminal.getvalue()
+    assert "\x1b[?25l" in text, "a bar hides the cursor"
+    for sequence in ("\x9b", "\x1b[2J", "\u202e", "\x1b]0", "\x1b[5m", "\udce9"):
+        assert sequence not in text
+    # A cell has the width of what it was given, and cuts the escape.
+    for shown in ("note \\x1b[2J \\u202e", "\\x1b]0;title", "caf\\"):
+        assert shown in text

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from trickbag.errors import RunFailed, UserError
+from trickbag.text import as_utf8
 
 __all__ = [
     "json_numbers",
@@ -30,6 +31,7 @@ __all__ = [
     "read_text",
     "replacing",
     "sync_folder",
+    "utf8_path",
     "write_json",
     "write_text",
 ]
@@ -96,14 +98,35 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+@contextlib.contextmanager
+def utf8_path(path: Path) -> Iterator[str]:
+    """Give the path as text in UTF-8, for libraries that take no other; valid within the block.
+
+    It means the same file or folder. Raises OSError if a path in other bytes cannot be opened.
+    """
+    text = str(path)
+    if as_utf8(text) == os.fsencode(text):
+        yield text
+        return
+    # Only Linux has names in other bytes, and there this folder names what is open.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, atomically."""
+    """Write a text file in UTF-8, atomically; what that cannot hold is written as escapes."""
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(as_utf8(text))
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data as indented JSON, atomically; raises ValueError for NaN and infinity."""
+    """Write plain data as indented JSON, atomically; raises ValueError for NaN and infinity.
+
+    Any text is read back as it was, also the names of files that are not UTF-8.
+    """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

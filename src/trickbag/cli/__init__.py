@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from trickbag.cli.streams import standard_streams
-from trickbag.errors import Stopped, TrickbagError, memory_failure
+from trickbag.errors import Stopped, TrickbagError, UserError, memory_failure
+from trickbag.text import printable
 from trickbag.train.machine.signals import Termination
 
 __all__ = ["COMMANDS", "main"]
@@ -40,7 +41,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # All processes that torchrun starts have the same arguments: the first one reports for all.
         first = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n" if first else None)
+        line = f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n"
+        self.exit(2, line if first else None)
 
 
 def _module(command: str) -> ModuleType:
@@ -117,7 +119,17 @@ def _run(arguments: Sequence[str], command: str) -> int:
         return _run_module(parsed)
     except TrickbagError as error:
         if not error.elsewhere:
-            print(
-                f"trickbag {parsed.command}: {' '.join(str(error).splitlines())}", file=sys.stderr
-            )
+            _report(parsed.command, " ".join(str(error).splitlines()))
         return error.exit_code
+    except UnicodeEncodeError as error:
+        # Under some locales the system's calls take ASCII alone, and a path may have more.
+        _report(
+            parsed.command,
+            f"{error.object!r} has characters that {error.encoding}, the encoding of file names "
+            "here, cannot hold; set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
+        )
+        return UserError.exit_code
+
+
+def _report(command: str, text: str) -> None:
+    print(f"trickbag {command}: {printable(text)}", file=sys.stderr)

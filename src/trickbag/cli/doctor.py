@@ -43,16 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return 0, or 1 if too many files are bad."""
-    from trickbag.cli.terminal import checking_progress, warn
+    from trickbag.cli.terminal import checking_progress, print_json, warn
     from trickbag.data.doctor import diagnose
 
     data = _settings(args)
     with checking_progress() as progress:
         diagnosis = diagnose(data, progress)
     if args.json:
-        import json
-
-        print(json.dumps(diagnosis.to_dict(), indent=2, ensure_ascii=False))
+        print_json(diagnosis.to_dict())
     else:
         for line in _lines(diagnosis):
             print(line)

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated, Literal
 
     from trickbag.cli.options import optional, precision_of
-    from trickbag.cli.terminal import checking_progress, warn
+    from trickbag.cli.terminal import checking_progress, print_json, warn
     from trickbag.data.config import MAX_WORKERS
     from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.settings import AtLeast, parse
@@ -71,9 +71,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     if args.json:
-        import json
-
-        print(json.dumps({"run": args.run, **evaluation.to_dict()}, indent=2, ensure_ascii=False))
+        print_json({"run": args.run, **evaluation.to_dict()})
         return 0
     for line in _lines(evaluation):
         print(line)

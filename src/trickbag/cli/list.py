@@ -26,13 +26,11 @@ def run(args: argparse.Namespace) -> int:
         )
     listed = {"tricks": _tricks, "recipes": _recipes, "models": _models, "datasets": _datasets}
     rows, note = listed[args.kind]()
+    from trickbag.cli.terminal import aligned, print_json
+
     if args.json:
-        import json
-
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return 0
-    from trickbag.cli.terminal import aligned
-
     cells = (["-" if cell == "" else cell for cell in row.values()] for row in rows)
     for line in aligned([list(rows[0]), *cells]):
         print(line)

@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", help="images, folders, globs, or one CSV file"
     )
-    parser.add_argument("--csv", metavar="FILE", help="write a CSV file instead of printing")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write a CSV file instead of printing; names and labels stand in it as they are, also "
+        "those that begin with =, +, - or @, which a spreadsheet takes for formulas",
+    )
     parser.add_argument("--top", metavar="K", default="1", help="give the K most probable classes")
     parser.add_argument(
         "--probabilities", action="store_true", help="with --csv: add a column for each class"

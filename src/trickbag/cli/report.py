@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from trickbag.errors import UserError
+    from trickbag.output import print_exact
     from trickbag.report import is_study, run_table, study_table
+    from trickbag.text import json_text
 
     folders = [Path(folder) for folder in args.folders]
     if len(folders) > 2:
@@ -44,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
         if len(folders) > 1:
             raise UserError("--format prints the table of one run or study; give one folder")
         table = study_table if is_study(folders[0]) else run_table
-        print(table(folders[0], args.format), end="")
+        text = table(folders[0], args.format)
+        # Another program reads it; a terminal gets it with control characters as escapes.
+        print_exact(json_text(text) if args.format == "json" else text)
         return 0
     print(f"report: {_page(folders, Path(args.out) if args.out else None)}")
     return 0

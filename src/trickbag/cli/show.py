@@ -44,14 +44,14 @@ def run(args: argparse.Namespace) -> int:
     required = args.data is not None or args.picture is not None
     plan, notes, dataset = _resolve(recipe, required=required)
     if args.json:
-        import json
+        from trickbag.cli.terminal import print_json
 
         data = recipe.to_dict() | {
             "resolved": plan.to_stored() if plan else None,
             "notes": [note.text for note in notes],
             "note_values": [note.to_dict() for note in notes],
         }
-        print(json.dumps(data, indent=2, ensure_ascii=False))
+        print_json(data)
     else:
         note_lines = (f"# note: {note.text}" for note in notes)
         for line in (*_recipe_lines(recipe), *_plan_lines(plan, dataset), *note_lines):
@@ -112,11 +112,23 @@ def _recipe_lines(recipe: Recipe) -> Iterator[str]:
 
 def _scalar(value: Any) -> str:
     """Write a value as YAML in one line."""
+    from trickbag.text import holds_unicode, printable
+
+    text = _yaml(value, allow_unicode=holds_unicode())
+    # What the output would escape is escaped here: YAML reads its own escapes as they were.
+    return text if printable(text) == text else _yaml(value, allow_unicode=False)
+
+
+def _yaml(value: Any, *, allow_unicode: bool) -> str:
     import yaml
 
     # Without a width YAML breaks lines at 80 columns; each setting is to be one line.
     text = yaml.safe_dump(
-        value, default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True
+        value,
+        default_flow_style=True,
+        width=10**9,
+        sort_keys=False,
+        allow_unicode=allow_unicode,
     )
     # YAML ends a document that is one bare value with a line of three dots.
     return text.removesuffix("\n").removesuffix("\n...")

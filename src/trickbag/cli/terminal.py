@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from trickbag.text import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +20,7 @@ __all__ = [
     "checking_progress",
     "left_out_lines",
     "name_some",
+    "print_json",
     "printable",
     "stopped_at_report",
     "warn",
@@ -25,14 +28,6 @@ __all__ = [
 
 _NAMED_FILES = 20
 _LINE_EVERY_S = 30.0
-
-
-def printable(text: str) -> str:
-    """Make a text fit into a line: control characters and undecodable bytes become escapes."""
-    # Names of files and classes come from others: they must not move the cursor or end a line.
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
 
 
 def warn(command: str, text: str) -> None:
@@ -52,6 +47,13 @@ def stopped_at_report(folder: Path, kind: str) -> Iterator[None]:
             f"stopped while the report was written; the {kind} in {folder} is finished",
             f"`trickbag report {folder}` writes it",
         ) from None
+
+
+def print_json(data: Any) -> None:
+    """Write plain data to stdout as indented JSON."""
+    import json
+
+    print(json_text(json.dumps(data, indent=2, ensure_ascii=False)))
 
 
 def name_some(names: Sequence[str], most: int = 3) -> str:

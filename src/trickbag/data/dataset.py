@@ -212,8 +212,7 @@ def write_errors(errors: Iterable[DataError], path: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(DataError._fields)
     writer.writerows(errors)
-    # A file name need not be valid UTF-8; its other bytes are written as escapes.
-    write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())
+    write_text(path, text.getvalue())
 
 
 def read_errors(path: Path) -> list[DataError] | None:

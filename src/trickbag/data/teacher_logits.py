@@ -19,7 +19,7 @@ import numpy as np
 
 from trickbag.checksums import DamagedFile, checksum_text
 from trickbag.errors import RunFailed, UserError, first_line
-from trickbag.files import replacing
+from trickbag.files import replacing, utf8_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -229,7 +229,7 @@ def _require_checksums(path: Path) -> None:
     """Compare metadata and record batches with their checksums; raise ValueError."""
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:
+    with utf8_path(path) as name, pa.memory_map(name) as source:
         reader = pa.ipc.open_file(source)
         texts = reader.schema.metadata or {}
         text = texts.get(_METADATA_KEY, b"{}")
@@ -262,7 +262,7 @@ def _mapped(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[_R
 
     if _stamp(path) != stamp:
         raise RunFailed(f"{path} was replaced while a run read it: start that again")
-    with _arrow_errors(), pa.memory_map(str(path)) as source:
+    with _arrow_errors(), utf8_path(path) as text, pa.memory_map(text) as source:
         reader = pa.ipc.open_file(source)
         metadata = json.loads((reader.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
         teachers, kept = int(metadata["networks"]), int(metadata["kept"])

@@ -28,6 +28,7 @@ from trickbag.models.parts import (
 from trickbag.models.summary import summary
 from trickbag.models.transfer import InitHead, SourceWeights
 from trickbag.models.weights import enter_weights
+from trickbag.output import third_party_output
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def load_pretrained(
     try:
         _reach_hub(name)
         # timm draws initial values before it loads the weights.
-        with seeded_generator(0):
+        with seeded_generator(0), third_party_output():
             donor: Any = timm.create_model(name, pretrained=True, in_chans=config.in_channels)
     except Exception as error:
         # The hub's client, its HTTP library and timm raise exceptions of no common base.

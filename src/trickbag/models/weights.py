@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from trickbag.errors import Note, UserError, first_line
-from trickbag.files import named_warnings, replacing
+from trickbag.files import named_warnings, replacing, utf8_path
 from trickbag.models.classifier import Classifier
 from trickbag.models.counting import count_params
 from trickbag.models.mismatch import listed, shape_text, some
@@ -315,8 +315,8 @@ def _without_sharing(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file; UserError if it cannot be read or is damaged."""
     try:
-        with named_warnings(file):
-            tensors: dict[str, Tensor] = load_file(file)
+        with named_warnings(file), utf8_path(file) as path:
+            tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise unreadable(file, error) from error
     require_intact(file, header_texts(file), tensors)

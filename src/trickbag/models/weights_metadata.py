@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError, first_line
+from trickbag.files import utf8_path
 from trickbag.models.config import ModelConfig, Precision, read_model
 from trickbag.models.deleted_weights import DeletedWeights
 from trickbag.models.weights_names import (
@@ -233,7 +234,7 @@ def header_texts(file: Path) -> dict[str, str]:
     """Read the texts of a file's header by key; UserError for a file that cannot be read."""
     try:
         # This reads the header alone, not the tensors.
-        with safe_open(file, framework="pt") as opened:
+        with utf8_path(file) as path, safe_open(path, framework="pt") as opened:
             return opened.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise unreadable(file, error) from error

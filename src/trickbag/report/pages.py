@@ -29,8 +29,7 @@ def write_page(template: str, context: dict[str, Any], path: Path) -> Path:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
     html = _templates().get_template(template).render(context)
-    # JSON allows half of a surrogate pair in a name; UTF-8 does not.
-    write_text(path, html.encode("utf-8", "replace").decode("utf-8"))
+    write_text(path, html)
     return path
 
 

@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from trickbag.text import printable as without_controls
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -123,7 +125,7 @@ def plain_axes(axes: Axes) -> None:
 def printable(text: str, longest: int = 18) -> str:
     """Make a name fit a figure: no control characters, cut if it is longer than `longest`."""
     # XML allows few control characters: `render` could not parse the drawing.
-    text = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    text = without_controls(text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

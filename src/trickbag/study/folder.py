@@ -17,6 +17,7 @@ from trickbag.study.analysis.table import effects_csv
 from trickbag.study.records.effect import effect_from_dict, effect_to_dict
 from trickbag.study.records.result import StoredResult
 from trickbag.study.records.study import StudyRecord
+from trickbag.text import as_utf8
 
 if TYPE_CHECKING:
     from trickbag.errors import Note
@@ -192,7 +193,7 @@ class Appender:
     def __call__(self, result: StoredResult) -> None:
         """Append one result; RunFailed where the disk does not take it."""
         try:
-            self._file.write(_line(result).encode())
+            self._file.write(as_utf8(_line(result)))
             self._file.flush()
             # Otherwise a machine that loses its power may lose what the driver counts as done.
             os.fsync(self._file.fileno())

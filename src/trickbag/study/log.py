@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from trickbag.study.durations import about
 from trickbag.study.trial import trial_name
+from trickbag.text import printable
 from trickbag.train.folder.log import PlainLog, RichLog, RunLog, live_console
 
 if TYPE_CHECKING:
@@ -145,7 +146,9 @@ class LiveStudyLog(StudyLog):
                         _mean_text(metrics, self._outcome),
                         *_effect_text(effects.get(cell)),
                     ]
-                table.add_row(escape(variant.model), escape(variant.label), *row)
+                # Here too, as a cell would cut what its console makes longer.
+                names = (escape(printable(name)) for name in (variant.model, variant.label))
+                table.add_row(*names, *row)
         return table
 
 

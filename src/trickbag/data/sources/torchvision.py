@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,7 @@ import numpy as np
 from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.source import ArrayPart, FilePart, Part, Source, file_size
 from trickbag.errors import UserError, choices
+from trickbag.output import third_party_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,8 +136,7 @@ def _open_set(name: str, folder: Path, arguments: Mapping[str, Any]) -> Any:
         pass
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # torchvision prints its progress; standard output belongs to the command's own results.
-        with _connection_timeout(), redirect_stdout(sys.stderr):
+        with _connection_timeout(), third_party_output():
             return dataset_class(str(folder), download=True, **arguments)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__

@@ -8,6 +8,7 @@ from trickbag.errors import TrickbagError
 from trickbag.report.pictures import Picture, Pictures
 from trickbag.report.run.predictions import most_confident_mistakes
 from trickbag.report.run.records import read_record
+from trickbag.text import as_utf8
 from trickbag.train.folder.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def _mistakes(folder: Path, dataset: Dataset) -> list[Picture]:
     from trickbag.data.decoding.decode import DecodeError
 
     predictions = read_predictions(folder / "predictions.csv") or []
-    places = {name: i for i, name in enumerate(dataset.val.names)}
+    # The file has the names as UTF-8 can hold them.
+    places = {as_utf8(name).decode(): i for i, name in enumerate(dataset.val.names)}
     pictures = []
     for row in most_confident_mistakes(predictions, _MISTAKES):
         if row.image not in places:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from trickbag.metrics.metric import EVALUATED
+from trickbag.output import console as guarded_console
 from trickbag.output import surviving
 
 if TYPE_CHECKING:
@@ -228,9 +229,7 @@ def live_console(file: TextIO) -> Console | None:
     None where only plain lines can be shown: the stream is a file or a pipe, or it belongs to a
     notebook without ipywidgets, in which rich cannot draw anew. What cannot be written is dropped.
     """
-    from rich.console import Console
-
-    console = Console(file=surviving(file))
+    console = guarded_console(file)
     if console.is_jupyter:
         return console if importlib.util.find_spec("ipywidgets") is not None else None
     # Settings such as FORCE_COLOR make rich take a pipe for a terminal.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trickbag.errors import UserError
 from trickbag.files import read_csv, replacing
+from trickbag.text import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +44,7 @@ def write_predictions(file: Path, rows: Iterable[PredictionRow]) -> None:
     for *names, confidence in rows:
         writer.writerow((*names, "" if confidence is None else f"{confidence:.6f}"))
     with replacing(file) as binary:
-        binary.write(text.getvalue().encode())
+        binary.write(as_utf8(text.getvalue()))
 
 
 def read_predictions(file: Path) -> list[PredictionRow] | None:

@@ -18,6 +18,7 @@ from trickbag.models.weights import save_weights
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.recipe import digest
 from trickbag.train import checkpoint
+from trickbag.train.folder.board import Board
 from trickbag.train.folder.predictions import PredictionRow, write_predictions
 from trickbag.train.folder.result import KeptWeights, Result
 from trickbag.train.folder.score import is_better
@@ -26,8 +27,6 @@ from trickbag.train.machine.environment import environment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
-
-    from torch.utils.tensorboard import SummaryWriter
 
     from trickbag.data.dataset import Dataset
     from trickbag.tasks.classification import Validation
@@ -98,7 +97,7 @@ class RunRecord:
     identity: str = field(init=False)
     errors: list[DataError] = field(init=False)
     rows: list[dict[str, Any]] = field(init=False, default_factory=list)
-    _board: SummaryWriter | None = field(init=False, default=None)
+    _board: Board | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.identity = digest(self.run_recipe.trial)
@@ -115,10 +114,7 @@ class RunRecord:
 
     def open_board(self, epoch: int) -> None:
         """Open the file of TensorBoard; what it holds from epoch `epoch` on, from 0, is dropped."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        # Scalars count epochs from 1, and TensorBoard drops those from `purge_step` on.
-        self._board = SummaryWriter(str(self.folder.path), purge_step=epoch + 1)
+        self._board = Board(self.folder.path, epoch)
 
     def close_board(self) -> None:
         """Close the file of TensorBoard."""
@@ -146,10 +142,7 @@ class RunRecord:
         self.folder.write_metrics(self.rows)
         self.save(run, progress)
         if self._board is not None:
-            for key, value in row.items():
-                if key not in ("epoch", "step") and value is not None:
-                    self._board.add_scalar(key, value, progress.epoch)
-            self._board.flush()
+            self._board.add(row, progress.epoch)
         return row
 
     def keep_errors(self, unreadable: dict[str, str]) -> None:
