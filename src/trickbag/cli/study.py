@@ -189,7 +189,7 @@ def _warn_of_failures(findings: Findings, *, sharded: bool) -> int:
         return 0
     first = failed[0]
     missing = [] if sharded else findings.missing
-    left_open = f"; no effect can be given for {name_some(missing)}" if missing else ""
+    left_open = f"; too few are left for the effects of {name_some(missing)}" if missing else ""
     warn(
         "study",
         f"{len(failed)} trials failed, such as {trial_name(first)}: {first['error']}{left_open}; "
