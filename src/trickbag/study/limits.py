@@ -7,6 +7,7 @@ from trickbag.settings import AtLeast, Between
 
 __all__ = [
     "MAX_BUDGET_S",
+    "MAX_FACTORS",
     "MAX_PROCESSES",
     "MAX_RETRIES",
     "MAX_SEEDS",
@@ -14,6 +15,9 @@ __all__ = [
 ]
 
 MAX_SEEDS = 10_000
+MAX_FACTORS = 12
+"""The most tricks of a factorial."""
+
 MAX_RETRIES = 1000
 MAX_PROCESSES = 4096
 """The most workers, and the most cores, processors or processes of a trial."""

@@ -122,6 +122,14 @@ def test_reasons_lose_the_way_out_of_a_single_run() -> None:
         ({"schema": 2}, "schema = 2: this version of trickbag reads studies of schema 1"),
         ({"recipe": 3}, "recipe = 3: must be a JSON object"),
         ({"seeds": "5"}, "seeds = '5': must be a whole number"),
+        ({"seeds": 1e308}, r"seeds = 1e\+308: must be a whole number"),
+        ({"seeds": 10**12}, r"study\.json: seeds = 10{12}: must be at least 1, at most 10,000"),
+        ({"threads": 10**6}, "threads = 1000000: must be at least 1, at most 4,096"),
+        ({"processes": 10**6}, "processes = 1000000: must be at least 1, at most 4,096"),
+        (
+            {"layouts": [{"model": "m", "factors": list("abcdefghijklm")}]},
+            r"layouts\[0\].factors = .*: must be at most 12 names",
+        ),
         ({"device": "tpu"}, "device = 'tpu': must be auto, cpu, cuda, mps or null"),
         ({"note_values": [{"kind": "x"}]}, r"note_values\[0\]: .* is not a note"),
         (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from trickbag.errors import UserError
 from trickbag.study.designs.design import Design
 from trickbag.study.designs.fractional import TwoLevelDesign, product, smallest
+from trickbag.study.limits import MAX_FACTORS
 
 if TYPE_CHECKING:
     from trickbag.study.designs.builder import LayoutBuilder
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Factorial"]
 
-MOST_FACTORS = 12
 MOST_VARIANTS = 1024
 """Variants of a full factorial on one network; above it, a fraction has to be asked for."""
 
@@ -68,9 +68,9 @@ class Factorial(Design):
         )
 
     def _design(self, factors: int) -> TwoLevelDesign:
-        if not 2 <= factors <= MOST_FACTORS:
+        if not 2 <= factors <= MAX_FACTORS:
             raise UserError(
-                f"a factorial takes 2 to {MOST_FACTORS} tricks, and here are {factors}: name "
+                f"a factorial takes 2 to {MAX_FACTORS} tricks, and here are {factors}: name "
                 "others with --tricks"
             )
         if self.resolution is not None:

@@ -12,7 +12,7 @@ from trickbag.files import json_numbers
 from trickbag.optim.config import Device
 from trickbag.study.analysis.chance import ConstantAnswer, ConstantAnswers
 from trickbag.study.designs.layout import Contrast
-from trickbag.study.limits import require_within
+from trickbag.study.limits import MAX_FACTORS, require_within
 from trickbag.study.records.checks import (
     json_list,
     json_object,
@@ -110,6 +110,9 @@ class LayoutRecord:
         groups = all(isinstance(group, list) for group in aliases)
         require(groups, f"{place}.aliases", aliases, "a list of lists")
         contrasts = json_list(layout, "contrasts", place)
+        factors = texts(layout, "factors", place)
+        few = len(factors) <= MAX_FACTORS  # what is computed of them doubles with each
+        require(few, f"{place}.factors", factors, f"at most {MAX_FACTORS} names")
         return cls(
             model=text(layout, "model", place),
             variants=tuple(
@@ -120,7 +123,7 @@ class LayoutRecord:
                 _contrast(contrast, f"{place}.contrasts[{i}]")
                 for i, contrast in enumerate(contrasts)
             ),
-            factors=texts(layout, "factors", place),
+            factors=factors,
             generators=texts(layout, "generators", place),
             aliases=tuple(tuple(map(str, group)) for group in aliases),
         )
