@@ -35,6 +35,8 @@ UNLIMITED = {
     "TrainConfig.clip_norm": RATE,
     "SharpnessAware.rho": RATE,
     "Sam.rho": RATE,
+    "Stepwise.factor": RATE,
+    "Exponential.factor": RATE,
     "BatchNorm.eps": EPSILON,
     "AdamW.eps": EPSILON,
     "RMSProp.eps": EPSILON,

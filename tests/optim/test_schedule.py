@@ -101,3 +101,20 @@ def test_decays_are_values() -> None:
     assert Cosine()(0.5) == pytest.approx(0.5)
     assert Cosine() == Cosine()
     assert repr(Stepwise()) == "Stepwise(factor=0.1, at=(0.25, 0.5, 0.75))"
+
+
+@pytest.mark.parametrize(
+    "decay",
+    [
+        Stepwise(factor=1e300),
+        Exponential(factor=1e300),
+        Exponential(factor=2.0, every_epochs=1e-300),
+        Exponential(factor=2.0, every_epochs=1e-300, staircase=False),
+    ],
+)
+def test_a_rate_too_large_for_a_number_is_infinite(decay: Stepwise | Exponential) -> None:
+    assert decay(1.0, epochs=100_000) == math.inf
+
+
+def test_a_rate_too_small_for_a_number_is_zero() -> None:
+    assert Exponential(factor=0.5, every_epochs=1e-300)(1.0, epochs=100) == 0.0

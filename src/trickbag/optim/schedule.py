@@ -11,11 +11,9 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from trickbag.settings import MAX_EPOCHS, Above, AtLeast, Fraction, Settings
+from trickbag.settings import MAX_EPOCHS, Above, AtLeast, Fraction, Positive, Settings
 
 __all__ = ["Constant", "Cosine", "Decay", "Exponential", "Schedule", "Stepwise"]
-
-Factor = Above(0, 1000)
 
 
 def _power(factor: float, times: float) -> float:
@@ -51,7 +49,7 @@ class Stepwise(Settings):
 
     kind: ClassVar[str] = "step"
     after_warmup: ClassVar[bool] = False
-    factor: Annotated[float, Factor] = 0.1
+    factor: Annotated[float, Positive] = 0.1
     at: tuple[Annotated[float, Fraction], ...] = (0.25, 0.5, 0.75)
 
     def __call__(self, progress: float, epochs: float = 1.0) -> float:
@@ -70,7 +68,7 @@ class Exponential(Settings):
 
     kind: ClassVar[str] = "exponential"
     after_warmup: ClassVar[bool] = False
-    factor: Annotated[float, Factor] = 0.94
+    factor: Annotated[float, Positive] = 0.94
     every_epochs: Annotated[float, Above(0, MAX_EPOCHS)] = 2.0
     staircase: bool = True
 
