@@ -174,11 +174,42 @@ def test_a_contradicting_length_is_damage(
         ("GIF", lambda data: data + bytes(100)),
         ("WebP", lambda data: data + bytes(100)),
         ("TIFF raw", lambda data: data + bytes(100)),
+        ("TIFF raw", tag(279, 0)),
         ("TIFF raw", tag(278, 2**16 - 1)),  # all rows in one strip
     ],
 )
 def test_what_writers_leave_open_is_no_damage(name: str, change: Callable[[bytes], bytes]) -> None:
     np.testing.assert_array_equal(decode(change(WRITTEN[name])), decode(WRITTEN[name]))
+
+
+def test_small_files_of_other_writers_are_read() -> None:
+    # The header of OS/2, and one pixel.
+    os2 = b"BM" + struct.pack("<IIIIHHHH", 30, 0, 26, 12, 1, 1, 1, 24) + b"\x01\x02\x03\0"
+    np.testing.assert_array_equal(decode(os2), [[[3, 2, 1]]])
+    # A TIFF of three planes, each in strips of its own, the last one shorter.
+    planes = photo(4, 5)
+    data = planes.transpose(2, 0, 1).tobytes()
+    counts = [8, 8, 4] * 3
+    starts = [8 + sum(counts[:i]) for i in range(9)]
+    lists = 8 + len(data)
+    entries = [
+        (256, 3, 1, 4),
+        (257, 3, 1, 5),
+        (258, 3, 3, lists),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 9, lists + 6),
+        (277, 3, 1, 3),
+        (278, 3, 1, 2),
+        (279, 4, 9, lists + 42),
+        (284, 3, 1, 2),
+    ]
+    values = struct.pack("<3H9I9I", 8, 8, 8, *starts, *counts)
+    directory = struct.pack("<H", len(entries)) + b"".join(
+        struct.pack("<HHII", *entry) for entry in entries
+    )
+    tiff = b"II*\0" + struct.pack("<I", lists + len(values)) + data + values + directory + bytes(4)
+    np.testing.assert_array_equal(decode(tiff), planes)
 
 
 MODES = ("1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "I", "F", "La", "RGBa", "YCbCr")

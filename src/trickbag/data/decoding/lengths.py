@@ -32,15 +32,18 @@ class LengthError(ValueError):
 
 def check_bmp(data: bytes) -> None:
     """Raise LengthError where the lengths in a BMP's header and its size contradict each other."""
-    if len(data) < 38:
-        raise LengthError("truncated")
-    size, _, offset, header = struct.unpack_from("<4I", data, 2)
-    if header < 40:
-        # The header of OS/2 has 16-bit sizes.
-        width, height, _, bits = struct.unpack_from("<4H", data, 18)
-        compression = pixels = 0
-    else:
-        width, height, _, bits, compression, pixels = struct.unpack_from("<iiHHII", data, 18)
+    try:
+        size, _, offset, header = struct.unpack_from("<4I", data, 2)
+        if header == 12:  # of OS/2, with 16-bit sizes
+            width, height, _, bits = struct.unpack_from("<4H", data, 18)
+            compression = pixels = 0
+        else:
+            width, height, _, bits, compression, pixels = struct.unpack_from("<iiHHII", data, 18)
+    except struct.error:
+        raise LengthError("truncated") from None
+    if header not in (12, *range(40, 125)):
+        # Another form, which Pillow knows or refuses.
+        return
     if offset < 14 + header:
         raise LengthError("its pixels begin within its header")
     if size > len(data):
@@ -143,6 +146,9 @@ def check_tiff(data: bytes, tags: Mapping[int, Any]) -> None:
         raise LengthError(f"{len(blocks)} strips or tiles for {_block_count(tags)} of its size")
     compression = tags.get(259, _NONE)
     if tags.get(262) == _YCBCR or compression not in (_NONE, *_DEFLATE):
+        return
+    if compression == _NONE and not any(count for _, count in blocks):
+        # Some writers leave the lengths open.
         return
     for (offset, count), (least, most) in zip(blocks, _expected(tags, len(blocks)), strict=True):
         length = count
