@@ -223,9 +223,11 @@ def test_a_conversion_in_strips_changes_nothing(mode: str, monkeypatch: pytest.M
         "I;16": lambda: PHOTO.convert("I"),
     }.get(mode, lambda: PHOTO)()
     image = source.convert(mode)
-    for transparent in (False, True) if mode in ("L", "P", "RGB") else (False,):
-        if transparent:
-            image.info["transparency"] = {"L": 90, "P": 3, "RGB": (90, 90, 90)}[mode]
+    values: dict[str, list[Any]] = {"L": [90], "P": [3, bytes(range(99))], "RGB": [(9, 9, 9)]}
+    kinds: list[Any] = [None, *values.get(mode, [])]
+    for transparency in kinds:
+        if transparency is not None:
+            image.info["transparency"] = transparency
         expected = pixels.to_rgb(image)
         with monkeypatch.context() as patch:
             patch.setattr(pixels, "_STRIP_PIXELS", 100)
