@@ -64,7 +64,7 @@ def _palette_colours(image: Image.Image) -> NDArray[np.uint8]:
     # Values beyond a short palette are as Pillow has them.
     values = image.resize((256, 1))
     values.frombytes(bytes(range(256)))
-    return _strip_to_rgb(values)[0]
+    return _strip_to_rgb(values).reshape(256, 3)
 
 
 def _strip_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
