@@ -27,6 +27,7 @@ LAYERS = [
         "trickbag.locks",
         "trickbag.text",
         "trickbag.output",
+        "trickbag.paths",
     ),
     ("trickbag.metrics",),
     ("trickbag.models", "trickbag.data"),

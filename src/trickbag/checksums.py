@@ -13,6 +13,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from trickbag.paths import MAPPED, open_regular
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -58,9 +60,10 @@ def sealed(file: BinaryIO) -> Iterator[BinaryIO]:
 def has_seal(path: Path) -> bool:
     """Compare a file with its seal, in pieces; return whether it has one.
 
-    Raises DamagedFile if the content is not what was sealed, and OSError.
+    Raises DamagedFile if the content is not what was sealed, OSError, and UserError for what is no
+    regular file.
     """
-    with path.open("rb") as file:
+    with open_regular(path, MAPPED) as file:
         left = max(0, file.seek(0, 2) - _SEAL_BYTES)
         file.seek(0)
         total = 0

@@ -18,6 +18,7 @@ __all__ = [
     "choices",
     "first_line",
     "memory_failure",
+    "shown",
 ]
 
 NoteKind = Literal[
@@ -170,3 +171,16 @@ def memory_failure(
     ):
         return None
     return RunFailed(f"the memory ran out{f' {task}' * bool(task)}: {first_line(error)}", way_out)
+
+
+_LONGEST = 200
+"""Characters of a value in a message."""
+
+
+def shown(value: object) -> str:
+    """Write a value for an error message; a long one is cut."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; a list within itself
+        return f"a {type(value).__name__} that is too long to show"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

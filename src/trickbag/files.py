@@ -1,6 +1,7 @@
 """Files: written atomically, read with errors that name the file and the line.
 
 A file is written beside its place, flushed to disk, then renamed, so that a crash cannot tear it.
+What is read back is opened by one function, `paths.open_regular`, which takes regular files alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import csv
 import errno
 import json
+import math
 import os
 import sys
 import tempfile
@@ -17,7 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trickbag.errors import RunFailed, UserError
+from trickbag.errors import RunFailed, UserError, shown
+from trickbag.paths import RECORD, TABLE, FileKind, open_text, read_bytes
 from trickbag.text import as_utf8
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "read_json_object",
     "read_text",
     "replacing",
+    "require_shallow",
     "sync_folder",
     "utf8_path",
     "write_json",
@@ -130,26 +134,65 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_text(path: Path) -> str | None:
+def read_text(path: Path, kind: FileKind = RECORD) -> str | None:
     """Read a text file in UTF-8; None if there is none, UserError if it cannot be read."""
+    data = read_bytes(path, kind)
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
+        return None if data is None else data.decode()
     except UnicodeDecodeError as error:
         raise UserError(f"cannot read {path}: it is not UTF-8 text: {error.reason}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+_DEEPEST = 64
+"""Levels of lists and objects in JSON and YAML: the deepest files of the product have ten."""
+
+_MOST_VALUES = 10_000_000
+"""Values in a recipe or record: references to itself let a short YAML text stand for more."""
+
+
+def require_shallow(data: object) -> None:
+    """Raise ValueError for plain data that are nested too deep, without end, or too many.
+
+    Whoever goes on with them may then descend into them, and show them.
+    """
+    level, depth, values = [data], 0, 0
+    while level:
+        parts = [each for each in level if isinstance(each, dict | list)]
+        # Counted before they are listed: references can stand for more than the memory holds.
+        depth, values = depth + 1, values + sum(map(len, parts))
+        if depth > _DEEPEST:
+            raise ValueError(f"nested deeper than {_DEEPEST} levels")
+        if values > _MOST_VALUES:
+            raise ValueError(f"more than {_MOST_VALUES:,} values")
+        level = [
+            item for part in parts for item in (part.values() if isinstance(part, dict) else part)
+        ]
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _whole(text: str) -> int | None:
+    # JSON has whole numbers beyond the range of floats too.
+    number = int(text)
+    return number if abs(number) <= sys.float_info.max else None
 
 
 def parse_json(text: str, place: object, line: int | None = None) -> Any:
-    """Parse JSON; NaN and infinity, which are not JSON but which some tools write, become None.
+    """Parse JSON; numbers that are infinite or none, which some tools write, become None.
 
     Raises UserError if it is damaged; the message names `place`, such as the file, and the line,
     which is `line` for a text that is one of many.
     """
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        data = json.loads(
+            text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole
+        )
+        if text.count("[") + text.count("{") > _DEEPEST:
+            require_shallow(data)
+        return data
     except json.JSONDecodeError as error:
         where = f"line {line or error.lineno}"
         raise UserError(f"cannot read {place}: {where} is damaged: {error.msg}") from error
@@ -189,7 +232,7 @@ def json_numbers(data: Mapping[str, Any], place: object) -> dict[str, float | No
     for key, value in data.items():
         # bool is a subclass of int.
         if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
-            raise UserError(f"{place}: {key} = {value!r}: must be a number or null")
+            raise UserError(f"{place}: {key} = {shown(value)}: must be a number or null")
     # JSON has whole numbers beyond the range of floats too.
     return {
         key: value if value is None or abs(value) <= sys.float_info.max else None
@@ -200,10 +243,11 @@ def json_numbers(data: Mapping[str, Any], place: object) -> dict[str, float | No
 def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the cells of the named columns of each row of a CSV file.
 
-    Blank lines are left out. Raises UserError if the file is damaged; the message names the line.
+    Blank lines are left out. Raises UserError if the file is missing or damaged; the message names
+    the line.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with open_text(path, TABLE) as file:
             # Otherwise csv reads a torn file, whose last quote is open, without an error.
             rows = csv.reader(file, strict=True)
             header = next(rows, [])

@@ -13,7 +13,7 @@ from typing import Any
 from trickbag import tricks as trick_table
 from trickbag.assignment import assign_all, by_head, parse_changes
 from trickbag.data.config import MEAN, STD, DataConfig
-from trickbag.errors import UserError, choices
+from trickbag.errors import UserError, choices, shown
 from trickbag.models.config import (
     ModelConfig,
     ResNetConfig,
@@ -255,16 +255,16 @@ class Recipe(Settings):
         if not isinstance(data, Mapping):
             raise UserError(
                 "a recipe is a mapping with schema, data, model, training, schedule and tricks, "
-                f"not {data!r}"
+                f"not {shown(data)}"
             )
         names = {"schema", "name", "model", "tricks", *_PARTS}
         for key in data:
             if key not in names and key not in RUN_PARTS:
-                raise UserError(f"a recipe has no part {key!r}; it has: {choices(names)}")
+                raise UserError(f"a recipe has no part {shown(key)}; it has: {choices(names)}")
         if data.get("schema", SCHEMA) != SCHEMA:
             raise UserError(
-                f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema "
-                f"{SCHEMA}"
+                f"schema = {shown(data['schema'])}: this version of trickbag reads recipes of "
+                f"schema {SCHEMA}"
             )
         parts: dict[str, Any] = {
             key: read(part, _as_written_now(key, data[key]), key)
@@ -276,7 +276,7 @@ class Recipe(Settings):
         tricks = data.get("tricks") or {}
         if not isinstance(tricks, Mapping):
             raise UserError(
-                f"tricks = {tricks!r}: must be a mapping of names to settings, such as mixup: "
+                f"tricks = {shown(tricks)}: must be a mapping of names to settings, such as mixup: "
                 "{alpha: 0.2}"
             )
         parts["tricks"] = tuple(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
-from trickbag.errors import UserError, choices
+from trickbag.errors import UserError, choices, shown
 from trickbag.ranges import (
     MAX_EPOCHS,
     Above,
@@ -130,7 +130,7 @@ def describe(hint: Any) -> str:
 
 
 def _wrong(path: str, value: object, hint: Any) -> UserError:
-    return UserError(f"{path} = {value!r}: must be {describe(hint)}")
+    return UserError(f"{path} = {shown(value)}: must be {describe(hint)}")
 
 
 def _check(hint: Any, value: Any, path: str) -> Any:
@@ -249,16 +249,15 @@ def read(cls: type[S], data: object, path: str = "") -> S:
     Raises UserError for an unknown field, a wrong type or a value out of range, naming its path.
     """
     if not isinstance(data, dict):
-        raise UserError(f"{path or _title(cls)} = {data!r}: must be a mapping of settings")
+        raise UserError(f"{path or _title(cls)} = {shown(data)}: must be a mapping of settings")
     fields = hints(cls)
     if cls.kind and data.get("kind", cls.kind) != cls.kind:
-        raise UserError(f"{path or _title(cls)}.kind = {data['kind']!r}: must be {cls.kind}")
+        raise UserError(f"{path or _title(cls)}.kind = {shown(data['kind'])}: must be {cls.kind}")
     given = {key: value for key, value in data.items() if not (cls.kind and key == "kind")}
     for key in given:
         if key not in fields:
-            raise UserError(
-                f"{path or _title(cls)} has no setting {key!r}; it has: {choices(fields) or 'none'}"
-            )
+            known = choices(fields) or "none"
+            raise UserError(f"{path or _title(cls)} has no setting {shown(key)}; it has: {known}")
     for field in dataclasses.fields(cls):
         if (
             field.name not in given
@@ -280,7 +279,9 @@ def read_value(hint: Any, data: Any, path: str) -> Any:
         return read(candidates[0], data, path)
     by_kind = {candidate.kind: candidate for candidate in candidates}
     if str(data.get("kind")) not in by_kind:
-        raise UserError(f"{path}.kind = {data.get('kind')!r}: must be one of {choices(by_kind)}")
+        raise UserError(
+            f"{path}.kind = {shown(data.get('kind'))}: must be one of {choices(by_kind)}"
+        )
     return read(by_kind[str(data["kind"])], data, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -29,6 +30,13 @@ COMMANDS = (
     "export",
     "new",
 )
+
+
+_OF_THE_PATH = (
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+)
+"""Errors of a path that a person gave; others, such as a full disk, are of the run."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,6 +81,17 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _empty_argument(arguments: Sequence[str]) -> str | None:
+    """Name the first argument that is empty, as a variable of a shell may be; None without one."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        if equals and not value and option.startswith("--"):
+            return f"argument {option}"
+        if not argument:
+            return f"argument {before}" if before.startswith("--") else "an argument"
+    return None
+
+
 def _run_module(parsed: argparse.Namespace) -> int:
     try:
         return int(_module(parsed.command).run(parsed))
@@ -106,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str], command: str) -> int:
     # Only the command's own module is imported, so that it starts fast.
     parser = _parser([command] if command else COMMANDS)
+    if (empty := _empty_argument(arguments)) is not None:
+        parser.error(f"{empty} is empty")
     parsed = parser.parse_args(arguments)
     if parsed.version:
         from trickbag import __version__
@@ -129,6 +150,13 @@ def _run(arguments: Sequence[str], command: str) -> int:
             "here, cannot hold; set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
         )
         return UserError.exit_code
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        # A file that no reader or writer of the package has caught: no error of the program.
+        place = f"{error.filename}: " if error.filename is not None else ""
+        _report(parsed.command, f"{place}{error.strerror or error}")
+        return 2 if error.errno in _OF_THE_PATH else 1
 
 
 def _report(command: str, text: str) -> None:

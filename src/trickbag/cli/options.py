@@ -50,12 +50,13 @@ def output_file(text: str, option: str, source: Path, protected: Sequence[Path] 
 
     from trickbag.errors import UserError
     from trickbag.models.weights_names import folder_of_run
+    from trickbag.paths import exists, is_folder
     from trickbag.train.folder.run_folder import RunFolder
 
     path = Path(text).expanduser()
-    if path.is_dir():
+    if is_folder(path):
         raise UserError(f"{option} {text!r} is a folder; give the name of a file")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise UserError(f"{option} {text!r}: there is no folder {path.parent}")
     run = RunFolder(folder_of_run(source))
     files = (
@@ -68,6 +69,6 @@ def output_file(text: str, option: str, source: Path, protected: Sequence[Path] 
         run.predictions,
     )
     # Resolved, so that no link and no other spelling leads to a file of the run.
-    if path.exists() and any(path.resolve() == file.resolve() for file in (*files, *protected)):
+    if exists(path) and any(path.resolve() == file.resolve() for file in (*files, *protected)):
         raise UserError(f"{option} {text!r} is a file of the run itself; choose another name")
     return path

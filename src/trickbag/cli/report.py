@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         # Another program reads it; a terminal gets it with control characters as escapes.
         print_exact(json_text(text) if args.format == "json" else text)
         return 0
-    print(f"report: {_page(folders, Path(args.out) if args.out else None)}")
+    print(f"report: {_page(folders, Path(args.out) if args.out is not None else None)}")
     return 0
 
 

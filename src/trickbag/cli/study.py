@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     sd = optional(Annotated[float, AtLeast(0, 1e9)], args.sd, "--sd")
     study = _study(args)
     executor = _executor(args)
-    out = Path(args.out) if args.out else study.default_folder()
+    out = Path(args.out) if args.out is not None else study.default_folder()
     folder = StudyFolder(out)
     log = choose_study_log(sys.stdout)
     try:

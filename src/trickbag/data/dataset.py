@@ -17,6 +17,7 @@ from trickbag.data.sources import open_source
 from trickbag.data.split import hold_back
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.files import read_csv, write_text
+from trickbag.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -217,6 +218,6 @@ def write_errors(errors: Iterable[DataError], path: Path) -> None:
 
 def read_errors(path: Path) -> list[DataError] | None:
     """Read `data_errors.csv`; None if there is none, UserError if it is damaged."""
-    if not path.exists():
+    if not exists(path):
         return None
     return [DataError(*cells) for _, cells in read_csv(path, DataError._fields)]

@@ -20,6 +20,7 @@ import numpy as np
 from trickbag.checksums import DamagedFile, checksum_text
 from trickbag.errors import RunFailed, UserError, first_line
 from trickbag.files import replacing, utf8_path
+from trickbag.paths import MAPPED, require_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -167,7 +168,7 @@ class TeacherLogits:
             raise UserError(
                 f"cannot read the teacher's logits {path}: {error.strerror or error}"
             ) from error
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             # All that damaged metadata, or metadata of another kind of file, can lead to.
             raise UserError(
                 f"{path} holds no logits of a teacher, or is damaged: {first_line(error)}",
@@ -303,6 +304,7 @@ def _flat(columns: Iterable[Any]) -> list[NDArray[Any]]:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
+    require_regular(path, MAPPED)
     status = path.stat()
     return status.st_ino, status.st_mtime_ns
 

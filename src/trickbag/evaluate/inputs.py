@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.sources.csv_file import ImageFinder
 from trickbag.errors import UserError
+from trickbag.paths import TABLE, open_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ def find_inputs(
     exist or is no image.
     """
     paths = [path for text in given for path in _expand(text)]
-    tables = [path for path in paths if path.suffix.lower() == ".csv" and path.is_file()]
+    tables = [path for path in paths if path.suffix.lower() == ".csv" and not path.is_dir()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]} are both CSV files: give one at a time")
     if tables:
@@ -151,7 +152,7 @@ def _read_ids(table: Path, id_column: str | None) -> tuple[str, list[str]]:
     wanted = [*([id_column] if id_column else []), "image", "id"]
     try:
         # Programs of Windows begin a file in UTF-8 with a byte-order mark.
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(table, TABLE, "utf-8-sig") as file:
             rows = [
                 (i, row)
                 for i, row in enumerate(csv.reader(file), 1)

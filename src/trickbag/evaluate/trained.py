@@ -16,6 +16,7 @@ from trickbag.models.official.weights import load_official
 from trickbag.models.weights import load_with_metadata
 from trickbag.models.weights_metadata import WeightsMetadata, weights_file
 from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS, folder_of_run
+from trickbag.paths import is_file
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 from trickbag.train.loaders import evaluation_batch_size
@@ -180,7 +181,7 @@ class Trained:
 
 def _read_record(path: Path, metadata: WeightsMetadata) -> tuple[RunRecipe | None, Plan | None]:
     """Read the recipe.json of the run that wrote the weights; None if they lie elsewhere."""
-    if path.is_file() and path.name not in (BEST_WEIGHTS, LAST_WEIGHTS):
+    if is_file(path) and path.name not in (BEST_WEIGHTS, LAST_WEIGHTS):
         return None, None
     folder = RunFolder(folder_of_run(path))
     record = RunRecipe.read(folder.recipe)

@@ -46,10 +46,12 @@ from trickbag.models.weights_metadata import (
     header_texts,
     read_classes,
     read_preprocessing,
+    require_weights,
     unreadable,
     weights_file,
 )
 from trickbag.models.zoo import build_network, build_on_shapes, is_huge
+from trickbag.paths import WEIGHTS, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,7 +119,7 @@ def weights_digest(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)  # a study needs the digest once for each trial
 def _digest(file: Path, size: int, mtime_ns: int, inode: int) -> str:
-    with file.open("rb") as opened:
+    with open_regular(file, WEIGHTS) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
@@ -314,6 +316,7 @@ def _without_sharing(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file; UserError if it cannot be read or is damaged."""
+    require_weights(file)
     try:
         with named_warnings(file), utf8_path(file) as path:
             tensors: dict[str, Tensor] = load_file(path)

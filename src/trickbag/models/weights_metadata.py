@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError, first_line
-from trickbag.files import utf8_path
+from trickbag.files import require_shallow, utf8_path
 from trickbag.models.config import ModelConfig, Precision, read_model
 from trickbag.models.deleted_weights import DeletedWeights
 from trickbag.models.weights_names import (
@@ -23,6 +23,7 @@ from trickbag.models.weights_names import (
     folder_of_run,
     names_last_weights,
 )
+from trickbag.paths import WEIGHTS, exists, is_folder, require_regular
 from trickbag.settings import plain, read
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "read_classes",
     "read_preprocessing",
     "read_record",
+    "require_weights",
     "unreadable",
     "weights_file",
 ]
@@ -175,9 +177,9 @@ def weights_file(path: Path) -> Path:
     """
     if names_last_weights(path):
         return _last_weights(folder_of_run(path))
-    if path.is_dir():
+    if is_folder(path):
         file = path / BEST_WEIGHTS
-        if not file.is_file():
+        if not exists(file):
             _require_not_deleted(path)
             checkpoints = sorted(path.glob("*.index"))
             way_out = "give the folder of a run, or a .safetensors file"
@@ -186,7 +188,7 @@ def weights_file(path: Path) -> Path:
                 way_out = f"of the TensorFlow checkpoint in it give the prefix, {prefix}"
             raise UserError(f"{path} is no run: it has no {BEST_WEIGHTS}", way_out)
         return file
-    if not path.exists():
+    if not exists(path):
         _require_not_deleted(path.parent)
         raise UserError(
             f"no file or folder {path}", "give the folder of a run, or a .safetensors file"
@@ -196,7 +198,7 @@ def weights_file(path: Path) -> Path:
 
 def _last_weights(folder: Path) -> Path:
     last = folder / LAST_WEIGHTS
-    if last.is_file():
+    if exists(last):
         return last
     kept = weights_file(folder)
     metadata = WeightsMetadata.read(kept)
@@ -230,8 +232,17 @@ def unreadable(file: Path, error: Exception) -> UserError:
     )
 
 
+def require_weights(file: Path) -> None:
+    """Check that weights lie in a regular file; UserError where they do not."""
+    try:
+        require_regular(file, WEIGHTS)
+    except FileNotFoundError as error:
+        raise unreadable(file, error) from error
+
+
 def header_texts(file: Path) -> dict[str, str]:
     """Read the texts of a file's header by key; UserError for a file that cannot be read."""
+    require_weights(file)
     try:
         # This reads the header alone, not the tensors.
         with utf8_path(file) as path, safe_open(path, framework="pt") as opened:
@@ -248,6 +259,12 @@ def read_record(text: str, origin: str) -> dict[str, Any]:
     """Read a record as plain data; UserError, which names `origin`, if it is damaged."""
     try:
         data = json.loads(text)
+        require_shallow(data)
+    except RecursionError as error:
+        raise UserError(
+            f"{origin}: its trickbag metadata is damaged (nested too deep)",
+            "use another copy of it",
+        ) from error
     except ValueError as error:
         raise UserError(
             f"{origin}: its trickbag metadata is damaged ({error})", "use another copy of it"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trickbag.paths import exists, is_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,11 +24,11 @@ _LAST = ":last"
 def names_last_weights(path: Path) -> bool:
     """Tell whether a path is `RUN:last`, the last epoch's weights of a run's folder."""
     # A folder whose own name ends so comes first.
-    return path.name.endswith(_LAST) and not path.exists()
+    return path.name.endswith(_LAST) and not exists(path)
 
 
 def folder_of_run(path: Path) -> Path:
     """Return the run's folder that a path means: itself, RUN of `RUN:last`, or a file's folder."""
     if names_last_weights(path):
         return path.with_name(path.name.removesuffix(_LAST))
-    return path if path.is_dir() else path.parent
+    return path if is_folder(path) else path.parent

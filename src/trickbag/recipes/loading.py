@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import inspect
 import json
+import os
 import re
 from pathlib import Path
 
 from trickbag.errors import UserError, choices
+from trickbag.files import read_text, require_shallow
+from trickbag.paths import RECIPE, YAML_RECIPE, FileKind, exists, is_folder, require_regular
 from trickbag.recipe import Recipe
 from trickbag.recipes.named import RECIPES
 
@@ -27,9 +31,9 @@ def load(spec: str) -> Recipe:
     file, _, function = spec.rpartition(":")
     if file.endswith(".py"):
         return _from_function(Path(file), function)
-    if path.is_dir():
+    if is_folder(path):
         path = path / "recipe.json"
-        if not path.is_file():
+        if not exists(path):
             raise UserError(f"{spec} is no run's folder: it holds no recipe.json")
     if path.suffix not in (".json", ".yaml", ".yml"):
         raise UserError(
@@ -44,19 +48,19 @@ def load(spec: str) -> Recipe:
         raise UserError(f"{path}: {error}") from error
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+def _read_text(path: Path, kind: FileKind) -> str:
+    text = read_text(path, kind)
+    if text is None:
+        raise UserError(f"cannot read the recipe {path}: {os.strerror(errno.ENOENT)}")
+    return text
 
 
 def _parse_json(path: Path) -> object:
-    text = _read_text(path)
+    text = _read_text(path, RECIPE)
     try:
-        return json.loads(text)
+        data = json.loads(text)
+        require_shallow(data)
+        return data
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from error
     # A number of too many digits; lists that are nested too deeply.
@@ -73,9 +77,11 @@ def _parse_yaml(path: Path) -> object:
     Yaml12Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
     )
-    text = _read_text(path)
+    text = _read_text(path, YAML_RECIPE)
     try:
-        return yaml.load(text, Yaml12Loader)  # derived from SafeLoader: plain data, no code
+        data = yaml.load(text, Yaml12Loader)  # derived from SafeLoader: plain data, no code
+        require_shallow(data)
+        return data
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
@@ -87,8 +93,10 @@ def _parse_yaml(path: Path) -> object:
 
 
 def _from_function(file: Path, name: str) -> Recipe:
-    if not file.is_file():
-        raise UserError(f"no file {file} to take the recipe {name!r} from")
+    try:
+        require_regular(file, RECIPE)
+    except FileNotFoundError as error:
+        raise UserError(f"no file {file} to take the recipe {name!r} from") from error
     module_spec = importlib.util.spec_from_file_location(file.stem, file)
     if module_spec is None or module_spec.loader is None:
         raise UserError(f"{file} is no Python file")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.files import write_text
+from trickbag.paths import is_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +25,9 @@ def write_page(template: str, context: dict[str, Any], path: Path) -> Path:
 
     Raises UserError if the page cannot be written there.
     """
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")
-    if path.is_dir():
+    if is_folder(path):
         raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
     html = _templates().get_template(template).render(context)
     write_text(path, html)

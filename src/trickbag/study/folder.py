@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from trickbag.errors import RunFailed, UserError
-from trickbag.files import read_json, read_json_object, write_json, write_text
+from trickbag.files import parse_json, read_json, read_json_object, write_json, write_text
 from trickbag.locks import locked_folder, refusal
+from trickbag.paths import TABLE, exists, is_folder, read_bytes
 from trickbag.study.analysis.table import effects_csv
 from trickbag.study.records.effect import effect_from_dict, effect_to_dict
 from trickbag.study.records.result import StoredResult
@@ -69,7 +70,7 @@ class StudyFolder:
     @property
     def holds_study(self) -> bool:
         """Whether a study was started in the folder."""
-        return self.study.is_file()
+        return exists(self.study)
 
     @contextlib.contextmanager
     def locked(self, caller: Caller) -> Iterator[Note | None]:
@@ -79,7 +80,7 @@ class StudyFolder:
         created or locked, holds something else, or another driver works in it.
         """
         # Hidden files may be there: a file manager's, or the lock of a study that never began.
-        if self.path.is_dir() and not self.holds_study and any(self._foreign()):
+        if is_folder(self.path) and not self.holds_study and any(self._foreign()):
             raise UserError(
                 f"{self.path} is not empty and holds no study", f"choose another {caller.out}"
             )
@@ -90,7 +91,8 @@ class StudyFolder:
         with locked_folder(self.path, refuse) as note:
             # Of a driver that was killed while it wrote.
             for leftover in self.path.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    leftover.unlink()
             yield note
 
     def _foreign(self) -> Iterator[Path]:
@@ -115,12 +117,9 @@ class StudyFolder:
 
         Raises UserError where another line is damaged: that is no trace of a crash.
         """
-        try:
-            data = self.results.read_bytes()
-        except FileNotFoundError:
+        data = read_bytes(self.results, TABLE)
+        if data is None:
             return [], None
-        except OSError as error:
-            raise UserError(f"cannot read {self.results}: {error.strerror or error}") from error
         # In bytes: a torn line can end within a character. `str.splitlines` splits at others too,
         # such as U+2028, that a text in a line may hold.
         lines = data.split(b"\n")
@@ -208,8 +207,8 @@ def _line(result: StoredResult) -> str:
 def _parse(line: bytes) -> StoredResult:
     """Return the result of a line; UserError where it holds none."""
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(line.decode(), "it")
+    except (UnicodeDecodeError, UserError) as error:
         raise UserError("it is not JSON") from error
     if not isinstance(data, dict):
         raise UserError("it is no JSON object")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trickbag.errors import UserError
 from trickbag.models.config import model_config
+from trickbag.paths import file_name
 from trickbag.recipe import digest
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
@@ -108,9 +109,9 @@ class StudyPlan:
             "design": self.design.kind,
         }
         source = Path(self.recipe.data.source).stem or "data"
-        name = f"study-{self.recipe.name}-{source}-{self.design.kind}-{digest(identity)[:8]}"
-        # A colon, of `timm:NAME`, is not allowed in the names of files on Windows.
-        return Path("runs") / name.replace(":", "-").replace("/", "-")
+        # The digest is not cut off where the names are long.
+        name = file_name(f"study-{self.recipe.name}-{source}-{self.design.kind}")
+        return Path("runs") / f"{name}-{digest(identity)[:8]}"
 
     def recipes(self) -> dict[str, Recipe]:
         """Return the recipe on each network, by the network's name."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trickbag.paths import given_path
 from trickbag.study.driver import Driver
 from trickbag.study.folder import StudyFolder
 from trickbag.study.log import choose_study_log
@@ -67,7 +68,9 @@ class Study(StudyPlan):
 
             executor = Inline()
         log = log or choose_study_log()
-        folder = StudyFolder(Path(out) if out is not None else self.default_folder())
+        folder = StudyFolder(
+            given_path(out, caller.out) if out is not None else self.default_folder()
+        )
         try:
             with StopSignal() as stop, folder.locked(caller) as note:
                 if note is not None:

@@ -15,7 +15,9 @@ from trickbag.errors import UserError, first_line, memory_failure
 from trickbag.files import named_warnings, replacing
 from trickbag.metrics.precision import exact_dtype
 from trickbag.models.weights import read_tensors
+from trickbag.paths import WEIGHTS, exists, require_regular
 from trickbag.train.run import Run
+from trickbag.train.stored_state import require_state
 
 __all__ = [
     "SCHEMA",
@@ -155,7 +157,7 @@ def damage(path: Path) -> str | None:
             return "its checksum is gone" if any(_SEALED.encode() in t for t in texts) else None
     except DamagedFile as error:
         return str(error)
-    except OSError:
+    except (OSError, UserError):
         raise
     except Exception as error:  # zipfile raises many kinds for a damaged file
         return f"{type(error).__name__}: {first_line(error)}"
@@ -173,7 +175,7 @@ def remove_damaged(path: Path, weights: Path) -> str | None:
         if problem is None:
             return None
         path.unlink()
-    except OSError:
+    except (OSError, UserError):
         # There is none; or it cannot be read, which `restore` reports.
         return None
     return f"{file.name} was damaged ({problem}): the run was trained anew from the beginning"
@@ -191,7 +193,7 @@ def require_weights(weights: Path, *, way_out: str) -> None:
 
 
 def _damage_of_weights(weights: Path) -> str | None:
-    if not weights.exists():
+    if not exists(weights):
         return None
     try:
         read_tensors(weights)
@@ -207,9 +209,12 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
     trial.
     """
     try:
+        require_regular(path, WEIGHTS)
         problem = damage(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", way_out) from error
+    except UserError as error:
+        raise UserError(error.reason, way_out) from error
     if problem is not None:
         raise UserError(
             f"the checkpoint {path} is damaged ({problem})",
@@ -225,8 +230,32 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
         raise UserError(
             f"cannot read the checkpoint {path}: {type(error).__name__}", way_out
         ) from error
-    if not isinstance(state, dict) or state.get("schema") != SCHEMA or state.get("trial") != trial:
+    if not isinstance(state, dict) or _identity(state) != (SCHEMA, trial):
         raise UserError(f"{path} is the checkpoint of another trial or version", way_out)
+    try:
+        require_state(state, run)
+        progress = _load(state, run)
+    except UserError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.reason}", way_out) from error
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # What torch raises for state that is not this run's.
+        raise UserError(
+            f"cannot read the checkpoint {path}: {first_line(error)}", way_out
+        ) from error
+    return progress
+
+
+def _identity(state: dict[str, Any]) -> tuple[int | None, str | None]:
+    """Return schema version and trial of a checkpoint; None for a value of another type."""
+    schema, trial = state.get("schema"), state.get("trial")
+    return (
+        schema if type(schema) is int else None,
+        trial if isinstance(trial, str) else None,
+    )
+
+
+def _load(state: dict[str, Any], run: Run) -> Progress:
+    """Load a checkpoint's content, whose form was checked; return the progress."""
     run.network.load_state_dict(state["network"])
     if run.average is not None:
         run.average.network.load_state_dict(state["average"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import prepare
 from trickbag.errors import Note, RunFailed, Stopped, UserError, memory_failure
+from trickbag.paths import exists, given_path
 from trickbag.recipe import differences
 from trickbag.train import checkpoint
 from trickbag.train.checkpoint import Progress
@@ -79,7 +80,7 @@ def fit(
             claim = Claim(
                 recipe=recipe,
                 seed=seed,
-                out=None if out is None else Path(out),
+                out=None if out is None else given_path(out, caller.out),
                 resume=resume,
                 caller=caller,
                 stop=stop,
@@ -150,7 +151,13 @@ class _Call:
             kept_last = self.recipe.training.keep == "last"
             return result.of_last_epoch() if result.is_of_version_1 and kept_last else result
         run_recipe = self._resolve(dataset, trial)
-        plan = run_recipe.plan
+        try:
+            plan = run_recipe.plan
+        except UserError as error:
+            raise UserError(
+                f"cannot read {self.folder.recipe}: {error.reason}",
+                f"start again in another {self.caller.out}",
+            ) from error
         # A stored plan names the device that the run started on, which this machine may lack.
         choose_device(plan.device)
         world.compute_on(plan.device)
@@ -292,7 +299,7 @@ class _Call:
 def _as_before(stored: RunRecipe, trial: dict[str, Any]) -> dict[str, Any]:
     """Return a trial's identity without `training.keep` if the stored run was begun before it."""
     recipe = trial["recipe"]
-    if "keep" in stored.recipe.get("training", {}) or "keep" not in recipe["training"]:
+    if "keep" in (stored.recipe.get("training") or {}) or "keep" not in recipe["training"]:
         return trial
     training = {name: value for name, value in recipe["training"].items() if name != "keep"}
     return {**trial, "recipe": {**recipe, "training": training}}
@@ -300,7 +307,7 @@ def _as_before(stored: RunRecipe, trial: dict[str, Any]) -> dict[str, Any]:
 
 def _with_keep(resolved: Mapping[str, Any], keep: str) -> dict[str, Any]:
     """Return a stored plan with `training.keep`, which a run that was begun before it lacks."""
-    return {**resolved, "training": {"keep": keep, **resolved["training"]}}
+    return {**resolved, "training": {"keep": keep, **resolved.get("training", {})}}
 
 
 def _in_stored_order(recipe: Recipe, stored: RunRecipe | None) -> Recipe:
@@ -315,7 +322,7 @@ def _in_stored_order(recipe: Recipe, stored: RunRecipe | None) -> Recipe:
 def _load_progress(run: Run, record: RunRecord, caller: Caller) -> Progress:
     """Load the last checkpoint if there is one; return where the run is."""
     progress, folder, world = Progress.start(run.device), record.folder, run.world
-    if world.broadcast(folder.checkpoint.exists):
+    if world.broadcast(lambda: exists(folder.checkpoint)):
         way_out = f"start again in another {caller.out}"
         world.broadcast(partial(checkpoint.require_weights, folder.best, way_out=way_out))
         progress = checkpoint.restore(folder.checkpoint, run, record.identity, way_out=way_out)

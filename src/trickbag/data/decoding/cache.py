@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from trickbag.checksums import DamagedFile, checksum_text
 from trickbag.data.decoding.limits import MAX_PIXELS
-from trickbag.errors import RunFailed
+from trickbag.errors import RunFailed, UserError
 from trickbag.files import replacing
+from trickbag.paths import RECORD, read_bytes
 
 __all__ = ["CheckCache", "DecodeResult", "cache_folder"]
 
@@ -63,10 +64,8 @@ class CheckCache:
         self._entries: dict[str, tuple[int, int, DecodeResult]] = {}
         try:
             self._entries = self._load()
-        except OSError:
-            pass  # there is none, or `save` says why it cannot be written either
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            # All that damaged JSON, or JSON of another shape, can lead to.
+        except (UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            # All that damaged JSON, JSON of another shape, or what is no file can lead to.
             self.damaged = True
 
     def get(self, path: str, size: int, mtime_ns: int) -> DecodeResult | None:
@@ -105,7 +104,9 @@ class CheckCache:
 
     def _load(self) -> dict[str, tuple[int, int, DecodeResult]]:
         """Read the file; raises many kinds of errors if it is damaged."""
-        data = self.path.read_bytes()
+        data = read_bytes(self.path, RECORD)
+        if data is None:
+            return {}
         head = _HEAD.match(data)
         if head is not None and head[1].decode() != checksum_text(zlib.crc32(data[head.end() :])):
             raise DamagedFile("its checksum does not match")

@@ -18,8 +18,9 @@ import numpy as np
 from trickbag.checksums import has_seal, sealed
 from trickbag.data.cores import usable_cores
 from trickbag.data.source import DecodeError, Part
-from trickbag.errors import RunFailed, first_line
+from trickbag.errors import RunFailed, UserError, first_line
 from trickbag.files import sync_folder
+from trickbag.paths import MAPPED, require_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +85,9 @@ class _Mapped(NamedTuple):
 
     @classmethod
     def of(cls, folder: Path) -> _Mapped:
-        """Map a folder's file; OSError or ValueError for one that is damaged."""
+        """Map a folder's file; OSError, ValueError or UserError for one that is damaged."""
+        for name in (_PIXELS, _PLACES):
+            require_regular(folder / name, MAPPED)
         places = np.load(folder / _PLACES, allow_pickle=False)
         memory = np.memmap(folder / _PIXELS, np.uint8, "r")
         return cls(memory, places, np.zeros(len(places), bool))
@@ -160,7 +163,7 @@ def _damage(folder: Path, images: int, progress: Callable[[int, int], None] | No
         if not has_seal(folder / _PLACES):
             return f"{_PLACES} has no checksum"
         mapped = _Mapped.of(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UserError) as error:
         return first_line(error)
     if mapped.places.shape != (images, 4):
         return f"it has {len(mapped.places)} of {images} images"

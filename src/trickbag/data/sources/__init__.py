@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.data.source import FilePart
 from trickbag.errors import UserError
+from trickbag.paths import exists
 
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
@@ -88,5 +89,8 @@ def _open_path(data: DataConfig, image_root: Path | None) -> Source:
         from trickbag.data.sources.csv_file import open_csv
 
         return open_csv(path, spec, image_root, multi_label=data.multi_label, outside=data.outside)
-    problem = "is a file, but no .csv file" if is_file else "does not exist"
+    there = is_file or exists(path)
+    problem = "is a file, but no .csv file" if there else "does not exist"
+    if there and path.suffix.lower() == ".csv":
+        problem = "is not a regular file"
     raise UserError(f"data source {spec!r} {problem}", way_out)

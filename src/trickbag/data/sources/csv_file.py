@@ -14,6 +14,7 @@ from trickbag.data.labels import multi_hot
 from trickbag.data.source import DataError, FilePart, Source
 from trickbag.data.sources.outside import OUTSIDE, is_beyond
 from trickbag.errors import Note, UserError
+from trickbag.paths import TABLE, open_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -202,7 +203,7 @@ def _no_image(
 def _read(path: Path, spec: str) -> _Table:
     """Read the rows of a CSV file; raises UserError for what is no such file."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, TABLE, "utf-8-sig") as file:
             reader = csv.reader(file)
             header = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)
             if header is None:

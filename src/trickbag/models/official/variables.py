@@ -19,6 +19,7 @@ import numpy as np
 
 from trickbag.errors import UserError, first_line
 from trickbag.files import named_warnings
+from trickbag.paths import WEIGHTS, exists, open_regular, require_regular
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ _STEP = "global_step"
 
 def is_variables(path: Path) -> bool:
     """Tell whether a path means variables: an `.npz`, a checkpoint's prefix or `.index` file."""
-    return path.suffix in (".npz", ".index") or _index(path).is_file()
+    return path.suffix in (".npz", ".index") or exists(_index(path))
 
 
 def is_weight(name: str) -> bool:
@@ -65,15 +66,13 @@ def _prefix(path: Path) -> Path:
 
 def _index(path: Path) -> Path:
     # Not `with_suffix`: it would take the `.ckpt-123` of a prefix for a suffix and replace it.
-    return path if path.suffix == ".index" else path.with_name(f"{path.name}.index")
+    return path if path.suffix == ".index" else path.parent / f"{path.name}.index"
 
 
 def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with (
-            named_warnings(path),
-            path.open("rb") as file,
-        ):  # numpy leaves open what it opens itself and cannot read
+        # numpy leaves open what it opens itself and cannot read.
+        with named_warnings(path), open_regular(path, WEIGHTS) as file:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not a file of named ones")
@@ -101,7 +100,7 @@ def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _from_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
-    if not _index(prefix).is_file():
+    if not exists(_index(prefix)):
         raise UserError(
             f"no file {_index(prefix)}",
             "give the prefix of a TensorFlow checkpoint, such as model.ckpt-123",
@@ -112,6 +111,8 @@ def _from_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
             "not installed (pip install 'trickbag[tensorflow]')",
             "or give its variables as an .npz",
         )
+    for part in variable_files(prefix):
+        require_regular(part, WEIGHTS)
     # In a process without torch: each brings its own LLVM, and both in one can crash it.
     with tempfile.TemporaryDirectory(prefix="trickbag-") as folder:
         file = Path(folder, "variables.npz")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trickbag.errors import UserError
 from trickbag.files import read_json_object
 from trickbag.optim.schedule import Schedule
+from trickbag.paths import is_folder
 from trickbag.report.recipe_picture import schedule_points
 from trickbag.settings import read
 from trickbag.train.folder.epochs import Epoch, read_epochs
@@ -135,7 +136,7 @@ def read_record(folder: Path) -> ReportedRun:
 
     Raises UserError if it is no run, or one of its files is damaged; the message names the file.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError(f"no folder {folder}: give the folder of a run, such as runs/small-1")
     files = RunFolder(folder)
     run_recipe = RunRecipe.read(files.recipe)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
+from trickbag.paths import is_folder
 from trickbag.study.folder import StudyFolder
 from trickbag.train.folder.epochs import Epoch, read_epochs
 from trickbag.train.folder.run_folder import RunFolder
@@ -205,7 +206,7 @@ def read_study(folder: Path) -> ReportedStudy:
 
     Raises UserError if it is no study, or one of its files is damaged; the message names the file.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError(f"no folder {folder}: give the folder of a study, such as studies/small-1")
     files = StudyFolder(folder)
     record = files.read_study()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trickbag.errors import UserError
 from trickbag.files import read_csv, replacing
+from trickbag.paths import exists
 from trickbag.text import as_utf8
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def read_predictions(file: Path) -> list[PredictionRow] | None:
 
     Raises UserError if the file is damaged; the message names the line.
     """
-    if not file.exists():
+    if not exists(file):
         return None
     predictions = []
     for line, (image, label, predicted, text) in read_csv(file, PredictionRow._fields):

@@ -105,7 +105,9 @@ class RunRecord:
 
     def cut_back(self, epochs: int) -> None:
         """Keep the lines of the epochs in the checkpoint: a crash can have left one more."""
-        self.rows = self.folder.read_metrics(epochs)
+        # What the result is computed of: a run must not end without one after all its training.
+        needed = ("train_throughput", "time_s")
+        self.rows = self.folder.read_metrics(epochs, needed)
         self.folder.write_metrics(self.rows)
 
     def save(self, run: Run, progress: Progress, others: Sequence[Share] = ()) -> None:
@@ -213,7 +215,7 @@ class RunRecord:
     def _training_metrics(self, progress: Progress, epoch: int) -> dict[str, float | int | None]:
         """Return the kept and the best epoch, and what the lines of the epochs come to."""
         score = self.plan.task.score
-        scores = [row[score] for row in self.rows if row[score] is not None]
+        scores = [row[score] for row in self.rows if row.get(score) is not None]
         return {
             "epoch": epoch,
             f"best_{score}": max(scores, default=None),

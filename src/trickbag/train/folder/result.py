@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from trickbag.errors import Note, UserError
+from trickbag.errors import Note, UserError, shown
 from trickbag.files import json_numbers, read_json_object, write_json
 from trickbag.metrics.multi_label import LabelScore
 from trickbag.metrics.per_class import ClassScore
@@ -122,8 +122,8 @@ class Result:
         """
         if data.get("schema", 1) not in (1, SCHEMA):
             raise UserError(
-                f"schema = {data['schema']!r}: this version of trickbag reads results of schema 1 "
-                f"to {SCHEMA}"
+                f"schema = {shown(data['schema'])}: this version of trickbag reads results of "
+                f"schema 1 to {SCHEMA}"
             )
         # Before the upgrade, which gives metrics other names than the file has.
         if isinstance(data.get("metrics"), dict):
@@ -133,23 +133,23 @@ class Result:
             value = data.get(key)
             # In Python a bool is an int, in JSON it is no number.
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise UserError(f"{key} = {value!r}: must be {text}")
+                raise UserError(f"{key} = {shown(value)}: must be {text}")
         for entry in data["data_errors"]:
             if not isinstance(entry, dict) or not all(
                 isinstance(entry.get(key), str) for key in ("file", "reason")
             ):
                 raise UserError(
-                    f"data_errors: {entry!r} must be an object with the texts file and reason"
+                    f"data_errors: {shown(entry)} must be an object with the texts file and reason"
                 )
         if data["status"] not in get_args(Status):
             raise UserError(
-                f"status = {data['status']!r}: must be one of {', '.join(get_args(Status))}"
+                f"status = {shown(data['status'])}: must be one of {', '.join(get_args(Status))}"
             )
         try:
             for note in data["notes"]:
                 Note.from_dict(note)
         except (ValueError, AttributeError, TypeError) as error:
-            raise UserError(f"notes = {data['notes']!r}: must be a list of notes") from error
+            raise UserError(f"notes = {shown(data['notes'])}: must be a list of notes") from error
         weights = data.get("weights")
         return cls(
             **{key: data[key] for key in _PARTS},
@@ -179,13 +179,13 @@ def _class_scores(data: object) -> dict[str, ClassScore]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise UserError(f"classes = {data!r}: must be an object with the scores of each class")
+        raise UserError(f"classes = {shown(data)}: must be an object with the scores of each class")
     return {name: _class_score(scores, f"classes.{name}") for name, scores in data.items()}
 
 
 def _class_score(data: object, place: str) -> ClassScore:
     if not isinstance(data, dict):
-        raise UserError(f"{place} = {data!r}: must be an object of scores")
+        raise UserError(f"{place} = {shown(data)}: must be an object of scores")
     scores = json_numbers(data, place)
     kind = LabelScore if "threshold" in scores else ClassScore
     names = [item.name for item in fields(kind)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from trickbag.errors import RunFailed, UserError
 from trickbag.files import write_text
 from trickbag.locks import locked_folder
 from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS
+from trickbag.paths import exists, file_name
+from trickbag.train.folder.epochs import read_epochs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,9 +28,10 @@ __all__ = ["RunFolder", "fresh_folder"]
 def fresh_folder(name: str, root: Path = Path("runs")) -> Path:
     """Create a folder that nobody else has created: `runs/NAME-1`, `runs/NAME-2`, ...
 
-    Raises UserError if that cannot be done.
+    A name that would lead out of `runs`, or that a file system may refuse, is made one that fits.
+    Raises UserError if the folder cannot be created.
     """
-    number = 1
+    name, number = file_name(name), 1
     while True:
         folder = root / f"{name}-{number}"
         try:
@@ -101,7 +105,7 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Whether a run was started in the folder."""
         return any(
-            file.exists()
+            exists(file)
             for file in (self.recipe, self.metrics, self.checkpoint, self.best, self.result)
         )
 
@@ -123,20 +127,34 @@ class RunFolder:
                 )
             # Of a run that was killed while it wrote.
             for unfinished in self.path.glob(".*.tmp"):
-                unfinished.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    unfinished.unlink()
             yield note
 
-    def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
-        """Read the lines of the first `epochs` epochs; RunFailed if there are fewer."""
-        lines = (
-            self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
-        )
-        if len(lines) < epochs:
+    def read_metrics(self, epochs: int, needed: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """Read the lines of the first `epochs` epochs, as a run goes on with them.
+
+        Each has a number under the `needed` names. Raises RunFailed if there are fewer lines, and
+        UserError if one is damaged.
+        """
+        rows = read_epochs(self.metrics)
+        if len(rows) < epochs:
             raise RunFailed(
-                f"{self.metrics} has {len(lines)} lines, but its checkpoint is {epochs} epochs "
+                f"{self.metrics} has {len(rows)} lines, but its checkpoint is {epochs} epochs "
                 "old: damaged"
             )
-        return [json.loads(line) for line in lines[:epochs]]
+        needed = tuple(needed)
+        for number, row in enumerate(rows[:epochs], 1):
+            if row["epoch"] != number:
+                raise UserError(
+                    f"cannot read {self.metrics}: epoch = {row['epoch']}: must be {number}"
+                )
+            if lacking := [name for name in needed if row.get(name) is None]:
+                raise UserError(
+                    f"cannot read {self.metrics}: the line of epoch {number} has no number "
+                    f"{lacking[0]}"
+                )
+        return [dict(row) for row in rows[:epochs]]
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write all lines, one JSON object an epoch."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.config import DataConfig
-from trickbag.errors import Note, UserError
+from trickbag.errors import Note, UserError, shown
 from trickbag.files import read_json_object, write_json
 from trickbag.recipe import RUN_PARTS, SCHEMA
 from trickbag.settings import read
@@ -96,12 +96,15 @@ class RunRecipe:
         """
         if data.get("schema", SCHEMA) != SCHEMA:
             raise UserError(
-                f"schema = {data['schema']!r}: this version of trickbag reads recipes of schema "
-                f"{SCHEMA}"
+                f"schema = {shown(data['schema'])}: this version of trickbag reads recipes of "
+                f"schema {SCHEMA}"
             )
-        for key in ("resolved", "trial"):
+        for key in ("resolved", "trial", *_RECIPE_PARTS):
             if not isinstance(data.get(key), Mapping | None):
-                raise UserError(f"{key} = {data[key]!r}: must be a JSON object")
+                raise UserError(f"{key} = {shown(data[key])}: must be a JSON object")
+        training = (data.get("resolved") or {}).get("training", {})
+        if not isinstance(training, Mapping):
+            raise UserError(f"resolved.training = {shown(training)}: must be a JSON object")
         return cls(
             recipe={key: value for key, value in data.items() if key not in RUN_PARTS},
             resolved=data.get("resolved"),
@@ -125,14 +128,19 @@ class RunRecipe:
         write_json(file, self.to_dict())
 
 
+_RECIPE_PARTS = ("data", "model", "training", "schedule", "tricks")
+
+
 def _notes(data: Mapping[str, Any]) -> list[Note]:
     """Return the notes, which files written before hold as text alone."""
     values, texts = data.get("note_values"), data.get("notes") or []
     try:
         if values is not None:
+            if not isinstance(values, list):
+                raise ValueError("no list")
             return [Note.from_dict(value) for value in values]
     except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"note_values = {values!r}: must be a list of notes") from error
+        raise UserError(f"note_values = {shown(values)}: must be a list of notes") from error
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"notes = {texts!r}: must be a list of texts")
+        raise UserError(f"notes = {shown(texts)}: must be a list of texts")
     return notes_from_texts(texts)

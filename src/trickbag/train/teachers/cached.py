@@ -23,6 +23,7 @@ from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.functional.device import copied
 from trickbag.locks import locked
+from trickbag.paths import exists
 from trickbag.recipe import differences, digest
 from trickbag.settings import plain, plain_identity
 from trickbag.train.loaders import ordered_loader
@@ -138,7 +139,7 @@ def _open_matching(
     the cache's own is then as if there were none: it is written anew, and of a damaged one
     `on_note` gets a note.
     """
-    if not path.exists():
+    if not exists(path):
         return None
     try:
         logits = TeacherLogits.open(path)
