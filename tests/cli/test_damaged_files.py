@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +14,13 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from tests.builders.recipes import tiny_recipe
 from trickbag.errors import UserError
 from trickbag.models.weights import load_with_metadata, save_weights
 from trickbag.recipe import Recipe
 from trickbag.recipes import small
+from trickbag.train.fit import fit
+from trickbag.train.folder.log import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -325,3 +329,93 @@ def test_weights_without_numbers(run: Path, photos: Path, tmp_path: Path, call: 
     code, _, err = call("train", "--data", photos, "--init", copy, "--out", tmp_path / "other")
     assert code == 2
     assert "best.safetensors holds values that are no numbers (NaN), in " in err
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "metrics.jsonl", "result.json", "predictions.csv"])
+def test_a_report_of_files_that_are_no_plain_files(
+    run: Path, tmp_path: Path, call: Call, name: str
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    forms: dict[str, Callable[[Path], object]] = {
+        "a named pipe": os.mkfifo,
+        "a folder": lambda file: file.mkdir(),
+        "a device": lambda file: file.symlink_to("/dev/zero"),
+        "bytes": lambda file: (file.touch(), os.truncate(file, 2**41)),
+    }
+    for says, make in forms.items():
+        shutil.rmtree(copy / name) if (copy / name).is_dir() else (copy / name).unlink()
+        make(copy / name)
+        code, out, err = call("report", copy, "--out", tmp_path / "page.html")
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert f"cannot read {copy / name}: it " in err
+        assert says in err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("train", "--out", ""),
+        ("train", "--out="),
+        ("train", ""),
+        ("train", "--init", ""),
+        ("study", "--out", ""),
+        ("report", ""),
+        ("predict", "", "x.png"),
+        ("export", "run", "--out", ""),
+    ],
+)
+def test_an_empty_argument(argv: tuple[str, ...], call: Call) -> None:
+    code, out, err = call(*argv)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert "is empty" in err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("report", "LONG"),
+        ("evaluate", "LONG"),
+        ("train", "--resume", "--out", "LONG"),
+        ("train", "LONG"),
+        ("train", "--init", "LONG"),
+        ("train", "--data", "LONG"),
+        ("study", "--out", "LONG", "--dry-run"),
+        ("predict", "run", "LONG"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_too_long(argv: tuple[str, ...], call: Call) -> None:
+    code, out, err = call(*(word.replace("LONG", "x" * 300) for word in argv))
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert "x" * 300 in err
+
+
+YAML = {
+    "within itself": "training: &a {epochs: *a}",
+    "a list within itself": "tricks: &a [*a]",
+    "many times": "a: &a [1,1,1,1,1,1,1,1,1]\n"
+    + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijk")),
+    "a number of many digits": f"training: {{epochs: 0x{'f' * 5000}}}",
+}
+
+
+@pytest.mark.parametrize("form", YAML)
+def test_a_recipe_without_end(tmp_path: Path, call: Call, form: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(YAML[form])
+    code, out, err = call("show", path)
+    assert (code, out, err.count("\n")) == (2, "", 1), err[:1000]
+    assert len(err) < 2000
+
+
+def test_a_recipe_does_not_choose_the_folder_of_its_runs(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    fit(tiny_recipe(photos, epochs=1).replace(name="../../x"), log=RunLog())
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    assert [path.name for path in (tmp_path / "work/runs").iterdir()] == ["-.-..-x-photos-1"]
+    with pytest.raises(UserError, match="out is empty"):
+        fit(tiny_recipe(photos, epochs=1), out="")

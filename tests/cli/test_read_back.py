@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
 
 Call = Any
 
-LIMIT_S = 10.0
-NOBODY = 65534
+pytestmark = pytest.mark.slow
+
+LIMIT_S = 30.0
 
 
 class StopAfterAnEpoch(RunLog):
@@ -184,13 +184,11 @@ class Bench:
             try:
                 alter(file)
                 code, err = self.run(command)
-            except (Exception, Late) as error:
+            except (Exception, Late) as error:  # the traceback that must not be
                 problems.append(f"{entry.name} {what}: {command}: {type(error).__name__}: {error}")
                 continue
-            finally:
-                restore_rights(self.place)
             lines = err.count("\n")
-            if code not in (0, 1, 2) or (code and lines != 1) or (code == 2 and "trickbag" not in err):
+            if code not in (0, 1, 2) or (code and lines != 1):
                 problems.append(f"{entry.name} {what}: {command}: exit {code}: {err}")
         return problems
 
@@ -213,12 +211,6 @@ def within(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def restore_rights(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)
-
-
 @pytest.fixture
 def bench(folders: dict[str, Path], photos: Path, tmp_path: Path, call: Call) -> Bench:
     return Bench(folders=folders, photos=photos, place=tmp_path / "bench", call=call)
@@ -239,6 +231,11 @@ def link(file: Path, target: str) -> None:
     file.symlink_to(target)
 
 
+def link_to_pipe(file: Path) -> None:
+    link(file, "pipe")
+    os.mkfifo(file.with_name("pipe"))
+
+
 def grow(file: Path) -> None:
     os.truncate(file, 2**41)
 
@@ -246,8 +243,7 @@ def grow(file: Path) -> None:
 PLACES: dict[str, Callable[[Path], object]] = {
     "named pipe": make_pipe,
     "link to /dev/zero": lambda file: link(file, "/dev/zero"),
-    "link to a pipe": lambda file: (make_pipe(file), file.rename(file.with_suffix(".p")))
-    and link_after(file),
+    "link to a pipe": link_to_pipe,
     "link to nothing": lambda file: link(file, "nowhere"),
     "link to itself": lambda file: link(file, file.name),
     "folder": make_folder,
@@ -259,24 +255,6 @@ PLACES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def link_after(file: Path) -> None:
-    file.symlink_to(file.with_suffix(".p").name)
-
-
-QUICK = {"run/recipe.json", "run/metrics.jsonl", "study/results.jsonl", "inputs/images.csv"}
-
-
-@pytest.mark.parametrize("place", ["named pipe", "link to /dev/zero", "folder", "huge"])
-def test_a_report_of_what_is_no_plain_file(bench: Bench, place: str) -> None:
-    problems = []
-    for name in ("run/recipe.json", "run/metrics.jsonl", "study/results.jsonl"):
-        entry = BY_NAME[name]
-        report = ReadBack(folder=entry.folder, file=entry.file, commands=(REPORT,))
-        problems += bench.check(report, PLACES[place], place)
-    assert not problems, "\n".join(problems)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
 def test_any_file_in_any_form(bench: Bench, entry: ReadBack) -> None:
     problems = [
@@ -342,7 +320,6 @@ def shapes(file: Path) -> list[tuple[str, str]]:
     return [*changed, ("deep", deep.replace('"DEEP"', DEEP) + rest), ("a list", "[1]" + rest)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("entry", JSON, ids=lambda entry: entry.name)
 def test_any_value_of_a_record(bench: Bench, entry: ReadBack) -> None:
     altered = shapes(bench.folders[entry.folder] / entry.file)
@@ -391,7 +368,6 @@ CHECKPOINT_VALUES = {
 }
 
 
-@pytest.mark.slow
 def test_any_part_of_a_checkpoint(bench: Bench) -> None:
     entry = BY_NAME["stopped/last.ckpt"]
     state = torch.load(bench.folders["stopped"] / "last.ckpt", weights_only=True)
@@ -414,7 +390,6 @@ def rewrite_metadata(file: Path, text: str) -> None:
     save_file(load_file(file), file, {"trickbag": text})
 
 
-@pytest.mark.slow
 def test_any_value_of_the_metadata_of_weights(bench: Bench) -> None:
     entry = BY_NAME["run/best.safetensors"]
     with safe_open(bench.folders["run"] / "best.safetensors", framework="pt") as file:
@@ -429,16 +404,3 @@ def test_any_value_of_the_metadata_of_weights(bench: Bench) -> None:
     for what, text in [("deep", DEEP), ("object deep", f'{{"model": {DEEP}}}'), *sample]:
         problems += bench.check(entry, lambda file, text=text: rewrite_metadata(file, text), what)
     assert not problems, "\n".join(problems)
-
-
-@contextlib.contextmanager
-def as_nobody() -> Iterator[None]:
-    """Be a user who may not read what others keep to themselves."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)

@@ -25,6 +25,7 @@ __all__ = [
     "Share",
     "Totals",
     "damage",
+    "load_state",
     "remove_damaged",
     "require_weights",
     "restore",
@@ -234,7 +235,7 @@ def restore(path: Path, run: Run, trial: str, *, way_out: str) -> Progress:
         raise UserError(f"{path} is the checkpoint of another trial or version", way_out)
     try:
         require_state(state, run)
-        progress = _load(state, run)
+        progress = load_state(state, run)
     except UserError as error:
         raise UserError(f"cannot read the checkpoint {path}: {error.reason}", way_out) from error
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -254,12 +255,15 @@ def _identity(state: dict[str, Any]) -> tuple[int | None, str | None]:
     )
 
 
-def _load(state: dict[str, Any], run: Run) -> Progress:
+def load_state(state: dict[str, Any], run: Run) -> Progress:
     """Load a checkpoint's content, whose form was checked; return the progress."""
     run.network.load_state_dict(state["network"])
     if run.average is not None:
         run.average.network.load_state_dict(state["average"])
-    run.optimizer.load_state_dict(state["optimizer"])
+    # A setting that the file lacks, as of another version of torch, is the run's.
+    groups = zip(run.optimizer.param_groups, state["optimizer"]["param_groups"], strict=True)
+    filled = [{**group, **stored} for group, stored in groups]
+    run.optimizer.load_state_dict({**state["optimizer"], "param_groups": filled})
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(state["scaler"])
     progress = Progress(**state["progress"])

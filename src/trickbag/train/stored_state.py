@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trickbag.errors import UserError, shown
+from trickbag.metrics.precision import exact_dtype
 
 if TYPE_CHECKING:
     from trickbag.train.run import Run
@@ -93,8 +94,11 @@ def _require_like(part: str, stored: object, expected: object) -> None:
         assert isinstance(stored, list | tuple)
         for i, value in enumerate(expected):
             _require_like(f"{part}[{i}]", stored[i], value)
-    elif expected is None or isinstance(expected, bool):
-        # Of a switch, such as `fused`, None leaves the choice to torch.
+    elif isinstance(expected, bool):
+        # Of the recipe, as every setting but the learning rate.
+        _require(stored is expected, part, stored, str(expected).lower())
+    elif expected is None:
+        # Of a switch that leaves the choice to torch.
         _require(stored is None or isinstance(stored, bool), part, stored, "true, false or none")
     elif isinstance(expected, str):
         _require(isinstance(stored, str), part, stored, "a text")
@@ -132,8 +136,17 @@ def _require_optimizer(stored: object, optimizer: torch.optim.Optimizer) -> None
         known = type(i) is int and 0 <= i < len(parameters)
         _require(known, place, values, f"of a parameter from 0 to {len(parameters) - 1}")
         _require(isinstance(values, Mapping), place, values, "values by name")
+        # An optimizer keeps the same of each parameter that it has updated.
+        others = next(iter(state.values()))
+        same = isinstance(others, Mapping) and _form(values) == _form(others)
+        _require(same, place, [*values], "the values that it keeps of the other parameters")
         for name, value in values.items():
             _require_optimizer_value(f"{place}.{name}", name, value, parameters[i])
+
+
+def _form(values: Mapping[Any, Any]) -> dict[Any, bool]:
+    """Return the names of values, each with whether it is none."""
+    return {name: value is None for name, value in values.items()}
 
 
 def _require_optimizer_value(place: str, name: object, value: object, parameter: Tensor) -> None:
@@ -166,7 +179,7 @@ def _require_progress(stored: object, run: Run) -> None:
     for name in _SUMS:
         value = stored[name]
         integer = name == "first_bad"
-        dtype = torch.int64 if integer else torch.float64
+        dtype = torch.int64 if integer else exact_dtype(run.device)
         fits = isinstance(value, Tensor) and value.shape == () and value.dtype == dtype
         _require(fits, f"progress.{name}", value, _text(torch.zeros((), dtype=dtype)))
     for name in ("best_score", "best_loss"):
