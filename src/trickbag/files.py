@@ -146,7 +146,7 @@ def read_text(path: Path, kind: FileKind = RECORD) -> str | None:
 _DEEPEST = 64
 """Levels of lists and objects in JSON and YAML: the deepest files of the product have ten."""
 
-_MOST_VALUES = 10_000_000
+_MOST_VALUES = 2_000_000
 """Values in a recipe or record: references to itself let a short YAML text stand for more."""
 
 

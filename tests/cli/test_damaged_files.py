@@ -381,7 +381,7 @@ def test_an_empty_argument(argv: tuple[str, ...], call: Call) -> None:
         ("train", "--init", "LONG"),
         ("train", "--data", "LONG"),
         ("study", "--out", "LONG", "--dry-run"),
-        ("predict", "run", "LONG"),
+        ("predict", "LONG", "x.png"),
     ],
     ids=" ".join,
 )
@@ -396,7 +396,7 @@ YAML = {
     "a list within itself": "tricks: &a [*a]",
     "many times": "a: &a [1,1,1,1,1,1,1,1,1]\n"
     + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijk")),
-    "a number of many digits": f"training: {{epochs: 0x{'f' * 5000}}}",
+    "a number of many digits": f"name: 0x{'f' * 5000}",
 }
 
 

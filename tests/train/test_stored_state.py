@@ -53,6 +53,8 @@ def state(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("checkpoint") / "last.ckpt"
     checkpoint.save(file, run, Progress.start(run.device), "trial")
     stored: dict[str, Any] = torch.load(file, weights_only=True)
+    # As if it had been written before checkpoints had a checksum: no damage hides the parts.
+    del stored["has_checksum"]
     return stored
 
 
