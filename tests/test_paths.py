@@ -23,10 +23,7 @@ from trickbag.paths import (
     is_folder,
     open_regular,
     read_bytes,
-    require_lockable,
 )
-from trickbag.study.folder import StudyFolder
-from trickbag.train.folder.caller import COMMAND_LINE
 from trickbag.train.folder.run_folder import fresh_folder
 
 if TYPE_CHECKING:
@@ -152,7 +149,7 @@ def test_names_of_default_folders(tmp_path: Path, text: str, name: str) -> None:
     assert file_name(text) == name
     folder = fresh_folder(text, tmp_path)
     assert folder.parent == tmp_path
-    folder.mkdir()
+    assert folder.is_dir()
     assert fresh_folder(text, tmp_path).name == f"{name}-2"
 
 
@@ -160,34 +157,6 @@ def test_names_of_default_folders(tmp_path: Path, text: str, name: str) -> None:
 def test_an_empty_path_is_not_the_current_folder(text: str) -> None:
     with pytest.raises(UserError, match="--out is empty"):
         given_path(text, "--out")
-
-
-LOCKS: dict[str, Callable[[Path], object]] = {
-    "folder": lambda path: path.mkdir(),
-    "named pipe": os.mkfifo,
-    "link": lambda path: path.symlink_to("elsewhere"),
-}
-
-
-@pytest.mark.parametrize("form", LOCKS)
-def test_a_lock_that_is_no_plain_file(tmp_path: Path, form: str) -> None:
-    LOCKS[form](tmp_path / ".lock")
-    with (
-        pytest.raises(UserError, match=f"cannot lock .*: it is a {form}"),
-        StudyFolder(tmp_path).locked(COMMAND_LINE),
-    ):
-        pass
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_lock_that_this_user_may_not_open(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    lock = tmp_path / ".lock"
-    require_lockable(lock)
-    lock.touch(mode=0o600)
-    require_lockable(lock)
-    with as_nobody(), pytest.raises(UserError, match="Permission denied"):
-        require_lockable(lock)
 
 
 def test_plain_data_without_end() -> None:

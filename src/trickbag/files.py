@@ -174,7 +174,7 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _whole(text: str) -> int | None:
+def _whole_number(text: str) -> int | None:
     # JSON has whole numbers beyond the range of floats too.
     number = int(text)
     return number if abs(number) <= sys.float_info.max else None
@@ -188,7 +188,7 @@ def parse_json(text: str, place: object, line: int | None = None) -> Any:
     """
     try:
         data = json.loads(
-            text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole
+            text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole_number
         )
         if text.count("[") + text.count("{") > _DEEPEST:
             require_shallow(data)

@@ -143,7 +143,9 @@ def require_regular(path: Path, kind: FileKind) -> None:
     if not stat.S_ISREG(status.st_mode):
         # A pipe would wait for ever, a device such as /dev/zero has no end.
         other = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise UserError(f"cannot read {path}: it is {other}, not a regular file", "remove it")
+        raise UserError(
+            f"cannot read {path}: it is {other}, not a regular file", "put a file in its place"
+        )
     if kind.max_bytes is not None and status.st_size > kind.max_bytes:
         raise UserError(
             f"cannot read {path}: it has {status.st_size:,} bytes, and {kind.name} has at most "

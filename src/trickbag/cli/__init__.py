@@ -81,14 +81,21 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+_PATHS = ("--out", "--init", "--csv", "--image-root", "--picture")
+"""Options whose empty value would be the current folder, or as if it had not been given."""
+
+
 def _empty_argument(arguments: Sequence[str]) -> str | None:
-    """Name the first argument that is empty, as a variable of a shell may be; None without one."""
+    """Name the first path that is empty, as a variable of a shell may be; None without one."""
     for before, argument in zip(["", *arguments], arguments, strict=False):
         option, equals, value = argument.partition("=")
-        if equals and not value and option.startswith("--"):
+        if option in _PATHS and equals and not value:
             return f"argument {option}"
-        if not argument:
-            return f"argument {before}" if before.startswith("--") else "an argument"
+        if not argument and before in _PATHS:
+            return f"argument {before}"
+        # Other options say themselves what they may be.
+        if not argument and not before.startswith("--"):
+            return "an argument"
     return None
 
 

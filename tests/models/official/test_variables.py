@@ -85,7 +85,7 @@ def test_a_missing_npz_is_named(tmp_path):
         with pytest.raises(UserError, match="absent"):
             read(tmp_path / "absent.npz")
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(UserError, match=r"cannot be read as an \.npz"):
+    with pytest.raises(UserError, match=r"folder\.npz: it is a folder"):
         read_variables(tmp_path / "folder.npz")
 
 

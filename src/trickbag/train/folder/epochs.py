@@ -17,15 +17,18 @@ Epoch = Mapping[str, float | None]
 """A line of `metrics.jsonl`: numbers by name, None where undefined; `epoch` counts from 1."""
 
 
-def read_epochs(file: Path) -> tuple[Epoch, ...]:
+def read_epochs(file: Path, most: int | None = None) -> tuple[Epoch, ...]:
     """Read `metrics.jsonl`; empty if there is none.
 
-    Raises UserError if a line is damaged; the message names the line.
+    With `most` no line behind so many epochs is looked at. Raises UserError if a line is damaged;
+    the message names the line.
     """
     epochs: list[Epoch] = []
     for number, line in enumerate((read_text(file) or "").splitlines(), 1):
         if not line.strip():
             continue
+        if len(epochs) == most:
+            break
         place = f"cannot read {file}: line {number}"
         epoch = json_numbers(parse_json_object(line, file, number), place)
         if not isinstance(epoch.get("epoch"), int):

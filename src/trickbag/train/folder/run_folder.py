@@ -137,14 +137,15 @@ class RunFolder:
         Each has a number under the `needed` names. Raises RunFailed if there are fewer lines, and
         UserError if one is damaged.
         """
-        rows = read_epochs(self.metrics)
+        # A crash can have left a line behind them, or half of one.
+        rows = read_epochs(self.metrics, epochs)
         if len(rows) < epochs:
             raise RunFailed(
                 f"{self.metrics} has {len(rows)} lines, but its checkpoint is {epochs} epochs "
                 "old: damaged"
             )
         needed = tuple(needed)
-        for number, row in enumerate(rows[:epochs], 1):
+        for number, row in enumerate(rows, 1):
             if row["epoch"] != number:
                 raise UserError(
                     f"cannot read {self.metrics}: epoch = {row['epoch']}: must be {number}"
@@ -154,7 +155,7 @@ class RunFolder:
                     f"cannot read {self.metrics}: the line of epoch {number} has no number "
                     f"{lacking[0]}"
                 )
-        return [dict(row) for row in rows[:epochs]]
+        return [dict(row) for row in rows]
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write all lines, one JSON object an epoch."""
