@@ -186,3 +186,23 @@ def test_a_signal_at_any_moment_exits_with_75(
             break
     assert_same_run(out, reference)
     assert json.loads((out / "result.json").read_text())["error"] is None
+
+
+def test_a_signal_at_any_moment_of_a_study_exits_with_75(pictures: Path, tmp_path: Path) -> None:
+    quiet, out, rng = tmp_path / "quiet", tmp_path / "study", random.Random(0)
+    subprocess.run(words(study_arguments(pictures, quiet, *STUDY)), check=True, capture_output=True)
+    for stops in range(7):
+        process = start(words(study_arguments(pictures, out, *STUDY)))
+        while process.poll() is None and not has_handler(process.pid):
+            time.sleep(0.001)
+        try:
+            limit = None if stops == 6 else rng.choice((1, 6, 12)) * rng.random()
+            _, err = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM if rng.random() < 0.5 else signal.SIGINT)
+            _, err = process.communicate()
+        assert process.returncode in (0, 75), err
+        assert err.count("\n") == (process.returncode == 75), err
+        if process.returncode == 0:
+            break
+    assert effects(out) == effects(quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.train.processes import ROOT, end, start
 from tests.train.test_step import raw_batch
 from trickbag.data.loading.loader import RawBatch, share_of
 from trickbag.errors import UserError
+from trickbag.locks import locked_folder
 from trickbag.train.fit import fit
 from trickbag.train.machine.parallel import ProcessWorld, World, process_world
 
@@ -307,6 +309,13 @@ class TestRuns:
         assert codes == [code, code], errors
         assert len(errors) == 1
         assert message in errors[0]
+
+    def test_a_folder_in_use_is_refused_once(self, pictures: Path, tmp_path: Path) -> None:
+        with locked_folder(tmp_path / "run", lambda _: None):
+            codes, errors = end(start(2, command(pictures, tmp_path / "run")))
+        assert codes == [2, 2], errors
+        assert len(errors) == 1
+        assert f"process {os.getpid()} on " in errors[0]
 
     def test_under_torchrun(self, pictures: Path, reference: Path, tmp_path: Path) -> None:
         done = run_torch(command(pictures, tmp_path / "run"))
