@@ -139,3 +139,22 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
     with pytest.raises(UserError, match="Permission denied"):
         find_inputs([str(tmp_path / "closed")])
+
+
+def test_rows_that_lead_out_of_all_folders_are_named(tmp_path: Path) -> None:
+    make(tmp_path, "images/a.png", "images/b.png", "beside/c.png", "table/d.png", "far/e.png")
+    (tmp_path / "images" / "link.png").symlink_to(tmp_path / "far" / "e.png")
+    table = tmp_path / "table" / "rows.csv"
+    rows = [
+        "a",
+        "../images/b.png",
+        "c",
+        "d",
+        "../far/e.png",
+        str(tmp_path / "far" / "e.png"),
+        "link",
+    ]
+    table.write_text("id\n" + "\n".join(rows) + "\n")
+    inputs = find_inputs([str(table), str(tmp_path / "beside")], image_root=tmp_path / "images")
+    assert None not in inputs.paths
+    assert inputs.outside == tuple(rows[4:])

@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     columns = predictor.trained.columns
     root = None if args.image_root is None else Path(args.image_root).expanduser()
     inputs = find_inputs(args.paths, image_root=root, id_column=columns[0] if columns else None)
+    if inputs.outside:
+        _warn_of_outside(inputs)
     if inputs.csv is None:
         columns = None  # those of a competition: only where its CSV file names the images
     rows = _rows(predictor, inputs)
@@ -97,6 +99,18 @@ def run(args: argparse.Namespace) -> int:
         )
     _warn_of_errors(written, labels_are_empty=target is not None and columns is not None)
     return 0 if written.predicted else 1
+
+
+def _warn_of_outside(inputs: Inputs) -> None:
+    from trickbag.cli.terminal import name_some, warn
+
+    count = len(inputs.outside)
+    rows = "1 row names an image" if count == 1 else f"{count} rows name images"
+    warn(
+        "predict",
+        f"{rows} outside of the folders in which they are looked for, and they are read: "
+        f"{name_some(inputs.outside)}",
+    )
 
 
 def _require_top(top: int, predictor: Predictor) -> None:

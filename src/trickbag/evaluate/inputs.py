@@ -26,13 +26,15 @@ class Inputs:
 
     `names` are those that the user gave, or the rows of a CSV file. A path is None if there is no
     such image for a row. `csv` is the CSV file, if there is one, and `id_column` its column with
-    the names.
+    the names; `outside` are those of images that lie outside of all folders where they are looked
+    for.
     """
 
     names: tuple[str, ...]
     paths: tuple[Path | None, ...]
     csv: Path | None = None
     id_column: str = ""
+    outside: tuple[str, ...] = ()
 
 
 def find_inputs(
@@ -131,7 +133,11 @@ def _from_csv(
         raise UserError(f"--image-root {image_root} is no folder")
     roots = [*([image_root] if image_root else []), *folders]
     # Made absolute, a folder stays itself when the finder joins it to its base.
-    finder = ImageFinder(table.parent, (*(os.path.abspath(root) for root in roots), "", table.stem))
+    finder = ImageFinder(
+        table.parent,
+        (*(os.path.abspath(root) for root in roots), "", table.stem),
+        roots=(*roots, table.parent),
+    )
     paths = [finder.find(value) if value else None for value in values]
     if not any(paths):
         where = ", ".join(str(root) for root in (*roots, table.parent, table.parent / table.stem))
@@ -144,6 +150,11 @@ def _from_csv(
         paths=tuple(None if path is None else table.parent / path for path in paths),
         csv=table,
         id_column=column,
+        outside=tuple(
+            value
+            for value, path in zip(values, paths, strict=True)
+            if path is not None and finder.is_outside(path)
+        ),
     )
 
 

@@ -246,12 +246,14 @@ def _cell(cells: list[str], column: int) -> str:
 class ImageFinder:
     """Finds the files that values of a table name, in `folders` under `base`.
 
-    Each folder is listed once. `ambiguous` describes the first value that can mean two files.
+    Each folder is listed once. `ambiguous` describes the first value that can mean two files. Files
+    within `roots`, or within `base` where there are none, are not outside.
     """
 
     base: Path
     folders: tuple[str, ...]
     ambiguous: str | None = None
+    roots: tuple[Path, ...] = ()
     _sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     _by_stem: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     _links: dict[str, set[str]] = field(default_factory=dict)
@@ -282,18 +284,21 @@ class ImageFinder:
         return self._list(inner)[file]
 
     def is_outside(self, name: str) -> bool:
-        """Return whether a file that `find` returned lies outside of `base`, links resolved."""
+        """Return whether a file that `find` returned lies outside of all roots, links resolved."""
         inner, file = os.path.split(name)
         self._list(inner)
         if self._is_beyond(inner):
             return True
         # Only links can lead out of a folder that lies within; few files are links.
-        return file in self._links[inner] and is_beyond(self.base / name, self.base)
+        return file in self._links[inner] and self._leads_out(name)
 
     def _is_beyond(self, inner: str) -> bool:
         if inner not in self._beyond:
-            self._beyond[inner] = is_beyond(self.base / inner, self.base)
+            self._beyond[inner] = self._leads_out(inner)
         return self._beyond[inner]
+
+    def _leads_out(self, name: str) -> bool:
+        return all(is_beyond(self.base / name, root) for root in self.roots or (self.base,))
 
     def _list(self, inner: str) -> dict[str, int]:
         if inner not in self._sizes:
