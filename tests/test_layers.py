@@ -18,6 +18,7 @@ ROOT = Path(trickbag.__file__).parent
 LAYERS = [
     (
         "trickbag.errors",
+        "trickbag.memory",
         "trickbag.ranges",
         "trickbag.settings",
         "trickbag.assignment",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from trickbag.errors import UserError
+from trickbag.memory import usable_memory
 
 __all__ = [
     "MAPPED",
@@ -48,21 +49,13 @@ class FileKind:
     max_bytes: int | None
 
 
-def _memory_bytes() -> int | None:
-    """Return the machine's memory in bytes; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
 RECIPE = FileKind("a recipe", 16 * 2**20)
 # PyYAML reads some 100 KB a second.
 YAML_RECIPE = FileKind("a recipe in YAML", 2**18)
 RECORD = FileKind("a record in JSON", 2**28)
 TABLE = FileKind("a table", 2**32)
 # Of what does not fit into the memory the first bytes are not worth reading.
-WEIGHTS = FileKind("a file of weights", _memory_bytes())
+WEIGHTS = FileKind("a file of weights", usable_memory())
 MAPPED = FileKind("a mapped file", None)
 
 _KINDS = {

@@ -162,8 +162,7 @@ def test_the_package_imports_its_names_lazily() -> None:
 )
 def test_a_network_beyond_the_memory_is_refused_before_it_is_built(monkeypatch, change):
     # As a machine of 1 GiB, so that no machine is large enough.
-    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**18}
-    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    monkeypatch.setattr("trickbag.models.zoo.usable_memory", lambda: 2**30)
     config = dataclasses.replace(model_config("resnet50"), **{"num_classes": 10, **change})
     with pytest.raises(UserError, match=r"parameters take [\d,]+ GiB, .* has 1 GiB of memory"):
         build_network(config, seed=0)

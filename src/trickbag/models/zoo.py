@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from trickbag.errors import UserError
+from trickbag.memory import usable_memory
 from trickbag.models.big_little import BigLittle
 from trickbag.models.classifier import Classifier
 from trickbag.models.config import (
@@ -120,7 +120,7 @@ def _require_memory(config: OwnConfig) -> None:
     if not is_huge(config):
         return
     count = count_params(build_on_shapes(config))
-    needed, memory = 4 * count, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, memory = 4 * count, usable_memory()
     if needed > memory:
         raise UserError(
             f"model: {count:,} parameters take {needed / 2**30:,.0f} GiB, and this machine has "

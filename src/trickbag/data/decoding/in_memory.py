@@ -20,6 +20,7 @@ from trickbag.data.cores import usable_cores
 from trickbag.data.source import DecodeError, Part
 from trickbag.errors import RunFailed, UserError, first_line
 from trickbag.files import sync_folder
+from trickbag.memory import usable_memory
 from trickbag.paths import MAPPED, require_regular
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ def memory_limit(folder: Path) -> int:
 
     It is a quarter of the machine's memory, but at most half of the free disk.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(memory // 4, shutil.disk_usage(folder).free // 2)
+    return min(usable_memory() // 4, shutil.disk_usage(folder).free // 2)
 
 
 def decode_once(

@@ -6,10 +6,11 @@ Shapes: H and W pixels.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 from typing import TYPE_CHECKING
+
+from trickbag.memory import usable_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +136,7 @@ class _SharedMemory:
         self._free = threading.Condition()
         self._in_use = 0
         # A quarter of the machine's memory; one image alone may always be decoded.
-        self._limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        self._limit = usable_memory() // 4
 
     @contextlib.contextmanager
     def hold(self, size: int) -> Iterator[None]:
