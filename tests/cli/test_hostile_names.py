@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.builders.images import digits_of, encode
+from tests.builders.recipes import study_arguments, train_arguments
 from tests.cli.test_damaged_files import rewrite
 from trickbag.cli import COMMANDS, main
-from trickbag.train.folder.predictions import PredictionRow, write_predictions
+from trickbag.data.dataset import read_errors
+from trickbag.report.run.images import pictures_of
+from trickbag.train.folder.predictions import (
+    PredictionRow,
+    read_predictions,
+    write_predictions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +39,7 @@ SEQUENCES = ("\x1b[2J", "\x1b]0", "\x9b", "\u202e", "\x07", "\udce9", "\udcff")
 """What must not reach a terminal; its own bars have other escape sequences."""
 
 
+LIMIT = ("--set", "data.max_bad_fraction=0.5")
 SLOW = ("export", "report")
 
 
@@ -87,14 +97,13 @@ def commands(hostile: Hostile, out: Path) -> dict[str, tuple[list[str], int]]:
     """Return commands and their exit codes, by a name that begins with the command's."""
     run, images = str(hostile.run), str(hostile.images)
     bad = str(out / "no\udce9\x1b[2J")
-    limit = ["--set", "data.max_bad_fraction=0.5"]
     reports = {
         f"report {kind}": (["report", run, "--format", kind], 0)
         for kind in ("md", "latex", "csv", "json")
     }
     return {
-        "doctor": (["doctor", images, *limit], 0),
-        "doctor --json": (["doctor", images, "--json", *limit], 0),
+        "doctor": (["doctor", images, *LIMIT], 0),
+        "doctor --json": (["doctor", images, "--json", *LIMIT], 0),
         "doctor bad": (["doctor", bad], 2),
         "evaluate": (["evaluate", run, "--data", images, "--workers", "0"], 0),
         "evaluate --json": (
@@ -182,3 +191,72 @@ def test_every_command_on_other_streams(
 ) -> None:
     for name, (argv, code) in commands(hostile, tmp_path).items():
         check(name, argv, code, call(argv, monkeypatch, encoding, tty=tty), tty=tty)
+
+
+@pytest.mark.slow
+def test_a_training_reaches_its_end_and_is_resumed(
+    hostile: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / f"out{FILE}"
+    argv = [*train_arguments(hostile.images, out, 2), *LIMIT]
+    check("train", argv, 0, call(argv, monkeypatch, "ascii", tty=True), tty=True)
+    predictions = (out / "predictions.csv").read_bytes()
+    names = [row.image for row in read_predictions(out / "predictions.csv") or []]
+    assert names
+    assert all("\\udcff" in name for name in names)
+    errors = read_errors(out / "data_errors.csv") or []
+    assert [error.file for error in errors] == [f"a\\udce9\x1b[2J/bad\\udcff{FILE[1:]}"]
+    pictures = pictures_of(out)
+    assert pictures is not None
+    assert pictures.mistakes, "the images of a file's escaped names are those of the data"
+    # As if it had been stopped before its end: names, fingerprint and trial are the same again.
+    (out / "result.json").unlink()
+    resume = ["train", "--resume", "--out", str(out)]
+    check("train", resume, 0, call(resume, monkeypatch, "ascii", tty=False), tty=False)
+    assert (out / "predictions.csv").read_bytes() == predictions
+    assert json.loads((out / "result.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_a_study_gives_its_effects(
+    hostile: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / f"out{FILE}"
+    argv = study_arguments(hostile.images, out, "--seeds", "1", "--tricks", "mixup", *LIMIT)
+    check("study", argv, 0, call(argv, monkeypatch, "ascii", tty=False), tty=False)
+    (effect,) = json.loads((out / "effects.json").read_text())
+    assert effect["delta"] is not None
+    report = ["report", str(out), "--format", "md"]
+    check("report", report, 0, call(report, monkeypatch, "ascii", tty=True), tty=True)
+
+
+ENVIRONMENTS = {
+    "ascii streams": {"PYTHONIOENCODING": "ascii"},
+    "the C locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_commands_in_environments_without_utf8(
+    hostile: Hostile, tmp_path: Path, environment: str
+) -> None:
+    out = tmp_path / f"café{FILE}"
+    images = str(hostile.images)
+    for argv in (
+        ["doctor", images, "--json", *LIMIT],
+        [*train_arguments(hostile.images, out, 1), *LIMIT],
+        ["predict", str(out), images, "--csv", str(tmp_path / "ü.csv")],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "trickbag", *argv],
+            env=os.environ | ENVIRONMENTS[environment],
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        text = done.stdout.decode("ascii")
+        assert "\x1b" not in text
+        if "--json" in argv:
+            json.loads(text)
+    assert (out / "report.html").exists()
