@@ -13,6 +13,7 @@ from trickbag.cli.streams import standard_streams
 from trickbag.output import (
     Output,
     console,
+    guard_streams,
     is_lost,
     print_exact,
     surviving,
@@ -157,3 +158,16 @@ def test_bars_and_tables_move_the_cursor_and_their_texts_do_not() -> None:
     # A cell has the width of what it was given, and cuts the escape.
     for shown in ("note \\x1b[2J \\u202e", "\\x1b]0;title", "caf\\"):
         assert shown in text
+
+
+def test_the_streams_of_a_worker_are_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = Terminal(), Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    guard_streams()
+    guard_streams()
+    print("\x1b[2J")
+    print("\x9b", file=sys.stderr)
+    assert (out.getvalue(), err.getvalue()) == ("\\x1b[2J\n", "\\x9b\n")
+    monkeypatch.setattr(sys, "stdout", None)
+    guard_streams()

@@ -21,7 +21,15 @@ from trickbag.text import encodable, lines_for, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "console", "is_lost", "print_exact", "surviving", "third_party_output"]
+__all__ = [
+    "Output",
+    "console",
+    "guard_streams",
+    "is_lost",
+    "print_exact",
+    "surviving",
+    "third_party_output",
+]
 
 _NO_READER = (errno.EPIPE, errno.ESHUTDOWN, errno.ECONNRESET)
 
@@ -94,6 +102,14 @@ class Output:
 def surviving(stream: TextIO) -> TextIO:
     """Return a stream as one whose failure is no error; one that is such already as it is."""
     return stream if isinstance(stream, Output) else cast("TextIO", Output(stream))
+
+
+def guard_streams() -> None:
+    """Make stdout and stderr of this process, a worker, outputs to its end."""
+    if sys.stdout is not None:  # a process without a console has none
+        sys.stdout = surviving(sys.stdout)
+    if sys.stderr is not None:
+        sys.stderr = surviving(sys.stderr)
 
 
 def is_lost(stream: TextIO | None) -> bool:

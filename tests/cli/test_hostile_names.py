@@ -184,6 +184,14 @@ def test_every_command_on_a_terminal_of_ascii(
             check(name, argv, code, call(argv, monkeypatch, "ascii", tty=True), tty=True)
 
 
+def test_predict_s_help_says_what_a_cell_may_begin_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, out, _ = call(["predict", "--help"], monkeypatch, "ascii", tty=False)
+    assert code == 0
+    assert "begin with =, +, - or @" in " ".join(out.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("encoding", "tty"), [("utf-8", True), ("utf-8", False), ("ascii", False)])
 def test_every_command_on_other_streams(

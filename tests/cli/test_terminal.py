@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from trickbag.cli import terminal
@@ -42,3 +45,11 @@ def test_many_names_are_counted() -> None:
         "  and 1 more: --json names them all",
     ]
     assert list(left_out_lines([])) == ["left out: none"]
+
+
+def test_every_line_that_a_command_prints_is_one_line() -> None:
+    # `new` prints source code; the others print names, by `print_line` and the like.
+    for file in Path(terminal.__file__).parent.glob("*.py"):
+        if file.stem not in ("__init__", "terminal", "new"):
+            printed = re.findall(r"^ *print\((.*)", file.read_text(encoding="utf-8"), re.M)
+            assert all("printable(" in text or text == ")" for text in printed), file.name

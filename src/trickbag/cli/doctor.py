@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return 0, or 1 if too many files are bad."""
-    from trickbag.cli.terminal import checking_progress, print_json, warn
+    from trickbag.cli.terminal import checking_progress, print_json, print_line, warn
     from trickbag.data.doctor import diagnose
 
     data = _settings(args)
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(diagnosis.to_dict())
     else:
         for line in _lines(diagnosis):
-            print(line)
+            print_line(line)
     bad = len(diagnosis.left_out)
     total = sum(diagnosis.images.values()) + bad
     if bad > data.max_bad_fraction * total:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated, Literal
 
     from trickbag.cli.options import optional, precision_of
-    from trickbag.cli.terminal import checking_progress, print_json, warn
+    from trickbag.cli.terminal import checking_progress, print_json, print_line, warn
     from trickbag.data.config import MAX_WORKERS
     from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.settings import AtLeast, parse
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({"run": args.run, **evaluation.to_dict()})
         return 0
     for line in _lines(evaluation):
-        print(line)
+        print_line(line)
     for note in evaluation.notes:
         warn("evaluate", note.text)
     return 0

@@ -57,21 +57,21 @@ def run(args: argparse.Namespace) -> int:
     source = Path(args.run).expanduser()
     target = _target(args, source, form)
 
-    from trickbag.cli.terminal import printable
+    from trickbag.cli.terminal import print_line
     from trickbag.export.exported import export
 
     trained = _load(source, args.network)
     exported = export(trained, target, form)
-    print(
-        f"{exported.format}: {printable(str(exported.path))} ({exported.size / 1e6:,.1f} MB, "
-        f"{len(trained.classes):,} classes; {printable(trained.weights_title)})"
+    print_line(
+        f"{exported.format}: {exported.path} ({exported.size / 1e6:,.1f} MB, "
+        f"{len(trained.classes):,} classes; {trained.weights_title})"
     )
-    print(
+    print_line(
         f"checked on {exported.checked}: the largest difference of a logit from the network in "
         f"float32 is {exported.difference:.2g}, the largest logit {exported.largest:.3g}"
     )
     if exported.scores is not None:
-        print(_scores_line(exported.scores))
+        print_line(_scores_line(exported.scores))
     return 0
 
 

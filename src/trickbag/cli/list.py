@@ -26,15 +26,16 @@ def run(args: argparse.Namespace) -> int:
         )
     listed = {"tricks": _tricks, "recipes": _recipes, "models": _models, "datasets": _datasets}
     rows, note = listed[args.kind]()
-    from trickbag.cli.terminal import aligned, print_json
+    from trickbag.cli.terminal import aligned, print_json, print_line
 
     if args.json:
         print_json(rows)
         return 0
     cells = (["-" if cell == "" else cell for cell in row.values()] for row in rows)
     for line in aligned([list(rows[0]), *cells]):
-        print(line)
-    print(f"\n{note}")
+        print_line(line)
+    print()
+    print_line(note)
     return 0
 
 
@@ -43,9 +44,9 @@ def _first_line(documented: object) -> str:
 
 
 def _tricks() -> tuple[list[dict[str, str]], str]:
-    import sys
     import warnings
 
+    from trickbag.cli.terminal import warn
     from trickbag.tricks import available
 
     # A registered trick that cannot be imported is a warning; it is shown as a line, not with the
@@ -54,7 +55,7 @@ def _tricks() -> tuple[list[dict[str, str]], str]:
         warnings.simplefilter("always")
         tricks = available()
     for warning in broken:
-        print(f"trickbag list: {warning.message}", file=sys.stderr)
+        warn("list", str(warning.message))
     rows = [
         {"name": name, "slot": trick.slot, "what": _first_line(trick), "paper": trick.paper}
         for name, trick in tricks.items()

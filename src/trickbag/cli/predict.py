@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated
 
     from trickbag.cli.options import optional, output_file, precision_of
+    from trickbag.cli.terminal import print_line
     from trickbag.errors import UserError
     from trickbag.models.config import MAX_CLASSES
     from trickbag.optim.config import MAX_BATCH, Device
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     if target is None:
         written = Written()
         for line in _lines(rows, inputs, predictor.classes, top, written):
-            print(line)
+            print_line(line)
             if is_lost(sys.stdout):
                 return 0  # nobody reads the rest; a full disk is an error of the output
     else:
@@ -90,12 +91,10 @@ def run(args: argparse.Namespace) -> int:
             classes=predictor.classes, columns=columns, top=top, probabilities=args.probabilities
         )
         written = write_csv(target, form, rows)
-        from trickbag.cli.terminal import printable
-
         trained = predictor.trained
-        print(
+        print_line(
             f"predictions: {target} ({written.predicted:,} images; "
-            f"{printable(trained.weights_title)}, in {trained.precision})"
+            f"{trained.weights_title}, in {trained.precision})"
         )
     _warn_of_errors(written, labels_are_empty=target is not None and columns is not None)
     return 0 if written.predicted else 1

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the report; return 0."""
     from pathlib import Path
 
+    from trickbag.cli.terminal import print_line
     from trickbag.errors import UserError
     from trickbag.output import print_exact
     from trickbag.report import is_study, run_table, study_table
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         # Another program reads it; a terminal gets it with control characters as escapes.
         print_exact(json_text(text) if args.format == "json" else text)
         return 0
-    print(f"report: {_page(folders, Path(args.out) if args.out is not None else None)}")
+    page = _page(folders, Path(args.out) if args.out is not None else None)
+    print_line(f"report: {page}")
     return 0
 
 

@@ -38,14 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the recipe; return 0."""
+    from trickbag.cli.terminal import print_json, print_line
+
     recipe = recipe_from(args)
     if args.picture is not None:
         _check_picture(args.picture)
     required = args.data is not None or args.picture is not None
     plan, notes, dataset = _resolve(recipe, required=required)
     if args.json:
-        from trickbag.cli.terminal import print_json
-
         data = recipe.to_dict() | {
             "resolved": plan.to_stored() if plan else None,
             "notes": [note.text for note in notes],
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         note_lines = (f"# note: {note.text}" for note in notes)
         for line in (*_recipe_lines(recipe), *_plan_lines(plan, dataset), *note_lines):
-            print(line)
+            print_line(line)
     if args.picture is not None and plan and dataset:
         _draw(recipe, plan, dataset, args.picture)
     return 0
@@ -167,6 +167,7 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
     import sys
     from pathlib import Path
 
+    from trickbag.cli.terminal import printable
     from trickbag.report.recipe_picture import draw_recipe, schedule_points
     from trickbag.train.preview import changes_elsewhere, previews
 
@@ -185,7 +186,7 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
         f"In no image, because they change other things: {unseen}." if unseen else "",
     )
     # Not on stdout, where the recipe is.
-    print(f"picture: {file}", file=sys.stderr)
+    print(f"picture: {printable(file)}", file=sys.stderr)
 
 
 def _panels(

@@ -200,22 +200,22 @@ def _warn_of_failures(findings: Findings, *, sharded: bool) -> int:
 
 def _conclude(folder: Path) -> None:
     """Write the page; print the effects and the answer."""
-    from trickbag.cli.terminal import aligned, stopped_at_report
+    from trickbag.cli.terminal import aligned, print_line, stopped_at_report
     from trickbag.report import answers, read_study, study_page, study_rows
 
     with stopped_at_report(folder, "study"):
         page = study_page(folder)
     study = read_study(folder)
     for line in aligned(study_rows(study)):
-        print(line)
+        print_line(line)
     for answer in answers(study):
-        print(answer)
-    print(f"report: {page}")
+        print_line(answer)
+    print_line(f"report: {page}")
 
 
 def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None, out: Path) -> int:
     """Print the trials, their time and disk, and the smallest effect that the study can show."""
-    from trickbag.cli.terminal import aligned, warn
+    from trickbag.cli.terminal import aligned, print_line, warn
     from trickbag.study.disk import disk_use
     from trickbag.study.dry_run import disk_lines, disk_warning, forecast_lines, trial_rows
     from trickbag.study.forecast import forecast
@@ -225,7 +225,7 @@ def _dry_run(study: PreparedStudy, executor: Executor, sd: float | None, out: Pa
     rows = aligned(trial_rows(study, expected.pending))
     notes = (f"note: {note.text}" for note in study.notes)
     for line in (*rows, *notes, *disk_lines(disk), *forecast_lines(study, expected)):
-        print(line)
+        print_line(line)
     if (warning := disk_warning(disk)) is not None:
         warn("study", warning)
     return 0

@@ -21,6 +21,7 @@ __all__ = [
     "left_out_lines",
     "name_some",
     "print_json",
+    "print_line",
     "printable",
     "stopped_at_report",
     "warn",
@@ -47,6 +48,11 @@ def stopped_at_report(folder: Path, kind: str) -> Iterator[None]:
             f"stopped while the report was written; the {kind} in {folder} is finished",
             f"`trickbag report {folder}` writes it",
         ) from None
+
+
+def print_line(text: str) -> None:
+    """Write a line to stdout; it is one, whatever the names in it hold."""
+    print(printable(text))
 
 
 def print_json(data: Any) -> None:

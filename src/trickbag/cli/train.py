@@ -105,7 +105,7 @@ def _conclude(result: Result) -> None:
     """Write the run's page, unless it is there, and print the scores."""
     from pathlib import Path
 
-    from trickbag.cli.terminal import stopped_at_report
+    from trickbag.cli.terminal import print_line, stopped_at_report
     from trickbag.report import run_page
     from trickbag.report.run.images import pictures_of
 
@@ -117,5 +117,5 @@ def _conclude(result: Result) -> None:
     chosen_by = () if result.weights is None else (result.weights.score,)
     for name in dict.fromkeys(("top1", "map", *chosen_by)):
         if result.metrics.get(name) is not None:
-            print(_score_line(name, result))
-    print(f"report: {page}")
+            print_line(_score_line(name, result))
+    print_line(f"report: {page}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from trickbag.data.dataset import read_errors, write_errors
 from trickbag.data.source import DataError
 from trickbag.files import read_json, utf8_path, write_json
 from trickbag.train.folder.board import Board
+from trickbag.train.folder.log import PlainLog, RichLog, choose_log
 from trickbag.train.folder.predictions import PredictionRow, read_predictions, write_predictions
 
 if TYPE_CHECKING:
@@ -70,3 +72,18 @@ def test_tensorboard_writes_into_a_folder_of_any_name(tmp_path: Path) -> None:
     assert [path.name.partition(".tfevents")[0] for path in folder.iterdir()] == ["events.out"]
     assert b"loss" in next(folder.iterdir()).read_bytes()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_note_is_one_line_whatever_its_names_hold(
+    tty: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: tty)
+    log = choose_log(stream)
+    assert isinstance(log, RichLog if tty else PlainLog)
+    log.note(f"no image to train with in: {NAME}\nepoch 1/1\x1b[2J")
+    log.stop()
+    line = f"no image to train with in: {ESCAPED}\\nepoch 1/1\\x1b[2J\n"
+    assert stream.getvalue() == line

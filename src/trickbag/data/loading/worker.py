@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from trickbag.data.loading.channel import Channel
 from trickbag.data.loading.workers import end_with_parent, enter_worker
 from trickbag.errors import RunFailed, TrickbagError, memory_failure
+from trickbag.output import guard_streams
 
 if TYPE_CHECKING:
     import socket
@@ -46,6 +47,7 @@ class Loadable(Protocol):
 def serve(connection: socket.socket) -> None:
     """Load what the parent requests, until it hangs up. The worker process's main function."""
     end_with_parent()
+    guard_streams()
     enter_worker()
     channel = Channel(connection)
     with contextlib.suppress(EOFError, OSError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trickbag.data.loading.workers import end_with_parent, shielded_start
 from trickbag.errors import Stopped
+from trickbag.output import guard_streams
 from trickbag.study.executors.trial_end import error_text
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
 def _serve(connection: Connection, initializer: Callable[[], None] | None) -> None:
     """Run trials until the parent hangs up. This is the worker process's main function."""
     end_with_parent()
+    guard_streams()
     # Ctrl-C reaches the whole group of processes, but only the parent decides. While a trial runs,
     # its own handlers stand instead; just before and after, a request to stop is passed over, and
     # the parent repeats it.

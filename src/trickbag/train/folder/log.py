@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from trickbag.metrics.metric import EVALUATED
 from trickbag.output import console as guarded_console
 from trickbag.output import surviving
+from trickbag.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,7 +127,9 @@ class PlainLog(RunLog):
 
     def note(self, text: str) -> None:
         file = self._file or sys.stdout
-        print(text, file=None if file is None else surviving(file), flush=True)
+        # One line, whatever the names in it hold.
+        line = printable(text)
+        print(line, file=None if file is None else surviving(file), flush=True)
 
     def checking(self, done: int, total: int) -> None:
         self._count(done, total, f"checked {done} of {total} images")
@@ -185,7 +188,7 @@ class RichLog(RunLog):
         )
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     def checking(self, done: int, total: int) -> None:
         self._count("checking images", done, total)
