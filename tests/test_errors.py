@@ -39,6 +39,7 @@ NO_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nSee the docs"),
     RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("std::bad_alloc"),
     OSError(12, "Cannot allocate memory"),
 ]
 OTHER = [RuntimeError("shapes differ"), OSError(2, "No such file"), UserError("out of memory")]

@@ -147,6 +147,7 @@ _NO_MEMORY = (
     "not enough memory",
     "out of memory",
     "ALLOC_FAILED",
+    "bad_alloc",
     "Storage size calculation overflowed",
 )
 """What torch writes where memory runs out on a processor, on CUDA or on MPS."""
