@@ -1,0 +1,1 @@
+"""The parts of the attack: images, files that are read back, signals, environments."""
