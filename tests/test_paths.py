@@ -11,12 +11,15 @@ import pytest
 
 from trickbag.errors import UserError, shown
 from trickbag.files import read_json, read_text, require_shallow
+from trickbag.models.weights import weights_digest
+from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.paths import (
     MAPPED,
     RECORD,
     WEIGHTS,
     FileKind,
     exists,
+    expanded,
     file_name,
     given_path,
     is_file,
@@ -126,8 +129,9 @@ def test_a_file_that_this_user_may_not_read(tmp_path: Path) -> None:
     # The folders above the test's are closed to others too: the message is the same.
     path = tmp_path / "a"
     path.touch(mode=0)
-    with as_nobody(), pytest.raises(UserError, match="Permission denied"):
-        read_bytes(path, RECORD)
+    for read in (lambda p: read_bytes(p, RECORD), WeightsMetadata.read, weights_digest):
+        with as_nobody(), pytest.raises(UserError, match="Permission denied"):
+            read(path)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +155,11 @@ def test_names_of_default_folders(tmp_path: Path, text: str, name: str) -> None:
     assert folder.parent == tmp_path
     assert folder.is_dir()
     assert fresh_folder(text, tmp_path).name == f"{name}-2"
+
+
+def test_a_home_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="'~no such user/x': there is no such home folder"):
+        expanded("~no such user/x")
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t"])

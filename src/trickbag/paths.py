@@ -27,6 +27,7 @@ __all__ = [
     "YAML_RECIPE",
     "FileKind",
     "exists",
+    "expanded",
     "file_name",
     "given_path",
     "is_file",
@@ -137,8 +138,12 @@ def require_regular(path: Path, kind: FileKind) -> None:
         # A pipe would wait for ever, a device such as /dev/zero has no end.
         other = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise UserError(
-            f"cannot read {path}: it is {other}, not a regular file", "put a file in its place"
+            f"cannot read {path}: it is {other}, not a regular file", "give a file in its place"
         )
+    effective = os.access in os.supports_effective_ids
+    if not os.access(path, os.R_OK, effective_ids=effective):
+        # Libraries call such a file missing.
+        raise _cannot_read(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     if kind.max_bytes is not None and status.st_size > kind.max_bytes:
         raise UserError(
             f"cannot read {path}: it has {status.st_size:,} bytes, and {kind.name} has at most "
@@ -189,6 +194,14 @@ def given_path(text: str | Path, option: str) -> Path:
     if not str(text).strip():
         raise UserError(f"{option} is empty", "give the name of a folder or file")
     return Path(text)
+
+
+def expanded(text: str | Path) -> Path:
+    """Return a path with `~` and `~NAME` replaced by the home folder; UserError without one."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{str(text)!r}: there is no such home folder", "write it out") from error
 
 
 def file_name(text: str) -> str:

@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file; return 0."""
-    from pathlib import Path
     from typing import Literal
 
+    from trickbag.paths import expanded
     from trickbag.settings import parse
 
     name = parse(Literal["onnx", "safetensors", "torch"], args.format, "--format")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     form = FORMATS[name]
     form.require()
-    source = Path(args.run).expanduser()
+    source = expanded(args.run)
     target = _target(args, source, form)
 
     from trickbag.cli.terminal import print_line

@@ -46,14 +46,12 @@ def output_file(text: str, option: str, source: Path, protected: Sequence[Path] 
     Raises UserError if it is a folder, its folder does not exist, or it is one of the `protected`
     files or a file of the run that `source` is, or lies in.
     """
-    from pathlib import Path
-
     from trickbag.errors import UserError
     from trickbag.models.weights_names import folder_of_run
-    from trickbag.paths import exists, is_folder
+    from trickbag.paths import exists, expanded, is_folder
     from trickbag.train.folder.run_folder import RunFolder
 
-    path = Path(text).expanduser()
+    path = expanded(text)
     if is_folder(path):
         raise UserError(f"{option} {text!r} is a folder; give the name of a file")
     if not is_folder(path.parent):

@@ -68,11 +68,12 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.evaluate.prediction import Predictor
     from trickbag.evaluate.table import Form, Written, write_csv
     from trickbag.output import is_lost
+    from trickbag.paths import expanded
 
     predictor = Predictor.load(args.run, device=device, batch_size=batch_size, precision=precision)
     _require_top(top, predictor)
     columns = predictor.trained.columns
-    root = None if args.image_root is None else Path(args.image_root).expanduser()
+    root = None if args.image_root is None else expanded(args.image_root)
     inputs = find_inputs(args.paths, image_root=root, id_column=columns[0] if columns else None)
     if inputs.outside:
         _warn_of_outside(inputs)

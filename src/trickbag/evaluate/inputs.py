@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.sources.csv_file import ImageFinder
 from trickbag.errors import UserError
-from trickbag.paths import TABLE, open_text
+from trickbag.paths import TABLE, expanded, open_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +75,7 @@ def find_inputs(
 
 def _expand(text: str) -> list[Path]:
     """Return the path that a text is, or the sorted paths that match it as a glob."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     try:
         if path.exists():  # a name with brackets is a file before it is a glob
             return [path]

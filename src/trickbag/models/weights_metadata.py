@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError, first_line
-from trickbag.files import require_shallow, utf8_path
+from trickbag.files import parse_json, utf8_path
 from trickbag.models.config import ModelConfig, Precision, read_model
 from trickbag.models.deleted_weights import DeletedWeights
 from trickbag.models.weights_names import (
@@ -258,16 +258,10 @@ def _header_text(file: Path) -> str:
 def read_record(text: str, origin: str) -> dict[str, Any]:
     """Read a record as plain data; UserError, which names `origin`, if it is damaged."""
     try:
-        data = json.loads(text)
-        require_shallow(data)
-    except RecursionError as error:
+        data = parse_json(text, "it")
+    except UserError as error:
         raise UserError(
-            f"{origin}: its trickbag metadata is damaged (nested too deep)",
-            "use another copy of it",
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{origin}: its trickbag metadata is damaged ({error})", "use another copy of it"
+            f"{origin}: its trickbag metadata is damaged ({error.reason})", "use another copy of it"
         ) from error
     if not isinstance(data, dict):
         raise UserError(f"{origin}: its trickbag metadata is no mapping", "use another copy of it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trickbag.errors import UserError
 from trickbag.models.config import model_config
-from trickbag.paths import file_name
+from trickbag.paths import expanded, file_name
 from trickbag.recipe import digest
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
@@ -176,7 +176,7 @@ def _check_teacher_files(tricks: Iterable[Trick]) -> None:
                 "leave cache out",
             )
         # By the absolute path: two names may lead to one file.
-        first = specs.setdefault(Path(spec.cache).expanduser().absolute(), spec)
+        first = specs.setdefault(expanded(spec.cache).absolute(), spec)
         if (first.teachers, first.top) != (spec.teachers, spec.top):
             raise UserError(
                 f"{trick.name}.cache = {spec.cache}: levels with other teachers, or another top, "

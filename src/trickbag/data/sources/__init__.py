@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.data.source import FilePart
 from trickbag.errors import UserError
-from trickbag.paths import exists
+from trickbag.paths import exists, expanded
 
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
@@ -50,7 +50,7 @@ def _open(data: DataConfig) -> Source:
         from trickbag.data.sources.digits import open_digits
 
         return open_digits()
-    root = None if data.image_root is None else Path(data.image_root).expanduser()
+    root = None if data.image_root is None else expanded(data.image_root)
     # At least two characters: `C:` is a drive of Windows, not a kind of source.
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
@@ -70,7 +70,7 @@ def _open_path(data: DataConfig, image_root: Path | None) -> Source:
     way_out = f"a source is {KINDS}"
     if not spec.strip():
         raise UserError(f"data source {spec!r} is empty", way_out)
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.functional.device import copied
 from trickbag.locks import locked
-from trickbag.paths import exists
+from trickbag.paths import exists, expanded
 from trickbag.recipe import differences, digest
 from trickbag.settings import plain, plain_identity
 from trickbag.train.loaders import ordered_loader
@@ -66,7 +66,7 @@ def cached_logits(
     for teacher in teachers:
         teacher.places(dataset.classes)
     metadata = _metadata(spec, teachers, plan, dataset)
-    path = Path(spec.cache).expanduser() if spec.cache else _cache_file(metadata)
+    path = expanded(spec.cache) if spec.cache else _cache_file(metadata)
     open_matching = functools.partial(_open_matching, path, metadata, named=bool(spec.cache))
     logits = open_matching(on_note)
     if logits is not None:

@@ -22,6 +22,7 @@ from trickbag.models.published import published
 from trickbag.models.weights import load_with_metadata, weights_digest
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network
+from trickbag.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -178,7 +179,7 @@ class TeacherNetwork(nn.Module):
 
 
 def _path(spec: str) -> Path:
-    return Path(spec).expanduser()
+    return expanded(spec)
 
 
 @contextlib.contextmanager
