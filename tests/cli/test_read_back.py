@@ -20,6 +20,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from tests.builders.plain_data import OTHER_VALUES, places, variations, with_value
 from tests.builders.recipes import study_recipe, tiny_recipe
 from trickbag.errors import Stopped
 from trickbag.study.designs.leave_one_out import LeaveOneOut
@@ -263,41 +264,7 @@ def test_any_file_in_any_form(bench: Bench, entry: ReadBack) -> None:
     assert not problems, "\n".join(problems)
 
 
-VALUES: dict[str, Any] = {
-    "null": None,
-    "text": "x",
-    "list": [[1], "x"],
-    "object": {"x": 1},
-    "negative": -1,
-    "huge": 10**300,
-    "true": True,
-    "NaN": float("nan"),
-    "infinite": float("inf"),
-}
 DEEP = "[" * 1500 + "]" * 1500
-
-
-def places(data: Any, path: tuple[Any, ...] = (), depth: int = 3) -> list[tuple[Any, ...]]:
-    if depth == 0 or not isinstance(data, dict | list):
-        return []
-    items = data.items() if isinstance(data, dict) else enumerate(data[:2])
-    return [
-        place
-        for key, value in items
-        for place in [(*path, key), *places(value, (*path, key), depth - 1)]
-    ]
-
-
-def with_value(data: Any, path: tuple[Any, ...], value: Any) -> Any:
-    copy = json.loads(json.dumps(data))
-    inner = copy
-    for key in path[:-1]:
-        inner = inner[key]
-    if value is ...:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = value
-    return copy
 
 
 def read_lines(file: Path) -> list[Any]:
@@ -313,11 +280,7 @@ def shapes(file: Path) -> list[tuple[str, str]]:
     lines = read_lines(file)
     data = lines[0] if lines else json.loads(file.read_text())
     rest = "".join("\n" + json.dumps(line) for line in lines[1:])
-    changed = [
-        (f"{'.'.join(map(str, path))} {name}", json.dumps(with_value(data, path, value)) + rest)
-        for path in places(data)
-        for name, value in {**VALUES, "missing": ...}.items()
-    ]
+    changed = [(what, json.dumps(other) + rest) for what, other in variations(data)]
     deep = json.dumps(with_value(data, path, "DEEP")) if (path := places(data)[0]) else ""
     return [*changed, ("deep", deep.replace('"DEEP"', DEEP) + rest), ("a list", "[1]" + rest)]
 
@@ -353,22 +316,13 @@ def alter_checkpoint(file: Path, path: tuple[Any, ...], value: Any) -> None:
     state = torch.load(file, weights_only=True)
     # As if it had been written before checkpoints had a checksum, which would hide the parts.
     state.pop("has_checksum")
-    inner = state
-    for key in path[:-1]:
-        inner = inner[key]
-    if value is ...:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = value
-    torch.save(state, file)
+    torch.save(with_value(state, path, value), file)
 
 
 CHECKPOINT_VALUES = {
-    **VALUES,
-    "missing": ...,
+    **OTHER_VALUES,
     "tensor": torch.zeros(2),
     "list of tensors": [torch.zeros(1)],
-    "NaN": float("nan"),
 }
 
 
@@ -401,10 +355,9 @@ def test_any_value_of_the_metadata_of_weights(bench: Bench) -> None:
     # Half of them as if the file had no checksum, which would hide the fields.
     without = {key: value for key, value in data.items() if key != "checksum"}
     altered = [
-        (f"{path} {name}", json.dumps(with_value(record, path, value)))
+        (what, json.dumps(other))
         for record in (data, without)
-        for path in places(record)
-        for name, value in {**VALUES, "missing": ...}.items()
+        for what, other in variations(record)
     ]
     sample = random.Random(0).sample(altered, min(len(altered), SAMPLE))
     problems = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from tests.builders.plain_data import OTHER_VALUES, with_value
 from tests.builders.recipes import tiny_recipe
 from tests.builders.runs import built
 from trickbag.data.dataset import prepare
@@ -22,19 +23,7 @@ if TYPE_CHECKING:
 
     from trickbag.train.run import Run
 
-VALUES: dict[str, Any] = {
-    "missing": ...,
-    "none": None,
-    "text": "x",
-    "list": [[1], "x"],
-    "object": {"x": 1},
-    "negative": -1,
-    "huge": 10**300,
-    "true": True,
-    "tensor": torch.zeros(2),
-    "tensors": [torch.zeros(1)],
-    "NaN": float("nan"),
-}
+VALUES = {**OTHER_VALUES, "tensor": torch.zeros(2), "tensors": [torch.zeros(1)]}
 
 
 @pytest.fixture(scope="module")
@@ -72,24 +61,11 @@ def places(state: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-def altered(data: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """Copy what leads to a place, and change it there."""
-    key, *rest = path
-    changed = list(data) if isinstance(data, list) else dict(data)
-    if rest:
-        changed[key] = altered(data[key], tuple(rest), value)
-    elif value is ...:
-        del changed[key]
-    else:
-        changed[key] = value
-    return changed
-
-
 def test_any_part_of_another_type(run: Run, state: dict[str, Any]) -> None:
     refused = set()
     cases = [(path, name) for path in places(state) for name in VALUES]
     for path, name in cases:
-        changed = altered(state, path, VALUES[name])
+        changed = with_value(state, path, VALUES[name])
         try:
             require_state(changed, run)
         except UserError as error:
@@ -102,7 +78,7 @@ def test_any_part_of_another_type(run: Run, state: dict[str, Any]) -> None:
     # What is taken goes on.
     taken = {case for case in of_parts - refused if case[0][0] == "optimizer"}
     for path, name in sorted(taken, key=str):
-        checkpoint.load_state(altered(state, path, VALUES[name]), run)
+        checkpoint.load_state(with_value(state, path, VALUES[name]), run)
         run.optimizer.step()
     checkpoint.load_state(state, run)
 
@@ -112,7 +88,7 @@ def test_the_error_names_the_file_and_the_way_out(
     run: Run, state: dict[str, Any], tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     file = tmp_path / "last.ckpt"
-    torch.save(altered(state, path, torch.zeros(2)), file)
+    torch.save(with_value(state, path, torch.zeros(2)), file)
     with pytest.raises(UserError) as error:
         checkpoint.restore(file, run, "trial", way_out="start again")
     assert str(file) in error.value.reason

@@ -240,7 +240,7 @@ class StudyRecord:
             processes=processes,
             data=optional_text(data, "data", place) or "",
             shard=optional_text(data, "shard", place),
-            inapplicable=json_object(data.get("inapplicable", {}), f"{place}: inapplicable"),
+            inapplicable=_inapplicable(data.get("inapplicable", {}), f"{place}: inapplicable"),
             notes=tuple(
                 _note(note, f"{place}: note_values[{i}]")
                 for i, note in enumerate(json_list(data, "note_values", place))
@@ -252,6 +252,18 @@ class StudyRecord:
             keep_weights=keep,
             answers=_answers(data.get("constant_answers", {}), f"{place}: constant_answers"),
         )
+
+
+def _inapplicable(data: object, place: str) -> dict[str, dict[str, str]]:
+    """Read the tricks that cannot work on a network, with the reasons, by network."""
+    models = json_object(data, place)
+    return {
+        model: {
+            trick: text(json_object(tricks, f"{place}.{model}"), trick, f"{place}.{model}")
+            for trick in json_object(tricks, f"{place}.{model}")
+        }
+        for model, tricks in models.items()
+    }
 
 
 def _answers(data: object, place: str) -> ConstantAnswers:

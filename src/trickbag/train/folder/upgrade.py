@@ -70,7 +70,7 @@ def upgraded_result(data: Mapping[str, Any]) -> dict[str, Any]:
 
     What is not of the right type is left as it is.
     """
-    result = dict(data)
+    result = {"error": None, **data}
     if result.get("schema", 1) == 1 and isinstance(result.get("metrics"), dict):
         result["metrics"] = kept_metrics(result["metrics"])
     if "notes" not in result:

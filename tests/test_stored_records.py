@@ -1,0 +1,69 @@
+"""Records of files that are read back: any value missing or of another type is one line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.builders.plain_data import OTHER_VALUES, places, variations
+from tests.builders.studies import study_record
+from trickbag.errors import Note, UserError
+from trickbag.recipes import small
+from trickbag.study.records.result import StoredResult
+from trickbag.study.records.study import StudyRecord
+from trickbag.train.folder.result import KeptWeights, Result
+from trickbag.train.folder.run_recipe import RunRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOTE = Note("data", None, "a file is empty")
+RESULT = Result(
+    trial="0a",
+    label="small",
+    seed=0,
+    metrics={"top1": 50.0, "epoch": 1},
+    environment={"python": "3.11"},
+    data_errors=[{"file": "a.png", "reason": "empty file"}],
+    notes=[NOTE.to_dict()],
+    weights=KeptWeights(
+        file="best.safetensors", keep="last", score="top1", epoch=1, epochs=1, precision="float32"
+    ),
+)
+RECIPE = RunRecipe(
+    recipe=small().to_dict(),
+    resolved={"seed": 0, "training": {"epochs": 1}},
+    notes=(NOTE,),
+    trial={"seed": 0, "data": "0f"},
+)
+RECORDS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "result.json": (RESULT.to_dict(), Result.from_dict),
+    "results.jsonl": ({**RESULT.to_dict(), "model": "resnet18"}, StoredResult.from_dict),
+    "recipe.json": (RECIPE.to_dict(), RunRecipe.from_dict),
+    "study.json": (study_record().to_dict(), lambda data: StudyRecord.from_dict(data, "a")),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_any_value_of_a_record(name: str) -> None:
+    data, read = RECORDS[name]
+    assert read(data).to_dict()
+    refused, tops = set(), {place[0] for place in places(data, depth=1)}
+    for what, changed in variations(data, depth=5):
+        try:
+            # What is read can be written again.
+            json.dumps(read(changed).to_dict())
+        except UserError as error:
+            if "\n" not in str(error) and len(str(error)) < 1000:
+                refused.add(what)
+    # Each part is checked: not every one of these values can be right for it.
+    unchecked = {top for top in tops if not any(f"{top} {n}" in refused for n in OTHER_VALUES)}
+    assert unchecked <= {"warnings", "name", "notes", "classes"}, unchecked
+
+
+@pytest.mark.parametrize("part", ["error", "notes", "status", "weights", "classes"])
+def test_a_result_without_a_part_that_came_later(part: str) -> None:
+    data = {key: value for key, value in RESULT.to_dict().items() if key != part}
+    assert Result.from_dict(data).status == "finished"
