@@ -153,6 +153,8 @@ class _Call:
         run_recipe = self._resolve(dataset, trial)
         try:
             plan = run_recipe.plan
+            if plan.seed != self.seed:
+                raise UserError(f"resolved.seed = {plan.seed}: must be {self.seed}")
         except UserError as error:
             raise UserError(
                 f"cannot read {self.folder.recipe}: {error.reason}",
