@@ -62,6 +62,12 @@ def small_run() -> Run:
         class world:  # noqa: N801 - stands for an attribute
             is_main = True
 
+        class plan:  # noqa: N801
+            steps_per_epoch = 10
+
+            class training:  # noqa: N801
+                epochs = 10
+
     parts: Any = Parts()
     parts.network, parts.optimizer = network, optimizer
     return cast("Run", parts)

@@ -60,8 +60,8 @@ def attack_files(tally: Tally, rng: np.random.Generator, tries: int, folder: Pat
                 verdict = verdict_of(ended, (0, 1, 2))
                 if verdict == "as meant" and ended.code == 0:
                     other = outcome != expected and name in BINARY
-                    said = "note" in ended.text or "damaged" in ended.text
-                    verdict = "silent" if other and not said else "goes on"
+                    noted = "note" in ended.text or "damaged" in ended.text
+                    verdict = "silent" if other and not noted else "goes on"
                 elif verdict == "as meant":
                     verdict = "refused"
                 tally.add(f"{command}, {name}", case, verdict)

@@ -16,6 +16,7 @@ from trickbag.recipe import Recipe
 from trickbag.study.dry_run import forecast_lines
 from trickbag.study.folder import StudyFolder
 from trickbag.study.forecast import forecast, seeds_within
+from trickbag.study.limits import MAX_SEEDS
 from trickbag.study.study import Study
 
 
@@ -90,7 +91,8 @@ def test_the_longest_trial_bounds_a_study_of_many_workers(study: Study, tmp_path
 def test_seeds_for_a_time(study: Study, tmp_path: Path) -> None:
     single = Study(recipe=study.recipe, seeds=1).prepare(StudyFolder(tmp_path), tb.Inline())
     assert seeds_within(36_000, single, tb.Inline()) == 3600
-    assert seeds_within(36_000, single, tb.Local(workers=8)) == 8 * 3600
+    assert seeds_within(9_000, single, tb.Local(workers=8)) == 8 * 900
+    assert seeds_within(360_000, single, tb.Local(workers=8)) == MAX_SEEDS
     assert seeds_within(3, single, tb.Local(workers=8)) == 2
     with pytest.raises(
         UserError, match=r"--budget 2 s: one seed of the 4 trials takes about 10 s; give more time"

@@ -100,7 +100,8 @@ class RunRecipe:
                 f"schema {SCHEMA}"
             )
         for key in ("resolved", "trial", *_RECIPE_PARTS):
-            if not isinstance(data.get(key), Mapping | None):
+            named = key == "model" and isinstance(data.get(key), str)  # a network by its name
+            if not named and not isinstance(data.get(key), Mapping | None):
                 raise UserError(f"{key} = {shown(data[key])}: must be a JSON object")
         training = (data.get("resolved") or {}).get("training", {})
         if not isinstance(training, Mapping):
