@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.builders.images import photo_folder
-from tests.builders.recipes import train_arguments
+from tests.builders.recipes import study_arguments, train_arguments
 
 END_S = 20.0
 """How long a worker may need: what it imports when its parent dies takes seconds on a busy core."""
@@ -129,11 +130,15 @@ def test_a_stop_is_looked_at_while_workers_are_waited_for(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("later_s", [0.0, 0.5, 3.0])
-def test_no_worker_outlives_a_killed_training(tmp_path: Path, later_s: float) -> None:
-    source = photo_folder(tmp_path / "set", {"a": 8, "b": 8})
-    arguments = train_arguments(source, tmp_path / "run", epochs=500)
-    with start(["-m", "trickbag", *arguments, "--set", "data.workers=2"]) as process:
+@pytest.mark.parametrize("arguments", [train_arguments, study_arguments])
+@pytest.mark.parametrize("later_s", [0.0, 0.5, 3.0, 9.0])
+def test_no_worker_outlives_a_killed_command(
+    tmp_path: Path, arguments: Callable[..., list[str]], later_s: float
+) -> None:
+    source = photo_folder(tmp_path / "set", {"a": 16, "b": 16})
+    command = arguments(source, tmp_path / "out", epochs=500)
+    # The workers of a study have such workers in their turn.
+    with start(["-m", "trickbag", *command, "--set", "data.workers=2"]) as process:
         while not workers(process.pid):
             assert process.poll() is None
             time.sleep(0.005)
