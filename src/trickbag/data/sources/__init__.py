@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.data.source import FilePart
 from trickbag.errors import UserError
-from trickbag.paths import exists, expanded
+from trickbag.paths import expanded
 
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
@@ -72,7 +72,7 @@ def _open_path(data: DataConfig, image_root: Path | None) -> Source:
         raise UserError(f"data source {spec!r} is empty", way_out)
     path = expanded(spec)
     try:
-        is_file, is_folder = path.is_file(), path.is_dir()
+        is_file, is_folder, there = path.is_file(), path.is_dir(), path.exists()
     except (OSError, ValueError) as error:
         # A name that is too long, or that holds a zero byte.
         raise UserError(f"data source {spec!r} cannot be read: {error}", way_out) from None
@@ -89,7 +89,6 @@ def _open_path(data: DataConfig, image_root: Path | None) -> Source:
         from trickbag.data.sources.csv_file import open_csv
 
         return open_csv(path, spec, image_root, multi_label=data.multi_label, outside=data.outside)
-    there = is_file or exists(path)
     problem = "is a file, but no .csv file" if there else "does not exist"
     if there and path.suffix.lower() == ".csv":
         problem = "is not a regular file"
