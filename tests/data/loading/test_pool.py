@@ -189,13 +189,12 @@ def train(
 def test_few_open_files(tmp_path: Path, files: int) -> None:
     source = photo_folder(tmp_path / "set", {"a": 16, "b": 16})
     result = train(source, tmp_path / "run", files=files)
-    last = result.stderr.splitlines()[-1]
-    if files < 20:  # with 20 it can be enough
-        assert result.returncode == 1
-    if result.returncode:
-        assert (result.returncode, last.count("data.workers")) == (1, 1), result.stderr
-        assert "Too many open files" in last
     assert "Traceback" not in result.stderr
+    if files == 20 and result.returncode == 0:
+        return  # it can be enough
+    last = result.stderr.splitlines()[-1]
+    assert (result.returncode, last.count("data.workers")) == (1, 1), result.stderr
+    assert "Too many open files" in last
 
 
 @pytest.mark.slow
