@@ -18,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest --basetemp=$(CURDIR)/.cache/pytest
 # Fast tests share the cores between processes; each then computes with one thread.
 FAST := OMP_NUM_THREADS=1 $(PYTEST) -n auto -m "not slow and not gpu"
 
-.PHONY: help demo install dev test slow-test gpu-test check format
+.PHONY: help demo install dev test slow-test long-test gpu-test check format
 
 help:
 	@echo "make demo    train the default recipe on the built-in digits and write its report"
@@ -52,7 +52,10 @@ test: $(VENV)/.dev | .cache
 	$(FAST)
 
 slow-test: $(VENV)/.dev | .cache
-	$(PYTEST) -m "slow and not gpu"
+	$(PYTEST) -m "slow and not long and not gpu"
+
+long-test: $(VENV)/.dev | .cache
+	$(PYTEST) -m "long and not gpu"
 
 gpu-test: $(VENV)/.dev | .cache
 	$(PYTEST) -m gpu

@@ -295,7 +295,7 @@ def test_any_value_of_a_record(bench: Bench, entry: ReadBack) -> None:
     assert not problems, "\n".join(problems)
 
 
-SAMPLE = int(os.environ.get("TRICKBAG_READ_BACK", "60"))
+SAMPLE = int(os.environ.get("TRICKBAG_READ_BACK", "6"))
 """How many changes of each file the slow test tries."""
 
 

@@ -32,6 +32,9 @@ from trickbag.tricks.mixed_precision import MixedPrecision
 from trickbag.tricks.random_erasing import RandomErasing
 from trickbag.tricks.sam import Sam
 
+DRAWING = ("color_jitter", "cutmix", "drop_block", "distillation", "ema", "pca_noise", "sam")
+"""Tricks that draw on the device, hold state there, or compute in a form of their own."""
+
 __all__ = ["table"]
 
 
@@ -113,7 +116,14 @@ def test_the_automatic_precision_says_that_it_stays(pictures: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.parametrize(
+    "name",
+    [
+        # The pretended device is slow: the tricks that draw on the device stand for all.
+        pytest.param(name, marks=[] if name in DRAWING else [pytest.mark.long])
+        for name in sorted(TABLE)
+    ],
+)
 def test_every_trick_trains(name: str, dataset: Dataset) -> None:
     recipe = bare(TABLE[name].model).plus(TABLE[name].trick)
     with fake_mps():
