@@ -31,6 +31,7 @@ PAGES = (
     "README.md",
     "docs/studies.md",
     "docs/data.md",
+    "docs/runs.md",
     "docs/networks.md",
     "docs/recipes.md",
     "docs/tricks.md",
@@ -67,6 +68,8 @@ def caption(result: dict[str, Any]) -> str:
 
 def benchmark(result: dict[str, Any]) -> str:
     """Write a result as the table that suits it."""
+    if "attacked" in result:
+        return attack(result)
     if "repetitions" in result:
         return overhead(result)
     if "rows" not in result:
@@ -74,6 +77,29 @@ def benchmark(result: dict[str, Any]) -> str:
     if "operation" in result["rows"][0]:
         return operations(result)
     return pairs(result) if "published" in result["rows"][0] else rates(result)
+
+
+def attack(result: dict[str, Any]) -> str:
+    """Write what the tries of the attack came to; the last columns are what must not occur."""
+    verdicts = {
+        "refused": ("refused",),
+        "same or as meant": ("same", "same bits", "as meant", "goes on"),
+        "other pixels": ("other pixels",),
+        "silent": ("silent",),
+        "traceback": ("traceback",),
+        "no end": ("hang",),
+        "process left": ("orphan",),
+        "wrong exit code": ("wrong exit",),
+    }
+    heads = ["attacked", "tries", *verdicts]
+    lines = [table_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in result["attacked"]:
+        counts = [
+            sum(row["verdicts"].get(name, 0) for name in names) for names in verdicts.values()
+        ]
+        lines.append(table_row([row["kind"], row["tries"], *counts]))
+    text = f"{caption(result)} Seed {result['seed']}, {result['seconds']} s, at commit "
+    return "\n".join([*lines, "", f"{text}{result['commit']}."])
 
 
 def rates(result: dict[str, Any]) -> str:

@@ -37,12 +37,12 @@ EPOCHS = {"resnet18_d": 3, "timm:convnext_atto": 2}
 
 NETWORKS = {
     "resnet18_d": 32,
-    "timm:vit_tiny_patch16_224": 224,
+    "timm:vit_tiny_patch16_224": 64,
     "timm:convnext_atto": 64,
     "timm:nfnet_f0": 64,
     "timm:mobilenetv4_conv_small_050": 64,
-    "timm:deit_tiny_distilled_patch16_224": 224,
-    "timm:eva02_tiny_patch14_224": 224,
+    "timm:deit_tiny_distilled_patch16_224": 64,
+    "timm:eva02_tiny_patch14_224": 70,
     "timm:inception_v3": 96,
     "timm:efficientnet_b0": 64,
 }

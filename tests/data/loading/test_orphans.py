@@ -74,6 +74,11 @@ def start(arguments: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
+def long(value: float) -> object:
+    """A value that the long tests try, beside those of the slow tests."""
+    return pytest.param(value, marks=pytest.mark.long)
+
+
 LOADING = """
 import sys
 from trickbag.data.config import DataConfig
@@ -92,7 +97,7 @@ with Loader(part, data, Preprocessing.of(data, 16), train=True, batch_size=2, wo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("later_s", [0.0, 0.02, 0.1, 0.3, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("later_s", [0.0, 0.3, 2.0, *map(long, (0.02, 0.1, 1.0, 4.0))])
 def test_no_worker_outlives_its_parent(
     tmp_path: Path, later_s: float, signal_number: signal.Signals
 ) -> None:
@@ -131,7 +136,7 @@ def test_a_stop_is_looked_at_while_workers_are_waited_for(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [train_arguments, study_arguments])
-@pytest.mark.parametrize("later_s", [0.0, 0.5, 3.0, 9.0])
+@pytest.mark.parametrize("later_s", [0.0, 3.0, *map(long, (0.5, 9.0))])
 def test_no_worker_outlives_a_killed_command(
     tmp_path: Path, arguments: Callable[..., list[str]], later_s: float
 ) -> None:
