@@ -176,6 +176,11 @@ def _open(file: Path) -> int:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            # pathlib looks whether what is in the way is a folder; by then it can have been removed.
+            if isinstance(error, FileExistsError | FileNotFoundError) and not os.path.lexists(
+                file.parent
+            ):
+                continue
             reason = error.strerror or str(error)
             raise UserError(f"cannot make the folder {file.parent}: {reason}") from error
         try:
