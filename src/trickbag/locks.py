@@ -176,7 +176,7 @@ def _open(file: Path) -> int:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            # pathlib looks whether what is in the way is a folder; by then it can have been removed.
+            # pathlib looks whether a folder is in the way; by then it can have been removed.
             if isinstance(error, FileExistsError | FileNotFoundError) and not os.path.lexists(
                 file.parent
             ):
