@@ -140,7 +140,9 @@ def test_a_training_outlives_its_output(
     assert (out / "report.html").exists()
 
 
-@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=[] if how == "pipe" else pytest.mark.long) for how in LOST]
+)
 def test_a_study_outlives_its_output(pictures: Path, tmp_path: Path, how: str) -> None:
     out = tmp_path / "study"
     run, code, reason = LOST[how]
@@ -192,6 +194,7 @@ def test_a_signal_at_any_moment_exits_with_75(
     assert json.loads((out / "result.json").read_text())["error"] is None
 
 
+@pytest.mark.long
 def test_a_signal_at_any_moment_of_a_study_exits_with_75(pictures: Path, tmp_path: Path) -> None:
     quiet, out, rng = tmp_path / "quiet", tmp_path / "study", random.Random(0)
     subprocess.run(words(study_arguments(pictures, quiet, *STUDY)), check=True, capture_output=True)
