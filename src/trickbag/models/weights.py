@@ -144,7 +144,7 @@ def load_weights(
     classes: Sequence[str] | None = None,
     init_head: InitHead = "auto",
 ) -> list[Note]:
-    """Load weights from a file, or the best ones of a run's folder, into a network.
+    """Load weights from a file, or the kept ones of a run's folder, into a network.
 
     The file is safetensors. For an original network of Lee et al. 2020 it can also hold its
     variables (`models.official.variables`). Every name and shape must fit, except those of a

@@ -266,7 +266,7 @@ def _last_row(image: ImageFile) -> bytes:
 
 def _tags(image: ImageFile) -> Mapping[int, Any]:
     """Return the tags of a TIFF's first image."""
-    tags: Mapping[int, Any] = image.tag_v2  # type: ignore[attr-defined]
+    tags: Mapping[int, Any] = image.tag_v2  # type: ignore[attr-defined]  # of TIFFs alone
     return tags
 
 
