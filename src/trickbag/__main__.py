@@ -1,7 +1,5 @@
 """Run the command line: `python -m trickbag`."""
 
-import sys
+from trickbag.cli import program
 
-from trickbag.cli import main
-
-sys.exit(main())
+program()

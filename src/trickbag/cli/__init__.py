@@ -16,7 +16,7 @@ from trickbag.errors import Stopped, TrickbagError, UserError, memory_failure
 from trickbag.text import printable
 from trickbag.train.machine.signals import Termination
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "program"]
 
 COMMANDS = (
     "train",
@@ -114,11 +114,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: success. 1: the run failed, or its output. 2: wrong input. 75: stopped, with a checkpoint
     saved, or before there was anything to save.
     """
+    with Termination(ignore_hangup=_is_long(argv)) as termination:
+        return _guarded(argv, termination)
+
+
+def program() -> NoReturn:
+    """Run the command of this process, and end the process with the command's exit code."""
+    termination = Termination(ignore_hangup=_is_long(None), until_exit=True)
+    try:
+        with termination:
+            termination.exit_code = _guarded(None, termination)
+    except SystemExit as stop:  # of the parser
+        termination.exit_code = int(stop.code or 0)
+    except KeyboardInterrupt:
+        # A signal while the message about another one was written: the exit code stays that of it.
+        pass
+    sys.exit(termination.exit_code)
+
+
+def _is_long(argv: Sequence[str] | None) -> bool:
+    arguments = sys.argv[1:] if argv is None else argv
+    return bool(arguments) and arguments[0] in ("train", "study")
+
+
+def _guarded(argv: Sequence[str] | None, termination: Termination) -> int:
+    """Run a command whatever becomes of its output; return its exit code."""
     # Not list(...): once the command `list` is imported, that name is its module.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     command = arguments[0] if arguments and arguments[0] in COMMANDS else ""
-    long = command in ("train", "study")
-    with Termination(ignore_hangup=long) as termination, standard_streams(command) as streams:
+    with standard_streams(command) as streams:
         try:
             return streams.exit_code(_run(arguments, command))
         except SystemExit as stop:  # of the parser

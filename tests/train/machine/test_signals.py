@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -22,3 +24,49 @@ def test_the_outer_one_learns_of_a_signal(number: signal.Signals) -> None:
             assert later.name == ""
         assert outer.name == number.name
     assert signal.getsignal(number) is before
+
+
+PROGRAM = """
+import atexit, os, signal, sys
+from trickbag import cli
+
+number, moment = signal.Signals(int(sys.argv.pop())), sys.argv.pop()
+
+
+class AtTheVeryEnd:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, number)
+
+
+def stop():
+    os.kill(os.getpid(), number)
+
+
+def run(arguments, command):
+    if moment == "after all callbacks":
+        sys.modules["kept"] = AtTheVeryEnd()
+    elif moment == "first callback":
+        atexit.register(stop)
+    stop()
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if moment == "last callback":
+    atexit.register(stop)
+cli._run = run
+cli.program()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["first callback", "last callback", "after all callbacks"])
+def test_a_second_signal_while_a_program_ends_leaves_its_exit_code(
+    number: signal.Signals, moment: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, moment, str(int(number))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (75, f"trickbag: stopped by {number.name}\n")

@@ -5,6 +5,8 @@ SIGHUP, which tells that the terminal is gone, stops nothing.
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import threading
 from types import FrameType
@@ -81,38 +83,61 @@ class StopSignal:
 
 
 class Termination:
-    """Turns SIGTERM into a KeyboardInterrupt within its block, as Python does with SIGINT.
+    """Turns SIGTERM and SIGINT into a KeyboardInterrupt within its block.
 
     For a program: what is open is closed, and processes that were started are ended. `name` is the
     signal's name, empty for none. A second SIGTERM is passed over, so that it does not interrupt
-    that. With `ignore_hangup` the loss of the terminal (SIGHUP) does not end the program.
+    that. With `ignore_hangup` the loss of the terminal (SIGHUP) does not end the program. With
+    `until_exit` the program ends after the block: until it has, both signals are passed over, as
+    the program's exit code is settled. A second SIGINT then ends it at once, with `exit_code`.
     """
 
-    def __init__(self, *, ignore_hangup: bool = False) -> None:
+    def __init__(self, *, ignore_hangup: bool = False, until_exit: bool = False) -> None:
         self.name = ""
+        self.exit_code = Stopped.exit_code
         self._ignore_hangup = ignore_hangup
+        self._until_exit = until_exit
+        self._ended = False
+        self._interrupts = 0
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Termination:
         _terminations.append(self)
         if threading.current_thread() is threading.main_thread():
-            # A program that was started to ignore it goes on to do so.
-            if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-                self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._catch)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # A program that was started to ignore a signal goes on to do so.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._catch)
             if self._ignore_hangup:
                 self._previous |= _ignore_hangup()
+            if self._until_exit:
+                # Called after all others, as it is the first. Python then takes its handlers away,
+                # but not that a signal is ignored.
+                atexit.register(_ignore, tuple(self._previous))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
         _terminations.remove(self)
+        if self._until_exit:
+            return
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
-        if not self.name:
+        if self._ended:
+            self._interrupts += number == signal.SIGINT
+            if self._interrupts > 1:
+                os._exit(self.exit_code)
+        elif number == signal.SIGINT or not self.name:
             self.name = signal.Signals(number).name
             raise KeyboardInterrupt
+
+
+def _ignore(numbers: tuple[signal.Signals, ...]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _ignore_hangup() -> dict[signal.Signals, Any]:
