@@ -73,14 +73,15 @@ def test_effects_are_those_that_were_written(path: Path) -> None:
         {key: after[key] for key in before} for before, after in zip(stored, again, strict=True)
     ]
     assert present == stored
-    # Levels came later than these studies.
-    no_levels = {"level_with": None, "level_without": None}
-    written = tuple(dataclasses.replace(effect, **no_levels) for effect in computed(folder))
+    written = tuple(computed(folder))
+    if "level_with" not in stored[0]:  # levels came later than most of these studies
+        no_levels = {"level_with": None, "level_without": None}
+        written = tuple(dataclasses.replace(effect, **no_levels) for effect in written)
     assert folder.read_effects() == written
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
-def test_a_study_of_before_comes_back_as_it_was(path: Path) -> None:
+def test_a_study_comes_back_as_it_was(path: Path) -> None:
     record = StudyFolder(path).read_study()
     stored = json.loads((path / "study.json").read_text())
     assert record is not None
@@ -89,9 +90,10 @@ def test_a_study_of_before_comes_back_as_it_was(path: Path) -> None:
     changed = {key for key in stored if again[key] != stored[key]} - {"inapplicable", "layouts"}
     assert not changed
     for before, after in zip(stored["layouts"], again["layouts"], strict=True):
+        # The status of a variant came later than most of these studies.
         variants = [
-            {key: variant[key] for key in ("label", "reason", "trials")}
-            for variant in after["variants"]
+            {key: value for key, value in variant.items() if key in written}
+            for written, variant in zip(before["variants"], after["variants"], strict=True)
         ]
         assert after | {"variants": variants} == before
 
