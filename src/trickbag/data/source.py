@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from trickbag.errors import Note
 
-__all__ = ["ArrayPart", "DataError", "DecodeError", "FilePart", "Part", "Source", "file_size"]
+__all__ = [
+    "ArrayPart",
+    "DataError",
+    "DecodeError",
+    "FilePart",
+    "Part",
+    "PassedOver",
+    "Source",
+    "file_size",
+]
 
 
 class DataError(NamedTuple):
@@ -31,6 +40,21 @@ class DataError(NamedTuple):
 
     file: str
     reason: str
+
+
+class PassedOver(NamedTuple):
+    """Files that lie in a source and are not taken, of one kind and for one reason.
+
+    kind: the extension in lower case (".avif"), "no extension", or a word ("hidden", "thumbnail",
+    "no row names it"). reason: in a few words. files: names relative to the source, in order.
+    ignored: whether nobody means such files as images (hidden ones, metadata, thumbnails): they are
+    counted, but no rows of `data_errors.csv`. None counts for `data.max_bad_fraction`.
+    """
+
+    kind: str
+    reason: str
+    files: tuple[str, ...]
+    ignored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,7 +177,7 @@ class Source:
     classes: ordered by name. parts: `train`, and `val` and `test` if the source has them.
     natural_size: the image size in pixels that suits the source, None for photos. mirror: False if
     a mirrored image means something else. columns: the two column names of a CSV file. left_out:
-    files that the listing itself leaves out.
+    files that the listing itself leaves out. passed_over: what else lies in the source.
     """
 
     spec: str
@@ -163,4 +187,5 @@ class Source:
     mirror: bool = True
     columns: tuple[str, str] | None = None
     left_out: tuple[DataError, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[Note, ...] = ()
