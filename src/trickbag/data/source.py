@@ -63,7 +63,8 @@ class Part(ABC):
 
     names: relative to the source, with forward slashes. labels: (N,) or (N, K) int64, see
     `trickbag.data.labels`. sizes: (N,) int64, the bytes of each file (of the array for images in
-    memory), -1 if the file is missing.
+    memory), -1 if the file is missing. groups: the group of each image, such as its patient; empty
+    if the source has no groups.
     """
 
     in_memory: ClassVar[bool] = False
@@ -71,12 +72,15 @@ class Part(ABC):
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.labels) == len(self.sizes):
             raise ValueError(
                 f"{len(self.names)} names, {len(self.labels)} labels and {len(self.sizes)} sizes"
             )
+        if self.groups and len(self.groups) != len(self.names):
+            raise ValueError(f"{len(self.names)} names, {len(self.groups)} groups")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,8 +95,13 @@ class Part(ABC):
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order."""
         rows = np.asarray(indices, np.int64)
-        names = tuple(self.names[i] for i in rows)
-        return replace(self, names=names, labels=self.labels[rows], sizes=self.sizes[rows])
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in rows),
+            labels=self.labels[rows],
+            sizes=self.sizes[rows],
+            groups=tuple(self.groups[i] for i in rows) if self.groups else (),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,9 +7,10 @@ import json
 import os
 import re
 import zlib
+from dataclasses import KW_ONLY, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from trickbag.checksums import DamagedFile, checksum_text
 from trickbag.data.decoding.limits import MAX_PIXELS
@@ -17,25 +18,69 @@ from trickbag.errors import RunFailed, UserError
 from trickbag.files import replacing
 from trickbag.paths import RECORD, read_bytes
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["CheckCache", "DecodeResult", "cache_folder"]
 
-_SCHEMA = 2
-"""Version of the file; those of version 1 have no checksum."""
+_SCHEMA = 3
+"""Version of the file; those of version 1 have no checksum, those of version 2 no digests."""
 
 _HEAD = re.compile(rb'{"checksum": "([0-9a-f]{8})", ')
 """How a file begins; the checksum is that of all that follows."""
 
 
-class DecodeResult(NamedTuple):
-    """What the strict decode of a file gave: format and size, or the reason why it failed.
+@dataclass(frozen=True)
+class DecodeResult:
+    """What the strict decode of a file gave: what the image is, or the reason why it failed.
 
-    `reason` is None for a good image; `width` and `height` are pixels of the upright image.
+    reason: None for a good image. width, height: pixels of the upright image. digest: the BLAKE2b
+    hash of the file's bytes, 16 hexadecimal digits; empty for a file that was not read. frames: the
+    pages or frames of the file. pixel_type: the type of the stored values, such as `uint16`. bands:
+    the values of a pixel. low, high: the smallest and the largest stored value; of uint8 they are
+    not computed. perceptual: a hash of what the image looks like; empty where it has none.
     """
 
     reason: str | None
     format: str
     width: int
     height: int
+    _: KW_ONLY
+    digest: str = ""
+    frames: int = 1
+    pixel_type: str = "uint8"
+    bands: int = 3
+    low: float = 0.0
+    high: float = 255.0
+    perceptual: str = ""
+
+    @classmethod
+    def from_plain(cls, values: Sequence[object]) -> DecodeResult:
+        """Read what `to_plain` returned; TypeError for anything else."""
+        if len(values) != len(_TYPES) or not all(map(isinstance, values, _TYPES.values())):
+            raise TypeError("not an entry of the check's cache")
+        fields: dict[str, Any] = dict(zip(_TYPES, values, strict=True))
+        return cls(**fields)
+
+    def to_plain(self) -> list[str | int | float | None]:
+        """Return the values of all fields, in their order."""
+        return [getattr(self, name) for name in _TYPES]
+
+
+_TYPES: dict[str, Any] = {
+    "reason": str | None,
+    "format": str,
+    "width": int,
+    "height": int,
+    "digest": str,
+    "frames": int,
+    "pixel_type": str,
+    "bands": int,
+    "low": float,
+    "high": float,
+    "perceptual": str,
+}
+"""The fields of a `DecodeResult` in the order in which the cache stores them."""
 
 
 def cache_folder() -> Path:
@@ -86,7 +131,8 @@ class CheckCache:
         if not self._changed:
             return None
         files = {
-            path: [size, mtime, *result] for path, (size, mtime, result) in self._entries.items()
+            path: [size, mtime, *result.to_plain()]
+            for path, (size, mtime, result) in self._entries.items()
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,20 +164,11 @@ class CheckCache:
         return {path: _entry(*values) for path, values in stored["files"].items()}
 
 
-def _entry(
-    size: object, mtime: object, reason: object, kind: object, width: object, height: object
-) -> tuple[int, int, DecodeResult]:
+def _entry(size: object, mtime: object, *result: object) -> tuple[int, int, DecodeResult]:
     """Check the types of a stored entry; raises TypeError."""
-    if (
-        isinstance(size, int)
-        and isinstance(mtime, int)
-        and (reason is None or isinstance(reason, str))
-        and isinstance(kind, str)
-        and isinstance(width, int)
-        and isinstance(height, int)
-    ):
-        return size, mtime, DecodeResult(reason, kind, width, height)
-    raise TypeError("not an entry of the check's cache")
+    if not (isinstance(size, int) and isinstance(mtime, int)):
+        raise TypeError("not an entry of the check's cache")
+    return size, mtime, DecodeResult.from_plain(result)
 
 
 def _version(max_pixels: int) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.cache import CheckCache, DecodeResult, cache_folder
 from trickbag.data.decoding.decode import DecodeError, decode, image_format, read_bytes
+from trickbag.data.duplicates import content_digest
 from trickbag.data.source import FilePart, Part
 from trickbag.errors import Note
 
@@ -146,11 +147,12 @@ def _check_files(
 
 
 def _check_file(path: str, max_pixels: int) -> DecodeResult:
-    kind = ""
+    kind = digest = ""
     try:
         data = read_bytes(path, max_pixels)
+        digest = content_digest(data)
         kind = image_format(data)
         height, width, _ = decode(data, max_pixels).shape
     except DecodeError as error:
-        return DecodeResult(str(error), kind, 0, 0)
-    return DecodeResult(None, kind, width, height)
+        return DecodeResult(str(error), kind, 0, 0, digest=digest)
+    return DecodeResult(None, kind, width, height, digest=digest)
