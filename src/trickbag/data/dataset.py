@@ -12,7 +12,7 @@ import numpy as np
 
 from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.labels import label_counts, strata
-from trickbag.data.source import DataError, FilePart, Part, Source
+from trickbag.data.source import DataError, EncodedPart, Part, Source
 from trickbag.data.sources import open_source
 from trickbag.data.split import hold_back
 from trickbag.errors import Note, RunFailed, UserError
@@ -129,7 +129,7 @@ def _good_parts(
         for name in rows
     }
     return {
-        name: replace(part, verified=checked) if isinstance(part, FilePart) else part
+        name: replace(part, verified=checked) if isinstance(part, EncodedPart) else part
         for name, part in parts.items()
     }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from trickbag.data.decoding.decode import DecodeError, decode
+from trickbag.data.decoding.decode import DecodeError, decode, read_bytes
 from trickbag.data.decoding.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ __all__ = [
     "ArrayPart",
     "DataError",
     "DecodeError",
+    "EncodedPart",
     "FilePart",
     "Part",
     "PassedOver",
     "Source",
+    "Stamp",
     "file_size",
 ]
 
@@ -104,16 +106,53 @@ class Part(ABC):
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FilePart(Part):
-    """Image files. A name is a path relative to `root`, or an absolute path.
+class Stamp(NamedTuple):
+    """What tells whether encoded bytes are those of before: their place, size and time of change.
 
-    `max_pixels`: that of the settings, `verified`: whether all files were checked; see `decode`.
+    place: an absolute path or an address, and where in it they are if they are not all of it.
     """
 
-    root: str
+    place: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedPart(Part):
+    """Images as the bytes of image files, wherever these lie; each is decoded when it is read.
+
+    `max_pixels`: that of the settings, `verified`: whether all images were checked; see `decode`.
+    """
+
     max_pixels: int = MAX_PIXELS
     verified: bool = False
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The absolute path or the address of what holds the images."""
+
+    @abstractmethod
+    def encoded(self, i: int) -> bytes:
+        """Return the bytes of image `i`, as an image file holds them.
+
+        Raises DecodeError if they cannot be read, RunFailed if it is the process that cannot.
+        """
+
+    @abstractmethod
+    def stamp(self, i: int) -> Stamp | None:
+        """Return the stamp of image `i`; None if its bytes cannot be told from others."""
+
+    def read(self, i: int) -> NDArray[np.uint8]:
+        """Read image `i` and decode it strictly, see `decode`."""
+        return decode(self.encoded(i), self.max_pixels, verified=self.verified)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FilePart(EncodedPart):
+    """Image files. A name is a path relative to `root`, or an absolute path."""
+
+    root: str
 
     @classmethod
     def listed(cls, root: Path, files: Sequence[tuple[str, int, int]]) -> FilePart:
@@ -135,9 +174,23 @@ class FilePart(Part):
         """Return the absolute path of image `i`."""
         return os.path.join(self.root, self.names[i])
 
-    def read(self, i: int) -> NDArray[np.uint8]:
-        """Read file `i` and decode it strictly, see `decode`."""
-        return decode(self.path(i), self.max_pixels, verified=self.verified)
+    @property
+    def place(self) -> str:
+        """The folder of the files."""
+        return self.root
+
+    def encoded(self, i: int) -> bytes:
+        """Read file `i`, see `read_bytes`."""
+        return read_bytes(self.path(i), self.max_pixels)
+
+    def stamp(self, i: int) -> Stamp | None:
+        """Return path, size and time of change of file `i`; None if it is missing."""
+        path = self.path(i)
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return Stamp(path, status.st_size, status.st_mtime_ns)
 
 
 def file_size(path: Path) -> int:

@@ -16,6 +16,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.decoding import check as module
 from trickbag.data.decoding.cache import CheckCache, DecodeResult, cache_folder
 from trickbag.data.decoding.check import CheckResult, check_parts
+from trickbag.data.source import EncodedPart
 from trickbag.data.sources import open_source
 
 
@@ -30,9 +31,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     real = module._check_file
 
-    def noted(path: str, max_pixels: int) -> DecodeResult:
-        paths.append(path)
-        return real(path, max_pixels)
+    def noted(part: EncodedPart, i: int) -> DecodeResult:
+        paths.append(str(Path(part.place, part.names[i])))
+        return real(part, i)
 
     monkeypatch.setattr(module, "_check_file", noted)
     return paths
@@ -176,7 +177,7 @@ def test_progress_is_called_while_a_file_is_waited_for(
     released = threading.Event()
     calls: list[int] = []
 
-    def slow(path: str, max_pixels: int) -> DecodeResult:
+    def slow(part: EncodedPart, i: int) -> DecodeResult:
         assert released.wait(60)
         return DecodeResult("slow", "", 0, 0)
 
@@ -197,8 +198,8 @@ def test_a_stopped_check_begins_no_further_file(
 ) -> None:
     begun: list[str] = []
 
-    def slow(path: str, max_pixels: int) -> DecodeResult:
-        begun.append(path)
+    def slow(part: EncodedPart, i: int) -> DecodeResult:
+        begun.append(part.names[i])
         time.sleep(0.02)
         return DecodeResult("slow", "", 0, 0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.cache import CheckCache, DecodeResult, cache_folder
-from trickbag.data.decoding.decode import DecodeError, decode, image_format, read_bytes
+from trickbag.data.decoding.decode import DecodeError, decode, image_format
 from trickbag.data.duplicates import content_digest
-from trickbag.data.source import FilePart, Part
+from trickbag.data.source import EncodedPart, Part
 from trickbag.errors import Note
 
 if TYPE_CHECKING:
@@ -58,9 +57,9 @@ def check_parts(
     results: dict[str, list[DecodeResult]] = {}
     folder = cache_dir or cache_folder()
     caches = {
-        part.root: CheckCache(folder, part.root, part.max_pixels)
+        part.place: CheckCache(folder, part.place, part.max_pixels)
         for part in parts.values()
-        if isinstance(part, FilePart)
+        if isinstance(part, EncodedPart)
     }
     for cache in caches.values():
         if cache.damaged:
@@ -68,14 +67,14 @@ def check_parts(
             notes.append(Note("damage", None, reason))
     try:
         for name, part in parts.items():
-            if isinstance(part, FilePart):
+            if isinstance(part, EncodedPart):
                 start = done
 
                 def step(count: int, start: int = start) -> None:
                     if progress:
                         progress(start + count, total)
 
-                results[name] = _check_part(part, caches[part.root], step)
+                results[name] = _check_part(part, caches[part.place], step)
             else:
                 results[name] = [_array_result(part, i) for i in range(len(part))]
             done += len(part)
@@ -96,16 +95,16 @@ def _array_result(part: Part, i: int) -> DecodeResult:
 
 
 def _check_part(
-    part: FilePart, cache: CheckCache, step: Callable[[int], None]
+    part: EncodedPart, cache: CheckCache, step: Callable[[int], None]
 ) -> list[DecodeResult]:
     """Take what the cache knows of a part's files, decode the others and put them into the cache.
 
     `step` gets the number of files that are done.
     """
     results: dict[int, DecodeResult] = {}
-    keys = [_key(part.path(i)) for i in range(len(part))]
-    for i, key in enumerate(keys):
-        if key and (cached := cache.get(part.path(i), *key)):
+    stamps = [part.stamp(i) for i in range(len(part))]
+    for i, stamp in enumerate(stamps):
+        if stamp and (cached := cache.get(*stamp)):
             results[i] = cached
     unknown = [i for i in range(len(part)) if i not in results]
     step(len(results))
@@ -121,8 +120,8 @@ def _check_part(
             with contextlib.suppress(queue.Empty):
                 for i, result in finished.get(timeout=_POLL_S).result():
                     results[i] = result
-                    if key := keys[i]:
-                        cache.put(part.path(i), *key, result)
+                    if stamp := stamps[i]:
+                        cache.put(*stamp, result)
                 left -= 1
             step(len(results))
     finally:
@@ -131,28 +130,20 @@ def _check_part(
     return [results[i] for i in range(len(part))]
 
 
-def _key(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
 def _check_files(
-    part: FilePart, indices: Iterable[int], ended: threading.Event
+    part: EncodedPart, indices: Iterable[int], ended: threading.Event
 ) -> list[tuple[int, DecodeResult]]:
     """Check files until `ended` is set, so that a stop waits for no more than a file."""
-    return [(i, _check_file(part.path(i), part.max_pixels)) for i in indices if not ended.is_set()]
+    return [(i, _check_file(part, i)) for i in indices if not ended.is_set()]
 
 
-def _check_file(path: str, max_pixels: int) -> DecodeResult:
+def _check_file(part: EncodedPart, i: int) -> DecodeResult:
     kind = digest = ""
     try:
-        data = read_bytes(path, max_pixels)
+        data = part.encoded(i)
         digest = content_digest(data)
         kind = image_format(data)
-        height, width, _ = decode(data, max_pixels).shape
+        height, width, _ = decode(data, part.max_pixels).shape
     except DecodeError as error:
         return DecodeResult(str(error), kind, 0, 0, digest=digest)
     return DecodeResult(None, kind, width, height, digest=digest)

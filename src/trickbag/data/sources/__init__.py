@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trickbag.data.source import FilePart
+from trickbag.data.source import EncodedPart
 from trickbag.errors import UserError
 from trickbag.paths import expanded
 
@@ -33,7 +33,7 @@ def open_source(data: DataConfig) -> Source:
     """
     source = _open(data)
     parts = {
-        name: replace(part, max_pixels=data.max_pixels) if isinstance(part, FilePart) else part
+        name: replace(part, max_pixels=data.max_pixels) if isinstance(part, EncodedPart) else part
         for name, part in source.parts.items()
     }
     return replace(source, parts=parts)
