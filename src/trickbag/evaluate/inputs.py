@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickbag.data.decoding.decode import EXTENSIONS
-from trickbag.data.sources.csv_file import ImageFinder
+from trickbag.data.sources.table.finder import ImageFinder
 from trickbag.errors import UserError
 from trickbag.paths import TABLE, expanded, open_text
 

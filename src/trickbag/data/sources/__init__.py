@@ -86,7 +86,7 @@ def _open_path(data: DataConfig, image_root: Path | None) -> Source:
 
         return open_folder(path, spec, outside=data.outside)
     if is_file and path.suffix.lower() == ".csv":
-        from trickbag.data.sources.csv_file import open_csv
+        from trickbag.data.sources.table.source import open_csv
 
         return open_csv(path, spec, image_root, multi_label=data.multi_label, outside=data.outside)
     problem = "is a file, but no .csv file" if there else "does not exist"

@@ -1,0 +1,1 @@
+"""Tables: files in which a row names an image and its label."""
