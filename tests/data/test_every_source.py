@@ -1,0 +1,200 @@
+"""One contract for the sources of every kind: a table of kinds, and tests that go over all of it.
+
+A new kind of source is a row of `tests.builders.sources.KINDS`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.builders.images import encode, photo
+from tests.builders.sources import KINDS, Item, SourceKind, drawn_items, reversed_listings
+from trickbag.data.config import DataConfig
+from trickbag.data.dataset import fingerprint, prepare
+from trickbag.data.decoding.decode import decode
+from trickbag.data.source import EncodedPart, Source
+from trickbag.data.sources import open_source
+
+
+def over_all_kinds() -> pytest.MarkDecorator:
+    rows = [pytest.param(kind, marks=pytest.mark.slow if kind.slow else ()) for kind in KINDS]
+    return pytest.mark.parametrize("kind", rows, ids=[kind.name for kind in KINDS])
+
+
+class Written:
+    """The drawn images as a source of a kind, and the source as opened."""
+
+    def __init__(self, kind: SourceKind, root: Path, items: list[Item], **settings: Any) -> None:
+        self.kind, self.items = kind, kind.items(items)
+        root.mkdir(parents=True, exist_ok=True)
+        self.data = DataConfig(**kind.write(root, self.items), **settings)
+
+    def open(self) -> Source:
+        return open_source(self.data)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
+    """The drawn images as a source of each kind, written when a test first wants it."""
+
+    class Kinds(dict[str, Written]):
+        def __missing__(self, name: str) -> Written:
+            kind = next(kind for kind in KINDS if kind.name == name)
+            root = tmp_path_factory.mktemp(name)
+            self[name] = Written(kind, root, drawn_items())
+            return self[name]
+
+    return Kinds()
+
+
+def parts(source: Source) -> dict[str, EncodedPart]:
+    encoded = {}
+    for name, part in source.parts.items():
+        assert isinstance(part, EncodedPart)
+        encoded[name] = part
+    return encoded
+
+
+def listed(source: Source) -> list[tuple[str, str, bytes]]:
+    """Part, class and file of every image of a source."""
+    return [
+        (name, source.classes[part.labels[i]], part.encoded(i))
+        for name, part in parts(source).items()
+        for i in range(len(part))
+    ]
+
+
+@over_all_kinds()
+def test_every_image_has_its_part_and_its_class(
+    kind: SourceKind, drawn: dict[str, Written]
+) -> None:
+    written = drawn[kind.name]
+    source = written.open()
+    assert source.classes == ("cat", "dog")
+    assert set(source.parts) == set(kind.parts)
+    assert sorted(listed(source)) == sorted(
+        (item.part, item.label, item.data) for item in written.items
+    )
+    assert source.left_out == ()
+    assert source.passed_over == ()
+
+
+@over_all_kinds()
+def test_names_and_sizes_are_those_of_the_files(
+    kind: SourceKind, drawn: dict[str, Written], tmp_path: Path
+) -> None:
+    written = drawn[kind.name]
+    by_data = {item.data: item for item in written.items}
+    names = []
+    for part in parts(written.open()).values():
+        for i, name in enumerate(part.names):
+            item = by_data[part.encoded(i)]
+            assert part.sizes[i] == len(item.data)
+            assert name.endswith(item.name) or not kind.named
+            assert not name.startswith("/")
+        names += part.names
+    assert len(set(names)) == len(names) == len(written.items)
+
+
+@over_all_kinds()
+def test_the_listing_does_not_follow_the_order_of_the_file_system(
+    kind: SourceKind, drawn: dict[str, Written], tmp_path: Path
+) -> None:
+    first = drawn[kind.name].open()
+    again = Written(kind, tmp_path / "elsewhere", drawn_items())
+    with reversed_listings():
+        second = again.open()
+    for name, part in first.parts.items():
+        assert part.names == second.parts[name].names
+        np.testing.assert_array_equal(part.labels, second.parts[name].labels)
+    # Nor on where the source lies.
+    assert fingerprint(first.classes, first.parts) == fingerprint(second.classes, second.parts)
+
+
+@over_all_kinds()
+def test_pixels_are_those_of_the_files(kind: SourceKind, drawn: dict[str, Written]) -> None:
+    for part in parts(drawn[kind.name].open()).values():
+        for i in range(len(part)):
+            np.testing.assert_array_equal(part.read(i), decode(part.encoded(i)))
+
+
+@over_all_kinds()
+def test_a_part_of_a_part(kind: SourceKind, drawn: dict[str, Written]) -> None:
+    part = parts(drawn[kind.name].open())["train"]
+    rows = [4, 0, 2]
+    chosen = part.subset(rows)
+    again = chosen.subset([2, 1])
+    for images, places in ((chosen, rows), (again, [2, 0])):
+        assert images.names == tuple(part.names[row] for row in places)
+        assert images.labels.tolist() == part.labels[places].tolist()
+        assert images.sizes.tolist() == part.sizes[places].tolist()
+        assert [images.encoded(i) for i in range(len(places))] == [
+            part.encoded(row) for row in places
+        ]
+        assert [images.stamp(i) for i in range(len(places))] == [part.stamp(row) for row in places]
+
+
+@over_all_kinds()
+def test_a_part_travels_without_its_images(kind: SourceKind, drawn: dict[str, Written]) -> None:
+    part = parts(drawn[kind.name].open())["train"]
+    pickled = pickle.dumps(part, pickle.HIGHEST_PROTOCOL)
+    arrived = pickle.loads(pickled)
+    for i in range(len(part)):
+        data = part.encoded(i)
+        assert arrived.encoded(i) == data
+        assert data not in pickled
+
+
+@over_all_kinds()
+def test_images_are_known_again_by_their_stamps(
+    kind: SourceKind, drawn: dict[str, Written]
+) -> None:
+    written = drawn[kind.name]
+    stamps = [part.stamp(i) for part in parts(written.open()).values() for i in range(len(part))]
+    assert len(set(stamps)) == len(written.items)
+    assert None not in stamps
+    assert stamps == [
+        part.stamp(i) for part in parts(written.open()).values() for i in range(len(part))
+    ]
+
+
+@over_all_kinds()
+def test_damaged_images_are_named_and_left_out(kind: SourceKind, tmp_path: Path) -> None:
+    good = drawn_items()
+    cut = encode(photo(14, 10, 90), "PNG")[:-30]
+    bad = [
+        Item("train", "cat", "cut.png", cut),
+        Item("train", "dog", "text.jpg", b"no image"),
+        Item("train", "dog", "empty.png", b""),
+        Item("train", "dog", "large.png", encode(photo(40, 30, 91), "PNG")),
+    ]
+    written = Written(kind, tmp_path, [*good, *bad], max_bad_fraction=0.9, max_pixels=1000)
+    dataset = prepare(written.data)
+    reasons = {error.file: error.reason for error in dataset.errors}
+    assert len(reasons) == 4
+    assert sum(map(len, filter(None, (dataset.train, dataset.val, dataset.test)))) == len(good)
+    for start in ("truncated PNG", "not an image", "empty file", "40 x 30 pixels by its header"):
+        (name,) = (name for name, reason in reasons.items() if reason.startswith(start))
+        assert not kind.named or name.endswith(("cut.png", "text.jpg", "empty.png", "large.png"))
+
+
+@over_all_kinds()
+def test_the_check_remembers_what_it_has_read(
+    kind: SourceKind, drawn: dict[str, Written], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trickbag.data.decoding import check
+
+    first = prepare(drawn[kind.name].data, cache_dir=tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(check, "_check_file", refuse)
+    second = prepare(drawn[kind.name].data, cache_dir=tmp_path)
+    assert second.fingerprint == first.fingerprint
+    assert second.train.names == first.train.names
