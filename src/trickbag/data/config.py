@@ -63,6 +63,12 @@ class DataConfig(Settings):
       torchvision data set.
     - multi_label: a label of a CSV file is one or several class names, separated by blanks. This is
       never guessed.
+    - merge_labels: class names that differ in letter case or blanks alone, or are the same number,
+      are one class, under the most frequent spelling. By default they are classes of their own, and
+      a note names them.
+    - na_labels: what a label of a table is that stands for a missing value (`NaN`, `NA`, `null`,
+      `None` and the like). `missing`: rows with it are left out and counted, as those without a
+      label are. `class`: the name of a class.
     - val_fraction: the share that is held back, stratified, if the source has no validation part.
       Which images are held back depends on split_seed alone.
     - outside: images that lie outside of the folder of a CSV file's images, or of a folder tree, by
@@ -102,7 +108,13 @@ class DataConfig(Settings):
       starts from, if they are known, else INTERPOLATION, MEAN and STD.
     """
 
-    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation", "max_pixels", "outside")
+    introduced_later: ClassVar[tuple[str, ...]] = (
+        "interpolation",
+        "max_pixels",
+        "merge_labels",
+        "na_labels",
+        "outside",
+    )
 
     source: str = "digits"
     image_root: str | None = None
@@ -124,6 +136,8 @@ class DataConfig(Settings):
     split_seed: Annotated[int, Seed] = 0
     class_power: Annotated[float, Fraction] = 1.0
     multi_label: bool = False
+    merge_labels: bool = False
+    na_labels: Literal["missing", "class"] = "missing"
     max_bad_fraction: Annotated[float, Fraction] = 0.1
     outside: Literal["read", "refuse"] = "read"
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS

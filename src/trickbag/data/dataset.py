@@ -170,9 +170,12 @@ def _empty(data: DataConfig, name: str, errors: list[DataError]) -> UserError | 
 
 
 def _missing_classes(source: Source, parts: Mapping[str, Part]) -> list[Note]:
-    """Note the classes without an image to train or to validate with."""
+    """Note the classes without an image to train, to validate or to test with."""
     notes = []
-    for name, purpose in (("train", "to train with"), ("val", "to validate with")):
+    purposes = {"train": "to train with", "val": "to validate with", "test": "to test with"}
+    for name, purpose in purposes.items():
+        if name not in parts:
+            continue
         counts = label_counts(parts[name].labels, len(source.classes))
         missing = [label for label, count in zip(source.classes, counts, strict=True) if not count]
         if missing:

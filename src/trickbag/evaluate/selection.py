@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.data.class_names import composed, matched, relabelled
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
+from trickbag.data.labels import label_counts
 from trickbag.data.sources import is_table, open_source
 from trickbag.errors import Note, UserError, choices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from trickbag.data.source import DataError, Part, Source
     from trickbag.evaluate.trained import Trained
@@ -26,8 +28,8 @@ PARTS = ("train", "val", "test")
 _CHANGED = Note(
     "data", None, "the data have changed since the run, so its metrics may not come out again"
 )
-_NAMED_UNKNOWN, _NAMED_KNOWN = 3, 10
-"""Number of classes that an error names: those that the network does not know, and its own."""
+_NAMED, _NAMED_UNKNOWN, _NAMED_KNOWN = 5, 3, 10
+"""Number of classes that a note names, and an error: those that the network lacks, and its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,8 @@ def select(
 
     Without `data` they are the run's validation images. The run's data at another place are
     recognised by their fingerprint, and split as in the run. Of any other source all images of the
-    part are taken: of `val` by default, else of `test`, else all of them. Raises UserError if the
-    data cannot be used.
+    part are taken: of `val` by default, else of `test`, else all of them. They may be of one class
+    or some of the network's classes. Raises UserError if the data cannot be used.
     """
     if part is not None and part not in PARTS:
         raise UserError(f"part = {part!r}: must be one of {', '.join(PARTS)}")
@@ -94,7 +96,7 @@ def _open(trained: Trained, config: DataConfig) -> Source:
             f"{trained.path} gives several labels an image, and {config.source} has one",
             "name a .csv file whose rows hold the labels, divided by blanks",
         )
-    return open_source(config)
+    return open_source(config, for_training=False)
 
 
 def _select_from_run(
@@ -111,12 +113,14 @@ def _select_from_run(
     if part is None:
         raise UserError(f"--part {name}: {config.source} has no {name} part; it has train, val")
     fingerprint_of_run = None if trained.record is None else trained.record.fingerprint
+    changed = [_CHANGED] if dataset.fingerprint != fingerprint_of_run else []
+    part, notes = _relabelled(part, dataset.classes, trained, config)
     return Selection(
         data=config,
         name=name,
-        part=_relabelled(part, dataset.classes, trained.classes, config.source),
+        part=part,
         left_out=dataset.errors,
-        notes=(_CHANGED,) if dataset.fingerprint != fingerprint_of_run else (),
+        notes=(*changed, *notes),
     )
 
 
@@ -132,44 +136,71 @@ def _select_from_source(
     part = source.parts[name]
     if not len(part):
         raise UserError(f"{config.source} has no images in its {name} part")
+    part, notes = _relabelled(part, source.classes, trained, config)
     return Selection(
         data=config,
         name=name,
-        part=_relabelled(part, source.classes, trained.classes, config.source),
+        part=part,
         left_out=source.left_out,
-        notes=source.notes,
+        notes=(*source.notes, *notes),
     )
 
 
 def _relabelled(
-    part: Part, classes: tuple[str, ...], network_classes: tuple[str, ...], source: str
-) -> Part:
-    """Turn labels, places in `classes`, into places in `network_classes`, by name.
+    part: Part, classes: tuple[str, ...], trained: Trained, config: DataConfig
+) -> tuple[Part, list[Note]]:
+    """Turn labels, places in `classes`, into places in the network's classes, by name.
 
+    The notes say which names were matched though they differ, and which classes have no image.
     Raises UserError if an image has a class that the network does not know.
     """
-    labels = part.labels
-    multi_label = labels.ndim == 2
-    used = np.flatnonzero(labels.any(axis=0)) if multi_label else np.unique(labels)
-    names = [classes[i] for i in used]
-    unknown = [name for name in names if name not in network_classes]
+    labels, num_classes = part.labels, len(trained.classes)
+    shown_K = np.array(label_counts(labels, len(classes)), np.int64) > 0
+    names = [name for name, shown in zip(classes, shown_K, strict=True) if shown]
+    known = matched(names, trained.classes, fold=config.merge_labels)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        rest = len(unknown) - _NAMED_UNKNOWN
-        more = f" and {rest} more" if rest > 0 else ""
-        dots = ", ..." if len(network_classes) > _NAMED_KNOWN else ""
-        raise UserError(
-            f"{source} has classes that the network does not know: "
-            f"{', '.join(unknown[:_NAMED_UNKNOWN])}{more}; "
-            f"it knows {', '.join(network_classes[:_NAMED_KNOWN])}{dots}"
-        )
-    if multi_label:
-        relabelled = np.zeros((len(labels), len(network_classes)), np.int64)
-        for name in names:
-            relabelled[:, network_classes.index(name)] = labels[:, classes.index(name)]
-        return dataclasses.replace(part, labels=relabelled)
-    # -1 is never looked up: no image has a class that the network does not know.
-    places = np.array(
-        [network_classes.index(name) if name in network_classes else -1 for name in classes],
-        np.int64,
+        raise _unknown_classes(unknown, trained.classes, config.source)
+    index = {name: i for i, name in enumerate(trained.classes)}
+    # -1 is never looked up: no image has such a class.
+    places_K = np.array([index[known[name]] if name in known else -1 for name in classes], np.int64)
+    part = dataclasses.replace(part, labels=relabelled(labels, places_K, num_classes))
+    notes = []
+    changed = [
+        f"{name!r} for {known[name]!r}" for name in names if composed(name) != composed(known[name])
+    ]
+    if changed:
+        reason = f"data.merge_labels takes {_some(changed, _NAMED)} of the network's classes"
+        notes.append(Note("data", None, f"{config.source}: {reason}"))
+    return part, notes + _absent_classes(part, trained.classes, config.source)
+
+
+def _unknown_classes(unknown: list[str], classes: tuple[str, ...], source: str) -> UserError:
+    similar = matched(unknown, classes, fold=True)
+    named = [
+        f"{name!r} (it knows {similar[name]!r})" if name in similar else repr(name)
+        for name in unknown
+    ]
+    return UserError(
+        f"{source} has classes that the network does not know: {_some(named, _NAMED_UNKNOWN)}; "
+        f"it knows {_some(classes, _NAMED_KNOWN)}",
+        "rename these classes or leave their images out",
     )
-    return dataclasses.replace(part, labels=places[labels])
+
+
+def _absent_classes(part: Part, classes: tuple[str, ...], source: str) -> list[Note]:
+    """Note the classes of the network without an image, and what that means for the metrics."""
+    counts = label_counts(part.labels, len(classes))
+    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if not absent:
+        return []
+    reason = f"no image of {len(absent)} of the network's {len(classes)} classes: "
+    effect = "means over the classes leave them out"
+    if len(classes) == 2 and part.labels.ndim == 1:
+        effect += ", and AUC is undefined"
+    return [Note("data", None, f"{source}: {reason}{_some(absent, _NAMED)}; {effect}")]
+
+
+def _some(names: Sequence[str], limit: int) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

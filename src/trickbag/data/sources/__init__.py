@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trickbag.data.class_names import with_one_spelling
 from trickbag.data.source import EncodedPart
+from trickbag.data.trainable import require_trainable
 from trickbag.errors import UserError
 from trickbag.paths import expanded
 
@@ -25,13 +27,15 @@ def is_table(spec: str) -> bool:
     return spec.strip().lower().endswith(".csv")
 
 
-def open_source(data: DataConfig) -> Source:
+def open_source(data: DataConfig, *, for_training: bool = True) -> Source:
     """List the images of `data.source`: `digits`, a folder, a CSV file, or `torchvision:NAME`.
 
-    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or has
-    nothing to train on.
+    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or has no
+    images, and if it is `for_training` as `require_trainable`.
     """
-    source = _open(data)
+    source = with_one_spelling(_open(data), merge=data.merge_labels)
+    if for_training:
+        require_trainable(source)
     parts = {
         name: replace(part, max_pixels=data.max_pixels) if isinstance(part, EncodedPart) else part
         for name, part in source.parts.items()

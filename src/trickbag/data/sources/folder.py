@@ -32,8 +32,8 @@ def open_folder(root: Path, spec: str, *, outside: Literal["read", "refuse"] = "
     are ignored. A test folder without class folders has no labels and is not used. Images `outside`
     of the tree, to which links lead, are left out with `refuse`.
 
-    Raises UserError if nothing can be trained on: no class, a single class, an empty class, a class
-    in val or test that train lacks, a folder that cannot be read.
+    Raises UserError if nothing can be trained on: no class, an empty class, a folder that cannot be
+    read.
     """
     folders, loose = _entries(root, spec)
     part_folders = _part_folders(folders, spec)
@@ -183,19 +183,8 @@ def _classes(files: dict[str, Listing], layout: dict[str, str], spec: str) -> tu
                 f"data source {spec!r}: no image in {_first_names(empty)}",
                 "add images or remove the folder",
             )
-    classes = tuple(sorted(files["train"]))
-    for part, listing in files.items():
-        unknown = sorted(set(listing) - set(classes))
-        if unknown:
-            raise UserError(
-                f"data source {spec!r}: {layout[part]} has classes that {layout['train']} has not: "
-                f"{_first_names(unknown)}"
-            )
-    if len(classes) < 2:
-        raise UserError(
-            f"data source {spec!r} has one class only, {classes[0]!r}", "at least two are needed"
-        )
-    return classes
+    # That train has each of them is checked for all sources alike, by `require_trainable`.
+    return tuple(sorted({name for listing in files.values() for name in listing}))
 
 
 def _first_names(names: list[str]) -> str:

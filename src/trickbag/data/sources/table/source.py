@@ -56,8 +56,7 @@ def open_csv(
     named. With `multi_label` a label is one or several class names, separated by blanks, in any
     order. Images `outside` of these folders are left out too with `refuse`, else noted.
 
-    Raises UserError for a file that is not of this form, and if no image exists or there are fewer
-    than two classes.
+    Raises UserError for a file that is not of this form, and if no image has a label.
     """
     table = _read(path, spec)
     if image_root is not None and not image_root.is_dir():
@@ -77,9 +76,8 @@ def open_csv(
             left_out.append(DataError(name, reason))
     label_of = {name: min(labels) for name, labels in labels_of.items() if len(labels) == 1}
     classes, part = _labelled_part(base, finder, label_of, multi_label=multi_label)
-    if len(classes) < 2:
-        have = f"one class only, {classes[0]!r}" if classes else "no image with one label"
-        raise UserError(f"data source {spec!r} has {have}", "at least two classes are needed")
+    if not classes:
+        raise UserError(f"data source {spec!r} has no image with one label")
     facts = [*_facts(table, classes, repeated, finder.ambiguous, multi_label=multi_label)]
     if outside == "read":
         facts += _outside_fact(part.names, finder)
