@@ -114,8 +114,26 @@ def test_a_part_that_the_runs_data_lack(trained: Trained) -> None:
 
 def test_a_class_that_the_network_does_not_know_is_named(trained: Trained, tmp_path: Path) -> None:
     digit_folder(tmp_path / "other", {"three": 3, "nine": 9}, 3)
-    with pytest.raises(UserError, match=r"does not know: nine; it knows one, three, zero"):
+    with pytest.raises(UserError, match=r"does not know: 'nine'; it knows one, three, zero"):
         evaluate(trained, data=str(tmp_path / "other"))
+    digit_folder(tmp_path / "capitals", {"Three": 3, "one": 1}, 3)
+    with pytest.raises(UserError, match=r"does not know: 'Three' \(it knows 'three'\); it knows"):
+        evaluate(trained, data=str(tmp_path / "capitals"))
+
+
+@pytest.mark.parametrize("names", [{"three": 3}, {"three": 3, "zero": 0}], ids=["one", "two"])
+def test_data_without_some_classes(trained: Trained, tmp_path: Path, names: dict[str, int]) -> None:
+    other = digit_folder(tmp_path / "other", names, 10, start=30)
+    evaluation = evaluate(trained, data=str(other), workers=0)
+    scores = evaluation.per_class
+    recalls = [scores[name].recall for name in names]
+    assert evaluation.images == 10 * len(names)
+    assert evaluation.metrics["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    absent = [name for name in trained.classes if name not in names]
+    assert [name for name in trained.classes if scores[name].recall is None] == absent
+    (note,) = evaluation.notes
+    assert f"no image of {len(absent)} of the network's 3 classes: {', '.join(absent)}" in note.text
+    assert "means over the classes leave them out" in note.text
 
 
 def test_a_bad_file_is_left_out_and_named(trained: Trained, tmp_path: Path) -> None:
