@@ -9,9 +9,18 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+import unicodedata
 from typing import TextIO
 
-__all__ = ["as_utf8", "encodable", "holds_unicode", "json_text", "lines_for", "printable"]
+__all__ = [
+    "as_utf8",
+    "composed",
+    "encodable",
+    "holds_unicode",
+    "json_text",
+    "lines_for",
+    "printable",
+]
 
 # Controls (C0, DEL, C1), characters without a width, such as those that change the direction of the
 # text behind them, separators of lines and paragraphs, halves of surrogate pairs, and what is no
@@ -26,6 +35,12 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _TYPOGRAPHY = str.maketrans(
     {"\u2212": "-", "\u00d7": "x", "±": "+-", "\u00a0": " ", "…": "...", "—": "-"}
 )
+
+
+def composed(text: str) -> str:
+    """Return text in Unicode's normal form C: `e` with a combining accent becomes `é`."""
+    # Nearly all names are ASCII, for which there is nothing to do.
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def as_utf8(text: str) -> bytes:

@@ -63,6 +63,19 @@ def test_metadata_of_before_there_were_thresholds_and_schemas(tmp_path: Path) ->
         assert WeightsMetadata.read(weights_file(tmp_path, data)) == metadata_of(CONFIGS[0])
 
 
+def test_names_of_classes_are_read_in_one_unicode_form(tmp_path: Path) -> None:
+    number = CONFIGS[0].num_classes
+    others = [f"class {i}" for i in range(number - 2)]
+    for names, expected in (
+        (("cafe\u0301", "tea"), ("caf\u00e9", "tea")),
+        # Once these were two classes.
+        (("cafe\u0301", "caf\u00e9"), ("cafe\u0301", "caf\u00e9")),
+    ):
+        data = metadata_of(CONFIGS[0]).to_dict() | {"classes": [*names, *others]}
+        metadata = WeightsMetadata.read(weights_file(tmp_path, data))
+        assert metadata.classes == (*expected, *others)
+
+
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 0, "1", None])
 def test_another_schema_is_refused_in_one_line(tmp_path: Path, schema: object) -> None:
     path = weights_file(tmp_path, DATA | {"schema": schema, "model": {"kind": "new"}})

@@ -18,6 +18,7 @@ import numpy as np
 
 from trickbag.data.labels import label_counts
 from trickbag.errors import Note
+from trickbag.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,6 @@ __all__ = [
     "NA_LABELS",
     "ClassNames",
     "class_names",
-    "composed",
     "folded",
     "is_missing",
     "matched",
@@ -54,12 +54,6 @@ _NAMED = 5
 """The most groups of names that a note names."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
-
-
-def composed(name: str) -> str:
-    """Return a name in Unicode's normal form C: `e` with a combining accent becomes `é`."""
-    # Nearly all names are ASCII, for which there is nothing to do.
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def folded(name: str) -> str | Decimal:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trickbag.data.class_names import composed, matched, relabelled
+from trickbag.data.class_names import matched, relabelled
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.labels import label_counts
 from trickbag.data.sources import is_table, open_source
 from trickbag.errors import Note, UserError, choices
+from trickbag.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

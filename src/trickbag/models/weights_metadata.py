@@ -25,6 +25,7 @@ from trickbag.models.weights_names import (
 )
 from trickbag.paths import WEIGHTS, exists, is_folder, require_regular
 from trickbag.settings import plain, read
+from trickbag.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -280,7 +281,9 @@ def _classes(data: object, number: int, origin: str) -> tuple[str, ...]:
         raise _missing(origin, "the names of the classes")
     if len(data) != number or len(set(data)) < len(data):
         raise _missing(origin, "as many class names as its network has classes")
-    return tuple(data)
+    # Names were once written as they were found, and two forms of a name were two classes.
+    names = tuple(map(composed, data))
+    return names if len(set(names)) == len(data) else tuple(data)
 
 
 def _preprocessing(data: object, origin: str) -> Preprocessing:
