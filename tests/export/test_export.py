@@ -102,6 +102,7 @@ def test_onnx_runs_without_torch(
     onnx.checker.check_model(onnx.load(files["onnx"]), full_check=True)
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_runs_without_this_package(
     files: dict[str, Path], trained: Trained, images: torch.Tensor
 ) -> None:

@@ -128,7 +128,8 @@ print("end", flush=True)
 """
 
 
-@pytest.mark.parametrize("source", ["digits", pytest.param("folder", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["digits", "folder"])
 def test_a_script_without_a_guard_trains(tmp_path: Path, source: str) -> None:
     # The digits, in memory, are more than a pipe holds: a parent that writes them would wait.
     data = str(photo_folder(tmp_path / "set", {"a": 40, "b": 40})) if source == "folder" else source

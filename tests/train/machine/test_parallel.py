@@ -75,6 +75,7 @@ def test_steps_of_two_processes_are_those_of_one(pictures: Path, two: Path, scen
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_collectives_and_errors_reach_all_processes(two: Path) -> None:
     results = [json.loads((two / f"received-{rank}.json").read_text()) for rank in range(2)]
     assert [received["first"] for received in results] == [True, False]
