@@ -47,14 +47,6 @@ def test_no_image(data: bytes) -> None:
     assert reason(data).startswith("not an image")
 
 
-@pytest.mark.parametrize(
-    ("brand", "name"),
-    [(b"ftypheic", "HEIC"), (b"ftypavif", "AVIF"), (b"jP  \r\n\x87\n", "JPEG 2000")],
-)
-def test_formats_that_are_not_read_are_named(brand: bytes, name: str) -> None:
-    assert name in reason(b"\0\0\0\x0c" + brand + bytes(50))
-
-
 def test_text_with_an_images_name(tmp_path: Path) -> None:
     path = tmp_path / "notes.jpg"
     path.write_text("not a picture")

@@ -95,7 +95,7 @@ def test_image_root(tmp_path: Path) -> None:
         (["absent.png"], "no file or folder"),
         (["*.gif"], "matches nothing"),
         (["*.txt"], "matches no image or folder"),
-        (["empty"], "holds no image (.bmp"),
+        (["empty"], "holds no image (JPEG"),
         (["gone.png"], "a link to a file that is not there"),
         (["a.csv", "b.csv"], "both CSV files: give one at a time"),
         (["a.csv", "p.png"], "only folders can be given, not"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trickbag.data.decoding.decode import EXTENSIONS
+from trickbag.data.decoding.formats import EXTENSIONS, FORMAT_NAMES
 from trickbag.data.sources.table.finder import ImageFinder
 from trickbag.errors import UserError
 from trickbag.paths import TABLE, expanded, open_text
@@ -108,8 +108,7 @@ def _images(path: Path) -> Iterator[Path]:
         empty = False
         yield file
     if empty:
-        kinds = ", ".join(sorted(EXTENSIONS))
-        raise UserError(f"the folder {path} holds no image ({kinds})")
+        raise UserError(f"the folder {path} holds no image ({FORMAT_NAMES})")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

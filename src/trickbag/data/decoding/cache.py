@@ -8,7 +8,7 @@ import os
 import re
 import zlib
 from dataclasses import KW_ONLY, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +171,16 @@ def _entry(size: object, mtime: object, *result: object) -> tuple[int, int, Deco
     return size, mtime, DecodeResult.from_plain(result)
 
 
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
 def _version(max_pixels: int) -> str:
     # Another decoder can find damage that this one has missed, so its version is part of the key.
-    decoders = f"simplejpeg {version('simplejpeg')}, Pillow {version('pillow')}"
+    # An extra can be installed later.
+    names = ("simplejpeg", "pillow", "pillow-heif")
+    decoders = ", ".join(f"{name} {_installed(name)}" for name in names)
     return f"{_SCHEMA}, {decoders}, {max_pixels} pixels"

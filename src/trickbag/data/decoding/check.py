@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.cache import CheckCache, DecodeResult, cache_folder
 from trickbag.data.decoding.decode import DecodeError, decode, image_format
+from trickbag.data.decoding.frames import count_frames
 from trickbag.data.duplicates import content_digest
 from trickbag.data.source import EncodedPart, Part
 from trickbag.errors import Note
@@ -86,7 +87,24 @@ def check_parts(
             if problem:
                 reason = f"the check of the images is not kept for the next run: {problem}"
                 notes.append(Note("data", None, reason))
-    return CheckResult(results=results, notes=tuple(notes))
+    return CheckResult(results=results, notes=(*notes, *_frames_note(parts, results)))
+
+
+def _frames_note(
+    parts: Mapping[str, Part], results: Mapping[str, list[DecodeResult]]
+) -> Iterator[Note]:
+    """Yield a note where files hold more than the picture that is used."""
+    names = [
+        part.names[i]
+        for name, part in parts.items()
+        for i, result in enumerate(results[name])
+        if result.frames > 1
+    ]
+    if names:
+        have = "file has" if len(names) == 1 else "files have"
+        such_as = f", such as {names[0]}" if len(names) > 1 else f": {names[0]}"
+        reason = f"{len(names)} {have} more than one page or frame; the first is used{such_as}"
+        yield Note("data", None, reason)
 
 
 def _array_result(part: Part, i: int) -> DecodeResult:
@@ -144,6 +162,7 @@ def _check_file(part: EncodedPart, i: int) -> DecodeResult:
         digest = content_digest(data)
         kind = image_format(data)
         height, width, _ = decode(data, part.max_pixels).shape
+        frames = count_frames(data, kind)
     except DecodeError as error:
         return DecodeResult(str(error), kind, 0, 0, digest=digest)
-    return DecodeResult(None, kind, width, height, digest=digest)
+    return DecodeResult(None, kind, width, height, digest=digest, frames=frames)

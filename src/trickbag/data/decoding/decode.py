@@ -20,16 +20,23 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
+    TgaImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
+from trickbag.data.decoding.formats import EXTENSIONS, RAW, DecodeError, image_format
+from trickbag.data.decoding.frames import is_preview
+from trickbag.data.decoding.heif import check_heif, open_avif, open_heic
+from trickbag.data.decoding.jpeg2000 import check_jpeg2000
 from trickbag.data.decoding.lengths import (
     LengthError,
     check_bmp,
     check_riff,
+    check_tga,
     check_tiff,
     gif_frame,
     tiff_block_bytes,
@@ -44,6 +51,7 @@ from trickbag.data.decoding.limits import (
     require_scans,
     webp_size,
 )
+from trickbag.data.decoding.netpbm import PnmImageFile
 from trickbag.data.decoding.pixels import exif_orientation, jpeg_exif, to_rgb, upright
 from trickbag.data.decoding.png import check_chunks, check_rows
 from trickbag.data.decoding.tiff_messages import tiff_errors
@@ -57,14 +65,6 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 __all__ = ["EXTENSIONS", "DecodeError", "decode", "image_format", "read_bytes"]
-
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-)
-"""The file extensions, in lower case, by which a listing recognises images.
-
-Decoding itself goes by content alone.
-"""
 
 # Pillow reports odd metadata that we do not use as UserWarning. Filtered here once, because
 # `catch_warnings` changes the whole process and is not safe while other threads decode.
@@ -82,11 +82,12 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "GIF": GifImagePlugin.GifImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": open_avif,
+    "HEIC": open_heic,
+    "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "PNM": PnmImageFile,
+    "TGA": TgaImagePlugin.TgaImageFile,
 }
-
-
-class DecodeError(Exception):
-    """Report an image that cannot be decoded; its text is the reason in a few words."""
 
 
 def decode(
@@ -94,9 +95,9 @@ def decode(
 ) -> NDArray[np.uint8]:
     """Decode an image, given as bytes or as a path, to uint8 (H, W, 3) in RGB.
 
-    The content decides the format: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF. The EXIF
-    orientation is applied. Grey, palette and CMYK become RGB, transparency is laid over white, 16
-    bits keep their upper 8.
+    The content decides the format, see `formats`. Of several pages or frames the first is taken, of
+    a HEIC its primary image. The EXIF orientation is applied. Grey, palette and CMYK become RGB,
+    transparency is laid over white, 16 bits keep their upper 8.
 
     Raises DecodeError for a file that cannot be read, is empty, is no image, is truncated or
     damaged, or has lengths that contradict each other; and, before anything is decoded, for an
@@ -126,31 +127,6 @@ def decode(
         # Decoders of damaged data raise almost anything.
         raise DecodeError(_reason(kind, error)) from None
     return upright(pixels, orientation)
-
-
-def image_format(data: bytes) -> str:
-    """Name the format of an image by its first bytes.
-
-    Raises DecodeError for a format that `decode` does not know.
-    """
-    if not data:
-        raise DecodeError("empty file")
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WebP"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if data.startswith(b"BM"):
-        return "BMP"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    other = "HEIC or AVIF" if data[4:8] == b"ftyp" else "JPEG 2000" if data[4:8] == b"jP  " else ""
-    if other:
-        raise DecodeError(f"{other} is not supported; convert it to JPEG or PNG")
-    raise DecodeError("not an image (JPEG, PNG, WebP, GIF, BMP, TIFF)")
 
 
 def read_bytes(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> bytes:
@@ -223,16 +199,27 @@ def _pillow(
         if size := webp_size(data):
             require_pixels(*size, max_pixels)
             decoding_memory(kind, *size, max_pixels)
+    elif kind in ("AVIF", "HEIC"):
+        check_heif(data, max_pixels)
     with _PLUGINS[kind](io.BytesIO(data)) as image:
         require_pixels(*image.size, max_pixels)
         if kind == "JPEG":
             require_scans(data, *image.size, max_pixels)
-        block = tiff_block_bytes(_tags(image)) if kind == "TIFF" else 0
+        if kind == "TIFF" and is_preview(data):
+            raise DecodeError(f"{RAW} is not supported; convert it to JPEG or PNG")
+        block = _block_bytes(image, data, kind)
         if image.mode in ("I", "F"):  # numbers of 32 bits, which `to_rgb` scales as a whole
             block += 16 * image.width * image.height
         with hold_memory(decoding_memory(kind, *image.size, max_pixels, block)):
             _load(image, data, kind, verified)
             return to_rgb(image), exif_orientation(_exif(image, data, kind))
+
+
+def _block_bytes(image: ImageFile, data: bytes, kind: str) -> int:
+    """Return the memory that decoding takes beside that of the pixels."""
+    if kind == "TIFF":
+        return tiff_block_bytes(_tags(image))
+    return check_jpeg2000(data) if kind == "JPEG 2000" else 0
 
 
 def _load(image: ImageFile, data: bytes, kind: str, verified: bool) -> None:
@@ -241,6 +228,8 @@ def _load(image: ImageFile, data: bytes, kind: str, verified: bool) -> None:
         check_rows(data)
     elif kind == "BMP":
         check_bmp(data)
+    elif kind == "TGA" and not verified:
+        check_tga(data)
     elif kind == "GIF" and not verified:
         _check_gif(data)
     elif kind == "TIFF":
@@ -254,7 +243,13 @@ def _load(image: ImageFile, data: bytes, kind: str, verified: bool) -> None:
         # Pillow goes on after some of the errors.
         if errors:
             raise LengthError(errors[0])
+    size = image.size
     image.load()
+    if kind in ("AVIF", "HEIC") and image.size != size:
+        raise LengthError("another size than its header says")
+    if kind == "TGA" and not data[17] & 15 and image.mode in ("LA", "RGBA"):
+        # Its header says that the fourth byte is no alpha; often it is zero.
+        image.putalpha(255)
     # Zeros at the end are what Pillow leaves where rows are missing, in a file changed since.
     if kind == "PNG" and verified and not any(_last_row(image)):
         check_rows(data)
@@ -285,8 +280,9 @@ def _check_gif(data: bytes) -> None:
 
 
 def _exif(image: ImageFile, data: bytes, kind: str) -> bytes:
-    if kind == "TIFF":
-        # Pillow turns a TIFF upright itself.
+    if kind in ("TIFF", "HEIC"):
+        # Pillow turns a TIFF upright itself, libheif a HEIC, as the container says: by HEIF's
+        # standard that alone counts. Of an AVIF Pillow returns it as EXIF.
         return b""
     if kind == "JPEG":
         return jpeg_exif(data)

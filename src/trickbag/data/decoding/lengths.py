@@ -13,17 +13,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["LengthError", "check_bmp", "check_riff", "check_tiff", "gif_frame", "tiff_block_bytes"]
+__all__ = [
+    "FEWER",
+    "MORE",
+    "PADDING",
+    "LengthError",
+    "blocks_end",
+    "check_bmp",
+    "check_riff",
+    "check_tga",
+    "check_tiff",
+    "colour_table_bytes",
+    "gif_frame",
+    "tiff_block_bytes",
+]
 
-_PADDING = 3
+PADDING = 3
 """The most bytes that writers add behind pixels: to a multiple of two or four."""
 
-_MORE, _FEWER = "more pixels than its header says", "fewer pixels than its header says"
+MORE, FEWER = "more pixels than its header says", "fewer pixels than its header says"
 
 _NONE, _DEFLATE = 1, (8, 32946)
 """Codes of TIFF's compressions."""
 
 _YCBCR = 6
+
+_TGA_FOOTER = b"TRUEVISION-XFILE.\0"
 
 
 class LengthError(ValueError):
@@ -54,12 +69,12 @@ def check_bmp(data: bytes) -> None:
         return
     needed = (width * bits + 31) // 32 * 4 * abs(height)
     if (size and offset + needed > size) or (pixels and needed > pixels):
-        raise LengthError(_FEWER)
+        raise LengthError(FEWER)
     has_profile = header >= 124
-    if (size and size > offset + needed + _PADDING and not has_profile) or (
-        pixels > needed + _PADDING
+    if (size and size > offset + needed + PADDING and not has_profile) or (
+        pixels > needed + PADDING
     ):
-        raise LengthError(_MORE)
+        raise LengthError(MORE)
 
 
 def check_riff(data: bytes) -> None:
@@ -78,6 +93,48 @@ def check_riff(data: bytes) -> None:
         raise LengthError("bytes behind the last chunk")
 
 
+def check_tga(data: bytes) -> None:
+    """Raise LengthError where a TGA has not as many pixels as its header says.
+
+    Source: Truevision TGA File Format Specification, version 2.0.
+    """
+    try:
+        name, has_palette, kind, _, colours, colour_bits = struct.unpack_from("<BBBHHB", data)
+        width, height, depth = struct.unpack_from("<HHB", data, 12)
+    except struct.error:
+        raise LengthError("truncated") from None
+    start = 18 + name + (colours * ((colour_bits + 7) // 8) if has_palette else 0)
+    size = (depth + 7) // 8
+    if kind & 8:
+        end = _tga_packets_end(data, start, size, width * height)
+    else:
+        end = start + size * width * height
+    if end > len(data):
+        raise LengthError("truncated")
+    # Only with a footer that says so may further areas stand behind the pixels.
+    behind = len(data)
+    if data.endswith(_TGA_FOOTER):
+        areas = struct.unpack_from("<II", data, len(data) - 26)
+        behind = end if any(areas) else len(data) - 26
+    if behind > end + PADDING:
+        raise LengthError(MORE)
+    if behind < end:
+        raise LengthError(FEWER)
+
+
+def _tga_packets_end(data: bytes, start: int, size: int, pixels: int) -> int:
+    """Return where the run-length packets of so many pixels end."""
+    while pixels > 0:
+        if start >= len(data):
+            raise LengthError("truncated")
+        count = (data[start] & 127) + 1
+        start += 1 + size * (1 if data[start] & 128 else count)
+        pixels -= count
+    if pixels:
+        raise LengthError(MORE)
+    return start
+
+
 def gif_frame(data: bytes) -> tuple[int, int, bytes]:
     """Return the width and the height of a GIF's first frame, and its compressed pixels.
 
@@ -85,24 +142,25 @@ def gif_frame(data: bytes) -> tuple[int, int, bytes]:
     for a file that ends before.
     """
     try:
-        position = 13 + _table_bytes(data[10])
+        position = 13 + colour_table_bytes(data[10])
         while data[position] == 0x21:  # an extension
-            position = _blocks_end(data, position + 2)
+            position = blocks_end(data, position + 2)
         if data[position] != 0x2C:
             raise LengthError("no image")
         _, _, width, height, flags = struct.unpack_from("<4HB", data, position + 1)
-        start = position + 10 + _table_bytes(flags)
-        return width, height, data[start : _blocks_end(data, start + 1)]
+        start = position + 10 + colour_table_bytes(flags)
+        return width, height, data[start : blocks_end(data, start + 1)]
     except (IndexError, struct.error):
         raise LengthError("truncated") from None
 
 
-def _table_bytes(flags: int) -> int:
+def colour_table_bytes(flags: int) -> int:
     """Return the size of a GIF's table of colours by the byte that announces it."""
     return 3 << (1 + (flags & 7)) if flags & 0x80 else 0
 
 
-def _blocks_end(data: bytes, position: int) -> int:
+def blocks_end(data: bytes, position: int) -> int:
+    """Return where a GIF's chain of blocks ends, behind the empty block."""
     while size := data[position]:
         position += 1 + size
     return position + 1
@@ -155,9 +213,9 @@ def check_tiff(data: bytes, tags: Mapping[int, Any]) -> None:
         if compression in _DEFLATE:
             length = _inflated(data[offset : offset + count], most + 1)
         if length < least:
-            raise LengthError(_FEWER)
-        if length > most + _PADDING * (compression == _NONE):
-            raise LengthError(_MORE)
+            raise LengthError(FEWER)
+        if length > most + PADDING * (compression == _NONE):
+            raise LengthError(MORE)
 
 
 def _numbers(value: Any) -> tuple[int, ...]:

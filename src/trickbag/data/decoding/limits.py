@@ -39,7 +39,10 @@ _FULL_SCANS = 20
 _BYTES_A_PIXEL = 12
 """The memory that decoding may take for each of `max_pixels`."""
 
-_DECODING_BYTES = {"JPEG": 12, "PNG": 10, "GIF": 8, "BMP": 12, "TIFF": 10, "WebP": 24}
+_DECODING_BYTES = {
+    **{"JPEG": 12, "PNG": 10, "GIF": 8, "BMP": 12, "TIFF": 10, "WebP": 24},
+    **{"AVIF": 24, "HEIC": 24, "JPEG 2000": 40, "PNM": 24, "TGA": 12},
+}
 """The memory that decoding takes for each pixel: decoder, Pillow's image, RGB, turned RGB."""
 
 _SMALL = 64 * 2**20

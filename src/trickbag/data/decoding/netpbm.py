@@ -1,0 +1,215 @@
+"""Portable Anymap: PBM, PGM and PPM as bytes and as text, and PFM with grey values.
+
+Pillow decodes them too, but in Python, value by value, wherever they are text or have another
+largest value than 255: a photo takes half a minute. Values above the largest, and pixels that are
+missing or too many, are errors here. Pixels are those of Pillow.
+
+Source: the manual pages pbm, pgm, ppm and pfm of Netpbm.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from trickbag.data.decoding.lengths import FEWER, MORE, PADDING, LengthError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PnmImageFile", "count_pnm"]
+
+_BLANKS = b" \t\n\r\v\f"
+_TOKEN = re.compile(rb"(?:\s|#[^\n\r]*(?:[\n\r]|$))+([^\s#]+)")
+"""A number of the header, behind blanks and comments."""
+
+_COMMENT = re.compile(rb"#[^\n\r]*")
+_LONG_NUMBER = re.compile(rb"\d{10}")
+
+
+class _Header(NamedTuple):
+    """What a header says, and where the pixels begin; `largest` is 1 for a bitmap, 0 for floats."""
+
+    magic: bytes
+    width: int
+    height: int
+    largest: int
+    start: int
+    byte_order: str = ">"
+
+    @property
+    def is_text(self) -> bool:
+        return self.magic in (b"P1", b"P2", b"P3")
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.magic in (b"P3", b"P6") else 1
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the pixels, which are no text."""
+        if self.magic == b"P4":
+            return (self.width + 7) // 8 * self.height
+        width = 4 if self.magic == b"Pf" else 2 if self.largest > 255 else 1
+        return self.width * self.height * self.channels * width
+
+
+class PnmImageFile(ImageFile.ImageFile):
+    """A Portable Anymap as Pillow's own plugins are: the size is known once it is opened.
+
+    Modes: 1, L, I;16 (where the largest value is over 255), RGB, F. Other largest values than 255
+    and 65,535 are scaled to one of them.
+    """
+
+    format = "PNM"
+    format_description = "Portable Anymap"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        self._data = self.fp.read()
+        self._header = header = _header(self._data)
+        self._size = header.width, header.height
+        self._mode = _mode(header)
+
+    def load(self) -> Any:
+        """Decode the pixels; LengthError where they contradict the header."""
+        if self._data:
+            self.im = _image(self._data, self._header).im
+            self._data = b""
+        return super().load()
+
+
+def count_pnm(data: bytes) -> int:
+    """Return how many images stand one behind the other; those of text are always alone."""
+    count, end = 1, _end(data, _header(data))
+    while end is not None and end < len(data):
+        try:
+            end += _end(data[end:], _header(data[end:])) or len(data)
+        except LengthError:
+            break
+        count += 1
+    return count
+
+
+def _end(data: bytes, header: _Header) -> int | None:
+    return None if header.is_text else header.start + header.size
+
+
+def _header(data: bytes) -> _Header:
+    magic, position, texts = data[:2], 2, []
+    for _ in range(2 if magic in (b"P1", b"P4") else 3):
+        token = _TOKEN.match(data, position)
+        if token is None:
+            raise LengthError("truncated")
+        texts.append(token[1])
+        position = token.end()
+    width, height = (_number(text) for text in texts[:2])
+    if not width or not height:
+        raise LengthError("no pixels by its header")
+    # One blank stands between the header and the pixels.
+    start = position + 1
+    if magic == b"Pf":
+        scale = _float(texts[2])
+        return _Header(magic, width, height, 0, start, "<" if scale < 0 else ">")
+    largest = _number(texts[2]) if len(texts) > 2 else 1
+    if not 0 < largest < 65536:
+        raise LengthError(f"a largest value of {largest}, not of 1 to 65535")
+    return _Header(magic, width, height, largest, start)
+
+
+def _number(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 9:
+        raise LengthError(f"{text[:12].decode('ascii', 'replace')!r} for a number in its header")
+    return int(text)
+
+
+def _float(text: bytes) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value or not math.isfinite(value):
+        raise LengthError(f"{text[:12].decode('ascii', 'replace')!r} for its scale")
+    return value
+
+
+def _mode(header: _Header) -> str:
+    if header.magic in (b"P1", b"P4"):
+        return "1"
+    if header.magic == b"Pf":
+        return "F"
+    if header.channels == 3:
+        return "RGB"
+    return "L" if header.largest < 256 else "I;16"
+
+
+def _image(data: bytes, header: _Header) -> Image.Image:
+    if not header.is_text:
+        _check_length(data, header)
+    pixels = memoryview(data)[header.start : header.start + header.size]
+    shape = (header.height, header.width)
+    if header.magic == b"P4":
+        return Image.frombytes("1", shape[::-1], bytes(pixels), "raw", "1;I")
+    if header.magic == b"P1":
+        return Image.fromarray(_bits(data[header.start :], math.prod(shape)).reshape(shape))
+    if header.magic == b"Pf":
+        rows = np.frombuffer(pixels, f"{header.byte_order}f4").reshape(shape)
+        return Image.fromarray(rows[::-1].astype(np.float32))  # the lowest row stands first
+    values: NDArray[Any]
+    if header.is_text:
+        values = _numbers(data[header.start :], math.prod(shape) * header.channels)
+    else:
+        values = np.frombuffer(pixels, ">u2" if header.largest > 255 else "u1")
+    return _scaled(
+        values.reshape(*shape, 3) if header.channels == 3 else values.reshape(shape), header
+    )
+
+
+def _check_length(data: bytes, header: _Header) -> None:
+    """Raise LengthError for missing pixels, and for bytes behind them that are no other image."""
+    if len(data) < header.start + header.size:
+        raise LengthError("truncated")
+    rest = data[header.start + header.size :][:64]
+    is_padding = len(rest) <= PADDING and not rest.strip(_BLANKS + b"\0")
+    if not is_padding and rest[:2] != header.magic:
+        raise LengthError(MORE)
+
+
+def _bits(text: bytes, count: int) -> NDArray[np.bool_]:
+    """Return the pixels of a bitmap of digits, between which blanks may stand; 1 is black."""
+    digits = _COMMENT.sub(b"", text).translate(None, _BLANKS)
+    if len(digits) != count:
+        raise LengthError(FEWER if len(digits) < count else MORE)
+    values = np.frombuffer(digits, np.uint8)
+    if values.size and (values.min() < 48 or values.max() > 49):
+        raise LengthError("other than 0 and 1 among its pixels")
+    return np.equal(values, 48)
+
+
+def _numbers(text: bytes, count: int) -> NDArray[np.int32]:
+    """Return the numbers of a text."""
+    text = _COMMENT.sub(b"", text)
+    if len(text) < 2 * count - 1:
+        raise LengthError("truncated")
+    if text.translate(None, _BLANKS + b"0123456789") or _LONG_NUMBER.search(text):
+        raise LengthError("other than small numbers among its pixels")
+    values: NDArray[np.int32] = np.fromstring(text, np.int32, sep=" ")
+    if values.size != count:
+        raise LengthError(FEWER if values.size < count else MORE)
+    return values
+
+
+def _scaled(values: NDArray[Any], header: _Header) -> Image.Image:
+    """Scale values to 8 bits, or those of a grey image to 16 if they need more."""
+    if values.size and values.max() > header.largest:
+        raise LengthError(f"a value of {values.max()}, above {header.largest} of its header")
+    kind, most = (np.uint16, 65535) if _mode(header) == "I;16" else (np.uint8, 255)
+    if header.largest == most:
+        return Image.fromarray(values.astype(kind))
+    # Of all possible values, in the order of Pillow's operations: the rounding is the same.
+    table = np.rint(np.arange(header.largest + 1) / header.largest * most).astype(kind)
+    return Image.fromarray(table[values])
