@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from trickbag.data.labels import label_counts, label_text, multi_hot, strata
+from trickbag.data.labels import (
+    label_counts,
+    label_text,
+    multi_hot,
+    separator_of_labels,
+    strata,
+)
 
 MULTI_LABEL = multi_hot([[0], [0, 1], [0, 2], [1, 2], [0, 1]], 3)
 
@@ -19,6 +25,13 @@ def test_single_label_images() -> None:
     labels = np.array([2, 0, -1, 2])
     assert label_counts(labels, 4) == (1, 0, 2, 0)
     assert label_text(labels[0], "abcd") == "c"
+
+
+def test_what_divides_several_labels() -> None:
+    assert separator_of_labels(("cat", "dog")) == " "
+    assert separator_of_labels(("cat", "hot dog")) == "|"
+    assert separator_of_labels(("cat", "hot dog"), ", ") == ", "
+    assert label_text(MULTI_LABEL[1], ("cat", "hot dog", "x"), "|") == "cat|hot dog"
 
 
 def test_strata_are_the_rarest_labels() -> None:

@@ -37,7 +37,14 @@ def weights_file(folder: Path, data: object) -> Path:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.kind)
 @pytest.mark.parametrize(
-    "fields", [{}, {"thresholds": (0.0, 1.0)}, {"columns": ("image", "label")}], ids=str
+    "fields",
+    [
+        {},
+        {"thresholds": (0.0, 1.0)},
+        {"columns": ("image", "label")},
+        {"label_separator": "|"},
+    ],
+    ids=str,
 )
 def test_metadata_come_back(config: ModelConfig, fields: dict[str, Any]) -> None:
     metadata = metadata_of(config, **fields)
@@ -53,7 +60,7 @@ def test_metadata_come_back(config: ModelConfig, fields: dict[str, Any]) -> None
         "epoch": None,
         "epochs": None,
         "eval_precision": None,
-    } | {name: list(value) for name, value in fields.items()}
+    } | {name: plain(value) for name, value in fields.items()}
 
 
 def test_metadata_of_before_there_were_thresholds_and_schemas(tmp_path: Path) -> None:
@@ -119,6 +126,8 @@ RESNET = {"kind": "resnet", "num_classes": 2}
         (DATA | {"preprocessing": {"image_size": 16}}, "lacks the setting 'resize'"),
         (DATA | {"columns": ["id"]}, "the columns of its CSV"),
         (DATA | {"columns": "id"}, "the columns of its CSV"),
+        (DATA | {"label_separator": ""}, "what divides several labels"),
+        (DATA | {"label_separator": ["|"]}, "what divides several labels"),
         (DATA | {"thresholds": [0.5]}, "a threshold from 0 to 1"),
         (DATA | {"thresholds": [0.5, 1.5]}, "a threshold from 0 to 1"),
         (DATA | {"thresholds": 0.5}, "a threshold from 0 to 1"),

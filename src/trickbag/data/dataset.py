@@ -46,10 +46,10 @@ _NAMED_CLASSES = 5
 class Dataset:
     """The images of a run.
 
-    classes, natural_size, mirror, columns: as in `Source`. errors: the files that were left out,
-    and why. fingerprint: a hash of names, sizes, labels and classes as listed, without the folder's
-    path. notes: facts about the data that a person should know. checked: whether every image is
-    known to decode.
+    classes, natural_size, mirror, columns, label_separator: as in `Source`. errors: the files that
+    were left out, and why. fingerprint: a hash of names, sizes, labels and classes as listed,
+    without the folder's path. notes: facts about the data that a person should know. checked:
+    whether every image is known to decode.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +63,7 @@ class Dataset:
     fingerprint: str
     notes: tuple[Note, ...]
     checked: bool
+    label_separator: str | None = None
 
 
 def prepare(
@@ -108,6 +109,7 @@ def prepare(
         fingerprint=fingerprint(source.classes, source.parts),
         notes=(*notes, *_missing_classes(source, parts)),
         checked=checked,
+        label_separator=source.label_separator,
     )
 
 

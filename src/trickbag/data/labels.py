@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["label_counts", "label_text", "multi_hot", "strata"]
+__all__ = ["label_counts", "label_text", "multi_hot", "separator_of_labels", "strata"]
 
 
 def multi_hot(classes_of_images: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int64]:
@@ -52,8 +52,19 @@ def strata(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return stratum
 
 
-def label_text(labels: NDArray[np.int64] | np.int64, classes: Sequence[str]) -> str:
-    """Write the label of one image by the name of its class, several labels separated by blanks."""
+def separator_of_labels(classes: Sequence[str], given: str | None = None) -> str:
+    """Return what stands between several labels of an image when they are written.
+
+    It is the separator that the data have, if they have one; else a blank, or `|` if names of
+    classes have blanks.
+    """
+    return given or ("|" if any(" " in name for name in classes) else " ")
+
+
+def label_text(
+    labels: NDArray[np.int64] | np.int64, classes: Sequence[str], separator: str = " "
+) -> str:
+    """Write the label of one image by the name of its class, several with a separator."""
     if np.ndim(labels) == 0:
         return classes[int(labels)]
-    return " ".join(classes[i] for i in np.flatnonzero(labels).tolist())
+    return separator.join(classes[i] for i in np.flatnonzero(labels).tolist())

@@ -238,8 +238,9 @@ class Source:
 
     classes: ordered by name. parts: `train`, and `val` and `test` if the source has them.
     natural_size: the image size in pixels that suits the source, None for photos. mirror: False if
-    a mirrored image means something else. columns: the two column names of a CSV file. left_out:
-    files that the listing itself leaves out. passed_over: what else lies in the source.
+    a mirrored image means something else. columns: the two column names of a CSV file.
+    label_separator: what divides several labels of an image in the data, None where nothing does.
+    left_out: files that the listing itself leaves out. passed_over: what else lies in the source.
     """
 
     spec: str
@@ -248,6 +249,7 @@ class Source:
     natural_size: int | None = None
     mirror: bool = True
     columns: tuple[str, str] | None = None
+    label_separator: str | None = None
     left_out: tuple[DataError, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[Note, ...] = ()

@@ -17,6 +17,7 @@ import torch
 
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError, decode
+from trickbag.data.labels import separator_of_labels
 from trickbag.evaluate.trained import Trained
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Prediction:
     `probabilities` are (K,) float32 in the order of `classes`; they are None if the image could not
     be read or has a logit that is not finite, and `error` says so. With `thresholds`, one for each
     class, an image has every label whose probability reaches its threshold; that may be none.
+    `label_separator` divides several labels in the training data, None where nothing does.
     """
 
     image: str
@@ -45,13 +47,16 @@ class Prediction:
     probabilities: NDArray[np.float32] | None
     error: str | None = None
     thresholds: tuple[float, ...] | None = None
+    label_separator: str | None = None
 
     @property
     def label(self) -> str | None:
-        """The most probable class; with thresholds all labels of the image, separated by blanks."""
+        """The most probable class; with thresholds all labels, divided as in the training data."""
         if self.probabilities is None:
             return None
-        return " ".join(self.labels) if self.thresholds is not None else self.top(1)[0][0]
+        if self.thresholds is None:
+            return self.top(1)[0][0]
+        return separator_of_labels(self.classes, self.label_separator).join(self.labels)
 
     @property
     def confidence(self) -> float | None:
@@ -143,6 +148,7 @@ class Predictor:
             classes=self.classes,
             probabilities=row,
             thresholds=self.trained.thresholds,
+            label_separator=self.trained.label_separator,
         )
 
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -44,8 +44,9 @@ class Trained:
     """A network of a run, in evaluation mode on its device.
 
     `build_network` builds such a network from its config `model`. `columns` are those of the CSV
-    file that it was trained from, if there was one. `record` holds the run's `recipe.json`, and
-    `plan` the plan in it; both are None for a weights file without its run. `thresholds` of the
+    file that it was trained from, if there was one, and `label_separator` what divides several
+    labels of an image there. `record` holds the run's `recipe.json`, and `plan` the plan in it;
+    both are None for a weights file without its run. `thresholds` of the
     classes were chosen on the run's validation part; they are None unless images have several
     labels. `epoch` of `epochs` is the epoch of the weights, None if it is not known. `precision` is
     the one that was asked for, else the one in which the run evaluated the weights, else float32.
@@ -66,6 +67,7 @@ class Trained:
     thresholds: tuple[float, ...] | None = None
     epoch: int | None = None
     epochs: int | None = None
+    label_separator: str | None = None
 
     @classmethod
     def load(
@@ -126,6 +128,7 @@ class Trained:
             thresholds=metadata.thresholds,
             epoch=metadata.epoch,
             epochs=metadata.epochs,
+            label_separator=metadata.label_separator,
         )
 
     @property
@@ -140,6 +143,7 @@ class Trained:
             epoch=self.epoch,
             epochs=self.epochs,
             eval_precision=self.precision,
+            label_separator=self.label_separator,
         )
 
     @property

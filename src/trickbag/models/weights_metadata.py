@@ -56,7 +56,8 @@ class WeightsMetadata:
 
     `model` is the network's config, its number of classes K included. `classes` are the K names in
     the order of the logits. `preprocessing` is that of validation images. `columns` are the names
-    of the image and label columns of the run's CSV file, None for data of another source.
+    of the image and label columns of the run's CSV file, None for data of another source, and
+    `label_separator` is what divides several labels of an image there, None where nothing does.
     `thresholds` are K probabilities: a class with at least that much is predicted. They are None
     unless images can have several labels. `epoch` of `epochs` is the epoch of training after which
     the weights were taken, from 1. `eval_precision` is the precision in which the run evaluated
@@ -71,6 +72,7 @@ class WeightsMetadata:
     epoch: int | None = None
     epochs: int | None = None
     eval_precision: Precision | None = None
+    label_separator: str | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -89,6 +91,8 @@ class WeightsMetadata:
             "epoch": self.epoch,
             "epochs": self.epochs,
             "eval_precision": self.eval_precision,
+            # Only where there is one: the bytes of all other files stay.
+            **({} if self.label_separator is None else {"label_separator": self.label_separator}),
         }
 
     def to_json(self) -> str:
@@ -141,6 +145,7 @@ class WeightsMetadata:
             epoch=_count(data.get("epoch"), origin),
             epochs=_count(data.get("epochs"), origin),
             eval_precision=_precision(data.get("eval_precision"), origin),
+            label_separator=_separator(data.get("label_separator"), origin),
         )
 
 
@@ -303,6 +308,12 @@ def _columns(data: object, origin: str) -> tuple[str, str] | None:
     ):
         raise _missing(origin, "the columns of its CSV as two names")
     return data[0], data[1]
+
+
+def _separator(data: object, origin: str) -> str | None:
+    if data is not None and (not isinstance(data, str) or not data):
+        raise _missing(origin, "what divides several labels, as text")
+    return data
 
 
 def _count(data: object, origin: str) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.dataset import require_mostly_good, write_errors
-from trickbag.data.labels import label_text
+from trickbag.data.labels import label_text, separator_of_labels
 from trickbag.data.source import DataError
 from trickbag.errors import Note
 from trickbag.files import write_json
@@ -194,6 +194,7 @@ class RunRecord:
 
     def _write_predictions(self, validation: Validation) -> None:
         names, classes = self.dataset.val.names, self.dataset.classes
+        separator = separator_of_labels(classes, self.dataset.label_separator)
         columns = zip(
             validation.index,
             validation.labels,
@@ -204,8 +205,8 @@ class RunRecord:
         rows = (
             PredictionRow(
                 image=names[i],
-                label=label_text(label, classes),
-                predicted=label_text(predicted, classes),
+                label=label_text(label, classes, separator),
+                predicted=label_text(predicted, classes, separator),
                 confidence=None if math.isnan(confidence) else float(confidence),
             )
             for i, label, predicted, confidence in columns
@@ -316,5 +317,6 @@ class RunRecord:
             epoch=epoch,
             epochs=self.plan.training.epochs,
             eval_precision=self.plan.training.eval_precision,
+            label_separator=self.dataset.label_separator,
         )
         save_weights(run.evaluated_network, file, metadata)
