@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,9 +97,78 @@ def write_torchvision(root: Path, items: Sequence[Item]) -> Settings:
     return {"source": "torchvision:EuroSAT", "image_root": str(root)}
 
 
+def write_hf_folder(root: Path, items: Sequence[Item]) -> Settings:
+    """Write PART/CLASS/NAME, the layout `imagefolder` of the library `datasets`."""
+    write_folder(root, items)
+    return {"source": f"hf:{root}"}
+
+
+def _hf_tables(items: Sequence[Item]) -> Any:
+    """Return images with their labels as tables of the library `datasets`."""
+    import datasets
+
+    labels = sorted({item.label for item in items})
+    features = datasets.Features(
+        {"label": datasets.ClassLabel(names=labels), "image": datasets.Image()}
+    )
+    return datasets.DatasetDict(
+        {
+            part: datasets.Dataset.from_list(
+                [
+                    {"label": item.label, "image": {"bytes": item.data, "path": item.name}}
+                    for item in items
+                    if item.part == part
+                ],
+                features=features,
+            )
+            for part in sorted({item.part for item in items})
+        }
+    )
+
+
+def write_hf_parquet(root: Path, items: Sequence[Item]) -> Settings:
+    """Write a file of Parquet for each part, as on the Hugging Face Hub."""
+    (root / "data").mkdir()
+    for part, table in _hf_tables(items).items():
+        table.to_parquet(root / "data" / f"{part}-00000-of-00001.parquet")
+    return {"source": f"hf:{root}"}
+
+
+def write_hf_saved(root: Path, items: Sequence[Item]) -> Settings:
+    """Write what `save_to_disk` of the library `datasets` writes."""
+    _hf_tables(items).save_to_disk(str(root))
+    return {"source": f"hf:{root}"}
+
+
+def write_tar(path: Path, entries: Iterable[tuple[str, bytes]]) -> Path:
+    """Write a tar file of entries: name and content."""
+    with tarfile.open(path, "w") as archive:
+        for name, data in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def write_wds(root: Path, items: Sequence[Item]) -> Settings:
+    """Write a shard or two for each part, with the labels in `.cls`."""
+    shards: dict[str, list[tuple[str, bytes]]] = {}
+    for i, item in enumerate(sorted(items)):
+        entries = shards.setdefault(f"{item.part}-{i % 2:03}.tar", [])
+        key = item.name.partition(".")[0]
+        entries += [(f"{key}.cls", item.label.encode()), (item.name, item.data)]
+    for name, entries in shards.items():
+        write_tar(root / name, entries)
+    return {"source": f"wds:{root}"}
+
+
 KINDS = (
     SourceKind(name="folder", write=write_folder),
     SourceKind(name="csv", write=write_csv, parts=("train",)),
+    SourceKind(name="hf folder", write=write_hf_folder, slow=True),
+    SourceKind(name="hf parquet", write=write_hf_parquet, named=False, slow=True),
+    SourceKind(name="hf saved", write=write_hf_saved, named=False, slow=True),
+    SourceKind(name="wds", write=write_wds),
     SourceKind(name="torchvision", write=write_torchvision, parts=("train",), slow=True),
 )
 

@@ -22,7 +22,9 @@ _FEW = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "source", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME"
+        "source",
+        metavar="SOURCE",
+        help="digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
     )
     parser.add_argument(
         "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"

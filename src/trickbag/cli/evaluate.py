@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="other images: digits, a folder, a CSV file, or torchvision:NAME",
+        help="other images: digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
     )
     parser.add_argument(
         "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"

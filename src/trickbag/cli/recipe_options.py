@@ -30,7 +30,9 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
         "(default: small)" + (f"; or {alternative}" if alternative else ""),
     )
     parser.add_argument(
-        "--data", metavar="SOURCE", help="digits, a folder, a CSV file, or torchvision:NAME"
+        "--data",
+        metavar="SOURCE",
+        help="digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
     )
     parser.add_argument(
         "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"

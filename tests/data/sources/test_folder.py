@@ -133,13 +133,13 @@ def test_reading_and_subsets(tmp_path: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     message = refused(tmp_path / "none")
     assert "does not exist" in message
-    assert "digits, a folder of images, a .csv file, or torchvision:NAME" in message
+    assert "digits, a folder of images, a .csv file, torchvision:NAME, hf:NAME, or wds" in message
 
 
 def test_no_kind_of_source(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("x")
     assert "no .csv file" in refused(tmp_path / "x.txt")
-    assert "no kind of source is named 'hf'" in refused("hf:mnist")
+    assert "no kind of source is named 'tfds'" in refused("tfds:mnist")
     assert "is empty" in refused("")
     assert "source" in refused("a\0b")
     assert "cannot be read" in refused("x" * 5000)

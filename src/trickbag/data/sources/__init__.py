@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_table", "open_source"]
 
-KINDS = "digits, a folder of images, a .csv file, or torchvision:NAME"
+KINDS = "digits, a folder of images, a .csv file, torchvision:NAME, hf:NAME, or wds:URL"
 
 
 def is_table(spec: str) -> bool:
@@ -28,7 +28,7 @@ def is_table(spec: str) -> bool:
 
 
 def open_source(data: DataConfig, *, for_training: bool = True) -> Source:
-    """List the images of `data.source`: `digits`, a folder, a CSV file, or `torchvision:NAME`.
+    """List the images of `data.source`: `digits`, a folder, a CSV file, or `KIND:NAME`.
 
     Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or has no
     images, and if it is `for_training` as `require_trainable`.
@@ -58,15 +58,34 @@ def _open(data: DataConfig) -> Source:
     # At least two characters: `C:` is a drive of Windows, not a kind of source.
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
-        if scheme[1] != "torchvision":
-            raise UserError(
-                f"data source {spec!r}: no kind of source is named {scheme[1]!r}",
-                f"a source is {KINDS}",
-            )
+        return _open_named(data, scheme[1], root)
+    return _open_path(data, root)
+
+
+def _open_named(data: DataConfig, kind: str, root: Path | None) -> Source:
+    """Open a source that begins with the name of its kind, and a colon."""
+    spec = data.source
+    name = spec.partition(":")[2]
+    if kind == "torchvision":
         from trickbag.data.sources.torchvision import open_torchvision
 
-        return open_torchvision(spec.partition(":")[2], root)
-    return _open_path(data, root)
+        return open_torchvision(name, root)
+    if kind not in ("hf", "wds"):
+        raise UserError(
+            f"data source {spec!r}: no kind of source is named {kind!r}", f"a source is {KINDS}"
+        )
+    if root is not None:
+        raise UserError(
+            "data.image_root is for a .csv file or torchvision:NAME; "
+            f"data source {spec!r} holds its images"
+        )
+    if kind == "wds":
+        from trickbag.data.sources.webdataset.source import open_webdataset
+
+        return open_webdataset(name, spec)
+    from trickbag.data.sources.huggingface.source import open_huggingface
+
+    return open_huggingface(name, spec, outside=data.outside)
 
 
 def _open_path(data: DataConfig, image_root: Path | None) -> Source:

@@ -1,0 +1,1 @@
+"""Data sets of the library `datasets`: from the Hugging Face Hub, or from a folder on disk."""

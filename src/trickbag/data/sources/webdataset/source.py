@@ -1,0 +1,221 @@
+"""Shards of WebDataset as a source."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trickbag.data.cores import usable_cores
+from trickbag.data.decoding.decode import EXTENSIONS
+from trickbag.data.source import DataError, PassedOver, Source
+from trickbag.data.sources.samples import label_parts
+from trickbag.data.sources.webdataset.index_cache import cached_index, keep_index
+from trickbag.data.sources.webdataset.part import ShardPart
+from trickbag.data.sources.webdataset.samples import (
+    LABEL_KINDS,
+    LabelError,
+    Sample,
+    image_kind_of,
+    label_reader_of,
+    samples_of,
+    split_name,
+)
+from trickbag.data.sources.webdataset.shards import find_shards, parts_of_shards
+from trickbag.data.sources.webdataset.tar_index import TarIndex, index_of
+from trickbag.errors import Note, UserError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from trickbag.data.sources.webdataset.shards import Shard, Shards
+    from trickbag.data.sources.webdataset.storage import Storage
+
+__all__ = ["open_webdataset"]
+
+
+def open_webdataset(
+    url: str, spec: str, *, image_column: str | None = None, label_column: str | None = None
+) -> Source:
+    """List the shards that a folder, a glob or braces name, on disk or at an address.
+
+    `find_shards` says what a URL means, `parts_of_shards` which part a shard is of. Entries of a
+    shard with the same name up to the first dot are a sample; `image_kind_of` and `label_reader_of`
+    say which of them are the image and the label. `image_column` gives the extension of the image,
+    `label_column` that of the label or its key in `.json`. The place of every entry is kept in the
+    user's cache. A shard that is damaged is left out from the damage on, by name.
+
+    Raises UserError if there is no shard or no image with a label, or images or labels are not
+    clear.
+    """
+    shards = find_shards(spec, url)
+    texts = tuple(sorted({*LABEL_KINDS, (label_column or "cls").lower().removeprefix(".")}))
+    indexes, notes = _indexes(spec, shards, texts)
+    listing = _Listing(spec, shards, indexes)
+    samples = [sample for groups in listing.samples.values() for sample in groups]
+    if not samples:
+        problems = [f" ({error.file}: {error.reason})" for error in listing.left_out[:1]]
+        raise UserError(f"data source {spec!r} has no entries{''.join(problems)}")
+    image_kind = image_kind_of(samples, image_column, spec)
+    label_of, label_name = label_reader_of(samples, label_column, spec)
+    parts: dict[str, ShardPart] = {}
+    labels: dict[str, list[str]] = {}
+    for part, members in parts_of_shards(spec, shards).items():
+        parts[part], labels[part] = listing.part(members, image_kind, label_of)
+        if not parts[part].names:
+            del parts[part], labels[part]
+    if not parts:
+        raise UserError(f"data source {spec!r} has no image in its {len(shards.shards)} shards")
+    labelled = label_parts(
+        spec,
+        parts,
+        labels,
+        reason=f"no label in {label_name}",
+        way_out="choose with --set data.label_column=NAME",
+    )
+    images = sum(map(len, labelled.parts.values()))
+    if label_name == ".txt" and 2 * len(labelled.classes) > images:
+        fact = f"{len(labelled.classes)} labels of {images} images, from .txt: are they captions?"
+        notes.append(Note("data", None, f"{spec}: {fact} --set data.label_column=NAME chooses"))
+    return Source(
+        spec=spec,
+        classes=labelled.classes,
+        parts=labelled.parts,
+        left_out=tuple(listing.left_out),
+        passed_over=(*shards.passed_over, *listing.passed_over(), *labelled.passed_over),
+        notes=(*notes, *labelled.notes),
+    )
+
+
+def _indexes(
+    spec: str, shards: Shards, texts: tuple[str, ...]
+) -> tuple[dict[str, TarIndex], list[Note]]:
+    """Return the index of each shard by its name, from the cache or from the shard."""
+    notes = []
+
+    def index(shard: Shard) -> tuple[TarIndex, str | None, str | None]:
+        known, damage = cached_index(shard.stamp, texts)
+        if known is not None:
+            return known, None, None
+        fresh = _read_index(spec, shards.storage, shard, texts)
+        return fresh, damage, keep_index(shard.stamp, texts, fresh)
+
+    # Where shards are far away, most of the time is spent waiting.
+    with ThreadPoolExecutor(2 * usable_cores(), thread_name_prefix="shards") as pool:
+        results = list(pool.map(index, shards.shards))
+    damages = [damage for _, damage, _ in results if damage]
+    if damages:
+        reason = f"the cache of shards: {damages[0]}: they are gone through again"
+        notes.append(Note("damage", None, reason))
+    problems = [problem for _, _, problem in results if problem]
+    if problems:
+        reason = f"the places of entries are not kept for the next run: {problems[0]}"
+        notes.append(Note("data", None, reason))
+    indexes = zip(shards.shards, (index for index, _, _ in results), strict=True)
+    return {shard.name: index for shard, index in indexes}, notes
+
+
+def _read_index(spec: str, storage: Storage, shard: Shard, texts: tuple[str, ...]) -> TarIndex:
+    try:
+        with storage.open(shard.stamp.place) as file:
+            return index_of(file, lambda name: split_name(name)[1] in texts)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # The errors of a protocol's own library are of many kinds.
+        raise UserError(
+            f"data source {spec!r}: {shard.stamp.place} cannot be read: {first_line(error)}",
+            "look whether it is there",
+        ) from None
+
+
+class _Listing:
+    """The samples of each shard, and what of its entries is no image with a label."""
+
+    def __init__(self, spec: str, shards: Shards, indexes: dict[str, TarIndex]) -> None:
+        self.spec, self.shards = spec, shards
+        self.samples: dict[str, list[Sample]] = {}
+        self.left_out: list[DataError] = []
+        self._passed: dict[tuple[str, str, bool], list[str]] = {}
+        for shard in shards.shards:
+            index = indexes[shard.name]
+            if index.problem is not None:
+                self.left_out.append(DataError(shard.name, index.problem))
+            for name in index.cut:
+                self._leave_out(shard, name, "cut off by the end of its shard")
+            for name in index.other:
+                self._pass_over("link", "no regular file", shard, name)
+            visible = []
+            for entry in index.entries:
+                if entry.name.rpartition("/")[2].startswith("."):
+                    self._pass_over("hidden", "hidden", shard, entry.name, ignored=True)
+                else:
+                    visible.append(entry)
+            self.samples[shard.name], repeated = samples_of(visible)
+            for entry in repeated:
+                self._pass_over("repeated", "a later entry has its name", shard, entry.name)
+
+    def _leave_out(self, shard: Shard, name: str, reason: str) -> None:
+        self.left_out.append(DataError(f"{shard.name}/{name}", reason))
+
+    def _pass_over(
+        self, kind: str, reason: str, shard: Shard, name: str, *, ignored: bool = False
+    ) -> None:
+        self._passed.setdefault((kind, reason, ignored), []).append(f"{shard.name}/{name}")
+
+    def part(
+        self,
+        members: Sequence[Shard],
+        image_kind: Callable[[Sample], str | None],
+        label_of: Callable[[Sample], str],
+    ) -> tuple[ShardPart, list[str]]:
+        """Return the images of the shards of a part, without their labels, and these as text."""
+        names, sizes, places, labels = [], [], [], []
+        for number, shard in enumerate(members):
+            for sample in self.samples[shard.name]:
+                kind = image_kind(sample)
+                if kind is None:
+                    for entry in sample.entries.values():
+                        self._pass_over("no image", "no image of its name", shard, entry.name)
+                    continue
+                image = sample.entries[kind]
+                self._note_others(shard, sample, kind)
+                try:
+                    label = label_of(sample)
+                except LabelError as error:
+                    self._leave_out(shard, image.name, str(error))
+                    continue
+                names.append(f"{shard.name}/{image.name}")
+                sizes.append(image.size)
+                places.append((number, image.start))
+                labels.append(label)
+        part = ShardPart(
+            names=tuple(names),
+            labels=np.full(len(names), -1, np.int64),
+            sizes=np.array(sizes, np.int64),
+            storage=self.shards.storage,
+            base=self.shards.base,
+            shards=tuple(shard.stamp for shard in members),
+            places=np.array(places, np.int64).reshape(-1, 2),
+        )
+        return part, labels
+
+    def _note_others(self, shard: Shard, sample: Sample, image_kind: str) -> None:
+        """Account for the entries beside an image that are neither image nor label."""
+        for kind, entry in sample.entries.items():
+            if kind == image_kind or kind in LABEL_KINDS:
+                continue
+            name = f".{kind}" if kind else "no extension"
+            looks_like_one = name[name.rfind(".") :] in EXTENSIONS
+            reason = (
+                "another image of a sample" if looks_like_one else "beside the image of a sample"
+            )
+            self._pass_over(name, reason, shard, entry.name, ignored=True)
+
+    def passed_over(self) -> list[PassedOver]:
+        """Return what the listing has passed over, by kind."""
+        return [
+            PassedOver(kind, reason, tuple(files), ignored=ignored)
+            for (kind, reason, ignored), files in sorted(self._passed.items())
+        ]
