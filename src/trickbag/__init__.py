@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trickbag import models, recipes, tricks
-    from trickbag.models.weights import load
+    from trickbag.evaluate.prediction import load
     from trickbag.models.zoo import create_model
     from trickbag.recipe import Recipe
     from trickbag.study.designs.cumulative import Cumulative
@@ -58,7 +58,7 @@ _MODULES = {
     "Study": "trickbag.study.study",
     "create_model": "trickbag.models.zoo",
     "fit": "trickbag.train.fit",
-    "load": "trickbag.models.weights",
+    "load": "trickbag.evaluate.prediction",
 }
 
 

@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.builders.images import digits_of
+import trickbag as tb
+from tests.builders.images import digits_of, encode, exif, photo, with_exif
 from trickbag.data.dataset import prepare
+from trickbag.errors import UserError
 from trickbag.evaluate import Prediction, Predictor
 from trickbag.recipes import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_prediction_agrees_with_the_runs_validation(run: Path, predictor: Predictor) -> None:
@@ -126,3 +126,89 @@ def test_leaving_early_ends_the_threads(photos: Path, predictor: Predictor) -> N
 
 def test_nothing_to_predict(predictor: Predictor) -> None:
     assert list(predictor.predict([])) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("orientation.jpg", with_exif(encode(photo(20, 14), "JPEG"), exif(6))),
+        ("alpha.png", encode(Image.fromarray(photo(20, 14)).convert("RGBA").rotate(9), "PNG")),
+        ("palette.gif", encode(Image.fromarray(photo(20, 14)).quantize(8), "GIF")),
+        ("ink.jpg", encode(Image.fromarray(photo(20, 14)).convert("CMYK"), "JPEG")),
+        ("deep.png", encode(Image.fromarray(photo(20, 14)[..., 0].astype(np.uint16) * 257), "PNG")),
+        ("float.tif", encode(Image.fromarray(photo(20, 14)[..., 0].astype(np.float32)), "TIFF")),
+    ],
+)
+def test_images_of_pillow_are_those_of_their_files(
+    predictor: Predictor, tmp_path: Path, name: str, data: bytes
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with Image.open(tmp_path / name) as image:
+        from_image, from_path = (
+            next(iter(predictor.predict([given]))) for given in (image, tmp_path / name)
+        )
+    assert from_image.image == "0"
+    np.testing.assert_array_equal(from_image.probabilities, from_path.probabilities)
+
+
+def test_an_image_of_pillow_that_cannot_be_loaded(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(encode(photo(), "PNG")[:300])
+    with Image.open(tmp_path / "cut.png") as image:
+        (prediction,) = predictor.predict(image)
+    assert prediction.error is not None
+    assert prediction.by_class == {}
+
+
+def test_what_can_be_given(photos: Path, predictor: Predictor) -> None:
+    files = sorted(photos.rglob("*.png"))
+    first = np.array(Image.open(files[0]).convert("RGB"))
+    (expected,) = predictor.predict([files[0]])
+    for given in (files[0], str(files[0]), first, first[..., 0], Image.fromarray(first)):
+        (prediction,) = predictor.predict(given)
+        np.testing.assert_array_equal(prediction.probabilities, expected.probabilities)
+    arrays = np.stack([np.array(Image.open(file).convert("RGB")) for file in files[:3]])
+    assert [p.label for p in predictor.predict(arrays)] == [
+        p.label for p in predictor.predict(files[:3])
+    ]
+    for folder in (photos, str(photos), str(photos / "*" / "*.png")):
+        assert sorted(p.image for p in predictor.predict(folder)) == [str(file) for file in files]
+    for nothing in (photos / "none", "no*where"):
+        with pytest.raises(UserError, match=r"no file or folder|matches nothing"):
+            list(predictor.predict(nothing))
+
+
+def test_a_table_that_names_images(photos: Path, predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(f"image\n{photos}/one/000.png\nnone.png\n")
+    first, second = predictor.predict(tmp_path / "rows.csv")
+    assert first.label in predictor.classes
+    assert second.error == "no such file"
+
+
+def test_the_network_of_a_run_in_a_line(run: Path, photos: Path) -> None:
+    trained = tb.load(run, device="cpu")
+    assert trained.classes == ("one", "three", "zero")
+    assert not trained.network.training
+    for prediction in trained.predict(photos / "zero"):
+        assert prediction.label in trained.classes
+        assert prediction.confidence == max(prediction.by_class.values())
+        assert list(prediction.by_class) == ["one", "three", "zero"]
+        assert sum(prediction.by_class.values()) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(UserError):
+        tb.load(run / "nothing")
+
+
+def test_the_example_of_the_docs_works(
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+    section = page.partition("## Predictions from Python")[2]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "photos").symlink_to(run)
+    (tmp_path / "new_photos").symlink_to(photos / "zero")
+    monkeypatch.chdir(tmp_path)
+    exec(section.partition("```python")[2].partition("```")[0], {})
+    assert len(capsys.readouterr().out.splitlines()) == 15

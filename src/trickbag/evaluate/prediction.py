@@ -5,7 +5,6 @@ Shapes: N images of a batch, K classes, S pixels of the network's input.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL.Image import Image
+from torch import nn
 
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError, decode
 from trickbag.data.labels import separator_of_labels
+from trickbag.evaluate.given import GivenImage, GivenImages, named_images, pillow_pixels
 from trickbag.evaluate.trained import Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from trickbag.models.config import Precision
     from trickbag.optim.config import Device
 
-__all__ = ["Prediction", "Predictor"]
+__all__ = ["Prediction", "Predictor", "load"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +64,13 @@ class Prediction:
     def confidence(self) -> float | None:
         """The probability of the most probable class, in [0, 1]."""
         return self.top(1)[0][1] if self.probabilities is not None else None
+
+    @property
+    def by_class(self) -> dict[str, float]:
+        """The probability of each class, by its name; empty for an image with an error."""
+        if self.probabilities is None:
+            return {}
+        return dict(zip(self.classes, self.probabilities.tolist(), strict=True))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -117,15 +126,20 @@ class Predictor:
         """The names of the classes, in the order of the probabilities."""
         return self.trained.classes
 
-    def predict(
-        self, images: Iterable[str | os.PathLike[str] | NDArray[np.uint8]]
-    ) -> Iterator[Prediction]:
+    @property
+    def network(self) -> nn.Module:
+        """The network, in evaluation mode: normalised images (N, 3, S, S) to logits (N, K)."""
+        return self.trained.network
+
+    def predict(self, images: GivenImages) -> Iterator[Prediction]:
         """Predict images, one after the other.
 
-        An image is a path, or an array uint8 of RGB (H, W, 3) or grey (H, W). Images are read in
-        threads, up to two batches ahead. An image that cannot be read, or for which the network
-        gives a logit that is not finite, is a prediction with an error, and stops nothing. Raises
-        ValueError for an array that is no image.
+        An image is a path, an array uint8 of RGB (H, W, 3) or grey (H, W), or an image of Pillow. A
+        single path may also be a folder, a glob, or a CSV file that names images, see
+        `find_inputs`. Images are read in threads, up to two batches ahead. An image that cannot be
+        read, or for which the network gives a logit that is not finite, is a prediction with an
+        error, and stops nothing. Raises ValueError for an array that is no image, and UserError for
+        a single path that is not there.
         """
         crops = self._crops(images)
         while batch := list(islice(crops, self.batch_size)):
@@ -158,7 +172,7 @@ class Predictor:
         probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_N3SS).numpy()
         return probabilities_NK
 
-    def _crops(self, images: Iterable[Any]) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
+    def _crops(self, images: GivenImages) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
         """Yield the name and the crop (3, S, S) of each image, or why it cannot be read."""
         # A queue, as the results have to be in order and only two batches may be in memory.
         waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
@@ -166,8 +180,7 @@ class Predictor:
             self.threads or min(8, usable_cores()), thread_name_prefix="predict"
         )
         try:
-            for place, image in enumerate(images):
-                name = str(place) if isinstance(image, np.ndarray) else os.fspath(image)
+            for name, image in named_images(images):
                 waiting.append((name, pool.submit(self._crop, image)))
                 if len(waiting) >= 2 * self.batch_size:
                     name, future = waiting.popleft()
@@ -179,11 +192,14 @@ class Predictor:
             # A caller may leave the generator half-way: what waits is then not read any more.
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _crop(self, image: str | os.PathLike[str] | NDArray[np.uint8]) -> NDArray[np.uint8] | str:
+    def _crop(self, image: GivenImage | None) -> NDArray[np.uint8] | str:
+        if image is None:
+            return "no such file"
         if isinstance(image, np.ndarray):
             return self.trained.preprocessing.crop(_rgb(image))
         try:
-            return self.trained.preprocessing.crop(decode(image))
+            pixels = pillow_pixels(image) if isinstance(image, Image) else decode(image)
+            return self.trained.preprocessing.crop(pixels)
         except DecodeError as error:
             return str(error)
 
@@ -196,3 +212,18 @@ def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
             "must be uint8 (H, W, 3) or (H, W)"
         )
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
+def load(
+    run: Path | str,
+    *,
+    device: Device = "auto",
+    batch_size: int | None = None,
+    precision: Precision | None = None,
+) -> Predictor:
+    """Load the network of a run, to predict with: its folder, `RUN:last`, or a file of weights.
+
+    It predicts as the command `predict` does. `precision` is by default the one in which the run
+    reports. Raises UserError if there is no such run, or a file is damaged.
+    """
+    return Predictor.load(run, device=device, batch_size=batch_size, precision=precision)
