@@ -4,7 +4,8 @@ python benchmarks/attack.py                        all of it, about ten minutes;
 python benchmarks/attack.py --only files signals   parts of it; writes nothing
 
 Every try is drawn from a seed, and has an end to its time. The verdicts `silent`, `traceback`,
-`hang`, `orphan` and `wrong exit` must not occur; the exit code is 1 where one does.
+`crash`, `hang`, `slow`, `memory`, `orphan` and `wrong exit` must not occur; the exit code is 1
+where one does.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--images", type=int, default=800, help="tries for each format")
+    parser.add_argument("--images", type=int, default=250, help="tries for each format")
     parser.add_argument("--files", type=int, default=12, help="tries for each file and way")
     parser.add_argument("--signals", type=int, default=8, help="tries for each signal")
     args = parser.parse_args()
@@ -52,6 +53,8 @@ def main() -> int:
             attack_environments(tally, folder)
     for row in tally.rows():
         print(f"{row['kind']}: {row['tries']} tries, {row['verdicts']}")
+    for fact, value in tally.facts.items():
+        print(f"{fact}: {value:g}")
     for kind, case, verdict in tally.bad:
         print(f"{verdict}: {kind}: {case}", file=sys.stderr)
     if set(args.only) == set(PARTS):
@@ -62,6 +65,7 @@ def main() -> int:
             seed=args.seed,
             seconds=round(time.perf_counter() - started),
             attacked=tally.rows(),
+            facts=tally.facts,
             bad=[list(each) for each in tally.bad],
         )
     return int(any(verdict in BAD for _, _, verdict in tally.bad))

@@ -87,7 +87,8 @@ def attack(result: dict[str, Any]) -> str:
         "other pixels": ("other pixels",),
         "silent": ("silent",),
         "traceback": ("traceback",),
-        "no end": ("hang",),
+        "crash": ("crash",),
+        "no end, slow, or much memory": ("hang", "slow", "memory"),
         "process left": ("orphan",),
         "wrong exit code": ("wrong exit",),
     }

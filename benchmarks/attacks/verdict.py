@@ -8,16 +8,24 @@ from typing import Any
 
 __all__ = ["BAD", "Tally"]
 
-BAD = ("silent", "traceback", "hang", "orphan", "wrong exit")
-"""What must not occur: other content without a word, a traceback, no end, a process that stays."""
+BAD = (
+    *("silent", "traceback", "crash", "hang", "slow", "memory"),
+    *("orphan", "wrong exit"),
+)
+"""What must not occur: other content without a word, a traceback, the end of a process, no end, a
+decode of more than 2 s or 1 GB, a process that stays, another exit code."""
 
 
 @dataclass
 class Tally:
-    """Counts the verdicts of tries by kind, and keeps the bad ones: `(kind, case, verdict)`."""
+    """Counts the verdicts of tries by kind, and keeps the bad ones: `(kind, case, verdict)`.
+
+    `facts` are numbers beside them: the longest time, the most memory.
+    """
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     bad: list[tuple[str, str, str]] = field(default_factory=list)
+    facts: dict[str, float] = field(default_factory=dict)
 
     def add(self, kind: str, case: str, verdict: str) -> None:
         """Count a verdict."""

@@ -19,6 +19,7 @@ from trickbag.data.decoding.check import check_parts
 from trickbag.data.decoding.decode import DecodeError, decode
 from trickbag.data.decoding.formats import file_format, first_bytes_format, image_format
 from trickbag.data.decoding.frames import count_frames
+from trickbag.data.doctor import diagnose
 from trickbag.data.sources import open_source
 
 if TYPE_CHECKING:
@@ -191,3 +192,4 @@ def test_further_frames_are_said_once(tmp_path: Path) -> None:
     (note,) = check.notes
     assert "2 files have more than one page or frame; the first is used, such as a/0" in note.text
     assert [result.frames for result in check.results["train"]] == [3, 1, 1, 3]
+    assert note in diagnose(DataConfig(source=str(tree)), cache_dir=tmp_path / "cache").notes

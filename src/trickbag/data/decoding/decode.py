@@ -219,6 +219,8 @@ def _block_bytes(image: ImageFile, data: bytes, kind: str) -> int:
     """Return the memory that decoding takes beside that of the pixels."""
     if kind == "TIFF":
         return tiff_block_bytes(_tags(image))
+    if isinstance(image, PnmImageFile):
+        return image.text_bytes
     return check_jpeg2000(data) if kind == "JPEG 2000" else 0
 
 

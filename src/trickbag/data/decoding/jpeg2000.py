@@ -17,8 +17,8 @@ __all__ = ["boxes", "check_jpeg2000"]
 
 _SIZE, _COD, _COC, _TILE_PART, _DATA, _END = 0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
 
-_BLOCK_BYTES = 512
-"""What the decoder keeps for each block and each precinct, beside its values."""
+_BLOCK_BYTES, _TILE_BYTES = 512, 8192
+"""What the decoder keeps for each block and each precinct, and for each tile, beside its values."""
 
 
 class _Size(NamedTuple):
@@ -44,7 +44,7 @@ class _Coding(NamedTuple):
 def check_jpeg2000(data: bytes) -> int:
     """Raise LengthError where the lengths in a JPEG 2000 contradict each other or the data.
 
-    Returns the memory in bytes that its blocks take, beside that of the pixels.
+    Returns the memory in bytes that its blocks and tiles take, beside that of the pixels.
     """
     try:
         return _check(data)
@@ -169,7 +169,7 @@ def _coding(body: _Body) -> _Coding:
 
 
 def _block_memory(size: _Size, coding: _Coding, length: int) -> int:
-    """Return the memory of blocks and precincts; LengthError for more packets than bytes."""
+    """Return the memory of blocks, precincts and tiles; LengthError for more packets than bytes."""
     # Tiles at the edges may be smaller: without them, as the least that there is.
     tiles = max(1, (size.width // size.tile_width) * (size.height // size.tile_height))
     precincts = 0
@@ -183,4 +183,4 @@ def _block_memory(size: _Size, coding: _Coding, length: int) -> int:
     if precincts * coding.layers > length:
         raise LengthError(FEWER)
     blocks = size.width * size.height * size.components // coding.block
-    return (blocks + precincts) * _BLOCK_BYTES
+    return (blocks + precincts) * _BLOCK_BYTES + size.tiles * _TILE_BYTES

@@ -41,7 +41,7 @@ _BYTES_A_PIXEL = 12
 
 _DECODING_BYTES = {
     **{"JPEG": 12, "PNG": 10, "GIF": 8, "BMP": 12, "TIFF": 10, "WebP": 24},
-    **{"AVIF": 24, "HEIC": 24, "JPEG 2000": 40, "PNM": 24, "TGA": 12},
+    **{"AVIF": 20, "HEIC": 20, "JPEG 2000": 24, "PNM": 16, "TGA": 16},
 }
 """The memory that decoding takes for each pixel: decoder, Pillow's image, RGB, turned RGB."""
 

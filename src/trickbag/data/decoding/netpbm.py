@@ -75,6 +75,11 @@ class PnmImageFile(ImageFile.ImageFile):
         self._size = header.width, header.height
         self._mode = _mode(header)
 
+    @property
+    def text_bytes(self) -> int:
+        """The memory that numbers take which are read from text."""
+        return 4 * math.prod(self._size) * self._header.channels * self._header.is_text
+
     def load(self) -> Any:
         """Decode the pixels; LengthError where they contradict the header."""
         if self._data:
