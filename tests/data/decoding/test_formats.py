@@ -39,6 +39,8 @@ INVERTED = Image.fromarray(255 - photo(24, 16))
         (b"\0\0\1\0\1\0" + bytes(40), "ICO"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
         (b"qoif" + bytes(40), "QOI"),
+        (b"\x01\xda\x01\x01\0\3" + bytes(40), "SGI"),
+        (b"\n\5\1\x08" + bytes(40), "PCX"),
         (b"P7\nWIDTH 3\n", "PAM"),
         (bytes(128) + b"DICM" + bytes(40), "DICOM"),
         (b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "a camera's raw file"),
@@ -154,6 +156,12 @@ def test_frames_are_counted_and_the_first_is_decoded(name: str) -> None:
 def test_an_image_has_one_frame(name: str) -> None:
     form = FORMATS[name]
     assert count_frames(form.write(PHOTO.convert(form.modes[-1])), form.kind) == 1
+
+
+def test_the_image_before_an_animation_is_one_more() -> None:
+    data = encode(PHOTO, "PNG", save_all=True, default_image=True, append_images=[INVERTED, PHOTO])
+    assert count_frames(data, "PNG") == 3
+    np.testing.assert_array_equal(decode(data), np.asarray(PHOTO))
 
 
 def with_subfile_type(page: int, kind: int) -> bytes:

@@ -11,6 +11,7 @@ from trickbag.data.decoding.heif import open_avif, open_heic
 from trickbag.data.decoding.jpeg2000 import boxes
 from trickbag.data.decoding.lengths import LengthError, blocks_end, colour_table_bytes
 from trickbag.data.decoding.netpbm import count_pnm
+from trickbag.data.decoding.png import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -113,9 +114,12 @@ def _count_gif(data: bytes) -> int:
 
 
 def _count_png(data: bytes) -> int:
-    """Read the number of an animation's frames, which stands before the pixels."""
-    place = data.find(b"acTL", 0, data.find(b"IDAT"))
-    return int.from_bytes(data[place + 4 : place + 8], "big") if place > 0 else 1
+    """Count the frames of an animation, and the image before them that is none of them."""
+    kinds = [kind for kind, _, _ in chunks(data)]
+    if b"acTL" not in kinds:
+        return 1
+    is_frame = b"fcTL" in kinds[: kinds.index(b"IDAT")]
+    return kinds.count(b"fcTL") + (not is_frame)
 
 
 def _count_webp(data: bytes) -> int:

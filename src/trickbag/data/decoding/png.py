@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MISSING_ROWS", "MORE_ROWS", "PngError", "check_chunks", "check_rows"]
+__all__ = ["MISSING_ROWS", "MORE_ROWS", "PngError", "check_chunks", "check_rows", "chunks"]
 
 MISSING_ROWS = "fewer rows than its header says"
 MORE_ROWS = "more rows than its header says"
@@ -36,7 +36,7 @@ class PngError(ValueError):
     """Report what is wrong with a PNG file."""
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
     """Yield type, body and checksum of each complete chunk."""
     view, start = memoryview(data), 8
     while start + 12 <= len(data):
@@ -53,7 +53,7 @@ def check_chunks(data: bytes) -> None:
     Pillow skips the checksums of image data, although damage there can decode to wrong pixels.
     Source: PNG specification, section 5.
     """
-    for kind, body, checksum in _chunks(data):
+    for kind, body, checksum in chunks(data):
         if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
             raise PngError(f"wrong checksum in chunk {kind.decode('ascii', 'replace')}")
         if kind == b"IEND":
@@ -67,7 +67,7 @@ def check_rows(data: bytes) -> None:
     Pillow fills missing rows with zeros, and leaves out what is too much.
     """
     needed, stream = 0, zlib.decompressobj()
-    for kind, body, _ in _chunks(data):
+    for kind, body, _ in chunks(data):
         if kind == b"IHDR":
             needed = _raw_size(body)
         elif kind == b"IDAT":
