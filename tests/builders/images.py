@@ -106,10 +106,10 @@ def image_folder(root: Path, folders: dict[str, Iterable[np.ndarray]], suffix: s
 
 
 def photo_folder(root: Path, counts: dict[str, int], suffix: str = ".png", seed: int = 0) -> Path:
-    """Write `counts[FOLDER]` small photos into each folder under `root`."""
+    """Write `counts[FOLDER]` small photos into each folder under `root`, no two alike."""
     folders = {
-        folder: [photo(20 + i % 3, 16, seed * 1000 + i) for i in range(count)]
-        for folder, count in counts.items()
+        folder: [photo(20 + i % 3, 16, seed * 1000 + i + 1_000_000 * k) for i in range(count)]
+        for k, (folder, count) in enumerate(counts.items())
     }
     return image_folder(root, folders, suffix)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.builders.images import digits_of
+from tests.builders.images import digit_folder, digits_of
 from tests.builders.runs import QUICK
 from trickbag import recipes
 from trickbag.cli import COMMANDS, main
@@ -260,9 +260,9 @@ def test_doctor_of_several_labels(call: Call, tmp_path: Path) -> None:
 
 
 def test_doctor_names_bad_files_and_fails_above_the_limit(call: Call, tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
+    for label, name in enumerate(("cat", "dog")):
         (tmp_path / name).mkdir()
-        for i, image in enumerate(digits_of(1, 10)):
+        for i, image in enumerate(digits_of(label, 10)):
             Image.fromarray(image).save(tmp_path / name / f"{i}.png")
     (tmp_path / "cat" / "0.png").write_bytes(b"")
     code, out, err = call("doctor", tmp_path)
@@ -276,6 +276,25 @@ def test_doctor_names_bad_files_and_fails_above_the_limit(call: Call, tmp_path: 
     assert len(json.loads(out)["left_out"]) == 4
     assert "4 of 20 files (20.0 %) are bad" in err
     assert err.count("\n") == 1
+
+
+def test_doctor_fails_where_images_are_copies(call: Call, tmp_path: Path) -> None:
+    digit_folder(tmp_path, {"train/one": 1, "train/two": 2}, 10)
+    digit_folder(tmp_path, {"val/one": 1, "val/two": 2}, 3, start=9)
+    code, out, err = call("doctor", tmp_path)
+    assert code == 1
+    assert "copies: none" not in out
+    same = "train/one/009.png = val/one/000.png, train/two/009.png = val/two/000.png"
+    assert f"note: copies: 2 images lie in more than one part ({same})" in out
+    assert err == "trickbag doctor: 4 files are copies, of 2 images; see data.duplicates\n"
+    code, out, err = call("doctor", tmp_path, "--json")
+    assert (code, json.loads(out)["duplicates"]) == (
+        1,
+        [
+            {"files": [f"train/{name}/009.png", f"val/{name}/000.png"], "across": "parts"}
+            for name in ("one", "two")
+        ],
+    )
 
 
 # evaluate

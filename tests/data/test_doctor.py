@@ -28,6 +28,9 @@ def test_diagnosis(tmp_path: Path) -> None:
         "width": {"min": 20, "median": 21, "max": 100},
         "height": {"min": 10, "median": 16, "max": 16},
         "left_out": [{"file": "train/a/000.png", "reason": "empty file"}],
+        "duplicates": [],
+        "near_duplicates": [],
+        "groups": {"in_several_parts": []},
         "warnings": [],
     }
 

@@ -1,6 +1,7 @@
 """Decode every image of a data source and describe what is in it, and what would be left out.
 
-Exits with 1 if so many files are bad that training would stop (data.max_bad_fraction).
+Exits with 1 if so many files are bad that training would stop (data.max_bad_fraction), or if images
+are the same: in two parts, in two classes, or twice in a part (data.duplicates).
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from trickbag.data.config import DataConfig
     from trickbag.data.doctor import Diagnosis
+    from trickbag.data.duplicates import CopySet
 
 _NAMED_CLASSES = 20
 _FEW = 10
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the diagnosis; return 0, or 1 if too many files are bad."""
+    """Print the diagnosis; return 0, or 1 if too many files are bad or some are the same."""
     from trickbag.cli.terminal import checking_progress, print_json, print_line, warn
     from trickbag.data.doctor import diagnose
 
@@ -58,15 +60,21 @@ def run(args: argparse.Namespace) -> int:
             print_line(line)
     bad = len(diagnosis.left_out)
     total = sum(diagnosis.images.values()) + bad
-    if bad > data.max_bad_fraction * total:
+    too_many = bad > data.max_bad_fraction * total
+    if too_many:
         share = f"{100 * bad / total:.1f} %"
         warn(
             "doctor",
             f"{bad} of {total} files ({share}) are bad: training would stop; "
             "see data.max_bad_fraction",
         )
-        return 1
-    return 0
+    if diagnosis.copies:
+        files = sum(len(copies.files) for copies in diagnosis.copies)
+        warn(
+            "doctor",
+            f"{files:,} files are copies, of {len(diagnosis.copies):,} images; see data.duplicates",
+        )
+    return 1 if too_many or diagnosis.copies else 0
 
 
 def _settings(args: argparse.Namespace) -> DataConfig:
@@ -125,6 +133,22 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     for side, sizes in (("width", diagnosis.widths), ("height", diagnosis.heights)):
         if sizes is not None:
             yield f"{side}: {sizes[0]} to {sizes[2]} px, median {sizes[1]:g}"
+    if not diagnosis.copies:
+        yield "copies: none"
+    if diagnosis.near_duplicates:
+        yield printable(_near_duplicates(diagnosis.near_duplicates))
     for note in diagnosis.notes:
         yield f"note: {printable(note.text)}"
     yield from left_out_lines(diagnosis.left_out)
+
+
+def _near_duplicates(sets: Sequence[CopySet]) -> str:
+    from trickbag.data.duplicates import first_examples
+
+    divided = [alike for alike in sets if alike.in_parts]
+    images = sum(len(alike.files) for alike in sets)
+    across = f", {len(divided):,} of them in more than one part" if divided else ""
+    return (
+        f"alike, but not the same: {images:,} images in {len(sets):,} sets{across} "
+        f"({first_examples(sets)})"
+    )

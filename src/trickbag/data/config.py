@@ -76,6 +76,9 @@ class DataConfig(Settings):
       `refuse`: they are left out by name.
     - max_pixels: an image of more pixels is left out before it is decoded, and so is one whose
       decoding takes more than 12 bytes for each of them.
+    - duplicates: images that are the same, byte for byte. `note`: all are used, and a note names
+      them. `drop`: those that lie in two classes are left out, and of the others the training copy
+      of an image that lies in another part, and all but the first in a part.
     - max_bad_fraction: the share of damaged images above which a run stops.
     - workers: the number of worker processes; None chooses by device and source. It never changes
       the images.
@@ -109,6 +112,7 @@ class DataConfig(Settings):
     """
 
     introduced_later: ClassVar[tuple[str, ...]] = (
+        "duplicates",
         "interpolation",
         "max_pixels",
         "merge_labels",
@@ -140,6 +144,7 @@ class DataConfig(Settings):
     na_labels: Literal["missing", "class"] = "missing"
     max_bad_fraction: Annotated[float, Fraction] = 0.1
     outside: Literal["read", "refuse"] = "read"
+    duplicates: Literal["note", "drop"] = "note"
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
 

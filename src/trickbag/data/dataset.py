@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trickbag.data.decoding.check import Progress, check_parts
-from trickbag.data.labels import label_counts, strata
+from trickbag.data.held_back import Division, digests_of, divide
+from trickbag.data.labels import label_counts
 from trickbag.data.source import DataError, EncodedPart, Part, Source
 from trickbag.data.sources import open_source
-from trickbag.data.split import hold_back
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.files import read_csv, write_text
 from trickbag.paths import exists
@@ -47,9 +47,8 @@ class Dataset:
     """The images of a run.
 
     classes, natural_size, mirror, columns, label_separator: as in `Source`. errors: the files that
-    were left out, and why. fingerprint: a hash of names, sizes, labels and classes as listed,
-    without the folder's path. notes: facts about the data that a person should know. checked:
-    whether every image is known to decode.
+    were left out, and why. fingerprint: that of the source as listed, see `fingerprint`. notes:
+    facts about the data that a person should know. checked: whether every image is known to decode.
     """
 
     classes: tuple[str, ...]
@@ -71,8 +70,9 @@ def prepare(
 ) -> Dataset:
     """Open the source, check its files, leave out the bad ones, and hold back a validation part.
 
-    A source of up to CHECK_LIMIT files is decoded in threads; `progress` and `cache_dir` are those
-    of `check_parts`. A validation part is held back only if the source has none.
+    A source of up to CHECK_LIMIT files is decoded in threads, a larger one only if its copies are
+    to be dropped; `progress` and `cache_dir` are those of `check_parts`. A validation part is held
+    back only if the source has none.
 
     Raises UserError for a source that cannot be used, and RunFailed if more than
     `data.max_bad_fraction` of its images are bad.
@@ -80,12 +80,16 @@ def prepare(
     source = open_source(data)
     in_memory = all(part.in_memory for part in source.parts.values())
     listed = sum(len(part) for part in source.parts.values())
-    checked = in_memory or listed <= CHECK_LIMIT
+    checked = in_memory or listed <= CHECK_LIMIT or data.duplicates == "drop"
     bad: dict[str, dict[int, str]] = {name: {} for name in source.parts}
     notes = list(source.notes)
-    if checked and not in_memory:
+    results_of = None
+    if not checked:
+        notes.append(_unread(listed))
+    elif not in_memory:
         check = check_parts(source.parts, progress, cache_dir)
         notes += check.notes
+        results_of = check.results
         for name, results in check.results.items():
             reasons = {i: result.reason for i, result in enumerate(results)}
             bad[name] = {i: reason for i, reason in reasons.items() if reason is not None}
@@ -93,7 +97,12 @@ def prepare(
     for name, part in source.parts.items():
         errors += [DataError(part.names[i], reason) for i, reason in bad[name].items()]
     require_mostly_good(data, errors, listed + len(source.left_out))
-    parts = _good_parts(data, source, bad, checked=checked)
+    # Split before bad files are left out, so that damage to one file moves no other.
+    division = divide(data, source, digests_of(source.parts, results_of))
+    for name, dropped in division.dropped.items():
+        errors += [DataError(source.parts[name].names[i], dropped[i]) for i in sorted(dropped)]
+        bad[name] |= dropped
+    parts = _good_parts(source, division, bad, checked=checked)
     for name in ("train", "val"):
         if not len(parts[name]):
             raise _empty(data, name, errors)
@@ -106,29 +115,32 @@ def prepare(
         mirror=source.mirror,
         columns=source.columns,
         errors=tuple(errors),
-        fingerprint=fingerprint(source.classes, source.parts),
-        notes=(*notes, *_missing_classes(source, parts)),
+        fingerprint=fingerprint(
+            source.classes, source.parts, copies_together=division.copies_together
+        ),
+        notes=(*notes, *division.notes, *_missing_classes(source, parts)),
         checked=checked,
         label_separator=source.label_separator,
     )
 
 
+def _unread(listed: int) -> Note:
+    return Note(
+        "data",
+        None,
+        f"{listed:,} images are more than the {CHECK_LIMIT:,} that are read before training, so "
+        "copies among them are not known: trickbag doctor names them, and with "
+        "data.duplicates=drop all images are read first",
+    )
+
+
 def _good_parts(
-    data: DataConfig, source: Source, bad: Mapping[str, Mapping[int, str]], *, checked: bool
+    source: Source, division: Division, bad: Mapping[str, Mapping[int, str]], *, checked: bool
 ) -> dict[str, Part]:
-    """Return a run's parts without their bad images; hold `val` back if the source has none."""
-    rows = {name: np.arange(len(part)) for name, part in source.parts.items()}
-    origin = {name: name for name in rows}
-    if "val" not in rows:
-        # Split before bad files are left out, so that damage to one file moves no other.
-        train = source.parts["train"]
-        rows["train"], rows["val"] = hold_back(
-            train.names, strata(train.labels), data.val_fraction, data.split_seed
-        )
-        origin["val"] = "train"
+    """Return a run's parts without their bad images."""
     parts = {
-        name: source.parts[origin[name]].subset(_without(rows[name], bad[origin[name]]))
-        for name in rows
+        name: source.parts[origin].subset(_without(places, bad[origin]))
+        for name, (origin, places) in division.rows.items()
     }
     return {
         name: replace(part, verified=checked) if isinstance(part, EncodedPart) else part
@@ -165,7 +177,8 @@ def _empty(data: DataConfig, name: str, errors: list[DataError]) -> UserError | 
         )
     if name == "val":
         return UserError(
-            f"data source {data.source!r}: no class has a second image to validate with",
+            f"data source {data.source!r}: no class has a second image to validate with (copies of "
+            "an image count as one)",
             "add images or a val folder",
         )
     return UserError(f"data source {data.source!r} has no {name} image")
@@ -188,10 +201,14 @@ def _missing_classes(source: Source, parts: Mapping[str, Part]) -> list[Note]:
     return notes
 
 
-def fingerprint(classes: Iterable[str], parts: Mapping[str, Part]) -> str:
-    """Hash the names, sizes and labels of all parts, and the classes, to 32 hexadecimal digits.
+def fingerprint(
+    classes: Iterable[str], parts: Mapping[str, Part], *, copies_together: bool = False
+) -> str:
+    """Hash the names, sizes, labels and groups of all parts, and the classes, to 32 hex digits.
 
     The names are relative to the source, so that a copy in another folder has the same fingerprint.
+    `copies_together` tells whether copies were kept together when a validation part was held back:
+    before they were, such data had another validation part.
     """
     # Trials' ids and stored teacher logits are made of this hash: its input must not change.
     digest = hashlib.blake2b(digest_size=16)
@@ -203,6 +220,10 @@ def fingerprint(classes: Iterable[str], parts: Mapping[str, Part]) -> str:
         # Little-endian on every machine, so that the hash is the same.
         digest.update(part.sizes.astype("<i8").tobytes())
         digest.update(part.labels.astype("<i8").tobytes())
+        for group in part.groups:
+            digest.update(_length_first(group))
+    if copies_together:
+        digest.update(_length_first("copies together"))
     return digest.hexdigest()
 
 

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trickbag.data.decoding.check import check_parts
+from trickbag.data.duplicates import copies_of
+from trickbag.data.groups import groups_in_several_parts
+from trickbag.data.held_back import digests_of, divide
 from trickbag.data.labels import label_counts
+from trickbag.data.near_duplicates import near_duplicates_of
 from trickbag.data.source import DataError
 from trickbag.data.sources import open_source
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.decoding.cache import DecodeResult
     from trickbag.data.decoding.check import Progress
+    from trickbag.data.duplicates import CopySet
     from trickbag.data.source import Part, Source
     from trickbag.errors import Note
 
@@ -36,7 +41,9 @@ class Diagnosis:
     that have the label of each class, by its name; an image with several labels counts for each.
     labels_per_image: how many images have how many labels; None where every image has one. formats:
     the number of images in each format. widths, heights: smallest, median and largest, in pixels,
-    of the upright images; None without a good image. left_out: bad files and the reasons.
+    of the upright images; None without a good image. left_out: bad files and the reasons. copies:
+    images that are the same. near_duplicates: images that look alike and are not the same.
+    divided_groups: groups whose images lie in more than one part.
     """
 
     source: str
@@ -48,6 +55,9 @@ class Diagnosis:
     widths: tuple[int, float, int] | None
     heights: tuple[int, float, int] | None
     left_out: tuple[DataError, ...]
+    copies: tuple[CopySet, ...]
+    near_duplicates: tuple[CopySet, ...]
+    divided_groups: tuple[str, ...]
     notes: tuple[Note, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,6 +76,9 @@ class Diagnosis:
             "width": _named_range(self.widths),
             "height": _named_range(self.heights),
             "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
+            "duplicates": [row for copies in self.copies for row in copies.to_rows()],
+            "near_duplicates": [row for alike in self.near_duplicates for row in alike.to_rows()],
+            "groups": {"in_several_parts": list(self.divided_groups)},
             "warnings": [note.text for note in self.notes],
         }
 
@@ -93,6 +106,8 @@ def diagnose(
         for i, result in enumerate(check.results[name])
         if result.reason is not None
     ]
+    digests = digests_of(source.parts, check.results)
+    hashes = {name: [r.perceptual for r in results] for name, results in check.results.items()}
     return Diagnosis(
         source=source.spec,
         classes=source.classes,
@@ -103,7 +118,10 @@ def diagnose(
         widths=_range([result.width for result in decoded]),
         heights=_range([result.height for result in decoded]),
         left_out=(*source.left_out, *left_out),
-        notes=source.notes + check.notes,
+        copies=copies_of(source.parts, digests),
+        near_duplicates=near_duplicates_of(source.parts, hashes, digests),
+        divided_groups=tuple(groups_in_several_parts(source.parts)),
+        notes=source.notes + check.notes + divide(data, source, digests).notes,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +14,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["hold_back"]
+__all__ = ["hold_back", "hold_back_groups", "hold_back_together"]
+
+Split = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
+"""Ascending indices of the images for training and for validation."""
+
+_MOST_FOLDS = 20
+"""Folds of which some are held back, for a fraction that is not 1 / n."""
+
+_MOST_TRIALS = 50_000
+"""The most groups times folds for scikit-learn, which takes some 0.1 ms for each."""
+
+_TOLERANCE = 0.02
+"""By how much a choice of folds may be worse than the best one, so that the seed decides."""
 
 
-def hold_back(
-    names: Sequence[str], labels: NDArray[np.int64], fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def hold_back(names: Sequence[str], labels: NDArray[np.int64], fraction: float, seed: int) -> Split:
     """Split a listing, stratified by `labels`, into ascending training and validation indices.
 
     In each class `fraction` of the images is held back, rounded; at least one if the class has two,
@@ -31,6 +43,120 @@ def hold_back(
         # Half is rounded up; Python's `round` would round it to the even number.
         count = min(max(int(len(members) * fraction + 0.5), 1), len(members) - 1)
         held[members[np.argsort(ranks[members], kind="stable")[:count]]] = True
+    return _split(held)
+
+
+def hold_back_together(
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    fraction: float,
+    seed: int,
+    groups: NDArray[np.int64],
+) -> Split:
+    """Split as `hold_back` splits the first image of each group; the others go where it goes.
+
+    For many small groups, such as copies: the fraction is one of groups, not of images. `groups`
+    are numbers (N,). Where each image is a group of its own, the split is that of `hold_back`.
+    """
+    _, firsts, of_image = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.argsort(firsts)
+    firsts = firsts[order]
+    _, held_firsts = hold_back([names[i] for i in firsts], labels[firsts], fraction, seed)
+    held_groups = np.zeros(len(firsts), bool)
+    held_groups[order[held_firsts]] = True
+    return _split(held_groups[of_image])
+
+
+def hold_back_groups(
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    fraction: float,
+    seed: int,
+    groups: NDArray[np.int64],
+) -> Split:
+    """Split a listing so that each group is held back as a whole or not at all.
+
+    `groups` are numbers (N,), of two groups at least. The share of each class is as near to
+    `fraction` as scikit-learn's StratifiedGroupKFold brings it: the groups are dealt out to folds,
+    of which some are held back. Neither part is empty. Groups are ranked by a hash of the seed and
+    the name of their first image. With more groups than that takes seconds for, the first image of
+    each group decides, as in `hold_back_together`.
+    """
+    _, firsts, of_image = np.unique(groups, return_index=True, return_inverse=True)
+    largest_class = int(np.unique(labels, return_counts=True)[1].max())
+    held, folds = _folds(fraction, min(len(firsts), largest_class))
+    if folds * len(firsts) > _MOST_TRIALS:
+        return hold_back_together(names, labels, fraction, seed, groups)
+    ranks = np.array([_rank(names[i], seed) for i in firsts], np.uint64)
+    order = np.empty(len(firsts), np.int64)
+    order[np.argsort(ranks, kind="stable")] = np.arange(len(firsts))
+    ranked = order[of_image]
+    if folds > 1:
+        fold_of = _fold_of_image(labels, ranked, folds)
+        windows = [
+            np.isin(fold_of, [(start + i) % folds for i in range(held)]) for start in range(folds)
+        ]
+        windows = [window for window in windows if window.any() and not window.all()]
+        if windows:
+            return _split(_best(windows, labels, fraction, _rank("folds", seed)))
+    # Nothing to choose from, such as two groups of a class of one image each: the smallest group.
+    return _split(ranked == np.argmin(np.bincount(ranked)))
+
+
+def _folds(fraction: float, most: int) -> tuple[int, int]:
+    """Return how many folds of how many are held back; `most` is the largest number of folds."""
+    ratio = Fraction(fraction).limit_denominator(max(1, min(_MOST_FOLDS, most)))
+    if 0 < ratio < 1:
+        return ratio.numerator, ratio.denominator
+    # So little, or so much, that it is one fold, or all but one.
+    folds = max(1, min(round(1 / (fraction if ratio == 0 else 1 - fraction)), most, 100))
+    return (1 if ratio == 0 else folds - 1), folds
+
+
+def _fold_of_image(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int
+) -> NDArray[np.int64]:
+    """Deal groups out to folds with about the same share of each class."""
+    # Imported here, because scikit-learn takes longer to import than the rest of the package.
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fold_of = np.zeros(len(labels), np.int64)
+    with warnings.catch_warnings():
+        # On classes of fewer images than folds.
+        warnings.simplefilter("ignore", UserWarning)
+        # Not shuffled: the groups are in random order, which no other version deals out otherwise.
+        parts = StratifiedGroupKFold(folds).split(labels, labels, groups)
+        for fold, (_, members) in enumerate(parts):
+            fold_of[members] = fold
+    return fold_of
+
+
+def _best(
+    choices: Sequence[NDArray[np.bool_]], labels: NDArray[np.int64], fraction: float, rank: int
+) -> NDArray[np.bool_]:
+    """Choose what to hold back: no class without a training image, then the fraction of each."""
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+
+    def cost(held: NDArray[np.bool_]) -> tuple[int, int, float]:
+        held_counts = np.bincount(classes[held], minlength=len(counts))
+        shares = np.append(held_counts / counts, held.mean())
+        return (
+            int((held_counts == counts).sum()),
+            int((held_counts == 0).sum()),
+            float(np.abs(shares - fraction).mean()),
+        )
+
+    costs = [cost(held) for held in choices]
+    lost, missing, best = min(costs)
+    good = [
+        held
+        for held, (a, b, c) in zip(choices, costs, strict=True)
+        if (a, b) == (lost, missing) and c <= best + _TOLERANCE
+    ]
+    return good[rank % len(good)]
+
+
+def _split(held: NDArray[np.bool_]) -> Split:
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 

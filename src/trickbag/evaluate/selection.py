@@ -86,7 +86,11 @@ def select(
         return _select_from_run(trained, run_data, part, progress)
     config = dataclasses.replace(run_data, source=data, image_root=image_root)
     source = _open(trained, config)
-    if fingerprint(source.classes, source.parts) == trained.record.fingerprint:
+    known = [
+        fingerprint(source.classes, source.parts, copies_together=together)
+        for together in (False, True)
+    ]
+    if trained.record.fingerprint in known:
         return _select_from_run(trained, config, part, progress)
     return _select_from_source(trained, config, source, part)
 

@@ -126,7 +126,7 @@ def test_reading_and_subsets(tmp_path: Path) -> None:
     part = source.parts["train"].subset([3, 0])
     assert part.names == ("b/001.png", "a/000.png")
     np.testing.assert_array_equal(part.labels, [1, 0])
-    np.testing.assert_array_equal(part.read(0), photo(21, 16, 1))
+    np.testing.assert_array_equal(part.read(0), photo(21, 16, 1_000_001))
     np.testing.assert_array_equal(part.read(1), photo(20, 16, 0))
 
 

@@ -14,7 +14,8 @@ from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.cache import CheckCache, DecodeResult, cache_folder
 from trickbag.data.decoding.decode import DecodeError, decode, image_format
 from trickbag.data.decoding.frames import count_frames
-from trickbag.data.duplicates import content_digest
+from trickbag.data.duplicates import content_digest, pixel_digest
+from trickbag.data.near_duplicates import perceptual_hash
 from trickbag.data.source import EncodedPart, Part
 from trickbag.errors import Note
 
@@ -108,8 +109,10 @@ def _frames_note(
 
 
 def _array_result(part: Part, i: int) -> DecodeResult:
-    height, width, _ = part.read(i).shape
-    return DecodeResult(None, "array", width, height)
+    pixels = part.read(i)
+    height, width, _ = pixels.shape
+    digest, perceptual = pixel_digest(pixels), perceptual_hash(pixels)
+    return DecodeResult(None, "array", width, height, digest=digest, perceptual=perceptual)
 
 
 def _check_part(
@@ -161,8 +164,12 @@ def _check_file(part: EncodedPart, i: int) -> DecodeResult:
         data = part.encoded(i)
         digest = content_digest(data)
         kind = image_format(data)
-        height, width, _ = decode(data, part.max_pixels).shape
+        pixels = decode(data, part.max_pixels)
         frames = count_frames(data, kind)
     except DecodeError as error:
         return DecodeResult(str(error), kind, 0, 0, digest=digest)
-    return DecodeResult(None, kind, width, height, digest=digest, frames=frames)
+    height, width, _ = pixels.shape
+    perceptual = perceptual_hash(pixels)
+    return DecodeResult(
+        None, kind, width, height, digest=digest, frames=frames, perceptual=perceptual
+    )

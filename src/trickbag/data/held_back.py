@@ -1,0 +1,116 @@
+"""Which images of a source are trained on, and which are held back: parts, copies and groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from trickbag.data.duplicates import copies_of, copies_to_drop, copy_notes, pixel_digest
+from trickbag.data.groups import (
+    group_numbers,
+    groups_in_several_parts_notes,
+    require_groups,
+    share_notes,
+)
+from trickbag.data.labels import strata
+from trickbag.data.split import hold_back, hold_back_groups, hold_back_together
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from trickbag.data.config import DataConfig
+    from trickbag.data.decoding.cache import DecodeResult
+    from trickbag.data.source import Part, Source
+    from trickbag.errors import Note
+
+__all__ = ["Division", "Rows", "digests_of", "divide"]
+
+
+class Rows(NamedTuple):
+    """A part of a run: the name of the source's part, and places in it (N,)."""
+
+    origin: str
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Division:
+    """The parts of a run, by name, before bad files are left out.
+
+    dropped: the copies that `data.duplicates` leaves out: for each part of the source, reasons by
+    place. copies_together: whether a validation part was held back from images with copies.
+    """
+
+    rows: dict[str, Rows]
+    dropped: dict[str, dict[int, str]]
+    copies_together: bool
+    notes: tuple[Note, ...]
+
+
+def digests_of(
+    parts: Mapping[str, Part], results: Mapping[str, Sequence[DecodeResult]] | None
+) -> dict[str, list[str]]:
+    """Return a hash of each image's content, from the results of the check if there are any.
+
+    That of a bad file, or of a file that was not read, is empty.
+    """
+    if results is not None:
+        return {
+            name: ["" if result.reason is not None else result.digest for result in results[name]]
+            for name in parts
+        }
+    return {
+        name: [pixel_digest(part.read(i)) if part.in_memory else "" for i in range(len(part))]
+        for name, part in parts.items()
+    }
+
+
+def divide(data: DataConfig, source: Source, digests: Mapping[str, Sequence[str]]) -> Division:
+    """Hold back a validation part if the source has none, and find copies and groups in its parts.
+
+    Copies are held back, or trained on, together; so are groups. Without either, each image is held
+    back by itself. Raises UserError if all images are of one group.
+    """
+    copy_sets = copies_of(source.parts, digests)
+    drop = data.duplicates == "drop"
+    notes = copy_notes(copy_sets, drop=drop, multi_label=data.multi_label)
+    notes += groups_in_several_parts_notes(source.parts)
+    rows = {name: Rows(name, np.arange(len(part))) for name, part in source.parts.items()}
+    together = False
+    if "val" not in rows:
+        train = source.parts["train"]
+        held, more_notes = _hold_back(data, train, digests["train"])
+        notes += more_notes
+        rows["train"], rows["val"] = (Rows("train", places) for places in held)
+        together = any(
+            len([part for part, _ in copies.places if part == "train"]) > 1 for copies in copy_sets
+        )
+    return Division(
+        rows=rows,
+        dropped=copies_to_drop(copy_sets) if drop else {},
+        copies_together=together,
+        notes=tuple(notes),
+    )
+
+
+def _hold_back(
+    data: DataConfig, train: Part, digests: Sequence[str]
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], list[Note]]:
+    """Return the places for training and for validation, and notes on groups."""
+    listing = train.names, strata(train.labels), data.val_fraction, data.split_seed
+    by_column = group_numbers(train.groups, ())
+    numbers = group_numbers(train.groups, digests)
+    notes = []
+    if train.groups:
+        notes.append(require_groups(data.source, train.groups, by_column))
+    if numbers is None:
+        return hold_back(*listing), notes
+    if by_column is None:
+        held = hold_back_together(*listing, numbers)
+    else:
+        held = hold_back_groups(*listing, numbers)
+    return held, [*notes, *share_notes(len(held[0]), len(held[1]), data.val_fraction)]
