@@ -201,3 +201,21 @@ def test_further_frames_are_said_once(tmp_path: Path) -> None:
     assert "2 files have more than one page or frame; the first is used, such as a/0" in note.text
     assert [result.frames for result in check.results["train"]] == [3, 1, 1, 3]
     assert note in diagnose(DataConfig(source=str(tree)), cache_dir=tmp_path / "cache").notes
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (6, b"\xff\xff"),  # layers of quality
+        (4, b"\1"),  # sizes of precincts, which the bytes that follow then are
+    ],
+)
+def test_a_jpeg_2000_of_more_packets_than_bytes_is_damaged(at: int, value: bytes) -> None:
+    data = FORMATS["JPEG 2000"].write(Image.fromarray(photo(96, 64)), precinct_size=(64, 64))
+    place = data.index(b"\xff\x52") + at
+    damaged = data[:place] + value + data[place + len(value) :]
+    if at == 4:
+        start = place + 10
+        damaged = damaged[:start] + b"\0" * 6 + damaged[start + 6 :]
+    with pytest.raises(DecodeError, match="JPEG 2000: fewer pixels than its header says"):
+        decode(damaged)

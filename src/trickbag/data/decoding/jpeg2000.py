@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["boxes", "check_jpeg2000"]
 
-_SIZE, _COD, _COC, _TILE_PART, _DATA, _END = 0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
+_COD, _TILE_PART, _DATA = 0xFF52, 0xFF90, 0xFF93
 
 _BLOCK_BYTES, _TILE_BYTES = 512, 8192
 """What the decoder keeps for each block and each precinct, and for each tile, beside its values."""
 
 
 class _Size(NamedTuple):
-    """The image's and the tiles' size, and the number of components."""
+    """The image's and the tiles' size, and the steps of each component's samples in x and y."""
 
     width: int
     height: int
     tile_width: int
     tile_height: int
     tiles: int
-    components: int
+    components: tuple[tuple[int, int], ...]
 
 
 class _Coding(NamedTuple):
@@ -61,19 +61,22 @@ def _check(data: bytes) -> int:
     size = _size(data, start + 4)
     if size_by_box not in (None, (size.height, size.width)):
         raise LengthError("sizes that contradict each other")
-    codings, tiles, position = [], set(), start + 2
+    main, tiles, position = None, set(), start + 2
+    memory = size.tiles * _TILE_BYTES
     for marker, body in _segments(data, position, end):
         if marker == _COD:
-            codings.append(_coding(body))
+            main = _coding(body)
+            memory += _block_memory(size, main, len(data))
         position = body.start + body.length
-    if not codings:
+    if main is None:
         raise LengthError("no coding style")
     while data[position : position + 2] == b"\xff\x90":
         _, tile, length, _, _ = struct.unpack_from(">HHIBB", data, position + 2)
         tiles.add(tile)
         for marker, body in _segments(data, position + 12, end):
             if marker == _COD:
-                codings.append(_coding(body))
+                # Of this tile alone.
+                memory += _block_memory(size._replace(tiles=1), _coding(body), len(data))
         # The last one may leave its length open.
         position = position + length if length else end - 2
         if length and length < 14:
@@ -82,7 +85,7 @@ def _check(data: bytes) -> int:
         raise LengthError("truncated" if position + 2 >= end else "tile-parts of another length")
     if len(tiles) != size.tiles or max(tiles) >= size.tiles:
         raise LengthError(FEWER)
-    return max(_block_memory(size, coding, len(data)) for coding in codings)
+    return memory
 
 
 class _Body(NamedTuple):
@@ -142,7 +145,12 @@ def _size(data: bytes, start: int) -> _Size:
     _, _, right, bottom, left, top, width, height, tile_left, tile_top, components = (
         struct.unpack_from(">HHIIIIIIIIH", data, start)
     )
-    if right <= left or bottom <= top or not width or not height or not components:
+    steps = struct.unpack_from(f">{3 * components}B", data, start + 38)
+    if (
+        right <= left
+        or bottom <= top
+        or not all((width, height, components, *steps[1::3], *steps[2::3]))
+    ):
         raise LengthError("no pixels by its header")
     columns, rows = -((tile_left - right) // width), -((tile_top - bottom) // height)
     return _Size(
@@ -151,7 +159,7 @@ def _size(data: bytes, start: int) -> _Size:
         min(width, right - left),
         min(height, bottom - top),
         columns * rows,
-        components,
+        tuple(zip(steps[1::3], steps[2::3], strict=True)),
     )
 
 
@@ -169,18 +177,18 @@ def _coding(body: _Body) -> _Coding:
 
 
 def _block_memory(size: _Size, coding: _Coding, length: int) -> int:
-    """Return the memory of blocks, precincts and tiles; LengthError for more packets than bytes."""
+    """Return the memory of blocks and precincts; LengthError for more packets than bytes."""
     # Tiles at the edges may be smaller: without them, as the least that there is.
-    tiles = max(1, (size.width // size.tile_width) * (size.height // size.tile_height))
-    precincts = 0
-    for i, (width, height) in enumerate(coding.precincts):
-        shift = coding.levels - i
-        columns = -(-size.tile_width >> (shift + width)) or 1
-        rows = -(-size.tile_height >> (shift + height)) or 1
-        precincts += columns * rows
-    precincts *= tiles * size.components
+    columns, rows = size.width // size.tile_width, size.height // size.tile_height
+    precincts = blocks = 0
+    for x, y in size.components:
+        width, height = -(-size.tile_width // x), -(-size.tile_height // y)
+        blocks += width * height // coding.block + 1
+        for i, (wide, high) in enumerate(coding.precincts):
+            shift = coding.levels - i
+            precincts += -(-width >> (shift + wide)) * -(-height >> (shift + high))
+    tiles = min(size.tiles, max(1, columns * rows))
     # Each packet has a byte at least.
-    if precincts * coding.layers > length:
+    if precincts * tiles * coding.layers > length:
         raise LengthError(FEWER)
-    blocks = size.width * size.height * size.components // coding.block
-    return (blocks + precincts) * _BLOCK_BYTES + size.tiles * _TILE_BYTES
+    return (blocks + precincts) * tiles * _BLOCK_BYTES
