@@ -61,9 +61,16 @@ _PARTS: Mapping[str, type[Settings]] = {
     "schedule": Schedule,
 }
 
-# Paths and the number of processes that read images do not change a run. The images themselves
-# enter a trial's id as the fingerprint of the data, the initial weights as their digest.
-_PLACES = {"data": ("source", "image_root", "workers"), "training": ("init",)}
+# Paths, names of columns and the number of processes that read images do not change a run. The
+# images and their labels enter a trial's id as the fingerprint of the data, the initial weights as
+# their digest.
+_PLACES = {
+    "data": (
+        *("source", "image_root", "val_source", "workers"),
+        *("image_column", "label_column", "label_separator"),
+    ),
+    "training": ("init",),
+}
 
 _STOOD_FOR = {"mean": MEAN, "std": STD}
 """Defaults of `data` before these settings could be left open: what ids are hashes of."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import re
 import sys
 import types
@@ -324,6 +325,10 @@ def parse(hint: Any, text: str, path: str) -> Any:
     if settings_options(hint):
         return read(*parse_settings(hint, text, path), path)
     sequence = next((option for option in options if get_origin(option) is tuple), None)
+    if sequence is not None and str in options:
+        # A text may hold commas itself: a list of texts stands in brackets.
+        bracketed = text.startswith("[") and text.endswith("]")
+        return _check(hint, _texts(text) if bracketed else text, path)
     if sequence is not None:
         inner = get_args(sequence)[0]
         if get_origin(inner) is tuple:
@@ -364,6 +369,17 @@ def settings_of_kind(hint: Any, kind: str, path: str, text: str) -> type[Setting
             f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...{empty}"
         )
     return by_kind[kind]
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    """Read a list of texts in brackets: as JSON if it is JSON, else divided at its commas."""
+    try:
+        items = json.loads(text)
+    except ValueError:
+        items = None
+    if isinstance(items, list) and all(isinstance(item, str) for item in items):
+        return tuple(items)
+    return tuple(item.strip() for item in text[1:-1].split(",") if item.strip())
 
 
 def _nested(text: str) -> Any:

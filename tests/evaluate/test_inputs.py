@@ -83,10 +83,31 @@ def test_the_models_own_column_comes_first(tmp_path: Path) -> None:
 def test_image_root(tmp_path: Path) -> None:
     make(tmp_path, "far/p.png")
     (tmp_path / "x.csv").write_text("image\np.png\n")
-    inputs = find_inputs([str(tmp_path / "x.csv")], image_root=tmp_path / "far")
+    inputs = find_inputs([str(tmp_path / "x.csv")], image_roots=[tmp_path / "far"])
     assert [
         os.path.samefile(path, tmp_path / "far" / "p.png") for path in inputs.paths if path
     ] == [True]
+
+
+def test_other_tables(tmp_path: Path) -> None:
+    make(tmp_path, "test/0/p.png", "test/1/q.png", "train/p.png")
+    table = tmp_path / "sample_submission.csv"
+    # In any dialect; without names of columns; in folders within, and there in those for testing.
+    table.write_bytes("Image Id;Category\r\np;\r\nq;\r\nr;\r\n".encode("utf-16"))
+    inputs = find_inputs([str(table)])
+    assert inputs.id_column == "Image Id"
+    assert inputs.paths == (tmp_path / "test/0/p.png", tmp_path / "test/1/q.png", None)
+    assert inputs.reasons == ("", "", "no such image file")
+    assert "2 images were looked for in the folders within" in inputs.facts[0]
+    table.write_text("p.png\nq.png\n")
+    inputs = find_inputs([str(table)], id_column="photo")
+    assert inputs.names == ("p.png", "q.png")
+    assert inputs.id_column == ""
+    roots = [tmp_path / "train", tmp_path / "test" / "1"]
+    assert find_inputs([str(table)], image_roots=roots).paths == (
+        tmp_path / "train" / "p.png",
+        tmp_path / "test" / "1" / "q.png",
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,11 +120,11 @@ def test_image_root(tmp_path: Path) -> None:
         (["gone.png"], "a link to a file that is not there"),
         (["a.csv", "b.csv"], "both CSV files: give one at a time"),
         (["a.csv", "p.png"], "only folders can be given, not"),
-        (["none.csv"], "is empty; its first line must name a column 'image' or 'id'"),
-        (["columns.csv"], "has the columns file, class, but none named 'image' or 'id'"),
+        (["none.csv"], "is empty; it must have a column that names images"),
+        (["columns.csv"], "has the columns sort, kind, and it is not clear which names the images"),
         (["header.csv"], "has no rows"),
         (["binary.csv"], "is not text in UTF-8"),
-        (["nul.csv"], "is not a CSV file"),
+        (["nul.csv"], "is not text in UTF-8: it has zero bytes"),
         (["a.csv"], "none of the 2 images of"),
         (["x\0y"], "no file or folder"),
     ],
@@ -115,7 +136,7 @@ def test_wrong_inputs(tmp_path: Path, given: list[str], says: str) -> None:
     (tmp_path / "a.csv").write_text("image,label\nq,\nr,\n")
     (tmp_path / "b.csv").write_text("image\np.png\n")
     (tmp_path / "none.csv").write_text("\n\n")
-    (tmp_path / "columns.csv").write_text("file,class\np.png,x\n")
+    (tmp_path / "columns.csv").write_text("sort,kind\nq,x\n")
     (tmp_path / "header.csv").write_text("image,label\n")
     (tmp_path / "binary.csv").write_bytes(b"image\n\xff\xfe\n")
     (tmp_path / "nul.csv").write_bytes(b'image\n"p\0' + b"x" * 200_000)
@@ -128,10 +149,10 @@ def test_wrong_inputs(tmp_path: Path, given: list[str], says: str) -> None:
 def test_an_image_root_without_a_csv(tmp_path: Path) -> None:
     make(tmp_path, "p.png")
     with pytest.raises(UserError, match="no CSV file is given"):
-        find_inputs([str(tmp_path / "p.png")], image_root=tmp_path)
+        find_inputs([str(tmp_path / "p.png")], image_roots=[tmp_path])
     (tmp_path / "x.csv").write_text("image\np.png\n")
     with pytest.raises(UserError, match="is no folder"):
-        find_inputs([str(tmp_path / "x.csv")], image_root=tmp_path / "p.png")
+        find_inputs([str(tmp_path / "x.csv")], image_roots=[tmp_path / "p.png"])
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
@@ -155,6 +176,6 @@ def test_rows_that_lead_out_of_all_folders_are_named(tmp_path: Path) -> None:
         "link",
     ]
     table.write_text("id\n" + "\n".join(rows) + "\n")
-    inputs = find_inputs([str(table), str(tmp_path / "beside")], image_root=tmp_path / "images")
+    inputs = find_inputs([str(table), str(tmp_path / "beside")], image_roots=[tmp_path / "images"])
     assert None not in inputs.paths
     assert inputs.outside == tuple(rows[4:])

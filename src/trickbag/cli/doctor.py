@@ -23,14 +23,14 @@ _FEW = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
+    from trickbag.cli.recipe_options import add_places
+
     parser.add_argument(
         "source",
         metavar="SOURCE",
         help="digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
     )
-    parser.add_argument(
-        "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"
-    )
+    add_places(parser)
     parser.add_argument(
         "--set",
         metavar="data.NAME=VALUE",
@@ -78,13 +78,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> DataConfig:
-    from trickbag.cli.recipe_options import assignment
+    from trickbag.cli.recipe_options import assignment, places_of
     from trickbag.errors import UserError
     from trickbag.recipe import Recipe
 
     # A recipe parses the text of a setting; its defaults are those of a run.
-    places = {"data.source": args.source, "data.image_root": args.image_root}
-    settings = {path: value for path, value in places.items() if value is not None}
+    settings = {"data.source": args.source, **places_of(args)}
     for text in args.set:
         path, value = assignment(text, "data.multi_label=true")
         if not path.startswith("data."):

@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other images: digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
     )
     parser.add_argument(
-        "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"
+        "--image-root",
+        metavar="DIR",
+        action="append",
+        help="where a table's images or a torchvision data set lie; can be given again",
     )
     parser.add_argument(
         "--part",
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         evaluation = evaluate(
             trained,
             data=args.data,
-            image_root=args.image_root,
+            image_root=None if args.image_root is None else tuple(args.image_root),
             part=part,
             batch_size=batch_size,
             workers=workers,

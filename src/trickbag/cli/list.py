@@ -101,8 +101,8 @@ def _datasets() -> tuple[list[dict[str, str]], str]:
         },
         {
             "name": "FILE.csv",
-            "what": "columns image,label or id,label; images beside it, in the folder of its name, "
-            "or --image-root",
+            "what": "or .tsv, .parquet: a row for each image with its label; images beside it, "
+            "in the folder of its name, or under --image-root",
         },
     ]
     for name, info in TORCHVISION_SETS.items():

@@ -38,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probabilities", action="store_true", help="with --csv: add a column for each class"
     )
-    parser.add_argument("--image-root", metavar="DIR", help="where the images of a CSV file lie")
+    parser.add_argument(
+        "--image-root",
+        metavar="DIR",
+        action="append",
+        help="where the images of a table lie; can be given again",
+    )
     parser.add_argument("--device", metavar="auto|cpu|cuda|mps", default="auto")
     add_precision(parser)
     parser.add_argument("--batch-size", metavar="N")
@@ -50,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated
 
     from trickbag.cli.options import optional, output_file, precision_of
-    from trickbag.cli.terminal import print_line
+    from trickbag.cli.terminal import print_line, warn
     from trickbag.errors import UserError
     from trickbag.models.config import MAX_CLASSES
     from trickbag.optim.config import MAX_BATCH, Device
@@ -73,8 +78,10 @@ def run(args: argparse.Namespace) -> int:
     predictor = Predictor.load(args.run, device=device, batch_size=batch_size, precision=precision)
     _require_top(top, predictor)
     columns = predictor.trained.columns
-    root = None if args.image_root is None else expanded(args.image_root)
-    inputs = find_inputs(args.paths, image_root=root, id_column=columns[0] if columns else None)
+    roots = [expanded(root) for root in args.image_root or ()]
+    inputs = find_inputs(args.paths, image_roots=roots, id_column=columns[0] if columns else None)
+    for fact in inputs.facts:
+        warn("predict", fact)
     if inputs.outside:
         _warn_of_outside(inputs)
     if inputs.csv is None:
@@ -154,11 +161,10 @@ def _rows(predictor: Predictor, inputs: Inputs) -> Iterator[tuple[str, Predictio
     from trickbag.evaluate.prediction import Prediction
 
     predictions = predictor.predict(path for path in inputs.paths if path is not None)
-    for name, path in zip(inputs.names, inputs.paths, strict=True):
+    for name, path, reason in zip(inputs.names, inputs.paths, inputs.reasons, strict=True):
         if path is not None:
             yield name, next(predictions)
         else:
-            reason = "no such file" if name else "no image named"
             yield (
                 name,
                 Prediction(image=name, classes=predictor.classes, probabilities=None, error=reason),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from trickbag.train.folder.run_recipe import RunRecipe
 
 __all__ = ["add_recipe_options", "assignment", "recipe_from", "repeated_recipe"]
+
+_PLACES = ("source", "image_root", "val_source", "image_column", "label_column")
+"""Where the data of a run are: what another recipe by name leaves as it is."""
 
 DEFAULT = "small"
 """The recipe of a command that names none."""
@@ -34,9 +38,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
         metavar="SOURCE",
         help="digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
     )
-    parser.add_argument(
-        "--image-root", metavar="DIR", help="where a CSV's images or a torchvision data set lie"
-    )
+    add_places(parser)
     parser.add_argument(
         "--model", metavar="NAME", help="a name of `trickbag list models`, or timm:NAME"
     )
@@ -48,6 +50,31 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
     _add_trick_options(parser)
     _add_weight_options(parser)
     parser.add_argument("--device", metavar="auto|cpu|cuda|mps")
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where images lie beside the source."""
+    parser.add_argument(
+        "--image-root",
+        metavar="DIR",
+        action="append",
+        help="where a table's images or a torchvision data set lie; can be given again",
+    )
+    parser.add_argument(
+        "--val-data",
+        metavar="SOURCE",
+        help="validate on these images, whose classes are joined by name",
+    )
+
+
+def places_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return the settings that these options give, as texts by path."""
+    roots = args.image_root
+    if roots is not None:
+        # A list of texts stands in brackets; one folder is a text as it is.
+        roots = roots[0] if len(roots) == 1 else json.dumps(roots)
+    settings = {"data.image_root": roots, "data.val_source": args.val_data}
+    return {path: value for path, value in settings.items() if value is not None}
 
 
 def _add_trick_options(parser: argparse.ArgumentParser) -> None:
@@ -122,9 +149,8 @@ def repeated_recipe(args: argparse.Namespace, stored: RunRecipe, folder: RunFold
         way_out = "leave RECIPE out to go on with the recipe that the run began with"
         raise UserError(error.reason, way_out) from error
     if name in recipes.RECIPES:
-        source, image_root = stored.data.source, stored.data.image_root
-        data = dataclasses.replace(recipe.data, source=source, image_root=image_root)
-        recipe = recipe.replace(data=data)
+        places = {name: getattr(stored.data, name) for name in _PLACES}
+        recipe = recipe.replace(data=dataclasses.replace(recipe.data, **places))
     return _changed(recipe, args)
 
 
@@ -165,12 +191,12 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
     settings = {
         "model": args.model,
         "data.source": args.data,
-        "data.image_root": args.image_root,
         "data.image_size": args.image_size,
         "training.epochs": args.epochs,
         "training.batch_size": args.batch_size,
         "training.device": args.device,
     }
+    settings |= places_of(args)
     # Both fields: a recipe has at most one of them.
     if args.init is not None:
         settings |= {"training.init": args.init, "training.pretrained": "false"}

@@ -59,10 +59,16 @@ class DataConfig(Settings):
     """Data and preprocessing.
 
     Where the images are:
-    - source: a SOURCE of the command line. image_root: the folder of a CSV file's images, or of a
-      torchvision data set.
-    - multi_label: a label of a CSV file is one or several class names, separated by blanks. This is
-      never guessed.
+    - source: a SOURCE of the command line. image_root: the folder of a table's images, or several
+      of them, or that of a torchvision data set. val_source: another SOURCE for the validation
+      part, whose classes are joined by name.
+    - image_column, label_column: the columns of a table (a CSV or Parquet file); several label
+      columns hold 0 and 1, one for each class. None: they are found by their usual names.
+    - group_column: the column of a table whose value images share that belong together, such as
+      those of one patient.
+    - multi_label: an image of a table has one or several labels. This is never guessed.
+      label_separator: what divides them in a cell; `blank` is any run of blanks. None: `|`, `;` or
+      `,` if one of these stands in the labels, else blanks.
     - merge_labels: class names that differ in letter case or blanks alone, or are the same number,
       are one class, under the most frequent spelling. By default they are classes of their own, and
       a note names them.
@@ -113,15 +119,24 @@ class DataConfig(Settings):
 
     introduced_later: ClassVar[tuple[str, ...]] = (
         "duplicates",
+        "group_column",
+        "image_column",
         "interpolation",
+        "label_column",
+        "label_separator",
         "max_pixels",
         "merge_labels",
         "na_labels",
         "outside",
+        "val_source",
     )
 
     source: str = "digits"
-    image_root: str | None = None
+    image_root: str | tuple[str, ...] | None = None
+    val_source: str | None = None
+    image_column: str | None = None
+    label_column: str | tuple[str, ...] | None = None
+    group_column: str | None = None
     image_size: Annotated[int, AtLeast(8, MAX_IMAGE_SIZE)] | None = None
     default_size: Annotated[int, AtLeast(8, MAX_IMAGE_SIZE)] | None = None
     size_factor: Annotated[float, Above(0, 100)] = 1.0
@@ -140,6 +155,7 @@ class DataConfig(Settings):
     split_seed: Annotated[int, Seed] = 0
     class_power: Annotated[float, Fraction] = 1.0
     multi_label: bool = False
+    label_separator: str | None = None
     merge_labels: bool = False
     na_labels: Literal["missing", "class"] = "missing"
     max_bad_fraction: Annotated[float, Fraction] = 0.1
@@ -148,8 +164,31 @@ class DataConfig(Settings):
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
 
+    @property
+    def image_roots(self) -> tuple[str, ...]:
+        """The folders of `image_root`, of which there may be none."""
+        if isinstance(self.image_root, str):
+            return (self.image_root,)
+        return self.image_root or ()
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("image_root", "label_column"):
+            if (values := getattr(self, name)) == ():
+                raise UserError(f"data.{name} = {values}: an empty list names nothing")
+            if isinstance(values, tuple) and len(values) == 1:
+                object.__setattr__(self, name, values[0])
+        if self.label_separator is not None:
+            if not self.label_separator:
+                raise UserError("data.label_separator is empty", "for blanks give the word blank")
+            if not self.label_separator.strip():
+                object.__setattr__(self, "label_separator", "blank")
+            if not self.multi_label:
+                raise UserError(
+                    f"data.label_separator = {self.label_separator!r} divides the labels of an "
+                    "image, of which there is one",
+                    "add --set data.multi_label=true, or leave it out",
+                )
         for name in ("crop_area", "crop_ratio"):
             low, high = getattr(self, name)
             if low > high:

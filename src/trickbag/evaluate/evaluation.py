@@ -79,7 +79,7 @@ def evaluate(
     trained: Trained,
     *,
     data: str | None = None,
-    image_root: str | None = None,
+    image_root: str | tuple[str, ...] | None = None,
     part: str | None = None,
     batch_size: int | None = None,
     workers: int | None = None,

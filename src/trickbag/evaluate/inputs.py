@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import os
 from dataclasses import dataclass
@@ -10,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickbag.data.decoding.formats import EXTENSIONS, FORMAT_NAMES
+from trickbag.data.sources import is_table
+from trickbag.data.sources.table.columns import Wanted, image_column, with_header
 from trickbag.data.sources.table.finder import ImageFinder
+from trickbag.data.sources.table.sheet import read_sheet
 from trickbag.errors import UserError
-from trickbag.paths import TABLE, expanded, open_text
+from trickbag.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,32 +26,35 @@ __all__ = ["Inputs", "find_inputs"]
 class Inputs:
     """Images in the order in which they are predicted.
 
-    `names` are those that the user gave, or the rows of a CSV file. A path is None if there is no
-    such image for a row. `csv` is the CSV file, if there is one, and `id_column` its column with
-    the names; `outside` are those of images that lie outside of all folders where they are looked
-    for.
+    `names` are those that the user gave, or the rows of a table. A path is None if there is no
+    such image for a row, and `reasons` says why, else it is empty. `csv` is the table, if there is
+    one, and `id_column` its column with the names, empty if its columns have none; `outside` are
+    those of images that lie outside of all folders where they are looked for. `facts` say where
+    else images were.
     """
 
     names: tuple[str, ...]
     paths: tuple[Path | None, ...]
+    reasons: tuple[str, ...] = ()
     csv: Path | None = None
     id_column: str = ""
     outside: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
 
 
 def find_inputs(
-    given: Sequence[str], *, image_root: Path | None = None, id_column: str | None = None
+    given: Sequence[str], *, image_roots: Sequence[Path] = (), id_column: str | None = None
 ) -> Inputs:
-    """Find the images that are given as files, folders, globs, or the rows of one CSV file.
+    """Find the images that are given as files, folders, globs, or the rows of one table.
 
-    A folder means all images in it and in the folders within. The rows of a CSV file name images in
-    the column `id_column`, else `image` or `id`; they are looked up in `image_root`, in the folders
-    given beside the CSV file, in its own folder, and in the folder of its name. An image that is
-    named twice is taken once, unless a CSV file names it. Raises UserError if something does not
-    exist or is no image.
+    A folder means all images in it and in the folders within. The rows of a table name images in
+    the column `id_column`, else in that of a usual name; they are looked up in `image_roots`, in
+    the folders given beside the table, in its own folder, and in the folder of its name. An image
+    that is named twice is taken once, unless a table names it. Raises UserError if something does
+    not exist or is no image.
     """
     paths = [path for text in given for path in _expand(text)]
-    tables = [path for path in paths if path.suffix.lower() == ".csv" and not path.is_dir()]
+    tables = [path for path in paths if is_table(path.name) and not path.is_dir()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]} are both CSV files: give one at a time")
     if tables:
@@ -60,17 +65,21 @@ def find_inputs(
                 f"with {tables[0]}, which names the images, only folders can be given, "
                 f"not {files[0]}"
             )
-        return _from_csv(tables[0], others, image_root, id_column)
-    if image_root is not None:
+        return _from_table(tables[0], others, image_roots, id_column)
+    if image_roots:
         raise UserError(
-            f"--image-root {image_root} says where the images of a CSV file lie, "
+            f"--image-root {image_roots[0]} says where the images of a CSV file lie, "
             "but no CSV file is given"
         )
     images: dict[str, Path] = {}
     for path in paths:
         for file in _images(path):
             images.setdefault(os.path.abspath(file), file)
-    return Inputs(names=tuple(map(str, images.values())), paths=tuple(images.values()))
+    return Inputs(
+        names=tuple(map(str, images.values())),
+        paths=tuple(images.values()),
+        reasons=("",) * len(images),
+    )
 
 
 def _expand(text: str) -> list[Path]:
@@ -124,68 +133,50 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(inner, name)
 
 
-def _from_csv(
-    table: Path, folders: list[Path], image_root: Path | None, id_column: str | None
+def _from_table(
+    table: Path, folders: list[Path], image_roots: Sequence[Path], id_column: str | None
 ) -> Inputs:
-    column, values = _read_ids(table, id_column)
-    if image_root is not None and not image_root.is_dir():
-        raise UserError(f"--image-root {image_root} is no folder")
-    roots = [*([image_root] if image_root else []), *folders]
+    sheet = read_sheet(table, str(table), "it must have a column that names images")
+    for root in image_roots:
+        if not root.is_dir():
+            raise UserError(f"--image-root {root} is no folder")
+    roots = [*image_roots, *folders]
     # Made absolute, a folder stays itself when the finder joins it to its base.
     finder = ImageFinder(
         table.parent,
         (*(os.path.abspath(root) for root in roots), "", table.stem),
+        home=table.stem,
         roots=(*roots, table.parent),
     )
-    paths = [finder.find(value) if value else None for value in values]
+    wanted = Wanted(image=id_column, required=False)
+    sheet = with_header(sheet, finder, wanted)
+    if not len(sheet):
+        raise UserError(f"{table} has no rows, only the column names")
+    wanted_column = wanted.within(sheet).image
+    column, _ = image_column(
+        sheet, finder, wanted_column, str(table), "call the column of the images 'image' or 'id'"
+    )
+    values = sheet.column(column)
+    # Where images of one name lie in folders of several parts, predictions are for `test`.
+    paths = [finder.find(value, "test") if value else None for value in values]
     if not any(paths):
         where = ", ".join(str(root) for root in (*roots, table.parent, table.parent / table.stem))
         raise UserError(
             f"none of the {len(values)} images of {table} is in {where} (the first: {values[0]!r})",
             "give their folder with --image-root",
         )
+    rows = list(zip(values, paths, strict=True))
     return Inputs(
         names=tuple(values),
         paths=tuple(None if path is None else table.parent / path for path in paths),
-        csv=table,
-        id_column=column,
-        outside=tuple(
-            value
-            for value, path in zip(values, paths, strict=True)
-            if path is not None and finder.is_outside(path)
+        reasons=tuple(
+            "" if path else finder.reason(value, "test") if value else "no image named"
+            for value, path in rows
         ),
+        csv=table,
+        id_column=sheet.names[column] if sheet.has_header else "",
+        outside=tuple(
+            value for value, path in rows if path is not None and finder.is_outside(path)
+        ),
+        facts=tuple(finder.facts([path for path in paths if path])),
     )
-
-
-def _read_ids(table: Path, id_column: str | None) -> tuple[str, list[str]]:
-    """Read the column of a CSV file that names images, and its name."""
-    wanted = [*([id_column] if id_column else []), "image", "id"]
-    try:
-        # Programs of Windows begin a file in UTF-8 with a byte-order mark.
-        with open_text(table, TABLE, "utf-8-sig") as file:
-            rows = [
-                (i, row)
-                for i, row in enumerate(csv.reader(file), 1)
-                if any(cell.strip() for cell in row)
-            ]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{table} is not text in UTF-8; save it as CSV UTF-8") from error
-    except csv.Error as error:
-        raise UserError(f"{table} is not a CSV file: {error}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {table}: {error.strerror}") from error
-    if not rows:
-        raise UserError(
-            f"{table} is empty; its first line must name a column {' or '.join(map(repr, wanted))}"
-        )
-    header = [cell.strip() for cell in rows[0][1]]
-    column = next((name for name in wanted if name in header), None)
-    if column is None:
-        raise UserError(
-            f"{table} has the columns {', '.join(header[:6])}, "
-            f"but none named {' or '.join(map(repr, wanted))}, for the images"
-        )
-    if len(rows) == 1:
-        raise UserError(f"{table} has no rows, only the column names")
-    place = header.index(column)
-    return column, [row[place].strip() if place < len(row) else "" for _, row in rows[1:]]

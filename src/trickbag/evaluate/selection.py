@@ -51,7 +51,7 @@ def select(
     trained: Trained,
     *,
     data: str | None,
-    image_root: str | None,
+    image_root: str | tuple[str, ...] | None,
     part: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> Selection:
@@ -71,7 +71,12 @@ def select(
                 "give them with --data SOURCE",
             )
         multi_label = trained.thresholds is not None
-        config = DataConfig(source=data, image_root=image_root, multi_label=multi_label)
+        config = DataConfig(
+            source=data,
+            image_root=image_root,
+            multi_label=multi_label,
+            label_separator=trained.label_separator if multi_label else None,
+        )
         return _select_from_source(trained, config, _open(trained, config), part)
     try:
         run_data = trained.record.data
@@ -84,7 +89,14 @@ def select(
         if image_root is not None:
             run_data = dataclasses.replace(run_data, image_root=image_root)
         return _select_from_run(trained, run_data, part, progress)
-    config = dataclasses.replace(run_data, source=data, image_root=image_root)
+    # The validation part of the run is not that of other data.
+    config = dataclasses.replace(
+        run_data,
+        source=data,
+        image_root=image_root,
+        val_source=None,
+        label_separator=run_data.label_separator or trained.label_separator,
+    )
     source = _open(trained, config)
     known = [
         fingerprint(source.classes, source.parts, copies_together=together)
@@ -99,7 +111,7 @@ def _open(trained: Trained, config: DataConfig) -> Source:
     if config.multi_label and not is_table(config.source):
         raise UserError(
             f"{trained.path} gives several labels an image, and {config.source} has one",
-            "name a .csv file whose rows hold the labels, divided by blanks",
+            "name a .csv file or another table, whose rows hold the labels",
         )
     return open_source(config, for_training=False)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trickbag.data.class_names import with_one_spelling
 from trickbag.data.source import EncodedPart
+from trickbag.data.sources.table.sheet import SUFFIXES
+from trickbag.data.sources.val_source import with_val_part
 from trickbag.data.trainable import require_trainable
 from trickbag.errors import UserError
 from trickbag.paths import expanded
@@ -21,19 +23,27 @@ __all__ = ["is_table", "open_source"]
 
 KINDS = "digits, a folder of images, a .csv file, torchvision:NAME, hf:NAME, or wds:URL"
 
+_COLUMNS = ("image_column", "label_column", "group_column")
+"""Settings that name columns, which not all kinds of sources have."""
+
 
 def is_table(spec: str) -> bool:
-    """Return whether a source is a CSV file: the only kind whose images can have several labels."""
-    return spec.strip().lower().endswith(".csv")
+    """Return whether a source is a table: the only kind whose images can have several labels."""
+    return spec.strip().lower().endswith(SUFFIXES)
 
 
 def open_source(data: DataConfig, *, for_training: bool = True) -> Source:
-    """List the images of `data.source`: `digits`, a folder, a CSV file, or `KIND:NAME`.
+    """List the images of `data.source`: `digits`, a folder, a table, or `KIND:NAME`.
 
-    Nothing is decoded. Raises UserError for a source that does not exist, cannot be read or has no
-    images, and if it is `for_training` as `require_trainable`.
+    With `data.val_source` the validation part is that of another source. Unless the images are
+    `for_training`, columns that settings name may be missing in a table. Nothing is decoded.
+
+    Raises UserError for a source that does not exist, cannot be read or has no images, and if it is
+    `for_training` as `require_trainable`.
     """
-    source = with_one_spelling(_open(data), merge=data.merge_labels)
+    source = with_one_spelling(_open(data, strict=for_training), merge=data.merge_labels)
+    if data.val_source is not None:
+        source = with_val_part(source, _open_val(data), fold=data.merge_labels)
     if for_training:
         require_trainable(source)
     parts = {
@@ -43,23 +53,53 @@ def open_source(data: DataConfig, *, for_training: bool = True) -> Source:
     return replace(source, parts=parts)
 
 
-def _open(data: DataConfig) -> Source:
+def _open_val(data: DataConfig) -> Source:
+    """List the source of the validation part."""
+    assert data.val_source is not None
+    settings: dict[str, Any] = {"source": data.val_source, "val_source": None}
+    settings |= dict.fromkeys(set(_COLUMNS) - set(_columns_of(data.val_source)))
+    if not (is_table(data.val_source) and is_table(data.source)):
+        # A folder has no root of its own, and that of a torchvision data set holds nothing else.
+        settings["image_root"] = None
+    return open_source(replace(data, **settings), for_training=False)
+
+
+def _open(data: DataConfig, *, strict: bool) -> Source:
     spec = data.source
     if data.multi_label and not is_table(spec):
         raise UserError(
-            "data.multi_label = true is for a .csv file, whose labels it divides at blanks; "
+            "data.multi_label = true is for a .csv file or another table; "
             f"data source {spec!r} has one label an image: leave it out"
+        )
+    unused = [name for name in _COLUMNS if getattr(data, name) and name not in _columns_of(spec)]
+    if unused:
+        raise UserError(
+            f"data.{unused[0]} is for a .csv file or another table; data source {spec!r} is none",
+            "leave it out",
         )
     if spec == "digits":
         from trickbag.data.sources.digits import open_digits
 
         return open_digits()
-    root = None if data.image_root is None else expanded(data.image_root)
+    roots = [expanded(root) for root in data.image_roots]
+    if len(roots) > 1 and not is_table(spec):
+        raise UserError(
+            f"data.image_root has {len(roots)} folders, and data source {spec!r} takes one",
+            "more than one is for a .csv file or another table",
+        )
+    root = next(iter(roots), None)
     # At least two characters: `C:` is a drive of Windows, not a kind of source.
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
         return _open_named(data, scheme[1], root)
-    return _open_path(data, root)
+    return _open_path(data, roots, strict=strict)
+
+
+def _columns_of(spec: str) -> tuple[str, ...]:
+    """Return the settings that name columns of a source of this kind."""
+    if is_table(spec):
+        return _COLUMNS
+    return _COLUMNS[:2] if spec.startswith(("hf:", "wds:")) else ()
 
 
 def _open_named(data: DataConfig, kind: str, root: Path | None) -> Source:
@@ -79,16 +119,24 @@ def _open_named(data: DataConfig, kind: str, root: Path | None) -> Source:
             "data.image_root is for a .csv file or torchvision:NAME; "
             f"data source {spec!r} holds its images"
         )
+    image, label = data.image_column, data.label_column
+    if isinstance(label, tuple):
+        raise UserError(
+            f"data.label_column has {len(label)} names, and data source {spec!r} takes one",
+            "a column for each class is for a .csv file or another table",
+        )
     if kind == "wds":
         from trickbag.data.sources.webdataset.source import open_webdataset
 
-        return open_webdataset(name, spec)
+        return open_webdataset(name, spec, image_column=image, label_column=label)
     from trickbag.data.sources.huggingface.source import open_huggingface
 
-    return open_huggingface(name, spec, outside=data.outside)
+    return open_huggingface(
+        name, spec, image_column=image, label_column=label, outside=data.outside
+    )
 
 
-def _open_path(data: DataConfig, image_root: Path | None) -> Source:
+def _open_path(data: DataConfig, roots: list[Path], *, strict: bool) -> Source:
     spec = data.source
     way_out = f"a source is {KINDS}"
     if not spec.strip():
@@ -100,7 +148,7 @@ def _open_path(data: DataConfig, image_root: Path | None) -> Source:
         # A name that is too long, or that holds a zero byte.
         raise UserError(f"data source {spec!r} cannot be read: {error}", way_out) from None
     if is_folder:
-        if image_root is not None:
+        if roots:
             raise UserError(
                 "data.image_root is for a .csv file or torchvision:NAME; "
                 f"data source {spec!r} is a folder"
@@ -108,11 +156,12 @@ def _open_path(data: DataConfig, image_root: Path | None) -> Source:
         from trickbag.data.sources.folder import open_folder
 
         return open_folder(path, spec, outside=data.outside)
-    if is_file and path.suffix.lower() == ".csv":
-        from trickbag.data.sources.table.source import open_csv
+    if is_file and is_table(path.name):
+        from trickbag.data.sources.table.source import open_table
 
-        return open_csv(path, spec, image_root, multi_label=data.multi_label, outside=data.outside)
-    problem = "is a file, but no .csv file" if there else "does not exist"
-    if there and path.suffix.lower() == ".csv":
+        return open_table(path, data, roots, strict=strict)
+    tables = " or ".join(SUFFIXES[1:])
+    problem = f"is a file, but no .csv file (nor {tables})" if there else "does not exist"
+    if there and is_table(path.name):
         problem = "is not a regular file"
     raise UserError(f"data source {spec!r} {problem}", way_out)

@@ -3,68 +3,253 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trickbag.data.decoding.decode import EXTENSIONS
+from trickbag.data.source import PassedOver
 from trickbag.data.sources.outside import is_beyond
+from trickbag.data.sources.part_names import part_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["ImageFinder"]
+__all__ = ["UNNAMED", "ImageFinder"]
+
+UNNAMED = "no row names it"
+"""The kind of images that lie where those of a table lie, without a row."""
+
+_DEEPEST, _MOST_FOLDERS, _MOST_FILES = 5, 20_000, 5_000_000
+"""How far images are looked for that do not lie where they were to be: levels, folders, files."""
+
+_NAMED = 3
+
+
+@dataclass
+class _Folder:
+    """The files of a folder with their sizes in bytes, and the names of the folders in it.
+
+    `by_stem` are the images by their names without extension. `links` are the files that are links.
+    """
+
+    exists: bool = False
+    sizes: dict[str, int] = field(default_factory=dict)
+    by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    links: set[str] = field(default_factory=set)
+    folders: list[str] = field(default_factory=list)
 
 
 @dataclass
 class ImageFinder:
     """Finds the files that values of a table name, in `folders` under `base`.
 
-    Each folder is listed once. `ambiguous` describes the first value that can mean two files. Files
-    within `roots`, or within `base` where there are none, are not outside.
+    Each folder is listed once. Of files in two of the folders the first is meant; with `all_alike`
+    the value is ambiguous. Where a value means no file in them, the folders within are searched,
+    those within `home` first. Files within `roots`, or within `base` where there are none, are not
+    outside.
     """
 
     base: Path
     folders: tuple[str, ...]
-    ambiguous: str | None = None
+    home: str | None = None
     roots: tuple[Path, ...] = ()
-    _sizes: dict[str, dict[str, int]] = field(default_factory=dict)
-    _by_stem: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    _links: dict[str, set[str]] = field(default_factory=dict)
+    all_alike: bool = False
+    _listed: dict[str, _Folder] = field(default_factory=dict)
     _beyond: dict[str, bool] = field(default_factory=dict)
+    _index: dict[str, list[tuple[str, str]]] | None = None
+    _homes: set[str] = field(default_factory=set)
+    _same_names: dict[str, bool] = field(default_factory=dict)
+    _from_within: set[str] = field(default_factory=set)
+    _two_files: str | None = None
+    _stopped: bool = False
 
-    def find(self, value: str) -> str | None:
-        """Return the name, relative to `base`, of the image that a value means, or None."""
+    def find(self, value: str, part: str = "") -> str | None:
+        """Return the name, relative to `base`, of the image that a value means, or None.
+
+        Of images of one name in different folders it is the one in the folder of the `part`.
+        """
+        matches = self.matches(value, part)
+        return matches[0] if len(matches) == 1 else None
+
+    def find_directly(self, value: str) -> str | None:
+        """Return what `find` returns, but look into no folder within."""
+        matches = self.matches(value, within=False)
+        return matches[0] if matches else None
+
+    def matches(self, value: str, part: str = "", *, within: bool = True) -> tuple[str, ...]:
+        """Return the names of all images that a value can mean; see `find`."""
+        # Tables written on Windows have backslashes.
+        value = value.replace("\\", "/")
+        inner, name = "", value
+        if "/" in value or value in (".", ".."):
+            inner, name = os.path.split(os.path.normpath(value))
+        matches = []
         for folder in self.folders:
-            # Tables written on Windows have backslashes.
-            path = os.path.normpath(os.path.join(folder, value.replace("\\", "/")))
-            inner, name = os.path.split(path)
-            files = self._list(inner)
-            if name in files and _extension(name) in EXTENSIONS:
-                return os.path.join(inner, name)
-            if name in self._by_stem[inner]:
-                first, *others = self._by_stem[inner][name]
-                if others and self.ambiguous is None:
-                    self.ambiguous = (
-                        f"{name!r} can be {first} or {others[0]}; the first is used, "
-                        "as for all like it"
-                    )
-                return os.path.join(inner, first)
+            place = os.path.normpath(os.path.join(folder, inner)) if inner else folder
+            file = self._file_of(place, name)
+            if file is not None:
+                matches.append(os.path.join(place, file))
+                if not self.all_alike:
+                    return tuple(matches)
+        if within and not matches and not os.path.isabs(inner):
+            matches = self._within(inner, name)
+            self._from_within.update(matches)
+        if len(matches) > 1 and part:
+            matches = _in_part(matches, part)
+        return tuple(dict.fromkeys(matches))
+
+    def reason(self, value: str, part: str = "") -> str:
+        """Say why a value has no image, in a few words."""
+        matches = self.matches(value, part)
+        if len(matches) > 1:
+            places = [os.path.dirname(name) or "." for name in matches]
+            more = f" and {len(places) - _NAMED} more folders" if len(places) > _NAMED else ""
+            return f"an image of this name lies in {', '.join(places[:_NAMED])}{more}"
+        if near := self.nearest(value):
+            return f"no such image file; there is {near}"
+        return "no such image file"
+
+    def nearest(self, value: str) -> str | None:
+        """Return the name of the image that a value without one may have meant; None if unknown."""
         return None
 
     def size(self, name: str) -> int:
         """Return the size in bytes of a file that `find` returned."""
         inner, file = os.path.split(name)
-        return self._list(inner)[file]
+        return self._list(inner).sizes[file]
 
     def is_outside(self, name: str) -> bool:
         """Return whether a file that `find` returned lies outside of all roots, links resolved."""
         inner, file = os.path.split(name)
-        self._list(inner)
         if self._is_beyond(inner):
             return True
         # Only links can lead out of a folder that lies within; few files are links.
-        return file in self._links[inner] and self._leads_out(name)
+        return file in self._list(inner).links and self._leads_out(name)
+
+    def facts(self, names: Iterable[str]) -> Iterator[str]:
+        """Yield what a person should know about where the images `names` were."""
+        if self._two_files:
+            yield self._two_files
+        places = Counter(os.path.dirname(name) for name in names if name in self._from_within)
+        if places:
+            named = [f"{place} ({count:,})" for place, count in places.most_common(_NAMED)]
+            rest = len(places) - len(named)
+            more = f" and {rest} more" if rest else ""
+            total = sum(places.values())
+            images = "1 image was" if total == 1 else f"{total:,} images were"
+            yield f"{images} looked for in the folders within: {', '.join(named)}{more}"
+        if self._stopped:
+            yield (
+                "there are too many folders within to search them all for images: "
+                "give the images' folder with --image-root"
+            )
+
+    def unnamed(self, names: Iterable[str]) -> PassedOver | None:
+        """Return the images that `names` leaves out of the folders that it leads to."""
+        named: dict[str, set[str]] = defaultdict(set)
+        for name in names:
+            inner, _, file = name.rpartition("/")
+            named[inner].add(file)
+        files = [
+            f"{inner}/{file}" if inner else file
+            for inner in sorted(named)
+            for file in self._images_of(inner)
+            if file not in named[inner]
+        ]
+        return PassedOver(UNNAMED, UNNAMED, tuple(files), ignored=True) if files else None
+
+    def _images_of(self, inner: str) -> list[str]:
+        return sorted(file for files in self._list(inner).by_stem.values() for file in files)
+
+    def _file_of(self, inner: str, name: str) -> str | None:
+        """Return the file of a folder that a name means, with or without extension."""
+        folder = self._list(inner)
+        if name in folder.sizes:
+            # Also a file without the extension of an image: whether it is one is seen later.
+            return name
+        if name not in folder.by_stem:
+            return None
+        first, *others = folder.by_stem[name]
+        if others and self._two_files is None:
+            self._two_files = (
+                f"{name!r} can be {first} or {others[0]}; the first is used, as for all like it"
+            )
+        return first
+
+    def _within(self, inner: str, name: str) -> list[str]:
+        """Return the images that a name means in the folders within; all if there are several.
+
+        Those in the folder `home` come first. One elsewhere is left out if its folder has images of
+        the same names as those where images were to be: there, names do not tell images apart.
+        """
+        if self._index is None:
+            self._index = self._indexed()
+        end = f"/{inner}" if inner else ""
+        files: dict[str, str] = {}
+        for folder, file in self._index.get(name, ()):
+            if not end or f"/{folder}".endswith(end):
+                files.setdefault(folder, file)
+        at_home = {folder: file for folder, file in files.items() if folder in self._homes}
+        if not at_home:
+            files = {place: file for place, file in files.items() if not self._repeats(place)}
+        return [os.path.join(folder, file) for folder, file in (at_home or files).items()]
+
+    def _indexed(self) -> dict[str, list[tuple[str, str]]]:
+        """Return folder and name of each file in the folders within, by name and by stem."""
+        index: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for folder in self._folders_within():
+            listed = self._list(folder)
+            for file in listed.sizes:
+                index[file].append((folder, file))
+            for stem, files in listed.by_stem.items():
+                index[stem].append((folder, files[0]))
+        return index
+
+    def _folders_within(self) -> Iterator[str]:
+        """Yield the folders within `folders`, level by level; set which of them are at home."""
+        start = [folder for folder in self.folders if self._list(folder).exists]
+        seen = {self._identity(folder) for folder in start}
+        self._homes = set(start)
+        level, number, files = start, 0, 0
+        for _ in range(_DEEPEST):
+            inner = [
+                (folder, os.path.join(folder, name))
+                for folder in level
+                for name in sorted(self._list(folder).folders)
+            ]
+            level = []
+            for above, folder in inner:
+                identity = self._identity(folder)
+                if identity in seen:
+                    continue
+                number += 1
+                files += len(self._list(folder).sizes)
+                if number > _MOST_FOLDERS or files > _MOST_FILES:
+                    self._stopped = True
+                    return
+                seen.add(identity)
+                level.append(folder)
+                if above in self._homes and (above == self.home or above not in start):
+                    self._homes.add(folder)
+                yield folder
+
+    def _repeats(self, inner: str) -> bool:
+        """Tell whether a folder has images of the same names as the folders at home."""
+        if inner not in self._same_names:
+            names = self._list(inner).by_stem.keys()
+            homes = (self._list(home).by_stem.keys() for home in self._homes)
+            self._same_names[inner] = any(not names.isdisjoint(home) for home in homes)
+        return self._same_names[inner]
+
+    def _identity(self, inner: str) -> tuple[int, int] | str:
+        # Links can go in circles.
+        try:
+            status = os.stat(self.base / inner)
+        except OSError:
+            return inner
+        return status.st_dev, status.st_ino
 
     def _is_beyond(self, inner: str) -> bool:
         if inner not in self._beyond:
@@ -74,27 +259,36 @@ class ImageFinder:
     def _leads_out(self, name: str) -> bool:
         return all(is_beyond(self.base / name, root) for root in self.roots or (self.base,))
 
-    def _list(self, inner: str) -> dict[str, int]:
-        if inner not in self._sizes:
-            sizes: dict[str, int] = {}
-            links = self._links[inner] = set()
-            try:
-                with os.scandir(self.base / inner) as entries:
-                    for entry in entries:
-                        if entry.is_file():
-                            sizes[entry.name] = entry.stat().st_size
-                            if entry.is_symlink():
-                                links.add(entry.name)
-            except (OSError, ValueError):
-                # A value names a folder that does not exist: its rows are left out and named.
-                pass
-            self._sizes[inner] = sizes
-            stems = self._by_stem[inner] = defaultdict(list)
-            for name in sorted(sizes):
-                if _extension(name) in EXTENSIONS and not name.startswith("."):
-                    stems[os.path.splitext(name)[0]].append(name)
-        return self._sizes[inner]
+    def _list(self, inner: str) -> _Folder:
+        folder = self._listed.get(inner)
+        if folder is None:
+            folder = self._listed[inner] = _listed(self.base / inner)
+        return folder
 
 
-def _extension(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+def _listed(path: Path) -> _Folder:
+    folder = _Folder()
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_file():
+                    folder.sizes[entry.name] = entry.stat().st_size
+                    if entry.is_symlink():
+                        folder.links.add(entry.name)
+                elif not entry.name.startswith((".", "__MACOSX")) and entry.is_dir():
+                    folder.folders.append(entry.name)
+    except (OSError, ValueError):
+        # A value names a folder that does not exist: its rows are left out and named.
+        return folder
+    folder.exists = True
+    for name in sorted(folder.sizes):
+        stem, extension = os.path.splitext(name)
+        if extension.lower() in EXTENSIONS and not name.startswith("."):
+            folder.by_stem[stem].append(name)
+    return folder
+
+
+def _in_part(names: Sequence[str], part: str) -> list[str]:
+    """Return the names with a folder of the name of a part; all where there is none."""
+    inside = [name for name in names if any(part_of(word) == part for word in name.split("/")[:-1])]
+    return inside or list(names)

@@ -168,16 +168,6 @@ def test_ambiguous_names_are_noted_once(four: Path) -> None:
     assert "'000' can be 000.jpg or 000.png" in source.notes[0].text
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["file,class", "image_id,label", "image", "id,image,label", "000.png,cat", "image;label"],
-)
-def test_other_columns(four: Path, header: str) -> None:
-    message = refused(four, FOUR.replace("image,label", header))
-    assert header.split(",")[0] in message
-    assert "`image,label` or `id,label`" in message
-
-
 def test_empty_files(four: Path) -> None:
     assert "is empty" in refused(four, "")
     assert "is empty" in refused(four, "\n \n")
