@@ -146,7 +146,7 @@ def test_mutations_are_refused_or_decoded_in_time(
         mutated = bytearray(data)
         for place in rng.integers(0, min(len(data), int(rng.choice([64, 512, len(data)]))), 3):
             mutated[place] = int(rng.integers(256))
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             pixels = decode(bytes(mutated))
         except DecodeError:
@@ -154,4 +154,4 @@ def test_mutations_are_refused_or_decoded_in_time(
         else:
             assert pixels.ndim == 3
             count_frames(bytes(mutated), image_format(bytes(mutated)))
-        assert time.perf_counter() - start < LONGEST_S
+        assert time.process_time() - start < LONGEST_S

@@ -30,7 +30,7 @@ PROGRAM = """
 import atexit, os, signal, sys
 from trickbag import cli
 
-number, moment = signal.Signals(int(sys.argv.pop())), sys.argv.pop()
+number, place = signal.Signals(int(sys.argv.pop())), sys.argv.pop()
 
 
 class AtTheVeryEnd:
@@ -43,15 +43,15 @@ def stop():
 
 
 def run(arguments, command):
-    if moment == "after all callbacks":
+    if place == "after all callbacks":
         sys.modules["kept"] = AtTheVeryEnd()
-    elif moment == "first callback":
+    elif place == "first callback":
         atexit.register(stop)
     stop()
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if moment == "last callback":
+if place == "last callback":
     atexit.register(stop)
 cli._run = run
 cli.program()
@@ -59,12 +59,12 @@ cli.program()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["first callback", "last callback", "after all callbacks"])
+@pytest.mark.parametrize("place", ["first callback", "last callback", "after all callbacks"])
 def test_a_second_signal_while_a_program_ends_leaves_its_exit_code(
-    number: signal.Signals, moment: str
+    number: signal.Signals, place: str
 ) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, moment, str(int(number))],
+        [sys.executable, "-c", PROGRAM, place, str(int(number))],
         capture_output=True,
         text=True,
         check=False,
