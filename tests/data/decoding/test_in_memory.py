@@ -88,6 +88,25 @@ def test_an_existing_folder_is_used(photos: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_of_other_images_is_written_again(photos: Path, tmp_path: Path) -> None:
+    """The number of images can be the same, as after one is repaired and another damaged."""
+    lost = photos / "train" / "a" / "0.png"
+    content = lost.read_bytes()
+    lost.write_bytes(b"")
+    before = prepare(DataConfig(source=str(photos), max_bad_fraction=0.5))
+    assert decode_once(before, tmp_path / "decoded", 10**9) is not None
+    lost.write_bytes(content)
+    (photos / "train" / "a" / "8.webp").write_bytes(b"")
+    after = prepare(DataConfig(source=str(photos), max_bad_fraction=0.5))
+    assert len(after.train) == len(before.train)
+    texts: list[str] = []
+    shared = decode_once(after, tmp_path / "decoded", 10**9, on_damage=texts.append)
+    assert shared is not None
+    assert "has other images" in texts[0]
+    for i in range(len(after.train)):
+        assert np.array_equal(shared.train.read(i), after.train.read(i))
+
+
 def test_nothing_is_left_if_it_cannot_be_done(photos: Path, tmp_path: Path) -> None:
     files = prepare(DataConfig(source=str(photos)))
     assert decode_once(files, tmp_path / "decoded", limit=1000) is None
@@ -124,6 +143,7 @@ def test_all_is_on_the_disk_before_it_has_its_name(
     assert synced[synced.index("pixels.u8") :] == [
         "pixels.u8",
         "places.npy",
+        "images.txt",
         work,
         "renamed",
         tmp_path.name,

@@ -17,11 +17,12 @@ import numpy as np
 
 from trickbag.checksums import has_seal, sealed
 from trickbag.data.cores import usable_cores
+from trickbag.data.dataset import fingerprint
 from trickbag.data.source import DecodeError, Part
 from trickbag.errors import RunFailed, UserError, first_line
 from trickbag.files import sync_folder
 from trickbag.memory import usable_memory
-from trickbag.paths import MAPPED, require_regular
+from trickbag.paths import MAPPED, RECORD, read_bytes, require_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedPart", "decode_once", "memory_limit", "open_decoded"]
 
-_PIXELS, _PLACES = "pixels.u8", "places.npy"
+_PIXELS, _PLACES, _IMAGES = "pixels.u8", "places.npy", "images.txt"
 _PARTS = ("train", "val", "test")
 
 _PIECE = 256
@@ -135,7 +136,12 @@ def decode_once(
     if not dataset.checked:
         return None
     parts = _parts(dataset)
-    if folder.is_dir() and (problem := _damage(folder, sum(map(len, parts)), progress)):
+    # The places have no names: another split, or another file left out, has other images there.
+    images = fingerprint(dataset.classes, parts)
+    problem = None
+    if folder.is_dir():
+        problem = _damage(folder, images, sum(map(len, parts.values())), progress)
+    if problem:
         if on_damage is not None:
             on_damage(f"the decoded images in {folder} are damaged ({problem}): decoded again")
         shutil.rmtree(folder, ignore_errors=True)
@@ -146,7 +152,8 @@ def decode_once(
             shutil.rmtree(torn, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(parts, work, limit, progress)
+            _write([*parts.values()], work, limit, progress)
+            _write_synced(work / _IMAGES, images.encode())
             sync_folder(work)
             work.rename(folder)
             sync_folder(folder.parent)
@@ -157,9 +164,16 @@ def decode_once(
     return open_decoded(dataset, folder)
 
 
-def _damage(folder: Path, images: int, progress: Callable[[int, int], None] | None) -> str | None:
-    """Return what is wrong with a folder of decoded images; None if all is as it was written."""
+def _damage(
+    folder: Path, of: str, images: int, progress: Callable[[int, int], None] | None
+) -> str | None:
+    """Return what is wrong with a folder of decoded images; None if all is as it was written.
+
+    `of` is the fingerprint of the images, `images` their number.
+    """
     try:
+        if read_bytes(folder / _IMAGES, RECORD) != of.encode():
+            return "it has other images"
         if not has_seal(folder / _PLACES):
             return f"{_PLACES} has no checksum"
         mapped = _Mapped.of(folder)
@@ -196,8 +210,15 @@ def open_decoded(dataset: Dataset, folder: Path) -> Dataset:
     return dataclasses.replace(dataset, **decoded)
 
 
-def _parts(dataset: Dataset) -> list[Part]:
-    return [part for name in _PARTS if (part := getattr(dataset, name)) is not None]
+def _parts(dataset: Dataset) -> dict[str, Part]:
+    return {name: part for name in _PARTS if (part := getattr(dataset, name)) is not None}
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _write(
