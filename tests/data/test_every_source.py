@@ -6,6 +6,7 @@ A new kind of source is a row of `tests.builders.sources.KINDS`.
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.builders.sources import KINDS, Item, SourceKind, drawn_items, reverse
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.decoding.decode import decode
+from trickbag.data.doctor import diagnose
 from trickbag.data.source import EncodedPart, Source
 from trickbag.data.sources import open_source
 
@@ -181,6 +183,30 @@ def test_damaged_images_are_named_and_left_out(kind: SourceKind, tmp_path: Path)
     for start in ("truncated PNG", "not an image", "empty file", "40 x 30 pixels by its header"):
         (name,) = (name for name, reason in reasons.items() if reason.startswith(start))
         assert not kind.named or name.endswith(("cut.png", "text.jpg", "empty.png", "large.png"))
+
+
+@over_all_kinds()
+def test_copies_are_known_and_can_be_dropped(kind: SourceKind, tmp_path: Path) -> None:
+    good = drawn_items()
+    first = {(item.part, item.label): item for item in reversed(good)}
+    copies = [
+        first["val", "cat"]._replace(part="train", name="leak.png"),
+        first["train", "dog"]._replace(name="again.png"),
+        first["train", "cat"]._replace(label="dog", name="both.png"),
+    ]
+    written = Written(kind, tmp_path / "set", [*good, *copies])
+    cache = tmp_path / "cache"
+    across = {"parts" if "val" in kind.parts else "nothing", "classes", "nothing"}
+    diagnosis = diagnose(written.data, cache_dir=cache)
+    assert {name for images in diagnosis.copies for name in images.across} == across
+    assert [len(images.files) for images in diagnosis.copies] == [2, 2, 2]
+    noted = prepare(written.data, cache_dir=cache)
+    assert sum(note.text.startswith("copies: ") for note in noted.notes) == len(across)
+    assert not noted.errors
+    dropped = prepare(replace(written.data, duplicates="drop"), cache_dir=cache)
+    assert len(dropped.errors) == 4  # both of those in two classes
+    if kind.named:
+        assert {error.file.rpartition("/")[2] for error in dropped.errors} >= {"both.png"}
 
 
 @over_all_kinds()

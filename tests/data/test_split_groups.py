@@ -30,7 +30,7 @@ def listings(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("split", SPLITS)
 @given(listing=listings(), fraction=st.floats(0.01, 0.99), seed=st.integers(-(2**63), 2**63 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_no_group_is_divided(
     split: object, listing: tuple[np.ndarray, np.ndarray], fraction: float, seed: int
 ) -> None:
@@ -52,7 +52,7 @@ def test_no_group_is_divided(
     seed=st.integers(0, 2**31),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_images_alone_are_split_as_ever(
     labels: list[int], fraction: float, seed: int, data: st.DataObject
 ) -> None:
