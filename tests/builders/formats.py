@@ -43,7 +43,8 @@ class ImageFormat:
         """Return an image's file."""
         pillow_heif.register_heif_opener()
         kind, usual = self.save
-        return encode(image, kind, **usual, **options)
+        # A copy, because Pillow leaves settings of some encoders in an image.
+        return encode(image.copy(), kind, **usual, **options)
 
 
 SIZES: Mapping[str, Callable[[int, int], tuple[int, int]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,7 +124,10 @@ def test_of_two_orientations_that_of_the_container_counts(kind: str, container: 
 def frames(kind: str, **options: object) -> Callable[[], bytes]:
     image = PHOTO.quantize(32) if kind == "GIF" else PHOTO
     other = INVERTED.quantize(32) if kind == "GIF" else INVERTED
-    return lambda: encode(image, kind, save_all=True, append_images=[other, image], **options)
+    # Copies, because Pillow leaves settings of some encoders in an image.
+    return lambda: encode(
+        image.copy(), kind, save_all=True, append_images=[other.copy(), image.copy()], **options
+    )
 
 
 FRAMES = {
@@ -156,6 +160,24 @@ def test_frames_are_counted_and_the_first_is_decoded(name: str) -> None:
 def test_an_image_has_one_frame(name: str) -> None:
     form = FORMATS[name]
     assert count_frames(form.write(PHOTO.convert(form.modes[-1])), form.kind) == 1
+
+
+def test_small_copies_in_a_multi_picture_file_are_no_frames() -> None:
+    data = FRAMES["JPEG"]()
+    first = data.index(b"\0\0\3\0")  # the class of the entry of the first picture
+    for entry in (first + 16, first + 32):
+        data = data[:entry] + struct.pack("<I", 0x010002) + data[entry + 4 :]
+    assert count_frames(data, "JPEG") == 1
+
+
+def test_pages_that_go_in_circles_end() -> None:
+    data = bytearray(FRAMES["TIFF"]())
+    start = struct.unpack_from("<I", data, 4)[0]
+    struct.pack_into("<I", data, start + 2 + 12 * data[start], start)
+    start_time = time.process_time()
+    assert count_frames(bytes(data), "TIFF") == 1
+    assert count_frames(b"P5 1 1 255\n " * 200_000, "PNM") == 65_536
+    assert time.process_time() - start_time < 2
 
 
 def test_the_image_before_an_animation_is_one_more() -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["count_frames", "is_preview"]
 
-_MOST_PAGES = 1 << 16
-
 _SUBFILE_TYPE, _SUB_DIRECTORIES = 254, 330
 _REDUCED, _MASK = 1, 4
 """What the tag of a TIFF's subfile type can say of a page; 2 is a page of a document."""
@@ -82,9 +80,14 @@ def _tiff_pages(data: bytes) -> Iterator[dict[int, int]]:
     offset_form, count_form, entry = ("Q", "Q", 20) if is_big else ("I", "H", 12)
     (start,) = struct.unpack_from(order + offset_form, data, 8 if is_big else 4)
     seen: set[int] = set()
-    while start and start not in seen and len(seen) < _MOST_PAGES:
+    left = len(data)
+    while start and start not in seen:
         seen.add(start)
         (count,) = struct.unpack_from(order + count_form, data, start)
+        # Pages lie apart from each other; those that do not could take for ever.
+        left -= entry * count + 2
+        if left < 0:
+            return
         first = start + struct.calcsize(count_form)
         tags = {}
         for at in range(first, first + entry * count, entry):

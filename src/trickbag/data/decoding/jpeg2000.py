@@ -73,7 +73,8 @@ def _check(data: bytes) -> int:
     while data[position : position + 2] == b"\xff\x90":
         _, tile, length, _, _ = struct.unpack_from(">HHIBB", data, position + 2)
         tiles.add(tile)
-        for marker, body in _segments(data, position + 12, end):
+        tile_end = position + length if length else end
+        for marker, body in _segments(data, position + 12, min(tile_end, end)):
             if marker == _COD:
                 # Of this tile alone.
                 memory += _block_memory(size._replace(tiles=1), _coding(body), len(data))

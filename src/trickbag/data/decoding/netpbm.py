@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PnmImageFile", "count_pnm"]
 
+_MOST_IMAGES = 1 << 16
+"""How far images of a file are counted."""
+
 _BLANKS = b" \t\n\r\v\f"
 _TOKEN = re.compile(rb"(?:\s|#[^\n\r]*(?:[\n\r]|$))+([^\s#]+)")
 """A number of the header, behind blanks and comments."""
@@ -90,22 +93,19 @@ class PnmImageFile(ImageFile.ImageFile):
 
 def count_pnm(data: bytes) -> int:
     """Return how many images stand one behind the other; those of text are always alone."""
-    count, end = 1, _end(data, _header(data))
-    while end is not None and end < len(data):
+    count, end = 0, 0
+    while end < len(data) and count < _MOST_IMAGES:
         try:
-            end += _end(data[end:], _header(data[end:])) or len(data)
+            header = _header(data, end)
         except LengthError:
             break
         count += 1
+        end = len(data) if header.is_text else header.start + header.size
     return count
 
 
-def _end(data: bytes, header: _Header) -> int | None:
-    return None if header.is_text else header.start + header.size
-
-
-def _header(data: bytes) -> _Header:
-    magic, position, texts = data[:2], 2, []
+def _header(data: bytes, place: int = 0) -> _Header:
+    magic, position, texts = data[place : place + 2], place + 2, []
     for _ in range(2 if magic in (b"P1", b"P4") else 3):
         token = _TOKEN.match(data, position)
         if token is None:
