@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders import trees
 from trickbag.data.config import DataConfig
 from trickbag.data.labels import label_text
 from trickbag.data.sources import open_source
@@ -57,5 +58,5 @@ def labelled(source: Source, part: str = "train") -> dict[str, str]:
 
 
 def facts(source: Source) -> str:
-    """Return the notes of a source, a line each."""
-    return "\n".join(note.reason for note in source.notes)
+    """Return the notes of a source, a line each, but for that which counts what is passed over."""
+    return "\n".join(trees.facts(source))

@@ -28,6 +28,7 @@ def test_diagnosis(tmp_path: Path) -> None:
         "width": {"min": 20, "median": 21, "max": 100},
         "height": {"min": 10, "median": 16, "max": 16},
         "left_out": [{"file": "train/a/000.png", "reason": "empty file"}],
+        "passed_over": [],
         "duplicates": [],
         "near_duplicates": [],
         "groups": {"in_several_parts": []},
@@ -52,7 +53,11 @@ def test_diagnosis_counts_an_image_for_each_of_its_labels(tmp_path: Path) -> Non
         "pictures/004.png": "empty file",
     }
     assert diagnosis["warnings"] == [
-        f"{table}: 1 row has no label and is left out: an image needs at least one"
+        {"kind": "data", "text": f"{table}: {fact}"}
+        for fact in (
+            "labels are divided at blanks",
+            "1 row has no label and is left out: an image needs at least one",
+        )
     ]
     # Read as one class each, the labels look like several: a note says so, nothing is guessed.
     one_class = diagnose(DataConfig(source=str(table)), cache_dir=cache)

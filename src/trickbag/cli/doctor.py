@@ -138,6 +138,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield printable(_near_duplicates(diagnosis.near_duplicates))
     for note in diagnosis.notes:
         yield f"note: {printable(note.text)}"
+    yield from _passed_over_lines(diagnosis)
     yield from left_out_lines(diagnosis.left_out)
 
 
@@ -150,4 +151,15 @@ def _near_duplicates(sets: Sequence[CopySet]) -> str:
     return (
         f"alike, but not the same: {images:,} images in {len(sets):,} sets{across} "
         f"({first_examples(sets)})"
+    )
+
+
+def _passed_over_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    from trickbag.cli.terminal import aligned
+
+    total = sum(len(record.files) for record in diagnosis.passed_over)
+    yield f"passed over: {total:,} files" if total else "passed over: none"
+    yield from aligned(
+        [f"  {len(files):,} {kind}", f"{reason}: {files[0]}{', ...' * (len(files) > 1)}"]
+        for kind, reason, files, _ in diagnosis.passed_over
     )

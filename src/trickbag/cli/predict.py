@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         warn("predict", fact)
     if inputs.outside:
         _warn_of_outside(inputs)
+    if inputs.passed_over:
+        _warn_of_passed_over(inputs)
     if inputs.csv is None:
         columns = None  # those of a competition: only where its CSV file names the images
     rows = _rows(predictor, inputs)
@@ -106,6 +108,15 @@ def run(args: argparse.Namespace) -> int:
         )
     _warn_of_errors(written, labels_are_empty=target is not None and columns is not None)
     return 0 if written.predicted else 1
+
+
+def _warn_of_passed_over(inputs: Inputs) -> None:
+    from trickbag.cli.terminal import name_some, warn
+    from trickbag.data.passed_over import accounting
+
+    meant = [file for record in inputs.passed_over if not record.ignored for file in record.files]
+    names = f" ({name_some(meant)})" if meant else ""
+    warn("predict", f"{accounting(len(inputs.paths), inputs.passed_over)}{names}")
 
 
 def _warn_of_outside(inputs: Inputs) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from trickbag.data.decoding.limits import MAX_PIXELS
+from trickbag.data.parts_setting import check_parts_setting
 from trickbag.data.policies.policies import MAX_COUNT, Policy
 from trickbag.errors import UserError
 from trickbag.settings import (
@@ -75,6 +76,9 @@ class DataConfig(Settings):
     - na_labels: what a label of a table is that stands for a missing value (`NaN`, `NA`, `null`,
       `None` and the like). `missing`: rows with it are left out and counted, as those without a
       label are. `class`: the name of a class.
+    - parts: the folders of the parts of a folder tree, as PART:FOLDER, such as
+      `train:fold1,train:fold2,val:fold3`. Each holds class folders; `.` is the source itself, and
+      `*` stands for each class (`train:*/train`). None: they are read from depth and names.
     - val_fraction: the share that is held back, stratified, if the source has no validation part.
       Which images are held back depends on split_seed alone.
     - outside: images that lie outside of the folder of a CSV file's images, or of a folder tree, by
@@ -128,6 +132,7 @@ class DataConfig(Settings):
         "merge_labels",
         "na_labels",
         "outside",
+        "parts",
         "val_source",
     )
 
@@ -161,6 +166,7 @@ class DataConfig(Settings):
     max_bad_fraction: Annotated[float, Fraction] = 0.1
     outside: Literal["read", "refuse"] = "read"
     duplicates: Literal["note", "drop"] = "note"
+    parts: tuple[str, ...] | None = None
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
 
@@ -189,6 +195,8 @@ class DataConfig(Settings):
                     "image, of which there is one",
                     "add --set data.multi_label=true, or leave it out",
                 )
+        if self.parts is not None:
+            check_parts_setting(self.parts)
         for name in ("crop_area", "crop_ratio"):
             low, high = getattr(self, name)
             if low > high:

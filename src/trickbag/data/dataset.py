@@ -13,7 +13,7 @@ import numpy as np
 from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.held_back import Division, digests_of, divide
 from trickbag.data.labels import label_counts
-from trickbag.data.source import DataError, EncodedPart, Part, Source
+from trickbag.data.source import DataError, EncodedPart, Part, PassedOver, Source
 from trickbag.data.sources import open_source
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.files import read_csv, write_text
@@ -46,9 +46,10 @@ _NAMED_CLASSES = 5
 class Dataset:
     """The images of a run.
 
-    classes, natural_size, mirror, columns, label_separator: as in `Source`. errors: the files that
-    were left out, and why. fingerprint: that of the source as listed, see `fingerprint`. notes:
-    facts about the data that a person should know. checked: whether every image is known to decode.
+    classes, natural_size, mirror, columns, label_separator, passed_over: as in `Source`. errors:
+    the files that were left out, and why. fingerprint: that of the source as listed, see
+    `fingerprint`. notes: facts about the data that a person should know. checked: whether every
+    image is known to decode.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +64,7 @@ class Dataset:
     notes: tuple[Note, ...]
     checked: bool
     label_separator: str | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def prepare(
@@ -77,7 +79,7 @@ def prepare(
     Raises UserError for a source that cannot be used, and RunFailed if more than
     `data.max_bad_fraction` of its images are bad.
     """
-    source = open_source(data)
+    source = open_source(data, cache_dir=cache_dir)
     in_memory = all(part.in_memory for part in source.parts.values())
     listed = sum(len(part) for part in source.parts.values())
     checked = in_memory or listed <= CHECK_LIMIT or data.duplicates == "drop"
@@ -121,6 +123,7 @@ def prepare(
         notes=(*notes, *division.notes, *_missing_classes(source, parts)),
         checked=checked,
         label_separator=source.label_separator,
+        passed_over=source.passed_over,
     )
 
 
@@ -233,12 +236,20 @@ def _length_first(text: str) -> bytes:
     return len(data).to_bytes(8, "little") + data
 
 
-def write_errors(errors: Iterable[DataError], path: Path) -> None:
-    """Write `data_errors.csv` atomically: columns `file` and `reason`, a row per file left out."""
+def write_errors(
+    errors: Iterable[DataError], path: Path, passed_over: Iterable[PassedOver] = ()
+) -> None:
+    """Write `data_errors.csv` atomically: columns `file` and `reason`, a row per file left out.
+
+    So are files that are passed over, unless nobody means them as images.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(DataError._fields)
     writer.writerows(errors)
+    for record in passed_over:
+        if not record.ignored:
+            writer.writerows(DataError(file, record.reason) for file in record.files)
     write_text(path, text.getvalue())
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trickbag.data.decoding.cache import DecodeResult
     from trickbag.data.decoding.check import Progress
     from trickbag.data.duplicates import CopySet
-    from trickbag.data.source import Part, Source
+    from trickbag.data.source import Part, PassedOver, Source
     from trickbag.errors import Note
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -41,9 +41,10 @@ class Diagnosis:
     that have the label of each class, by its name; an image with several labels counts for each.
     labels_per_image: how many images have how many labels; None where every image has one. formats:
     the number of images in each format. widths, heights: smallest, median and largest, in pixels,
-    of the upright images; None without a good image. left_out: bad files and the reasons. copies:
-    images that are the same. near_duplicates: images that look alike and are not the same.
-    divided_groups: groups whose images lie in more than one part.
+    of the upright images; None without a good image. left_out: bad files and the reasons.
+    passed_over: what lies in the source and is not taken. copies: images that are the same.
+    near_duplicates: images that look alike and are not the same. divided_groups: groups whose
+    images lie in more than one part.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Diagnosis:
     widths: tuple[int, float, int] | None
     heights: tuple[int, float, int] | None
     left_out: tuple[DataError, ...]
+    passed_over: tuple[PassedOver, ...]
     copies: tuple[CopySet, ...]
     near_duplicates: tuple[CopySet, ...]
     divided_groups: tuple[str, ...]
@@ -76,10 +78,14 @@ class Diagnosis:
             "width": _named_range(self.widths),
             "height": _named_range(self.heights),
             "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out],
+            "passed_over": [
+                {"kind": kind, "count": len(files), "reason": reason}
+                for kind, reason, files, _ in self.passed_over
+            ],
             "duplicates": [row for copies in self.copies for row in copies.to_rows()],
             "near_duplicates": [row for alike in self.near_duplicates for row in alike.to_rows()],
             "groups": {"in_several_parts": list(self.divided_groups)},
-            "warnings": [note.text for note in self.notes],
+            "warnings": [{"kind": note.kind, "text": note.text} for note in self.notes],
         }
 
 
@@ -94,7 +100,7 @@ def diagnose(
 
     `progress` and `cache_dir` are those of `check_parts`. Raises UserError as `open_source` does.
     """
-    source = open_source(data)
+    source = open_source(data, cache_dir=cache_dir, fresh=True)
     check = check_parts(source.parts, progress, cache_dir)
     good = {name: _good_labels(part, check.results[name]) for name, part in source.parts.items()}
     decoded = [
@@ -118,6 +124,7 @@ def diagnose(
         widths=_range([result.width for result in decoded]),
         heights=_range([result.height for result in decoded]),
         left_out=(*source.left_out, *left_out),
+        passed_over=source.passed_over,
         copies=copies_of(source.parts, digests),
         near_duplicates=near_duplicates_of(source.parts, hashes, digests),
         divided_groups=tuple(groups_in_several_parts(source.parts)),

@@ -144,8 +144,18 @@ class EncodedPart(Part):
         """Return the stamp of image `i`; None if its bytes cannot be told from others."""
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Read image `i` and decode it strictly, see `decode`."""
-        return decode(self.encoded(i), self.max_pixels, verified=self.verified)
+        """Read image `i` and decode it strictly, see `decode`.
+
+        Raises DecodeError also if its size is not that of the listing.
+        """
+        data = self.encoded(i)
+        # The listing of a large folder can be one of before, see `folder.listing_cache`.
+        if 0 <= self.sizes[i] != len(data):
+            raise DecodeError(
+                f"changed since it was listed: {self.sizes[i]:,} bytes then, {len(data):,} now "
+                "(`trickbag doctor` lists all files again)"
+            )
+        return decode(data, self.max_pixels, verified=self.verified)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

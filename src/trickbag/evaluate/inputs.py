@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trickbag.data.decoding.formats import EXTENSIONS, FORMAT_NAMES
+from trickbag.data.decoding.formats import FORMAT_NAMES
+from trickbag.data.passed_over import (
+    PassedOverFiles,
+    Reason,
+    accounting,
+    files_within,
+    ignored,
+    is_image,
+    reason_of,
+)
 from trickbag.data.sources import is_table
+from trickbag.data.sources.folder.tree import Tree
 from trickbag.data.sources.table.columns import Wanted, image_column, with_header
 from trickbag.data.sources.table.finder import ImageFinder
 from trickbag.data.sources.table.sheet import read_sheet
@@ -18,6 +28,8 @@ from trickbag.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from trickbag.data.source import PassedOver
 
 __all__ = ["Inputs", "find_inputs"]
 
@@ -30,7 +42,7 @@ class Inputs:
     such image for a row, and `reasons` says why, else it is empty. `csv` is the table, if there is
     one, and `id_column` its column with the names, empty if its columns have none; `outside` are
     those of images that lie outside of all folders where they are looked for. `facts` say where
-    else images were.
+    else images were. `passed_over` is what lies in the folders and is no image.
     """
 
     names: tuple[str, ...]
@@ -40,6 +52,7 @@ class Inputs:
     id_column: str = ""
     outside: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def find_inputs(
@@ -53,7 +66,8 @@ def find_inputs(
     that is named twice is taken once, unless a table names it. Raises UserError if something does
     not exist or is no image.
     """
-    paths = [path for text in given for path in _expand(text)]
+    passed_over = PassedOverFiles()
+    paths = [path for text in given for path in _expand(text, passed_over)]
     tables = [path for path in paths if is_table(path.name) and not path.is_dir()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]} are both CSV files: give one at a time")
@@ -73,17 +87,21 @@ def find_inputs(
         )
     images: dict[str, Path] = {}
     for path in paths:
-        for file in _images(path):
+        for file in _images(path, passed_over):
             images.setdefault(os.path.abspath(file), file)
     return Inputs(
         names=tuple(map(str, images.values())),
         paths=tuple(images.values()),
         reasons=("",) * len(images),
+        passed_over=passed_over.records(),
     )
 
 
-def _expand(text: str) -> list[Path]:
-    """Return the path that a text is, or the sorted paths that match it as a glob."""
+def _expand(text: str, passed_over: PassedOverFiles) -> list[Path]:
+    """Return the path that a text is, or the sorted paths that match it as a glob.
+
+    What matches and is neither image nor folder is added to `passed_over`.
+    """
     path = expanded(text)
     try:
         if path.exists():  # a name with brackets is a file before it is a glob
@@ -99,38 +117,45 @@ def _expand(text: str) -> list[Path]:
         raise UserError(
             f"cannot read {text!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    kept = [match for match in matches if match.is_dir() or match.suffix.lower() in EXTENSIONS]
+    kept: list[Path] = []
+    others: list[Path] = []
+    for path in matches:
+        is_meant = ignored(path.name) is None
+        is_kept = is_meant and (path.is_dir() or is_image(str(path), path.name))
+        (kept if is_kept else others).append(path)
     if not kept:
         raise UserError(
             f"the glob {text!r} matches {'no image or folder' if matches else 'nothing'}"
         )
+    for path in others:
+        files = [f"{path}{inner}" for inner in files_within(str(path))]
+        passed_over.add(ignored(path.name) or reason_of(path.name), files)
     return kept
 
 
-def _images(path: Path) -> Iterator[Path]:
-    """Yield a file itself, or the images in a folder and in the folders within, ordered by name."""
+def _images(path: Path, passed_over: PassedOverFiles) -> Iterator[Path]:
+    """Yield a file itself, or the images in a folder and in the folders within, ordered by name.
+
+    What else lies in a folder is added to `passed_over`.
+    """
     if not path.is_dir():
         yield path
         return
+    tree = Tree.at(path, str(path))
+    others = PassedOverFiles()
     empty = True
-    for file in _walk(path):
-        empty = False
-        yield file
+    for folder in tree.walk(""):
+        tree.pass_over(folder, others)
+        for name in tree.folder(folder).images:
+            empty = False
+            yield path / folder / name
+    records = others.records()
     if empty:
-        raise UserError(f"the folder {path} holds no image ({FORMAT_NAMES})")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}") from error
-
-    # By default os.walk leaves out a folder that it cannot read, without a word.
-    for inner, folders, files in os.walk(folder, onerror=refuse):
-        # In place: os.walk goes on with what is left in this very list, in its order.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS:
-                yield Path(inner, name)
+        instead = f", {accounting(0, records).partition(', ')[2]}" if records else ""
+        raise UserError(f"the folder {path} holds no image ({FORMAT_NAMES}){instead}")
+    for record in records:
+        reason = Reason(record.kind, record.reason, record.ignored)
+        passed_over.add(reason, [str(path / file) for file in record.files])
 
 
 def _from_table(

@@ -12,8 +12,10 @@ from trickbag.data.class_names import matched, relabelled
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.labels import label_counts
-from trickbag.data.sources import is_table, open_source
+from trickbag.data.parts_setting import given_folders
+from trickbag.data.sources import is_folder_source, is_table, open_source
 from trickbag.errors import Note, UserError, choices
+from trickbag.paths import expanded
 from trickbag.text import composed
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ def select(
         run_data,
         source=data,
         image_root=image_root,
+        parts=_parts_in(data, run_data.parts),
         val_source=None,
         label_separator=run_data.label_separator or trained.label_separator,
     )
@@ -105,6 +108,14 @@ def select(
     if trained.record.fingerprint in known:
         return _select_from_run(trained, config, part, progress)
     return _select_from_source(trained, config, source, part)
+
+
+def _parts_in(source: str, parts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the run's `data.parts` for another source if that has these folders too."""
+    if parts is None or not is_folder_source(source):
+        return None
+    places = (folder.partition("*")[0] for _, folder in given_folders(parts))
+    return parts if all((expanded(source) / place).is_dir() for place in places) else None
 
 
 def _open(trained: Trained, config: DataConfig) -> Source:

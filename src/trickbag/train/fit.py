@@ -272,7 +272,7 @@ class _Call:
     ) -> tuple[Run, list[Note]]:
         """Build the run and write what is known before its first step; return it with its notes."""
         folder, world = self.folder, self.world
-        start = partial(begin, folder, run_recipe, dataset.errors)
+        start = partial(begin, folder, run_recipe, dataset)
         begun = self.opened.has_plan
 
         def on_teacher_logits(done: int, total: int) -> None:

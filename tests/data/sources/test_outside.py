@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.builders.images import photo_folder
+from tests.builders.trees import facts
 from trickbag.data.config import DataConfig
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
@@ -49,15 +50,15 @@ def test_a_row_that_leads_out_is_noted_or_refused(root: Path, row: str) -> None:
     read = opened(root, f"{row},cat\n", "read")
     assert len(read.parts["train"]) == 5
     assert not read.left_out
-    (note,) = read.notes
-    assert f"1 image lies outside of {root}, such as " in note.reason
-    assert "--set data.outside=refuse" in note.reason
+    (fact,) = facts(read)
+    assert f"1 image lies outside of {root}, such as " in fact
+    assert "--set data.outside=refuse" in fact
     refused = opened(root, f"{row},cat\n", "refuse")
     assert len(refused.parts["train"]) == 4
     ((name, reason),) = refused.left_out
     assert name == row
     assert reason == "lies outside of the folder of the images (data.outside = refuse)"
-    assert not refused.notes
+    assert not facts(refused)
 
 
 @pytest.mark.parametrize("outside", ["read", "refuse"])
@@ -70,7 +71,7 @@ def test_rows_and_links_that_stay_within_are_read(root: Path, outside: str) -> N
     source = opened(root, "within,dog\n", outside, root.parent / "alias")
     assert len(source.parts["train"]) == 5
     assert not source.left_out
-    assert not source.notes
+    assert not facts(source)
 
 
 def test_a_table_of_which_all_lead_out_has_no_image(root: Path) -> None:

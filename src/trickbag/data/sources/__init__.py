@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.class_names import with_one_spelling
+from trickbag.data.passed_over import accounting
 from trickbag.data.source import EncodedPart
 from trickbag.data.sources.table.sheet import SUFFIXES
 from trickbag.data.sources.val_source import with_val_part
 from trickbag.data.trainable import require_trainable
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 from trickbag.paths import expanded
 
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.source import Source
 
-__all__ = ["is_table", "open_source"]
+__all__ = ["is_folder_source", "is_table", "open_source"]
 
 KINDS = "digits, a folder of images, a .csv file, torchvision:NAME, hf:NAME, or wds:URL"
 
@@ -27,49 +28,92 @@ _COLUMNS = ("image_column", "label_column", "group_column")
 """Settings that name columns, which not all kinds of sources have."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Opening:
+    """How a source is listed: see `open_source`; strict: whether each named column must exist."""
+
+    strict: bool
+    cache_dir: Path | None
+    fresh: bool
+
+
 def is_table(spec: str) -> bool:
     """Return whether a source is a table: the only kind whose images can have several labels."""
     return spec.strip().lower().endswith(SUFFIXES)
 
 
-def open_source(data: DataConfig, *, for_training: bool = True) -> Source:
+def is_folder_source(spec: str) -> bool:
+    """Return whether a source is a folder that exists: the only kind that has `data.parts`."""
+    try:
+        return spec != "digits" and bool(spec.strip()) and expanded(spec).is_dir()
+    except (OSError, ValueError):
+        # A name that is too long, or that holds a zero byte: what opens it says so.
+        return False
+
+
+def open_source(
+    data: DataConfig,
+    *,
+    for_training: bool = True,
+    cache_dir: Path | None = None,
+    fresh: bool = False,
+) -> Source:
     """List the images of `data.source`: `digits`, a folder, a table, or `KIND:NAME`.
 
     With `data.val_source` the validation part is that of another source. Unless the images are
-    `for_training`, columns that settings name may be missing in a table. Nothing is decoded.
+    `for_training`, columns that settings name may be missing in a table. Nothing is decoded. A
+    large folder that was listed before is listed again only where it has changed, unless it is to
+    be `fresh`; `cache_dir` is where the listing is kept, by default the user's cache folder. A note
+    counts what lies in the source and is not taken.
 
     Raises UserError for a source that does not exist, cannot be read or has no images, and if it is
     `for_training` as `require_trainable`.
     """
-    source = with_one_spelling(_open(data, strict=for_training), merge=data.merge_labels)
+    opening = _Opening(strict=for_training, cache_dir=cache_dir, fresh=fresh)
+    source = with_one_spelling(_open(data, opening), merge=data.merge_labels)
     if data.val_source is not None:
-        source = with_val_part(source, _open_val(data), fold=data.merge_labels)
+        source = with_val_part(source, _open_val(data, opening), fold=data.merge_labels)
     if for_training:
         require_trainable(source)
     parts = {
         name: replace(part, max_pixels=data.max_pixels) if isinstance(part, EncodedPart) else part
         for name, part in source.parts.items()
     }
-    return replace(source, parts=parts)
+    return _accounted(replace(source, parts=parts))
 
 
-def _open_val(data: DataConfig) -> Source:
+def _accounted(source: Source) -> Source:
+    """Add a note that counts the files that are taken and passed over, unless all are taken."""
+    if not source.passed_over:
+        return source
+    taken = sum(len(part) for part in source.parts.values())
+    fact = f"{source.spec}: {accounting(taken, source.passed_over)}"
+    return replace(source, notes=(*source.notes, Note("data", None, fact)))
+
+
+def _open_val(data: DataConfig, opening: _Opening) -> Source:
     """List the source of the validation part."""
     assert data.val_source is not None
-    settings: dict[str, Any] = {"source": data.val_source, "val_source": None}
+    settings: dict[str, Any] = {"source": data.val_source, "val_source": None, "parts": None}
     settings |= dict.fromkeys(set(_COLUMNS) - set(_columns_of(data.val_source)))
     if not (is_table(data.val_source) and is_table(data.source)):
         # A folder has no root of its own, and that of a torchvision data set holds nothing else.
         settings["image_root"] = None
-    return open_source(replace(data, **settings), for_training=False)
+    opening = replace(opening, strict=False)
+    return with_one_spelling(_open(replace(data, **settings), opening), merge=data.merge_labels)
 
 
-def _open(data: DataConfig, *, strict: bool) -> Source:
+def _open(data: DataConfig, opening: _Opening) -> Source:
     spec = data.source
     if data.multi_label and not is_table(spec):
         raise UserError(
             "data.multi_label = true is for a .csv file or another table; "
             f"data source {spec!r} has one label an image: leave it out"
+        )
+    if data.parts is not None and not is_folder_source(spec):
+        raise UserError(
+            f"data.parts = {','.join(data.parts)} names folders of a folder tree; "
+            f"data source {spec!r} is none: leave it out"
         )
     unused = [name for name in _COLUMNS if getattr(data, name) and name not in _columns_of(spec)]
     if unused:
@@ -92,7 +136,7 @@ def _open(data: DataConfig, *, strict: bool) -> Source:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
         return _open_named(data, scheme[1], root)
-    return _open_path(data, roots, strict=strict)
+    return _open_path(data, roots, opening)
 
 
 def _columns_of(spec: str) -> tuple[str, ...]:
@@ -136,7 +180,7 @@ def _open_named(data: DataConfig, kind: str, root: Path | None) -> Source:
     )
 
 
-def _open_path(data: DataConfig, roots: list[Path], *, strict: bool) -> Source:
+def _open_path(data: DataConfig, roots: list[Path], opening: _Opening) -> Source:
     spec = data.source
     way_out = f"a source is {KINDS}"
     if not spec.strip():
@@ -153,13 +197,20 @@ def _open_path(data: DataConfig, roots: list[Path], *, strict: bool) -> Source:
                 "data.image_root is for a .csv file or torchvision:NAME; "
                 f"data source {spec!r} is a folder"
             )
-        from trickbag.data.sources.folder import open_folder
+        from trickbag.data.sources.folder.source import open_folder
 
-        return open_folder(path, spec, outside=data.outside)
+        return open_folder(
+            path,
+            spec,
+            outside=data.outside,
+            parts=data.parts,
+            cache_dir=opening.cache_dir,
+            fresh=opening.fresh,
+        )
     if is_file and is_table(path.name):
         from trickbag.data.sources.table.source import open_table
 
-        return open_table(path, data, roots, strict=strict)
+        return open_table(path, data, roots, strict=opening.strict)
     tables = " or ".join(SUFFIXES[1:])
     problem = f"is a file, but no .csv file (nor {tables})" if there else "does not exist"
     if there and is_table(path.name):

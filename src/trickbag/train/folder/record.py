@@ -25,7 +25,7 @@ from trickbag.train.folder.score import is_better
 from trickbag.train.machine.environment import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from trickbag.data.dataset import Dataset
@@ -42,9 +42,9 @@ _SHORTEST_S = 1e-9
 """The shortest time that a throughput is computed with."""
 
 
-def begin(folder: RunFolder, run_recipe: RunRecipe, errors: Iterable[DataError]) -> None:
+def begin(folder: RunFolder, run_recipe: RunRecipe, dataset: Dataset) -> None:
     """Write what is known before the first step: recipe, environment, the files left out."""
-    write_errors(errors, folder.data_errors)
+    write_errors(dataset.errors, folder.data_errors, dataset.passed_over)
     write_json(folder.environment, environment())
     # The recipe comes last: with it the folder holds a run, which then has the other files too.
     run_recipe.write(folder.recipe)
@@ -158,7 +158,7 @@ class RunRecord:
             *self.dataset.errors,
             *(DataError(name, reason) for name, reason in unreadable.items()),
         ]
-        write_errors(self.errors, self.folder.data_errors)
+        write_errors(self.errors, self.folder.data_errors, self.dataset.passed_over)
         parts = (self.dataset.train, self.dataset.val, self.dataset.test)
         total = sum(len(part) for part in parts if part is not None) + len(self.dataset.errors)
         require_mostly_good(self.plan.data, self.errors, total)

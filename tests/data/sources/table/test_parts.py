@@ -43,7 +43,7 @@ def test_a_column_of_parts(
     source = opened(eight, split_table(*values, name=name))
     assert {part: len(images) for part, images in source.parts.items()} == parts
     assert source.classes == ("cat", "dog")
-    assert not source.notes
+    assert not facts(source)
     assert source.parts["train"].names == tuple(EIGHT[: parts["train"]])
 
 

@@ -83,7 +83,9 @@ def test_what_is_no_image_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("x")
     source = opened(tmp_path)
     assert source.parts["train"].names == ("a/000.png", "b/000.png")
-    assert not source.notes
+    assert [note.text.partition(": ")[2] for note in source.notes] == [
+        "taken 2, passed over 6: 2 hidden, 1 .txt, 1 metadata, 1 without extension, 1 thumbnail"
+    ]
 
 
 def test_images_outside_of_classes_are_noted(tmp_path: Path) -> None:
@@ -177,7 +179,9 @@ def test_class_that_train_lacks(tmp_path: Path) -> None:
 
 
 def test_val_without_train(tmp_path: Path) -> None:
-    assert "none named 'train'" in refused(photo_folder(tmp_path, {"val/a": 1, "val/b": 1}))
+    assert "has no train part, only val" in refused(
+        photo_folder(tmp_path, {"val/a": 1, "val/b": 1})
+    )
 
 
 def test_two_validation_folders(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Class folders that could be something else: refused, or said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from trickbag.data.sources.folder.part_folders import as_classes, some
+from trickbag.data.sources.folder.tree import joined
+from trickbag.data.sources.part_names import part_name
+from trickbag.errors import UserError
+
+if TYPE_CHECKING:
+    from trickbag.data.sources.folder.shape import Shape
+    from trickbag.data.sources.folder.tree import Tree
+
+__all__ = ["doubts", "require_no_recurrence"]
+
+
+def require_no_recurrence(tree: Tree, shape: Shape, folder: str) -> None:
+    """Raise UserError where the same names recur within the folders: these may be parts."""
+    holders = shape.holders(folder)
+    inner = {
+        name: shape.inner(joined(folder, name))
+        for name in holders
+        if shape.is_nested(joined(folder, name))
+    }
+    counts = Counter(each for names in inner.values() for each in names)
+    recurring = [
+        name
+        for name, names in inner.items()
+        if names and 2 * sum(counts[each] > 1 for each in names) >= len(names)
+    ]
+    # In `CLASS/images/*` what lies alone in each folder divides nothing.
+    if len(recurring) < 2 or all(len(inner[name]) == 1 for name in recurring):
+        return
+    if 2 * len(recurring) < len(holders):
+        return
+    places = [joined(folder, name) for name in recurring]
+    common = sorted(each for each in counts if counts[each] > 1)
+    raise UserError(
+        f"data source {tree.spec!r}: the same folders ({some(common)}) lie in {some(places)}: "
+        "these may be parts or classes",
+        f"if parts or folds: --set data.parts=train:{places[0]},val:{places[1]}; "
+        f"if classes: {as_classes(folder)}",
+    )
+
+
+def doubts(shape: Shape, folder: str) -> list[str]:
+    """Say what could be meant otherwise where the folders in a folder are the classes."""
+    holders = shape.holders(folder)
+    return [*_called_as_parts(folder, holders), *_deeper(shape, folder, holders)]
+
+
+def _called_as_parts(folder: str, holders: list[str]) -> list[str]:
+    named = {name: part.part for name in holders if (part := part_name(name)) is not None}
+    if not named:
+        return []
+    first = next(iter(named))
+    classes = "is a class" if len(named) == 1 else "are classes"
+    return [
+        f"{some(list(named), quoted=True)} {classes}, as {some(holders)} lie beside each other; "
+        f"where it is a part: --set data.parts={named[first]}:{joined(folder, first)},..."
+    ]
+
+
+def _deeper(shape: Shape, folder: str, holders: list[str]) -> list[str]:
+    deep = [
+        name
+        for name in holders
+        if shape.is_nested(joined(folder, name)) and len(shape.inner(joined(folder, name))) > 1
+    ]
+    if not deep or 2 * len(deep) < len(holders):
+        return []
+    first = joined(folder, deep[0])
+    parts = ",".join(f"train:{joined(folder, name)}" for name in deep[:2])
+    return [
+        f"the classes are {some(holders)}; the folders within them, such as "
+        f"{joined(first, shape.holders(first)[0])!r}, are none: "
+        f"--set data.parts={parts},... takes these as classes"
+    ]
