@@ -61,15 +61,6 @@ class Images:
             yield f"{count} {rest} left out: an image needs at least one"
         if self.unused:
             yield f"the {self.unused} rows of the test part have no labels and are not used"
-        groups = [bool(entry.group) for entry in self.entries.values()]
-        if any(groups) and not all(groups):
-            count = len(groups) - sum(groups)
-            images = (
-                "1 image has no group and is"
-                if count == 1
-                else (f"{count:,} images have no group and are")
-            )
-            yield f"{images} held back alone"
 
 
 def read_rows(

@@ -70,7 +70,9 @@ def open_table(
     )
     if not images.entries:
         raise _no_image(title, path, roots, len(sheet), images)
-    parts, classes = _parts(finder, images, multi_label=data.multi_label)
+    parts, classes = _parts(
+        finder, images, multi_label=data.multi_label, has_groups=columns.group is not None
+    )
     if missing := sorted(images.parts - set(parts)):
         raise UserError(
             f"{title}: no image of the part {missing[0]} can be used (the first row left out: "
@@ -121,7 +123,7 @@ def table_finder(path: Path, roots: Sequence[Path]) -> ImageFinder:
 
 
 def _parts(
-    finder: ImageFinder, images: Images, *, multi_label: bool
+    finder: ImageFinder, images: Images, *, multi_label: bool, has_groups: bool
 ) -> tuple[dict[str, FilePart], tuple[str, ...]]:
     """Return the parts of images with their labels, and the classes, ordered by name."""
     classes = tuple(sorted({name for entry in images.entries.values() for name in entry.labels}))
@@ -130,7 +132,6 @@ def _parts(
     # By name: the same rows in another order are the same data, with the same fingerprint.
     for name in sorted(images.entries):
         names_of[images.entries[name].part].append(name)
-    has_groups = any(entry.group for entry in images.entries.values())
     parts = {}
     for part, names in names_of.items():
         if not names:
@@ -143,10 +144,7 @@ def _parts(
             if multi_label
             else np.array([first for first, *_ in indices], np.int64),
             sizes=np.array([finder.size(name) for name in names], np.int64),
-            # An image without a group is one by itself.
-            groups=tuple(entry.group or name for name, entry in zip(names, entries, strict=True))
-            if has_groups
-            else (),
+            groups=tuple(entry.group for entry in entries) if has_groups else (),
             root=os.path.abspath(finder.base),
         )
     return parts, classes
