@@ -21,6 +21,7 @@ LAYERS = [
         "trickbag.memory",
         "trickbag.ranges",
         "trickbag.settings",
+        "trickbag.parsing",
         "trickbag.assignment",
         "trickbag.checksums",
         "trickbag.streams",

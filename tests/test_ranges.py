@@ -12,8 +12,9 @@ import pytest
 import trickbag
 from trickbag.errors import UserError
 from trickbag.models.config import read_model
+from trickbag.parsing import parse
 from trickbag.ranges import Above, AtLeast, Between, Seed
-from trickbag.settings import Settings, hints, parse, read
+from trickbag.settings import Settings, hints, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,8 @@ from trickbag.models.parts import Blur, LeakyRelu
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.optimizers import SGD, AdamW, RMSProp
 from trickbag.optim.schedule import Constant, Cosine, Exponential, Schedule, Stepwise
-from trickbag.settings import Between, parse, parse_fields, plain, read
+from trickbag.parsing import parse, parse_fields
+from trickbag.settings import Between, plain, read
 
 VALUES = [
     TrainConfig(epochs=3, optimizer=AdamW(beta1=0.8), clip_norm=1.0),

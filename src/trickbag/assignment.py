@@ -11,16 +11,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from trickbag.errors import UserError, choices
-from trickbag.settings import (
-    Settings,
-    hints,
-    is_none,
-    parse,
-    parse_settings,
-    read,
-    settings_of_kind,
-    settings_options,
-)
+from trickbag.parsing import is_none, parse, parse_settings, settings_of_kind
+from trickbag.settings import Settings, hints, read, settings_options
 
 __all__ = ["assign", "assign_all", "by_head", "parse_changes"]
 

@@ -25,7 +25,8 @@ from trickbag.models.config import (
 from trickbag.models.parts import BatchNorm
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
-from trickbag.settings import Settings, parse_fields, plain, plain_identity, read
+from trickbag.parsing import parse_fields
+from trickbag.settings import Settings, plain, plain_identity, read
 from trickbag.tricks.trick import Trick
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses that are checked, and read from JSON or a command line.
+"""Settings: frozen dataclasses that are checked, and read from JSON.
 
 Everything in a recipe is a `Settings`. The declared types are the schema: a wrong type, a value out
 of range or a misspelt field is an error that names the path, the value and the allowed values.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import re
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
@@ -39,7 +37,6 @@ __all__ = [
     "Positive",
     "Seed",
     "Settings",
-    "parse_fields",
     "plain",
     "plain_identity",
     "read",
@@ -67,7 +64,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, hint in hints(type(self)).items():
             value = getattr(self, name)
-            checked = _check(hint, value, f"{_title(type(self))}.{name}")
+            checked = check(hint, value, f"{_title(type(self))}.{name}")
             if checked is not value:
                 object.__setattr__(self, name, checked)
 
@@ -88,7 +85,7 @@ def _hints(cls: Any) -> dict[str, Any]:
     return {field.name: types_by_name[field.name] for field in dataclasses.fields(cls)}
 
 
-def _options(hint: Any) -> list[Any]:
+def alternatives(hint: Any) -> list[Any]:
     """List the alternatives of a union; for another type the type alone."""
     return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
 
@@ -96,7 +93,7 @@ def _options(hint: Any) -> list[Any]:
 def settings_options(hint: Any) -> list[type[Settings]]:
     return [
         option
-        for option in _options(hint)
+        for option in alternatives(hint)
         if isinstance(option, type) and issubclass(option, Settings)
     ]
 
@@ -117,9 +114,11 @@ def describe(hint: Any) -> str:
         return f"{len(parts)} values, each {describe(parts[0])}"
     kinds = [option.kind for option in settings_options(hint) if option.kind]
     if kinds:
-        return "one of " + ", ".join([*kinds, *(["none"] if type(None) in _options(hint) else [])])
-    if len(_options(hint)) > 1:
-        return " or ".join(describe(option) for option in _options(hint))
+        return "one of " + ", ".join(
+            [*kinds, *(["none"] if type(None) in alternatives(hint) else [])]
+        )
+    if len(alternatives(hint)) > 1:
+        return " or ".join(dict.fromkeys(_described(hint)))
     names = {
         int: "a whole number",
         float: "a number",
@@ -130,11 +129,22 @@ def describe(hint: Any) -> str:
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 
 
-def _wrong(path: str, value: object, hint: Any) -> UserError:
+def _described(hint: Any) -> Iterator[str]:
+    """Describe the alternatives of a union; lists of what is an alternative too are short."""
+    options = alternatives(hint)
+    for option in options:
+        parts = get_args(option) if get_origin(option) is tuple else ()
+        if len(set(parts)) == 1 and parts[0] in options:
+            yield f"{len(parts)} of them, such as {'x'.join(['128'] * len(parts))}"
+        else:
+            yield describe(option)
+
+
+def wrong(path: str, value: object, hint: Any) -> UserError:
     return UserError(f"{path} = {shown(value)}: must be {describe(hint)}")
 
 
-def _check(hint: Any, value: Any, path: str) -> Any:
+def check(hint: Any, value: Any, path: str) -> Any:
     """Return a value of the declared type: integers become floats, lists become tuples.
 
     Raises UserError for a value that is not allowed.
@@ -142,14 +152,14 @@ def _check(hint: Any, value: Any, path: str) -> Any:
     if get_origin(hint) is Annotated:
         base, *marks = get_args(hint)
         try:
-            checked = _check(base, value, path)
+            checked = check(base, value, path)
         except UserError:
             # The base type's message would not name the range.
-            raise _wrong(path, value, hint) from None
+            raise wrong(path, value, hint) from None
         if checked is not None and any(
             checked not in mark for mark in marks if isinstance(mark, Between)
         ):
-            raise _wrong(path, value, hint)
+            raise wrong(path, value, hint)
         return checked
     if get_origin(hint) in (Union, types.UnionType):
         return _check_union(hint, value, path)
@@ -176,20 +186,20 @@ def _check(hint: Any, value: Any, path: str) -> Any:
             return value
     elif isinstance(value, hint):
         return value
-    raise _wrong(path, value, hint)
+    raise wrong(path, value, hint)
 
 
 def _check_union(hint: Any, value: Any, path: str) -> Any:
     ranges = []
-    for option in _options(hint):
+    for option in alternatives(hint):
         try:
-            return _check(option, value, path)
+            return check(option, value, path)
         except UserError as error:
             # These name the range, and which of the values is out of it.
             is_list = get_origin(option) is tuple and isinstance(value, list | tuple)
             if is_list or get_origin(option) is Annotated:
                 ranges.append(error)
-    raise ranges[0] if len(ranges) == 1 and value is not None else _wrong(path, value, hint)
+    raise ranges[0] if len(ranges) == 1 and value is not None else wrong(path, value, hint)
 
 
 def _check_tuple(hint: Any, value: tuple[Any, ...], path: str) -> tuple[Any, ...]:
@@ -197,10 +207,10 @@ def _check_tuple(hint: Any, value: tuple[Any, ...], path: str) -> tuple[Any, ...
     if Ellipsis in parts:
         parts = (parts[0],) * len(value)
     if len(parts) != len(value):
-        raise _wrong(path, value, hint)
+        raise wrong(path, value, hint)
     places = [f"{path}[{i}]" if get_origin(part) is tuple else path for i, part in enumerate(parts)]
     return tuple(
-        _check(part, item, place) for part, item, place in zip(parts, value, places, strict=True)
+        check(part, item, place) for part, item, place in zip(parts, value, places, strict=True)
     )
 
 
@@ -268,7 +278,7 @@ def read(cls: type[S], data: object, path: str = "") -> S:
     places = {key: f"{path or _title(cls)}.{key}" for key in given}
     values = {key: read_value(fields[key], value, places[key]) for key, value in given.items()}
     # The constructor checks too, but does not know the path that an error has to name.
-    return cls(**{key: _check(fields[key], value, places[key]) for key, value in values.items()})
+    return cls(**{key: check(fields[key], value, places[key]) for key, value in values.items()})
 
 
 def read_value(hint: Any, data: Any, path: str) -> Any:
@@ -284,130 +294,3 @@ def read_value(hint: Any, data: Any, path: str) -> Any:
             f"{path}.kind = {shown(data.get('kind'))}: must be one of {choices(by_kind)}"
         )
     return read(by_kind[str(data["kind"])], data, path)
-
-
-def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
-    """Read `key=value,key=value` by the types of `cls`.
-
-    A value may contain commas: `area=0.3,1,ratio=0.7,1.4`.
-    """
-    fields = hints(cls)
-    values: dict[str, Any] = {}
-    # A comma ends a value only if a key and "=" follow it.
-    for item in re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text) if text else []:
-        key, equals, value = item.partition("=")
-        key = key.strip()
-        if not equals:
-            raise UserError(
-                f"{path}: {item!r} is not of the form key=value",
-                f"{path} has: {choices(fields) or 'no settings'}",
-            )
-        if key not in fields:
-            raise UserError(f"{path} has no setting {key!r}; it has: {choices(fields) or 'none'}")
-        values[key] = parse(fields[key], value.strip(), f"{path}.{key}")
-    return values
-
-
-def parse(hint: Any, text: str, path: str) -> Any:
-    """Read a value from text by its declared type; settings are `KIND:key=value,...`.
-
-    Raises UserError for a text that is no such value.
-    """
-    if get_origin(hint) is Annotated:
-        try:
-            value = parse(get_args(hint)[0], text, path)
-        except UserError:
-            raise _wrong(path, text, hint) from None  # with the range
-        return _check(hint, value, path)
-    options = _options(hint)
-    if type(None) in options and is_none(text):
-        return None
-    if settings_options(hint):
-        return read(*parse_settings(hint, text, path), path)
-    sequence = next((option for option in options if get_origin(option) is tuple), None)
-    if sequence is not None and str in options:
-        # A text may hold commas itself: a list of texts stands in brackets.
-        bracketed = text.startswith("[") and text.endswith("]")
-        return _check(hint, _texts(text) if bracketed else text, path)
-    if sequence is not None:
-        inner = get_args(sequence)[0]
-        if get_origin(inner) is tuple:
-            return _check(hint, _nested(text), path)
-        items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
-        return _check(hint, tuple(parse(inner, item, path) for item in items), path)
-    for option in (option for option in options if option is not type(None)):
-        base = get_args(option)[0] if get_origin(option) is Annotated else option
-        values = (
-            {str(choice): choice for choice in get_args(base)}
-            if get_origin(base) is Literal
-            else _read_word(base, text)
-        )
-        if text in values:
-            return _check(hint, values[text], path)
-    raise _wrong(path, text, hint)
-
-
-def parse_settings(hint: Any, text: str, path: str) -> tuple[type[Settings], dict[str, Any]]:
-    """Read `KIND:key=value,...`: return the class that the kind names, and the fields given.
-
-    Raises UserError for a kind that is not among those of the type, and for a wrong field.
-    """
-    kind, _, rest = text.partition(":")
-    cls = settings_of_kind(hint, kind, path, text)
-    return cls, parse_fields(cls, rest, path)
-
-
-def settings_of_kind(hint: Any, kind: str, path: str, text: str) -> type[Settings]:
-    """Return the settings class of a kind, among those of a type; `text` is what named it.
-
-    Raises UserError for another kind.
-    """
-    by_kind = {option.kind: option for option in settings_options(hint)}
-    if kind not in by_kind:
-        empty = ", or none" if type(None) in _options(hint) else ""
-        raise UserError(
-            f"{path} = {text!r}: must be one of {choices(by_kind)}, or KIND:key=value,...{empty}"
-        )
-    return by_kind[kind]
-
-
-def _texts(text: str) -> tuple[str, ...]:
-    """Read a list of texts in brackets: as JSON if it is JSON, else divided at its commas."""
-    try:
-        items = json.loads(text)
-    except ValueError:
-        items = None
-    if isinstance(items, list) and all(isinstance(item, str) for item in items):
-        return tuple(items)
-    return tuple(item.strip() for item in text[1:-1].split(",") if item.strip())
-
-
-def _nested(text: str) -> Any:
-    """Read a list of lists, such as `[[a, 1], [b, 2]]`; return any other text as it is."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-
-
-def is_none(text: str) -> bool:
-    """Tell whether a text stands for None, where a type allows it."""
-    return text.lower() in ("none", "null", "")
-
-
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-
-
-def _read_word(base: Any, text: str) -> dict[str, Any]:
-    """Return the value of a text of a basic type, by the text; empty if it has none."""
-    if base is bool:
-        word = text.lower()
-        return {text: word in _TRUE} if word in (*_TRUE, *_FALSE) else {}
-    if base is str:
-        return {text: text}
-    try:
-        return {text: base(text)} if base in (int, float) else {}
-    except ValueError:
-        return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trickbag.settings import parse_fields
+from trickbag.parsing import parse_fields
 from trickbag.tricks import builtin
 
 CARDS = Path(__file__).parents[2] / "docs" / "tricks"

@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.cli.terminal import checking_progress, print_json, print_line, warn
     from trickbag.data.config import MAX_WORKERS
     from trickbag.optim.config import MAX_BATCH, Device
-    from trickbag.settings import AtLeast, parse
+    from trickbag.parsing import parse
+    from trickbag.settings import AtLeast
 
     device = parse(Device, args.device, "--device")
     part = optional(Literal["train", "val", "test"], args.part, "--part")

@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the file; return 0."""
     from typing import Literal
 
+    from trickbag.parsing import parse
     from trickbag.paths import expanded
-    from trickbag.settings import parse
 
     name = parse(Literal["onnx", "safetensors", "torch"], args.format, "--format")
 

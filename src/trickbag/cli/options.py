@@ -35,7 +35,7 @@ def optional(kind: Any, text: str | None, option: str) -> Any:
 
     Raises UserError for another value.
     """
-    from trickbag.settings import parse
+    from trickbag.parsing import parse
 
     return None if text is None else parse(kind, text, option)
 

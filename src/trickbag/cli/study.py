@@ -251,7 +251,7 @@ def _study(args: argparse.Namespace) -> Study:
     from typing import Literal
 
     from trickbag.errors import UserError, choices
-    from trickbag.settings import parse
+    from trickbag.parsing import parse
     from trickbag.study.designs.named import DESIGNS
     from trickbag.study.kept_weights import KeepWeights
     from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
@@ -364,6 +364,7 @@ def _names(text: str, option: str) -> tuple[str, ...]:
 def _count(text: str, option: str, most: int, least: int = 1) -> int:
     from typing import Annotated
 
-    from trickbag.settings import AtLeast, parse
+    from trickbag.parsing import parse
+    from trickbag.settings import AtLeast
 
     return int(parse(Annotated[int, AtLeast(least, most)], text, option))

@@ -28,8 +28,9 @@ from trickbag.data.policies.policies import (
     mix_chains,
 )
 from trickbag.errors import UserError
+from trickbag.parsing import parse, parse_fields
 from trickbag.recipe import Recipe
-from trickbag.settings import parse, parse_fields, plain, read
+from trickbag.settings import plain, read
 from trickbag.streams import stream
 
 IMAGE = Image.fromarray(photo(24, 20, seed=1))
