@@ -209,3 +209,29 @@ def test_trials_with_weights_of_others_have_a_version() -> None:
     taught = recipes.small().plus(Distillation(teacher=("timm:resnet18",)))
     for recipe in (recipes.finetune(), taught):
         assert trial_of(recipe, 0, "data")["weights_version"] == WEIGHTS_VERSION
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        ({"model": "timm:dm_nfnet_f0"}, True),
+        ({"model": "timm:dm_nfnet_f0", "data.resize": "crop"}, False),
+        ({"model": "timm:dm_nfnet_f0", "training.pretrained": "false"}, False),
+        ({"model": "timm:resnet18.tv_in1k"}, False),
+        ({"model": "resnet50_d"}, False),
+        ({"model": "timm:vit_base_patch16_sapiens2", "training.pretrained": "false"}, True),
+        (
+            {
+                "model": "timm:vit_base_patch16_sapiens2",
+                "training.pretrained": "false",
+                "data.image_size": "64",
+            },
+            False,
+        ),
+    ],
+)
+def test_trials_whose_images_timm_shapes_have_a_version(
+    settings: dict[str, str], changed: bool
+) -> None:
+    trial = trial_of(recipes.finetune().set_all(settings), 0, "data")
+    assert ("resize_version" in trial) == changed

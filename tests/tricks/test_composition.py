@@ -79,6 +79,7 @@ def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
             mean=MEAN,
             std=STD,
             interpolation="bilinear",
+            resize="crop",
         ),
         model=ResNetConfig(num_classes=K),
         training=TrainConfig(device="cpu", compile="off", threads=1, batch_size=N),

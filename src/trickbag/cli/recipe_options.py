@@ -43,7 +43,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
         "--model", metavar="NAME", help="a name of `trickbag list models`, or timm:NAME"
     )
     parser.add_argument("--epochs", metavar="N")
-    parser.add_argument("--image-size", metavar="PX")
+    parser.add_argument("--image-size", metavar="PX|HxW", help="a side, or height x width")
     parser.add_argument(
         "--batch-size", metavar="N", help="images per update, whatever training.accumulate is"
     )

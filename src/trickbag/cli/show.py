@@ -138,6 +138,7 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     if plan is None or dataset is None:
         return
     from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.size import size_text
     from trickbag.models.summary import summary
 
     counts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
@@ -148,12 +149,15 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     left_out = f"{len(dataset.errors)} files left out"
     yield f"#   images: {parts}; {len(dataset.classes)} classes; {left_out}"
     mirrored = "" if plan.data.flip_prob > 0 else ", never mirrored"
-    yield f"#   image size: {plan.image_size} px{mirrored}"
+    yield f"#   image size: {size_text(plan.image_size)} px{mirrored}"
     prepared = Preprocessing.for_evaluation(plan.data, plan.image_size)
     mean, std = (", ".join(f"{x:.2f}" for x in values) for values in (prepared.mean, prepared.std))
-    scaled = f"{prepared.resize} px, of which the centre of {prepared.image_size}"
     yield f"#   preprocessing: {prepared.interpolation}; mean {mean}; std {std}"
-    yield f"#   validation: shorter edge scaled to {scaled}"
+    scaled = {"crop": "shorter edge scaled to", "squash": "both edges scaled to"}.get(
+        prepared.resize_policy, "scaled to fit into"
+    )
+    sizes = f"{size_text(prepared.resize)} px, of which the centre of"
+    yield f"#   validation: {scaled} {sizes} {size_text(prepared.image_size)}"
     yield f"#   network: {summary(model)}"
     training, schedule = plan.training, plan.schedule
     epochs = f"{training.epochs} epochs of {plan.steps_per_epoch}"

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from trickbag.data.decoding.limits import MAX_PIXELS
 from trickbag.data.parts_setting import check_parts_setting
 from trickbag.data.policies.policies import MAX_COUNT, Policy
+from trickbag.data.size import as_size
 from trickbag.errors import UserError
 from trickbag.settings import (
     MAX_EPOCHS,
@@ -26,9 +27,13 @@ __all__ = [
     "MAX_IMAGE_SIZE",
     "MAX_WORKERS",
     "MEAN",
+    "RESIZE",
     "STD",
     "DataConfig",
+    "ImageSize",
     "Interpolation",
+    "Resize",
+    "default_eval_crop",
 ]
 
 Colour = tuple[float, float, float]
@@ -36,9 +41,14 @@ Scale = tuple[Annotated[float, Positive], Annotated[float, Positive], Annotated[
 Area = Between(0, 1, open_low=True)
 Ratio = Above(0, 1000)
 Interpolation = Literal["bilinear", "bicubic"]
+Resize = Literal["crop", "squash", "letterbox"]
 
 MAX_IMAGE_SIZE = 16_384
 """The largest side of a network's images, in pixels: 3 GiB for one image in float32."""
+
+_Side = Annotated[int, AtLeast(8, MAX_IMAGE_SIZE)]
+ImageSize = _Side | tuple[_Side, _Side]
+"""The type of `image_size`: the side of squares, or height and width."""
 
 MAX_WORKERS = 1024
 
@@ -53,6 +63,17 @@ STD: Scale = (58.393, 57.12, 57.375)
 
 INTERPOLATION: Interpolation = "bilinear"
 """The default of `interpolation`."""
+
+RESIZE: Resize = "crop"
+"""The default of `resize`."""
+
+
+def default_eval_crop(resize: Resize) -> float:
+    """Return the share of the scaled image that validation sees, where nothing says another.
+
+    What crops nothing in training crops nothing in validation either.
+    """
+    return EVAL_CROP if resize == "crop" else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +115,13 @@ class DataConfig(Settings):
       the images.
 
     Training images:
-    - image_size: the side in pixels of the square crops. None: the source's natural size, else
-      default_size, else (None) the size that the network is made for. It is multiplied by
-      size_factor and rounded.
-    - crop_area: the range of a crop's area, as a share of the image. crop_ratio: the range of its
-      aspect ratio, width / height. flip_prob: the probability that a crop is mirrored, if the
-      source allows it.
+    - image_size: in pixels, the side of square images, or height and width (`128x512`). None: the
+      source's natural size, else default_size, else (None) the size that the network is made for.
+      It is multiplied by size_factor and rounded.
+    - crop_area: the range of a crop's area, as a share of the image; with `letterbox` of the image
+      with its borders. crop_ratio: the range of its aspect ratio, width / height, as a multiple of
+      that of image_size; with `squash` as a multiple of that of the image. flip_prob: the
+      probability that a crop is mirrored, if the source allows it.
     - policy: random changes of a crop's pixels, before it is mirrored. views: if above 0, the crop
       itself stays, and this many changed views come beside it, for a loss that compares them.
     - class_power: each class gets its number of images to this power as its share of an epoch. 1:
@@ -110,12 +132,17 @@ class DataConfig(Settings):
 
     Validation images:
     - eval_ratio: their size as a multiple of `image_size`, rounded.
-    - eval_crop: the side of the centre crop as a share of the shorter edge: the shorter edge is
-      scaled to the size divided by it, rounded up. None: that of the weights that a run starts
-      from, if it is known. For other networks it is the network's own value at the network's own
+    - eval_crop: the side of the centre that is cut out, as a share of the scaled image's: images
+      are scaled to the size divided by it, rounded up. None: that of the weights that a run starts
+      from, if it is known and they are resized in the same way. For other networks it is 1 with
+      `squash` and `letterbox`; with `crop` it is the network's own value at the network's own
       size, EVAL_CROP at any other.
 
     All images:
+    - resize: how an image of another shape becomes one of image_size, in training and in
+      validation. `crop`: what does not fit is cut off. `squash`: width and height are scaled each
+      by itself. `letterbox`: the image is scaled as a whole, and gets borders of the mean colour.
+      None: as with mean and std below, else RESIZE.
     - interpolation: how images are resized, in training and in validation. mean, std: of each
       channel, in the order R, G, B, on the scale 0 to 255. None: those of the weights that a run
       starts from, if they are known, else INTERPOLATION, MEAN and STD.
@@ -133,6 +160,7 @@ class DataConfig(Settings):
         "na_labels",
         "outside",
         "parts",
+        "resize",
         "val_source",
     )
 
@@ -142,8 +170,8 @@ class DataConfig(Settings):
     image_column: str | None = None
     label_column: str | tuple[str, ...] | None = None
     group_column: str | None = None
-    image_size: Annotated[int, AtLeast(8, MAX_IMAGE_SIZE)] | None = None
-    default_size: Annotated[int, AtLeast(8, MAX_IMAGE_SIZE)] | None = None
+    image_size: ImageSize | None = None
+    default_size: _Side | None = None
     size_factor: Annotated[float, Above(0, 100)] = 1.0
     crop_area: tuple[Annotated[float, Area], Annotated[float, Area]] = (0.08, 1.0)
     crop_ratio: tuple[Annotated[float, Ratio], Annotated[float, Ratio]] = (0.75, 4 / 3)
@@ -156,6 +184,7 @@ class DataConfig(Settings):
     mean: Colour | None = None
     std: Scale | None = None
     interpolation: Interpolation | None = None
+    resize: Resize | None = None
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
     split_seed: Annotated[int, Seed] = 0
     class_power: Annotated[float, Fraction] = 1.0
@@ -197,6 +226,9 @@ class DataConfig(Settings):
                 )
         if self.parts is not None:
             check_parts_setting(self.parts)
+        # A square is a number, so that it has one id.
+        if isinstance(self.image_size, tuple):
+            object.__setattr__(self, "image_size", as_size(*self.image_size))
         for name in ("crop_area", "crop_ratio"):
             low, high = getattr(self, name)
             if low > high:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.held_back import Division, digests_of, divide
 from trickbag.data.labels import label_counts
-from trickbag.data.source import DataError, EncodedPart, Part, PassedOver, Source
+from trickbag.data.source import ArrayPart, DataError, EncodedPart, Part, PassedOver, Source
 from trickbag.data.sources import open_source
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.files import read_csv, write_text
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from trickbag.data.config import DataConfig
+    from trickbag.data.decoding.cache import DecodeResult
 
 __all__ = [
     "CHECK_LIMIT",
@@ -49,7 +52,8 @@ class Dataset:
     classes, natural_size, mirror, columns, label_separator, passed_over: as in `Source`. errors:
     the files that were left out, and why. fingerprint: that of the source as listed, see
     `fingerprint`. notes: facts about the data that a person should know. checked: whether every
-    image is known to decode.
+    image is known to decode. val_shapes: (N, 2) int64, height and width of the validation images as
+    far as the check knows them.
     """
 
     classes: tuple[str, ...]
@@ -65,6 +69,7 @@ class Dataset:
     checked: bool
     label_separator: str | None = None
     passed_over: tuple[PassedOver, ...] = ()
+    val_shapes: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
 
 def prepare(
@@ -124,6 +129,7 @@ def prepare(
         checked=checked,
         label_separator=source.label_separator,
         passed_over=source.passed_over,
+        val_shapes=_val_shapes(parts["val"], source, results_of),
     )
 
 
@@ -135,6 +141,21 @@ def _unread(listed: int) -> Note:
         "copies among them are not known: trickbag doctor names them, and with "
         "data.duplicates=drop all images are read first",
     )
+
+
+def _val_shapes(
+    part: Part, source: Source, results: Mapping[str, Sequence[DecodeResult]] | None
+) -> NDArray[np.int64]:
+    """Return height and width (N, 2) of the images of a part, as far as they are known."""
+    if isinstance(part, ArrayPart):
+        return np.array([part.images.shape[1:3]] * len(part), np.int64).reshape(-1, 2)
+    known = {
+        name: (result.height, result.width)
+        for key, decoded in (results or {}).items()
+        for name, result in zip(source.parts[key].names, decoded, strict=True)
+    }
+    shapes = [known[name] for name in part.names if name in known]
+    return np.array(shapes, np.int64).reshape(-1, 2)
 
 
 def _good_parts(
@@ -215,8 +236,8 @@ def fingerprint(
     """
     # Trials' ids and stored teacher logits are made of this hash: its input must not change.
     digest = hashlib.blake2b(digest_size=16)
-    for field in (*classes, *(f"{key}\0{len(part)}" for key, part in sorted(parts.items()))):
-        digest.update(_length_first(field))
+    for text in (*classes, *(f"{key}\0{len(part)}" for key, part in sorted(parts.items()))):
+        digest.update(_length_first(text))
     for _, part in sorted(parts.items()):
         for name in part.names:
             digest.update(_length_first(name))

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trickbag.data.config import RESIZE
 from trickbag.data.decoding.check import check_parts
 from trickbag.data.duplicates import copies_of
 from trickbag.data.groups import groups_in_several_parts
 from trickbag.data.held_back import digests_of, divide
 from trickbag.data.labels import label_counts
 from trickbag.data.near_duplicates import near_duplicates_of
+from trickbag.data.size import Size, resize_of
 from trickbag.data.source import DataError
 from trickbag.data.sources import open_source
+from trickbag.data.visible import visible_notes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from trickbag.errors import Note
 
 __all__ = ["Diagnosis", "diagnose"]
+
+_NETWORKS_SIZE: Size = 224
+"""The size of images where no setting has one; see `models.image_size`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +135,10 @@ def diagnose(
         copies=copies_of(source.parts, digests),
         near_duplicates=near_duplicates_of(source.parts, hashes, digests),
         divided_groups=tuple(groups_in_several_parts(source.parts)),
-        notes=source.notes + check.notes + divide(data, source, digests).notes,
+        notes=source.notes
+        + check.notes
+        + divide(data, source, digests).notes
+        + _visible_notes(data, source, decoded),
     )
 
 
@@ -147,6 +157,16 @@ def _labels_per_image(good: dict[str, NDArray[np.int64]]) -> dict[int, int]:
     for labels in good.values():
         per_image.update(labels.sum(axis=1).tolist())
     return dict(sorted(per_image.items()))
+
+
+def _visible_notes(
+    data: DataConfig, source: Source, decoded: Sequence[DecodeResult]
+) -> tuple[Note, ...]:
+    """Note if the shape of images hides much of them from validation, as far as settings say."""
+    size = data.image_size or source.natural_size or data.default_size or _NETWORKS_SIZE
+    resized = resize_of(size, data.eval_crop or 1.0)
+    shapes = [(result.height, result.width) for result in decoded]
+    return tuple(visible_notes(shapes, size, resized, data.resize or RESIZE))
 
 
 def _range(values: list[int]) -> tuple[int, float, int] | None:

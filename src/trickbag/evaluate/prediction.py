@@ -1,6 +1,6 @@
 """Predict the class of images with a trained network.
 
-Shapes: N images of a batch, K classes, S pixels of the network's input.
+Shapes: N images of a batch, K classes, H and W pixels of the network's input.
 """
 
 from __future__ import annotations
@@ -168,12 +168,12 @@ class Predictor:
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not crops:
             return np.zeros((0, len(self.classes)), np.float32)
-        images_N3SS = torch.from_numpy(np.stack(crops))
-        probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_N3SS).numpy()
+        images_N3HW = torch.from_numpy(np.stack(crops))
+        probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_N3HW).numpy()
         return probabilities_NK
 
     def _crops(self, images: GivenImages) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
-        """Yield the name and the crop (3, S, S) of each image, or why it cannot be read."""
+        """Yield the name and the crop (3, H, W) of each image, or why it cannot be read."""
         # A queue, as the results have to be in order and only two batches may be in memory.
         waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
         pool = ThreadPoolExecutor(

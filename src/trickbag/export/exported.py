@@ -1,6 +1,6 @@
 """Write a trained network to a file, after a check that the file gives the network's own logits.
 
-Shapes: N images, K classes, S pixels of the network's input.
+Shapes: N images, K classes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The interface of a format: a network becomes bytes, and the bytes give logits.
 
-Shapes: N images, K classes, S pixels of the network's input.
+Shapes: N images, K classes, H and W pixels of the network's input.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from trickbag.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trickbag.data.size import Size
     from trickbag.models.weights_metadata import WeightsMetadata
 
 __all__ = ["Format", "Logits"]
@@ -23,7 +24,7 @@ __all__ = ["Format", "Logits"]
 Logits = Callable[["Tensor"], "Tensor"]
 """A network that was read back.
 
-It takes normalised images (N, 3, S, S) float32 for any N, and returns logits (N, K) float32.
+It takes normalised images (N, 3, H, W) float32 for any N, and returns logits (N, K) float32.
 """
 
 
@@ -48,11 +49,11 @@ class Format(ABC):
             )
 
     @abstractmethod
-    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
+    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
         """Return the file of a network.
 
         The network is on the CPU, in evaluation mode, contiguous and float32. The file keeps
-        `metadata`. `image_size` is S.
+        `metadata`. `image_size` is H and W, or the side of a square.
         """
 
     @abstractmethod

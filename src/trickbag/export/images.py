@@ -1,6 +1,6 @@
 """Images on which an exported network is compared with its original.
 
-Shapes: N images, S pixels of the network's input.
+Shapes: N images, H and W pixels of the network's input.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trickbag.data.decoding.decode import DecodeError
+from trickbag.data.size import height_width
 from trickbag.data.sources import open_source
 from trickbag.errors import TrickbagError
 from trickbag.streams import stream
@@ -17,6 +18,7 @@ from trickbag.streams import stream
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from trickbag.data.size import Size
     from trickbag.evaluate.trained import Trained
 
 __all__ = ["images_to_check"]
@@ -26,7 +28,7 @@ _BLOCKS = 8
 
 
 def images_to_check(trained: Trained, count: int = 8) -> tuple[NDArray[np.uint8], str]:
-    """Return up to `count` images (N, 3, S, S), cropped as in validation, and what they are.
+    """Return up to `count` images (N, 3, H, W), cropped as in validation, and what they are.
 
     They are images of the run's data, or generated noise if its data is gone or not known.
     """
@@ -54,10 +56,11 @@ def _crops_of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
     return crops
 
 
-def _generated(count: int, size: int) -> NDArray[np.uint8]:
-    """Return images (count, 3, size, size) of coarse blocks and fine noise."""
+def _generated(count: int, size: Size) -> NDArray[np.uint8]:
+    """Return images (count, 3, H, W) of coarse blocks and fine noise."""
     rng = stream(0, "export")
     coarse = rng.normal(128, 60, (count, 3, _BLOCKS, _BLOCKS))
-    pixels = -(-size // _BLOCKS)
-    blocks = coarse.repeat(pixels, axis=2).repeat(pixels, axis=3)[:, :, :size, :size]
+    height, width = height_width(size)
+    blocks = coarse.repeat(-(-height // _BLOCKS), axis=2).repeat(-(-width // _BLOCKS), axis=3)
+    blocks = blocks[:, :, :height, :width]
     return (blocks + rng.normal(0, 30, blocks.shape)).clip(0, 255).astype(np.uint8)

@@ -7,18 +7,20 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trickbag.data.size import height_width
 from trickbag.export.format import Format
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from trickbag.data.size import Size
     from trickbag.export.format import Logits
     from trickbag.models.weights_metadata import WeightsMetadata
 
 __all__ = ["INPUT", "OUTPUT", "OnnxFormat"]
 
 INPUT, OUTPUT = "images", "logits"
-"""The names of the graph's input (N, 3, S, S) and output (N, K), both float32."""
+"""The names of the graph's input (N, 3, H, W) and output (N, K), both float32."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,21 @@ class OnnxFormat(Format):
     """A graph from `images` to `logits` for any number of images.
 
     Each field of the network's metadata is a metadata property of the file, as JSON:
-    `preprocessing` has resize, image_size, interpolation, mean and std, `classes` the names in the
-    order of the logits.
+    `preprocessing` has image_size, resize, resize_policy, interpolation, mean and std, `classes`
+    the names in the order of the logits.
     """
 
     name: ClassVar[str] = "onnx"
     suffix: ClassVar[str] = ".onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript")
 
-    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
+    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
         """Trace the network; return the file, with the weights inside."""
         import onnx
         import torch
 
         # Two images: torch.export takes a size of 1 for a constant, not for a number of images.
-        example = torch.zeros(2, 3, image_size, image_size)
+        example = torch.zeros(2, 3, *height_width(image_size))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter warns about its own packages
             program = torch.onnx.export(
@@ -73,12 +75,12 @@ class OnnxFormat(Format):
 
 @dataclass(frozen=True)
 class _OnnxLogits:
-    """Logits (N, K) of images (N, 3, S, S), computed by a session of onnxruntime."""
+    """Logits (N, K) of images (N, 3, H, W), computed by a session of onnxruntime."""
 
     session: Any
 
-    def __call__(self, images_N3SS: Tensor) -> Tensor:
+    def __call__(self, images_N3HW: Tensor) -> Tensor:
         import torch
 
-        (logits_NK,) = self.session.run([OUTPUT], {INPUT: images_N3SS.numpy()})
+        (logits_NK,) = self.session.run([OUTPUT], {INPUT: images_N3HW.numpy()})
         return torch.from_numpy(logits_NK)

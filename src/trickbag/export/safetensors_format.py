@@ -11,6 +11,7 @@ from trickbag.export.format import Format
 if TYPE_CHECKING:
     from torch import nn
 
+    from trickbag.data.size import Size
     from trickbag.export.format import Logits
     from trickbag.models.weights_metadata import WeightsMetadata
 
@@ -24,7 +25,7 @@ class SafetensorsFormat(Format):
     name: ClassVar[str] = "safetensors"
     suffix: ClassVar[str] = ".safetensors"
 
-    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
+    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
         """Return the file; the same weights give the same bytes."""
         from trickbag.models.weights import weights_bytes
 

@@ -7,11 +7,13 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from trickbag.data.size import height_width
 from trickbag.export.format import Format
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from trickbag.data.size import Size
     from trickbag.export.format import Logits
     from trickbag.models.weights_metadata import WeightsMetadata
 
@@ -32,12 +34,12 @@ class TorchFormat(Format):
     name: ClassVar[str] = "torch"
     suffix: ClassVar[str] = ".pt2"
 
-    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
+    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
         """Trace the network; return the file."""
         import torch
 
         # Two images: torch.export takes a size of 1 for a constant, not for a number of images.
-        example = torch.zeros(2, 3, image_size, image_size)
+        example = torch.zeros(2, 3, *height_width(image_size))
         program = torch.export.export(
             network, (example,), dynamic_shapes=({0: torch.export.Dim("images")},)
         )

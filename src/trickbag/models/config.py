@@ -252,6 +252,9 @@ class MobileNetConfig(Settings):
             )
 
 
+_Side = Annotated[int, AtLeast(1, MAX_IMAGE_SIZE)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TimmConfig(Settings):
     """A network of timm, by its name there; it keeps timm's own initialisation.
@@ -261,8 +264,9 @@ class TimmConfig(Settings):
     - `norm`: eps and momentum of every batch normalisation; None keeps timm's.
     - `stochastic_depth`, `dropout`: timm's `drop_path_rate` and `drop_rate`; 0 keeps the network's
       own.
-    - `image_size`: the side in pixels of the only images that the network takes, for one that has
-      tables of positions (timm's `img_size`). None is timm's size. A run sets it.
+    - `image_size`: the side in pixels, or height and width, of the only images that the network
+      takes, for one that has tables of positions (timm's `img_size`). None is timm's size. A run
+      sets it.
     - `auxiliary_weight`: the weight of the loss of the auxiliary head in training; 0 and None are
       no such head. A run sets it for the network that has one, Inception-V3.
     """
@@ -276,7 +280,7 @@ class TimmConfig(Settings):
     norm: BatchNorm | None = None
     stochastic_depth: DropProb = 0.0
     dropout: DropProb = 0.0
-    image_size: Annotated[int, AtLeast(1, MAX_IMAGE_SIZE)] | None = None
+    image_size: _Side | tuple[_Side, _Side] | None = None
     auxiliary_weight: Annotated[float, AtLeast(0, 1e6)] | None = None
     num_classes: Annotated[int, AtLeast(0, MAX_CLASSES)] = 0
     in_channels: Annotated[int, AtLeast(1, 1024)] = 3

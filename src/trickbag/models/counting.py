@@ -7,6 +7,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from trickbag.data.size import Size, height_width
+
 __all__ = ["count_macs", "count_params"]
 
 
@@ -21,8 +23,8 @@ def count_params(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p not in excluded)
 
 
-def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int:
-    """Count the multiply-adds of one image of `image_size` pixels a side.
+def count_macs(network: nn.Module, image_size: Size, in_channels: int = 3) -> int:
+    """Count the multiply-adds of one image: of `image_size` pixels a side, or height and width.
 
     They are those of convolutions and matrix products, without normalisation, activation and
     pooling; the papers call them FLOPs. Nothing is computed: the network runs on shapes alone, in
@@ -36,7 +38,8 @@ def count_macs(network: nn.Module, image_size: int, in_channels: int = 3) -> int
         (tensor.dtype for tensor in shapes.values() if tensor.is_floating_point()),
         torch.get_default_dtype(),
     )
-    image = torch.empty(1, in_channels, image_size, image_size, dtype=dtype, device="meta")
+    shape = (1, in_channels, *height_width(image_size))
+    image = torch.empty(shape, dtype=dtype, device="meta")
     # In training mode a normalisation refuses a map of one pixel of a single image.
     network.eval()
     try:

@@ -9,15 +9,16 @@ from trickbag.models.config import TimmConfig
 from trickbag.models.published import published
 
 if TYPE_CHECKING:
+    from trickbag.data.size import Size
     from trickbag.models.config import ModelConfig
 
 __all__ = ["ImageSize", "default_image_size", "made_for_size"]
 
 
 class ImageSize(NamedTuple):
-    """A side in pixels; in validation, `eval_crop` is its share of the scaled shorter edge."""
+    """A size in pixels; in validation, `eval_crop` is its share of the scaled shorter edge."""
 
-    image_size: int
+    image_size: Size
     eval_crop: float
 
 
@@ -43,8 +44,8 @@ def default_image_size(config: ModelConfig) -> ImageSize:
     return IMAGENET._replace(image_size=config.image_size)
 
 
-def made_for_size(config: ModelConfig) -> int:
-    """Return the side in pixels for which a network is published, whatever its config sets."""
+def made_for_size(config: ModelConfig) -> Size:
+    """Return the size in pixels for which a network is published, whatever its config sets."""
     if isinstance(config, TimmConfig):
         config = dataclasses.replace(config, image_size=None)
     return default_image_size(config).image_size

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from trickbag.data.config import RESIZE, Resize
 from trickbag.data.loading.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from trickbag.data.size import Size, as_size, height_width
 
 __all__ = ["Published", "published"]
+
+_CROP_MODES: Mapping[str, Resize] = MappingProxyType({"squash": "squash", "border": "letterbox"})
+"""The values of `data.resize` by timm's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,25 +25,21 @@ class Published:
     """The images for which timm's weights of a network were trained.
 
     `name` is timm's name of the network, with the tag of the weights if they have one.
-    `preprocessing` is that of timm's own evaluation; `eval_crop` is the share of the shorter edge
-    that its centre crop has, at most 1. `crop_mode` is timm's word for how the crop is cut:
-    `center`, `squash` (both edges are scaled alike) or `border` (the image is padded). `other_tags`
-    are the further tags of a network that was named without one, by the setting of the data in
-    which they differ. `fixed_size` says that the network is built for one image size, which timm
-    takes as `img_size`.
+    `preprocessing` is that of timm's own evaluation; `eval_crop` is the share of the scaled image's
+    side that its centre crop has, at most 1. `other_tags` are the further tags of a network that
+    was named without one, by the setting of the data in which they differ. `fixed_size` says that
+    the network is built for one image size, which timm takes as `img_size`.
     """
 
     name: str
     preprocessing: Preprocessing
     eval_crop: float
-    crop_mode: str
     other_tags: Mapping[str, tuple[str, ...]]
     fixed_size: bool = False
 
-    def resize(self, image_size: int) -> int:
-        """Return the pixels to which timm scales the shorter edge for a crop of `image_size`."""
-        # Rounded down as in timm's own transforms, by which its accuracies are measured.
-        return math.floor(image_size / self.eval_crop)
+    def resize(self, image_size: Size) -> Size:
+        """Return the size to which timm scales an image for a crop of `image_size`."""
+        return _resized(image_size, self.eval_crop)
 
 
 @functools.lru_cache(maxsize=64)  # a study asks for each of its trials
@@ -72,18 +71,18 @@ def published(name: str) -> Published | None:
             differing = tuple(other for other, values in by_tag.items() if values[fact] != value)
             if differing:
                 others[fact] = differing
-    size, crop = max(config.input_size[1:]), facts["eval_crop"]
+    size = as_size(*config.input_size[1:])
     return Published(
         name=f"{architecture}.{tag}" if tag else architecture,
         preprocessing=Preprocessing(
             image_size=size,
-            resize=math.floor(size / crop),
+            resize=_resized(size, facts["eval_crop"]),
             mean=facts["mean"],
             std=facts["std"],
             interpolation=facts["interpolation"],
+            resize_policy=facts["resize"],
         ),
-        eval_crop=crop,
-        crop_mode=config.crop_mode,
+        eval_crop=facts["eval_crop"],
         other_tags=MappingProxyType(others),
         # What timm goes by when it passes `img_size` itself.
         fixed_size=bool(config.fixed_input_size),
@@ -98,7 +97,15 @@ def _facts(config: Any) -> dict[str, Any]:
         "interpolation": config.interpolation,
         # Above 1, timm pads the image with black.
         "eval_crop": min(1.0, config.crop_pct),
+        # As timm reads it: any other word is its default.
+        "resize": _CROP_MODES.get(config.crop_mode, RESIZE),
     }
+
+
+def _resized(image_size: Size, eval_crop: float) -> Size:
+    # Rounded down as in timm's own transforms, by which its accuracies are measured.
+    height, width = (math.floor(side / eval_crop) for side in height_width(image_size))
+    return as_size(height, width)
 
 
 @functools.cache

@@ -10,11 +10,13 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from trickbag.data.size import size_text
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trickbag.data.size import Size
     from trickbag.models.config import OwnConfig
 
     Own = TypeVar("Own", bound=OwnConfig)
@@ -55,12 +57,13 @@ def scaled(config: Own, factors: Factors) -> Own:
     )
 
 
-def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
+def fit_width(config: Own, *, macs: float, image_size: Size) -> Own:
     """Return the config with the width whose number of multiply-adds is nearest to `macs`.
 
-    They are counted for one image of `image_size` pixels a side, with 1,000 classes if the config
-    has no number of classes. Widths grow in steps of 8 channels, so the work of a thin network can
-    be a few percent off. Raises UserError if no width gives as little or as much work.
+    They are counted for one image of `image_size`, a side or height and width in pixels, with 1,000
+    classes if the config has no number of classes. Widths grow in steps of 8 channels, so the work
+    of a thin network can be a few percent off. Raises UserError if no width gives as little or as
+    much work.
     """
     work = _work_of_width(config, image_size)
     low, high = 1 / _WIDEST, 1.0
@@ -69,7 +72,7 @@ def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
     if not work(low) <= macs <= work(high):
         raise UserError(
             f"macs = {macs:g}: a {config.kind} of this depth has from {work(low):.3g} to "
-            f"{work(high):.3g} at {image_size} px",
+            f"{work(high):.3g} at {size_text(image_size)} px",
             "choose another number, depth or image size",
         )
     # The work grows in jumps, so the bisection ends at two widths with a jump between them.
@@ -80,7 +83,7 @@ def fit_width(config: Own, *, macs: float, image_size: int) -> Own:
     return dataclasses.replace(config, width_factor=nearest)
 
 
-def _work_of_width(config: OwnConfig, image_size: int) -> Callable[[float], int]:
+def _work_of_width(config: OwnConfig, image_size: Size) -> Callable[[float], int]:
     """Return the function from a width factor to the multiply-adds of the config's network."""
     import torch
 

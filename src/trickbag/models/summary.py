@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trickbag.data.size import size_text
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, TimmConfig
 from trickbag.models.parts import Relu, SqueezeExcitePart
 
@@ -91,7 +92,7 @@ def _timm_parts(config: TimmConfig) -> list[str]:
         eps, momentum = config.norm.eps, config.norm.momentum
         words.append(f"batch normalisation with eps {eps:g}, momentum {momentum:g}")
     if config.image_size is not None:
-        words.append(f"for images of {config.image_size} px")
+        words.append(f"for images of {size_text(config.image_size)} px")
     if config.auxiliary_weight:
         words.append(f"an auxiliary head of weight {config.auxiliary_weight:g}")
     return words

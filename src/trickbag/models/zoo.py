@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import nn
 
+from trickbag.data.size import Size, shorter_side
 from trickbag.errors import UserError
 from trickbag.memory import usable_memory
 from trickbag.models.big_little import BigLittle
@@ -151,17 +152,18 @@ def build_on_shapes(config: ModelConfig) -> nn.Module:
         return raw_network(config)
 
 
-def fit_stem(config: Own, image_size: int) -> Own:
-    """Return the config with the stem that suits images of `image_size` pixels a side.
+def fit_stem(config: Own, image_size: Size) -> Own:
+    """Return the config with the stem that suits images of `image_size`: of their shorter side.
 
     Up to 40 px a stem of stride 1, up to 96 px one of stride 2, both without max-pool; in a
     MobileNet, without the stride of the second stage. Larger images keep the stem. A deep stem
     stays deep. A stem that is already one for small images is not changed.
     """
-    if image_size > STRIDE_2_UP_TO or config.stem not in _SMALL_STEMS:
+    side = shorter_side(image_size)
+    if side > STRIDE_2_UP_TO or config.stem not in _SMALL_STEMS:
         return config
     stride_1, stride_2 = _SMALL_STEMS[config.stem]
-    change: dict[str, Any] = {"stem": stride_1 if image_size <= STRIDE_1_UP_TO else stride_2}
+    change: dict[str, Any] = {"stem": stride_1 if side <= STRIDE_1_UP_TO else stride_2}
     return dataclasses.replace(config, **change)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.size import height_width, number_of_pixels, size_text, sizes_text
 from trickbag.errors import Note, UserError, first_line
 from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
 from trickbag.models.image_size import made_for_size
@@ -32,6 +33,7 @@ from trickbag.tricks.trick import NoEffect
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
+    from trickbag.data.size import Size
     from trickbag.data.teacher_logits import TeacherLogits
     from trickbag.functional.batch import Batch
     from trickbag.train.plan.plan import Plan
@@ -83,7 +85,7 @@ def build(
         device=device,
         autocast_dtype=autocast_dtype(plan.precision),
         # After the average, which is a copy of the network: it shall not draw.
-        layer_streams=LayerStreams(network, (3, plan.image_size, plan.image_size)),
+        layer_streams=LayerStreams(network, (3, *height_width(plan.image_size))),
         average=average,
         teach=teach,
         teacher_logits=teacher_logits,
@@ -223,13 +225,13 @@ def _average(tricks: tuple[Trick, ...], network: nn.Module, notes: list[Note]) -
     return next(iter(averages.values()), None)
 
 
-def _image_sizes(plan: Plan, tricks: tuple[Trick, ...]) -> list[int]:
+def _image_sizes(plan: Plan, tricks: tuple[Trick, ...]) -> list[Size]:
     """Return the image sizes of all epochs, the smallest first.
 
     Raises UserError if they are more than can be compiled.
     """
     by_epoch = plan.data_by_epoch(tricks)
-    sizes = sorted({data.image_size for data in by_epoch if data.image_size})
+    sizes = sorted({data.image_size for data in by_epoch if data.image_size}, key=number_of_pixels)
     # A graph for each size, and two if the micro-batches of a batch have two sizes.
     graphs = len(sizes) * (2 if plan.batch_size % plan.training.accumulate else 1)
     # Beyond it torch fails in the middle of the run: `fullgraph` does not allow it to fall back.
@@ -243,7 +245,7 @@ def _image_sizes(plan: Plan, tricks: tuple[Trick, ...]) -> list[int]:
     return sizes
 
 
-def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
+def _require_shapes(network: nn.Module, plan: Plan, sizes: list[Size]) -> None:
     """Raise UserError if the network cannot take the run's images in batches of the run's size.
 
     Nothing is computed: the smallest micro-batch goes through the network on shapes alone.
@@ -251,16 +253,17 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     network_name = display_name(plan.model)
-    made_for = made_for_size(plan.model)
+    made_for = size_text(made_for_size(plan.model))
 
-    def require(rows: int, size: int, task: str, way_out: str) -> None:
-        images = torch.empty(rows, 3, size, size, device="meta")
+    def require(rows: int, size: Size, task: str, way_out: str) -> None:
+        height, width = height_width(size)
+        images = torch.empty(rows, 3, height, width, device="meta")
         try:
             with torch.no_grad():
                 functional_call(network, shapes, (images,))
         except Exception as error:  # every network refuses in its own way
             raise UserError(
-                f"{network_name} cannot {task} {rows} images of 3x{size}x{size} at a time: "
+                f"{network_name} cannot {task} {rows} images of 3x{height}x{width} at a time: "
                 f"{first_line(error)}",
                 f"choose another {way_out}",
             ) from error
@@ -275,7 +278,7 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[int]) -> None:
     rows = plan.batch_size // (plan.training.accumulate * plan.processes)
     way_out = f"--image-size ({network_name} is made for {made_for}), --batch-size or --model"
     if len(sizes) > 1:
-        way_out += f"; the sizes of all epochs are {', '.join(map(str, sizes))} px"
+        way_out += f"; the sizes of all epochs are {sizes_text(sizes)} px"
     for size in sizes:
         require(rows, size, "be trained on", way_out)
 

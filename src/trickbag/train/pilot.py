@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.data.size import number_of_pixels
 from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.loaders import evaluation_batch_size, evaluation_loader, train_loader
@@ -57,7 +58,7 @@ def _training_seconds(run: Run, dataset: Dataset, limit_s: float) -> float:
     first_epochs: dict[DataConfig, int] = {}
     for epoch, data in enumerate(data_by_epoch):
         first_epochs.setdefault(data, epoch)
-    kinds = sorted(first_epochs, key=lambda data: data.image_size or 0)
+    kinds = sorted(first_epochs, key=lambda data: number_of_pixels(data.image_size or 0))
     places = np.unique(np.linspace(0, len(kinds) - 1, min(len(kinds), _MOST_TIMED)).astype(int))
     step_s: dict[DataConfig, float] = {}
     with train_loader(

@@ -1,6 +1,6 @@
 """Some training images as the network sees them, and what each trick alone does to them.
 
-Shapes: N images, S pixels of the network's input.
+Shapes: N images, H and W pixels of the network's input.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _SUBJECTS = (
 
 
 class TrickPreview(NamedTuple):
-    """Images as a trick alone changes them, each uint8 (S, S, 3): the strongest of its `draws`."""
+    """Images as a trick alone changes them, each uint8 (H, W, 3): the strongest of its `draws`."""
 
     trick: str
     draws: int
@@ -62,7 +62,7 @@ def augmented(
 ) -> list[NDArray[np.uint8]]:
     """Return the first images of an epoch as the network sees them, but for normalisation.
 
-    They are up to `n`, uint8 (S, S, 3). The epoch is counted from 0. The images are one batch: the
+    They are up to `n`, uint8 (H, W, 3). The epoch is counted from 0. The images are one batch: the
     crops are those of the run, and whatever pairs images pairs these. Of several views of an image
     it is the last. The work is done on the CPU.
     """
@@ -119,15 +119,15 @@ def changes_elsewhere(
     return names
 
 
-def _distance(images_NSS3: torch.Tensor, others_NSS3: torch.Tensor) -> float:
+def _distance(images_NHW3: torch.Tensor, others_NHW3: torch.Tensor) -> float:
     """Return the mean distance of images from the nearest of the others, in levels.
 
     It is 255 if their shapes differ.
     """
-    if images_NSS3.shape != others_NSS3.shape:
+    if images_NHW3.shape != others_NHW3.shape:
         return 255.0
-    distances_NN = torch.cdist(images_NSS3.float().flatten(1), others_NSS3.float().flatten(1), p=1)
-    return float(distances_NN.amin(dim=1).mean()) / images_NSS3[0].numel()
+    distances_NN = torch.cdist(images_NHW3.float().flatten(1), others_NHW3.float().flatten(1), p=1)
+    return float(distances_NN.amin(dim=1).mean()) / images_NHW3[0].numel()
 
 
 def _batches(
@@ -135,7 +135,7 @@ def _batches(
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Return the first batch of an epoch with the draws of each timestamp, and its images' index.
 
-    A batch is uint8 (N, S, S, 3).
+    A batch is uint8 (N, H, W, 3).
     """
     preprocessing = Preprocessing.of(plan.data, plan.image_size)
     pipeline = Pipeline(
@@ -158,7 +158,7 @@ def _batches(
 
 
 def _pixels(batch: Batch, plan: Plan) -> torch.Tensor:
-    """Return images as levels from 0 to 255, uint8 (N, S, S, 3)."""
+    """Return images as levels from 0 to 255, uint8 (N, H, W, 3)."""
     images = batch.images if batch.views is None else batch.views[:, -1]
     prepared = Preprocessing.of(plan.data, plan.image_size)
     pixels = images.permute(0, 2, 3, 1) * torch.tensor(prepared.std) + torch.tensor(prepared.mean)

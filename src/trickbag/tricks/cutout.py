@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.data.size import shorter_side
 from trickbag.functional.boxes import around, fill
 from trickbag.settings import MAX_EPOCHS, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick, require_epochs
@@ -72,6 +73,6 @@ class Cutout(Trick):
 
     def works_at(self, data: DataConfig, timestamp: Timestamp) -> bool:
         """Tell whether the squares are there, and have a pixel: half a side is rounded down."""
-        if data.image_size is not None and self.side * data.image_size / 2 < 1:
+        if data.image_size is not None and self.side * shorter_side(data.image_size) / 2 < 1:
             return False
         return timestamp.epochs_left > self.off_epochs

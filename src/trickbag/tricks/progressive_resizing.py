@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from trickbag.data.size import as_size, height_width
 from trickbag.settings import AtLeast, Between
 from trickbag.tricks.trick import Trick
 
@@ -40,8 +41,9 @@ def size_at(
 class ProgressiveResizing(Trick):
     """Train on small images first, which grow from `start` of the size in `stages` equal stages.
 
-    Sizes are multiples of `multiple` pixels. A run with fewer epochs than stages has one stage for
-    each epoch, so that it also ends with the full size. Validation always uses the full size.
+    Sizes are multiples of `multiple` pixels, height and width each by itself. A run with fewer
+    epochs than stages has one stage for each epoch, so that it also ends with the full size.
+    Validation always uses the full size.
     """
 
     name: ClassVar[str] = "progressive_resizing"
@@ -58,5 +60,8 @@ class ProgressiveResizing(Trick):
         if data.image_size is None:
             return data
         stages = min(self.stages, timestamp.epochs)
-        size = size_at(timestamp.progress, data.image_size, self.start, stages, self.multiple)
-        return replace(data, image_size=size)
+        height, width = (
+            size_at(timestamp.progress, side, self.start, stages, self.multiple)
+            for side in height_width(data.image_size)
+        )
+        return replace(data, image_size=as_size(height, width))

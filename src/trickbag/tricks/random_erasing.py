@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from trickbag.data.size import shorter_side
 from trickbag.errors import UserError
 from trickbag.functional.boxes import fill, within
 from trickbag.settings import MAX_EPOCHS, AtLeast, Between
@@ -184,6 +185,6 @@ class RandomErasing(Trick):
         # Of rectangles of one area, the most square has the longest shorter side.
         ratio = min(max(1.0, self.ratio[0]), self.ratio[1])
         shorter = math.sqrt(self.area[1] * min(ratio, 1 / ratio))
-        if data.image_size is not None and shorter * data.image_size <= 0.5:
+        if data.image_size is not None and shorter * shorter_side(data.image_size) <= 0.5:
             return False
         return timestamp.epochs_left > self.off_epochs

@@ -23,6 +23,7 @@ PLAN = Plan(
         mean=MEAN,
         std=STD,
         interpolation="bilinear",
+        resize="crop",
     ),
     model=ResNetConfig(num_classes=4),
     training=TrainConfig(
@@ -41,7 +42,7 @@ def stored_before() -> dict[str, Any]:
     """The plan as a run of before wrote it: the settings of the parts are open."""
     stored = PLAN.to_stored()
     stored["data"] |= {"image_size": None, "workers": None, "flip_prob": 0.5}
-    del stored["data"]["interpolation"]
+    del stored["data"]["interpolation"], stored["data"]["resize"]
     stored["training"] |= {"device": "auto", "precision": "auto", "compile": "auto"}
     stored["training"] |= {"threads": None, "batch_size": 256}
     stored["reads"] = stored.pop("repeats")

@@ -89,6 +89,7 @@ def of_timm(name: str, size: int | None = None) -> Preprocessing:
         mean=tuple(255 * value for value in config["mean"]),
         std=tuple(255 * value for value in config["std"]),
         interpolation=config["interpolation"],
+        resize_policy={"squash": "squash", "border": "letterbox"}.get(config["crop_mode"], "crop"),
     )
 
 
@@ -135,7 +136,7 @@ def test_what_the_file_says_comes_before_timms_config(
     assert preprocessing == OF_FILE
     assert notes == [
         f"images are prepared as the file {init} says: mean 1.00, 2.00, 3.00; std 4.00, 5.00, "
-        "6.00; interpolation bicubic; 0.8 of the shorter edge in validation"
+        "6.00; interpolation bicubic; resize crop; 0.8 of the shorter edge in validation"
     ]
     preprocessing, notes = settled(recipe_of(model, init, data__image_size="50"), dataset)
     assert (preprocessing.image_size, preprocessing.resize) == (50, 63)
@@ -200,11 +201,12 @@ def test_where_nothing_is_known_a_note_says_what_is_assumed(
     assert preprocessing == Preprocessing.of(DataConfig(), 224)
     assert notes == [
         f"nothing says how images were prepared for {init}; assumed: mean 123.68, 116.78, 103.94; "
-        "std 58.39, 57.12, 57.38; interpolation bilinear; 0.875 of the shorter edge in "
-        "validation. data.mean, data.std, data.interpolation, data.eval_crop can say it"
+        "std 58.39, 57.12, 57.38; interpolation bilinear; resize crop; 0.875 of the shorter edge "
+        "in validation. data.mean, data.std, data.interpolation, data.resize, data.eval_crop can "
+        "say it"
     ]
     recipe = recipe_of("assemble_resnet50", init)
-    for name, value in CHOSEN.items():
+    for name, value in (*CHOSEN.items(), ("resize", "crop")):
         recipe = recipe.set(f"data.{name}", value)
     assert settled(recipe, dataset)[1] == []
 
@@ -239,6 +241,7 @@ def test_every_architecture_whose_tags_disagree_is_known() -> None:
                 ("std", "std"),
                 ("interpolation", "interpolation"),
                 ("eval_crop", "crop_pct"),
+                ("resize", "crop_mode"),
             ):
                 if getattr(config, field) != getattr(default, field):
                     other_tags[setting].add(name.partition(".")[2])
@@ -265,12 +268,56 @@ def test_a_name_without_a_tag_whose_tags_disagree(
     assert not [note for note in notes if "names no tag" in note]
 
 
-def test_other_crops_of_timm_are_noted(dataset: Dataset) -> None:
-    _, notes = settled(recipe_of("timm:dm_nfnet_f0"), dataset)
+TIMMS_RESIZE = {
+    "timm:dm_nfnet_f0": "squash",
+    "timm:resnet18.tv_in1k": "crop",
+}
+
+
+@pytest.mark.parametrize("name", TIMMS_RESIZE)
+def test_timms_crop_mode_is_done(name: str, dataset: Dataset) -> None:
+    preprocessing, notes = settled(recipe_of(name), dataset)
+    assert preprocessing == of_timm(name.removeprefix("timm:"))
+    assert preprocessing.resize_policy == TIMMS_RESIZE[name]
+    assert f"resize {TIMMS_RESIZE[name]}; " in notes[0]
+    # A network without weights is trained as the recipe says.
+    plan, _ = resolve(recipes.baseline(model=name).set("training.device", "cpu"), dataset, 0)
+    assert plan.data.resize == "crop"
+
+
+def test_border_is_letterbox_and_an_image_need_not_be_square() -> None:
+    for name, resize, size in (
+        ("deepseek_vit_412m", "letterbox", None),
+        ("vit_base_patch16_sapiens2", "squash", (1024, 768)),
+    ):
+        of = published(name)
+        assert of is not None
+        assert of.preprocessing.resize_policy == resize
+        assert size in (None, of.preprocessing.image_size)
+
+
+def test_the_recipes_way_of_resizing_comes_first_and_takes_its_own_crop(dataset: Dataset) -> None:
+    squashed = recipe_of("timm:dm_nfnet_f0")
+    preprocessing, notes = settled(squashed.set("data.resize", "crop"), dataset)
+    # The crop that the network itself has at its size.
+    assert (preprocessing.resize_policy, preprocessing.image_size) == ("crop", 192)
+    assert preprocessing.resize == math.ceil(192 / 0.9)
     assert notes[-1] == (
-        "for dm_nfnet_f0.dm_in1k timm squashes images to squares; here their centre is cut out"
+        "the recipe sets resize crop, where timm's config of dm_nfnet_f0.dm_in1k says resize squash"
     )
-    # Above 1: timm pads.
+    # Of a network whose images timm crops to 0.875.
+    cropped = recipe_of("timm:resnet18.tv_in1k")
+    for resize in ("squash", "letterbox"):
+        preprocessing, _ = settled(cropped.set("data.resize", resize), dataset)
+        assert (preprocessing.resize_policy, preprocessing.resize) == (resize, 224)
+        preprocessing, _ = settled(
+            cropped.set("data.resize", resize).set("data.eval_crop", "0.875"), dataset
+        )
+        assert preprocessing.resize == 256
+
+
+def test_a_share_above_1_is_the_whole_image(dataset: Dataset) -> None:
+    # Timm pads.
     preprocessing, _ = settled(recipe_of("timm:volo_d4_448"), dataset)
     assert (preprocessing.image_size, preprocessing.resize) == (448, 448)
 

@@ -1,4 +1,4 @@
-"""Random training crops, and crops scaled to squares.
+"""Random training crops, scaled to the size of the network's images.
 
 Shapes: H and W pixels.
 """
@@ -6,29 +6,55 @@ Shapes: H and W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from trickbag.data.config import INTERPOLATION, Interpolation
+from trickbag.data.loading.filters import FILTERS
+from trickbag.data.loading.letterbox import border_colour, random_view, view
+from trickbag.data.size import height_width
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["FILTERS", "Box", "crop_resize", "crop_scale", "planes", "random_crop_box"]
+    from trickbag.data.config import DataConfig
+    from trickbag.data.size import Size
+
+__all__ = ["Box", "crop_resize", "crop_scale", "planes", "random_crop", "random_crop_box"]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are excluded."""
 
-FILTERS: Mapping[Interpolation, Image.Resampling] = MappingProxyType(
-    {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-)
-"""Pillow's filters by the names of `data.interpolation`."""
-
 _TRIES = 10
+
+
+def random_crop(
+    image_HWC: NDArray[np.uint8],
+    rng: np.random.Generator,
+    data: DataConfig,
+    size: Size,
+    mean: Sequence[float],
+) -> Image.Image:
+    """Draw a training image of `size` from a uint8 image (H, W, C).
+
+    `data` says how: `resize`, `crop_area`, `crop_ratio` and `interpolation`. `mean` is the colour
+    of the borders of `letterbox`.
+    """
+    height, width = image_HWC.shape[:2]
+    rows, columns = height_width(size)
+    interpolation = data.interpolation or INTERPOLATION
+    if data.resize == "letterbox":
+        seen = random_view(rng, height, width, size, data.crop_area, data.crop_ratio)
+        return view(image_HWC, seen, size, border_colour(mean), interpolation)
+    # The ratio is a multiple of that of what a crop of the full area shows.
+    shape = width / height if data.resize == "squash" else columns / rows
+    low, high = data.crop_ratio
+    box = random_crop_box(rng, width, height, data.crop_area, (low * shape, high * shape))
+    return crop_scale(image_HWC, box, size, interpolation)
 
 
 def random_crop_box(
@@ -65,17 +91,18 @@ def random_crop_box(
 def crop_scale(
     image_HW3: NDArray[np.uint8],
     box: Box,
-    size: int,
+    size: Size,
     interpolation: Interpolation = INTERPOLATION,
 ) -> Image.Image:
-    """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size` pixels per side.
+    """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size`.
 
     By Pillow, with a wider filter when it shrinks an image ("antialias"). Pixels outside the box
     have no influence.
     """
     left, top, right, bottom = box
+    rows, columns = height_width(size)
     crop = Image.fromarray(image_HW3[top:bottom, left:right])
-    return crop.resize((size, size), FILTERS[interpolation])
+    return crop.resize((columns, rows), FILTERS[interpolation])
 
 
 def planes(image: Image.Image) -> NDArray[np.uint8]:
@@ -86,8 +113,8 @@ def planes(image: Image.Image) -> NDArray[np.uint8]:
 def crop_resize(
     image_HW3: NDArray[np.uint8],
     box: Box,
-    size: int,
+    size: Size,
     interpolation: Interpolation = INTERPOLATION,
 ) -> NDArray[np.uint8]:
-    """Cut and scale as `crop_scale` does, to uint8 (3, size, size)."""
+    """Cut and scale as `crop_scale` does, to uint8 (3, H, W)."""
     return planes(crop_scale(image_HW3, box, size, interpolation))

@@ -1,7 +1,7 @@
 """Batches of crops that depend on neither the number of workers nor where a run was resumed.
 
-Shapes: N images of a batch, V views of an image, S pixels of the network's input, M teachers, K
-classes.
+Shapes: N images of a batch, V views of an image, H and W pixels of the network's input, M teachers,
+K classes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trickbag.data.config import INTERPOLATION
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError
-from trickbag.data.loading.crops import crop_scale, planes, random_crop_box
+from trickbag.data.loading.crops import planes, random_crop
 from trickbag.data.loading.pool import LoaderPool
 from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
+from trickbag.data.size import height_width, number_of_pixels
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.config import DataConfig
     from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.size import Size
     from trickbag.data.source import Part
     from trickbag.data.teacher_logits import TeacherLogits
 
@@ -41,7 +42,7 @@ CACHE_LIMIT = 512 * 2**20
 class RawBatch(NamedTuple):
     """A batch before preprocessing on the device.
 
-    images: (N, 3, S, S) uint8; in training with `data.views`, (N, V, 3, S, S), the unchanged crop
+    images: (N, 3, H, W) uint8; in training with `data.views`, (N, V, 3, H, W), the unchanged crop
     first. labels: (N,) int64, or (N, K) of 0 and 1 with several labels per image. index: (N,) int64
     rows of the part. valid: (N,) bool, False for an image that could not be decoded: its pixels are
     zeros, and it must not count. teacher_logits: (N, M, K) float32; M = 0 without teacher logits.
@@ -91,7 +92,7 @@ class _BatchSource:
         """Load a batch; `alive` is called after each image."""
         data, size = request.data, self._size(request)
         views = (1 + data.views,) if self.train and data.views else ()
-        images = np.zeros((len(request.rows), *views, 3, size, size), np.uint8)
+        images = np.zeros((len(request.rows), *views, 3, *height_width(size)), np.uint8)
         valid = np.zeros(len(request.rows), bool)
         errors = []
         pairs = zip(request.rows.tolist(), request.occurrences.tolist(), strict=True)
@@ -113,25 +114,22 @@ class _BatchSource:
         )
         return _LoadedBatch(batch, tuple(errors))
 
-    def _size(self, request: _BatchRequest) -> int:
+    def _size(self, request: _BatchRequest) -> Size:
         return (self.train and request.data.image_size) or self.preprocessing.image_size
 
     def _crop(self, request: _BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
-        """Return the crop (3, S, S) of an image, or with views (V, 3, S, S)."""
+        """Return the crop (3, H, W) of an image, or with views (V, 3, H, W)."""
         image = self.part.read(row)
         if not self.train:
             return self.preprocessing.crop(image)
         data = request.data
-        height, width = image.shape[:2]
         repeated = data.repeat_epochs is not None
         crop_epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
         # Crops that repeat can have stored teacher logits, one row per image and epoch: all
         # occurrences of an image in an epoch then have the same crop.
         purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
         rng = stream(self.seed, purpose, crop_epoch, row)
-        box = random_crop_box(rng, width, height, data.crop_area, data.crop_ratio)
-        interpolation = data.interpolation or INTERPOLATION
-        crop = crop_scale(image, box, self._size(request), interpolation)
+        crop = random_crop(image, rng, data, self._size(request), self.preprocessing.mean)
         pixels = self._apply_policy(crop, request, row, occurrence)
         # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
         if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:
@@ -240,8 +238,8 @@ class Loader:
         self._data = replace(data, image_size=preprocessing.image_size)
         self._source = _BatchSource(part, preprocessing, train, seed, teacher_logits)
         self._pool: LoaderPool | None = None
-        size = 3 * preprocessing.image_size**2 * len(part)
-        self.cached = cached and not train and size <= CACHE_LIMIT
+        memory = 3 * number_of_pixels(preprocessing.image_size) * len(part)
+        self.cached = cached and not train and memory <= CACHE_LIMIT
         self._cache: list[RawBatch] | None = None
 
     def __len__(self) -> int:

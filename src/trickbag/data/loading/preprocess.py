@@ -1,28 +1,32 @@
 """The preprocessing of validation, prediction and export, which is stored with the weights.
 
-Shapes: N images, H and W pixels of an image, S pixels of the network's input.
+Shapes: N images, C channels, H and W pixels of an image.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import torch
 from PIL import Image
 
 from trickbag.data.config import (
-    EVAL_CROP,
     INTERPOLATION,
     MAX_IMAGE_SIZE,
     MEAN,
+    RESIZE,
     STD,
     Colour,
     Interpolation,
+    Resize,
     Scale,
+    default_eval_crop,
 )
-from trickbag.data.loading.crops import FILTERS, planes
+from trickbag.data.loading.crops import planes
+from trickbag.data.loading.filters import FILTERS
+from trickbag.data.loading.letterbox import border_colour, bordered
+from trickbag.data.size import as_size, height_width, number_of_pixels, resize_of, scaled
 from trickbag.settings import AtLeast, Settings
 
 if TYPE_CHECKING:
@@ -31,74 +35,116 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trickbag.data.config import DataConfig
+    from trickbag.data.size import Size
 
-__all__ = ["LONGEST", "Preprocessing", "resize_of"]
+__all__ = ["LONGEST", "Preprocessing"]
 
 LONGEST = 16
 """The largest ratio of an image's edges at which it is scaled as a whole."""
+
+_Side = Annotated[int, AtLeast(1, MAX_IMAGE_SIZE)]
+_ImageSize = _Side | tuple[_Side, _Side]
+_ScaledSide = Annotated[int, AtLeast(1, 1_000_000)]
+_ResizedTo = _ScaledSide | tuple[_ScaledSide, _ScaledSide]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing(Settings):
     """How an image becomes a network's input, without randomness (He et al. 2018, section 2.1).
 
-    The shorter edge is scaled to `resize` pixels, and the centre of `image_size` pixels cut out.
-    `mean` and `std`, on the scale 0 to 255 and in the order R, G, B, normalise it. Files that were
-    written before `interpolation` existed are bilinear.
+    The image is scaled towards the size `resize`, and the centre of `image_size` pixels cut out;
+    both are a number for squares, else height and width. `resize_policy` is `data.resize`. With
+    `crop` the scaled image is the smallest that covers `resize`, with `squash` it has that size,
+    and with `letterbox` it is the largest that fits into it; the rest of the result then has the
+    mean colour. `mean` and `std`, on the scale 0 to 255 and in the order R, G, B, normalise it.
+    Files that were written before `interpolation` existed are bilinear, those of before
+    `resize_policy` have crops.
     """
 
-    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation",)
+    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation", "resize_policy")
 
-    image_size: Annotated[int, AtLeast(1, MAX_IMAGE_SIZE)]
-    resize: Annotated[int, AtLeast(1, 1_000_000)]
+    image_size: _ImageSize
+    resize: _ResizedTo
     mean: Colour
     std: Scale
     interpolation: Interpolation = INTERPOLATION
+    resize_policy: Resize = RESIZE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A square is a number, so that equal preprocessings are equal.
+        for name in ("image_size", "resize"):
+            if isinstance(size := getattr(self, name), tuple):
+                object.__setattr__(self, name, as_size(*size))
 
     @classmethod
-    def of(cls, data: DataConfig, image_size: int) -> Preprocessing:
+    def of(cls, data: DataConfig, image_size: Size) -> Preprocessing:
         """Return the preprocessing at `image_size`; `resize` is ceil(image_size / eval_crop).
 
         Settings that are left open have their defaults.
         """
+        policy = data.resize or RESIZE
         return cls(
             image_size=image_size,
-            resize=resize_of(image_size, data.eval_crop or EVAL_CROP),
+            resize=resize_of(image_size, data.eval_crop or default_eval_crop(policy)),
             mean=data.mean or MEAN,
             std=data.std or STD,
             interpolation=data.interpolation or INTERPOLATION,
+            resize_policy=policy,
         )
 
     @classmethod
-    def for_evaluation(cls, data: DataConfig, image_size: int) -> Preprocessing:
+    def for_evaluation(cls, data: DataConfig, image_size: Size) -> Preprocessing:
         """Return the preprocessing of validation, at `data.eval_ratio` times `image_size`."""
-        return cls.of(data, max(1, round(image_size * data.eval_ratio)))
+        return cls.of(data, scaled(image_size, data.eval_ratio, smallest=1))
 
-    def crop(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Scale a uint8 image (H, W, 3) and cut out its centre, uint8 (3, S, S).
+    def crop(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Scale a uint8 image (H, W, C) and cut out its centre, uint8 (C, *image_size).
 
         By Pillow, with the filter wider when it shrinks. Bicubic crops have the pixels of timm's
         and torchvision's transforms, but for images more than LONGEST times as long as they are
-        wide; bilinear ones can differ from these by one level.
+        wide; bilinear ones can differ from these by one level. So has what `squash` and
+        `letterbox` give, with either filter.
         """
-        height, width = image_HW3.shape[:2]
-        image, kernel = Image.fromarray(image_HW3), FILTERS[self.interpolation]
-        short, size = min(width, height), self.image_size
-        new_width, new_height = self.resize * width // short, self.resize * height // short
-        left, top = round((new_width - size) / 2), round((new_height - size) / 2)
-        long = max(new_width, new_height)
-        if (
-            self.interpolation == "bicubic"
-            and size <= self.resize
-            and long <= LONGEST * self.resize
-        ):
-            box = (left, top, left + size, top + size)
-            return planes(image.resize((new_width, new_height), kernel).crop(box))
-        # One call scales the pixels of the centre alone: scaled as a whole, a very long image could
-        # need more memory than there is.
-        x, y = width / new_width, height / new_height
-        box = (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height))
-        return planes(image.resize((size, size), kernel, box=box))
+        height, width = image_HWC.shape[:2]
+        new_height, new_width = self._scaled(height, width)
+        rows, columns = height_width(self.image_size)
+        image, kernel = Image.fromarray(image_HWC), FILTERS[self.interpolation]
+        y, x = _Cut.of(new_height, rows), _Cut.of(new_width, columns)
+        if self._scales_whole(new_height, new_width):
+            box = (x.start, y.start, x.start + x.length, y.start + y.length)
+            cut = image.resize((new_width, new_height), kernel).crop(box)
+        else:
+            # One call scales the pixels of the centre alone: scaled as a whole, a very long image
+            # could need more memory than there is.
+            left, right = x.part(width / new_width, width)
+            top, bottom = y.part(height / new_height, height)
+            cut = image.resize((x.length, y.length), kernel, box=(left, top, right, bottom))
+        colour = border_colour(self.mean)
+        return planes(bordered(cut, x.place, y.place, self.image_size, colour))
+
+    def _scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width to which an image is scaled as a whole."""
+        if self.resize_policy == "crop" and not isinstance(self.resize, tuple):
+            # As torchvision rounds.
+            short = min(width, height)
+            return self.resize * height // short, self.resize * width // short
+        rows, columns = height_width(self.resize)
+        if self.resize_policy == "squash":
+            return rows, columns
+        # As timm rounds: pixels of the image for each pixel of the scaled one.
+        ratios = height / rows, width / columns
+        ratio = min(ratios) if self.resize_policy == "crop" else max(ratios)
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+    def _scales_whole(self, new_height: int, new_width: int) -> bool:
+        """Tell whether an image of which the centre is cut out is first scaled as a whole."""
+        if self.resize_policy != "crop":
+            most = LONGEST**2 * number_of_pixels(self.image_size)
+            return new_height * new_width <= most
+        rows, columns = height_width(self.resize)
+        fits = new_height <= LONGEST * rows and new_width <= LONGEST * columns
+        return self.interpolation == "bicubic" and fits
 
     def normalise(self, images_N3HW: Tensor) -> Tensor:
         """Normalise images (N, 3, H, W) of 0 to 255 to float32, by mean and std of the channel."""
@@ -109,7 +155,20 @@ class Preprocessing(Settings):
         return torch.stack(channels, dim=1)
 
 
-def resize_of(image_size: int, eval_crop: float) -> int:
-    """Return the pixels to which the shorter edge is scaled: ceil(image_size / eval_crop)."""
-    # 42 / 0.7 = 60.00000000000001 is meant to be 60.
-    return math.ceil(round(image_size / eval_crop, 6))
+class _Cut(NamedTuple):
+    """The pixels of an axis of a scaled image that stay, and where they begin in the result."""
+
+    start: int
+    length: int
+    place: int
+
+    @classmethod
+    def of(cls, scaled_pixels: int, size: int) -> _Cut:
+        """Cut out the centre of `size` pixels, or centre what is smaller."""
+        if scaled_pixels < size:
+            return cls(0, scaled_pixels, (size - scaled_pixels) // 2)
+        return cls(round((scaled_pixels - size) / 2), size, 0)
+
+    def part(self, scale: float, pixels: int) -> tuple[float, float]:
+        """Return the ends of the part in an image that is not scaled, of `pixels` pixels."""
+        return self.start * scale, min((self.start + self.length) * scale, pixels)

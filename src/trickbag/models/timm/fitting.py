@@ -7,6 +7,7 @@ import functools
 
 import torch
 
+from trickbag.data.size import Size, height_width, size_text
 from trickbag.errors import Note, UserError
 from trickbag.models.config import TimmConfig
 from trickbag.models.image_size import made_for_size
@@ -22,7 +23,7 @@ the same weight.
 """
 
 
-def fit_timm(config: TimmConfig, image_size: int, smallest: int) -> tuple[TimmConfig, list[Note]]:
+def fit_timm(config: TimmConfig, image_size: Size, smallest: Size) -> tuple[TimmConfig, list[Note]]:
     """Return a config for images of `image_size` px, with notes on what was settled.
 
     - A network that takes images of one size alone, and not of this one, is built for it. A size
@@ -38,14 +39,14 @@ def fit_timm(config: TimmConfig, image_size: int, smallest: int) -> tuple[TimmCo
     if config.image_size is None and _needs_size(config.name, config.in_channels, image_size):
         config = dataclasses.replace(config, image_size=image_size)
         notes.append(
-            f"timm:{config.name} is built for images of {image_size} px, where timm's has "
-            f"{made_for_size(config)} px"
+            f"timm:{config.name} is built for images of {size_text(image_size)} px, where timm's "
+            f"has {size_text(made_for_size(config))} px"
         )
     config, auxiliary_notes = _fit_auxiliary(config, smallest)
     return config, [Note("choice", None, reason) for reason in [*notes, *auxiliary_notes]]
 
 
-def _fit_auxiliary(config: TimmConfig, smallest: int) -> tuple[TimmConfig, list[str]]:
+def _fit_auxiliary(config: TimmConfig, smallest: Size) -> tuple[TimmConfig, list[str]]:
     weight = config.auxiliary_weight
     if weight == 0 or not _has_auxiliary(config.name):
         return config, []
@@ -54,7 +55,8 @@ def _fit_auxiliary(config: TimmConfig, smallest: int) -> tuple[TimmConfig, list[
             return config, []
         reason = f"the auxiliary head of timm:{config.name} trains with weight {AUXILIARY_WEIGHT:g}"
         return dataclasses.replace(config, auxiliary_weight=AUXILIARY_WEIGHT), [reason]
-    small = f"images of {smallest} px are too small for the auxiliary head of timm:{config.name}"
+    images = f"images of {size_text(smallest)} px"
+    small = f"{images} are too small for the auxiliary head of timm:{config.name}"
     if weight is not None:
         raise UserError(
             f"model.auxiliary_weight = {weight:g}: {small}",
@@ -64,7 +66,7 @@ def _fit_auxiliary(config: TimmConfig, smallest: int) -> tuple[TimmConfig, list[
 
 
 @functools.lru_cache(maxsize=512)  # building a network of timm takes up to seconds
-def _needs_size(name: str, in_channels: int, image_size: int) -> bool:
+def _needs_size(name: str, in_channels: int, image_size: Size) -> bool:
     """Tell whether a network takes images of that size only if it is built for them."""
     if not fixes_image_size(name):
         return False
@@ -90,17 +92,17 @@ def _has_auxiliary(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=512)
-def _takes_in_training(name: str, in_channels: int, image_size: int) -> bool:
+def _takes_in_training(name: str, in_channels: int, image_size: Size) -> bool:
     config = TimmConfig(
         name=name, num_classes=1, in_channels=in_channels, auxiliary_weight=AUXILIARY_WEIGHT
     )
     return _takes(config, image_size, training=True)
 
 
-def _takes(config: TimmConfig, image_size: int, *, training: bool = False) -> bool:
+def _takes(config: TimmConfig, image_size: Size, *, training: bool = False) -> bool:
     """Tell whether a network takes images of a size; two go through it on shapes alone."""
     network = network_on_shapes(config).to("meta").train(training)
-    images = torch.empty(2, config.in_channels, image_size, image_size, device="meta")
+    images = torch.empty(2, config.in_channels, *height_width(image_size), device="meta")
     try:
         with torch.no_grad():
             network(images)

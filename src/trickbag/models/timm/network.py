@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trickbag.errors import DoesNotApply, UserError, first_line, memory_failure
+from trickbag.data.size import height_width, size_text
+from trickbag.errors import DoesNotApply, UserError, first_line, memory_failure, shown
 from trickbag.models.config import TimmConfig
 from trickbag.models.init import seeded_generator
 from trickbag.models.published import published
@@ -137,13 +138,13 @@ def _without_parts(config: TimmConfig, seed: int) -> nn.Module:
     options: dict[str, Any] = {name: prob for name, prob in drops.items() if prob}
     if config.image_size is not None:
         _require_fixed_size(config)
-        options["img_size"] = (config.image_size, config.image_size)
+        options["img_size"] = height_width(config.image_size)
     network = _created(config, options, seed_of(seed, "init:timm"))
     if config.auxiliary_weight:
         network = _with_auxiliary(network, config, options, seed)
     if config.image_size is not None:
         # The size that others read from the network: `record` sends an image of it through.
-        image_shape = (config.in_channels, config.image_size, config.image_size)
+        image_shape = (config.in_channels, *height_width(config.image_size))
         network.pretrained_cfg = {**network.pretrained_cfg, "input_size": image_shape}
         _require_patches(network, config)
     result: nn.Module = network
@@ -177,7 +178,9 @@ def _refusal(config: TimmConfig, options: dict[str, Any], reason: str) -> UserEr
     refused = [name for name in options if name in _TRICKS and name in reason]
     if refused:
         return _cannot_drop(config, refused[0])
-    size = f", for images of {config.image_size} px," if config.image_size is not None else ""
+    size = ""
+    if config.image_size is not None:
+        size = f", for images of {size_text(config.image_size)} px,"
     return UserError(
         f"timm cannot build {config.name}{size} with {config.num_classes} classes and "
         f"{config.in_channels} channels: {reason}",
@@ -209,8 +212,8 @@ def _require_fixed_size(config: TimmConfig) -> None:
     """Raise UserError if a network cannot be built for an image size."""
     if not fixes_image_size(config.name):
         raise UserError(
-            f"model.image_size = {config.image_size}: timm:{config.name} is not built for one "
-            "image size",
+            f"model.image_size = {shown(config.image_size)}: timm:{config.name} is not built for "
+            "one image size",
             "--set model.image_size=none, and --image-size for the size of the run",
         )
 
@@ -229,16 +232,19 @@ def _require_patches(network: nn.Module, config: TimmConfig) -> None:
     for module in network.modules():
         if not isinstance(module, PatchEmbed) or module.dynamic_img_pad or not module.img_size:
             continue
-        sizes = zip(module.img_size, module.patch_size, strict=True)
-        for pixels, patch in sizes:
+        sides = height_width(config.image_size or tuple(module.img_size))
+        sizes = zip(sides, module.img_size, module.patch_size, strict=True)
+        for side, pixels, patch in sizes:
             if pixels % patch:
                 # In pixels of the image: some networks have layers before their patches.
-                step = round(patch * (config.image_size or pixels) / pixels)
-                below = (config.image_size or pixels) // step * step
+                step = round(patch * side / pixels)
+                below = side // step * step
                 choices = f"{below} or {below + step}" if below else f"{step}"
+                if isinstance(config.image_size, tuple):
+                    choices = f"with {choices} for {side}"
                 raise UserError(
                     f"timm:{config.name} divides an image into patches of {step}x{step} px, and "
-                    f"{config.image_size} px are no multiple of {step}",
+                    f"{side} px are no multiple of {step}",
                     f"choose --image-size {choices}, or another network",
                 )
 

@@ -133,7 +133,7 @@ def facts(
     rows = [
         ("network", model_title(model)),
         ("classes", f"{num_classes:,}" if num_classes else ABSENT),
-        ("image size", f"{size} px" if size else ABSENT),
+        ("image size", f"{_size(size)} px" if size else ABSENT),
         ("validation images", f"{len(predictions):,}" if predictions else ABSENT),
         ("batch", value_text(resolved["batch_size"]) if resolved.get("batch_size") else ABSENT),
         ("parameters", count(metrics.get("params"))),
@@ -145,6 +145,11 @@ def facts(
         ("seed", ABSENT if record.seed is None else str(record.seed)),
     ]
     return [(name, text) for name, text in rows if text != ABSENT]
+
+
+def _size(size: object) -> str:
+    """Write an image size of a plan: a number, or height and width."""
+    return "x".join(map(str, size)) if isinstance(size, list) else str(size)
 
 
 def curves(record: ReportedRun) -> dict[str, str | None]:

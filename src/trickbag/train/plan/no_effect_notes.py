@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trickbag.data.size import number_of_pixels, sizes_text
 from trickbag.errors import Note
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def _notes_by_step(plan: Plan, tricks: tuple[Trick, ...]) -> list[Note]:
             for step in range(plan.steps_per_epoch)
         )
         if not works:
-            sizes = sorted({data.image_size for data, _ in steps if data.image_size is not None})
-            where = f"images of {' to '.join(map(str, sorted({*sizes[:1], *sizes[-1:]})))} px"
+            sizes = [data.image_size for data, _ in steps if data.image_size is not None]
+            sizes.sort(key=number_of_pixels)
+            where = f"images of {sizes_text([*sizes[:1], *sizes[-1:]], ' to ')} px"
             number = f"the {plan.steps} steps" if plan.steps > 1 else "the only step"
             reason = f"it changes nothing in {number} of this run, with {where}"
             notes.append(Note("no_effect", trick.name, reason))

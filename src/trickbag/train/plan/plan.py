@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from trickbag.data.config import INTERPOLATION, MEAN, STD, DataConfig
+from trickbag.data.config import INTERPOLATION, MEAN, RESIZE, STD, DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig
 from trickbag.optim.config import TrainConfig
@@ -16,6 +16,7 @@ from trickbag.settings import AtLeast, Seed, Settings, plain, read
 from trickbag.tricks.trick import Timestamp, Trick
 
 if TYPE_CHECKING:
+    from trickbag.data.size import Size
     from trickbag.tasks.classification import ClassificationTask
 
 __all__ = ["Plan"]
@@ -34,7 +35,7 @@ _FACTS = {
 }
 """Settled settings that `recipe.json` also holds at the top of its plan, and their parts."""
 
-_PREPARED = {"mean": MEAN, "std": STD, "interpolation": INTERPOLATION}
+_PREPARED = {"mean": MEAN, "std": STD, "interpolation": INTERPOLATION, "resize": RESIZE}
 """What a stored plan means that does not have these settings of the data."""
 
 
@@ -44,8 +45,8 @@ class Plan(Settings):
 
     - data, model, training, schedule: the recipe's, as its tricks change them. Nothing that depends
       on the data set, the weights or the machine is left open: `data.image_size`, `mean`, `std`,
-      `interpolation` and `workers`, `training.device`, `precision`, `compile` and `threads` are
-      given, and the batch is not larger than the training set.
+      `interpolation`, `resize` and `workers`, `training.device`, `precision`, `compile` and
+      `threads` are given, and the batch is not larger than the training set.
     - layout: the memory layout of images and convolutions.
     - steps_per_epoch: the updates of an epoch.
     - repeats: the images that are read for each image of a batch.
@@ -72,6 +73,7 @@ class Plan(Settings):
             "data.mean": self.data.mean is None,
             "data.std": self.data.std is None,
             "data.interpolation": self.data.interpolation is None,
+            "data.resize": self.data.resize is None,
             "training.threads": self.training.threads is None,
             "training.device": self.training.device == "auto",
             "training.precision": self.training.precision == "auto",
@@ -82,9 +84,9 @@ class Plan(Settings):
                 raise UserError(f"the plan of a run lacks a value for {path}")
 
     @property
-    def image_size(self) -> int:
-        """The side of training images in pixels."""
-        return cast("int", self.data.image_size)
+    def image_size(self) -> Size:
+        """The size of training images in pixels."""
+        return cast("Size", self.data.image_size)
 
     @property
     def workers(self) -> int:
@@ -182,7 +184,7 @@ class Plan(Settings):
         What readers of the file ask for most also stands at its top: image size, batch size,
         workers, device, precision, compilation and threads.
         """
-        return {**plain(self), **{name: getattr(self, name) for name in _FACTS}}
+        return {**plain(self), **{name: plain(getattr(self, name)) for name in _FACTS}}
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any] | None) -> Plan:
@@ -203,7 +205,7 @@ class Plan(Settings):
                 if name == "compile" and isinstance(value, bool):
                     value = "on" if value else "off"
                 _set(data, part, name, value)
-        # Plans of before were bilinear, and could leave out what had its default.
+        # Plans of before were bilinear, had crops, and could leave out what had its default.
         for name, default in _PREPARED.items():
             if isinstance(data.get("data"), Mapping) and data["data"].get(name) is None:
                 _set(data, "data", name, default)

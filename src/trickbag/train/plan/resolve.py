@@ -11,9 +11,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trickbag.data.config import EVAL_CROP, DataConfig
+from trickbag.data.config import EVAL_CROP, RESIZE, DataConfig
 from trickbag.data.labels import label_counts
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.loading.sampling import require_one_class
+from trickbag.data.size import number_of_pixels, scaled, shorter_side, size_text
+from trickbag.data.visible import visible_notes
 from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["resolve"]
 
 SMALLEST = 8
-"""The side in pixels of the smallest image that a network takes."""
+"""The shortest side in pixels of an image that a network takes."""
 
 _CAN_BE_HIDDEN = ("depth_factor", "width_factor", "shortcut")
 """The settings of a network that can change nothing in it, and show in its modules if they do."""
@@ -112,24 +115,28 @@ def _sized_data(
     model, of_network = recipe.model, default_image_size(recipe.model)
     given = data.image_size or dataset.natural_size or data.default_size
     unscaled = given or of_network.image_size
-    size = round(unscaled * data.size_factor)
-    if size < SMALLEST:
+    size = scaled(unscaled, data.size_factor)
+    if shorter_side(size) < SMALLEST:
         raise UserError(
-            f"data.size_factor = {data.size_factor:g}: it makes {size} px of {unscaled}, and "
-            f"images have at least {SMALLEST}",
+            f"data.size_factor = {data.size_factor:g}: it makes {size_text(size)} px of "
+            f"{size_text(unscaled)}, and images have at least {SMALLEST}",
             "choose a larger factor or --image-size",
         )
     default_crop = of_network.eval_crop if size == of_network.image_size else EVAL_CROP
+    if data.resize not in (None, RESIZE):
+        default_crop = EVAL_CROP
     crop = default_crop if data.eval_crop is None else data.eval_crop
     notes = []
     if size != unscaled:
-        notes.append(_choice(f"images have {size} px: {data.size_factor:.4g} times {unscaled}"))
+        factor = f"{data.size_factor:.4g} times {size_text(unscaled)}"
+        notes.append(_choice(f"images have {size_text(size)} px: {factor}"))
     # The crop of weights that a run starts from has a note of its own.
     starts_anew = not (recipe.training.init or recipe.training.pretrained)
     crop_is_timms = starts_anew and data.eval_crop is None and crop != EVAL_CROP
     if isinstance(model, TimmConfig) and size == unscaled and (not given or crop_is_timms):
         share = f", {crop:g} of the shorter edge in validation" if starts_anew else ""
-        notes.append(_choice(f"images have {size} px{share}: what timm's {model.name} is made for"))
+        made_for = f"what timm's {model.name} is made for"
+        notes.append(_choice(f"images have {size_text(size)} px{share}: {made_for}"))
     return replace(data, image_size=size), default_crop, notes
 
 
@@ -146,7 +153,9 @@ def _fitted_model(
         model = fit_stem(model, data.image_size)
     model = replace(hooks.apply(Trick.model, model), num_classes=len(dataset.classes))
     if isinstance(model, OwnConfig) and stem_is_open:
-        return model, [_choice(f"the stem is {model.stem}, for images of {data.image_size} px")]
+        assert data.image_size is not None
+        images = f"images of {size_text(data.image_size)} px"
+        return model, [_choice(f"the stem is {model.stem}, for {images}")]
     return model, []
 
 
@@ -156,7 +165,8 @@ def _fitted_timm(plan: Plan, tricks: tuple[Trick, ...]) -> tuple[Plan, list[Note
         return plan, []
     from trickbag.models.timm.fitting import fit_timm
 
-    smallest = min(data.image_size or plan.image_size for data in plan.data_by_epoch(tricks))
+    sizes = (data.image_size or plan.image_size for data in plan.data_by_epoch(tricks))
+    smallest = min(sizes, key=number_of_pixels)
     model, notes = fit_timm(plan.model, plan.image_size, smallest)
     return replace(plan, model=model), notes
 
@@ -302,6 +312,8 @@ def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list
                 "as many images"
             )
         )
+    seen = Preprocessing.for_evaluation(data, plan.image_size)
+    notes += visible_notes(dataset.val_shapes, seen.image_size, seen.resize, seen.resize_policy)
     notes += score_notes(plan.training, dataset)
     notes += no_effect_notes(plan, tricks)
     if plan.class_weights is not None and data.class_power != 1:

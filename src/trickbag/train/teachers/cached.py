@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from trickbag.data.config import INTERPOLATION
+from trickbag.data.config import INTERPOLATION, MEAN, RESIZE
 from trickbag.data.dataset import fingerprint
 from trickbag.data.decoding.cache import cache_folder
+from trickbag.data.loading.letterbox import border_colour
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
 from trickbag.errors import Note, RunFailed, UserError
@@ -108,12 +109,16 @@ def _metadata(
         metadata |= {
             "views": plan.data.repeat_epochs,
             "seed": plan.seed,
-            "image_size": plan.image_size,
+            "image_size": plain(plan.image_size),
             **{name: plain(getattr(plan.data, name)) for name in crops},
         }
         # As above.
         if plan.data.interpolation != INTERPOLATION:
             metadata["interpolation"] = plan.data.interpolation
+        if plan.data.resize != RESIZE:
+            metadata["resize"] = plan.data.resize
+        if plan.data.resize == "letterbox":
+            metadata["border"] = list(border_colour(plan.data.mean or MEAN))
     return metadata
 
 
@@ -150,7 +155,7 @@ def _open_matching(
             reason = f"the stored logits of the teacher were computed again: {error.reason}"
             on_note(Note("damage", None, reason))
         return None
-    metadata = {"interpolation": None, **metadata}
+    metadata = {"interpolation": None, "resize": None, "border": None, **metadata}
     stored = {name: logits.metadata.get(name) for name in metadata}
     changed = [text for name, text in _LONG.items() if metadata[name] != stored[name]]
     short, stored_short = (

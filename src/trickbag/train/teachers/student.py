@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trickbag.data.size import height_width, size_text
 from trickbag.errors import DoesNotApply, Note
 from trickbag.train.teachers.teacher import Teacher
 
@@ -51,7 +52,7 @@ def student_of(tricks: tuple[Trick, ...]) -> Student | None:
 def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list[Note]:
     """Return notes on what the teachers see otherwise than the network, and on unused settings."""
     name, spec = student.trick.name, student.spec
-    notes = [] if spec.view == "centre" else _interpolation_notes(student, plan)
+    notes = [] if spec.view == "centre" else _preparation_notes(student, plan)
     if spec.view == "online":
         if spec.cache:
             notes.append(
@@ -72,15 +73,29 @@ def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list
     return [Note("teacher", name, text) for text in notes]
 
 
-def _interpolation_notes(student: Student, plan: Plan) -> list[str]:
-    """Say which teachers get the run's crops, but expect another interpolation."""
-    of_run = plan.data.interpolation
-    return [
-        f"{student.trick.name}: the teacher {spec} expects {expected} images, and sees the run's "
-        f"{of_run} crops; --set data.interpolation={expected} shows both what it expects"
-        for spec in student.spec.teachers
-        if (expected := Teacher.of(spec).preprocessing.interpolation) != of_run
-    ]
+def _preparation_notes(student: Student, plan: Plan) -> list[str]:
+    """Say which teachers get the run's images, but expect other ones."""
+    notes = []
+    for spec in student.spec.teachers:
+        given, teacher = Teacher.of(spec).preprocessing, f"{student.trick.name}: the teacher {spec}"
+        pairs = {
+            "interpolation": (given.interpolation, plan.data.interpolation),
+            "resize": (given.resize_policy, plan.data.resize),
+        }
+        notes += [
+            f"{teacher} expects {expected} images, and sees the run's {of_run} crops; "
+            f"--set data.{name}={expected} shows both what it expects"
+            for name, (expected, of_run) in pairs.items()
+            if expected != of_run
+        ]
+        height, width = height_width(given.image_size)
+        run_height, run_width = height_width(plan.image_size)
+        if height * run_width != width * run_height:
+            notes.append(
+                f"{teacher} is for images of {size_text(given.image_size)} px, and sees the run's "
+                f"{size_text(plan.image_size)} px images squashed to that shape"
+            )
+    return notes
 
 
 def _view_beyond_the_centre(student: Student, plan: Plan) -> str:
@@ -91,7 +106,11 @@ def _view_beyond_the_centre(student: Student, plan: Plan) -> str:
     if data.crop_area != uncropped or data.crop_ratio != uncropped or mirrored:
         return "crops and mirrors"
     crops = [Teacher.of(spec).preprocessing for spec in student.spec.teachers]
-    return "more" if any(crop.image_size < crop.resize for crop in crops) else ""
+    hidden = any(
+        crop.image_size != crop.resize or (crop.resize_policy == "crop" and data.resize != "crop")
+        for crop in crops
+    )
+    return "more" if hidden else ""
 
 
 def _unseen(plan: Plan, tricks: Sequence[Trick]) -> list[str]:

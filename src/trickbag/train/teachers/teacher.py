@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.size import height_width
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
 from trickbag.models.pretrained import load_pretrained, published_classes
@@ -142,7 +143,8 @@ class TeacherNetwork(nn.Module):
     def __init__(self, teacher: Teacher, classes: Sequence[str], given: Preprocessing) -> None:
         super().__init__()
         expected = teacher.preprocessing
-        self.size, self.interpolation = expected.image_size, expected.interpolation
+        self.size = height_width(expected.image_size)
+        self.interpolation = expected.interpolation
         channels = zip(given.mean, given.std, expected.mean, expected.std, strict=True)
         # From (x - m) / s to (x - m') / s' in one multiplication and one addition a channel.
         self.scales = tuple(
@@ -169,10 +171,9 @@ class TeacherNetwork(nn.Module):
                 [images[:, c] * scale + shift for c, (scale, shift) in enumerate(self.scales)],
                 dim=1,
             )
-        if images.shape[-1] != self.size:
-            shape = (self.size, self.size)
+        if images.shape[-2:] != self.size:
             images = functional.interpolate(
-                images, shape, mode=self.interpolation, align_corners=False, antialias=True
+                images, self.size, mode=self.interpolation, align_corners=False, antialias=True
             )
         logits: Tensor = self.network(images)
         return (logits if self.same_classes else logits[:, self.places]).float()
