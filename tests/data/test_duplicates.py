@@ -15,7 +15,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, fingerprint, prepare
 from trickbag.data.doctor import diagnose
 from trickbag.data.duplicates import content_digest, copies_of, pixel_digest
-from trickbag.data.source import ArrayPart, DataError
+from trickbag.data.source import ArrayPart, DataError, Source
 from trickbag.data.sources import open_source
 from trickbag.errors import RunFailed, UserError
 
@@ -113,6 +113,10 @@ def names_of(dataset: Dataset) -> set[str]:
     return {name for part in parts if part is not None for name in part.names}
 
 
+def copies_said(dataset: Dataset) -> list[str]:
+    return [note.text for note in dataset.notes if note.text.startswith("copies: ")]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_copies_are_noted_or_dropped(name: str, tmp_path: Path) -> None:
     case = CASES[name]
@@ -127,7 +131,7 @@ def test_copies_are_noted_or_dropped(name: str, tmp_path: Path) -> None:
     noted = prepare(data, cache_dir=cache)
     assert names_of(noted) == every
     assert noted.errors == ()
-    texts = [note.text for note in noted.notes if note.text.startswith("copies: ")]
+    texts = copies_said(noted)
     assert len(texts) == len({across for across, _ in case.duplicates})
     for text in texts:
         assert "data.duplicates=drop leaves" in text
@@ -268,22 +272,13 @@ def test_labels_of_several_classes(tmp_path: Path) -> None:
     ]
     settings: dict[str, Any] = {"source": str(table), "multi_label": True}
     table.write_text("\n".join(["image,label", *rows]) + "\n")
-    (note,) = prepare(DataConfig(**settings)).notes
-    assert "1 image lies more than once in a part" in note.text, "the same labels"
+    (text,) = copies_said(prepare(DataConfig(**settings)))
+    assert "1 image lies more than once in a part" in text, "the same labels"
     table.write_text("\n".join(["image,label", *rows, "y,cat"]) + "\n")
-    (note,) = prepare(DataConfig(**settings)).notes
-    assert "1 image lies with different labels (" in note.text
+    (text,) = copies_said(prepare(DataConfig(**settings)))
+    assert "1 image lies with different labels (" in text
     dropped = prepare(DataConfig(**settings, duplicates="drop")).errors
     assert len(dropped) == 3
-
-
-def test_a_file_that_two_rows_name(tmp_path: Path) -> None:
-    photo_folder(tmp_path, {"pictures": 8})
-    rows = [f"00{i},{'cat' if i % 2 else 'dog'}" for i in range(8)]
-    table = tmp_path / "pictures.csv"
-    table.write_text("\n".join(["image,label", *rows]) + "\n")
-    before = prepare(DataConfig(source=str(table)))
-    assert not before.notes
 
 
 def test_images_in_memory() -> None:
@@ -300,6 +295,28 @@ def test_images_in_memory() -> None:
     assert copies.across == ("parts",)
     unlabelled = ArrayPart.of(pixels[4:], np.array([-1, -1]), "test")
     assert copies_of(parts | {"test": unlabelled}, digests)[0].across == ("parts",)
+
+
+def test_a_run_on_images_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 8, 8), np.uint8)
+    pixels[20], pixels[21], pixels[23] = pixels[0], pixels[2], pixels[3]
+    train = ArrayPart.of(pixels[:22], np.arange(22) % 2, "train")
+    test = ArrayPart.of(pixels[22:], np.arange(2), "test")
+    source = Source(spec="x", classes=("a", "b"), parts={"train": train, "test": test})
+    monkeypatch.setattr(module, "open_source", lambda data, **_: source)
+    noted = prepare(DataConfig())
+    assert [note.text.partition(" (")[0] for note in noted.notes] == [
+        "copies: 1 image lies in more than one part",
+        "copies: 1 image lies in more than one class",
+        "copies: 1 image lies more than once in a part",
+    ]
+    dropped = prepare(DataConfig(duplicates="drop"))
+    assert {file for file, _ in dropped.errors} == {
+        "train/02",
+        "train/03",
+        "train/20",
+        "train/21",
+    }
 
 
 def test_digests_tell_shapes_and_types_of_content() -> None:

@@ -65,6 +65,8 @@ def group_numbers(groups: Sequence[str], digests: Sequence[str]) -> NDArray[np.i
     name, and an empty digest, join nothing; so does an empty list of digests. Returns None where
     each image is a group of its own.
     """
+    if not any(groups) and not any(digests):
+        return None
     parent = list(range(max(len(groups), len(digests))))
 
     def root(i: int) -> int:

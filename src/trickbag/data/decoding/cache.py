@@ -30,7 +30,7 @@ _HEAD = re.compile(rb'{"checksum": "([0-9a-f]{8})", ')
 """How a file begins; the checksum is that of all that follows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecodeResult:
     """What the strict decode of a file gave: what the image is, or the reason why it failed.
 
