@@ -253,7 +253,6 @@ def test_doctor_of_several_labels(call: Call, tmp_path: Path) -> None:
         "labels an image: 2 images have 1, 1 image has 2, 1 image has 3",
         "fewer than 10 images in train: two (1), one (3), zero (3)",
         "1 row has no label and is left out",
-        "left out: 1 files",
     ):
         assert text in out
     assert "'two one zero' is read as one class" in call("doctor", table, "--set", limit)[1]
@@ -418,8 +417,8 @@ def test_a_contests_sample_gives_order_ids_and_columns(
     assert [row[1] in ("six", "seven") for row in rows] == [True, True, False, True, True, False]
     assert [row[1] for row in rows if row[0] in ("4", "9")] == ["", ""]
     assert (
-        "2 of 6 images could not be predicted; their label is left empty: 4 (empty file), 9 (no "
-        "such file)" in err
+        "2 of 6 images could not be predicted; their cells are left empty: 4 (empty file), 9 (no "
+        "such image file)" in err
     )
     by_root = tmp_path / "again.csv"
     assert call("predict", kaggle, sample, "--image-root", images, "--csv", by_root)[0] == 0

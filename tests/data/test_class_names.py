@@ -83,7 +83,8 @@ def test_both_unicode_forms_are_one_class(build: Build, tmp_path: Path) -> None:
     source = open_source(build(tmp_path, labels))
     assert source.classes == (COMPOSED, "tea")
     assert labels_of(source) == [label.replace(DECOMPOSED, COMPOSED) for label in labels]
-    assert f"{COMPOSED!r} (2 images and 2 images)" in note_about(source, "Unicode form")
+    if build is table:
+        assert f"{COMPOSED!r} (2 images and 2 images)" in note_about(source, "Unicode form")
 
 
 @every_source

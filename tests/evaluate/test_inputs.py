@@ -80,6 +80,39 @@ def test_the_models_own_column_comes_first(tmp_path: Path) -> None:
     assert find_inputs([str(tmp_path / "x.csv")]).names == ("q",)
 
 
+NAMES = {
+    "form": ("cafe\u0301.png", "caf\u00e9.png"),
+    "the other form": ("caf\u00e9.png", "cafe\u0301"),
+    "extension": ("IMG_1.JPG", "IMG_1.jpg"),
+    "folder": ("cafe\u0301/a.png", "caf\u00e9/a.png"),
+    "letter case": ("IMG_1.JPG", "img_1.jpg"),
+}
+
+
+@pytest.mark.parametrize(("file", "name"), NAMES.values(), ids=NAMES)
+def test_files_in_another_spelling(tmp_path: Path, file: str, name: str) -> None:
+    make(tmp_path, f"images/{file}")
+    (tmp_path / "x.csv").write_text(f"image\n{name}\n", encoding="utf-8")
+    inputs = find_inputs([str(tmp_path / "x.csv"), str(tmp_path / "images")])
+    assert inputs.paths == (tmp_path / "images" / file,)
+    assert names_of(tmp_path, "images") == [f"images/{file}"]
+
+
+@pytest.mark.parametrize("there", ["caf\u00e9", "cafe\u0301"])
+@pytest.mark.parametrize("typed", ["caf\u00e9", "cafe\u0301"])
+def test_paths_can_be_typed_in_either_form(tmp_path: Path, there: str, typed: str) -> None:
+    make(tmp_path, f"{there}/{there}.png")
+    expected = [f"{there}/{there}.png"]
+    assert names_of(tmp_path, typed) == names_of(tmp_path, f"{typed}/{typed}.png") == expected
+
+
+def test_the_nearest_of_a_missing_file_is_named(tmp_path: Path) -> None:
+    make(tmp_path, "cat_01.png", "dog_01.png")
+    (tmp_path / "x.csv").write_text("image\ncat_01.png\ncat_1.png\n")
+    inputs = find_inputs([str(tmp_path / "x.csv")])
+    assert inputs.reasons == ("", "no such image file; the nearest is cat_01.png")
+
+
 def test_image_root(tmp_path: Path) -> None:
     make(tmp_path, "far/p.png")
     (tmp_path / "x.csv").write_text("image\np.png\n")

@@ -1,8 +1,10 @@
 """Predict the class of images with the kept weights of a run.
 
 PATH is an image, a folder, a quoted glob, or a CSV file such as Kaggle's sample_submission.csv,
-whose rows name the images; their folder can be given beside it. A file that cannot be read becomes
-a row with an error; the others are predicted.
+whose rows name the images; their folder can be given beside it. With --csv FILE its header, rows
+and columns are copied: the column of labels gets labels, a column with the name of a class that
+class's probability. A file that cannot be read becomes a row with an error; the others are
+predicted.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from trickbag.evaluate.inputs import Inputs
     from trickbag.evaluate.prediction import Prediction, Predictor
+    from trickbag.evaluate.sample import SampleFile
     from trickbag.evaluate.table import Written
 
 
@@ -99,7 +102,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         _refuse_input(target, inputs, args.csv)
         form = Form(
-            classes=predictor.classes, columns=columns, top=top, probabilities=args.probabilities
+            classes=predictor.classes,
+            columns=columns,
+            top=top,
+            probabilities=args.probabilities,
+            sample=_sample(predictor, inputs, top),
         )
         written = write_csv(target, form, rows)
         trained = predictor.trained
@@ -107,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
             f"predictions: {target} ({written.predicted:,} images; "
             f"{trained.weights_title}, in {trained.precision})"
         )
-    _warn_of_errors(written, labels_are_empty=target is not None and columns is not None)
+    _warn_of_errors(written, cells_are_empty=target is not None and not form.has_errors)
     return 0 if written.predicted else 1
 
 
@@ -118,6 +125,37 @@ def _warn_of_passed_over(inputs: Inputs) -> None:
     meant = [file for record in inputs.passed_over if not record.ignored for file in record.files]
     names = f" ({name_some(meant)})" if meant else ""
     warn("predict", f"{accounting(len(inputs.paths), inputs.passed_over)}{names}")
+
+
+def _sample(predictor: Predictor, inputs: Inputs, top: int) -> SampleFile | None:
+    """Return the table that names the images, if it is a sample of what to write."""
+    from trickbag.cli.terminal import warn
+    from trickbag.data.labels import separator_of_labels
+    from trickbag.errors import UserError
+    from trickbag.evaluate.sample import SampleFile, sample_columns
+
+    if inputs.sheet is None:
+        return None
+    trained, title = predictor.trained, str(inputs.csv)
+    separator = separator_of_labels(trained.classes, trained.label_separator)
+    columns = sample_columns(
+        inputs.sheet,
+        inputs.column,
+        trained.classes,
+        title=title,
+        label_name=trained.columns[1] if trained.columns else None,
+        label_separator=None if trained.thresholds is None else separator,
+    )
+    for fact in columns.facts:
+        warn("predict", fact)
+    if columns.label is None and not columns.classes:
+        return None
+    if columns.label is None and top > 1:
+        raise UserError(
+            f"--top {top}: {title} has columns of classes alone, which get probabilities",
+            "leave --top out",
+        )
+    return SampleFile(sheet=inputs.sheet, columns=columns, classes=trained.classes)
 
 
 def _warn_of_outside(inputs: Inputs) -> None:
@@ -144,13 +182,13 @@ def _require_top(top: int, predictor: Predictor) -> None:
         )
 
 
-def _warn_of_errors(written: Written, *, labels_are_empty: bool) -> None:
+def _warn_of_errors(written: Written, *, cells_are_empty: bool) -> None:
     from trickbag.cli.terminal import name_some, warn
 
     if not written.errors:
         return
     total = written.predicted + len(written.errors)
-    where = "their label is left empty" if labels_are_empty else "see the errors beside their names"
+    where = "their cells are left empty" if cells_are_empty else "see the errors beside their names"
     names = name_some([f"{name} ({reason})" for name, reason in written.errors])
     warn(
         "predict",

@@ -43,7 +43,12 @@ def require_trainable(source: Source) -> None:
             )
     if num_classes < 2:
         have = f"one class only, {source.classes[0]!r}" if source.classes else "no class"
-        raise UserError(f"data source {source.spec!r} has {have}", "at least two are needed")
+        unlabelled = sum(len(each.files) for each in source.passed_over if each.kind == "no label")
+        beside = f", and {unlabelled:,} images without a label" if unlabelled else ""
+        way_out = "at least two are needed"
+        if unlabelled:
+            way_out += "; where NaN, NA, null or None is a class: --set data.na_labels=class"
+        raise UserError(f"data source {source.spec!r} has {have}{beside}", way_out)
 
 
 def _some(names: list[str]) -> str:

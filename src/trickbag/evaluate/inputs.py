@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from trickbag.data.source import PassedOver
+    from trickbag.data.sources.table.sheet import Sheet
 
 __all__ = ["Inputs", "find_inputs"]
 
@@ -40,15 +42,18 @@ class Inputs:
 
     `names` are those that the user gave, or the rows of a table. A path is None if there is no
     such image for a row, and `reasons` says why, else it is empty. `csv` is the table, if there is
-    one, and `id_column` its column with the names, empty if its columns have none; `outside` are
-    those of images that lie outside of all folders where they are looked for. `facts` say where
-    else images were. `passed_over` is what lies in the folders and is no image.
+    one, `sheet` what it holds, `column` the place of its column with the names, and `id_column` the
+    name of this column, empty if its columns have none. `outside` are the names of images that lie
+    outside of all folders where they are looked for. `facts` say where else images were.
+    `passed_over` is what lies in the folders and is no image.
     """
 
     names: tuple[str, ...]
     paths: tuple[Path | None, ...]
     reasons: tuple[str, ...] = ()
     csv: Path | None = None
+    sheet: Sheet | None = None
+    column: int = 0
     id_column: str = ""
     outside: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
@@ -104,6 +109,7 @@ def _expand(text: str, passed_over: PassedOverFiles) -> list[Path]:
     """
     path = expanded(text)
     try:
+        path = _in_existing_form(path)
         if path.exists():  # a name with brackets is a file before it is a glob
             return [path]
         if path.is_symlink():
@@ -131,6 +137,19 @@ def _expand(text: str, passed_over: PassedOverFiles) -> list[Path]:
         files = [f"{path}{inner}" for inner in files_within(str(path))]
         passed_over.add(ignored(path.name) or reason_of(path.name), files)
     return kept
+
+
+def _in_existing_form(path: Path) -> Path:
+    """Return a path in the Unicode form in which it exists; as it is if it exists in none.
+
+    What is typed is composed, and file systems can have it decomposed.
+    """
+    if not path.exists() and not str(path).isascii():
+        for form in ("NFC", "NFD"):
+            other = Path(unicodedata.normalize(form, str(path)))
+            if other.exists():
+                return other
+    return path
 
 
 def _images(path: Path, passed_over: PassedOverFiles) -> Iterator[Path]:
@@ -199,6 +218,8 @@ def _from_table(
             for value, path in rows
         ),
         csv=table,
+        sheet=sheet,
+        column=column,
         id_column=sheet.names[column] if sheet.has_header else "",
         outside=tuple(
             value for value, path in rows if path is not None and finder.is_outside(path)

@@ -1,4 +1,4 @@
-"""Predictions as a CSV file, in our own columns or in those of a Kaggle competition."""
+"""Predictions as a CSV file, in our own columns or in those of a competition's sample."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.evaluate.prediction import Prediction
+    from trickbag.evaluate.sample import SampleFile
 
 __all__ = ["Form", "Written", "write_csv"]
 
@@ -24,41 +25,60 @@ __all__ = ["Form", "Written", "write_csv"]
 class Form:
     """The columns of a table of predictions.
 
-    With `columns` they are these two, for image and label, and no other. Without, they are
-    `image,label,confidence`, and `error` at the end if an image could not be read. `top` adds
-    `label_2,confidence_2` and so on. `probabilities` adds a column for each class, with the class's
-    name, or "class " and the name if there is such a column already. If an image has several
-    labels, they stand in one cell, separated by blanks; the confidence is then the highest of all
-    classes.
+    With a `sample` they are those of that file, and no other. Otherwise they are `columns`, for
+    image and label; or without these `image,label,confidence`, and `error` at the end if an image
+    could not be read. `top` adds `label_2,confidence_2` and so on. `probabilities` adds a column
+    for each class, with the class's name, or "class " and the name if there is such a column
+    already. If an image has several labels, they stand in one cell; the confidence is then the
+    highest of all classes.
     """
 
     classes: tuple[str, ...]
     columns: tuple[str, str] | None = None
     top: int = 1
     probabilities: bool = False
+    sample: SampleFile | None = None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a column may say why an image could not be read."""
+        return self.columns is None and self.sample is None
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether a column is added for each class: a sample can have these columns already."""
+        return self.probabilities and not (self.sample is not None and self.sample.columns.classes)
 
     def header(self) -> list[str]:
-        """Return the names of the columns, without `error`."""
+        """Return the names of the columns, without `error`; none for a sample without a header."""
+        if self.sample is not None and not self.sample.sheet.has_header:
+            return []
         names = list(self.columns or ("image", "label", "confidence"))
+        if self.sample is not None:
+            names = list(self.sample.sheet.names)
         names += [f"{name}_{k}" for k in range(2, self.top + 1) for name in ("label", "confidence")]
-        if self.probabilities:
+        if self.has_probabilities:
             taken = {*names, "error"}
             names += [f"class {name}" if name in taken else name for name in self.classes]
         return names
 
-    def row(self, name: str, prediction: Prediction) -> list[str]:
-        """Return the cells of a prediction, without `error`; a failed one has its name alone."""
-        if prediction.probabilities is None:
-            return [name, *[""] * (len(self.header()) - 1)]
-        cells = [
-            cell for label, share in prediction.top(self.top) for cell in (label, f"{share:.6f}")
-        ]
-        cells[0] = prediction.label or ""
-        if self.columns:
-            del cells[1]
-        if self.probabilities:
-            cells += [f"{share:.8g}" for share in prediction.probabilities.tolist()]
-        return [name, *cells]
+    def row(self, place: int, name: str, prediction: Prediction) -> list[str]:
+        """Return the cells of prediction number `place`, without `error`.
+
+        Of a prediction that failed they are empty, beside its name and what a sample has there.
+        """
+        shares = [] if prediction.probabilities is None else prediction.probabilities.tolist()
+        ranked = [(label, f"{share:.6f}") for label, share in prediction.top(self.top)]
+        ranked = ranked or [("", "")] * self.top
+        label = prediction.label or ""
+        if self.sample is not None:
+            cells = self.sample.row(place, shares, label)
+        else:
+            cells = [name, label] if self.columns else [name, label, ranked[0][1]]
+        cells += [cell for pair in ranked[1:] for cell in pair]
+        if self.has_probabilities:
+            cells += [f"{share:.8g}" for share in shares] or [""] * len(self.classes)
+        return cells
 
 
 @dataclass(kw_only=True)
@@ -86,8 +106,8 @@ def write_csv(path: Path, form: Form, rows: Iterable[tuple[str, Prediction]]) ->
             "w+", dir=path.parent, encoding="utf-8", errors="backslashreplace", newline=""
         ) as body:
             writer = csv.writer(body, lineterminator="\n")
-            for name, prediction in rows:
-                writer.writerow(form.row(name, prediction))
+            for place, (name, prediction) in enumerate(rows):
+                writer.writerow(form.row(place, name, prediction))
                 reasons.append(prediction.error or "")
                 if prediction.error is None:
                     written.predicted += 1
@@ -95,7 +115,7 @@ def write_csv(path: Path, form: Form, rows: Iterable[tuple[str, Prediction]]) ->
                     written.errors.append((name, prediction.error))
             body.seek(0)
             with replacing(path) as file:
-                _copy(body, file, form, reasons if written.errors and not form.columns else None)
+                _copy(body, file, form, reasons if written.errors and form.has_errors else None)
     except OSError as error:
         raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
     return written
@@ -105,8 +125,10 @@ def _copy(body: TextIO, file: BinaryIO, form: Form, reasons: Sequence[str] | Non
     text = io.TextIOWrapper(
         file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True
     )
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*form.header(), *([] if reasons is None else ["error"])])
+    separator = "," if form.sample is None else form.sample.separator
+    writer = csv.writer(text, lineterminator="\n", delimiter=separator)
+    if header := form.header():
+        writer.writerow([*header, *([] if reasons is None else ["error"])])
     writer.writerows(_with_reasons(csv.reader(body), reasons))
     # Otherwise the wrapper closes the file, which `replacing` has still to flush to disk.
     text.detach()

@@ -65,7 +65,8 @@ def test_a_value_with_a_folder_is_looked_for_as_it_stands(tmp_path: Path) -> Non
     text = "path,label\nx/a.png,cat\ny\\a.png,dog\nz/b.png,cat\n"
     source = opened(tmp_path / "t.csv", text)
     assert labelled(source) == {"data/x/a.png": "cat", "data/y/a.png": "dog"}
-    assert source.left_out == (("z/b.png", "no such image file"),)
+    reason = "no such image file; the nearest is data/x/b.png"
+    assert source.left_out == (("z/b.png", reason),)
 
 
 def test_ambiguous_ids_are_left_out_and_named(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_folder_that_repeats_the_names_is_another_data_set(tmp_path: Path) -> 
     touch(tmp_path, ["train/a.png", "train/b.png", "test/a.png", "test/b.png", "test/c.png"])
     source = opened(tmp_path / "train.csv", ROWS)
     assert list(labelled(source)) == ["train/a.png", "train/b.png"]
-    assert source.left_out == (("c", "no such image file"),)
+    assert source.left_out == (("c", "no such image file; the nearest is test/c.png"),)
 
 
 def test_a_circle_of_links(tmp_path: Path) -> None:
@@ -119,7 +120,8 @@ def test_a_file_without_extension(tmp_path: Path) -> None:
 def test_images_that_no_row_names_are_counted(tmp_path: Path) -> None:
     touch(tmp_path, ["a.png", "b.png", "in/c.png", "in/d.png", "e.png", "other/f.png", "notes.txt"])
     source = opened(tmp_path / "t.csv", ROWS + "e,\n")
-    (passed_over,) = source.passed_over
+    passed_over, unlabelled = source.passed_over
+    assert unlabelled.files == ("e.png",)
     assert passed_over.kind == "no row names it"
     assert passed_over.files == ("in/d.png",)
     assert passed_over.ignored

@@ -72,7 +72,7 @@ def test_a_test_part_without_labels_is_not_used(eight: Path) -> None:
     text = split_table(*["train"] * 4, *["test"] * 2) + "\n006.png,,test\n"
     with_labels = opened(eight, text)
     assert len(with_labels.parts["test"]) == 2
-    assert with_labels.left_out == (("006.png", "no label in line 8"),)
+    assert ("no label", "its row has no label", ("006.png",), False) in with_labels.passed_over
     text = split_table(*["train"] * 4) + "\n004.png,,test\n005.png,,test\n"
     without = opened(eight, text)
     assert list(without.parts) == ["train"]

@@ -104,13 +104,10 @@ def test_a_row_with_more_cells_than_names_is_left_out(four: Path) -> None:
 
 
 def test_lines_are_counted_as_they_stand_in_the_file(four: Path) -> None:
-    source = opened(four, '\nimage,label\n\n000.png,"a\nb"\n001.png,\n,x\n002.png,c\n')
-    assert [error.reason for error in source.left_out] == [
-        "no label in line 6",
-        "no image in line 7",
-    ]
-    source = opened(four, "sep=,\n000.png,cat\n001.png,\n002.png,dog\n")
-    assert [error.reason for error in source.left_out] == ["no label in line 3"]
+    source = opened(four, '\nimage,label\n\n000.png,"a\nb"\n001.png,a\n,x\n002.png,c\n')
+    assert [error.reason for error in source.left_out] == ["no image in line 7"]
+    source = opened(four, "sep=,\n000.png,cat\n,cat\n002.png,dog\n")
+    assert [error.reason for error in source.left_out] == ["no image in line 3"]
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -129,7 +126,8 @@ def test_parquet(tmp_path: Path) -> None:
     parquet.write_table(pa.table(columns), file)
     source = opened(file)
     assert labelled(source) == {"0.png": "cat", "1.png": "dog"}
-    assert [error.reason for error in source.left_out] == ["no label in row 3", "no image in row 4"]
+    assert [error.reason for error in source.left_out] == ["no image in row 4"]
+    assert [kind.files for kind in source.passed_over if kind.kind == "no label"] == [("2.png",)]
     assert read_sheet(file, "x", "").column(2) == ["0.5", "1.0", "", "1.5"]
     labels = pa.table({"file": ["0.png", "1.png"], "labels": [["cat", "dog"], ["dog"]]})
     parquet.write_table(labels, file)

@@ -137,15 +137,18 @@ def test_labels_with_commas_and_line_breaks(four: Path) -> None:
 def test_missing_images_are_left_out_and_named(four: Path) -> None:
     source = opened(four, FOUR + "none.png,cat\n004,dog\n000.jpg,dog\n")
     assert [error.file for error in source.left_out] == ["none.png", "004", "000.jpg"]
-    assert {error.reason for error in source.left_out} == {"no such image file"}
+    assert [error.reason for error in source.left_out] == [
+        "no such image file",
+        "no such image file; the nearest is 003.png",
+        "no such image file; the nearest is 000.png",
+    ]
     assert labelled(source) == EXPECTED
 
 
 def test_rows_that_lack_something(four: Path) -> None:
     source = opened(four, FOUR.replace("002.png,cat", "002.png,") + ",dog\n003\n")
-    assert source.left_out[0] == ("002.png", "no label in line 4")
-    assert source.left_out[1].reason == "no image in line 6"
-    assert source.left_out[2] == ("003", "no label in line 7")
+    assert [error.reason for error in source.left_out] == ["no image in line 6"]
+    assert ("no label", "its row has no label", ("002.png", "003.png"), False) in source.passed_over
 
 
 def test_repeated_rows_are_noted(four: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.source import PassedOver
 from trickbag.data.sources.outside import is_beyond
 from trickbag.data.sources.part_names import part_of
+from trickbag.data.sources.table.spellings import FileNames, folder_like, respelled
+from trickbag.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +29,9 @@ _DEEPEST, _MOST_FOLDERS, _MOST_FILES = 5, 20_000, 5_000_000
 
 _NAMED = 3
 
+_SUGGESTED = 5
+"""The most names without a file for which the nearest is looked for: each takes some 0.05 s."""
+
 
 @dataclass
 class _Folder:
@@ -39,6 +45,11 @@ class _Folder:
     by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     links: set[str] = field(default_factory=set)
     folders: list[str] = field(default_factory=list)
+
+    @cached_property
+    def names(self) -> FileNames:
+        """The images by the names that a table may give them."""
+        return FileNames(file for files in self.by_stem.values() for file in files)
 
 
 @dataclass
@@ -58,11 +69,14 @@ class ImageFinder:
     all_alike: bool = False
     _listed: dict[str, _Folder] = field(default_factory=dict)
     _beyond: dict[str, bool] = field(default_factory=dict)
+    _places: dict[tuple[str, str, bool], str] = field(default_factory=dict)
     _index: dict[str, list[tuple[str, str]]] | None = None
     _homes: set[str] = field(default_factory=set)
     _same_names: dict[str, bool] = field(default_factory=dict)
     _from_within: set[str] = field(default_factory=set)
     _two_files: str | None = None
+    _in_other_case: dict[str, str] = field(default_factory=dict)
+    _suggested: int = 0
     _stopped: bool = False
 
     def find(self, value: str, part: str = "") -> str | None:
@@ -80,22 +94,15 @@ class ImageFinder:
 
     def matches(self, value: str, part: str = "", *, within: bool = True) -> tuple[str, ...]:
         """Return the names of all images that a value can mean; see `find`."""
-        # Tables written on Windows have backslashes.
-        value = value.replace("\\", "/")
-        inner, name = "", value
-        if "/" in value or value in (".", ".."):
-            inner, name = os.path.split(os.path.normpath(value))
-        matches = []
-        for folder in self.folders:
-            place = os.path.normpath(os.path.join(folder, inner)) if inner else folder
-            file = self._file_of(place, name)
-            if file is not None:
-                matches.append(os.path.join(place, file))
-                if not self.all_alike:
-                    return tuple(matches)
+        inner, name = _divided(value)
+        matches = self._directly(inner, name)
         if within and not matches and not os.path.isabs(inner):
             matches = self._within(inner, name)
             self._from_within.update(matches)
+        if within and not matches:
+            matches = self._directly(inner, name, any_case=True)
+            if matches:
+                self._in_other_case[value] = matches[0]
         if len(matches) > 1 and part:
             matches = _in_part(matches, part)
         return tuple(dict.fromkeys(matches))
@@ -108,12 +115,22 @@ class ImageFinder:
             more = f" and {len(places) - _NAMED} more folders" if len(places) > _NAMED else ""
             return f"an image of this name lies in {', '.join(places[:_NAMED])}{more}"
         if near := self.nearest(value):
-            return f"no such image file; there is {near}"
+            return f"no such image file; the nearest is {near}"
         return "no such image file"
 
     def nearest(self, value: str) -> str | None:
         """Return the name of the image that a value without one may have meant; None if unknown."""
-        return None
+        if self._suggested == _SUGGESTED:
+            return None
+        self._suggested += 1
+        inner, name = _divided(value)
+        for folder in self.folders:
+            place = self._place(folder, inner, any_case=True)
+            if near := self._list(place).names.nearest(name):
+                return near if os.path.isabs(place) else os.path.join(place, near)
+        files = {file: place for places in (self._index or {}).values() for place, file in places}
+        near = FileNames(files).nearest(name)
+        return None if near is None else os.path.join(files[near], near)
 
     def size(self, name: str) -> int:
         """Return the size in bytes of a file that `find` returned."""
@@ -132,6 +149,11 @@ class ImageFinder:
         """Yield what a person should know about where the images `names` were."""
         if self._two_files:
             yield self._two_files
+        if self._in_other_case:
+            value, file = next(iter(self._in_other_case.items()))
+            count = len(self._in_other_case)
+            names = "1 name is" if count == 1 else f"{count:,} names are"
+            yield f"{names} in another letter case than the file, such as {value!r} for {file}"
         places = Counter(os.path.dirname(name) for name in names if name in self._from_within)
         if places:
             named = [f"{place} ({count:,})" for place, count in places.most_common(_NAMED)]
@@ -163,15 +185,40 @@ class ImageFinder:
     def _images_of(self, inner: str) -> list[str]:
         return sorted(file for files in self._list(inner).by_stem.values() for file in files)
 
-    def _file_of(self, inner: str, name: str) -> str | None:
+    def _directly(self, inner: str, name: str, *, any_case: bool = False) -> list[str]:
+        """Return the files that a name means in the folders; of several folders all if alike."""
+        matches = []
+        for folder in self.folders:
+            place = self._place(folder, inner, any_case=any_case)
+            file = self._file_of(place, name, any_case=any_case)
+            if file is not None:
+                matches.append(os.path.join(place, file))
+                if not self.all_alike:
+                    break
+        return matches
+
+    def _place(self, folder: str, inner: str, *, any_case: bool) -> str:
+        """Return the folder `inner` in another, in the spelling in which it exists."""
+        if not inner:
+            return folder
+        place = os.path.normpath(os.path.join(folder, inner))
+        if self._list(place).exists or os.path.isabs(inner):
+            return place
+        key = folder, inner, any_case
+        if key not in self._places:
+            like = folder_like(str(self.base / folder), inner, any_case=any_case)
+            self._places[key] = os.path.normpath(os.path.join(folder, like or inner))
+        return self._places[key]
+
+    def _file_of(self, inner: str, name: str, *, any_case: bool = False) -> str | None:
         """Return the file of a folder that a name means, with or without extension."""
         folder = self._list(inner)
         if name in folder.sizes:
             # Also a file without the extension of an image: whether it is one is seen later.
             return name
-        if name not in folder.by_stem:
-            return None
-        first, *others = folder.by_stem[name]
+        if any_case:
+            return folder.names.in_any_case(name)
+        first, *others = folder.by_stem.get(name) or folder.names.of(name) or (None,)
         if others and self._two_files is None:
             self._two_files = (
                 f"{name!r} can be {first} or {others[0]}; the first is used, as for all like it"
@@ -186,25 +233,26 @@ class ImageFinder:
         """
         if self._index is None:
             self._index = self._indexed()
-        end = f"/{inner}" if inner else ""
+        end = composed(f"/{inner}") if inner else ""
         files: dict[str, str] = {}
-        for folder, file in self._index.get(name, ()):
-            if not end or f"/{folder}".endswith(end):
-                files.setdefault(folder, file)
+        for folder, file in self._index.get(respelled(name), ()):
+            if not end or composed(f"/{folder}").endswith(end):
+                # Of files that differ in the spelling alone it is the one that is named.
+                files[folder] = file if file == name else files.get(folder, file)
         at_home = {folder: file for folder, file in files.items() if folder in self._homes}
         if not at_home:
             files = {place: file for place, file in files.items() if not self._repeats(place)}
         return [os.path.join(folder, file) for folder, file in (at_home or files).items()]
 
     def _indexed(self) -> dict[str, list[tuple[str, str]]]:
-        """Return folder and name of each file in the folders within, by name and by stem."""
+        """Return folder and name of each file in the folders within, by name and stem."""
         index: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for folder in self._folders_within():
             listed = self._list(folder)
-            for file in listed.sizes:
-                index[file].append((folder, file))
+            for file in sorted(listed.sizes):
+                index[respelled(file)].append((folder, file))
             for stem, files in listed.by_stem.items():
-                index[stem].append((folder, files[0]))
+                index[respelled(stem)].append((folder, files[0]))
         return index
 
     def _folders_within(self) -> Iterator[str]:
@@ -264,6 +312,15 @@ class ImageFinder:
         if folder is None:
             folder = self._listed[inner] = _listed(self.base / inner)
         return folder
+
+
+def _divided(value: str) -> tuple[str, str]:
+    """Return the folder and the name in a value of a table."""
+    # Tables written on Windows have backslashes.
+    value = value.replace("\\", "/")
+    if "/" in value or value in (".", ".."):
+        return os.path.split(os.path.normpath(value))
+    return "", value
 
 
 def _listed(path: Path) -> _Folder:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.data.class_names import is_missing, missing_labels_fact
+from trickbag.data.class_names import class_names, is_missing, missing_labels_fact
 from trickbag.data.sources.table.columns import is_one
 from trickbag.errors import UserError
 
@@ -30,7 +30,8 @@ _TITLES = {BLANK: "blanks"}
 class RowLabels:
     """The labels of each row: class names in order, of which there may be none.
 
-    `separator` divides the labels of a cell; it is empty if a cell holds one.
+    `separator` divides the labels of a cell; it is empty if a cell holds one. Each class has one
+    spelling, see `class_names`.
     """
 
     rows: Sequence[tuple[str, ...]]
@@ -56,14 +57,34 @@ def read_labels(sheet: Sheet, columns: Columns, data: DataConfig, title: str) ->
     texts = [cell for cell in counts if cell not in missing]
     if not data.multi_label:
         names: dict[str, tuple[str, ...]] = {cell: (cell,) for cell in texts}
-        return RowLabels(rows=_looked_up(cells, names), facts=tuple(facts))
+        names, merged = _with_one_spelling(names, counts, merge=data.merge_labels)
+        return RowLabels(rows=_looked_up(cells, names), facts=(*facts, *merged))
     bare = _without_brackets(texts)
     repeats = _has_rows_by_label(sheet.cells[columns.image], cells)
     separator = data.label_separator or _separator(bare.values(), title, repeats=repeats)
     names = {cell: _divided(text, separator) for cell, text in bare.items()}
     if any(len(labels) > 1 for labels in names.values()):
         facts.append(f"labels are divided at {_TITLES.get(separator, repr(separator))}")
-    return RowLabels(rows=_looked_up(cells, names), separator=separator, facts=tuple(facts))
+    names, merged = _with_one_spelling(names, counts, merge=data.merge_labels)
+    return RowLabels(rows=_looked_up(cells, names), separator=separator, facts=(*facts, *merged))
+
+
+def _with_one_spelling(
+    names: Mapping[str, tuple[str, ...]], rows: Mapping[str, int], *, merge: bool
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Give each class in the cells one spelling, and say what that merges; `rows` count the cells.
+
+    It is done before rows are compared: two spellings of a class contradict each other in nothing.
+    """
+    counts: Counter[str] = Counter()
+    for cell, labels in names.items():
+        counts.update(dict.fromkeys(labels, rows[cell]))
+    spelling = class_names(counts, merge=merge)
+    spelled = {
+        cell: tuple(sorted({spelling.of[label] for label in labels}))
+        for cell, labels in names.items()
+    }
+    return spelled, spelling.merged
 
 
 def _looked_up(cells: Iterable[str], names: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:

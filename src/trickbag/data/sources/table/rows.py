@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from trickbag.data.source import DataError
+from trickbag.data.source import DataError, PassedOver
 from trickbag.data.sources.outside import OUTSIDE
 from trickbag.data.sources.part_names import PART_WORDS, part_of
 from trickbag.errors import UserError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trickbag.data.sources.table.labels import RowLabels
     from trickbag.data.sources.table.sheet import Sheet
 
-__all__ = ["Entry", "Images", "read_rows"]
+__all__ = ["Entry", "Images", "read_rows", "unlabelled_rows"]
 
 
 class Entry(NamedTuple):
@@ -35,8 +35,8 @@ class Images:
 
     entries: of the images that can be used, by name. left_out: rows and images that cannot. named:
     all images that a row names. parts: those that rows belong to. repeated: rows that say once more
-    what another row says. joined: images with a row for each of their labels. unlabelled: rows
-    without a label. unused: rows of the test part, if none of them has a label.
+    what another row says. joined: images with a row for each of their labels. unlabelled: what rows
+    without a label name. unused: rows of the test part, if none of them has a label.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Images:
     parts: set[str] = field(default_factory=set)
     repeated: int = 0
     joined: int = 0
-    unlabelled: int = 0
+    unlabelled: list[str] = field(default_factory=list)
     unused: int = 0
 
     def facts(self, *, multi_label: bool) -> Iterator[str]:
@@ -56,9 +56,9 @@ class Images:
             images = "1 image has" if self.joined == 1 else f"{self.joined:,} images have"
             yield f"{images} a row for each label, and all of these labels"
         if self.unlabelled and multi_label:
-            count = self.unlabelled
+            count = len(self.unlabelled)
             rest = "row has no label and is" if count == 1 else "rows have no label and are"
-            yield f"{count} {rest} left out: an image needs at least one"
+            yield f"{count:,} {rest} left out: an image needs at least one"
         if self.unused:
             yield f"the {self.unused} rows of the test part have no labels and are not used"
 
@@ -92,11 +92,12 @@ def read_rows(
             images.named.add(name)
         if not names and part == "test" and not has_test_labels:
             images.unused += 1
+        elif value and not names and i not in long:
+            images.unlabelled.append(name or value)
         elif name is None or not names or i in long or (refuse_outside and finder.is_outside(name)):
             where = value or f"{file_name} {sheet.place} {sheet.lines[i]}"
-            reason = _reason(sheet, i, value, names, name, finder, part)
+            reason = _reason(sheet, i, value, name, finder, part)
             images.left_out.append(DataError(where, reason))
-            images.unlabelled += bool(value) and not names
         else:
             entry = Entry(names, part, group)
             first = images.entries.setdefault(name, entry)
@@ -107,11 +108,17 @@ def read_rows(
     return images
 
 
+def unlabelled_rows(images: Images) -> PassedOver | None:
+    """Return what the rows without a label name; they are no damage to the data."""
+    if not images.unlabelled:
+        return None
+    return PassedOver("no label", "its row has no label", tuple(dict.fromkeys(images.unlabelled)))
+
+
 def _reason(
     sheet: Sheet,
     row: int,
     value: str,
-    labels: tuple[str, ...],
     name: str | None,
     finder: ImageFinder,
     part: str,
@@ -125,8 +132,6 @@ def _reason(
             f"{line} has more cells than the first line: put quotes around a cell that holds "
             f"{sheet.separator!r}"
         )
-    if not labels:
-        return f"no label in {line}"
     return finder.reason(value, part) if name is None else OUTSIDE
 
 

@@ -14,7 +14,7 @@ from trickbag.data.sources.outside import OUTSIDE
 from trickbag.data.sources.table.columns import Wanted, find_columns
 from trickbag.data.sources.table.finder import ImageFinder
 from trickbag.data.sources.table.labels import BLANK, multi_label_name, read_labels
-from trickbag.data.sources.table.rows import read_rows
+from trickbag.data.sources.table.rows import read_rows, unlabelled_rows
 from trickbag.data.sources.table.sheet import read_sheet
 from trickbag.errors import Note, UserError
 
@@ -74,10 +74,10 @@ def open_table(
         finder, images, multi_label=data.multi_label, has_groups=columns.group is not None
     )
     if missing := sorted(images.parts - set(parts)):
+        first = [f" (the first row left out: {file}: {why})" for file, why in images.left_out[:1]]
         raise UserError(
-            f"{title}: no image of the part {missing[0]} can be used (the first row left out: "
-            f"{images.left_out[0].file}: {images.left_out[0].reason})",
-            "are all images there?",
+            f"{title}: no image of the part {missing[0]} can be used{''.join(first)}",
+            "are all images there, and do they have labels?",
         )
     facts = [*columns.facts, *labels.facts, *images.facts(multi_label=data.multi_label)]
     if not data.multi_label and (name := multi_label_name(classes)):
@@ -89,7 +89,7 @@ def open_table(
     if data.outside == "read":
         facts += _outside_fact(finder, images)
     label = "label" if columns.one_hot else sheet.names[columns.labels[0]]
-    passed_over = finder.unnamed(images.named)
+    passed_over = [finder.unnamed(images.named), unlabelled_rows(images)]
     return Source(
         spec=data.source,
         classes=classes,
@@ -99,7 +99,7 @@ def open_table(
         # Between names without blanks a blank is enough.
         label_separator=None if labels.separator in ("", BLANK) else labels.separator,
         left_out=tuple(images.left_out),
-        passed_over=(passed_over,) if passed_over else (),
+        passed_over=tuple(files for files in passed_over if files is not None),
         notes=tuple(Note("data", None, f"{data.source}: {fact}") for fact in facts),
     )
 
