@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from tests.builders.images import photo_folder
 from trickbag.data.config import DataConfig
@@ -65,7 +67,7 @@ def test_groups_are_held_back_whole() -> None:
         train, val, notes = divided(groups, split_seed=seed)
         assert not set(train.groups) & set(val.groups)
         assert (len(train), len(val)) == (48, 12)
-        assert notes == ["held back are whole groups (data.group_column): 20 groups"]
+        assert notes == ["the images of a group stay together (data.group_column): 20 groups"]
 
 
 def test_a_copy_keeps_two_groups_together() -> None:
@@ -76,13 +78,39 @@ def test_a_copy_keeps_two_groups_together() -> None:
         train, val, notes = divided(groups, digests, split_seed=seed)
         for part in (train, val):
             assert len({"patient 0", "patient 9"} & set(part.groups)) != 1
-        assert "held back are whole groups" in notes[1]
+        assert "stay together" in notes[1]
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from(["", *"abcdef"]), st.integers(0, 30)), min_size=2),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**40),
+)
+@settings(deadline=None, max_examples=25)
+def test_neither_groups_nor_copies_are_divided(
+    rows: list[tuple[str, int]], fraction: float, seed: int
+) -> None:
+    groups, copies = [group for group, _ in rows], [f"{copy}" for _, copy in rows]
+    assume(len(set(groups)) > 1)
+    chosen = {"split_seed": seed, "val_fraction": fraction}
+    train, val, _ = divided(groups, copies, **chosen)
+    of = dict(zip(part_of(groups).names, copies, strict=True))
+    assert not {of[name] for name in train.names} & {of[name] for name in val.names}
+    assert not (set(train.groups) & set(val.groups)) - {""}
+    assert len(train)
+    assert len(train) + len(val) == len(rows)
+    assert divided(groups, copies, **chosen)[1].names == val.names
+
+
+def test_copies_can_join_all_groups() -> None:
+    train, val, _ = divided(["a", "a", "b", "b"], ["x", "y", "x", "z"])
+    assert (len(train), len(val)) == (4, 0)
 
 
 def test_images_without_a_group_are_counted() -> None:
     _, _, notes = divided(["a"] * 6 + ["b"] * 6 + ["c"] * 6 + [""] * 12)
     assert notes[0] == (
-        "held back are whole groups (data.group_column): 3 groups; 12 images have no group"
+        "the images of a group stay together (data.group_column): 3 groups; 12 images have no group"
     )
 
 

@@ -109,7 +109,9 @@ def require_groups(source: str, groups: Sequence[str], numbers: NDArray[np.int64
     alone = sum(not group for group in groups)
     without = f"; {alone:,} images have no group" if alone else ""
     return Note(
-        "data", None, f"held back are whole groups (data.group_column): {named:,} groups{without}"
+        "data",
+        None,
+        f"the images of a group stay together (data.group_column): {named:,} groups{without}",
     )
 
 

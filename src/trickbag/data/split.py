@@ -76,13 +76,15 @@ def hold_back_groups(
 ) -> Split:
     """Split a listing so that each group is held back as a whole or not at all.
 
-    `groups` are numbers (N,), of two groups at least. The share of each class is as near to
-    `fraction` as scikit-learn's StratifiedGroupKFold brings it: the groups are dealt out to folds,
-    of which some are held back. Neither part is empty. Groups are ranked by a hash of the seed and
-    the name of their first image. With more groups than that takes seconds for, the first image of
-    each group decides, as in `hold_back_together`.
+    `groups` are numbers (N,); of one group alone nothing is held back, else neither part is empty.
+    The share of each class is as near to `fraction` as scikit-learn's StratifiedGroupKFold brings
+    it: the groups are dealt out to folds, of which some are held back. Groups are ranked by a hash
+    of the seed and the name of their first image. With more groups than that takes seconds for, the
+    first image of each group decides, as in `hold_back_together`.
     """
     _, firsts, of_image = np.unique(groups, return_index=True, return_inverse=True)
+    if len(firsts) < 2:
+        return _split(np.zeros(len(names), bool))
     largest_class = int(np.unique(labels, return_counts=True)[1].max())
     held, folds = _folds(fraction, min(len(firsts), largest_class))
     if folds * len(firsts) > _MOST_TRIALS:
