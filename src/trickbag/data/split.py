@@ -38,8 +38,9 @@ def hold_back(names: Sequence[str], labels: NDArray[np.int64], fraction: float, 
     """
     held = np.zeros(len(names), bool)
     ranks = np.array([_rank(name, seed) for name in names], np.uint64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    # The members of each class in order; one look at all labels a class would take very long.
+    order = np.argsort(labels, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
         # Half is rounded up; Python's `round` would round it to the even number.
         count = min(max(int(len(members) * fraction + 0.5), 1), len(members) - 1)
         held[members[np.argsort(ranks[members], kind="stable")[:count]]] = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.builders.trees import write_tree
+from trickbag.data.dataset import fingerprint
 from trickbag.data.labels import label_counts
 from trickbag.data.sources.folder.source import open_folder
 from trickbag.errors import UserError
@@ -129,6 +130,21 @@ READ = {
         "train animals4 cars4",
         ("the folders within them, such as 'animals/cat', are none",),
     ),
+    "a few classes that have the same folders": Read(
+        "{a,b}/{left,right}/* {c,d,e}/*",
+        "train a4 b4 c2 d2 e2",
+        ("such as 'a/left', are none",),
+    ),
+    "as zips of the web unpack": Read(
+        "x/{train,val,test,x/{train,val,test}}/{a,b}/* x/__MACOSX/train/*",
+        "train a2 b2, val a2 b2, test a2 b2",
+        ("not used, because beside 'x/train': x;",),
+    ),
+    "test without classes, in a folder of its name": Read(
+        "asl_train/asl_train/{A,B}/* asl_test/asl_test/*",
+        "train A2 B2",
+        ("'asl_test' has no class folders",),
+    ),
     "folders beside train": Read(
         "train/{a,b}/* extra/*", "train a2 b2", ("not used, because beside 'train': extra; --set",)
     ),
@@ -172,6 +188,7 @@ REFUSED = {
     "two folders for val": ("{train,val,valid}/{a,b}/*", "several folders for val: val, valid"),
     "two prefixes": ("{x_train,y_train,z_test}/{a,b}/*", "several folders for train"),
     "parts within test": ("train/{a,b}/* test/{train,test}/{a,b}/*", "within 'test' lie folders"),
+    "a copy beside the classes": ("{a,b,all/{a,b}}/*", "in 'all' lie folders of the same names"),
     "a class or a part": ("{bus,car,train}/{x,y}/*", "it may be a part or a class"),
     "nothing": ("notes/1.txt", "has no image in its class folders, but 1 .txt"),
     "an empty class": ("{a,b}/* c/1.xyz", "no image in c, but 1 .xyz; add images or remove"),
@@ -202,6 +219,12 @@ def test_parts_that_are_given(tmp_path: Path, name: str) -> None:
     tree, parts, result = GIVEN[name]
     items = tuple(item.strip() for item in parts.split(","))
     assert counts(read(tmp_path, tree, items)) == result
+
+
+def test_the_reading_is_part_of_the_identity(tmp_path: Path) -> None:
+    parts = read(tmp_path, "{Training,Testing}/{a,b}/*")
+    classes = read(tmp_path, "", ("train:.",))
+    assert fingerprint(parts.classes, parts.parts) != fingerprint(classes.classes, classes.parts)
 
 
 WRONG = {

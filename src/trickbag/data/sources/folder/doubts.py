@@ -6,11 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from trickbag.data.sources.folder.part_folders import as_classes, some
+from trickbag.data.sources.folder.shape import comparable
 from trickbag.data.sources.folder.tree import joined
 from trickbag.data.sources.part_names import part_name
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from trickbag.data.sources.folder.shape import Shape
     from trickbag.data.sources.folder.tree import Tree
 
@@ -18,13 +21,14 @@ __all__ = ["doubts", "require_no_recurrence"]
 
 
 def require_no_recurrence(tree: Tree, shape: Shape, folder: str) -> None:
-    """Raise UserError where the same names recur within the folders: these may be parts."""
+    """Raise UserError where the same names recur one level down: these may be parts or copies."""
     holders = shape.holders(folder)
     inner = {
         name: shape.inner(joined(folder, name))
         for name in holders
         if shape.is_nested(joined(folder, name))
     }
+    _require_no_copy(tree, folder, holders, inner)
     counts = Counter(each for names in inner.values() for each in names)
     recurring = [
         name
@@ -44,6 +48,23 @@ def require_no_recurrence(tree: Tree, shape: Shape, folder: str) -> None:
         f"if parts or folds: --set data.parts=train:{places[0]},val:{places[1]}; "
         f"if classes: {as_classes(folder)}",
     )
+
+
+def _require_no_copy(
+    tree: Tree, folder: str, holders: Sequence[str], inner: Mapping[str, frozenset[str]]
+) -> None:
+    """Raise UserError for a folder that holds the names of those beside it: `{a,b,all/{a,b}}`."""
+    beside = {comparable(name) for name in holders}
+    for name, names in inner.items():
+        common = sorted(names & beside)
+        if len(common) > 1 and 2 * len(common) >= len(names):
+            place = joined(folder, name)
+            raise UserError(
+                f"data source {tree.spec!r}: in {place!r} lie folders of the same names as beside "
+                f"it ({some(common)}): it may be a copy or a class",
+                f"remove it, or take its folders as the classes: --set data.parts=train:{place}; "
+                f"if it is a class: {as_classes(folder)}",
+            )
 
 
 def doubts(shape: Shape, folder: str) -> list[str]:
@@ -70,7 +91,9 @@ def _deeper(shape: Shape, folder: str, holders: list[str]) -> list[str]:
         for name in holders
         if shape.is_nested(joined(folder, name)) and len(shape.inner(joined(folder, name))) > 1
     ]
-    if not deep or 2 * len(deep) < len(holders):
+    counts = Counter(each for name in deep for each in shape.inner(joined(folder, name)))
+    recurs = max(counts.values(), default=0) > 1
+    if not deep or (2 * len(deep) < len(holders) and not recurs):
         return []
     first = joined(folder, deep[0])
     parts = ",".join(f"train:{joined(folder, name)}" for name in deep[:2])

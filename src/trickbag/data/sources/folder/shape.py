@@ -11,7 +11,12 @@ from trickbag.text import composed
 if TYPE_CHECKING:
     from trickbag.data.sources.folder.tree import Tree
 
-__all__ = ["Shape"]
+__all__ = ["Shape", "comparable"]
+
+
+def comparable(name: str) -> str:
+    """Return what two names of folders have in common that differ in case or Unicode form."""
+    return composed(composed(name).casefold())
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Shape:
         """Return the names of the folders that divide the images of a folder, comparable."""
         while single := self.only_way(folder):
             folder = single
-        return frozenset(composed(name).casefold() for name in self.holders(folder))
+        return frozenset(map(comparable, self.holders(folder)))
 
     def has_no_classes(self, folder: str, known: frozenset[str]) -> bool:
         """Return whether no folder in a folder is of a class, but for those that lie there alone.
