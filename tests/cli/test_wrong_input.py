@@ -374,6 +374,8 @@ REST = [
     ("doctor digits --json=yes", ["--json"]),
     ("doctor digits --set data.multi_label", ["data.multi_label", "PATH=VALUE"]),
     ("doctor digits --set data.multi_label=true", ["digits", ".csv file", "leave it out"]),
+    ("doctor digits --set data.parts=train:a", ["data.parts = train:a", "digits", "leave it out"]),
+    ("doctor digits --set data.parts=fold1", ["data.parts", "'fold1'", "PART:FOLDER"]),
     ("doctor digits --set training.lr=1", ["training.lr=1", "data alone", "data.multi_label=true"]),
     ("trian", ["'trian'", "choose from", "evaluate"]),
     ("--verbose", ["--verbose", "--help"]),
