@@ -180,7 +180,7 @@ def test_the_notes_of_each_kind(tmp_path: Path) -> None:
     ]
     reasons = dict(dropped.errors)
     end = "(data.duplicates = drop)"
-    assert reasons["train/a/y.png"] == f"a copy of val/a/000.png, which is held back {end}"
+    assert reasons["train/a/y.png"] == f"a copy of val/a/000.png (val) {end}"
     assert reasons["train/b/copy3.png"] == f"a copy of train/b/003.png {end}"
     assert reasons["train/a/000.png"] == (
         f"a copy of train/b/x.png, and the labels of the copies differ {end}"
@@ -295,6 +295,20 @@ def test_images_in_memory() -> None:
     assert copies.across == ("parts",)
     unlabelled = ArrayPart.of(pixels[4:], np.array([-1, -1]), "test")
     assert copies_of(parts | {"test": unlabelled}, digests)[0].across == ("parts",)
+
+
+def test_two_sources_with_the_same_names(tmp_path: Path) -> None:
+    tree = photo_folder(tmp_path / "set", {"a": 10, "b": 10})
+    photo_folder(tmp_path / "other", {"a": 3, "b": 3}, seed=1)
+    (tmp_path / "other" / "b" / "001.png").write_bytes((tree / "b" / "001.png").read_bytes())
+    settings: dict[str, Any] = {"source": str(tree), "val_source": str(tmp_path / "other")}
+    (text,) = copies_said(prepare(DataConfig(**settings)))
+    assert "(b/001.png (train) = b/001.png (val))" in text
+    dropped = prepare(DataConfig(**settings, duplicates="drop"))
+    assert dropped.errors == (
+        DataError("b/001.png", "a copy of b/001.png (val) (data.duplicates = drop)"),
+    )
+    assert (len(dropped.train), len(dropped.val)) == (19, 6)
 
 
 def test_a_run_on_images_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,10 +117,10 @@ def test_near_hashes_are_in_one_set(flips: list[frozenset[int]], origins: int) -
 
 
 def test_many_images_are_no_work_for_every_pair() -> None:
-    codes = np.random.default_rng(0).integers(0, 256, (12_000, 16), np.uint8)
+    codes = np.random.default_rng(0).integers(0, 256, (6_000, 16), np.uint8)
     codes[-1] = codes[5]
     codes[-1, 3] ^= 3
-    assert _alike(codes) == [[5, 11_999]]
+    assert _alike(codes) == [[5, 5_999]]
 
 
 @pytest.mark.slow

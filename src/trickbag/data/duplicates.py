@@ -53,8 +53,8 @@ class CopySet:
     """Images of a source that are the same, or look alike: two or more.
 
     places: the part and the index in it of each, training first. files: their names. in_parts:
-    whether they lie in more than one part. in_classes: whether their labels differ. examples: some
-    of the files, those that differ in part or label first.
+    whether they lie in more than one part. in_classes: whether their labels differ. examples: names
+    of some, to show, those that differ in part or label first.
     """
 
     places: tuple[tuple[str, int], ...]
@@ -68,6 +68,12 @@ class CopySet:
         """Describe the images at places."""
         ordered = sorted(places, key=lambda place: (_PARTS.index(place[0]), place[1]))
         files = [parts[part].names[i] for part, i in ordered]
+        # Parts from two sources can have the same names.
+        same = len(set(files)) < len(files)
+        shown = [
+            f"{name} ({part})" if same else name
+            for name, (part, _) in zip(files, ordered, strict=True)
+        ]
         labels = [_label(parts[part], i) for part, i in ordered]
         kinds = [(part, label) for (part, _), label in zip(ordered, labels, strict=True)]
         firsts = dict(zip(reversed(kinds), reversed(range(len(kinds))), strict=True))
@@ -77,7 +83,7 @@ class CopySet:
             files=tuple(files),
             in_parts=len({part for part, _ in ordered}) > 1,
             in_classes=len(set(labels) - {None}) > 1,
-            examples=tuple(files[i] for i in by_novelty[:_NAMED_FILES]),
+            examples=tuple(shown[i] for i in by_novelty[:_NAMED_FILES]),
         )
 
     @property
@@ -126,14 +132,16 @@ def copies_to_drop(copy_sets: Iterable[CopySet]) -> dict[str, dict[int, str]]:
     dropped: dict[str, dict[int, str]] = defaultdict(dict)
     for copies in copy_sets:
         members = list(zip(copies.places, copies.files, strict=True))
-        held_back = next((file for (part, _), file in members if part != "train"), None)
+        held_back = next(
+            (f"{file} ({part})" for (part, _), file in members if part != "train"), None
+        )
         kept: dict[str, str] = {}
         for (part, i), file in members:
             if copies.in_classes:
                 other = next((name for name in copies.examples if name != file), file)
                 dropped[part][i] = f"a copy of {other}, and the labels of the copies differ"
             elif part == "train" and held_back is not None:
-                dropped[part][i] = f"a copy of {held_back}, which is held back"
+                dropped[part][i] = f"a copy of {held_back}"
             elif part in kept:
                 dropped[part][i] = f"a copy of {kept[part]}"
             else:
