@@ -425,6 +425,44 @@ def test_a_contests_sample_gives_order_ids_and_columns(
     assert by_root.read_bytes() == target.read_bytes()
 
 
+SAMPLES = {
+    "capitals": ("Id,Category\nseven0,?\nsix1.png,?\n", ("Id,Category", "seven0,six1.png")),
+    "classes": ("id;six;seven\nsix1;0;0\nseven0;0;0\n", ("id;six;seven", "six1,seven0")),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), SAMPLES.values(), ids=SAMPLES)
+def test_a_sample_of_other_columns(
+    call: Call,
+    run: Path,
+    kaggle: Path,
+    table: Path,
+    tmp_path: Path,
+    text: str,
+    expected: tuple[str, str],
+) -> None:
+    sample, target = tmp_path / "sample.csv", tmp_path / "out.csv"
+    sample.write_text(text)
+    code, _, err = call("predict", kaggle, sample, table.parent / "train", "--csv", target)
+    assert code == 0
+    assert ("'?', a value of the column Category, is no class" in err) == ("?" in text)
+    header, *rows = target.read_text().splitlines()
+    separator = ";" if ";" in text else ","
+    cells = [row.split(separator) for row in rows]
+    assert (header, ",".join(row[0] for row in cells)) == expected
+    if separator == ";":
+        assert [float(row[1]) + float(row[2]) for row in cells] == pytest.approx([1, 1])
+        code, _, err = call("predict", run, sample, table.parent / "train", "--csv", target)
+        assert code == 0
+        assert "is no sample" in err
+        sample.write_text(text.replace("six;", "zero;", 1))
+        code, _, err = call("predict", run, sample, table.parent / "train", "--csv", target)
+        assert code == 2
+        assert "no classes of the network: 'seven' (without a column: 'one', 'three')" in err
+    else:
+        assert {row[1] for row in cells} <= {"six", "seven"}
+
+
 def test_predictions_are_those_of_the_runs_validation(
     call: Call, kaggle: Path, table: Path, tmp_path: Path
 ) -> None:

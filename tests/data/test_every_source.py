@@ -224,3 +224,21 @@ def test_the_check_remembers_what_it_has_read(
     second = prepare(drawn[kind.name].data, cache_dir=tmp_path)
     assert second.fingerprint == first.fingerprint
     assert second.train.names == first.train.names
+
+
+@over_all_kinds()
+def test_a_class_has_one_spelling(kind: SourceKind, tmp_path: Path) -> None:
+    labels = ("cafe\u0301", "caf\u00e9", "Cat", "cat", "cat")
+    items = [
+        Item("train", label, f"{i}.png", encode(photo(8, 8, i), "PNG"))
+        for i, label in enumerate(labels)
+    ]
+    written = Written(kind, tmp_path / "source", items)
+    source = written.open()
+    assert source.classes == ("Cat", "caf\u00e9", "cat")
+    assert np.bincount(source.parts["train"].labels).tolist() == [1, 2, 2]
+    (note,) = (note.text for note in source.notes if "merge_labels" in note.text)
+    assert "'Cat' (1 image) and 'cat' (2 images); --set data.merge_labels=true merges" in note
+    merged = open_source(replace(written.data, merge_labels=True))
+    assert merged.classes == ("caf\u00e9", "cat")
+    assert np.bincount(merged.parts["train"].labels).tolist() == [2, 3]

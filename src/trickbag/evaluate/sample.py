@@ -77,7 +77,10 @@ def sample_columns(
         return SampleColumns(label=label, classes=shares, facts=facts)
     if others:
         names = _some([repr(sheet.names[i]) for i in others])
-        fact = f"{title} is no sample of what to write: neither labels nor classes: {names}"
+        fact = (
+            f"{title} is no sample, and its columns are not copied: neither a label nor classes of "
+            f"the network: {names}"
+        )
         return SampleColumns(facts=(fact,))
     return SampleColumns()
 

@@ -30,7 +30,10 @@ _COLUMNS = ("image_column", "label_column", "group_column")
 
 @dataclass(frozen=True, kw_only=True)
 class _Opening:
-    """How a source is listed: see `open_source`; strict: whether each named column must exist."""
+    """How a source is listed: see `open_source`.
+
+    strict: whether each column that a setting names must exist, and each class have an image.
+    """
 
     strict: bool
     cache_dir: Path | None
@@ -61,10 +64,10 @@ def open_source(
     """List the images of `data.source`: `digits`, a folder, a table, or `KIND:NAME`.
 
     With `data.val_source` the validation part is that of another source. Unless the images are
-    `for_training`, columns that settings name may be missing in a table. Nothing is decoded. A
-    large folder that was listed before is listed again only where it has changed, unless it is to
-    be `fresh`; `cache_dir` is where the listing is kept, by default the user's cache folder. A note
-    counts what lies in the source and is not taken.
+    `for_training`, columns that settings name may be missing in a table, and class folders may be
+    empty. Nothing is decoded. A large folder that was listed before is listed again only where it
+    has changed, unless it is to be `fresh`; `cache_dir` is where the listing is kept, by default
+    the user's cache folder. A note counts what lies in the source and is not taken.
 
     Raises UserError for a source that does not exist, cannot be read or has no images, and if it is
     `for_training` as `require_trainable`.
@@ -206,6 +209,7 @@ def _open_path(data: DataConfig, roots: list[Path], opening: _Opening) -> Source
             parts=data.parts,
             cache_dir=opening.cache_dir,
             fresh=opening.fresh,
+            strict=opening.strict,
         )
     if is_file and is_table(path.name):
         from trickbag.data.sources.table.source import open_table

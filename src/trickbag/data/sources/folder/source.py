@@ -40,6 +40,7 @@ def open_folder(
     parts: Sequence[str] | None = None,
     cache_dir: Path | None = None,
     fresh: bool = False,
+    strict: bool = True,
 ) -> Source:
     """List a folder tree; the classes are the names of the class folders, in order.
 
@@ -50,13 +51,15 @@ def open_folder(
     are left out with `refuse`. The listing of a large tree is kept in `cache_dir`, and taken from
     there unless it is to be `fresh`; see `open_tree`.
 
-    Raises UserError if there is no class, an empty class, a folder that cannot be read, or where
-    folders could be parts or classes.
+    Raises UserError if there is no class, a folder that cannot be read, or where folders could be
+    parts or classes; if it is `strict` also for an empty class, which is else left out and noted.
     """
     opened = open_tree(root, spec, cache_dir, fresh=fresh)
     tree = opened.tree
     layout = read_layout(tree, parts)
     passed_over, facts = _passed_over(tree, layout)
+    if not strict:
+        facts = [*facts, *_without_empty_classes(tree, layout)]
     _require_images(tree, layout)
     classes = tuple(sorted({name for names in layout.parts.values() for name in names}))
     left_out: list[DataError] = []
@@ -74,6 +77,24 @@ def open_folder(
         passed_over=passed_over,
         notes=(*notes, *opened.keep()),
     )
+
+
+def _without_empty_classes(tree: Tree, layout: TreeLayout) -> list[str]:
+    """Leave classes without an image out of a layout, and parts without a class; say which."""
+    empty = {
+        (part, label): folders[0]
+        for part, classes in layout.parts.items()
+        for label, folders in classes.items()
+        if not any(tree.images_in(folder) for folder in folders)
+    }
+    filled = {
+        part: {label: folders for label, folders in classes.items() if (part, label) not in empty}
+        for part, classes in layout.parts.items()
+    }
+    if not empty or not any(filled.values()):
+        return []
+    layout.parts = {part: classes for part, classes in filled.items() if classes}
+    return [f"no image in {some(list(empty.values()))}"]
 
 
 def _require_images(tree: Tree, layout: TreeLayout) -> None:
