@@ -111,3 +111,11 @@ def test_many_groups_take_no_time() -> None:
     val = hold_back_groups(names(60_000), labels, 0.2, 0, groups)[1]
     assert len(val) == 12_000
     assert (np.bincount(groups[val]) != 1).all()
+
+
+def test_many_classes_take_no_memory() -> None:
+    groups = np.repeat(np.arange(4_000), 2)
+    for labels, held in ((groups % 3_990, 20), (groups, 1_600)):
+        val = hold_back_groups(names(8_000), labels, 0.2, 0, groups)[1]
+        assert (np.bincount(groups[val]) != 1).all()
+        assert len(val) == held

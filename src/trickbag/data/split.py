@@ -25,6 +25,9 @@ _MOST_FOLDS = 20
 _MOST_TRIALS = 50_000
 """The most groups times folds for scikit-learn, which takes some 0.1 ms for each."""
 
+_MOST_CELLS = 10**7
+"""The most groups times classes for scikit-learn, which takes 8 bytes for each."""
+
 _TOLERANCE = 0.02
 """By how much a choice of folds may be worse than the best one, so that the seed decides."""
 
@@ -80,16 +83,20 @@ def hold_back_groups(
     `groups` are numbers (N,); of one group alone nothing is held back, else neither part is empty.
     The share of each class is as near to `fraction` as scikit-learn's StratifiedGroupKFold brings
     it: the groups are dealt out to folds, of which some are held back. Groups are ranked by a hash
-    of the seed and the name of their first image. With more groups than that takes seconds for, the
-    first image of each group decides, as in `hold_back_together`.
+    of the seed and the name of their first image. With more groups, or more classes, than
+    that takes seconds for, the first image of each group decides, as in `hold_back_together`.
     """
     _, firsts, of_image = np.unique(groups, return_index=True, return_inverse=True)
     if len(firsts) < 2:
         return _split(np.zeros(len(names), bool))
-    largest_class = int(np.unique(labels, return_counts=True)[1].max())
-    held, folds = _folds(fraction, min(len(firsts), largest_class))
-    if folds * len(firsts) > _MOST_TRIALS:
-        return hold_back_together(names, labels, fraction, seed, groups)
+    images_of_class = np.unique(labels, return_counts=True)[1]
+    held, folds = _folds(fraction, min(len(firsts), int(images_of_class.max())))
+    cells = len(firsts) * len(images_of_class)
+    if folds * len(firsts) > _MOST_TRIALS or cells > _MOST_CELLS:
+        train, val = hold_back_together(names, labels, fraction, seed, groups)
+        if not len(val):  # each class is one group, as it is with few groups too
+            return hold_back_together(names, np.zeros_like(labels), fraction, seed, groups)
+        return train, val
     ranks = np.array([_rank(names[i], seed) for i in firsts], np.uint64)
     order = np.empty(len(firsts), np.int64)
     order[np.argsort(ranks, kind="stable")] = np.arange(len(firsts))
