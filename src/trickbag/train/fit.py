@@ -177,7 +177,15 @@ class _Call:
             self._stop_before_training()
             self.log.checking(done, total)
 
-        return self.world.rank_zero_first(partial(prepare, self.recipe.data, progress=checking))
+        try:
+            # A source may have to be downloaded, or lie on a disk that is gone.
+            with self.stop.interrupting():
+                return self.world.rank_zero_first(
+                    partial(prepare, self.recipe.data, progress=checking)
+                )
+        except KeyboardInterrupt:
+            self._stop_before_training()
+            raise
 
     def _resolve(self, dataset: Dataset, trial: dict[str, Any]) -> RunRecipe:
         """Return the recipe with its plan: that of the stored run, else a new one.

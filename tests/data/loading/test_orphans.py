@@ -151,3 +151,20 @@ def test_no_worker_outlives_a_killed_command(
         process.kill()
         process.wait()
         assert_no_orphans(process)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_command_in_a_line(tmp_path: Path) -> None:
+    source, out = photo_folder(tmp_path / "set", {"a": 16, "b": 16}), tmp_path / "run"
+    arguments = [*train_arguments(source, out, epochs=500), "--set", "data.workers=2"]
+    with start(["-m", "trickbag", *arguments]) as process:
+        while not (out / "metrics.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        os.kill(workers(process.pid)[-1], signal.SIGKILL)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = output.decode().splitlines()[-1]
+    assert "a data worker process died (SIGKILL)" in last
+    assert "data.workers" in last
+    assert b"Traceback" not in output

@@ -6,9 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from trickbag import recipes
+from trickbag.errors import Stopped
+from trickbag.train import fit as module
 from trickbag.train.machine.signals import StopSignal
 
 
@@ -24,6 +29,30 @@ def test_the_outer_one_learns_of_a_signal(number: signal.Signals) -> None:
             assert later.name == ""
         assert outer.name == number.name
     assert signal.getsignal(number) is before
+
+
+def wait_after(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_interrupts_what_waits(number: signal.Signals) -> None:
+    with StopSignal() as stop:
+        with pytest.raises(KeyboardInterrupt), stop.interrupting():
+            wait_after(number)
+        assert stop.name == number.name
+        with pytest.raises(KeyboardInterrupt), stop.interrupting():
+            raise AssertionError("a signal that came before is not forgotten")
+        os.kill(os.getpid(), signal.SIGTERM)  # noted, as behind the block there may be work
+
+
+def test_a_source_that_is_waited_for_is_left_at_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "prepare", lambda *_, **__: wait_after(signal.SIGTERM))
+    with pytest.raises(Stopped, match="stopped by SIGTERM before the first step"):
+        module.fit(recipes.small(), out=tmp_path / "run")
 
 
 PROGRAM = """

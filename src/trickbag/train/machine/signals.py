@@ -9,6 +9,8 @@ import atexit
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -47,6 +49,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.name = ""
+        self._interrupting = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -73,6 +76,23 @@ class StopSignal:
         if self.name and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
+        if self._interrupting:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Let a signal raise KeyboardInterrupt at once within the block.
+
+        For what waits, such as for a network, where nobody looks at `name`, and there is nothing to
+        save.
+        """
+        self._interrupting = True
+        try:
+            if self.name:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._interrupting = False
 
     def stop_before_training(self, way_out: str) -> None:
         """Raise Stopped if a signal has come; there is nothing to save yet."""
