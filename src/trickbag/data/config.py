@@ -84,10 +84,11 @@ class DataConfig(Settings):
     - source: a SOURCE of the command line. image_root: the folder of a table's images, or several
       of them, or that of a torchvision data set. val_source: another SOURCE for the validation
       part, whose classes are joined by name.
-    - image_column, label_column: the columns of a table (a CSV or Parquet file); several label
-      columns hold 0 and 1, one for each class. None: they are found by their usual names.
-    - group_column: the column of a table whose value images share that belong together, such as
-      those of one patient.
+    - image_column, label_column: the columns of a table (a CSV or Parquet file) or of a data set of
+      Hugging Face, or the extensions of the entries of shards; several label columns of a table
+      hold 0 and 1, one for each class. None: they are found by their usual names.
+    - group_column: the column whose value images share that belong together, such as those of one
+      patient.
     - multi_label: an image of a table has one or several labels. This is never guessed.
       label_separator: what divides them in a cell; `blank` is any run of blanks. None: `|`, `;` or
       `,` if one of these stands in the labels, else blanks.

@@ -124,8 +124,7 @@ def test_labels_of_a_metadata_file(tmp_path: Path) -> None:
     photo_folder(tmp_path, {".": 3})
     rows = "file_name,breed\n000.png,pug\n001.png,corgi\n002.png,pug\n"
     (tmp_path / "metadata.csv").write_text(rows)
-    assert "has no column of labels; its columns are image, breed" in refused(tmp_path)
-    source = opened(tmp_path, label_column="breed")
+    source = opened(tmp_path)
     assert labels(source) == ["pug", "corgi", "pug"]
     assert source.passed_over == ()
 
@@ -167,20 +166,65 @@ def test_columns_that_are_not_clear(tmp_path: Path) -> None:
     }
     root = parquet(tmp_path, columns)
     message = refused(root)
-    assert "several columns of images: left, right" in message
+    assert "more than one column of images: left, right" in message
     assert "--set data.image_column=NAME" in message
-    assert "several columns of labels: label, class" in refused(root, image_column="right")
+    # `label` says so most plainly.
+    assert labels(opened(root, image_column="right")) == list("1212")
     source = opened(root, image_column="right", label_column="class")
     assert labels(source) == list("abab")
     np.testing.assert_array_equal(source.parts["train"].read(0), photo(8, 6, 3))
     chosen = {"image_column": "left", "label_column": "label"}
     for setting, value, reason in (
-        ("image_column", "middle", "no column 'middle' in its train part; its columns are left"),
+        ("image_column", "middle", "no column 'middle'; its columns are left, right, label"),
         ("image_column", "label", "column 'label' holds no images"),
         ("label_column", "boxes", "column 'boxes' holds no label: list is no label"),
         ("label_column", "none", "no column 'none'"),
     ):
         assert reason in refused(root, **{**chosen, setting: value})
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected", "fact"),
+    [
+        ({"fine_label": [1, 2], "coarse_label": [0, 0]}, "fine_label, coarse_label", None),
+        ({"species": ["a", "b"], "label": ["x", "y"]}, ["x", "y"], "columns not used: species"),
+        ({"kind": ["a", "b"]}, ["a", "b"], "the column 'kind' is the label"),
+        ({"kind": ["a", "b"], "form": ["x", "y"]}, "no column of labels", None),
+        ({"label": ["a", "NaN"]}, ["a"], "'NaN' (1)"),
+        ({"label": ["a", "b"], "patient": [1, 2]}, ["a", "b"], "--set data.group_column=patient"),
+    ],
+)
+def test_columns_of_labels(
+    tmp_path: Path, columns: dict[str, Any], expected: list[str] | str, fact: str | None
+) -> None:
+    root = parquet(tmp_path, {"image": stored(IMAGES[:2]), **columns})
+    if isinstance(expected, str):
+        assert expected in refused(root)
+        return
+    source = opened(root)
+    assert labels(source) == expected
+    assert [fact in note.text for note in source.notes] == ([] if fact is None else [True])
+
+
+def test_columns_of_groups_and_of_parts(tmp_path: Path) -> None:
+    columns = {
+        "image": stored(list(IMAGES)),
+        "label": list("abab"),
+        "Patient ID": ["p", "q", None, "p"],
+        "split": ["train", "valid", "train", "train"],
+    }
+    source = opened(parquet(tmp_path, columns), group_column="patient_id")
+    assert {name: part.groups for name, part in source.parts.items()} == {
+        "train": ("p", "train/1", "p"),
+        "val": ("q",),
+    }
+    assert [note.text.partition(": ")[2] for note in source.notes] == [
+        "the column 'split' divides it into parts",
+        "images without a group, which are groups by themselves: 1",
+    ]
+    assert "no column 'doctor'" in refused(tmp_path, group_column="doctor")
+    # Where images are only evaluated, columns of the run may be missing.
+    assert opened(tmp_path, group_column="doctor", strict=False).parts["train"].groups == ()
 
 
 def test_splits_are_parts(tmp_path: Path) -> None:
@@ -201,7 +245,7 @@ def test_splits_are_parts(tmp_path: Path) -> None:
         "splits not used: unsupervised"
     ]
     assert list(opened(saved(full=table(0, 1))).parts) == ["train"]
-    assert "several splits for val: dev, validation" in refused(
+    assert "more than one split for val: dev, validation" in refused(
         saved(dev=table(2), train=table(0, 1), validation=table(3))
     )
     assert "has the splits a, b; one must be named train" in refused(saved(a=table(0), b=table(1)))
@@ -219,7 +263,7 @@ def test_splits_are_parts(tmp_path: Path) -> None:
     assert source.classes == ("x", "y")
     assert labels(source) == ["y", "x"]
     assert list(source.parts) == ["train"]
-    assert "the 2 images of its test part have no label and are not used" in source.notes[0].text
+    assert "the 2 images of its test part have no label: it is not used" in source.notes[0].text
     (record,) = source.passed_over
     assert record[0] == "no label"
     assert record.ignored

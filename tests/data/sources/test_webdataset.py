@@ -181,12 +181,17 @@ def test_labels(
     ("entries", "columns", "reason"),
     [
         ([("0.png", b"")], {}, "no label in .cls, .json or .txt; its entries are .png (1)"),
-        ([("0.png", b""), ("0.json", b'{"w": 1}')], {}, "(.json has w)"),
+        ([("0.png", b""), ("0.json", b'{"w": 1}')], {}, ".json (1), and .json has w"),
         ([("0.png", b""), ("0.cls", b" ")], {}, "no image has a label"),
         ([("0.cls", b"1")], {}, "has no image"),
-        ([*TWO, ("0.jpg", b"")], {}, "several images in a sample, 0: jpg, png; its entries are"),
+        (
+            [*TWO, ("0.jpg", b"")],
+            {},
+            "more than one image in the sample 0: jpg, png; its entries are",
+        ),
         (TWO, {"image_column": "webp"}, "no entry .webp"),
         (TWO, {"label_column": "name"}, "no label 'name'"),
+        (TWO, {"group_column": "patient"}, "no group 'patient'"),
         ([("0", b"x")], {}, "has no"),
         ([], {}, "has no entries"),
     ],
@@ -239,6 +244,31 @@ def test_what_is_not_taken_is_accounted_for(tmp_path: Path) -> None:
     ]
     # The later of two entries of a name counts, as when a tar file is unpacked.
     assert labels(source) == ["dog", "dog"]
+
+
+def test_groups(tmp_path: Path) -> None:
+    values = ['{"patient": "p"}', '{"patient": 7}', '{"patient": null}', "{}"]
+    entries = [
+        entry
+        for i, text in enumerate(values)
+        for entry in (*sample(f"{i}", "ab"[i % 2], IMAGES[i]), (f"{i}.json", text.encode()))
+    ]
+    write_tar(tmp_path / "x.tar", entries)
+    source = opened(tmp_path)
+    assert source.parts["train"].groups == ()
+    assert "--set data.group_column=patient" in source.notes[0].text
+    source = opened(tmp_path, group_column="patient")
+    assert source.parts["train"].groups == ("p", "7", "x.tar/2.png", "x.tar/3.png")
+    assert "images without a group, which are groups by themselves: 2" in source.notes[0].text
+    assert opened(tmp_path, group_column="doctor", strict=False).parts["train"].groups == ()
+
+
+def test_labels_that_stand_for_missing_values(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", [*TWO, *sample("2", "NaN")])
+    source = opened(tmp_path)
+    assert (source.classes, passed(source)) == (("cat", "dog"), {"no label": ("x.tar/2.png",)})
+    assert "'NaN' (1)" in source.notes[0].text
+    assert opened(tmp_path, na_labels="class").classes == ("NaN", "cat", "dog")
 
 
 def test_labels_that_are_captions_are_noted(tmp_path: Path) -> None:

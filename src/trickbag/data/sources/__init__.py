@@ -121,7 +121,8 @@ def _open(data: DataConfig, opening: _Opening) -> Source:
     unused = [name for name in _COLUMNS if getattr(data, name) and name not in _columns_of(spec)]
     if unused:
         raise UserError(
-            f"data.{unused[0]} is for a .csv file or another table; data source {spec!r} is none",
+            f"data.{unused[0]} is for a .csv file or another table, hf:NAME and wds:URL; "
+            f"data source {spec!r} has no columns",
             "leave it out",
         )
     if spec == "digits":
@@ -138,18 +139,16 @@ def _open(data: DataConfig, opening: _Opening) -> Source:
     # At least two characters: `C:` is a drive of Windows, not a kind of source.
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
-        return _open_named(data, scheme[1], root)
+        return _open_named(data, scheme[1], root, strict=opening.strict)
     return _open_path(data, roots, opening)
 
 
 def _columns_of(spec: str) -> tuple[str, ...]:
     """Return the settings that name columns of a source of this kind."""
-    if is_table(spec):
-        return _COLUMNS
-    return _COLUMNS[:2] if spec.startswith(("hf:", "wds:")) else ()
+    return _COLUMNS if is_table(spec) or spec.startswith(("hf:", "wds:")) else ()
 
 
-def _open_named(data: DataConfig, kind: str, root: Path | None) -> Source:
+def _open_named(data: DataConfig, kind: str, root: Path | None, *, strict: bool) -> Source:
     """Open a source that begins with the name of its kind, and a colon."""
     spec = data.source
     name = spec.partition(":")[2]
@@ -166,7 +165,7 @@ def _open_named(data: DataConfig, kind: str, root: Path | None) -> Source:
             "data.image_root is for a .csv file or torchvision:NAME; "
             f"data source {spec!r} holds its images"
         )
-    image, label = data.image_column, data.label_column
+    label = data.label_column
     if isinstance(label, tuple):
         raise UserError(
             f"data.label_column has {len(label)} names, and data source {spec!r} takes one",
@@ -175,11 +174,26 @@ def _open_named(data: DataConfig, kind: str, root: Path | None) -> Source:
     if kind == "wds":
         from trickbag.data.sources.webdataset.source import open_webdataset
 
-        return open_webdataset(name, spec, image_column=image, label_column=label)
+        return open_webdataset(
+            name,
+            spec,
+            image_column=data.image_column,
+            label_column=label,
+            group_column=data.group_column,
+            na_labels=data.na_labels,
+            strict=strict,
+        )
     from trickbag.data.sources.huggingface.source import open_huggingface
 
     return open_huggingface(
-        name, spec, image_column=image, label_column=label, outside=data.outside
+        name,
+        spec,
+        image_column=data.image_column,
+        label_column=label,
+        group_column=data.group_column,
+        na_labels=data.na_labels,
+        outside=data.outside,
+        strict=strict,
     )
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from trickbag.data.source import DataError, FilePart, PassedOver, file_size
 from trickbag.data.sources.huggingface.part import TablePart
 from trickbag.data.sources.outside import OUTSIDE, is_beyond
-from trickbag.errors import Note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +42,8 @@ class Listing:
         self._beyond: list[str] = []
         self._taken: set[str] = set()
 
-    def part(
-        self, part: str, images: Any, column: str, texts: Sequence[str]
-    ) -> tuple[EncodedPart, list[str]]:
-        """Return the images of a part, without their labels, and the labels as text."""
+    def part(self, part: str, images: Any, column: str) -> tuple[EncodedPart, list[int]]:
+        """Return the images of a part, without their labels, and their rows in the table."""
         import pyarrow.compute as pc
 
         values = images.with_format("arrow")[:].column(column)
@@ -70,7 +67,7 @@ class Listing:
             sizes[i] = file_size(Path(path))
         rows = np.flatnonzero(kept)
         listed = self._listed(images, column, names, sizes, by_path)
-        return listed.subset(rows), [texts[i] for i in rows.tolist()]
+        return listed.subset(rows), rows.tolist()
 
     def _listed(
         self,
@@ -105,17 +102,16 @@ class Listing:
             self._beyond.append(name)
         return True
 
-    def notes(self) -> list[Note]:
+    def facts(self) -> list[str]:
         """Say how many files lie outside of the folder."""
         if not self._beyond:
             return []
         count = len(self._beyond)
         verb = "image lies" if count == 1 else "images lie"
-        fact = (
+        return [
             f"{count} {verb} outside of {self._root}, such as {self._beyond[0]}; "
             "--set data.outside=refuse leaves them out"
-        )
-        return [Note("data", None, f"{self._spec}: {fact}")]
+        ]
 
     def passed_over(self, data_files: Sequence[str]) -> list[PassedOver]:
         """Return the rows without an image, and what lies in a folder beside its data."""

@@ -6,23 +6,27 @@ import contextlib
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.sources.samples import label_text_of
+from trickbag.data.sources.table.vocabulary import role_of
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from trickbag.data.sources.webdataset.tar_index import Entry
 
 __all__ = [
     "LABEL_KINDS",
     "LabelError",
+    "Reader",
     "Sample",
+    "group_reader_of",
     "image_kind_of",
     "label_reader_of",
     "samples_of",
@@ -46,6 +50,10 @@ class Sample(NamedTuple):
 
     key: str
     entries: dict[str, Entry]
+
+
+Reader = Callable[[Sample], str]
+"""Returns a text of a sample, empty where it has none; raises LabelError."""
 
 
 class LabelError(ValueError):
@@ -76,55 +84,88 @@ def samples_of(entries: Iterable[Entry]) -> tuple[list[Sample], list[Entry]]:
 
 
 def image_kind_of(
-    samples: Sequence[Sample], given: str | None, spec: str
+    samples: Sequence[Sample], given: str | None, spec: str, *, strict: bool = True
 ) -> Callable[[Sample], str | None]:
     """Return a function that names the kind of a sample's image; None if it has none.
 
     Kinds of images are the extensions of images alone (`jpg`), or if no entry has such a one, those
-    that end in one (`image.jpg`). Raises UserError if a sample has several, or the given kind is
-    that of no entry.
+    that end in one (`image.jpg`). Raises UserError if a sample has several, or if it is `strict`
+    and no entry is of the given kind.
     """
-    counts = Counter(kind for sample in samples for kind in sample.entries)
-    if given is not None:
-        wanted = given.lower().removeprefix(".")
-        if wanted not in counts:
-            raise _unclear(spec, counts, f"no entry .{wanted}", "data.image_column")
+    counts = _kinds(samples)
+    wanted = (given or "").lower().removeprefix(".")
+    if given is not None and wanted in counts:
         return lambda sample: wanted if wanted in sample.entries else None
+    if given is not None and strict:
+        raise _unclear(spec, counts, (), f"no entry .{wanted}", "data.image_column")
     kinds = {kind for kind in counts if f".{kind}" in EXTENSIONS}
     kinds = kinds or {kind for kind in counts if os.path.splitext(kind)[1] in EXTENSIONS}
     for sample in samples:
         images = sorted(kinds & sample.entries.keys())
         if len(images) > 1:
-            have = f"several images in a sample, {sample.key}: {', '.join(images)}"
-            raise _unclear(spec, counts, have, "data.image_column")
+            have = f"more than one image in the sample {sample.key}: {', '.join(images)}"
+            raise _unclear(spec, counts, (), have, "data.image_column")
     return lambda sample: next((kind for kind in sample.entries if kind in kinds), None)
 
 
 def label_reader_of(
-    samples: Sequence[Sample], given: str | None, spec: str
-) -> tuple[Callable[[Sample], str], str]:
-    """Return a function that reads a sample's label, and what it reads, as text.
+    samples: Sequence[Sample], given: str | None, spec: str, *, strict: bool = True
+) -> tuple[Reader, str]:
+    """Return a function that reads a sample's label as text, and the name of what it reads.
 
     The label is the content of `.cls`, a value of `.json`, or the content of `.txt`: the first of
-    them that a sample has. `given` is the kind of the entry with the label, or the key of `.json`.
-    The function returns an empty text where there is no label, and raises LabelError.
+    them that any sample has. `given` is the kind of the entry with the label, or a key of `.json`;
+    unless it is `strict`, it may be missing. The function returns an empty text where there is no
+    label, and raises LabelError. Raises UserError if there are no labels.
     """
-    counts = Counter(kind for sample in samples for kind in sample.entries)
-    keys = _json_keys(samples)
-    for name in LABEL_KINDS if given is None else (given,):
-        kind = name.lower().removeprefix(".")
-        if name == "json" and given is None:
-            key = next((key for key in _JSON_KEYS if key in keys), None)
-            if key is not None:
-                return partial(_json_label, key=key), f"{key!r} of .json"
-        elif kind in counts:
+    counts, keys = _kinds(samples), _json_keys(samples)
+    if given is not None and (reader := _reader(given, counts, keys)):
+        return reader
+    if given is not None and strict:
+        raise _unclear(spec, counts, keys, f"no label {given!r}", "data.label_column")
+    for kind in LABEL_KINDS:
+        if kind != "json" and kind in counts:
             return partial(_text, kind=kind), f".{kind}"
-        elif name in keys:
-            return partial(_json_label, key=name), f"{name!r} of .json"
-    have = "no label in .cls, .json or .txt" if given is None else f"no label {given!r}"
-    if keys:
-        have += f" (.json has {', '.join(sorted(keys)[:_NAMED])})"
-    raise _unclear(spec, counts, have, "data.label_column")
+        key = next((key for key in _JSON_KEYS if key in keys), None)
+        if kind == "json" and key is not None:
+            return partial(_json_value, key=key), f"{key!r} of .json"
+    raise _unclear(spec, counts, keys, "no label in .cls, .json or .txt", "data.label_column")
+
+
+def group_reader_of(
+    samples: Sequence[Sample], given: str | None, spec: str, *, strict: bool = True
+) -> tuple[Reader | None, str | None]:
+    """Return a function that reads a sample's group, if one is given, and a fact if one is not.
+
+    `given` and `strict` are as in `label_reader_of`, with the same errors.
+    """
+    counts, keys = _kinds(samples), _json_keys(samples)
+    if given is not None:
+        reader = _reader(given, counts, keys)
+        if reader is None and strict:
+            raise _unclear(spec, counts, keys, f"no group {given!r}", "data.group_column")
+        return (None if reader is None else reader[0]), None
+    name = next((name for name in sorted(keys) if role_of(name)[0] == "group"), None)
+    if name is None:
+        return None, None
+    return None, (
+        f"{name!r} of .json is not used; where images of one {name!r} belong together: "
+        f"--set data.group_column={name}"
+    )
+
+
+def _kinds(samples: Iterable[Sample]) -> Counter[str]:
+    return Counter(kind for sample in samples for kind in sample.entries)
+
+
+def _reader(name: str, counts: Counter[str], keys: set[str]) -> tuple[Reader, str] | None:
+    """Return what reads the entries of a kind, or a value of `.json`; None if there is neither."""
+    kind = name.lower().removeprefix(".")
+    if kind in counts:
+        return partial(_text, kind=kind), f".{kind}"
+    if name in keys:
+        return partial(_json_value, key=name), f"{name!r} of .json"
+    return None
 
 
 def _json_keys(samples: Iterable[Sample]) -> set[str]:
@@ -137,7 +178,7 @@ def _json_keys(samples: Iterable[Sample]) -> set[str]:
     return keys
 
 
-def _json_label(sample: Sample, key: str) -> str:
+def _json_value(sample: Sample, key: str) -> str:
     if "json" not in sample.entries:
         return ""
     try:
@@ -165,9 +206,13 @@ def _text(sample: Sample, kind: str) -> str:
     return entry.text.strip()
 
 
-def _unclear(spec: str, counts: Counter[str], have: str, setting: str) -> UserError:
+def _unclear(
+    spec: str, counts: Counter[str], keys: Iterable[str], have: str, setting: str
+) -> UserError:
     kinds = ", ".join(f".{kind} ({count})" for kind, count in counts.most_common(_NAMED))
+    values = ", ".join(sorted(keys)[:_NAMED])
+    in_json = f", and .json has {values}" if values else ""
     return UserError(
-        f"data source {spec!r} has {have}; its entries are {kinds}",
+        f"data source {spec!r} has {have}; its entries are {kinds}{in_json}",
         f"choose with --set {setting}=NAME",
     )

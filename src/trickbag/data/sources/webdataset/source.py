@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,18 +16,20 @@ from trickbag.data.sources.webdataset.part import ShardPart
 from trickbag.data.sources.webdataset.samples import (
     LABEL_KINDS,
     LabelError,
+    Reader,
     Sample,
+    group_reader_of,
     image_kind_of,
     label_reader_of,
     samples_of,
     split_name,
 )
 from trickbag.data.sources.webdataset.shards import find_shards, parts_of_shards
-from trickbag.data.sources.webdataset.tar_index import TarIndex, index_of
+from trickbag.data.sources.webdataset.tar_index import Entry, TarIndex, index_of
 from trickbag.errors import Note, UserError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from trickbag.data.sources.webdataset.shards import Shard, Shards
     from trickbag.data.sources.webdataset.storage import Storage
@@ -36,55 +38,67 @@ __all__ = ["open_webdataset"]
 
 
 def open_webdataset(
-    url: str, spec: str, *, image_column: str | None = None, label_column: str | None = None
+    url: str,
+    spec: str,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    na_labels: Literal["missing", "class"] = "missing",
+    strict: bool = True,
 ) -> Source:
     """List the shards that a folder, a glob or braces name, on disk or at an address.
 
     `find_shards` says what a URL means, `parts_of_shards` which part a shard is of. Entries of a
     shard with the same name up to the first dot are a sample; `image_kind_of` and `label_reader_of`
     say which of them are the image and the label. `image_column` gives the extension of the image,
-    `label_column` that of the label or its key in `.json`. The place of every entry is kept in the
-    user's cache. A shard that is damaged is left out from the damage on, by name.
+    `label_column` and `group_column` those of the label and the group, or their keys in `.json`;
+    unless it is `strict`, these may be missing. See `is_missing` for `na_labels`. The place of
+    every entry is kept in the user's cache. A shard that is damaged is left out from the damage on,
+    by name.
 
     Raises UserError if there is no shard or no image with a label, or images or labels are not
     clear.
     """
     shards = find_shards(spec, url)
-    texts = tuple(sorted({*LABEL_KINDS, (label_column or "cls").lower().removeprefix(".")}))
-    indexes, notes = _indexes(spec, shards, texts)
+    names = [name for name in (label_column, group_column) if name is not None]
+    texts = sorted({*LABEL_KINDS, *(name.lower().removeprefix(".") for name in names)})
+    indexes, notes = _indexes(spec, shards, tuple(texts))
     listing = _Listing(spec, shards, indexes)
     samples = [sample for groups in listing.samples.values() for sample in groups]
     if not samples:
         problems = [f" ({error.file}: {error.reason})" for error in listing.left_out[:1]]
         raise UserError(f"data source {spec!r} has no entries{''.join(problems)}")
-    image_kind = image_kind_of(samples, image_column, spec)
-    label_of, label_name = label_reader_of(samples, label_column, spec)
-    parts: dict[str, ShardPart] = {}
-    labels: dict[str, list[str]] = {}
-    for part, members in parts_of_shards(spec, shards).items():
-        parts[part], labels[part] = listing.part(members, image_kind, label_of)
-        if not parts[part].names:
-            del parts[part], labels[part]
+    image_kind = image_kind_of(samples, image_column, spec, strict=strict)
+    label_of, label_name = label_reader_of(samples, label_column, spec, strict=strict)
+    group_of, fact = group_reader_of(samples, group_column, spec, strict=strict)
+    facts = [fact] if fact else []
+    parts, labels, groups = listing.parts(image_kind, label_of, group_of)
     if not parts:
         raise UserError(f"data source {spec!r} has no image in its {len(shards.shards)} shards")
     labelled = label_parts(
         spec,
         parts,
         labels,
+        groups,
+        na_labels=na_labels,
         reason=f"no label in {label_name}",
         way_out="choose with --set data.label_column=NAME",
     )
     images = sum(map(len, labelled.parts.values()))
     if label_name == ".txt" and 2 * len(labelled.classes) > images:
-        fact = f"{len(labelled.classes)} labels of {images} images, from .txt: are they captions?"
-        notes.append(Note("data", None, f"{spec}: {fact} --set data.label_column=NAME chooses"))
+        facts.append(
+            f"{len(labelled.classes)} labels of {images} images, from .txt: are they captions? "
+            "--set data.label_column=NAME chooses others"
+        )
+    facts += labelled.facts
     return Source(
         spec=spec,
         classes=labelled.classes,
         parts=labelled.parts,
         left_out=tuple(listing.left_out),
         passed_over=(*shards.passed_over, *listing.passed_over(), *labelled.passed_over),
-        notes=(*notes, *labelled.notes),
+        notes=(*notes, *(Note("data", None, f"{spec}: {fact}") for fact in facts)),
     )
 
 
@@ -130,6 +144,16 @@ def _read_index(spec: str, storage: Storage, shard: Shard, texts: tuple[str, ...
         ) from None
 
 
+class _Row(NamedTuple):
+    """An image: its name, the place of its shard in a part, its entry, its label and its group."""
+
+    name: str
+    shard: int
+    image: Entry
+    label: str
+    group: str
+
+
 class _Listing:
     """The samples of each shard, and what of its entries is no image with a label."""
 
@@ -164,14 +188,29 @@ class _Listing:
     ) -> None:
         self._passed.setdefault((kind, reason, ignored), []).append(f"{shard.name}/{name}")
 
-    def part(
+    def parts(
+        self,
+        image_kind: Callable[[Sample], str | None],
+        label_of: Reader,
+        group_of: Reader | None,
+    ) -> tuple[dict[str, ShardPart], dict[str, list[str]], dict[str, list[str]]]:
+        """Return the images of each part, without their labels, and labels and groups as text."""
+        parts, labels, groups = {}, {}, {}
+        for name, members in parts_of_shards(self.spec, self.shards).items():
+            rows = list(self._rows(members, image_kind, label_of, group_of))
+            if rows:
+                parts[name] = self._part(members, rows)
+                labels[name] = [row.label for row in rows]
+                groups[name] = [row.group for row in rows] if group_of else []
+        return parts, labels, groups
+
+    def _rows(
         self,
         members: Sequence[Shard],
         image_kind: Callable[[Sample], str | None],
-        label_of: Callable[[Sample], str],
-    ) -> tuple[ShardPart, list[str]]:
-        """Return the images of the shards of a part, without their labels, and these as text."""
-        names, sizes, places, labels = [], [], [], []
+        label_of: Reader,
+        group_of: Reader | None,
+    ) -> Iterator[_Row]:
         for number, shard in enumerate(members):
             for sample in self.samples[shard.name]:
                 kind = image_kind(sample)
@@ -182,24 +221,22 @@ class _Listing:
                 image = sample.entries[kind]
                 self._note_others(shard, sample, kind)
                 try:
-                    label = label_of(sample)
+                    label, group = label_of(sample), group_of(sample) if group_of else ""
                 except LabelError as error:
                     self._leave_out(shard, image.name, str(error))
                     continue
-                names.append(f"{shard.name}/{image.name}")
-                sizes.append(image.size)
-                places.append((number, image.start))
-                labels.append(label)
-        part = ShardPart(
-            names=tuple(names),
-            labels=np.full(len(names), -1, np.int64),
-            sizes=np.array(sizes, np.int64),
+                yield _Row(f"{shard.name}/{image.name}", number, image, label, group)
+
+    def _part(self, members: Sequence[Shard], rows: Sequence[_Row]) -> ShardPart:
+        return ShardPart(
+            names=tuple(row.name for row in rows),
+            labels=np.full(len(rows), -1, np.int64),
+            sizes=np.array([row.image.size for row in rows], np.int64),
             storage=self.shards.storage,
             base=self.shards.base,
             shards=tuple(shard.stamp for shard in members),
-            places=np.array(places, np.int64).reshape(-1, 2),
+            places=np.array([(row.shard, row.image.start) for row in rows], np.int64),
         )
-        return part, labels
 
     def _note_others(self, shard: Shard, sample: Sample, image_kind: str) -> None:
         """Account for the entries beside an image that are neither image nor label."""
