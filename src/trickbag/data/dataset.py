@@ -196,8 +196,8 @@ def _first_errors(errors: Sequence[DataError]) -> str:
 def _empty(data: DataConfig, name: str, errors: list[DataError]) -> UserError | RunFailed:
     if errors:
         return RunFailed(
-            f"data source {data.source!r}: no {name} image is left without the bad ones: "
-            f"{_first_errors(errors)}"
+            f"data source {data.source!r}: no {name} image is left: {len(errors):,} files are left "
+            f"out: {_first_errors(errors)}"
         )
     if name == "val":
         return UserError(

@@ -52,13 +52,15 @@ def pixel_digest(pixels: NDArray[np.uint8]) -> str:
 class CopySet:
     """Images of a source that are the same, or look alike: two or more.
 
-    places: the part and the index in it of each, training first. files: their names. in_parts:
-    whether they lie in more than one part. in_classes: whether their labels differ. examples: names
-    of some, to show, those that differ in part or label first.
+    places: the part and the index in it of each, training first. files: their names. shown: the
+    same, with the part where names alone do not tell them apart. in_parts: whether they lie in more
+    than one part. in_classes: whether their labels differ. examples: some of those shown, first
+    those that differ in part or label.
     """
 
     places: tuple[tuple[str, int], ...]
     files: tuple[str, ...]
+    shown: tuple[str, ...]
     in_parts: bool
     in_classes: bool
     examples: tuple[str, ...]
@@ -81,6 +83,7 @@ class CopySet:
         return cls(
             places=tuple(ordered),
             files=tuple(files),
+            shown=tuple(shown),
             in_parts=len({part for part, _ in ordered}) > 1,
             in_classes=len(set(labels) - {None}) > 1,
             examples=tuple(shown[i] for i in by_novelty[:_NAMED_FILES]),
@@ -131,10 +134,8 @@ def copies_to_drop(copy_sets: Iterable[CopySet]) -> dict[str, dict[int, str]]:
     """
     dropped: dict[str, dict[int, str]] = defaultdict(dict)
     for copies in copy_sets:
-        members = list(zip(copies.places, copies.files, strict=True))
-        held_back = next(
-            (f"{file} ({part})" for (part, _), file in members if part != "train"), None
-        )
+        members = list(zip(copies.places, copies.shown, strict=True))
+        held_back = next((file for (part, _), file in members if part != "train"), None)
         kept: dict[str, str] = {}
         for (part, i), file in members:
             if copies.in_classes:
