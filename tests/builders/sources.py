@@ -20,12 +20,16 @@ Settings = dict[str, Any]
 
 
 class Item(NamedTuple):
-    """An image of a source: its part, its class, its file name and the bytes of the file."""
+    """An image of a source: its part, its class, its file name and the bytes of the file.
+
+    An empty label is none. group: what the image shares with others, such as a patient.
+    """
 
     part: str
     label: str
     name: str
     data: bytes
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +38,17 @@ class SourceKind:
 
     write: writes images into an empty folder, in the order given, and returns the settings that
     name the source. parts: those that the kind can hold; images of other parts are written as of
-    `train`. named: whether the names of the images hold their file names. slow: whether its library
-    takes seconds to import.
+    `train`. named: whether the names of the images hold their file names. groups: whether its
+    images have groups, in a column `patient`. unlabelled: whether images can lack a label. slow:
+    whether its library takes seconds to import.
     """
 
     name: str
     write: Callable[[Path, Sequence[Item]], Settings]
     parts: tuple[str, ...] = ("train", "val", "test")
     named: bool = True
+    groups: bool = False
+    unlabelled: bool = False
     slow: bool = False
 
     def items(self, items: Iterable[Item]) -> list[Item]:
@@ -80,14 +87,39 @@ def write_folder(root: Path, items: Sequence[Item]) -> Settings:
     return {"source": str(root)}
 
 
+def _rows(items: Sequence[Item]) -> dict[str, list[str]]:
+    """Return images as the columns of a table; the column of groups only where they have any."""
+    columns = {
+        "image": [f"images/{item.name}" for item in items],
+        "label": [item.label for item in items],
+        "split": [item.part for item in items],
+    }
+    if any(item.group for item in items):
+        columns["patient"] = [item.group for item in items]
+    return columns
+
+
 def write_csv(root: Path, items: Sequence[Item]) -> Settings:
-    """Write a table of `image,label` beside the images."""
+    """Write a CSV file beside the images, with a column of the parts."""
     for item in items:
         _put(root / "images" / item.name, item.data)
+    columns = _rows(items)
     with (root / "table.csv").open("w", newline="") as file:
-        rows = [(f"images/{item.name}", item.label) for item in items]
-        csv.writer(file).writerows([("image", "label"), *rows])
+        csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
     return {"source": str(root / "table.csv")}
+
+
+def write_parquet(root: Path, items: Sequence[Item]) -> Settings:
+    """Write a Parquet file beside the images, all for training."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for item in items:
+        _put(root / "images" / item.name, item.data)
+    columns = _rows(items)
+    del columns["split"]
+    pq.write_table(pa.table(columns), root / "table.parquet")
+    return {"source": str(root / "table.parquet")}
 
 
 def write_torchvision(root: Path, items: Sequence[Item]) -> Settings:
@@ -98,8 +130,19 @@ def write_torchvision(root: Path, items: Sequence[Item]) -> Settings:
 
 
 def write_hf_folder(root: Path, items: Sequence[Item]) -> Settings:
-    """Write PART/CLASS/NAME, the layout `imagefolder` of the library `datasets`."""
-    write_folder(root, items)
+    """Write PART/CLASS/NAME, the layout `imagefolder` of the library `datasets`.
+
+    Where images have groups, or lack a label, a file in each part says so.
+    """
+    if all(item.label and not item.group for item in items):
+        write_folder(root, items)
+        return {"source": f"hf:{root}"}
+    for item in items:
+        _put(root / item.part / item.name, item.data)
+    for part in {item.part for item in items}:
+        rows = [(item.name, item.label, item.group) for item in items if item.part == part]
+        with (root / part / "metadata.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("file_name", "label", "patient"), *rows])
     return {"source": f"hf:{root}"}
 
 
@@ -107,23 +150,29 @@ def _hf_tables(items: Sequence[Item]) -> Any:
     """Return images with their labels as tables of the library `datasets`."""
     import datasets
 
-    labels = sorted({item.label for item in items})
+    labels = sorted({item.label for item in items} - {""})
     features = datasets.Features(
-        {"label": datasets.ClassLabel(names=labels), "image": datasets.Image()}
-    )
-    return datasets.DatasetDict(
         {
-            part: datasets.Dataset.from_list(
-                [
-                    {"label": item.label, "image": {"bytes": item.data, "path": item.name}}
-                    for item in items
-                    if item.part == part
-                ],
-                features=features,
-            )
-            for part in sorted({item.part for item in items})
+            "label": datasets.ClassLabel(names=labels),
+            "image": datasets.Image(),
+            "patient": datasets.Value("string"),
         }
     )
+    tables = datasets.DatasetDict()
+    for part in sorted({item.part for item in items}):
+        rows = [
+            {
+                "label": item.label or None,
+                "image": {"bytes": item.data, "path": item.name},
+                "patient": item.group,
+            }
+            for item in items
+            if item.part == part
+        ]
+        table = datasets.Dataset.from_list(rows, features=features)
+        grouped = any(item.group for item in items)
+        tables[part] = table if grouped else table.remove_columns(["patient"])
+    return tables
 
 
 def write_hf_parquet(root: Path, items: Sequence[Item]) -> Settings:
@@ -151,12 +200,14 @@ def write_tar(path: Path, entries: Iterable[tuple[str, bytes]]) -> Path:
 
 
 def write_wds(root: Path, items: Sequence[Item]) -> Settings:
-    """Write a shard or two for each part, with the labels in `.cls`."""
+    """Write a shard or two for each part, with labels in `.cls` and groups in `.patient`."""
     shards: dict[str, list[tuple[str, bytes]]] = {}
     for i, item in enumerate(sorted(items)):
         entries = shards.setdefault(f"{item.part}-{i % 2:03}.tar", [])
         key = item.name.partition(".")[0]
         entries += [(f"{key}.cls", item.label.encode()), (item.name, item.data)]
+        if item.group:
+            entries.append((f"{key}.patient", item.group.encode()))
     for name, entries in shards.items():
         write_tar(root / name, entries)
     return {"source": f"wds:{root}"}
@@ -164,13 +215,24 @@ def write_wds(root: Path, items: Sequence[Item]) -> Settings:
 
 KINDS = (
     SourceKind(name="folder", write=write_folder),
-    SourceKind(name="csv", write=write_csv, parts=("train",)),
-    SourceKind(name="hf folder", write=write_hf_folder, slow=True),
-    SourceKind(name="hf parquet", write=write_hf_parquet, named=False, slow=True),
-    SourceKind(name="hf saved", write=write_hf_saved, named=False, slow=True),
-    SourceKind(name="wds", write=write_wds),
+    SourceKind(name="csv", write=write_csv, groups=True, unlabelled=True),
+    SourceKind(name="parquet", write=write_parquet, parts=("train",), groups=True, unlabelled=True),
+    SourceKind(name="hf folder", write=write_hf_folder, groups=True, unlabelled=True, slow=True),
+    SourceKind(
+        name="hf parquet",
+        write=write_hf_parquet,
+        named=False,
+        groups=True,
+        unlabelled=True,
+        slow=True,
+    ),
+    SourceKind(
+        name="hf saved", write=write_hf_saved, named=False, groups=True, unlabelled=True, slow=True
+    ),
+    SourceKind(name="wds", write=write_wds, groups=True, unlabelled=True),
     SourceKind(name="torchvision", write=write_torchvision, parts=("train",), slow=True),
 )
+"""The kinds of sources whose images are files, or the bytes of files."""
 
 
 @contextmanager

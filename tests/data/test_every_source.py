@@ -6,6 +6,7 @@ A new kind of source is a row of `tests.builders.sources.KINDS`.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,27 @@ import pytest
 from tests.builders.images import encode, photo
 from tests.builders.sources import KINDS, Item, SourceKind, drawn_items, reversed_listings
 from trickbag.data.config import DataConfig
-from trickbag.data.dataset import fingerprint, prepare
+from trickbag.data.dataset import fingerprint, prepare, read_errors, write_errors
 from trickbag.data.decoding.decode import decode
 from trickbag.data.doctor import diagnose
 from trickbag.data.source import EncodedPart, Source
 from trickbag.data.sources import open_source
+from trickbag.errors import UserError
+
+_LEFT_OPEN = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+"""Another library does not close all of its files."""
 
 
-def over_all_kinds() -> pytest.MarkDecorator:
-    rows = [pytest.param(kind, marks=pytest.mark.slow if kind.slow else ()) for kind in KINDS]
-    return pytest.mark.parametrize("kind", rows, ids=[kind.name for kind in KINDS])
+def over_all_kinds(
+    applies: Callable[[SourceKind], bool] = lambda kind: True,
+) -> pytest.MarkDecorator:
+    """Run a test for each kind of source to which it applies."""
+    rows = [
+        pytest.param(kind, marks=(pytest.mark.slow, _LEFT_OPEN) if kind.slow else (), id=kind.name)
+        for kind in KINDS
+        if applies(kind)
+    ]
+    return pytest.mark.parametrize("kind", rows)
 
 
 class Written:
@@ -84,6 +96,7 @@ def test_every_image_has_its_part_and_its_class(
     )
     assert source.left_out == ()
     assert source.passed_over == ()
+    assert source.notes == ()
 
 
 @over_all_kinds()
@@ -242,3 +255,54 @@ def test_a_class_has_one_spelling(kind: SourceKind, tmp_path: Path) -> None:
     merged = open_source(replace(written.data, merge_labels=True))
     assert merged.classes == ("caf\u00e9", "cat")
     assert np.bincount(merged.parts["train"].labels).tolist() == [2, 3]
+
+
+@over_all_kinds()
+def test_images_of_one_class_are_evaluated(kind: SourceKind, tmp_path: Path) -> None:
+    items = [item for item in drawn_items() if item.label == "dog"]
+    written = Written(kind, tmp_path, items)
+    with pytest.raises(UserError, match="one class only, 'dog'"):
+        written.open()
+    source = open_source(written.data, for_training=False)
+    assert source.classes == ("dog",)
+    assert sum(map(len, source.parts.values())) == len(items)
+
+
+@over_all_kinds(lambda kind: kind.unlabelled)
+def test_images_without_a_label_are_accounted_for(kind: SourceKind, tmp_path: Path) -> None:
+    bare = Item("train", "", "bare.png", encode(photo(14, 10, 80), "PNG"))
+    missing = Item("train", "NaN", "missing.png", encode(photo(14, 10, 81), "PNG"))
+    declared = kind.name in ("hf parquet", "hf saved")
+    unlabelled = [bare] if declared else [bare, missing]
+    items = [*drawn_items(), *unlabelled]
+    written = Written(kind, tmp_path / "set", items, max_bad_fraction=0.5)
+    source = written.open()
+    assert source.classes == ("cat", "dog")
+    assert sum(map(len, source.parts.values())) == len(written.items) - len(unlabelled)
+    names = [error.file for error in source.left_out]
+    names += [file for record in source.passed_over for file in record.files]
+    assert len(names) == len(unlabelled)
+    reasons = [error.reason for error in source.left_out]
+    reasons += [record.reason for record in source.passed_over]
+    assert all("no label" in reason for reason in reasons)
+    if kind.named:
+        assert sorted(name.rpartition("/")[2] for name in names) == ["bare.png", "missing.png"]
+    # A person may have meant them: they are named with the files that are left out.
+    dataset = prepare(written.data)
+    write_errors(dataset.errors, tmp_path / "errors.csv", dataset.passed_over)
+    assert {error.file for error in read_errors(tmp_path / "errors.csv") or ()} == set(names)
+
+
+@over_all_kinds(lambda kind: kind.groups)
+def test_groups_are_those_of_the_rows(kind: SourceKind, tmp_path: Path) -> None:
+    items = [item._replace(group=f"p{i % 4}") for i, item in enumerate(drawn_items(count=6))]
+    items[3] = items[3]._replace(group="")
+    written = Written(kind, tmp_path, items, group_column="patient")
+    by_data = {item.data: item.group for item in written.items}
+    for part in parts(written.open()).values():
+        expected = [by_data[part.encoded(i)] or part.names[i] for i in range(len(part))]
+        assert list(part.groups) == expected
+        assert list(part.subset([1, 0]).groups) == expected[1::-1]
+    if "val" not in kind.parts:
+        dataset = prepare(written.data)
+        assert not set(dataset.train.groups) & set(dataset.val.groups)

@@ -22,6 +22,7 @@ __all__ = [
     "accounting",
     "files_within",
     "ignored",
+    "ignored_path",
     "is_image",
     "may_be_image",
     "reason_of",
@@ -126,6 +127,11 @@ def ignored(name: str) -> Reason | None:
     if lower.endswith(_THUMBNAIL_ENDS):
         return _THUMBNAIL
     return _HIDDEN if name.startswith(".") else None
+
+
+def ignored_path(name: str) -> Reason | None:
+    """Return why a file is never meant as an image by its name, or that of a folder it lies in."""
+    return next((reason for step in name.split("/") if (reason := ignored(step))), None)
 
 
 def _extension(name: str) -> str:

@@ -120,6 +120,11 @@ def test_files_that_the_library_does_not_take_are_accounted_for(tmp_path: Path) 
     }
 
 
+def test_folders_at_more_than_one_depth_are_no_classes(tmp_path: Path) -> None:
+    photo_folder(tmp_path, {"cat/inner": 2, "dog": 2})
+    assert "has no column of labels; its columns are image" in refused(tmp_path)
+
+
 def test_labels_of_a_metadata_file(tmp_path: Path) -> None:
     photo_folder(tmp_path, {".": 3})
     rows = "file_name,breed\n000.png,pug\n001.png,corgi\n002.png,pug\n"

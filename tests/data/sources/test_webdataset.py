@@ -237,7 +237,7 @@ def test_what_is_not_taken_is_accounted_for(tmp_path: Path) -> None:
         ".npy": ("x.tar/0.npy",),
         "no image": ("x.tar/3.cls",),
         "no label": ("x.tar/2.png",),
-        "repeated": ("x.tar/0.png", "x.tar/0.cls"),
+        "repeated": ("x.tar/0.cls", "x.tar/0.png"),
     }
     assert [(*error,) for error in source.left_out] == [
         ("x.tar/4.png", "its .cls of 70,000 bytes is too large for a label")

@@ -139,7 +139,7 @@ def _open(data: DataConfig, opening: _Opening) -> Source:
     # At least two characters: `C:` is a drive of Windows, not a kind of source.
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", spec)
     if scheme:
-        return _open_named(data, scheme[1], root, strict=opening.strict)
+        return _open_named(data, scheme[1], root, opening)
     return _open_path(data, roots, opening)
 
 
@@ -148,7 +148,7 @@ def _columns_of(spec: str) -> tuple[str, ...]:
     return _COLUMNS if is_table(spec) or spec.startswith(("hf:", "wds:")) else ()
 
 
-def _open_named(data: DataConfig, kind: str, root: Path | None, *, strict: bool) -> Source:
+def _open_named(data: DataConfig, kind: str, root: Path | None, opening: _Opening) -> Source:
     """Open a source that begins with the name of its kind, and a colon."""
     spec = data.source
     name = spec.partition(":")[2]
@@ -181,7 +181,8 @@ def _open_named(data: DataConfig, kind: str, root: Path | None, *, strict: bool)
             label_column=label,
             group_column=data.group_column,
             na_labels=data.na_labels,
-            strict=strict,
+            strict=opening.strict,
+            cache_dir=opening.cache_dir,
         )
     from trickbag.data.sources.huggingface.source import open_huggingface
 
@@ -193,7 +194,7 @@ def _open_named(data: DataConfig, kind: str, root: Path | None, *, strict: bool)
         group_column=data.group_column,
         na_labels=data.na_labels,
         outside=data.outside,
-        strict=strict,
+        strict=opening.strict,
     )
 
 

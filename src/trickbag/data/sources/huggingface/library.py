@@ -60,15 +60,31 @@ def load_splits(
             if isinstance(place, Path) and _is_saved(place):
                 loaded, files = library.load_from_disk(str(place), keep_in_memory=False), []
             else:
-                builder = library.load_dataset_builder(str(place), name=subset)
-                builder.download_and_prepare()
-                loaded, files = builder.as_dataset(in_memory=False), _files(builder)
+                builder, loaded = _build(library, place, subset)
+                files = _files(builder)
     except MemoryError:
         raise
     except Exception as error:
         # The library has errors of many kinds, and raises those of others.
         raise _unreadable(error, place, subset, spec) from None
     return dict(loaded) if isinstance(loaded, dict) else {"train": loaded}, files
+
+
+def _build(library: Any, place: Path | str, subset: str | None) -> tuple[Any, Any]:
+    """Return what builds a data set, and its splits."""
+    builder = library.load_dataset_builder(str(place), name=subset)
+    builder.download_and_prepare()
+    loaded = builder.as_dataset(in_memory=False)
+    if list(builder.info.features) != ["image"] or not hasattr(builder.config, "drop_labels"):
+        return builder, loaded
+    # Of images in one class folder alone the library forgets the class. Where there are more, and
+    # it has none, folders lie at more than one depth: their names are no classes.
+    labelled = library.load_dataset_builder(str(place), name=subset, drop_labels=False)
+    labelled.download_and_prepare()
+    labels = labelled.info.features.get("label")
+    if labels is None or len(labels.names) != 1:
+        return builder, loaded
+    return labelled, labelled.as_dataset(in_memory=False)
 
 
 def _is_saved(folder: Path) -> bool:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from trickbag.data.decoding.formats import EXTENSIONS
+from trickbag.data.passed_over import PassedOverFiles, Reason, ignored_path, reason_of
 from trickbag.data.source import DataError, FilePart, PassedOver, file_size
 from trickbag.data.sources.huggingface.part import TablePart
 from trickbag.data.sources.outside import OUTSIDE, is_beyond
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -113,25 +114,27 @@ class Listing:
             "--set data.outside=refuse leaves them out"
         ]
 
-    def passed_over(self, data_files: Sequence[str]) -> list[PassedOver]:
+    def passed_over(self, data_files: Sequence[str]) -> tuple[PassedOver, ...]:
         """Return the rows without an image, and what lies in a folder beside its data."""
-        passed = []
-        if self._no_image:
-            passed.append(PassedOver("no image", "no image in the row", tuple(self._no_image)))
-        if not self._local or not data_files:
-            return passed
-        used = self._taken or {os.path.abspath(file) for file in data_files}
-        by_kind: dict[str, list[str]] = defaultdict(list)
-        for inner, folders, files in os.walk(self._root):
-            folders.sort()
-            for name in sorted(files):
-                path = os.path.join(inner, name)
-                if path not in used and name.lower() not in _DESCRIPTIONS:
-                    kind = os.path.splitext(name)[1].lower() or "no extension"
-                    kind = "hidden" if name.startswith(".") else kind
-                    by_kind[kind].append(Path(os.path.relpath(path, self._root)).as_posix())
-        reason = "the library datasets does not list it"
-        return passed + [
-            PassedOver(kind, reason, tuple(files), ignored=kind == "hidden")
-            for kind, files in sorted(by_kind.items())
-        ]
+        passed = PassedOverFiles()
+        passed.add(Reason("no image", "no image in the row"), self._no_image)
+        if self._local and data_files:
+            used = self._taken or {os.path.abspath(file) for file in data_files}
+            for name in _files_within(self._root):
+                is_description = name.rpartition("/")[2].lower() in _DESCRIPTIONS
+                if str(self._root / name) not in used and not is_description:
+                    passed.add(_reason(name), [name])
+        return passed.records()
+
+
+def _files_within(root: Path) -> Iterator[str]:
+    for inner, _, files in os.walk(root):
+        for file in files:
+            yield Path(os.path.relpath(os.path.join(inner, file), root)).as_posix()
+
+
+def _reason(name: str) -> Reason:
+    extension = os.path.splitext(name)[1].lower()
+    if extension in EXTENSIONS:
+        return ignored_path(name) or Reason(extension, "the library datasets does not list it")
+    return ignored_path(name) or reason_of(name.rpartition("/")[2])

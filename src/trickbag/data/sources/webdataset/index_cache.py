@@ -1,4 +1,4 @@
-"""Indexes of tar files, kept in the user's cache, so that a shard is gone through once."""
+"""Indexes of tar files, kept in a cache folder, so that a shard is gone through once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from trickbag.checksums import has_seal, sealed
-from trickbag.data.decoding.cache import cache_folder
 from trickbag.data.sources.webdataset.tar_index import Entry, TarIndex
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import replacing
@@ -22,9 +21,9 @@ __all__ = ["cached_index", "keep_index"]
 _SCHEMA = 1
 
 
-def _file(stamp: Stamp) -> Path:
+def _file(cache_dir: Path, stamp: Stamp) -> Path:
     name = hashlib.blake2b(stamp.place.encode("utf-8", "surrogateescape"), digest_size=8)
-    return cache_folder() / "shards" / f"{name.hexdigest()}.json"
+    return cache_dir / "shards" / f"{name.hexdigest()}.json"
 
 
 def _head(stamp: Stamp, texts: tuple[str, ...]) -> list[Any]:
@@ -32,12 +31,14 @@ def _head(stamp: Stamp, texts: tuple[str, ...]) -> list[Any]:
     return [_SCHEMA, *stamp, list(texts)]
 
 
-def cached_index(stamp: Stamp, texts: tuple[str, ...]) -> tuple[TarIndex | None, str | None]:
+def cached_index(
+    cache_dir: Path, stamp: Stamp, texts: tuple[str, ...]
+) -> tuple[TarIndex | None, str | None]:
     """Return the index that is kept of a shard, and what is wrong with the file of one.
 
     It is None if there is none, or it is of a shard that has changed.
     """
-    path = _file(stamp)
+    path = _file(cache_dir, stamp)
     try:
         if not has_seal(path):
             return None, f"{path} has no checksum"
@@ -69,9 +70,11 @@ def _index(data: Any) -> TarIndex:
     )
 
 
-def keep_index(stamp: Stamp, texts: tuple[str, ...], index: TarIndex) -> str | None:
+def keep_index(
+    cache_dir: Path, stamp: Stamp, texts: tuple[str, ...], index: TarIndex
+) -> str | None:
     """Keep the index of a shard; return the reason if that failed, which is no error."""
-    path = _file(stamp)
+    path = _file(cache_dir, stamp)
     data = {
         "head": _head(stamp, texts),
         "entries": index.entries,

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from trickbag.data.decoding.decode import EXTENSIONS
+from trickbag.data.decoding.formats import EXTENSIONS
 from trickbag.data.sources.samples import label_text_of
 from trickbag.data.sources.table.vocabulary import role_of
 from trickbag.errors import UserError

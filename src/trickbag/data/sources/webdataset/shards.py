@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from trickbag.data.passed_over import PassedOverFiles, Reason, ignored_path, reason_of
 from trickbag.data.source import PassedOver, Stamp
 from trickbag.data.sources.part_names import part_of
 from trickbag.data.sources.webdataset.storage import Storage, storage_of
 from trickbag.errors import UserError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["Shard", "Shards", "braces_expanded", "find_shards", "parts_of_shards"]
 
@@ -63,12 +64,13 @@ def find_shards(spec: str, url: str) -> Shards:
 
 
 def _find(spec: str, storage: Storage, path: str) -> Shards:
-    passed_over: list[PassedOver] = []
+    passed_over = PassedOverFiles()
     # A name with brackets is a file before it is a pattern.
     if storage.is_folder(path):
         base, files = path, storage.inner_files(path)
-        tars = [file for file in files if _is_shard(file)]
-        passed_over = _others(base, set(files) - set(tars))
+        tars = [file for file in files if _is_shard(_relative(file, base))]
+        for file in set(files) - set(tars):
+            passed_over.add(_reason(_relative(file, base)), [_relative(file, base)])
     elif storage.stamp(path) is not None:
         base, tars = os.path.dirname(path), [path]
     else:
@@ -86,35 +88,25 @@ def _find(spec: str, storage: Storage, path: str) -> Shards:
         raise UserError(
             f"data source {spec!r} has no shard", "a shard is a .tar file; is the pattern right?"
         )
-    return Shards(storage=storage, base=base, shards=shards, passed_over=tuple(passed_over))
+    return Shards(storage=storage, base=base, shards=shards, passed_over=passed_over.records())
 
 
 def _matches(storage: Storage, pattern: str) -> Sequence[str]:
     return storage.matches(pattern) if re.search(r"[*?\[]", pattern) else [pattern]
 
 
-def _is_shard(path: str) -> bool:
-    name = os.path.basename(path)
-    return name.lower().endswith(".tar") and not name.startswith(".")
+def _is_shard(name: str) -> bool:
+    return name.lower().endswith(".tar") and ignored_path(name) is None
 
 
 def _relative(path: str, base: str) -> str:
     return path[len(base) :].lstrip("/" + os.sep).replace(os.sep, "/")
 
 
-def _others(base: str, files: Iterable[str]) -> list[PassedOver]:
-    """Account for what lies beside the shards of a folder."""
-    by_kind: dict[str, list[str]] = {}
-    for file in sorted(files):
-        name = os.path.basename(file)
-        kind = os.path.splitext(name)[1].lower() or "no extension"
-        by_kind.setdefault("hidden" if name.startswith(".") else kind, []).append(
-            _relative(file, base)
-        )
-    return [
-        PassedOver(kind, "no shard", tuple(names), ignored=True)
-        for kind, names in sorted(by_kind.items())
-    ]
+def _reason(name: str) -> Reason:
+    reason = ignored_path(name) or reason_of(name.rpartition("/")[2])
+    # Nobody means what lies beside shards as an image of them.
+    return Reason(reason.kind, reason.reason if reason.ignored else "no shard", ignored=True)
 
 
 def braces_expanded(pattern: str, spec: str) -> list[str]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from trickbag.data.cores import usable_cores
-from trickbag.data.decoding.decode import EXTENSIONS
+from trickbag.data.decoding.cache import cache_folder
+from trickbag.data.decoding.formats import EXTENSIONS
+from trickbag.data.passed_over import PassedOverFiles, Reason, ignored_path
 from trickbag.data.source import DataError, PassedOver, Source
 from trickbag.data.sources.samples import label_parts
 from trickbag.data.sources.webdataset.index_cache import cached_index, keep_index
@@ -30,6 +32,7 @@ from trickbag.errors import Note, UserError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from trickbag.data.sources.webdataset.shards import Shard, Shards
     from trickbag.data.sources.webdataset.storage import Storage
@@ -46,6 +49,7 @@ def open_webdataset(
     group_column: str | None = None,
     na_labels: Literal["missing", "class"] = "missing",
     strict: bool = True,
+    cache_dir: Path | None = None,
 ) -> Source:
     """List the shards that a folder, a glob or braces name, on disk or at an address.
 
@@ -54,8 +58,8 @@ def open_webdataset(
     say which of them are the image and the label. `image_column` gives the extension of the image,
     `label_column` and `group_column` those of the label and the group, or their keys in `.json`;
     unless it is `strict`, these may be missing. See `is_missing` for `na_labels`. The place of
-    every entry is kept in the user's cache. A shard that is damaged is left out from the damage on,
-    by name.
+    every entry is kept in `cache_dir`, by default the user's cache folder. A shard that is damaged
+    is left out from the damage on, by name.
 
     Raises UserError if there is no shard or no image with a label, or images or labels are not
     clear.
@@ -63,7 +67,7 @@ def open_webdataset(
     shards = find_shards(spec, url)
     names = [name for name in (label_column, group_column) if name is not None]
     texts = sorted({*LABEL_KINDS, *(name.lower().removeprefix(".") for name in names)})
-    indexes, notes = _indexes(spec, shards, tuple(texts))
+    indexes, notes = _indexes(spec, shards, tuple(texts), cache_dir or cache_folder())
     listing = _Listing(spec, shards, indexes)
     samples = [sample for groups in listing.samples.values() for sample in groups]
     if not samples:
@@ -103,17 +107,17 @@ def open_webdataset(
 
 
 def _indexes(
-    spec: str, shards: Shards, texts: tuple[str, ...]
+    spec: str, shards: Shards, texts: tuple[str, ...], cache_dir: Path
 ) -> tuple[dict[str, TarIndex], list[Note]]:
     """Return the index of each shard by its name, from the cache or from the shard."""
     notes = []
 
     def index(shard: Shard) -> tuple[TarIndex, str | None, str | None]:
-        known, damage = cached_index(shard.stamp, texts)
+        known, damage = cached_index(cache_dir, shard.stamp, texts)
         if known is not None:
             return known, None, None
         fresh = _read_index(spec, shards.storage, shard, texts)
-        return fresh, damage, keep_index(shard.stamp, texts, fresh)
+        return fresh, damage, keep_index(cache_dir, shard.stamp, texts, fresh)
 
     # Where shards are far away, most of the time is spent waiting.
     with ThreadPoolExecutor(2 * usable_cores(), thread_name_prefix="shards") as pool:
@@ -144,6 +148,11 @@ def _read_index(spec: str, storage: Storage, shard: Shard, texts: tuple[str, ...
         ) from None
 
 
+_LINK = Reason("entry that is no file", "a link or another entry that is no regular file")
+_NO_IMAGE = Reason("no image", "no image of its name")
+_REPEATED = Reason("repeated", "a later entry has its name")
+
+
 class _Row(NamedTuple):
     """An image: its name, the place of its shard in a part, its entry, its label and its group."""
 
@@ -161,7 +170,7 @@ class _Listing:
         self.spec, self.shards = spec, shards
         self.samples: dict[str, list[Sample]] = {}
         self.left_out: list[DataError] = []
-        self._passed: dict[tuple[str, str, bool], list[str]] = {}
+        self._passed = PassedOverFiles()
         for shard in shards.shards:
             index = indexes[shard.name]
             if index.problem is not None:
@@ -169,24 +178,23 @@ class _Listing:
             for name in index.cut:
                 self._leave_out(shard, name, "cut off by the end of its shard")
             for name in index.other:
-                self._pass_over("link", "no regular file", shard, name)
+                self._pass_over(_LINK, shard, name)
             visible = []
             for entry in index.entries:
-                if entry.name.rpartition("/")[2].startswith("."):
-                    self._pass_over("hidden", "hidden", shard, entry.name, ignored=True)
-                else:
+                reason = ignored_path(entry.name.removeprefix("./"))
+                if reason is None:
                     visible.append(entry)
+                else:
+                    self._pass_over(reason, shard, entry.name)
             self.samples[shard.name], repeated = samples_of(visible)
             for entry in repeated:
-                self._pass_over("repeated", "a later entry has its name", shard, entry.name)
+                self._pass_over(_REPEATED, shard, entry.name)
 
     def _leave_out(self, shard: Shard, name: str, reason: str) -> None:
         self.left_out.append(DataError(f"{shard.name}/{name}", reason))
 
-    def _pass_over(
-        self, kind: str, reason: str, shard: Shard, name: str, *, ignored: bool = False
-    ) -> None:
-        self._passed.setdefault((kind, reason, ignored), []).append(f"{shard.name}/{name}")
+    def _pass_over(self, reason: Reason, shard: Shard, name: str) -> None:
+        self._passed.add(reason, [f"{shard.name}/{name}"])
 
     def parts(
         self,
@@ -216,7 +224,7 @@ class _Listing:
                 kind = image_kind(sample)
                 if kind is None:
                     for entry in sample.entries.values():
-                        self._pass_over("no image", "no image of its name", shard, entry.name)
+                        self._pass_over(_NO_IMAGE, shard, entry.name)
                     continue
                 image = sample.entries[kind]
                 self._note_others(shard, sample, kind)
@@ -248,11 +256,8 @@ class _Listing:
             reason = (
                 "another image of a sample" if looks_like_one else "beside the image of a sample"
             )
-            self._pass_over(name, reason, shard, entry.name, ignored=True)
+            self._pass_over(Reason(name, reason, ignored=True), shard, entry.name)
 
-    def passed_over(self) -> list[PassedOver]:
+    def passed_over(self) -> tuple[PassedOver, ...]:
         """Return what the listing has passed over, by kind."""
-        return [
-            PassedOver(kind, reason, tuple(files), ignored=ignored)
-            for (kind, reason, ignored), files in sorted(self._passed.items())
-        ]
+        return self._passed.records()
