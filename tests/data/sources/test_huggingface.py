@@ -220,12 +220,11 @@ def test_columns_of_groups_and_of_parts(tmp_path: Path) -> None:
     }
     source = opened(parquet(tmp_path, columns), group_column="patient_id")
     assert {name: part.groups for name, part in source.parts.items()} == {
-        "train": ("p", "train/1", "p"),
+        "train": ("p", "", "p"),
         "val": ("q",),
     }
     assert [note.text.partition(": ")[2] for note in source.notes] == [
         "the column 'split' divides it into parts",
-        "images without a group, which are groups by themselves: 1",
     ]
     assert "no column 'doctor'" in refused(tmp_path, group_column="doctor")
     # Where images are only evaluated, columns of the run may be missing.

@@ -45,8 +45,8 @@ def label_parts(
 ) -> LabelledParts:
     """Give the images of each part their labels, of `texts`; see `is_missing` for `na_labels`.
 
-    `groups` are those of the images of each part, nothing where there are none; an image with an
-    empty group is one by itself. Images without a label are passed over for this `reason`, and so
+    `groups` are those of the images of each part, nothing where there are none; an empty one is no
+    group. Images without a label are passed over for this `reason`, and so
     is a part without any. Raises UserError, with this `way_out`, if no image at all has a label.
     """
     missing = Counter(
@@ -63,22 +63,17 @@ def label_parts(
     passed_over: list[PassedOver] = []
     facts = [fact] if (fact := missing_labels_fact(missing)) else []
     has_groups = any(map(any, groups.values()))
-    without = 0
     for name, part in parts.items():
         labels = np.array([index.get(text, -1) for text in texts[name]], np.int64)
         rows = np.flatnonzero(labels >= 0)
         if len(rows):
-            pairs = zip(groups[name], part.names, strict=True) if has_groups else ()
-            group_of = tuple(group or image for group, image in pairs)
+            group_of = tuple(groups[name]) if has_groups else ()
             labelled[name] = replace(part, labels=labels, groups=group_of).subset(rows)
-            without += sum(not groups[name][row] for row in rows.tolist()) if has_groups else 0
         else:
             facts.append(f"the {len(part)} images of its {name} part have no label: it is not used")
         if len(rows) < len(part):
             files = tuple(part.names[i] for i in np.flatnonzero(labels < 0))
             passed_over.append(PassedOver("no label", reason, files, ignored=not len(rows)))
-    if without:
-        facts.append(f"images without a group, which are groups by themselves: {without:,}")
     return LabelledParts(
         classes=classes, parts=labelled, passed_over=tuple(passed_over), facts=tuple(facts)
     )
