@@ -106,11 +106,18 @@ _REASONS = {
         "a video",
     ),
     **dict.fromkeys(
-        (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw"),
+        (
+            *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".dng", ".orf", ".rw2"),
+            *(".raf", ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".raw"),
+        ),
         "a camera's raw data: convert it first",
     ),
     **dict.fromkeys(
-        (".npy", ".npz", ".mat", ".dcm", ".nii", ".h5", ".hdf5", ".svg", ".psd", ".eps"),
+        (
+            *(".npy", ".npz", ".mat", ".dcm", ".nii", ".h5", ".hdf5", ".svg", ".psd", ".eps"),
+            *(".jxl", ".ico", ".cur", ".icns", ".dds", ".qoi", ".pcx", ".sgi", ".ras", ".pam"),
+            *(".exr", ".hdr", ".fits", ".fit", ".xcf", ".ai", ".ps", ".wmf", ".emf"),
+        ),
         "a format that is not read here: convert it first",
     ),
 }
