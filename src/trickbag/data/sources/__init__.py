@@ -103,7 +103,11 @@ def _open_val(data: DataConfig, opening: _Opening) -> Source:
         # A folder has no root of its own, and that of a torchvision data set holds nothing else.
         settings["image_root"] = None
     opening = replace(opening, strict=False)
-    return with_one_spelling(_open(replace(data, **settings), opening), merge=data.merge_labels)
+    try:
+        source = _open(replace(data, **settings), opening)
+    except UserError as error:
+        raise UserError(f"data.val_source: {error.reason}", error.way_out) from None
+    return with_one_spelling(source, merge=data.merge_labels)
 
 
 def _open(data: DataConfig, opening: _Opening) -> Source:

@@ -135,6 +135,17 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {},
         "a column for each class, of 0 and 1: cat, dog",
     ),
+    "one-hot with blanks": (
+        "image,cat,dog\n000.png,1,\n001.png,,1\n002.png,1,\n003.png,,1\n",
+        {},
+        "a column for each class, of 0 and 1: cat, dog",
+    ),
+    "one-hot of words": (
+        "image,cat,dog\n000.png,True,False\n001.png,FALSE,TRUE\n002.png,true,false\n"
+        "003.png,false,true\n",
+        {},
+        "a column for each class, of 0 and 1: cat, dog",
+    ),
     "one-hot beside an age": (
         "image,age,cat,dog\n000.png,30,1,0\n001.png,40,0,1\n002.png,1,1,0\n003.png,0,0,1\n",
         {},
@@ -230,4 +241,5 @@ def test_names_of_columns() -> None:
     assert role_of("split") == ("split", 0)
     assert role_of("set") == ("split", 1)
     assert role_of("Unnamed: 0") == ("other", 0)
+    assert role_of("__index_level_0__") == ("other", 0)
     assert role_of("foo") == ("", 0)

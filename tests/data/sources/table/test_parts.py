@@ -35,6 +35,8 @@ def split_table(*values: str, name: str = "split") -> str:
         (["train"] * 4 + ["dev"] * 2 + ["testing"] * 2, "set", {"train": 4, "val": 2, "test": 2}),
         (["train"] * 6 + ["test"] * 2, "partition", {"train": 6, "test": 2}),
         (["train"] * 8, "subset", {"train": 8}),
+        (["Training"] * 4 + ["PublicTest"] * 4, "Usage", {"train": 4, "test": 4}),
+        (["seg_train"] * 4 + ["val set"] * 4, "split", {"train": 4, "val": 4}),
     ],
 )
 def test_a_column_of_parts(
@@ -139,7 +141,9 @@ def test_validation_data_that_do_not_fit(eight: Path) -> None:
     message = refused(eight, "image,label\n" + ROWS, val_source=str(other))
     assert "has classes that" in message
     assert "bird" in message
-    assert "does not exist" in refused(eight, None, val_source=str(eight.parent / "no.csv"))
+    message = refused(eight, None, val_source=str(eight.parent / "no.csv"))
+    assert message.startswith("data.val_source: ")
+    assert "does not exist" in message
 
 
 def test_groups(eight: Path) -> None:

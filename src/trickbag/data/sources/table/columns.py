@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from trickbag.data.sources.part_names import part_of
+from trickbag.data.sources.part_names import part_name
 from trickbag.data.sources.table.sheet import is_image_name
 from trickbag.data.sources.table.vocabulary import folded_name, role_of
 from trickbag.errors import UserError
@@ -26,7 +26,7 @@ _SAMPLE = 50
 _NAMED = 10
 """The most columns that a message names."""
 
-_ONES, _ZEROS = {"1", "1.0", "true"}, {"0", "0.0", "false"}
+_ONES, _ZEROS = {"1", "1.0", "true"}, {"0", "0.0", "false", ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +227,7 @@ def _split_column(sheet: Sheet, columns: Sequence[int], title: str) -> int | Non
     for i in columns:
         role, doubt = role_of(sheet.names[i])
         values = set(sheet.column(i)) if role == "split" else set()
-        if any(values) and (not doubt or all(map(part_of, values))):
+        if any(values) and (not doubt or all(map(part_name, values))):
             split.append(i)
     if len(split) > 1:
         raise UserError(
@@ -274,7 +274,7 @@ def _label_columns(
 
 def _is_one_hot(sheet: Sheet, column: int) -> bool:
     values = {cell.strip().lower() for cell in set(sheet.cells[column])}
-    return bool(values) and values <= _ONES | _ZEROS
+    return bool(values & _ONES or values - {""}) and values <= _ONES | _ZEROS
 
 
 def _one_each(sheet: Sheet, columns: Sequence[int]) -> bool:

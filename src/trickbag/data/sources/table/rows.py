@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trickbag.data.source import DataError, PassedOver
 from trickbag.data.sources.outside import OUTSIDE
-from trickbag.data.sources.part_names import PART_WORDS, part_of
+from trickbag.data.sources.part_names import PART_WORDS, part_name
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ def _parts(sheet: Sheet, columns: Columns, title: str) -> Sequence[str]:
     if columns.split is None:
         return ["train"] * len(sheet)
     cells = sheet.column(columns.split)
-    parts = {cell: part_of(cell) or "" for cell in set(cells)}
+    names = {cell: part_name(cell) for cell in set(cells)}
+    parts = {cell: name.part if name else "" for cell, name in names.items()}
     if unknown := sorted(cell for cell, part in parts.items() if not part):
         row = cells.index(unknown[0])
         more = f", and {len(unknown) - 1} other values" if len(unknown) > 1 else ""

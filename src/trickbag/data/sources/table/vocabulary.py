@@ -25,7 +25,7 @@ _IMAGE = {
 _LABEL = ("label", "labels")
 _LABELS = {
     *_LABEL,
-    *("class", "classes", "category", "categories", "target", "targets", "tag", "tags", "y"),
+    *("class", "classes", "cls", "category", "categories", "target", "targets", "tag", "tags", "y"),
     *("classname", "classlabel", "classid", "labelname", "labelid", "categoryname", "categoryid"),
     *("targetname", "breed", "species", "diagnosis", "annotation", "annotations", "groundtruth"),
 }
@@ -37,7 +37,8 @@ _FOLD = {"fold", "folds", "kfold", "cvfold", "foldid", "foldnumber"}
 _ENTITY = ("patient", "subject", "group", "case", "person", "individual", "participant")
 _GROUP = {*_ENTITY, *(f"{entity}id" for entity in _ENTITY), *(f"{entity}s" for entity in _ENTITY)}
 _OTHER = {"", "index", "unnamed", "width", "height", "imagewidth", "imageheight", "url", "md5"}
-"""An empty name is that of pandas' row numbers, which become `Unnamed: 0` when read again."""
+"""An empty name is that of pandas' row numbers, which become `Unnamed: 0` when read again, and
+`__index_level_0__` in Parquet."""
 
 
 def folded_name(name: str) -> str:
@@ -65,7 +66,7 @@ def role_of(name: str) -> tuple[Role, int]:
         if folded in names:
             # `set` and `part` can mean anything; the values decide.
             return role, 0 if role != "split" or "split" in folded else 1
-    if re.fullmatch(r"unnamed\d+", folded):
+    if re.fullmatch(r"(unnamed|(index)?level)\d+", folded):
         return "other", 0
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
     if _WORDS & {word.lower() for word in words}:
