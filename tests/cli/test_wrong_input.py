@@ -138,7 +138,16 @@ TRAIN = [
     ("train --data {tmp}/one_class", ["one class only", "'cat'"]),
     ("train --data {tmp}/empty_class", ["no image in", "dog"]),
     ("train --data {tmp}/link.csv", ["link.csv", "does not exist"]),
-    ("train --data {tmp}/bad.csv", ["bad.csv", "columns file, kind", "image,label"]),
+    ("train --data {tmp}/bad.csv", ["bad.csv", "columns sort, kind", "data.image_column=NAME"]),
+    ("train --data {tmp}/lost.csv --set data.label_column=kind", ["'kind'", "image, label"]),
+    ("train --data {tmp}/lost.csv --set data.group_column=kind", ["'kind'", "image, label"]),
+    ("train --data digits --set data.image_column=x", ["data.image_column", "leave it out"]),
+    ("train --data digits --set data.label_separator=;", ["';'", "data.multi_label=true"]),
+    ("train --data digits --val-data {tmp}/nowhere", ["data.val_source", "does not exist"]),
+    (
+        "train --data {photos} --image-root {tmp} --image-root {photos}",
+        ["data.image_root has 2 folders"],
+    ),
     ("train --data {tmp}/lost.csv", ["lost.csv", "none of its 2 images", "--image-root"]),
     ("train --data {table} --image-root {tmp}/absent", ["image_root", "absent", "is not a folder"]),
     ("train --data {photos} --image-root {photos}", ["image_root", "is a folder"]),
@@ -264,7 +273,7 @@ PREDICT = [
     ("predict {run} {tmp}/absent.png", ["absent.png", "no file or folder"]),
     ("predict {run} {tmp}/*.gif", ["*.gif", "matches nothing"]),
     ("predict {run} {tmp}/empty", ["{tmp}/empty holds no image"]),
-    ("predict {run} {tmp}/bad.csv", ["bad.csv", "columns file, kind", "'image' or 'id'"]),
+    ("predict {run} {tmp}/bad.csv", ["bad.csv", "columns sort, kind", "'image' or 'id'"]),
     ("predict {run} {tmp}/lost.csv", ["none of the 2 images", "--image-root"]),
     ("predict {run} {tmp}/lost.csv {tmp}/bad.csv", ["one at a time"]),
     ("predict {run} {table} {photos}/one/000.png", ["only folders"]),
@@ -392,7 +401,7 @@ def make_files(tmp: Path, run: Path) -> None:
         (tmp / name).mkdir(parents=True)
     for name in ("one_class/cat/1.png", "empty_class/cat/1.png"):
         (tmp / name).write_bytes(b"x")
-    (tmp / "bad.csv").write_text("file,kind\n1.png,cat\n")
+    (tmp / "bad.csv").write_text("sort,kind\nx,cat\n")
     (tmp / "lost.csv").write_text("image,label\n1.png,cat\n2.png,dog\n")
     (tmp / "recipes.py").write_text(
         "def broken():\n    return 1 / 0\n\n\ndef text():\n    return 'small'\n"
