@@ -114,7 +114,7 @@ def test_one_root_in_a_list_is_that_root(tmp_path: Path) -> None:
 def test_a_file_without_extension(tmp_path: Path) -> None:
     touch(tmp_path, ["a", "b", "b.png", "c.jpg_large"])
     source = opened(tmp_path / "t.csv", ROWS.replace("\nc", "\nc.jpg_large"))
-    assert list(labelled(source)) == ["a", "b", "c.jpg_large"]
+    assert list(labelled(source)) == ["a", "b.png", "c.jpg_large"]
 
 
 def test_images_that_no_row_names_are_counted(tmp_path: Path) -> None:
