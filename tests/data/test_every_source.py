@@ -20,7 +20,9 @@ from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare, read_errors, write_errors
 from trickbag.data.decoding.decode import decode
 from trickbag.data.doctor import diagnose
-from trickbag.data.source import EncodedPart, Source
+from trickbag.data.duplicates import copies_of
+from trickbag.data.held_back import digests_of
+from trickbag.data.source import ArrayPart, EncodedPart, Source
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
 
@@ -306,3 +308,35 @@ def test_groups_are_those_of_the_rows(kind: SourceKind, tmp_path: Path) -> None:
     if "val" not in kind.parts:
         dataset = prepare(written.data)
         assert set(dataset.train.groups) & set(dataset.val.groups) <= {""}
+
+
+@over_all_kinds()
+def test_a_validation_part_of_another_source(kind: SourceKind, tmp_path: Path) -> None:
+    items = drawn_items()
+    train = [item for item in items if item.part == "train"]
+    val = [item._replace(part="train") for item in items if item.part == "val"]
+    first, second = Written(kind, tmp_path / "a", train), Written(kind, tmp_path / "b", val)
+    if kind.name == "torchvision":
+        pytest.skip("its folder is a setting that both sources would share")
+    source = open_source(replace(first.data, val_source=second.data.source))
+    assert sorted(listed(source)) == sorted(
+        [(item.part, item.label, item.data) for item in train]
+        + [("val", item.label, item.data) for item in val]
+    )
+
+
+def test_the_digits_in_memory() -> None:
+    # No files, so that they are no row of the table; what can hold of them does.
+    data = DataConfig(source="digits")
+    source, again = open_source(data), open_source(data)
+    assert fingerprint(source.classes, source.parts) == fingerprint(again.classes, again.parts)
+    assert list(source.classes) == sorted(source.classes)
+    part = source.parts["train"]
+    assert isinstance(part, ArrayPart)
+    assert len(set(part.names)) == len(part)
+    chosen = pickle.loads(pickle.dumps(part.subset([4, 0])))
+    assert chosen.names == (part.names[4], part.names[0])
+    np.testing.assert_array_equal(chosen.read(1), part.read(0))
+    twice = {"train": replace(part.subset([0, 1]), rows=part.rows[[7, 7]])}
+    (copies,) = copies_of(twice, digests_of(twice, None))
+    assert copies.files == part.names[:2]
