@@ -149,13 +149,14 @@ class EncodedPart(Part):
         Raises DecodeError also if its size is not that of the listing.
         """
         data = self.encoded(i)
+        pixels = decode(data, self.max_pixels, verified=self.verified)
         # The listing of a large folder can be one of before, see `folder.listing_cache`.
         if 0 <= self.sizes[i] != len(data):
             raise DecodeError(
                 f"changed since it was listed: {self.sizes[i]:,} bytes then, {len(data):,} now "
                 "(`trickbag doctor` lists all files again)"
             )
-        return decode(data, self.max_pixels, verified=self.verified)
+        return pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

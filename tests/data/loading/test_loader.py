@@ -249,7 +249,7 @@ def test_images_that_do_not_decode_have_no_weight(tmp_path: Path) -> None:
     (tree / "a" / "001.png").write_bytes(b"")
     (tree / "b" / "002.png").unlink()
     names = [f"{kind}/{i:03}.png" for kind in "ab" for i in range(5)]
-    part = FilePart.listed(tree, [(name, 1, int(name[0] == "b")) for name in names])
+    part = FilePart.listed(tree, [(name, -1, int(name[0] == "b")) for name in names])
     for workers in (0, 1):
         with make(part, train=False, workers=workers) as loader:
             batches = list(loader.epoch(0))
