@@ -118,7 +118,7 @@ def test_all_that_lies_in_a_tree_is_taken_or_passed_over(mixed: Path) -> None:
     assert sorted(taken + passed) == files
     assert source.notes[-1].text == (
         f"{mixed}: taken 6, passed over 13: 2 .xyz, 1 .jpg_large, 1 .npy, 1 without extension, "
-        "1 images outside of classes, 3 thumbnail, 1 .csv, 1 .md and 2 more kinds"
+        "1 outside of classes, 3 thumbnail, 1 .csv, 1 .md and 2 more kinds"
     )
 
 

@@ -31,14 +31,7 @@ __all__ = [
 
 NO_EXTENSION = "no extension"
 
-_IN_A_SENTENCE = {
-    NO_EXTENSION: "without extension",
-    "no row names it": "that no row names",
-    "outside of classes": "images outside of classes",
-    "beside the parts": "images beside the parts",
-    "without labels": "images without labels",
-    "link": "links to folders",
-}
+_IN_A_SENTENCE = {NO_EXTENSION: "without extension", "no row names it": "that no row names"}
 """What kinds are called behind their number."""
 
 _NAMED_KINDS = 8

@@ -1,4 +1,4 @@
-"""Folder trees: `train/CLASS/*`, with or without `val/CLASS/*` and `test/CLASS/*`, or `CLASS/*`."""
+"""Folder trees as sources: `CLASS/*` or `train/CLASS/*`, and other layouts; see `layout`."""
 
 from __future__ import annotations
 
