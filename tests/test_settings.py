@@ -25,6 +25,7 @@ VALUES = [
     Schedule(decay=Stepwise(at=(0.1, 0.2))),
     Schedule(decay=Constant()),
     DataConfig(source="photos", image_size=96, mean=(0.0, 1.0, 2.0)),
+    DataConfig(source="a.csv", image_root=("a", "b"), label_column=("cat", "dog")),
     ResNetConfig(depth=18, stem="deep_s1"),
 ]
 
@@ -47,6 +48,7 @@ def _leaves(data: object) -> list[object]:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: DataConfig(label_column=()), "an empty list names nothing"),
         (lambda: TrainConfig(epochs=0), "epochs = 0: must be a whole number at least 1"),
         (lambda: TrainConfig(epochs=True), "epochs = True"),
         (lambda: TrainConfig(epochs=1.5), "epochs = 1.5"),  # type: ignore[arg-type]
@@ -103,6 +105,15 @@ def test_text_is_read_by_type() -> None:
     assert assign(Schedule(), "decay", "step:factor=0.2,at=0.5,0.9", "schedule").decay == Stepwise(
         factor=0.2, at=(0.5, 0.9)
     )
+    # A text may hold commas: a list of texts stands in brackets.
+    for text, roots in (
+        ("a,b", "a,b"),
+        ("[a, b]", ("a", "b")),
+        ('["a,b", "c"]', ("a,b", "c")),
+        ("[a]", "a"),
+        ("none", None),
+    ):
+        assert assign(DataConfig(), "image_root", text, "data").image_root == roots
     assert parse(float, "1e-3", "x") == 0.001
     assert parse_fields(DataConfig, "crop_area=0.1,1,flip_prob=0", "data") == {
         "crop_area": (0.1, 1.0),

@@ -156,11 +156,13 @@ def _read_text(text: io.TextIOWrapper, title: str, form: str) -> Sheet:
 def _sample(text: io.TextIOWrapper) -> list[str]:
     sample: list[str] = []
     characters = 0
-    for line in itertools.islice(text, _SAMPLE_LINES):
+    # A line of what is no text may have no end.
+    while len(sample) < _SAMPLE_LINES and characters < _SAMPLE_CHARACTERS:
+        line = text.readline(_SAMPLE_CHARACTERS)
+        if not line:
+            break
         sample.append(line)
         characters += len(line)
-        if characters > _SAMPLE_CHARACTERS:
-            break
     return sample
 
 
