@@ -397,6 +397,11 @@ REST = [
         ["data.label_column has 2 names", "takes one"],
     ),
     ("doctor digits --set data.parts=train:a", ["data.parts = train:a", "digits", "leave it out"]),
+    (
+        "doctor digits --set data.merge_labels=maybe",
+        ["data.merge_labels = 'maybe'", "true or false"],
+    ),
+    ("doctor digits --set data.na_labels=drop", ["data.na_labels = 'drop'", "missing, class"]),
     ("doctor digits --set data.parts=fold1", ["data.parts", "'fold1'", "PART:FOLDER"]),
     ("doctor digits --set training.lr=1", ["training.lr=1", "data alone", "data.multi_label=true"]),
     ("trian", ["'trian'", "choose from", "evaluate"]),

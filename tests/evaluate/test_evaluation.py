@@ -133,7 +133,7 @@ def test_data_without_some_classes(trained: Trained, tmp_path: Path, names: dict
     assert [name for name in trained.classes if scores[name].recall is None] == absent
     (note,) = evaluation.notes
     assert f"no image of {len(absent)} of the network's 3 classes: {', '.join(absent)}" in note.text
-    assert "means over the classes leave them out" in note.text
+    assert "the mean recall leaves them out, the mean F1 counts those that are pred" in note.text
 
 
 def test_a_bad_file_is_left_out_and_named(trained: Trained, tmp_path: Path) -> None:

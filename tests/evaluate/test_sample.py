@@ -87,6 +87,20 @@ def test_row_numbers_are_copied(tmp_path: Path) -> None:
     assert (text, facts) == (",id,label\n0,7,cat\n1,3,hot dog\n", ())
 
 
+def test_a_sample_without_a_header(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("7.png;x\n3.png;x\n")
+    sheet = read_sheet(tmp_path / "s.csv", "s.csv", "").without_header()
+    columns = sample_columns(sheet, 0, CLASSES, title="s.csv")
+    form = Form(
+        classes=CLASSES, sample=SampleFile(sheet=sheet, columns=columns, classes=CLASSES), top=2
+    )
+    write_csv(tmp_path / "out.csv", form, zip(sheet.column(0), predictions(), strict=True))
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "7.png;cat;dog;0.250000",
+        "3.png;hot dog;cat;0.125000",
+    ]
+
+
 NOTED = {
     "a class without a column": (
         "id,cat,dog\n7,0,0\n3,0,0\n",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trickbag.data.class_names import matched
 from trickbag.data.sources.table.vocabulary import folded_name, role_of
 from trickbag.errors import UserError
+from trickbag.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,7 +129,9 @@ def _class_facts(
             f"{title} has no column for {_some(missing)}: their probabilities are left out"
         )
     if respelled := [
-        f"{sheet.names[i]!r} for {name!r}" for i, name in class_of.items() if sheet.names[i] != name
+        f"{sheet.names[i]!r} for {name!r}"
+        for i, name in class_of.items()
+        if composed(sheet.names[i]) != composed(name)
     ]:
         facts.append(f"columns in another spelling than the classes: {_some(respelled)}")
     return tuple(facts)

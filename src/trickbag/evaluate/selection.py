@@ -223,9 +223,10 @@ def _absent_classes(part: Part, classes: tuple[str, ...], source: str) -> list[N
     if not absent:
         return []
     reason = f"no image of {len(absent)} of the network's {len(classes)} classes: "
-    effect = "means over the classes leave them out"
+    mean = "recall" if part.labels.ndim == 1 else "average precision"
+    effect = f"the mean {mean} leaves them out, the mean F1 counts those that are predicted"
     if len(classes) == 2 and part.labels.ndim == 1:
-        effect += ", and AUC is undefined"
+        effect += "; AUC is undefined"
     return [Note("data", None, f"{source}: {reason}{_some(absent, _NAMED)}; {effect}")]
 
 

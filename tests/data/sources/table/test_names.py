@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.tables import ROWS, labelled, opened, refused, touch
+from tests.builders.tables import EXPECTED, ROWS, labelled, opened, refused, touch
 
 FOUR = f"image,label\n{ROWS}"
 
@@ -27,6 +27,12 @@ def test_labels_that_are_missing_values(four: Path, label: str) -> None:
     assert not source.left_out
     assert f"{label!r} (1); where it is the name of a class" in source.notes[0].text
     assert opened(four, text, na_labels="class").classes == tuple(sorted(("cat", "dog", label)))
+
+
+def test_an_image_with_a_label_in_another_row_is_taken(four: Path) -> None:
+    source = opened(four, FOUR + "000.png,\n001.png,NaN\n")
+    assert labelled(source) == EXPECTED
+    assert not source.passed_over
 
 
 def test_labels_that_are_no_missing_values(four: Path) -> None:

@@ -110,9 +110,9 @@ def read_rows(
 
 def unlabelled_rows(images: Images) -> PassedOver | None:
     """Return what the rows without a label name; they are no damage to the data."""
-    if not images.unlabelled:
-        return None
-    return PassedOver("no label", "its row has no label", tuple(dict.fromkeys(images.unlabelled)))
+    # Another row can have given the image a label.
+    files = [name for name in dict.fromkeys(images.unlabelled) if name not in images.entries]
+    return PassedOver("no label", "its row has no label", tuple(files)) if files else None
 
 
 def _reason(
