@@ -31,6 +31,8 @@ UNLIMITED = {
     "Preprocessing.mean": COLOURS,
     "Preprocessing.std": COLOURS,
     "PCANoise.std": COLOURS,
+    "DataConfig.pixel_range": "stored values of any type",
+    "Preprocessing.pixel_range": "stored values of any type",
     "TrainConfig.lr": RATE,
     "TrainConfig.weight_decay": RATE,
     "TrainConfig.clip_norm": RATE,

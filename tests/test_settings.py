@@ -121,6 +121,21 @@ def test_text_is_read_by_type() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("channels", "0,1,4", (0, 1, 4)),
+        ("channels", "2", (2,)),
+        ("channels", "all", "all"),
+        ("channels", "none", None),
+        ("pixel_range", "0,4095", (0.0, 4095.0)),
+        ("pixel_range", "-1.5,2e3", (-1.5, 2000.0)),
+    ],
+)
+def test_channels_and_ranges_from_text(field: str, text: str, value: object) -> None:
+    assert getattr(assign(DataConfig(), field, text, "data"), field) == value
+
+
 @given(
     st.floats(allow_nan=False, allow_infinity=False),
     st.floats(0, 1),

@@ -51,12 +51,16 @@ def parse(hint: Any, text: str, path: str) -> Any:
     if settings_options(hint):
         return read(*parse_settings(hint, text, path), path)
     sequence = next((option for option in options if get_origin(option) is tuple), None)
-    scalars = [option for option in options if option not in (type(None), sequence)]
+    scalars = [
+        option for option in options if option is not type(None) and get_origin(option) is not tuple
+    ]
     if sequence is not None and str in options:
         # A text may hold commas itself: a list of texts stands in brackets.
         bracketed = text.startswith("[") and text.endswith("]")
         return check(hint, _texts(text) if bracketed else text, path)
-    if sequence is not None and not (scalars and _SCALAR.fullmatch(text)):
+    is_word = any(text in get_args(option) for option in scalars if get_origin(option) is Literal)
+    numbers = [option for option in scalars if get_origin(option) is not Literal]
+    if sequence is not None and not is_word and not (numbers and _SCALAR.fullmatch(text)):
         inner = get_args(sequence)[0]
         if get_origin(inner) is tuple:
             return check(hint, _nested(text), path)

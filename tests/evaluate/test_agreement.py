@@ -12,13 +12,15 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.builders.images import shape_folder
+from tests.builders.images import CLASSES, shape, shape_folder
 from tests.builders.recipes import with_settings
+from tests.builders.tiff import value_folder
 from trickbag import recipes
 from trickbag.data.dataset import prepare
 from trickbag.evaluate import Predictor, Trained, evaluate
 from trickbag.export import FORMATS, export
 from trickbag.recipe import Recipe
+from trickbag.settings import plain
 from trickbag.train.fit import fit
 from trickbag.train.folder.predictions import read_predictions
 from trickbag.train.folder.result import Result
@@ -79,6 +81,65 @@ def test_a_run_and_its_files_agree(network: str, tmp_path: Path) -> None:
     assert_agreement(run, result, tmp_path)
 
 
+def grey(image: NDArray[Any]) -> NDArray[Any]:
+    return image.mean(axis=2)
+
+
+FORMS: dict[str, tuple[Any, dict[str, str]]] = {
+    "uint8 RGB": (lambda image: image, {}),
+    "12-bit grey": (lambda image: (grey(image) * 16).astype(np.uint16), {}),
+    "signed 16 bits": (lambda image: (grey(image) * 12).astype(np.int16) - 1024, {}),
+    "float": (lambda image: (grey(image) / 250).astype(np.float32), {}),
+    "float in Kelvin, squashed": (
+        lambda image: (250 + grey(image) / 4).astype(np.float64),
+        {"data.resize": "squash", "data.image_size": "24x32"},
+    ),
+    "three of five bands": (
+        lambda image: np.concatenate([image, 255 - image[:, :, :2]], axis=2),
+        {"data.channels": "0,1,4"},
+    ),
+    "five bands of 16 bits": (
+        lambda image: (
+            np.concatenate([image, 255 - image[:, :, :2]], axis=2).astype(np.uint16) * 255
+        ),
+        {"data.channels": "all", "data.resize": "letterbox"},
+    ),
+    "grey alone": (lambda image: grey(image).astype(np.uint8), {"data.channels": "0"}),
+}
+"""What the files of a run store, by a picture uint8 (H, W, 3); and the run's settings."""
+
+IN_SHORT = ("12-bit grey", "float in Kelvin, squashed", "five bands of 16 bits")
+"""Those that are not left to the long tests."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "form",
+    [form if form in IN_SHORT else pytest.param(form, marks=pytest.mark.long) for form in FORMS],
+)
+def test_any_pixel_type_and_bands_agree(form: str, tmp_path: Path) -> None:
+    change, settings = FORMS[form]
+    source = value_folder(
+        tmp_path / "values",
+        {
+            kind: [change(shape(kind, np.random.default_rng((c, i)))) for i in range(8)]
+            for c, kind in enumerate(CLASSES)
+        },
+    )
+    recipe = with_settings(recipe_of(source, "resnet18_d", 32), {"training.epochs": "1"} | settings)
+    run = tmp_path / "run"
+    result = fit(recipe, 1, run)
+    assert_agreement(run, result, tmp_path)
+    # Files, as another program gives them, are read by the scale in the weights alone.
+    trained = Trained.load(run / "best.safetensors", "cpu")
+    part = prepare(recipe.data).val
+    paths = [source / name for name in part.names]
+    by_file = Predictor(trained=trained).predict(paths)
+    by_pixels = Predictor(trained=trained).predict(map(part.read, range(len(part))))
+    for from_file, from_pixels in zip(by_file, by_pixels, strict=True):
+        np.testing.assert_array_equal(from_file.probabilities, from_pixels.probabilities)
+
+
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not PHOTOS.is_file(), reason="the shared data sets are not here")
@@ -113,6 +174,9 @@ def assert_agreement(run: Path, result: Result, folder: Path) -> None:
     session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
     properties = session.get_modelmeta().custom_metadata_map
     assert json.loads(properties["epoch"]) == result.metrics["epoch"]
+    preprocessing = json.loads(properties["preprocessing"])
+    assert preprocessing["pixel_range"] == plain(trained.preprocessing.pixel_range)
+    assert preprocessing["channels"] == plain(trained.preprocessing.channels)
     crops = np.stack([trained.preprocessing.crop(part.read(i)) for i in range(len(part))])
     images = trained.preprocessing.normalise(torch.from_numpy(crops)).numpy()
     (logits,) = session.run(["logits"], {"images": images})

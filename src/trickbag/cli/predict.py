@@ -92,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         _warn_of_passed_over(inputs)
     if inputs.csv is None:
         columns = None  # those of a competition: only where its CSV file names the images
-    rows = _rows(predictor, inputs)
+    clipped: list[str] = []
+    rows = _noting_clipped(_rows(predictor, inputs), clipped)
     if target is None:
         written = Written()
         for line in _lines(rows, inputs, predictor.classes, top, written):
@@ -114,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
             f"predictions: {target} ({written.predicted:,} images; "
             f"{trained.weights_title}, in {trained.precision})"
         )
+    _warn_of_clipped(clipped, predictor)
     _warn_of_errors(written, cells_are_empty=target is not None and not form.has_errors)
     return 0 if written.predicted else 1
 
@@ -167,6 +169,32 @@ def _warn_of_outside(inputs: Inputs) -> None:
         "predict",
         f"{rows} outside of the folders in which they are looked for, and they are read: "
         f"{name_some(inputs.outside)}",
+    )
+
+
+def _noting_clipped(
+    rows: Iterator[tuple[str, Prediction]], clipped: list[str]
+) -> Iterator[tuple[str, Prediction]]:
+    """Yield the rows; put the names of images with values beyond the pixel range into a list."""
+    for name, prediction in rows:
+        if prediction.clipped:
+            clipped.append(f"{name} ({prediction.clipped:,} values)")
+        yield name, prediction
+
+
+def _warn_of_clipped(clipped: list[str], predictor: Predictor) -> None:
+    from trickbag.cli.terminal import name_some, warn
+
+    if not clipped:
+        return
+    ranges = ", ".join(
+        f"{low:g} to {high:g}" for _, low, high in predictor.trained.preprocessing.pixel_range
+    )
+    images = "1 image has" if len(clipped) == 1 else f"{len(clipped):,} images have"
+    warn(
+        "predict",
+        f"{images} values beyond the pixel range of the training data ({ranges}), which are "
+        f"clipped: {name_some(clipped)}",
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from trickbag.data.decoding.limits import MAX_PIXELS
+from trickbag.data.decoding.pixel_format import PixelFormat, PixelRange, given_ranges
 from trickbag.data.parts_setting import check_parts_setting
 from trickbag.data.policies.policies import MAX_COUNT, Policy
 from trickbag.data.size import as_size
@@ -33,11 +34,16 @@ __all__ = [
     "ImageSize",
     "Interpolation",
     "Resize",
+    "by_channel",
     "default_eval_crop",
 ]
 
-Colour = tuple[float, float, float]
-Scale = tuple[Annotated[float, Positive], Annotated[float, Positive], Annotated[float, Positive]]
+MAX_CHANNELS = 1024
+"""The most channels of a network's images."""
+
+Colour = tuple[float, ...]
+Scale = tuple[Annotated[float, Positive], ...]
+Band = Annotated[int, AtLeast(0, MAX_CHANNELS - 1)]
 Area = Between(0, 1, open_low=True)
 Ratio = Above(0, 1000)
 Interpolation = Literal["bilinear", "bicubic"]
@@ -106,6 +112,12 @@ class DataConfig(Settings):
     - outside: images that lie outside of the folder of a CSV file's images, or of a folder tree, by
       `..`, absolute names or links. `read`: they are used, which a note says for a CSV file.
       `refuse`: they are left out by name.
+    - channels: the numbers, from 0, of the bands of a file that are the channels of its image, or
+      `all`. None is RGB: grey is repeated, palette and CMYK are converted, transparency is laid
+      over white. The network gets as many input channels.
+    - pixel_range: the stored values that become 0 and 255, of images that are not of 8 bits; of
+      8-bit ones where all training images are. None: it is taken from the training images. A run
+      stores it by kind: (kind, lowest, highest).
     - max_pixels: an image of more pixels is left out before it is decoded, and so is one whose
       decoding takes more than 12 bytes for each of them.
     - duplicates: images that are the same, byte for byte. `note`: all are used, and a note names
@@ -146,10 +158,12 @@ class DataConfig(Settings):
       None: as with mean and std below, else RESIZE.
     - interpolation: how images are resized, in training and in validation. mean, std: of each
       channel, in the order R, G, B, on the scale 0 to 255. None: those of the weights that a run
-      starts from, if they are known, else INTERPOLATION, MEAN and STD.
+      starts from, if they are known, else INTERPOLATION, MEAN and STD. For other than three
+      channels these are averaged.
     """
 
     introduced_later: ClassVar[tuple[str, ...]] = (
+        "channels",
         "duplicates",
         "group_column",
         "image_column",
@@ -161,6 +175,7 @@ class DataConfig(Settings):
         "na_labels",
         "outside",
         "parts",
+        "pixel_range",
         "resize",
         "val_source",
     )
@@ -197,6 +212,8 @@ class DataConfig(Settings):
     outside: Literal["read", "refuse"] = "read"
     duplicates: Literal["note", "drop"] = "note"
     parts: tuple[str, ...] | None = None
+    channels: tuple[Band, ...] | Literal["all"] | None = None
+    pixel_range: tuple[float, float] | tuple[PixelRange, ...] | None = None
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
 
@@ -236,8 +253,39 @@ class DataConfig(Settings):
                 raise UserError(
                     f"data.{name} = {low:g},{high:g}: the first value must not be above the second"
                 )
+        chosen = self.channels
+        if isinstance(chosen, tuple) and (not chosen or len(set(chosen)) < len(chosen)):
+            raise UserError(
+                f"data.channels = {','.join(map(str, chosen)) or 'nothing'}: must be numbers of "
+                "bands from 0, each once, such as 0,1,2"
+            )
+        for kind, low, high in self.pixels.ranges:
+            if low >= high:
+                raise UserError(
+                    f"data.pixel_range = {low:g},{high:g} ({kind}): the first value must be below "
+                    "the second"
+                )
         if self.views and self.policy is None:
             raise UserError(
                 f"data.views = {self.views} needs a data.policy, which makes them",
                 "use the trick aug_mix",
             )
+
+    @property
+    def pixels(self) -> PixelFormat:
+        """The channels and ranges of images, as far as they are settled."""
+        ranges = self.pixel_range or ()
+        if self.is_range_given:
+            ranges = given_ranges(*cast("tuple[float, float]", self.pixel_range))
+        channels = self.channels if isinstance(self.channels, tuple) else None
+        return PixelFormat(cast("tuple[PixelRange, ...]", ranges), channels)
+
+    @property
+    def is_range_given(self) -> bool:
+        """Whether `pixel_range` is two numbers, as people give it; not yet ranges by kind."""
+        return self.pixel_range is not None and not isinstance(self.pixel_range[0], tuple)
+
+
+def by_channel(values: Colour, count: int) -> Colour:
+    """Return values of R, G and B for `count` channels: their mean for each, unless it is three."""
+    return values if count == len(values) else (sum(values) / len(values),) * count

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trickbag.data.decoding.check import Progress, check_parts
+from trickbag.data.decoding.pixel_format import RGB, PixelFormat
 from trickbag.data.held_back import Division, digests_of, divide
 from trickbag.data.labels import label_counts
+from trickbag.data.pixel_scale import PixelScale, sampled, settle_pixels
 from trickbag.data.source import ArrayPart, DataError, EncodedPart, Part, PassedOver, Source
 from trickbag.data.sources import open_source
 from trickbag.errors import Note, RunFailed, UserError
@@ -51,9 +53,10 @@ class Dataset:
 
     classes, natural_size, mirror, columns, label_separator, passed_over: as in `Source`. errors:
     the files that were left out, and why. fingerprint: that of the source as listed, see
-    `fingerprint`. notes: facts about the data that a person should know. checked: whether every
-    image is known to decode. val_shapes: (N, 2) int64, height and width of the validation images as
-    far as the check knows them.
+    `fingerprint` and `PixelScale.fingerprint`. notes: facts about the data that a person should
+    know. checked: whether every image is known to decode. val_shapes: (N, 2) int64, height and
+    width of the validation images as far as the check knows them. pixels: the channels and the
+    range that images are read by.
     """
 
     classes: tuple[str, ...]
@@ -70,16 +73,22 @@ class Dataset:
     label_separator: str | None = None
     passed_over: tuple[PassedOver, ...] = ()
     val_shapes: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    pixels: PixelFormat = RGB
 
 
 def prepare(
-    data: DataConfig, *, progress: Progress | None = None, cache_dir: Path | None = None
+    data: DataConfig,
+    *,
+    progress: Progress | None = None,
+    cache_dir: Path | None = None,
+    pixels: PixelFormat | None = None,
 ) -> Dataset:
     """Open the source, check its files, leave out the bad ones, and hold back a validation part.
 
     A source of up to CHECK_LIMIT files is decoded in threads, a larger one only if its copies are
     to be dropped; `progress` and `cache_dir` are those of `check_parts`. A validation part is held
-    back only if the source has none.
+    back only if the source has none. Images are read by `pixels`, by default as `settle_pixels`
+    settles it from the training images; of a source that is not decoded from a sample of these.
 
     Raises UserError for a source that cannot be used, and RunFailed if more than
     `data.max_bad_fraction` of its images are bad.
@@ -110,26 +119,33 @@ def prepare(
         errors += [DataError(source.parts[name].names[i], dropped[i]) for i in sorted(dropped)]
         bad[name] |= dropped
     parts = _good_parts(source, division, bad, checked=checked)
+    if checked:
+        scale = settle_pixels(data, parts, _results(source, parts, results_of), pixels)
+    else:
+        scale = _scale_of_sample(data, parts, pixels, progress, cache_dir)
+    errors += scale.errors
+    require_mostly_good(data, errors, listed + len(source.left_out))
     for name in ("train", "val"):
-        if not len(parts[name]):
+        if not len(scale.parts[name]):
             raise _empty(data, name, errors)
     return Dataset(
         classes=source.classes,
-        train=parts["train"],
-        val=parts["val"],
-        test=parts.get("test"),
+        train=scale.parts["train"],
+        val=scale.parts["val"],
+        test=scale.parts.get("test"),
         natural_size=source.natural_size,
         mirror=source.mirror,
         columns=source.columns,
         errors=tuple(errors),
-        fingerprint=fingerprint(
-            source.classes, source.parts, copies_together=division.copies_together
+        fingerprint=scale.fingerprint(
+            fingerprint(source.classes, source.parts, copies_together=division.copies_together)
         ),
-        notes=(*notes, *division.notes, *_missing_classes(source, parts)),
+        notes=(*notes, *division.notes, *scale.notes, *_missing_classes(source, scale.parts)),
         checked=checked,
         label_separator=source.label_separator,
         passed_over=source.passed_over,
-        val_shapes=_val_shapes(parts["val"], source, results_of),
+        val_shapes=_val_shapes(scale.parts["val"], source, results_of),
+        pixels=scale.pixels,
     )
 
 
@@ -141,6 +157,37 @@ def _unread(listed: int) -> Note:
         "copies among them are not known: trickbag doctor names them, and with "
         "data.duplicates=drop all images are read first",
     )
+
+
+def _results(
+    source: Source,
+    parts: Mapping[str, Part],
+    results_of: Mapping[str, Sequence[DecodeResult]] | None,
+) -> dict[str, list[DecodeResult]]:
+    """Return the decode results of the images of each part of a run, in their order."""
+    if results_of is None:
+        return {}
+    by_name = {
+        name: dict(zip(part.names, results_of[name], strict=True))
+        for name, part in source.parts.items()
+    }
+    # A part that was held back is one of the training images of the source.
+    return {
+        name: [by_name.get(name, by_name["train"])[image] for image in part.names]
+        for name, part in parts.items()
+    }
+
+
+def _scale_of_sample(
+    data: DataConfig,
+    parts: Mapping[str, Part],
+    pixels: PixelFormat | None,
+    progress: Progress | None,
+    cache_dir: Path | None,
+) -> PixelScale:
+    """Settle the pixels of a source that is not decoded by a sample of its training images."""
+    results = check_parts({"train": sampled(parts["train"])}, progress, cache_dir).results
+    return settle_pixels(data, parts, results, pixels)
 
 
 def _val_shapes(

@@ -16,6 +16,7 @@ from trickbag.data.groups import groups_in_several_parts
 from trickbag.data.held_back import digests_of, divide
 from trickbag.data.labels import label_counts
 from trickbag.data.near_duplicates import near_duplicates_of
+from trickbag.data.pixel_scale import settle_pixels
 from trickbag.data.size import Size, resize_of
 from trickbag.data.source import DataError
 from trickbag.data.sources import open_source
@@ -109,14 +110,14 @@ def diagnose(
     """
     source = open_source(data, cache_dir=cache_dir, fresh=True)
     check = check_parts(source.parts, progress, cache_dir)
-    good = {name: _good_labels(part, check.results[name]) for name, part in source.parts.items()}
-    decoded = [
-        result for results in check.results.values() for result in results if result.reason is None
-    ]
+    scale = settle_pixels(data, source.parts, check.results)
+    results = scale.results
+    good = {name: _good_labels(part, results[name]) for name, part in source.parts.items()}
+    decoded = [result for part in results.values() for result in part if result.reason is None]
     left_out = [
         DataError(part.names[i], result.reason)
         for name, part in source.parts.items()
-        for i, result in enumerate(check.results[name])
+        for i, result in enumerate(results[name])
         if result.reason is not None
     ]
     digests = digests_of(source.parts, check.results)
@@ -138,6 +139,7 @@ def diagnose(
         notes=source.notes
         + check.notes
         + divide(data, source, digests).notes
+        + scale.notes
         + _visible_notes(data, source, decoded),
     )
 

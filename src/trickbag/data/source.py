@@ -1,6 +1,6 @@
 """Sources of images: named parts (train, val, test) of labelled images, read one by one.
 
-Shapes: N images of a part, K classes, H and W pixels, M images of an array.
+Shapes: N images of a part, K classes, C channels, H and W pixels, M images of an array.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 
 from trickbag.data.decoding.decode import DecodeError, decode, read_bytes
 from trickbag.data.decoding.limits import MAX_PIXELS
+from trickbag.data.decoding.pixel_format import RGB, PixelFormat
+from trickbag.data.decoding.stored import StoredError, StoredImage, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +68,7 @@ class Part(ABC):
     names: relative to the source, with forward slashes. labels: (N,) or (N, K) int64, see
     `trickbag.data.labels`. sizes: (N,) int64, the bytes of each file (of the array for images in
     memory), -1 if the file is missing. groups: the group of each image, such as its patient; empty
-    if the source has no groups.
+    if the source has no groups. pixels: which channels an image has, and of what range.
     """
 
     in_memory: ClassVar[bool] = False
@@ -75,6 +77,7 @@ class Part(ABC):
     labels: NDArray[np.int64]
     sizes: NDArray[np.int64]
     groups: tuple[str, ...] = ()
+    pixels: PixelFormat = RGB
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.labels) == len(self.sizes):
@@ -89,9 +92,9 @@ class Part(ABC):
 
     @abstractmethod
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Return image `i` as uint8 (H, W, 3) in RGB.
+        """Return image `i` as uint8 (H, W, C), by default in RGB.
 
-        Raises DecodeError if it cannot be decoded.
+        C is `pixels.count`. Raises DecodeError if it cannot be decoded, or has no such channels.
         """
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
@@ -149,7 +152,7 @@ class EncodedPart(Part):
         Raises DecodeError also if its size is not that of the listing.
         """
         data = self.encoded(i)
-        pixels = decode(data, self.max_pixels, verified=self.verified)
+        pixels = decode(data, self.max_pixels, verified=self.verified, form=self.pixels)
         # The listing of a large folder can be one of before, see `folder.listing_cache`.
         if 0 <= self.sizes[i] != len(data):
             raise DecodeError(
@@ -232,10 +235,19 @@ class ArrayPart(Part):
             names=names, labels=np.asarray(labels, np.int64), sizes=sizes, images=images, rows=rows
         )
 
+    @property
+    def bands(self) -> int:
+        """The values of a pixel."""
+        return 1 if self.images.ndim == 3 else self.images.shape[3]
+
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Return image `i`; a grey image gets three equal channels."""
+        """Return image `i`; as RGB a grey image gets three equal channels."""
         image = self.images[self.rows[i]]
-        return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+        values = image if image.ndim == 3 else image[:, :, None]
+        try:
+            return rendered(StoredImage(values=values, bands=values.shape[2]), self.pixels)[0]
+        except StoredError as error:
+            raise DecodeError(str(error)) from None
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order, of the same array."""

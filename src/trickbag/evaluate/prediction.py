@@ -1,6 +1,6 @@
 """Predict the class of images with a trained network.
 
-Shapes: N images of a batch, K classes, H and W pixels of the network's input.
+Shapes: N images of a batch, K classes, C channels, H and W pixels of the network's input.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from PIL.Image import Image
 from torch import nn
 
 from trickbag.data.cores import usable_cores
-from trickbag.data.decoding.decode import DecodeError, decode
+from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.labels import separator_of_labels
-from trickbag.evaluate.given import GivenImage, GivenImages, named_images, pillow_pixels
+from trickbag.evaluate.given import GivenImage, GivenImages, given_pixels, named_images
 from trickbag.evaluate.trained import Trained
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ class Prediction:
     be read or has a logit that is not finite, and `error` says so. With `thresholds`, one for each
     class, an image has every label whose probability reaches its threshold; that may be none.
     `label_separator` divides several labels in the training data, None where nothing does.
+    `clipped` counts the values of the image beyond the pixel range of the training data.
     """
 
     image: str
@@ -50,6 +50,7 @@ class Prediction:
     error: str | None = None
     thresholds: tuple[float, ...] | None = None
     label_separator: str | None = None
+    clipped: int = 0
 
     @property
     def label(self) -> str | None:
@@ -96,6 +97,13 @@ class Prediction:
         return [(self.classes[i], float(self.probabilities[i])) for i in best]
 
 
+class _Crop(NamedTuple):
+    """The crop (C, H, W) of an image, and how many of its values were beyond the pixel range."""
+
+    pixels: NDArray[np.uint8]
+    clipped: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
     """A trained network that predicts images as in the validation of its run.
@@ -128,28 +136,34 @@ class Predictor:
 
     @property
     def network(self) -> nn.Module:
-        """The network, in evaluation mode: normalised images (N, 3, S, S) to logits (N, K)."""
+        """The network, in evaluation mode: normalised images (N, C, H, W) to logits (N, K)."""
         return self.trained.network
 
     def predict(self, images: GivenImages) -> Iterator[Prediction]:
         """Predict images, one after the other.
 
-        An image is a path, an array uint8 of RGB (H, W, 3) or grey (H, W), or an image of Pillow. A
-        single path may also be a folder, a glob, or a CSV file that names images, see
-        `find_inputs`. Images are read in threads, up to two batches ahead. An image that cannot be
-        read, or for which the network gives a logit that is not finite, is a prediction with an
-        error, and stops nothing. Raises ValueError for an array that is no image, and UserError for
+        An image is a path, an array, or an image of Pillow. An array is uint8 with the channels of
+        the network's images, (H, W, 3) for RGB, or grey (H, W); or it has bands and numbers as a
+        file stores them. A single path may also be a folder, a glob, or a CSV file that names
+        images, see `find_inputs`. Images are read in threads, up to two batches ahead. An image
+        that cannot be read, or for which the network gives a logit that is not finite, is a
+        prediction with an error, and stops nothing. Raises ValueError for an array that is no
+        image, and UserError for
         a single path that is not there.
         """
         crops = self._crops(images)
         while batch := list(islice(crops, self.batch_size)):
-            good = [crop for _, crop in batch if not isinstance(crop, str)]
+            good = [crop.pixels for _, crop in batch if not isinstance(crop, str)]
             rows = iter(self._probabilities(good))
             for name, crop in batch:
-                row = crop if isinstance(crop, str) else next(rows)
-                yield self._prediction(name, row)
+                if isinstance(crop, str):
+                    yield self._prediction(name, crop)
+                else:
+                    yield self._prediction(name, next(rows), crop.clipped)
 
-    def _prediction(self, name: str, row: NDArray[np.float32] | str) -> Prediction:
+    def _prediction(
+        self, name: str, row: NDArray[np.float32] | str, clipped: int = 0
+    ) -> Prediction:
         """Return the prediction of an image from its probabilities, or from an error."""
         error = row if isinstance(row, str) else None
         if not isinstance(row, str) and np.isnan(row).any():
@@ -163,24 +177,25 @@ class Predictor:
             probabilities=row,
             thresholds=self.trained.thresholds,
             label_separator=self.trained.label_separator,
+            clipped=clipped,
         )
 
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not crops:
             return np.zeros((0, len(self.classes)), np.float32)
-        images_N3HW = torch.from_numpy(np.stack(crops))
-        probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_N3HW).numpy()
+        images_NCHW = torch.from_numpy(np.stack(crops))
+        probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_NCHW).numpy()
         return probabilities_NK
 
-    def _crops(self, images: GivenImages) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
-        """Yield the name and the crop (3, H, W) of each image, or why it cannot be read."""
+    def _crops(self, images: GivenImages) -> Iterator[tuple[str, _Crop | str]]:
+        """Yield the name and the crop of each image, or why it cannot be read."""
         # A queue, as the results have to be in order and only two batches may be in memory.
-        waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
+        waiting: deque[tuple[str, Future[_Crop | str]]] = deque()
         pool = ThreadPoolExecutor(
             self.threads or min(8, usable_cores()), thread_name_prefix="predict"
         )
         try:
-            for name, image in named_images(images):
+            for name, image in named_images(images, self.trained.preprocessing.pixels):
                 waiting.append((name, pool.submit(self._crop, image)))
                 if len(waiting) >= 2 * self.batch_size:
                     name, future = waiting.popleft()
@@ -192,26 +207,15 @@ class Predictor:
             # A caller may leave the generator half-way: what waits is then not read any more.
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _crop(self, image: GivenImage | None) -> NDArray[np.uint8] | str:
+    def _crop(self, image: GivenImage | None) -> _Crop | str:
         if image is None:
             return "no such file"
-        if isinstance(image, np.ndarray):
-            return self.trained.preprocessing.crop(_rgb(image))
+        preprocessing = self.trained.preprocessing
         try:
-            pixels = pillow_pixels(image) if isinstance(image, Image) else decode(image)
-            return self.trained.preprocessing.crop(pixels)
+            pixels, clipped = given_pixels(image, preprocessing.pixels)
+            return _Crop(preprocessing.crop(pixels), clipped)
         except DecodeError as error:
             return str(error)
-
-
-def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or image.size == 0 or not shaped:
-        raise ValueError(
-            f"an array of shape {image.shape} and {image.dtype} is no image: "
-            "must be uint8 (H, W, 3) or (H, W)"
-        )
-    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
 
 def load(

@@ -11,8 +11,10 @@ import numpy as np
 from trickbag.data.class_names import matched, relabelled
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
+from trickbag.data.decoding.check import check_parts
 from trickbag.data.labels import label_counts
 from trickbag.data.parts_setting import given_folders
+from trickbag.data.pixel_scale import settle_pixels, versioned
 from trickbag.data.sources import is_folder_source, is_table, open_source
 from trickbag.errors import Note, UserError, choices
 from trickbag.paths import expanded
@@ -21,6 +23,8 @@ from trickbag.text import composed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from trickbag.data.decoding.cache import DecodeResult
+    from trickbag.data.pixel_scale import PixelScale
     from trickbag.data.source import DataError, Part, Source
     from trickbag.evaluate.trained import Trained
 
@@ -79,7 +83,7 @@ def select(
             multi_label=multi_label,
             label_separator=trained.label_separator if multi_label else None,
         )
-        return _select_from_source(trained, config, _open(trained, config), part)
+        return _select_from_source(trained, config, _open(trained, config), part, progress)
     try:
         run_data = trained.record.data
     except UserError as error:
@@ -101,13 +105,13 @@ def select(
         label_separator=run_data.label_separator or trained.label_separator,
     )
     source = _open(trained, config)
-    known = [
+    listed = [
         fingerprint(source.classes, source.parts, copies_together=together)
         for together in (False, True)
     ]
-    if trained.record.fingerprint in known:
+    if trained.record.fingerprint in (*listed, *map(versioned, listed)):
         return _select_from_run(trained, config, part, progress)
-    return _select_from_source(trained, config, source, part)
+    return _select_from_source(trained, config, source, part, progress)
 
 
 def _parts_in(source: str, parts: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -134,7 +138,7 @@ def _select_from_run(
     progress: Callable[[int, int], None] | None,
 ) -> Selection:
     """Select a part of the run's data, which are prepared and split as in the run."""
-    dataset = prepare(config, progress=progress)
+    dataset = prepare(config, progress=progress, pixels=trained.preprocessing.pixels)
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     name = name or "val"
     part = parts[name]
@@ -153,7 +157,11 @@ def _select_from_run(
 
 
 def _select_from_source(
-    trained: Trained, config: DataConfig, source: Source, name: str | None
+    trained: Trained,
+    config: DataConfig,
+    source: Source,
+    name: str | None,
+    progress: Callable[[int, int], None] | None,
 ) -> Selection:
     """Select all images of a part of a source; no image is held back."""
     name = name or next(name for name in ("val", "test", "train") if name in source.parts)
@@ -165,13 +173,32 @@ def _select_from_source(
     if not len(part):
         raise UserError(f"{config.source} has no images in its {name} part")
     part, notes = _relabelled(part, source.classes, trained, config)
+    scale = _scale(part, name, trained, config, progress)
     return Selection(
         data=config,
         name=name,
-        part=part,
-        left_out=source.left_out,
-        notes=(*source.notes, *notes),
+        part=scale.parts[name],
+        left_out=source.left_out + scale.errors,
+        notes=(*source.notes, *notes, *scale.notes),
     )
+
+
+def _scale(
+    part: Part,
+    name: str,
+    trained: Trained,
+    config: DataConfig,
+    progress: Callable[[int, int], None] | None,
+) -> PixelScale:
+    """Return a part whose images are read as those of the run; and notes on other values.
+
+    What values images have is looked up only for a network whose run had more than 8 bits.
+    """
+    pixels = trained.preprocessing.pixels
+    results: dict[str, list[DecodeResult]] = {}
+    if pixels.ranges:
+        results = check_parts({name: part}, progress).results
+    return settle_pixels(config, {name: part}, results, pixels)
 
 
 def _relabelled(

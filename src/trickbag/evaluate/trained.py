@@ -165,15 +165,15 @@ class Trained:
         """The type in which autocast computes; None for float32."""
         return autocast_dtype(self.precision)
 
-    def probabilities(self, images_N3HW: Tensor) -> Tensor:
-        """Return the probabilities (N, K), on the CPU, of cropped images (N, 3, H, W), uint8.
+    def probabilities(self, images_NCHW: Tensor) -> Tensor:
+        """Return the probabilities (N, K), on the CPU, of cropped images (N, C, H, W), uint8.
 
         They are float32 and sum to 1. With several labels an image each class has a probability of
         its own. These are float64, as for the choice of the thresholds: in float32 they are 1 for
         every logit above 17. All are NaN for an image of which a logit is not finite.
         """
         with torch.inference_mode():
-            images = self.preprocessing.normalise(copied(images_N3HW, self.device))
+            images = self.preprocessing.normalise(copied(images_NCHW, self.device))
             with evaluation_autocast(self.device, self.autocast_dtype):
                 logits_NK: Tensor = self.network(in_layout(images, self.layout))
             logits = only_finite(logits_NK.float())

@@ -24,7 +24,7 @@ __all__ = ["Format", "Logits"]
 Logits = Callable[["Tensor"], "Tensor"]
 """A network that was read back.
 
-It takes normalised images (N, 3, H, W) float32 for any N, and returns logits (N, K) float32.
+It takes normalised images (N, C, H, W) float32 for any N, and returns logits (N, K) float32.
 """
 
 

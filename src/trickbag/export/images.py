@@ -5,6 +5,7 @@ Shapes: N images, H and W pixels of the network's input.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,14 +29,16 @@ _BLOCKS = 8
 
 
 def images_to_check(trained: Trained, count: int = 8) -> tuple[NDArray[np.uint8], str]:
-    """Return up to `count` images (N, 3, H, W), cropped as in validation, and what they are.
+    """Return up to `count` images (N, C, H, W), cropped as in validation, and what they are.
 
     They are images of the run's data, or generated noise if its data is gone or not known.
     """
     crops = _crops_of_the_run(trained, count)
     if crops:
         return np.stack(crops), f"{len(crops)} images of its data"
-    return _generated(count, trained.preprocessing.image_size), f"{count} generated images"
+    preprocessing = trained.preprocessing
+    pixels = _generated(count, preprocessing.count, preprocessing.image_size)
+    return pixels, f"{count} generated images"
 
 
 def _crops_of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
@@ -46,6 +49,7 @@ def _crops_of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
     except TrickbagError:
         return []
     part = next(source.parts[name] for name in ("val", "test", "train") if name in source.parts)
+    part = replace(part, pixels=trained.preprocessing.pixels)
     crops = []
     # Spread over the part: the images of a folder are in the order of their classes.
     for i in np.linspace(0, len(part) - 1, min(count, len(part))).astype(int).tolist():
@@ -56,10 +60,10 @@ def _crops_of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
     return crops
 
 
-def _generated(count: int, size: Size) -> NDArray[np.uint8]:
-    """Return images (count, 3, H, W) of coarse blocks and fine noise."""
+def _generated(count: int, channels: int, size: Size) -> NDArray[np.uint8]:
+    """Return images (count, channels, H, W) of coarse blocks and fine noise."""
     rng = stream(0, "export")
-    coarse = rng.normal(128, 60, (count, 3, _BLOCKS, _BLOCKS))
+    coarse = rng.normal(128, 60, (count, channels, _BLOCKS, _BLOCKS))
     height, width = height_width(size)
     blocks = coarse.repeat(-(-height // _BLOCKS), axis=2).repeat(-(-width // _BLOCKS), axis=3)
     blocks = blocks[:, :, :height, :width]

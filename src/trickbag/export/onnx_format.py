@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["INPUT", "OUTPUT", "OnnxFormat"]
 
 INPUT, OUTPUT = "images", "logits"
-"""The names of the graph's input (N, 3, H, W) and output (N, K), both float32."""
+"""The names of the graph's input (N, C, H, W) and output (N, K), both float32."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class OnnxFormat(Format):
         import torch
 
         # Two images: torch.export takes a size of 1 for a constant, not for a number of images.
-        example = torch.zeros(2, 3, *height_width(image_size))
+        example = torch.zeros(2, metadata.preprocessing.count, *height_width(image_size))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter warns about its own packages
             program = torch.onnx.export(
@@ -75,12 +75,12 @@ class OnnxFormat(Format):
 
 @dataclass(frozen=True)
 class _OnnxLogits:
-    """Logits (N, K) of images (N, 3, H, W), computed by a session of onnxruntime."""
+    """Logits (N, K) of images (N, C, H, W), computed by a session of onnxruntime."""
 
     session: Any
 
-    def __call__(self, images_N3HW: Tensor) -> Tensor:
+    def __call__(self, images_NCHW: Tensor) -> Tensor:
         import torch
 
-        (logits_NK,) = self.session.run([OUTPUT], {INPUT: images_N3HW.numpy()})
+        (logits_NK,) = self.session.run([OUTPUT], {INPUT: images_NCHW.numpy()})
         return torch.from_numpy(logits_NK)

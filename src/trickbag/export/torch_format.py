@@ -39,7 +39,7 @@ class TorchFormat(Format):
         import torch
 
         # Two images: torch.export takes a size of 1 for a constant, not for a number of images.
-        example = torch.zeros(2, 3, *height_width(image_size))
+        example = torch.zeros(2, metadata.preprocessing.count, *height_width(image_size))
         program = torch.export.export(
             network, (example,), dynamic_shapes=({0: torch.export.Dim("images")},)
         )

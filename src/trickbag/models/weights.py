@@ -22,6 +22,7 @@ from trickbag.errors import Note, UserError, first_line
 from trickbag.files import named_warnings, replacing, utf8_path
 from trickbag.models.classifier import Classifier
 from trickbag.models.counting import count_params
+from trickbag.models.input_channels import with_input_channels
 from trickbag.models.mismatch import listed, shape_text, some
 from trickbag.models.official.networks import (
     OFFICIAL_CLASSES,
@@ -180,7 +181,8 @@ def enter_weights(
 ) -> list[Note]:
     """Load weights into a network as `load_weights` does; return notes on what was taken."""
     _require_numbers(source)
-    fitting = fit_tensors(network, source.tensors, source.origin)
+    tensors, notes = with_input_channels(network, source.tensors, source.origin, config)
+    fitting = fit_tensors(network, tensors, source.origin)
     source = dataclasses.replace(source, tensors=fitting.tensors)
     # An auxiliary head that the weights lack is no matter of classes.
     head = head_names(network, config) - fitting.fresh
@@ -191,7 +193,7 @@ def enter_weights(
         # Normalisations and hidden layers within the classifier are then missing too.
         fresh |= classifier_names(network)
     fit_weights(network, {**body, **rows.tensors}, source.origin, fresh=fresh)
-    return [*fitting.notes, *rows.notes]
+    return [*notes, *fitting.notes, *rows.notes]
 
 
 def load_all_weights(network: nn.Module, path: Path) -> None:

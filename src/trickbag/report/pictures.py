@@ -71,14 +71,18 @@ def data_uri(image: Image) -> str:
 
 
 def as_rgb(image: Image) -> Image:
-    """Return an image as uint8 (H, W, 3); raises ValueError for an array that is no image."""
+    """Return an image as uint8 (H, W, 3), of more channels the first three, of two the first.
+
+    Raises ValueError for an array that is no image.
+    """
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[:, :, None]
-    shaped = array.ndim == 3 and array.shape[2] in (1, 3) and 0 not in array.shape
+    shaped = array.ndim == 3 and 0 not in array.shape
     if not shaped or array.dtype != np.uint8:
         raise ValueError(
             f"an array of shape {array.shape} and {array.dtype} is no image: "
-            "must be uint8 (H, W, 3)"
+            "must be uint8 (H, W, C)"
         )
+    array = array[:, :, : 3 if array.shape[2] >= 3 else 1]
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))

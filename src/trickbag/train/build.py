@@ -85,7 +85,9 @@ def build(
         device=device,
         autocast_dtype=autocast_dtype(plan.precision),
         # After the average, which is a copy of the network: it shall not draw.
-        layer_streams=LayerStreams(network, (3, *height_width(plan.image_size))),
+        layer_streams=LayerStreams(
+            network, (plan.data.pixels.count, *height_width(plan.image_size))
+        ),
         average=average,
         teach=teach,
         teacher_logits=teacher_logits,
@@ -254,17 +256,18 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[Size]) -> None:
     shapes = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     network_name = display_name(plan.model)
     made_for = size_text(made_for_size(plan.model))
+    channels = plan.data.pixels.count
 
     def require(rows: int, size: Size, task: str, way_out: str) -> None:
         height, width = height_width(size)
-        images = torch.empty(rows, 3, height, width, device="meta")
+        images = torch.empty(rows, channels, height, width, device="meta")
         try:
             with torch.no_grad():
                 functional_call(network, shapes, (images,))
         except Exception as error:  # every network refuses in its own way
             raise UserError(
-                f"{network_name} cannot {task} {rows} images of 3x{height}x{width} at a time: "
-                f"{first_line(error)}",
+                f"{network_name} cannot {task} {rows} images of {channels}x{height}x{width} at a "
+                f"time: {first_line(error)}",
                 f"choose another {way_out}",
             ) from error
 

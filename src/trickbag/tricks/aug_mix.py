@@ -76,6 +76,7 @@ class AugMix(Trick):
     name: ClassVar[str] = "aug_mix"
     slot: ClassVar[str] = "policy"
     paper: ClassVar[str] = "Hendrycks et al. 2020, arXiv 1912.02781"
+    needs_rgb: ClassVar[bool] = True
 
     severity: Annotated[int, Between(1, 10)] = 3
     width: Annotated[int, Between(1, MAX_COUNT)] = 3

@@ -128,6 +128,7 @@ class AutoAugment(Trick):
     name: ClassVar[str] = "auto_augment"
     slot: ClassVar[str] = "policy"
     paper: ClassVar[str] = "Cubuk et al. 2019, arXiv 1805.09501; Lee et al. 2020, arXiv 2001.06268"
+    needs_rgb: ClassVar[bool] = True
 
     table: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
     version: Literal["torchvision", "assemble"] = "torchvision"

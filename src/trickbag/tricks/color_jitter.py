@@ -131,6 +131,7 @@ class ColorJitter(Trick):
     name: ClassVar[str] = "color_jitter"
     phase: ClassVar[Phase] = "color"
     paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 2.1"
+    needs_rgb: ClassVar[bool] = True
 
     form: Literal["paper", "code"] = "paper"
     strength: Annotated[float, Between(0, 1, open_low=True)] = 0.4

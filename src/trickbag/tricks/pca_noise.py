@@ -46,6 +46,7 @@ class PCANoise(Trick):
     name: ClassVar[str] = "pca_noise"
     phase: ClassVar[Phase] = "noise"
     paper: ClassVar[str] = "He et al. 2018, arXiv 1812.01187, section 2.1; Krizhevsky et al. 2012"
+    needs_rgb: ClassVar[bool] = True
 
     std: Annotated[float, Positive] = 0.1
 

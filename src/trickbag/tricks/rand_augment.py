@@ -27,6 +27,7 @@ class RandAugment(Trick):
     name: ClassVar[str] = "rand_augment"
     slot: ClassVar[str] = "policy"
     paper: ClassVar[str] = "Cubuk et al. 2020, arXiv 1909.13719"
+    needs_rgb: ClassVar[bool] = True
 
     operations: Annotated[int, Between(1, MAX_COUNT)] = 2
     magnitude: Annotated[int, AtLeast(0, MAX_BINS)] = 9

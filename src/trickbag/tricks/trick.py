@@ -164,6 +164,8 @@ class Trick(Settings):
     - phase: when the hook `batch` runs.
     - only_labels: whether it changes nothing but what the labels say, in targets or loss. It has no
       effect beside a trick whose loss has no use for the labels (`ignores_labels`).
+    - needs_rgb: whether it works on red, green and blue. It does not apply to images of another
+      number of channels.
     - paths: the settings that are paths of files. They are not part of a trial's identity: the
       content of the files is.
     - fits_lr_to_batch: whether it makes the learning rate right for the batch. A study keeps such a
@@ -182,6 +184,7 @@ class Trick(Settings):
     paper_epochs: ClassVar[tuple[int, int] | None] = None
     phase: ClassVar[Phase] = "mix"
     only_labels: ClassVar[bool] = False
+    needs_rgb: ClassVar[bool] = False
     paths: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -26,6 +26,7 @@ class TrivialAugment(Trick):
     name: ClassVar[str] = "trivial_augment"
     slot: ClassVar[str] = "policy"
     paper: ClassVar[str] = "Müller and Hutter 2021, arXiv 2103.10158"
+    needs_rgb: ClassVar[bool] = True
 
     bins: Annotated[int, AtLeast(2, MAX_BINS)] = 31
     fill: Annotated[int, Between(0, 255)] = 0

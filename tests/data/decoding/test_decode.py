@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from tests.builders.images import encode, exif, photo, png, png_chunk, with_exif
 from trickbag.data.decoding.decode import DecodeError, decode, image_format, read_bytes
+from trickbag.data.decoding.pixel_format import PixelFormat, given_ranges
 from trickbag.errors import RunFailed
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -191,23 +192,13 @@ def test_sixteen_bit_colour_png_with_alpha() -> None:
     np.testing.assert_array_equal(decode(png(2, 1, 16, 6, raw)), [[[0, 128, 255], [255, 255, 255]]])
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([[0.0, 0.5, 1.0]], [0, 128, 255]),
-        ([[0.0, 127.6, 300.0]], [0, 128, 255]),
-        ([[np.nan, -1.0, 1.0]], [0, 0, 255]),
-    ],
-)
-def test_float_tiff(values: list[list[float]], expected: list[int]) -> None:
-    decoded = decode(encode(Image.fromarray(np.array(values, np.float32)), "TIFF"))
-    np.testing.assert_array_equal(decoded[0, :, 0], expected)
-
-
-@pytest.mark.parametrize(("values", "expected"), [([[0, 200]], [0, 200]), ([[0, 32768]], [0, 128])])
-def test_thirty_two_bit_tiff(values: list[list[int]], expected: list[int]) -> None:
-    decoded = decode(encode(Image.fromarray(np.array(values, np.int32)), "TIFF"))
-    np.testing.assert_array_equal(decoded[0, :, 0], expected)
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_a_tiff_of_numbers_has_the_range_of_its_data_set(dtype: type) -> None:
+    data = encode(Image.fromarray(np.array([[0, 100, 200, 300]], dtype)), "TIFF")
+    decoded = decode(data, form=PixelFormat(given_ranges(0, 200)))
+    np.testing.assert_array_equal(decoded[0, :, 0], [0, 128, 255, 255])
+    with pytest.raises(DecodeError, match="no range is known"):
+        decode(data)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -12,6 +12,7 @@ from tests.builders.formats import text_image
 from tests.builders.images import photo
 from trickbag.data.decoding.decode import DecodeError, decode
 from trickbag.data.decoding.netpbm import PnmImageFile
+from trickbag.data.decoding.pixel_format import PixelFormat
 
 COLOURS = photo(12, 9).astype(np.int64)
 GREY = COLOURS[:, :, 0]
@@ -67,7 +68,8 @@ def test_floats(order: str) -> None:
     values = np.array([[0.0, 0.5], [1.0, 0.25]])
     scale = b"-1.0" if order == "<" else b"1.0"
     data = b"Pf\n2 2\n" + scale + b"\n" + values[::-1].astype(f"{order}f4").tobytes()
-    np.testing.assert_array_equal(decode(data)[..., 0], [[0, 128], [255, 64]])
+    form = PixelFormat((("float", 0, 1),))
+    np.testing.assert_array_equal(decode(data, form=form)[..., 0], [[0, 128], [255, 64]])
     with pytest.raises(DecodeError, match="truncated PNM"):
         decode(data[:-1])
 

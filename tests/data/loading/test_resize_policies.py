@@ -77,7 +77,7 @@ def test_any_shape_gives_the_size_in_training_and_validation(resize: Resize, siz
         for shape in (*SHAPES, (1, 300), (300, 1)):
             image = np.full((*shape, 3), (1, 128, 255), np.uint8)
             validated = Preprocessing.of(config, size).crop(image)
-            trained = planes(random_crop(image, rng, config, size, MEAN))
+            trained = planes(*random_crop(image, rng, config, size, MEAN))
             assert validated.shape == trained.shape == (3, *height_width(size))
             for pixels in (validated, trained):
                 # The image's colour and that of the borders, nothing between them.
@@ -102,7 +102,7 @@ def test_the_full_area_is_what_validation_sees(
     )
     for shape in SHAPES:
         image = photo(*reversed(shape))
-        trained = planes(random_crop(image, np.random.default_rng(0), config, size, MEAN))
+        trained = planes(*random_crop(image, np.random.default_rng(0), config, size, MEAN))
         np.testing.assert_array_equal(trained, Preprocessing.of(config, size).crop(image))
 
 
@@ -184,6 +184,28 @@ def test_a_view_by_hand() -> None:
 
 
 @pytest.mark.parametrize("resize", POLICIES)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_each_channel_is_resized_as_in_rgb(
+    resize: Resize, interpolation: Interpolation, channels: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (31, 50, channels), np.uint8)
+    mean = tuple(10.0 * (1 + c) for c in range(channels))
+    data = {"resize": resize, "interpolation": interpolation}
+    config = DataConfig(**data, channels=tuple(range(channels)), mean=mean, std=(2.0,) * channels)
+    seen = Preprocessing.of(config, (12, 20)).crop(image)
+    trained = planes(*random_crop(image, np.random.default_rng(3), config, 16, mean))
+    assert (seen.shape, trained.shape) == ((channels, 12, 20), (channels, 16, 16))
+    for c in range(channels):
+        colour = (mean[c],) * 3
+        rgb = np.repeat(image[:, :, c : c + 1], 3, axis=2)
+        bare = DataConfig(**data, mean=colour)
+        np.testing.assert_array_equal(seen[c], Preprocessing.of(bare, (12, 20)).crop(rgb)[1])
+        (crop,) = random_crop(rgb, np.random.default_rng(3), bare, 16, colour)
+        np.testing.assert_array_equal(trained[c], planes(crop)[1])
+
+
+@pytest.mark.parametrize("resize", POLICIES)
 def test_ratios_are_multiples_of_the_full_areas(resize: Resize) -> None:
     # One colour on the left, one on the right: a crop of the full area has both to equal parts.
     image = np.zeros((40, 160, 3), np.uint8)
@@ -191,7 +213,7 @@ def test_ratios_are_multiples_of_the_full_areas(resize: Resize) -> None:
     config = DataConfig(resize=resize, crop_area=(1.0, 1.0), crop_ratio=(0.9, 1.1))
     size = (8, 32) if resize == "crop" else 24
     for seed in range(5):
-        crop = random_crop(image, np.random.default_rng(seed), config, size, MEAN)
+        (crop,) = random_crop(image, np.random.default_rng(seed), config, size, MEAN)
         pure = (np.asarray(crop) == 255).all(axis=2) | (np.asarray(crop) == 0).all(axis=2)
         shown = (np.asarray(crop)[pure] == 255).mean()
         assert shown == pytest.approx(0.5, abs=0.1)

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckCache", "DecodeResult", "cache_folder"]
 
-_SCHEMA = 3
-"""Version of the file; those of version 1 have no checksum, those of version 2 no digests."""
+_SCHEMA = 4
+"""Version of the file; those of version 1 have no checksum, those of version 2 no digests.
+
+Those of version 3 have no values that were stored.
+"""
 
 _HEAD = re.compile(rb'{"checksum": "([0-9a-f]{8})", ')
 """How a file begins; the checksum is that of all that follows."""
@@ -37,8 +40,10 @@ class DecodeResult:
     reason: None for a good image. width, height: pixels of the upright image. digest: the BLAKE2b
     hash of the file's bytes, 16 hexadecimal digits; empty for a file that was not read. frames: the
     pages or frames of the file. pixel_type: the type of the stored values, such as `uint16`. bands:
-    the values of a pixel. low, high: the smallest and the largest stored value; of uint8 they are
-    not computed. perceptual: a hash of what the image looks like; empty where it has none.
+    the values of a pixel; unused_bands: those that are neither colour nor transparency. low, high:
+    the smallest and the largest stored value; inner_low, inner_high: those without the lowest and
+    the highest thousandth; of uint8 they are not computed. perceptual: a hash of what the image
+    looks like; empty where it has none.
     """
 
     reason: str | None
@@ -50,8 +55,11 @@ class DecodeResult:
     frames: int = 1
     pixel_type: str = "uint8"
     bands: int = 3
+    unused_bands: int = 0
     low: float = 0.0
     high: float = 255.0
+    inner_low: float = 0.0
+    inner_high: float = 255.0
     perceptual: str = ""
 
     @classmethod
@@ -76,8 +84,11 @@ _TYPES: dict[str, Any] = {
     "frames": int,
     "pixel_type": str,
     "bands": int,
+    "unused_bands": int,
     "low": float,
     "high": float,
+    "inner_low": float,
+    "inner_high": float,
     "perceptual": str,
 }
 """The fields of a `DecodeResult` in the order in which the cache stores them."""

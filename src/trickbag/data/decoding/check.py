@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.cache import CheckCache, DecodeResult, cache_folder
-from trickbag.data.decoding.decode import DecodeError, decode, image_format
+from trickbag.data.decoding.decode import DecodeError, image_format, read_stored
 from trickbag.data.decoding.frames import count_frames
+from trickbag.data.decoding.stored import picture
 from trickbag.data.duplicates import content_digest, pixel_digest
 from trickbag.data.near_duplicates import perceptual_hash
-from trickbag.data.source import EncodedPart, Part
+from trickbag.data.source import ArrayPart, EncodedPart, Part
 from trickbag.errors import Note
 
 if TYPE_CHECKING:
@@ -111,8 +112,11 @@ def _frames_note(
 def _array_result(part: Part, i: int) -> DecodeResult:
     pixels = part.read(i)
     height, width, _ = pixels.shape
+    bands = part.bands if isinstance(part, ArrayPart) else 3
     digest, perceptual = pixel_digest(pixels), perceptual_hash(pixels)
-    return DecodeResult(None, "array", width, height, digest=digest, perceptual=perceptual)
+    return DecodeResult(
+        None, "array", width, height, digest=digest, bands=bands, perceptual=perceptual
+    )
 
 
 def _check_part(
@@ -164,12 +168,25 @@ def _check_file(part: EncodedPart, i: int) -> DecodeResult:
         data = part.encoded(i)
         digest = content_digest(data)
         kind = image_format(data)
-        pixels = decode(data, part.max_pixels)
+        stored = read_stored(data, part.max_pixels)
         frames = count_frames(data, kind)
     except DecodeError as error:
         return DecodeResult(str(error), kind, 0, 0, digest=digest)
-    height, width, _ = pixels.shape
-    perceptual = perceptual_hash(pixels)
+    height, width = stored.values.shape[:2]
+    limits = stored.limits()
     return DecodeResult(
-        None, kind, width, height, digest=digest, frames=frames, perceptual=perceptual
+        None,
+        kind,
+        width,
+        height,
+        digest=digest,
+        frames=frames,
+        pixel_type=stored.pixel_type,
+        bands=stored.bands,
+        unused_bands=stored.unused_bands,
+        low=limits.low,
+        high=limits.high,
+        inner_low=limits.inner_low,
+        inner_high=limits.inner_high,
+        perceptual=perceptual_hash(picture(stored, limits)),
     )

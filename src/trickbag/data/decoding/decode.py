@@ -13,8 +13,10 @@ import re
 import stat
 import struct
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import simplejpeg
 from PIL import (
     BmpImagePlugin,
@@ -52,19 +54,42 @@ from trickbag.data.decoding.limits import (
     webp_size,
 )
 from trickbag.data.decoding.netpbm import PnmImageFile
-from trickbag.data.decoding.pixels import exif_orientation, jpeg_exif, to_rgb, upright
+from trickbag.data.decoding.pixel_format import RGB, PixelFormat
+from trickbag.data.decoding.pixels import exif_orientation, jpeg_exif, upright
 from trickbag.data.decoding.png import check_chunks, check_rows
+from trickbag.data.decoding.png16 import has_16_bits
+from trickbag.data.decoding.png16 import read_values as read_png_values
+from trickbag.data.decoding.stored import (
+    NOT_FINITE,
+    WIDE_MODES,
+    StoredError,
+    StoredImage,
+    rendered,
+    stored_pillow,
+)
+from trickbag.data.decoding.tiff import TiffLayout, UnsupportedTiff, layout_of
+from trickbag.data.decoding.tiff import read_values as read_tiff_values
 from trickbag.data.decoding.tiff_messages import tiff_errors
 from trickbag.errors import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
     from PIL.ImageFile import ImageFile
 
-__all__ = ["EXTENSIONS", "DecodeError", "decode", "image_format", "read_bytes"]
+__all__ = [
+    "EXTENSIONS",
+    "DecodeError",
+    "decode",
+    "decode_counted",
+    "image_format",
+    "read_bytes",
+    "read_stored",
+]
+
+_WIDE_BYTES = 16
+"""The memory for a pixel of more than 8 bits: its values, and what they become."""
 
 # Pillow reports odd metadata that we do not use as UserWarning. Filtered here once, because
 # `catch_warnings` changes the whole process and is not safe while other threads decode.
@@ -91,33 +116,64 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
 
 
 def decode(
-    source: bytes | str | os.PathLike[str], max_pixels: int = MAX_PIXELS, *, verified: bool = False
+    source: bytes | str | os.PathLike[str],
+    max_pixels: int = MAX_PIXELS,
+    *,
+    verified: bool = False,
+    form: PixelFormat = RGB,
 ) -> NDArray[np.uint8]:
-    """Decode an image, given as bytes or as a path, to uint8 (H, W, 3) in RGB.
+    """Decode an image, given as bytes or as a path, to the channels of `form`, uint8 (H, W, C).
 
     The content decides the format, see `formats`. Of several pages or frames the first is taken, of
-    a HEIC its primary image. The EXIF orientation is applied. Grey, palette and CMYK become RGB,
-    transparency is laid over white, 16 bits keep their upper 8.
+    a HEIC its primary image. The EXIF orientation is applied. As RGB grey is repeated, palette and
+    CMYK are converted, and transparency is laid over white. The range of `form` becomes 0 to 255.
 
     Raises DecodeError for a file that cannot be read, is empty, is no image, is truncated or
-    damaged, or has lengths that contradict each other; and, before anything is decoded, for an
+    damaged, or has lengths that contradict each other; for channels that `form` cannot be made of,
+    and values that are not finite or have no known range; and, before anything is decoded, for an
     image of more than `max_pixels` pixels, or that takes too much memory or time (see `limits`).
     `verified` says that the file was decoded before without an error: then a PNG is not
     decompressed once more, nor a GIF, to see whether it holds more pixels than its header says.
     Only PNG and TIFF with Deflate carry checksums: in the other formats, damage that leaves a valid
     file behind cannot be told from an image.
     """
+    return decode_counted(source, max_pixels, verified=verified, form=form)[0]
+
+
+def decode_counted(
+    source: bytes | str | os.PathLike[str],
+    max_pixels: int = MAX_PIXELS,
+    *,
+    verified: bool = False,
+    form: PixelFormat = RGB,
+) -> tuple[NDArray[np.uint8], int]:
+    """Decode an image as `decode`; also return how many values lie beyond the range of `form`."""
     data = source if isinstance(source, bytes) else read_bytes(source, max_pixels)
+    stored = read_stored(data, max_pixels, verified=verified, keeps_bands=form.channels is not None)
+    try:
+        return rendered(stored, form)
+    except StoredError as error:
+        raise DecodeError(str(error)) from None
+
+
+def read_stored(
+    data: bytes, max_pixels: int = MAX_PIXELS, *, verified: bool = False, keeps_bands: bool = False
+) -> StoredImage:
+    """Decode an image to the values that it stores, upright.
+
+    8-bit images of up to four channels are RGB already, unless `keeps_bands`. Raises DecodeError
+    as `decode`, but for what depends on its `form`.
+    """
     kind = image_format(data)
     try:
-        pixels, orientation = (
-            _decode_jpeg(data, max_pixels)
+        stored, orientation = (
+            _decode_jpeg(data, max_pixels, keeps_bands)
             if kind == "JPEG"
-            else _pillow(data, kind, max_pixels, verified)
+            else _pillow(data, kind, max_pixels, verified, keeps_bands)
         )
     except DecodeError:
         raise
-    except LimitError as error:
+    except (LimitError, UnsupportedTiff) as error:
         raise DecodeError(str(error)) from None
     except Image.DecompressionBombError as error:
         raise DecodeError(f"more pixels than by its header ({error})") from None
@@ -126,7 +182,9 @@ def decode(
     except Exception as error:
         # Decoders of damaged data raise almost anything.
         raise DecodeError(_reason(kind, error)) from None
-    return upright(pixels, orientation)
+    if stored.values.dtype.kind == "f" and not np.isfinite(stored.values).all():
+        raise DecodeError(NOT_FINITE)
+    return replace(stored, values=upright(stored.values, orientation))
 
 
 def read_bytes(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> bytes:
@@ -163,14 +221,14 @@ def _reason(kind: str, error: Exception) -> str:
     return f"damaged {kind}: {text}"
 
 
-def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], int]:
-    """Return the pixels of a JPEG as they are stored, and its orientation."""
+def _decode_jpeg(data: bytes, max_pixels: int, keeps_bands: bool) -> tuple[StoredImage, int]:
+    """Return the values of a JPEG as they are stored, and its orientation."""
     try:
         height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
         # TurboJPEG has no name for some rare subsamplings. Pillow decodes them, and refuses damage.
         if "subsampling" in str(error):
-            return _pillow(data, "JPEG", max_pixels)
+            return _pillow(data, "JPEG", max_pixels, False, keeps_bands)
         raise
     require_pixels(width, height, max_pixels)
     require_scans(data, width, height, max_pixels)
@@ -178,21 +236,26 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], int]:
         with hold_memory(decoding_memory("JPEG", width, height, max_pixels)):
             # For damage alone; it is Pillow that knows Adobe's inverted inks.
             simplejpeg.decode_jpeg(data, "CMYK", strict=True)
-        return _pillow(data, "JPEG", max_pixels)
+        return _pillow(data, "JPEG", max_pixels, False, keeps_bands)
+    grey = colour.lower() in ("gray", "grey")
     with hold_memory(decoding_memory("JPEG", width, height, max_pixels)):
-        pixels = simplejpeg.decode_jpeg(data, "RGB", strict=True)
-    return pixels, exif_orientation(jpeg_exif(data))
+        form = "GRAY" if grey and keeps_bands else "RGB"
+        values = simplejpeg.decode_jpeg(data, form, strict=True)
+    stored = StoredImage(values=values, bands=1 if grey else 3, converted=not keeps_bands)
+    return stored, exif_orientation(jpeg_exif(data))
 
 
 def _pillow(
-    data: bytes, kind: str, max_pixels: int, verified: bool = False
-) -> tuple[NDArray[np.uint8], int]:
-    """Return the pixels of an image as they are stored, and its orientation.
+    data: bytes, kind: str, max_pixels: int, verified: bool, keeps_bands: bool
+) -> tuple[StoredImage, int]:
+    """Return the values of an image as they are stored, and its orientation.
 
     Pillow decodes it. What can be checked by the file's own lengths is checked before.
     """
     if kind == "PNG":
         check_chunks(data)
+    elif kind == "TIFF" and (layout := layout_of(data)):
+        return _read_tiff(data, layout, max_pixels), layout.orientation
     elif kind == "WebP":
         check_riff(data)
         # Checked first, because the decoder allocates its canvas when the file is opened.
@@ -208,11 +271,27 @@ def _pillow(
         if kind == "TIFF" and is_preview(data):
             raise DecodeError(f"{RAW} is not supported; convert it to JPEG or PNG")
         block = _block_bytes(image, data, kind)
-        if image.mode in ("I", "F"):  # numbers of 32 bits, which `to_rgb` scales as a whole
-            block += 16 * image.width * image.height
+        wide = image.mode in WIDE_MODES or (kind == "PNG" and has_16_bits(data))
+        if wide:  # the values, beside the image and its channels
+            block += _WIDE_BYTES * image.width * image.height
         with hold_memory(decoding_memory(kind, *image.size, max_pixels, block)):
             _load(image, data, kind, verified)
-            return to_rgb(image), exif_orientation(_exif(image, data, kind))
+            if wide and image.mode not in WIDE_MODES:
+                stored = read_png_values(data, image)
+            else:
+                stored = stored_pillow(image, keeps_bands=keeps_bands)
+            return stored, exif_orientation(_exif(image, data, kind))
+
+
+def _read_tiff(data: bytes, layout: TiffLayout, max_pixels: int) -> StoredImage:
+    """Read a TIFF that no mode of Pillow holds."""
+    if is_preview(data):
+        raise DecodeError(f"{RAW} is not supported; convert it to JPEG or PNG")
+    require_pixels(layout.width, layout.height, max_pixels)
+    block = tiff_block_bytes(layout.tags) + 3 * layout.value_bytes
+    with hold_memory(decoding_memory("TIFF", layout.width, layout.height, max_pixels, block)):
+        check_tiff(data, layout.tags)
+        return read_tiff_values(data, layout)
 
 
 def _block_bytes(image: ImageFile, data: bytes, kind: str) -> int:

@@ -67,7 +67,7 @@ class DecodedPart(Part):
                 )
             mapped.checked[row] = True
         _, height, width, _ = mapped.places[row].tolist()
-        return mapped.pixels(row).reshape(height, width, 3)
+        return mapped.pixels(row).reshape(height, width, self.pixels.count)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order, of the same file."""
@@ -96,8 +96,10 @@ class _Mapped(NamedTuple):
 
     def pixels(self, row: int) -> NDArray[np.uint8]:
         """Return the bytes of an image."""
-        start, height, width, _ = self.places[row].tolist()
-        return self.memory[start : start + 3 * height * width]
+        # One behind the other, of any number of channels.
+        following = row + 1 < len(self.places)
+        end = int(self.places[row + 1, 0]) if following else len(self.memory)
+        return self.memory[int(self.places[row, 0]) : end]
 
     def is_intact(self, row: int) -> bool:
         """Compare an image with its checksum."""
@@ -205,7 +207,12 @@ def open_decoded(dataset: Dataset, folder: Path) -> Dataset:
         rows = np.arange(first, first + len(part), dtype=np.int64)
         first += len(part)
         decoded[name] = DecodedPart(
-            names=part.names, labels=part.labels, sizes=part.sizes, folder=str(folder), rows=rows
+            names=part.names,
+            labels=part.labels,
+            sizes=part.sizes,
+            pixels=part.pixels,
+            folder=str(folder),
+            rows=rows,
         )
     return dataclasses.replace(dataset, **decoded)
 

@@ -1,12 +1,12 @@
 """Decoded pixels to upright 8-bit RGB: colour modes of Pillow, and the EXIF orientation.
 
-Shapes: H and W pixels.
+Shapes: H and W pixels, B bands.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -38,14 +38,13 @@ image upright, and whether it is mirrored left to right before them."""
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert a loaded image of any Pillow mode to uint8 (H, W, 3) in RGB.
+    """Convert a loaded image of any Pillow mode of 8 bits to uint8 (H, W, 3) in RGB.
 
-    Grey, palette and CMYK become RGB, transparency is laid over white, 16 bits keep their upper 8.
+    Grey, palette and CMYK become RGB, transparency is laid over white.
     """
     width, height = image.size
     rows = max(1, _STRIP_PIXELS // width)
-    # The scale of these two modes depends on the largest value of the whole image.
-    if rows >= height or image.mode in ("I", "F"):
+    if rows >= height:
         return _strip_to_rgb(image)
     pixels_HW3 = np.empty((height, width, 3), np.uint8)
     # By a table of all colours, which is much faster.
@@ -68,19 +67,6 @@ def _palette_colours(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _strip_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        return _grey_to_rgb((values >> 8).astype(np.uint8))
-    if image.mode == "I":
-        # 32 bits, in which Pillow holds a TIFF's signed 16 bits or 8 bits.
-        values = np.asarray(image)
-        scaled = values if values.max() <= 255 else values >> 8
-        return _grey_to_rgb(np.clip(scaled, 0, 255).astype(np.uint8))
-    if image.mode == "F":
-        # Nothing in the file says whether its numbers go to 1 or to 255.
-        values = np.nan_to_num(np.asarray(image))
-        scaled = values * 255 if values.max() <= 1 else values
-        return _grey_to_rgb(np.rint(np.clip(scaled, 0, 255)).astype(np.uint8))
     if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         if image.mode in ("La", "RGBa"):
             # Premultiplied alpha converts to nothing but its own mode without premultiplication.
@@ -91,15 +77,11 @@ def _strip_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-def _grey_to_rgb(grey_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(grey_HW[:, :, None], 3, axis=2)
-
-
-def upright(pixels_HW3: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def upright(pixels_HWB: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Turn and mirror pixels as a value, 1 to 8, of the EXIF orientation tag says."""
     turns, mirrored = _ORIENTATIONS[orientation - 1]
     # numpy turns counterclockwise, the table clockwise.
-    turned = np.rot90(pixels_HW3[:, ::-1] if mirrored else pixels_HW3, -turns)
+    turned = np.rot90(pixels_HWB[:, ::-1] if mirrored else pixels_HWB, -turns)
     return np.ascontiguousarray(turned)
 
 

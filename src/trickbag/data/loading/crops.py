@@ -17,14 +17,22 @@ from trickbag.data.loading.letterbox import border_colour, random_view, view
 from trickbag.data.size import height_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from trickbag.data.config import DataConfig
     from trickbag.data.size import Size
 
-__all__ = ["Box", "crop_resize", "crop_scale", "planes", "random_crop", "random_crop_box"]
+__all__ = [
+    "Box",
+    "by_picture",
+    "crop_resize",
+    "crop_scale",
+    "planes",
+    "random_crop",
+    "random_crop_box",
+]
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are excluded."""
@@ -38,8 +46,8 @@ def random_crop(
     data: DataConfig,
     size: Size,
     mean: Sequence[float],
-) -> Image.Image:
-    """Draw a training image of `size` from a uint8 image (H, W, C).
+) -> tuple[Image.Image, ...]:
+    """Draw a training image of `size` from a uint8 image (H, W, C): one picture of RGB, else C.
 
     `data` says how: `resize`, `crop_area`, `crop_ratio` and `interpolation`. `mean` is the colour
     of the borders of `letterbox`.
@@ -49,12 +57,28 @@ def random_crop(
     interpolation = data.interpolation or INTERPOLATION
     if data.resize == "letterbox":
         seen = random_view(rng, height, width, size, data.crop_area, data.crop_ratio)
-        return view(image_HWC, seen, size, border_colour(mean), interpolation)
+        return tuple(
+            view(pixels, seen, size, border_colour(colour), interpolation)
+            for pixels, colour in by_picture(image_HWC, mean)
+        )
     # The ratio is a multiple of that of what a crop of the full area shows.
     shape = width / height if data.resize == "squash" else columns / rows
     low, high = data.crop_ratio
     box = random_crop_box(rng, width, height, data.crop_area, (low * shape, high * shape))
-    return crop_scale(image_HWC, box, size, interpolation)
+    return tuple(
+        crop_scale(pixels, box, size, interpolation) for pixels, _ in by_picture(image_HWC, mean)
+    )
+
+
+def by_picture(
+    image_HWC: NDArray[np.uint8], mean: Sequence[float]
+) -> Iterator[tuple[NDArray[np.uint8], Sequence[float]]]:
+    """Split an image and its mean colour into what Pillow resizes: RGB, else channel by channel."""
+    if image_HWC.shape[2] == 3:
+        yield image_HWC, mean
+        return
+    for channel in range(image_HWC.shape[2]):
+        yield image_HWC[:, :, channel], mean[channel : channel + 1]
 
 
 def random_crop_box(
@@ -89,25 +113,27 @@ def random_crop_box(
 
 
 def crop_scale(
-    image_HW3: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     box: Box,
     size: Size,
     interpolation: Interpolation = INTERPOLATION,
 ) -> Image.Image:
-    """Cut `box` out of a uint8 image (H, W, 3) and scale it to `size`.
+    """Cut `box` out of a uint8 image, (H, W, 3) or (H, W), and scale it to `size`.
 
     By Pillow, with a wider filter when it shrinks an image ("antialias"). Pixels outside the box
     have no influence.
     """
     left, top, right, bottom = box
     rows, columns = height_width(size)
-    crop = Image.fromarray(image_HW3[top:bottom, left:right])
+    crop = Image.fromarray(image[top:bottom, left:right])
     return crop.resize((columns, rows), FILTERS[interpolation])
 
 
-def planes(image: Image.Image) -> NDArray[np.uint8]:
-    """Return an RGB image as uint8 (3, H, W)."""
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+def planes(*pictures: Image.Image) -> NDArray[np.uint8]:
+    """Return one picture of RGB, or one of each of C channels, as uint8 (C, H, W)."""
+    if len(pictures) == 1 and pictures[0].mode == "RGB":
+        return np.ascontiguousarray(np.asarray(pictures[0]).transpose(2, 0, 1))
+    return np.stack([np.asarray(picture) for picture in pictures])
 
 
 def crop_resize(

@@ -93,17 +93,17 @@ def _start(pixels: int, with_borders: float, share: float, place: float) -> floa
 
 
 def view(
-    image_HWC: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     seen: View,
     size: Size,
     colour: Sequence[int],
     interpolation: Interpolation,
 ) -> Image.Image:
-    """Return a view of a uint8 image (H, W, C), scaled to `size`, with borders of a colour."""
+    """Return a view of a uint8 image, (H, W, 3) or (H, W), scaled to `size`, with its borders."""
     rows, columns = height_width(size)
-    y = _placed(image_HWC.shape[0], seen.top, seen.down, rows)
-    x = _placed(image_HWC.shape[1], seen.left, seen.across, columns)
-    part = Image.fromarray(image_HWC[y.first : y.end, x.first : x.end])
+    y = _placed(image.shape[0], seen.top, seen.down, rows)
+    x = _placed(image.shape[1], seen.left, seen.across, columns)
+    part = Image.fromarray(image[y.first : y.end, x.first : x.end])
     scaled = part.resize((x.length, y.length), FILTERS[interpolation])
     return bordered(scaled, x.place, y.place, size, colour)
 

@@ -1,7 +1,7 @@
 """Batches of crops that depend on neither the number of workers nor where a run was resumed.
 
-Shapes: N images of a batch, V views of an image, H and W pixels of the network's input, M teachers,
-K classes.
+Shapes: N images of a batch, V views of an image, C channels, H and W pixels of the network's input,
+M teachers, K classes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CACHE_LIMIT = 512 * 2**20
 class RawBatch(NamedTuple):
     """A batch before preprocessing on the device.
 
-    images: (N, 3, H, W) uint8; in training with `data.views`, (N, V, 3, H, W), the unchanged crop
+    images: (N, C, H, W) uint8; in training with `data.views`, (N, V, C, H, W), the unchanged crop
     first. labels: (N,) int64, or (N, K) of 0 and 1 with several labels per image. index: (N,) int64
     rows of the part. valid: (N,) bool, False for an image that could not be decoded: its pixels are
     zeros, and it must not count. teacher_logits: (N, M, K) float32; M = 0 without teacher logits.
@@ -92,7 +92,9 @@ class _BatchSource:
         """Load a batch; `alive` is called after each image."""
         data, size = request.data, self._size(request)
         views = (1 + data.views,) if self.train and data.views else ()
-        images = np.zeros((len(request.rows), *views, 3, *height_width(size)), np.uint8)
+        images = np.zeros(
+            (len(request.rows), *views, self.preprocessing.count, *height_width(size)), np.uint8
+        )
         valid = np.zeros(len(request.rows), bool)
         errors = []
         pairs = zip(request.rows.tolist(), request.occurrences.tolist(), strict=True)
@@ -118,7 +120,7 @@ class _BatchSource:
         return (self.train and request.data.image_size) or self.preprocessing.image_size
 
     def _crop(self, request: _BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
-        """Return the crop (3, H, W) of an image, or with views (V, 3, H, W)."""
+        """Return the crop (C, H, W) of an image, or with views (V, C, H, W)."""
         image = self.part.read(row)
         if not self.train:
             return self.preprocessing.crop(image)
@@ -129,19 +131,20 @@ class _BatchSource:
         # occurrences of an image in an epoch then have the same crop.
         purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
         rng = stream(self.seed, purpose, crop_epoch, row)
-        crop = random_crop(image, rng, data, self._size(request), self.preprocessing.mean)
-        pixels = self._apply_policy(crop, request, row, occurrence)
+        pictures = random_crop(image, rng, data, self._size(request), self.preprocessing.mean)
+        pixels = self._apply_policy(pictures, request, row, occurrence)
         # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
         if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:
             return pixels[..., ::-1]
         return pixels
 
     def _apply_policy(
-        self, crop: Image, request: _BatchRequest, row: int, occurrence: int
+        self, pictures: tuple[Image, ...], request: _BatchRequest, row: int, occurrence: int
     ) -> NDArray[np.uint8]:
         policy, views = request.data.policy, request.data.views
         if policy is None:
-            return planes(crop)
+            return planes(*pictures)
+        (crop,) = pictures  # the operations of a policy are those of RGB
         purpose = f"policy {occurrence}" if occurrence else "policy"
         rng = stream(self.seed, purpose, request.epoch, row)
         if not views:
@@ -238,7 +241,7 @@ class Loader:
         self._data = replace(data, image_size=preprocessing.image_size)
         self._source = _BatchSource(part, preprocessing, train, seed, teacher_logits)
         self._pool: LoaderPool | None = None
-        memory = 3 * number_of_pixels(preprocessing.image_size) * len(part)
+        memory = preprocessing.count * number_of_pixels(preprocessing.image_size) * len(part)
         self.cached = cached and not train and memory <= CACHE_LIMIT
         self._cache: list[RawBatch] | None = None
 

@@ -17,19 +17,25 @@ from trickbag.data.config import (
     MEAN,
     RESIZE,
     STD,
+    Band,
     Colour,
     Interpolation,
     Resize,
     Scale,
+    by_channel,
     default_eval_crop,
 )
-from trickbag.data.loading.crops import planes
+from trickbag.data.decoding.pixel_format import PixelFormat, PixelRange
+from trickbag.data.loading.crops import by_picture, planes
 from trickbag.data.loading.filters import FILTERS
 from trickbag.data.loading.letterbox import border_colour, bordered
 from trickbag.data.size import as_size, height_width, number_of_pixels, resize_of, scaled
+from trickbag.errors import UserError
 from trickbag.settings import AtLeast, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -58,10 +64,17 @@ class Preprocessing(Settings):
     and with `letterbox` it is the largest that fits into it; the rest of the result then has the
     mean colour. `mean` and `std`, on the scale 0 to 255 and in the order R, G, B, normalise it.
     Files that were written before `interpolation` existed are bilinear, those of before
-    `resize_policy` have crops.
+    `resize_policy` have crops. `channels` are the bands of a file that an image has, None for RGB;
+    `pixel_range` the stored values that become 0 and 255, by kind, but for those that have a full
+    range of 8 or 16 bits. What was written before these has RGB and full ranges.
     """
 
-    introduced_later: ClassVar[tuple[str, ...]] = ("interpolation", "resize_policy")
+    introduced_later: ClassVar[tuple[str, ...]] = (
+        "channels",
+        "interpolation",
+        "pixel_range",
+        "resize_policy",
+    )
 
     image_size: _ImageSize
     resize: _ResizedTo
@@ -69,13 +82,31 @@ class Preprocessing(Settings):
     std: Scale
     interpolation: Interpolation = INTERPOLATION
     resize_policy: Resize = RESIZE
+    channels: tuple[Band, ...] | None = None
+    pixel_range: tuple[PixelRange, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != self.count:
+                raise UserError(
+                    f"preprocessing.{name} has {len(getattr(self, name))} values, and images have "
+                    f"{self.count} channels"
+                )
         # A square is a number, so that equal preprocessings are equal.
         for name in ("image_size", "resize"):
             if isinstance(size := getattr(self, name), tuple):
                 object.__setattr__(self, name, as_size(*size))
+
+    @property
+    def pixels(self) -> PixelFormat:
+        """How the stored values of an image become its channels."""
+        return PixelFormat(self.pixel_range, self.channels)
+
+    @property
+    def count(self) -> int:
+        """The number of channels."""
+        return self.pixels.count
 
     @classmethod
     def of(cls, data: DataConfig, image_size: Size) -> Preprocessing:
@@ -83,14 +114,16 @@ class Preprocessing(Settings):
 
         Settings that are left open have their defaults.
         """
-        policy = data.resize or RESIZE
+        policy, pixels = data.resize or RESIZE, data.pixels
         return cls(
             image_size=image_size,
             resize=resize_of(image_size, data.eval_crop or default_eval_crop(policy)),
-            mean=data.mean or MEAN,
-            std=data.std or STD,
+            mean=data.mean or by_channel(MEAN, pixels.count),
+            std=data.std or by_channel(STD, pixels.count),
             interpolation=data.interpolation or INTERPOLATION,
             resize_policy=policy,
+            channels=pixels.channels,
+            pixel_range=pixels.ranges,
         )
 
     @classmethod
@@ -106,10 +139,15 @@ class Preprocessing(Settings):
         wide; bilinear ones can differ from these by one level. So has what `squash` and
         `letterbox` give, with either filter.
         """
-        height, width = image_HWC.shape[:2]
+        pictures = by_picture(image_HWC, self.mean)
+        return planes(*(self._picture(pixels, colour) for pixels, colour in pictures))
+
+    def _picture(self, pixels: NDArray[np.uint8], mean: Sequence[float]) -> Image.Image:
+        """Scale RGB (H, W, 3) or a channel (H, W), and cut out its centre."""
+        height, width = pixels.shape[:2]
         new_height, new_width = self._scaled(height, width)
         rows, columns = height_width(self.image_size)
-        image, kernel = Image.fromarray(image_HWC), FILTERS[self.interpolation]
+        image, kernel = Image.fromarray(pixels), FILTERS[self.interpolation]
         y, x = _Cut.of(new_height, rows), _Cut.of(new_width, columns)
         if self._scales_whole(new_height, new_width):
             box = (x.start, y.start, x.start + x.length, y.start + y.length)
@@ -120,8 +158,7 @@ class Preprocessing(Settings):
             left, right = x.part(width / new_width, width)
             top, bottom = y.part(height / new_height, height)
             cut = image.resize((x.length, y.length), kernel, box=(left, top, right, bottom))
-        colour = border_colour(self.mean)
-        return planes(bordered(cut, x.place, y.place, self.image_size, colour))
+        return bordered(cut, x.place, y.place, self.image_size, border_colour(mean))
 
     def _scaled(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width to which an image is scaled as a whole."""
@@ -146,12 +183,12 @@ class Preprocessing(Settings):
         fits = new_height <= LONGEST * rows and new_width <= LONGEST * columns
         return self.interpolation == "bicubic" and fits
 
-    def normalise(self, images_N3HW: Tensor) -> Tensor:
-        """Normalise images (N, 3, H, W) of 0 to 255 to float32, by mean and std of the channel."""
+    def normalise(self, images_NCHW: Tensor) -> Tensor:
+        """Normalise images (N, C, H, W) of 0 to 255 to float32, by mean and std of the channel."""
         # By channel, with numbers of Python: a tensor of means would be copied from the host in
         # each step, and would not compile into its graph.
-        images = images_N3HW.to(torch.float32)
-        channels = [(images[:, c] - self.mean[c]) / self.std[c] for c in range(3)]
+        images = images_NCHW.to(torch.float32)
+        channels = [(images[:, c] - self.mean[c]) / self.std[c] for c in range(self.count)]
         return torch.stack(channels, dim=1)
 
 

@@ -19,6 +19,7 @@ from trickbag.data.config import (
     STD,
     DataConfig,
     Resize,
+    by_channel,
     default_eval_crop,
 )
 from trickbag.data.loading.preprocess import Preprocessing
@@ -48,15 +49,15 @@ class _Source:
     of_timm: Published | None = None
     silent: str = ""
 
-    def settings(self, size: Size, resize: Resize | None) -> dict[str, Any]:
+    def settings(self, size: Size, resize: Resize | None, channels: int) -> dict[str, Any]:
         """Return the settings of the data that it gives for validation images of `size`.
 
-        `resize` is the recipe's.
+        `resize` is the recipe's, `channels` the number of those of the images.
         """
         given = self.preprocessing
         settings: dict[str, Any] = {
-            "mean": given.mean,
-            "std": given.std,
+            "mean": by_channel(given.mean, channels),
+            "std": by_channel(given.std, channels),
             "interpolation": given.interpolation,
             "resize": given.resize_policy,
         }
@@ -88,8 +89,9 @@ def settle_preparation(
     chosen = {name: value for name in _SETTINGS if (value := getattr(data, name)) is not None}
     starts_anew = not (training.init or training.pretrained)
     source = None if starts_anew else _source(training, model)
-    of_weights = {} if source is None else source.settings(size, data.resize)
-    settled = replace(data, **(_defaults(default_crop, of_weights | chosen) | of_weights | chosen))
+    of_weights = {} if source is None else source.settings(size, data.resize, data.pixels.count)
+    defaults = _defaults(default_crop, of_weights | chosen, data.pixels.count)
+    settled = replace(data, **(defaults | of_weights | chosen))
     if starts_anew:
         return settled, []
     left_open = [name for name in _SETTINGS if name not in chosen]
@@ -117,13 +119,13 @@ def settle_preparation(
     return settled, notes
 
 
-def _defaults(default_crop: float, settings: dict[str, Any]) -> dict[str, Any]:
+def _defaults(default_crop: float, settings: dict[str, Any], channels: int) -> dict[str, Any]:
     """Return the values where neither the recipe nor the weights, with `settings`, say another."""
     resize = settings.get("resize", RESIZE)
     crop = default_crop if resize == RESIZE else default_eval_crop(resize)
     return {
-        "mean": MEAN,
-        "std": STD,
+        "mean": by_channel(MEAN, channels),
+        "std": by_channel(STD, channels),
         "interpolation": INTERPOLATION,
         "resize": RESIZE,
         "eval_crop": crop,

@@ -20,6 +20,12 @@ from trickbag.data.visible import visible_notes
 from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
 from trickbag.optim.config import TrainConfig
+from trickbag.train.plan.channels import (
+    channel_notes,
+    fitting_channels,
+    require_colours,
+    with_pixels,
+)
 from trickbag.train.plan.no_effect_notes import first_reasons, no_effect_notes
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
@@ -55,6 +61,7 @@ def resolve(
     recipe, and UserError for a choice that this machine or this data set does not allow.
     """
     hooks = ValueHooks(recipe.tricks)
+    require_colours(recipe, dataset.pixels.count)
     data, default_crop, size_notes = _sized_data(recipe, dataset, hooks)
     model, stem_notes = _fitted_model(recipe.model, data, dataset, hooks)
     data, preparation_notes = settle_preparation(data, model, recipe.training, default_crop)
@@ -80,6 +87,7 @@ def resolve(
     plan, fit_notes = _fitted_timm(plan, recipe.tricks)
     notes = [
         *size_notes,
+        *channel_notes(recipe.data, plan.data),
         *preparation_notes,
         *stem_notes,
         *fit_notes,
@@ -108,7 +116,7 @@ def _sized_data(
     """
     from trickbag.models.image_size import default_image_size
 
-    data = hooks.apply(Trick.data, recipe.data)
+    data = hooks.apply(Trick.data, with_pixels(recipe.data, dataset.pixels))
     # A mirrored digit is another digit, or none.
     if not dataset.mirror:
         data = replace(data, flip_prob=0.0)
@@ -151,7 +159,11 @@ def _fitted_model(
     if isinstance(model, OwnConfig) and stem_is_open:
         assert data.image_size is not None
         model = fit_stem(model, data.image_size)
-    model = replace(hooks.apply(Trick.model, model), num_classes=len(dataset.classes))
+    model = replace(
+        hooks.apply(Trick.model, model),
+        num_classes=len(dataset.classes),
+        in_channels=fitting_channels(model, dataset.pixels.count),
+    )
     if isinstance(model, OwnConfig) and stem_is_open:
         assert data.image_size is not None
         images = f"images of {size_text(data.image_size)} px"

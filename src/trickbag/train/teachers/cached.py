@@ -18,6 +18,7 @@ import torch
 from trickbag.data.config import INTERPOLATION, MEAN, RESIZE
 from trickbag.data.dataset import fingerprint
 from trickbag.data.decoding.cache import cache_folder
+from trickbag.data.decoding.pixel_format import RGB
 from trickbag.data.loading.letterbox import border_colour
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.teacher_logits import TeacherLogits, write_teacher_logits
@@ -104,6 +105,10 @@ def _metadata(
         "view": spec.view,
         "top": min(spec.top, len(dataset.classes)),
     }
+    # As above.
+    if dataset.pixels != RGB:
+        pixels = dataset.pixels
+        metadata["pixels"] = [plain(pixels.ranges), plain(pixels.channels)]
     if spec.view == "replay":
         crops = ("crop_area", "crop_ratio", "flip_prob")
         metadata |= {

@@ -29,11 +29,12 @@ class Student:
         """Return the teachers, without their weights.
 
         Raises DoesNotApply if one gives a single label an image and the data several, or the other
-        way round.
+        way round, or takes images of another number of channels.
         """
         teachers = [Teacher.of(spec) for spec in self.spec.teachers]
         for teacher in teachers:
             teacher.require_labels(plan.data.multi_label)
+            teacher.require_channels(plan.data.pixels.count)
         return teachers
 
 
@@ -53,6 +54,7 @@ def teacher_notes(student: Student, plan: Plan, tricks: Sequence[Trick]) -> list
     """Return notes on what the teachers see otherwise than the network, and on unused settings."""
     name, spec = student.trick.name, student.spec
     notes = [] if spec.view == "centre" else _preparation_notes(student, plan)
+    notes += _pixel_notes(student, plan)
     if spec.view == "online":
         if spec.cache:
             notes.append(
@@ -95,6 +97,28 @@ def _preparation_notes(student: Student, plan: Plan) -> list[str]:
                 f"{teacher} is for images of {size_text(given.image_size)} px, and sees the run's "
                 f"{size_text(plan.image_size)} px images squashed to that shape"
             )
+    return notes
+
+
+def _pixel_notes(student: Student, plan: Plan) -> list[str]:
+    """Say which teachers were trained on other channels, or another pixel range, than the run's."""
+    notes, of_run = [], plan.data.pixels
+    for spec in student.spec.teachers:
+        expected = Teacher.of(spec).preprocessing.pixels
+        for title, given, taken in (
+            ("channels", expected.channels, of_run.channels),
+            ("pixel range", expected.ranges, of_run.ranges),
+        ):
+            # Of published weights nothing is known but that they are for photos.
+            if given and given != taken:
+                shown = [
+                    " ".join(map(str, value)) if value else "those of RGB"
+                    for value in (given, taken)
+                ]
+                notes.append(
+                    f"{student.trick.name}: the teacher {spec} was trained with {title} "
+                    f"{shown[0]}, and sees the run's images, with {shown[1]}"
+                )
     return notes
 
 

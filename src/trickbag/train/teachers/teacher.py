@@ -101,6 +101,16 @@ class Teacher:
             "Take a teacher that was trained with one label an image",
         )
 
+    def require_channels(self, count: int) -> None:
+        """Raise DoesNotApply unless the teacher takes images of so many channels."""
+        if self.preprocessing.count == count:
+            return
+        raise DoesNotApply(
+            f"the teacher {self.spec} takes images of {self.preprocessing.count} channels, and "
+            f"these have {count} (data.channels)",
+            "Train a teacher on these data, or take distillation out: --without distillation",
+        )
+
     def places(self, classes: Sequence[str]) -> tuple[int, ...]:
         """Return the index of each of the run's classes among the logits.
 
@@ -163,9 +173,9 @@ class TeacherNetwork(nn.Module):
         """Stay in evaluation mode, also when the network around it is set to train."""
         return super().train(False)
 
-    def forward(self, images_N3HW: Tensor) -> Tensor:
+    def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return logits (N, K) float32."""
-        images = images_N3HW
+        images = images_NCHW
         if self.scales:
             images = torch.stack(
                 [images[:, c] * scale + shift for c, (scale, shift) in enumerate(self.scales)],
