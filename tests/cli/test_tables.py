@@ -74,8 +74,8 @@ def test_several_labels_and_validation_data(call: Call, images: Path) -> None:
     for name, places in (("labels", range(20)), ("held", range(20, 24))):
         rows = (f'{i},"{labels[i % 2]}"\n' for i in places)
         (images / f"{name}.csv").write_text("image,label\n" + "".join(rows))
-    several = ["--set", "data.multi_label=true"]
-    run = trained(images / "labels.csv", "--val-data", str(images / "held.csv"), *several)
+    labels_set = ["--set", "data.multi_label=true"]
+    run = trained(images / "labels.csv", "--val-data", str(images / "held.csv"), *labels_set)
     rows = (run / "predictions.csv").read_text().splitlines()
     assert len(rows) == 5
     assert rows[1].startswith('images_0/20.png,"round,zero",')
@@ -83,7 +83,7 @@ def test_several_labels_and_validation_data(call: Call, images: Path) -> None:
     assert code == 0, err
     assert set(json.loads(out)["classes"]) == {"one", "round", "thin", "zero"}
     code, out, err = call(
-        "doctor", images / "labels.csv", *several, "--val-data", images / "held.csv"
+        "doctor", images / "labels.csv", *labels_set, "--val-data", images / "held.csv"
     )
     assert "labels are divided at ','" in out
     assert "20 images" not in err

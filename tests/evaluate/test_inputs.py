@@ -154,7 +154,7 @@ def test_other_tables(tmp_path: Path) -> None:
         (["a.csv", "b.csv"], "both CSV files: give one at a time"),
         (["a.csv", "p.png"], "only folders can be given, not"),
         (["none.csv"], "is empty; it must have a column that names images"),
-        (["columns.csv"], "has the columns sort, kind, and it is not clear which names the images"),
+        (["columns.csv"], "has the columns sort, kind, and it is not clear which names images"),
         (["header.csv"], "has no rows"),
         (["binary.csv"], "is not text in UTF-8"),
         (["nul.csv"], "is not text in UTF-8: it has zero bytes"),

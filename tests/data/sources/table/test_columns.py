@@ -87,7 +87,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "ids and other names": (
         with_columns("image_id,name,label", "{stem}", "{label} {i}", "{label}"),
         {},
-        "the column 'image_id' names the images",
+        "columns not used: name",
     ),
     "the same images twice": (
         with_columns("image_id,filename,label", "{stem}", "{image}", "{label}"),
@@ -140,6 +140,21 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {},
         "a column for each class, of 0 and 1: cat, dog",
     ),
+    "one-hot with decimal commas": (
+        "image;cat;dog\n000.png;1,0;0,0\n001.png;0,0;1,0\n002.png;1,0;0,0\n003.png;0,0;1,0\n",
+        {},
+        "a column for each class, of 0 and 1: cat, dog",
+    ),
+    "a name that is the label": (
+        with_columns("image,name", "{image}", "{label}"),
+        {},
+        "'name' is the label",
+    ),
+    "a name that is the image": (
+        with_columns("name,label", "{stem}", "{label}"),
+        {},
+        "the column 'name' names the images",
+    ),
     "one-hot of words": (
         "image,cat,dog\n000.png,True,False\n001.png,FALSE,TRUE\n002.png,true,false\n"
         "003.png,false,true\n",
@@ -188,9 +203,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "two images": (
         "path,file,label\n000.png,001.png,cat\n001.png,002.png,dog\n",
         {},
-        ("path, file", "can all name the images"),
+        ("path, file", "can all name images"),
     ),
-    "no image": (with_columns("scan,label", "x{i}", "{label}"), {}, ("which names the images",)),
+    "no image": (with_columns("scan,label", "x{i}", "{label}"), {}, ("which names images",)),
     "no such column": (
         "image,label\n" + ROWS,
         {"image_column": "scan"},

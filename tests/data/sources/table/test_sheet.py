@@ -46,6 +46,8 @@ DIALECTS: dict[str, str | bytes] = {
     + "\n"
     + "".join(f'"{i}",{row}\n' for i, row in enumerate(ROWS.split(), 1)),
     "commented names": "# " + FOUR,
+    "remarks": "# written by a program\n#\n# of two, and 4\n" + FOUR,
+    "remarks behind Excel's line": "sep=;\n# written by a program\n" + FOUR.replace(",", ";"),
 }
 
 

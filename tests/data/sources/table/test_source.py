@@ -161,6 +161,11 @@ def test_contradictions_are_left_out(four: Path) -> None:
     source = opened(four, FOUR + "000,dog\n")
     assert labelled(source) == {name: EXPECTED[name] for name in ("001.png", "002.png", "003.png")}
     assert source.left_out == (("000.png", "has different labels: cat, dog"),)
+    assert "1 image has rows with different labels" in source.notes[0].text
+    assert "--set data.multi_label=true" in source.notes[0].text
+    message = refused(four, "image,label\n000.png,cat\n000.png,dog\n")
+    assert "none of its 2 rows can be used" in message
+    assert "--set data.multi_label=true" in message
 
 
 def test_ambiguous_names_are_noted_once(four: Path) -> None:

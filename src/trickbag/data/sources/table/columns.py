@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trickbag.data.sources.part_names import part_name
+from trickbag.data.sources.table.label_columns import CHOOSE, is_one_hot, label_columns, names_of
 from trickbag.data.sources.table.sheet import is_image_name
 from trickbag.data.sources.table.vocabulary import folded_name, role_of
 from trickbag.errors import UserError
@@ -16,17 +17,10 @@ if TYPE_CHECKING:
     from trickbag.data.sources.table.finder import ImageFinder
     from trickbag.data.sources.table.sheet import Sheet
 
-__all__ = ["Columns", "Wanted", "find_columns", "image_column", "is_one", "with_header"]
-
-CHOOSE = "choose with --set data.image_column=NAME and --set data.label_column=NAME"
+__all__ = ["Columns", "Wanted", "find_columns", "image_column", "with_header"]
 
 _SAMPLE = 50
 """Rows whose values are looked up to see whether a column names images."""
-
-_NAMED = 10
-"""The most columns that a message names."""
-
-_ONES, _ZEROS = {"1", "1.0", "true"}, {"0", "0.0", "false", ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +87,7 @@ def find_columns(
         )
     rest = [i for i in range(len(sheet.names)) if i not in (image, group, *named)]
     split = _split_column(sheet, rest, title)
-    if len(named) > 1 and not all(_is_one_hot(sheet, i) for i in named):
+    if len(named) > 1 and not all(is_one_hot(sheet, i) for i in named):
         raise UserError(
             f"{title}: more than one data.label_column, of which not all hold 0 and 1 alone",
             "name one column of labels, or one of 0 and 1 for each class",
@@ -101,7 +95,7 @@ def find_columns(
     labels, one_hot, label_fact = named, len(named) > 1, None
     if not named:
         others = [i for i in rest if i != split]
-        labels, one_hot, label_fact = _label_columns(sheet, others, title)
+        labels, one_hot, label_fact = label_columns(sheet, others, title)
     facts = [image_fact, label_fact, *_other_facts(sheet, {image, group, split, *labels})]
     if not sheet.has_header:
         names = " and ".join(sheet.names[i] for i in (image, *labels)[:2])
@@ -167,12 +161,13 @@ def image_column(
         plain = [i for i in with_files if folded_name(sheet.names[i]) == "image"]
         if len(plain) != 1 and not _same_files(sheet, finder, with_files):
             raise UserError(
-                f"{title}: the columns {_names(sheet, with_files)} can all name the images", choose
+                f"{title}: the columns {names_of(sheet, with_files)} can all name images",
+                choose,
             )
         with_files = plain if len(plain) == 1 else with_files
     if not with_files:
         raise UserError(
-            f"{title} has the columns {_names(sheet)}, and it is not clear which names the images",
+            f"{title} has the columns {names_of(sheet)}, and it is not clear which names images",
             choose,
         )
     column = with_files[0]
@@ -215,7 +210,7 @@ def _named(sheet: Sheet, name: str, setting: str, title: str) -> int:
     if len(matches) == 1:
         return matches[0]
     problem = f"has {len(matches)} columns {name!r}" if matches else f"has no column {name!r}"
-    raise UserError(f"{title} {problem} (data.{setting})", f"its columns are {_names(sheet)}")
+    raise UserError(f"{title} {problem} (data.{setting})", f"its columns are {names_of(sheet)}")
 
 
 def _split_column(sheet: Sheet, columns: Sequence[int], title: str) -> int | None:
@@ -231,61 +226,9 @@ def _split_column(sheet: Sheet, columns: Sequence[int], title: str) -> int | Non
             split.append(i)
     if len(split) > 1:
         raise UserError(
-            f"{title} has more than one column of parts: {_names(sheet, split)}", "keep one"
+            f"{title} has more than one column of parts: {names_of(sheet, split)}", "keep one"
         )
     return split[0] if split else None
-
-
-def _label_columns(
-    sheet: Sheet, columns: Sequence[int], title: str
-) -> tuple[tuple[int, ...], bool, str | None]:
-    """Return the column of labels, or those of one class each; whether they are such; a fact."""
-    by_doubt: dict[int, list[int]] = {0: [], 1: [], 2: []}
-    unknown = []
-    for i in columns:
-        role, doubt = role_of(sheet.names[i])
-        if role == "label":
-            by_doubt[doubt].append(i)
-        elif not role:
-            unknown.append(i)
-    usual = next((group for group in by_doubt.values() if group), [])
-    if len(usual) == 1:
-        return tuple(usual), False, None
-    candidates = usual or unknown
-    one_hot = tuple(i for i in candidates if _is_one_hot(sheet, i)) if len(candidates) > 1 else ()
-    if len(one_hot) > 1 and (len(one_hot) == len(candidates) or _one_each(sheet, one_hot)):
-        fact = f"a column for each class, of 0 and 1: {_names(sheet, one_hot)}"
-        return one_hot, True, fact
-    if len(candidates) == 1:
-        if not sheet.has_header:
-            return tuple(candidates), False, None
-        name = sheet.names[candidates[0]]
-        return (
-            tuple(candidates),
-            False,
-            f"the column {name!r} is the label: no other is left for it",
-        )
-    if usual:
-        problem = f": the columns {_names(sheet, usual)} can all be the label"
-    else:
-        problem = f" has the columns {_names(sheet)}, and it is not clear which is the label"
-    raise UserError(title + problem, CHOOSE)
-
-
-def _is_one_hot(sheet: Sheet, column: int) -> bool:
-    values = {cell.strip().lower() for cell in set(sheet.cells[column])}
-    return bool(values & _ONES or values - {""}) and values <= _ONES | _ZEROS
-
-
-def _one_each(sheet: Sheet, columns: Sequence[int]) -> bool:
-    """Tell whether each row has exactly one 1 in these columns."""
-    rows = zip(*(map(is_one, sheet.column(i)) for i in columns), strict=True)
-    return all(sum(row) == 1 for row in rows)
-
-
-def is_one(cell: str) -> bool:
-    """Tell whether a cell of a class's column says that the image has the class."""
-    return cell.lower() in _ONES
 
 
 def _other_facts(sheet: Sheet, used: set[int | None]) -> Iterable[str]:
@@ -304,12 +247,4 @@ def _other_facts(sheet: Sheet, used: set[int | None]) -> Iterable[str]:
         else:
             unused.append(i)
     if unused:
-        yield f"columns not used: {_names(sheet, unused)}"
-
-
-def _names(sheet: Sheet, columns: Sequence[int] | None = None) -> str:
-    """Write the names of columns for a message; nameless ones by their place."""
-    places = range(len(sheet.names)) if columns is None else columns
-    names = [sheet.names[i] or f"column {i + 1}" for i in places]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+        yield f"columns not used: {names_of(sheet, unused)}"

@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from trickbag.data.decoding.decode import EXTENSIONS
 from trickbag.data.source import PassedOver
 from trickbag.data.sources.outside import is_beyond
-from trickbag.data.sources.part_names import part_of
+from trickbag.data.sources.table.listing import (
+    ListedFolder,
+    divided,
+    folders_within,
+    in_part,
+    joined,
+    listed,
+    parted,
+)
 from trickbag.data.sources.table.sheet import is_image_name
 from trickbag.data.sources.table.spellings import FileNames, folder_like, respelled
 from trickbag.text import composed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["UNNAMED", "ImageFinder"]
@@ -25,32 +31,10 @@ __all__ = ["UNNAMED", "ImageFinder"]
 UNNAMED = "no row names it"
 """The kind of images that lie where those of a table lie, without a row."""
 
-_DEEPEST, _MOST_FOLDERS, _MOST_FILES = 5, 20_000, 5_000_000
-"""How far images are looked for that do not lie where they were to be: levels, folders, files."""
-
 _NAMED = 3
 
 _SUGGESTED = 5
 """The most names without a file for which the nearest is looked for: each takes some 0.05 s."""
-
-
-@dataclass
-class _Folder:
-    """The files of a folder with their sizes in bytes, and the names of the folders in it.
-
-    `by_stem` are the images by their names without extension. `links` are the files that are links.
-    """
-
-    exists: bool = False
-    sizes: dict[str, int] = field(default_factory=dict)
-    by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    links: set[str] = field(default_factory=set)
-    folders: list[str] = field(default_factory=list)
-
-    @cached_property
-    def names(self) -> FileNames:
-        """The images by the names that a table may give them."""
-        return FileNames(file for files in self.by_stem.values() for file in files)
 
 
 @dataclass
@@ -68,11 +52,11 @@ class ImageFinder:
     home: str | None = None
     roots: tuple[Path, ...] = ()
     all_alike: bool = False
-    _listed: dict[str, _Folder] = field(default_factory=dict)
+    _listed: dict[str, ListedFolder] = field(default_factory=dict)
     _beyond: dict[str, bool] = field(default_factory=dict)
     _places: dict[tuple[str, str, bool], str] = field(default_factory=dict)
     _index: dict[str, list[tuple[str, str]]] | None = None
-    _homes: set[str] = field(default_factory=set)
+    _homes: frozenset[str] = frozenset()
     _same_names: dict[str, bool] = field(default_factory=dict)
     _from_within: set[str] = field(default_factory=set)
     _two_files: str | None = None
@@ -95,7 +79,7 @@ class ImageFinder:
 
     def matches(self, value: str, part: str = "", *, within: bool = True) -> tuple[str, ...]:
         """Return the names of all images that a value can mean; see `find`."""
-        inner, name = _divided(value)
+        inner, name = divided(value)
         matches = self._directly(inner, name)
         if within and not matches and not os.path.isabs(inner):
             matches = self._within(inner, name)
@@ -105,7 +89,7 @@ class ImageFinder:
             if matches:
                 self._in_other_case[value] = matches[0]
         if len(matches) > 1 and part:
-            matches = _in_part(matches, part)
+            matches = in_part(matches, part)
         return tuple(dict.fromkeys(matches))
 
     def reason(self, value: str, part: str = "") -> str:
@@ -124,7 +108,7 @@ class ImageFinder:
         if self._suggested == _SUGGESTED:
             return None
         self._suggested += 1
-        inner, name = _divided(value)
+        inner, name = divided(value)
         for folder in self.folders:
             place = self._place(folder, inner, any_case=True)
             if near := self._list(place).names.nearest(name):
@@ -135,12 +119,12 @@ class ImageFinder:
 
     def size(self, name: str) -> int:
         """Return the size in bytes of a file that `find` returned."""
-        inner, file = _parted(name)
+        inner, file = parted(name)
         return self._list(inner).sizes[file]
 
     def is_outside(self, name: str) -> bool:
         """Return whether a file that `find` returned lies outside of all roots, links resolved."""
-        inner, file = _parted(name)
+        inner, file = parted(name)
         if self._is_beyond(inner):
             return True
         # Only links can lead out of a folder that lies within; few files are links.
@@ -173,10 +157,10 @@ class ImageFinder:
         """Return the images that `names` leaves out of the folders that it leads to."""
         named: dict[str, set[str]] = defaultdict(set)
         for name in names:
-            inner, file = _parted(name)
+            inner, file = parted(name)
             named[inner].add(file)
         files = [
-            _joined(inner, file)
+            joined(inner, file)
             for inner in sorted(named)
             for file in self._images_of(inner)
             if file not in named[inner]
@@ -193,7 +177,7 @@ class ImageFinder:
             place = self._place(folder, inner, any_case=any_case)
             file = self._file_of(place, name, any_case=any_case)
             if file is not None:
-                matches.append(_joined(place, file))
+                matches.append(joined(place, file))
                 if not self.all_alike:
                     break
         return matches
@@ -248,41 +232,15 @@ class ImageFinder:
     def _indexed(self) -> dict[str, list[tuple[str, str]]]:
         """Return folder and name of each file in the folders within, by name and stem."""
         index: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for folder in self._folders_within():
-            listed = self._list(folder)
-            for file in sorted(listed.sizes):
+        within = folders_within(self.base, self.folders, self.home, self._list)
+        self._homes, self._stopped = within.at_home, not within.complete
+        for folder in within.folders:
+            files_in_it = self._list(folder)
+            for file in sorted(files_in_it.sizes):
                 index[respelled(file)].append((folder, file))
-            for stem, files in listed.by_stem.items():
+            for stem, files in files_in_it.by_stem.items():
                 index[respelled(stem)].append((folder, files[0]))
         return index
-
-    def _folders_within(self) -> Iterator[str]:
-        """Yield the folders within `folders`, level by level; set which of them are at home."""
-        start = [folder for folder in self.folders if self._list(folder).exists]
-        seen = {self._identity(folder) for folder in start}
-        self._homes = set(start)
-        level, number, files = start, 0, 0
-        for _ in range(_DEEPEST):
-            inner = [
-                (folder, os.path.join(folder, name))
-                for folder in level
-                for name in sorted(self._list(folder).folders)
-            ]
-            level = []
-            for above, folder in inner:
-                identity = self._identity(folder)
-                if identity in seen:
-                    continue
-                number += 1
-                files += len(self._list(folder).sizes)
-                if number > _MOST_FOLDERS or files > _MOST_FILES:
-                    self._stopped = True
-                    return
-                seen.add(identity)
-                level.append(folder)
-                if above in self._homes and (above == self.home or above not in start):
-                    self._homes.add(folder)
-                yield folder
 
     def _repeats(self, inner: str) -> bool:
         """Tell whether a folder has images of the same names as the folders at home."""
@@ -292,14 +250,6 @@ class ImageFinder:
             self._same_names[inner] = any(not names.isdisjoint(home) for home in homes)
         return self._same_names[inner]
 
-    def _identity(self, inner: str) -> tuple[int, int] | str:
-        # Links can go in circles.
-        try:
-            status = os.stat(self.base / inner)
-        except OSError:
-            return inner
-        return status.st_dev, status.st_ino
-
     def _is_beyond(self, inner: str) -> bool:
         if inner not in self._beyond:
             self._beyond[inner] = self._leads_out(inner)
@@ -308,56 +258,8 @@ class ImageFinder:
     def _leads_out(self, name: str) -> bool:
         return all(is_beyond(self.base / name, root) for root in self.roots or (self.base,))
 
-    def _list(self, inner: str) -> _Folder:
+    def _list(self, inner: str) -> ListedFolder:
         folder = self._listed.get(inner)
         if folder is None:
-            folder = self._listed[inner] = _listed(self.base / inner)
+            folder = self._listed[inner] = listed(self.base / inner)
         return folder
-
-
-def _divided(value: str) -> tuple[str, str]:
-    """Return the folder and the name in a value of a table."""
-    # Tables written on Windows have backslashes.
-    value = value.replace("\\", "/")
-    if "/" in value or value in (".", ".."):
-        return _parted(os.path.normpath(value))
-    return "", value
-
-
-def _joined(folder: str, name: str) -> str:
-    # For a row each; `os.path.join` takes five times as long.
-    return f"{folder}/{name}" if folder and folder != "/" else f"{folder}{name}"
-
-
-def _parted(name: str) -> tuple[str, str]:
-    """Return the folder and the file in a name that `_joined` returned."""
-    folder, _, file = name.rpartition("/")
-    return folder or ("/" if name.startswith("/") else ""), file
-
-
-def _listed(path: Path) -> _Folder:
-    folder = _Folder()
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_file():
-                    folder.sizes[entry.name] = entry.stat().st_size
-                    if entry.is_symlink():
-                        folder.links.add(entry.name)
-                elif not entry.name.startswith((".", "__MACOSX")) and entry.is_dir():
-                    folder.folders.append(entry.name)
-    except (OSError, ValueError):
-        # A value names a folder that does not exist: its rows are left out and named.
-        return folder
-    folder.exists = True
-    for name in sorted(folder.sizes):
-        stem, extension = os.path.splitext(name)
-        if extension.lower() in EXTENSIONS and not name.startswith("."):
-            folder.by_stem[stem].append(name)
-    return folder
-
-
-def _in_part(names: Sequence[str], part: str) -> list[str]:
-    """Return the names with a folder of the name of a part; all where there is none."""
-    inside = [name for name in names if any(part_of(word) == part for word in name.split("/")[:-1])]
-    return inside or list(names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.data.class_names import class_names, is_missing, missing_labels_fact
-from trickbag.data.sources.table.columns import is_one
+from trickbag.data.sources.table.label_columns import is_one
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:

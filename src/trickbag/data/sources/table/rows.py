@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from trickbag.data.sources.table.labels import RowLabels
     from trickbag.data.sources.table.sheet import Sheet
 
-__all__ = ["Entry", "Images", "read_rows", "unlabelled_rows"]
+__all__ = ["Images", "RowContent", "read_rows", "unlabelled_rows"]
 
 
-class Entry(NamedTuple):
+class RowContent(NamedTuple):
     """What a row says of its image: class names in order, its part, and its group, "" for none."""
 
     labels: tuple[str, ...]
@@ -35,16 +35,18 @@ class Images:
 
     entries: of the images that can be used, by name. left_out: rows and images that cannot. named:
     all images that a row names. parts: those that rows belong to. repeated: rows that say once more
-    what another row says. joined: images with a row for each of their labels. unlabelled: what rows
-    without a label name. unused: rows of the test part, if none of them has a label.
+    what another row says. joined: images with a row for each of their labels. contradicted: images
+    whose rows have different labels. unlabelled: what rows without a label name. unused: rows of
+    the test part, if none of them has a label.
     """
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, RowContent] = field(default_factory=dict)
     left_out: list[DataError] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)
     repeated: int = 0
     joined: int = 0
+    contradicted: int = 0
     unlabelled: list[str] = field(default_factory=list)
     unused: int = 0
 
@@ -55,6 +57,14 @@ class Images:
         if self.joined:
             images = "1 image has" if self.joined == 1 else f"{self.joined:,} images have"
             yield f"{images} a row for each label, and all of these labels"
+        if self.contradicted and not multi_label:
+            images = (
+                "1 image has" if self.contradicted == 1 else (f"{self.contradicted:,} images have")
+            )
+            yield (
+                f"{images} rows with different labels, and no row of these is used; where an image "
+                "may have several labels: --set data.multi_label=true"
+            )
         if self.unlabelled and multi_label:
             count = len(self.unlabelled)
             rest = "row has no label and is" if count == 1 else "rows have no label and are"
@@ -84,7 +94,7 @@ def read_rows(
     images = Images(parts=set(parts) if has_test_labels else set(parts) - {"test"})
     groups = [""] * len(sheet) if columns.group is None else sheet.column(columns.group)
     long = set(sheet.long)
-    more: dict[str, list[Entry]] = {}
+    more: dict[str, list[RowContent]] = {}
     rows = zip(sheet.column(columns.image), labels.rows, parts, groups, strict=True)
     for i, (value, names, part, group) in enumerate(rows):
         name = finder.find(value, part) if value else None
@@ -99,7 +109,7 @@ def read_rows(
             reason = _reason(sheet, i, value, name, finder, part)
             images.left_out.append(DataError(where, reason))
         else:
-            entry = Entry(names, part, group)
+            entry = RowContent(names, part, group)
             first = images.entries.setdefault(name, entry)
             if first is not entry:
                 more.setdefault(name, [first]).append(entry)
@@ -155,7 +165,7 @@ def _parts(sheet: Sheet, columns: Columns, title: str) -> Sequence[str]:
 
 
 def _settle(
-    images: Images, name: str, entries: list[Entry], separator: str, *, multi_label: bool
+    images: Images, name: str, entries: list[RowContent], separator: str, *, multi_label: bool
 ) -> None:
     """Decide on an image that has more than one row: leave it out if they contradict each other."""
     images.repeated += len(entries) - len(set(entries))
@@ -170,6 +180,7 @@ def _settle(
         labels = {together}
     if len(labels) > 1:
         mark = separator if separator in ("|", ";", ",") else " "
+        images.contradicted += 1
         reason = f"has different labels: {', '.join(sorted(map(mark.join, labels)))}"
     elif len(parts) > 1:
         reason = f"has rows in more than one part: {', '.join(parts)}"

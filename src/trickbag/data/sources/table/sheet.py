@@ -138,19 +138,25 @@ def _read_text(text: io.TextIOWrapper, title: str, form: str) -> Sheet:
     mark = (
         re.fullmatch(r'\s*"?sep=(.)"?[;,\t]*', sample[0].rstrip("\r\n"), re.I) if sample else None
     )
-    separator = mark[1] if mark else separator_of(sample)
-    lines: Iterator[str] = iter(text)
+    skipped = 1 if mark else 0
+    while skipped < len(sample) and _is_remark(sample[skipped]):
+        skipped += 1
+    separator = mark[1] if mark else separator_of(sample[skipped:])
     text.seek(0)
-    skipped = 0
-    if mark:
-        next(lines)
-        skipped = 1
+    lines: Iterator[str] = itertools.islice(text, skipped, None)
     rows, places = _rows(lines, separator)
     if len(places) and places[-1] - (places[-2] if len(places) > 1 else 0) > 1:
         _require_closed(text, places, skipped, separator, title)
     if not rows:
         raise UserError(f"{title} is empty", form)
     return _sheet(rows, [place + skipped for place in places] if skipped else places, separator)
+
+
+def _is_remark(line: str) -> bool:
+    """Tell whether a line at the beginning is a remark, and not names of columns behind a `#`."""
+    cells = re.split(r"[,;|\t]", line)
+    roles = [role_of(name) for cell in cells if (name := cell.strip(" #\r\n"))]
+    return line.startswith("#") and not any(role and doubt < 2 for role, doubt in roles)
 
 
 def _sample(text: io.TextIOWrapper) -> list[str]:

@@ -170,7 +170,9 @@ def _no_image(
     first = images.left_out[0]
     why = f"(the first: {first.file}: {first.reason})"
     if images.named and first.reason != OUTSIDE:
-        return UserError(f"{title}: none of its {rows} rows can be used {why}", FORM)
+        many = "where an image may have several labels: --set data.multi_label=true"
+        way_out = many if images.contradicted and not images.joined else FORM
+        return UserError(f"{title}: none of its {rows} rows can be used {why}", way_out)
     places = ", ".join(map(str, roots)) or f"{path.parent} or {path.parent / path.stem}"
     return UserError(
         f"{title}: none of its {rows} images is in {places} {why}",

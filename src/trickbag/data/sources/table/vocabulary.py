@@ -20,7 +20,7 @@ _IMAGE = {
     *(f"{entity}{what}" for entity in _ENTITIES for what in ("name", "path", "id", "index", "key")),
     *("imagefile", "imagefilename", "imagefilepath", "imgfile", "imagefileid", "imageidentifier"),
     *("filename", "filenames", "path", "paths", "fullpath", "relpath", "relativepath", "pathname"),
-    *("id", "ids", "idcode", "uuid", "name", "key", "basename", "fname", "fpath"),
+    *("id", "ids", "idcode", "uuid", "basename", "fname", "fpath"),
 }
 _LABEL = ("label", "labels")
 _LABELS = {
