@@ -62,6 +62,11 @@ def _leaves(data: object) -> list[object]:
         (lambda: TrainConfig(clip_norm=-1.0), "clip_norm = -1.0"),
         (lambda: TrainConfig(optimizer=Cosine()), "optimizer"),  # type: ignore[arg-type]
         (lambda: DataConfig(image_size=7), "image_size = 7: must be a whole number at least 8"),
+        (lambda: DataConfig(image_size=(7, 64)), "image_size = (7, 64): must be a whole number"),
+        (
+            lambda: read(DataConfig, {"image_size": [8, 16, 24]}),
+            "must be a whole number at least 8, at most 16,384 or 2 of them, such as 128x128",
+        ),
         (lambda: DataConfig(crop_area=(0.5,)), "2 values"),  # type: ignore[arg-type]
         (lambda: DataConfig(crop_area=(0.9, 0.1)), "the first value must not be above the second"),
         (lambda: DataConfig(std=(1.0, 0.0, 1.0)), "std = 0.0"),
@@ -115,6 +120,10 @@ def test_text_is_read_by_type() -> None:
     ):
         assert assign(DataConfig(), "image_root", text, "data").image_root == roots
     assert parse(float, "1e-3", "x") == 0.001
+    for text in ("128x512", "128X512", " 128 x 512", "128,512", "[128, 512]"):
+        assert assign(DataConfig(), "image_size", text, "data").image_size == (128, 512)
+    for text in ("128", "128x128"):
+        assert assign(DataConfig(), "image_size", text, "data").image_size == 128
     assert parse_fields(DataConfig, "crop_area=0.1,1,flip_prob=0", "data") == {
         "crop_area": (0.1, 1.0),
         "flip_prob": 0.0,

@@ -193,6 +193,12 @@ TRAIN = [
     ],
     ("train --image-size big", ["data.image_size = 'big'", "whole number"]),
     *[
+        (f"train --image-size {value}", ["data.image_size", value, "or 2 of them, such as 128x128"])
+        for value in ("64x", "64x64x64", "4x64", "64x4", "64xbig", "64:128", "64x20000")
+    ],
+    ("train --set data.resize=pad", ["data.resize = 'pad'", "crop, squash, letterbox or none"]),
+    ("train --set data.default_size=8x16", ["data.default_size = '8x16'", "whole number"]),
+    *[
         (f"train --batch-size {value}", ["training.batch_size", value, "whole number"])
         for value in ("0", "-4", "2.5", "x")
     ],

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from trickbag.data.size import Size
     from trickbag.models.config import ModelConfig
 
 __all__ = [
@@ -49,12 +50,14 @@ class SourceWeights:
     """Weights that are to enter a network.
 
     `tensors` are by name. `origin` names them in messages. `classes` are the names of their
-    classes in the order of the logits; None if they are not known.
+    classes in the order of the logits; None if they are not known. `image_size` is that of the only
+    images that their network takes; None for its published size, or if it takes any.
     """
 
     tensors: Mapping[str, Tensor]
     origin: str
     classes: tuple[str, ...] | None = None
+    image_size: Size | None = None
 
 
 @dataclass(frozen=True, eq=False)

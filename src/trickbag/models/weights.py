@@ -21,7 +21,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from trickbag.errors import Note, UserError, first_line
 from trickbag.files import named_warnings, replacing, utf8_path
 from trickbag.models.classifier import Classifier
+from trickbag.models.config import TimmConfig
 from trickbag.models.counting import count_params
+from trickbag.models.image_size import made_for_size
 from trickbag.models.input_channels import with_input_channels
 from trickbag.models.mismatch import listed, shape_text, some
 from trickbag.models.official.networks import (
@@ -46,6 +48,7 @@ from trickbag.models.weights_metadata import (
     WeightsMetadata,
     header_texts,
     read_classes,
+    read_image_size,
     read_preprocessing,
     require_weights,
     unreadable,
@@ -165,7 +168,12 @@ def load_weights(
     else:
         file, notes = weights_file(path), []
         tensors = read_tensors(file)
-        source = SourceWeights(tensors=tensors, origin=str(file), classes=read_classes(file))
+        source = SourceWeights(
+            tensors=tensors,
+            origin=str(file),
+            classes=read_classes(file),
+            image_size=read_image_size(file),
+        )
     return notes + enter_weights(
         network, source, config=config, classes=classes, init_head=init_head
     )
@@ -182,7 +190,10 @@ def enter_weights(
     """Load weights into a network as `load_weights` does; return notes on what was taken."""
     _require_numbers(source)
     tensors, notes = with_input_channels(network, source.tensors, source.origin, config)
-    fitting = fit_tensors(network, tensors, source.origin)
+    size = source.image_size
+    if size is None and isinstance(config, TimmConfig):
+        size = made_for_size(config)
+    fitting = fit_tensors(network, tensors, source.origin, size)
     source = dataclasses.replace(source, tensors=fitting.tensors)
     # An auxiliary head that the weights lack is no matter of classes.
     head = head_names(network, config) - fitting.fresh

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast, get_args
 from safetensors import SafetensorError, safe_open
 
 from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.size import Size, as_size
 from trickbag.errors import UserError, first_line
 from trickbag.files import parse_json, utf8_path
 from trickbag.models.config import ModelConfig, Precision, read_model
@@ -36,6 +37,7 @@ __all__ = [
     "WeightsMetadata",
     "header_texts",
     "read_classes",
+    "read_image_size",
     "read_preprocessing",
     "read_record",
     "require_weights",
@@ -173,6 +175,19 @@ def read_classes(path: Path) -> tuple[str, ...] | None:
         return None
     names = data["classes"]
     return _classes(names, len(names) if isinstance(names, list) else 0, str(file))
+
+
+def read_image_size(path: Path) -> Size | None:
+    """Read the image size for which the network of a weights file is built; None for any.
+
+    Raises UserError as `read_preprocessing`.
+    """
+    file = weights_file(path)
+    model = read_record(_header_text(file), str(file)).get("model")
+    size = model.get("image_size") if isinstance(model, dict) else None
+    if isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size):
+        return as_size(*size)
+    return size if isinstance(size, int) else None
 
 
 def weights_file(path: Path) -> Path:

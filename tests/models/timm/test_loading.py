@@ -9,16 +9,20 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from tests.models.timm.families import on_shapes
+from trickbag.data.config import DataConfig
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import UserError
 from trickbag.models import build_network
 from trickbag.models.config import TimmConfig
 from trickbag.models.pretrained import load_pretrained
 from trickbag.models.timm.loading import fit_tensors
 from trickbag.models.timm.network import network_on_shapes
-from trickbag.models.weights import load_weights
+from trickbag.models.weights import load_weights, save_weights
+from trickbag.models.weights_metadata import WeightsMetadata
 
 VIT = TimmConfig(name="test_vit3", num_classes=3)
 
@@ -126,3 +130,62 @@ def test_other_classes_of_a_network_with_an_auxiliary_head(tmp_path: Path) -> No
             anew = any(name.startswith(f"{part}.") for part in names)
             expected = fresh[name] if anew else donor.state_dict()[name]
             assert torch.equal(tensor, expected), name
+
+
+def of_shape(image_size: int | tuple[int, int], seed: int) -> tuple[torch.nn.Module, TimmConfig]:
+    config = dataclasses.replace(VIT, image_size=image_size)
+    return build_network(config, seed=seed), config
+
+
+def saved(path: Path, network: torch.nn.Module, config: TimmConfig) -> Path:
+    preprocessing = Preprocessing.of(DataConfig(), config.image_size or 160)
+    classes = ("a", "b", "c")
+    metadata = WeightsMetadata(model=config, classes=classes, preprocessing=preprocessing)
+    save_weights(network, path, metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grid", "new_grid"),
+    [
+        # As many places, but other ones.
+        (64, (32, 128), (4, 4), (2, 8)),
+        ((32, 128), 64, (2, 8), (4, 4)),
+        ((32, 128), (128, 32), (2, 8), (8, 2)),
+        (64, (32, 64), (4, 4), (2, 4)),
+        # 16 places, which would also be those of a square.
+        ((32, 128), 32, (2, 8), (2, 2)),
+    ],
+)
+def test_places_of_images_that_are_not_square(
+    before: int | tuple[int, int],
+    now: int | tuple[int, int],
+    grid: tuple[int, int],
+    new_grid: tuple[int, int],
+    tmp_path: Path,
+) -> None:
+    donor, config = of_shape(before, 1)
+    network, network_config = of_shape(now, 2)
+    file = saved(tmp_path / "vit.safetensors", donor, config)
+    notes = load_weights(network, file, config=network_config, classes=("a", "b", "c"))
+    table = donor.state_dict()["pos_embed"]
+    expected = resample_abs_pos_embed(table, list(new_grid), list(grid))
+    torch.testing.assert_close(network.state_dict()["pos_embed"], expected)
+    assert not torch.equal(expected[:, : table.shape[1]], table[:, : expected.shape[1]])
+    assert "is for images of another s" in notes[0].reason
+
+
+def test_the_same_shape_needs_nothing(tmp_path: Path) -> None:
+    donor, config = of_shape((32, 128), 1)
+    network, _ = of_shape((32, 128), 2)
+    file = saved(tmp_path / "vit.safetensors", donor, config)
+    notes = load_weights(network, file, config=config, classes=("a", "b", "c"))
+    assert torch.equal(network.state_dict()["pos_embed"], donor.state_dict()["pos_embed"])
+    assert not [note for note in notes if "images of another" in note.reason]
+
+
+def test_places_that_timm_takes_for_a_square_are_refused() -> None:
+    config = TimmConfig(name="deit_tiny_distilled_patch16_224", num_classes=3)
+    wide = network_on_shapes(dataclasses.replace(config, image_size=(32, 128)))
+    with pytest.raises(UserError, match=r"are for images of 128x32 px.*choose the --image-size of"):
+        fit_tensors(wide, dict(wide.state_dict()), "w.safetensors", (128, 32))
