@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, shown
@@ -9,7 +10,7 @@ from trickbag.errors import UserError, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["as_folder", "check_parts_setting", "given_folders"]
+__all__ = ["as_folder", "as_setting", "check_parts_setting", "given_folders"]
 
 _PARTS = ("train", "val", "test")
 _FORM = "PART:FOLDER,..., PART being train, val or test, FOLDER in the source (`.` for all of it)"
@@ -18,6 +19,13 @@ _FORM = "PART:FOLDER,..., PART being train, val or test, FOLDER in the source (`
 def as_folder(name: str) -> str:
     """Return what a folder is called in the setting; the source itself is `.`."""
     return name or "."
+
+
+def as_setting(folders: Sequence[tuple[str, str]], *, more: bool = False) -> str:
+    """Return the option with which folders are parts, of (part, folder); `more` are to be added."""
+    items = [f"{part}:{as_folder(folder)}" for part, folder in folders]
+    text = f"data.parts={','.join([*items, *(['...'] if more else [])])}"
+    return f"--set {shlex.quote(text)}"
 
 
 def check_parts_setting(items: Sequence[str]) -> None:

@@ -171,7 +171,7 @@ def test_what_a_tree_is_read_as(tmp_path: Path, name: str) -> None:
 REFUSED = {
     "folds": (
         "fold{1,2,3}/{a,b}/*",
-        "data.parts=train:fold1,val:fold2; if classes: --set data.parts=train:.",
+        "data.parts=train:fold1,train:fold2,val:fold3; if classes: --set data.parts=train:.",
     ),
     "the same classes in each": ("{A,B}/{cat,dog}/*", "the same folders (cat, dog) lie in A, B"),
     "nearly the same classes": ("{A,B}/{cat,dog}/* B/fox/*", "these may be parts or classes"),
@@ -219,6 +219,16 @@ def test_parts_that_are_given(tmp_path: Path, name: str) -> None:
     tree, parts, result = GIVEN[name]
     items = tuple(item.strip() for item in parts.split(","))
     assert counts(read(tmp_path, tree, items)) == result
+
+
+def test_settings_that_are_suggested_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, "fold1/{a,b}/1.jpg f/{a,b}/1.jpg")
+    assert "--set data.parts=train:f,val:fold1;" in str(caught.value)
+    (tmp_path / "f").rename(tmp_path / "fold 2")
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, "")
+    assert "--set 'data.parts=train:fold 2,val:fold1';" in str(caught.value)
 
 
 def test_the_reading_is_part_of_the_identity(tmp_path: Path) -> None:

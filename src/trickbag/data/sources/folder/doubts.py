@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from trickbag.data.parts_setting import as_setting
 from trickbag.data.sources.folder.part_folders import as_classes, some
 from trickbag.data.sources.folder.shape import comparable
 from trickbag.data.sources.folder.tree import joined
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from trickbag.data.sources.folder.tree import Tree
 
 __all__ = ["doubts", "require_no_recurrence"]
+
+_NAMED = 3
+"""The most folders that a suggested setting names."""
 
 
 def require_no_recurrence(tree: Tree, shape: Shape, folder: str) -> None:
@@ -42,10 +46,12 @@ def require_no_recurrence(tree: Tree, shape: Shape, folder: str) -> None:
         return
     places = [joined(folder, name) for name in recurring]
     common = sorted(each for each in counts if counts[each] > 1)
+    named = places[:_NAMED]
+    parts = [*(("train", place) for place in named[:-1]), ("val", named[-1])]
     raise UserError(
         f"data source {tree.spec!r}: the same folders ({some(common)}) lie in {some(places)}: "
         "these may be parts or classes",
-        f"if parts or folds: --set data.parts=train:{places[0]},val:{places[1]}; "
+        f"if parts or folds: {as_setting(parts, more=len(places) > _NAMED)}; "
         f"if classes: {as_classes(folder)}",
     )
 
@@ -62,7 +68,7 @@ def _require_no_copy(
             raise UserError(
                 f"data source {tree.spec!r}: in {place!r} lie folders of the same names as beside "
                 f"it ({some(common)}): it may be a copy or a class",
-                f"remove it, or take its folders as the classes: --set data.parts=train:{place}; "
+                f"remove it, or take its folders as the classes: {as_classes(place)}; "
                 f"if it is a class: {as_classes(folder)}",
             )
 
@@ -81,7 +87,7 @@ def _called_as_parts(folder: str, holders: list[str]) -> list[str]:
     classes = "is a class" if len(named) == 1 else "are classes"
     return [
         f"{some(list(named), quoted=True)} {classes}, as {some(holders)} lie beside each other; "
-        f"where it is a part: --set data.parts={named[first]}:{joined(folder, first)},..."
+        f"where it is a part: {as_setting([(named[first], joined(folder, first))], more=True)}"
     ]
 
 
@@ -96,9 +102,9 @@ def _deeper(shape: Shape, folder: str, holders: list[str]) -> list[str]:
     if not deep or (2 * len(deep) < len(holders) and not recurs):
         return []
     first = joined(folder, deep[0])
-    parts = ",".join(f"train:{joined(folder, name)}" for name in deep[:2])
+    parts = [("train", joined(folder, name)) for name in deep[:_NAMED]]
     return [
         f"the classes are {some(holders)}; the folders within them, such as "
         f"{joined(first, shape.holders(first)[0])!r}, are none: "
-        f"--set data.parts={parts},... takes these as classes"
+        f"{as_setting(parts, more=len(deep) > _NAMED)} takes these as classes"
     ]

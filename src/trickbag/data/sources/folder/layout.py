@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trickbag.data.parts_setting import as_folder
+from trickbag.data.parts_setting import as_setting
 from trickbag.data.sources.folder.doubts import doubts, require_no_recurrence
 from trickbag.data.sources.folder.given_parts import read_given_parts
 from trickbag.data.sources.folder.part_folders import as_classes, part_folders, some
@@ -109,10 +109,8 @@ class _Reader:
                 )
                 continue
             if not self.tree.folder(place).folders:
-                others = ",".join(
-                    f"{other}:{joined(folder, chosen[other])}" for other in chosen if other != part
-                )
-                raise self._no_classes(place, folder, "" if part == "train" else others)
+                others = [(name, joined(folder, chosen[name])) for name in chosen if name != part]
+                raise self._no_classes(place, folder, [] if part == "train" else others)
             inner = self.read(place, known, is_part=True)
             layout.passed += inner.passed
             layout.unlabelled += inner.unlabelled
@@ -127,7 +125,7 @@ class _Reader:
             known = frozenset(layout.parts.get("train", ()))
         layout.parts = {part: layout.parts[part] for part in PART_WORDS if part in layout.parts}
         if not layout.parts:
-            raise self._no_classes(layout.unlabelled[0], folder, "")
+            raise self._no_classes(layout.unlabelled[0], folder, [])
         self._note_others(layout, folder, chosen)
         return layout
 
@@ -137,11 +135,11 @@ class _Reader:
         """Raise UserError for parts within a part, but for `train/{train,val}`."""
         clash = any(name != part and name in chosen for name in inner.parts)
         if part != "train" or "train" not in inner.parts or clash:
-            parts = [f"{name}:{as_folder(folder)}" for name, folder in inner.folders.items()]
+            setting = as_setting(list(inner.folders.items()))
             raise UserError(
                 f"data source {self.tree.spec!r}: within {place!r} lie folders of parts again: "
                 f"{some(list(inner.folders.values()), quoted=True)}",
-                f"name those that are meant, such as --set data.parts={','.join(parts)}",
+                f"name those that are meant, such as {setting}",
             )
 
     def _note_others(self, layout: TreeLayout, folder: str, chosen: Mapping[str, str]) -> None:
@@ -189,7 +187,7 @@ class _Reader:
         """Take the folders in a folder as the classes."""
         names = self.tree.folder(folder).folders
         if not names:
-            raise self._no_classes(folder, folder, "")
+            raise self._no_classes(folder, folder, [])
         if not known:
             require_no_recurrence(self.tree, self.shape, folder)
         classes: Classes = {}
@@ -202,15 +200,15 @@ class _Reader:
             facts=[] if known else doubts(self.shape, folder),
         )
 
-    def _no_classes(self, place: str, folder: str, others: str) -> UserError:
-        """Report a folder without class folders; `others` are the parts beside it, as a setting."""
+    def _no_classes(self, place: str, folder: str, others: Sequence[tuple[str, str]]) -> UserError:
+        """Report a folder without class folders; `others` are the parts beside it."""
         images = len(self.tree.folder(place).images)
         content = "no class folders"
         way_out = "images belong in CLASS/IMAGE"
         if images:
             content = f"{images} image{'s' * (images != 1)} but no class folders"
             if others:
-                way_out += f"; --set data.parts={others} leaves it out"
+                way_out += f"; {as_setting(others)} leaves it out"
             elif place != folder:
                 way_out += f"; {as_classes(folder)} takes the folders themselves as classes"
         return UserError(

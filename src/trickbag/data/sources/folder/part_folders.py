@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trickbag.data.parts_setting import as_folder
+from trickbag.data.parts_setting import as_setting
 from trickbag.data.sources.folder.tree import joined
 from trickbag.data.sources.part_names import PART_WORDS, part_name, words_beside
 from trickbag.errors import UserError
@@ -30,7 +30,7 @@ def some(names: Sequence[str], *, quoted: bool = False) -> str:
 
 def as_classes(folder: str) -> str:
     """Return the setting with which the folders in a folder are the classes."""
-    return f"--set data.parts=train:{as_folder(folder)}"
+    return as_setting([("train", folder)])
 
 
 def part_folders(tree: Tree, shape: Shape, folder: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ def _require_no_class(
         raise UserError(
             f"data source {tree.spec!r}: {place!r} has the same folders in it as {some(alike)}: "
             "it may be a part or a class",
-            f"if it is a part: --set data.parts=train:{place}; if a class: {as_classes(folder)}",
+            f"if it is a part: {as_classes(place)}; if a class: {as_classes(folder)}",
         )
 
 
@@ -98,10 +98,10 @@ def _best(tree: Tree, folder: str, accepted: Mapping[str, PartName]) -> dict[str
         ranks = {name: each.rank for name, each in accepted.items() if each.part == part}
         best = [name for name, rank in ranks.items() if rank == min(ranks.values())]
         if len(best) > 1:
-            parts = ",".join(f"{part}:{joined(folder, name)}" for name in best[:3])
+            setting = as_setting([(part, joined(folder, name)) for name in best[:3]], more=True)
             raise UserError(
                 f"data source {tree.spec!r} has several folders for {part}: {some(best)}",
-                f"keep one, or name the folders of all parts: --set data.parts={parts},...",
+                f"keep one, or name the folders of all parts: {setting}",
             )
         if best:
             chosen[part] = best[0]
