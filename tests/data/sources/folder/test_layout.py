@@ -188,6 +188,10 @@ REFUSED = {
     "two folders for val": ("{train,val,valid}/{a,b}/*", "several folders for val: val, valid"),
     "two prefixes": ("{x_train,y_train,z_test}/{a,b}/*", "several folders for train"),
     "parts within test": ("train/{a,b}/* test/{train,test}/{a,b}/*", "within 'test' lie folders"),
+    "no train within train": (
+        "train/{a,b}/* test/{val,x}/{a,b}/*",
+        "such as --set data.parts=train:train,test:test",
+    ),
     "a copy beside the classes": ("{a,b,all/{a,b}}/*", "in 'all' lie folders of the same names"),
     "a class or a part": ("{bus,car,train}/{x,y}/*", "it may be a part or a class"),
     "nothing": ("notes/1.txt", "has no image in its class folders, but 1 .txt"),

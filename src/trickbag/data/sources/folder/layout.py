@@ -116,7 +116,7 @@ class _Reader:
             layout.unlabelled += inner.unlabelled
             layout.facts += inner.facts
             if inner.divided:
-                self._require_within_train(inner, place, part, chosen)
+                self._require_within_train(inner, folder, part, chosen)
                 layout.parts |= inner.parts
                 layout.folders |= inner.folders
             else:
@@ -130,16 +130,20 @@ class _Reader:
         return layout
 
     def _require_within_train(
-        self, inner: TreeLayout, place: str, part: str, chosen: Mapping[str, str]
+        self, inner: TreeLayout, folder: str, part: str, chosen: Mapping[str, str]
     ) -> None:
         """Raise UserError for parts within a part, but for `train/{train,val}`."""
         clash = any(name != part and name in chosen for name in inner.parts)
         if part != "train" or "train" not in inner.parts or clash:
-            setting = as_setting(list(inner.folders.items()))
+            place = joined(folder, chosen[part])
+            meant = list(inner.folders.items())
+            if "train" not in inner.folders:
+                others = [name for name in ("train", part) if name in chosen]
+                meant = [(name, joined(folder, chosen[name])) for name in dict.fromkeys(others)]
             raise UserError(
                 f"data source {self.tree.spec!r}: within {place!r} lie folders of parts again: "
                 f"{some(list(inner.folders.values()), quoted=True)}",
-                f"name those that are meant, such as {setting}",
+                f"name those that are meant, such as {as_setting(meant)}",
             )
 
     def _note_others(self, layout: TreeLayout, folder: str, chosen: Mapping[str, str]) -> None:
