@@ -64,6 +64,12 @@ def test_unknown_parts_are_refused(eight: Path, values: list[str], says: str) ->
         assert "val: val, valid, validation, dev, eval" in message
 
 
+def test_parts_without_names_of_columns(eight: Path) -> None:
+    rows = split_table("train", "Train", "val", "val").split("\n")[1:]
+    source = opened(eight, "\n".join(rows))
+    assert {part: len(images) for part, images in source.parts.items()} == {"train": 2, "val": 2}
+
+
 def test_a_column_called_set_may_be_another(eight: Path) -> None:
     source = opened(eight, split_table("A", "B", "A", "B", name="set"))
     assert list(source.parts) == ["train"]
@@ -79,7 +85,10 @@ def test_a_test_part_without_labels_is_not_used(eight: Path) -> None:
     without = opened(eight, text)
     assert list(without.parts) == ["train"]
     assert not without.left_out
-    assert not without.passed_over or without.passed_over[0].files == tuple(EIGHT[6:])
+    assert [(item.kind, item.files, item.ignored) for item in without.passed_over] == [
+        ("no row names it", ("006.png", "007.png"), True),
+        ("without labels", ("004.png", "005.png"), True),
+    ]
     assert "the 2 rows of the test part have no labels and are not used" in facts(without)
 
 

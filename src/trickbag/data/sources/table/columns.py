@@ -114,7 +114,7 @@ def with_header(sheet: Sheet, finder: ImageFinder, wanted: Wanted) -> Sheet:
     """Return the sheet with its first row among the values if that does not hold names.
 
     It holds none if no cell is the usual name of a column or one that a setting names, and one of
-    them is the name of an image file or a number.
+    them is the name of an image file, or a number above values that are not 0 and 1 alone.
     """
     if not sheet.separator:
         return sheet
@@ -124,7 +124,11 @@ def with_header(sheet: Sheet, finder: ImageFinder, wanted: Wanted) -> Sheet:
     }
     if any(role_of(name)[0] or folded_name(name) in names for name in cells):
         return sheet
-    if any(is_image_name(name) or finder.find_directly(name) or _is_number(name) for name in cells):
+    if any(is_image_name(name) or finder.find_directly(name) for name in cells):
+        return sheet.without_header()
+    # Classes can be called by numbers, in a table with a column for each.
+    numbers = [i for i, name in enumerate(sheet.names) if _is_number(name)]
+    if any(not is_one_hot(sheet, i) for i in numbers):
         return sheet.without_header()
     return sheet
 
@@ -216,13 +220,23 @@ def _named(sheet: Sheet, name: str, setting: str, title: str) -> int:
 def _split_column(sheet: Sheet, columns: Sequence[int], title: str) -> int | None:
     """Return the column that says which part a row belongs to, None if there is none.
 
-    A column called `split` is one; one called `set` or `part` only if all values are parts.
+    A column called `split` is one; one called `set` or `part` only if all values are parts, and one
+    without a name only if they are the very words for parts.
     """
     split = []
     for i in columns:
         role, doubt = role_of(sheet.names[i])
-        values = set(sheet.column(i)) if role == "split" else set()
-        if any(values) and (not doubt or all(map(part_name, values))):
+        if role != "split" and (sheet.has_header or role):
+            continue
+        values = set(sheet.column(i))
+        names = [part_name(value) for value in values]
+        if not any(values):
+            continue
+        if role == "split":
+            is_split = not doubt or all(names)
+        else:
+            is_split = all(name is not None and name.rank == 0 for name in names)
+        if is_split:
             split.append(i)
     if len(split) > 1:
         raise UserError(

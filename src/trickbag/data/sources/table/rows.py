@@ -36,8 +36,8 @@ class Images:
     entries: of the images that can be used, by name. left_out: rows and images that cannot. named:
     all images that a row names. parts: those that rows belong to. repeated: rows that say once more
     what another row says. joined: images with a row for each of their labels. contradicted: images
-    whose rows have different labels. unlabelled: what rows without a label name. unused: rows of
-    the test part, if none of them has a label.
+    whose rows have different labels. unlabelled: what rows without a label name. unused: what
+    rows of the test part name, if none of them has a label.
     """
 
     entries: dict[str, RowContent] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Images:
     joined: int = 0
     contradicted: int = 0
     unlabelled: list[str] = field(default_factory=list)
-    unused: int = 0
+    unused: list[str] = field(default_factory=list)
 
     def facts(self, *, multi_label: bool) -> Iterator[str]:
         """Yield what a person should know about the rows."""
@@ -70,7 +70,7 @@ class Images:
             rest = "row has no label and is" if count == 1 else "rows have no label and are"
             yield f"{count:,} {rest} left out: an image needs at least one"
         if self.unused:
-            yield f"the {self.unused} rows of the test part have no labels and are not used"
+            yield f"the {len(self.unused)} rows of the test part have no labels and are not used"
 
 
 def read_rows(
@@ -101,7 +101,7 @@ def read_rows(
         if name is not None:
             images.named.add(name)
         if not names and part == "test" and not has_test_labels:
-            images.unused += 1
+            images.unused.append(name or value)
         elif value and not names and i not in long:
             images.unlabelled.append(name or value)
         elif name is None or not names or i in long or (refuse_outside and finder.is_outside(name)):
@@ -118,11 +118,23 @@ def read_rows(
     return images
 
 
-def unlabelled_rows(images: Images) -> PassedOver | None:
+def unlabelled_rows(images: Images) -> list[PassedOver]:
     """Return what the rows without a label name; they are no damage to the data."""
+    kinds = (
+        PassedOver("no label", "its row has no label", tuple(images.unlabelled)),
+        # As the images of a test folder without class folders.
+        PassedOver(
+            "without labels", "is of a test part without labels", tuple(images.unused), ignored=True
+        ),
+    )
     # Another row can have given the image a label.
-    files = [name for name in dict.fromkeys(images.unlabelled) if name not in images.entries]
-    return PassedOver("no label", "its row has no label", tuple(files)) if files else None
+    kept = [
+        kind._replace(
+            files=tuple(name for name in dict.fromkeys(kind.files) if name not in images.entries)
+        )
+        for kind in kinds
+    ]
+    return [kind for kind in kept if kind.files]
 
 
 def _reason(

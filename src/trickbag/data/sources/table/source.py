@@ -89,7 +89,7 @@ def open_table(
     if data.outside == "read":
         facts += _outside_fact(finder, images)
     label = "label" if columns.one_hot else sheet.names[columns.labels[0]]
-    passed_over = [finder.unnamed(images.named), unlabelled_rows(images)]
+    unnamed = finder.unnamed(images.named)
     return Source(
         spec=data.source,
         classes=classes,
@@ -99,7 +99,7 @@ def open_table(
         # Between names without blanks a blank is enough.
         label_separator=None if labels.separator in ("", BLANK) else labels.separator,
         left_out=tuple(images.left_out),
-        passed_over=tuple(files for files in passed_over if files is not None),
+        passed_over=(*([unnamed] if unnamed else []), *unlabelled_rows(images)),
         notes=tuple(Note("data", None, f"{data.source}: {fact}") for fact in facts),
     )
 
