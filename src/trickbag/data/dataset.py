@@ -97,7 +97,6 @@ def prepare(
     in_memory = all(part.in_memory for part in source.parts.values())
     listed = sum(len(part) for part in source.parts.values())
     checked = in_memory or listed <= CHECK_LIMIT or data.duplicates == "drop"
-    bad: dict[str, dict[int, str]] = {name: {} for name in source.parts}
     notes = list(source.notes)
     results_of = None
     if not checked:
@@ -106,17 +105,13 @@ def prepare(
         check = check_parts(source.parts, progress, cache_dir)
         notes += check.notes
         results_of = check.results
-        for name, results in check.results.items():
-            reasons = {i: result.reason for i, result in enumerate(results)}
-            bad[name] = {i: reason for i, reason in reasons.items() if reason is not None}
-    errors = list(source.left_out)
-    for name, part in source.parts.items():
-        errors += [DataError(part.names[i], reason) for i, reason in bad[name].items()]
+    bad = _bad_images(source, results_of)
+    errors = [*source.left_out, *_errors(source, bad)]
     require_mostly_good(data, errors, listed + len(source.left_out))
     # Split before bad files are left out, so that damage to one file moves no other.
     division = divide(data, source, digests_of(source.parts, results_of))
+    copies = _errors(source, division.dropped)
     for name, dropped in division.dropped.items():
-        errors += [DataError(source.parts[name].names[i], dropped[i]) for i in sorted(dropped)]
         bad[name] |= dropped
     parts = _good_parts(source, division, bad, checked=checked)
     if checked:
@@ -125,6 +120,7 @@ def prepare(
         scale = _scale_of_sample(data, parts, pixels, progress, cache_dir)
     errors += scale.errors
     require_mostly_good(data, errors, listed + len(source.left_out))
+    errors += copies
     for name in ("train", "val"):
         if not len(scale.parts[name]):
             raise _empty(data, name, errors)
@@ -147,6 +143,28 @@ def prepare(
         val_shapes=_val_shapes(scale.parts["val"], source, results_of),
         pixels=scale.pixels,
     )
+
+
+def _bad_images(
+    source: Source, results_of: Mapping[str, Sequence[DecodeResult]] | None
+) -> dict[str, dict[int, str]]:
+    """Return the reasons of bad images by part and place; none where no image was decoded."""
+    reasons = {
+        name: enumerate(result.reason for result in results)
+        for name, results in (results_of or {}).items()
+    }
+    return {
+        name: {i: reason for i, reason in reasons.get(name, ()) if reason is not None}
+        for name in source.parts
+    }
+
+
+def _errors(source: Source, left_out: Mapping[str, Mapping[int, str]]) -> list[DataError]:
+    return [
+        DataError(part.names[i], reason)
+        for name, part in source.parts.items()
+        for i, reason in sorted(left_out.get(name, {}).items())
+    ]
 
 
 def _unread(listed: int) -> Note:
@@ -196,11 +214,10 @@ def _val_shapes(
     """Return height and width (N, 2) of the images of a part, as far as they are known."""
     if isinstance(part, ArrayPart):
         return np.array([part.images.shape[1:3]] * len(part), np.int64).reshape(-1, 2)
-    known = {
-        name: (result.height, result.width)
-        for key, decoded in (results or {}).items()
-        for name, result in zip(source.parts[key].names, decoded, strict=True)
-    }
+    # Not of all parts: those of two sources can have the same names.
+    origin = "val" if "val" in source.parts else "train"
+    decoded = zip(source.parts[origin].names, (results or {}).get(origin, ()), strict=False)
+    known = {name: (result.height, result.width) for name, result in decoded}
     shapes = [known[name] for name in part.names if name in known]
     return np.array(shapes, np.int64).reshape(-1, 2)
 
