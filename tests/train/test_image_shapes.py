@@ -16,13 +16,14 @@ from PIL import Image
 from tests.builders.images import photo
 from tests.builders.recipes import bare_recipe, tiny_recipe
 from tests.builders.teachers import teacher_file
+from tests.builders.tiff import value_folder
 from tests.evaluate.test_agreement import assert_agreement
 from tests.tricks.table import TABLE
 from trickbag.data.config import DataConfig, Resize
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
-from trickbag.data.size import Size, height_width
+from trickbag.data.size import Size, height_width, resize_of
 from trickbag.errors import UserError
 from trickbag.evaluate import Predictor
 from trickbag.export.images import images_to_check
@@ -67,46 +68,81 @@ def dataset(shapes: Path) -> Dataset:
     return prepare(DataConfig(source=str(shapes)))
 
 
+FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "RGB": (lambda image: image, {}),
+    "12-bit grey": (lambda image: image.mean(axis=2).astype(np.uint16) * 16, {}),
+    "two of five bands": (
+        lambda image: np.concatenate([image, 255 - image[:, :, :2]], axis=2).astype(np.uint16) * 7,
+        {"channels": (4, 1)},
+    ),
+}
+"""What files store, by a picture uint8 (H, W, 3); and the settings of the data."""
+
+
+@pytest.fixture(scope="module")
+def by_form(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
+    """Images of many shapes in each form; a data set has its folder in `val.root`."""
+    datasets = {}
+    for form, (change, settings) in FORMS.items():
+        root = tmp_path_factory.mktemp("forms")
+        for seed, part in enumerate(("train", "val")):
+            images = [
+                change(photo(width, height, seed=seed + i))
+                for i, (height, width) in enumerate(SHAPES)
+            ]
+            value_folder(root / part, {"a": images, "b": images[::-1]})
+        datasets[form] = prepare(DataConfig(source=str(root), **settings))
+    return datasets
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("resize", POLICIES)
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_training_validation_prediction_and_export_see_the_same_picture(
-    resize: Resize, size: Size, interpolation: Any, shapes: Path, dataset: Dataset
+    form: str, resize: Resize, size: Size, by_form: dict[str, Dataset]
 ) -> None:
-    data = DataConfig(
-        source=str(shapes), resize=resize, interpolation=interpolation, image_size=size
+    val: Any = by_form[form].val
+    pixels, interpolation = val.pixels, "bicubic" if size == 16 else "bilinear"
+    written = Preprocessing(
+        image_size=size,
+        resize=resize_of(size, 0.875 if resize == "crop" else 1.0),
+        mean=(20.0, 130.0, 250.0)[: pixels.count],
+        std=(50.0,) * pixels.count,
+        interpolation=interpolation,
+        resize_policy=resize,
+        channels=pixels.channels,
+        pixel_range=pixels.ranges,
     )
-    stored = json.dumps(WeightsMetadata.to_dict(metadata(Preprocessing.of(data, size))))
-    read = WeightsMetadata.from_json(stored, "it").preprocessing
-    loader = Loader(dataset.val, data, read, train=False, batch_size=8, workers=0)
+    seen = WeightsMetadata.from_json(stored(written), "it").preprocessing
+    assert seen == written
+    data = DataConfig(source=val.root, resize=resize, interpolation=interpolation)
+    loader = Loader(val, data, seen, train=False, batch_size=8, workers=0)
     (validated,) = (batch.images.numpy() for batch in loader.epoch(0))
-    assert validated.shape == (8, 3, *height_width(size))
-    record = SimpleNamespace(data=data)
-    trained: Any = SimpleNamespace(preprocessing=read, record=record)
-    paths = [shapes / name for name in dataset.val.names]
-    predicted = [crop for _, crop in Predictor(trained=trained)._crops(paths)]
-    np.testing.assert_array_equal(np.stack(predicted), validated)  # type: ignore[arg-type]
+    assert validated.shape == (8, pixels.count, *height_width(size))
+    record = SimpleNamespace(data=replace(data, channels=pixels.channels))
+    trained: Any = SimpleNamespace(preprocessing=seen, record=record)
+    paths = [Path(val.root, name) for name in val.names]
+    predicted: Any = [crop for _, crop in Predictor(trained=trained)._crops(paths)]
+    np.testing.assert_array_equal(np.stack([crop.pixels for crop in predicted]), validated)
     exported, checked = images_to_check(trained)
     assert checked == "8 images of its data"
     np.testing.assert_array_equal(exported, validated)
     if resize == "crop":
         return
-    uncropped = {"crop_area": (1.0, 1.0), "crop_ratio": (1.0, 1.0)}
-    full = DataConfig(**{"resize": resize, "interpolation": interpolation, **uncropped})
-    loader = Loader(dataset.val, full, read, train=True, in_order=True, batch_size=8, workers=0)
+    full = replace(data, crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0))
+    loader = Loader(val, full, seen, train=True, in_order=True, batch_size=8, workers=0)
     (in_training,) = (batch.images.numpy() for batch in loader.epoch(0))
     np.testing.assert_array_equal(in_training, validated)
 
 
+def stored(preprocessing: Preprocessing) -> str:
+    """Return what a file of weights says."""
+    model = replace(model_config("resnet18"), num_classes=2, in_channels=preprocessing.count)
+    metadata = WeightsMetadata(model=model, classes=("a", "b"), preprocessing=preprocessing)
+    return metadata.to_json()
+
+
 NETWORKS = ("resnet18_d", "mobilenet_v1", "assemble_resnet50", "timm:convnext_atto")
-
-
-def metadata(preprocessing: Preprocessing) -> WeightsMetadata:
-    return WeightsMetadata(
-        model=replace(model_config("resnet18"), num_classes=2),
-        classes=("a", "b"),
-        preprocessing=preprocessing,
-    )
 
 
 @pytest.mark.slow
@@ -157,6 +193,7 @@ def test_factors_scale_both_sides(dataset: Dataset, shapes: Path) -> None:
 EPOCHS = {"training.epochs": "4"}
 
 
+@pytest.mark.slow
 def test_a_network_with_tables_of_positions_is_built_for_the_shape(
     dataset: Dataset, shapes: Path
 ) -> None:
