@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.sources.table.sheet import Sheet
 
-__all__ = ["CHOOSE", "is_one", "is_one_hot", "label_columns", "names_of"]
+__all__ = ["CHOOSE", "is_one_hot", "label_columns", "names_of", "rows_with_one"]
 
 CHOOSE = "choose with --set data.image_column=NAME and --set data.label_column=NAME"
 """What to do if it is not clear which columns are meant."""
@@ -67,13 +67,15 @@ def is_one_hot(sheet: Sheet, column: int) -> bool:
 
 def _one_each(sheet: Sheet, columns: Sequence[int]) -> bool:
     """Tell whether each row has exactly one 1 in these columns."""
-    rows = zip(*(map(is_one, sheet.column(i)) for i in columns), strict=True)
-    return all(sum(row) == 1 for row in rows)
+    rows = sorted(row for column in columns for row in rows_with_one(sheet, column))
+    return rows == list(range(len(sheet)))
 
 
-def is_one(cell: str) -> bool:
-    """Tell whether a cell of a class's column says that the image has the class."""
-    return cell.lower() in _ONES
+def rows_with_one(sheet: Sheet, column: int) -> list[int]:
+    """Return the rows in which a class's column says that the image has the class."""
+    cells = sheet.cells[column]
+    ones = {cell for cell in set(cells) if cell.strip().lower() in _ONES}
+    return [row for row, cell in enumerate(cells) if cell in ones]
 
 
 def names_of(sheet: Sheet, columns: Sequence[int] | None = None) -> str:

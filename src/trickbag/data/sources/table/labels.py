@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.data.class_names import class_names, is_missing, missing_labels_fact
-from trickbag.data.sources.table.label_columns import is_one
+from trickbag.data.sources.table.label_columns import rows_with_one
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -93,15 +93,13 @@ def _looked_up(cells: Iterable[str], names: Mapping[str, tuple[str, ...]]) -> li
 
 def _one_hot(sheet: Sheet, columns: Sequence[int], title: str, *, multi_label: bool) -> RowLabels:
     """Read a column for each class, whose name is that of the column."""
-    names = [sheet.names[i] for i in columns]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    ones = [list(map(is_one, sheet.column(columns[k]))) for k in order]
-    classes = [names[k] for k in order]
-    patterns = {
-        row: tuple(name for name, has in zip(classes, row, strict=True) if has)
-        for row in set(zip(*ones, strict=True))
-    }
-    rows = [patterns[row] for row in zip(*ones, strict=True)]
+    labels_of: list[list[str]] = [[] for _ in range(len(sheet))]
+    for column in sorted(columns, key=sheet.names.__getitem__):
+        for row in rows_with_one(sheet, column):
+            labels_of[row].append(sheet.names[column])
+    # Equal labels share one tuple: of many rows there are few different ones.
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    rows = [shared.setdefault(labels, labels) for labels in map(tuple, labels_of)]
     first = next((i for i, labels in enumerate(rows) if len(labels) > 1), None)
     if first is not None and not multi_label:
         raise UserError(
