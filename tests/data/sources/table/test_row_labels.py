@@ -73,6 +73,12 @@ def test_several_labels(four: Path, case: str) -> None:
     assert note in facts(source)
 
 
+def test_labels_that_nothing_divides_are_said(four: Path) -> None:
+    source = opened(four, table("cat/x", "dog", "dog/x"), multi_label=True)
+    assert source.classes == ("cat/x", "dog", "dog/x")
+    assert "--set data.label_separator=TEXT" in facts(source)
+
+
 def test_separators_that_are_not_clear(four: Path) -> None:
     message = refused(four, table("cat|x", "cat;dog", "a"), multi_label=True)
     assert "its labels hold '|' and ';'" in message

@@ -65,6 +65,11 @@ class Images:
                 f"{images} rows with different labels, and no row of these is used; where an image "
                 "may have several labels: --set data.multi_label=true"
             )
+        if multi_label and all(len(entry.labels) == 1 for entry in self.entries.values()):
+            yield (
+                "every image has one label (data.multi_label); where something else divides the "
+                "labels in a cell: --set data.label_separator=TEXT"
+            )
         if self.unlabelled and multi_label:
             count = len(self.unlabelled)
             rest = "row has no label and is" if count == 1 else "rows have no label and are"
