@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.builders.formats import text_image
 from tests.builders.images import photo
-from trickbag.data.decoding.decode import DecodeError, decode
+from trickbag.data.decoding.decode import DecodeError, decode, read_stored
 from trickbag.data.decoding.netpbm import PnmImageFile
 from trickbag.data.decoding.pixel_format import PixelFormat
 
@@ -54,9 +54,28 @@ def test_pixels_are_pillows(name: str) -> None:
     shown = expected >> 8 if expected.dtype == np.int32 else expected
     shown = shown * np.uint8(255) if shown.dtype == bool else shown
     decoded = decode(WRITTEN[name])
+    if opened.has_wide_colours:
+        # The upper bits of 16, as everywhere, where Pillow rounds.
+        assert abs(decoded.astype(int) - shown).max() <= 1
+        return
     np.testing.assert_array_equal(
         decoded, shown if shown.ndim == 3 else shown[..., None].repeat(3, 2)
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "factor"),
+    [
+        ("P5 of 16 bits", GREY[..., None], 257),
+        ("P5 of 12 bits", GREY[..., None], 16 * 65535 / 4095),
+        ("P6 of 16 bits", COLOURS, 257),
+        ("P3 of 10 bits", COLOURS, 4 * 65535 / 1023),
+    ],
+)
+def test_values_of_more_than_8_bits_are_kept(name: str, values: np.ndarray, factor: float) -> None:
+    stored = read_stored(WRITTEN[name])
+    assert (stored.pixel_type, stored.bands) == ("uint16", values.shape[2])
+    np.testing.assert_array_equal(stored.values, np.rint(values * factor))
 
 
 def test_a_dark_image_of_16_bits_stays_dark() -> None:

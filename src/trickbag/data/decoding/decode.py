@@ -271,12 +271,14 @@ def _pillow(
         if kind == "TIFF" and is_preview(data):
             raise DecodeError(f"{RAW} is not supported; convert it to JPEG or PNG")
         block = _block_bytes(image, data, kind)
-        wide = image.mode in WIDE_MODES or (kind == "PNG" and has_16_bits(data))
+        wide = image.mode in WIDE_MODES or _has_wide_colours(image, data, kind)
         if wide:  # the values, beside the image and its channels
             block += _WIDE_BYTES * image.width * image.height
         with hold_memory(decoding_memory(kind, *image.size, max_pixels, block)):
             _load(image, data, kind, verified)
-            if wide and image.mode not in WIDE_MODES:
+            if isinstance(image, PnmImageFile) and image.wide_colours is not None:
+                stored = StoredImage(values=image.wide_colours, bands=3)
+            elif wide and image.mode not in WIDE_MODES:
                 stored = read_png_values(data, image)
             else:
                 stored = stored_pillow(image, keeps_bands=keeps_bands)
@@ -292,6 +294,13 @@ def _read_tiff(data: bytes, layout: TiffLayout, max_pixels: int) -> StoredImage:
     with hold_memory(decoding_memory("TIFF", layout.width, layout.height, max_pixels, block)):
         check_tiff(data, layout.tags)
         return read_tiff_values(data, layout)
+
+
+def _has_wide_colours(image: ImageFile, data: bytes, kind: str) -> bool:
+    """Return whether a pixel has several values of more than 8 bits; Pillow has no such mode."""
+    if isinstance(image, PnmImageFile):
+        return image.has_wide_colours
+    return kind == "PNG" and has_16_bits(data)
 
 
 def _block_bytes(image: ImageFile, data: bytes, kind: str) -> int:

@@ -65,8 +65,11 @@ class PnmImageFile(ImageFile.ImageFile):
     """A Portable Anymap as Pillow's own plugins are: the size is known once it is opened.
 
     Modes: 1, L, I;16 (where the largest value is over 255), RGB, F. Other largest values than 255
-    and 65,535 are scaled to one of them.
+    and 65,535 are scaled to one of them. Of colours of more than 8 bits, of which Pillow has no
+    mode, `wide_colours` are the values, uint16 (H, W, 3), once they are loaded.
     """
+
+    wide_colours: NDArray[np.uint16] | None = None
 
     format = "PNM"
     format_description = "Portable Anymap"
@@ -79,6 +82,11 @@ class PnmImageFile(ImageFile.ImageFile):
         self._mode = _mode(header)
 
     @property
+    def has_wide_colours(self) -> bool:
+        """Whether the values of a pixel are three, of more than 8 bits."""
+        return self._header.channels == 3 and self._header.largest > 255
+
+    @property
     def text_bytes(self) -> int:
         """The memory that numbers take which are read from text."""
         return 4 * math.prod(self._size) * self._header.channels * self._header.is_text
@@ -86,8 +94,18 @@ class PnmImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         """Decode the pixels; LengthError where they contradict the header."""
         if self._data:
-            self.im = _image(self._data, self._header).im
+            values = _values(self._data, self._header)
             self._data = b""
+            if self._mode == "1":
+                image = Image.fromarray(values)
+            elif self._mode == "F":
+                image = Image.fromarray(values[::-1].astype(np.float32))  # the lowest row is first
+            else:
+                kind = np.uint16 if self._mode == "I;16" else np.uint8
+                image = Image.fromarray(_scaled(values, self._header.largest, kind))
+                if self.has_wide_colours:
+                    self.wide_colours = _scaled(values, self._header.largest, np.uint16)
+            self.im = image.im
         return super().load()
 
 
@@ -152,26 +170,22 @@ def _mode(header: _Header) -> str:
     return "L" if header.largest < 256 else "I;16"
 
 
-def _image(data: bytes, header: _Header) -> Image.Image:
-    if not header.is_text:
-        _check_length(data, header)
-    pixels = memoryview(data)[header.start : header.start + header.size]
-    shape = (header.height, header.width)
-    if header.magic == b"P4":
-        return Image.frombytes("1", shape[::-1], bytes(pixels), "raw", "1;I")
-    if header.magic == b"P1":
-        return Image.fromarray(_bits(data[header.start :], math.prod(shape)).reshape(shape))
-    if header.magic == b"Pf":
-        rows = np.frombuffer(pixels, f"{header.byte_order}f4").reshape(shape)
-        return Image.fromarray(rows[::-1].astype(np.float32))  # the lowest row stands first
-    values: NDArray[Any]
+def _values(data: bytes, header: _Header) -> NDArray[Any]:
+    """Return the stored values: (H, W), or (H, W, 3) in colour; those of a bitmap as bool."""
+    shape = (header.height, header.width, 3)[: 2 + (header.channels == 3)]
     if header.is_text:
-        values = _numbers(data[header.start :], math.prod(shape) * header.channels)
-    else:
-        values = np.frombuffer(pixels, ">u2" if header.largest > 255 else "u1")
-    return _scaled(
-        values.reshape(*shape, 3) if header.channels == 3 else values.reshape(shape), header
-    )
+        text = data[header.start :]
+        is_bitmap = header.magic == b"P1"
+        numbers = (_bits if is_bitmap else _numbers)(text, math.prod(shape))
+        return numbers.reshape(shape)
+    _check_length(data, header)
+    pixels = memoryview(data)[header.start : header.start + header.size]
+    if header.magic == b"P4":
+        rows = np.frombuffer(pixels, np.uint8).reshape(header.height, -1)
+        return np.equal(np.unpackbits(rows, axis=1, count=header.width), 0)
+    if header.magic == b"Pf":
+        return np.frombuffer(pixels, f"{header.byte_order}f4").reshape(shape)
+    return np.frombuffer(pixels, ">u2" if header.largest > 255 else "u1").reshape(shape)
 
 
 def _check_length(data: bytes, header: _Header) -> None:
@@ -208,13 +222,15 @@ def _numbers(text: bytes, count: int) -> NDArray[np.int32]:
     return values
 
 
-def _scaled(values: NDArray[Any], header: _Header) -> Image.Image:
-    """Scale values to 8 bits, or those of a grey image to 16 if they need more."""
-    if values.size and values.max() > header.largest:
-        raise LengthError(f"a value of {values.max()}, above {header.largest} of its header")
-    kind, most = (np.uint16, 65535) if _mode(header) == "I;16" else (np.uint8, 255)
-    if header.largest == most:
-        return Image.fromarray(values.astype(kind))
+def _scaled(
+    values: NDArray[Any], largest: int, kind: type[np.unsignedinteger[Any]]
+) -> NDArray[Any]:
+    """Scale values, of which the largest may be `largest`, to all of an unsigned type."""
+    if values.size and values.max() > largest:
+        raise LengthError(f"a value of {values.max()}, above {largest} of its header")
+    most = int(np.iinfo(kind).max)
+    if largest == most:
+        return values.astype(kind)
     # Of all possible values, in the order of Pillow's operations: the rounding is the same.
-    table = np.rint(np.arange(header.largest + 1) / header.largest * most).astype(kind)
-    return Image.fromarray(table[values])
+    table = np.rint(np.arange(largest + 1) / largest * most).astype(kind)
+    return np.asarray(table[values])
