@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -134,6 +135,38 @@ def test_tables_are_what_the_results_say() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def notebook_cells() -> list[str]:
+    """Return the code of each cell of the notebook."""
+    notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())
+    assert notebook["nbformat"] == 4
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_names_no_place_of_a_machine() -> None:
+    text = (ROOT / "docs" / "notebook.ipynb").read_text()
+    assert not re.search(r"/(home|root|tmp|work|usr)/", text)
+    for cell in notebook_cells():
+        compile(cell, "notebook", "exec")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import matplotlib.pyplot as plt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    names: dict[str, Any] = {}
+    for cell in notebook_cells():
+        exec(cell, names)
+    assert names["result"].metrics["top1"] > 90
+    labels = [prediction.label for prediction in names["predictions"]]
+    assert sum(a == b for a, b in zip(labels, 3 * names["CLASSES"], strict=True)) >= 8
+    assert (tmp_path / "runs" / "shapes" / "report.html").stat().st_size > 10_000
+    assert "circle/damaged.png: truncated PNG" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
