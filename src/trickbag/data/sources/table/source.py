@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from trickbag.data.config import DataConfig
+    from trickbag.data.sources.table.columns import Columns
+    from trickbag.data.sources.table.labels import RowLabels
     from trickbag.data.sources.table.rows import Images
+    from trickbag.data.sources.table.sheet import Sheet
 
 __all__ = ["open_table", "table_finder"]
 
@@ -45,10 +48,53 @@ def open_table(
     Raises UserError for a file that is not of this form, and if no image has a label.
     """
     title = f"data source {data.source!r}"
-    sheet = read_sheet(path, title, FORM)
-    if not len(sheet) and sheet.separator:
-        raise UserError(f"{title} has no rows", FORM)
     finder = table_finder(path, roots)
+    table = _read(path, data, finder, title, strict=strict)
+    images, columns = table.images, table.columns
+    if not images.entries:
+        raise _no_image(title, path, roots, len(table.sheet), images)
+    parts, classes = _parts(
+        finder, images, multi_label=data.multi_label, has_groups=columns.group is not None
+    )
+    if missing := sorted(images.parts - set(parts)):
+        first = [f" (the first row left out: {file}: {why})" for file, why in images.left_out[:1]]
+        raise UserError(
+            f"{title}: no image of the part {missing[0]} can be used{''.join(first)}",
+            "are all images there, and do they have labels?",
+        )
+    label = "label" if columns.one_hot else table.sheet.names[columns.labels[0]]
+    separator, unnamed = table.labels.separator, finder.unnamed(images.named)
+    return Source(
+        spec=data.source,
+        classes=classes,
+        parts=parts,
+        # Made-up names are nothing to write.
+        columns=(table.sheet.names[columns.image], label) if table.sheet.has_header else None,
+        # Between names without blanks a blank is enough.
+        label_separator=None if separator in ("", BLANK) else separator,
+        left_out=tuple(images.left_out),
+        passed_over=(*([unnamed] if unnamed else []), *unlabelled_rows(images)),
+        notes=tuple(
+            Note("data", None, f"{data.source}: {fact}")
+            for fact in _facts(table, data, finder, classes)
+        ),
+    )
+
+
+class _Table(NamedTuple):
+    """A table as it was read."""
+
+    sheet: Sheet
+    columns: Columns
+    labels: RowLabels
+    images: Images
+
+
+def _read(path: Path, data: DataConfig, finder: ImageFinder, title: str, *, strict: bool) -> _Table:
+    """Read a table, find its columns, and gather what its rows say of each image."""
+    sheet = read_sheet(path, title, FORM)
+    if not len(sheet):
+        raise UserError(f"{title} has no rows", FORM)
     names = data.label_column
     wanted = Wanted(
         image=data.image_column,
@@ -68,40 +114,24 @@ def open_table(
         multi_label=data.multi_label,
         refuse_outside=data.outside == "refuse",
     )
-    if not images.entries:
-        raise _no_image(title, path, roots, len(sheet), images)
-    parts, classes = _parts(
-        finder, images, multi_label=data.multi_label, has_groups=columns.group is not None
-    )
-    if missing := sorted(images.parts - set(parts)):
-        first = [f" (the first row left out: {file}: {why})" for file, why in images.left_out[:1]]
-        raise UserError(
-            f"{title}: no image of the part {missing[0]} can be used{''.join(first)}",
-            "are all images there, and do they have labels?",
-        )
-    facts = [*columns.facts, *labels.facts, *images.facts(multi_label=data.multi_label)]
+    return _Table(sheet, columns, labels, images)
+
+
+def _facts(
+    table: _Table, data: DataConfig, finder: ImageFinder, classes: Sequence[str]
+) -> Iterator[str]:
+    """Yield what a person should know about a table."""
+    yield from table.columns.facts
+    yield from table.labels.facts
+    yield from table.images.facts(multi_label=data.multi_label)
     if not data.multi_label and (name := multi_label_name(classes)):
-        facts.append(
+        yield (
             f"{name!r} is read as one class; where it is several labels: "
             "--set data.multi_label=true"
         )
-    facts += finder.facts(images.entries)
+    yield from finder.facts(table.images.entries)
     if data.outside == "read":
-        facts += _outside_fact(finder, images)
-    label = "label" if columns.one_hot else sheet.names[columns.labels[0]]
-    unnamed = finder.unnamed(images.named)
-    return Source(
-        spec=data.source,
-        classes=classes,
-        parts=parts,
-        # Made-up names are nothing to write.
-        columns=(sheet.names[columns.image], label) if sheet.has_header else None,
-        # Between names without blanks a blank is enough.
-        label_separator=None if labels.separator in ("", BLANK) else labels.separator,
-        left_out=tuple(images.left_out),
-        passed_over=(*([unnamed] if unnamed else []), *unlabelled_rows(images)),
-        notes=tuple(Note("data", None, f"{data.source}: {fact}") for fact in facts),
-    )
+        yield from _outside_fact(finder, table.images)
 
 
 def table_finder(path: Path, roots: Sequence[Path]) -> ImageFinder:
