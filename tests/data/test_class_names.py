@@ -146,6 +146,10 @@ def test_a_single_class_after_merging_is_refused(build: Build, tmp_path: Path) -
     assert open_source(data, for_training=False).classes == ("cat",)
 
 
+def test_folders_named_as_missing_values_are_classes(tmp_path: Path) -> None:
+    assert open_source(folder(tmp_path, ["NaN", "None", "null"])).classes == ("NaN", "None", "null")
+
+
 def test_parts_that_spell_a_class_differently(tmp_path: Path) -> None:
     for part, names in {"train": ("Cat", DECOMPOSED), "val": ("cat", COMPOSED)}.items():
         for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,9 @@ def sample_columns(
         return SampleColumns(classes=class_of, facts=_class_facts(sheet, class_of, classes, title))
     if label is None and class_of:
         unknown = [repr(sheet.names[i]) for i in others if i not in class_of]
-        known = [repr(name) for name in classes if name not in class_of.values()]
-        rest = f" (without a column: {_some(known)})" if known else ""
+        known = set(class_of.values())
+        missing = [repr(name) for name in classes if name not in known]
+        rest = f" (without a column: {_some(missing)})" if missing else ""
         raise UserError(
             f"{title} has columns that are no classes of the network: {_some(unknown)}{rest}",
             "remove these columns, or train with images of these classes",
@@ -123,8 +125,8 @@ def _label_column(sheet: Sheet, others: Sequence[int], label_name: str | None) -
 def _class_facts(
     sheet: Sheet, class_of: Mapping[int, str], classes: tuple[str, ...], title: str
 ) -> tuple[str, ...]:
-    facts = []
-    if missing := [repr(name) for name in classes if name not in class_of.values()]:
+    facts, named = [], set(class_of.values())
+    if missing := [repr(name) for name in classes if name not in named]:
         facts.append(
             f"{title} has no column for {_some(missing)}: their probabilities are left out"
         )
@@ -184,6 +186,12 @@ class SampleFile:
         cells = [column[place] for column in self.sheet.cells]
         if self.columns.label is not None:
             cells[self.columns.label] = label
-        for i, name in (self.columns.classes or {}).items():
-            cells[i] = f"{shares[self.classes.index(name)]:.8g}" if shares else ""
+        for i, k in self._places:
+            cells[i] = f"{shares[k]:.8g}" if shares else ""
         return cells
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        """The place of each class's column, and of the class among the network's."""
+        index = {name: k for k, name in enumerate(self.classes)}
+        return [(i, index[name]) for i, name in (self.columns.classes or {}).items()]

@@ -33,8 +33,8 @@ UNNAMED = "no row names it"
 
 _NAMED = 3
 
-_SUGGESTED = 5
-"""The most names without a file for which the nearest is looked for: each takes some 0.05 s."""
+_SUGGESTED = 20
+"""The most names without a file for which the nearest is looked for: each can take 0.05 s."""
 
 
 @dataclass
