@@ -5,6 +5,7 @@ A new kind of source is a row of `tests.builders.sources.KINDS`.
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.builders.images import encode, photo
 from tests.builders.sources import KINDS, Item, SourceKind, drawn_items, reversed_listings
@@ -323,6 +325,24 @@ def test_a_validation_part_of_another_source(kind: SourceKind, tmp_path: Path) -
         [(item.part, item.label, item.data) for item in train]
         + [("val", item.label, item.data) for item in val]
     )
+
+
+@over_all_kinds()
+def test_deep_pixels_have_one_scale(kind: SourceKind, tmp_path: Path) -> None:
+    def deep(seed: int) -> bytes:
+        grey = np.random.default_rng(seed).integers(0, 3000, (6, 8)).astype(np.uint16)
+        grey[0, :2] = 0, 3000
+        return encode(grey, "PNG")
+
+    items = [item._replace(data=deep(i)) for i, item in enumerate(drawn_items())]
+    dataset = prepare(Written(kind, tmp_path, items).data)
+    assert dataset.train.pixels.range_of("uint16") == (0, 4095)
+    for part in filter(None, (dataset.train, dataset.val, dataset.test)):
+        assert isinstance(part, EncodedPart)
+        for i in range(len(part)):
+            values = np.asarray(Image.open(io.BytesIO(part.encoded(i))), np.float64)
+            expected = np.rint(values * (255 / 4095))
+            assert np.abs(part.read(i).mean(axis=2) - expected).max() <= 1
 
 
 def test_the_digits_in_memory() -> None:
