@@ -17,7 +17,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.decoding.cache import DecodeResult
 from trickbag.data.doctor import diagnose
-from trickbag.data.pixel_scale import PIXELS_VERSION, settle_pixels
+from trickbag.data.pixel_scale import PIXELS_VERSION, sampled, settle_pixels
 from trickbag.data.source import ArrayPart
 from trickbag.errors import RunFailed, UserError
 
@@ -256,7 +256,7 @@ def test_a_sample_decides_for_a_large_source(
 ) -> None:
     root = value_folder(tmp_path / "f", of_classes(lambda seed: np.full((4, 4), 900 + seed, "u2")))
     monkeypatch.setattr(datasets, "CHECK_LIMIT", 3)
-    monkeypatch.setattr("trickbag.data.pixel_scale.SAMPLE", 5)
+    monkeypatch.setattr(datasets, "sampled", lambda part: sampled(part, 5))
     data = prepare(config(root, pixel_range=None), cache_dir=tmp_path)
     assert data.pixels.ranges
     assert any("of a sample of 5 images" in note.reason for note in data.notes)

@@ -26,7 +26,7 @@ def values(dtype: str, *shape: int) -> Any:
 )
 def test_an_array_has_the_values_of_a_file(dtype: str, bands: int, channels: Any) -> None:
     given, form = values(dtype, 4, 5, bands), PixelFormat(RANGE, channels)
-    pixels, outside = given_pixels(given, form)
+    pixels, outside, _ = given_pixels(given, form)
     np.testing.assert_array_equal(pixels, decode(tiff(given), form=form))
     assert outside == 0
     assert given_pixels(given * 2, form)[1] > 0

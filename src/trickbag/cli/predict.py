@@ -10,6 +10,7 @@ predicted.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trickbag.cli.options import RUN_HELP, add_precision
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from trickbag.evaluate.prediction import Prediction, Predictor
     from trickbag.evaluate.sample import SampleFile
     from trickbag.evaluate.table import Written
+
+
+_LITTLE = 1 / 16
+"""The share of a pixel range below which an image has few of the 256 levels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
         _warn_of_passed_over(inputs)
     if inputs.csv is None:
         columns = None  # those of a competition: only where its CSV file names the images
-    clipped: list[str] = []
-    rows = _noting_clipped(_rows(predictor, inputs), clipped)
+    values = _Values()
+    rows = values.noting(_rows(predictor, inputs))
     if target is None:
         written = Written()
         for line in _lines(rows, inputs, predictor.classes, top, written):
@@ -115,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
             f"predictions: {target} ({written.predicted:,} images; "
             f"{trained.weights_title}, in {trained.precision})"
         )
-    _warn_of_clipped(clipped, predictor)
+    values.warn(predictor)
     _warn_of_errors(written, cells_are_empty=target is not None and not form.has_errors)
     return 0 if written.predicted else 1
 
@@ -172,30 +177,48 @@ def _warn_of_outside(inputs: Inputs) -> None:
     )
 
 
-def _noting_clipped(
-    rows: Iterator[tuple[str, Prediction]], clipped: list[str]
-) -> Iterator[tuple[str, Prediction]]:
-    """Yield the rows; put the names of images with values beyond the pixel range into a list."""
-    for name, prediction in rows:
-        if prediction.clipped:
-            clipped.append(f"{name} ({prediction.clipped:,} values)")
-        yield name, prediction
+@dataclass
+class _Values:
+    """How the values of images lie in the pixel range: names, and numbers of images."""
 
+    clipped: list[str] = field(default_factory=list)
+    dim: list[str] = field(default_factory=list)
+    wide: int = 0
 
-def _warn_of_clipped(clipped: list[str], predictor: Predictor) -> None:
-    from trickbag.cli.terminal import name_some, warn
+    def noting(self, rows: Iterator[tuple[str, Prediction]]) -> Iterator[tuple[str, Prediction]]:
+        """Yield the rows, and note how the values of each image lie in the range."""
+        for name, prediction in rows:
+            if prediction.clipped:
+                self.clipped.append(f"{name} ({prediction.clipped:,} values)")
+            if prediction.used is not None:
+                self.wide += 1
+                if prediction.used < _LITTLE:
+                    self.dim.append(name)
+            yield name, prediction
 
-    if not clipped:
-        return
-    ranges = ", ".join(
-        f"{low:g} to {high:g}" for _, low, high in predictor.trained.preprocessing.pixel_range
-    )
-    images = "1 image has" if len(clipped) == 1 else f"{len(clipped):,} images have"
-    warn(
-        "predict",
-        f"{images} values beyond the pixel range of the training data ({ranges}), which are "
-        f"clipped: {name_some(clipped)}",
-    )
+    def warn(self, predictor: Predictor) -> None:
+        """Say which images have values beyond the range, and whether most use little of it."""
+        from trickbag.cli.terminal import name_some, warn
+
+        ranges = predictor.trained.preprocessing.pixel_range
+        text = ", ".join(f"{low:g} to {high:g}" for _, low, high in ranges)
+        of_training = f"of the training data ({text})" if text else "of their type"
+        if self.clipped:
+            images = (
+                "1 image has" if len(self.clipped) == 1 else f"{len(self.clipped):,} images have"
+            )
+            warn(
+                "predict",
+                f"{images} values beyond the pixel range {of_training}, which are clipped: "
+                f"{name_some(self.clipped)}",
+            )
+        if 2 * len(self.dim) > self.wide:
+            images = f"{len(self.dim):,} of {self.wide:,} images of more than 8 bits use"
+            warn(
+                "predict",
+                f"{images} less than a sixteenth of the pixel range {of_training}, and look all "
+                f"alike: {name_some(self.dim)}",
+            )
 
 
 def _require_top(top: int, predictor: Predictor) -> None:

@@ -204,8 +204,14 @@ def _scale_of_sample(
     cache_dir: Path | None,
 ) -> PixelScale:
     """Settle the pixels of a source that is not decoded by a sample of its training images."""
-    results = check_parts({"train": sampled(parts["train"])}, progress, cache_dir).results
-    return settle_pixels(data, parts, results, pixels)
+    sample = sampled(parts["train"])
+    results = check_parts({"train": sample}, progress, cache_dir).results
+    scale = settle_pixels(data, parts, results, pixels)
+    # Where most files are bad, or have no such channels, the run need not begin.
+    judged = zip(sample.names, scale.results["train"], strict=True)
+    bad = [DataError(name, result.reason) for name, result in judged if result.reason is not None]
+    require_mostly_good(data, bad, len(sample))
+    return scale
 
 
 def _val_shapes(

@@ -138,9 +138,9 @@ def settle_pixels(
     )
 
 
-def sampled(part: Part) -> Part:
+def sampled(part: Part, count: int = SAMPLE) -> Part:
     """Return a sample of a part, spread over it, whose images may be ordered by class."""
-    rows = np.linspace(0, len(part) - 1, min(SAMPLE, len(part)))
+    rows = np.linspace(0, len(part) - 1, min(count, len(part)))
     return part.subset(np.unique(rows.astype(np.int64)))
 
 
@@ -254,7 +254,8 @@ def _part_notes(good: Mapping[str, Sequence[DecodeResult]], pixels: PixelFormat)
     for name, share in shares.items():
         of_train = shares.get("train", 1.0)
         if share < _LITTLE and (name == "train" or share < of_train / 2):
-            besides = "" if name == "train" else f", those of train {100 * of_train:.2g} %"
+            compared = name != "train" and "train" in shares
+            besides = f", those of train {100 * of_train:.2g} %" if compared else ""
             reason = (
                 f"{name} images use little of the pixel range: half of them at most "
                 f"{100 * share:.2g} % of it{besides}; data.pixel_range=LOW,HIGH sets another"

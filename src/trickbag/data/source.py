@@ -245,7 +245,7 @@ class ArrayPart(Part):
         image = self.images[self.rows[i]]
         values = image if image.ndim == 3 else image[:, :, None]
         try:
-            return rendered(StoredImage(values=values, bands=values.shape[2]), self.pixels)[0]
+            return rendered(StoredImage(values=values, bands=values.shape[2]), self.pixels).pixels
         except StoredError as error:
             raise DecodeError(str(error)) from None
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from trickbag.data.decoding.decode import DecodeError, decode_counted
+from trickbag.data.decoding.decode import DecodeError, decode_rendered
 from trickbag.data.decoding.pixel_format import RGB, PixelFormat
 from trickbag.data.decoding.pixels import exif_orientation, upright
 from trickbag.data.decoding.stored import (
     NOT_FINITE,
+    Rendered,
     StoredError,
     StoredImage,
     rendered,
@@ -67,15 +68,15 @@ def _is_single(array: NDArray[Any], pixels: PixelFormat) -> bool:
 
 def given_pixels(
     image: str | os.PathLike[str] | NDArray[Any] | Image.Image, pixels: PixelFormat = RGB
-) -> tuple[NDArray[np.uint8], int]:
-    """Return an image as uint8 (H, W, C), and how many of its values lie beyond the pixel range.
+) -> Rendered:
+    """Return an image as uint8 (H, W, C), and how its values lie in the pixel range.
 
     An array of uint8 with C channels is taken as it is, any other has the values of a file. Raises
     DecodeError for what cannot be read or has no such channels, and ValueError for an array that
     is no image.
     """
     if isinstance(image, str | os.PathLike):
-        return decode_counted(image, form=pixels)
+        return decode_rendered(image, form=pixels)
     if isinstance(image, np.ndarray):
         return _of_array(image, pixels)
     try:
@@ -97,7 +98,7 @@ def _of_pillow(image: Image.Image, pixels: PixelFormat) -> StoredImage:
     return replace(stored, values=upright(stored.values, orientation))
 
 
-def _of_array(array: NDArray[Any], pixels: PixelFormat) -> tuple[NDArray[np.uint8], int]:
+def _of_array(array: NDArray[Any], pixels: PixelFormat) -> Rendered:
     def no_image(reason: str) -> ValueError:
         return ValueError(
             f"an array of shape {array.shape} and {array.dtype} is no image: must be uint8 "
@@ -108,7 +109,7 @@ def _of_array(array: NDArray[Any], pixels: PixelFormat) -> tuple[NDArray[np.uint
     if values.ndim != 3 or array.size == 0 or array.dtype.kind not in "uif":
         raise no_image("")
     if array.dtype == np.uint8 and values.shape[2] == pixels.count:
-        return values, 0
+        return Rendered(values)
     if pixels.channels is None and values.shape[2] not in (1, 3):
         raise no_image("")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trickbag.data.decoding.stored import Rendered
     from trickbag.models.config import Precision
     from trickbag.optim.config import Device
 
@@ -41,7 +42,8 @@ class Prediction:
     be read or has a logit that is not finite, and `error` says so. With `thresholds`, one for each
     class, an image has every label whose probability reaches its threshold; that may be none.
     `label_separator` divides several labels in the training data, None where nothing does.
-    `clipped` counts the values of the image beyond the pixel range of the training data.
+    `clipped` counts the values of the image beyond the pixel range of the training data, `used` is
+    the share of the range between its smallest and its largest value, None for 8-bit images.
     """
 
     image: str
@@ -51,6 +53,7 @@ class Prediction:
     thresholds: tuple[float, ...] | None = None
     label_separator: str | None = None
     clipped: int = 0
+    used: float | None = None
 
     @property
     def label(self) -> str | None:
@@ -95,13 +98,6 @@ class Prediction:
             return []
         best = np.argsort(-self.probabilities, kind="stable")[:k]
         return [(self.classes[i], float(self.probabilities[i])) for i in best]
-
-
-class _Crop(NamedTuple):
-    """The crop (C, H, W) of an image, and how many of its values were beyond the pixel range."""
-
-    pixels: NDArray[np.uint8]
-    clipped: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +155,11 @@ class Predictor:
                 if isinstance(crop, str):
                     yield self._prediction(name, crop)
                 else:
-                    yield self._prediction(name, next(rows), crop.clipped)
+                    yield replace(
+                        self._prediction(name, next(rows)), clipped=crop.clipped, used=crop.used
+                    )
 
-    def _prediction(
-        self, name: str, row: NDArray[np.float32] | str, clipped: int = 0
-    ) -> Prediction:
+    def _prediction(self, name: str, row: NDArray[np.float32] | str) -> Prediction:
         """Return the prediction of an image from its probabilities, or from an error."""
         error = row if isinstance(row, str) else None
         if not isinstance(row, str) and np.isnan(row).any():
@@ -177,7 +173,6 @@ class Predictor:
             probabilities=row,
             thresholds=self.trained.thresholds,
             label_separator=self.trained.label_separator,
-            clipped=clipped,
         )
 
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -187,10 +182,10 @@ class Predictor:
         probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_NCHW).numpy()
         return probabilities_NK
 
-    def _crops(self, images: GivenImages) -> Iterator[tuple[str, _Crop | str]]:
+    def _crops(self, images: GivenImages) -> Iterator[tuple[str, Rendered | str]]:
         """Yield the name and the crop of each image, or why it cannot be read."""
         # A queue, as the results have to be in order and only two batches may be in memory.
-        waiting: deque[tuple[str, Future[_Crop | str]]] = deque()
+        waiting: deque[tuple[str, Future[Rendered | str]]] = deque()
         pool = ThreadPoolExecutor(
             self.threads or min(8, usable_cores()), thread_name_prefix="predict"
         )
@@ -207,13 +202,13 @@ class Predictor:
             # A caller may leave the generator half-way: what waits is then not read any more.
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _crop(self, image: GivenImage | None) -> _Crop | str:
+    def _crop(self, image: GivenImage | None) -> Rendered | str:
         if image is None:
             return "no such file"
         preprocessing = self.trained.preprocessing
         try:
-            pixels, clipped = given_pixels(image, preprocessing.pixels)
-            return _Crop(preprocessing.crop(pixels), clipped)
+            given = given_pixels(image, preprocessing.pixels)
+            return given._replace(pixels=preprocessing.crop(given.pixels))
         except DecodeError as error:
             return str(error)
 

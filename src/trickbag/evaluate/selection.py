@@ -14,7 +14,7 @@ from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.decoding.check import check_parts
 from trickbag.data.labels import label_counts
 from trickbag.data.parts_setting import given_folders
-from trickbag.data.pixel_scale import settle_pixels, versioned
+from trickbag.data.pixel_scale import sampled, settle_pixels, versioned
 from trickbag.data.sources import is_folder_source, is_table, open_source
 from trickbag.errors import Note, UserError, choices
 from trickbag.paths import expanded
@@ -23,7 +23,6 @@ from trickbag.text import composed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from trickbag.data.decoding.cache import DecodeResult
     from trickbag.data.pixel_scale import PixelScale
     from trickbag.data.source import DataError, Part, Source
     from trickbag.evaluate.trained import Trained
@@ -35,6 +34,9 @@ PARTS = ("train", "val", "test")
 _CHANGED = Note(
     "data", None, "the data have changed since the run, so its metrics may not come out again"
 )
+_SAMPLE = 100
+"""The images of another source that tell whether its pixels are those of the run."""
+
 _NAMED, _NAMED_UNKNOWN, _NAMED_KNOWN = 5, 3, 10
 """Number of classes that a note names, and an error: those that the network lacks, and its own."""
 
@@ -192,12 +194,12 @@ def _scale(
 ) -> PixelScale:
     """Return a part whose images are read as those of the run; and notes on other values.
 
-    What values images have is looked up only for a network whose run had more than 8 bits.
+    For a network whose run had more than 8 bits the values of all images are looked up, else
+    those of a few.
     """
     pixels = trained.preprocessing.pixels
-    results: dict[str, list[DecodeResult]] = {}
-    if pixels.ranges:
-        results = check_parts({name: part}, progress).results
+    known = part if pixels.ranges else sampled(part, _SAMPLE)
+    results = check_parts({name: known}, progress).results
     return settle_pixels(config, {name: part}, results, pixels)
 
 

@@ -55,6 +55,24 @@ def test_every_image_is_the_same_after_pickling(photos: Path, tmp_path: Path) ->
         assert few.names == (part.names[2], part.names[0])
 
 
+@pytest.mark.parametrize("channels", [(1,), (2, 0)])
+def test_any_number_of_channels(photos: Path, tmp_path: Path, channels: tuple[int, ...]) -> None:
+    files = prepare(DataConfig(source=str(photos), channels=channels))
+    shared = decode_once(files, tmp_path / "decoded", 10**9)
+    assert shared is not None
+    for i in range(len(files.train)):
+        np.testing.assert_array_equal(shared.train.read(i), files.train.read(i))
+    assert shared.train.read(0).shape[2] == len(channels)
+    # Of other channels the same folder has no images.
+    notes: list[str] = []
+    rgb = decode_once(
+        prepare(DataConfig(source=str(photos))), tmp_path / "decoded", 10**9, on_damage=notes.append
+    )
+    assert rgb is not None
+    assert rgb.val.read(1).shape[2] == 3
+    assert len(notes) == 1
+
+
 def test_batches_are_the_same(photos: Path, tmp_path: Path) -> None:
     data = DataConfig(source=str(photos))
     files = prepare(data)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.builders.images import encode, photo, png
 from tests.builders.tiff import tiff
-from trickbag.data.decoding.decode import DecodeError, decode, decode_counted, read_stored
+from trickbag.data.decoding.decode import DecodeError, decode, decode_rendered, read_stored
 from trickbag.data.decoding.pixel_format import PixelFormat, PixelRange, given_ranges
 from trickbag.data.decoding.stored import StoredImage, rendered
 
@@ -42,7 +42,7 @@ def test_the_range_becomes_0_to_255(dtype: str, limits: Any, given: Any, expecte
     kind = "uint8" if dtype == "uint8" else "float" if dtype.startswith("float") else "integer"
     ranges: tuple[PixelRange, ...] = () if limits is None else ((kind, *limits),)  # type: ignore
     stored = StoredImage(values=np.array([given], dtype)[:, :, None], bands=1)
-    pixels, outside = rendered(stored, PixelFormat(ranges))
+    pixels, outside, _ = rendered(stored, PixelFormat(ranges))
     np.testing.assert_array_equal(pixels[0, :, 1], expected)
     assert outside == 0
 
@@ -50,7 +50,7 @@ def test_the_range_becomes_0_to_255(dtype: str, limits: Any, given: Any, expecte
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "float32"])
 def test_values_beyond_the_range_are_its_ends_and_are_counted(dtype: str) -> None:
     values = np.array([[[50], [100], [200], [300], [400]]], dtype)
-    pixels, outside = rendered(
+    pixels, outside, _ = rendered(
         StoredImage(values=values, bands=1), PixelFormat(given_ranges(100, 300))
     )
     np.testing.assert_array_equal(pixels[0, :, 0], [0, 0, 128, 255, 255])
@@ -112,6 +112,19 @@ def test_bands_of_8_bit_images(mode: str, kind: str, bands: int) -> None:
 
 def test_8_bit_values_of_a_range() -> None:
     data = encode(np.array([[0, 8, 16]], np.uint8), "PNG")
-    pixels, outside = decode_counted(data, form=PixelFormat((("uint8", 0, 16),)))
+    pixels, outside, used = decode_rendered(data, form=PixelFormat((("uint8", 0, 16),)))
     np.testing.assert_array_equal(pixels[0, :, 0], [0, 128, 255])
-    assert outside == 0
+    assert (outside, used) == (0, None)
+
+
+def test_how_much_of_a_range_an_image_uses() -> None:
+    data = tiff(np.array([[100, 200, 300]], np.uint16))
+    used = [
+        decode_rendered(data, form=form).used
+        for form in (
+            PixelFormat(),
+            PixelFormat(given_ranges(0, 400)),
+            PixelFormat(given_ranges(200, 250)),
+        )
+    ]
+    assert used == [pytest.approx(200 / 65535), 0.5, 1]

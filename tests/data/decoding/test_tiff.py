@@ -124,6 +124,13 @@ def test_channels_are_bands_in_their_order(channels: tuple[int, ...]) -> None:
     )
 
 
+def test_tiles_far_beyond_the_image_are_refused() -> None:
+    data = tiff(values("u2", 4, 4, 1), tile=16)
+    wide = data.replace(struct.pack("<HHII", 322, 4, 1, 16), struct.pack("<HHII", 322, 4, 1, 2**29))
+    with pytest.raises(DecodeError, match=r"GiB|does not|of its size|pixels"):
+        decode(wide)
+
+
 @pytest.mark.parametrize("cut", [20, 200])
 def test_a_truncated_file_is_an_error(cut: int) -> None:
     data = tiff(values("u2", 9, 9, 5), deflate=True)

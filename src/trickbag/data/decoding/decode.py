@@ -62,6 +62,7 @@ from trickbag.data.decoding.png16 import read_values as read_png_values
 from trickbag.data.decoding.stored import (
     NOT_FINITE,
     WIDE_MODES,
+    Rendered,
     StoredError,
     StoredImage,
     rendered,
@@ -82,7 +83,7 @@ __all__ = [
     "EXTENSIONS",
     "DecodeError",
     "decode",
-    "decode_counted",
+    "decode_rendered",
     "image_format",
     "read_bytes",
     "read_stored",
@@ -137,17 +138,17 @@ def decode(
     Only PNG and TIFF with Deflate carry checksums: in the other formats, damage that leaves a valid
     file behind cannot be told from an image.
     """
-    return decode_counted(source, max_pixels, verified=verified, form=form)[0]
+    return decode_rendered(source, max_pixels, verified=verified, form=form).pixels
 
 
-def decode_counted(
+def decode_rendered(
     source: bytes | str | os.PathLike[str],
     max_pixels: int = MAX_PIXELS,
     *,
     verified: bool = False,
     form: PixelFormat = RGB,
-) -> tuple[NDArray[np.uint8], int]:
-    """Decode an image as `decode`; also return how many values lie beyond the range of `form`."""
+) -> Rendered:
+    """Decode an image as `decode`; also say how its values lie in the range of `form`."""
     data = source if isinstance(source, bytes) else read_bytes(source, max_pixels)
     stored = read_stored(data, max_pixels, verified=verified, keeps_bands=form.channels is not None)
     try:

@@ -18,6 +18,7 @@ import numpy as np
 from trickbag.checksums import has_seal, sealed
 from trickbag.data.cores import usable_cores
 from trickbag.data.dataset import fingerprint
+from trickbag.data.decoding.pixel_format import RGB
 from trickbag.data.source import DecodeError, Part
 from trickbag.errors import RunFailed, UserError, first_line
 from trickbag.files import sync_folder
@@ -140,6 +141,8 @@ def decode_once(
     parts = _parts(dataset)
     # The places have no names: another split, or another file left out, has other images there.
     images = fingerprint(dataset.classes, parts)
+    if dataset.pixels != RGB:
+        images += f" {dataset.pixels}"
     problem = None
     if folder.is_dir():
         problem = _damage(folder, images, sum(map(len, parts.values())), progress)

@@ -24,6 +24,7 @@ __all__ = [
     "WIDE_MODES",
     "Alpha",
     "Limits",
+    "Rendered",
     "StoredError",
     "StoredImage",
     "picture",
@@ -142,8 +143,20 @@ def picture(stored: StoredImage, limits: Limits) -> NDArray[np.uint8]:
     return colours if colours.shape[2] == 3 else np.repeat(colours, 3, axis=2)
 
 
-def rendered(stored: StoredImage, form: PixelFormat) -> tuple[NDArray[np.uint8], int]:
-    """Return an image as uint8 (H, W, C), and how many of its values lie beyond the range.
+class Rendered(NamedTuple):
+    """An image as uint8 (H, W, C), and what became of its values.
+
+    clipped: how many of them lie beyond the range. used: the share of the range between the
+    smallest and the largest; None for 8-bit images.
+    """
+
+    pixels: NDArray[np.uint8]
+    clipped: int = 0
+    used: float | None = None
+
+
+def rendered(stored: StoredImage, form: PixelFormat) -> Rendered:
+    """Return an image with the channels and the range of a form.
 
     Raises StoredError for bands that are missing or too many, and for a type whose range is not
     known.
@@ -156,14 +169,25 @@ def rendered(stored: StoredImage, form: PixelFormat) -> tuple[NDArray[np.uint8],
     if problem := form.problem(stored.bands, stored.unused_bands):
         raise StoredError(problem)
     if form.channels is None:
-        return _as_rgb(stored, limits)
+        return _with_use(_as_rgb(stored, limits), stored, limits)
     values = stored.values
     # A view where the channels are the first ones in their order.
     if form.channels == tuple(range(len(form.channels))):
         values = values[:, :, : len(form.channels)]
     else:
         values = values[:, :, list(form.channels)]
-    return _scaled(values, limits, inverted=stored.white_is_zero)
+    return _with_use(_scaled(values, limits, inverted=stored.white_is_zero), stored, limits)
+
+
+def _with_use(
+    result: tuple[NDArray[np.uint8], int], stored: StoredImage, limits: tuple[float, float]
+) -> Rendered:
+    if stored.pixel_type == "uint8":
+        return Rendered(*result)
+    values = stored.limits()
+    low, high = limits
+    used = (min(values.high, high) - max(values.low, low)) / (high - low)
+    return Rendered(*result, used=max(0.0, used))
 
 
 def _as_rgb(stored: StoredImage, limits: tuple[float, float]) -> tuple[NDArray[np.uint8], int]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TiffLayout", "UnsupportedTiff", "first_tags", "layout_of", "read_values"]
 
-_GREY_WHITE_IS_ZERO, _GREY, _RGB, _PALETTE = 0, 1, 2, 3
+_GREY_WHITE_IS_ZERO, _GREY, _RGB, _CMYK = 0, 1, 2, 5
 _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 258, 259, 262, 266
 _WIDTH, _HEIGHT, _BANDS, _ROWS, _PLANAR, _PREDICTOR = 256, 257, 277, 278, 284, 317
 _STRIPS, _STRIP_SIZES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 273, 279, 322, 323, 324, 325
@@ -81,9 +81,16 @@ class TiffLayout:
         return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
     @property
+    def padded_width(self) -> int:
+        """The width of all tiles side by side, which can be beyond that of the image."""
+        if self.tile is None:
+            return self.width
+        return -(-self.width // self.tile[0]) * self.tile[0]
+
+    @property
     def value_bytes(self) -> int:
-        """The bytes of all values."""
-        return self.width * self.height * self.bands * self.dtype.itemsize
+        """The bytes of all values, those of tiles beyond the image included."""
+        return self.padded_width * self.height * self.bands * self.dtype.itemsize
 
 
 def first_tags(data: bytes) -> Mapping[int, Any]:
@@ -163,8 +170,8 @@ def _alpha(photometric: int, bands: int, extra: tuple[int, ...]) -> Alpha:
 
 def _fits_pillow(photometric: int, bands: int, bits: int, kind: int, alpha: Alpha) -> bool:
     """Tell whether Pillow has a mode for the bands that loses nothing of them."""
-    if photometric > _RGB:
-        return bands <= 4  # palettes, CMYK, YCbCr, Lab: colours that Pillow converts
+    if photometric > _RGB:  # palettes, CMYK, YCbCr, Lab: colours that Pillow converts
+        return bands <= 4 or (photometric == _CMYK and bits == 8)
     if bits not in (1, 2, 4, 8) or kind not in (0, 1, 4):
         return False
     return bands == 1 or (photometric == _RGB and bands == 3) or alpha != "none"
@@ -273,11 +280,10 @@ def _directory(layout: TiffLayout, plane: int, order: str, position: int, last: 
     places, sizes = (_numbers(tags[tag]) if tag in tags else () for tag in kinds)
     count = len(places) // layout.planes
     chosen = slice(plane * count, (plane + 1) * count)
-    # Whole tiles, which predictor 3 needs.
-    width = -(-layout.width // layout.tile[0]) * layout.tile[0] if layout.tile else layout.width
     rows = min(int(tags.get(_ROWS) or layout.height), layout.height)
     entries: dict[int, tuple[int, ...]] = {
-        _WIDTH: (width * pixel,),
+        # Whole tiles, which predictor 3 needs.
+        _WIDTH: (layout.padded_width * pixel,),
         _HEIGHT: (layout.height,),
         _BITS: (8,),
         _COMPRESSION: (int(tags.get(_COMPRESSION, 1)),),

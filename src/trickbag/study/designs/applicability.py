@@ -23,16 +23,19 @@ def unfit_for_network(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset)
     Those that plain data tell are found by the designs themselves (`unfit_for_recipe`). Raises
     UserError where the network cannot be built.
     """
+    from trickbag.train.plan.channels import colour_reason
+
+    tricks, count = list(tricks), dataset.pixels.count
+    reasons = {t.name: reason for t in tricks if (reason := colour_reason(t, count))}
     changing = [trick for trick in tricks if trick.overrides("network")]
     if not changing:
-        return {}
+        return reasons
     from trickbag.models.zoo import build_network
     from trickbag.train.plan.resolve import resolve
 
     # Without its tricks: one that does not apply would raise here, and hide the others' reasons.
     plan, _ = resolve(recipe.only(), dataset, seed=0)
     network = build_network(plan.model, seed=0)
-    reasons = {}
     for trick in changing:
         try:
             trick.network(network)

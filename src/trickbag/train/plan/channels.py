@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from trickbag.data.decoding.pixel_format import PixelFormat
     from trickbag.models.config import ModelConfig
     from trickbag.recipe import Recipe
+    from trickbag.tricks.trick import Trick
 
-__all__ = ["channel_notes", "fitting_channels", "require_colours", "with_pixels"]
+__all__ = ["channel_notes", "colour_reason", "fitting_channels", "require_colours", "with_pixels"]
 
 
 def with_pixels(data: DataConfig, pixels: PixelFormat) -> DataConfig:
@@ -73,18 +74,25 @@ def fitting_channels(model: ModelConfig, count: int) -> int:
     return count
 
 
+def colour_reason(trick: Trick, count: int) -> str | None:
+    """Return why a trick does not apply to images of so many channels; None if it does."""
+    if not trick.needs_rgb or count == len(MEAN):
+        return None
+    channels = f"{count} channels" if count > 1 else "1 channel"
+    return (
+        f"{trick.name} changes colours of red, green and blue, and these images have {channels} "
+        "(data.channels)"
+    )
+
+
 def require_colours(recipe: Recipe, count: int) -> None:
     """Raise DoesNotApply for a trick, or UserError for a policy, that needs red, green and blue."""
     if count == len(MEAN):
         return
-    channels = f"{count} channels" if count > 1 else "1 channel"
     for trick in recipe.tricks:
-        if trick.needs_rgb:
-            raise DoesNotApply(
-                f"{trick.name} changes colours of red, green and blue, and these images have "
-                f"{channels} (data.channels)",
-                f"Take it out: --without {trick.name}",
-            )
+        if reason := colour_reason(trick, count):
+            raise DoesNotApply(reason, f"Take it out: --without {trick.name}")
+    channels = f"{count} channels" if count > 1 else "1 channel"
     if recipe.data.policy is not None:
         raise UserError(
             f"data.policy changes colours of red, green and blue, and these images have {channels}",
