@@ -19,7 +19,7 @@ from trickbag.data.decoding.cache import DecodeResult
 from trickbag.data.doctor import diagnose
 from trickbag.data.pixel_scale import PIXELS_VERSION, sampled, settle_pixels
 from trickbag.data.source import ArrayPart
-from trickbag.errors import RunFailed, UserError
+from trickbag.errors import UserError
 
 
 def results(pixel_type: str, *limits: tuple[float, ...], bands: int = 1) -> list[DecodeResult]:
@@ -154,7 +154,7 @@ def test_the_version_is_raised_where_images_are_read_otherwise(train: Any, versi
 def test_all_channels_are_those_of_most_images() -> None:
     scale = settled(JPEG * 5 + results("uint8", (0, 255)), channels="all")
     assert scale.pixels.channels == (0, 1, 2)
-    assert scale.errors[0].reason == "1 channels, and most training images have 3"
+    assert scale.errors[0].reason == "1 channel, and most training images have 3"
     assert settled(results("uint8", (0, 255)), channels="all").pixels.channels == (0,)
 
 
@@ -225,7 +225,7 @@ def five(seed: int) -> Any:
 
 def test_five_bands(tmp_path: Path) -> None:
     root = value_folder(tmp_path / "f", of_classes(five))
-    with pytest.raises(RunFailed, match=r"5 channels are not .*: --set data.channels=0,1,2"):
+    with pytest.raises(UserError, match=r": 5 channels are not .*: --set data.channels=0,1,2"):
         prepare(config(root), cache_dir=tmp_path)
     assert "5 channels are not" in diagnose(config(root), cache_dir=tmp_path).left_out[0].reason
     for channels, count in (((4,), 1), ((0, 1, 4), 3), ("all", 5)):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
 
 from tests.builders.images import digit_folder, digits_of
+from tests.builders.tiff import value_folder
 from trickbag.data.dataset import prepare
 from trickbag.errors import RunFailed, UserError
 from trickbag.evaluate import Predictor, Trained, evaluate
@@ -248,3 +249,23 @@ def test_logits_that_are_not_finite(trained: Trained, photos: Path, value: float
     ] * 3
     assert all(p.label is None for p in predictions[::2])
     assert all(p.error is None and p.label for p in predictions[1::2])
+
+
+def test_pixels_of_another_depth_are_noted(trained: Trained, tmp_path: Path) -> None:
+    def twelve_bits(seed: int) -> Any:
+        return np.random.default_rng(seed).integers(0, 3000, (9, 9), np.uint16)
+
+    root = value_folder(tmp_path / "deep", {"one": [twelve_bits(0)], "zero": [twelve_bits(1)]})
+    evaluation = evaluate(trained, data=str(root), workers=0)
+    texts = [note.text for note in evaluation.notes]
+    assert any("use little of the pixel range: half of them at most" in text for text in texts)
+    deep = dataclasses.replace(
+        trained.preprocessing, pixel_range=(("integer", 0.0, 1023.0),), channels=None
+    )
+    evaluation = evaluate(
+        dataclasses.replace(trained, preprocessing=deep), data=str(root), workers=0
+    )
+    texts = [note.text for note in evaluation.notes]
+    assert any(
+        "2 of 2 train images have values beyond the pixel range 0 to 1,023" in t for t in texts
+    )

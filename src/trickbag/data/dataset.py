@@ -118,6 +118,9 @@ def prepare(
         scale = settle_pixels(data, parts, _results(source, parts, results_of), pixels)
     else:
         scale = _scale_of_sample(data, parts, pixels, progress, cache_dir)
+    if len(parts["train"]) and not len(scale.parts["train"]):
+        # No file is to blame where none has the channels.
+        raise UserError(f"data source {data.source!r}: {scale.errors[0].reason}")
     errors += scale.errors
     require_mostly_good(data, errors, listed + len(source.left_out))
     errors += copies

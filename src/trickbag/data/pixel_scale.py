@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trickbag.data.decoding.pixel_format import PixelFormat, PixelKind, PixelRange, kind_of
+from trickbag.data.decoding.pixel_format import (
+    PixelFormat,
+    PixelKind,
+    PixelRange,
+    channels_text,
+    kind_of,
+)
 from trickbag.data.source import ArrayPart, DataError
 from trickbag.errors import Note
 
@@ -153,7 +159,7 @@ def _most_common_bands(part: Part, results: Sequence[DecodeResult]) -> int:
 def _problem(result: DecodeResult, pixels: PixelFormat, *, exact: bool) -> str | None:
     """Return why a good image does not have the channels or the range; None if it has."""
     if exact and result.bands != pixels.count:
-        return f"{result.bands} channels, and most training images have {pixels.count}"
+        return f"{channels_text(result.bands)}, and most training images have {pixels.count}"
     if problem := pixels.problem(result.bands, result.unused_bands):
         return problem
     if pixels.range_of(result.pixel_type) is None:

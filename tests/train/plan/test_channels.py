@@ -13,6 +13,7 @@ from trickbag.data.config import MEAN, DataConfig
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.decoding.pixel_format import PixelFormat
 from trickbag.errors import DoesNotApply, UserError
+from trickbag.study.designs.applicability import unfit_for_network
 from trickbag.train.build import build
 from trickbag.train.plan.resolve import resolve
 from trickbag.tricks.aug_mix import AugMix
@@ -58,6 +59,15 @@ def test_tricks_of_colours_do_not_apply(
         resolve(recipe, with_pixels(dataset, PixelFormat(channels=channels)), 0)
     assert "\n" not in str(raised.value)
     resolve(recipe, with_pixels(dataset, PixelFormat(channels=(4, 0, 1))), 0)
+
+
+def test_studies_state_tricks_of_colours(pictures: Path, dataset: Dataset) -> None:
+    tricks = (ColorJitter(), Mixup(), AugMix())
+    recipe, grey = bare_recipe(pictures, *tricks), with_pixels(dataset, PixelFormat(channels=(0,)))
+    reasons = unfit_for_network(recipe, tricks, grey)
+    assert {*reasons} == {"color_jitter", "aug_mix"}
+    assert "1 channel" in reasons["aug_mix"]
+    assert unfit_for_network(recipe, tricks, dataset) == {}
 
 
 def test_a_policy_of_the_recipe_needs_colours(pictures: Path, dataset: Dataset) -> None:

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["RGB", "PixelFormat", "PixelKind", "PixelRange", "given_ranges", "kind_of"]
+__all__ = [
+    "RGB",
+    "PixelFormat",
+    "PixelKind",
+    "PixelRange",
+    "channels_text",
+    "given_ranges",
+    "kind_of",
+]
 
 PixelKind = Literal["uint8", "integer", "float"]
 """What has one range: 8-bit values, integers of any other type, and floats."""
@@ -54,7 +62,7 @@ class PixelFormat:
                 return f"{bands} channels are not supported here: --set data.channels=0,1,2"
         elif max(self.channels) >= bands:
             named = ",".join(map(str, self.channels))
-            return f"{bands} channels, too few for data.channels = {named}"
+            return f"{channels_text(bands)}, too few for data.channels = {named}"
         return None
 
     def range_of(self, pixel_type: str) -> tuple[float, float] | None:
@@ -67,6 +75,11 @@ class PixelFormat:
             if ranged == kind:
                 return low, high
         return _FULL.get(pixel_type)
+
+
+def channels_text(count: int) -> str:
+    """Write a number of channels."""
+    return f"{count} channel{'s' * (count != 1)}"
 
 
 def given_ranges(low: float, high: float) -> tuple[PixelRange, ...]:

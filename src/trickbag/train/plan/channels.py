@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trickbag.data.config import MEAN, by_channel
+from trickbag.data.decoding.pixel_format import channels_text
 from trickbag.errors import DoesNotApply, Note, UserError
 
 if TYPE_CHECKING:
@@ -53,10 +54,9 @@ def channel_notes(given: DataConfig, settled: DataConfig) -> list[Note]:
     words = " and ".join(f"{name} {values[name]:.2f}" for name in named)
     settings = " and ".join(f"data.{name}" for name in named)
     verb = "says" if len(named) == 1 else "say"
-    channels = f"{count} channels" if count > 1 else "1 channel"
     reason = (
-        f"images have {channels}: {words} of each are averages of those of red, green and blue; "
-        f"{settings} {verb} others"
+        f"images have {channels_text(count)}: {words} of each are averages of those of red, green "
+        f"and blue; {settings} {verb} others"
     )
     return [Note("choice", None, reason)]
 
@@ -78,10 +78,9 @@ def colour_reason(trick: Trick, count: int) -> str | None:
     """Return why a trick does not apply to images of so many channels; None if it does."""
     if not trick.needs_rgb or count == len(MEAN):
         return None
-    channels = f"{count} channels" if count > 1 else "1 channel"
     return (
-        f"{trick.name} changes colours of red, green and blue, and these images have {channels} "
-        "(data.channels)"
+        f"{trick.name} changes colours of red, green and blue, and these images have "
+        f"{channels_text(count)} (data.channels)"
     )
 
 
@@ -92,9 +91,9 @@ def require_colours(recipe: Recipe, count: int) -> None:
     for trick in recipe.tricks:
         if reason := colour_reason(trick, count):
             raise DoesNotApply(reason, f"Take it out: --without {trick.name}")
-    channels = f"{count} channels" if count > 1 else "1 channel"
     if recipe.data.policy is not None:
         raise UserError(
-            f"data.policy changes colours of red, green and blue, and these images have {channels}",
+            "data.policy changes colours of red, green and blue, and these images have "
+            f"{channels_text(count)}",
             "take it out: --set data.policy=none",
         )
