@@ -130,6 +130,9 @@ READ = {
         "train animals4 cars4",
         ("the folders within them, such as 'animals/cat', are none",),
     ),
+    "changed copies in folders of each class": Read(
+        "{a,b}/* {a,b}/{flip,turn}/*", "train a6 b6", ("such as 'a/flip', are none",)
+    ),
     "a few classes that have the same folders": Read(
         "{a,b}/{left,right}/* {c,d,e}/*",
         "train a4 b4 c2 d2 e2",
@@ -177,6 +180,7 @@ REFUSED = {
     "nearly the same classes": ("{A,B}/{cat,dog}/* B/fox/*", "these may be parts or classes"),
     "one with fewer classes": ("A/{cat,dog}/* B/cat/*", "these may be parts or classes"),
     "in another case": ("A/{cat,dog}/* B/{Cat,Dog}/*", "these may be parts or classes"),
+    "an image beside the classes": ("{A,B}/{cat,dog}/* A/1.jpg", "these may be parts or classes"),
     "beneath folders alone": ("archive/fold{1,2}/{a,b}/*", "data.parts=train:archive/fold1,val:"),
     "deeper": ("site{A,B}/{day,night}/{a,b}/*", "these may be parts or classes"),
     "each deeper": ("siteA/day/{a,b}/* siteB/night/{a,b}/*", "these may be parts or classes"),

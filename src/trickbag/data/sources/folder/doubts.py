@@ -30,7 +30,7 @@ def require_no_recurrence(tree: Tree, shape: Shape, folder: str) -> None:
     inner = {
         name: shape.inner(joined(folder, name))
         for name in holders
-        if shape.is_nested(joined(folder, name))
+        if shape.is_divided(joined(folder, name))
     }
     _require_no_copy(tree, folder, holders, inner)
     counts = Counter(each for names in inner.values() for each in names)

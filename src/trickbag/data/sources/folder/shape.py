@@ -35,6 +35,15 @@ class Shape:
         direct = len(self.tree.folder(folder).images)
         return direct < self.tree.images_in(folder) - direct
 
+    def is_divided(self, folder: str) -> bool:
+        """Return whether nearly all of a folder's images lie in folders within it.
+
+        A class can hold folders beside its images, such as changed copies of them; a part holds few
+        images of its own.
+        """
+        direct = len(self.tree.folder(folder).images)
+        return self.is_nested(folder) and 5 * direct <= self.tree.images_in(folder)
+
     def only_way(self, folder: str) -> str | None:
         """Return the folder in a folder if it lies there alone and can hold class folders."""
         names = self.tree.folder(folder).folders
