@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from trickbag.data.config import Resize
+from tests.builders.images import photo
+from trickbag.data.config import DataConfig, Resize
+from trickbag.data.doctor import diagnose
 from trickbag.data.size import Size
 from trickbag.data.visible import visible_notes, visible_shares
 
@@ -44,7 +51,7 @@ def test_the_note_names_shares_and_settings() -> None:
     (note,) = visible_notes([(100, 50), (100, 50), (100, 10)], 64, 64, "crop")
     assert note.text == (
         "validation sees 37 % of the pixels of the average image, 10 % of the least visible one "
-        "(centre crop of 1:2 images): --set data.resize=squash or letterbox, or --image-size 88x48"
+        "(centre crop of 1:2 images): --set data.resize=squash or letterbox, or --image-size 96x48"
     )
 
 
@@ -66,3 +73,32 @@ def test_nothing_is_said_where_enough_is_seen(
 ) -> None:
     assert visible_notes(shapes, 64, 64, resize) == []
     assert visible_notes(shapes, 64, 72, resize) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_size", "proposed"),
+    [
+        ((64, 256), 224, "128x512"),
+        ((256, 64), 256, "512x128"),
+        ((10, 40), 16, "8x32"),
+        ((375, 1500), 64, "32x128"),
+    ],
+)
+def test_the_size_that_is_named(shape: tuple[int, int], image_size: int, proposed: str) -> None:
+    (note,) = visible_notes([shape], image_size, image_size, "crop")
+    assert note.text.endswith(f"or --image-size {proposed}")
+
+
+def test_the_doctor_says_it_by_the_shapes(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for i in range(3):
+            Image.fromarray(photo(40, 10, seed=i)).save(tmp_path / label / f"{i}.png")
+    data = DataConfig(source=str(tmp_path))
+    texts = [note.text for note in diagnose(data).notes if "validation sees" in note.text]
+    assert len(texts) == 1
+    assert "validation sees 25 % of the pixels of the average image (centre crop of 4:1" in texts[0]
+    others: tuple[dict[str, Any], ...] = ({"resize": "squash"}, {"image_size": (8, 32)})
+    for settings in others:
+        notes = diagnose(replace(data, **settings)).notes
+        assert not [note for note in notes if "validation sees" in note.text]

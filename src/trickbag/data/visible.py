@@ -88,13 +88,15 @@ def _ways_out(shapes_N2: NDArray[np.int64], image_size: Size, resized: Size, res
 
 
 def _fitting_size(shapes_N2: NDArray[np.int64], image_size: Size) -> Size:
-    """Return a size with about the shape of the median image, and as many pixels as another."""
+    """Return a size with the shape of the median image, and about as many pixels as another."""
     height, width = np.median(shapes_N2, axis=0)
-    ratio = math.sqrt(min(max(width / height, 1 / _EXTREME), _EXTREME))
+    ratio = min(max(height, width) / min(height, width), _EXTREME)
     side = math.sqrt(number_of_pixels(image_size))
     multiple = _MULTIPLE if side >= _SMALL else _SMALL_MULTIPLE
-    rows, columns = (max(1, round(x / multiple)) * multiple for x in (side / ratio, side * ratio))
-    return as_size(rows, columns)
+    # The longer side follows the shorter one as it is rounded, so that the shape stays.
+    short = max(1, round(side / math.sqrt(ratio) / multiple)) * multiple
+    long = max(1, round(short * ratio / multiple)) * multiple
+    return as_size(short, long) if width >= height else as_size(long, short)
 
 
 def _shape(height: float, width: float) -> str:
