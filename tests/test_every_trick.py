@@ -16,9 +16,11 @@ from tests.tricks.table import TABLE
 from trickbag import tricks
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
+from trickbag.data.decoding.pixel_format import PixelFormat
 from trickbag.data.loading.loader import Loader, RawBatch
 from trickbag.data.loading.preprocess import Preprocessing
-from trickbag.errors import Note
+from trickbag.data.source import ArrayPart
+from trickbag.errors import DoesNotApply, Note
 from trickbag.recipe import Recipe
 from trickbag.settings import plain, read
 from trickbag.train.build import build
@@ -151,6 +153,22 @@ def test_has_an_effect_and_trains(name: str, dataset: Dataset) -> None:
     assert not same(done.last, trained_without(without, dataset)), f"{name} left the run as it was"
     assert not [note for note in done.notes if note.kind == "no_effect"]
     assert done.run.tricks == (TABLE[name].trick,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_trains_on_five_channels_or_says_why_not(name: str, dataset: Dataset) -> None:
+    form = PixelFormat(channels=(0, 1, 2, 3, 4))
+    images = np.random.default_rng(0).integers(0, 256, (len(dataset.train), 20, 20, 5), np.uint8)
+    part = ArrayPart.of(images, dataset.train.labels, "five")
+    five = dataclasses.replace(dataset, train=dataclasses.replace(part, pixels=form), pixels=form)
+    recipe = bare(TABLE[name].model).plus(TABLE[name].trick)
+    teacher = TABLE[name].trick.teachers() is not None
+    if TABLE[name].trick.needs_rgb or teacher:
+        with pytest.raises(DoesNotApply, match=r"5 channels|and these have 5"):
+            trained(recipe, five, steps=1)
+    else:
+        assert np.isfinite(trained(recipe, five, steps=1).losses).all()
 
 
 def company_of(name: str) -> tuple[tricks.Trick, ...]:

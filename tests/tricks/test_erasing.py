@@ -217,3 +217,16 @@ def test_rectangles_that_sometimes_fit_are_drawn(
     trick = RandomErasing(prob=1.0, area=area, ratio=ratio, fill="zero")
     sides = trick.draw(10_000, np.random.default_rng(0))[1]
     assert (sides > 0).any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("kind", ["zero", "color", "pixel"])
+def test_erasing_takes_any_number_of_channels(channels: int, kind: Fill) -> None:
+    trick = RandomErasing(prob=1.0, fill=kind)
+    images = torch.full((4, channels, 9, 9), 7.0)
+    batch = Batch(images.clone(), torch.eye(4), torch.arange(4), {})
+    erased = trick.batch(batch, *draws(trick, 4)).images
+    assert erased.shape == images.shape
+    changed = erased != 7
+    assert changed.any(dim=(1, 2, 3)).all()
+    assert torch.equal(changed, changed[:, :1].expand_as(changed))

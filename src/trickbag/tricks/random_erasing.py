@@ -28,6 +28,8 @@ __all__ = ["RandomErasing", "fill", "pixel_noise", "within"]
 Area = Annotated[float, Between(0, 1, open_low=True)]
 Ratio = Annotated[float, Between(0.001, 1000)]
 
+# Drawn for each image, whatever channels it has: with more they are repeated.
+_COLOURS = 3
 # As in timm and torchvision; the paper's code tries 100 times.
 _ATTEMPTS = 10
 # A prime: it shares no factor with the width of an image, so that the rows of an image start at
@@ -150,7 +152,7 @@ class RandomErasing(Trick):
         if self.fill == "pixel":
             values = normal_numbers(n * -(-_NOISE // n), rng).reshape(n, -1)
         elif self.fill == "color":
-            values = rng.standard_normal((n, 3, 1, 1), np.float32)
+            values = rng.standard_normal((n, _COLOURS, 1, 1), np.float32)
         else:
             values = np.zeros((n, 1, 1, 1), np.float32)
         return rng.random((n, 2), np.float32), np.ascontiguousarray(sides_2N.T), values
@@ -176,6 +178,8 @@ class RandomErasing(Trick):
         n, channels, height, width = batch.images.shape
         if self.fill == "pixel":
             values = pixel_noise(values.flatten()[:_NOISE], n, channels, height, width)
+        elif self.fill == "color" and channels != _COLOURS:
+            values = values.repeat(1, -(-channels // _COLOURS), 1, 1)[:, :channels]
         boxes = within(corner, sides, height, width)
         images = fill(batch.images, boxes, values.to(batch.images.dtype), owned=batch.owned)
         return batch._replace(images=images)

@@ -36,6 +36,7 @@ from trickbag.data.decoding.stored import StoredImage, rendered
         ("float32", (0, 255), [0.0, 127.6, 255.0], [0, 128, 255]),
         ("float64", (250, 310), [250.0, 280.0, 310.0], [0, 128, 255]),
         ("float16", (0, 1), [0.0, 0.5, 1.0], [0, 128, 255]),
+        ("float32", (-3e38, 1), [-3e38, 1.0], [0, 255]),
     ],
 )
 def test_the_range_becomes_0_to_255(dtype: str, limits: Any, given: Any, expected: Any) -> None:
@@ -55,6 +56,10 @@ def test_values_beyond_the_range_are_its_ends_and_are_counted(dtype: str) -> Non
     )
     np.testing.assert_array_equal(pixels[0, :, 0], [0, 0, 128, 255, 255])
     assert outside == 2
+    if dtype == "float32":
+        values[0, -1] = 3e38
+        form = PixelFormat(given_ranges(100, 300))
+        assert rendered(StoredImage(values=values, bands=1), form).pixels[0, -1, 0] == 255
 
 
 @pytest.mark.parametrize("dtype", ["int16", "int32", "uint32", "float32"])

@@ -46,6 +46,9 @@ _EIGHT = 8
 """The bits of a channel."""
 
 
+_HUGE = 1e30
+"""The end of a range from which products could be too large for floats of 32 bits."""
+
 _SAMPLE = 1 << 18
 """How many values of an image tell which of them are rare."""
 
@@ -92,11 +95,16 @@ class StoredImage:
         colours = 3 if self.bands > 2 else 1
         return self.bands - colours - (self.alpha != "none")
 
+    @property
+    def opaque_values(self) -> NDArray[Any]:
+        """The values without transparency."""
+        return self.values[..., : self.bands - (self.alpha != "none")]
+
     def limits(self) -> Limits:
         """Return the smallest and the largest values, transparency left out; of uint8 all."""
         if self.pixel_type == "uint8":
             return Limits(0.0, 255.0, 0.0, 255.0)
-        values = self.values[..., : self.bands - (self.alpha != "none")]
+        values = self.opaque_values
         low, high = float(values.min()), float(values.max())
         # Every so many values say enough, and are sorted in no time.
         sample = values.reshape(-1)[:: max(1, values.size // _SAMPLE)]
@@ -184,9 +192,8 @@ def _with_use(
 ) -> Rendered:
     if stored.pixel_type == "uint8":
         return Rendered(*result)
-    values = stored.limits()
-    low, high = limits
-    used = (min(values.high, high) - max(values.low, low)) / (high - low)
+    values, (low, high) = stored.opaque_values, limits
+    used = (min(float(values.max()), high) - max(float(values.min()), low)) / (high - low)
     return Rendered(*result, used=max(0.0, used))
 
 
@@ -242,13 +249,19 @@ def _eight_bits(values: NDArray[Any], low: float, high: float) -> NDArray[np.uin
         limit = min(int(high), int(np.iinfo(values.dtype).max))
         upper: NDArray[np.uint8] = (np.clip(values, 0, limit) >> (depth - _EIGHT)).astype(np.uint8)
         return upper
-    exact = np.float32 if values.dtype.itemsize <= 2 or values.dtype == np.float32 else np.float64
-    scaled: Any = values.astype(exact)
+    huge = max(abs(low), abs(high)) > _HUGE
+    in_32_bits = values.dtype.itemsize <= 2 or values.dtype == np.float32
+    exact = np.float32 if in_32_bits and not huge else np.float64
+    # Clipped first: a float can be too large for what follows.
+    scaled: Any = np.clip(values.astype(exact), exact(low), exact(high))
     if low:
         scaled -= exact(low)
-    if (span := high - low) != 255:
+    span = high - low
+    if huge:
+        scaled = scaled / exact(span) * 255
+    elif span != 255:
         # In this order, so that the middle of a range is the same of every type.
         scaled *= exact(255)
         scaled /= exact(span)
-    rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.rint(scaled).clip(0, 255).astype(np.uint8)
     return rounded
