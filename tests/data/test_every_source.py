@@ -327,6 +327,24 @@ def test_a_validation_part_of_another_source(kind: SourceKind, tmp_path: Path) -
     )
 
 
+@pytest.mark.slow
+@over_all_kinds(lambda kind: kind.name in ("hf parquet", "wds"))
+def test_workers_read_the_same(kind: SourceKind, drawn: dict[str, Written]) -> None:
+    from trickbag.data.loading.loader import Loader
+    from trickbag.data.loading.preprocess import Preprocessing
+
+    data = drawn[kind.name].data
+    part = drawn[kind.name].open().parts["train"]
+    here, there = (
+        Loader(part, data, Preprocessing.of(data, 8), train=True, batch_size=3, workers=workers)
+        for workers in (0, 1)
+    )
+    with there:
+        for first, second in zip(here.epoch(0), there.epoch(0), strict=True):
+            np.testing.assert_array_equal(first.images, second.images)
+            assert second.valid.all()
+
+
 @over_all_kinds()
 def test_deep_pixels_have_one_scale(kind: SourceKind, tmp_path: Path) -> None:
     def deep(seed: int) -> bytes:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from trickbag.data.sources import open_source
 from trickbag.data.sources.webdataset import source as module
 from trickbag.data.sources.webdataset.shards import braces_expanded
 from trickbag.data.sources.webdataset.source import open_webdataset
+from trickbag.data.sources.webdataset.tar_index import index_of
 from trickbag.errors import UserError
 
 IMAGES = [encode(photo(8, 6, seed), "PNG") for seed in range(4)]
@@ -113,6 +117,13 @@ def test_shards_of_which_some_name_a_part(tmp_path: Path) -> None:
     assert "extra.tar names no part, but others do: train-0.tar" in refused(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("pattern", ["", "*.tar", "pipe.tar"])
+def test_a_pipe_does_not_block(tmp_path: Path, pattern: str) -> None:
+    os.mkfifo(tmp_path / "pipe.tar")
+    assert "there is no shard" in refused(tmp_path / pattern)
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -134,7 +145,7 @@ def test_urls_without_shards(tmp_path: Path, url: str, reason: str) -> None:
 
 def test_names_are_relative_and_say_the_shard(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    write_tar(tmp_path / "train" / "0.tar", [*sample("a/b/0", "cat"), *sample("a/1", "dog")])
+    write_tar(tmp_path / "train" / "0.tar", [*sample("./a/b/0", "cat"), *sample("a/1", "dog")])
     assert images(opened(tmp_path)) == {"train": ("train/0.tar/a/b/0.png", "train/0.tar/a/1.png")}
 
 
@@ -327,6 +338,33 @@ def test_a_damaged_shard_is_named_and_used_up_to_the_damage(tmp_path: Path, dama
     assert len([name for name in names if name.startswith("b.tar")]) == entries // 2
     # The same from the index that is kept.
     assert opened(tmp_path).left_out == source.left_out
+
+
+def test_an_entry_of_negative_size_ends_the_index(tmp_path: Path) -> None:
+    data = bytearray(write_tar(tmp_path / "x.tar", TWO).read_bytes())
+    header = data[1024:1536]
+    header[124:136] = (-1024).to_bytes(12, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    data[1024:1536] = header
+    index = index_of(io.BytesIO(bytes(data)), lambda name: False)
+    assert [entry.name for entry in index.entries] == ["0.png"]
+    assert index.problem == "damaged at byte 1,024: an entry of negative size"
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2))])
+def test_no_damage_leads_to_another_error(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    complete = write_tar(tmp_path / "x.tar", [*TWO, ("d" * 150 + ".png", b"x")]).read_bytes()
+    for _ in range(150):
+        data = bytearray(complete)
+        for _ in range(rng.choice((1, 2, 8, 60))):
+            # Most are headers, where damage does most.
+            data[rng.randrange(len(data) // 2)] = rng.randrange(256)
+        index = index_of(
+            io.BytesIO(bytes(data[: rng.choice((len(data), 3000))])), lambda name: True
+        )
+        assert all(entry.size >= 0 and entry.start > 0 for entry in index.entries)
 
 
 def test_a_source_of_damaged_shards_alone_says_the_first_reason(tmp_path: Path) -> None:

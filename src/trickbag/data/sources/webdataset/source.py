@@ -181,7 +181,7 @@ class _Listing:
                 self._pass_over(_LINK, shard, name)
             visible = []
             for entry in index.entries:
-                reason = ignored_path(entry.name.removeprefix("./"))
+                reason = ignored_path(entry.name)
                 if reason is None:
                     visible.append(entry)
                 else:

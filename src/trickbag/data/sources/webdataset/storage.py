@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -79,10 +80,13 @@ class Disk(Storage):
         return glob.glob(pattern, recursive=True)
 
     def stamp(self, path: str) -> Stamp | None:
-        """Return path, size and time of change of a file; None if there is none."""
+        """Return path, size and time of change of a file; None if there is no regular one."""
         try:
             status = os.stat(path)
         except (OSError, ValueError):
+            return None
+        # Opening a pipe would wait for ever.
+        if not stat.S_ISREG(status.st_mode):
             return None
         return Stamp(path, status.st_size, status.st_mtime_ns)
 

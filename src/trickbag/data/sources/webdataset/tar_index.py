@@ -66,15 +66,21 @@ def index_of(file: BinaryIO, keeps: Callable[[str], bool]) -> TarIndex:
         # Never compressed: there would be no access at random.
         with tarfile.open(fileobj=file, mode="r:") as archive:
             while (info := archive.next()) is not None:
+                # Python before 3.13.6 follows a negative size back, for ever.
+                if info.size < 0 or archive.offset < info.offset_data:
+                    problem = f"damaged at byte {info.offset:,}: an entry of negative size"
+                    break
                 if info.isdir():
                     continue
+                name = info.name.removeprefix("./")
                 if not info.isreg() or info.issparse():
-                    other.append(info.name)
+                    other.append(name)
                 elif info.offset_data + info.size > size:
-                    cut.append(info.name)
+                    cut.append(name)
                 else:
-                    entries.append(_entry(file, info, keeps))
-            problem = _end_problem(file, archive.offset, size)
+                    text = _text(file, info) if keeps(name) else None
+                    entries.append(Entry(name, info.offset_data, info.size, text))
+            problem = problem or _end_problem(file, archive.offset, size)
     except (OSError, MemoryError):
         raise
     except Exception as error:
@@ -92,13 +98,12 @@ def _no_tar(start: bytes) -> str | None:
     return None
 
 
-def _entry(file: BinaryIO, info: tarfile.TarInfo, keeps: Callable[[str], bool]) -> Entry:
-    text = None
-    if info.size <= MAX_TEXT_BYTES and keeps(info.name):
-        file.seek(info.offset_data)
-        # Bytes that are no UTF-8 are kept as they are, as in the names of files.
-        text = file.read(info.size).decode("utf-8", "surrogateescape")
-    return Entry(info.name, info.offset_data, info.size, text)
+def _text(file: BinaryIO, info: tarfile.TarInfo) -> str | None:
+    if info.size > MAX_TEXT_BYTES:
+        return None
+    file.seek(info.offset_data)
+    # Bytes that are no UTF-8 are kept as they are, as in the names of files.
+    return file.read(info.size).decode("utf-8", "surrogateescape")
 
 
 def _end_problem(file: BinaryIO, offset: int, size: int) -> str | None:
