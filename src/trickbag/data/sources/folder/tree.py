@@ -119,6 +119,8 @@ class Tree:
         return self._walks[top]
 
     def _walk(self, top: str) -> tuple[str, ...]:
+        if not self.folder(top).folders:
+            return (top,)
         folders, links = self.walk_without_links(top)
         if not links:
             return tuple(folders)
