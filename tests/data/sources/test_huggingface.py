@@ -120,6 +120,36 @@ def test_files_that_the_library_does_not_take_are_accounted_for(tmp_path: Path) 
     }
 
 
+@pytest.mark.parametrize(
+    ("train", "held", "part"),
+    [
+        ("Training", "Testing", "test"),
+        ("TRAIN", "VAL", "val"),
+        ("trainset", "testset", "test"),
+        ("pets/Train [1]", "pets/Valid [1]", "val"),
+        ("seg_train", "seg_test", "test"),
+    ],
+)
+def test_names_of_parts_that_the_library_does_not_know(
+    tmp_path: Path, train: str, held: str, part: str
+) -> None:
+    counts = {f"{train}/a": 2, f"{train}/b": 2, f"{held}/a": 1, f"{held}/b": 1}
+    source = opened(photo_folder(tmp_path / "folder", counts))
+    assert {name: len(images) for name, images in source.parts.items()} == {"train": 4, part: 2}
+    assert all(f"/{train}/" in f"/{name}" for name in source.parts["train"].names)
+    for name, rows in ((train, list(IMAGES)), (held, IMAGES[:2])):
+        labels_of = ["a", "b", "a", "b"][: len(rows)]
+        columns = {"image": stored(rows), "label": labels_of}
+        parquet(tmp_path / "tables", columns, name.replace("/", "_"))
+    source = opened(tmp_path / "tables")
+    assert {name: len(images) for name, images in source.parts.items()} == {"train": 4, part: 2}
+
+
+def test_classes_that_are_called_as_parts(tmp_path: Path) -> None:
+    counts = {"bus": 2, "car": 2, "training": 2}
+    assert opened(photo_folder(tmp_path, counts)).classes == ("bus", "car", "training")
+
+
 def test_folders_at_more_than_one_depth_are_no_classes(tmp_path: Path) -> None:
     photo_folder(tmp_path, {"cat/inner": 2, "dog": 2})
     assert "has no column of labels; its columns are image" in refused(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trickbag.data.sources.part_names import part_of
+from trickbag.data.sources.part_names import part_name, part_of
 from trickbag.data.sources.samples import label_text_of
 from trickbag.data.sources.table.vocabulary import folded_name, role_of
 from trickbag.errors import UserError, choices, first_line
@@ -42,13 +42,15 @@ def parts_of(splits: Mapping[str, Any], spec: str) -> tuple[dict[str, Any], list
         column = _column_of_parts(split)
         if column is not None:
             return _divided(split, column), [f"the column {column!r} divides it into parts"]
-        return {part_of(name) or "train": split}, []
+        named = part_name(name)
+        return {"train" if named is None else named.part: split}, []
     parts: dict[str, Any] = {}
     names: dict[str, str] = {}
     for name, split in splits.items():
-        part = part_of(name)
-        if part is None:
+        named = part_name(name)
+        if named is None:
             continue
+        part = named.part
         if part in parts:
             raise UserError(
                 f"data source {spec!r} has more than one split for {part}: {names[part]}, {name}",

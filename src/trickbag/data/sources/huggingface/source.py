@@ -49,8 +49,8 @@ def open_huggingface(
     """
     library = import_library(spec)
     place, subset = located(name, spec)
-    splits, data_files = load_splits(library, place, subset, spec)
-    split_of, facts = parts_of(splits, spec)
+    loaded = load_splits(library, place, subset, spec)
+    split_of, facts = parts_of(loaded.splits, spec)
     columns = find_hub_columns(
         library,
         next(iter(split_of.values())),
@@ -84,12 +84,12 @@ def open_huggingface(
         reason=f"no label in column {columns.label!r}",
         way_out="choose the column with --set data.label_column=NAME",
     )
-    facts += [*columns.facts, *labelled.facts, *listing.facts()]
+    facts += [*loaded.facts, *columns.facts, *labelled.facts, *listing.facts()]
     return Source(
         spec=spec,
         classes=labelled.classes,
         parts=labelled.parts,
         left_out=tuple(listing.left_out),
-        passed_over=(*labelled.passed_over, *listing.passed_over(data_files)),
+        passed_over=(*labelled.passed_over, *listing.passed_over(loaded.files)),
         notes=tuple(Note("data", None, f"{spec}: {fact}") for fact in facts),
     )

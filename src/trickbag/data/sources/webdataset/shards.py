@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.data.passed_over import PassedOverFiles, Reason, ignored_path, reason_of
 from trickbag.data.source import PassedOver, Stamp
-from trickbag.data.sources.part_names import part_of
+from trickbag.data.sources.part_names import part_name
 from trickbag.data.sources.webdataset.storage import Storage, storage_of
 from trickbag.errors import UserError, first_line
 
@@ -153,11 +153,11 @@ def parts_of_shards(spec: str, shards: Shards) -> dict[str, list[Shard]]:
     for shard in shards.shards:
         *folders, name = shard.name.split("/")
         words = [os.path.splitext(name)[0], *reversed(folders)]
-        part = next((part for word in words if (part := part_of(word))), None)
-        if part is None:
+        named = next((named for word in words if (named := part_name(word))), None)
+        if named is None:
             silent.append(shard)
         else:
-            parts.setdefault(part, []).append(shard)
+            parts.setdefault(named.part, []).append(shard)
     if not parts:
         return {"train": silent}
     if silent:
