@@ -189,3 +189,12 @@ def test_places_that_timm_takes_for_a_square_are_refused() -> None:
     wide = network_on_shapes(dataclasses.replace(config, image_size=(32, 128)))
     with pytest.raises(UserError, match=r"are for images of 128x32 px.*choose the --image-size of"):
         fit_tensors(wide, dict(wide.state_dict()), "w.safetensors", (128, 32))
+
+
+def test_places_that_timm_leaves_as_they_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    donor, _ = of_shape(64, 1)
+    network, _ = of_shape((32, 128), 2)
+    module = "timm.models.vision_transformer"
+    monkeypatch.setattr(f"{module}.checkpoint_filter_fn", lambda tensors, model: tensors)
+    with pytest.raises(UserError, match=r"cannot resample .*: its pos_embed stays as it is"):
+        fit_tensors(network, donor.state_dict(), "w.safetensors", 64)

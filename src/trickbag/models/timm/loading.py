@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -52,7 +53,8 @@ def fit_tensors(
         return FittingTensors(tensors)
     fitting = _with_auxiliary(network, tensors, origin)
     tables = _tables_of_another_size(network, fitting.tensors)
-    tables += _tables_of_another_shape(network, fitting.tensors, size)
+    reshaped = _tables_of_another_shape(network, fitting.tensors, size)
+    tables += reshaped
     if not tables:
         return fitting
     present, given = network.state_dict(), fitting.tensors
@@ -61,6 +63,9 @@ def fit_tensors(
         before, now = shape_text(given[name].shape), shape_text(present[name].shape)
         if name not in resampled or resampled[name].shape != present[name].shape:
             raise _not_resampled(network, origin, f"its {name} is {before} for {now}")
+        same = name in reshaped and torch.equal(resampled[name], given[name])
+        if same and not torch.equal(given[name], given[name][:, :1].expand_as(given[name])):
+            raise _not_resampled(network, origin, f"its {name} stays as it is")
     example = tables[0]
     before, now = shape_text(given[example].shape), shape_text(present[example].shape)
     more = f" and {len(tables) - 1} more" if len(tables) > 1 else ""
@@ -162,20 +167,20 @@ def _resampled(
         reason = f"those of the weights are for images of {size_text(size)} px"
         raise _not_resampled(network, origin, reason)
     of_timm: Any = network
-    own = of_timm.pretrained_cfg
+    config = of_timm.pretrained_cfg
     try:
         with warnings.catch_warnings():
             # On how timm's functions index, which no user can change.
             warnings.simplefilter("ignore")
             if size is not None:
                 # From here timm knows the places of the weights.
-                shape = (own["input_size"][0], *height_width(size))
-                of_timm.pretrained_cfg = {**own, "input_size": shape}
+                shape = (config["input_size"][0], *height_width(size))
+                of_timm.pretrained_cfg = {**config, "input_size": shape}
             result: Mapping[str, Tensor] = resample(dict(tensors), network)
     except Exception as error:  # each family fails in its own way
         raise _not_resampled(network, origin, first_line(error)) from error
     finally:
-        of_timm.pretrained_cfg = own
+        of_timm.pretrained_cfg = config
     return result
 
 
