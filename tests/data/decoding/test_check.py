@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,22 @@ def test_results_of_other_decoders_do_not_count(
         patch.setattr("trickbag.data.decoding.cache.version", lambda name: "0.0")
         checked(tree, tmp_path / "cache")
     assert checked(tree, tmp_path / "cache").notes == ()
+    assert len(decoded) == 160
+
+
+def test_what_was_refused_without_an_extra_is_checked_again_with_it(
+    tree: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_extra(name: str) -> str:
+        if name == "pillow-heif":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trickbag.data.decoding.cache.version", without_extra)
+        checked(tree, tmp_path / "cache")
+        assert len(decoded) == 80
+    checked(tree, tmp_path / "cache")
     assert len(decoded) == 160
 
 
