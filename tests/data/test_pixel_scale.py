@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.builders.images import encode, photo
-from tests.builders.tiff import ALPHA, tiff, value_folder
+from tests.builders.tiff import ALPHA, value_folder
 from trickbag.data import dataset as datasets
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
@@ -275,10 +275,11 @@ def test_values_that_are_not_finite_are_left_out_by_file(tmp_path: Path) -> None
     assert "not finite" in data.errors[0].reason
 
 
-def test_digits_have_one_channel_if_they_are_to() -> None:
-    bare = DataConfig(source="digits")
-    grey = prepare(dataclasses.replace(bare, channels="all"))
-    assert grey.train.read(0).shape == (8, 8, 1)
-    np.testing.assert_array_equal(grey.train.read(0)[:, :, 0], prepare(bare).train.read(0)[:, :, 2])
-    assert grey.train.subset([1]).pixels.channels == (0,)
-    assert tiff(np.zeros((1, 1), np.uint8))
+def test_grey_arrays_have_one_channel_if_they_are_to() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8)
+    bare = ArrayPart.of(images, np.zeros(4, np.int64), "grey")
+    scale = settle_pixels(DataConfig(channels="all"), {"train": bare}, {})
+    grey = scale.parts["train"]
+    np.testing.assert_array_equal(grey.read(2)[:, :, 0], images[2])
+    assert (grey.read(2).shape, bare.read(2).shape) == ((8, 8, 1), (8, 8, 3))
+    assert grey.subset([1]).pixels.channels == (0,)

@@ -11,7 +11,7 @@ from timm.models import adapt_input_conv
 
 from tests.models.metadata import PREPROCESSING
 from trickbag.errors import UserError
-from trickbag.models.config import ModelConfig, TimmConfig, model_config
+from trickbag.models.config import ModelConfig, ResNetConfig, TimmConfig
 from trickbag.models.input_channels import input_weights
 from trickbag.models.weights import load_weights, save_weights
 from trickbag.models.weights_metadata import WeightsMetadata
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIGS: tuple[ModelConfig, ...] = (
-    dataclasses.replace(model_config("resnet18_d"), num_classes=2),
+    ResNetConfig(depth=18, width_factor=0.1, num_classes=2),
     TimmConfig(name="test_resnet", num_classes=2),
     TimmConfig(name="test_vit", num_classes=2),
 )

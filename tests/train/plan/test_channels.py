@@ -15,7 +15,10 @@ from trickbag.data.decoding.pixel_format import PixelFormat
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.study.designs.applicability import unfit_for_network
 from trickbag.train.build import build
+from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.resolve import resolve
+from trickbag.train.teachers.student import student_of, teacher_notes
+from trickbag.train.teachers.teacher import Teacher
 from trickbag.tricks.aug_mix import AugMix
 from trickbag.tricks.auto_augment import AutoAugment
 from trickbag.tricks.color_jitter import ColorJitter
@@ -76,12 +79,13 @@ def test_a_policy_of_the_recipe_needs_colours(pictures: Path, dataset: Dataset) 
         resolve(recipe, with_pixels(dataset, FIVE), 0)
 
 
-@pytest.mark.parametrize("model", ["timm:test_resnet", "resnet18_d", "bl_resnet50"])
+@pytest.mark.parametrize("model", ["timm:test_resnet", "resnet18_d"])
 @pytest.mark.parametrize("channels", [(2,), (0, 1, 2, 3, 4)])
 def test_the_network_has_as_many_input_channels(
     pictures: Path, dataset: Dataset, model: str, channels: tuple[int, ...]
 ) -> None:
-    recipe = bare_recipe(pictures, Mixup(), Cutout(), RandomErasing(), model=model)
+    thin = {"model__width_factor": "0.1"} if model == "resnet18_d" else {}
+    recipe = bare_recipe(pictures, Mixup(), Cutout(), RandomErasing(), model=model, **thin)
     data = with_pixels(dataset, PixelFormat(channels=channels))
     plan, notes = resolve(recipe, data, 0)
     assert plan.model.in_channels == len(channels)
@@ -132,3 +136,28 @@ def test_a_teacher_for_other_channels_is_refused(
     plan, _ = resolve(recipe, data, 0)
     with pytest.raises(DoesNotApply, match=r"takes images of 3 channels, and these have 5"):
         build(plan, recipe.tricks, data)
+
+
+def test_a_teacher_of_another_range_is_noted(pictures: Path, dataset: Dataset) -> None:
+    tricks = (Distillation(teacher=str(passing_teacher())),)
+    (student,) = filter(None, [student_of(tricks)])
+    recipe = bare_recipe(pictures, *tricks)
+    plan, _ = resolve(recipe, with_pixels(dataset, PixelFormat(channels=(4, 2, 0))), 0)
+    # Nothing is known of what a teacher of photos was trained on but that it is RGB.
+    assert not any("trained with" in note.reason for note in teacher_notes(student, plan, tricks))
+    ranged = dataclasses.replace(
+        plan.data, channels=None, pixel_range=(("integer", 0.0, 4095.0),), mean=None, std=None
+    )
+    path = student.spec.teachers[0]
+    described = Teacher.of(path)
+    trained = dataclasses.replace(described.preprocessing, pixel_range=(("integer", 0.0, 1023.0),))
+    with pytest.MonkeyPatch.context() as patch:
+        other = dataclasses.replace(described, preprocessing=trained)
+        patch.setattr(Teacher, "of", lambda spec: other)
+        notes = teacher_notes(student, _with_data(plan, ranged), tricks)
+    assert any("trained with pixel range" in note.reason for note in notes)
+
+
+def _with_data(plan: Plan, data: DataConfig) -> Plan:
+    settled = dataclasses.replace(data, mean=plan.data.mean, std=plan.data.std)
+    return dataclasses.replace(plan, data=settled)
