@@ -23,6 +23,7 @@ from tests.report.run_folder import (
 )
 from trickbag.errors import UserError
 from trickbag.report import Picture, Pictures, run_page
+from trickbag.report.pictures import as_rgb
 from trickbag.report.run import sections
 
 if TYPE_CHECKING:
@@ -152,12 +153,18 @@ def test_pictures_are_inside_the_page(finished: Path) -> None:
     assert "<1>, predicted 2 at 98.7 %" in page.words("mistakes")
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 2), (4,), (0, 4, 3)])
+@pytest.mark.parametrize("shape", [(4, 4, 3, 2), (4,), (0, 4, 3)])
 def test_what_is_no_image(finished: Path, tmp_path: Path, shape: tuple[int, ...]) -> None:
     broken = Pictures(augmented=[Picture(image=np.zeros(shape, np.uint8))])
     with pytest.raises(ValueError, match="is no image"):
         run_page(finished, tmp_path / "page.html", broken)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, (0, 0, 0)), (2, (0, 0, 0)), (5, (0, 1, 2))])
+def test_pictures_of_any_channels(channels: int, shown: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, channels), np.uint8)
+    np.testing.assert_array_equal(as_rgb(image), image[:, :, list(shown)])
 
 
 def test_without_pictures_the_page_says_why(finished: Path) -> None:
