@@ -15,8 +15,9 @@ export MALLOC_MMAP_THRESHOLD_ := 33554432
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 
 PYTEST := $(BIN)/python -m pytest --basetemp=$(CURDIR)/.cache/pytest
-# Fast tests share the cores between processes; each then computes with one thread.
-FAST := OMP_NUM_THREADS=1 $(PYTEST) -n auto -m "not slow and not gpu"
+# Tests share the cores between processes; each then computes with one thread.
+SHARED := OMP_NUM_THREADS=1 $(PYTEST) -n auto
+FAST := $(SHARED) -m "not slow and not gpu"
 
 .PHONY: help demo install dev test slow-test long-test gpu-test check format
 
@@ -52,7 +53,7 @@ test: $(VENV)/.dev | .cache
 	$(FAST)
 
 slow-test: $(VENV)/.dev | .cache
-	$(PYTEST) -m "slow and not long and not gpu"
+	$(SHARED) --dist loadfile -m "slow and not long and not gpu"
 
 long-test: $(VENV)/.dev | .cache
 	$(PYTEST) -m "long and not gpu"

@@ -16,7 +16,8 @@ from trickbag.optim.config import TrainConfig
 from trickbag.optim.optimizers import SGD, AdamW, RMSProp
 from trickbag.optim.schedule import Constant, Cosine, Exponential, Schedule, Stepwise
 from trickbag.parsing import parse, parse_fields
-from trickbag.settings import Between, plain, read
+from trickbag.ranges import Between
+from trickbag.settings import plain, read
 
 VALUES = [
     TrainConfig(epochs=3, optimizer=AdamW(beta1=0.8), clip_norm=1.0),

@@ -16,26 +16,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 from trickbag.errors import UserError, choices, shown
-from trickbag.ranges import (
-    MAX_EPOCHS,
-    Above,
-    AtLeast,
-    Between,
-    Fraction,
-    NonNegative,
-    Positive,
-    Seed,
-)
+from trickbag.ranges import Between
 
 __all__ = [
-    "MAX_EPOCHS",
-    "Above",
-    "AtLeast",
-    "Between",
-    "Fraction",
-    "NonNegative",
-    "Positive",
-    "Seed",
     "Settings",
     "plain",
     "plain_identity",

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.data.config import MAX_WORKERS
     from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.parsing import parse
-    from trickbag.settings import AtLeast
+    from trickbag.ranges import AtLeast
 
     device = parse(Device, args.device, "--device")
     part = optional(Literal["train", "val", "test"], args.part, "--part")

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.models.config import MAX_CLASSES
     from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.parsing import parse
-    from trickbag.settings import AtLeast
+    from trickbag.ranges import AtLeast
 
     device = parse(Device, args.device, "--device")
     top = parse(Annotated[int, AtLeast(1, MAX_CLASSES)], args.top, "--top")

@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
     from trickbag.cli.options import optional
     from trickbag.errors import UserError
-    from trickbag.settings import AtLeast
+    from trickbag.ranges import AtLeast
     from trickbag.study.durations import about, parse_time
     from trickbag.study.folder import StudyFolder
     from trickbag.study.forecast import seeds_within
@@ -302,7 +302,7 @@ def _executor(args: argparse.Namespace) -> Executor:
 
     from trickbag.cli.options import optional
     from trickbag.errors import UserError
-    from trickbag.settings import Above, AtLeast
+    from trickbag.ranges import Above, AtLeast
     from trickbag.study.limits import MAX_PROCESSES, MAX_RETRIES
 
     workers = None if args.workers is None else _count(args.workers, "--workers", MAX_PROCESSES)
@@ -365,6 +365,6 @@ def _count(text: str, option: str, most: int, least: int = 1) -> int:
     from typing import Annotated
 
     from trickbag.parsing import parse
-    from trickbag.settings import AtLeast
+    from trickbag.ranges import AtLeast
 
     return int(parse(Annotated[int, AtLeast(least, most)], text, option))

@@ -67,7 +67,7 @@ def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
     from typing import Annotated
 
     from trickbag.cli.options import optional
-    from trickbag.settings import Seed
+    from trickbag.ranges import Seed
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
 

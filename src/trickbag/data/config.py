@@ -11,16 +11,8 @@ from trickbag.data.parts_setting import check_parts_setting
 from trickbag.data.policies.policies import MAX_COUNT, Policy
 from trickbag.data.size import as_size
 from trickbag.errors import UserError
-from trickbag.settings import (
-    MAX_EPOCHS,
-    Above,
-    AtLeast,
-    Between,
-    Fraction,
-    Positive,
-    Seed,
-    Settings,
-)
+from trickbag.ranges import MAX_EPOCHS, Above, AtLeast, Between, Fraction, Positive, Seed
+from trickbag.settings import Settings
 
 __all__ = [
     "EVAL_CROP",

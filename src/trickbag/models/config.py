@@ -23,7 +23,8 @@ from trickbag.models.parts import (
     SqueezeExcitePart,
 )
 from trickbag.models.rounding import round_channels
-from trickbag.settings import Above, AtLeast, Between, Settings, read
+from trickbag.ranges import Above, AtLeast, Between
+from trickbag.settings import Settings, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

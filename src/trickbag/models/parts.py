@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.settings import AtLeast, Between, NonNegative, Positive, Settings
+from trickbag.ranges import AtLeast, Between, NonNegative, Positive
+from trickbag.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,8 @@ from trickbag.data.cores import MAX_THREADS
 from trickbag.errors import UserError
 from trickbag.optim.optimizers import SGD, Optimizer
 from trickbag.optim.steps import OnePass, Passes
-from trickbag.settings import MAX_EPOCHS, AtLeast, Between, NonNegative, Positive, Settings
+from trickbag.ranges import MAX_EPOCHS, AtLeast, Between, NonNegative, Positive
+from trickbag.settings import Settings
 
 __all__ = ["MAX_BATCH", "Device", "TrainConfig"]
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from trickbag.settings import Between, Fraction, Positive, Settings
+from trickbag.ranges import Between, Fraction, Positive
+from trickbag.settings import Settings
 
 if TYPE_CHECKING:
     import torch

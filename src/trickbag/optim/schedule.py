@@ -11,7 +11,8 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from trickbag.settings import MAX_EPOCHS, Above, AtLeast, Fraction, Positive, Settings
+from trickbag.ranges import MAX_EPOCHS, Above, AtLeast, Fraction, Positive
+from trickbag.settings import Settings
 
 __all__ = ["Constant", "Cosine", "Decay", "Exponential", "Schedule", "Stepwise"]
 

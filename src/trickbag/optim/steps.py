@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.functional.device import forked_generators
-from trickbag.settings import Positive, Settings
+from trickbag.ranges import Positive
+from trickbag.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

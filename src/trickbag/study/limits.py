@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between
+from trickbag.ranges import AtLeast, Between
 
 __all__ = [
     "MAX_BUDGET_S",

@@ -9,7 +9,7 @@ from trickbag.errors import DoesNotApply, UserError
 from trickbag.models import parts
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig
 from trickbag.models.slot import fill_slot
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.policies.magnitudes import Interpolation
 from trickbag.data.policies.policies import MAX_COUNT, MixedPolicy
-from trickbag.settings import Above, Between, NonNegative
+from trickbag.ranges import Above, Between, NonNegative
 from trickbag.tricks.trick import Batch, Loss, Trick, set_policy
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from trickbag.data.policies.magnitudes import Interpolation
 from trickbag.data.policies.policies import LearnedPolicy
 from trickbag.errors import UserError
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import Trick, set_policy
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from trickbag.errors import DoesNotApply
 from trickbag.models.config import BigLittleConfig, ResNetConfig
 from trickbag.models.summary import display_name
-from trickbag.settings import AtLeast
+from trickbag.ranges import AtLeast
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from trickbag.errors import DoesNotApply, UserError
-from trickbag.settings import Between, NonNegative
+from trickbag.ranges import Between, NonNegative
 from trickbag.tricks.trick import NoEffect, Trick
 
 __all__ = ["ClassWeights", "effective_number", "inverse_frequency"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.processor import chunk_size, one_by_one
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick
 
 if TYPE_CHECKING:

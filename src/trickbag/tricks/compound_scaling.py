@@ -9,7 +9,7 @@ from trickbag.errors import DoesNotApply
 from trickbag.models.config import OwnConfig
 from trickbag.models.scaling import Factors, compound, scaled
 from trickbag.models.summary import display_name
-from trickbag.settings import AtLeast, Between
+from trickbag.ranges import AtLeast, Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.boxes import around
 from trickbag.functional.mixing import mix_targets, own_share, paste
-from trickbag.settings import MAX_EPOCHS, Above, AtLeast, Between
+from trickbag.ranges import MAX_EPOCHS, Above, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_partners
 
 if TYPE_CHECKING:

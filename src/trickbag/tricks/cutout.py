@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.size import shorter_side
 from trickbag.functional.boxes import around, fill
-from trickbag.settings import MAX_EPOCHS, AtLeast, Between
+from trickbag.ranges import MAX_EPOCHS, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick, require_epochs
 
 if TYPE_CHECKING:

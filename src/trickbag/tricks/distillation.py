@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between, Positive
+from trickbag.ranges import AtLeast, Between, Positive
 from trickbag.tricks.trick import Batch, Loss, TeacherSpec, Trick, View
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from trickbag.errors import UserError
 from trickbag.models import parts
 from trickbag.models.slot import fill_slot
-from trickbag.settings import AtLeast, Between
+from trickbag.ranges import AtLeast, Between
 from trickbag.tricks.trick import Trick
 
 if TYPE_CHECKING:

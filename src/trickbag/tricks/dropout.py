@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.models.config import TimmConfig
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

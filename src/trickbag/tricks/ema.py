@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import Average, NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.optim import schedule as schedules
-from trickbag.settings import MAX_EPOCHS, Above, Between
+from trickbag.ranges import MAX_EPOCHS, Above, Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

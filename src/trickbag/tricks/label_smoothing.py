@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import Batch, Trick
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

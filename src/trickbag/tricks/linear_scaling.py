@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.optim.config import MAX_BATCH
-from trickbag.settings import AtLeast
+from trickbag.ranges import AtLeast
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.functional.mixing import mix, mix_targets, weigh
-from trickbag.settings import MAX_EPOCHS, Above, AtLeast
+from trickbag.ranges import MAX_EPOCHS, Above, AtLeast
 from trickbag.tricks.trick import START, Batch, Timestamp, Trick, require_epochs, require_partners
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from trickbag.settings import Positive
+from trickbag.ranges import Positive
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.size import as_size, height_width
-from trickbag.settings import AtLeast, Between
+from trickbag.ranges import AtLeast, Between
 from trickbag.tricks.trick import Trick
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from trickbag.data.policies.magnitudes import Interpolation
 from trickbag.data.policies.policies import MAX_BINS, MAX_COUNT, RandomPolicy
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Between
+from trickbag.ranges import AtLeast, Between
 from trickbag.tricks.trick import Trick, set_policy
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from trickbag.data.size import shorter_side
 from trickbag.errors import UserError
 from trickbag.functional.boxes import fill, within
-from trickbag.settings import MAX_EPOCHS, AtLeast, Between
+from trickbag.ranges import MAX_EPOCHS, AtLeast, Between
 from trickbag.tricks.trick import START, Batch, Phase, Timestamp, Trick, require_epochs
 
 if TYPE_CHECKING:

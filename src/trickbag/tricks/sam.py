@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.optim.steps import SharpnessAware
-from trickbag.settings import Positive
+from trickbag.ranges import Positive
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

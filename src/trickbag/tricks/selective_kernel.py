@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.models import parts
 from trickbag.models.slot import fill_slot
-from trickbag.settings import AtLeast
+from trickbag.ranges import AtLeast
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

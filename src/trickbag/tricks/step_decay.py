@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.errors import UserError
 from trickbag.optim import schedule as schedules
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

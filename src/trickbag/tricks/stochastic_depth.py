@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.errors import DoesNotApply
 from trickbag.models.config import MobileNetConfig, TimmConfig
-from trickbag.settings import Between
+from trickbag.ranges import Between
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from trickbag.data.policies.magnitudes import Interpolation
 from trickbag.data.policies.policies import MAX_BINS, RandomPolicy
-from trickbag.settings import AtLeast, Between
+from trickbag.ranges import AtLeast, Between
 from trickbag.tricks.trick import Trick, set_policy
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.settings import MAX_EPOCHS, Above
+from trickbag.ranges import MAX_EPOCHS, Above
 from trickbag.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from trickbag.data.loading.filters import FILTERS
 from trickbag.data.loading.letterbox import border_colour, bordered
 from trickbag.data.size import as_size, height_width, number_of_pixels, resize_of, scaled
 from trickbag.errors import UserError
-from trickbag.settings import AtLeast, Settings
+from trickbag.ranges import AtLeast
+from trickbag.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

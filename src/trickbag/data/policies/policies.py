@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.data.policies.magnitudes import LEVELS, Interpolation, Operation, argument
 from trickbag.errors import UserError
-from trickbag.settings import Above, AtLeast, Between, Fraction, Settings
+from trickbag.ranges import Above, AtLeast, Between, Fraction
+from trickbag.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from trickbag.files import json_numbers, read_json_object, write_json
 from trickbag.metrics.multi_label import LabelScore
 from trickbag.metrics.per_class import ClassScore
 from trickbag.models.config import Precision
-from trickbag.settings import MAX_EPOCHS, AtLeast, Settings, plain, read
+from trickbag.ranges import MAX_EPOCHS, AtLeast
+from trickbag.settings import Settings, plain, read
 from trickbag.train.folder.upgrade import last_metrics, upgraded_result
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
-from trickbag.settings import AtLeast, Seed, Settings, plain, read
+from trickbag.ranges import AtLeast, Seed
+from trickbag.settings import Settings, plain, read
 from trickbag.tricks.trick import Timestamp, Trick
 
 if TYPE_CHECKING:
