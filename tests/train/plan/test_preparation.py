@@ -7,6 +7,7 @@ import json
 import math
 import zipfile
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from timm.models import get_pretrained_cfg
 
 from tests.builders.recipes import bare_recipe
 from trickbag import recipes
-from trickbag.data.config import INTERPOLATION, MEAN, STD, DataConfig
+from trickbag.data.config import INTERPOLATION, MEAN, STD, DataConfig, Resize
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.decoding.decode import decode
 from trickbag.data.loading.preprocess import Preprocessing
@@ -314,6 +315,18 @@ def test_the_recipes_way_of_resizing_comes_first_and_takes_its_own_crop(dataset:
             cropped.set("data.resize", resize).set("data.eval_crop", "0.875"), dataset
         )
         assert preprocessing.resize == 256
+
+
+@pytest.mark.parametrize("resize", ["squash", "letterbox"])
+def test_a_runs_own_weights_say_how_its_images_were_resized(
+    resize: Resize, dataset: Dataset, tmp_path: Path
+) -> None:
+    of_run = replace(OF_FILE, image_size=(40, 100), resize=(50, 125), resize_policy=resize)
+    init = weights_file(tmp_path / "w.safetensors", plain(of_run))
+    recipe = recipe_of("resnet50_d", init, data__image_size="40x100")
+    preprocessing, notes = settled(recipe, dataset)
+    assert preprocessing == of_run
+    assert f"interpolation bicubic; resize {resize}; 0.8 of both edges in validation" in notes[0]
 
 
 def test_a_share_above_1_is_the_whole_image(dataset: Dataset) -> None:
