@@ -31,6 +31,8 @@ __all__ = ["UNNAMED", "ImageFinder"]
 UNNAMED = "no row names it"
 """The kind of images that lie where those of a table lie, without a row."""
 
+_UNNAMED_REASON = "an image in a folder to which rows lead"
+
 _NAMED = 3
 
 _SUGGESTED = 20
@@ -165,7 +167,7 @@ class ImageFinder:
             for file in self._images_of(inner)
             if file not in named[inner]
         ]
-        return PassedOver(UNNAMED, UNNAMED, tuple(files), ignored=True) if files else None
+        return PassedOver(UNNAMED, _UNNAMED_REASON, tuple(files), ignored=True) if files else None
 
     def _images_of(self, inner: str) -> list[str]:
         return sorted(file for files in self._list(inner).by_stem.values() for file in files)
