@@ -74,6 +74,15 @@ def start(arguments: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
+def wait_for_an_epoch(process: subprocess.Popen[bytes], out: Path) -> None:
+    """Wait until a run has trained an epoch: its workers are there, and work."""
+    metrics = out / "metrics.jsonl"
+    # The file is there, and empty, before the first epoch.
+    while not metrics.exists() or not metrics.stat().st_size:
+        assert process.poll() is None
+        time.sleep(0.005)
+
+
 def long(value: float) -> object:
     """A value that the long tests try, beside those of the slow tests."""
     return pytest.param(value, marks=pytest.mark.long)
@@ -117,9 +126,7 @@ def test_a_stop_is_looked_at_while_workers_are_waited_for(tmp_path: Path) -> Non
     source, out = photo_folder(tmp_path / "set", {"a": 16, "b": 16}), tmp_path / "run"
     arguments = [*train_arguments(source, out, epochs=6), "--set", "data.workers=1"]
     with start(["-m", "trickbag", *arguments]) as process:
-        while not (out / "metrics.jsonl").exists():
-            assert process.poll() is None
-            time.sleep(0.005)
+        wait_for_an_epoch(process, out)
         # From here on no worker sends anything.
         for pid in workers(process.pid):
             os.kill(pid, signal.SIGSTOP)
@@ -158,9 +165,7 @@ def test_a_killed_worker_ends_the_command_in_a_line(tmp_path: Path) -> None:
     source, out = photo_folder(tmp_path / "set", {"a": 16, "b": 16}), tmp_path / "run"
     arguments = [*train_arguments(source, out, epochs=500), "--set", "data.workers=2"]
     with start(["-m", "trickbag", *arguments]) as process:
-        while not (out / "metrics.jsonl").exists():
-            assert process.poll() is None
-            time.sleep(0.005)
+        wait_for_an_epoch(process, out)
         os.kill(workers(process.pid)[-1], signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
