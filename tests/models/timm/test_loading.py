@@ -151,8 +151,8 @@ def saved(path: Path, network: torch.nn.Module, config: TimmConfig) -> Path:
         # As many places, but other ones.
         (64, (32, 128), (4, 4), (2, 8)),
         ((32, 128), 64, (2, 8), (4, 4)),
-        ((32, 128), (128, 32), (2, 8), (8, 2)),
-        (64, (32, 64), (4, 4), (2, 4)),
+        pytest.param((32, 128), (128, 32), (2, 8), (8, 2), marks=pytest.mark.slow),
+        pytest.param(64, (32, 64), (4, 4), (2, 4), marks=pytest.mark.slow),
         # 16 places, which would also be those of a square.
         ((32, 128), 32, (2, 8), (2, 2)),
     ],
