@@ -97,6 +97,7 @@ ALLOWED = {
     "cli/new.py": "the checkout of a developer",
     "data/decoding/decode.py": "images, with errors of their own",
     "data/decoding/in_memory.py": "writes",
+    "data/sources/webdataset/storage.py": "shards, at addresses too, with errors of their own",
     "study/folder.py": "appends",
 }
 """The files that may open others by themselves, and why."""

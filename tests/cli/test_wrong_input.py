@@ -279,7 +279,7 @@ EVALUATE = [
     ("evaluate {run} --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
     (
         "evaluate {run} --data digits",
-        ["does not know: 0, 1, 2 and 7 more", "it knows one, three, zero"],
+        ["does not know: '0', '1', '2' and 7 more", "it knows one, three, zero"],
     ),
     ("evaluate {run} --image-root {tmp}", ["image_root", "is a folder"]),
     ("evaluate {tmp}/alone.safetensors", ["alone.safetensors", "--data SOURCE"]),

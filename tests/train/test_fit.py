@@ -325,7 +325,7 @@ def test_bad_files_of_a_source_too_large_to_check(
     fit(recipe, out=tmp_path / "stopped", resume=True)
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
     strict = recipe.set("data.max_bad_fraction", "0.01")
-    with pytest.raises(RunFailed, match=r"2 of 60 images .* are bad"):
+    with pytest.raises(RunFailed, match=r"2 of 48 images .* are bad"):
         fit(strict, out=tmp_path / "strict")
 
 

@@ -275,7 +275,9 @@ class DataConfig(Settings):
     @property
     def is_range_given(self) -> bool:
         """Whether `pixel_range` is two numbers, as people give it; not yet ranges by kind."""
-        return self.pixel_range is not None and not isinstance(self.pixel_range[0], tuple)
+        if not self.pixel_range:
+            return False
+        return not isinstance(self.pixel_range[0], tuple)
 
 
 def by_channel(values: Colour, count: int) -> Colour:

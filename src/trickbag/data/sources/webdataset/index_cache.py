@@ -10,6 +10,7 @@ from trickbag.checksums import has_seal, sealed
 from trickbag.data.sources.webdataset.tar_index import Entry, TarIndex
 from trickbag.errors import RunFailed, UserError
 from trickbag.files import replacing
+from trickbag.paths import RECORD, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,18 +41,17 @@ def cached_index(
     """
     path = _file(cache_dir, stamp)
     try:
+        content = read_bytes(path, RECORD)
+        if content is None:
+            return None, None
         if not has_seal(path):
             return None, f"{path} has no checksum"
         # The seal stands behind the content.
-        data, _ = json.JSONDecoder().raw_decode(path.read_text("ascii"))
+        data, _ = json.JSONDecoder().raw_decode(content.decode("ascii"))
         if data["head"] != _head(stamp, texts):
             return None, None
         return _index(data), None
-    except FileNotFoundError:
-        return None, None
     except (OSError, ValueError, KeyError, TypeError, UserError, RecursionError) as error:
-        if not path.exists():
-            return None, None
         # All that damaged JSON, or JSON of another shape, can lead to.
         return None, f"{path} is damaged ({error})"
 
