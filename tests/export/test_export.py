@@ -53,18 +53,20 @@ def trained(run: Path) -> Trained:
     return Trained.load(run, "cpu")
 
 
+def exported(trained: Trained, folder: Path, name: str) -> Path:
+    """Export a network in a format; return the file."""
+    form = FORMATS[name]
+    file = export(trained, folder / f"network{form.suffix}", form)
+    assert file.checked == "8 images of its data"
+    assert file.size == file.path.stat().st_size
+    assert file.difference < 1e-5 * file.largest
+    return file.path
+
+
 @pytest.fixture(scope="module")
 def files(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("files")
-    exported = {
-        name: export(trained, folder / f"network{form.suffix}", form)
-        for name, form in FORMATS.items()
-    }
-    for file in exported.values():
-        assert file.checked == "8 images of its data"
-        assert file.size == file.path.stat().st_size
-        assert file.difference < 1e-5 * file.largest
-    return {name: file.path for name, file in exported.items()}
+    return {name: exported(trained, folder, name) for name in FORMATS}
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +118,17 @@ def test_a_program_of_torch_runs_without_this_package(
 
 
 def test_safetensors_are_the_runs_weights(
-    files: dict[str, Path], run: Path, trained: Trained, images: torch.Tensor
+    run: Path, trained: Trained, images: torch.Tensor, tmp_path: Path
 ) -> None:
-    torch.testing.assert_close(
-        load(files["safetensors"])(images), logits(trained, images), atol=1e-5, rtol=0
-    )
-    assert files["safetensors"].read_bytes() == (run / "best.safetensors").read_bytes()
-    assert load_file(files["safetensors"]).keys() == trained.network.state_dict().keys()
-    assert WeightsMetadata.read(files["safetensors"]) == trained.metadata
-    assert Trained.load(files["safetensors"], "cpu").classes == ("round", "straight")
+    file = exported(trained, tmp_path, "safetensors")
+    torch.testing.assert_close(load(file)(images), logits(trained, images), atol=1e-5, rtol=0)
+    assert file.read_bytes() == (run / "best.safetensors").read_bytes()
+    assert load_file(file).keys() == trained.network.state_dict().keys()
+    assert WeightsMetadata.read(file) == trained.metadata
+    assert Trained.load(file, "cpu").classes == ("round", "straight")
 
 
+@pytest.mark.slow
 def test_precisions_of_the_run_are_compared(pictures: Path, tmp_path: Path) -> None:
     bf16 = {"training__precision": "bf16"}
     recipe = tiny_recipe(pictures, 1, **bf16).without("mixed_precision")

@@ -34,6 +34,7 @@ def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_was_put_in(run: Path) -> None:
     model = json.loads((run / "recipe.json").read_text())["resolved"]["model"]
     assert model["name"] == "mobilenetv2_050"

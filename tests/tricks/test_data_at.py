@@ -68,6 +68,7 @@ def growing(pictures: Path, *tricks: Trick, **changes: str) -> Recipe:
     return recipe.plus(*tricks or (ProgressiveResizing(stages=2),))
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_the_sizes_of_its_epochs(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
