@@ -13,8 +13,8 @@ from trickbag.data.sources.huggingface.columns import (
     require_columns,
     texts_of,
 )
-from trickbag.data.sources.huggingface.library import import_library, load_splits, located
 from trickbag.data.sources.huggingface.listing import Listing
+from trickbag.data.sources.huggingface.loading import import_library, load_splits, located
 from trickbag.data.sources.samples import label_parts
 from trickbag.errors import Note
 
