@@ -97,6 +97,9 @@ def test_onnx_runs_without_torch(
         "resize": 16,
         "mean": [123.68, 116.779, 103.939],
         "std": [58.393, 57.12, 57.375],
+        "channels": None,
+        "pixel_range": [],
+        "resize_policy": "crop",
         "interpolation": "bilinear",
     }
     assert json.loads(properties["model"])["kind"] == "resnet"
