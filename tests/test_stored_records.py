@@ -10,6 +10,7 @@ import pytest
 from tests.builders.plain_data import OTHER_VALUES, places, variations
 from tests.builders.studies import study_record
 from trickbag.errors import Note, UserError
+from trickbag.evaluate.record import EvaluationRecord
 from trickbag.recipes import small
 from trickbag.study.records.result import StoredResult
 from trickbag.study.records.study import StudyRecord
@@ -38,10 +39,24 @@ RECIPE = RunRecipe(
     notes=(NOTE,),
     trial={"seed": 0, "data": "0f"},
 )
+EVALUATION = EvaluationRecord(
+    kind="robustness",
+    data="digits",
+    part="val",
+    images=9,
+    weights="best.safetensors, epoch 1 of 1",
+    epoch=1,
+    precision="float32",
+    metrics={"mce": None, "mean_corruption_error": 50.0},
+    settings={"seed": 0},
+    details={"fog": [1.0, 2.0]},
+    notes=(NOTE,),
+)
 RECORDS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "result.json": (RESULT.to_dict(), Result.from_dict),
     "results.jsonl": ({**RESULT.to_dict(), "model": "resnet18"}, StoredResult.from_dict),
     "recipe.json": (RECIPE.to_dict(), RunRecipe.from_dict),
+    "robustness.json": (EVALUATION.to_dict(), EvaluationRecord.from_dict),
     "study.json": (study_record().to_dict(), lambda data: StudyRecord.from_dict(data, "a")),
 }
 

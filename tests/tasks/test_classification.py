@@ -6,6 +6,9 @@ The predictions of both are tested where runs validate: `tests/train/test_multi_
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +18,7 @@ from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy
 from trickbag.tasks.classification import ClassificationTask, Pace
 
 N, K = 6, 3
+CPU = torch.device("cpu")
 PACE = Pace(rows=N, images=N, seconds=2.0)
 
 
@@ -46,6 +50,7 @@ def test_an_unreadable_image_has_no_prediction(multi_label: bool) -> None:
     assert validation.throughput == 3.0
     assert np.isnan(validation.confidence).all() == multi_label
     assert (validation.thresholds is not None) == multi_label
+    assert validation.logits is None
     assert validation.metrics[task(multi_label).score] is not None
 
 
@@ -127,3 +132,31 @@ def test_every_class_has_its_scores(multi_label: bool) -> None:
     scores = [score.to_dict() for score in predictions.validation(PACE, None).per_class()]
     assert [score["support"] for score in scores] == [2, 2, 1]  # the third image is not readable
     assert all(score[name] == 100 for score in scores for name in ("recall", "precision", "f1"))
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_kept_logits_are_in_the_order_of_the_images_of_all_processes(multi_label: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.eye(K, dtype=torch.int64)[torch.arange(N) % K]
+    labels = labels if multi_label else labels.argmax(1)
+    logits = [torch.randn(N, K, generator=generator) for _ in range(2)]
+    logits[1][3] = torch.nan
+    processes = [task(multi_label).predictions(CPU, keep_logits=True) for _ in range(2)]
+    for process, batch in zip(processes, logits, strict=True):
+        process.add(raw_batch(labels), batch, labels)
+    sent: list[list[Any]] = []
+
+    def send(data: Any) -> list[Any]:
+        sent.append(json.loads(json.dumps(data)))
+        return [data]
+
+    processes[0].validation(PACE, None, send)
+    first, sent = sent, []
+    processes[1].validation(PACE, None, send)
+    rounds = iter([list(pair) for pair in zip(first, sent, strict=True)])
+    validation = processes[0].validation(PACE, None, lambda data: next(rounds))
+    assert validation.logits is not None
+    assert validation.logits.dtype == np.float32
+    read = [place for place in range(N) if place != 2]
+    expected = torch.cat([batch[read] for batch in logits]).numpy()
+    assert np.array_equal(validation.logits, expected, equal_nan=True)

@@ -65,6 +65,8 @@ class Evaluation:
             "weights": self.weights,
             "epoch": self.epoch,
             "precision": self.precision,
+            "metrics": dict(self.metrics),
+            # As before the metrics had a place of their own.
             **self.metrics,
         }
         if self.per_class:
@@ -119,6 +121,7 @@ def evaluate(
             autocast_dtype=trained.autocast_dtype,
             layout=trained.layout,
             thresholds=trained.thresholds,
+            keep_logits=True,
         )
     assert not isinstance(validation, str)  # a signal's name: there is nothing here that stops it
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
@@ -132,7 +135,7 @@ def evaluate(
         weights=trained.weights_title,
         epoch=trained.epoch,
         precision=trained.precision,
-        metrics=validation.metrics,
+        metrics=validation.all_metrics,
         left_out=selection.left_out + unread,
         notes=(*selection.notes, *notes),
         per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),

@@ -5,9 +5,10 @@ Shapes: N images of a batch, n images of the part, K classes.
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from trickbag.metrics.classification import Classification
 from trickbag.metrics.multi_label import MultiLabel
 from trickbag.metrics.per_class import ClassCounts, ClassScore
 from trickbag.metrics.ranking import roc_auc
+from trickbag.metrics.scores import class_scores
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy
 
 if TYPE_CHECKING:
@@ -48,11 +50,14 @@ class ClassificationTask:
         """Return the loss of a batch, which tricks wrap or replace."""
         return BinaryCrossEntropy() if self.multi_label else CrossEntropy()
 
-    def predictions(self, device: torch.device) -> Predictions:
-        """Return what collects the predictions of an evaluation and computes its metrics."""
+    def predictions(self, device: torch.device, *, keep_logits: bool = False) -> Predictions:
+        """Return what collects the predictions of an evaluation and computes its metrics.
+
+        With `keep_logits` the validation also has the logits, and the scores that need them.
+        """
         if self.multi_label:
-            return _MultiLabelPredictions(self.num_classes)
-        return _ClassPredictions(self.num_classes, device)
+            return _MultiLabelPredictions(self.num_classes, keep_logits)
+        return _ClassPredictions(self.num_classes, device, keep_logits)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Validation:
     `multi_label` has the metrics by class in place of `counts`, labels and predictions are (n, K)
     of 0 and 1, and the confidence is NaN. `throughput` is in images/s: of the network and its
     metrics, without the reading of images. `not_finite` images have a logit that is not finite.
+    `logits` (n, K) float32 are there where they were kept, NaN for such images; `scores` are the
+    metrics that only they give.
     """
 
     metrics: dict[str, float | None]
@@ -75,6 +82,13 @@ class Validation:
     multi_label: MultiLabel | None = None
     counts: ClassCounts | None = None
     not_finite: int = 0
+    logits: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def all_metrics(self) -> dict[str, float | None]:
+        """The metrics, those that need kept logits included."""
+        return self.metrics | self.scores
 
     def per_class(self) -> Sequence[ClassScore]:
         """Return the scores of every class, in order."""
@@ -125,8 +139,9 @@ class _ClassPredictions(Predictions):
     Of two classes the scores are kept too, by which AUC ranks the images.
     """
 
-    def __init__(self, num_classes: int, device: torch.device) -> None:
+    def __init__(self, num_classes: int, device: torch.device, keep_logits: bool) -> None:
         self._counter = Classification(num_classes, device)
+        self._logits = _KeptLogits(num_classes) if keep_logits else None
         self._binary = num_classes == 2
         # Places in the part, labels, predicted classes, confidences, and scores of two classes.
         self._types = (np.int64, np.int64, np.int64, np.float64, np.float64)[: 4 + self._binary]
@@ -143,6 +158,8 @@ class _ClassPredictions(Predictions):
             batch.append(second - first)
         for column, tensor in zip(self._columns, batch, strict=True):
             column.append(tensor.numpy()[raw.valid.numpy()])
+        if self._logits is not None:
+            self._logits.add(raw, logits_NK)
 
     def validation(
         self, pace: Pace, thresholds: tuple[float, ...] | None, gather: Gather | None = None
@@ -150,7 +167,7 @@ class _ClassPredictions(Predictions):
         columns = [np.concatenate(column) for column in self._columns]
         if gather is not None:
             return self._of_all(gather, pace, columns)
-        return self._validation(columns, Pace.throughput(pace.images, pace.seconds))
+        return self._validation(columns, Pace.throughput(pace.images, pace.seconds), None)
 
     def _of_all(self, gather: Gather, pace: Pace, columns: list[Array]) -> Validation:
         """Return the validation of the whole part, its images in the order of the part."""
@@ -170,11 +187,14 @@ class _ClassPredictions(Predictions):
             for column, dtype in zip(zip(*tables, strict=True), self._types, strict=True)
         ]
         # The processes work at the same time, so that the slowest one decides.
-        return self._validation(columns, Pace.throughput(sum(images), max(seconds)))
+        return self._validation(columns, Pace.throughput(sum(images), max(seconds)), gather)
 
-    def _validation(self, columns: list[Array], throughput: float | None) -> Validation:
+    def _validation(
+        self, columns: list[Array], throughput: float | None, gather: Gather | None
+    ) -> Validation:
         index, labels, predicted, confidence, *scores = columns
         auc = roc_auc(scores[0], labels == 1) if self._binary else None
+        logits = None if self._logits is None else self._logits.all_rows(gather)
         return Validation(
             metrics=self._counter.compute() | {"auc": None if auc is None else 100 * auc},
             throughput=throughput,
@@ -183,13 +203,37 @@ class _ClassPredictions(Predictions):
             predicted=predicted,
             confidence=confidence,
             counts=self._counter.class_counts(),
+            logits=logits,
+            scores={} if logits is None else class_scores(logits, labels),
         )
+
+
+class _KeptLogits:
+    """The logits of the images that could be read, of which metrics are computed at the end."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._rows = [np.zeros((0, num_classes), np.float32)]
+
+    def add(self, raw: RawBatch, logits_NK: Tensor) -> None:
+        """Add the logits of a batch."""
+        self._rows.append(logits_NK.cpu().float().numpy()[raw.valid.numpy()])
+
+    def all_rows(self, gather: Gather | None) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return the logits (n, K) of this process, or with `gather` of all processes."""
+        rows = np.concatenate(self._rows)
+        if gather is None:
+            return rows
+        # As text of bytes: each number as a text of its own would take ten times the memory.
+        texts = gather(base64.b64encode(rows.tobytes()).decode())
+        parts = [np.frombuffer(base64.b64decode(text), np.float32) for text in texts]
+        return np.concatenate(parts).reshape(-1, rows.shape[1])
 
 
 class _MultiLabelPredictions(Predictions):
     """Predictions of several labels an image: all probabilities, as metrics rank them."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, keep_logits: bool) -> None:
+        self._logits = _KeptLogits(num_classes) if keep_logits else None
         self._index: list[Array] = []
         self._scores = [np.zeros((0, num_classes))]
         self._labels = [np.zeros((0, num_classes), np.int64)]
@@ -204,6 +248,8 @@ class _MultiLabelPredictions(Predictions):
         self._labels.append(labels_NK.numpy())
         weights_N = logits.new_ones(len(logits))
         self._loss += binary_cross_entropy(logits, labels_NK.double(), weights_N).sum()
+        if self._logits is not None:
+            self._logits.add(raw, logits_NK)
 
     def validation(
         self, pace: Pace, thresholds: tuple[float, ...] | None, gather: Gather | None = None
@@ -241,4 +287,5 @@ class _MultiLabelPredictions(Predictions):
             predicted=multi_label.predicted,
             confidence=np.full(n, np.nan),
             multi_label=multi_label,
+            logits=None if self._logits is None else self._logits.all_rows(gather),
         )

@@ -97,7 +97,9 @@ class Trainer:
     def _epoch(self) -> Validation:
         """Train the rest of an epoch, validate, and write what came out."""
         totals = self._train_epoch()
-        validation = self._validate(self.loaders.val)
+        is_last = self.progress.epoch + 1 == self.plan.training.epochs
+        validation = self._validate(self.loaders.val, keep_logits=is_last)
+        # Not `all_metrics`: each line of an epoch has the same names.
         metrics = validation.metrics | self._raw_metrics()
         self._keep_errors(self.loaders.train, self.loaders.val)
         end = partial(
@@ -168,17 +170,19 @@ class Trainer:
         `last` is the validation of the last epoch.
         """
         if last is None:  # resumed after the last epoch, before the result was written
-            last = self._validate(self.loaders.val)
+            last = self._validate(self.loaders.val, keep_logits=True)
         kept, network = last, self.run.evaluated_network
         # The first process alone notes the best epoch, and all have to take the same way.
         epoch = self.world.broadcast(lambda: self.record.kept_epoch(self.progress))
         if epoch != self.progress.epoch:
             self.world.broadcast(lambda: self.record.save_last(self.run, self.progress, last))
             network = self._kept_network()
-            kept = self._validate(self.loaders.val, network=network)
+            kept = self._validate(self.loaders.val, network=network, keep_logits=True)
         test, tested = self.loaders.test, None
         if test is not None:
-            tested = self._validate(test, network=network, thresholds=kept.thresholds)
+            tested = self._validate(
+                test, network=network, thresholds=kept.thresholds, keep_logits=True
+            )
         self._keep_errors(self.loaders.val, *([test] if test is not None else []))
         end = RunEnd(last=last, kept=kept, tested=tested, peak_memory=self.memory.bytes)
         finish = partial(self.record.finish, self.run, self.progress, end)
@@ -204,6 +208,7 @@ class Trainer:
         *,
         network: nn.Module | None = None,
         thresholds: tuple[float, ...] | None = None,
+        keep_logits: bool = False,
     ) -> Validation:
         validation = validate(
             network or self.run.evaluated_network,
@@ -214,6 +219,7 @@ class Trainer:
             autocast_dtype=self.run.eval_dtype,
             layout=self.plan.layout,
             thresholds=thresholds,
+            keep_logits=keep_logits,
             stop=lambda: self.stop.name,
             world=self.world,
         )

@@ -49,6 +49,7 @@ def validate(
     autocast_dtype: torch.dtype | None,
     layout: Layout,
     thresholds: tuple[float, ...] | None = None,
+    keep_logits: bool = False,
     stop: Callable[[], str] = str,
     world: World | None = None,
 ) -> Validation | str:
@@ -57,7 +58,8 @@ def validate(
     `stop` is called before each batch, and while one is waited for; if it returns a text,
     evaluation ends and returns that. With several labels an image predictions are made at
     `thresholds`, by default at those that are best for these images. An image with a logit that is
-    not finite is predicted as nothing. The processes of a `world` evaluate the network of the first
+    not finite is predicted as nothing. With `keep_logits` the validation has the logits, and the
+    scores that need them. The processes of a `world` evaluate the network of the first
     one, each its own rows of the part, and all return the same.
     """
     world, signal = world or World(), ""
@@ -67,7 +69,7 @@ def validate(
     network.eval()
     multi_label = loader.part.labels.ndim == 2
     task = ClassificationTask(num_classes=num_classes, multi_label=multi_label)
-    predictions = task.predictions(device)
+    predictions = task.predictions(device, keep_logits=keep_logits)
     seconds, count, not_finite = 0.0, 0, 0
 
     def waiting() -> None:

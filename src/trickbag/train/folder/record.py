@@ -172,15 +172,15 @@ class RunRecord:
         """Write the predictions and the result of a run that has reached its end."""
         self._write_predictions(end.kept)
         epoch = self.kept_epoch(progress)
-        metrics: dict[str, float | int | None] = dict(end.kept.metrics)
+        metrics: dict[str, float | int | None] = dict(end.kept.all_metrics)
         metrics |= self._training_metrics(progress, epoch)
-        metrics |= {f"last_{key}": value for key, value in end.last.metrics.items()}
+        metrics |= {f"last_{key}": value for key, value in end.last.all_metrics.items()}
         metrics["infer_throughput"] = end.kept.throughput
         metrics["peak_memory"] = end.peak_memory
         metrics["params"] = count_params(run.network)
         metrics["macs"] = count_macs(run.network, self.plan.image_size, self.plan.model.in_channels)
         if end.tested is not None:
-            metrics |= {f"test_{key}": value for key, value in end.tested.metrics.items()}
+            metrics |= {f"test_{key}": value for key, value in end.tested.all_metrics.items()}
         metrics["run_time_s"] = time.perf_counter() - self.started
         self.notes = [*self.notes, *_not_finite(end)]
         result = self._result(metrics, end=end, epoch=epoch)
