@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["EVALUATED", "METRICS", "PREFIXES", "Better", "Metric", "defined_metrics", "metric"]
+__all__ = [
+    "EVALUATED",
+    "MEASURED_APART",
+    "METRICS",
+    "PREFIXES",
+    "Better",
+    "Metric",
+    "defined_metrics",
+    "metric",
+]
 
 Better = Literal["higher", "lower"]
 
@@ -80,9 +89,54 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
 )
 """The metrics of a network on a part of the data, which an evaluation gives."""
 
+_IMAGENET = (1000, 1000)
+"""The classes for which AlexNet's error and flip rates are published."""
+
+MEASURED_APART: Mapping[str, Metric] = MappingProxyType(
+    {
+        "mce": dataclasses.replace(
+            _percent(
+                "corruption error as a share of AlexNet's",
+                "mCE",
+                multi_label=False,
+                classes=_IMAGENET,
+            ),
+            better="lower",
+        ),
+        "mean_corruption_error": dataclasses.replace(
+            _percent("mean error on corrupted images", multi_label=False), better="lower"
+        ),
+        "relative_mce": dataclasses.replace(
+            _percent(
+                "rise of the error by corruption as a share of AlexNet's",
+                "relative mCE",
+                multi_label=False,
+                classes=_IMAGENET,
+            ),
+            better="lower",
+        ),
+        "mfr": dataclasses.replace(
+            _percent(
+                "flip rate as a share of AlexNet's", "mFR", multi_label=False, classes=_IMAGENET
+            ),
+            better="lower",
+        ),
+        "mean_flip_probability": dataclasses.replace(
+            _percent("mean flip probability", multi_label=False), better="lower"
+        ),
+        "shift_consistency": _percent("shift consistency", multi_label=False),
+        "max_box_acc": _percent("localization accuracy", "MaxBoxAcc", multi_label=False),
+    }
+)
+"""The metrics that an evaluation apart from the run gives: `trickbag.evaluate.extra`.
+
+No run has them of itself, and no prefix stands before them.
+"""
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         **EVALUATED,
+        **MEASURED_APART,
         "best_epoch": Metric(title="epoch of the best", decimals=0),
         "train_loss": dataclasses.replace(EVALUATED["loss"], title="training loss"),
         "train_top1": _percent("training top-1", multi_label=False),
