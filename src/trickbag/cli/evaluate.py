@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from trickbag.cli.evaluations import evaluation_kinds
 from trickbag.cli.options import RUN_HELP, add_precision
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
+    from trickbag.cli.evaluations.kind import Outcome
     from trickbag.evaluate.evaluation import Evaluation
-
-_NAMED_FILES = 10
-_SHOWN_CLASSES = 20
+    from trickbag.evaluate.trained import Trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="other images: digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
+        action="append",
+        help="other images: digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL; "
+        "can be given again, for an evaluation of each",
     )
     parser.add_argument(
         "--image-root",
@@ -40,6 +43,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", metavar="N")
     parser.add_argument("--workers", metavar="N", help="processes that read and crop images")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    for kind in evaluation_kinds().values():
+        kind.add_arguments(parser)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evaluated:
+    """The metrics on the images of one source, and what the kinds of evaluations add to them."""
+
+    evaluation: Evaluation
+    outcomes: tuple[Outcome, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; the notes of all kinds are together."""
+        data = self.evaluation.to_dict()
+        for outcome in self.outcomes:
+            data |= outcome.data
+            data["warnings"] += [note.text for note in outcome.notes]
+            data["notes"] += [note.to_dict() for note in outcome.notes]
+        return data
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,82 +69,103 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated, Literal
 
     from trickbag.cli.options import optional, precision_of
-    from trickbag.cli.terminal import checking_progress, print_json, print_line, warn
+    from trickbag.cli.terminal import checking_progress, print_json
     from trickbag.data.config import MAX_WORKERS
     from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.parsing import parse
     from trickbag.ranges import AtLeast
 
     device = parse(Device, args.device, "--device")
-    part = optional(Literal["train", "val", "test"], args.part, "--part")
-    batch_size = optional(Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size")
-    workers = optional(Annotated[int, AtLeast(0, MAX_WORKERS)], args.workers, "--workers")
+    options: dict[str, Any] = {
+        "image_root": None if args.image_root is None else tuple(args.image_root),
+        "part": optional(Literal["train", "val", "test"], args.part, "--part"),
+        "batch_size": optional(
+            Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size"
+        ),
+        "workers": optional(Annotated[int, AtLeast(0, MAX_WORKERS)], args.workers, "--workers"),
+    }
     precision = precision_of(args)
+    settings = {name: kind.settings(args) for name, kind in evaluation_kinds().items()}
 
     # Behind the check of the options: torch takes seconds to import, a wrong option should not.
-    from trickbag.evaluate.evaluation import evaluate
     from trickbag.evaluate.trained import Trained
 
     trained = Trained.load(args.run, device, precision)
     with checking_progress() as progress:
-        evaluation = evaluate(
-            trained,
-            data=args.data,
-            image_root=None if args.image_root is None else tuple(args.image_root),
-            part=part,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
+        options["progress"] = progress
+        evaluated = [_evaluated(trained, data, options, settings) for data in args.data or (None,)]
     if args.json:
-        print_json({"run": args.run, **evaluation.to_dict()})
-        return 0
-    for line in _lines(evaluation):
-        print_line(line)
-    for note in evaluation.notes:
-        warn("evaluate", note.text)
+        sources = [each.to_dict() for each in evaluated]
+        print_json({"run": args.run, **_json_of(sources)})
+    else:
+        _show(evaluated)
     return 0
 
 
-def _lines(evaluation: Evaluation) -> Iterator[str]:
-    from trickbag.cli.terminal import left_out_lines, printable
-    from trickbag.metrics.metric import EVALUATED
+def _keep_records(trained: Trained, evaluated: list[_Evaluated]) -> list[_Evaluated]:
+    """Write the records of all kinds into the folder of the run; add a note where that fails."""
+    from trickbag.cli.evaluations.keep import keep_record
 
-    yield f"{printable(evaluation.data)}, {evaluation.part}: {evaluation.images:,} images"
-    yield f"weights: {printable(evaluation.weights)}, in {evaluation.precision}"
-    for name, metric in EVALUATED.items():
-        if name in evaluation.metrics:
-            unit = " %" if metric.unit == "%" else ""
-            text = _text(evaluation.metrics[name], unit, metric.decimals)
-            yield f"{metric.symbol or metric.title:<6} {text}"
-    yield from _class_lines(evaluation)
-    if evaluation.left_out:
-        yield from left_out_lines(evaluation.left_out, _NAMED_FILES)
-
-
-def _class_lines(evaluation: Evaluation) -> Iterator[str]:
-    """Describe the classes, those of the lowest F1 first, up to a bound."""
-    from trickbag.cli.terminal import aligned, printable
-    from trickbag.metrics.multi_label import LabelScore
-
-    ranked = sorted(
-        evaluation.per_class.items(),
-        key=lambda item: (item[1].f1 is None, item[1].f1 or 0.0, item[0]),
-    )
-    yield from aligned(
-        [
-            f"  {printable(label)}",
-            f"{score.support} images",
-            f"recall {_text(score.recall, ' %')}",
-            f"precision {_text(score.precision, ' %')}",
-            f"F1 {_text(score.f1, ' %')}",
-            *([f"from {score.threshold:.4f}"] if isinstance(score, LabelScore) else []),
-        ]
-        for label, score in ranked[:_SHOWN_CLASSES]
-    )
-    if len(ranked) > _SHOWN_CLASSES:
-        yield f"  and {len(ranked) - _SHOWN_CLASSES:,} more classes: --json has all"
+    return [
+        replace(
+            each,
+            outcomes=tuple(
+                outcome
+                if outcome.record is None
+                else replace(
+                    outcome,
+                    notes=(
+                        *outcome.notes,
+                        *keep_record(outcome.record, trained, sources=len(evaluated)),
+                    ),
+                )
+                for outcome in each.outcomes
+            ),
+        )
+        for each in evaluated
+    ]
 
 
-def _text(value: float | None, unit: str, decimals: int = 2) -> str:
-    return "undefined" if value is None else f"{value:.{decimals}f}{unit}"
+def _evaluated(
+    trained: Trained,
+    data: str | None,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> _Evaluated:
+    """Evaluate a network on one source: its metrics, and each kind that is asked for."""
+    from trickbag.cli.evaluations.kind import Request
+    from trickbag.evaluate.evaluation import evaluate
+
+    evaluation = evaluate(trained, data=data, **options)
+    request = Request(data=data, evaluation=evaluation, **options)
+    outcomes = [
+        kind.evaluate(trained, settings[name], request)
+        for name, kind in evaluation_kinds().items()
+        if settings[name] is not None
+    ]
+    return _Evaluated(evaluation=evaluation, outcomes=tuple(outcomes))
+
+
+def _json_of(sources: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the object of one source; of more than one a list of theirs."""
+    return sources[0] if len(sources) == 1 else {"evaluations": sources}
+
+
+def _show(evaluated: list[_Evaluated]) -> None:
+    from trickbag.cli.evaluations.metrics import metric_lines, summary_lines
+    from trickbag.cli.terminal import print_line, warn
+
+    for place, each in enumerate(evaluated):
+        if place:
+            print_line("")
+        for line in metric_lines(each.evaluation):
+            print_line(line)
+        for outcome in each.outcomes:
+            for line in outcome.lines:
+                print_line(line)
+        for note in (*each.evaluation.notes, *(n for each in each.outcomes for n in each.notes)):
+            warn("evaluate", note.text)
+    if len(evaluated) > 1:
+        print_line("")
+        for line in summary_lines([each.evaluation for each in evaluated]):
+            print_line(line)

@@ -165,6 +165,18 @@ class Trained:
         """The type in which autocast computes; None for float32."""
         return autocast_dtype(self.precision)
 
+    def logits(self, images_NCHW: Tensor) -> Tensor:
+        """Return the raw logits (N, K), float32 on the network's device, of cropped images.
+
+        These are (N, C, H, W), uint8 or numbers from 0 to 255, on any device. All logits are NaN
+        for an image of which one is not finite.
+        """
+        with torch.inference_mode():
+            images = self.preprocessing.normalise(copied(images_NCHW, self.device))
+            with evaluation_autocast(self.device, self.autocast_dtype):
+                logits_NK: Tensor = self.network(in_layout(images, self.layout))
+            return only_finite(logits_NK.float())
+
     def probabilities(self, images_NCHW: Tensor) -> Tensor:
         """Return the probabilities (N, K), on the CPU, of cropped images (N, C, H, W), uint8.
 
@@ -172,15 +184,12 @@ class Trained:
         its own. These are float64, as for the choice of the thresholds: in float32 they are 1 for
         every logit above 17. All are NaN for an image of which a logit is not finite.
         """
+        logits_NK = self.logits(images_NCHW)
         with torch.inference_mode():
-            images = self.preprocessing.normalise(copied(images_NCHW, self.device))
-            with evaluation_autocast(self.device, self.autocast_dtype):
-                logits_NK: Tensor = self.network(in_layout(images, self.layout))
-            logits = only_finite(logits_NK.float())
             if self.thresholds is None:
-                return logits.softmax(dim=1).cpu()
+                return logits_NK.softmax(dim=1).cpu()
             # On the CPU, as in validation: not every device has float64.
-            return logits.cpu().double().sigmoid()
+            return logits_NK.cpu().double().sigmoid()
 
 
 def _read_record(path: Path, metadata: WeightsMetadata) -> tuple[RunRecipe | None, Plan | None]:

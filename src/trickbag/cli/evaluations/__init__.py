@@ -1,0 +1,23 @@
+"""The kinds of evaluations that `trickbag evaluate` gives beside the metrics, a file for each.
+
+A module named in `KINDS` has the three functions of `kind.Kind`: its options, their values, and the
+evaluation. A further kind is such a module, and its name here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from trickbag.cli.evaluations.kind import Kind
+
+__all__ = ["KINDS", "evaluation_kinds"]
+
+KINDS: tuple[str, ...] = ()
+"""The modules of the kinds, in the order in which `evaluate` shows what they give."""
+
+
+def evaluation_kinds() -> dict[str, Kind]:
+    """Return the kinds of evaluations by name; none of them imports torch yet."""
+    return {name: cast("Kind", importlib.import_module(f"{__name__}.{name}")) for name in KINDS}

@@ -1,0 +1,89 @@
+"""The metrics of an evaluation as lines: those of all images, and those of each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trickbag.cli.terminal import aligned, left_out_lines, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from trickbag.evaluate.evaluation import Evaluation
+
+__all__ = ["metric_lines", "summary_lines"]
+
+_NAMED_FILES = 10
+_SHOWN_CLASSES = 20
+
+
+def metric_lines(evaluation: Evaluation) -> Iterator[str]:
+    """Describe an evaluation, up to a bound of classes and files."""
+    from trickbag.metrics.metric import EVALUATED
+
+    yield f"{printable(evaluation.data)}, {evaluation.part}: {evaluation.images:,} images"
+    yield f"weights: {printable(evaluation.weights)}, in {evaluation.precision}"
+    for name, metric in EVALUATED.items():
+        if name in evaluation.metrics:
+            unit = " %" if metric.unit == "%" else ""
+            text = _text(evaluation.metrics[name], unit, metric.decimals)
+            yield f"{metric.symbol or metric.title:<6} {text}"
+    yield from _class_lines(evaluation)
+    if evaluation.left_out:
+        yield from left_out_lines(evaluation.left_out, _NAMED_FILES)
+
+
+def _class_lines(evaluation: Evaluation) -> Iterator[str]:
+    """Describe the classes, those of the lowest F1 first, up to a bound."""
+    from trickbag.metrics.multi_label import LabelScore
+
+    ranked = sorted(
+        evaluation.per_class.items(),
+        key=lambda item: (item[1].f1 is None, item[1].f1 or 0.0, item[0]),
+    )
+    yield from aligned(
+        [
+            f"  {printable(label)}",
+            f"{score.support} images",
+            f"recall {_text(score.recall, ' %')}",
+            f"precision {_text(score.precision, ' %')}",
+            f"F1 {_text(score.f1, ' %')}",
+            *([f"from {score.threshold:.4f}"] if isinstance(score, LabelScore) else []),
+        ]
+        for label, score in ranked[:_SHOWN_CLASSES]
+    )
+    if len(ranked) > _SHOWN_CLASSES:
+        yield f"  and {len(ranked) - _SHOWN_CLASSES:,} more classes: --json has all"
+
+
+def summary_lines(evaluations: Sequence[Evaluation]) -> Iterator[str]:
+    """Describe evaluations on more than one source by their metrics, a line each."""
+    from trickbag.metrics.metric import EVALUATED
+
+    names = [
+        name
+        for name in EVALUATED
+        if any(evaluation.metrics.get(name) is not None for evaluation in evaluations)
+    ]
+    titles = [EVALUATED[name].symbol or EVALUATED[name].title for name in names]
+    yield from aligned(
+        [
+            ["data", "part", "images", *titles],
+            *(
+                [
+                    printable(evaluation.data),
+                    evaluation.part,
+                    f"{evaluation.images:,}",
+                    *(
+                        _text(evaluation.metrics.get(name), "", EVALUATED[name].decimals)
+                        for name in names
+                    ),
+                ]
+                for evaluation in evaluations
+            ),
+        ]
+    )
+
+
+def _text(value: float | None, unit: str, decimals: int = 2) -> str:
+    return "undefined" if value is None else f"{value:.{decimals}f}{unit}"
