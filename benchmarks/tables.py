@@ -72,6 +72,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return attack(result)
     if "repetitions" in result:
         return overhead(result)
+    if "fresh" in result:
+        return listing(result)
     if "rows" not in result:
         return comparison(result)
     if "operation" in result["rows"][0]:
@@ -101,6 +103,19 @@ def attack(result: dict[str, Any]) -> str:
         lines.append(table_row([row["kind"], row["tries"], *counts]))
     text = f"{caption(result)} Seed {result['seed']}, {result['seconds']} s, at commit "
     return "\n".join([*lines, "", f"{text}{result['commit']}."])
+
+
+def listing(result: dict[str, Any]) -> str:
+    """Write how long a listing takes without and with the cache, each in a process of its own."""
+    lines = [table_row(["listing", "images", "seconds"]), "|---|---:|---:|"]
+    forms = {
+        "fresh": "without the cache",
+        "first": "the first time, which writes the cache",
+        "again": "the next time",
+    }
+    for name, text in forms.items():
+        lines.append(table_row([text, f"{result[name]['images']:,}", f"{result[name]['s']:.2f}"]))
+    return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}."])
 
 
 def rates(result: dict[str, Any]) -> str:
