@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trickbag.metrics.per_class import ClassScore
     from trickbag.models.config import Precision
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "require_mostly_read"]
 
 _NOT_FINITE = "try --precision float32, or give the weights of another run"
 """What to do about a network without finite logits."""
@@ -125,7 +125,7 @@ def evaluate(
         )
     assert not isinstance(validation, str)  # a signal's name: there is nothing here that stops it
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
-    _require_mostly_read(unread, len(images), selection.data)
+    require_mostly_read(unread, len(images), selection.data)
     images_read = len(validation.index)
     notes = _not_finite_notes(validation.not_finite, images_read, trained)
     return Evaluation(
@@ -153,7 +153,8 @@ def _not_finite_notes(not_finite: int, images: int, trained: Trained) -> list[No
     return [Note("weights", None, f"{reason} {not_finite:,} of {images:,} images: none is right")]
 
 
-def _require_mostly_read(unread: Sequence[DataError], total: int, data: DataConfig) -> None:
+def require_mostly_read(unread: Sequence[DataError], total: int, data: DataConfig) -> None:
+    """Raise RunFailed if more than `data.max_bad_fraction` of `total` images cannot be read."""
     if len(unread) > data.max_bad_fraction * total:
         raise RunFailed(
             f"{len(unread)} of {total} images of {data.source} cannot be read, such as "
