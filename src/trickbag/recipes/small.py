@@ -24,7 +24,8 @@ def small(*, data: Data = "digits", model: Model | None = None) -> Recipe:
 
     Images have 64 px if the source has no size of its own; the network's stem follows their size.
     The run keeps its best epoch. Expect 99.39 % top-1 on the built-in digits after the last one
-    (mean of 5 seeds) and 55 s of training on 2 cores of an EPYC: see benchmarks/results/digits.json.
+    (mean of 5 seeds) and 55 s of training on 2 cores of an EPYC processor: see
+    benchmarks/results/digits.json.
     """
     # Epochs, rate and crops were chosen on the validation part of the digits; see LOG.
     return Recipe(

@@ -37,6 +37,10 @@ def split_table(*values: str, name: str = "split") -> str:
         (["train"] * 8, "subset", {"train": 8}),
         (["Training"] * 4 + ["PublicTest"] * 4, "Usage", {"train": 4, "test": 4}),
         (["seg_train"] * 4 + ["val set"] * 4, "split", {"train": 4, "val": 4}),
+        (["False"] * 4 + ["True"] * 4, "is_valid", {"train": 4, "val": 4}),
+        (["0"] * 6 + ["1"] * 2, "is_test", {"train": 6, "test": 2}),
+        (["yes"] * 4 + ["no"] * 2, "Is Train", {"train": 4, "val": 2}),
+        (["0"] * 4, "is_val", {"train": 4}),
     ],
 )
 def test_a_column_of_parts(
@@ -168,3 +172,10 @@ def test_groups(eight: Path) -> None:
 def test_columns_are_for_tables(tmp_path: Path, name: str) -> None:
     message = refused(touch(tmp_path, ["a/x.png", "b/y.png"]), **{name: "x"})
     assert f"data.{name} is for a .csv file" in message
+
+
+@pytest.mark.parametrize("values", [["True", "False", "", "True"], ["0.3", "0.4", "0", "1"]])
+def test_a_column_of_other_values_is_no_flag_of_a_part(eight: Path, values: list[str]) -> None:
+    source = opened(eight, split_table(*values, name="is_valid"))
+    assert set(source.parts) == {"train"}
+    assert "columns not used: is_valid" in facts(source)

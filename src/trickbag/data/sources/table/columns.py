@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trickbag.data.sources.part_names import part_name
 from trickbag.data.sources.table.label_columns import CHOOSE, is_one_hot, label_columns, names_of
 from trickbag.data.sources.table.sheet import is_image_name
-from trickbag.data.sources.table.vocabulary import folded_name, role_of
+from trickbag.data.sources.table.vocabulary import flag_value, flagged_part, folded_name, role_of
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -220,19 +220,23 @@ def _named(sheet: Sheet, name: str, setting: str, title: str) -> int:
 def _split_column(sheet: Sheet, columns: Sequence[int], title: str) -> int | None:
     """Return the column that says which part a row belongs to, None if there is none.
 
-    A column called `split` is one; one called `set` or `part` only if all values are parts, and one
-    without a name only if they are the very words for parts.
+    A column called `split` is one; one called `set` or `part` only if all values are parts, one
+    called `is_valid` only if they are true or false, and one without a name only if they are the
+    very words for parts.
     """
     split = []
     for i in columns:
         role, doubt = role_of(sheet.names[i])
-        if role != "split" and (sheet.has_header or role):
+        flagged = sheet.has_header and flagged_part(sheet.names[i]) is not None
+        if role != "split" and not flagged and (sheet.has_header or role):
             continue
         values = set(sheet.column(i))
         names = [part_name(value) for value in values]
         if not any(values):
             continue
-        if role == "split":
+        if flagged:
+            is_split = all(flag_value(value) is not None for value in values)
+        elif role == "split":
             is_split = not doubt or all(names)
         else:
             is_split = all(name is not None and name.rank == 0 for name in names)

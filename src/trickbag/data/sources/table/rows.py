@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from trickbag.data.source import DataError, PassedOver
 from trickbag.data.sources.outside import OUTSIDE
 from trickbag.data.sources.part_names import PART_WORDS, part_name
+from trickbag.data.sources.table.vocabulary import flag_value, flagged_part
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -167,6 +168,10 @@ def _parts(sheet: Sheet, columns: Columns, title: str) -> Sequence[str]:
     if columns.split is None:
         return ["train"] * len(sheet)
     cells = sheet.column(columns.split)
+    if flagged := flagged_part(sheet.names[columns.split]):
+        # Of a column `is_train` the other rows are what training does not see.
+        other = "val" if flagged == "train" else "train"
+        return [flagged if flag_value(cell) else other for cell in cells]
     names = {cell: part_name(cell) for cell in set(cells)}
     parts = {cell: name.part if name else "" for cell, name in names.items()}
     if unknown := sorted(cell for cell, part in parts.items() if not part):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-__all__ = ["Role", "folded_name", "role_of"]
+__all__ = ["Role", "flag_value", "flagged_part", "folded_name", "role_of"]
 
 Role = Literal["image", "label", "split", "fold", "group", "other", ""]
 """What a column's name says; other: neither image nor label, "": nothing that is known."""
@@ -33,6 +33,13 @@ _WORDS = {"label", "labels", "class", "classes", "category", "target", "breed", 
 """A name with one of these words among others may be that of the label: `finding_labels`."""
 
 _SPLIT = {"split", "splits", "subset", "set", "partition", "part", "phase", "datasplit", "usage"}
+_FLAGS = {
+    **dict.fromkeys(("istrain", "istraining"), "train"),
+    **dict.fromkeys(("isval", "isvalid", "isvalidation"), "val"),
+    **dict.fromkeys(("istest", "istesting"), "test"),
+}
+"""Columns of true and false that say whether a row belongs to a part, such as `is_valid`."""
+_TRUE, _FALSE = ("true", "1", "1.0", "yes", "t", "y"), ("false", "0", "0.0", "no", "f", "n")
 _FOLD = {"fold", "folds", "kfold", "cvfold", "foldid", "foldnumber"}
 _ENTITY = ("patient", "subject", "group", "case", "person", "individual", "participant")
 _GROUP = {*_ENTITY, *(f"{entity}id" for entity in _ENTITY), *(f"{entity}s" for entity in _ENTITY)}
@@ -72,3 +79,14 @@ def role_of(name: str) -> tuple[Role, int]:
     if _WORDS & {word.lower() for word in words}:
         return "label", 2
     return "", 0
+
+
+def flagged_part(name: str) -> str | None:
+    """Return the part to which the true rows of a column belong, None for any other column."""
+    return _FLAGS.get(folded_name(name))
+
+
+def flag_value(cell: str) -> bool | None:
+    """Return whether a cell means true; None for what is neither true nor false, in any case."""
+    word = cell.strip().lower()
+    return word in _TRUE if word in (*_TRUE, *_FALSE) else None
