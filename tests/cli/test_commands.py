@@ -317,6 +317,15 @@ def test_evaluate(call: Call, run: Path) -> None:
     assert "2 images  recall" in out
 
 
+def test_evaluate_a_limit_of_images(call: Call, run: Path) -> None:
+    code, out, err = call("evaluate", run, "--workers", "0", "--json", "--limit", "4")
+    assert (code, err) == (0, "")
+    evaluation = json.loads(out)
+    assert evaluation["images"] == 4
+    assert evaluation["warnings"] == ["4 of 6 images are evaluated"]
+    assert evaluation["metrics"]["top1"] == evaluation["top1"]
+
+
 def test_evaluate_json_is_all_of_stdout_with_bad_files(
     call: Call, run: Path, tmp_path: Path
 ) -> None:

@@ -276,6 +276,12 @@ EVALUATE = [
         for value in ("0", "x", "1.5")
     ],
     ("evaluate {run} --workers -1", ["--workers = -1", "at least 0"]),
+    *[
+        (f"evaluate {{run}} --limit {value}", ["--limit", value, "whole number"])
+        for value in ("0", "-3", "x", "1.5")
+    ],
+    ("evaluate {run} --limit", ["--limit"]),
+    ("evaluate {run} --seed 1", ["--seed is of evaluations with random draws"]),
     ("evaluate {run} --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
     (
         "evaluate {run} --data digits",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.cli.evaluations import evaluation_kinds
 from trickbag.cli.options import RUN_HELP, add_precision
+from trickbag.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_precision(parser)
     parser.add_argument("--batch-size", metavar="N")
     parser.add_argument("--workers", metavar="N", help="processes that read and crop images")
+    parser.add_argument(
+        "--limit", metavar="N", help="evaluate at most N images, spread over the part"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", help="of the random draws of an evaluation that has some; default: 0"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     for kind in evaluation_kinds().values():
         kind.add_arguments(parser)
@@ -59,6 +66,7 @@ class _Evaluated:
         data = self.evaluation.to_dict()
         for outcome in self.outcomes:
             data |= outcome.data
+            data["metrics"] |= outcome.metrics
             data["warnings"] += [note.text for note in outcome.notes]
             data["notes"] += [note.to_dict() for note in outcome.notes]
         return data
@@ -69,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     from typing import Annotated, Literal
 
     from trickbag.cli.options import optional, precision_of
-    from trickbag.cli.terminal import checking_progress, print_json
+    from trickbag.cli.terminal import print_json
     from trickbag.data.config import MAX_WORKERS
+    from trickbag.evaluate.extra import MAX_IMAGES, MAX_SEED
     from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.parsing import parse
     from trickbag.ranges import AtLeast
@@ -83,17 +92,25 @@ def run(args: argparse.Namespace) -> int:
             Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size"
         ),
         "workers": optional(Annotated[int, AtLeast(0, MAX_WORKERS)], args.workers, "--workers"),
+        "limit": optional(Annotated[int, AtLeast(1, MAX_IMAGES)], args.limit, "--limit"),
     }
     precision = precision_of(args)
+    seed = optional(Annotated[int, AtLeast(0, MAX_SEED)], args.seed, "--seed")
     settings = {name: kind.settings(args) for name, kind in evaluation_kinds().items()}
+    if seed is not None and not any(value is not None for value in settings.values()):
+        raise UserError(
+            "--seed is of evaluations with random draws, and none is asked for",
+            "add --robustness, or leave it out",
+        )
 
     # Behind the check of the options: torch takes seconds to import, a wrong option should not.
     from trickbag.evaluate.trained import Trained
 
     trained = Trained.load(args.run, device, precision)
-    with checking_progress() as progress:
-        options["progress"] = progress
-        evaluated = [_evaluated(trained, data, options, settings) for data in args.data or (None,)]
+    evaluated = [
+        _evaluated(trained, data, options, seed or 0, settings) for data in args.data or (None,)
+    ]
+    evaluated = _keep_records(trained, evaluated)
     if args.json:
         sources = [each.to_dict() for each in evaluated]
         print_json({"run": args.run, **_json_of(sources)})
@@ -110,14 +127,9 @@ def _keep_records(trained: Trained, evaluated: list[_Evaluated]) -> list[_Evalua
         replace(
             each,
             outcomes=tuple(
-                outcome
-                if outcome.record is None
-                else replace(
+                replace(
                     outcome,
-                    notes=(
-                        *outcome.notes,
-                        *keep_record(outcome.record, trained, sources=len(evaluated)),
-                    ),
+                    notes=(*outcome.notes, *keep_record(outcome, trained, sources=len(evaluated))),
                 )
                 for outcome in each.outcomes
             ),
@@ -130,14 +142,18 @@ def _evaluated(
     trained: Trained,
     data: str | None,
     options: Mapping[str, Any],
+    seed: int,
     settings: Mapping[str, Any],
 ) -> _Evaluated:
     """Evaluate a network on one source: its metrics, and each kind that is asked for."""
     from trickbag.cli.evaluations.kind import Request
+    from trickbag.cli.terminal import checking_progress
     from trickbag.evaluate.evaluation import evaluate
 
-    evaluation = evaluate(trained, data=data, **options)
-    request = Request(data=data, evaluation=evaluation, **options)
+    # A kind shows a progress of its own: a terminal has room for one at a time.
+    with checking_progress() as progress:
+        evaluation = evaluate(trained, data=data, progress=progress, **options)
+    request = Request(data=data, evaluation=evaluation, seed=seed, progress=None, **options)
     outcomes = [
         kind.evaluate(trained, settings[name], request)
         for name, kind in evaluation_kinds().items()

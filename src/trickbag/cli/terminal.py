@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "aligned",
     "checking_progress",
+    "image_progress",
     "left_out_lines",
     "name_some",
     "print_json",
@@ -88,30 +89,38 @@ def left_out_lines(left_out: Sequence[DataError], most: int = _NAMED_FILES) -> I
         yield f"  and {len(left_out) - most} more: --json names them all"
 
 
-@contextlib.contextmanager
-def checking_progress() -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows on stderr how many images have been checked.
+def checking_progress() -> contextlib.AbstractContextManager[Callable[[int, int], None]]:
+    """Give a function that shows on stderr how many images have been checked."""
+    return image_progress("checking images", "checked")
 
-    In a terminal it is a bar; elsewhere, as in a log file, it is a line now and then.
+
+@contextlib.contextmanager
+def image_progress(task: str, verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows on stderr how many images of how many are done.
+
+    In a terminal it is a bar that `task` names; elsewhere, as in a log file, it is a line now and
+    then that begins with `verb`.
     """
     from trickbag.train.folder.log import live_console
 
     console = live_console(sys.stderr)
     if console is None:
-        yield _progress_lines()
+        yield _progress_lines(verb)
         return
     from rich.progress import Progress
 
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("checking images")
+        number = bar.add_task(task)
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            bar.update(number, completed=done, total=total)
 
         yield show
 
 
-def _progress_lines(every_s: float = _LINE_EVERY_S) -> Callable[[int, int], None]:
+def _progress_lines(
+    verb: str = "checked", every_s: float = _LINE_EVERY_S
+) -> Callable[[int, int], None]:
     """Return a function that writes the progress as a line, at most once in so many seconds."""
     last = time.monotonic()
 
@@ -119,6 +128,6 @@ def _progress_lines(every_s: float = _LINE_EVERY_S) -> Callable[[int, int], None
         nonlocal last
         if time.monotonic() - last >= every_s:
             last = time.monotonic()
-            print(f"checked {done:,} of {total:,} images", file=sys.stderr, flush=True)
+            print(f"{verb} {done:,} of {total:,} images", file=sys.stderr, flush=True)
 
     return show

@@ -97,8 +97,9 @@ def evaluate(
     or the network gives finite logits for none.
     """
     selection = select(trained, data=data, image_root=image_root, part=part, progress=progress)
-    images = selection.part
+    images, chosen = selection.part, []
     if limit is not None and len(images) > limit:
+        chosen = [Note("choice", None, f"{limit:,} of {len(images):,} images are evaluated")]
         # Spread: the images of a folder are in the order of their classes.
         images = images.subset(np.linspace(0, len(images) - 1, limit).astype(int))
     loader = evaluation_loader(
@@ -137,7 +138,7 @@ def evaluate(
         precision=trained.precision,
         metrics=validation.all_metrics,
         left_out=selection.left_out + unread,
-        notes=(*selection.notes, *notes),
+        notes=(*selection.notes, *chosen, *notes),
         per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),
         not_finite=validation.not_finite,
     )

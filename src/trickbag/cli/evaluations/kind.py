@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from trickbag.errors import Note
     from trickbag.evaluate.evaluation import Evaluation
@@ -22,7 +23,8 @@ class Request:
     """The images of one `--data`, and how they are loaded.
 
     `data` is None for those of the run. The other settings are those of
-    `evaluate.evaluation.evaluate`. `evaluation` has the metrics on the same images, unchanged.
+    `evaluate.evaluation.evaluate`; `seed` is that of random draws. `evaluation` has the metrics on
+    the same images, unchanged.
     """
 
     data: str | None
@@ -30,6 +32,8 @@ class Request:
     part: str | None
     batch_size: int | None
     workers: int | None
+    limit: int | None
+    seed: int
     progress: Callable[[int, int], None] | None
     evaluation: Evaluation
 
@@ -38,14 +42,17 @@ class Request:
 class Outcome:
     """What an evaluation of a kind adds to the metrics.
 
-    `data` are entries of the JSON object, `lines` what a person reads. The command writes `record`,
-    if there is one, into the folder of the run.
+    `data` are entries of the JSON object, `metrics` those of its `metrics`, `lines` what a person
+    reads. The command writes `record`, if there is one, into the folder of the run; `write_beside`
+    then writes what else belongs to it, such as pictures, and is given that folder.
     """
 
     data: Mapping[str, Any]
     lines: Sequence[str]
     notes: Sequence[Note] = field(default=())
     record: EvaluationRecord | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    write_beside: Callable[[Path], object] | None = None
 
 
 class Kind(Protocol):
