@@ -18,7 +18,7 @@ def test_each_metric_is_of_one_evaluation_and_an_outcome() -> None:
     for name in given:
         assert name in METRICS
         assert OUTCOMES[name] == MEASURED_APART[name].better
-        assert MEASURED_APART[name].unit == "%"
+        assert MEASURED_APART[name].unit == ("" if name == "mean_top5_distance" else "%")
         assert all(metric(f"{prefix}{name}") is None for prefix in PREFIXES)
         evaluation = extra_of(name)
         assert evaluation is not None

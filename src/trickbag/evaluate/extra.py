@@ -74,12 +74,12 @@ EXTRA: Mapping[str, ExtraEvaluation] = MappingProxyType(
             function="trickbag.evaluate.robustness.evaluation:evaluate_robustness",
         ),
         "perturbations": ExtraEvaluation(
-            metrics=("mfr", "mean_flip_probability"),
+            metrics=("mfr", "mean_flip_probability", "mean_top5_distance"),
             description="changes of the prediction along perturbation sequences",
             function="trickbag.evaluate.robustness.perturbations.evaluation:evaluate_perturbations",
         ),
         "shifts": ExtraEvaluation(
-            metrics=("shift_consistency",),
+            metrics=("shift_consistency", "diagonal_shift_consistency"),
             description="agreement of the predictions for shifted images",
             function="trickbag.evaluate.robustness.perturbations.shifts:evaluate_shifts",
         ),

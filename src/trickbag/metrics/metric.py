@@ -124,7 +124,11 @@ MEASURED_APART: Mapping[str, Metric] = MappingProxyType(
         "mean_flip_probability": dataclasses.replace(
             _percent("mean flip probability", multi_label=False), better="lower"
         ),
+        "mean_top5_distance": Metric(
+            title="mean top-5 distance", better="lower", multi_label=False, classes=(6, None)
+        ),
         "shift_consistency": _percent("shift consistency", multi_label=False),
+        "diagonal_shift_consistency": _percent("diagonal shift consistency", multi_label=False),
         "max_box_acc": _percent("localization accuracy", "MaxBoxAcc", multi_label=False),
     }
 )

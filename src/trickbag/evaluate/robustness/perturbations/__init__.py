@@ -1,0 +1,1 @@
+"""How stable predictions are along perturbation sequences and under shifts."""
