@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -64,7 +66,7 @@ def test_the_weights_that_are_drawn_are_bounded(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(bootstrap, "_FEWEST_RESAMPLES", 20)
     shapes: list[tuple[int, ...]] = []
 
-    def values(weights_RN: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray:  # type: ignore[type-arg]
+    def values(weights_RN: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         shapes.append(weights_RN.shape)
         return weights_RN[:, 0]
 

@@ -14,7 +14,7 @@ def test_the_matrix_is_scikit_learns() -> None:
     labels_N, predicted_N = rng.integers(0, 5, (2, 60))
     confusions = count_confusions(labels_N, predicted_N, "abcdef")
     expected = confusion_matrix(labels_N, predicted_N, labels=range(6))
-    assert np.array_equal(confusions.matrix, expected)
+    assert np.array_equal(np.array(confusions.matrix), expected)
     counts = [pair.images for pair in confusions.largest]
     assert counts == sorted(counts, reverse=True)
     for pair in confusions.largest:

@@ -19,7 +19,7 @@ from trickbag.metrics.influence import (
 )
 from trickbag.metrics.selective import aurc
 
-N, STEP = 30, 1e-6
+N, STEP = 16, 1e-6
 RNG = np.random.default_rng(3)
 # With ties, as of a network that gives many images the same score.
 SCORES = np.round(RNG.random(N) * 8) / 8

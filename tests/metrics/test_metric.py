@@ -6,24 +6,46 @@ import numpy as np
 import pytest
 
 from trickbag.metrics.classification import Classification
-from trickbag.metrics.metric import EVALUATED, METRICS, PREFIXES, defined_metrics, metric
+from trickbag.metrics.metric import (
+    ALIASES,
+    EVALUATED,
+    METRICS,
+    PREFIXES,
+    defined_metrics,
+    metric,
+)
 from trickbag.metrics.multi_label import MultiLabel
+from trickbag.metrics.scores import class_scores
 
 
 def test_every_metric_that_is_measured_has_an_entry() -> None:
-    measured = MultiLabel.of(np.zeros((0, 2)), np.zeros((0, 2), np.int64), None).metrics()
-    assert {*Classification(2).compute(), "auc", *measured} == set(EVALUATED)
-    assert set(measured) == {name for name in EVALUATED if EVALUATED[name].multi_label}
+    labels = MultiLabel.of(np.zeros((0, 2)), np.zeros((0, 2), np.int64), None).metrics()
+    classes = {*Classification(2).compute(), "auc"}
+    scores = class_scores(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+    assert not classes & {*scores}
+    assert classes | {*scores, *labels} == set(EVALUATED)
+    assert set(labels) - {*scores} == {name for name in EVALUATED if EVALUATED[name].multi_label}
+    assert set(scores) == {name for name in EVALUATED if EVALUATED[name].needs_logits}
     assert all(entry.better for entry in EVALUATED.values())
+
+
+def test_other_names_of_metrics() -> None:
+    assert {*ALIASES.values()} <= {*EVALUATED}
+    assert not {*ALIASES} & {*METRICS}
+
+
+CLASSES = {"top1", "loss", "ece", "balanced_accuracy", "macro_f1", "auc_ovr", "quadratic_kappa"}
+CLASSES |= {"aurc"}
 
 
 @pytest.mark.parametrize(
     ("multi_label", "classes", "names"),
     [
-        (False, 2, {"top1", "loss", "ece", "balanced_accuracy", "macro_f1", "auc"}),
-        (False, 3, {"top1", "loss", "ece", "balanced_accuracy", "macro_f1"}),
-        (False, 6, {"top1", "top5", "loss", "ece", "balanced_accuracy", "macro_f1"}),
-        (True, 2, {"loss", "map", "f1", "f1_micro", "f1_at_half"}),
+        (False, 1, CLASSES - {"auc_ovr", "quadratic_kappa"}),
+        (False, 2, CLASSES | {"auc", "sensitivity_at_95"}),
+        (False, 3, CLASSES),
+        (False, 6, CLASSES | {"top5"}),
+        (True, 2, {"loss", "auc_ovr", "map", "f1", "f1_micro", "f1_at_half"}),
         (None, None, set(EVALUATED)),
     ],
 )

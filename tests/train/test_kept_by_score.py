@@ -58,7 +58,7 @@ def test_the_table_of_classes_is_of_the_kept_weights(skewed: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("score", ["loss", "ece", "auc", "macro_f1"])
+@pytest.mark.parametrize("score", ["loss", "ece", "auc", "macro_f1", "aurc", "quadratic_kappa"])
 def test_the_kept_epoch_is_the_best_by_the_score(skewed: Path, tmp_path: Path, score: str) -> None:
     result, rows = trained(skewed, tmp_path / "run", score)
     best = (min if EVALUATED[score].better == "lower" else max)(row[score] for row in rows)

@@ -186,4 +186,4 @@ def _acceleration(left_out: NDArray[np.float64], images: int) -> float:
     spread = float(np.mean(influence**2)) ** 1.5
     if spread <= 0:
         return 0.0
-    return float(np.mean(influence**3)) / spread / (6 * images**0.5)
+    return float(np.mean(influence**3) / spread / (6 * np.sqrt(images)))

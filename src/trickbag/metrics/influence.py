@@ -43,7 +43,8 @@ def auc_influence(
     placed_N = placements(scores_N, positive_N)
     share = positive_N.mean()
     area = placed_N[positive_N].mean()
-    return (placed_N - area) / np.where(positive_N, share, 1 - share)
+    influence_N: NDArray[np.float64] = (placed_N - area) / np.where(positive_N, share, 1 - share)
+    return influence_N
 
 
 def precision_influence(
@@ -104,7 +105,7 @@ class _Runs:
 
     @property
     def number(self) -> NDArray[np.float64]:
-        return self.ends + 1.0
+        return self.ends.astype(np.float64) + 1
 
     def up_to(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Sum over the images with at least the score of each."""
@@ -149,7 +150,8 @@ def macro_f1_influence(
     f1_share_K = 2 * right_K * share_K**2
     change_N = 2 * right_N * share_K[labels_N] - f1_share_K[labels_N]
     change_N = change_N - np.where(called_N, f1_share_K[predicted_N], 0.0)
-    return change_N * len(labels_N) / defined
+    influence_N: NDArray[np.float64] = change_N * len(labels_N) / defined
+    return influence_N
 
 
 def label_f1_influence(
@@ -165,4 +167,5 @@ def label_f1_influence(
     share_K = 1 / np.maximum(1, total_K)
     change_N = (predicted_NK & labels_NK) @ (2 * share_K)
     change_N = change_N - (predicted_NK.astype(np.int8) + labels_NK) @ (2 * right_K * share_K**2)
-    return change_N * len(labels_NK) / defined
+    influence_N: NDArray[np.float64] = change_N * len(labels_NK) / defined
+    return influence_N

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 __all__ = [
+    "ALIASES",
     "EVALUATED",
     "MEASURED_APART",
     "METRICS",
@@ -30,7 +31,9 @@ class Metric:
     `title` is in words, `symbol` in short. `unit` is empty for a count; text has `decimals`
     decimals. `better` is None for what is neither good nor bad, such as the number of an epoch. A
     metric of an evaluation is defined with several labels an image or with one (`multi_label`;
-    None: with both), and for `classes` (least, most) classes (None: for any number).
+    None: with both), and for `classes` (least, most) classes (None: for any number). One that
+    `needs_logits` is computed where the logits of all images are kept, at the end of a run, and
+    after each epoch only if it chooses the best epoch.
     """
 
     title: str
@@ -40,6 +43,7 @@ class Metric:
     better: Better | None = None
     multi_label: bool | None = None
     classes: tuple[int, int | None] = (1, None)
+    needs_logits: bool = False
 
     def is_defined(self, multi_label: bool | None, num_classes: int | None) -> bool:
         """Tell whether the metric has a value for such data; None stands for what is not known."""
@@ -81,6 +85,28 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
         "balanced_accuracy": _percent("balanced accuracy", multi_label=False),
         "macro_f1": _percent("macro F1", multi_label=False),
         "auc": _percent("area under the ROC curve", "AUC", multi_label=False, classes=(2, 2)),
+        "auc_ovr": dataclasses.replace(
+            _percent("area under the ROC curve, mean over classes", "mean AUC", classes=(2, None)),
+            needs_logits=True,
+        ),
+        "quadratic_kappa": Metric(
+            title="quadratic weighted kappa",
+            symbol="kappa",
+            decimals=4,
+            better="higher",
+            multi_label=False,
+            classes=(2, None),
+            needs_logits=True,
+        ),
+        "sensitivity_at_95": dataclasses.replace(
+            _percent("sensitivity at 95 % specificity", multi_label=False, classes=(2, 2)),
+            needs_logits=True,
+        ),
+        "aurc": dataclasses.replace(
+            _percent("area under the risk-coverage curve", "AURC", multi_label=False),
+            better="lower",
+            needs_logits=True,
+        ),
         "map": _percent("mean average precision", "mAP", multi_label=True),
         "f1": _percent("F1, mean over classes", "F1", multi_label=True),
         "f1_micro": _percent("F1 of all labels", multi_label=True),
@@ -88,6 +114,30 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
     }
 )
 """The metrics of a network on a part of the data, which an evaluation gives."""
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "accuracy": "top1",
+        "acc": "top1",
+        "acc1": "top1",
+        "acc5": "top5",
+        "top5_accuracy": "top5",
+        "log_loss": "loss",
+        "logloss": "loss",
+        "cross_entropy": "loss",
+        "nll": "loss",
+        "roc_auc": "auc",
+        "auroc": "auc",
+        "qwk": "quadratic_kappa",
+        "kappa": "quadratic_kappa",
+        "cohen_kappa": "quadratic_kappa",
+        "f1_macro": "macro_f1",
+        "mean_average_precision": "map",
+        "mean_auc": "auc_ovr",
+    }
+)
+"""Names that a metric has elsewhere: they are not taken, but a message says what it is called here.
+"""
 
 _IMAGENET = (1000, 1000)
 """The classes for which AlexNet's error and flip rates are published."""

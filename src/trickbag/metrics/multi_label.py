@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trickbag.metrics.per_class import ClassScore
+from trickbag.metrics.ranking import roc_auc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,11 +136,12 @@ class MultiLabel:
         return scores
 
     def metrics(self) -> dict[str, float | None]:
-        """Return `map`, `f1`, `f1_micro` and `f1_at_half`, in percent, None if undefined.
+        """Return `map`, `auc_ovr`, `f1`, `f1_micro`, `f1_at_half`, in percent, None if undefined.
 
-        map: the mean of the average precision over the classes that an image has. f1: the mean of
-        F1 over the classes, at the thresholds; f1_at_half: at 0.5. f1_micro: F1 of all labels
-        together, at the thresholds.
+        map: the mean of the average precision over the classes that an image has. auc_ovr: the mean
+        of the area under the ROC curve over the classes that some images have and others have not.
+        f1: the mean of F1 over the classes, at the thresholds; f1_at_half: at 0.5. f1_micro: F1 of
+        all labels together, at the thresholds.
         """
         classes = self.per_class()
         half = MultiLabel(
@@ -149,10 +151,17 @@ class MultiLabel:
         micro = f1((labels & predicted).sum(), predicted.sum(), labels.sum())
         return {
             "map": _mean([score.average_precision for score in classes]),
+            "auc_ovr": _percent(self._mean_area()),
             "f1": _mean([score.f1 for score in classes]),
             "f1_micro": _percent(micro),
             "f1_at_half": _mean([score.f1 for score in half]),
         }
+
+    def _mean_area(self) -> float | None:
+        if len(self.thresholds) < 2:
+            return None
+        columns = zip(self.scores.T, self.labels.T > 0, strict=True)
+        return _mean([roc_auc(scores_N, positive_N) for scores_N, positive_N in columns])
 
 
 def _percent(share: float | np.floating[Any] | None) -> float | None:

@@ -47,7 +47,7 @@ _BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Answers:
+class _Outputs:
     """What the logits of each of N images come to.
 
     `predicted` is the class of the highest logit, -1 without finite logits. `log_confidence` is the
@@ -62,7 +62,7 @@ class _Answers:
     labels: NDArray[np.int64]
 
     @classmethod
-    def of(cls, logits_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.int64]) -> _Answers:
+    def of(cls, logits_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.int64]) -> _Outputs:
         images, classes = logits_NK.shape
         predicted, right5 = np.empty(images, np.int64), np.zeros(images, np.bool_)
         log_confidence, loss = np.empty(images), np.empty(images)
@@ -89,7 +89,8 @@ class _Answers:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        return self.predicted == self.labels
+        right_N: NDArray[np.bool_] = self.predicted == self.labels
+        return right_N
 
     @property
     def finite(self) -> bool:
@@ -107,11 +108,11 @@ def outcome_scores(
     NaN. Labels must not be negative.
     """
     classes, binary = logits_NK.shape[1], logits_NK.shape[1] == 2
-    answers = _Answers.of(logits_NK, labels_N)
+    outputs = _Outputs.of(logits_NK, labels_N)
     kappa = sensitivity = area = None
-    if answers.finite and len(labels_N):
-        kappa = quadratic_kappa(answers.predicted, labels_N) if classes > 1 else None
-        area = aurc(answers.log_confidence, answers.right)
+    if outputs.finite and len(labels_N):
+        kappa = quadratic_kappa(outputs.predicted, labels_N) if classes > 1 else None
+        area = aurc(outputs.log_confidence, outputs.right)
         if binary:
             sensitivity = sensitivity_at_specificity(_difference(logits_NK), labels_N == 1)
     return {
@@ -136,13 +137,13 @@ def class_intervals(
     images, classes = logits_NK.shape
     if not images:
         return {}
-    answers = _Answers.of(logits_NK, labels_N)
+    outputs = _Outputs.of(logits_NK, labels_N)
     intervals = {
-        "top1": exact_interval(int(answers.right.sum()), images),
-        "top5": exact_interval(int(answers.right5.sum()), images) if classes > 5 else None,
-        "balanced_accuracy": mean_recall_interval(answers.right, labels_N, classes),
+        "top1": exact_interval(int(outputs.right.sum()), images),
+        "top5": exact_interval(int(outputs.right5.sum()), images) if classes > 5 else None,
+        "balanced_accuracy": mean_recall_interval(outputs.right, labels_N, classes),
     }
-    statistics = _statistics(answers, logits_NK)
+    statistics = _statistics(outputs, logits_NK)
     scaled = bootstrap_intervals(statistics, images)
     for name, interval in scaled.items():
         in_percent = name not in ("loss", "quadratic_kappa")
@@ -150,17 +151,17 @@ def class_intervals(
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
-def _statistics(answers: _Answers, logits_NK: NDArray[np.floating[Any]]) -> Mapping[str, Statistic]:
+def _statistics(outputs: _Outputs, logits_NK: NDArray[np.floating[Any]]) -> Mapping[str, Statistic]:
     """Return the metrics that are resampled, as functions of the weights of the images."""
-    classes, labels_N, right_N = logits_NK.shape[1], answers.labels, answers.right
-    influence_N = macro_f1_influence(answers.predicted, labels_N, classes)
-    f1 = _macro_f1(answers.predicted, labels_N, classes)
+    classes, labels_N, right_N = logits_NK.shape[1], outputs.labels, outputs.right
+    influence_N = macro_f1_influence(outputs.predicted, labels_N, classes)
+    f1 = _macro_f1(outputs.predicted, labels_N, classes)
     statistics = {"macro_f1": linear(f1, influence_N)}
-    if not answers.finite:
+    if not outputs.finite:
         return statistics
-    log_confidence_N = answers.log_confidence
+    log_confidence_N = outputs.log_confidence
     statistics |= {
-        "loss": mean_of(answers.loss),
+        "loss": mean_of(outputs.loss),
         "ece": Statistic(
             values=partial(_gaps, gap_NB=_binned_gaps(np.exp(log_confidence_N), right_N)),
             biased=True,
@@ -172,7 +173,7 @@ def _statistics(answers: _Answers, logits_NK: NDArray[np.floating[Any]]) -> Mapp
     if classes < 2:
         return statistics
     statistics["quadratic_kappa"] = Statistic(
-        values=partial(weighted_kappa, predicted_N=answers.predicted, labels_N=labels_N), low=-1.0
+        values=partial(weighted_kappa, predicted_N=outputs.predicted, labels_N=labels_N), low=-1.0
     )
     area = auc_ovr(logits_NK, labels_N)
     if area is not None:
@@ -220,11 +221,11 @@ def mean_recall_interval(
     images.
     """
     support_K = np.bincount(labels_N, minlength=classes)
-    recall_K = np.bincount(labels_N[right_N], minlength=classes)[support_K > 0]
+    right_K = np.bincount(labels_N[right_N], minlength=classes)[support_K > 0]
     support_K = support_K[support_K > 0]
     if not len(support_K):
         return None
-    recall_K = recall_K / support_K
+    recall_K = right_K / support_K
     low_K, high_K = wilson(recall_K, support_K)
     mean, number = float(recall_K.mean()), len(support_K)
     low = mean - float(np.sqrt(((recall_K - low_K) ** 2).sum())) / number
@@ -243,7 +244,8 @@ def _macro_f1(predicted_N: NDArray[np.int64], labels_N: NDArray[np.int64], class
 def _difference(logits_N2: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return by how much the second of two logits is higher, which ranks images as auc does."""
     first, second = np.asarray(logits_N2, dtype=np.float64).T
-    return second - first
+    difference_N: NDArray[np.float64] = second - first
+    return difference_N
 
 
 def _scaled(interval: Interval, scale: float) -> Interval:

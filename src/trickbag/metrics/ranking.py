@@ -78,7 +78,10 @@ def log_probabilities(logits_NK: NDArray[np.floating[Any]]) -> NDArray[np.float6
     """Return the logarithms of the softmax of logits, in float64."""
     logits = np.asarray(logits_NK, dtype=np.float64)
     shifted_NK = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
-    return shifted_NK - np.log(np.exp(shifted_NK).sum(axis=1, keepdims=True))
+    logprob_NK: NDArray[np.float64] = shifted_NK - np.log(
+        np.exp(shifted_NK).sum(axis=1, keepdims=True)
+    )
+    return logprob_NK
 
 
 def by_class(logits_NK: NDArray[np.floating[Any]]) -> Iterator[NDArray[np.float64]]:

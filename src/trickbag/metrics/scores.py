@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trickbag.metrics.outcomes import outcome_scores
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -22,4 +24,4 @@ def class_scores(
     An image with a logit that is not finite has NaN in each of its logits. A score is None where it
     is not defined.
     """
-    return {}
+    return {**outcome_scores(logits_NK, labels_N)}

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "Acceptance",
     "RiskCoverage",
-    "Selection",
     "aurc",
     "choose_threshold",
     "risk_coverage",
@@ -87,7 +87,7 @@ def aurc(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class Acceptance:
     """The threshold of the confidence from which on a prediction is accepted.
 
     `target` is the wanted accuracy and `accuracy` that of the `accepted` of `images`, in percent.
@@ -112,11 +112,11 @@ class Selection:
         return 100 * self.accepted / self.images if self.images else None
 
     def to_dict(self) -> dict[str, float | int | str | None]:
-        """Return the selection as plain data."""
+        """Return the acceptance as plain data."""
         return {**vars(self), "coverage": self.coverage}
 
 
-def choose_threshold(curve: RiskCoverage, target: float, confidence: float = 95.0) -> Selection:
+def choose_threshold(curve: RiskCoverage, target: float, confidence: float = 95.0) -> Acceptance:
     """Return the threshold with the largest coverage that gives an accuracy of `target` percent.
 
     Chosen is the lowest threshold for which the exact lower limit of the accuracy reaches the
@@ -144,7 +144,7 @@ def choose_threshold(curve: RiskCoverage, target: float, confidence: float = 95.
     if best < 0:
         reaching = np.flatnonzero(100 * curve.accuracy >= target - 1e-9)
         best, basis = (int(reaching[-1]), "estimate") if len(reaching) else (number - 1, "none")
-    return Selection(
+    return Acceptance(
         target=target,
         confidence=confidence,
         basis=basis,

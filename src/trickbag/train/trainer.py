@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trickbag.errors import RunFailed, Stopped
+from trickbag.metrics.metric import EVALUATED
 from trickbag.models.weights import load_all_weights
 from trickbag.models.zoo import build_network
 from trickbag.train.checkpoint import Progress, Totals
@@ -98,9 +99,11 @@ class Trainer:
         """Train the rest of an epoch, validate, and write what came out."""
         totals = self._train_epoch()
         is_last = self.progress.epoch + 1 == self.plan.training.epochs
-        validation = self._validate(self.loaders.val, keep_logits=is_last)
+        score = self.plan.score
+        keep_logits = is_last or EVALUATED[score].needs_logits
+        validation = self._validate(self.loaders.val, keep_logits=keep_logits)
         # Not `all_metrics`: each line of an epoch has the same names.
-        metrics = validation.metrics | self._raw_metrics()
+        metrics = validation.metrics | {score: validation.all_metrics[score]} | self._raw_metrics()
         self._keep_errors(self.loaders.train, self.loaders.val)
         end = partial(
             self.record.end_epoch,

@@ -60,11 +60,17 @@ def test_the_plan_is_resolved_with_a_metric_alone(pictures: Path, dataset: Datas
     assert plan.score == "macro_f1"
 
 
-def test_auc_needs_validation_images_of_both_classes(dataset: Dataset) -> None:
+@pytest.mark.parametrize("score", ["auc", "auc_ovr", "sensitivity_at_95"])
+def test_auc_needs_validation_images_of_both_classes(dataset: Dataset, score: str) -> None:
     two = with_classes(dataset, 2, multi_label=False)
     val = dataclasses.replace(two.val, labels=np.ones_like(two.val.labels))
     with pytest.raises(UserError, match="all validation images show one class"):
-        require_score("auc", dataclasses.replace(two, val=val))
+        require_score(score, dataclasses.replace(two, val=val))
+
+
+def test_a_name_from_elsewhere_is_explained(dataset: Dataset) -> None:
+    with pytest.raises(UserError, match=r"classes \('loss' is the name\); choose from"):
+        require_score("log_loss", dataset)
 
 
 @pytest.mark.parametrize(

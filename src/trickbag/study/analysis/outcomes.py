@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict
 
 from trickbag.errors import UserError, choices
-from trickbag.metrics.metric import EVALUATED, METRICS, PREFIXES, defined_metrics, metric
+from trickbag.metrics.metric import ALIASES, EVALUATED, METRICS, PREFIXES, defined_metrics, metric
 
 if TYPE_CHECKING:
     from trickbag.errors import Note
@@ -25,7 +25,10 @@ OUTCOMES: Mapping[str, Better] = MappingProxyType(
     {
         name: entry.better
         for name in (*METRICS, *(f"{prefix}{name}" for prefix in PREFIXES for name in EVALUATED))
-        if (entry := metric(name)) is not None and entry.better is not None
+        if (entry := metric(name)) is not None
+        and entry.better is not None
+        # The trained network of a run that evaluates its average has the metrics of epochs alone.
+        and not (name.startswith("raw_") and entry.needs_logits)
     }
 )
 """The metrics that can be a study's outcome, and the direction in which each is better."""
@@ -57,8 +60,11 @@ def require_outcome(
     some metrics need a certain number of classes; None: not known.
     """
     if name not in OUTCOMES:
+        prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
+        alias = ALIASES.get(name.removeprefix(prefix))
+        known = f" ({prefix + alias!r} is the name)" if alias and prefix + alias in OUTCOMES else ""
         raise UserError(
-            f"no outcome is called {name!r}; choose from "
+            f"no outcome is called {name!r}{known}; choose from "
             f"{choices(name for name in OUTCOMES if name in METRICS)}",
             f"the metrics of an evaluation also with {', '.join(PREFIXES)} before them",
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, UserError, choices
-from trickbag.metrics.metric import defined_metrics
+from trickbag.metrics.metric import ALIASES, defined_metrics
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.optim.config import TrainConfig
 
 __all__ = ["require_score", "score_notes"]
+
+_OF_BOTH_KINDS = ("auc", "auc_ovr", "sensitivity_at_95")
+"""Metrics that compare the images of a class with those of others."""
 
 
 def require_score(score: str | None, dataset: Dataset) -> None:
@@ -22,15 +25,16 @@ def require_score(score: str | None, dataset: Dataset) -> None:
     allowed = defined_metrics(multi_label, num_classes)
     if score not in allowed:
         labels = "several labels" if multi_label else "one label"
+        known = f" ({ALIASES[score]!r} is the name)" if ALIASES.get(score) in allowed else ""
         raise UserError(
             f"training.score = {score!r}: no metric of images with {labels} and {num_classes} "
-            "classes",
+            f"classes{known}",
             f"choose from {choices(allowed)}",
         )
-    if score == "auc" and len({*dataset.val.labels.tolist()}) < 2:
+    if score in _OF_BOTH_KINDS and not multi_label and len({*dataset.val.labels.tolist()}) < 2:
         raise UserError(
-            "training.score = 'auc' is not defined: all validation images show one class",
-            "give the validation part images of both, or choose another score",
+            f"training.score = {score!r} is not defined: all validation images show one class",
+            "give the validation part images of others, or choose another score",
         )
 
 
