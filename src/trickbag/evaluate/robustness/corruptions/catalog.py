@@ -15,7 +15,18 @@ import torch
 from torch import Tensor
 
 from trickbag.errors import UserError, choices
-from trickbag.evaluate.robustness.corruptions import digital, noise
+from trickbag.evaluate.robustness.corruptions import (
+    blur,
+    digital,
+    elastic,
+    glass,
+    motion,
+    noise,
+    spatter,
+    weather,
+    zoom,
+)
+from trickbag.evaluate.robustness.corruptions import frost as frosted
 from trickbag.evaluate.robustness.corruptions.corruption import Corruption
 from trickbag.evaluate.robustness.corruptions.frost import FrostPictures, frost_pictures
 from trickbag.evaluate.robustness.corruptions.tables import table_for
@@ -33,8 +44,34 @@ _IN_ORDER = (
     Corruption(
         name="impulse_noise", group="noise", apply=noise.impulse_noise, draw=noise.draw_uniform
     ),
+    Corruption(name="defocus_blur", group="blur", apply=blur.defocus_blur),
+    Corruption(name="glass_blur", group="blur", apply=glass.glass_blur, draw=glass.draw_shuffle),
+    Corruption(name="motion_blur", group="blur", apply=motion.motion_blur, draw=motion.draw_angle),
+    Corruption(name="zoom_blur", group="blur", apply=zoom.zoom_blur),
+    Corruption(
+        name="snow",
+        group="weather",
+        apply=weather.snow,
+        draw=weather.draw_snow,
+        channels=_GREY_OR_COLOUR,
+    ),
+    Corruption(
+        name="frost",
+        group="weather",
+        apply=frosted.frost,
+        draw=frosted.draw_frost,
+        channels=_GREY_OR_COLOUR,
+        pictures=True,
+    ),
+    Corruption(name="fog", group="weather", apply=weather.fog, draw=weather.draw_fog),
     Corruption(name="brightness", group="weather", apply=digital.brightness),
     Corruption(name="contrast", group="digital", apply=digital.contrast),
+    Corruption(
+        name="elastic_transform",
+        group="digital",
+        apply=elastic.elastic_transform,
+        draw=elastic.draw_elastic,
+    ),
     Corruption(name="pixelate", group="digital", apply=digital.pixelate),
     Corruption(
         name="jpeg_compression",
@@ -44,6 +81,14 @@ _IN_ORDER = (
     ),
     Corruption(
         name="speckle_noise", group="extra", apply=noise.speckle_noise, draw=noise.draw_normal
+    ),
+    Corruption(name="gaussian_blur", group="extra", apply=blur.gaussian_blur),
+    Corruption(
+        name="spatter",
+        group="extra",
+        apply=spatter.spatter,
+        draw=spatter.draw_spatter,
+        channels=_GREY_OR_COLOUR,
     ),
     Corruption(name="saturate", group="extra", apply=digital.saturate, channels=_COLOUR),
 )

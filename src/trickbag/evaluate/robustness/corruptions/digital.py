@@ -89,16 +89,24 @@ def box_matrix(before: int, after: int) -> np.ndarray[Any, Any]:
     A pixel counts if its centre is in the box, as in Pillow.
     """
     scale = before / after
-    centres = np.arange(before) + 0.5
-    low = np.arange(after)[:, None] * scale
-    inside = (centres > low) & (centres <= low + scale)
+    pixels, centres = np.arange(before), _centres(before, after)[:, None]
+    # A centre may lie on the edge of a box. Which side it falls on is decided by rounding: these
+    # are Pillow's expressions, in Pillow's order.
+    first, beyond = ((centres + side * scale / 2 + 0.5).astype(np.int64) for side in (-1, 1))
+    distance = (pixels - centres + 0.5) * (1 / scale)
+    inside = (distance > -0.5) & (distance <= 0.5) & (pixels >= first) & (pixels < beyond)
     weights: np.ndarray[Any, Any] = inside / inside.sum(1, keepdims=True)
     return weights
 
 
 def _nearest(before: int, after: int) -> np.ndarray[Any, Any]:
     """Return for each of `after` pixels the one of `before` that its centre lies in."""
-    return ((np.arange(after) + 0.5) * before / after).astype(np.int64)
+    return _centres(before, after).astype(np.int64)
+
+
+def _centres(before: int, after: int) -> np.ndarray[Any, Any]:
+    """Return where the centres of `after` pixels lie among `before`, rounded as in Pillow."""
+    return (np.arange(after) + 0.5) * (before / after)
 
 
 def jpeg_compression(images_NCHW: Tensor, draws: Draws, quality: int) -> Tensor:

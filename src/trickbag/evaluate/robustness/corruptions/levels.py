@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["from_unit", "grey", "precise_type", "to_unit"]
+__all__ = ["from_unit", "grey", "precise_type", "to_unit", "truncated"]
 
-_TOLERANCE = 2.0**-10
+_TOLERANCE = {torch.float32: 2.0**-12, torch.float64: 2.0**-20}
 """In levels. The published scripts truncate; a value that is a level but for the rounding of
 floating-point sums must not lose one by that."""
 
@@ -34,7 +34,12 @@ def to_unit(images_NCHW: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def from_unit(values_NCHW: Tensor) -> Tensor:
     """Clip to [0, 1] and map to levels, truncated as in the published scripts."""
-    return (values_NCHW.clamp(0, 1) * 255 + _TOLERANCE).floor().to(torch.uint8)
+    return truncated(values_NCHW.clamp(0, 1) * 255).to(torch.uint8)
+
+
+def truncated(values: Tensor) -> Tensor:
+    """Truncate to whole numbers; what is below one by no more than rounding counts as that."""
+    return (values + _TOLERANCE[values.dtype]).floor()
 
 
 def grey(images_NCHW: Tensor) -> Tensor:
