@@ -84,7 +84,12 @@ EXTRA: Mapping[str, ExtraEvaluation] = MappingProxyType(
             function="trickbag.evaluate.robustness.perturbations.shifts:evaluate_shifts",
         ),
         "localization": ExtraEvaluation(
-            metrics=("max_box_acc",),
+            metrics=(
+                "max_box_acc",
+                "max_box_acc_v2",
+                "gt_known_localization",
+                "top1_localization",
+            ),
             description="boxes by class activation maps",
             function="trickbag.evaluate.localization.evaluation:evaluate_localization",
             arguments=("directory", "limit"),

@@ -179,7 +179,16 @@ MEASURED_APART: Mapping[str, Metric] = MappingProxyType(
         ),
         "shift_consistency": _percent("shift consistency", multi_label=False),
         "diagonal_shift_consistency": _percent("diagonal shift consistency", multi_label=False),
-        "max_box_acc": _percent("localization accuracy", "MaxBoxAcc", multi_label=False),
+        "max_box_acc": _percent("localization at the best threshold", "MaxBoxAcc"),
+        "max_box_acc_v2": _percent(
+            "localization at the best thresholds, mean over IoU", "MaxBoxAccV2"
+        ),
+        "gt_known_localization": _percent(
+            "localization of the true class", "GT-known localization"
+        ),
+        "top1_localization": _percent(
+            "localization of a class that is predicted", "top-1 localization", multi_label=False
+        ),
     }
 )
 """The metrics that an evaluation apart from the run gives: `trickbag.evaluate.extra`.

@@ -88,11 +88,14 @@ class Classifier(nn.Module, ABC):
         """Return the map (N, C, H, W) of the last level, before pooling."""
         return self.forward_levels(images_NCHW)[-1]
 
+    def forward_head(self, map_NCHW: Tensor) -> Tensor:
+        """Return the logits (N, K) that follow from the map of the last level."""
+        logits_NK: Tensor = self.get_classifier()(self.head_drop(self.global_pool(map_NCHW)))
+        return logits_NK
+
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return the logits (N, K) of normalised images."""
-        pooled = self.head_drop(self.global_pool(self.forward_features(images_NCHW)))
-        logits_NK: Tensor = self.get_classifier()(pooled)
-        return logits_NK
+        return self.forward_head(self.forward_features(images_NCHW))
 
     def get_classifier(self) -> nn.Module:
         """Return the last linear layer; an identity if there is none."""

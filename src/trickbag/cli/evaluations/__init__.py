@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "evaluation_kinds"]
 
-KINDS: tuple[str, ...] = ("shifts",)
+KINDS: tuple[str, ...] = ("shifts", "localization")
 """The modules of the kinds, in the order in which `evaluate` shows what they give."""
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.size import Size
 
-__all__ = ["LONGEST", "Preprocessing"]
+__all__ = ["LONGEST", "Placement", "Preprocessing"]
 
 LONGEST = 16
 """The largest ratio of an image's edges at which it is scaled as a whole."""
@@ -143,6 +143,17 @@ class Preprocessing(Settings):
         pictures = by_picture(image_HWC, self.mean)
         return planes(*(self._picture(pixels, colour) for pixels, colour in pictures))
 
+    def placement(self, height: int, width: int) -> Placement:
+        """Return where `crop` puts the pixels of an image of this size."""
+        new_height, new_width = self._scaled(height, width)
+        rows, columns = height_width(self.image_size)
+        y, x = _Cut.of(new_height, rows), _Cut.of(new_width, columns)
+        return Placement(
+            scale=(new_width / width, new_height / height),
+            offset=(x.place - x.start, y.place - y.start),
+            visible=(x.place, y.place, x.place + x.length, y.place + y.length),
+        )
+
     def _picture(self, pixels: NDArray[np.uint8], mean: Sequence[float]) -> Image.Image:
         """Scale RGB (H, W, 3) or a channel (H, W), and cut out its centre."""
         height, width = pixels.shape[:2]
@@ -191,6 +202,28 @@ class Preprocessing(Settings):
         images = images_NCHW.to(torch.float32)
         channels = [(images[:, c] - self.mean[c]) / self.std[c] for c in range(self.count)]
         return torch.stack(channels, dim=1)
+
+
+class Placement(NamedTuple):
+    """Where the pixels of an image are in its crop, each pair x first.
+
+    Edge x of the image is at `scale[0] * x + offset[0]`. `visible` (left, top, right, bottom) is
+    what shows the image; the rest of the crop is a border.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[int, int]
+    visible: tuple[int, int, int, int]
+
+    def of_boxes(self, boxes_N4: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return boxes (left, top, right, bottom) in pixels of the crop, cut off at what it shows.
+
+        Of a box that the crop does not show nothing is left: its area is 0.
+        """
+        ends = boxes_N4.reshape(-1, 2, 2) * self.scale + self.offset
+        left, top, right, bottom = self.visible
+        clipped: NDArray[np.float64] = ends.clip((left, top), (right, bottom)).reshape(-1, 4)
+        return clipped
 
 
 class _Cut(NamedTuple):
