@@ -1,4 +1,7 @@
-"""Evaluate the kept weights of a run on its validation images, or on other labelled images."""
+"""Evaluate the kept weights of a run on its validation images, or on other labelled images.
+
+More than one RUN is one predictor, the mean of their probabilities.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trickbag.cli.evaluations import evaluation_kinds
-from trickbag.cli.options import RUN_HELP, add_precision
+from trickbag.cli.evaluations.tta import ALL
+from trickbag.cli.options import RUN_HELP, add_init, add_precision, add_tta
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    parser.add_argument("run", metavar="RUN", nargs="+", help=f"{RUN_HELP}; or timm:NAME")
+    add_init(parser)
+    add_tta(parser, f"; {ALL} measures all of them")
     parser.add_argument(
         "--data",
         metavar="SOURCE",
@@ -103,17 +109,24 @@ def run(args: argparse.Namespace) -> int:
             "add --robustness, or leave it out",
         )
 
-    # Behind the check of the options: torch takes seconds to import, a wrong option should not.
-    from trickbag.evaluate.trained import Trained
+    tta = None if args.tta in (None, ALL) else args.tta
 
-    trained = Trained.load(args.run, device, precision)
+    # Behind the check of the options: torch takes seconds to import, a wrong option should not.
+    from trickbag.evaluate.loading import load_trained
+
+    trained = load_trained(
+        args.run, init=args.init or (), device=device, precision=precision, tta=tta
+    )
+    for name in [name for name, value in settings.items() if value is not None]:
+        _require_fit(trained, name)
     evaluated = [
         _evaluated(trained, data, options, seed or 0, settings) for data in args.data or (None,)
     ]
     evaluated = _keep_records(trained, evaluated)
     if args.json:
         sources = [each.to_dict() for each in evaluated]
-        print_json({"run": args.run, **_json_of(sources)})
+        run = args.run[0] if len(args.run) == 1 else args.run
+        print_json({"run": run, **_json_of(sources)})
     else:
         _show(evaluated)
     return 0
@@ -136,6 +149,23 @@ def _keep_records(trained: Trained, evaluated: list[_Evaluated]) -> list[_Evalua
         )
         for each in evaluated
     ]
+
+
+def _require_fit(trained: Trained, kind: str) -> None:
+    """Raise UserError where a kind of evaluation is not for such an average."""
+    from trickbag.cli.evaluations import OF_CROPS, OF_ONE_NETWORK
+    from trickbag.errors import UserError
+
+    if kind in OF_ONE_NETWORK and trained.members:
+        raise UserError(
+            f"--{kind} looks into one network, and this is an average",
+            "give one RUN, without --tta",
+        )
+    if kind in OF_CROPS and trained.preprocessing.packed:
+        raise UserError(
+            f"--{kind} is for one crop of each image, and this average has others",
+            "give runs of one preprocessing; of --tta only flip has one crop",
+        )
 
 
 def _evaluated(

@@ -9,9 +9,38 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["RUN_HELP", "add_precision", "optional", "output_file", "precision_of"]
+__all__ = [
+    "RUN_HELP",
+    "add_init",
+    "add_precision",
+    "add_tta",
+    "optional",
+    "output_file",
+    "precision_of",
+]
 
 RUN_HELP = "a run's folder, RUN:last for its last epoch's weights, or a weights file of a run"
+
+
+def add_init(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the weights of a network that is given by its name."""
+    parser.add_argument(
+        "--init",
+        metavar="FILE",
+        action="append",
+        help="the weights of a network that is given as timm:NAME; again for each further network",
+    )
+
+
+def add_tta(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add the option for test-time augmentation."""
+    from trickbag.evaluate.views import TTA
+
+    parser.add_argument(
+        "--tta",
+        metavar="NAME",
+        help=f"test-time augmentation, the mean over views of an image: {', '.join(TTA)}{more}",
+    )
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,8 @@
 """Predict the class of images with the kept weights of a run.
 
+Leading arguments that are runs, weights files or timm:NAME are RUN, all others PATH. More than one
+RUN is one predictor, the mean of their probabilities.
+
 PATH is an image, a folder, a quoted glob, or a CSV file such as Kaggle's sample_submission.csv,
 whose rows name the images; their folder can be given beside it. With --csv FILE its header, rows
 and columns are copied: the column of labels gets labels, a column with the name of a class that
@@ -13,7 +16,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trickbag.cli.options import RUN_HELP, add_precision
+from trickbag.cli.options import RUN_HELP, add_init, add_precision, add_tta
 
 if TYPE_CHECKING:
     import argparse
@@ -32,10 +35,12 @@ _LITTLE = 1 / 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    parser.add_argument("run", metavar="RUN", help=f"{RUN_HELP}; or timm:NAME")
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", help="images, folders, globs, or one CSV file"
     )
+    add_init(parser)
+    add_tta(parser)
     parser.add_argument(
         "--csv",
         metavar="FILE",
@@ -65,6 +70,9 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.cli.options import optional, output_file, precision_of
     from trickbag.cli.terminal import print_line, warn
     from trickbag.errors import UserError
+    from trickbag.evaluate.loading import require_init
+    from trickbag.evaluate.runs import split_runs
+    from trickbag.evaluate.views import require_tta
     from trickbag.models.config import MAX_CLASSES
     from trickbag.optim.config import MAX_BATCH, Device
     from trickbag.parsing import parse
@@ -76,7 +84,13 @@ def run(args: argparse.Namespace) -> int:
     precision = precision_of(args)
     if args.probabilities and args.csv is None:
         raise UserError("--probabilities needs the file to write: --csv FILE")
-    target = None if args.csv is None else output_file(args.csv, "--csv", Path(args.run))
+    runs, paths = split_runs([args.run, *args.paths])
+    init = require_init(runs, args.init or ())
+    if args.tta is not None:
+        require_tta(args.tta)
+    target = None
+    for run in () if args.csv is None else runs:
+        target = output_file(args.csv, "--csv", Path(run), [Path(file) for file in init])
 
     from trickbag.evaluate.inputs import find_inputs
     from trickbag.evaluate.prediction import Predictor
@@ -84,11 +98,15 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.output import is_lost
     from trickbag.paths import expanded
 
-    predictor = Predictor.load(args.run, device=device, batch_size=batch_size, precision=precision)
+    predictor = Predictor.load(
+        runs, init=init, device=device, batch_size=batch_size, precision=precision, tta=args.tta
+    )
     _require_top(top, predictor)
     columns = predictor.trained.columns
     roots = [expanded(root) for root in args.image_root or ()]
-    inputs = find_inputs(args.paths, image_roots=roots, id_column=columns[0] if columns else None)
+    inputs = find_inputs(paths, image_roots=roots, id_column=columns[0] if columns else None)
+    for note in predictor.trained.notes:
+        warn("predict", note.text)
     for fact in inputs.facts:
         warn("predict", fact)
     if inputs.outside:
@@ -115,14 +133,16 @@ def run(args: argparse.Namespace) -> int:
             sample=_sample(predictor, inputs, top),
         )
         written = write_csv(target, form, rows)
-        trained = predictor.trained
-        print_line(
-            f"predictions: {target} ({written.predicted:,} images; "
-            f"{trained.weights_title}, in {trained.precision})"
-        )
+        print_line(f"predictions: {target} ({written.predicted:,} images; {_title(predictor)})")
     values.warn(predictor)
     _warn_of_errors(written, cells_are_empty=target is not None and not form.has_errors)
     return 0 if written.predicted else 1
+
+
+def _title(predictor: Predictor) -> str:
+    trained = predictor.trained
+    tta = "" if trained.tta is None else f", with test-time augmentation {trained.tta}"
+    return f"{trained.weights_title}, in {trained.precision}{tta}"
 
 
 def _warn_of_passed_over(inputs: Inputs) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trickbag.evaluate.trained import Trained
     from trickbag.metrics.per_class import ClassScore
     from trickbag.models.config import Precision
+    from trickbag.tasks.classification import Validation
 
 __all__ = ["Evaluation", "evaluate", "require_mostly_read"]
 
@@ -40,7 +41,8 @@ class Evaluation:
     in nats, None where undefined; several labels are predicted at the thresholds of the run.
     `per_class` has the scores of each class by its name. `left_out` are the files of the source
     that could not be used. `not_finite` of the images have a logit that is not finite: none of them
-    counts as right, and a note says so.
+    counts as right, and a note says so. `tta` names the views of test-time augmentation.
+    `validation` has the predictions and logits of each image; it is no part of the plain data.
     """
 
     data: str
@@ -54,6 +56,8 @@ class Evaluation:
     notes: tuple[Note, ...]
     per_class: Mapping[str, ClassScore] = field(default_factory=dict)
     not_finite: int = 0
+    tta: str | None = None
+    validation: Validation | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain data, ready for JSON; the notes as text and as values."""
@@ -65,6 +69,7 @@ class Evaluation:
             "weights": self.weights,
             "epoch": self.epoch,
             "precision": self.precision,
+            "tta": self.tta,
             "metrics": dict(self.metrics),
             # As before the metrics had a place of their own.
             **self.metrics,
@@ -138,9 +143,11 @@ def evaluate(
         precision=trained.precision,
         metrics=validation.all_metrics,
         left_out=selection.left_out + unread,
-        notes=(*selection.notes, *chosen, *notes),
+        notes=(*trained.notes, *selection.notes, *chosen, *notes),
         per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),
         not_finite=validation.not_finite,
+        tta=trained.tta,
+        validation=validation,
     )
 
 

@@ -19,15 +19,16 @@ from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.labels import separator_of_labels
 from trickbag.evaluate.given import GivenImage, GivenImages, given_pixels, named_images
-from trickbag.evaluate.trained import Trained
+from trickbag.evaluate.loading import load_trained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from trickbag.data.decoding.stored import Rendered
+    from trickbag.evaluate.trained import Trained
     from trickbag.models.config import Precision
     from trickbag.optim.config import Device
 
@@ -115,14 +116,16 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        run: Path | str,
+        run: Path | str | Sequence[Path | str],
         *,
+        init: Path | str | Sequence[Path | str] = (),
         device: Device = "auto",
         batch_size: int | None = None,
         precision: Precision | None = None,
+        tta: str | None = None,
     ) -> Predictor:
-        """Load weights as `Trained.load` does, with the same errors."""
-        trained = Trained.load(run, device, precision)
+        """Load trained networks as `load_trained` does, with the same errors."""
+        trained = load_trained(run, init=init, device=device, precision=precision, tta=tta)
         return cls(trained=trained, batch_size=batch_size or trained.batch_size)
 
     @property
@@ -214,15 +217,22 @@ class Predictor:
 
 
 def load(
-    run: Path | str,
+    run: Path | str | Sequence[Path | str],
     *,
+    init: Path | str | Sequence[Path | str] = (),
     device: Device = "auto",
     batch_size: int | None = None,
     precision: Precision | None = None,
+    tta: str | None = None,
 ) -> Predictor:
     """Load the network of a run, to predict with: its folder, `RUN:last`, or a file of weights.
 
-    It predicts as the command `predict` does. `precision` is by default the one in which the run
-    reports. Raises UserError if there is no such run, or a file is damaged.
+    It predicts as the command `predict` does. A list of them is one predictor, of the mean of their
+    probabilities. `init` has the weights of a network that is given by its name, `timm:NAME`.
+    `precision` is by default the one in which the run reports. `tta` is the name of a test-time
+    augmentation, such as `flip`. Raises UserError if there is no such run, a file is damaged, or
+    the runs do not go together.
     """
-    return Predictor.load(run, device=device, batch_size=batch_size, precision=precision)
+    return Predictor.load(
+        run, init=init, device=device, batch_size=batch_size, precision=precision, tta=tta
+    )

@@ -17,6 +17,8 @@ from trickbag.data.parts_setting import given_folders
 from trickbag.data.pixel_scale import sampled, settle_pixels, versioned
 from trickbag.data.sources import is_folder_source, is_table, open_source
 from trickbag.errors import Note, UserError, choices
+from trickbag.evaluate.by_wordnet import open_by_wordnet
+from trickbag.models.imagenet import names_wordnet_ids
 from trickbag.paths import expanded
 from trickbag.text import composed
 
@@ -130,6 +132,8 @@ def _open(trained: Trained, config: DataConfig) -> Source:
             f"{trained.path} gives several labels an image, and {config.source} has one",
             "name a .csv file or another table, whose rows hold the labels",
         )
+    if names_wordnet_ids(trained.classes):
+        return open_by_wordnet(config, trained.classes)
     return open_source(config, for_training=False)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from trickbag.errors import UserError
+from trickbag.errors import Note, UserError
 from trickbag.functional.device import copied
 from trickbag.models.config import ModelConfig, read_model
 from trickbag.models.official.weights import load_official
@@ -51,6 +51,11 @@ class Trained:
     labels. `epoch` of `epochs` is the epoch of the weights, None if it is not known. `precision` is
     the one that was asked for, else the one in which the run evaluated the weights, else float32.
     The memory layout is that of the run if the device is of the same type, else contiguous.
+
+    `tta` names the views of test-time augmentation that it averages, and `members` are the networks
+    of such an average, or of an average of more than one (`evaluate.average`); what takes crops
+    apart from `preprocessing.crop`, or looks into the network, is for one without members.
+    `notes` are facts that a person should know.
     """
 
     path: Path
@@ -68,6 +73,9 @@ class Trained:
     epoch: int | None = None
     epochs: int | None = None
     label_separator: str | None = None
+    members: tuple[Trained, ...] = ()
+    tta: str | None = None
+    notes: tuple[Note, ...] = ()
 
     @classmethod
     def load(
@@ -96,6 +104,18 @@ class Trained:
         """
         network, metadata = load_official(Path(path), name)
         return cls._of(Path(path), network, metadata, device, None, None)
+
+    @classmethod
+    def of_network(
+        cls,
+        path: Path,
+        network: nn.Module,
+        metadata: WeightsMetadata,
+        device: Device = "auto",
+        precision: Precision | None = None,
+    ) -> Trained:
+        """Return a network without a run, whose weights come from the file `path`."""
+        return cls._of(path, network, metadata, device, None, None, precision)
 
     @classmethod
     def _of(
@@ -149,6 +169,9 @@ class Trained:
     @property
     def weights_title(self) -> str:
         """The weights as text: their file, and their epoch if it is known."""
+        if len(self.members) > 1:
+            titles = "; ".join(f"{each.path}: {each.weights_title}" for each in self.members)
+            return f"the average of {len(self.members)} ({titles})"
         name = weights_file(self.path).name if self.record is not None else str(self.path)
         if self.epoch is None:
             return name

@@ -53,6 +53,26 @@ def test_crop_is_torchvisions(size: tuple[int, int], image_size: int) -> None:
     assert abs(difference.mean()) < 0.02
 
 
+@pytest.mark.parametrize("size", [(500, 376), (120, 90), (64, 64)])
+def test_five_crops_are_torchvisions(size: tuple[int, int]) -> None:
+    image = photo(*size)
+    preprocessing = Preprocessing(
+        image_size=64, resize=80, mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="bicubic"
+    )
+    kernel = transforms.InterpolationMode.BICUBIC
+    resized = transforms.Resize(80, interpolation=kernel)(Image.fromarray(image))
+    corners = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
+    crops = [preprocessing.crop(image, at) for at in (*corners, (0.5, 0.5))]
+    expected = [np.asarray(crop).transpose(2, 0, 1) for crop in transforms.TenCrop(64)(resized)]
+    np.testing.assert_array_equal(crops, expected[:5])
+    # torchvision mirrors the image and cuts then: left is right, but for the centre.
+    mirrored = [crop[:, :, ::-1] for crop in crops]
+    order = [1, 0, 3, 2]
+    np.testing.assert_array_equal([mirrored[i] for i in order], expected[5:9])
+    off = np.abs(mirrored[4].astype(int) - expected[9])
+    assert (resized.width - 64) % 2 or not off.any()
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("crop_pct", [0.875, 0.95, 1.0])
 @pytest.mark.parametrize("size", [(120, 97), (90, 133), (31, 33)])

@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from trickbag.cli.evaluations.kind import Kind
 
-__all__ = ["KINDS", "evaluation_kinds"]
+__all__ = ["KINDS", "OF_CROPS", "OF_ONE_NETWORK", "evaluation_kinds"]
 
-KINDS: tuple[str, ...] = ("shifts", "localization")
+KINDS: tuple[str, ...] = (
+    "tta",
+    "speed",
+    "shifts",
+    "localization",
+)
 """The modules of the kinds, in the order in which `evaluate` shows what they give."""
+
+OF_CROPS = frozenset({"robustness", "perturbations", "shifts", "localization"})
+"""The kinds that change or explain the cropped images: there must be one crop of each image."""
+
+OF_ONE_NETWORK = frozenset({"localization"})
+"""The kinds that look into the network: there must be one."""
 
 
 def evaluation_kinds() -> dict[str, Kind]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, RunFailed
@@ -18,19 +19,23 @@ def keep_record(outcome: Outcome, trained: Trained, *, sources: int) -> list[Not
     """Write the record of an outcome, if it has one, into the folder of the run.
 
     `sources` is the number of sources that the command evaluates: the folder has a place for one.
-    Returns notes that say why it could not be written.
+    The settings of the record also name the test-time augmentation. Returns notes that say why it
+    could not be written.
     """
     record, reason = outcome.record, None
     if record is None:
         return []
-    if trained.record is None:
+    if len(trained.members) > 1:
+        reason = "an average of runs has no folder"
+    elif trained.record is None:
         reason = "the weights do not lie in the folder of a run"
     elif sources > 1:
         reason = f"a run keeps the evaluation of one source, and {sources} were given"
     else:
         try:
             folder = folder_of_run(trained.path)
-            record.write(folder)
+            settings = {**record.settings, "tta": trained.tta or record.settings.get("tta")}
+            replace(record, settings=settings).write(folder)
             if outcome.write_beside is not None:
                 outcome.write_beside(folder)
         except RunFailed as error:

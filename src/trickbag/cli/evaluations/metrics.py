@@ -22,7 +22,8 @@ def metric_lines(evaluation: Evaluation) -> Iterator[str]:
     from trickbag.metrics.metric import EVALUATED
 
     yield f"{printable(evaluation.data)}, {evaluation.part}: {evaluation.images:,} images"
-    yield f"weights: {printable(evaluation.weights)}, in {evaluation.precision}"
+    tta = "" if evaluation.tta is None else f", with test-time augmentation {evaluation.tta}"
+    yield f"weights: {printable(evaluation.weights)}, in {evaluation.precision}{tta}"
     for name, metric in EVALUATED.items():
         if name in evaluation.metrics:
             unit = " %" if metric.unit == "%" else ""

@@ -6,6 +6,7 @@ M teachers, K classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -18,7 +19,7 @@ from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.crops import planes, random_crop
 from trickbag.data.loading.pool import LoaderPool
 from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
-from trickbag.data.size import height_width, number_of_pixels
+from trickbag.data.size import height_width
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
@@ -90,11 +91,12 @@ class _BatchSource:
 
     def load(self, request: _BatchRequest, alive: Callable[[], None]) -> _LoadedBatch:
         """Load a batch; `alive` is called after each image."""
-        data, size = request.data, self._size(request)
-        views = (1 + data.views,) if self.train and data.views else ()
-        images = np.zeros(
-            (len(request.rows), *views, self.preprocessing.count, *height_width(size)), np.uint8
-        )
+        data = request.data
+        shape: tuple[int, ...] = self.preprocessing.crop_shape
+        if self.train:
+            views = (1 + data.views,) if data.views else ()
+            shape = (*views, self.preprocessing.count, *height_width(self._size(request)))
+        images = np.zeros((len(request.rows), *shape), np.uint8)
         valid = np.zeros(len(request.rows), bool)
         errors = []
         pairs = zip(request.rows.tolist(), request.occurrences.tolist(), strict=True)
@@ -117,7 +119,7 @@ class _BatchSource:
         return _LoadedBatch(batch, tuple(errors))
 
     def _size(self, request: _BatchRequest) -> Size:
-        return (self.train and request.data.image_size) or self.preprocessing.image_size
+        return request.data.image_size or self.preprocessing.image_size
 
     def _crop(self, request: _BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
         """Return the crop (C, H, W) of an image, or with views (V, C, H, W)."""
@@ -241,7 +243,7 @@ class Loader:
         self._data = replace(data, image_size=preprocessing.image_size)
         self._source = _BatchSource(part, preprocessing, train, seed, teacher_logits)
         self._pool: LoaderPool | None = None
-        memory = preprocessing.count * number_of_pixels(preprocessing.image_size) * len(part)
+        memory = math.prod(preprocessing.crop_shape) * len(part)
         self.cached = cached and not train and memory <= CACHE_LIMIT
         self._cache: list[RawBatch] | None = None
 

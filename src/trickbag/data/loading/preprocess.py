@@ -29,6 +29,7 @@ from trickbag.data.decoding.pixel_format import PixelFormat, PixelRange
 from trickbag.data.loading.crops import by_picture, planes
 from trickbag.data.loading.filters import FILTERS
 from trickbag.data.loading.letterbox import border_colour, bordered
+from trickbag.data.loading.position import CENTRE
 from trickbag.data.size import as_size, height_width, number_of_pixels, resize_of, scaled
 from trickbag.errors import UserError
 from trickbag.ranges import AtLeast
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trickbag.data.config import DataConfig
+    from trickbag.data.loading.position import Position
     from trickbag.data.size import Size
 
 __all__ = ["LONGEST", "Placement", "Preprocessing"]
@@ -68,8 +70,10 @@ class Preprocessing(Settings):
     `resize_policy` have crops. `channels` are the bands of a file that an image has, None for RGB;
     `pixel_range` the stored values that become 0 and 255, by kind, but for those that have a full
     range of 8 or 16 bits. What was written before these has RGB and full ranges.
+    `packed` says whether `crop` returns more than one crop, behind each other.
     """
 
+    packed: ClassVar[bool] = False
     introduced_later: ClassVar[tuple[str, ...]] = (
         "channels",
         "interpolation",
@@ -132,16 +136,22 @@ class Preprocessing(Settings):
         """Return the preprocessing of validation, at `data.eval_ratio` times `image_size`."""
         return cls.of(data, scaled(image_size, data.eval_ratio, smallest=1))
 
-    def crop(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    @property
+    def crop_shape(self) -> tuple[int, int, int]:
+        """The shape of what `crop` returns: channels, height, width."""
+        return self.count, *height_width(self.image_size)
+
+    def crop(self, image_HWC: NDArray[np.uint8], at: Position = CENTRE) -> NDArray[np.uint8]:
         """Scale a uint8 image (H, W, C) and cut out its centre, uint8 (C, *image_size).
 
-        By Pillow, with the filter wider when it shrinks. Bicubic crops have the pixels of timm's
-        and torchvision's transforms, but for images more than LONGEST times as long as they are
-        wide; bilinear ones can differ from these by one level. So has what `squash` and
-        `letterbox` give, with either filter.
+        `at` is another place than the centre; what is smaller than `image_size` stays in the middle
+        of its borders. By Pillow, with the filter wider when it shrinks. Bicubic crops have the
+        pixels of timm's and torchvision's transforms, but for images more than LONGEST times as
+        long as they are wide; bilinear ones can differ from these by one level. So has what
+        `squash` and `letterbox` give, with either filter.
         """
         pictures = by_picture(image_HWC, self.mean)
-        return planes(*(self._picture(pixels, colour) for pixels, colour in pictures))
+        return planes(*(self._picture(pixels, colour, at) for pixels, colour in pictures))
 
     def placement(self, height: int, width: int) -> Placement:
         """Return where `crop` puts the pixels of an image of this size."""
@@ -154,13 +164,15 @@ class Preprocessing(Settings):
             visible=(x.place, y.place, x.place + x.length, y.place + y.length),
         )
 
-    def _picture(self, pixels: NDArray[np.uint8], mean: Sequence[float]) -> Image.Image:
-        """Scale RGB (H, W, 3) or a channel (H, W), and cut out its centre."""
+    def _picture(
+        self, pixels: NDArray[np.uint8], mean: Sequence[float], at: Position
+    ) -> Image.Image:
+        """Scale RGB (H, W, 3) or a channel (H, W), and cut out the part that lies `at`."""
         height, width = pixels.shape[:2]
         new_height, new_width = self._scaled(height, width)
         rows, columns = height_width(self.image_size)
         image, kernel = Image.fromarray(pixels), FILTERS[self.interpolation]
-        y, x = _Cut.of(new_height, rows), _Cut.of(new_width, columns)
+        y, x = _Cut.of(new_height, rows, at[0]), _Cut.of(new_width, columns, at[1])
         if self._scales_whole(new_height, new_width):
             box = (x.start, y.start, x.start + x.length, y.start + y.length)
             cut = image.resize((new_width, new_height), kernel).crop(box)
@@ -234,11 +246,11 @@ class _Cut(NamedTuple):
     place: int
 
     @classmethod
-    def of(cls, scaled_pixels: int, size: int) -> _Cut:
-        """Cut out the centre of `size` pixels, or centre what is smaller."""
+    def of(cls, scaled_pixels: int, size: int, at: float = 0.5) -> _Cut:
+        """Cut out `size` pixels, the centre where `at` is 0.5; or centre what is smaller."""
         if scaled_pixels < size:
             return cls(0, scaled_pixels, (size - scaled_pixels) // 2)
-        return cls(round((scaled_pixels - size) / 2), size, 0)
+        return cls(round((scaled_pixels - size) * at), size, 0)
 
     def part(self, scale: float, pixels: int) -> tuple[float, float]:
         """Return the ends of the part in an image that is not scaled, of `pixels` pixels."""

@@ -1,0 +1,285 @@
+"""The mean of the probabilities of trained networks, and of the views of test-time augmentation.
+
+Such a mean is a trained network itself: its logits are logarithms of the mean probabilities, so
+that their softmax (with several labels an image their sigmoid) is the mean.
+
+Shapes: N images, K classes, C channels, H and W pixels, P bytes of all crops of an image.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from trickbag.data.class_names import matched
+from trickbag.data.loading.position import CENTRE, Position
+from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.errors import Note, UserError
+from trickbag.evaluate.trained import Trained
+from trickbag.evaluate.views import Crop, views_of
+from trickbag.models.config import TimmConfig
+from trickbag.models.mismatch import some
+from trickbag.models.timm.network import fixes_image_size
+from trickbag.train.machine.device import evaluation_autocast, in_layout
+from trickbag.train.validate import only_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["AveragedNetwork", "PackedCrops", "averaged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedCrops(Preprocessing):
+    """The crops of an image for views of other sizes or places, behind each other in one array.
+
+    The other settings are those of the first crop. What `crop` returns has the shape (1, 1, P).
+    """
+
+    packed: ClassVar[bool] = True
+    crops: tuple[Crop, ...]
+
+    @classmethod
+    def packing(cls, crops: Sequence[Crop]) -> PackedCrops:
+        """Pack crops of images that are read in the same way."""
+        first = crops[0].preprocessing
+        return cls(**{name: getattr(first, name) for name in _FIELDS}, crops=tuple(crops))
+
+    @property
+    def crop_shape(self) -> tuple[int, int, int]:
+        """The shape of what `crop` returns, (1, 1, P)."""
+        return 1, 1, sum(math.prod(crop.preprocessing.crop_shape) for crop in self.crops)
+
+    def crop(self, image_HWC: NDArray[np.uint8], at: Position = CENTRE) -> NDArray[np.uint8]:
+        """Return all crops of an image, uint8 (1, 1, P); each has a place of its own, not `at`."""
+        crops = [crop.preprocessing.crop(image_HWC, crop.at) for crop in self.crops]
+        return np.concatenate([pixels.reshape(-1) for pixels in crops])[None, None]
+
+    def normalise(self, images_NCHW: Tensor) -> Tensor:
+        """Return the crops (N, 1, 1, P) as float32; each network normalises its own."""
+        return images_NCHW.to(torch.float32)
+
+    def unpacked(self, images_N11P: Tensor) -> list[Tensor]:
+        """Return each crop of images, (N, C, H, W), normalised."""
+        shapes = [crop.preprocessing.crop_shape for crop in self.crops]
+        parts = torch.split(images_N11P[:, 0, 0], [math.prod(shape) for shape in shapes], dim=1)
+        return [
+            crop.preprocessing.normalise(part.reshape(-1, *shape))
+            for crop, part, shape in zip(self.crops, parts, shapes, strict=True)
+        ]
+
+
+_FIELDS = tuple(field.name for field in fields(Preprocessing))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    """A network of an average: the places of its views among the crops, and of the classes.
+
+    views: (place of the crop, whether it is mirrored). order: for each class of the average its
+    place in the network's classes; None where they are the same.
+    """
+
+    trained: Trained
+    views: tuple[tuple[int, bool], ...]
+    order: tuple[int, ...] | None
+
+
+class AveragedNetwork(nn.Module):
+    """The mean of the probabilities of networks over their views, as logits.
+
+    It takes what `crops` packs; without `crops` the one normalised crop (N, C, H, W) that all views
+    share.
+    """
+
+    def __init__(
+        self, members: Sequence[_Member], crops: PackedCrops | None, *, multi_label: bool
+    ) -> None:
+        super().__init__()
+        self.members, self.crops, self.multi_label = tuple(members), crops, multi_label
+        self.networks = nn.ModuleList(member.trained.network for member in members)
+
+    @property
+    def views(self) -> int:
+        """The number of views of an image, of all networks together."""
+        return sum(len(member.views) for member in self.members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, K), float32; NaN for an image of which one network has such a logit."""
+        crops = [images] if self.crops is None else self.crops.unpacked(images)
+        total = None
+        for member in self.members:
+            for place, flip in member.views:
+                logits_NK = _logits(member, crops[place].flip(-1) if flip else crops[place])
+                parts = _log_probabilities(logits_NK, multi_label=self.multi_label)
+                total = parts if total is None else torch.logaddexp(total, parts)
+        assert total is not None
+        total = total - math.log(self.views)
+        # With several labels: the logarithms of both probabilities of each class.
+        return only_finite(total[0] - total[1] if self.multi_label else total)
+
+
+def _logits(member: _Member, images_NCHW: Tensor) -> Tensor:
+    """Return the logits (N, K) of a network, in its own precision, by the classes of the average.
+
+    They are divided by the network's own temperature.
+    """
+    trained = member.trained
+    with evaluation_autocast(trained.device, trained.autocast_dtype):
+        logits_NK: Tensor = trained.network(in_layout(images_NCHW, trained.layout))
+    logits_NK = only_finite(logits_NK.float())
+    return logits_NK if member.order is None else logits_NK[:, list(member.order)]
+
+
+def _log_probabilities(logits_NK: Tensor, *, multi_label: bool) -> Tensor:
+    """Return logarithms of probabilities (N, K); with several labels (2, N, K), for it and not."""
+    if multi_label:
+        return torch.stack((logsigmoid(logits_NK), logsigmoid(-logits_NK)))
+    return logits_NK.log_softmax(dim=1)
+
+
+def averaged(trained: Sequence[Trained], tta: str | None = None) -> Trained:
+    """Return the average of trained networks over the views of `tta`, as a trained network.
+
+    One network without `tta` is returned as it is. Other networks may have any size and
+    preprocessing, but they need the same classes, whose order may differ, and read the same
+    channels of an image. The first one gives the order of the classes and the data. Raises
+    UserError for networks that do not go together, and for an unknown name of `tta`.
+    """
+    first = trained[0]
+    if len(trained) == 1 and tta is None:
+        return first
+    for other in trained[1:]:
+        _require_alike(first, other)
+    views = [
+        views_of(tta, each.preprocessing, fixed_size=_has_fixed_size(each)) for each in trained
+    ]
+    crops = list(dict.fromkeys(view.crop for each in views for view in each))
+    place = {crop: i for i, crop in enumerate(crops)}
+    members = [
+        _Member(
+            trained=each,
+            views=tuple((place[view.crop], view.flip) for view in of_one),
+            order=_order(first, each),
+        )
+        for each, of_one in zip(trained, views, strict=True)
+    ]
+    packed = None if _is_plain(crops) else PackedCrops.packing(crops)
+    network = AveragedNetwork(members, packed, multi_label=first.thresholds is not None)
+    same = all(each.precision == first.precision for each in trained)
+    return replace(
+        first,
+        network=network.eval(),
+        preprocessing=packed or crops[0].preprocessing,
+        precision=first.precision if same else "float32",
+        layout="contiguous",
+        thresholds=_mean_thresholds(trained),
+        epoch=first.epoch if len(trained) == 1 else None,
+        epochs=first.epochs if len(trained) == 1 else None,
+        members=tuple(trained),
+        tta=tta,
+        notes=(*first.notes, *_notes(trained)),
+    )
+
+
+def _is_plain(crops: Sequence[Crop]) -> bool:
+    """Tell whether there is one crop, and it is that of a validation."""
+    return len(crops) == 1 and crops[0].at == CENTRE
+
+
+def _has_fixed_size(trained: Trained) -> bool:
+    model = trained.model
+    return isinstance(model, TimmConfig) and fixes_image_size(model.name)
+
+
+def _require_alike(first: Trained, other: Trained) -> None:
+    """Raise UserError unless two networks have the same classes, and read images in one way."""
+    pair = f"{first.path} and {other.path}"
+    if (first.thresholds is None) != (other.thresholds is None):
+        raise UserError(
+            f"{pair} cannot be averaged: one gives an image one label, the other any number",
+            "average runs of one kind",
+        )
+    if first.preprocessing.pixels != other.preprocessing.pixels:
+        raise UserError(
+            f"{pair} cannot be averaged: they take other channels or pixel ranges of an image",
+            "average runs with the same data.channels and data.pixel_range",
+        )
+    known = matched(other.classes, first.classes, fold=False)
+    more = [name for name in other.classes if name not in known]
+    less = sorted(set(first.classes) - set(known.values()))
+    if more or less:
+        parts = [
+            *([f"the first has no {some(more)}"] if more else []),
+            *([f"the second has no {some(less)}"] if less else []),
+        ]
+        raise UserError(
+            f"{pair} cannot be averaged, for their classes differ: {'; '.join(parts)}",
+            "average runs that were trained for the same classes",
+        )
+
+
+def _order(first: Trained, other: Trained) -> tuple[int, ...] | None:
+    """Return the place of each class of the first network in those of another."""
+    known = matched(other.classes, first.classes, fold=False)
+    place = {known[name]: i for i, name in enumerate(other.classes)}
+    order = tuple(place[name] for name in first.classes)
+    return None if order == tuple(range(len(order))) else order
+
+
+def _mean_thresholds(trained: Sequence[Trained]) -> tuple[float, ...] | None:
+    first = trained[0]
+    if first.thresholds is None or len(trained) == 1:
+        return first.thresholds
+    rows = []
+    for each in trained:
+        assert each.thresholds is not None  # `_require_alike`
+        order = _order(first, each) or range(len(first.classes))
+        rows.append([each.thresholds[i] for i in order])
+    return tuple(float(value) for value in np.mean(rows, axis=0))
+
+
+_SPLIT = ("val_fraction", "split_seed", "val_source", "parts", "group_column", "duplicates")
+"""The settings of the data that decide which images are held back."""
+
+
+def _notes(trained: Sequence[Trained]) -> list[Note]:
+    """Return what a person should know of an average."""
+    if len(trained) == 1:
+        return []
+    first, notes = trained[0], []
+    if len({each.precision for each in trained}) > 1:
+        precisions = ", ".join(f"{each.path} in {each.precision}" for each in trained)
+        notes.append(Note("choice", None, f"the networks of the average compute {precisions}"))
+    if first.thresholds is not None:
+        reason = "the thresholds of the average are the means of those of its networks"
+        notes.append(Note("choice", None, reason))
+    others = [str(each.path) for each in trained[1:] if not _holds_back_alike(first, each)]
+    if first.record is not None and others:
+        reason = (
+            f"{some(others)} may have been trained on the validation images of {first.path}: not "
+            "of the same data, or not split in the same way"
+        )
+        notes.append(Note("data", None, reason))
+    return notes
+
+
+def _holds_back_alike(first: Trained, other: Trained) -> bool:
+    """Tell whether two runs are known to have the same validation images."""
+    if first.record is None or other.record is None or first.record.fingerprint is None:
+        return False
+    if first.record.fingerprint != other.record.fingerprint:
+        return False
+    try:
+        data: list[Any] = [first.record.data, other.record.data]
+    except UserError:
+        return False
+    return all(getattr(data[0], name) == getattr(data[1], name) for name in _SPLIT)

@@ -1,0 +1,75 @@
+"""Trained networks by what a person calls them: runs, weights, networks; and their average."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickbag.errors import UserError
+from trickbag.evaluate.runs import is_network
+from trickbag.evaluate.views import require_tta
+
+if TYPE_CHECKING:
+    from trickbag.evaluate.trained import Trained
+    from trickbag.models.config import Precision
+    from trickbag.optim.config import Device
+
+__all__ = ["load_trained", "require_init"]
+
+
+def load_trained(
+    runs: Path | str | Sequence[Path | str],
+    *,
+    init: Path | str | Sequence[Path | str] = (),
+    device: Device = "auto",
+    precision: Precision | None = None,
+    tta: str | None = None,
+) -> Trained:
+    """Load a trained network; of more than one, and with `tta`, the mean of their probabilities.
+
+    Each is a run's folder, `RUN:last`, a weights file of a run, or the name of a network, such as
+    `timm:resnet50`, whose weights are in the file that `init` gives in its turn. `tta` is a name of
+    `evaluate.views.TTA`. Raises UserError where one of them cannot be used, where they do not go
+    together (`evaluate.average.averaged`), and for a name that is not known.
+    """
+    if tta is not None:
+        require_tta(tta)
+    names = _listed(runs)
+    if not names:
+        raise UserError("there is no run to load", "give one, or a list of them")
+    files = list(require_init(names, _listed(init)))
+    from trickbag.evaluate.average import averaged
+    from trickbag.evaluate.network import load_network
+    from trickbag.evaluate.trained import Trained
+
+    trained = [
+        load_network(str(name), files.pop(0), device, precision)
+        if is_network(name)
+        else Trained.load(name, device, precision)
+        for name in names
+    ]
+    return averaged(trained, tta)
+
+
+def require_init(runs: Sequence[Path | str], init: Sequence[Path | str]) -> Sequence[Path | str]:
+    """Return the files of `init`. Raises UserError unless there is one for each network."""
+    networks = [str(name) for name in runs if is_network(name)]
+    if len(networks) == len(init):
+        return init
+    if not networks:
+        raise UserError(
+            f"--init {init[0]} is for a network by its name, such as timm:resnet50; "
+            f"{runs[0]} has weights of its own",
+            "leave --init out",
+        )
+    if not init:
+        raise UserError(f"{networks[0]} has no weights", "give them with --init FILE")
+    raise UserError(
+        f"{len(networks)} networks by name ({', '.join(networks)}), and {len(init)} times --init",
+        "give one --init FILE for each, in their order",
+    )
+
+
+def _listed(given: Path | str | Sequence[Path | str]) -> list[Path | str]:
+    return [given] if isinstance(given, Path | str) else list(given)

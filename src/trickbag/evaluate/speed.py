@@ -1,0 +1,145 @@
+"""How fast a trained network predicts, and the memory that it takes.
+
+Shapes: N images of a batch.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from trickbag.errors import RunFailed
+from trickbag.evaluate.selection import select
+from trickbag.train.loaders import evaluation_loader
+from trickbag.train.machine.isolation import isolated
+from trickbag.train.machine.memory import PeakMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from trickbag.evaluate.trained import Trained
+
+__all__ = ["Speed", "measure_speed"]
+
+WARM_UP = 5
+"""Calls before the first one that counts: they choose kernels and fill caches."""
+
+SINGLE_CALLS, BATCH_CALLS = 100, 10
+"""Calls that count, of one image and of a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """The time of the network on crops that are in memory: images are neither read nor cropped.
+
+    `throughput` is in images/s, in batches of `batch_size`, of the median call. Latencies are in
+    milliseconds, of one image: the median, and the value that 95 % of the calls do not exceed.
+    `peak_memory` is in bytes: on CUDA of all tensors, on a CPU of the process; None where the
+    system does not measure it. `threads` are those of torch on the CPU. `repetitions` are the calls
+    that count, of single images and of batches, after `warm_up` others.
+    """
+
+    throughput: float
+    latency_median_ms: float
+    latency_p95_ms: float
+    peak_memory: int | None
+    device: str
+    precision: str
+    threads: int
+    batch_size: int
+    repetitions: tuple[int, int]
+    warm_up: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the speed as plain data."""
+        return asdict(self) | {"repetitions": list(self.repetitions)}
+
+
+def measure_speed(
+    trained: Trained,
+    *,
+    data: str | None = None,
+    image_root: str | tuple[str, ...] | None = None,
+    part: str | None = None,
+    batch_size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    repetitions: tuple[int, int] = (SINGLE_CALLS, BATCH_CALLS),
+    warm_up: int = WARM_UP,
+) -> Speed:
+    """Measure a trained network on the first images of a part.
+
+    The images are those of `evaluate.selection.select`; a part of fewer images than a batch has is
+    repeated. Views and networks of an average are in the time. Raises UserError as `select`, and
+    RunFailed if no image can be read.
+    """
+    size = batch_size or trained.batch_size
+    threads = torch.get_num_threads() if trained.plan is None else trained.plan.threads
+    images = _crops(trained, size, data=data, image_root=image_root, part=part, progress=progress)
+    with isolated(threads, trained.device.type):
+        memory = PeakMemory(trained.device.type)
+        singles = [images[i : i + 1] for i in range(len(images))]
+        alone = _times(trained, singles, repetitions[0], warm_up)
+        many = _times(trained, [images], repetitions[1], warm_up)
+        return Speed(
+            throughput=size / float(np.median(many)),
+            latency_median_ms=1000 * float(np.median(alone)),
+            latency_p95_ms=1000 * float(np.quantile(alone, 0.95)),
+            peak_memory=memory.bytes,
+            device=_device_name(trained.device),
+            precision=trained.precision,
+            threads=threads,
+            batch_size=size,
+            repetitions=repetitions,
+            warm_up=warm_up,
+        )
+
+
+def _crops(trained: Trained, size: int, **selected: Any) -> Tensor:
+    """Return the crops of `size` images that can be read, uint8 on the network's device."""
+    selection = select(trained, **selected)
+    part = selection.part.subset(np.arange(min(len(selection.part), 2 * size)))
+    loader = evaluation_loader(
+        part,
+        selection.data,
+        trained.preprocessing,
+        batch_size=len(part),
+        workers=0,
+        device=trained.device.type,
+    )
+    with loader:
+        (raw,) = loader.epoch(0)
+    crops = raw.images[raw.valid]
+    if not len(crops):
+        raise RunFailed(
+            f"none of the first {len(part)} images of {selection.data.source} can be read",
+            "repair or remove them",
+        )
+    rows = torch.arange(size) % len(crops)
+    return crops[rows].to(trained.device)
+
+
+def _times(trained: Trained, batches: list[Tensor], repetitions: int, warm_up: int) -> list[float]:
+    """Return the seconds of each call, which ends when the logits are there."""
+    times = []
+    for call in range(warm_up + repetitions):
+        images = batches[call % len(batches)]
+        started = time.perf_counter()
+        trained.logits(images)
+        if trained.device.type == "cuda":
+            torch.cuda.synchronize(trained.device)
+        elif trained.device.type == "mps":
+            torch.mps.synchronize()
+        times.append(time.perf_counter() - started)
+    return times[warm_up:]
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return device.type

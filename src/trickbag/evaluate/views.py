@@ -1,0 +1,133 @@
+"""Views of an image for test-time augmentation: another size, another crop, or its mirror image.
+
+The probabilities of an image are the mean of those of its views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from trickbag.data.loading.position import CENTRE, Position
+from trickbag.data.size import as_size, height_width, resize_of
+from trickbag.errors import UserError
+
+if TYPE_CHECKING:
+    from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.size import Size
+
+__all__ = ["SCALES", "TTA", "Crop", "EvalView", "TtaForm", "require_tta", "views_of"]
+
+CORNERS: tuple[Position, ...] = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
+"""Top left, top right, bottom left, bottom right."""
+
+MULTI_CROP = 0.875
+"""The largest share of the scaled image's side that one of five crops has.
+
+Images that are scaled to a crop's size, as with `data.resize=squash`, would have five equal crops.
+"""
+
+SCALES = (1.0, 8 / 7, 9 / 7)
+"""The sizes of `multi-scale`, as multiples of the network's: 224, 256 and 288 px for 224 px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """A crop of a scaled image: its preprocessing, and where it lies."""
+
+    preprocessing: Preprocessing
+    at: Position = CENTRE
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalView:
+    """A crop, mirrored left to right if it is to `flip`."""
+
+    crop: Crop
+    flip: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TtaForm:
+    """Which views a name of test-time augmentation means.
+
+    five_crops: the four corners beside the centre. scales: images of the sizes in `SCALES`. flip:
+    each of these views and its mirror image.
+    """
+
+    five_crops: bool = False
+    scales: bool = False
+    flip: bool = False
+
+
+TTA: Mapping[str, TtaForm] = MappingProxyType(
+    {
+        "flip": TtaForm(flip=True),
+        "five-crop": TtaForm(five_crops=True),
+        "ten-crop": TtaForm(five_crops=True, flip=True),
+        "multi-scale": TtaForm(scales=True),
+        "flip+multi-scale": TtaForm(scales=True, flip=True),
+    }
+)
+"""The views by the name of `--tta`; ten crops are those of Krizhevsky et al. 2012, section 4.1."""
+
+
+def require_tta(name: str) -> TtaForm:
+    """Return the views that a name means. Raises UserError, which lists the names there are."""
+    if name not in TTA:
+        raise UserError(f"tta = {name!r}: there is no such test-time augmentation", _there_are())
+    return TTA[name]
+
+
+def _there_are() -> str:
+    return f"there are {', '.join(TTA)}"
+
+
+def views_of(name: str | None, preprocessing: Preprocessing, *, fixed_size: bool) -> list[EvalView]:
+    """Return the views of an image; without a name the crop of validation alone.
+
+    A network of `fixed_size` takes images of one size: they are scaled to the sizes of
+    `multi-scale`, and the centre of the network's own size is cut out. Views that are the same come
+    once. Raises UserError for a name that is not known.
+    """
+    form = TtaForm() if name is None else require_tta(name)
+    crops = [Crop(preprocessing=preprocessing)]
+    if form.scales:
+        crops = [
+            Crop(preprocessing=_scaled(preprocessing, factor, fixed_size=fixed_size))
+            for factor in SCALES
+        ]
+    if form.five_crops:
+        wider = _with_border(preprocessing)
+        crops = [Crop(preprocessing=wider, at=at) for at in (*CORNERS, CENTRE)]
+    crops = list(dict.fromkeys(crops))
+    flips = (False, True) if form.flip else (False,)
+    return [EvalView(crop=crop, flip=flip) for crop in crops for flip in flips]
+
+
+def _scaled(preprocessing: Preprocessing, factor: float, *, fixed_size: bool) -> Preprocessing:
+    if factor == 1:
+        return preprocessing
+    resize = _even(preprocessing.resize, factor)
+    if fixed_size:
+        return replace(preprocessing, resize=resize)
+    return replace(preprocessing, image_size=_even(preprocessing.image_size, factor), resize=resize)
+
+
+def _even(size: Size, factor: float) -> Size:
+    # Even, as branches at half the resolution need it; never smaller than it was.
+    height, width = (max(side, 2 * round(side * factor / 2)) for side in height_width(size))
+    return as_size(height, width)
+
+
+def _with_border(preprocessing: Preprocessing) -> Preprocessing:
+    """Return a preprocessing whose scaled image is larger than its crop."""
+    sides = zip(
+        height_width(preprocessing.resize),
+        height_width(resize_of(preprocessing.image_size, MULTI_CROP)),
+        strict=True,
+    )
+    height, width = (max(pair) for pair in sides)
+    return replace(preprocessing, resize=as_size(height, width))
