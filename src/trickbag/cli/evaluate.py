@@ -6,7 +6,7 @@ More than one RUN is one predictor, the mean of their probabilities.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from trickbag.cli.evaluations import evaluation_kinds
 from trickbag.cli.evaluations.tta import ALL
@@ -80,26 +80,15 @@ class _Evaluated:
 
 def run(args: argparse.Namespace) -> int:
     """Print the metrics; return 0."""
-    from typing import Annotated, Literal
-
     from trickbag.cli.options import optional, precision_of
     from trickbag.cli.terminal import print_json
-    from trickbag.data.config import MAX_WORKERS
-    from trickbag.evaluate.extra import MAX_IMAGES, MAX_SEED
-    from trickbag.optim.config import MAX_BATCH, Device
+    from trickbag.evaluate.extra import MAX_SEED
+    from trickbag.optim.config import Device
     from trickbag.parsing import parse
     from trickbag.ranges import AtLeast
 
     device = parse(Device, args.device, "--device")
-    options: dict[str, Any] = {
-        "image_root": None if args.image_root is None else tuple(args.image_root),
-        "part": optional(Literal["train", "val", "test"], args.part, "--part"),
-        "batch_size": optional(
-            Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size"
-        ),
-        "workers": optional(Annotated[int, AtLeast(0, MAX_WORKERS)], args.workers, "--workers"),
-        "limit": optional(Annotated[int, AtLeast(1, MAX_IMAGES)], args.limit, "--limit"),
-    }
+    options = _options(args)
     precision = precision_of(args)
     seed = optional(Annotated[int, AtLeast(0, MAX_SEED)], args.seed, "--seed")
     settings = {name: kind.settings(args) for name, kind in evaluation_kinds().items()}
@@ -108,8 +97,7 @@ def run(args: argparse.Namespace) -> int:
             "--seed is of evaluations with random draws, and none is asked for",
             "add --robustness, or leave it out",
         )
-
-    tta = None if args.tta in (None, ALL) else args.tta
+    tta = None if args.tta == ALL else args.tta
 
     # Behind the check of the options: torch takes seconds to import, a wrong option should not.
     from trickbag.evaluate.loading import load_trained
@@ -125,11 +113,30 @@ def run(args: argparse.Namespace) -> int:
     evaluated = _keep_records(trained, evaluated)
     if args.json:
         sources = [each.to_dict() for each in evaluated]
-        run = args.run[0] if len(args.run) == 1 else args.run
-        print_json({"run": run, **_json_of(sources)})
+        runs = args.run[0] if len(args.run) == 1 else args.run
+        print_json({"run": runs, **_json_of(sources)})
     else:
         _show(evaluated)
     return 0
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that say which images are evaluated, and how they are loaded."""
+    from trickbag.cli.options import optional
+    from trickbag.data.config import MAX_WORKERS
+    from trickbag.evaluate.extra import MAX_IMAGES
+    from trickbag.optim.config import MAX_BATCH
+    from trickbag.ranges import AtLeast
+
+    return {
+        "image_root": None if args.image_root is None else tuple(args.image_root),
+        "part": optional(Literal["train", "val", "test"], args.part, "--part"),
+        "batch_size": optional(
+            Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size"
+        ),
+        "workers": optional(Annotated[int, AtLeast(0, MAX_WORKERS)], args.workers, "--workers"),
+        "limit": optional(Annotated[int, AtLeast(1, MAX_IMAGES)], args.limit, "--limit"),
+    }
 
 
 def _keep_records(trained: Trained, evaluated: list[_Evaluated]) -> list[_Evaluated]:
@@ -158,12 +165,12 @@ def _require_fit(trained: Trained, kind: str) -> None:
 
     if kind in OF_ONE_NETWORK and trained.members:
         raise UserError(
-            f"--{kind} looks into one network, and this is an average",
+            f"the evaluation {kind} looks into one network, and this is an average",
             "give one RUN, without --tta",
         )
     if kind in OF_CROPS and trained.preprocessing.packed:
         raise UserError(
-            f"--{kind} is for one crop of each image, and this average has others",
+            f"the evaluation {kind} needs one crop of each image, and this average has others",
             "give runs of one preprocessing; of --tta only flip has one crop",
         )
 

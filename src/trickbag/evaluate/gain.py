@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trickbag.errors import UserError
+from trickbag.errors import UserError, shown
 from trickbag.evaluate.average import AveragedNetwork, averaged
 from trickbag.evaluate.evaluation import evaluate
 from trickbag.evaluate.record import EvaluationRecord
@@ -48,6 +48,26 @@ class TtaGain:
     def to_dict(self) -> dict[str, Any]:
         """Return the gain as plain data."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: object) -> TtaGain:
+        """Read what `to_dict` returned; UserError for anything else."""
+        values = data if isinstance(data, dict) else {}
+        numbers = [values.get(name) for name in ("views", "top1", "gain", "low", "high")]
+        speed = values.get("speed")
+        is_valid = (
+            set(values) == {field.name for field in dataclasses.fields(cls)}
+            and isinstance(values["name"], str)
+            and all(_is_number(value) for value in numbers)
+            and (speed is None or _is_number(speed))
+        )
+        if not is_valid:
+            raise UserError(f"{shown(data)} is no gain of test-time augmentation")
+        return cls(**values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def tta_gains(trained: Trained, evaluation: Evaluation, **options: Any) -> list[TtaGain]:

@@ -38,8 +38,9 @@ def _class_lines(evaluation: Evaluation) -> Iterator[str]:
     """Describe the classes, those of the lowest F1 first, up to a bound."""
     from trickbag.metrics.multi_label import LabelScore
 
+    shown = {name: score for name, score in evaluation.per_class.items() if score.support}
     ranked = sorted(
-        evaluation.per_class.items(),
+        shown.items(),
         key=lambda item: (item[1].f1 is None, item[1].f1 or 0.0, item[0]),
     )
     yield from aligned(
@@ -55,6 +56,8 @@ def _class_lines(evaluation: Evaluation) -> Iterator[str]:
     )
     if len(ranked) > _SHOWN_CLASSES:
         yield f"  and {len(ranked) - _SHOWN_CLASSES:,} more classes: --json has all"
+    if absent := len(evaluation.per_class) - len(shown):
+        yield f"  and {absent:,} {'class' if absent == 1 else 'classes'} without an image"
 
 
 def summary_lines(evaluations: Sequence[Evaluation]) -> Iterator[str]:
