@@ -35,6 +35,7 @@ PAGES = (
     "docs/networks.md",
     "docs/recipes.md",
     "docs/tricks.md",
+    "docs/robustness.md",
 )
 
 
@@ -70,6 +71,8 @@ def benchmark(result: dict[str, Any]) -> str:
     """Write a result as the table that suits it."""
     if "attacked" in result:
         return attack(result)
+    if "robustness" in result:
+        return robustness(result)
     if "repetitions" in result:
         return overhead(result)
     if "fresh" in result:
@@ -103,6 +106,25 @@ def attack(result: dict[str, Any]) -> str:
         lines.append(table_row([row["kind"], row["tries"], *counts]))
     text = f"{caption(result)} Seed {result['seed']}, {result['seconds']} s, at commit "
     return "\n".join([*lines, "", f"{text}{result['commit']}."])
+
+
+def robustness(result: dict[str, Any]) -> str:
+    """Write errors on corrupted images, ours above the published ones."""
+    columns = ("clean_error", "mean_corruption_error", "mce", "relative_mce", "mce_19")
+    heads = ["network", "images", "px", "parameters", "clean error", "mean error", "mCE"]
+    heads += ["relative mCE", "mCE of 19", "seconds"]
+    lines = [table_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in result["robustness"]:
+        settings, metrics = row["settings"], row["metrics"]
+        cells = [row["network"], row["images"], settings["image_size"][0], settings["table"]]
+        cells += [or_dash(metrics[name], 1) for name in columns]
+        lines.append(table_row([*cells, f"{row['seconds']:.0f}"]))
+    for row in result["published"]:
+        cells = [f"{row['network']} ({row['source']})", "50,000", row["size"], "imagenet_c"]
+        lines.append(table_row([*cells, "", "", f"{row['mce']:.1f}", "", "", ""]))
+    notes = [note for row in result["robustness"] for note in row["notes"] if "frost" in note]
+    text = f"{caption(result)} Commit: {result['commit']}."
+    return "\n".join([*lines, "", " ".join([text, *dict.fromkeys(notes)])])
 
 
 def listing(result: dict[str, Any]) -> str:

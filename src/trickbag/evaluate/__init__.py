@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trickbag.evaluate.evaluation import Evaluation, evaluate
     from trickbag.evaluate.prediction import Prediction, Predictor
+    from trickbag.evaluate.robustness.evaluation import evaluate_robustness
     from trickbag.evaluate.trained import Trained
 
-__all__ = ["Evaluation", "Prediction", "Predictor", "Trained", "evaluate"]
+__all__ = ["Evaluation", "Prediction", "Predictor", "Trained", "evaluate", "evaluate_robustness"]
 
 _HOMES = {
     "Evaluation": "evaluation",
@@ -21,6 +22,7 @@ _HOMES = {
     "Predictor": "prediction",
     "Trained": "trained",
     "evaluate": "evaluation",
+    "evaluate_robustness": "robustness.evaluation",
 }
 
 

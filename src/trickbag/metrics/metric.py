@@ -200,6 +200,15 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         **EVALUATED,
         **MEASURED_APART,
+        "mce_19": dataclasses.replace(
+            MEASURED_APART["mce"], title="mCE over 19 corruptions", symbol="mCE of 19"
+        ),
+        "mean_corruption_error_19": dataclasses.replace(
+            MEASURED_APART["mean_corruption_error"], title="mean error on 19 corruptions"
+        ),
+        "clean_error": dataclasses.replace(
+            MEASURED_APART["mean_corruption_error"], title="error on the same images, uncorrupted"
+        ),
         "best_epoch": Metric(title="epoch of the best", decimals=0),
         "train_loss": dataclasses.replace(EVALUATED["loss"], title="training loss"),
         "train_top1": _percent("training top-1", multi_label=False),

@@ -17,6 +17,7 @@ __all__ = ["KINDS", "OF_CROPS", "OF_ONE_NETWORK", "evaluation_kinds"]
 KINDS: tuple[str, ...] = (
     "tta",
     "speed",
+    "robustness",
     "shifts",
     "localization",
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trickbag.evaluate.record import read_records
 from trickbag.report.format import number, title, unit, value_text
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
 from trickbag.report.run.records import read_record
+from trickbag.report.run.robustness import robustness_section
 from trickbag.train.folder.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
     """
     record = read_record(folder)
     predictions = read_predictions(folder / "predictions.csv")
+    evaluations = read_records(folder)
     source = source_name(record.recipe)
     context = {
         "title": f"{record.name} on {source}" if source else record.name,
@@ -40,6 +43,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "curves": sections.curves(record),
         "classes": sections.classes(record, predictions) if predictions else None,
         "pictures": sections.pictures(pictures),
+        "robustness": robustness_section(evaluations.get("robustness"), record),
         "recipe": sections.recipe(record),
         "environment": [
             (name, value_text(value)) for name, value in flatten(record.environment).items()

@@ -1,0 +1,45 @@
+"""How many images a network gets wrong, counted batch by batch.
+
+Shapes: N images of a batch, C channels, H and W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trickbag.evaluate.trained import Trained
+
+__all__ = ["Tally", "predicted_classes"]
+
+
+def predicted_classes(trained: Trained, images_NCHW: Tensor) -> Tensor:
+    """Return the predicted class (N,) of uint8 crops, on the CPU; -1 for no finite logits."""
+    logits_NK = trained.logits(images_NCHW)
+    # A logit that is not finite leaves NaN in every class.
+    return torch.where(logits_NK.isnan().any(dim=1), -1, logits_NK.argmax(dim=1)).cpu()
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Counts of images: all, those that are wrong, and of these those without finite logits."""
+
+    images: int = 0
+    wrong: int = 0
+    not_finite: int = 0
+
+    def add(self, predicted_N: Tensor, labels_N: Tensor) -> None:
+        """Count a batch; a prediction of -1 is always wrong."""
+        self.images += len(labels_N)
+        self.wrong += int((predicted_N != labels_N).sum())
+        self.not_finite += int((predicted_N < 0).sum())
+
+    @property
+    def error(self) -> float | None:
+        """The top-1 error in percent; None without images."""
+        return 100 * self.wrong / self.images if self.images else None
