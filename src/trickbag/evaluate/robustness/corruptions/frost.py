@@ -19,6 +19,7 @@ from torch import Tensor
 from trickbag.errors import Note, UserError, first_line
 from trickbag.evaluate.robustness.corruptions.corruption import Draws, ImageSize
 from trickbag.evaluate.robustness.corruptions.levels import from_unit, grey
+from trickbag.evaluate.robustness.corruptions.motion import moved
 from trickbag.evaluate.robustness.corruptions.parameters import FrostLayer
 from trickbag.evaluate.robustness.corruptions.plasma import plasma, plasma_draws
 from trickbag.streams import stream
@@ -27,7 +28,7 @@ __all__ = ["FrostPictures", "draw_frost", "frost", "frost_pictures"]
 
 _NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 """The published files. There is a frost6.jpg too, which the scripts never draw."""
-_GENERATED_SIDE = 512
+_GENERATED_SIDE = 256
 _PACKAGE = "imagecorruptions"
 
 
@@ -101,17 +102,17 @@ def _picture(path: Path) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _generated() -> FrostPictures:
-    """Make pictures that look like ice: bright ridges of fractal noise, bluish."""
+    """Make pictures that look like ice: bluish, cloudy, with needles in three directions each."""
     pictures = []
     for number in range(len(_NAMES)):
         rng = stream(0, "frost picture", index=number)
-        noise = [torch.from_numpy(plasma_draws(rng, _GENERATED_SIDE))[None] for _ in range(2)]
-        coarse, fine = (
-            plasma(draws, decay)[0] for draws, decay in zip(noise, (2.0, 1.6), strict=True)
-        )
-        ridges = (1 - (2 * fine - 1).abs() * 4).clamp(min=0)
-        ice = (0.25 + 0.55 * coarse) * (0.45 + 0.55 * ridges)
-        pictures.append(from_unit(torch.stack([0.85 * ice, 0.95 * ice, 1.1 * ice])))
+        cloud = plasma(torch.from_numpy(plasma_draws(rng, _GENERATED_SIDE))[None], 1.7)
+        germs = rng.standard_normal((_GENERATED_SIDE, _GENERATED_SIDE), dtype=np.float32) > 2.2
+        angles = torch.from_numpy(rng.uniform(0, 360) + np.array([0, 75, 140]))
+        needles = moved(torch.from_numpy(germs).expand(3, 1, -1, -1), 10, 9, angles)
+        needles = (needles.amax(0) / needles.quantile(0.97)).clamp(max=1)
+        ice = 0.3 + 0.3 * cloud + 0.4 * needles * (0.3 + 0.7 * cloud)
+        pictures.append(from_unit(torch.cat([0.88 * ice, 0.95 * ice, ice])))
     return FrostPictures(tuple(pictures), "generated, not photographs of frost", False)
 
 
