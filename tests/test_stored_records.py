@@ -32,6 +32,7 @@ RESULT = Result(
     weights=KeptWeights(
         file="best.safetensors", keep="last", score="top1", epoch=1, epochs=1, precision="float32"
     ),
+    intervals={"top1": (40.0, 60.0)},
 )
 RECIPE = RunRecipe(
     recipe=small().to_dict(),
@@ -78,7 +79,7 @@ def test_any_value_of_a_record(name: str) -> None:
     assert unchecked <= {"warnings", "name", "notes", "classes"}, unchecked
 
 
-@pytest.mark.parametrize("part", ["error", "notes", "status", "weights", "classes"])
+@pytest.mark.parametrize("part", ["error", "notes", "status", "weights", "classes", "intervals"])
 def test_a_result_without_a_part_that_came_later(part: str) -> None:
     data = {key: value for key, value in RESULT.to_dict().items() if key != part}
     assert Result.from_dict(data).status == "finished"

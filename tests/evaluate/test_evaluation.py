@@ -31,7 +31,7 @@ def test_the_best_epoch_comes_out_again_exactly(run: Path, trained: Trained) -> 
     best = json.loads((run / "result.json").read_text())["metrics"]["best_epoch"]
     row = epoch_rows(run)[best - 1]
     evaluation = evaluate(trained, workers=0)
-    assert dict(evaluation.metrics) == {name: row[name] for name in METRICS}
+    assert {name: evaluation.metrics[name] for name in METRICS} == {n: row[n] for n in METRICS}
     assert evaluation.part == "val"
     assert evaluation.images == 9  # a fifth of 15 images of each of three classes
     assert evaluation.left_out == ()

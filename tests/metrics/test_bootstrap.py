@@ -25,17 +25,6 @@ def test_the_interval_of_a_mean_is_scipys_bca() -> None:
     assert interval != bootstrap_intervals({"mean": mean_of(values_N)}, 120, seed=1)["mean"]
 
 
-def test_a_biased_statistic_is_moved_by_its_bias() -> None:
-    values_N = np.random.default_rng(0).normal(size=200)
-    gap = Statistic(
-        values=lambda weights_RN: np.abs(weights_RN @ values_N) / 200, high=10.0, biased=True
-    )
-    interval = bootstrap_intervals({"gap": gap}, 200)["gap"]
-    assert interval is not None
-    assert interval[0] == 0
-    assert 0 < interval[1] < 0.3
-
-
 @pytest.mark.parametrize(
     ("statistic", "images"),
     [

@@ -160,3 +160,22 @@ def test_kept_logits_are_in_the_order_of_the_images_of_all_processes(multi_label
     read = [place for place in range(N) if place != 2]
     expected = torch.cat([batch[read] for batch in logits]).numpy()
     assert np.array_equal(validation.logits, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_metrics_have_intervals_where_logits_are_kept(multi_label: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.eye(K, dtype=torch.int64)[torch.arange(N) % K]
+    labels = labels if multi_label else labels.argmax(1)
+    logits = torch.randn(N, K, generator=generator)
+    logits[1] = torch.nan
+    for keep_logits in (False, True):
+        predictions = task(multi_label).predictions(CPU, keep_logits=keep_logits)
+        predictions.add(raw_batch(labels), logits, labels)
+        validation = predictions.validation(PACE, (0.5,) * K if multi_label else None)
+        assert ("top1" in validation.intervals()) == (keep_logits and not multi_label)
+        confusions = validation.confusions([f"c{k}" for k in range(K)])
+        assert (confusions is None) == multi_label
+        if confusions is not None:
+            # Neither the image that could not be read, nor the one without logits.
+            assert np.array(confusions.matrix).sum() == N - 2

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from trickbag.data.config import DataConfig
     from trickbag.evaluate.trained import Trained
+    from trickbag.metrics.bootstrap import Interval
+    from trickbag.metrics.confusion import Confusions
     from trickbag.metrics.per_class import ClassScore
     from trickbag.models.config import Precision
     from trickbag.tasks.classification import Validation
@@ -40,9 +42,11 @@ class Evaluation:
     `trickbag.metrics.metric.EVALUATED` for one label or several labels an image, in percent, `loss`
     in nats, None where undefined; several labels are predicted at the thresholds of the run.
     `per_class` has the scores of each class by its name. `left_out` are the files of the source
-    that could not be used. `not_finite` of the images have a logit that is not finite: none of them
-    counts as right, and a note says so. `tta` names the views of test-time augmentation.
-    `validation` has the predictions and logits of each image; it is no part of the plain data.
+    that could not be used. `intervals` are the 95 % intervals over images of metrics, by name, and
+    `confusions` which classes are taken for which others; None with several labels an image.
+    `not_finite` of the images have a logit that is not finite: none of them counts as right, and a
+    note says so. `tta` names the views of test-time augmentation. `validation` has the predictions
+    and logits of each image; it is no part of the plain data.
     """
 
     data: str
@@ -58,6 +62,8 @@ class Evaluation:
     not_finite: int = 0
     tta: str | None = None
     validation: Validation | None = field(default=None, repr=False, compare=False)
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    confusions: Confusions | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain data, ready for JSON; the notes as text and as values."""
@@ -74,6 +80,8 @@ class Evaluation:
             # As before the metrics had a place of their own.
             **self.metrics,
         }
+        data["intervals"] = {name: list(interval) for name, interval in self.intervals.items()}
+        data["confusion"] = None if self.confusions is None else self.confusions.to_dict()
         if self.per_class:
             data["classes"] = {name: score.to_dict() for name, score in self.per_class.items()}
         data["left_out"] = [{"file": file, "reason": reason} for file, reason in self.left_out]
@@ -148,6 +156,8 @@ def evaluate(
         not_finite=validation.not_finite,
         tta=trained.tta,
         validation=validation,
+        intervals=validation.intervals(),
+        confusions=validation.confusions(trained.classes),
     )
 
 

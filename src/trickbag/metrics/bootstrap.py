@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.metrics.proportion import clopper_pearson
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -41,14 +43,14 @@ class Statistic:
     """A number of N images that can be computed anew with other weights of them.
 
     `values` returns it (R,) for weights (R, N): how often each image is there. NaN is undefined.
-    `low` and `high` are the ends of its scale. `biased` marks a number that is too high with few
-    images, as one that sums up absolute values.
+    `low` and `high` are the ends of its scale. `share_of` is the number of images that it is a
+    share of, for a share that also depends on other images.
     """
 
     values: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     low: float = 0.0
     high: float = 1.0
-    biased: bool = False
+    share_of: int | None = None
 
 
 def mean_of(values_N: NDArray[np.float64], high: float = np.inf) -> Statistic:
@@ -76,10 +78,11 @@ def bootstrap_intervals(
     Images are drawn with replacement, the same for every statistic, from `seed`: 1,000 times, with
     more than 20,000 images less often, and no fewer than 200 times. The interval is that of Efron
     1987, "Better bootstrap confidence intervals" (BCa), of which the acceleration is estimated by
-    leaving out up to 500 single images. For a biased statistic it is the basic bootstrap interval
-    (Davison and Hinkley 1997, equation 5.6), which corrects the bias. None where the resamples do
-    not vary, as where every image is predicted rightly: nothing says then how rare the other ones
-    are; and where more than 5 % of the resamples leave the number undefined.
+    leaving out up to 500 single images. That of a share is the exact interval of as many images as
+    have the variance of the resamples (Korn and Graubard 1998, "Confidence intervals for
+    proportions with small expected number of positive counts"). None where the resamples do not
+    vary, as where every image is predicted rightly: nothing says then how rare the other ones are;
+    and where more than 5 % of the resamples leave the number undefined.
     """
     if images < 2 or not statistics:
         return dict.fromkeys(statistics)
@@ -144,17 +147,23 @@ def _interval(
     values = resampled_R[np.isfinite(resampled_R)]
     if not np.isfinite(estimate) or len(values) < (1 - _MOST_UNDEFINED) * len(resampled_R):
         return None
+    if statistic.share_of is not None:
+        return _share_interval(estimate, values, statistic.share_of)
     if np.ptp(values) <= 1e-9 * max(1.0, abs(estimate)):
         return None
-    if statistic.biased:
-        low, high = 2 * estimate - np.quantile(values, (1 - _TAIL, _TAIL))
-    else:
-        low, high = np.quantile(values, _levels(estimate, values, left_out_N, images))
+    low, high = np.quantile(values, _levels(estimate, values, left_out_N, images))
     # Rounded: the last bits of sums depend on the number of threads.
     low, high = (
         round(float(np.clip(end, statistic.low, statistic.high)), 8) for end in (low, high)
     )
     return low, high
+
+
+def _share_interval(share: float, values: NDArray[np.float64], images: int) -> Interval:
+    binomial, variance = share * (1 - share), float(values.var())
+    effective = min(images, binomial / variance) if variance > 0 and binomial > 0 else images
+    low, high = clopper_pearson(share * effective, effective)
+    return round(float(low), 8), round(float(high), 8)
 
 
 def _levels(

@@ -66,7 +66,7 @@ def label_intervals(
     statistics["f1_micro"] = _micro_f1(predicted_NK, labels_NK)
     in_percent = bootstrap_intervals(statistics, images)
     intervals = {
-        name: (100 * interval[0], 100 * interval[1])
+        name: (round(100 * interval[0], 8), round(100 * interval[1], 8))
         for name, interval in in_percent.items()
         if interval is not None
     }

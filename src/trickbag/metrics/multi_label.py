@@ -87,7 +87,7 @@ class LabelScore(ClassScore):
     average_precision: float | None
     threshold: float
 
-    def to_dict(self) -> dict[str, float | int | None]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain data; `positives` is the former name of `support`."""
         return super().to_dict() | {"positives": self.support}
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["class_intervals", "mean_recall_interval", "outcome_scores"]
+__all__ = ["class_intervals", "gap_interval", "mean_recall_interval", "outcome_scores"]
 
 _ROWS = 4096
 _BINS = 15
@@ -129,7 +129,7 @@ def class_intervals(
     """Return the 95 % intervals, over images, of the metrics of images of one label each.
 
     They are in the units of the metrics. `top1` and `top5` have exact intervals, see
-    `clopper_pearson`; `balanced_accuracy` that of `mean_recall_interval`; the others those of
+    `clopper_pearson`; `balanced_accuracy` and `ece` those of functions here; the others those of
     `bootstrap_intervals`, for which areas and means over classes stand for their influences. A
     metric that is undefined, or whose resamples do not vary, has none. The result is the same for
     the same logits.
@@ -143,6 +143,8 @@ def class_intervals(
         "top5": exact_interval(int(outputs.right5.sum()), images) if classes > 5 else None,
         "balanced_accuracy": mean_recall_interval(outputs.right, labels_N, classes),
     }
+    if outputs.finite:
+        intervals["ece"] = gap_interval(np.exp(outputs.log_confidence), outputs.right)
     statistics = _statistics(outputs, logits_NK)
     scaled = bootstrap_intervals(statistics, images)
     for name, interval in scaled.items():
@@ -162,10 +164,6 @@ def _statistics(outputs: _Outputs, logits_NK: NDArray[np.floating[Any]]) -> Mapp
     log_confidence_N = outputs.log_confidence
     statistics |= {
         "loss": mean_of(outputs.loss),
-        "ece": Statistic(
-            values=partial(_gaps, gap_NB=_binned_gaps(np.exp(log_confidence_N), right_N)),
-            biased=True,
-        ),
         "aurc": linear(
             aurc(log_confidence_N, right_N) or 0.0, aurc_influence(log_confidence_N, right_N)
         ),
@@ -189,25 +187,33 @@ def _statistics(outputs: _Outputs, logits_NK: NDArray[np.floating[Any]]) -> Mapp
                     weighted_sensitivity,
                     scores_N=_difference(logits_NK),
                     positive_N=labels_N == 1,
-                )
+                ),
+                share_of=int((labels_N == 1).sum()),
             )
     return statistics
 
 
-def _gaps(weights_RN: NDArray[np.float64], gap_NB: NDArray[np.float64]) -> NDArray[np.float64]:
-    gaps_R: NDArray[np.float64] = np.abs(weights_RN @ gap_NB).sum(axis=1) / weights_RN.sum(axis=1)
-    return gaps_R
+def gap_interval(
+    confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_], bins: int = _BINS
+) -> Interval:
+    """Return a 95 % interval, in percent, of the expected calibration error over `bins` bins.
 
-
-def _binned_gaps(
-    confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return right minus confidence (N, B), in the bin of the image, 0 in the others."""
+    The error is a sum of absolute values, and so too high with few images, by an amount that
+    nothing tells: the ends are therefore drawn apart. The high end is the error itself and 1.96 of
+    its standard errors above. For the low end each bin's gap g with the standard error s is
+    counted as sqrt(g^2 - s^2), or 0, which is about right on average, less the same margin.
+    """
+    images = len(right_N)
     # Open below and closed above, as those of `ConfidenceBins`.
-    bin_N = np.clip(np.ceil(confidence_N * _BINS).astype(np.int64) - 1, 0, _BINS - 1)
-    gap_NB = np.zeros((len(bin_N), _BINS))
-    gap_NB[np.arange(len(bin_N)), bin_N] = right_N - confidence_N
-    return gap_NB
+    bin_N = np.clip(np.ceil(confidence_N * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap_N = right_N - confidence_N
+    gap_B = np.bincount(bin_N, weights=gap_N, minlength=bins) / images
+    variance_B = np.bincount(bin_N, weights=gap_N**2, minlength=bins) / images**2
+    signed_N = np.sign(gap_B)[bin_N] * gap_N
+    margin = 1.959963984540054 * float(signed_N.std()) / images**0.5
+    low = float(np.sqrt(np.maximum(0.0, gap_B**2 - variance_B)).sum()) - margin
+    high = float(np.abs(gap_B).sum()) + margin
+    return round(100 * max(0.0, low), 8), round(100 * min(1.0, high), 8)
 
 
 def mean_recall_interval(
@@ -230,7 +236,7 @@ def mean_recall_interval(
     mean, number = float(recall_K.mean()), len(support_K)
     low = mean - float(np.sqrt(((recall_K - low_K) ** 2).sum())) / number
     high = mean + float(np.sqrt(((high_K - recall_K) ** 2).sum())) / number
-    return 100 * max(0.0, low), 100 * min(1.0, high)
+    return round(100 * max(0.0, low), 8), round(100 * min(1.0, high), 8)
 
 
 def _macro_f1(predicted_N: NDArray[np.int64], labels_N: NDArray[np.int64], classes: int) -> float:
@@ -249,7 +255,8 @@ def _difference(logits_N2: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def _scaled(interval: Interval, scale: float) -> Interval:
-    return scale * interval[0], scale * interval[1]
+    # Multiplication brings back digits that were rounded away.
+    return round(scale * interval[0], 8), round(scale * interval[1], 8)
 
 
 def _percent(share: float | None) -> float | None:

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trickbag.metrics.proportion import exact_interval
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from trickbag.metrics.bootstrap import Interval
 
 __all__ = ["ClassCounts", "ClassScore"]
 
@@ -42,9 +46,17 @@ class ClassScore:
             f1=_percent(2 * right, support + predicted),
         )
 
-    def to_dict(self) -> dict[str, float | int | None]:
-        """Return the scores as plain data."""
-        return dict(vars(self))
+    @property
+    def recall_interval(self) -> Interval | None:
+        """The exact 95 % interval, over images, of the recall, in percent; None without recall."""
+        if self.recall is None:
+            return None
+        return exact_interval(round(self.recall * self.support / 100), self.support)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores as plain data, with the interval of the recall."""
+        interval = self.recall_interval
+        return {**vars(self), "recall_interval": None if interval is None else list(interval)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

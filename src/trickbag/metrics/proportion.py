@@ -35,11 +35,10 @@ def clopper_pearson(
         np.asarray(right_K, np.float64), np.asarray(total_K, np.float64)
     )
     tail = (1 - level) / 2
+    wrong = total - right
     # The beta function has no value at 0, where the limit is known.
-    low = np.where(right > 0, betaincinv(np.maximum(right, 1), total - right + 1, tail), 0.0)
-    high = np.where(
-        right < total, betaincinv(right + 1, np.maximum(total - right, 1), 1 - tail), 1.0
-    )
+    low = np.where(right > 0, betaincinv(np.where(right > 0, right, 1), wrong + 1, tail), 0.0)
+    high = np.where(wrong > 0, betaincinv(right + 1, np.where(wrong > 0, wrong, 1), 1 - tail), 1.0)
     return low, high
 
 
@@ -48,7 +47,7 @@ def exact_interval(right: int, total: int, level: float = LEVEL) -> tuple[float,
     if total <= 0:
         return None
     low, high = clopper_pearson(right, total, level)
-    return 100 * float(low), 100 * float(high)
+    return round(100 * float(low), 8), round(100 * float(high), 8)
 
 
 def lower_limit(right: int, total: int, confidence: float) -> float:

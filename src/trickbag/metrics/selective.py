@@ -5,6 +5,7 @@ Shapes: N images, T thresholds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -95,6 +96,8 @@ class Acceptance:
     percent; it allows for the choice of the threshold on the same images. `basis` is `bound` where
     that limit reaches the target, `estimate` where only the accuracy does, and `none` where no
     threshold reaches it: then `threshold` is None, and the numbers are those of all images.
+    `needed` is the number of accepted images, all of them right, at which the limit would reach the
+    target; None for a target of 100 %, which no number shows.
     """
 
     target: float
@@ -105,6 +108,7 @@ class Acceptance:
     images: int
     accuracy: float | None
     accuracy_low: float | None
+    needed: int | None
 
     @property
     def coverage(self) -> float | None:
@@ -153,6 +157,7 @@ def choose_threshold(curve: RiskCoverage, target: float, confidence: float = 95.
         images=curve.images,
         accuracy=100 * float(curve.accuracy[best]) if number else None,
         accuracy_low=limit(best) if number else None,
+        needed=math.ceil(math.log(1 - level) / math.log(target / 100)) if target < 100 else None,
     )
 
 

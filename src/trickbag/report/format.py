@@ -17,6 +17,7 @@ __all__ = [
     "around",
     "count",
     "duration",
+    "interval_text",
     "number",
     "percent",
     "plus_minus",
@@ -77,6 +78,17 @@ def signed(name: str, value: float | None) -> str:
 def span(name: str, low: float | None, high: float | None) -> str:
     """Write an interval of differences: `+1.31 to +2.49`."""
     return ABSENT if low is None or high is None else f"{signed(name, low)} to {signed(name, high)}"
+
+
+def interval_text(name: str, interval: tuple[float, float] | None) -> str:
+    """Write an interval of a metric, without its unit: `96.4 to 99.4`; empty without one."""
+    if interval is None:
+        return ""
+    entry = metric(name)
+    # A digit less than the number has, whose last one lies far within the interval.
+    decimals = 4 if entry is None else max(0, entry.decimals - 1)
+    low, high = (f"{end:,.{decimals}f}".replace("-", MINUS) for end in interval)
+    return f"{low} to {high}"
 
 
 def plus_minus(value: float, half: float | None) -> str:

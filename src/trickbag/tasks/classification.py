@@ -17,7 +17,10 @@ from torch import Tensor
 
 from trickbag.functional.device import copied
 from trickbag.metrics.classification import Classification
+from trickbag.metrics.confusion import count_confusions
+from trickbag.metrics.label_intervals import label_intervals
 from trickbag.metrics.multi_label import MultiLabel
+from trickbag.metrics.outcomes import class_intervals
 from trickbag.metrics.per_class import ClassCounts, ClassScore
 from trickbag.metrics.ranking import roc_auc
 from trickbag.metrics.scores import class_scores
@@ -25,6 +28,8 @@ from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross
 
 if TYPE_CHECKING:
     from trickbag.data.loading.loader import RawBatch
+    from trickbag.metrics.bootstrap import Interval
+    from trickbag.metrics.confusion import Confusions
     from trickbag.tricks.trick import Loss
 
 __all__ = ["ClassificationTask", "Pace", "Predictions", "Validation"]
@@ -95,6 +100,23 @@ class Validation:
         if self.multi_label is not None:
             return self.multi_label.per_class()
         return self.counts.scores() if self.counts is not None else ()
+
+    def intervals(self) -> dict[str, Interval]:
+        """Return the 95 % intervals of the metrics over images; none of one label without logits.
+
+        They say how far a metric varies with other images of the kind, and not with another seed.
+        """
+        if self.multi_label is not None:
+            return label_intervals(self.multi_label, self.metrics, self.logits)
+        return {} if self.logits is None else class_intervals(self.logits, self.labels)
+
+    def confusions(self, classes: Sequence[str]) -> Confusions | None:
+        """Return which classes are taken for which others; None with several labels an image."""
+        if self.multi_label is not None:
+            return None
+        # An image without a confidence has no finite logits, and is predicted as nothing.
+        predicted = np.where(np.isnan(self.confidence), -1, self.predicted)
+        return count_confusions(self.labels, predicted, classes)
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -13,7 +12,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from tests.report.run_folder import write_run
 from trickbag.metrics.classification import Classification
 from trickbag.report import most_confident_mistakes
-from trickbag.report.run.predictions import confusion, most_confused, reliability, wilson
+from trickbag.report.run.predictions import confusion, most_confused, reliability
 from trickbag.train.folder.predictions import PredictionRow, read_predictions
 
 if TYPE_CHECKING:
@@ -77,12 +76,6 @@ def test_bins_are_closed_above() -> None:
     assert diagram.counts.tolist() == [2, 2]
     assert diagram.ece == pytest.approx(100 * (abs(2 - 0.5) + abs(2 - 1.5000001)) / 4)
     assert reliability([PredictionRow("", "a", "a", None)]) is None
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (353, 360), (1, 2), (49_000, 50_000)])
-def test_wilson_is_scipys(right: int, n: int) -> None:
-    want = binomtest(right, n).proportion_ci(method="wilson")
-    assert wilson(100 * right / n, n) == pytest.approx((100 * want.low, 100 * want.high), abs=1e-9)
 
 
 def test_most_confident_mistakes_come_first() -> None:

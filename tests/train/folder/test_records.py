@@ -200,3 +200,30 @@ def test_a_damaged_recipe_is_named(tmp_path: Path, changes: dict[str, Any], mess
     with pytest.raises(UserError, match=message) as error:
         RunRecipe.read(file)
     assert str(error.value).startswith(f"cannot read {file}: ")
+
+
+def test_the_intervals_are_read_as_they_were_written(tmp_path: Path) -> None:
+    result = dataclasses.replace(
+        RESULT, intervals={"top1": (90.0, 95.5), "test_top1": (80.0, 99.0)}
+    )
+    result.write(tmp_path / "result.json")
+    assert Result.read(tmp_path / "result.json") == result
+    stored = StoredResult(**vars(result), model="resnet18")
+    assert StoredResult.from_dict(stored.to_dict()).intervals == result.intervals
+    before = result.to_dict()
+    del before["intervals"]
+    assert Result.from_dict(before).intervals == {}
+
+
+@pytest.mark.parametrize(
+    ("intervals", "message"),
+    [
+        ([], r"intervals = \[\]: must be an object"),
+        ({"top1": 3}, r"intervals.top1 = 3: must be a list of two numbers"),
+        ({"top1": [3]}, r"intervals.top1 = \[3\]: must be a list of two numbers"),
+        ({"top1": [3, "4"]}, r"intervals.top1: high = '4': must be a number or null"),
+    ],
+)
+def test_damaged_intervals_are_named(intervals: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Result.from_dict(RESULT.to_dict() | {"intervals": intervals})

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from trickbag.evaluate.evaluation import Evaluation
+    from trickbag.metrics.bootstrap import Interval
 
 __all__ = ["metric_lines", "summary_lines"]
 
 _NAMED_FILES = 10
 _SHOWN_CLASSES = 20
+_SHOWN_CONFUSIONS = 5
 
 
 def metric_lines(evaluation: Evaluation) -> Iterator[str]:
@@ -28,8 +30,12 @@ def metric_lines(evaluation: Evaluation) -> Iterator[str]:
         if name in evaluation.metrics:
             unit = " %" if metric.unit == "%" else ""
             text = _text(evaluation.metrics[name], unit, metric.decimals)
-            yield f"{metric.symbol or metric.title:<6} {text}"
+            interval = _interval_text(evaluation.intervals.get(name), metric.decimals)
+            yield f"{metric.symbol or metric.title:<6} {text}{interval}"
+    if evaluation.intervals:
+        yield "in brackets: 95 % intervals over images, as other images of the kind would vary"
     yield from _class_lines(evaluation)
+    yield from _confusion_lines(evaluation)
     if evaluation.left_out:
         yield from left_out_lines(evaluation.left_out, _NAMED_FILES)
 
@@ -47,7 +53,7 @@ def _class_lines(evaluation: Evaluation) -> Iterator[str]:
         [
             f"  {printable(label)}",
             f"{score.support} images",
-            f"recall {_text(score.recall, ' %')}",
+            f"recall {_text(score.recall, ' %')}{_interval_text(score.recall_interval, 2)}",
             f"precision {_text(score.precision, ' %')}",
             f"F1 {_text(score.f1, ' %')}",
             *([f"from {score.threshold:.4f}"] if isinstance(score, LabelScore) else []),
@@ -58,6 +64,20 @@ def _class_lines(evaluation: Evaluation) -> Iterator[str]:
         yield f"  and {len(ranked) - _SHOWN_CLASSES:,} more classes: --json has all"
     if absent := len(evaluation.per_class) - len(shown):
         yield f"  and {absent:,} {'class' if absent == 1 else 'classes'} without an image"
+
+
+def _confusion_lines(evaluation: Evaluation) -> Iterator[str]:
+    """Describe the most frequent confusions."""
+    if evaluation.confusions is None:
+        return
+    yield from aligned(
+        [
+            f"  {printable(pair.label)}",
+            f"taken for {printable(pair.predicted)}",
+            f"{pair.images:,} of {pair.support:,} images",
+        ]
+        for pair in evaluation.confusions.largest[:_SHOWN_CONFUSIONS]
+    )
 
 
 def summary_lines(evaluations: Sequence[Evaluation]) -> Iterator[str]:
@@ -87,6 +107,14 @@ def summary_lines(evaluations: Sequence[Evaluation]) -> Iterator[str]:
             ),
         ]
     )
+
+
+def _interval_text(interval: Interval | None, decimals: int) -> str:
+    """Write an interval with a digit less than its number: ` (96.4 to 99.4)`."""
+    if interval is None:
+        return ""
+    low, high = interval
+    return f" ({low:.{decimals - 1}f} to {high:.{decimals - 1}f})"
 
 
 def _text(value: float | None, unit: str, decimals: int = 2) -> str:

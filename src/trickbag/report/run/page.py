@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.evaluate.record import read_records
-from trickbag.report.format import number, title, unit, value_text
+from trickbag.report.format import interval_text, number, title, unit, value_text
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
@@ -38,7 +38,13 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "headline": sections.headline(record, predictions),
         "facts": sections.facts(record, predictions),
         "metrics": [
-            (title(name), number(name, value), unit(name)) for name, value in record.metrics.items()
+            (
+                title(name),
+                number(name, value),
+                unit(name),
+                interval_text(name, record.intervals.get(name)),
+            )
+            for name, value in record.metrics.items()
         ],
         "curves": sections.curves(record),
         "classes": sections.classes(record, predictions) if predictions else None,

@@ -28,7 +28,6 @@ __all__ = [
     "most_confident_mistakes",
     "most_confused",
     "reliability",
-    "wilson",
 ]
 
 
@@ -127,12 +126,3 @@ def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliabi
         confidence=sum_B / filled_B,
         ece=float(100 * np.abs(right_B - sum_B).sum() / len(rows)),
     )
-
-
-def wilson(percent: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval (Wilson 1927), in percent, of a share of `percent` in `n` images."""
-    # The normal interval has no width at 0 and 100 %, and near them it leaves the scale.
-    z, share = 1.959963984540054, percent / 100
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.data.source import DataError
+    from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.per_class import ClassScore
 
 __all__ = ["ReportedRun", "planned_schedule", "read_record"]
@@ -88,6 +89,11 @@ class ReportedRun:
     def classes(self) -> Mapping[str, ClassScore]:
         """The scores of each class; empty for a run that has none, or that has not ended."""
         return self.result.classes if self.result is not None else {}
+
+    @property
+    def intervals(self) -> Mapping[str, Interval]:
+        """The 95 % intervals over images of metrics; empty where the result has none."""
+        return self.result.intervals if self.result is not None else {}
 
     @property
     def warnings(self) -> list[str]:

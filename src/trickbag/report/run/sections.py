@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trickbag.metrics.bootstrap import Interval
+from trickbag.metrics.proportion import exact_interval
 from trickbag.report.cards import card_html, card_text
 from trickbag.report.charts import (
     LARGEST_MATRIX,
@@ -14,7 +16,17 @@ from trickbag.report.charts import (
     line_chart,
     reliability_chart,
 )
-from trickbag.report.format import ABSENT, count, duration, number, percent, title, unit, value_text
+from trickbag.report.format import (
+    ABSENT,
+    count,
+    duration,
+    interval_text,
+    number,
+    percent,
+    title,
+    unit,
+    value_text,
+)
 from trickbag.report.pictures import Picture, Pictures, data_uri
 from trickbag.report.recipe_text import flatten, model_title
 from trickbag.report.run.predictions import (
@@ -23,7 +35,6 @@ from trickbag.report.run.predictions import (
     most_confident_mistakes,
     most_confused,
     reliability,
-    wilson,
 )
 from trickbag.report.run.records import ReportedRun, planned_schedule
 from trickbag.train.folder.predictions import PredictionRow
@@ -54,7 +65,7 @@ _NO_PICTURES = "This page was made without the images of the data."
 def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -> dict[str, Any]:
     """Describe how the run ended, and the top-1 of the weights that it keeps.
 
-    The interval is the one that the number of validation images allows.
+    The interval is the one over validation images.
     """
     planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
     if record.error is not None:
@@ -64,7 +75,7 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
     else:
         state = f"finished: {record.epochs_done}{planned} epochs"
     top1 = record.metrics.get("top1")
-    interval = wilson(top1, len(predictions)) if top1 is not None and predictions else None
+    interval = _top1_interval(record, predictions)
     best = record.best
     return {
         "state": state,
@@ -77,11 +88,27 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
         "chosen": _chosen(record),
         "best": f"{best[0]:.2f}\u00a0% at epoch {best[1]}" if best else None,
         "tiles": [
-            (title(name), number(name, record.metrics[name]), unit(name))
+            (
+                title(name),
+                number(name, record.metrics[name]),
+                unit(name),
+                interval_text(name, record.intervals.get(name)),
+            )
             for name in dict.fromkeys((*_TILES, *_score(record)))
             if record.metrics.get(name) is not None
         ],
     }
+
+
+def _top1_interval(
+    record: ReportedRun, predictions: Sequence[PredictionRow] | None
+) -> Interval | None:
+    """Return the interval of the run's top-1; of one that has none it is computed of the images."""
+    top1 = record.metrics.get("top1")
+    if top1 is None or not predictions:
+        return None
+    images = len(predictions)
+    return record.intervals.get("top1") or exact_interval(round(top1 * images / 100), images)
 
 
 def _score(record: ReportedRun) -> tuple[str, ...]:
@@ -211,6 +238,7 @@ def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[s
                 score.support,
                 score.recall,
                 *(percent(x, 1) for x in (score.recall, score.precision, score.f1)),
+                interval_text("top1", score.recall_interval),
             )
             for name, score in scores[:SHOWN_CLASSES]
         ],

@@ -67,6 +67,7 @@ def _json(record: ReportedRun) -> str:
         "seed": record.seed,
         "epochs": record.epochs_done,
         "metrics": dict(record.metrics),
+        "intervals": {name: list(interval) for name, interval in record.intervals.items()},
         "classes": {name: score.to_dict() for name, score in record.classes.items()},
         "error": record.error,
     }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.data.dataset import Dataset
+    from trickbag.metrics.bootstrap import Interval
     from trickbag.tasks.classification import Validation
     from trickbag.train.checkpoint import Progress, Share, Totals
     from trickbag.train.folder.run_folder import RunFolder
@@ -62,6 +63,12 @@ class RunEnd:
     kept: Validation
     tested: Validation | None
     peak_memory: int | None
+
+    def intervals(self) -> dict[str, Interval]:
+        """Return the intervals over images of the metrics of the kept weights, by their names."""
+        of_test = {} if self.tested is None else self.tested.intervals()
+        named = {f"test_{name}": interval for name, interval in of_test.items()}
+        return self.kept.intervals() | named
 
 
 def _not_finite(end: RunEnd) -> list[Note]:
@@ -261,6 +268,7 @@ class RunRecord:
                 precision=training.eval_precision,
             ),
             classes={} if end is None else dict(zip(classes, end.kept.per_class(), strict=True)),
+            intervals={} if end is None else end.intervals(),
             folder=str(self.folder.path),
         )
 

@@ -18,6 +18,8 @@ from trickbag.train.folder.upgrade import last_metrics, upgraded_result
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trickbag.metrics.bootstrap import Interval
+
 __all__ = ["SCHEMA", "KeptWeights", "Result", "Status"]
 
 SCHEMA = 2
@@ -58,10 +60,11 @@ class Result:
     the test part's `test_top1`, and `best_top1` is the highest of all epochs. `weights` are None
     for a run that failed, and for a result written before they were recorded. `classes` are the
     scores of each class by its name, of the kept weights on the validation part; none for such
-    results. `notes` are plain
-    data, each `Note.to_dict()`; `data_errors` are the files left out. `status` is by default
-    `failed` if there is an error, else `finished`. `folder` is the run's folder, which is not in
-    the file.
+    results. `intervals` are the 95 % intervals of metrics over the images of their part, by their
+    names in `metrics`; a metric that has none, as in results written before, is not among them.
+    `notes` are plain data, each `Note.to_dict()`; `data_errors` are the files left out. `status` is
+    by default `failed` if there is an error, else `finished`. `folder` is the run's folder, which
+    is not in the file.
     """
 
     trial: str
@@ -75,6 +78,7 @@ class Result:
     status: str = ""
     weights: KeptWeights | None = None
     classes: dict[str, ClassScore] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -111,6 +115,7 @@ class Result:
             "status": self.status,
             "weights": plain(self.weights),
             "classes": {name: score.to_dict() for name, score in self.classes.items()},
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
         }
 
     @classmethod
@@ -156,6 +161,7 @@ class Result:
             **{key: data[key] for key in _PARTS},
             weights=None if weights is None else read(KeptWeights, weights, "weights"),
             classes=_class_scores(data.get("classes")),
+            intervals=_intervals(data.get("intervals")),
             folder=folder,
         )
 
@@ -175,6 +181,25 @@ class Result:
         write_json(file, self.to_dict())
 
 
+def _intervals(data: object) -> dict[str, Interval]:
+    """Read intervals by the names of metrics; UserError for anything else. Older files have none.
+
+    An infinite end, which JSON has not, makes no interval.
+    """
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UserError(f"intervals = {shown(data)}: must be an object with the ends of each")
+    intervals = {}
+    for name, ends in data.items():
+        if not isinstance(ends, list) or len(ends) != 2:
+            raise UserError(f"intervals.{name} = {shown(ends)}: must be a list of two numbers")
+        low, high = json_numbers({"low": ends[0], "high": ends[1]}, f"intervals.{name}").values()
+        if low is not None and high is not None:
+            intervals[name] = (low, high)
+    return intervals
+
+
 def _class_scores(data: object) -> dict[str, ClassScore]:
     """Read the scores of each class; UserError for anything else. Older files have none."""
     if data is None:
@@ -187,7 +212,9 @@ def _class_scores(data: object) -> dict[str, ClassScore]:
 def _class_score(data: object, place: str) -> ClassScore:
     if not isinstance(data, dict):
         raise UserError(f"{place} = {shown(data)}: must be an object of scores")
-    scores = json_numbers(data, place)
+    # The interval follows from the other scores.
+    numbers = {name: value for name, value in data.items() if name != "recall_interval"}
+    scores = json_numbers(numbers, place)
     kind = LabelScore if "threshold" in scores else ClassScore
     names = [item.name for item in fields(kind)]
     if lacking := [name for name in names if name not in scores]:
