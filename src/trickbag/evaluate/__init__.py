@@ -12,9 +12,20 @@ if TYPE_CHECKING:
     from trickbag.evaluate.evaluation import Evaluation, evaluate
     from trickbag.evaluate.prediction import Prediction, Predictor
     from trickbag.evaluate.robustness.evaluation import evaluate_robustness
+    from trickbag.evaluate.robustness.perturbations.evaluation import evaluate_perturbations
+    from trickbag.evaluate.robustness.perturbations.shifts import evaluate_shifts
     from trickbag.evaluate.trained import Trained
 
-__all__ = ["Evaluation", "Prediction", "Predictor", "Trained", "evaluate", "evaluate_robustness"]
+__all__ = [
+    "Evaluation",
+    "Prediction",
+    "Predictor",
+    "Trained",
+    "evaluate",
+    "evaluate_perturbations",
+    "evaluate_robustness",
+    "evaluate_shifts",
+]
 
 _HOMES = {
     "Evaluation": "evaluation",
@@ -22,7 +33,9 @@ _HOMES = {
     "Predictor": "prediction",
     "Trained": "trained",
     "evaluate": "evaluation",
+    "evaluate_perturbations": "robustness.perturbations.evaluation",
     "evaluate_robustness": "robustness.evaluation",
+    "evaluate_shifts": "robustness.perturbations.shifts",
 }
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from trickbag.errors import RunFailed
+from trickbag.errors import RunFailed, UserError
+from trickbag.evaluate.average import averaged
 from trickbag.evaluate.evaluation import evaluate
 from trickbag.evaluate.record import EvaluationRecord
 from trickbag.evaluate.robustness.crops import Crops
@@ -75,3 +76,11 @@ def test_a_record_is_of_the_images_and_the_weights(trained: Trained) -> None:
     assert (record.kind, record.part, record.images) == ("shifts", "val", 4)
     assert (record.weights, record.epoch) == (trained.weights_title, trained.epoch)
     assert EvaluationRecord.from_dict(record.to_dict()) == record
+
+
+def test_averages_have_one_crop_of_an_image_or_are_refused(trained: Trained) -> None:
+    with Crops(averaged([trained], "flip"), workers=0, limit=3) as crops:
+        (batch,) = crops.batches()
+    assert batch.images.shape[1:] == trained.preprocessing.crop_shape
+    with pytest.raises(UserError, match="other crops of an image for each of its views"):
+        Crops(averaged([trained], "multi-scale"), workers=0)

@@ -18,6 +18,7 @@ KINDS: tuple[str, ...] = (
     "tta",
     "speed",
     "robustness",
+    "perturbations",
     "shifts",
     "localization",
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trickbag.data.loading.loader import Loader, default_workers
 from trickbag.data.source import DataError
-from trickbag.errors import Note
+from trickbag.errors import Note, UserError
 from trickbag.evaluate.evaluation import require_mostly_read
 from trickbag.evaluate.record import EvaluationRecord
 from trickbag.evaluate.selection import select
@@ -68,6 +68,11 @@ class Crops:
         preprocessing: Preprocessing | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        if trained.preprocessing.packed:
+            raise UserError(
+                "this average of networks has other crops of an image for each of its views",
+                "give networks of one preprocessing, without test-time augmentation but flip",
+            )
         self.trained = trained
         self.selection = select(
             trained, data=data, image_root=image_root, part=part, progress=progress
@@ -149,7 +154,7 @@ class Crops:
         details: Mapping[str, Any],
         notes: tuple[Note, ...] = (),
     ) -> EvaluationRecord:
-        """Return the record of an evaluation on these crops."""
+        """Return the record of an evaluation on these crops; its settings also name the views."""
         return EvaluationRecord(
             kind=kind,
             data=self.selection.data.source,
@@ -159,7 +164,7 @@ class Crops:
             epoch=self.trained.epoch,
             precision=self.trained.precision,
             metrics=metrics,
-            settings=settings,
+            settings={**settings, "tta": self.trained.tta},
             details=details,
             notes=self.notes + notes,
         )

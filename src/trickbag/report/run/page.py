@@ -11,6 +11,7 @@ from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
 from trickbag.report.run.records import read_record
 from trickbag.report.run.robustness import robustness_section
+from trickbag.report.run.stability import perturbations_section, shifts_section
 from trickbag.train.folder.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "classes": sections.classes(record, predictions) if predictions else None,
         "pictures": sections.pictures(pictures),
         "robustness": robustness_section(evaluations.get("robustness"), record),
+        "perturbations": perturbations_section(evaluations.get("perturbations"), record),
+        "shifts": shifts_section(evaluations.get("shifts"), record),
         "recipe": sections.recipe(record),
         "environment": [
             (name, value_text(value)) for name, value in flatten(record.environment).items()

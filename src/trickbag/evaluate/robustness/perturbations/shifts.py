@@ -20,6 +20,7 @@ import torch
 from trickbag.data.size import as_size, height_width
 from trickbag.errors import Note, RunFailed, UserError, shown
 from trickbag.evaluate.robustness.crops import Crops
+from trickbag.evaluate.robustness.perturbations.details import ShiftDetails
 from trickbag.functional.device import copied
 from trickbag.streams import stream
 
@@ -42,6 +43,7 @@ ShiftMode = Literal["crop", "circular"]
 opposite one."""
 
 _METRICS = {"random": "shift_consistency", "diagonal": "diagonal_shift_consistency"}
+"""The metric of each of `details.PATHS`."""
 
 
 class Shifts(NamedTuple):
@@ -73,6 +75,13 @@ class Shifts(NamedTuple):
             return (first, first), (second, second)
         (y, y2), (x, x2) = (rng.integers(0, places, 2).tolist() for places in self.places)
         return (y, x), (y2, x2)
+
+    def distance(self, first: tuple[int, int], second: tuple[int, int]) -> int:
+        """Return how far apart two places are: the larger of the distances in rows and columns."""
+        apart = [abs(a - b) for a, b in zip(first, second, strict=True)]
+        if self.mode == "circular":
+            apart = [min(d, places - d) for d, places in zip(apart, self.places, strict=True)]
+        return max(apart)
 
     def views(self, images_NCHW: Tensor, places: Sequence[tuple[int, int]]) -> Tensor:
         """Return a view (N, C, H, W) of each image at its place."""
@@ -130,24 +139,32 @@ def evaluate_shifts(
         preprocessing=preprocessing,
         progress=checking,
     )
-    agreeing, not_finite = dict.fromkeys(_METRICS, 0), 0
+    counts = {path: np.zeros((2, max(shifts.places)), np.int64) for path in _METRICS}
+    not_finite = 0
     with crops:
         for batch in crops.batches():
             images = copied(batch.images, trained.device)
             for path in _METRICS:
                 for pair in range(pairs):
                     drawn = [shifts.draw(path, seed, pair, row) for row in batch.index.tolist()]
-                    predicted_2N = [
+                    first_N, second_N = (
                         _predicted(trained, shifts.views(images, places))
                         for places in zip(*drawn, strict=True)
-                    ]
-                    agreeing[path] += _agreeing(*predicted_2N)
-                    not_finite += sum(int((each < 0).sum()) for each in predicted_2N)
+                    )
+                    # Without finite logits no pair agrees.
+                    agree_N = (first_N == second_N) & (first_N >= 0)
+                    distances_N = [shifts.distance(*places) for places in drawn]
+                    np.add.at(counts[path], (0, distances_N), 1)
+                    np.add.at(counts[path], (1, distances_N), agree_N)
+                    not_finite += int((first_N < 0).sum() + (second_N < 0).sum())
             if progress is not None:
                 progress(crops.images, len(crops))
-    return _record(
-        crops, shifts, agreeing, {"limit": limit, "seed": seed, "pairs": pairs}, not_finite
+    details = ShiftDetails(
+        pairs={path: rows[0].tolist() for path, rows in counts.items()},
+        agreeing={path: rows[1].tolist() for path, rows in counts.items()},
     )
+    settings = {"limit": limit, "seed": seed, "pairs": pairs}
+    return _record(crops, shifts, details, settings, not_finite)
 
 
 def _predicted(trained: Trained, images_NCHW: Tensor) -> NDArray[np.int64]:
@@ -158,20 +175,14 @@ def _predicted(trained: Trained, images_NCHW: Tensor) -> NDArray[np.int64]:
     return predicted
 
 
-def _agreeing(first_N: NDArray[np.int64], second_N: NDArray[np.int64]) -> int:
-    """Count the pairs that agree; without finite logits none does."""
-    return int(((first_N == second_N) & (first_N >= 0)).sum())
-
-
 def _record(
     crops: Crops,
     shifts: Shifts,
-    agreeing: Mapping[str, int],
+    details: ShiftDetails,
     settings: Mapping[str, int | None],
     not_finite: int,
 ) -> EvaluationRecord:
-    total = crops.images * (settings["pairs"] or 0)
-    views = 2 * total * len(agreeing)
+    views = 2 * sum(sum(counts) for counts in details.pairs.values())
     if not_finite and not_finite == views:
         raise RunFailed(
             f"{crops.trained.weights_title} gives finite logits for no shifted image",
@@ -189,8 +200,13 @@ def _record(
         notes.append(Note("weights", None, reason))
     return crops.record(
         "shifts",
-        metrics={_METRICS[path]: 100 * count / total for path, count in agreeing.items()},
-        settings={**settings, "mode": shifts.mode, "places": list(shifts.places)},
-        details={"agreeing": dict(agreeing), "total": total},
+        metrics={metric: details.consistency(path) for path, metric in _METRICS.items()},
+        settings={
+            **settings,
+            "mode": shifts.mode,
+            "places": list(shifts.places),
+            "image_size": list(shifts.size),
+        },
+        details=details.to_dict(),
         notes=tuple(notes),
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import RunFailed, UserError
 from trickbag.evaluate.robustness.crops import Crops
+from trickbag.evaluate.robustness.perturbations.details import ShiftDetails
 from trickbag.evaluate.robustness.perturbations.shifts import Shifts, evaluate_shifts
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def test_consistency_of_a_contrived_network_is_that_computed_by_hand(
     assert (record.kind, record.images, record.part) == ("shifts", 9, "val")
     assert record.settings["mode"] == mode
     assert record.settings["places"] == list(shifts.places)
-    assert record.details["total"] == 36
+    details = ShiftDetails.from_dict(record.details)
+    assert sum(details.pairs["random"]) == sum(details.pairs["diagonal"]) == 36
+    assert details.pairs["random"][0] == details.agreeing["random"][0]  # equal views
     assert any("circle" in note.reason for note in record.notes) == (mode == "circular")
 
 
@@ -130,6 +133,15 @@ def test_images_are_shifted_in_a_circle_where_the_crop_leaves_nothing_out(
     size: tuple[int, int], scaled: tuple[int, int], mode: str
 ) -> None:
     assert Shifts.of(size, scaled).mode == mode
+
+
+def test_distances_are_the_larger_of_rows_and_columns_and_in_a_circle_the_shorter_way() -> None:
+    crop = Shifts("crop", (8, 8), (5, 5))
+    assert crop.distance((0, 4), (3, 4)) == 3
+    assert crop.distance((4, 0), (3, 4)) == 4
+    circular = Shifts("circular", (8, 8), (8, 8))
+    assert circular.distance((0, 7), (3, 0)) == 3
+    assert circular.distance((0, 0), (4, 7)) == 4
 
 
 def test_views_without_finite_logits_do_not_agree(trained: Trained) -> None:
