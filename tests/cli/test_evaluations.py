@@ -103,7 +103,9 @@ def test_prediction_with_an_average(call: Call, run: Path, photos: Path, tmp_pat
             "evaluate {run} {kaggle}",
             ["cannot be averaged", "their classes differ", "no seven, six"],
         ),
-        ("evaluate {run} --data digits --data {tmp}/absent", ["does not know: '0'"]),
+        ("evaluate {run} --data {photos} --data digits", ["does not know: '0'"]),
+        ("evaluate {run} --data {photos} --data {tmp}/absent", ["{tmp}/absent", "not exist"]),
+        ("evaluate {run} --tta five-crop --shift-consistency", ["one crop of each image", "flip"]),
     ],
 )
 def test_wrong_input(

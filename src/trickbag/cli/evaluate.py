@@ -15,7 +15,7 @@ from trickbag.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from trickbag.cli.evaluations.kind import Outcome
     from trickbag.evaluate.evaluation import Evaluation
@@ -107,14 +107,14 @@ def run(args: argparse.Namespace) -> int:
     )
     for name in [name for name, value in settings.items() if value is not None]:
         _require_fit(trained, name)
-    evaluated = [
-        _evaluated(trained, data, options, seed or 0, settings) for data in args.data or (None,)
-    ]
+    sources = args.data or [None]
+    if len(sources) > 1:
+        _require_sources(trained, sources, options)
+    evaluated = [_evaluated(trained, data, options, seed or 0, settings) for data in sources]
     evaluated = _keep_records(trained, evaluated)
     if args.json:
-        sources = [each.to_dict() for each in evaluated]
         runs = args.run[0] if len(args.run) == 1 else args.run
-        print_json({"run": runs, **_json_of(sources)})
+        print_json({"run": runs, **_json_of([each.to_dict() for each in evaluated])})
     else:
         _show(evaluated)
     return 0
@@ -172,6 +172,22 @@ def _require_fit(trained: Trained, kind: str) -> None:
         raise UserError(
             f"the evaluation {kind} needs one crop of each image, and this average has others",
             "give runs of one preprocessing; of --tta only flip has one crop",
+        )
+
+
+def _require_sources(
+    trained: Trained, sources: Sequence[str | None], options: Mapping[str, Any]
+) -> None:
+    """Raise UserError if one of the sources cannot be evaluated, before the first one is."""
+    from trickbag.evaluate.selection import select
+
+    for data in sources:
+        select(
+            trained,
+            data=data,
+            image_root=options["image_root"],
+            part=options["part"],
+            progress=None,
         )
 
 
