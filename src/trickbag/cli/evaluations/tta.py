@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from trickbag.cli.evaluations.kind import Request
-    from trickbag.evaluate.gain import TtaGain
     from trickbag.evaluate.trained import Trained
+    from trickbag.evaluate.tta_gain import TtaGain
 
 ALL = "all"
 """The value of `--tta` that means each of its names in turn."""

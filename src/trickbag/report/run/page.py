@@ -12,6 +12,7 @@ from trickbag.report.run import sections
 from trickbag.report.run.records import read_record
 from trickbag.report.run.robustness import robustness_section
 from trickbag.report.run.stability import perturbations_section, shifts_section
+from trickbag.report.run.tta import tta_section
 from trickbag.train.folder.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "robustness": robustness_section(evaluations.get("robustness"), record),
         "perturbations": perturbations_section(evaluations.get("perturbations"), record),
         "shifts": shifts_section(evaluations.get("shifts"), record),
+        "tta": tta_section(evaluations.get("tta"), record),
         "recipe": sections.recipe(record),
         "environment": [
             (name, value_text(value)) for name, value in flatten(record.environment).items()
