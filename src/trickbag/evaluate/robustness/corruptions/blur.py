@@ -13,7 +13,7 @@ from trickbag.evaluate.robustness.corruptions.filters import (
     disk_kernel,
     gaussian_filter,
 )
-from trickbag.evaluate.robustness.corruptions.levels import from_unit
+from trickbag.evaluate.robustness.corruptions.levels import as_levels
 from trickbag.evaluate.robustness.corruptions.parameters import DefocusDisk
 
 __all__ = ["defocus_blur", "gaussian_blur"]
@@ -21,9 +21,9 @@ __all__ = ["defocus_blur", "gaussian_blur"]
 
 def gaussian_blur(images_NCHW: Tensor, draws: Draws, sigma: float) -> Tensor:
     """Blur with a Gaussian; the border's pixels are repeated."""
-    return from_unit(gaussian_filter(images_NCHW, sigma) / 255)
+    return as_levels(gaussian_filter(images_NCHW, sigma))
 
 
 def defocus_blur(images_NCHW: Tensor, draws: Draws, disk: DefocusDisk) -> Tensor:
     """Blur with a disk; the border is mirrored."""
-    return from_unit(convolve(images_NCHW, disk_kernel(*disk), "mirror") / 255)
+    return as_levels(convolve(images_NCHW, disk_kernel(*disk), "mirror"))

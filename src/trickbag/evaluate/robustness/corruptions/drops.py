@@ -85,16 +85,20 @@ def chamfer_distance(mask_N1HW: Tensor, farthest: float) -> Tensor:
     as in OpenCV. float32, which holds them exactly.
     """
     distance = torch.where(mask_N1HW, 0.0, farthest).float()
-    while True:
-        before = distance.clone()
-        for row, column, length in _STEPS:
-            rows, columns = _overlaps(row), _overlaps(column)
-            one_way = (..., rows[0], columns[0])
-            other_way = (..., rows[1], columns[1])
-            distance[one_way] = distance[one_way].minimum(distance[other_way] + length)
-            distance[other_way] = distance[other_way].minimum(distance[one_way] + length)
-        if torch.equal(before, distance):
-            return distance
+    # A shortest path takes steps in two neighbouring directions, in any order. So each direction
+    # is followed once, in hops of 1, 2, 4, ... steps, which together make any number of steps.
+    for row, column, length in _STEPS:
+        steps = 1
+        while steps * length < farthest:
+            rows, columns = _overlaps(row * steps), _overlaps(column * steps)
+            one_way, other_way = (..., rows[0], columns[0]), (..., rows[1], columns[1])
+            before = distance.clone()
+            further = before[other_way] + steps * length
+            distance[one_way] = before[one_way].minimum(further)
+            further = before[one_way] + steps * length
+            distance[other_way] = distance[other_way].minimum(further)
+            steps *= 2
+    return distance
 
 
 def _overlaps(shift: int) -> tuple[slice, slice]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trickbag.evaluate.robustness.corruptions.corruption import Draws, ImageSize
 from trickbag.evaluate.robustness.corruptions.filters import gaussian_filter
-from trickbag.evaluate.robustness.corruptions.levels import from_unit, precise_type
+from trickbag.evaluate.robustness.corruptions.levels import as_levels, precise_type
 from trickbag.evaluate.robustness.corruptions.parameters import ElasticWarp
 
 __all__ = ["affine_sources", "draw_elastic", "elastic_transform", "sample"]
@@ -48,7 +48,7 @@ def elastic_transform(images_NCHW: Tensor, draws: Draws, warp: ElasticWarp) -> T
         shifts = gaussian_filter(draws["shifts"], warp.sigma * side, truncate=3, border="symmetric")
         shift_x, shift_y = (shifts * (warp.alpha * side)).unbind(1)
         images = sample(images, columns + shift_x, rows + shift_y, mirror=False)
-    return from_unit(images / 255)
+    return as_levels(images)
 
 
 def affine_sources(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trickbag.errors import Note, UserError, first_line
 from trickbag.evaluate.robustness.corruptions.corruption import Draws, ImageSize
-from trickbag.evaluate.robustness.corruptions.levels import from_unit, grey
+from trickbag.evaluate.robustness.corruptions.levels import as_levels, from_unit, grey
 from trickbag.evaluate.robustness.corruptions.motion import moved
 from trickbag.evaluate.robustness.corruptions.parameters import FrostLayer
 from trickbag.evaluate.robustness.corruptions.plasma import plasma, plasma_draws
@@ -145,7 +145,7 @@ def frost(
     layers = torch.stack(crops)
     if channels == 1:
         layers = grey(layers)
-    return from_unit((layer.image * images_NCHW.float() + layer.frost * layers) / 255)
+    return as_levels(layer.image * images_NCHW.float() + layer.frost * layers)
 
 
 def _resized(picture_CHW: Tensor, scale: float, height: int, width: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trickbag.evaluate.robustness.corruptions.corruption import Draws, ImageSize
 from trickbag.evaluate.robustness.corruptions.filters import gaussian_filter
-from trickbag.evaluate.robustness.corruptions.levels import from_unit
+from trickbag.evaluate.robustness.corruptions.levels import as_levels
 from trickbag.evaluate.robustness.corruptions.parameters import GlassShuffle
 
 __all__ = ["draw_shuffle", "glass_blur", "shuffle_sources"]
@@ -37,14 +37,14 @@ def glass_blur(images_NCHW: Tensor, draws: Draws, glass: GlassShuffle) -> Tensor
     The published loop means to swap two pixels, but in NumPy its statement copies: both hold the
     value of the second afterwards. The data set was made so, and so is this.
     """
-    images = from_unit(gaussian_filter(images_NCHW, glass.sigma) / 255)
+    images = as_levels(gaussian_filter(images_NCHW, glass.sigma))
     height, width = images.shape[2:]
     pixels = images.flatten(2)
     for deltas in draws["deltas"].unbind(1):
         source = shuffle_sources(deltas, height, width, glass.max_delta)
         pixels = pixels.gather(2, source[:, None].expand_as(pixels))
     shuffled = pixels.reshape(images.shape)
-    return from_unit(gaussian_filter(shuffled, glass.sigma) / 255)
+    return as_levels(gaussian_filter(shuffled, glass.sigma))
 
 
 def shuffle_sources(deltas: Tensor, height: int, width: int, max_delta: int) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["from_unit", "grey", "precise_type", "to_unit", "truncated"]
+__all__ = ["as_levels", "from_unit", "grey", "precise_type", "to_unit", "truncated"]
 
 _TOLERANCE = {torch.float32: 2.0**-12, torch.float64: 2.0**-20}
 """In levels. The published scripts truncate; a value that is a level but for the rounding of
@@ -34,7 +34,12 @@ def to_unit(images_NCHW: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def from_unit(values_NCHW: Tensor) -> Tensor:
     """Clip to [0, 1] and map to levels, truncated as in the published scripts."""
-    return truncated(values_NCHW.clamp(0, 1) * 255).to(torch.uint8)
+    return as_levels(values_NCHW.clamp(0, 1) * 255)
+
+
+def as_levels(values_NCHW: Tensor) -> Tensor:
+    """Truncate values, and clip them to levels."""
+    return truncated(values_NCHW.clamp(0, 255)).to(torch.uint8)
 
 
 def truncated(values: Tensor) -> Tensor:

@@ -57,13 +57,13 @@ def spatter(images_NCHW: Tensor, draws: Draws, layer: SpatterLayer) -> Tensor:
     """
     noise = layer.mean + layer.std * draws["normal"].to(precise_type(images_NCHW.device))
     liquid = gaussian_filter(noise, layer.sigma)
-    images = to_unit(images_NCHW, liquid.dtype)
+    images = to_unit(images_NCHW)
     colour = torch.tensor(_MUD if layer.mud else _WATER).to(images).reshape(1, 3, 1, 1) / 255
     if images.shape[1] == 1:
         colour = grey(colour)
     if layer.mud:
         cover = gaussian_filter((liquid > layer.threshold).to(liquid.dtype), layer.amount)
-        cover = torch.where(cover < _EDGE, 0, cover)
+        cover = torch.where(cover < _EDGE, 0, cover).float()
         return from_unit(images * (1 - cover) + cover * colour)
     thickness = water_thickness(liquid, layer.threshold)
     return from_unit(images + thickness * layer.amount * colour)
@@ -81,4 +81,4 @@ def water_thickness(liquid_N1HW: Tensor, threshold: float) -> Tensor:
     height = equalized(truncated(filtered(distance, _BLUR)))
     lit = filtered(height, _LIGHT).clamp(0, 255)
     water = liquid * (filtered(lit, _BLUR) + 0.5).floor()
-    return water / water.amax((1, 2, 3), keepdim=True).clamp(min=1)
+    return (water / water.amax((1, 2, 3), keepdim=True).clamp(min=1)).float()

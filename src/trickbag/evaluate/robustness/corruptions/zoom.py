@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trickbag.evaluate.robustness.corruptions.corruption import Draws
-from trickbag.evaluate.robustness.corruptions.levels import from_unit, precise_type
+from trickbag.evaluate.robustness.corruptions.levels import as_levels, precise_type
 from trickbag.evaluate.robustness.corruptions.parameters import ZoomRange
 
 __all__ = ["clipped_zoom", "zoom_blur", "zoom_factors"]
@@ -47,4 +47,4 @@ def zoom_blur(images_NCHW: Tensor, draws: Draws, zoom: ZoomRange) -> Tensor:
     total = images.clone()
     for factor in factors:
         total += clipped_zoom(images, factor)
-    return from_unit(total / (255 * (len(factors) + 1)))
+    return as_levels(total / (len(factors) + 1))
