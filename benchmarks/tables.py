@@ -36,6 +36,7 @@ PAGES = (
     "docs/recipes.md",
     "docs/tricks.md",
     "docs/robustness.md",
+    "docs/corruptions.md",
 )
 
 
@@ -71,6 +72,8 @@ def benchmark(result: dict[str, Any]) -> str:
     """Write a result as the table that suits it."""
     if "attacked" in result:
         return attack(result)
+    if "corruptions" in result:
+        return corruptions(result)
     if "robustness" in result:
         return robustness(result)
     if "repetitions" in result:
@@ -138,6 +141,43 @@ def listing(result: dict[str, Any]) -> str:
     for name, text in forms.items():
         lines.append(table_row([text, f"{result[name]['images']:,}", f"{result[name]['s']:.2f}"]))
     return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}."])
+
+
+def corruptions(result: dict[str, Any]) -> str:
+    """Write speed and likeness of corrupted images beside imagecorruptions."""
+    heads = ["corruption", "ours, images/s", "imagecorruptions, images/s", "times as fast"]
+    heads += ["mean", "deviation", "spectrum, dB", "values off by more than a level, %"]
+    lines = [table_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in result["corruptions"]:
+        rates = (row["images_per_s"][side]["median"] for side in ("ours", "imagecorruptions"))
+        cells = [f"`{row['corruption']}`", *(f"{rate:,.1f}" for rate in rates)]
+        cells += [median_and_range(row["times_as_fast"]), *likeness(row["statistics"])]
+        shares = [100 * severity["share_above_1"] for severity in row["values"]]
+        cells.append(f"{max(shares):.2f}" if shares else "-")
+        lines.append(table_row(cells))
+    overall = result["times_as_fast"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["other_versions"].items())
+    text = (
+        f"All together: {median_and_range(overall['all'])} times as fast; without `glass_blur`: "
+        f"{median_and_range(overall['without_glass_blur'])}. {caption(result)} Beside it: "
+        f"{versions}."
+    )
+    return "\n".join([*lines, "", text])
+
+
+def likeness(statistics: list[dict[str, Any]]) -> list[str]:
+    """Return the largest differences over severities: mean and deviation in levels, power in dB."""
+    pairs = [(row["ours"], row["imagecorruptions"]) for row in statistics]
+    differences = [
+        max(abs(ours["mean"] - other["mean"]) for ours, other in pairs),
+        max(abs(ours["std"] - other["std"]) for ours, other in pairs),
+        max(
+            abs(a - b)
+            for ours, other in pairs
+            for a, b in zip(ours["power_db"], other["power_db"], strict=True)
+        ),
+    ]
+    return [f"{difference:.2f}" for difference in differences]
 
 
 def rates(result: dict[str, Any]) -> str:
