@@ -26,7 +26,8 @@ def test_every_metric_that_is_measured_has_an_entry() -> None:
     assert classes | {*scores, *labels} == set(EVALUATED)
     assert set(labels) - {*scores} == {name for name in EVALUATED if EVALUATED[name].multi_label}
     assert set(scores) == {name for name in EVALUATED if EVALUATED[name].needs_logits}
-    assert all(entry.better for entry in EVALUATED.values())
+    neither_good_nor_bad = {name for name, entry in EVALUATED.items() if entry.better is None}
+    assert neither_good_nor_bad == {"ece_of_calibrated"}
 
 
 def test_other_names_of_metrics() -> None:
@@ -35,7 +36,8 @@ def test_other_names_of_metrics() -> None:
 
 
 CLASSES = {"top1", "loss", "ece", "balanced_accuracy", "macro_f1", "auc_ovr", "quadratic_kappa"}
-CLASSES |= {"aurc"}
+CLASSES |= {"aurc", "adaptive_ece", "classwise_ece", "brier"}
+CLASSES |= {"calibrated_ece", "calibrated_loss", "ece_of_calibrated"}
 
 
 @pytest.mark.parametrize(

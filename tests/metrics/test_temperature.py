@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from trickbag.metrics.calibration_errors import negative_log_likelihood
+from trickbag.metrics.calibration_errors import ece, negative_log_likelihood
+from trickbag.metrics.calibration_scores import Calibration, calibrated_scores
 from trickbag.metrics.probabilities import Confidences, softmax
+from trickbag.metrics.scores import class_scores
 from trickbag.metrics.temperature import (
     LARGEST,
     SMALLEST,
@@ -21,6 +24,7 @@ from trickbag.metrics.temperature import (
     fold_of_images,
     logits_of,
 )
+from trickbag.settings import plain, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,3 +204,41 @@ def test_probabilities_have_logits_too() -> None:
 def test_logits_and_labels_must_fit_together() -> None:
     with pytest.raises(ValueError, match=r"\(N, K\), \(N,\)"):
         fit_temperature(np.zeros((3, 2)), np.zeros(4, np.int64))
+
+
+def test_the_scores_of_calibrated_confidences() -> None:
+    logits_NK, labels_N = drawn(2000)
+    raw_NK = (3 * logits_NK).astype(np.float32)
+    scores = class_scores(raw_NK, labels_N)
+    assert scores["calibrated_ece"] is not None
+    assert scores["ece_of_calibrated"] is not None
+    raw = ece(raw_NK, labels_N)
+    assert raw is not None
+    # As good as chance allows, and far better than before.
+    assert scores["calibrated_ece"] < 1.6 * scores["ece_of_calibrated"] < raw / 3
+    # A temperature from elsewhere is judged as it is.
+    at_3 = calibrated_scores(raw_NK, labels_N, 3.0)
+    assert at_3["calibrated_ece"] == pytest.approx(ece(raw_NK / 3, labels_N), rel=1e-5)
+    assert at_3["calibrated_loss"] == pytest.approx(
+        negative_log_likelihood(raw_NK / 3, labels_N), rel=1e-5
+    )
+    raw_NK[5] = np.nan
+    assert set(class_scores(raw_NK, labels_N).values()) == {None}
+    assert set(class_scores(raw_NK[:1], labels_N[:1]).values()) >= {None}
+
+
+def test_the_summary_of_a_calibration() -> None:
+    logits_NK, labels_N = drawn(300)
+    logits_NK[4] = np.nan
+    fitted, summary = Calibration.of(2 * logits_NK, labels_N)
+    assert summary.temperature == fitted.value == pytest.approx(2, rel=0.3)
+    assert read(Calibration, json.loads(json.dumps(plain(summary)))) == summary
+    assert summary.after is not None
+    for bins in (summary.before, summary.after):
+        assert sum(bins.images) == summary.images == 299
+        assert all(r <= n and s <= n for n, r, s in zip(*vars(bins).values(), strict=True))
+    gaps = np.subtract(summary.before.right, summary.before.confidence)
+    finite_N = np.isfinite(logits_NK).all(axis=1)
+    expected = ece(2 * logits_NK[finite_N], labels_N[finite_N])
+    assert 100 * np.abs(gaps).sum() / 299 == pytest.approx(expected)
+    assert Calibration.of(logits_NK[:1], labels_N[:1])[1].after is None

@@ -1,4 +1,4 @@
-"""The metrics of calibration that an evaluation has of its logits, and the summary of a calibration.
+"""The metrics of calibration of an evaluation's logits, and the summary of a calibration.
 
 Shapes: N images, K classes, B bins.
 """
@@ -36,33 +36,47 @@ from trickbag.settings import Settings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CALIBRATED", "Calibration", "ReliabilityBins", "calibration_scores"]
+__all__ = [
+    "CALIBRATED",
+    "Calibration",
+    "ReliabilityBins",
+    "calibrated_scores",
+    "calibration_scores",
+]
 
 CALIBRATED = ("calibrated_ece", "calibrated_loss", "ece_of_calibrated")
 """The metrics of calibrated confidences."""
 
 
 def calibration_scores(
-    logits_NK: NDArray[Any], labels_N: NDArray[np.int64], temperature: float | None = None
+    logits_NK: NDArray[Any], labels_N: NDArray[np.int64]
 ) -> dict[str, float | None]:
-    """Return the metrics of calibration by name; all None where a logit is not finite.
+    """Return `adaptive_ece`, `classwise_ece` and `brier` of the probabilities as they are.
 
-    `adaptive_ece`, `classwise_ece` and `brier` are of the probabilities as they are. Of calibrated
-    ones are `calibrated_ece`, `calibrated_loss`, and beside them `ece_of_calibrated`, the mean
-    calibration error that a perfectly calibrated predictor of these confidences has on as many
-    images. `temperature` calibrates them; it must not have been fitted on these images. None
-    calibrates each image with a temperature that was fitted on the other folds of these images.
+    All are None where a logit is not finite.
     """
-    scores = {
+    return {
         "adaptive_ece": adaptive_ece(logits_NK, labels_N),
         "classwise_ece": classwise_ece(logits_NK, labels_N),
         "brier": brier_score(logits_NK, labels_N),
     }
+
+
+def calibrated_scores(
+    logits_NK: NDArray[Any], labels_N: NDArray[np.int64], temperature: float | None = None
+) -> dict[str, float | None]:
+    """Return the metrics of calibrated confidences; all None where a logit is not finite.
+
+    `calibrated_ece`, `calibrated_loss`, and beside them `ece_of_calibrated`, the mean calibration
+    error that a perfectly calibrated predictor of these confidences has on as many images.
+    `temperature` calibrates them; it must not have been fitted on these images. None calibrates
+    each image with a temperature that was fitted on the other folds of these images.
+    """
     divisor = cross_fitted(logits_NK, labels_N) if temperature is None else temperature
     if divisor is None:
-        return scores | dict.fromkeys(CALIBRATED)
+        return dict.fromkeys(CALIBRATED)
     calibrated_NK = calibrated_logits(logits_NK, divisor)
-    return scores | {
+    return {
         "calibrated_ece": ece(calibrated_NK, labels_N),
         "calibrated_loss": negative_log_likelihood(calibrated_NK, labels_N),
         "ece_of_calibrated": expected_ece(Confidences.of(calibrated_NK, labels_N).confidence),

@@ -74,6 +74,29 @@ def _cost(title: str, unit: str = "", decimals: int = 0, better: Better = "lower
     return Metric(title=title, unit=unit, decimals=decimals, better=better)
 
 
+_CALIBRATION: Mapping[str, Metric] = {
+    name: Metric(
+        title=title,
+        unit=unit,
+        decimals=4 if unit != "%" else 2,
+        better=better,
+        multi_label=False,
+        needs_logits=True,
+    )
+    for name, title, unit, better in (
+        # Of the confidences as they are: `trickbag.metrics.calibration_errors`.
+        ("adaptive_ece", "adaptive calibration error", "%", "lower"),
+        ("classwise_ece", "classwise calibration error", "%", "lower"),
+        ("brier", "Brier score", "", "lower"),
+        # Divided by a temperature that was not fitted on the same images: `metrics.temperature`.
+        ("calibrated_ece", "calibrated ECE", "%", "lower"),
+        ("calibrated_loss", "calibrated loss", "nats", "lower"),
+        # By chance alone, with the calibrated confidences: `metrics.expected_ece`.
+        ("ece_of_calibrated", "ECE by chance alone", "%", None),
+    )
+}
+"""The metrics of calibration, all for one label an image."""
+
 EVALUATED: Mapping[str, Metric] = MappingProxyType(
     {
         "top1": _percent("top-1", multi_label=False),
@@ -82,6 +105,7 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
         "ece": dataclasses.replace(
             _percent("expected calibration error", "ECE", multi_label=False), better="lower"
         ),
+        **_CALIBRATION,
         "balanced_accuracy": _percent("balanced accuracy", multi_label=False),
         "macro_f1": _percent("macro F1", multi_label=False),
         "auc": _percent("area under the ROC curve", "AUC", multi_label=False, classes=(2, 2)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trickbag.metrics.calibration_scores import calibrated_scores, calibration_scores
 from trickbag.metrics.outcomes import outcome_scores
 
 if TYPE_CHECKING:
@@ -24,4 +25,8 @@ def class_scores(
     An image with a logit that is not finite has NaN in each of its logits. A score is None where it
     is not defined.
     """
-    return {**outcome_scores(logits_NK, labels_N)}
+    return {
+        **calibration_scores(logits_NK, labels_N),
+        **calibrated_scores(logits_NK, labels_N),
+        **outcome_scores(logits_NK, labels_N),
+    }
