@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if seed is not None and not any(value is not None for value in settings.values()):
         raise UserError(
             "--seed is of evaluations with random draws, and none is asked for",
-            "add --robustness, or leave it out",
+            "add --robustness, --perturbations or --shift-consistency, or leave it out",
         )
     tta = None if args.tta == ALL else args.tta
 

@@ -178,6 +178,17 @@ def test_the_centre_of_what_is_read_is_the_crop(
     assert min(np.abs(each - crop).max() for each in shifted) <= 1
 
 
+@pytest.mark.parametrize("shape", [(1, 9, 1), (9, 1, 2), (5, 7, 3), (200, 300, 5)])
+def test_strips_show_images_of_any_channels(shape: tuple[int, ...], tmp_path: Path) -> None:
+    strips = FrameStrips()
+    for frame in range(3):
+        strips("tilt", frame, np.full(shape, 100 * frame, np.uint8))
+    (tmp_path / "evaluations").mkdir()
+    strips.write(tmp_path)
+    means = [picture.mean() for picture in read_strip(tmp_path, "tilt")]
+    assert means == [0, 0, 100, 100, 200, 200]
+
+
 def test_strips_of_frames_are_written_and_read(contrived: Trained, tmp_path: Path) -> None:
     strips = FrameStrips()
     names = ("brightness", "scale")

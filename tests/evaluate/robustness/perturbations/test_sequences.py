@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
+from tests.builders.fake_mps import fake_mps
 from tests.builders.images import photo
 from trickbag.errors import UserError
 from trickbag.evaluate.robustness.perturbations.sequences import frames, running, takes
@@ -135,6 +136,16 @@ def test_wrong_input_is_named(settings: dict[str, Any], text: str) -> None:
     given = {"images_NCHW": PHOTOS, "name": "tilt", "seed": 0, "index_N": [0, 1]} | settings
     with pytest.raises(UserError, match=text):
         frames(given.pop("images_NCHW"), given.pop("name"), **given)
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_frames_on_a_device_without_float64_are_those_of_the_cpu(name: str) -> None:
+    given: dict[str, Any] = {"seed": 3, "index_N": [0, 1], "size": (12, 12), "table": "cifar10_p"}
+    with fake_mps():
+        iterator = frames(PHOTOS.to("mps"), name, **given)
+        on_device = [next(iterator).cpu() for _ in range(5)]
+    expected = sequence(name, size=(12, 12))[:5]
+    assert_close(torch.stack(on_device).permute(0, 1, 3, 4, 2).numpy(), expected, most=2)
 
 
 # The published formulas

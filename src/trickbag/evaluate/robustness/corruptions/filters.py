@@ -78,7 +78,9 @@ def gaussian_filter(
     if int(truncate * sigma + 0.5) == 0:
         return images
     rows, columns = (
-        _gaussian_matrix(side, sigma, truncate, border).to(images) for side in images.shape[2:]
+        # First the type: a device may not have that of the matrix.
+        _gaussian_matrix(side, sigma, truncate, border).to(images.dtype).to(images.device)
+        for side in images.shape[2:]
     )
     return rows @ (images @ columns.T)
 

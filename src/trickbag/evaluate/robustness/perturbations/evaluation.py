@@ -23,7 +23,7 @@ from trickbag.evaluate.robustness.comparable import is_imagenet
 from trickbag.evaluate.robustness.crops import CropBatch, Crops
 from trickbag.evaluate.robustness.perturbations.details import PerturbationDetails
 from trickbag.evaluate.robustness.perturbations.scene import Scene
-from trickbag.evaluate.robustness.perturbations.sequences import frames_of, takes
+from trickbag.evaluate.robustness.perturbations.sequences import frames_of, looks_around, takes
 from trickbag.evaluate.robustness.perturbations.tables import (
     IMAGENET_P,
     PERTURBATIONS,
@@ -56,6 +56,8 @@ FrameOf = Callable[[str, int, "NDArray[np.uint8]"], None]
 _TOP = 5
 _AROUND = 0.75
 """Pixels around a frame on each side, as a share of its own: at the scale 0.4 that much is seen."""
+_BATCH_BYTES = 2**28
+"""The most bytes of a batch of images with what lies around them."""
 _IMAGES, _SIZE = 50_000, (224, 224)
 """Of how many images, and of which height and width, AlexNet's flip probabilities are."""
 
@@ -99,15 +101,19 @@ def evaluate_perturbations(
     wanted, notes = _wanted(trained, names, extra)
     size = height_width(trained.preprocessing.image_size)
     table = table_for(*size)
+    preprocessing = trained.preprocessing
+    if any(map(looks_around, wanted)):
+        preprocessing = with_surroundings(preprocessing)
+    largest = max(1, _BATCH_BYTES // math.prod(preprocessing.crop_shape))
     crops = Crops(
         trained,
         data=data,
         image_root=image_root,
         part=part,
         limit=limit,
-        batch_size=batch_size,
+        batch_size=min(batch_size or trained.batch_size, largest),
         workers=workers,
-        preprocessing=with_surroundings(trained.preprocessing),
+        preprocessing=preprocessing,
         progress=checking,
     )
     counts = {name: _Counts() for name in wanted}

@@ -91,7 +91,7 @@ def resampled(
     left, right = _seen(x, images_NCHW.shape[3])
     grid = [(2 * (x - left) + 1) / (right - left) - 1, (2 * (y - top) + 1) / (bottom - top) - 1]
     kind = precise_type(images_NCHW.device)
-    grid_1hw2 = torch.from_numpy(np.stack(grid, axis=-1)[None]).to(images_NCHW.device, kind)
+    grid_1hw2 = torch.from_numpy(np.stack(grid, axis=-1)[None]).to(kind).to(images_NCHW.device)
     frames = images_NCHW.new_empty(*images_NCHW.shape[:2], height, width)
     for start in range(0, len(frames), _CHUNK):
         chunk = images_NCHW[start : start + _CHUNK, :, top:bottom, left:right].to(kind)

@@ -42,11 +42,12 @@ if TYPE_CHECKING:
         Noise,
     )
 
-__all__ = ["frames", "frames_of", "running", "takes"]
+__all__ = ["frames", "frames_of", "looks_around", "running", "takes"]
 
 Frames = Iterator[Tensor]
 _ANY_CHANNELS: tuple[int, ...] = ()
 _GREY_OR_COLOUR = (1, 3)
+_MOVING = ("zoom_blur", "translate", "rotate", "tilt", "scale", "shear")
 _WATER = (175, 238, 238)
 """Levels of red, green and blue."""
 
@@ -138,10 +139,10 @@ def _spatter(scene: Scene, sequence: Drops) -> Frames:
     liquid = gaussian_filter(layer.mean + layer.std * normal_N1hw.to(kind), layer.sigma)
     liquid = torch.where(liquid < layer.threshold, 0, liquid)
     images = to_unit(scene.crops, kind)
-    colour = torch.tensor(_WATER).to(images).reshape(1, 3, 1, 1) / 255
+    colour = torch.tensor(_WATER, dtype=kind, device=images.device).reshape(1, 3, 1, 1) / 255
     if images.shape[1] == 1:
         colour = grey(colour)
-    down = torch.from_numpy(running(scene.size[0], sequence.kernel)).to(images)
+    down = torch.from_numpy(running(scene.size[0], sequence.kernel)).to(kind).to(images.device)
     for _ in range(sequence.frames):
         thickness = water_thickness(liquid, 0)
         yield from_unit(images + thickness * layer.amount * colour)
@@ -197,6 +198,11 @@ _PERTURBATIONS: Mapping[str, _Perturbation] = MappingProxyType(
         "shear": _Perturbation(partial(_moved, "shear")),
     }
 )
+
+
+def looks_around(name: str) -> bool:
+    """Tell whether what lies around an image comes into view in a frame."""
+    return name in _MOVING
 
 
 def takes(name: str, channels: int) -> bool:

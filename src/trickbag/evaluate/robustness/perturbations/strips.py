@@ -37,9 +37,9 @@ class FrameStrips:
         self._strips: dict[str, list[NDArray[np.uint8]]] = {}
 
     def __call__(self, name: str, frame: int, pixels_HWC: NDArray[np.uint8]) -> None:
-        """Keep a frame, scaled down to 128 pixels; of channels beyond three the first three."""
-        channels = 3 if pixels_HWC.shape[2] >= 3 else 1
-        picture = Image.fromarray(np.squeeze(pixels_HWC[..., :channels])).convert("RGB")
+        """Keep a frame, scaled down to 128 pixels: its first three channels, or its first."""
+        pixels = pixels_HWC[..., :3] if pixels_HWC.shape[2] >= 3 else pixels_HWC[..., 0]
+        picture = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
         picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
         self._strips.setdefault(name, []).append(np.asarray(picture))
 
