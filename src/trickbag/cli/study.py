@@ -12,12 +12,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from trickbag.cli.recipe_options import add_recipe_options, recipe_from
-from trickbag.metrics.metric import EVALUATED, PREFIXES
+from trickbag.metrics.metric import EVALUATED, MEASURED_APART, PREFIXES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from trickbag.study.designs.design import Design
     from trickbag.study.executors import Executor
     from trickbag.study.findings import Findings
     from trickbag.study.prepare import PreparedStudy
@@ -60,10 +61,19 @@ def _add_study_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--outcome",
-        metavar="METRIC",
+        metavar="METRIC[,METRIC]",
         help=f"what is compared (default: top1, or map where images have several labels): "
-        f"{', '.join(EVALUATED)}; of these also {', '.join(f'{p}NAME' for p in PREFIXES)}; or "
-        f"another metric of result.json",
+        f"{', '.join(EVALUATED)}; of these also {', '.join(f'{p}NAME' for p in PREFIXES)}; "
+        f"another metric of result.json; or {', '.join(MEASURED_APART)}, for which the weights of "
+        "each trial are evaluated. More names are measured in each trial too",
+    )
+    group.add_argument(
+        "--outcome-images",
+        metavar="N",
+        help="the most images of these evaluations (default: the whole validation part)",
+    )
+    group.add_argument(
+        "--localization", metavar="DIR", help="a folder of images with boxes, for max_box_acc"
     )
 
 
@@ -248,14 +258,42 @@ def _merge(args: argparse.Namespace) -> int:
 
 def _study(args: argparse.Namespace) -> Study:
     """Return the study that the arguments describe."""
+    from trickbag.errors import UserError
+    from trickbag.parsing import parse
+    from trickbag.study.kept_weights import KeepWeights
+    from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
+    from trickbag.study.study import Study
+
+    design = _design(args)
+    settings: dict[str, Any] = {}
+    if args.seeds is not None:
+        settings["seeds"] = _count(args.seeds, "--seeds", MAX_SEEDS)
+    if args.retries is not None:
+        settings["retries"] = _count(args.retries, "--retries", MAX_RETRIES, least=0)
+    if args.keep_weights is not None:
+        settings["keep_weights"] = parse(KeepWeights, args.keep_weights, "--keep-weights")
+    if args.models is not None:
+        settings["models"] = _names(args.models, "--models")
+    if args.shard is not None:
+        shard = re.fullmatch(r"(\d{1,9})/(\d{1,9})", args.shard)
+        if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
+            raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
+        settings["shard"] = (int(shard[1]), int(shard[2]))
+    settings |= _outcomes(args)
+    recipe = recipe_from(args)
+    # What the recipe says is overruled in a study; what the command says is not.
+    if any(text.partition("=")[0].strip() == "training.keep" for text in args.set or ()):
+        settings["keep"] = recipe.training.keep
+    return Study(recipe=recipe, design=design, **settings)
+
+
+def _design(args: argparse.Namespace) -> Design:
+    """Return the design that the arguments describe."""
     from typing import Literal
 
     from trickbag.errors import UserError, choices
     from trickbag.parsing import parse
     from trickbag.study.designs.named import DESIGNS
-    from trickbag.study.kept_weights import KeepWeights
-    from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
-    from trickbag.study.study import Study
 
     kind = args.design or "leave-one-out"
     if kind not in DESIGNS:
@@ -273,27 +311,20 @@ def _study(args: argparse.Namespace) -> Study:
         if kind != "factorial":
             raise UserError(f"--resolution is for --design factorial, not {kind}")
         fields["resolution"] = parse(Literal[3, 4, 5], args.resolution, "--resolution")
-    settings: dict[str, Any] = {}
-    if args.seeds is not None:
-        settings["seeds"] = _count(args.seeds, "--seeds", MAX_SEEDS)
-    if args.retries is not None:
-        settings["retries"] = _count(args.retries, "--retries", MAX_RETRIES, least=0)
+    return DESIGNS[kind](**fields)
+
+
+def _outcomes(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of what is measured in each trial."""
+    from trickbag.evaluate.extra import MAX_IMAGES
+
+    settings: dict[str, Any] = {"localization": args.localization}
     if args.outcome is not None:
-        settings["outcome"] = args.outcome
-    if args.keep_weights is not None:
-        settings["keep_weights"] = parse(KeepWeights, args.keep_weights, "--keep-weights")
-    if args.models is not None:
-        settings["models"] = _names(args.models, "--models")
-    if args.shard is not None:
-        shard = re.fullmatch(r"(\d{1,9})/(\d{1,9})", args.shard)
-        if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
-            raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
-        settings["shard"] = (int(shard[1]), int(shard[2]))
-    recipe = recipe_from(args)
-    # What the recipe says is overruled in a study; what the command says is not.
-    if any(text.partition("=")[0].strip() == "training.keep" for text in args.set or ()):
-        settings["keep"] = recipe.training.keep
-    return Study(recipe=recipe, design=DESIGNS[kind](**fields), **settings)
+        outcome, *beside = _names(args.outcome, "--outcome")
+        settings |= {"outcome": outcome, "beside": tuple(beside)}
+    if args.outcome_images is not None:
+        settings["outcome_images"] = _count(args.outcome_images, "--outcome-images", MAX_IMAGES)
+    return settings
 
 
 def _executor(args: argparse.Namespace) -> Executor:

@@ -57,6 +57,10 @@ class ExtraEvaluation:
         """Whether there is nothing to evaluate without `ExtraSettings.directory`."""
         return "directory" in self.arguments
 
+    def settings(self, settings: ExtraSettings) -> ExtraSettings:
+        """Return those of the settings that the evaluation has, the others by default."""
+        return ExtraSettings(**{name: getattr(settings, name) for name in self.arguments})
+
     def __call__(self, trained: Trained, settings: ExtraSettings) -> EvaluationRecord:
         """Evaluate a trained network. Raises what the function raises."""
         module, _, name = self.function.partition(":")

@@ -68,8 +68,8 @@ def disk_use(study: PreparedStudy, machine: Machine, folder: Path) -> DiskUse:
     Trials are taken as finished in the end. Files are counted by their length; a file system takes
     whole blocks. Images are counted when they are decoded, by some of them.
     """
-    pending = study.progress.pending(study.plan.retries)
     plan = study.plan
+    pending = [t for t in study.progress.pending(plan.retries) if t.id not in study.trained]
     kept = kept_trials(plan.weights_kept, study.progress.trial_plan, plan.design.full)
     # Once for each recipe: a study has it with every seed.
     of_recipe: dict[str, RunBytes | None] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import Note, Stopped
 from trickbag.study.findings import Findings
 from trickbag.study.kept_weights import TrialWeights, kept_trials
+from trickbag.study.outcome_evaluations import evaluation_lines, with_differences
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.records.result import StoredResult
 from trickbag.study.task import TrainTrial
@@ -51,10 +52,18 @@ class Driver:
         """
         plan, progress = self.study.plan, self.study.progress
         pending = progress.pending(plan.retries)
-        task = TrainTrial(folder=self.folder.trials, dataset=self._shared_dataset(len(pending)))
+        untrained = sum(trial.id not in self.study.trained for trial in pending)
+        task = TrainTrial(
+            folder=self.folder.trials,
+            dataset=self._shared_dataset(untrained),
+            evaluations=plan.evaluations,
+        )
         stop_before_trials(self.stop, self.caller)
         # What a driver that was killed could not delete any more.
-        for note in self._weights.free_finished(progress.finished):
+        for note in self._weights.free_finished(progress.finished.keys() - self.study.trained):
+            self.log.note(note)
+        ids = [trial.id for trial in pending]
+        for note in evaluation_lines(ids, progress, self.study.trained):
             self.log.note(note)
         self.log.start(progress, plan.outcome, len(pending))
         for fact in self.study.notes if pending else ():
@@ -70,7 +79,7 @@ class Driver:
             self._write_effects()
             left = len(progress.pending(plan.retries))
             raise Stopped(
-                f"{stopped}; {len(progress.finished)} trials are finished, {left} are left",
+                f"{stopped}; {progress.completed} trials are finished, {left} are left",
                 f"the same {self.caller.call} goes on in {self.folder.path}",
                 signal=stopped.signal,
             ) from stopped
@@ -110,7 +119,11 @@ class Driver:
         trial = self.study.progress.trial_plan.trials[result.trial]
         stored = StoredResult.of(result, trial)
         finished = stored.status == "finished"
-        if finished:
+        before = self.study.progress.finished.get(stored.trial)
+        if finished and before is not None:
+            stored = with_differences(stored, before)
+        # Weights that an earlier setting has kept stay.
+        if finished and stored.trial not in self.study.trained:
             self._weights.mark(stored)
         # On the disk before anything is deleted: from here on the trial is never lost.
         append(stored)

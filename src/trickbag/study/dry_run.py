@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trickbag.evaluate.extra import EXTRA
 from trickbag.study.analysis.notes import named
 from trickbag.study.durations import about
 from trickbag.study.trial_plan import seeds_text
@@ -46,7 +47,17 @@ def trial_rows(study: PreparedStudy, pending: Sequence[Trial]) -> list[tuple[str
 def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
     """Return the lines that say what the trials cost, and the smallest effect that they can see."""
     trials = f"{len(forecast.pending)} trials to run, {forecast.workers} at a time"
-    lines = [*_cost_lines(forecast.costs), f"{trials}: about {about(forecast.total_s)}"]
+    if forecast.trained:
+        trials += f" ({forecast.trained} have trained, and are evaluated alone)"
+    lines = [
+        *_cost_lines(forecast.costs),
+        *(
+            f"{cost.model}, {EXTRA[cost.evaluation].description}: {about(cost.seconds)} a trial, "
+            "by a few images"
+            for cost in forecast.evaluations
+        ),
+        f"{trials}: about {about(forecast.total_s)}",
+    ]
     seeds, outcome = study.plan.number_of_seeds, study.plan.outcome
     share = f"{forecast.comparisons} effects share the 5 %"
     if forecast.smallest is None:

@@ -43,7 +43,7 @@ class Findings(Sequence["Effect"]):
                     "trial": result.trial,
                     "error": result.error,
                 }
-                rows.append({**names, **result.metrics})
+                rows.append({**names, **progress.metrics(name)})
         return cls(effects=tuple(effects), results=rows, folder=folder)
 
     @property

@@ -11,7 +11,7 @@ from trickbag.study.durations import about
 from trickbag.study.limits import MAX_SEEDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trickbag.study.prepare import PreparedStudy
     from trickbag.study.trial import Trial
 
-__all__ = ["CostGroup", "Forecast", "forecast", "seeds_within"]
+__all__ = ["CostGroup", "EvaluationCost", "Forecast", "forecast", "seeds_within"]
 
 _MOST_TIMED = 16
 """The most costs that are timed on one network."""
@@ -63,10 +63,20 @@ class CostGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluationCost:
+    """The seconds that an evaluation of a trial's weights takes on one network."""
+
+    model: str
+    evaluation: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """The price of a study: `pending` trials on `workers` at a time.
 
-    `costs` are the variants of these trials by what a run costs. `total_s` leaves out what the
+    `costs` are the variants of these trials by what a run costs, `evaluations` what each evaluation
+    beyond the runs costs; `trained` of the trials need that alone. `total_s` leaves out what the
     processes need to start. `comparisons` is the number of effects that share the significance,
     `sd` the standard deviation of a paired difference, stated or from the trials so far; `smallest`
     is the smallest effect that the study detects with a probability of 80 %, in units of the
@@ -81,6 +91,8 @@ class Forecast:
     comparisons: int
     sd: float | None
     smallest: float | None
+    evaluations: tuple[EvaluationCost, ...] = ()
+    trained: int = 0
 
 
 def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) -> Forecast:
@@ -89,7 +101,8 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
     `sd` is a standard deviation that is stated.
     """
     pending = tuple(study.progress.pending(study.plan.retries))
-    costs = _costs(pending, study.dataset)
+    costs = _costs([trial for trial in pending if trial.id not in study.trained], study.dataset)
+    evaluations = _evaluation_costs(pending, study)
     workers = max(1, min(executor.machine.workers, len(pending)))
     effects = study.progress.effects(study.plan.outcome)
     comparisons = sum(effect.status != "does_not_apply" for effect in effects)
@@ -99,7 +112,7 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
         1.0 if known_sd is None else known_sd,
         comparisons=max(1, comparisons),
     )
-    seconds = _trial_seconds(pending, costs)
+    seconds = _trial_seconds(pending, costs, evaluations, study.trained)
     return Forecast(
         pending=pending,
         workers=workers,
@@ -109,6 +122,8 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
         comparisons=comparisons,
         sd=known_sd,
         smallest=smallest,
+        evaluations=tuple(evaluations),
+        trained=sum(trial.id in study.trained for trial in pending),
     )
 
 
@@ -118,7 +133,7 @@ def seeds_within(budget_s: float, study: PreparedStudy, executor: Executor) -> i
     Raises UserError where not one does.
     """
     single = forecast(study, executor)
-    seconds = _trial_seconds(single.pending, single.costs)
+    seconds = _trial_seconds(single.pending, single.costs, single.evaluations, study.trained)
     if not sum(seconds):
         return 1
     if budget_s < single.total_s:
@@ -189,6 +204,38 @@ def _run_seconds(recipe: Recipe, dataset: Dataset, limit_s: float) -> float:
         return 0.0  # a trial finds that out at once, and the study states it
 
 
-def _trial_seconds(pending: Sequence[Trial], costs: Sequence[CostGroup]) -> list[float]:
+def _evaluation_costs(pending: Sequence[Trial], study: PreparedStudy) -> list[EvaluationCost]:
+    """Time the evaluations of a study, once on each network of its trials."""
+    if not study.plan.evaluations:
+        return []
+    from trickbag.evaluate.pilot import evaluation_seconds
+
+    recipes: dict[str, Recipe] = {}
+    for trial in pending:
+        recipes.setdefault(trial.model, trial.recipe)
+    costs = []
+    for model, recipe in recipes.items():
+        for name, settings in study.plan.evaluations.items():
+            try:
+                seconds = evaluation_seconds(recipe, study.dataset, name, settings)
+            except DoesNotApply:
+                seconds = 0.0  # a trial finds that out at once, and the study states it
+            costs.append(EvaluationCost(model=model, evaluation=name, seconds=seconds))
+    return costs
+
+
+def _trial_seconds(
+    pending: Sequence[Trial],
+    costs: Sequence[CostGroup],
+    evaluations: Sequence[EvaluationCost],
+    trained: Collection[str],
+) -> list[float]:
     run_s = {(cost.model, label): cost.run_s for cost in costs for label in cost.labels}
-    return [run_s[trial.model, trial.label] for trial in pending]
+    evaluation_s: dict[str, float] = {}
+    for cost in evaluations:
+        evaluation_s[cost.model] = evaluation_s.get(cost.model, 0.0) + cost.seconds
+    return [
+        (0.0 if trial.id in trained else run_s[trial.model, trial.label])
+        + evaluation_s.get(trial.model, 0.0)
+        for trial in pending
+    ]

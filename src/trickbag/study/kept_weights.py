@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trickbag.study.records.result import StoredResult
     from trickbag.study.trial_plan import TrialPlan
 
-__all__ = ["KeepWeights", "TrialWeights", "kept_trials"]
+__all__ = ["KeepWeights", "TrialWeights", "has_weights", "kept_trials"]
 
 KeepWeights = Literal["none", "full", "all"]
 """The trials that keep their weights once they have finished; full: those of the full recipe."""
@@ -90,6 +90,11 @@ class TrialWeights:
                 f"--keep-weights {self.keep} is for trials that finish from now on"
             )
         return notes
+
+
+def has_weights(folder: Path) -> bool:
+    """Tell whether the folder of a trial holds its kept weights."""
+    return RunFolder(folder).best.is_file()
 
 
 def _marked(run: RunFolder) -> bool:

@@ -72,7 +72,7 @@ class PlainStudyLog(StudyLog):
     def start(self, progress: StudyProgress, outcome: str, pending: int) -> None:
         super().start(progress, outcome, pending)
         if pending:
-            self.note(f"{pending} trials to run, {len(progress.finished)} finished")
+            self.note(f"{pending} trials to run, {progress.completed} finished")
 
     def result(self, result: StoredResult) -> None:
         super().result(result)

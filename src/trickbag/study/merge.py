@@ -40,8 +40,9 @@ _KEPT = (
     "predictions.csv",
     "data_errors.csv",
     "environment.json",
+    "evaluations",
 )
-"""The files of a trial's folder that come along: all but checkpoints and TensorBoard's."""
+"""What comes along of a trial's folder: all but checkpoints and TensorBoard's files."""
 
 
 def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Findings:
@@ -71,10 +72,12 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
         models=first.models,
         seeds=first.seeds,
         outcome=first.outcome,
+        beside=first.beside,
+        evaluated=first.evaluations,
     )
     results = [result for _, shard in shards for result in shard]
     trial_plan = plan.trial_plan(first.inapplicable, first.data)
-    progress = StudyProgress(trial_plan, results, first.answers)
+    progress = StudyProgress(trial_plan, results, first.answers, plan.evaluations)
     kept = {record.keep_weights for record, _ in shards}
     # What a shard found at chance is found again among the results of all.
     notes = [note for note in first.notes if note.kind != "chance"]
@@ -119,6 +122,8 @@ def _copy(trial: Path, target: Path) -> None:
     for name in _KEPT:
         if (trial / name).is_file():
             shutil.copyfile(trial / name, target / name)
+        elif (trial / name).is_dir():
+            shutil.copytree(trial / name, target / name, dirs_exist_ok=True)
     # Two shards can have run the same trial, and one of them have kept its weights.
     if any(file.is_file() for file in RunFolder(target).weights):
         (target / DELETED_WEIGHTS).unlink(missing_ok=True)

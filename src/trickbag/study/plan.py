@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from trickbag.errors import UserError
+from trickbag.errors import UserError, choices
+from trickbag.evaluate.extra import EXTRA, ExtraSettings, extra_of
 from trickbag.models.config import model_config
-from trickbag.paths import expanded, file_name
+from trickbag.paths import expanded, file_name, is_folder
 from trickbag.recipe import digest
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
@@ -18,13 +20,14 @@ from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from trickbag.data.dataset import Dataset
     from trickbag.optim.config import Device
     from trickbag.recipe import Recipe
     from trickbag.study.designs.design import Design
     from trickbag.study.kept_weights import KeepWeights
+    from trickbag.study.records.result import Evaluations
     from trickbag.tricks.trick import TeacherSpec, Trick
 
 __all__ = ["SEEDS", "StudyPlan"]
@@ -46,7 +49,13 @@ class StudyPlan:
     its best epoch. `keep_weights` says which trials keep their files of weights once they have
     finished: none, full (those of the design's full recipe) or all; None stands for what the study
     that a folder holds has, and for full in a new one whose design has such a variant, else none.
-    Raises UserError for values that cannot be.
+
+    `beside` are outcomes that are measured in each trial too, though its effects are not theirs.
+    For an outcome of `evaluate.extra.EXTRA` the kept weights of each trial are evaluated once it
+    has trained: on at most `outcome_images` images of the validation part, or on the images of the
+    folder `localization`, if it needs one. None stands for what `evaluated` says, the settings of
+    the study that a folder holds, and in a new one for all images. Raises UserError for values that
+    cannot be.
     """
 
     recipe: Recipe
@@ -58,6 +67,10 @@ class StudyPlan:
     shard: tuple[int, int] | None = None
     keep: Literal["best", "last"] = "last"
     keep_weights: KeepWeights | None = None
+    beside: tuple[str, ...] = ()
+    outcome_images: int | None = None
+    localization: str | None = None
+    evaluated: Evaluations = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         training = dataclasses.replace(self.recipe.training, keep=self.keep)
@@ -80,11 +93,63 @@ class StudyPlan:
         if not self.outcome:
             # The dataclass is frozen; its default follows from another field.
             object.__setattr__(self, "outcome", "map" if multi_label else "top1")
-        require_outcome(self.outcome, multi_label)
+        for name in self.outcomes:
+            require_outcome(name, multi_label)
+            if self.outcomes.count(name) > 1:
+                raise UserError(f"outcome {name!r} is named twice")
+        self._check_evaluations()
         for name in self.models:
             model_config(name)
             if self.models.count(name) > 1:
                 raise UserError(f"models: {name} is named twice")
+
+    def _check_evaluations(self) -> None:
+        """Raise UserError for a setting of an evaluation that none of the outcomes needs."""
+        extras = {name: EXTRA[name] for name in self.evaluations}
+        wanted = {
+            "outcome_images": [extra for extra in EXTRA.values() if "limit" in extra.arguments],
+            "localization": [extra for extra in EXTRA.values() if extra.needs_directory],
+        }
+        for field_name, users in wanted.items():
+            if getattr(self, field_name) is not None and not any(
+                extra in users for extra in extras.values()
+            ):
+                metrics = choices(name for extra in users for name in extra.metrics)
+                raise UserError(f"{field_name} is for the outcomes {metrics}, not {self.outcome}")
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """What is measured in each trial: the outcome, and those beside it."""
+        return (self.outcome, *self.beside)
+
+    @property
+    def evaluations(self) -> dict[str, ExtraSettings]:
+        """The evaluations that each trial is to have, with their settings."""
+        names = dict.fromkeys(filter(None, map(extra_of, self.outcomes)))
+        return {name: EXTRA[name].settings(self._settings(name)) for name in names}
+
+    def _settings(self, evaluation: str) -> ExtraSettings:
+        before = self.evaluated.get(evaluation, ExtraSettings())
+        return ExtraSettings(
+            limit=before.limit if self.outcome_images is None else self.outcome_images,
+            seed=before.seed,
+            directory=before.directory if self.localization is None else self.localization,
+        )
+
+    def require_directories(self) -> None:
+        """Raise UserError where an evaluation lacks its folder of images."""
+        for name, settings in self.evaluations.items():
+            extra = EXTRA[name]
+            if not extra.needs_directory:
+                continue
+            outcome = next(outcome for outcome in self.outcomes if outcome in extra.metrics)
+            if settings.directory is None:
+                raise UserError(
+                    f"outcome {outcome!r} is measured on images with boxes",
+                    "name their folder: --localization DIR (localization=DIR)",
+                )
+            if not is_folder(Path(settings.directory)):
+                raise UserError(f"localization = {settings.directory}: no such folder")
 
     @property
     def number_of_seeds(self) -> int:

@@ -11,6 +11,8 @@ from trickbag.settings import plain
 from trickbag.study.analysis.chance import ConstantAnswer, constant_answer
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.extend import Extension, require_processes
+from trickbag.study.kept_weights import has_weights
+from trickbag.study.outcome_evaluations import evaluation_notes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
 from trickbag.study.variant_notes import variant_notes
@@ -46,7 +48,8 @@ class PreparedStudy:
 
     `inapplicable` names the tricks that cannot work on a network, for each network. `kept` are the
     whole lines of `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train
-    a trial together. `variant_notes` say which settings hide others, in which variants.
+    a trial together. `variant_notes` say which settings hide others, in which variants. `trained`
+    are the trials to be run that lack an evaluation alone, and whose weights are there.
     """
 
     plan: StudyPlan
@@ -57,6 +60,7 @@ class PreparedStudy:
     torn: bool = False
     processes: int = 1
     variant_notes: tuple[Note, ...] = ()
+    trained: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> list[Note]:
@@ -67,6 +71,7 @@ class PreparedStudy:
             *self.dataset.notes,
             *kept_weights(self.plan.recipe),
             *longer_training(recipes),
+            *evaluation_notes(self.plan, self.dataset),
             *(note for layout in layouts for note in layout.notes),
             *self.variant_notes,
             *self.progress.chance_notes(self.plan.outcome),
@@ -96,6 +101,8 @@ class PreparedStudy:
             notes=tuple(self.notes),
             layouts=self.progress.layout_records(),
             answers=self.progress.answers,
+            beside=plan.beside,
+            evaluations={**plan.evaluated, **plan.evaluations},
         )
 
 
@@ -126,6 +133,9 @@ def prepare_study(
     kept, torn = folder.read_results()
     if torn is not None:
         log.note(torn)
+    if stored is not None:
+        plan = dataclasses.replace(plan, evaluated=stored.evaluations)
+    plan.require_directories()
     dataset = prepare(plan.recipe.data, progress=checking)
     _require_measured(plan, dataset)
     # Before the comparison with the stored study: threads and device are part of its identity.
@@ -136,12 +146,16 @@ def prepare_study(
         require_processes(machine.processes, stored, caller)
     inapplicable = plan.inapplicable(dataset)
     answers = constant_answers(dataset, multi_label=plan.recipe.data.multi_label)
-    progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept, answers)
-    if add_seeds and progress.pending(plan.retries):
+    trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint)
+    progress = StudyProgress(trial_plan, kept, answers, plan.evaluations)
+    # What lacks an evaluation alone has finished.
+    if add_seeds and any(t.id not in progress.finished for t in progress.pending(plan.retries)):
         log.note("the study is not finished: it goes on, and no seeds are added yet")
     elif add_seeds:
         plan = dataclasses.replace(plan, seeds=plan.number_of_seeds + add_seeds)
-        progress = StudyProgress(plan.trial_plan(inapplicable, dataset.fingerprint), kept, answers)
+        trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint)
+        progress = StudyProgress(trial_plan, kept, answers, plan.evaluations)
+    pending = (trial.id for trial in progress.pending(plan.retries))
     return PreparedStudy(
         plan=plan,
         dataset=dataset,
@@ -151,13 +165,23 @@ def prepare_study(
         torn=torn is not None,
         processes=machine.processes,
         variant_notes=tuple(variant_notes(progress.trial_plan.layouts, dataset)),
+        trained=frozenset(
+            trial
+            for trial in pending
+            if trial in progress.finished and has_weights(folder.trials / trial)
+        ),
     )
 
 
 def _require_measured(plan: StudyPlan, dataset: Dataset) -> None:
     """Raise UserError for an outcome or a score that these data leave undefined in every trial."""
-    outcome, data, score = plan.outcome, plan.recipe.data, plan.recipe.training.score
-    require_score(score, dataset)
+    require_score(plan.recipe.training.score, dataset)
+    for outcome in plan.outcomes:
+        _require_outcome(outcome, plan, dataset)
+
+
+def _require_outcome(outcome: str, plan: StudyPlan, dataset: Dataset) -> None:
+    data, score = plan.recipe.data, plan.recipe.training.score
     require_outcome(outcome, data.multi_label, len(dataset.classes))
     recorded = {"map" if data.multi_label else "top1", *([score] if score else [])}
     if outcome.startswith("best_") and outcome.removeprefix("best_") not in recorded:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trickbag.study.analysis.effects import Effect
     from trickbag.study.analysis.outcomes import Metrics
     from trickbag.study.designs.layout import Layout, Variant
-    from trickbag.study.records.result import StoredResult
+    from trickbag.study.records.result import Evaluations, StoredResult
     from trickbag.study.trial import Trial
     from trickbag.study.trial_plan import TrialPlan
 
@@ -29,8 +29,9 @@ class StudyProgress:
     """The results of a study so far.
 
     Each trial counts once, whatever the order in which its results came: `finished` has the first
-    that finished, `failed` the last that did not, `failures` counts the latter; all by trial id.
-    `answers` are the constant answers of the parts that are evaluated, where they are known.
+    that finished, with the evaluations of later ones, `failed` the last that did not, `failures`
+    counts the latter; all by trial id. `answers` are the constant answers of the parts that are
+    evaluated, where they are known. `evaluations` are those that each trial is to have.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class StudyProgress:
         trial_plan: TrialPlan,
         results: Sequence[StoredResult],
         answers: ConstantAnswers | None = None,
+        evaluations: Evaluations | None = None,
     ) -> None:
         self.trial_plan = trial_plan
         self.answers: ConstantAnswers = answers or {}
+        self.evaluations: Evaluations = evaluations or {}
         self.finished: dict[str, StoredResult] = {}
         self.failed: dict[str, StoredResult] = {}
         self.failures: Counter[str] = Counter()
@@ -50,8 +53,10 @@ class StudyProgress:
     def add(self, result: StoredResult) -> None:
         """Take in one result."""
         if result.status == "finished":
-            # Two shards, or two drivers of which one was killed, may have run the same trial.
-            self.finished.setdefault(result.trial, result)
+            # Two shards, or two drivers of which one was killed, may have run the same trial; or it
+            # has finished before, and was evaluated for another outcome.
+            before = self.finished.get(result.trial)
+            self.finished[result.trial] = result if before is None else before.joined(result)
         else:
             self.failures[result.trial] += 1
             self.failed[result.trial] = result
@@ -59,22 +64,38 @@ class StudyProgress:
     def pending(self, retries: int) -> list[Trial]:
         """Return the trials to run, in order.
 
-        They have not finished, their variant applies, and they failed at most `retries` times.
+        They have not finished or lack an evaluation, their variant applies, and they failed at most
+        `retries` times.
         """
         return [
             trial
             for name, trial in self.trial_plan.trials.items()
-            if name not in self.finished
+            if not self.is_complete(name)
             and self.failures[name] <= retries
             and self._inapplicable(trial.model, trial.label) is None
         ]
 
+    def is_complete(self, trial: str) -> bool:
+        """Tell whether a trial has finished and had each evaluation."""
+        result = self.finished.get(trial)
+        return result is not None and not result.lacking(self.evaluations)
+
+    @property
+    def completed(self) -> int:
+        """The number of trials that have finished and had each evaluation."""
+        return sum(map(self.is_complete, self.finished))
+
+    def metrics(self, trial: str) -> Metrics:
+        """Return the metrics of a trial; none where it has not finished."""
+        result = self.finished.get(trial)
+        return {} if result is None else result.metrics_of(self.evaluations)
+
     def given_up(self) -> list[StoredResult]:
-        """Return the last result of each trial that failed and never finished, in order."""
+        """Return the last result of each trial that failed and was never complete, in order."""
         results = [
             self.failed[name]
             for name in self.trial_plan.trials
-            if name in self.failed and name not in self.finished
+            if name in self.failed and not self.is_complete(name)
         ]
         return [result for result in results if result.status == "failed"]
 
@@ -127,7 +148,7 @@ class StudyProgress:
     def cells(self) -> dict[tuple[str, str], dict[int, Metrics]]:
         """Return the metrics of finished trials by (network, variant) and seed."""
         return {
-            cell: {seed: result.metrics for seed, result in results.items()}
+            cell: {seed: self.metrics(result.trial) for seed, result in results.items()}
             for cell, results in self._finished_cells().items()
         }
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.paths import is_folder
 from trickbag.study.folder import StudyFolder
+from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.epochs import Epoch, read_epochs
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.study.analysis.effects import Effect
-    from trickbag.study.records.result import StoredResult
+    from trickbag.study.records.result import Evaluations
     from trickbag.study.records.study import LayoutRecord, StudyRecord
 
 __all__ = [
@@ -33,27 +35,34 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTrial:
-    """A trial with the results of its attempts; `result` is that of the one that finished."""
+    """A trial with the results of its attempts; `result` is that of the one that finished.
+
+    `evaluations` are those that the outcomes of the study need.
+    """
 
     id: str
     result: StoredResult | None
     attempts: tuple[StoredResult, ...]
+    evaluations: Evaluations = field(default_factory=dict)
 
     @classmethod
-    def of(cls, trial: str, attempts: Sequence[StoredResult]) -> StudyTrial:
+    def of(
+        cls, trial: str, attempts: Sequence[StoredResult], evaluations: Evaluations
+    ) -> StudyTrial:
         """Return the trial with its attempts."""
         finished = [attempt for attempt in attempts if attempt.status == "finished"]
-        return cls(id=trial, result=finished[0] if finished else None, attempts=tuple(attempts))
+        result = functools.reduce(StoredResult.joined, finished) if finished else None
+        return cls(id=trial, result=result, attempts=tuple(attempts), evaluations=evaluations)
 
     @property
     def finished(self) -> bool:
-        """Whether an attempt has finished."""
-        return self.result is not None
+        """Whether an attempt has finished, and the outcomes are measured."""
+        return self.result is not None and not self.result.lacking(self.evaluations)
 
     @property
     def metrics(self) -> Mapping[str, float | int | None]:
-        """The metrics; empty for a trial that has not finished."""
-        return self.result.metrics if self.result else {}
+        """The metrics; empty for a trial that has not trained."""
+        return self.result.metrics_of(self.evaluations) if self.result else {}
 
     @property
     def notes(self) -> list[str]:
@@ -222,17 +231,23 @@ def read_study(folder: Path) -> ReportedStudy:
     return ReportedStudy(
         folder=folder,
         record=record,
-        layouts=tuple(_layout(layout, attempts) for layout in record.layouts),
+        layouts=tuple(
+            _layout(layout, attempts, record.wanted_evaluations) for layout in record.layouts
+        ),
         effects=files.read_effects(),
         torn=torn is not None,
     )
 
 
-def _layout(record: LayoutRecord, attempts: Mapping[str, Sequence[StoredResult]]) -> StudyLayout:
+def _layout(
+    record: LayoutRecord,
+    attempts: Mapping[str, Sequence[StoredResult]],
+    evaluations: Evaluations,
+) -> StudyLayout:
     variants = []
     for variant in record.variants:
         trials = {
-            seed: StudyTrial.of(trial, attempts.get(trial, ()))
+            seed: StudyTrial.of(trial, attempts.get(trial, ()), evaluations)
             for seed, trial in variant.trials.items()
         }
         # `study.json` is older than what a trial has found out while the study runs.

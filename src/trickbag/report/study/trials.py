@@ -50,6 +50,7 @@ def facts(study: ReportedStudy) -> list[tuple[str, str]]:
         ("seeds", str(study.record.seeds or "")),
         ("epochs", str(epochs) if epochs is not None else ""),
         ("outcome", title(study.outcome) + (f" in {measure}" if measure else "")),
+        ("measured too", ", ".join(map(title, study.record.beside))),
         ("training time in all", duration(seconds) if seconds is not None else ""),
         ("mean of a trial", mean),
         ("device", study.record.device or ""),

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from trickbag.errors import Note, UserError
+from trickbag.evaluate.extra import extra_of
 from trickbag.files import json_numbers
 from trickbag.optim.config import Device
+from trickbag.settings import plain
 from trickbag.study.analysis.chance import ConstantAnswer, ConstantAnswers
 from trickbag.study.designs.layout import Contrast
 from trickbag.study.limits import MAX_FACTORS, require_within
@@ -21,6 +23,7 @@ from trickbag.study.records.checks import (
     text,
     texts,
 )
+from trickbag.study.records.result import Evaluations, read_evaluations
 from trickbag.study.records.upgrade import upgraded_study
 
 if TYPE_CHECKING:
@@ -144,7 +147,8 @@ class StudyRecord:
     `processes` train a trial together. `inapplicable` names tricks that cannot work on a network,
     with the reason, for each network. `keep_weights` says which trials keep their weights once they
     have finished, None in a record of before. `answers` are the constant answers of the parts of
-    the data that are evaluated.
+    the data that are evaluated. `beside` are outcomes that are measured in each trial besides
+    `outcome`, and `evaluations` what trials are evaluated by for outcomes that their runs lack.
     """
 
     version: str
@@ -164,6 +168,14 @@ class StudyRecord:
     layouts: tuple[LayoutRecord, ...]
     keep_weights: KeepWeights | None = None
     answers: ConstantAnswers = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
+    evaluations: Evaluations = field(default_factory=dict)
+
+    @property
+    def wanted_evaluations(self) -> Evaluations:
+        """The evaluations that the outcomes need, of those that trials have had."""
+        wanted = {extra_of(outcome) for outcome in (self.outcome, *self.beside)}
+        return {name: each for name, each in self.evaluations.items() if name in wanted}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data of `study.json`; notes as text, and as values beside it."""
@@ -176,6 +188,8 @@ class StudyRecord:
             "models": list(self.models),
             "seeds": self.seeds,
             "outcome": self.outcome,
+            "beside": list(self.beside),
+            "evaluations": {name: plain(each) for name, each in self.evaluations.items()},
             "threads": self.threads,
             "device": self.device,
             "processes": self.processes,
@@ -251,6 +265,8 @@ class StudyRecord:
             ),
             keep_weights=keep,
             answers=_answers(data.get("constant_answers", {}), f"{place}: constant_answers"),
+            beside=texts(data, "beside", place),
+            evaluations=read_evaluations(data.get("evaluations", {}), f"{place}: evaluations"),
         )
 
 
