@@ -76,8 +76,11 @@ _PLACES = {
 _STOOD_FOR = {"mean": MEAN, "std": STD}
 """Defaults of `data` before these settings could be left open: what ids are hashes of."""
 
-RUN_PARTS = ("resolved", "notes", "trial", "note_values")
-"""What the `recipe.json` of a run's folder has besides a recipe; see `train.folder.run_recipe`."""
+RUN_PARTS = ("resolved", "notes", "trial", "note_values", "stated")
+"""What the `recipe.json` of a run's folder and the output of `show` have besides a recipe.
+
+See `train.folder.run_recipe`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

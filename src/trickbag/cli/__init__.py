@@ -23,6 +23,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "study",
+    "verify",
     "report",
     "show",
     "list",
@@ -81,7 +82,7 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-_PATHS = ("--out", "--init", "--csv", "--image-root", "--picture")
+_PATHS = ("--out", "--init", "--csv", "--image-root", "--picture", "--localization")
 """Options whose empty value would be the current folder, or as if it had not been given."""
 
 
@@ -134,7 +135,7 @@ def program() -> NoReturn:
 
 def _is_long(argv: Sequence[str] | None) -> bool:
     arguments = sys.argv[1:] if argv is None else argv
-    return bool(arguments) and arguments[0] in ("train", "study")
+    return bool(arguments) and arguments[0] in ("train", "study", "verify")
 
 
 def _guarded(argv: Sequence[str] | None, termination: Termination) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(rows)
         return 0
-    cells = (["-" if cell == "" else cell for cell in row.values()] for row in rows)
-    for line in aligned([list(rows[0]), *cells]):
+    heads = [name for name, cell in rows[0].items() if isinstance(cell, str)]
+    cells = ([row[name] or "-" for name in heads] for row in rows)
+    for line in aligned([heads, *cells]):
         print_line(line)
     print()
     print_line(note)
@@ -63,18 +64,24 @@ def _tricks() -> tuple[list[dict[str, str]], str]:
     return rows, "Two tricks of one slot exclude each other. Settings: docs/tricks/NAME.md."
 
 
-def _recipes() -> tuple[list[dict[str, str]], str]:
+def _recipes() -> tuple[list[dict[str, Any]], str]:
     from trickbag.recipes import RECIPES
+    from trickbag.recipes.stated import stated_results
 
     rows = [
-        {"name": name, "keeps": recipe().training.keep, "what": _first_line(recipe)}
+        {
+            "name": name,
+            "keeps": recipe().training.keep,
+            "what": _first_line(recipe),
+            "stated": [result.to_dict() for result in stated_results(name)],
+        }
         for name, recipe in RECIPES.items()
     ]
     return (
         rows,
         "keeps: the epoch whose weights a run keeps and reports (training.keep). Details: trickbag "
-        "show NAME. A recipe can also be a .json or .yaml file, a run's folder, "
-        "or FILE.py:FUNCTION.",
+        "show NAME; whether a recipe comes to the result that it states: trickbag verify NAME. A "
+        "recipe can also be a .json or .yaml file, a run's folder, or FILE.py:FUNCTION.",
     )
 
 

@@ -39,22 +39,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the recipe; return 0."""
     from trickbag.cli.terminal import print_json, print_line
+    from trickbag.recipes.stated import stated_results
 
     recipe = recipe_from(args)
     if args.picture is not None:
         _check_picture(args.picture)
     required = args.data is not None or args.picture is not None
     plan, notes, dataset = _resolve(recipe, required=required)
+    # Of the recipe that ships, before the options change it.
+    stated = stated_results(args.recipe or "small")
     if args.json:
         data = recipe.to_dict() | {
             "resolved": plan.to_stored() if plan else None,
             "notes": [note.text for note in notes],
             "note_values": [note.to_dict() for note in notes],
+            "stated": [result.to_dict() for result in stated],
         }
         print_json(data)
     else:
         note_lines = (f"# note: {note.text}" for note in notes)
-        for line in (*_recipe_lines(recipe), *_plan_lines(plan, dataset), *note_lines):
+        stated_lines = (f"# as it ships it states {result.text}" for result in stated)
+        plan_lines = _plan_lines(plan, dataset)
+        for line in (*_recipe_lines(recipe), *plan_lines, *stated_lines, *note_lines):
             print_line(line)
     if args.picture is not None and plan and dataset:
         _draw(recipe, plan, dataset, args.picture)
