@@ -8,6 +8,10 @@ python benchmarks/studies.py additions FOLDER
     other tricks, each added to one bare recipe, at 32 px, three seeds
 python benchmarks/studies.py alternatives FOLDER
     more tricks, which share a slot with one of these
+python benchmarks/studies.py augmix FOLDER
+    AugMix added to that recipe, judged by the mean error on corrupted images
+python benchmarks/studies.py antialias FOLDER
+    anti-aliasing added to it, judged by the shift consistency
 
 A study that was stopped is continued. FOLDER holds train/ and val/ of imagenette-128; a link in
 this checkout leads to it, so that the kept files name no path outside of it.
@@ -33,14 +37,14 @@ ADDITIONS = (
 ALTERNATIVES = ("mixup", "cutout", "pca_noise", "rand_augment", "selective_kernel")
 
 
-def added(tricks: tuple[str, ...]) -> tuple[str, ...]:
+def added(tricks: tuple[str, ...], epochs: int = 6) -> tuple[str, ...]:
     """Return the arguments of a study that adds each trick to a bare recipe with good settings.
 
     Its learning rate is given for its batch, so that nothing has to scale it.
     """
     return (
         "small", "--data", "runs/data/imagenette-128", "--image-size", "32",
-        "--epochs", "6", "--seeds", "3",
+        "--epochs", str(epochs), "--seeds", "3",
         "--model", "resnet18_d", "--set", "model.small_stem=never",
         "--set", "model.width_factor=0.5",
         "--set", "training.lr=0.01", "--set", "training.precision=auto",
@@ -60,6 +64,15 @@ STUDIES = {
     ),
     "additions": added(ADDITIONS),
     "alternatives": added(ALTERNATIVES),
+    # The other outcomes are measured in the same trials.
+    "augmix": (
+        *added(("aug_mix",), epochs=10), "--outcome-images", "500",
+        "--outcome", "mean_corruption_error,top1,shift_consistency",
+    ),
+    "antialias": (
+        *added(("anti_alias",), epochs=10), "--outcome-images", "500",
+        "--outcome", "shift_consistency,top1",
+    ),
 }
 # fmt: on
 KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.html")

@@ -3,8 +3,8 @@
 python benchmarks/tables.py           write the tables, and what cards say was measured
 python benchmarks/tables.py --check   exit 1 if a table is not what the results say
 
-A table stands between `<!-- KIND: NAME -->` and `<!-- end -->`; the kind is benchmark, study, steps
-or sizes.
+A table stands between `<!-- KIND: NAME -->` and `<!-- end -->`; the kind is benchmark, study,
+steps, outcome or sizes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from outcome_tables import outcome
 from trickbag.data.config import DataConfig
 from trickbag.data.sources import open_source
 from trickbag.report import ReportedStudy, answers, read_study, study_table
+from trickbag.report.format import title, unit
 from trickbag.report.study.sections import effect_row, papers
 
 ROOT = Path(__file__).parents[1]
@@ -353,7 +355,7 @@ def fill(text: str) -> str:
     def block(match: re.Match[str]) -> str:
         return f"<!-- {match[1]}: {match[2]} -->\n{body(match[1], match[2])}\n<!-- end -->"
 
-    pattern = r"<!-- (benchmark|study|steps|sizes): (\w+) -->\n.*?<!-- end -->"
+    pattern = r"<!-- (benchmark|study|steps|outcome|sizes): (\w+) -->\n.*?<!-- end -->"
     return re.sub(pattern, block, text, flags=re.DOTALL)
 
 
@@ -366,6 +368,8 @@ def body(kind: str, name: str) -> str:
     folder = STUDIES / name
     if not folder.is_dir():
         return "Not run yet."
+    if kind == "outcome":
+        return f"{outcome(folder)} {link_to_page(folder)}"
     return study(folder) if kind == "study" else steps(folder)
 
 
@@ -387,9 +391,19 @@ def natural_size(source: str) -> int | None:
 
 
 def effects_of(trick: str) -> str:
-    """Write the effects of a trick in the studies under docs/studies."""
+    """Write the effects of a trick in the studies under docs/studies, outcome by outcome."""
+    outcomes = ["top1", *sorted({reported.outcome for reported in studies()} - {"top1"})]
+    tables = [table for name in outcomes if (table := _effects_of(trick, name))]
+    note = "p is adjusted within each study."
+    return "\n\n".join([*tables, note]) if tables else "Not yet measured here."
+
+
+def _effects_of(trick: str, outcome_name: str) -> str:
+    """Write the effects of a trick on an outcome as a table; empty where there are none."""
     rows = []
     for reported in studies():
+        if reported.outcome != outcome_name:
+            continue
         data, epochs = reported.recipe["data"], reported.recipe["training"]["epochs"]
         size = data["image_size"] or natural_size(data["source"]) or data["default_size"]
         for effect in reported.effects or ():
@@ -404,10 +418,10 @@ def effects_of(trick: str) -> str:
             ]
             rows.append(table_row(cells))
     if not rows:
-        return "Not yet measured here."
-    head = "| study | network | how | top-1 (%) | 95 % interval | p (Holm) | pairs | verdict |"
-    note = "p is adjusted within each study."
-    return "\n".join([head, "|---|---|---|---:|---:|---:|---:|---|", *rows, "", note])
+        return ""
+    effect = f"{title(outcome_name)} ({unit(outcome_name)})"
+    head = f"| study | network | how | {effect} | 95 % interval | p (Holm) | pairs | verdict |"
+    return "\n".join([head, "|---|---|---|---:|---:|---:|---:|---|", *rows])
 
 
 def fill_card(trick: str, text: str) -> str:
