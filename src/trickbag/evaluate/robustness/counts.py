@@ -14,7 +14,7 @@ import numpy as np
 from trickbag.errors import Note
 from trickbag.evaluate.robustness.crops import CropBatch, Crops
 from trickbag.evaluate.robustness.folder import Cell
-from trickbag.evaluate.robustness.tally import Tally, predicted_classes
+from trickbag.evaluate.robustness.tally import ErrorTally, predicted_classes
 from trickbag.functional.device import copied
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class CorruptionCounts:
 
     data: str
     part: str
-    clean: Tally = field(default_factory=Tally)
-    cells: dict[Cell, Tally] = field(default_factory=dict)
+    clean: ErrorTally = field(default_factory=ErrorTally)
+    cells: dict[Cell, ErrorTally] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     picture: str = ""
 
@@ -58,12 +58,12 @@ class CorruptionCounts:
         self, names: Sequence[str], severities: Sequence[int]
     ) -> dict[str, list[float | None]]:
         """Return the errors in percent of each corruption by severity; None where not counted."""
-        empty = Tally()
+        empty = ErrorTally()
         return {n: [self.cells.get(Cell(n, s), empty).error for s in severities] for n in names}
 
     def images(self, names: Sequence[str], severities: Sequence[int]) -> dict[str, list[int]]:
         """Return the number of images of each corruption by severity."""
-        empty = Tally()
+        empty = ErrorTally()
         return {n: [self.cells.get(Cell(n, s), empty).images for s in severities] for n in names}
 
 
@@ -82,7 +82,7 @@ def count_generated(
     """
     trained, selection = crops.trained, crops.selection
     counts = CorruptionCounts(data=selection.data.source, part=selection.name)
-    counts.cells = {cell: Tally() for cell in cells}
+    counts.cells = {cell: ErrorTally() for cell in cells}
     done, total = 0, len(crops) * (len(cells) + 1)
     with crops:
         for batch in crops.batches():

@@ -18,7 +18,7 @@ from trickbag.data.source import DecodeError
 from trickbag.errors import Note
 from trickbag.evaluate.robustness.counts import CorruptionCounts, PictureOf, Progress, pixels_of
 from trickbag.evaluate.robustness.crops import Crops
-from trickbag.evaluate.robustness.tally import Tally, predicted_classes
+from trickbag.evaluate.robustness.tally import ErrorTally, predicted_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ def count_stored(
     for number, cell in enumerate(cells):
         path = str(folder.cells[cell])
         crops = Crops(trained, data=path, preprocessing=preprocessing, **reading)
-        counts.cells[cell] = Tally()
+        counts.cells[cell] = ErrorTally()
         total = done + len(crops) * (len(cells) - number)
         with crops:
             for batch in crops.batches():

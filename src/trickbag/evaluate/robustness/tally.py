@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trickbag.evaluate.trained import Trained
 
-__all__ = ["Tally", "predicted_classes"]
+__all__ = ["ErrorTally", "predicted_classes"]
 
 
 def predicted_classes(trained: Trained, images_NCHW: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def predicted_classes(trained: Trained, images_NCHW: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class ErrorTally:
     """Counts of images: all, those that are wrong, and of these those without finite logits."""
 
     images: int = 0
