@@ -344,6 +344,31 @@ def test_evaluate_json_is_all_of_stdout_with_bad_files(
     assert "one/0.png  empty file" in call("evaluate", run, "--data", tmp_path, "--workers", "0")[1]
 
 
+def test_evaluate_robustness(call: Call, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    options = ("--robustness", "--limit", "2", "--workers", "0", "--seed", "3")
+    code, out, _ = call("evaluate", copy, *options, "--json")
+    assert code == 0
+    evaluation = json.loads(out)
+    errors = evaluation["corruptions"]
+    assert len(errors) == 15
+    assert all(len(row) == 5 and set(row) <= {0, 50, 100} for row in errors.values())
+    mean = sum(sum(row) for row in errors.values()) / 75
+    assert evaluation["mean_corruption_error"] == pytest.approx(mean)
+    assert evaluation["metrics"]["mean_corruption_error"] == pytest.approx(mean)
+    assert evaluation["mce"] is None
+    assert evaluation["metrics"]["clean_error"] == 100 - evaluation["top1"]
+    assert evaluation["robustness"]["settings"]["seed"] == 3
+    assert any("mce is undefined" in text for text in evaluation["warnings"])
+    kept = json.loads((copy / "evaluations" / "robustness.json").read_text())
+    assert kept["details"] == evaluation["robustness"]["details"]
+    assert len(list((copy / "evaluations").glob("robustness-*.png"))) == 15
+    out = call("evaluate", copy, *options)[1]
+    assert "corrupted images: 2 for each corruption and severity" in out
+    assert f"mean error on corrupted images: {mean:.2f} %" in out
+
+
 # predict
 
 

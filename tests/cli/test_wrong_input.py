@@ -282,6 +282,18 @@ EVALUATE = [
     ],
     ("evaluate {run} --limit", ["--limit"]),
     ("evaluate {run} --seed 1", ["--seed is of evaluations with random draws"]),
+    ("evaluate {run} --seed -1 --robustness", ["--seed", "at least 0"]),
+    *[
+        (f"evaluate {{run}} {option}", [option.split()[0], "--robustness"])
+        for option in ("--extra-corruptions", "--corrupted {photos}", "--frost {photos}")
+    ],
+    *[
+        (f"evaluate {{run}} --robustness {option} {{tmp}}/absent", [option, "absent", "folder"])
+        for option in ("--corrupted", "--frost")
+    ],
+    ("evaluate {run} --robustness --corrupted {photos}", ["--corrupted", "CORRUPTION/SEVERITY"]),
+    ("evaluate {run} --robustness --corrupted {photos} --frost {photos}", ["--frost", "one"]),
+    ("evaluate {run} --robustness --frost {photos}", ["frost", "frost1.png"]),
     ("evaluate {run} --data {tmp}/absent", ["{tmp}/absent", "does not exist"]),
     (
         "evaluate {run} --data digits",

@@ -80,7 +80,7 @@ def test_the_section_of_a_page(folder: Path) -> None:
     page = Page(run_page(folder))
     page.check()
     text = page.words("robustness")
-    assert "crops corrupted, 48x32 px: parameters of imagenet_c, frost generated, seed 4" in text
+    assert "Crops corrupted, 48x32 px: parameters of imagenet_c, frost generated, seed 4" in text
     assert "7 images of digits (val), by best.safetensors, epoch 2 of 2, in float32." in text
     assert "other weights" not in text
     assert "a <note> on frost" in text

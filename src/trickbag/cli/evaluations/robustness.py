@@ -108,7 +108,8 @@ def evaluate(trained: Trained, settings: RobustnessOptions, request: Request) ->
         },
         metrics=record.metrics,
         lines=list(_lines(record)),
-        notes=record.notes,
+        # Those of the images are known from the metrics on them.
+        notes=[note for note in record.notes if note not in request.evaluation.notes],
         record=record,
         write_beside=pictures.write,
     )

@@ -104,7 +104,7 @@ class Comparison:
     def notes(self) -> Iterator[Note]:
         """Yield what limits the comparison with published numbers."""
         if self.obstacle is not None:
-            reason = f"{self.obstacle}: mce is undefined, and mean_corruption_error has no divisor"
+            reason = f"{self.obstacle}: mce is undefined, mean_corruption_error needs none"
             yield Note("choice", None, reason)
         yield from self._missing()
         if self.obstacle is None and not self.settings["comparable"]:

@@ -74,7 +74,7 @@ def _origin(settings: Mapping[str, Any]) -> str:
     size = settings.get("image_size")
     pixels = "" if not isinstance(size, list) else f", {'x'.join(map(str, reversed(size)))} px"
     if settings.get("source_dir") is not None:
-        return f"corrupted images of {settings['source_dir']}{pixels}"
+        return f"Corrupted images of {settings['source_dir']}{pixels}"
     limit = settings.get("limit")
     parts = [
         f"parameters of {value_text(settings.get('table'))}",
@@ -82,7 +82,7 @@ def _origin(settings: Mapping[str, Any]) -> str:
         f"seed {value_text(settings.get('seed'))}",
         *([f"at most {limit:,} images"] if isinstance(limit, int) else []),
     ]
-    return f"crops corrupted{pixels}: {', '.join(parts)}"
+    return f"Crops corrupted{pixels}: {', '.join(parts)}"
 
 
 def _row(name: str, details: RobustnessDetails) -> dict[str, Any]:
