@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -364,9 +365,21 @@ def test_evaluate_robustness(call: Call, run: Path, tmp_path: Path) -> None:
     kept = json.loads((copy / "evaluations" / "robustness.json").read_text())
     assert kept["details"] == evaluation["robustness"]["details"]
     assert len(list((copy / "evaluations").glob("robustness-*.png"))) == 15
+
+
+@pytest.mark.slow
+def test_evaluate_robustness_prints_a_table(call: Call, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    options = ("--robustness", "--extra-corruptions", "--limit", "2", "--workers", "0")
     out = call("evaluate", copy, *options)[1]
+    record = json.loads((copy / "evaluations" / "robustness.json").read_text())
+    mean = record["metrics"]["mean_corruption_error_19"]
     assert "corrupted images: 2 for each corruption and severity" in out
-    assert f"mean error on corrupted images: {mean:.2f} %" in out
+    assert "parameters of cifar10_c, seed 0" in out
+    assert f"mean error on 19 corruptions: {mean:.2f} %" in out
+    (fog,) = (line.split() for line in out.splitlines() if line.startswith("fog"))
+    assert fog[1:6] == [f"{error:.1f}" for error in record["details"]["corruptions"]["fog"]]
 
 
 # predict
