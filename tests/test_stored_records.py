@@ -10,6 +10,7 @@ import pytest
 from tests.builders.plain_data import OTHER_VALUES, places, variations
 from tests.builders.studies import study_record
 from trickbag.errors import Note, UserError
+from trickbag.evaluate.localization.details import LocalizationDetails, LocatedPicture
 from trickbag.evaluate.record import EvaluationRecord
 from trickbag.recipes import small
 from trickbag.study.records.result import StoredResult
@@ -53,11 +54,34 @@ EVALUATION = EvaluationRecord(
     details={"fog": [1.0, 2.0]},
     notes=(NOTE,),
 )
+LOCALIZATION = LocalizationDetails(
+    maps=1,
+    thresholds=[0.0, 0.5],
+    box_accuracy={"0.5": [50.0, 0.0]},
+    any_box_accuracy={"0.5": [50.0, 0.0]},
+    top1_localization=[50.0, 0.0],
+    top1=50.0,
+    best_threshold=0.0,
+    mean_iou=0.4,
+    classes={"a": {"maps": 1, "gt_known_localization": 50.0}},
+    left_out=[{"file": "a.xml", "reason": "damaged XML"}],
+    pictures=[
+        LocatedPicture(
+            file="localization-best-1.png",
+            group="best",
+            image="a.png",
+            label="a",
+            predicted=None,
+            iou=0.4,
+        )
+    ],
+)
 RECORDS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "result.json": (RESULT.to_dict(), Result.from_dict),
     "results.jsonl": ({**RESULT.to_dict(), "model": "resnet18"}, StoredResult.from_dict),
     "recipe.json": (RECIPE.to_dict(), RunRecipe.from_dict),
     "robustness.json": (EVALUATION.to_dict(), EvaluationRecord.from_dict),
+    "localization.json": (LOCALIZATION.to_dict(), LocalizationDetails.from_dict),
     "study.json": (study_record().to_dict(), lambda data: StudyRecord.from_dict(data, "a")),
 }
 

@@ -38,7 +38,9 @@ def test_localization_is_printed_and_kept_with_its_pictures(
     assert code == 0
     data = json.loads(out)
     record = read_records(copy)["localization"]
-    assert data["localization"] == record.to_dict()
+    # What was asked of the command beside it is added to the settings that are kept.
+    settings = {**record.settings, **data["localization"]["settings"]}
+    assert {**data["localization"], "settings": settings} == record.to_dict()
     assert data["metrics"]["max_box_acc"] == data["max_box_acc"] == record.metrics["max_box_acc"]
     assert record.images == len(classes)
     assert record.settings["method"] == "grad-cam"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trickbag.errors import UserError, shown
@@ -45,7 +45,7 @@ class LocatedPicture:
             raise UserError(f"pictures has {shown(data)}: must be a picture with its caption")
         if not _FILE.fullmatch(values["file"]):
             raise UserError(f"pictures has the file {shown(values['file'])}, which is none of its")
-        return cls(**{key: values[key] for key in cls.__dataclass_fields__})
+        return cls(**{each.name: values.get(each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from trickbag.evaluate.localization.heat_maps import (
     require_method,
 )
 from trickbag.evaluate.localization.objects import CroppedObjects, cropped_objects
-from trickbag.evaluate.localization.outcome import Localization, LocatedClass, Tally
+from trickbag.evaluate.localization.outcome import Localization, LocatedClass, MapTally
 from trickbag.metrics.localization import agreement
 from trickbag.train.machine.isolation import isolated
 
@@ -98,7 +98,7 @@ def localize(
     annotations = read_annotations(directory, part)
     names = _known_names(annotations, trained.classes)
     chosen, notes = (method, []) if method is not None else _chosen_method(trained)
-    tally = Tally(
+    tally = MapTally(
         class_of=names,
         threshold=FIXED_THRESHOLDS[chosen],
         errors=list(annotations.errors),
@@ -160,7 +160,7 @@ def _known_names(annotations: Annotations, classes: tuple[str, ...]) -> dict[str
     return known
 
 
-def _known_images(annotations: Annotations, tally: Tally) -> list[AnnotatedImage]:
+def _known_images(annotations: Annotations, tally: MapTally) -> list[AnnotatedImage]:
     """Return the images with an object of a class that the network knows; count the others."""
     for image in annotations.images:
         for name in image.names:
@@ -179,7 +179,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _read(
-    images: Sequence[AnnotatedImage], trained: Trained, tally: Tally
+    images: Sequence[AnnotatedImage], trained: Trained, tally: MapTally
 ) -> Iterator[CroppedObjects]:
     """Read and crop images; those that cannot be used are added to the errors."""
 
@@ -199,7 +199,7 @@ def _read(
 
 
 def _add_batch(
-    trained: Trained, images: Sequence[CroppedObjects], method: Method, tally: Tally
+    trained: Trained, images: Sequence[CroppedObjects], method: Method, tally: MapTally
 ) -> None:
     """Compute the maps of a batch, one for each class of an image, and add their outcome."""
     if not images:
@@ -222,7 +222,7 @@ def _located(
     label: str,
     map_HW: NDArray[np.float32],
     predicted: str | None,
-    tally: Tally,
+    tally: MapTally,
 ) -> LocatedClass:
     values = on_image(map_HW, image.visible)
     boxes = image.boxes[[tally.class_of.get(name) == label for name in image.names]]
@@ -239,7 +239,7 @@ def _located(
     )
 
 
-def _require_mostly_used(tally: Tally, images: int, annotations: Annotations) -> None:
+def _require_mostly_used(tally: MapTally, images: int, annotations: Annotations) -> None:
     """Raise RunFailed where too many images are of no use, or none tells anything."""
     folder, total = annotations.folder, images + len(annotations.errors)
     if len(tally.errors) > _MAX_BAD_FRACTION * total:

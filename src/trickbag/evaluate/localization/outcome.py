@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from trickbag.evaluate.localization.objects import CroppedObjects
     from trickbag.evaluate.trained import Trained
 
-__all__ = ["Localization", "LocatedClass", "Tally"]
+__all__ = ["Localization", "LocatedClass", "MapTally"]
 
 _PICTURES = 6
 """The most pictures of the best maps, and of the worst."""
@@ -67,7 +67,7 @@ class LocatedClass:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class MapTally:
     """Counts of a localization while it runs; `threshold` is the fixed one.
 
     `class_of` is the network's class of each name of an object that has one, `unknown` counts the
@@ -159,7 +159,7 @@ class Localization:
     @classmethod
     def of(
         cls,
-        tally: Tally,
+        tally: MapTally,
         trained: Trained,
         annotations: Annotations,
         *,
@@ -207,7 +207,7 @@ class Localization:
 
 
 def _details(
-    tally: Tally, pictures: Sequence[LocatedPicture], trained: Trained
+    tally: MapTally, pictures: Sequence[LocatedPicture], trained: Trained
 ) -> LocalizationDetails:
     curves = {
         name: {str(iou): box_accuracy(ious, iou).tolist() for iou in IOUS_V2}
@@ -237,7 +237,7 @@ def _details(
     )
 
 
-def _drawn(tally: Tally) -> Iterator[tuple[LocatedPicture, NDArray[np.uint8]]]:
+def _drawn(tally: MapTally) -> Iterator[tuple[LocatedPicture, NDArray[np.uint8]]]:
     """Yield the caption and the picture of the worst maps, and of the best that are others."""
     worst = {place for _, place, _ in tally.worst}
     best = [entry for entry in tally.best if entry[1] not in worst][:_PICTURES]
@@ -256,7 +256,7 @@ def _drawn(tally: Tally) -> Iterator[tuple[LocatedPicture, NDArray[np.uint8]]]:
 
 
 def _notes(
-    tally: Tally,
+    tally: MapTally,
     trained: Trained,
     annotations: Annotations,
     metrics: Mapping[str, float | None],

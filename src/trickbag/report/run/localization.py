@@ -10,10 +10,12 @@ import numpy as np
 from trickbag.errors import UserError
 from trickbag.evaluate.localization.details import LocalizationDetails
 from trickbag.evaluate.record import evaluation_file
+from trickbag.metrics.metric import METRICS
 from trickbag.paths import FileKind, read_bytes
 from trickbag.report.charts import Series, line_chart
-from trickbag.report.format import number, percent, title, unit
+from trickbag.report.format import number, percent, unit
 from trickbag.report.pictures import data_uri
+from trickbag.report.run.evaluated import evaluated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from trickbag.evaluate.localization.details import LocatedPicture
     from trickbag.evaluate.record import EvaluationRecord
+    from trickbag.report.run.records import ReportedRun
 
 __all__ = ["localization_section"]
 
@@ -33,36 +36,37 @@ _METHODS = {
 }
 
 
-def localization_section(record: EvaluationRecord | None, folder: Path) -> dict[str, Any] | None:
+def localization_section(
+    record: EvaluationRecord | None, run: ReportedRun
+) -> dict[str, Any] | None:
     """Describe a localization; None if the run has none. UserError if its record is damaged."""
     if record is None:
         return None
     try:
         details = LocalizationDetails.from_dict(record.details)
     except UserError as error:
-        file = evaluation_file(folder, "localization")
+        file = evaluation_file(run.folder, "localization")
         raise UserError(f"cannot read {file}: details: {error.reason}") from error
     method = record.settings.get("method")
     given = record.settings.get("threshold")
     threshold = float(given) if isinstance(given, int | float) else None
     return {
         "tiles": [
-            (title(name), number(name, value), unit(name))
+            (METRICS[name].symbol if name in METRICS else name, number(name, value), unit(name))
             for name, value in record.metrics.items()
             if value is not None
         ],
-        "origin": f"{_METHODS.get(str(method), str(method))} of {record.images:,} images "
-        f"({details.maps:,} maps) of {record.data}, {record.part}; {record.weights}",
+        "origin": f"{_METHODS.get(str(method), str(method))}, {details.maps:,} maps",
+        "about": evaluated(record, run),
         "threshold": "" if threshold is None else percent(100 * threshold, 0),
         "best_threshold": percent(100 * details.best_threshold, 0),
         "top1": percent(details.top1, 1) if details.top1 is not None else "",
         "chart": _chart(details),
         "classes": _classes(details),
-        "notes": [note.text for note in record.notes],
         "groups": [
             (text, entries)
             for group, text in (("worst", "Worst"), ("best", "Best"))
-            if (entries := _pictures(folder, details, group))
+            if (entries := _pictures(run.folder, details, group))
         ],
     }
 

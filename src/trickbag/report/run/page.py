@@ -9,6 +9,7 @@ from trickbag.report.format import interval_text, number, title, unit, value_tex
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
+from trickbag.report.run.localization import localization_section
 from trickbag.report.run.records import read_record
 from trickbag.report.run.robustness import robustness_section
 from trickbag.report.run.stability import perturbations_section, shifts_section
@@ -55,6 +56,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "perturbations": perturbations_section(evaluations.get("perturbations"), record),
         "shifts": shifts_section(evaluations.get("shifts"), record),
         "tta": tta_section(evaluations.get("tta"), record),
+        "localization": localization_section(evaluations.get("localization"), record),
         "recipe": sections.recipe(record),
         "environment": [
             (name, value_text(value)) for name, value in flatten(record.environment).items()
