@@ -14,10 +14,16 @@ from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
 from tests.builders.images import digit_folder, photo
+from tests.builders.trained import preprocessing_of_size
 from trickbag.errors import UserError
 from trickbag.evaluate import Predictor, Trained, evaluate
 from trickbag.evaluate.loading import load_trained
 from trickbag.evaluate.network import load_network
+from trickbag.evaluate.views import views_of
+from trickbag.models.config import TimmConfig
+from trickbag.models.weights import save_weights
+from trickbag.models.weights_metadata import WeightsMetadata
+from trickbag.models.zoo import build_network
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 LITE0 = SHARED / "tf_efficientnet_lite0.safetensors"
@@ -59,6 +65,41 @@ def test_a_background_comes_before_the_classes(tmp_path: Path) -> None:
     trained = load_network(SMALL, weights(tmp_path, 1001), "cpu")
     assert trained.classes[:2] == ("background", "n01440764")
     assert len(trained.classes) == 1001
+
+
+@pytest.mark.slow
+def test_a_network_of_fixed_size_takes_views_of_its_size(tmp_path: Path) -> None:
+    import timm
+
+    name = "vit_tiny_patch16_224"
+    network: Any = timm.create_model(name)
+    save_file(network.state_dict(), tmp_path / "vit.safetensors")
+    options: dict[str, Any] = {"init": tmp_path / "vit.safetensors", "device": "cpu"}
+    trained = load_trained(f"timm:{name}", tta="flip+multi-scale", **options)
+    rows = [p.probabilities for p in Predictor(trained=trained).predict([photo(300, 260)])]
+    assert rows[0] is not None
+    views = views_of("flip+multi-scale", trained.members[0].preprocessing, fixed_size=True)
+    assert len(views) == 6
+    expected = []
+    for view in views:
+        pixels = torch.from_numpy(view.crop.preprocessing.crop(photo(300, 260)))[None]
+        pixels = pixels.flip(-1) if view.flip else pixels
+        expected.append(trained.members[0].probabilities(pixels)[0].numpy())
+    np.testing.assert_allclose(rows[0], np.mean(expected, axis=0), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_weights_that_name_their_classes_keep_them(tmp_path: Path) -> None:
+    config = TimmConfig(name=SMALL.removeprefix("timm:"), num_classes=3)
+    preprocessing = preprocessing_of_size(64, 72)
+    metadata = WeightsMetadata(
+        model=config, classes=("a", "b", "c"), preprocessing=preprocessing, epoch=4
+    )
+    file = tmp_path / "three.safetensors"
+    save_weights(build_network(config, seed=0), file, metadata)
+    trained = load_network(SMALL, file, "cpu")
+    assert (trained.classes, trained.preprocessing) == (("a", "b", "c"), preprocessing)
+    assert trained.weights_title == f"{file}, epoch 4"
 
 
 @pytest.mark.slow

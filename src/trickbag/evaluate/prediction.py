@@ -44,7 +44,8 @@ class Prediction:
     class, an image has every label whose probability reaches its threshold; that may be none.
     `label_separator` divides several labels in the training data, None where nothing does.
     `clipped` counts the values of the image beyond the pixel range of the training data, `used` is
-    the share of the range between its smallest and its largest value, None for 8-bit images.
+    the share of the range between its smallest and its largest value, None for 8-bit images. `tta`
+    names the test-time augmentation over whose views the probabilities are a mean.
     """
 
     image: str
@@ -55,6 +56,7 @@ class Prediction:
     label_separator: str | None = None
     clipped: int = 0
     used: float | None = None
+    tta: str | None = None
 
     @property
     def label(self) -> str | None:
@@ -176,6 +178,7 @@ class Predictor:
             probabilities=row,
             thresholds=self.trained.thresholds,
             label_separator=self.trained.label_separator,
+            tta=self.trained.tta,
         )
 
     def _probabilities(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
