@@ -39,6 +39,7 @@ PAGES = (
     "docs/tricks.md",
     "docs/robustness.md",
     "docs/corruptions.md",
+    "docs/calibration.md",
 )
 
 
@@ -86,6 +87,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return comparison(result)
     if "operation" in result["rows"][0]:
         return operations(result)
+    if "calibrated" in result["rows"][0]:
+        return calibration(result)
     return pairs(result) if "published" in result["rows"][0] else rates(result)
 
 
@@ -229,6 +232,24 @@ def operations(result: dict[str, Any]) -> str:
             cells.append(f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})")
         lines.append(table_row([operation, beside, *cells]))
     return "\n".join([*lines, "", caption(result)])
+
+
+def calibration(result: dict[str, Any]) -> str:
+    """Write the calibration error before and after, and what chance alone gives."""
+    metrics = {
+        "top-1 %": "top1",
+        "ECE %": "ece",
+        "calibrated ECE %": "calibrated_ece",
+        "by chance alone %": "ece_of_calibrated",
+        "temperature": "temperature",
+    }
+    lines = [table_row(["data", "images", "seeds", *metrics])]
+    lines.append("|---" + "|---:" * (len(metrics) + 2) + "|")
+    for row in result["rows"]:
+        cells = (plus_minus(row[name]) for name in metrics.values())
+        lines.append(table_row([row["calibrated"], f"{row['images']:,}", row["seeds"], *cells]))
+    text = f"{caption(result)} Means with 95 % t intervals over the seeds, at commit "
+    return "\n".join([*lines, "", f"{text}{result['commit']}."])
 
 
 def overhead(result: dict[str, Any]) -> str:

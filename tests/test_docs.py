@@ -61,6 +61,10 @@ def test_the_example_of_official_networks_works() -> None:
     exec(blocks("docs/export.md", "python")[1], {})
 
 
+def test_the_example_of_calibration_works() -> None:
+    exec(blocks("docs/calibration.md", "python")[0], {})
+
+
 def test_the_example_of_a_recipe_is_one() -> None:
     recipe = Recipe.from_dict(yaml.safe_load(blocks("docs/recipes.md", "yaml")[0]))
     assert recipe.name == "mine"

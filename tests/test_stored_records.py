@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tests.builders.plain_data import OTHER_VALUES, places, variations
@@ -12,6 +13,7 @@ from tests.builders.studies import study_record
 from trickbag.errors import Note, UserError
 from trickbag.evaluate.localization.details import LocalizationDetails, LocatedPicture
 from trickbag.evaluate.record import EvaluationRecord
+from trickbag.metrics.calibration_scores import Calibration
 from trickbag.recipes import small
 from trickbag.study.records.result import StoredResult
 from trickbag.study.records.study import StudyRecord
@@ -34,6 +36,7 @@ RESULT = Result(
         file="best.safetensors", keep="last", score="top1", epoch=1, epochs=1, precision="float32"
     ),
     intervals={"top1": (40.0, 60.0)},
+    calibration=Calibration.of(np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, 1])),
 )
 RECIPE = RunRecipe(
     recipe=small().to_dict(),
@@ -103,7 +106,9 @@ def test_any_value_of_a_record(name: str) -> None:
     assert unchecked <= {"warnings", "name", "notes", "classes"}, unchecked
 
 
-@pytest.mark.parametrize("part", ["error", "notes", "status", "weights", "classes", "intervals"])
+@pytest.mark.parametrize(
+    "part", ["error", "notes", "status", "weights", "classes", "intervals", "calibration"]
+)
 def test_a_result_without_a_part_that_came_later(part: str) -> None:
     data = {key: value for key, value in RESULT.to_dict().items() if key != part}
     assert Result.from_dict(data).status == "finished"

@@ -32,6 +32,7 @@ NoteKind = Literal[
     "chance",
     "damage",
     "folder",
+    "calibration",
 ]
 """What a note is about.
 
@@ -40,7 +41,8 @@ that the run does not reach. choice: a setting that the run chose, changed or ig
 images and labels. weights: the weights that the run started from. teacher: the teachers of a
 distillation. study: how the arms of a study compare. chance: arms that answer no better than an
 answer that ignores the image. damage: a file of this package's own that was damaged, and what was
-done instead of reading it. folder: the folder of a run or study, and its disk.
+done instead of reading it. folder: the folder of a run or study, and its disk. calibration: how
+far confidences can be believed.
 """
 
 

@@ -157,8 +157,9 @@ def test_a_network_trained_on_imagenet_agrees(tmp_path: Path) -> None:
 
 def assert_agreement(run: Path, result: Result, folder: Path) -> None:
     trained = Trained.load(run, "cpu")
+    assert result.calibration is not None
     evaluation = evaluate(trained, workers=0)
-    for name in ("top1", "loss", "ece"):
+    for name in ("top1", "loss", "ece", "brier", "calibrated_ece", "calibrated_loss"):
         assert evaluation.metrics[name] == pytest.approx(result.metrics[name], abs=TOLERANCE)
     part = prepare(recipes.load(str(run)).data).val
     predictions = list(Predictor(trained=trained).predict(map(part.read, range(len(part)))))
@@ -170,6 +171,13 @@ def assert_agreement(run: Path, result: Result, folder: Path) -> None:
         # Probabilities that are equal but for rounding may be ranked in either order.
         chosen = prediction.probabilities[prediction.classes.index(row.predicted)]
         assert chosen == pytest.approx(prediction.confidence, abs=TOLERANCE)
+    assert trained.temperature == result.calibration.temperature
+    raw = Predictor(trained=trained, calibrated=False).predict(map(part.read, range(len(part))))
+    for prediction, before in zip(predictions, raw, strict=True):
+        logarithms = np.log(np.float64(before.probabilities)) / trained.temperature
+        np.testing.assert_allclose(
+            prediction.probabilities, softmax(logarithms[None])[0], atol=1e-4
+        )
     exported = export(trained, folder / "network.onnx", FORMATS["onnx"])
     session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
     properties = session.get_modelmeta().custom_metadata_map

@@ -80,6 +80,13 @@ def logits(trained: Trained, images: torch.Tensor) -> torch.Tensor:
         return trained.network(images)
 
 
+def calibrated(trained: Trained, images: torch.Tensor) -> torch.Tensor:
+    """The logits of a graph, whose softmax is what `predict` gives."""
+    assert trained.temperature is not None
+    assert abs(trained.temperature - 1) > 0.01
+    return logits(trained, images) / trained.temperature
+
+
 @pytest.mark.slow
 def test_onnx_runs_without_torch(
     files: dict[str, Path], trained: Trained, images: torch.Tensor
@@ -89,7 +96,7 @@ def test_onnx_runs_without_torch(
     assert (graph_input.name, graph_input.shape) == ("images", ["images", 3, 16, 16])
     for n in (1, 2, 5):
         (got,) = session.run(["logits"], {"images": images[:n].numpy()})
-        np.testing.assert_allclose(got, logits(trained, images[:n]), atol=1e-4)
+        np.testing.assert_allclose(got, calibrated(trained, images[:n]), atol=1e-4)
     properties = session.get_modelmeta().custom_metadata_map
     assert json.loads(properties["classes"]) == ["round", "straight"]
     assert json.loads(properties["preprocessing"]) == {
@@ -103,6 +110,7 @@ def test_onnx_runs_without_torch(
         "interpolation": "bilinear",
     }
     assert json.loads(properties["model"])["kind"] == "resnet"
+    assert json.loads(properties["temperature"]) == trained.temperature
     assert not list(files["onnx"].parent.glob("*.data")), "the weights are inside"
     onnx.checker.check_model(onnx.load(files["onnx"]), full_check=True)
 
@@ -115,7 +123,7 @@ def test_a_program_of_torch_runs_without_this_package(
     program = torch.export.load(files["torch"], extra_files=extra).module()
     for n in (1, 2, 5):
         torch.testing.assert_close(
-            program(images[:n]), logits(trained, images[:n]), atol=1e-4, rtol=0
+            program(images[:n]), calibrated(trained, images[:n]), atol=1e-4, rtol=0
         )
     assert json.loads(extra["trickbag.json"])["classes"] == ["round", "straight"]
 
@@ -190,6 +198,26 @@ def test_a_file_with_other_logits_is_not_written(trained: Trained, tmp_path: Pat
     assert export(trained, path, WrongFormat()).difference < 1e-5
     assert path.read_bytes() == b"encoded"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@dataclass(frozen=True)
+class GraphFormat(WrongFormat):
+    """A format whose file computes by itself."""
+
+    is_graph: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("temperature", [None, 1.0, 0.25])
+def test_a_graph_divides_by_the_temperature(
+    trained: Trained, images: torch.Tensor, tmp_path: Path, temperature: float | None
+) -> None:
+    trained = replace(trained, temperature=temperature)
+    for form in (GraphFormat(), WrongFormat()):
+        assert export(trained, tmp_path / "x", form).difference < 1e-5
+        network: Any = vars(form)["network"]
+        divisor = temperature if form.is_graph and temperature is not None else 1.0
+        with torch.inference_mode():
+            torch.testing.assert_close(network(images), logits(trained, images) / divisor)
 
 
 def test_a_missing_folder_is_a_failed_run(trained: Trained, tmp_path: Path) -> None:

@@ -230,8 +230,12 @@ def test_the_scores_of_calibrated_confidences() -> None:
 def test_the_summary_of_a_calibration() -> None:
     logits_NK, labels_N = drawn(300)
     logits_NK[4] = np.nan
-    fitted, summary = Calibration.of(2 * logits_NK, labels_N)
+    fitted, summary = (
+        fit_temperature(2 * logits_NK, labels_N),
+        Calibration.of(2 * logits_NK, labels_N),
+    )
     assert summary.temperature == fitted.value == pytest.approx(2, rel=0.3)
+    assert summary.reason is None
     assert read(Calibration, json.loads(json.dumps(plain(summary)))) == summary
     assert summary.after is not None
     for bins in (summary.before, summary.after):
@@ -241,4 +245,6 @@ def test_the_summary_of_a_calibration() -> None:
     finite_N = np.isfinite(logits_NK).all(axis=1)
     expected = ece(2 * logits_NK[finite_N], labels_N[finite_N])
     assert 100 * np.abs(gaps).sum() / 299 == pytest.approx(expected)
-    assert Calibration.of(logits_NK[:1], labels_N[:1])[1].after is None
+    single = Calibration.of(logits_NK[:1], labels_N[:1])
+    assert single.after is None
+    assert single.reason

@@ -43,6 +43,7 @@ def weights_file(folder: Path, data: object) -> Path:
         {"thresholds": (0.0, 1.0)},
         {"columns": ("image", "label")},
         {"label_separator": "|"},
+        {"temperature": 0.25},
     ],
     ids=str,
 )
@@ -131,6 +132,10 @@ RESNET = {"kind": "resnet", "num_classes": 2}
         (DATA | {"thresholds": [0.5]}, "a threshold from 0 to 1"),
         (DATA | {"thresholds": [0.5, 1.5]}, "a threshold from 0 to 1"),
         (DATA | {"thresholds": 0.5}, "a threshold from 0 to 1"),
+        *(
+            (DATA | {"temperature": value}, "a temperature above 0")
+            for value in (0, -1.0, True, "1", [1.0])
+        ),
     ],
 )
 def test_a_damaged_or_missing_field_is_named(tmp_path: Path, data: object, says: str) -> None:

@@ -70,6 +70,11 @@ def run(args: argparse.Namespace) -> int:
         f"checked on {exported.checked}: the largest difference of a logit from the network in "
         f"float32 is {exported.difference:.2g}, the largest logit {exported.largest:.3g}"
     )
+    if form.is_graph and trained.temperature is not None:
+        print_line(
+            f"the graph divides its logits by the temperature {trained.temperature:.4g}: a softmax "
+            "of them is calibrated"
+        )
     if exported.scores is not None:
         print_line(_scores_line(exported.scores))
     return 0

@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probabilities", action="store_true", help="with --csv: add a column for each class"
     )
     parser.add_argument(
+        "--raw-confidence",
+        action="store_true",
+        help="give the network's own probabilities, not those calibrated by its temperature",
+    )
+    parser.add_argument(
         "--image-root",
         metavar="DIR",
         action="append",
@@ -99,7 +104,13 @@ def run(args: argparse.Namespace) -> int:
     from trickbag.paths import expanded
 
     predictor = Predictor.load(
-        runs, init=init, device=device, batch_size=batch_size, precision=precision, tta=args.tta
+        runs,
+        init=init,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        tta=args.tta,
+        calibrated=not args.raw_confidence,
     )
     _require_top(top, predictor)
     columns = predictor.trained.columns
@@ -135,6 +146,13 @@ def run(args: argparse.Namespace) -> int:
         written = write_csv(target, form, rows)
         print_line(f"predictions: {target} ({written.predicted:,} images; {_title(predictor)})")
     values.warn(predictor)
+    if predictor.calibrated and predictor.trained.lacks_temperature:
+        way_out = predictor.trained.way_to_calibrate
+        warn(
+            "predict",
+            f"{predictor.trained.weights_title}: confidences are not calibrated, as these weights "
+            f"have no temperature{'; ' if way_out else ''}{way_out}",
+        )
     _warn_of_errors(written, cells_are_empty=target is not None and not form.has_errors)
     return 0 if written.predicted else 1
 

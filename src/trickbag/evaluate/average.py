@@ -128,9 +128,9 @@ class AveragedNetwork(nn.Module):
 
 
 def _logits(member: _Member, images_NCHW: Tensor) -> Tensor:
-    """Return the logits (N, K) of a network, in its own precision, by the classes of the average.
+    """Return the logits (N, K) of a network in its precision, by the classes of the average.
 
-    They are divided by the network's own temperature.
+    No temperature divides them: the predicted class is then that of the evaluation.
     """
     trained = member.trained
     with evaluation_autocast(trained.device, trained.autocast_dtype):
@@ -184,6 +184,7 @@ def averaged(trained: Sequence[Trained], tta: str | None = None) -> Trained:
         thresholds=_mean_thresholds(trained),
         epoch=first.epoch if len(trained) == 1 else None,
         epochs=first.epochs if len(trained) == 1 else None,
+        temperature=_mean_temperature(trained),
         members=tuple(trained),
         tta=tta,
         notes=(*first.notes, *_notes(trained)),
@@ -247,15 +248,30 @@ def _mean_thresholds(trained: Sequence[Trained]) -> tuple[float, ...] | None:
     return tuple(float(value) for value in np.mean(rows, axis=0))
 
 
+def _mean_temperature(trained: Sequence[Trained]) -> float | None:
+    """Return the geometric mean of the temperatures; None if a network has none."""
+    temperatures = [each.temperature for each in trained if each.temperature is not None]
+    if len(temperatures) < len(trained):
+        return None
+    return math.exp(sum(map(math.log, temperatures)) / len(temperatures))
+
+
 _SPLIT = ("val_fraction", "split_seed", "val_source", "parts", "group_column", "duplicates")
 """The settings of the data that decide which images are held back."""
 
 
 def _notes(trained: Sequence[Trained]) -> list[Note]:
     """Return what a person should know of an average."""
-    if len(trained) == 1:
-        return []
     first, notes = trained[0], []
+    if _mean_temperature(trained) is not None:
+        of = "the network" if len(trained) == 1 else "its networks"
+        reason = (
+            f"the confidences of this average are calibrated by the temperature of {of}, which was "
+            "not fitted to the average"
+        )
+        notes.append(Note("calibration", None, reason))
+    if len(trained) == 1:
+        return notes
     if len({each.precision for each in trained}) > 1:
         precisions = ", ".join(f"{each.path} in {each.precision}" for each in trained)
         notes.append(Note("choice", None, f"the networks of the average compute {precisions}"))

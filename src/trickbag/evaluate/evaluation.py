@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from trickbag.data.loading.loader import default_workers
 from trickbag.data.source import DataError
 from trickbag.errors import Note, RunFailed
 from trickbag.evaluate.selection import select
+from trickbag.train.folder.calibration import gap_notes, judged_at
 from trickbag.train.loaders import evaluation_loader
 from trickbag.train.machine.isolation import isolated
 from trickbag.train.validate import validate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trickbag.data.config import DataConfig
+    from trickbag.evaluate.selection import Selection
     from trickbag.evaluate.trained import Trained
     from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.confusion import Confusions
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from trickbag.tasks.classification import Validation
 
 __all__ = ["Evaluation", "evaluate", "require_mostly_read"]
+
+JudgedBy = Literal["cross_fitting", "temperature"]
+"""What the calibrated metrics of an evaluation are of."""
 
 _NOT_FINITE = "try --precision float32, or give the weights of another run"
 """What to do about a network without finite logits."""
@@ -45,8 +50,12 @@ class Evaluation:
     that could not be used. `intervals` are the 95 % intervals over images of metrics, by name, and
     `confusions` which classes are taken for which others; None with several labels an image.
     `not_finite` of the images have a logit that is not finite: none of them counts as right, and a
-    note says so. `tta` names the views of test-time augmentation. `validation` has the predictions
-    and logits of each image; it is no part of the plain data.
+    note says so. `tta` names the views of test-time augmentation. `temperature` is the one of the
+    weights, by which predicted confidences are calibrated, None without one. `judged_by` says of what the calibrated metrics are: on the validation images of
+    the run, on which the temperature was fitted, of temperatures that are fitted anew by
+    cross-fitting; on other images of the temperature of the weights. It is None where there are no
+    such metrics. `is_validation`: the images are all those of the run's validation part.
+    `validation` has the predictions and logits of each image; it is no part of the plain data.
     """
 
     data: str
@@ -61,6 +70,9 @@ class Evaluation:
     per_class: Mapping[str, ClassScore] = field(default_factory=dict)
     not_finite: int = 0
     tta: str | None = None
+    temperature: float | None = None
+    judged_by: JudgedBy | None = None
+    is_validation: bool = False
     validation: Validation | None = field(default=None, repr=False, compare=False)
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     confusions: Confusions | None = None
@@ -76,6 +88,8 @@ class Evaluation:
             "epoch": self.epoch,
             "precision": self.precision,
             "tta": self.tta,
+            "temperature": self.temperature,
+            "calibrated_by": self.judged_by,
             "metrics": dict(self.metrics),
             # As before the metrics had a place of their own.
             **self.metrics,
@@ -142,6 +156,8 @@ def evaluate(
     require_mostly_read(unread, len(images), selection.data)
     images_read = len(validation.index)
     notes = _not_finite_notes(validation.not_finite, images_read, trained)
+    validation, judged_by = _judged(validation, trained, selection)
+    notes += gap_notes(validation, trained.temperature, selection.name, trained.way_to_calibrate)
     return Evaluation(
         data=selection.data.source,
         part=selection.name,
@@ -155,10 +171,25 @@ def evaluate(
         per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),
         not_finite=validation.not_finite,
         tta=trained.tta,
+        temperature=trained.temperature,
+        judged_by=judged_by,
+        is_validation=selection.is_validation and not chosen,
         validation=validation,
         intervals=validation.intervals(),
         confusions=validation.confusions(trained.classes),
     )
+
+
+def _judged(
+    validation: Validation, trained: Trained, selection: Selection
+) -> tuple[Validation, JudgedBy | None]:
+    """Return a validation with calibrated metrics, and of what they are."""
+    if trained.thresholds is not None:
+        return validation, None
+    if selection.is_validation:
+        return validation, "cross_fitting"
+    judged = judged_at(validation, trained.temperature)
+    return judged, None if trained.temperature is None else "temperature"
 
 
 def _not_finite_notes(not_finite: int, images: int, trained: Trained) -> list[Note]:

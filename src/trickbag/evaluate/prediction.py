@@ -108,12 +108,14 @@ class Predictor:
     """A trained network that predicts images as in the validation of its run.
 
     Crop, precision and memory layout are the same. Images are read in as many `threads`; 0 chooses
-    the number.
+    the number. Probabilities are calibrated by the temperature of the weights, if they have one,
+    unless `calibrated` is false.
     """
 
     trained: Trained
     batch_size: int = 64
     threads: int = 0
+    calibrated: bool = True
 
     @classmethod
     def load(
@@ -125,10 +127,13 @@ class Predictor:
         batch_size: int | None = None,
         precision: Precision | None = None,
         tta: str | None = None,
+        calibrated: bool = True,
     ) -> Predictor:
         """Load trained networks as `load_trained` does, with the same errors."""
         trained = load_trained(run, init=init, device=device, precision=precision, tta=tta)
-        return cls(trained=trained, batch_size=batch_size or trained.batch_size)
+        return cls(
+            trained=trained, batch_size=batch_size or trained.batch_size, calibrated=calibrated
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -137,7 +142,10 @@ class Predictor:
 
     @property
     def network(self) -> nn.Module:
-        """The network, in evaluation mode: normalised images (N, C, H, W) to logits (N, K)."""
+        """The network, in evaluation mode: normalised images (N, C, H, W) to logits (N, K).
+
+        No temperature divides these logits.
+        """
         return self.trained.network
 
     def predict(self, images: GivenImages) -> Iterator[Prediction]:
@@ -185,7 +193,9 @@ class Predictor:
         if not crops:
             return np.zeros((0, len(self.classes)), np.float32)
         images_NCHW = torch.from_numpy(np.stack(crops))
-        probabilities_NK: NDArray[np.float32] = self.trained.probabilities(images_NCHW).numpy()
+        probabilities_NK: NDArray[np.float32] = self.trained.probabilities(
+            images_NCHW, calibrated=self.calibrated
+        ).numpy()
         return probabilities_NK
 
     def _crops(self, images: GivenImages) -> Iterator[tuple[str, Rendered | str]]:
@@ -227,15 +237,23 @@ def load(
     batch_size: int | None = None,
     precision: Precision | None = None,
     tta: str | None = None,
+    calibrated: bool = True,
 ) -> Predictor:
     """Load the network of a run, to predict with: its folder, `RUN:last`, or a file of weights.
 
     It predicts as the command `predict` does. A list of them is one predictor, of the mean of their
     probabilities. `init` has the weights of a network that is given by its name, `timm:NAME`.
     `precision` is by default the one in which the run reports. `tta` is the name of a test-time
-    augmentation, such as `flip`. Raises UserError if there is no such run, a file is damaged, or
+    augmentation, such as `flip`. Confidences are calibrated if the weights have a temperature,
+    unless `calibrated` is false. Raises UserError if there is no such run, a file is damaged, or
     the runs do not go together.
     """
     return Predictor.load(
-        run, init=init, device=device, batch_size=batch_size, precision=precision, tta=tta
+        run,
+        init=init,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        tta=tta,
+        calibrated=calibrated,
     )

@@ -48,6 +48,7 @@ class Selection:
     """A part of a data source, with labels that are places in the network's classes.
 
     `name` is that of the part. `left_out` are the files of the source that cannot be used.
+    `is_validation`: these are the validation images of the run.
     """
 
     data: DataConfig
@@ -55,6 +56,7 @@ class Selection:
     part: Part
     left_out: tuple[DataError, ...]
     notes: tuple[Note, ...]
+    is_validation: bool = False
 
 
 def select(
@@ -159,6 +161,7 @@ def _select_from_run(
         part=part,
         left_out=dataset.errors,
         notes=(*changed, *notes),
+        is_validation=name == "val",
     )
 
 

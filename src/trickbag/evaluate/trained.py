@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.optim.config import Device
 
-__all__ = ["Trained"]
+__all__ = ["CALIBRATE", "Trained"]
+
+CALIBRATE = "`trickbag evaluate RUN --calibrate` fits a temperature"
+"""What to do about confidences of a run that are not calibrated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,8 @@ class Trained:
     labels. `epoch` of `epochs` is the epoch of the weights, None if it is not known. `precision` is
     the one that was asked for, else the one in which the run evaluated the weights, else float32.
     The memory layout is that of the run if the device is of the same type, else contiguous.
+    `temperature` divides the logits for calibrated probabilities; None where the weights have none.
+    That of an average is the geometric mean of those of its networks.
 
     `tta` names the views of test-time augmentation that it averages, and `members` are the networks
     of such an average, or of an average of more than one (`evaluate.average`); what takes crops
@@ -76,6 +81,7 @@ class Trained:
     members: tuple[Trained, ...] = ()
     tta: str | None = None
     notes: tuple[Note, ...] = ()
+    temperature: float | None = None
 
     @classmethod
     def load(
@@ -149,6 +155,7 @@ class Trained:
             epoch=metadata.epoch,
             epochs=metadata.epochs,
             label_separator=metadata.label_separator,
+            temperature=metadata.temperature,
         )
 
     @property
@@ -164,7 +171,18 @@ class Trained:
             epochs=self.epochs,
             eval_precision=self.precision,
             label_separator=self.label_separator,
+            temperature=self.temperature,
         )
+
+    @property
+    def lacks_temperature(self) -> bool:
+        """Whether confidences could be calibrated, and are not."""
+        return self.thresholds is None and self.temperature is None
+
+    @property
+    def way_to_calibrate(self) -> str:
+        """What to do about confidences that are not calibrated; empty if there is nothing."""
+        return CALIBRATE if self.lacks_temperature and self.record is not None else ""
 
     @property
     def weights_title(self) -> str:
@@ -188,26 +206,30 @@ class Trained:
         """The type in which autocast computes; None for float32."""
         return autocast_dtype(self.precision)
 
-    def logits(self, images_NCHW: Tensor) -> Tensor:
+    def logits(self, images_NCHW: Tensor, *, calibrated: bool = False) -> Tensor:
         """Return the raw logits (N, K), float32 on the network's device, of cropped images.
 
         These are (N, C, H, W), uint8 or numbers from 0 to 255, on any device. All logits are NaN
-        for an image of which one is not finite.
+        for an image of which one is not finite. If they are to be `calibrated`, they are divided by
+        the temperature, if there is one.
         """
         with torch.inference_mode():
             images = self.preprocessing.normalise(copied(images_NCHW, self.device))
             with evaluation_autocast(self.device, self.autocast_dtype):
                 logits_NK: Tensor = self.network(in_layout(images, self.layout))
-            return only_finite(logits_NK.float())
+            divisor = self.temperature if calibrated else None
+            return only_finite(logits_NK.float()) / (divisor or 1.0)
 
-    def probabilities(self, images_NCHW: Tensor) -> Tensor:
+    def probabilities(self, images_NCHW: Tensor, *, calibrated: bool = True) -> Tensor:
         """Return the probabilities (N, K), on the CPU, of cropped images (N, C, H, W), uint8.
 
-        They are float32 and sum to 1. With several labels an image each class has a probability of
+        They are float32 and sum to 1, and are calibrated if the weights have a temperature, unless
+        `calibrated` is false. With several labels an image each class has a probability of
         its own. These are float64, as for the choice of the thresholds: in float32 they are 1 for
         every logit above 17. All are NaN for an image of which a logit is not finite.
         """
-        logits_NK = self.logits(images_NCHW)
+        calibrated = calibrated and self.thresholds is None
+        logits_NK = self.logits(images_NCHW, calibrated=calibrated)
         with torch.inference_mode():
             if self.thresholds is None:
                 return logits_NK.softmax(dim=1).cpu()

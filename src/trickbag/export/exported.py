@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from trickbag.errors import RunFailed
 from trickbag.export.accuracy import PrecisionScores, precision_scores
@@ -20,8 +21,6 @@ from trickbag.files import replacing
 from trickbag.train.machine.device import placed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from trickbag.evaluate.trained import Trained
     from trickbag.export.format import Format, Logits
 
@@ -54,7 +53,8 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
 
     The file appears whole or not at all. Before that, its bytes are read as another program would
     read them, and compute the logits of all images at once, and of one alone; these must be the
-    logits of the network in float32 on the CPU. Raises RunFailed if they are not finite or differ
+    logits of the network in float32 on the CPU, divided by the temperature of the weights where the
+    format is a graph. Raises RunFailed if they are not finite or differ
     by more than TOLERANCE, or if the file cannot be written, and UserError if a package is missing.
     Nothing is then written.
     """
@@ -64,6 +64,8 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
     network = placed(
         copy.deepcopy(trained.network).float().eval(), torch.device("cpu"), "contiguous"
     )
+    if form.is_graph and trained.temperature is not None:
+        network = _Divided(network, trained.temperature).eval()
     data = form.encode(network, trained.metadata, trained.preprocessing.image_size)
     pixels, checked = images_to_check(trained)
     images = trained.preprocessing.normalise(torch.from_numpy(pixels))
@@ -92,6 +94,20 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
         largest=largest,
         scores=precision_scores(trained),
     )
+
+
+class _Divided(nn.Module):
+    """A network whose logits (N, K) are divided by a temperature, so that a softmax calibrates."""
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Return the logits of normalised images (N, C, H, W)."""
+        logits_NK: Tensor = self.network(images_NCHW)
+        return logits_NK / self.temperature
 
 
 def _difference(network: Logits, images: Tensor, expected_NK: Tensor) -> float:

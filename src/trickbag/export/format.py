@@ -38,6 +38,10 @@ class Format(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     """The packages that the format needs besides those of trickbag; `trickbag[export]` has them."""
 
+    is_graph: ClassVar[bool] = False
+    """Whether a file computes by itself: its logits are then divided by the temperature, if the
+    weights have one, and a softmax of them is calibrated. Other files keep it in the metadata."""
+
     def require(self) -> None:
         """Raise UserError if a package that the format needs is not installed."""
         missing = [
@@ -52,8 +56,9 @@ class Format(ABC):
     def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
         """Return the file of a network.
 
-        The network is on the CPU, in evaluation mode, contiguous and float32. The file keeps
-        `metadata`. `image_size` is H and W, or the side of a square.
+        The network is on the CPU, in evaluation mode, contiguous and float32; that of a graph
+        divides its logits by the temperature already. The file keeps `metadata`. `image_size` is H
+        and W, or the side of a square.
         """
 
     @abstractmethod

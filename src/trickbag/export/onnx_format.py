@@ -29,12 +29,14 @@ class OnnxFormat(Format):
 
     Each field of the network's metadata is a metadata property of the file, as JSON:
     `preprocessing` has image_size, resize, resize_policy, interpolation, mean and std, `classes`
-    the names in the order of the logits.
+    the names in the order of the logits. By `temperature`, if there is one, the graph has divided
+    its logits: whoever reads them does not do it again.
     """
 
     name: ClassVar[str] = "onnx"
     suffix: ClassVar[str] = ".onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript")
+    is_graph: ClassVar[bool] = True
 
     def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
         """Trace the network; return the file, with the weights inside."""

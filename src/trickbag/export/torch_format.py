@@ -27,12 +27,14 @@ METADATA_FILE = "trickbag.json"
 class TorchFormat(Format):
     """`torch.export.save` of a graph for any number of images; the metadata is an extra file.
 
-    `torch.export.load` reads it. Such a file can run the code of whoever wrote it: load only files
+    `torch.export.load` reads it. The graph divides its logits by the temperature of the metadata,
+    if there is one. Such a file can run the code of whoever wrote it: load only files
     of your own, and give safetensors to others.
     """
 
     name: ClassVar[str] = "torch"
     suffix: ClassVar[str] = ".pt2"
+    is_graph: ClassVar[bool] = True
 
     def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
         """Trace the network; return the file."""

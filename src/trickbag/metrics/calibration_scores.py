@@ -21,6 +21,7 @@ from trickbag.metrics.calibration_errors import (
 )
 from trickbag.metrics.expected_ece import expected_ece
 from trickbag.metrics.probabilities import Confidences
+from trickbag.metrics.reliability import Reliability
 from trickbag.metrics.temperature import (
     LARGEST,
     SMALLEST,
@@ -113,6 +114,18 @@ class ReliabilityBins(Settings):
             confidence=tuple(map(float, confidence_B)),
         )
 
+    def reliability(self) -> Reliability:
+        """Return accuracy and mean confidence of each bin."""
+        counts_B = np.array(self.images)
+        filled_B = np.where(counts_B > 0, counts_B, np.nan)
+        right_B, confidence_B = np.array(self.right), np.array(self.confidence)
+        return Reliability(
+            counts=counts_B,
+            accuracy=right_B / filled_B,
+            confidence=confidence_B / filled_B,
+            ece=float(100 * np.abs(right_B - confidence_B).sum() / max(1, counts_B.sum())),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration(Settings):
@@ -129,11 +142,15 @@ class Calibration(Settings):
     before: ReliabilityBins
     after: ReliabilityBins | None
 
+    @property
+    def reason(self) -> str | None:
+        """Why the temperature is not the one of the maximal likelihood; None where it is."""
+        fitted = Temperature(value=self.temperature, images=self.images, status=self.status)
+        return fitted.reason
+
     @classmethod
-    def of(
-        cls, logits_NK: NDArray[Any], labels_N: NDArray[np.int64]
-    ) -> tuple[Temperature, Calibration]:
-        """Fit a temperature to logits (N, K) with labels (N,); return it with its summary."""
+    def of(cls, logits_NK: NDArray[Any], labels_N: NDArray[np.int64]) -> Calibration:
+        """Fit a temperature to logits (N, K) with labels (N,), and judge it by cross-fitting."""
         fitted = fit_temperature(logits_NK, labels_N)
         finite_N = np.isfinite(logits_NK).all(axis=1)
         logits, labels = logits_NK[finite_N], labels_N[finite_N]
@@ -142,7 +159,7 @@ class Calibration(Settings):
         if divisor_N is not None:
             calibrated_NK = calibrated_logits(logits, divisor_N)
             after = ReliabilityBins.of(Confidences.of(calibrated_NK, labels))
-        return fitted, cls(
+        return cls(
             temperature=fitted.value,
             status=fitted.status,
             images=fitted.images,

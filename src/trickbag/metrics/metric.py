@@ -74,26 +74,27 @@ def _cost(title: str, unit: str = "", decimals: int = 0, better: Better = "lower
     return Metric(title=title, unit=unit, decimals=decimals, better=better)
 
 
-_CALIBRATION: Mapping[str, Metric] = {
-    name: Metric(
+def _calibration(title: str, unit: str = "%", better: Better | None = "lower") -> Metric:
+    return Metric(
         title=title,
         unit=unit,
-        decimals=4 if unit != "%" else 2,
+        decimals=2 if unit == "%" else 4,
         better=better,
         multi_label=False,
         needs_logits=True,
     )
-    for name, title, unit, better in (
-        # Of the confidences as they are: `trickbag.metrics.calibration_errors`.
-        ("adaptive_ece", "adaptive calibration error", "%", "lower"),
-        ("classwise_ece", "classwise calibration error", "%", "lower"),
-        ("brier", "Brier score", "", "lower"),
-        # Divided by a temperature that was not fitted on the same images: `metrics.temperature`.
-        ("calibrated_ece", "calibrated ECE", "%", "lower"),
-        ("calibrated_loss", "calibrated loss", "nats", "lower"),
-        # By chance alone, with the calibrated confidences: `metrics.expected_ece`.
-        ("ece_of_calibrated", "ECE by chance alone", "%", None),
-    )
+
+
+_CALIBRATION: Mapping[str, Metric] = {
+    # Of the confidences as they are: `trickbag.metrics.calibration_errors`.
+    "adaptive_ece": _calibration("adaptive calibration error"),
+    "classwise_ece": _calibration("classwise calibration error"),
+    "brier": _calibration("Brier score", ""),
+    # Divided by a temperature that was not fitted on the same images: `metrics.temperature`.
+    "calibrated_ece": _calibration("calibrated ECE"),
+    "calibrated_loss": _calibration("calibrated loss", "nats"),
+    # By chance alone, with the calibrated confidences: `metrics.expected_ece`.
+    "ece_of_calibrated": _calibration("ECE by chance alone", better=None),
 }
 """The metrics of calibration, all for one label an image."""
 

@@ -220,7 +220,7 @@ class _Rows:
 
     def fit(self, parts: Sequence[slice], near: float) -> tuple[float, Status]:
         """Return the temperature of parts of the images; `near` is where to look, as log(1 / T)."""
-        n = sum(part.stop - part.start for part in parts)
+        n: int = sum(part.stop - part.start for part in parts)
         if n == 0 or not any(self.shifted[part].any() for part in parts):
             return 1.0, "undefined"
 
@@ -228,10 +228,13 @@ class _Rows:
         def sums(log_inverse: float) -> tuple[float, float]:
             return self._sums(parts, math.exp(log_inverse))
 
-        def excess(log_inverse: float) -> float:
-            return sums(log_inverse)[1] / n - (n + 1) / (n + 2)
+        def slope(log_inverse: float) -> float:
+            return float(sums(log_inverse)[0])
 
-        place = _root(lambda log_inverse: sums(log_inverse)[0], near)
+        def excess(log_inverse: float) -> float:
+            return float(sums(log_inverse)[1]) / n - (n + 1) / (n + 2)
+
+        place = _root(slope, near)
         if place <= -_LIMIT:
             return LARGEST, "least_confident"
         if excess(place) > 0:

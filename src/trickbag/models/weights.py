@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -45,11 +45,13 @@ from trickbag.models.transfer import (
 from trickbag.models.weights_checksum import record_text, require_intact
 from trickbag.models.weights_metadata import (
     METADATA_KEY,
+    TEMPERATURE_KEY,
     WeightsMetadata,
     header_texts,
     read_classes,
     read_image_size,
     read_preprocessing,
+    read_record,
     require_weights,
     unreadable,
     weights_file,
@@ -73,6 +75,7 @@ __all__ = [
     "preprocessing_of",
     "read_tensors",
     "save_weights",
+    "store_temperature",
     "weights_bytes",
     "weights_digest",
 ]
@@ -94,16 +97,44 @@ def weights_bytes(network: nn.Module, metadata: WeightsMetadata) -> bytes:
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
+    return _file_bytes(metadata.to_dict(), _without_sharing(tensors))
+
+
+def _file_bytes(record: Mapping[str, Any], tensors: dict[str, Tensor]) -> bytes:
     # One key alone: safetensors writes several keys in random order, and the same values would
     # not give the same bytes.
-    tensors = _without_sharing(tensors)
-    return save(tensors, metadata={METADATA_KEY: record_text(metadata, tensors)})
+    return save(tensors, metadata={METADATA_KEY: record_text(record, tensors)})
+
+
+def store_temperature(path: Path, temperature: float | None) -> None:
+    """Write a temperature into a weights file, or a run's kept weights; None removes it.
+
+    All else in the file stays as it is, and the checksum is that of the new record. The file is
+    replaced whole or not at all. Raises UserError for a file that cannot be read, is damaged or of
+    other origin, and RunFailed if it cannot be written.
+    """
+    file = weights_file(path)
+    tensors = read_tensors(file)
+    # It is checked as a whole: nothing is added to a record that cannot be read.
+    WeightsMetadata.read(file)
+    data = _file_bytes(_record_with(file, temperature), tensors)
+    with replacing(file) as opened:
+        opened.write(data)
+
+
+def _record_with(file: Path, temperature: float | None) -> dict[str, Any]:
+    """Return the record of a file as plain data, with this temperature."""
+    record = read_record(header_texts(file).get(METADATA_KEY, "{}"), str(file))
+    record.pop(TEMPERATURE_KEY, None)
+    return record if temperature is None else {**record, TEMPERATURE_KEY: temperature}
 
 
 def weights_digest(path: Path) -> str:
     """Return the hash of the bytes of weights: of a file, a run's best weights, or variables.
 
-    Raises UserError for weights that cannot be read.
+    A temperature is left out: teachers and initial weights are used without it, and a run that is
+    calibrated after it was written has the digest that it had before. Raises UserError for weights
+    that cannot be read.
     """
     digests = []
     # With size, time and inode in the cache's key, a changed file is read again.
@@ -123,8 +154,20 @@ def weights_digest(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)  # a study needs the digest once for each trial
 def _digest(file: Path, size: int, mtime_ns: int, inode: int) -> str:
+    if _has_temperature(file):
+        data = _file_bytes(_record_with(file, None), read_tensors(file))
+        return hashlib.sha256(data).hexdigest()
     with open_regular(file, WEIGHTS) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _has_temperature(file: Path) -> bool:
+    """Tell whether weights have a temperature; whoever loads other files reports what is wrong."""
+    try:
+        text = header_texts(file).get(METADATA_KEY, "{}")
+        return TEMPERATURE_KEY in read_record(text, str(file))
+    except UserError:
+        return False
 
 
 def preprocessing_of(path: Path, config: ModelConfig) -> Preprocessing | None:

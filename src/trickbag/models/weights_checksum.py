@@ -30,9 +30,9 @@ _START = json.dumps({_KEY: f"{_ALGORITHM}:"})[:-2]
 """How a record begins that has a checksum: it is the first of the sorted fields."""
 
 
-def record_text(metadata: WeightsMetadata, tensors: Mapping[str, Tensor]) -> str:
-    """Return the record of a weights file, with the checksum of it and of the tensors."""
-    record = metadata.to_dict()
+def record_text(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the record of a weights file, plain data, with the checksum of it and the tensors."""
+    record = {key: value for key, value in record.items() if key != _KEY}
     return _text({**record, _KEY: _checksum(record, tensors)})
 
 

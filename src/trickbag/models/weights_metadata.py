@@ -6,6 +6,7 @@ A safetensors file keeps texts by key in its header. The record is JSON under th
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast, get_args
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METADATA_KEY",
     "SCHEMA",
+    "TEMPERATURE_KEY",
     "WeightsMetadata",
     "header_texts",
     "read_classes",
@@ -47,6 +49,9 @@ __all__ = [
 
 METADATA_KEY = "trickbag"
 """The key of the record in a file's header."""
+
+TEMPERATURE_KEY = "temperature"
+"""The key of the temperature in the record: the only part that changes after training."""
 
 SCHEMA = 1
 """The version of the record. A file without one has version 1."""
@@ -63,7 +68,9 @@ class WeightsMetadata:
     `thresholds` are K probabilities: a class with at least that much is predicted. They are None
     unless images can have several labels. `epoch` of `epochs` is the epoch of training after which
     the weights were taken, from 1. `eval_precision` is the precision in which the run evaluated
-    them. These three are None where they are not known.
+    them. These three are None where they are not known. `temperature` divides the logits before a
+    softmax, so that the highest probability is as often right as it says
+    (`trickbag.metrics.temperature`); None where none was fitted, as for several labels an image.
     """
 
     model: ModelConfig
@@ -75,6 +82,7 @@ class WeightsMetadata:
     epochs: int | None = None
     eval_precision: Precision | None = None
     label_separator: str | None = None
+    temperature: float | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -95,6 +103,7 @@ class WeightsMetadata:
             "eval_precision": self.eval_precision,
             # Only where there is one: the bytes of all other files stay.
             **({} if self.label_separator is None else {"label_separator": self.label_separator}),
+            **({} if self.temperature is None else {TEMPERATURE_KEY: self.temperature}),
         }
 
     def to_json(self) -> str:
@@ -148,6 +157,7 @@ class WeightsMetadata:
             epochs=_count(data.get("epochs"), origin),
             eval_precision=_precision(data.get("eval_precision"), origin),
             label_separator=_separator(data.get("label_separator"), origin),
+            temperature=_temperature(data.get(TEMPERATURE_KEY), origin),
         )
 
 
@@ -329,6 +339,15 @@ def _separator(data: object, origin: str) -> str | None:
     if data is not None and (not isinstance(data, str) or not data):
         raise _missing(origin, "what divides several labels, as text")
     return data
+
+
+def _temperature(data: object, origin: str) -> float | None:
+    if data is None:
+        return None
+    # In Python a bool is a number. No text of JSON here is NaN or infinite.
+    if not isinstance(data, int | float) or isinstance(data, bool) or not 0 < data < math.inf:
+        raise _missing(origin, "a temperature above 0")
+    return float(data)
 
 
 def _count(data: object, origin: str) -> int | None:

@@ -12,6 +12,7 @@ from trickbag.metrics.metric import EVALUATED
 from trickbag.models.weights import load_all_weights
 from trickbag.models.zoo import build_network
 from trickbag.train.checkpoint import Progress, Totals
+from trickbag.train.folder.calibration import calibration_of, judged_at
 from trickbag.train.folder.record import RunEnd
 from trickbag.train.folder.result import Result
 from trickbag.train.machine.device import placed
@@ -181,13 +182,23 @@ class Trainer:
             self.world.broadcast(lambda: self.record.save_last(self.run, self.progress, last))
             network = self._kept_network()
             kept = self._validate(self.loaders.val, network=network, keep_logits=True)
+        calibration = calibration_of(kept)
         test, tested = self.loaders.test, None
         if test is not None:
             tested = self._validate(
                 test, network=network, thresholds=kept.thresholds, keep_logits=True
             )
+            if calibration is not None:
+                # These are other images than those of the fit, which alone need cross-fitting.
+                tested = judged_at(tested, calibration.temperature)
         self._keep_errors(self.loaders.val, *([test] if test is not None else []))
-        end = RunEnd(last=last, kept=kept, tested=tested, peak_memory=self.memory.bytes)
+        end = RunEnd(
+            last=last,
+            kept=kept,
+            tested=tested,
+            peak_memory=self.memory.bytes,
+            calibration=calibration,
+        )
         finish = partial(self.record.finish, self.run, self.progress, end)
         data = self.world.broadcast(lambda: finish().to_dict())
         return Result.from_dict(data, str(self.record.folder.path))

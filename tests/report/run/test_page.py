@@ -22,9 +22,14 @@ from tests.report.run_folder import (
     write_run,
 )
 from trickbag.errors import UserError
+from trickbag.evaluate.record import EvaluationRecord
+from trickbag.metrics.calibration_scores import Calibration
+from trickbag.metrics.probabilities import softmax
+from trickbag.metrics.scores import class_scores
 from trickbag.report import Picture, Pictures, run_page
 from trickbag.report.pictures import as_rgb
 from trickbag.report.run import sections
+from trickbag.settings import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,6 +188,51 @@ def test_a_run_that_has_not_finished(tmp_path: Path) -> None:
     assert f"{trained(3)[-1].metrics['top1']:.2f} %" in page.words("")
     assert len(page.all("svg")) == 5
     assert "now" in page.words("curves")
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at the end", "by evaluate --calibrate"])
+def test_reliability_before_and_after_calibration(tmp_path: Path, later: bool) -> None:
+    folder = write_run(tmp_path / "run")
+    rng = np.random.default_rng(0)
+    logits_NK = rng.normal(size=(300, 10))
+    labels_N = (softmax(logits_NK).cumsum(axis=1) > rng.random((300, 1))).argmax(axis=1)
+    fitted = Calibration.of(3 * logits_NK, labels_N)
+    metrics = {"ece": 41.25, "loss": 2.5, **class_scores(3 * logits_NK, labels_N)}
+    if later:
+        EvaluationRecord(
+            kind="calibration",
+            data="digits",
+            part="val",
+            images=300,
+            weights="last.safetensors, epoch 6 of 6",
+            epoch=6,
+            precision="float32",
+            metrics=metrics,
+            details=plain(fitted),
+        ).write(folder)
+    else:
+        result = json.loads((folder / "result.json").read_text())
+        result["metrics"] |= metrics
+        write_json(folder / "result.json", result | {"calibration": plain(fitted)})
+    page = page_of(folder)
+    names = [values["aria-label"] for values in page.all("svg")]
+    before, after = (name for name in names if name.startswith("Reliability"))
+    assert f"ECE {fitted.before.reliability().ece:.2f} %" in before
+    assert f"ECE {metrics['calibrated_ece']:.2f} %" in after
+    text = page.words("calibration")
+    assert f"temperature {fitted.temperature:.4g}, fitted on 300 validation images" in text
+    assert ("of last.safetensors, epoch 6 of 6" in text) is later
+    assert "Without the temperature it is 41.25 %" in text
+    assert f"{metrics['ece_of_calibrated']:.2f} % is what chance alone gives" in text
+    assert f"loss 2.5000 {metrics['calibrated_loss']:.4f} nats" in text
+
+
+def test_a_damaged_calibration_is_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "evaluations").mkdir()
+    write_json(folder / "evaluations" / "calibration.json", {"schema": 1, "kind": "calibration"})
+    with pytest.raises(UserError, match=r"calibration\.json"):
+        run_page(folder)
 
 
 def test_a_run_of_one_epoch_is_drawn_as_points(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "OF_CROPS", "OF_ONE_NETWORK", "evaluation_kinds"]
 
 KINDS: tuple[str, ...] = (
+    "calibrate",
     "tta",
     "speed",
     "robustness",

@@ -9,6 +9,7 @@ from trickbag.report.format import interval_text, number, title, unit, value_tex
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
+from trickbag.report.run.calibration import calibration
 from trickbag.report.run.localization import localization_section
 from trickbag.report.run.records import read_record
 from trickbag.report.run.robustness import robustness_section
@@ -50,6 +51,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
             for name, value in record.metrics.items()
         ],
         "curves": sections.curves(record),
+        "calibration": calibration(record, predictions),
         "classes": sections.classes(record, predictions) if predictions else None,
         "pictures": sections.pictures(pictures),
         "robustness": robustness_section(evaluations.get("robustness"), record),

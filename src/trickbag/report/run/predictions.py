@@ -1,6 +1,6 @@
 """What the predictions for the validation set come to: confusions, scores, calibration, mistakes.
 
-Shapes: N images, K classes, B bins of confidence.
+Shapes: N images, K classes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trickbag.metrics.calibration_errors import BINS
 from trickbag.metrics.per_class import ClassScore
+from trickbag.metrics.reliability import Reliability
+from trickbag.metrics.reliability import reliability as reliability_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,40 +92,8 @@ def most_confused(predictions: Sequence[PredictionRow], n: int) -> list[tuple[st
     return [(label, predicted, count, support[label]) for (label, predicted), count in ranked[:n]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reliability:
-    """Accuracy against confidence in B bins of equal width.
-
-    `counts`, `accuracy` and `confidence` are (B,); the last two lie in [0, 1], and are NaN in a bin
-    without images. `ece` is the expected calibration error in percent.
-    """
-
-    counts: np.ndarray[Any, np.dtype[np.int64]]
-    accuracy: np.ndarray[Any, np.dtype[np.float64]]
-    confidence: np.ndarray[Any, np.dtype[np.float64]]
-    ece: float
-
-
-def reliability(predictions: Sequence[PredictionRow], bins: int = 15) -> Reliability | None:
-    """Compare confidence with accuracy (Guo et al. 2017, section 2).
-
-    None if no prediction has a confidence. Bins are open below and closed above, as in
-    `trickbag.metrics.classification.Classification`.
-    """
+def reliability(predictions: Sequence[PredictionRow], bins: int = BINS) -> Reliability | None:
+    """Compare confidence with accuracy; None if no prediction has a confidence."""
     rows = [(row.confidence, row.right) for row in predictions if row.confidence is not None]
-    if not rows:
-        return None
     confidence_N = np.array([confidence for confidence, _ in rows], dtype=np.float64)
-    right_N = np.array([right for _, right in rows], dtype=np.float64)
-    # A confidence of 0 would fall into bin -1, one rounded to above 1 behind the last bin.
-    bin_N = np.clip(np.ceil(confidence_N * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts_B = np.bincount(bin_N, minlength=bins)
-    right_B = np.bincount(bin_N, weights=right_N, minlength=bins)
-    sum_B = np.bincount(bin_N, weights=confidence_N, minlength=bins)
-    filled_B = np.where(counts_B > 0, counts_B, np.nan)
-    return Reliability(
-        counts=counts_B,
-        accuracy=right_B / filled_B,
-        confidence=sum_B / filled_B,
-        ece=float(100 * np.abs(right_B - sum_B).sum() / len(rows)),
-    )
+    return reliability_of(confidence_N, np.array([right for _, right in rows], dtype=bool), bins)

@@ -14,7 +14,6 @@ from trickbag.report.charts import (
     Series,
     confusion_chart,
     line_chart,
-    reliability_chart,
 )
 from trickbag.report.format import (
     ABSENT,
@@ -34,7 +33,6 @@ from trickbag.report.run.predictions import (
     lowest_recall_first,
     most_confident_mistakes,
     most_confused,
-    reliability,
 )
 from trickbag.report.run.records import ReportedRun, planned_schedule
 from trickbag.train.folder.predictions import PredictionRow
@@ -57,7 +55,7 @@ SHOWN_ERRORS = 200
 SHOWN_CLASSES = 1000
 """Number of classes whose scores a page lists: those of the lowest recall."""
 
-_TILES = ("top5", "loss", "ece", "test_top1")
+_TILES = ("top5", "loss", "ece", "calibrated_ece", "test_top1")
 _SHOWN_MISTAKES = 24
 _NO_PICTURES = "This page was made without the images of the data."
 
@@ -215,17 +213,13 @@ def _schedule(record: ReportedRun) -> str | None:
 def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[str, Any]:
     """Describe how well each class was predicted.
 
-    The confusion matrix and the reliability diagram are drawn; the most confused pairs, the most
-    confident mistakes and the scores of every class are listed.
+    The confusion matrix is drawn; the most confused pairs, the most confident mistakes and the
+    scores of every class are listed.
     """
     matrix = confusion(predictions)
     # With several labels an image the predictions are sets of labels, and no class has a row.
     by_name = record.classes or {score.name: score for score in matrix.scores()}
     scores = sorted(by_name.items(), key=lambda item: (lowest_recall_first(item[1]), item[0]))
-    calibration = reliability(predictions)
-    ece = record.metrics.get("ece")
-    if ece is None and calibration is not None:
-        ece = calibration.ece
     large = len(matrix.classes) > LARGEST_MATRIX
     return {
         "number": len(matrix.classes),
@@ -243,8 +237,6 @@ def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[s
             for name, score in scores[:SHOWN_CLASSES]
         ],
         "unlisted": max(0, len(scores) - SHOWN_CLASSES),
-        "reliability": reliability_chart(calibration) if calibration else None,
-        "ece": percent(ece) if calibration else None,
         "mistakes": [
             (row.image, row.label, row.predicted, percent(100 * (row.confidence or 0), 1))
             for row in most_confident_mistakes(predictions, _SHOWN_MISTAKES)

@@ -41,7 +41,7 @@ class StoredResult(Result):
     """What `result.json` holds of a trial, and the name of its network as `model`.
 
     `label` is that of the trial's variant. A trial of status `does_not_apply` has the reason as its
-    `error`. The scores of the classes are left out, which are long if there are many: they are in
+    `error`. The scores of the classes and the calibration are left out, which are long: they are in
     the trial's `result.json`. `evaluations` are those of `evaluate.extra.EXTRA` that the trial has
     had, by name; their metrics are among `metrics`.
     """
@@ -52,13 +52,18 @@ class StoredResult(Result):
     @classmethod
     def of(cls, result: Result, trial: Trial) -> StoredResult:
         """Return the result of a trial with the names that the study has for it."""
-        named = {"label": trial.label, "model": trial.model, "classes": {}}
+        named: dict[str, Any] = {
+            "label": trial.label,
+            "model": trial.model,
+            "classes": {},
+            "calibration": None,
+        }
         return cls(**(vars(result) | named))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain data of the line."""
         data = super().to_dict() | {"model": self.model}
-        del data["classes"]
+        del data["classes"], data["calibration"]
         if self.evaluations:
             data["evaluations"] = {name: plain(each) for name, each in self.evaluations.items()}
         return data

@@ -14,11 +14,12 @@ from trickbag.data.source import DataError
 from trickbag.errors import Note
 from trickbag.files import write_json
 from trickbag.models.counting import count_macs, count_params
-from trickbag.models.weights import save_weights
+from trickbag.models.weights import save_weights, store_temperature
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.recipe import digest
 from trickbag.train import checkpoint
 from trickbag.train.folder.board import Board
+from trickbag.train.folder.calibration import calibration_notes, calibration_of, confidence_of
 from trickbag.train.folder.predictions import PredictionRow, write_predictions
 from trickbag.train.folder.result import KeptWeights, Result
 from trickbag.train.folder.score import is_better
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
     from trickbag.metrics.bootstrap import Interval
+    from trickbag.metrics.calibration_scores import Calibration
     from trickbag.tasks.classification import Validation
     from trickbag.train.checkpoint import Progress, Share, Totals
     from trickbag.train.folder.run_folder import RunFolder
@@ -57,12 +59,19 @@ class RunEnd:
 
     `last` is the validation of the last epoch's weights, `kept` that of the kept weights, and
     `tested` that of the kept weights on the test part, None without one. `peak_memory` is in bytes.
+    `calibration` is that of the kept weights, None with several labels an image.
     """
 
     last: Validation
     kept: Validation
     tested: Validation | None
     peak_memory: int | None
+    calibration: Calibration | None = None
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of the kept weights."""
+        return None if self.calibration is None else self.calibration.temperature
 
     def intervals(self) -> dict[str, Interval]:
         """Return the intervals over images of the metrics of the kept weights, by their names."""
@@ -177,7 +186,10 @@ class RunRecord:
         end: RunEnd,
     ) -> Result:
         """Write the predictions and the result of a run that has reached its end."""
-        self._write_predictions(end.kept)
+        # It is known only now that every epoch is evaluated.
+        if end.temperature is not None:
+            store_temperature(self.folder.best, end.temperature)
+        self._write_predictions(end.kept, end.temperature)
         epoch = self.kept_epoch(progress)
         metrics: dict[str, float | int | None] = dict(end.kept.all_metrics)
         metrics |= self._training_metrics(progress, epoch)
@@ -189,7 +201,8 @@ class RunRecord:
         if end.tested is not None:
             metrics |= {f"test_{key}": value for key, value in end.tested.all_metrics.items()}
         metrics["run_time_s"] = time.perf_counter() - self.started
-        self.notes = [*self.notes, *_not_finite(end)]
+        calibration = calibration_notes(end.calibration, end.kept, end.tested)
+        self.notes = [*self.notes, *_not_finite(end), *calibration]
         result = self._result(metrics, end=end, epoch=epoch)
         # The result comes last: a run that has one counts as finished and is left as it is.
         result.write(self.folder.result)
@@ -199,14 +212,14 @@ class RunRecord:
         """Write the result of a run that could not go on."""
         self._result({}, error).write(self.folder.result)
 
-    def _write_predictions(self, validation: Validation) -> None:
+    def _write_predictions(self, validation: Validation, temperature: float | None) -> None:
         names, classes = self.dataset.val.names, self.dataset.classes
         separator = separator_of_labels(classes, self.dataset.label_separator)
         columns = zip(
             validation.index,
             validation.labels,
             validation.predicted,
-            validation.confidence,
+            confidence_of(validation, temperature),
             strict=True,
         )
         rows = (
@@ -267,6 +280,7 @@ class RunRecord:
                 epochs=training.epochs,
                 precision=training.eval_precision,
             ),
+            calibration=None if end is None else end.calibration,
             classes={} if end is None else dict(zip(classes, end.kept.per_class(), strict=True)),
             intervals={} if end is None else end.intervals(),
             folder=str(self.folder.path),
@@ -295,7 +309,9 @@ class RunRecord:
 
     def save_last(self, run: Run, progress: Progress, last: Validation) -> None:
         """Write the weights of the last epoch beside those that are kept."""
-        self._save_weights(run, self.folder.last, progress.epoch, last.thresholds)
+        calibration = calibration_of(last)
+        temperature = None if calibration is None else calibration.temperature
+        self._save_weights(run, self.folder.last, progress.epoch, last.thresholds, temperature)
 
     def _keep(
         self,
@@ -314,7 +330,12 @@ class RunRecord:
             self._save_weights(run, self.folder.best, progress.epoch + 1, thresholds)
 
     def _save_weights(
-        self, run: Run, file: Path, epoch: int, thresholds: tuple[float, ...] | None
+        self,
+        run: Run,
+        file: Path,
+        epoch: int,
+        thresholds: tuple[float, ...] | None,
+        temperature: float | None = None,
     ) -> None:
         metadata = WeightsMetadata(
             model=self.plan.model,
@@ -326,5 +347,6 @@ class RunRecord:
             epochs=self.plan.training.epochs,
             eval_precision=self.plan.training.eval_precision,
             label_separator=self.dataset.label_separator,
+            temperature=temperature,
         )
         save_weights(run.evaluated_network, file, metadata)

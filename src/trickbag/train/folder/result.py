@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from trickbag.errors import Note, UserError, shown
 from trickbag.files import json_numbers, read_json_object, write_json
+from trickbag.metrics.calibration_scores import Calibration
 from trickbag.metrics.multi_label import LabelScore
 from trickbag.metrics.per_class import ClassScore
 from trickbag.models.config import Precision
@@ -62,9 +63,12 @@ class Result:
     scores of each class by its name, of the kept weights on the validation part; none for such
     results. `intervals` are the 95 % intervals of metrics over the images of their part, by their
     names in `metrics`; a metric that has none, as in results written before, is not among them.
-    `notes` are plain data, each `Note.to_dict()`; `data_errors` are the files left out. `status` is
-    by default `failed` if there is an error, else `finished`. `folder` is the run's folder, which
-    is not in the file.
+    `calibration` is that of the kept weights, None with several labels an image and for results of
+    before. The calibrated metrics of the validation part, `calibrated_ece` and so on, are
+    cross-fitted; those of the test part are at the temperature of the calibration. `notes` are
+    plain data, each `Note.to_dict()`; `data_errors` are the files left out. `status` is by default
+    `failed` if there is an error, else `finished`. `folder` is the run's folder, which is not in
+    the file.
     """
 
     trial: str
@@ -79,6 +83,7 @@ class Result:
     weights: KeptWeights | None = None
     classes: dict[str, ClassScore] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    calibration: Calibration | None = None
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -116,6 +121,7 @@ class Result:
             "weights": plain(self.weights),
             "classes": {name: score.to_dict() for name, score in self.classes.items()},
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "calibration": plain(self.calibration),
         }
 
     @classmethod
@@ -156,12 +162,15 @@ class Result:
                 Note.from_dict(note)
         except (ValueError, AttributeError, TypeError) as error:
             raise UserError(f"notes = {shown(data['notes'])}: must be a list of notes") from error
-        weights = data.get("weights")
+        weights, calibration = data.get("weights"), data.get("calibration")
         return cls(
             **{key: data[key] for key in _PARTS},
             weights=None if weights is None else read(KeptWeights, weights, "weights"),
             classes=_class_scores(data.get("classes")),
             intervals=_intervals(data.get("intervals")),
+            calibration=None
+            if calibration is None
+            else read(Calibration, calibration, "calibration"),
             folder=folder,
         )
 

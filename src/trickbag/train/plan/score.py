@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, UserError, choices
-from trickbag.metrics.metric import ALIASES, defined_metrics
+from trickbag.metrics.metric import ALIASES, EVALUATED, defined_metrics
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
@@ -22,7 +22,8 @@ def require_score(score: str | None, dataset: Dataset) -> None:
     if score is None:
         return
     multi_label, num_classes = dataset.val.labels.ndim == 2, len(dataset.classes)
-    allowed = defined_metrics(multi_label, num_classes)
+    # A metric that is neither good nor bad chooses nothing.
+    allowed = [n for n in defined_metrics(multi_label, num_classes) if EVALUATED[n].better]
     if score not in allowed:
         labels = "several labels" if multi_label else "one label"
         known = f" ({ALIASES[score]!r} is the name)" if ALIASES.get(score) in allowed else ""
