@@ -55,6 +55,8 @@ def test_probabilities_are_a_softmax_in_the_order_of_the_classes(predictor: Pred
     reduced = predictor.trained.autocast_dtype  # of the run, by what this processor can do
     with torch.inference_mode(), torch.autocast("cpu", dtype=reduced, enabled=reduced is not None):
         logits = predictor.trained.network(((pixels - mean) / std).float())[0].double().numpy()
+    assert predictor.trained.temperature is not None
+    logits = logits / predictor.trained.temperature
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     assert prediction.probabilities is not None
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)
