@@ -95,6 +95,7 @@ def _of_predictions(
     return {
         "chart": reliability_chart(diagram),
         "calibrated": None,
+        "calibrated_ece": None,
         "ece": percent(diagram.ece if ece is None else ece),
         "temperature": None,
     }
