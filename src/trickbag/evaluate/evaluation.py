@@ -51,11 +51,12 @@ class Evaluation:
     `confusions` which classes are taken for which others; None with several labels an image.
     `not_finite` of the images have a logit that is not finite: none of them counts as right, and a
     note says so. `tta` names the views of test-time augmentation. `temperature` is the one of the
-    weights, by which predicted confidences are calibrated, None without one. `judged_by` says of what the calibrated metrics are: on the validation images of
-    the run, on which the temperature was fitted, of temperatures that are fitted anew by
-    cross-fitting; on other images of the temperature of the weights. It is None where there are no
-    such metrics. `is_validation`: the images are all those of the run's validation part.
-    `validation` has the predictions and logits of each image; it is no part of the plain data.
+    weights, by which predicted confidences are calibrated, None without one. `judged_by` says of
+    what the calibrated metrics are: on the validation images of the run, on which the temperature
+    was fitted, of temperatures that are fitted anew by cross-fitting; on other images of the
+    temperature of the weights. It is None where there are no such metrics. `is_validation`: the
+    images are all those of the run's validation part. `validation` has the predictions and logits
+    of each image; it is no part of the plain data.
     """
 
     data: str
