@@ -98,7 +98,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
 )
 """The corruptions in the published order: 15 of the mean corruption error, then 4 extra ones."""
 
-_CHUNK = 2**20
+_CHUNK = 2**19
 """Values that are corrupted at once on a CPU: as many as its caches hold."""
 _CHUNK_DEVICE = 2**24
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import pad
 
 from trickbag.evaluate.robustness.corruptions.filters import convolve, extended
 
 __all__ = ["canny", "chamfer_distance", "equalized", "filtered"]
 
-_TAN_22 = 13573 / 2**15
-"""The tangent of 22.5 degrees, as OpenCV rounds it."""
+_ONE, _TAN_22 = 2**15, 13573
+"""The unit of slopes, and the tangent of 22.5 degrees in it, as OpenCV rounds it."""
 _STEPS = (
     *((row, column, 1.0) for row, column in ((0, 1), (1, 0))),
     *((row, column, 91750 / 2**16) for row, column in ((1, 1), (1, -1))),
@@ -42,19 +42,19 @@ def canny(images_N1HW: Tensor, *, low: float, high: float) -> Tensor:
     connected with one above `high`.
     """
     height, width = images_N1HW.shape[2:]
-    wider = extended(images_N1HW, 1, 1, "edge")
+    wider = extended(images_N1HW.to(torch.int32), 1, 1, "edge")
     across = wider[:, :, :, 2:] - wider[:, :, :, :-2]
     down = wider[:, :, 2:] - wider[:, :, :-2]
     dx = across[:, :, :-2] + 2 * across[:, :, 1:-1] + across[:, :, 2:]
     dy = down[:, :, :, :-2] + 2 * down[:, :, :, 1:-1] + down[:, :, :, 2:]
     length = dx.abs() + dy.abs()
-    frame = pad(length, (1, 1, 1, 1))
+    lengths = pad(length, (1, 1, 1, 1))
 
     def at(row: int, column: int) -> Tensor:
-        return frame[:, :, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
+        return lengths[:, :, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
-    flat = dy.abs() < _TAN_22 * dx.abs()
-    steep = dy.abs() > (_TAN_22 + 2) * dx.abs()
+    flat = _ONE * dy.abs() < _TAN_22 * dx.abs()
+    steep = _ONE * dy.abs() > (_TAN_22 + 2 * _ONE) * dx.abs()
     falling = (dx < 0) == (dy < 0)
     peaks = torch.where(
         flat,
@@ -72,7 +72,9 @@ def canny(images_N1HW: Tensor, *, low: float, high: float) -> Tensor:
     peaks &= length > low
     edges = peaks & (length > high)
     while True:
-        grown = peaks & (max_pool2d(edges.float(), 3, stride=1, padding=1) > 0)
+        frame = pad(edges, (1, 1, 1, 1))
+        near = frame[:, :, :-2] | frame[:, :, 1:-1] | frame[:, :, 2:]
+        grown = peaks & (near[..., :-2] | near[..., 1:-1] | near[..., 2:])
         if torch.equal(grown, edges):
             return edges
         edges = grown
