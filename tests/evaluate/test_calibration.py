@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from trickbag.cli import main
 from trickbag.data.dataset import prepare
 from trickbag.errors import UserError
 from trickbag.evaluate import Predictor, Trained, evaluate
+from trickbag.evaluate.average import averaged
 from trickbag.evaluate.calibration import calibrate
 from trickbag.evaluate.record import read_records
 from trickbag.locks import locked_folder
@@ -129,6 +131,28 @@ def test_a_temperature_of_other_images_or_weights_is_not_stored(
     assert fitted.file is None
     assert "folder of a run" in " ".join(note.reason for note in fitted.notes)
     assert alone.read_bytes() == (older / "best.safetensors").read_bytes() == before
+
+
+def test_an_average_has_the_mean_temperature_of_its_networks(trained: Trained) -> None:
+    warmer = dataclasses.replace(trained, temperature=4 * (trained.temperature or 0))
+    average = averaged([trained, warmer])
+    assert average.temperature == pytest.approx(2 * (trained.temperature or 0))
+    assert [note.kind for note in average.notes] == ["calibration"]
+    without = averaged([trained, dataclasses.replace(trained, temperature=None)])
+    assert without.temperature is None
+    assert without.notes == ()
+    # What is predicted is what is evaluated: a temperature of the average leaves the classes.
+    images = torch.randint(0, 256, (8, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    raw, calibrated = (
+        average.probabilities(images.to(torch.uint8), calibrated=each) for each in (False, True)
+    )
+    assert torch.equal(raw.argmax(1), calibrated.argmax(1))
+    torch.testing.assert_close(
+        (raw.double().log() / average.temperature).softmax(1).float(), calibrated
+    )
+    fitted = calibrate(average, evaluate(average, workers=0))
+    assert fitted.file is None
+    assert "of an average" in " ".join(note.reason for note in fitted.notes)
 
 
 def test_a_folder_in_which_a_run_trains_is_left_alone(older: Path) -> None:
