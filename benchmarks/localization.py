@@ -8,7 +8,7 @@ tf_efficientnet_lite0.safetensors and tf_efficientnet_lite2.safetensors. The pho
 blurred photos of other classes, see pasted.py; the networks have the 1,000 classes of ImageNet. For
 the white cells a small network learns on windows of the training images, with a white cell or
 without; it is judged on the whole images of the test part, which it sees at the scale of the
-windows. Nothing depends on the machine but the times.
+windows. Nothing but the last bits depends on the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import argparse
 import dataclasses
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,6 @@ def measure(
 ) -> list[dict[str, Any]]:
     rows = []
     for method in METHODS:
-        started = time.perf_counter()
         record = evaluate_localization(trained, folder, method=method, part=part)
         rows.append(
             {
@@ -69,7 +67,6 @@ def measure(
                 "best_threshold": record.details["best_threshold"],
                 **record.metrics,
                 "whole_image": whole_image(folder, trained.preprocessing, part),
-                "images_per_s": record.images / (time.perf_counter() - started),
             }
         )
         print(json.dumps(rows[-1]), flush=True)

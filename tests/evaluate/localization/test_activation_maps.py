@@ -11,7 +11,7 @@ from trickbag.models.zoo import create_model
 POOLED = ["timm:test_resnet", "timm:test_efficientnet", "resnet18"]
 ALL_POOLED = [
     *("resnet50_d", "resnext50_32x4d", "seresnet50", "skresnet50", "resnetblur50", "mobilenet_v1"),
-    *("bl_resnet50", "assemble_resnet50", "inception_v3@96", "timm:densenet121", "timm:dla34"),
+    *("bl_resnet50", "assemble_resnet50", "inception_v3@128", "timm:densenet121", "timm:dla34"),
     *("timm:tf_efficientnet_lite0", "timm:regnetx_002", "timm:swin_tiny_patch4_window7_224@224"),
     *("timm:test_maxvit@160", "timm:test_nfnet", "timm:mobilenetv2_050", "timm:mobilevit_xxs"),
 ]

@@ -226,7 +226,7 @@ def _details(
         classes={
             label: {
                 "maps": len(ious),
-                "gt_known_localization": 100 * float(np.mean(np.array(ious) >= IOU)),
+                "gt_known_localization": 100 * sum(iou >= IOU for iou in ious) / len(ious),
             }
             for label, ious in sorted(tally.by_class.items())
         },
