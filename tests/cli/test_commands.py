@@ -322,6 +322,49 @@ def test_evaluate(call: Call, run: Path) -> None:
     assert "2 images  recall" in out
 
 
+def test_evaluate_gives_intervals_and_confusions(call: Call, run: Path) -> None:
+    evaluation = json.loads(call("evaluate", run, "--workers", "0", "--json")[1])
+    stored = json.loads((run / "result.json").read_text())
+    assert evaluation["intervals"] == stored["intervals"]
+    low, high = evaluation["intervals"]["top1"]
+    assert 0 <= low <= evaluation["top1"] <= high <= 100
+    matrix = evaluation["confusion"]["matrix"]
+    assert sum(map(sum, matrix)) == 6
+    wrong = sum(map(sum, matrix)) - sum(matrix[k][k] for k in range(3))
+    assert sum(pair["images"] for pair in evaluation["confusion"]["largest"]) == wrong
+    out = call("evaluate", run, "--workers", "0")[1]
+    assert f"top-1  {evaluation['top1']:.2f} % ({low:.1f} to {high:.1f})" in out
+    assert "95 % intervals over images" in out
+    assert ("taken for" in out) == bool(wrong)
+
+
+def test_a_chosen_threshold_rejects_predictions(
+    call: Call, run: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    code, out, err = call(
+        "evaluate", folder, "--workers", "0", "--json", "--target-accuracy", "0.5"
+    )
+    assert code == 0, err
+    selective = json.loads(out)["selective"]
+    stored = json.loads((folder / "evaluations" / "selective.json").read_text())
+    assert stored["metrics"]["threshold"] == selective["threshold"]
+    assert selective["curve"]
+    assert "reject below" in call("evaluate", folder, "--workers", "0", "--target-accuracy", "1")[1]
+    code, out, err = call("predict", folder, photos, "--reject-below", "stored")
+    assert (code, "have a confidence below" in err) == (0, True)
+    code, out, err = call("predict", folder, photos, "--reject-below", "1", "--csv", tmp_path / "p")
+    assert code == 0
+    with (tmp_path / "p").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 36
+    assert {(row["label"], row["rejected"]) for row in rows} == {("", "true")}
+    assert "36 of 36 images" in err
+    table = call("predict", folder, photos, "--reject-below", "1")[1]
+    assert table.count("(rejected)") == 36
+
+
 def test_evaluate_a_limit_of_images(call: Call, run: Path) -> None:
     code, out, err = call("evaluate", run, "--workers", "0", "--json", "--limit", "4")
     assert (code, err) == (0, "")

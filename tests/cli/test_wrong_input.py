@@ -281,6 +281,17 @@ EVALUATE = [
         for value in ("0", "-3", "x", "1.5")
     ],
     ("evaluate {run} --limit", ["--limit"]),
+    *[
+        (f"evaluate {{run}} --target-accuracy {value}", ["--target-accuracy", value, says])
+        for value, says in (
+            ("0", "from 0 (excluded) to 100"),
+            ("-3", "from 0 (excluded) to 100"),
+            ("100.5", "from 0 (excluded) to 100"),
+            ("nan", "number"),
+            ("99%", "number"),
+            ("", "number"),
+        )
+    ],
     ("evaluate {run} --seed 1", ["--seed is of evaluations with random draws"]),
     ("evaluate {run} --seed -1 --robustness", ["--seed", "at least 0"]),
     *[
@@ -305,6 +316,14 @@ EVALUATE = [
 ]
 
 PREDICT = [
+    *[
+        (f"predict {{run}} {{photos}} --reject-below {value}", ["--reject-below", value, "stored"])
+        for value in ("-0.1", "1.1", "nan", "80%", "none", "")
+    ],
+    (
+        "predict {run} {photos} --reject-below stored",
+        ["has no threshold yet", "--target-accuracy"],
+    ),
     *[(f"predict {run} {{photos}}", [run]) for run in RUNS],
     ("predict {run}", ["PATH", "--help"]),
     ("predict {run} {tmp}/absent.png", ["absent.png", "no file or folder"]),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,3 +113,30 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
         iter([("\udcff.png", prediction(0.25, 0.25, 0.5))]),
     )
     assert read(tmp_path / "out.csv")[1][0] == "\\udcff.png"
+
+
+def test_rejected_images_have_no_label_and_say_so(tmp_path: Path) -> None:
+    rejected = dataclasses.replace(prediction(0.25, 0.35, 0.4), rejected=True)
+    rows = [("a", prediction(0.125, 0.375, 0.5)), ("b", rejected), ("c", failed("gone"))]
+    assert rejected.label is None
+    assert rejected.labels == ()
+    assert rejected.confidence == pytest.approx(0.4)
+    form = Form(classes=(*CLASSES[:2], "rejected"), top=2, rejects=True, probabilities=True)
+    written = write_csv(tmp_path / "out.csv", form, iter(rows))
+    header, *lines = read(tmp_path / "out.csv")
+    assert header[-3:] == ["class rejected", "rejected", "error"]
+    assert [line[1:5] for line in lines] == [
+        ["dog, wet", "0.500000", "label", "0.375000"],
+        ["", "0.400000", "", "0.350000"],
+        [""] * 4,
+    ]
+    assert [line[5:] for line in lines] == [
+        ["0.125", "0.375", "0.5", "false", ""],
+        ["0.25", "0.34999999", "0.40000001", "true", ""],
+        ["", "", "", "", "gone"],
+    ]
+    assert (written.predicted, written.rejected) == (2, ["b"])
+    # The columns of others stay as they are.
+    form = Form(classes=CLASSES, columns=("id", "label"), rejects=True)
+    write_csv(tmp_path / "out.csv", form, iter(rows[:2]))
+    assert read(tmp_path / "out.csv") == [["id", "label"], ["a", "dog, wet"], ["b", ""]]

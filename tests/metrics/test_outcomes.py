@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
+from trickbag.metrics.calibration_errors import brier_score
 from trickbag.metrics.classification import Classification
 from trickbag.metrics.metric import EVALUATED
 from trickbag.metrics.outcomes import class_intervals, mean_recall_interval, outcome_scores
@@ -104,6 +105,7 @@ def test_every_metric_has_an_interval_around_it(classes: int) -> None:
     counter = Classification(classes)
     counter.update(torch.from_numpy(logits_NK), torch.from_numpy(labels_N))
     metrics = counter.compute() | outcome_scores(logits_NK, labels_N)
+    metrics["brier"] = brier_score(logits_NK, labels_N)
     if classes == 2:
         metrics["auc"] = metrics["auc_ovr"]
     intervals = class_intervals(logits_NK, labels_N)

@@ -17,6 +17,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trickbag.cli.options import RUN_HELP, add_init, add_precision, add_tta
+from trickbag.cli.rejection import (
+    add_reject_below,
+    reject_limit,
+    rejecting,
+    require_labels,
+    warn_of_rejected,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -51,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probabilities", action="store_true", help="with --csv: add a column for each class"
     )
+    add_reject_below(parser)
     parser.add_argument(
         "--raw-confidence",
         action="store_true",
@@ -87,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     top = parse(Annotated[int, AtLeast(1, MAX_CLASSES)], args.top, "--top")
     batch_size = optional(Annotated[int, AtLeast(1, MAX_BATCH)], args.batch_size, "--batch-size")
     precision = precision_of(args)
+    limit = reject_limit(args)
     if args.probabilities and args.csv is None:
         raise UserError("--probabilities needs the file to write: --csv FILE")
     runs, paths = split_runs([args.run, *args.paths])
@@ -113,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
         calibrated=not args.raw_confidence,
     )
     _require_top(top, predictor)
+    predictor = rejecting(predictor, limit)
     columns = predictor.trained.columns
     roots = [expanded(root) for root in args.image_root or ()]
     inputs = find_inputs(paths, image_roots=roots, id_column=columns[0] if columns else None)
@@ -130,7 +140,8 @@ def run(args: argparse.Namespace) -> int:
     rows = values.noting(_rows(predictor, inputs))
     if target is None:
         written = Written()
-        for line in _lines(rows, inputs, predictor.classes, top, written):
+        rejects = predictor.reject_below is not None
+        for line in _lines(rows, inputs, predictor.classes, top, written, rejects):
             print_line(line)
             if is_lost(sys.stdout):
                 return 0  # nobody reads the rest; a full disk is an error of the output
@@ -142,7 +153,9 @@ def run(args: argparse.Namespace) -> int:
             top=top,
             probabilities=args.probabilities,
             sample=_sample(predictor, inputs, top),
+            rejects=predictor.reject_below is not None,
         )
+        require_labels(form.sample, predictor)
         written = write_csv(target, form, rows)
         print_line(f"predictions: {target} ({written.predicted:,} images; {_title(predictor)})")
     values.warn(predictor)
@@ -153,6 +166,7 @@ def run(args: argparse.Namespace) -> int:
             f"{predictor.trained.weights_title}: confidences are not calibrated, as these weights "
             f"have no temperature{'; ' if way_out else ''}{way_out}",
         )
+    warn_of_rejected(written, predictor)
     _warn_of_errors(written, cells_are_empty=target is not None and not form.has_errors)
     return 0 if written.predicted else 1
 
@@ -316,12 +330,14 @@ def _lines(
     classes: tuple[str, ...],
     top: int,
     written: Written,
+    rejects: bool = False,
 ) -> Iterator[str]:
     """Yield a header, and a line for each image as soon as it is predicted."""
     from trickbag.cli.terminal import printable
 
     first = max(len("image"), *(len(printable(name)) for name in inputs.names))
-    second = max(len("label"), *(len(printable(name)) for name in classes))
+    widest = "(rejected)" if rejects else "label"
+    second = max(len(widest), *(len(printable(name)) for name in classes))
     yield "  ".join(["image".ljust(first), *["label".ljust(second) + "  confidence"] * top])
     for name, prediction in rows:
         cell = printable(name).ljust(first)
@@ -333,5 +349,10 @@ def _lines(
         ranked = prediction.top(top)
         # With thresholds an image has any number of labels: all stand in the first cell.
         ranked[0] = (prediction.label or "", ranked[0][1])
+        if prediction.rejected:
+            written.rejected.append(name)
+            ranked = [
+                ("(rejected)" if k == 0 else "", share) for k, (_, share) in enumerate(ranked)
+            ]
         cells = [f"{printable(label).ljust(second)}  {share:<10.4f}" for label, share in ranked]
         yield "  ".join([cell, *cells]).rstrip()

@@ -42,6 +42,7 @@ class Prediction:
     `probabilities` are (K,) float32 in the order of `classes`; they are None if the image could not
     be read or has a logit that is not finite, and `error` says so. With `thresholds`, one for each
     class, an image has every label whose probability reaches its threshold; that may be none.
+    One that is `rejected` has a confidence below the one that was asked for, and has no label.
     `label_separator` divides several labels in the training data, None where nothing does.
     `clipped` counts the values of the image beyond the pixel range of the training data, `used` is
     the share of the range between its smallest and its largest value, None for 8-bit images. `tta`
@@ -57,11 +58,12 @@ class Prediction:
     clipped: int = 0
     used: float | None = None
     tta: str | None = None
+    rejected: bool = False
 
     @property
     def label(self) -> str | None:
         """The most probable class; with thresholds all labels, divided as in the training data."""
-        if self.probabilities is None:
+        if self.probabilities is None or self.rejected:
             return None
         if self.thresholds is None:
             return self.top(1)[0][0]
@@ -85,7 +87,7 @@ class Prediction:
 
         They are in the order of the classes.
         """
-        if self.probabilities is None:
+        if self.probabilities is None or self.rejected:
             return ()
         if self.thresholds is None:
             return (self.top(1)[0][0],)
@@ -109,13 +111,15 @@ class Predictor:
 
     Crop, precision and memory layout are the same. Images are read in as many `threads`; 0 chooses
     the number. Probabilities are calibrated by the temperature of the weights, if they have one,
-    unless `calibrated` is false.
+    unless `calibrated` is false. An image whose confidence is below `reject_below` is rejected: it
+    gets no label.
     """
 
     trained: Trained
     batch_size: int = 64
     threads: int = 0
     calibrated: bool = True
+    reject_below: float | None = None
 
     @classmethod
     def load(
@@ -180,10 +184,12 @@ class Predictor:
         if error is not None:
             return Prediction(image=name, classes=self.classes, probabilities=None, error=error)
         assert not isinstance(row, str)
+        limit = self.reject_below
         return Prediction(
             image=name,
             classes=self.classes,
             probabilities=row,
+            rejected=limit is not None and float(row.max()) < limit,
             thresholds=self.trained.thresholds,
             label_separator=self.trained.label_separator,
             tta=self.trained.tta,

@@ -29,8 +29,9 @@ class Form:
     image and label; or without these `image,label,confidence`, and `error` at the end if an image
     could not be read. `top` adds `label_2,confidence_2` and so on. `probabilities` adds a column
     for each class, with the class's name, or "class " and the name if there is such a column
-    already. If an image has several labels, they stand in one cell; the confidence is then the
-    highest of all classes.
+    already. With `rejects` a column `rejected`, of true and false, is behind these where there can
+    be one for errors; the labels of a rejected image are empty. If an image has several labels,
+    they stand in one cell; the confidence is then the highest of all classes.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +39,7 @@ class Form:
     top: int = 1
     probabilities: bool = False
     sample: SampleFile | None = None
+    rejects: bool = False
 
     @property
     def has_errors(self) -> bool:
@@ -49,6 +51,11 @@ class Form:
         """Whether a column is added for each class: a sample can have these columns already."""
         return self.probabilities and not (self.sample is not None and self.sample.columns.classes)
 
+    @property
+    def has_rejected(self) -> bool:
+        """Whether a column says which images are rejected."""
+        return self.rejects and self.has_errors
+
     def header(self) -> list[str]:
         """Return the names of the columns, without `error`; none for a sample without a header."""
         if self.sample is not None and not self.sample.sheet.has_header:
@@ -58,8 +65,10 @@ class Form:
             names = list(self.sample.sheet.names)
         names += [f"{name}_{k}" for k in range(2, self.top + 1) for name in ("label", "confidence")]
         if self.has_probabilities:
-            taken = {*names, "error"}
+            taken = {*names, "error", "rejected"}
             names += [f"class {name}" if name in taken else name for name in self.classes]
+        if self.has_rejected:
+            names.append("rejected")
         return names
 
     def row(self, place: int, name: str, prediction: Prediction) -> list[str]:
@@ -68,7 +77,10 @@ class Form:
         Of a prediction that failed they are empty, beside its name and what a sample has there.
         """
         shares = [] if prediction.probabilities is None else prediction.probabilities.tolist()
-        ranked = [(label, f"{share:.6f}") for label, share in prediction.top(self.top)]
+        ranked = [
+            ("" if prediction.rejected else label, f"{share:.6f}")
+            for label, share in prediction.top(self.top)
+        ]
         ranked = ranked or [("", "")] * self.top
         label = prediction.label or ""
         if self.sample is not None:
@@ -78,6 +90,9 @@ class Form:
         cells += [cell for pair in ranked[1:] for cell in pair]
         if self.has_probabilities:
             cells += [f"{share:.8g}" for share in shares] or [""] * len(self.classes)
+        if self.has_rejected:
+            failed = prediction.error is not None
+            cells.append("" if failed else "true" if prediction.rejected else "false")
         return cells
 
 
@@ -85,10 +100,12 @@ class Form:
 class Written:
     """The outcome of writing a table: the number of images predicted, and the errors of the others.
 
-    An error is (name of the image, reason).
+    `rejected` are the names of those predicted whose confidence is too low for a label. An error is
+    (name of the image, reason).
     """
 
     predicted: int = 0
+    rejected: list[str] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -109,6 +126,8 @@ def write_csv(path: Path, form: Form, rows: Iterable[tuple[str, Prediction]]) ->
             for place, (name, prediction) in enumerate(rows):
                 writer.writerow(form.row(place, name, prediction))
                 reasons.append(prediction.error or "")
+                if prediction.rejected:
+                    written.rejected.append(name)
                 if prediction.error is None:
                     written.predicted += 1
                 else:

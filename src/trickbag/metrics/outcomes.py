@@ -25,11 +25,11 @@ from trickbag.metrics.influence import (
     macro_f1_influence,
     macro_influence,
 )
+from trickbag.metrics.probabilities import log_softmax
 from trickbag.metrics.proportion import exact_interval, wilson
 from trickbag.metrics.ranking import (
     auc_ovr,
     by_class,
-    log_probabilities,
     sensitivity_at_specificity,
     weighted_sensitivity,
 )
@@ -51,13 +51,15 @@ class _Outputs:
     """What the logits of each of N images come to.
 
     `predicted` is the class of the highest logit, -1 without finite logits. `log_confidence` is the
-    logarithm of its probability, `loss` minus that of the label's, in nats. `right5` says whether
-    the label is among the five highest logits.
+    logarithm of its probability, `loss` minus that of the label's, in nats. `brier` is the sum of
+    the squared errors of the probabilities. `right5` says whether the label is among the five
+    highest logits.
     """
 
     predicted: NDArray[np.int64]
     log_confidence: NDArray[np.float64]
     loss: NDArray[np.float64]
+    brier: NDArray[np.float64]
     right5: NDArray[np.bool_]
     labels: NDArray[np.int64]
 
@@ -65,7 +67,7 @@ class _Outputs:
     def of(cls, logits_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.int64]) -> _Outputs:
         images, classes = logits_NK.shape
         predicted, right5 = np.empty(images, np.int64), np.zeros(images, np.bool_)
-        log_confidence, loss = np.empty(images), np.empty(images)
+        log_confidence, loss, brier = np.empty((3, images))
         smaller_K = np.arange(classes)
         # In blocks: in float64 all logits would take twice the memory that they have.
         for start in range(0, images, _ROWS):
@@ -73,9 +75,10 @@ class _Outputs:
             logits, labels = logits_NK[rows], labels_N[rows, None]
             finite = ~np.isnan(logits).any(axis=1)
             predicted[rows] = np.where(finite, logits.argmax(axis=1), -1)
-            logprob = log_probabilities(logits)
+            logprob = log_softmax(logits)
             log_confidence[rows] = logprob.max(axis=1)
             loss[rows] = -np.take_along_axis(logprob, labels, axis=1)[:, 0]
+            brier[rows] = np.exp(2 * logprob).sum(axis=1) - 2 * np.exp(-loss[rows]) + 1
             logit = np.take_along_axis(logits, labels, axis=1)
             before = (logits > logit) | ((logits == logit) & (smaller_K < labels))
             right5[rows] = finite & (before.sum(axis=1) < 5)
@@ -83,6 +86,7 @@ class _Outputs:
             predicted=predicted,
             log_confidence=log_confidence,
             loss=loss,
+            brier=brier,
             right5=right5,
             labels=labels_N,
         )
@@ -148,7 +152,7 @@ def class_intervals(
     statistics = _statistics(outputs, logits_NK)
     scaled = bootstrap_intervals(statistics, images)
     for name, interval in scaled.items():
-        in_percent = name not in ("loss", "quadratic_kappa")
+        in_percent = name not in ("loss", "brier", "quadratic_kappa")
         intervals[name] = interval and _scaled(interval, 100 if in_percent else 1)
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
@@ -164,6 +168,7 @@ def _statistics(outputs: _Outputs, logits_NK: NDArray[np.floating[Any]]) -> Mapp
     log_confidence_N = outputs.log_confidence
     statistics |= {
         "loss": mean_of(outputs.loss),
+        "brier": mean_of(outputs.brier, high=2.0),
         "aurc": linear(
             aurc(log_confidence_N, right_N) or 0.0, aurc_influence(log_confidence_N, right_N)
         ),

@@ -19,7 +19,6 @@ __all__ = [
     "SPECIFICITY",
     "auc_ovr",
     "by_class",
-    "log_probabilities",
     "macro_auc",
     "placements",
     "roc_auc",
@@ -72,16 +71,6 @@ def placements(scores_N: NDArray[np.float64], positive_N: NDArray[np.bool_]) -> 
         below = below + np.searchsorted(others, scores, side="right")
         placed_N[kind_N] = below / (2 * len(others))
     return placed_N
-
-
-def log_probabilities(logits_NK: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the logarithms of the softmax of logits, in float64."""
-    logits = np.asarray(logits_NK, dtype=np.float64)
-    shifted_NK = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
-    logprob_NK: NDArray[np.float64] = shifted_NK - np.log(
-        np.exp(shifted_NK).sum(axis=1, keepdims=True)
-    )
-    return logprob_NK
 
 
 def by_class(logits_NK: NDArray[np.floating[Any]]) -> Iterator[NDArray[np.float64]]:

@@ -38,6 +38,7 @@ SECTIONS = {
     "curves",
     "confusion",
     "calibration",
+    "selective",
     "classes",
     "mistakes",
     "augmented",
@@ -94,6 +95,7 @@ def test_a_finished_run(finished: Path) -> None:
         "Learning",
         "Confusion",
         "Reliability",
+        "Accuracy",
     ]
     _, labels, _ = validation()
     right = int((trained(6)[-1].predicted == labels).sum())
@@ -186,7 +188,7 @@ def test_a_run_that_has_not_finished(tmp_path: Path) -> None:
     page = page_of(write_run(tmp_path / "run", epochs=3, planned=10))
     assert "not finished: 3 of 10 epochs done" in page.words("")
     assert f"{trained(3)[-1].metrics['top1']:.2f} %" in page.words("")
-    assert len(page.all("svg")) == 5
+    assert len(page.all("svg")) == 6
     assert "now" in page.words("curves")
 
 

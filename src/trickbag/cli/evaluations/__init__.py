@@ -22,6 +22,7 @@ KINDS: tuple[str, ...] = (
     "perturbations",
     "shifts",
     "localization",
+    "selective",
 )
 """The modules of the kinds, in the order in which `evaluate` shows what they give."""
 

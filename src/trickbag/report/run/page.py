@@ -13,6 +13,7 @@ from trickbag.report.run.calibration import calibration
 from trickbag.report.run.localization import localization_section
 from trickbag.report.run.records import read_record
 from trickbag.report.run.robustness import robustness_section
+from trickbag.report.run.selective import selective_section
 from trickbag.report.run.stability import perturbations_section, shifts_section
 from trickbag.report.run.tta import tta_section
 from trickbag.train.folder.predictions import read_predictions
@@ -54,6 +55,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "calibration": calibration(record, predictions),
         "classes": sections.classes(record, predictions) if predictions else None,
         "pictures": sections.pictures(pictures),
+        "selective": selective_section(predictions, evaluations.get("selective"), record),
         "robustness": robustness_section(evaluations.get("robustness"), record),
         "perturbations": perturbations_section(evaluations.get("perturbations"), record),
         "shifts": shifts_section(evaluations.get("shifts"), record),
