@@ -10,8 +10,10 @@ import torch
 
 from tests.evaluate.robustness.brightness import LEVELS, by_brightness, plain_folder
 from trickbag.data.config import DataConfig
+from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.sources import open_source
 from trickbag.errors import RunFailed, UserError
+from trickbag.evaluate.average import averaged
 from trickbag.evaluate.robustness.comparable import is_imagenet
 from trickbag.evaluate.robustness.corruptions.catalog import corrupt
 from trickbag.evaluate.robustness.details import RobustnessDetails
@@ -169,6 +171,20 @@ def test_wrong_input(photos: Path, options: dict[str, Any], message: str) -> Non
 def test_networks_that_cannot_be_evaluated_so(photos: Path) -> None:
     with pytest.raises(UserError, match=r"gives several labels an image, and mCE is defined for"):
         evaluate_robustness(by_brightness(thresholds=(0.5, 0.5, 0.5)), data=str(photos))
+    grey = Preprocessing(image_size=16, resize=16, mean=(0.0,), std=(1.0,), channels=(1,))
+    with pytest.raises(UserError, match=r"takes images of 1 channels, and the corruptions are of"):
+        evaluate_robustness(by_brightness(preprocessing=grey), data=str(photos))
+    views = averaged([by_brightness()], "five-crop")
+    with pytest.raises(UserError, match="averages other crops of an image than one"):
+        evaluate_robustness(views, data=str(photos))
+    mirrored = evaluate_robustness(
+        averaged([by_brightness()], "flip"),
+        data=str(photos),
+        names=["contrast"],
+        severities=[1],
+        workers=0,
+    )
+    assert mirrored.metrics["clean_error"] == 0
 
 
 def test_the_classes_of_imagenet_are_known_by_their_ids() -> None:

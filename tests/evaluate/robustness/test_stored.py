@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.builders.images import image_folder
@@ -17,8 +19,11 @@ from tests.evaluate.robustness.brightness import (
     plain_image,
 )
 from trickbag.errors import RunFailed, UserError
+from trickbag.evaluate.robustness.comparable import is_imagenet
 from trickbag.evaluate.robustness.evaluation import evaluate_robustness
 from trickbag.evaluate.robustness.stored import SizedPreprocessing
+from trickbag.metrics.corruption import ALEXNET_ERRORS, EXTRA_CORRUPTIONS, MAIN_CORRUPTIONS
+from trickbag.models.config import ResNetConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +134,73 @@ def test_the_picture_is_that_of_the_first_image(corrupted: Path) -> None:
     assert [f"{name}/{severity}" for name, severity in pictures] == ["snow/3", *list(WRONG)[:3]]
     with Image.open(corrupted / "fog" / "2" / "dark" / "000.png") as file:
         assert (pictures["fog", 2] == np.asarray(file)).all()
+
+
+class AlwaysTheFirst(torch.nn.Module):
+    """Predicts the first of so many classes, whatever the image."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(images), self.classes)
+        logits[:, 0] = 1
+        return logits
+
+
+@pytest.mark.slow
+def test_mce_of_imagenets_classes_is_that_of_the_papers_formula(tmp_path: Path) -> None:
+    from timm.data.imagenet_info import ImageNetInfo
+
+    names = ImageNetInfo().label_names()
+    # In another order: classes are known by their names.
+    classes = (*reversed(names), "background")
+    assert is_imagenet(classes)
+    assert is_imagenet(names)
+    assert not is_imagenet((*classes[:-2], "n00000001"))
+    trained = by_brightness(
+        network=AlwaysTheFirst(len(classes)),
+        classes=classes,
+        model=ResNetConfig(num_classes=len(classes)),
+    )
+    image, right, wrong = plain_image(90), classes[0], classes[7]
+
+    def folder(root: Path, mistakes: int) -> None:
+        images = {right: [image] * (6 - mistakes), wrong: [image] * mistakes}
+        image_folder(root, {name: each for name, each in images.items() if each}, ".png")
+
+    rng = np.random.default_rng(0)
+    mistakes = {name: rng.integers(0, 7, 5) for name in (*MAIN_CORRUPTIONS, *EXTRA_CORRUPTIONS)}
+    for name, counts in mistakes.items():
+        for severity, count in enumerate(counts, 1):
+            folder(tmp_path / "corrupted" / name / str(severity), count)
+    folder(tmp_path / "clean", 2)
+    record = evaluate_robustness(
+        trained,
+        data=str(tmp_path / "clean"),
+        source_dir=tmp_path / "corrupted",
+        extra=True,
+        workers=0,
+    )
+
+    errors = {name: 100 * counts / 6 for name, counts in mistakes.items()}
+    ce = {name: errors[name].sum() / (5 * ALEXNET_ERRORS[name]) for name in errors}
+    relative = [
+        (errors[name] - 100 / 3).sum() / (5 * (ALEXNET_ERRORS[name] - 43.48))
+        for name in MAIN_CORRUPTIONS
+    ]
+    metrics = record.metrics
+    assert metrics["mce"] == pytest.approx(100 * np.mean([ce[name] for name in MAIN_CORRUPTIONS]))
+    assert metrics["mce_19"] == pytest.approx(100 * np.mean(list(ce.values())))
+    assert metrics["relative_mce"] == pytest.approx(100 * np.mean(relative))
+    assert metrics["clean_error"] == pytest.approx(100 / 3)
+    assert record.details["ce"]["fog"] == pytest.approx(100 * ce["fog"])
+    texts = [note.text for note in record.notes]
+    assert any("are of 50,000 images, and these are of 6; of images of 224x224" in t for t in texts)
+    assert not any("undefined" in text for text in texts)
+
+    shutil.rmtree(tmp_path / "corrupted" / "fog" / "4")
+    record = evaluate_robustness(trained, source_dir=tmp_path / "corrupted", workers=0)
+    assert (record.metrics["mce"], record.metrics["relative_mce"]) == (None, None)
+    assert any("not evaluated: fog (4); mce is undefined" in n.text for n in record.notes)

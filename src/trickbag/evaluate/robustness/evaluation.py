@@ -274,5 +274,5 @@ def _record(
         metrics=comparison.metrics(),
         settings=settings,
         details=details.to_dict(),
-        notes=(*counts.notes, *comparison.notes()),
+        notes=(*trained.notes, *counts.notes, *comparison.notes()),
     )
