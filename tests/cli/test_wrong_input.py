@@ -299,7 +299,7 @@ EVALUATE = [
         for option in ("--extra-corruptions", "--corrupted {photos}", "--frost {photos}")
     ],
     *[
-        (f"evaluate {{run}} --robustness {option} {{tmp}}/absent", [option, "absent", "folder"])
+        (f"evaluate {{run}} --robustness {option} {{tmp}}/absent", ["absent", "no folder"])
         for option in ("--corrupted", "--frost")
     ],
     ("evaluate {run} --robustness --corrupted {photos}", ["--corrupted", "CORRUPTION/SEVERITY"]),

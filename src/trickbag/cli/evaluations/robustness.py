@@ -48,8 +48,9 @@ class RobustnessOptions:
 def settings(args: argparse.Namespace) -> RobustnessOptions | None:
     """Return the values of the options; None without --robustness. Raises UserError."""
     from trickbag.errors import UserError
+    from trickbag.evaluate.robustness.corruptions.frost_files import frost_files
     from trickbag.evaluate.robustness.folder import read_corrupted_folder
-    from trickbag.paths import expanded, is_folder
+    from trickbag.paths import expanded, given_path
 
     given = {
         "--extra-corruptions": args.extra_corruptions,
@@ -67,10 +68,8 @@ def settings(args: argparse.Namespace) -> RobustnessOptions | None:
                 "give one of the two",
             )
         read_corrupted_folder(args.corrupted, "--corrupted")
-    if args.frost is not None and not (args.frost.strip() and is_folder(expanded(args.frost))):
-        raise UserError(
-            f"--frost {args.frost!r} is no folder", "give one that holds pictures of frost"
-        )
+    if args.frost is not None:
+        frost_files(expanded(given_path(args.frost, "--frost")))
     return RobustnessOptions(
         extra=args.extra_corruptions, corrupted=args.corrupted, frost=args.frost
     )

