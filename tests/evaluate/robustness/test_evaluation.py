@@ -160,7 +160,7 @@ def test_logits_that_are_not_finite_are_wrong(photos: Path) -> None:
         ({"severities": [True]}, "severity = True: must be"),
         ({"data": "/no/such"}, "does not exist"),
         ({"source_dir": "/no/such"}, "source_dir '/no/such' is no folder"),
-        ({"names": ["frost"], "frost": "/no/such"}, "no frost1.png"),
+        ({"names": ["frost"], "frost": "/no/such"}, "frost /no/such is no folder"),
     ],
 )
 def test_wrong_input(photos: Path, options: dict[str, Any], message: str) -> None:
