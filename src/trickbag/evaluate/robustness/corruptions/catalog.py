@@ -5,10 +5,12 @@ Shapes: N images, C channels, H and W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ from trickbag.evaluate.robustness.corruptions import (
     zoom,
 )
 from trickbag.evaluate.robustness.corruptions import frost as frosted
-from trickbag.evaluate.robustness.corruptions.corruption import Corruption
+from trickbag.evaluate.robustness.corruptions.corruption import Corruption, ImageSize
 from trickbag.evaluate.robustness.corruptions.frost import FrostPictures, frost_pictures
 from trickbag.evaluate.robustness.corruptions.tables import table_for
 
@@ -127,15 +129,8 @@ def corrupt(
     """
     if name not in CORRUPTIONS:
         raise UserError(f"{name!r} is not a corruption", f"there are {choices(CORRUPTIONS)}")
-    if images_NCHW.dtype != torch.uint8 or images_NCHW.ndim != 4:
-        raise UserError(
-            f"corruptions need uint8 images (N, C, H, W); these are {images_NCHW.dtype} of shape "
-            f"{tuple(images_NCHW.shape)}"
-        )
-    size = (images_NCHW.shape[1], images_NCHW.shape[2], images_NCHW.shape[3])
     index = [int(i) for i in index_N]
-    if len(index) != len(images_NCHW):
-        raise UserError(f"there are {len(images_NCHW)} images and {len(index)} indices of images")
+    size = _checked_size(images_NCHW, len(index))
     corruption = CORRUPTIONS[name]
     corruption.check(size[0])
     parameters = table_for(size[1], size[2], table).at(name, severity)
@@ -143,18 +138,42 @@ def corrupt(
     if corruption.pictures:
         pictures = frost if isinstance(frost, FrostPictures) else frost_pictures(frost)
         apply = partial(apply, pictures=pictures)
-    values = _CHUNK if images_NCHW.device.type == "cpu" else _CHUNK_DEVICE
-    step = max(1, values // max(1, images_NCHW[0].numel() if len(index) else 1))
+    device = images_NCHW.device
+    values = _CHUNK if device.type == "cpu" else _CHUNK_DEVICE
+    step = max(1, values // math.prod(size))
     chunks = []
-    for start in range(0, len(index), step):
-        images = images_NCHW[start : start + step]
-        numbers = [
-            corruption.draws_of(seed, severity, i, size, parameters)
-            for i in index[start : start + step]
-        ]
-        draws = {
-            key: torch.from_numpy(np.stack([each[key] for each in numbers])).to(images.device)
-            for key in numbers[0]
-        }
-        chunks.append(apply(images, draws, parameters))
+    # Autocast would round where the values of a level are told apart.
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        for start in range(0, len(index), step):
+            rows = slice(start, start + step)
+            numbers = [
+                corruption.draws_of(seed, severity, i, size, parameters) for i in index[rows]
+            ]
+            chunks.append(apply(images_NCHW[rows], _stacked(numbers, device), parameters))
     return torch.cat(chunks) if chunks else images_NCHW.clone()
+
+
+def _checked_size(images_NCHW: Tensor, indices: int) -> ImageSize:
+    shape = tuple(images_NCHW.shape)
+    if images_NCHW.dtype != torch.uint8 or len(shape) != 4 or 0 in shape[1:]:
+        raise UserError(
+            "corruptions need uint8 images (N, C, H, W) of at least a pixel; these are "
+            f"{images_NCHW.dtype} of shape {shape}"
+        )
+    if indices != shape[0]:
+        raise UserError(f"there are {shape[0]} images and {indices} indices of images")
+    return shape[1], shape[2], shape[3]
+
+
+def _stacked(
+    numbers: Sequence[Mapping[str, np.ndarray[Any, Any]]], device: torch.device
+) -> dict[str, Tensor]:
+    """Return the draws of images as tensors: on the device, but for those of float64.
+
+    These are few for each image, read one by one, and not every device has float64.
+    """
+    arrays = {key: np.stack([each[key] for each in numbers]) for key in numbers[0]}
+    return {
+        key: torch.from_numpy(array).to("cpu" if array.dtype == np.float64 else device)
+        for key, array in arrays.items()
+    }

@@ -21,7 +21,7 @@ Group = Literal["noise", "blur", "weather", "digital", "extra"]
 ImageSize = tuple[int, int, int]
 """Channels, height and width of an image."""
 Draws = Mapping[str, Tensor]
-"""Random numbers by name; the first dimension is that of the images."""
+"""Random numbers by name; the first dimension is that of the images. float64 is on the CPU."""
 
 
 def no_draws(

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from trickbag.evaluate.robustness.corruptions.corruption import Draws
-from trickbag.evaluate.robustness.corruptions.levels import from_unit, to_unit
+from trickbag.evaluate.robustness.corruptions.levels import from_unit, precise_type, to_unit
 from trickbag.evaluate.robustness.corruptions.parameters import SaturationChange
 
 __all__ = ["brightness", "compress", "contrast", "jpeg_compression", "pixelate", "saturate"]
@@ -65,9 +65,11 @@ def pixelate(images_NCHW: Tensor, draws: Draws, share: float) -> Tensor:
     Each pass rounds to levels, as Pillow does: first along the rows, then along the columns.
     """
     height, width = images_NCHW.shape[2:]
-    images = images_NCHW.float()  # whole numbers divided by small ones: far from a rounding edge
+    images = images_NCHW.to(precise_type(images_NCHW.device))
     rows, columns = (
-        torch.from_numpy(box_matrix(side, max(1, int(side * share)))).to(images)
+        torch.from_numpy(box_matrix(side, max(1, int(side * share)))).to(
+            images.device, images.dtype
+        )
         for side in (height, width)
     )
     small = _rounded(rows @ _rounded(images @ columns.T))

@@ -116,8 +116,9 @@ def equalized(images_N1HW: Tensor) -> Tensor:
     The darkest level becomes 0; others the share of brighter-than-darkest pixels up to them.
     """
     levels = images_N1HW.flatten(1).long()
-    counts = levels.new_zeros(len(levels), 256)
-    counts.scatter_add_(1, levels, torch.ones_like(levels))
+    rows = torch.arange(len(levels), device=levels.device)[:, None]
+    counts = (levels + 256 * rows).flatten().bincount(minlength=256 * len(levels))
+    counts = counts.reshape(-1, 256)
     darkest = levels.amin(1, keepdim=True)
     behind = counts.gather(1, darkest)
     total = levels.shape[1] - behind

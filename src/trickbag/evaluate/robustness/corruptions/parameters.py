@@ -168,4 +168,4 @@ class Parameters:
             )
         if severity not in SEVERITIES:
             raise UserError(f"severity is {severity}", "it is 1, 2, 3, 4 or 5")
-        return getattr(self, corruption)[severity - 1]
+        return getattr(self, corruption)[int(severity) - 1]

@@ -58,7 +58,12 @@ def spatter(images_NCHW: Tensor, draws: Draws, layer: SpatterLayer) -> Tensor:
     noise = layer.mean + layer.std * draws["normal"].to(precise_type(images_NCHW.device))
     liquid = gaussian_filter(noise, layer.sigma)
     images = to_unit(images_NCHW)
-    colour = torch.tensor(_MUD if layer.mud else _WATER).to(images).reshape(1, 3, 1, 1) / 255
+    colour = (
+        torch.tensor(_MUD if layer.mud else _WATER)
+        .to(images.device, images.dtype)
+        .reshape(1, 3, 1, 1)
+        / 255
+    )
     if images.shape[1] == 1:
         colour = grey(colour)
     if layer.mud:
