@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trickbag.evaluate.record import read_records
 from trickbag.report.format import interval_text, number, title, unit, value_text
@@ -10,18 +10,16 @@ from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
 from trickbag.report.run.calibration import calibration
-from trickbag.report.run.localization import localization_section
 from trickbag.report.run.records import read_record
-from trickbag.report.run.robustness import robustness_section
-from trickbag.report.run.selective import selective_section
-from trickbag.report.run.stability import perturbations_section, shifts_section
-from trickbag.report.run.tta import tta_section
 from trickbag.train.folder.predictions import read_predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from trickbag.report.pictures import Pictures
+    from trickbag.report.run.records import ReportedRun
+    from trickbag.train.folder.predictions import PredictionRow
 
 __all__ = ["run_page"]
 
@@ -35,7 +33,6 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
     """
     record = read_record(folder)
     predictions = read_predictions(folder / "predictions.csv")
-    evaluations = read_records(folder)
     source = source_name(record.recipe)
     context = {
         "title": f"{record.name} on {source}" if source else record.name,
@@ -55,12 +52,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "calibration": calibration(record, predictions),
         "classes": sections.classes(record, predictions) if predictions else None,
         "pictures": sections.pictures(pictures),
-        "selective": selective_section(predictions, evaluations.get("selective"), record),
-        "robustness": robustness_section(evaluations.get("robustness"), record),
-        "perturbations": perturbations_section(evaluations.get("perturbations"), record),
-        "shifts": shifts_section(evaluations.get("shifts"), record),
-        "tta": tta_section(evaluations.get("tta"), record),
-        "localization": localization_section(evaluations.get("localization"), record),
+        **_evaluations(record, predictions),
         "recipe": sections.recipe(record),
         "environment": [
             (name, value_text(value)) for name, value in flatten(record.environment).items()
@@ -68,3 +60,25 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
         "errors": record.data_errors[: sections.SHOWN_ERRORS],
     }
     return write_page("run.html", context, out or folder / "report.html")
+
+
+def _evaluations(
+    record: ReportedRun, predictions: Sequence[PredictionRow] | None
+) -> dict[str, Any]:
+    """Describe the evaluations that the run's folder keeps, by their kinds; None for the others."""
+    # Imported late: some have pictures, and Pillow is not needed to import the package.
+    from trickbag.report.run.localization import localization_section
+    from trickbag.report.run.robustness import robustness_section
+    from trickbag.report.run.selective import selective_section
+    from trickbag.report.run.stability import perturbations_section, shifts_section
+    from trickbag.report.run.tta import tta_section
+
+    kept = read_records(record.folder)
+    return {
+        "selective": selective_section(predictions, kept.get("selective"), record),
+        "robustness": robustness_section(kept.get("robustness"), record),
+        "perturbations": perturbations_section(kept.get("perturbations"), record),
+        "shifts": shifts_section(kept.get("shifts"), record),
+        "tta": tta_section(kept.get("tta"), record),
+        "localization": localization_section(kept.get("localization"), record),
+    }
