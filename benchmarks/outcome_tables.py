@@ -40,5 +40,5 @@ def outcome(folder: Path) -> str:
         )
     notes = [note.text for note in reported.record.notes if note.text.startswith(reported.outcome)]
     listed = [f"[{number}] {source}." for number, source in enumerate(sources, 1)]
-    text = " ".join([*(f"{note[0].upper()}{note[1:]}." for note in notes), *listed])
+    text = " ".join([*(f"Outcome {note}." for note in notes), *listed])
     return "\n".join([*answers(reported), "", *lines, "", text])

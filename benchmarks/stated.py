@@ -12,12 +12,17 @@ from typing import Any
 from trickbag.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 FILE = ROOT / "src" / "trickbag" / "recipes" / "stated.json"
 
 STATED: dict[str, tuple[tuple[str, str], ...]] = {
     "small": (("digits", "digits"), ("imagenette", "imagenette")),
+    "finetune": (("finetune", ""),),
 }
-"""For each recipe the results and the study whose data they have: its record has a fingerprint."""
+"""For each recipe the results, and the study whose record has the fingerprint of their data.
+
+A result without a study has the fingerprint itself.
+"""
 
 SUMMARY = {"value": "mean", "low": "low", "high": "high"}
 
@@ -28,26 +33,33 @@ def option(arguments: list[str], name: str) -> str | None:
 
 def measured(recipe: str, result: str, study: str) -> dict[str, Any]:
     """Return the result of a recipe as `trickbag.recipes.stated.MeasuredResult` has it."""
-    file = f"benchmarks/results/{result}.json"
-    benchmark = json.loads((ROOT / file).read_text())
+    file = RESULTS / f"{result}.json"
+    benchmark = json.loads(file.read_text())
     arm = next(arm for arm in benchmark["arms"] if arm["label"] == recipe)
     arguments, runs, environment = arm["arguments"], arm["runs"], benchmark["environment"]
     assert arguments[0] == recipe
     epochs, size = option(arguments, "--epochs"), option(arguments, "--image-size")
-    record = json.loads((ROOT / "docs" / "studies" / study / "study.json").read_text())
+    if study:
+        record = json.loads((ROOT / "docs" / "studies" / study / "study.json").read_text())
+        fingerprint = record["data"]
+    else:
+        fingerprint = benchmark["fingerprint"]
     times = sorted(run["train_time_s"] for run in runs)
     return {
         "metric": "top1",
         **{name: arm["top1"][key] for name, key in SUMMARY.items()},
         "values": [run["top1"] for run in runs],
         "data": option(arguments, "--data") or "digits",
-        "fingerprint": record["data"],
+        "fingerprint": fingerprint,
         "epochs": int(epochs) if epochs else RECIPES[recipe]().training.epochs,
         "image_size": int(size) if size else None,
         "seconds": round(times[len(times) // 2]),
-        "benchmark": file,
+        "benchmark": str(file.relative_to(ROOT)),
         "commit": ", ".join(sorted({run["commit"] for run in runs})),
         "hardware": f"{environment['cores']} cores of {environment['cpu']}",
+        "model": option(arguments, "--model"),
+        "weights": option(arguments, "--init"),
+        "weights_digest": benchmark.get("weights_digest"),
     }
 
 
@@ -56,6 +68,7 @@ def text() -> str:
     data = {
         recipe: [measured(recipe, result, study) for result, study in results]
         for recipe, results in STATED.items()
+        if all((RESULTS / f"{result}.json").is_file() for result, _ in results)
     }
     return json.dumps(data, indent=2) + "\n"
 

@@ -128,8 +128,8 @@ def compare(
 def _summary(arm: Arm, runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "label": arm.label,
-        # The path of a data set is that of this machine.
-        "arguments": [Path(text).name if Path(text).is_dir() else text for text in arm.arguments],
+        # The path of a data set or of weights is that of this machine.
+        "arguments": [Path(text).name if Path(text).exists() else text for text in arm.arguments],
         "runs": runs,
         **{
             key: interval([run[key] for run in runs])

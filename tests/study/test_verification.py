@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from trickbag.cli import main
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.errors import RunFailed, Stopped, UserError
+from trickbag.models.weights import weights_digest
 from trickbag.recipes import RECIPES
 from trickbag.recipes.stated import PUBLISHED, MeasuredResult
 from trickbag.study.executors import Machine, Task
@@ -133,12 +135,35 @@ def test_a_papers_figure_is_not_measured_here(name: str) -> None:
         require_measured(name)
 
 
+def test_a_result_that_starts_from_weights_needs_them(
+    stated: MeasuredResult, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(b"x")
+    taught = dataclasses.replace(
+        stated,
+        model="resnet34_d",
+        weights="weights.safetensors",
+        weights_digest=weights_digest(file),
+    )
+    with pytest.raises(UserError, match=r"from the weights weights.safetensors; name the file"):
+        verification_recipe("finetune", taught, "digits")
+    recipe = verification_recipe("finetune", taught, "digits", init=str(file))
+    assert (recipe.training.init, recipe.training.pretrained) == (str(file), False)
+    assert recipe.network == "resnet34_d"
+    other = dataclasses.replace(taught, weights_digest="0")
+    with pytest.raises(UserError, match=r"not the weights weights\.safetensors that the result"):
+        verification_recipe("finetune", other, "digits", init=str(file))
+    with pytest.raises(UserError, match="the result of small starts from no weights"):
+        verification_recipe("small", stated, "digits", init=str(file))
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["nothing"], "no recipe 'nothing' that ships with a result; there are assemble_e0"),
         (["baseline"], "baseline states 75.87 % top1 on ImageNet after 120 epochs"),
-        (["finetune"], "finetune states no result"),
+        (["finetune"], "finetune states "),
         (["small", "--seeds", "0"], "--seeds = 0: must be a whole number at least 1, at most 5"),
         (["small", "--seeds", "6"], "--seeds = 6: must be a whole number at least 1, at most 5"),
         (["small", "--workers", "x"], "--workers = 'x'"),

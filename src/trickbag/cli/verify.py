@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from trickbag.study.verification import Verification
 
 
+BUILT_IN = "digits"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("recipe", metavar="RECIPE", help="a name of trickbag list recipes")
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        default="digits",
-        help="the data of a result that is not of the digits (the default), such as imagenette-128",
+        help="the data of the result (default: digits, where the recipe states one of them)",
     )
+    parser.add_argument("--init", metavar="WEIGHTS", help="the weights that the result starts from")
     parser.add_argument(
         "--seeds",
         metavar="N",
@@ -67,15 +70,18 @@ def run(args: argparse.Namespace) -> int:
         Annotated[int, Between(1, MAX_PROCESSES, capped=True)], args.workers, "--workers"
     )
     device = parse(Device, args.device, "--device")
-    recipe = verification_recipe(args.recipe, results[0], args.data, device)
+    source = BUILT_IN if args.data is None else args.data
+    if args.data is None and all(result.data != BUILT_IN for result in results):
+        raise UserError(f"{args.recipe} states {results[0].text}", "name these data: --data SOURCE")
+    from trickbag.data.config import DataConfig
     from trickbag.data.dataset import prepare
 
     with checking_progress() as progress:
-        dataset = prepare(recipe.data, progress=progress)
-    stated = measured_result(args.recipe, dataset, args.data)
+        dataset = prepare(DataConfig(source=source), progress=progress)
+    stated = measured_result(args.recipe, dataset, source)
     if seeds is not None and seeds > stated.seeds:
         raise UserError(f"--seeds {seeds}: the result on {stated.data} is of {stated.seeds} seeds")
-    recipe = verification_recipe(args.recipe, stated, args.data, device)
+    recipe = verification_recipe(args.recipe, stated, source, device, args.init)
     note = _silent if args.json else print_line
     for line in _plan_lines(args.recipe, stated, seeds or stated.seeds):
         note(line)

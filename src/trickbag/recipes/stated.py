@@ -32,7 +32,8 @@ class MeasuredResult(Settings):
     interval. `data` names the source, `fingerprint` its
     names, sizes and labels. `image_size` is None where it is the source's own. `benchmark` is the
     file of the results, `commit` that which was measured, and `seconds` the median of a run's
-    training time on `hardware`.
+    training time on `hardware`. `model` names the network where it is not the recipe's own, and
+    `weights` the file that the runs start from, with its `weights_digest`.
     """
 
     metric: str
@@ -48,6 +49,9 @@ class MeasuredResult(Settings):
     benchmark: str
     commit: str
     hardware: str
+    model: str | None = None
+    weights: str | None = None
+    weights_digest: str | None = None
 
     @property
     def seeds(self) -> int:
@@ -75,10 +79,12 @@ class MeasuredResult(Settings):
     def text(self) -> str:
         """The result as a line."""
         size = "" if self.image_size is None else f" at {self.image_size} px"
+        network = "" if self.model is None else f" with {self.model}"
+        started = "" if self.weights is None else f" from the weights {self.weights}"
         return (
             f"{self.value:.2f} % {self.metric} ({self.low:.2f} to {self.high:.2f}, {self.seeds} "
-            f"seeds) on {self.data}{size} after {self.epochs} epochs, measured on {self.hardware} "
-            f"({self.benchmark}, commit {self.commit})"
+            f"seeds) on {self.data}{size} after {self.epochs} epochs{network}{started}, measured "
+            f"on {self.hardware} ({self.benchmark}, commit {self.commit})"
         )
 
 

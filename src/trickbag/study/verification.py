@@ -122,17 +122,45 @@ def measured_result(name: str, dataset: Dataset, source: str) -> MeasuredResult:
 
 
 def verification_recipe(
-    name: str, stated: MeasuredResult, source: str, device: Device = "auto"
+    name: str,
+    stated: MeasuredResult,
+    source: str,
+    device: Device = "auto",
+    init: str | None = None,
 ) -> Recipe:
-    """Return the recipe as it was measured, of the last epoch, on the data of a source."""
-    recipe = RECIPES[name](data=source)
+    """Return the recipe as it was measured, of the last epoch, on the data of a source.
+
+    Raises UserError where `init` is not the file of weights that the result started from.
+    """
+    _require_weights(name, stated, init)
+    recipe = RECIPES[name](data=source, **({} if stated.model is None else {"model": stated.model}))
     training = dataclasses.replace(
         recipe.training, epochs=stated.epochs, keep="last", device=device
     )
+    if init is not None:
+        training = dataclasses.replace(training, init=init, pretrained=False)
     data = recipe.data
     if stated.image_size is not None:
         data = dataclasses.replace(data, image_size=stated.image_size)
     return recipe.replace(training=training, data=data)
+
+
+def _require_weights(name: str, stated: MeasuredResult, init: str | None) -> None:
+    if stated.weights is None:
+        if init is not None:
+            raise UserError(f"--init {init}: the result of {name} starts from no weights")
+        return
+    if init is None:
+        raise UserError(
+            f"the result of {name} on {stated.data} starts from the weights {stated.weights}",
+            "name the file: --init FILE",
+        )
+    from trickbag.models.weights import weights_digest
+
+    if weights_digest(Path(init)) != stated.weights_digest:
+        raise UserError(
+            f"--init {init}: not the weights {stated.weights} that the result of {name} starts from"
+        )
 
 
 def verify(
