@@ -622,6 +622,7 @@ def test_the_report_of_a_run_shows_its_pictures(call: Call, run: Path, tmp_path:
         assert picture.image.shape == (8, 8, 3)
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/png;base64,") >= len(pictures.augmented) + len(pictures.mistakes)
+    assert page.count('alt="heat map of ') == min(12, len(pictures.mistakes))
 
 
 def test_pictures_of_what_is_not_there_are_none(run: Path, tmp_path: Path) -> None:

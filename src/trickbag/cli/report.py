@@ -66,7 +66,7 @@ def _page(folders: list[Path], out: Path | None) -> Path:
     if len(folders) == 1:
         if studies[0]:
             return study_page(folders[0], out)
-        return run_page(folders[0], out, pictures_of(folders[0]))
+        return run_page(folders[0], out, pictures_of(folders[0], heat_maps=True))
     if studies[0] != studies[1]:
         study, other = folders if studies[0] else reversed(folders)
         raise UserError(f"{study} is a study and {other} is none: give two runs or two studies")

@@ -27,7 +27,8 @@ _LARGEST_SIDE = 224
 class Picture:
     """An image with its caption.
 
-    `predicted` and `confidence`, in [0, 1], are those of an image that was predicted.
+    `predicted` and `confidence`, in [0, 1], are those of an image that was predicted. `heat` is
+    what the network sees of it, with the heat map of the predicted class over it, if there is one.
     """
 
     image: Image
@@ -35,6 +36,7 @@ class Picture:
     label: str = ""
     predicted: str = ""
     confidence: float | None = None
+    heat: Image | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trickbag.errors import TrickbagError
@@ -22,13 +23,15 @@ __all__ = ["pictures_of"]
 
 _MISTAKES = 24
 _AUGMENTED = 32
+_HEAT_MAPS = 12
 
 
-def pictures_of(folder: Path) -> Pictures | None:
+def pictures_of(folder: Path, *, heat_maps: bool = False) -> Pictures | None:
     """Load a run's most confident mistakes and an augmented batch; None if its data are gone.
 
     Mistakes are looked up by the image's name. The batch is left out if the data have changed since
-    the run.
+    the run. With `heat_maps` the first mistakes also have that of their predicted class, for which
+    the network is loaded.
     """
     from trickbag.data.dataset import prepare
     from trickbag.recipe import Recipe
@@ -37,8 +40,10 @@ def pictures_of(folder: Path) -> Pictures | None:
         record = read_record(folder)
         recipe = Recipe.from_dict(record.recipe)
         dataset = prepare(recipe.data)
+        mistakes = _mistakes(folder, dataset)
         return Pictures(
-            mistakes=_mistakes(folder, dataset), augmented=_augmented(record, recipe, dataset)
+            mistakes=_with_heat_maps(folder, mistakes) if heat_maps else mistakes,
+            augmented=_augmented(record, recipe, dataset),
         )
     except (TrickbagError, OSError):
         # A page without pictures is better than none: data move, and tricks of others disappear.
@@ -69,6 +74,28 @@ def _mistakes(folder: Path, dataset: Dataset) -> list[Picture]:
             )
         )
     return pictures
+
+
+def _with_heat_maps(folder: Path, pictures: list[Picture]) -> list[Picture]:
+    """Add the heat map of the predicted class to the first pictures; a network may have none."""
+    from trickbag.evaluate.localization.heat_maps import heat_map
+    from trickbag.evaluate.localization.pictures import overlay
+    from trickbag.evaluate.trained import Trained
+
+    if not pictures:
+        return pictures
+    try:
+        trained = Trained.load(folder, "cpu")
+        explained = []
+        for picture in pictures[:_HEAT_MAPS]:
+            # Of several labels an image none is the predicted class.
+            if picture.predicted in trained.classes:
+                shown = heat_map(trained, picture.image, picture.predicted)
+                picture = replace(picture, heat=overlay(shown.image, shown.values))
+            explained.append(picture)
+    except TrickbagError:
+        return pictures
+    return explained + pictures[_HEAT_MAPS:]
 
 
 def _augmented(record: ReportedRun, recipe: Recipe, dataset: Dataset) -> list[Picture]:

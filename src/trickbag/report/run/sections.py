@@ -261,6 +261,7 @@ def _encoded(picture: Picture) -> dict[str, Any]:
         text += f", predicted {picture.predicted}"
     return {
         "uri": data_uri(picture.image),
+        "heat": None if picture.heat is None else data_uri(picture.heat),
         "alt": text or "image",
         "name": picture.name,
         "label": picture.label,
