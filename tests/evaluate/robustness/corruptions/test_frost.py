@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from trickbag.evaluate.robustness.corruptions import (
     FrostPictures,
     corrupt,
     frost,
+    frost_files,
     frost_pictures,
 )
 
@@ -29,8 +31,16 @@ def ice_folder(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
     return folder
 
 
-def test_pictures_of_a_folder_are_published_ones(tmp_path: Path) -> None:
+def publish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the files of a folder be the published ones."""
+    for path in folder.iterdir():
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        monkeypatch.setitem(frost_files.FROST_CHECKSUMS, path.name, checksum)
+
+
+def test_pictures_of_a_folder_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = ice_folder(tmp_path / "ice", (*NAMES, "frost6.jpg"))
+    publish(folder, monkeypatch)
     pictures = frost_pictures(folder)
     assert pictures.comparable
     assert pictures.note is None
@@ -45,11 +55,24 @@ def test_pictures_of_the_installed_package_are_taken_without_importing_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = ice_folder(tmp_path / "imagecorruptions" / "frost")
+    publish(folder, monkeypatch)
     (tmp_path / "imagecorruptions" / "__init__.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     pictures = frost_pictures()
     assert pictures.comparable
     assert pictures.source == str(folder)
+
+
+def test_other_pictures_of_the_same_names_do_not_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ice_folder(tmp_path / "ice")
+    publish(folder, monkeypatch)
+    Image.new("RGB", (40, 40)).save(folder / "frost2.png")
+    pictures = frost_pictures(folder)
+    assert not pictures.comparable
+    assert pictures.note is not None
+    assert "of which frost2.png differ from the published files" in pictures.note.reason
 
 
 def test_generated_frost_does_not_compare(monkeypatch: pytest.MonkeyPatch) -> None:

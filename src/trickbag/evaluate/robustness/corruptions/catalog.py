@@ -119,10 +119,11 @@ def corrupt(
 
     severity: 1 to 5. index_N: the place of each image in its data set, which with the seed, the
     corruption and the severity determines its random numbers: what is made of an image depends
-    neither on the batch nor on the device. table: "imagenet_c", "tiny_imagenet_c", "cifar10_c",
-    or "auto" for the one of the nearest image size; `table_for` says which that is. frost: the
-    pictures of frost, or their folder; else those of the package imagecorruptions if it is
-    installed, else generated ones, which `FrostPictures.comparable` tells apart.
+    neither on the batch nor on the device (but for a level, on one without float64). table:
+    "imagenet_c", "tiny_imagenet_c", "cifar10_c", or "auto" for the one of the nearest image size;
+    `table_for` says which that is. frost: the pictures of frost, or their folder; else those of
+    the package imagecorruptions if it is installed, else generated ones, which
+    `FrostPictures.comparable` tells apart.
 
     UserError for an unknown name, severity or table, for a dtype other than uint8, and for a
     number of channels that the corruption does not take.

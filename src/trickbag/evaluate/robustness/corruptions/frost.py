@@ -22,6 +22,7 @@ from trickbag.evaluate.robustness.corruptions.frost_files import (
     FROST_NAMES,
     FROST_PACKAGE,
     frost_files,
+    published,
 )
 from trickbag.evaluate.robustness.corruptions.levels import as_levels, from_unit, grey
 from trickbag.evaluate.robustness.corruptions.motion import moved
@@ -39,7 +40,7 @@ class FrostPictures:
     """Pictures of frost, each uint8 (3, H, W).
 
     comparable: they are the published ones, so that results compare with those of others. source:
-    the folder that they were read from, or what they are.
+    the folder that they were read from, else what they are, as a part of a sentence.
     """
 
     pictures: tuple[Tensor, ...]
@@ -63,8 +64,9 @@ class FrostPictures:
 def frost_pictures(folder: Path | None = None) -> FrostPictures:
     """Read the pictures of frost from a folder, else from the installed package, else make some.
 
-    The package imagecorruptions is not imported, only its files are read. UserError for a folder
-    that has none of the published file names, or a file that is no picture.
+    The package imagecorruptions is not imported, only its files are read. They compare with
+    published results if they are the published files, byte for byte. UserError for a folder that
+    lacks a published file name, or a file that is no picture.
     """
     if folder is not None:
         return _read(Path(folder))
@@ -81,8 +83,13 @@ def _package_folder() -> Path | None:
 
 @lru_cache(maxsize=4)
 def _read(folder: Path) -> FrostPictures:
-    pictures = tuple(_picture(path) for path in frost_files(folder))
-    return FrostPictures(pictures, str(folder), True)
+    paths = frost_files(folder)
+    pictures = tuple(_picture(path) for path in paths)
+    others = [path.name for path in paths if not published(path)]
+    if not others:
+        return FrostPictures(pictures, str(folder), True)
+    source = f"those of {folder}, of which {', '.join(others)} differ from the published files"
+    return FrostPictures(pictures, source, False)
 
 
 def _picture(path: Path) -> Tensor:
