@@ -40,6 +40,7 @@ PAGES = (
     "docs/robustness.md",
     "docs/corruptions.md",
     "docs/calibration.md",
+    "docs/localization.md",
 )
 
 
@@ -89,6 +90,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return operations(result)
     if "calibrated" in result["rows"][0]:
         return calibration(result)
+    if "max_box_acc" in result["rows"][0]:
+        return localization(result)
     return pairs(result) if "published" in result["rows"][0] else rates(result)
 
 
@@ -250,6 +253,24 @@ def calibration(result: dict[str, Any]) -> str:
         lines.append(table_row([row["calibrated"], f"{row['images']:,}", row["seeds"], *cells]))
     text = f"{caption(result)} Means with 95 % t intervals over the seeds, at commit "
     return "\n".join([*lines, "", f"{text}{result['commit']}."])
+
+
+def localization(result: dict[str, Any]) -> str:
+    """Write the localization of each network and map, beside that of the box of the whole crop."""
+    metrics = {
+        "top-1 %": "top1",
+        "MaxBoxAcc %": "max_box_acc",
+        "MaxBoxAccV2 %": "max_box_acc_v2",
+        "GT-known %": "gt_known_localization",
+        "top-1 localization %": "top1_localization",
+        "whole crop %": "whole_image",
+    }
+    lines = [table_row(["images", "network", "map", *metrics])]
+    lines.append("|---|---|---" + "|---:" * len(metrics) + "|")
+    for row in result["rows"]:
+        names = (f"{row['images']:,} {row['data']}", f"`{row['network']}`", row["method"])
+        lines.append(table_row([*names, *(f"{row[name]:.1f}" for name in metrics.values())]))
+    return "\n".join([*lines, "", f"{caption(result)} At commit {result['commit']}."])
 
 
 def overhead(result: dict[str, Any]) -> str:

@@ -76,9 +76,9 @@ def test_an_image_of_more_than_one_class_has_a_map_for_each(tmp_path: Path) -> N
     assert record.metrics["gt_known_localization"] == 100.0
     assert record.metrics["top1_localization"] == 100.0
     notes = [note.reason for note in record.notes]
-    assert f"{root}: 1 images show 2 classes, each has a map" in notes
+    assert f"{root}: 1 image with 2 classes in all: each class of an image has a map" in notes
     unknown = "objects of classes that the network does not know are left out: cat (2)"
-    assert f"{root}: {unknown}; 1 images have no other" in notes
+    assert f"{root}: {unknown}; 1 image with no other" in notes
     # Several labels an image: no prediction is the top one.
     record = evaluate_localization(color_trained(thresholds=(0.5,) * 3), root)
     assert record.metrics["top1_localization"] is None
@@ -102,10 +102,10 @@ def test_boxes_outside_of_the_crop_and_files_of_no_use_are_named(
     assert files.keys() == {"torn.png", "wide.xml"}
     assert files["wide.xml"] == "object 3 (red) lies outside the image"
     notes = " | ".join(note.reason for note in record.notes)
-    assert "cuts off part of 1 objects" in notes
-    assert "shows nothing of 2; 1 images show no object" in notes
-    assert "1 files cannot be used" in notes
-    assert "1 boxes cannot be used" in notes
+    assert "cuts off a part of 1 object," in notes
+    assert "shows nothing of 2; images left out, as it shows no object: 1" in notes
+    assert "1 file cannot be used" in notes
+    assert "1 box cannot be used" in notes
 
 
 def test_with_letterboxes_nothing_is_cut_off(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_an_image_without_finite_logits_is_not_right(folder: Path, tmp_path: Pat
     assert record.metrics["top1_localization"] == 50.0
     assert any("not finite for 1 of 4 images" in note.reason for note in record.notes)
     red = annotated_folder(tmp_path / "red", {"a": painted(("red", RED))})
-    with pytest.raises(RunFailed, match="not finite for all 1 images"):
+    with pytest.raises(RunFailed, match="not finite for all 1 of the images"):
         evaluate_localization(color_trained(Broken()), red)
 
 

@@ -256,6 +256,6 @@ def _require_mostly_used(tally: MapTally, images: int, annotations: Annotations)
         )
     if tally.not_finite == tally.images:
         raise RunFailed(
-            f"the network gives logits that are not finite for all {tally.images:,} images",
+            f"the network gives logits that are not finite for all {tally.images:,} of the images",
             "give the weights of another run",
         )

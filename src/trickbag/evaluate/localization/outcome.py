@@ -271,41 +271,52 @@ def _notes(
         f"gt_known_localization is {metrics['gt_known_localization']:.2f} %",
     )
     if maps > tally.images:
+        shows = f"{_count(tally.images, 'image')} with {_count(maps, 'class', 'classes')} in all"
+        yield Note("data", None, f"{folder}: {shows}: each class of an image has a map")
+    yield from _left_out(tally, folder)
+    if tally.unsure:
         yield Note(
-            "data", None, f"{folder}: {tally.images:,} images show {maps:,} classes, each has a map"
+            "data",
+            None,
+            f"{folder}: {_count(tally.unsure, 'image')} turned or mirrored by EXIF orientation, "
+            "whose annotations do not say whether the boxes are too: they are taken for boxes of "
+            "the upright image",
         )
+    if tally.flat:
+        flat = f"{tally.flat:,} of {_count(maps, 'map')}"
+        yield Note("data", None, f"{folder}: flat maps, which have no box: {flat}")
+    if tally.not_finite:
+        reason = f"gives logits that are not finite for {tally.not_finite:,} of"
+        images = f"{_count(tally.images, 'image')}: none of these is right"
+        yield Note("weights", None, f"{trained.weights_title} {reason} {images}")
+    if trained.precision != "float32":
+        reason = f"maps are computed in float32, the run is evaluated in {trained.precision}"
+        yield Note("choice", None, reason)
+
+
+def _left_out(tally: MapTally, folder: Path) -> Iterator[Note]:
+    """Say which objects and images were left out, and why."""
     if tally.unknown:
         counts = sorted(tally.unknown.items(), key=lambda item: (-item[1], item[0]))
         named = ", ".join(f"{name} ({count:,})" for name, count in counts[:_NAMED])
         more = f" and {len(counts) - _NAMED:,} more" if len(counts) > _NAMED else ""
-        images = f"; {tally.others:,} images have no other" if tally.others else ""
+        images = f"; {_count(tally.others, 'image')} with no other" if tally.others else ""
         reason = f"objects of classes that the network does not know are left out: {named}{more}"
         yield Note("data", None, f"{folder}: {reason}{images}")
     if tally.shown_partly or tally.hidden:
         yield Note(
             "data",
             None,
-            f"{folder}: the crop of validation cuts off part of {tally.shown_partly:,} objects, "
-            f"whose boxes are cut off too, and shows nothing of {tally.hidden:,}; "
-            f"{tally.empty:,} images show no object and are left out",
+            f"{folder}: the crop of validation cuts off a part of "
+            f"{_count(tally.shown_partly, 'object')}, whose boxes are cut off too, and shows "
+            f"nothing of {tally.hidden:,}; images left out, as it shows no object: {tally.empty:,}",
         )
-    for count, reason in (
-        (len(tally.errors), "files cannot be used"),
-        (len(tally.box_errors), "boxes cannot be used"),
-        (
-            tally.unsure,
-            "images are turned or mirrored by their EXIF orientation, and their "
-            "annotations do not say whether the boxes are: they are taken for boxes of "
-            "the upright image",
-        ),
-    ):
-        if count:
-            yield Note("data", None, f"{folder}: {count:,} {reason}")
-    if tally.flat:
-        yield Note("data", None, f"{tally.flat:,} of {maps:,} maps are flat and have no box")
-    if tally.not_finite:
-        reason = f"gives logits that are not finite for {tally.not_finite:,} of {tally.images:,}"
-        yield Note("weights", None, f"{trained.weights_title} {reason} images: none is right")
-    if trained.precision != "float32":
-        reason = f"maps are computed in float32, the run is evaluated in {trained.precision}"
-        yield Note("choice", None, reason)
+    if tally.errors:
+        yield Note("data", None, f"{folder}: {_count(len(tally.errors), 'file')} cannot be used")
+    if tally.box_errors:
+        boxes = _count(len(tally.box_errors), "box", "boxes")
+        yield Note("data", None, f"{folder}: {boxes} cannot be used")
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
