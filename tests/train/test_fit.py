@@ -76,6 +76,8 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
         "status",
         "weights",
         "classes",
+        "intervals",
+        "calibration",
     ]
     lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]

@@ -251,6 +251,9 @@ class TestRuns:
         alone = evaluate(Trained.load(reference, "cpu")).metrics
         assert alone["top1"] == best["top1"]
         assert alone["loss"] == pytest.approx(best["loss"], rel=1e-5)
+        # The temperature is fitted to the logits of all processes.
+        assert Trained.load(reference, "cpu").temperature is not None
+        assert alone["calibrated_loss"] == pytest.approx(result["calibrated_loss"], rel=1e-4)
         assert json.loads((reference / "recipe.json").read_text())["resolved"]["processes"] == 2
 
     @pytest.mark.parametrize("rank", [0, 1])
