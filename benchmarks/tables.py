@@ -135,7 +135,8 @@ def robustness(result: dict[str, Any]) -> str:
         lines.append(table_row([*cells, "", "", f"{row['mce']:.1f}", "", "", ""]))
     notes = [note for row in result["robustness"] for note in row["notes"] if "frost" in note]
     text = f"{caption(result)} Commit: {result['commit']}."
-    return "\n".join([*lines, "", " ".join([text, *dict.fromkeys(notes)])])
+    sentences = [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes)]
+    return "\n".join([*lines, "", " ".join([text, *sentences])])
 
 
 def listing(result: dict[str, Any]) -> str:
