@@ -115,6 +115,7 @@ def test_damaged_annotations_are_named(tmp_path: Path, text: str | bytes, reason
         (voc_object("dog", (9, 5, 5, 9)), "(dog) has no area: xmin 9, ymin 5, xmax 5, ymax 9"),
         (voc_object("dog", ("nan", 1, 5, 9)), "(dog) has no number xmin: 'nan'"),
         (voc_object("dog", (1, "1e999", 5, 9)), "(dog) has no number ymin: '1e999'"),
+        (voc_object("dog", (-1e300, 2, 1e300, 9)), "(dog) has no number xmin: '-1e+300'"),
         (voc_object("dog", (1, 2, "", 9)), "(dog) has no number xmax: ''"),
         (voc_object("dog", (1, 2, 3, "four")), "(dog) has no number ymax: 'four'"),
         (voc_object(" ", (1, 2, 3, 4)), "has no name"),
@@ -164,6 +165,20 @@ def test_the_image_of_an_annotation(
     else:
         expected = "it may be of 2 images: a.jpg, a.png" if files else "its image is missing"
         assert result.errors == (("a.xml", expected),)
+
+
+def test_images_and_annotations_lie_in_folders_of_any_names(tmp_path: Path) -> None:
+    for folder in ("images/a", "images/b", "annotations/xmls"):
+        (tmp_path / folder).mkdir(parents=True)
+    for image in ("a/x.jpg", "a/y.jpg", "b/y.jpg"):
+        (tmp_path / "images" / image).touch()
+    for name in "xy":
+        text = voc_xml([CAT], filename=f"{name}.jpg")
+        (tmp_path / "annotations" / "xmls" / f"{name}.xml").write_text(text)
+    result = read_annotations(tmp_path)
+    assert [image.name for image in result.images] == ["images/a/x.jpg"]
+    reason = "it may be of 2 images: images/a/y.jpg, images/b/y.jpg"
+    assert result.errors == (("annotations/xmls/y.xml", reason),)
 
 
 def test_an_annotation_that_is_too_large_or_no_file_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trickbag.evaluate.localization import evaluate_localization
+from trickbag.evaluate.localization.activation_maps import METHODS, Method
 from trickbag.evaluate.localization.annotations import read_annotations
 from trickbag.evaluate.network import load_network
 
@@ -44,8 +45,8 @@ def test_the_boxes_of_blood_cells(tmp_path: Path) -> None:
     assert sum(names.values()) == 4155 + 372 + 361 - len(box_errors)
 
 
-@pytest.mark.parametrize("method", ["cam", "grad-cam"])
-def test_pasted_photos_are_where_the_network_sees_them(tmp_path: Path, method: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_pasted_photos_are_where_the_network_sees_them(tmp_path: Path, method: Method) -> None:
     with zipfile.ZipFile(DATA / "imagenette-mini.zip") as archive:
         names = [name for name in archive.namelist() if "/val/" in name and name.endswith("EG")]
         archive.extractall(tmp_path, names[::8])
@@ -57,7 +58,7 @@ def test_pasted_photos_are_where_the_network_sees_them(tmp_path: Path, method: s
     spec.loader.exec_module(module)
     assert module.paste_photos(photos, tmp_path / "pasted", each=2) == 20
     trained = load_network("timm:tf_efficientnet_lite0", WEIGHTS, "cpu")
-    record = evaluate_localization(trained, tmp_path / "pasted", method=method)  # type: ignore[arg-type]
+    record = evaluate_localization(trained, tmp_path / "pasted", method=method)
     assert record.images == 20
     assert record.metrics["max_box_acc"] >= 60
     assert record.metrics["gt_known_localization"] >= 50

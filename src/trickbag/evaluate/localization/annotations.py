@@ -41,6 +41,7 @@ PARTS = ("val", "test", "train")
 
 _ANNOTATION = FileKind("an annotation in XML", 4 * 2**20)
 _LIST = FileKind("a list of images", 2**28)
+_LARGEST = 1e9
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -86,7 +87,7 @@ def read_annotations(directory: str | Path, part: str | None = None) -> Annotati
     root = _root(folder)
     listed = list(_files(root, {".xml"}))
     images = folder / "JPEGImages" if is_folder(folder / "JPEGImages") else folder
-    pictures = _by_stem(_files(images, EXTENSIONS))
+    pictures = _Pictures(_files(images, EXTENSIONS))
     name, ids = _part(folder, part)
     errors: list[DataError] = []
     box_errors: list[DataError] = []
@@ -188,7 +189,8 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    # No image is as large: sides and areas of such boxes could be infinite.
+    return number if math.isfinite(number) and abs(number) <= _LARGEST else None
 
 
 def _size(element: ET.Element | None) -> tuple[int, int] | None:
@@ -213,11 +215,40 @@ def _files(root: Path, extensions: set[str] | frozenset[str]) -> Iterator[str]:
                 yield name
 
 
-def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
-    pictures: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        pictures[os.path.splitext(name)[0]].append(name)
-    return pictures
+class _Pictures:
+    """Images by their path without its extension, and by the last part of that."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_path: dict[str, list[str]] = defaultdict(list)
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            path = os.path.splitext(name)[0]
+            self._by_path[path].append(name)
+            self._by_name[path.rpartition("/")[2]].append(name)
+
+    def of(self, path: str, written: str) -> str:
+        """Return the image of an annotation at a path, without its extension.
+
+        It has the same path or name, else the name that the annotation gives. Raises _Unusable if
+        there is none, or more than one.
+        """
+        folder, _, name = path.rpartition("/")
+        # Only the last part of that name: the folders before it are those of another machine.
+        given = written.replace("\\", "/").rpartition("/")[2]
+        other = os.path.splitext(given)[0]
+        candidates = (
+            self._by_path.get(path)
+            or self._by_path.get(f"{folder}/{other}" if folder else other)
+            or self._by_name.get(name)
+            or self._by_name.get(other)
+            or []
+        )
+        exact = [each for each in candidates if each.rpartition("/")[2] == given]
+        if len(exact) == 1 or len(candidates) == 1:
+            return (exact or candidates)[0]
+        if candidates:
+            raise _Unusable(f"it may be of {len(candidates)} images: {', '.join(candidates[:3])}")
+        raise _Unusable("its image is missing")
 
 
 def part_lists(folder: Path) -> list[str]:
@@ -261,7 +292,7 @@ def _annotated(
     root: Path,
     file: str,
     images: Path,
-    pictures: dict[str, list[str]],
+    pictures: _Pictures,
     errors: list[DataError],
 ) -> AnnotatedImage:
     """Read an annotation; its boxes that cannot be used are added to `errors`."""
@@ -271,7 +302,7 @@ def _annotated(
         objects, written, size = parse_annotation(data)
     except (UserError, ValueError) as error:
         raise _Unusable(str(error)) from None
-    path = images / _picture(os.path.splitext(file)[0], written, pictures)
+    path = images / pictures.of(os.path.splitext(file)[0], written)
     usable = []
     for place, (name, box) in enumerate(objects, 1):
         if name and not isinstance(box, str):
@@ -290,29 +321,6 @@ def _annotated(
         boxes=np.array([box for _, box in usable], np.float64),
         size=size,
     )
-
-
-def _picture(stem: str, written: str, pictures: dict[str, list[str]]) -> str:
-    """Return the image of an annotation: of the same name, else of the name that it gives."""
-    # Only the last part of that name: the folders before it are those of another machine.
-    given = written.replace("\\", "/").rpartition("/")[2]
-    beside = pictures.get(stem) or pictures.get(stem.rpartition("/")[2]) or []
-    if len(beside) == 1:
-        return beside[0]
-    within = stem.rpartition("/")[0]
-    named = f"{within}/{given}" if within else given
-    candidates = (
-        beside
-        or pictures.get(os.path.splitext(named)[0])
-        or pictures.get(os.path.splitext(given)[0])
-        or []
-    )
-    exact = [name for name in candidates if name.rpartition("/")[2] == given]
-    if len(exact) == 1 or len(candidates) == 1:
-        return (exact or candidates)[0]
-    if candidates:
-        raise _Unusable(f"it may be of {len(candidates)} images: {', '.join(candidates[:3])}")
-    raise _Unusable("its image is missing")
 
 
 def _relative(path: Path, folder: Path) -> str:
