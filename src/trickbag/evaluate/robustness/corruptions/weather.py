@@ -35,8 +35,8 @@ def draw_snow(
 
 def snow(images_NCHW: Tensor, draws: Draws, layer: SnowLayer) -> Tensor:
     """Whiten the images, and add flakes twice: as they are and turned by 180 degrees."""
-    flakes = snow_flakes(draws["normal"], draws["angle"], layer)
-    images = whitened(to_unit(images_NCHW, flakes.dtype), layer.keep)
+    flakes = snow_flakes(draws["normal"], draws["angle"], layer).float()
+    images = whitened(to_unit(images_NCHW), layer.keep)
     return from_unit(images + flakes + flakes.flip(2, 3))
 
 
