@@ -107,6 +107,12 @@ def test_an_evaluation_of_other_weights_says_so(folder: Path) -> None:
     assert evaluated(record(), read_record(folder))["other"] is None
 
 
+def test_views_that_were_averaged_are_named(folder: Path) -> None:
+    settings = {**record().settings, "tta": "flip"}
+    text = evaluated(record(settings=settings), read_record(folder))["text"]
+    assert text.endswith("in float32, the mean over the views of flip")
+
+
 @pytest.mark.parametrize("change", [{"corruptions": {"fog": [1]}}, {"picture": 3}])
 def test_a_damaged_record_is_named(folder: Path, change: dict[str, Any]) -> None:
     damaged = record(details=record().details | change)

@@ -24,11 +24,16 @@ def evaluated(record: EvaluationRecord, run: ReportedRun) -> dict[str, Any]:
         kept = f"{weights.file}, epoch {weights.epoch} of {weights.epochs}"
         if record.weights != kept:
             other = f"These are other weights than those of the run's numbers: {kept}."
+    text = (
+        f"{record.images:,} images of {record.data} ({record.part}), by {record.weights}, in "
+        f"{record.precision}"
+    )
+    # The kind that compares the views names them itself.
+    views = record.settings.get("tta") if record.kind != "tta" else None
+    if isinstance(views, str):
+        text += f", the mean over the views of {views}"
     return {
-        "text": (
-            f"{record.images:,} images of {record.data} ({record.part}), by {record.weights}, in "
-            f"{record.precision}"
-        ),
+        "text": text,
         "other": other,
         "notes": [note.text for note in record.notes],
     }
