@@ -525,6 +525,24 @@ SAMPLES = {
 }
 
 
+def test_rejected_images_of_a_sample_have_an_empty_label(
+    call: Call, kaggle: Path, table: Path, tmp_path: Path
+) -> None:
+    sample, target = tmp_path / "sample.csv", tmp_path / "out.csv"
+    sample.write_text("id,label\nseven0,?\nsix1,?\n")
+    options = (table.parent / "train", "--csv", target, "--reject-below", "1")
+    code, _, err = call("predict", kaggle, sample, *options)
+    assert code == 0
+    assert read_csv(target) == [["id", "label"], ["seven0", ""], ["six1", ""]]
+    assert "2 of 2 images have a confidence below 1.0000" in err
+    sample.write_text("id,six,seven\nsix1,0,0\n")
+    target.unlink()
+    code, _, err = call("predict", kaggle, sample, *options)
+    assert code == 2
+    assert "--reject-below: the table has columns of classes alone" in err
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(("text", "expected"), SAMPLES.values(), ids=SAMPLES)
 def test_a_sample_of_other_columns(
     call: Call,

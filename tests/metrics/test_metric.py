@@ -12,6 +12,7 @@ from trickbag.metrics.metric import (
     METRICS,
     PREFIXES,
     defined_metrics,
+    interval_decimals,
     metric,
 )
 from trickbag.metrics.multi_label import MultiLabel
@@ -69,3 +70,21 @@ def test_prefixes_stand_before_the_metrics_of_an_evaluation() -> None:
     assert metric("test_params") is None
     assert metric("top2") is None
     assert all(metric(name) is METRICS[name] for name in METRICS)
+
+
+@pytest.mark.parametrize(
+    ("interval", "decimals", "shown"),
+    [
+        ((96.4, 99.4), 2, 1),
+        ((0.0, 100.0), 2, 1),
+        ((0.01, 0.08), 2, 3),
+        ((99.9931, 99.9999), 2, 3),
+        ((0.98, 1.0), 4, 3),
+        ((1.0, 1.0), 2, 2),
+        ((10.0, 400.0), 0, 0),
+    ],
+)
+def test_a_narrow_interval_has_more_decimals(
+    interval: tuple[float, float], decimals: int, shown: int
+) -> None:
+    assert interval_decimals(interval, decimals) == shown

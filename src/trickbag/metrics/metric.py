@@ -18,6 +18,7 @@ __all__ = [
     "Better",
     "Metric",
     "defined_metrics",
+    "interval_decimals",
     "metric",
 ]
 
@@ -264,6 +265,18 @@ PREFIXES: Mapping[str, str] = MappingProxyType(
 best: the best value of all epochs. last: of the last epoch. raw: of the trained network, in a run
 that evaluates its average. test: of the test part.
 """
+
+
+def interval_decimals(interval: tuple[float, float], decimals: int) -> int:
+    """Return with how many decimals an interval is written, of a number with `decimals`.
+
+    One less, as the last decimal of the number lies far within it; more for a narrow interval,
+    whose ends would else be equal.
+    """
+    low, high = interval
+    if high <= low:
+        return decimals
+    return max(0, decimals - 1, min(decimals + 1, 1 + math.ceil(-math.log10(high - low))))
 
 
 def metric(name: str) -> Metric | None:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trickbag.metrics.metric import metric
+from trickbag.metrics.metric import interval_decimals, metric
 
 __all__ = [
     "ABSENT",
@@ -85,8 +85,7 @@ def interval_text(name: str, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return ""
     entry = metric(name)
-    # A digit less than the number has, whose last one lies far within the interval.
-    decimals = 4 if entry is None else max(0, entry.decimals - 1)
+    decimals = interval_decimals(interval, 4 if entry is None else entry.decimals)
     low, high = (f"{end:,.{decimals}f}".replace("-", MINUS) for end in interval)
     return f"{low} to {high}"
 

@@ -110,11 +110,14 @@ def summary_lines(evaluations: Sequence[Evaluation]) -> Iterator[str]:
 
 
 def _interval_text(interval: Interval | None, decimals: int) -> str:
-    """Write an interval with a digit less than its number: ` (96.4 to 99.4)`."""
+    """Write an interval behind its number: ` (96.4 to 99.4)`."""
+    from trickbag.metrics.metric import interval_decimals
+
     if interval is None:
         return ""
     low, high = interval
-    return f" ({low:.{decimals - 1}f} to {high:.{decimals - 1}f})"
+    digits = interval_decimals(interval, decimals)
+    return f" ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _text(value: float | None, unit: str, decimals: int = 2) -> str:
