@@ -72,6 +72,19 @@ def test_flip_probabilities_are_printed_and_kept(call: Call, run: Path, tmp_path
     assert names == {f"perturbations-{name}.png" for name in TEST_PERTURBATIONS}
 
 
+def test_a_note_on_the_images_is_there_once(
+    call: Call, run: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos / "one", tmp_path / "one")
+    options = ("--workers", "0", "--data", tmp_path, "--limit", "3", "--shift-consistency")
+    code, out, err = call("evaluate", run, *options, "--shift-pairs", "1")
+    assert code == 0
+    assert err.count("no image of 2 of the network's 3 classes") == 1
+    code, out, _ = call("evaluate", run, *options, "--shift-pairs", "1", "--json")
+    data = json.loads(out)
+    assert len(data["warnings"]) == len(set(data["warnings"])) == len(data["notes"])
+
+
 @pytest.mark.slow
 def test_extra_perturbations_are_shown(call: Call, run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trickbag.cli.evaluations.kind import Outcome
+    from trickbag.errors import Note
     from trickbag.evaluate.evaluation import Evaluation
     from trickbag.evaluate.trained import Trained
 
@@ -67,14 +68,20 @@ class _Evaluated:
     evaluation: Evaluation
     outcomes: tuple[Outcome, ...]
 
+    @property
+    def notes(self) -> list[Note]:
+        """The notes of all kinds, each once: more than one can say the same of the images."""
+        of_kinds = [note for outcome in self.outcomes for note in outcome.notes]
+        return list(dict.fromkeys((*self.evaluation.notes, *of_kinds)))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; the notes of all kinds are together."""
         data = self.evaluation.to_dict()
         for outcome in self.outcomes:
             data |= outcome.data
             data["metrics"] |= outcome.metrics
-            data["warnings"] += [note.text for note in outcome.notes]
-            data["notes"] += [note.to_dict() for note in outcome.notes]
+        data["warnings"] = [note.text for note in self.notes]
+        data["notes"] = [note.to_dict() for note in self.notes]
         return data
 
 
@@ -232,7 +239,7 @@ def _show(evaluated: list[_Evaluated]) -> None:
         for outcome in each.outcomes:
             for line in outcome.lines:
                 print_line(line)
-        for note in (*each.evaluation.notes, *(n for each in each.outcomes for n in each.notes)):
+        for note in each.notes:
             warn("evaluate", note.text)
     if len(evaluated) > 1:
         print_line("")
