@@ -176,6 +176,8 @@ def test_the_commands(
     assert "leave --part out" in capsys.readouterr().err
     assert main(["evaluate", str(older), "--calibrate", "--limit", "5"]) == 2
     assert "leave --limit out" in capsys.readouterr().err
+    assert main(["evaluate", str(older), "--calibrate", "--target-accuracy", "90"]) == 2
+    assert "calibrate first" in capsys.readouterr().err
     assert main(["evaluate", str(older), "--calibrate", "--workers", "0", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["calibration"]["file"] == str(older / "best.safetensors")

@@ -19,6 +19,7 @@ from trickbag.train.folder.calibration import (
     confidence_of,
     gap_notes,
     judged_at,
+    temperature_of,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def test_an_underconfident_network_is_calibrated() -> None:
     calibration = calibration_of(shy)
     assert calibration is not None
     assert calibration.temperature == pytest.approx(0.25, rel=0.25)
+    assert temperature_of(shy) == calibration.temperature
     assert calibration_notes(calibration, shy, None) == []
     # Without the temperature the confidences are far from the accuracy, and a note says so.
     (note,) = gap_notes(shy, None, "val", "fit a temperature")
@@ -125,6 +127,7 @@ def test_an_image_without_finite_logits_has_no_confidence() -> None:
 def test_several_labels_an_image_are_not_calibrated() -> None:
     kept = several_labels()
     assert calibration_of(kept) is None
+    assert temperature_of(kept) is None
     (note,) = calibration_notes(None, kept, None)
     assert note.reason == MULTI_LABEL
     assert judged_at(kept, 2.0) is kept

@@ -37,6 +37,11 @@ def settings(args: argparse.Namespace) -> Any:
             f"--calibrate --part {args.part}: a temperature is fitted on the validation part",
             "leave --part out",
         )
+    if args.target_accuracy is not None:
+        raise UserError(
+            "--calibrate changes the confidences of which --target-accuracy chooses one",
+            "calibrate first, then choose",
+        )
     if args.limit is not None:
         raise UserError(
             f"--calibrate --limit {args.limit}: a temperature is fitted on all validation images",

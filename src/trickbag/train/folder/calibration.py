@@ -12,7 +12,7 @@ from trickbag.errors import Note
 from trickbag.metrics.calibration_scores import CALIBRATED, Calibration, calibrated_scores
 from trickbag.metrics.confidence_gap import ConfidenceGap
 from trickbag.metrics.probabilities import Confidences
-from trickbag.metrics.temperature import calibrated_logits
+from trickbag.metrics.temperature import calibrated_logits, fit_temperature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "confidence_of",
     "gap_notes",
     "judged_at",
+    "temperature_of",
 ]
 
 MULTI_LABEL = "the probabilities of several labels an image are not calibrated"
@@ -38,6 +39,13 @@ def calibration_of(validation: Validation) -> Calibration | None:
     if validation.logits is None or validation.multi_label is not None:
         return None
     return Calibration.of(validation.logits, validation.labels)
+
+
+def temperature_of(validation: Validation) -> float | None:
+    """Return the temperature of `calibration_of` alone, without its judgement."""
+    if validation.logits is None or validation.multi_label is not None:
+        return None
+    return fit_temperature(validation.logits, validation.labels).value
 
 
 def judged_at(validation: Validation, temperature: float | None) -> Validation:

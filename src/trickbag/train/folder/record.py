@@ -19,7 +19,7 @@ from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.recipe import digest
 from trickbag.train import checkpoint
 from trickbag.train.folder.board import Board
-from trickbag.train.folder.calibration import calibration_notes, calibration_of, confidence_of
+from trickbag.train.folder.calibration import calibration_notes, confidence_of, temperature_of
 from trickbag.train.folder.predictions import PredictionRow, write_predictions
 from trickbag.train.folder.result import KeptWeights, Result
 from trickbag.train.folder.score import is_better
@@ -309,9 +309,9 @@ class RunRecord:
 
     def save_last(self, run: Run, progress: Progress, last: Validation) -> None:
         """Write the weights of the last epoch beside those that are kept."""
-        calibration = calibration_of(last)
-        temperature = None if calibration is None else calibration.temperature
-        self._save_weights(run, self.folder.last, progress.epoch, last.thresholds, temperature)
+        self._save_weights(
+            run, self.folder.last, progress.epoch, last.thresholds, temperature_of(last)
+        )
 
     def _keep(
         self,
