@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.builders.images import image_folder
 from tests.evaluate.robustness.brightness import LEVELS, by_brightness, plain_folder
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.preprocess import Preprocessing
@@ -16,6 +18,7 @@ from trickbag.errors import RunFailed, UserError
 from trickbag.evaluate.average import averaged
 from trickbag.evaluate.robustness.comparable import is_imagenet
 from trickbag.evaluate.robustness.corruptions.catalog import corrupt
+from trickbag.evaluate.robustness.crops import Crops
 from trickbag.evaluate.robustness.details import RobustnessDetails
 from trickbag.evaluate.robustness.evaluation import evaluate_robustness
 from trickbag.evaluate.robustness.folder import Cell
@@ -67,6 +70,25 @@ def test_errors_are_those_of_images_corrupted_one_by_one(
         assert record.details["corruptions"][name] == [None, expected[0], None, None, expected[1]]
     # The corruptions differ, and not all of them are right.
     assert 0 < record.metrics["mean_corruption_error"] < 100
+
+
+def test_stored_corruptions_have_the_errors_of_those_made_in_memory(
+    photos: Path, tmp_path: Path
+) -> None:
+    trained = by_brightness()
+    wanted: dict[str, Any] = {"names": ["fog", "contrast"], "severities": [3, 5]}
+    with Crops(trained, data=str(photos), workers=0) as crops:
+        (batch,) = crops.batches()
+    for name, severity in itertools.product(wanted["names"], wanted["severities"]):
+        images = corrupt(batch.images, name, severity, seed=0, index_N=batch.index)
+        folders: dict[str, list[Any]] = {}
+        for image, label in zip(images, batch.labels.tolist(), strict=True):
+            folders.setdefault(trained.classes[label], []).append(image.permute(1, 2, 0).numpy())
+        image_folder(tmp_path / name / str(severity), folders, ".png")
+    stored = evaluate_robustness(trained, source_dir=tmp_path, workers=0, **wanted)
+    drawn = evaluate_robustness(trained, data=str(photos), workers=0, **wanted)
+    assert stored.details["corruptions"] == drawn.details["corruptions"]
+    assert 0 < drawn.metrics["mean_corruption_error"] < 100
 
 
 def test_the_record_says_what_it_is_of(photos: Path) -> None:
