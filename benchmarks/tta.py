@@ -67,10 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="32 images, not kept")
+    parser.add_argument("--quick", action="store_true", help="8 images, not kept")
     parser.add_argument("runs", nargs="*")
     args = parser.parse_args()
-    limit = {"limit": 32} if args.quick else {}
+    limit = {"limit": 8} if args.quick else {}
     published: dict[str, Any] = {"data": args.data, "part": "val", "workers": 0, **limit}
     networks = [
         load_network(f"timm:{name}", args.weights / f"{name}.safetensors", "cpu")

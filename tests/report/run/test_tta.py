@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import pytest
 from tests.report.html_page import Page
 from tests.report.run_folder import write_run
 from trickbag.errors import UserError
-from trickbag.evaluate.record import EvaluationRecord, evaluation_file
+from trickbag.evaluate.record import EvaluationRecord, read_records
 from trickbag.evaluate.tta_gain import TtaGain
 from trickbag.report import run_page
+from trickbag.report.run.records import read_record
+from trickbag.report.run.tta import tta_section
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,16 +52,10 @@ def test_the_section_of_a_page(folder: Path) -> None:
     "gains",
     [None, [1], [{}], [FLIP.to_dict() | {"views": "2"}], [FLIP.to_dict() | {"more": 1}], {"a": 1}],
 )
-def test_a_damaged_record(folder: Path, gains: Any, tmp_path: Path) -> None:
-    file = evaluation_file(folder, "tta")
-    before = file.read_text()
-    data = json.loads(before)
-    file.write_text(json.dumps(data | {"details": {"gains": gains}}))
-    try:
-        with pytest.raises(UserError, match=r"cannot read .*tta\.json"):
-            run_page(folder, tmp_path / "page.html")
-    finally:
-        file.write_text(before)
+def test_a_damaged_record(folder: Path, gains: Any) -> None:
+    record = dataclasses.replace(read_records(folder)["tta"], details={"gains": gains})
+    with pytest.raises(UserError, match=r"cannot read .*tta\.json"):
+        tta_section(record, read_record(folder))
 
 
 def test_a_gain_is_read_back() -> None:
