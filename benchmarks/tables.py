@@ -40,6 +40,7 @@ PAGES = (
     "docs/robustness.md",
     "docs/corruptions.md",
     "docs/calibration.md",
+    "docs/evaluate.md",
     "docs/localization.md",
 )
 
@@ -76,6 +77,8 @@ def benchmark(result: dict[str, Any]) -> str:
     """Write a result as the table that suits it."""
     if "attacked" in result:
         return attack(result)
+    if "augmented" in result:
+        return augmentation(result)
     if "corruptions" in result:
         return corruptions(result)
     if "robustness" in result:
@@ -117,6 +120,28 @@ def attack(result: dict[str, Any]) -> str:
         lines.append(table_row([row["kind"], row["tries"], *counts]))
     text = f"{caption(result)} Seed {result['seed']}, {result['seconds']} s, at commit "
     return "\n".join([*lines, "", f"{text}{result['commit']}."])
+
+
+def augmentation(result: dict[str, Any]) -> str:
+    """Write what each test-time augmentation gains for each network, and what averages gain."""
+    heads = ["network", "images", "views", "top-1", "gain", "95 % interval", "images/s"]
+    lines = [table_row(heads), "|---|---:|---|---:|---:|---:|---:|"]
+    for row in result["augmented"]:
+        before = [row["label"], row["images"], "none", f"{row['top1']:.2f} %", "", "", "100 %"]
+        lines.append(table_row(before))
+        for gain in row["gains"]:
+            speed = "" if gain["speed"] is None else f"{100 * gain['speed']:.0f} %"
+            interval = f"{gain['low']:+.2f} to {gain['high']:+.2f}"
+            cells = ["", "", f"{gain['name']} ({gain['views']})", f"{gain['top1']:.2f} %"]
+            lines.append(table_row([*cells, f"{gain['gain']:+.2f}", interval, speed]))
+    lines += ["", "| average | images | top-1 alone | top-1 | gain over the best | 95 % interval |"]
+    lines.append("|---|---:|---:|---:|---:|---:|")
+    for row in result["averages"]:
+        alone = ", ".join(f"{value:.2f} %" for value in row["top1_alone"])
+        cells = [row["label"], row["images"], alone, f"{row['top1']:.2f} %"]
+        interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
+        lines.append(table_row([*cells, f"{row['gain_over_best']:+.2f}", interval]))
+    return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}."])
 
 
 def robustness(result: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ def main() -> None:
             "images, and the network's images/s as a share of those without; averages of networks "
             "beside the best of them",
             "benchmarks/tta.py",
-            tables=tables,
+            augmented=tables,
             averages=averages,
         )
 

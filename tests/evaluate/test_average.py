@@ -215,8 +215,28 @@ def test_the_views_of_a_network_of_fixed_size() -> None:
         ]
         for fixed in (False, True)
     }
-    assert sizes[False] == [(224, 256), (256, 292), (288, 330)]
-    assert sizes[True] == [(224, 256), (224, 292), (224, 330)]
+    assert sizes[False] == [(224, 256), (256, 293), (288, 329)]
+    assert sizes[True] == [(224, 256), (224, 293), (224, 329)]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (384, [384, 448, 480]),
+        (260, [260, 296, 336]),
+        (64, [64, 72, 80]),
+        (32, [32, 36, 40]),
+        (28, [28, 32, 36]),
+        (15, [15, 18, 20]),
+        (8, [8, 10]),
+        ((32, 96), [(32, 96), (36, 112), (40, 120)]),
+    ],
+)
+def test_the_sizes_of_multi_scale(size: Any, expected: list[Any]) -> None:
+    preprocessing = dataclasses.replace(preprocessing_of_size(16), image_size=size, resize=size)
+    views = views_of("multi-scale", preprocessing, fixed_size=False)
+    assert [view.crop.preprocessing.image_size for view in views] == expected
+    assert [view.crop.preprocessing.resize for view in views] == expected
 
 
 def test_five_crops_need_a_border() -> None:

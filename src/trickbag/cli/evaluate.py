@@ -170,6 +170,11 @@ def _require_fit(trained: Trained, kind: str) -> None:
     from trickbag.cli.evaluations import OF_CROPS, OF_ONE_NETWORK
     from trickbag.errors import UserError
 
+    if kind == "tta" and trained.thresholds is not None:
+        raise UserError(
+            f"--tta {ALL} measures top-1, and {trained.path} gives several labels an image",
+            "give one name of --tta at a time",
+        )
     if kind in OF_ONE_NETWORK and trained.members:
         raise UserError(
             f"the evaluation {kind} looks into one network, and this is an average",

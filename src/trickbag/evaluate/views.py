@@ -16,7 +16,6 @@ from trickbag.errors import UserError
 
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
-    from trickbag.data.size import Size
 
 __all__ = ["SCALES", "TTA", "Crop", "EvalView", "TtaForm", "require_tta", "views_of"]
 
@@ -30,7 +29,13 @@ Images that are scaled to a crop's size, as with `data.resize=squash`, would hav
 """
 
 SCALES = (1.0, 8 / 7, 9 / 7)
-"""The sizes of `multi-scale`, as multiples of the network's: 224, 256 and 288 px for 224 px."""
+"""The sizes of `multi-scale`, as multiples of the network's: 224, 256 and 288 px for 224 px.
+
+They are rounded to what networks take that divide the original size by powers of 2.
+"""
+
+
+_LARGEST_STEP = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +115,25 @@ def views_of(name: str | None, preprocessing: Preprocessing, *, fixed_size: bool
 def _scaled(preprocessing: Preprocessing, factor: float, *, fixed_size: bool) -> Preprocessing:
     if factor == 1:
         return preprocessing
-    resize = _even(preprocessing.resize, factor)
     if fixed_size:
-        return replace(preprocessing, resize=resize)
-    return replace(preprocessing, image_size=_even(preprocessing.image_size, factor), resize=resize)
+        height, width = (round(side * factor) for side in height_width(preprocessing.resize))
+        return replace(preprocessing, resize=as_size(height, width))
+    before = height_width(preprocessing.image_size)
+    after = [_stepped(side, factor) for side in before]
+    # The crop keeps its share of the scaled image.
+    resize = [
+        round(side * new / old)
+        for side, new, old in zip(height_width(preprocessing.resize), after, before, strict=True)
+    ]
+    return replace(preprocessing, image_size=as_size(*after), resize=as_size(*resize))
 
 
-def _even(size: Size, factor: float) -> Size:
-    # Even, as branches at half the resolution need it; never smaller than it was.
-    height, width = (max(side, 2 * round(side * factor / 2)) for side in height_width(size))
-    return as_size(height, width)
+def _stepped(side: int, factor: float) -> int:
+    """Return a side that networks take which divide the original one by powers of 2, up to 32."""
+    step = 2
+    while 2 * step <= min(_LARGEST_STEP, side // 7) and side % (2 * step) == 0:
+        step *= 2
+    return max(side, step * round(side * factor / step))
 
 
 def _with_border(preprocessing: Preprocessing) -> Preprocessing:
