@@ -53,6 +53,16 @@ def test_a_gaussian_wider_than_the_image_is_scipys() -> None:
     assert np.allclose(result[0, 0].numpy(), exact)
 
 
+@pytest.mark.parametrize("sigma", [0.5, 3])
+@pytest.mark.parametrize("border", SCIPY_MODES)
+def test_a_gaussian_far_narrower_than_the_image_is_scipys(border: Border, sigma: float) -> None:
+    # A kernel of 0.5 is summed by shifts, of 3 (and in small images) by matrices.
+    image = noise(60, 70)
+    result = gaussian_filter(torch.from_numpy(image)[None, None], sigma, border=border)
+    exact = ndimage.gaussian_filter(image, sigma, mode=SCIPY_MODES[border])
+    assert np.allclose(result[0, 0].numpy(), exact)
+
+
 def test_kernels_have_the_sum_1() -> None:
     for table in TABLES.values():
         for disk in table.defocus_blur:

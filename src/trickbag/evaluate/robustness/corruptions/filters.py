@@ -33,6 +33,10 @@ SciPy calls them nearest, reflect and mirror; OpenCV replicate, reflect and refl
 """
 _FEW_TAPS = 32
 """Weights of a kernel up to which shifted sums are faster than a Fourier transform."""
+_SIDE_PER_TAP = 11
+"""Pixels of a side for each weight from which shifted sums are faster than a matrix."""
+_STORED_SIDE = 512
+"""Pixels of a side up to which matrices are kept: at most 2 MB each."""
 
 
 def border_index(places: np.ndarray[Any, Any], side: int, border: Border) -> np.ndarray[Any, Any]:
@@ -56,9 +60,11 @@ def gaussian_kernel(sigma: float, truncate: float = 4.0) -> np.ndarray[Any, Any]
     return np.asarray(weights / weights.sum())
 
 
-@lru_cache(maxsize=64)
 def _gaussian_matrix(side: int, sigma: float, truncate: float, border: Border) -> Tensor:
     return torch.from_numpy(filter_matrix(side, gaussian_kernel(sigma, truncate), border))
+
+
+_stored_matrix = lru_cache(maxsize=64)(_gaussian_matrix)
 
 
 def filter_matrix(side: int, kernel: np.ndarray[Any, Any], border: Border) -> np.ndarray[Any, Any]:
@@ -75,12 +81,18 @@ def gaussian_filter(
 ) -> Tensor:
     """Blur with a Gaussian of a standard deviation in pixels; the result is of the precise type."""
     images = images_NCHW.to(precise_type(images_NCHW.device))
-    if int(truncate * sigma + 0.5) == 0:
+    kernel = gaussian_kernel(sigma, truncate)
+    if len(kernel) == 1:
         return images
+    if len(kernel) * _SIDE_PER_TAP <= min(images.shape[2:]):
+        return _shifted_sum(_shifted_sum(images, kernel[None], border), kernel[:, None], border)
+    matrices = (
+        _stored_matrix if side <= _STORED_SIDE else _gaussian_matrix for side in images.shape[2:]
+    )
     rows, columns = (
         # First the type: a device may not have that of the matrix.
-        _gaussian_matrix(side, sigma, truncate, border).to(images.dtype).to(images.device)
-        for side in images.shape[2:]
+        matrix(side, sigma, truncate, border).to(images.dtype).to(images.device)
+        for matrix, side in zip(matrices, images.shape[2:], strict=True)
     )
     return rows @ (images @ columns.T)
 
@@ -99,17 +111,21 @@ def convolve(images_NCHW: Tensor, kernel: np.ndarray[Any, Any], border: Border) 
     """Correlate with a kernel of odd sides, the same for each channel, in the precise type."""
     kernel = _without_zero_frame(kernel)
     images = images_NCHW.to(precise_type(images_NCHW.device))
+    if np.count_nonzero(kernel) <= _FEW_TAPS:
+        return _shifted_sum(images, kernel, border)
     height, width = images.shape[2:]
-    high, wide = kernel.shape
-    wider = extended(images, high // 2, wide // 2, border)
-    taps = np.argwhere(kernel)
-    if len(taps) <= _FEW_TAPS:
-        total = torch.zeros_like(images)
-        for row, column in taps.tolist():
-            part = wider[:, :, row : row + height, column : column + width]
-            total = total.add_(part, alpha=float(kernel[row, column]))
-        return total
+    wider = extended(images, kernel.shape[0] // 2, kernel.shape[1] // 2, border)
     return _by_fourier(wider, kernel)[:, :, :height, :width]
+
+
+def _shifted_sum(images_NCHW: Tensor, kernel: np.ndarray[Any, Any], border: Border) -> Tensor:
+    height, width = images_NCHW.shape[2:]
+    wider = extended(images_NCHW, kernel.shape[0] // 2, kernel.shape[1] // 2, border)
+    total = torch.zeros_like(images_NCHW)
+    for row, column in np.argwhere(kernel).tolist():
+        part = wider[:, :, row : row + height, column : column + width]
+        total.add_(part, alpha=float(kernel[row, column]))
+    return total
 
 
 def _without_zero_frame(kernel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -60,7 +60,8 @@ def spatter(images_NCHW: Tensor, draws: Draws, layer: SpatterLayer) -> Tensor:
     images = to_unit(images_NCHW)
     colour = (
         torch.tensor(_MUD if layer.mud else _WATER)
-        .to(images.device, images.dtype)
+        .to(images.dtype)
+        .to(images.device)
         .reshape(1, 3, 1, 1)
         / 255
     )
