@@ -44,6 +44,8 @@ def test_the_metrics_are_those_of_the_boxes(folder: Path, method: str) -> None:
     assert record.metrics["top1_localization"] == 75.0
     assert details.top1 == 100.0
     assert (record.images, details.maps, record.part) == (4, 4, "all")
+    # Three of four: the limits of Clopper and Pearson.
+    assert details.intervals["top1_localization"] == pytest.approx([19.412, 99.369], abs=1e-3)
     assert details.classes["green"] == {"maps": 2, "gt_known_localization": 50.0}
     assert record.settings["threshold"] == {"cam": 0.2, "grad-cam": 0.15}[method]
     assert {each.group for each in details.pictures} == {"worst"}
@@ -103,7 +105,7 @@ def test_boxes_outside_of_the_crop_and_files_of_no_use_are_named(
     assert files["wide.xml"] == "object 3 (red) lies outside the image"
     notes = " | ".join(note.reason for note in record.notes)
     assert "cuts off a part of 1 object," in notes
-    assert "shows nothing of 2; images left out, as it shows no object: 1" in notes
+    assert "shows nothing of 2; 1 image without an object left out" in notes
     assert "1 file cannot be used" in notes
     assert "1 box cannot be used" in notes
 
@@ -131,6 +133,7 @@ def test_with_letterboxes_nothing_is_cut_off(tmp_path: Path) -> None:
 def test_a_limit_takes_images_spread_over_the_folder(folder: Path) -> None:
     record = evaluate_localization(color_trained(), folder, limit=2, batch_size=1)
     assert record.images == 2
+    assert f"{folder}: 2 of 4 images are evaluated" in [note.reason for note in record.notes]
     assert {each["image"] for each in record.details["pictures"]} == {"a.png", "d.png"}
 
 
@@ -205,6 +208,7 @@ def test_the_record_and_its_pictures_are_read_back(folder: Path, tmp_path: Path)
         ("classes", {"red": 5}),
         ("pictures", [{"file": "../../secret.png"}]),
         ("left_out", None),
+        ("intervals", {"top1_localization": [1.0]}),
     ],
 )
 def test_damaged_details_are_refused(folder: Path, key: str, value: object) -> None:

@@ -101,7 +101,11 @@ def _lines(record: EvaluationRecord) -> Iterator[str]:
     for name, value in record.metrics.items():
         entry = METRICS[name]
         text = "undefined" if value is None else f"{value:.{entry.decimals}f} %{at.get(name, '')}"
-        yield f"{entry.symbol or entry.title:<22} {text}"
+        limits = details.intervals.get(name)
+        interval = "" if limits is None else f" ({limits[0]:.1f} to {limits[1]:.1f})"
+        yield f"{entry.symbol or entry.title:<22} {text}{interval}"
+    if details.intervals:
+        yield "in brackets: exact 95 % intervals"
     if details.left_out:
         errors = [DataError(each["file"], each["reason"]) for each in details.left_out]
         yield from left_out_lines(errors, _NAMED_FILES)

@@ -57,6 +57,8 @@ class LocalizationDetails:
     `top1_localization` is that of the predicted class, `top1` the share of images whose prediction
     is right; both are None for several labels an image. `mean_iou` is that at the fixed threshold.
     `classes` are maps and localization by class. `left_out` are files and boxes, with reasons.
+    `intervals` are the exact 95 % limits of the metrics at the fixed threshold; those at the best
+    threshold are maxima, and have none.
     """
 
     maps: int
@@ -70,6 +72,7 @@ class LocalizationDetails:
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     left_out: Sequence[Mapping[str, str]] = ()
     pictures: Sequence[LocatedPicture] = ()
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the details as plain data."""
@@ -111,6 +114,7 @@ class LocalizationDetails:
             classes=_classes(data.get("classes", {})),
             left_out=lists["left_out"],
             pictures=tuple(LocatedPicture.from_dict(each) for each in lists["pictures"]),
+            intervals=_curves(data, "intervals", 2),
         )
 
 
@@ -136,7 +140,7 @@ def _numbers(value: object, key: str, length: int | None = None) -> list[float]:
     if not isinstance(value, list) or not all(map(_is_number, value)):
         raise UserError(f"{key} = {shown(value)}: must be a list of numbers")
     if length is not None and len(value) != length:
-        raise UserError(f"{key} has {len(value)} numbers: must have {length}, as thresholds")
+        raise UserError(f"{key} has {len(value)} numbers: must have {length}")
     return value
 
 

@@ -106,6 +106,8 @@ def localize(
     )
     images = _known_images(annotations, tally)
     if limit is not None and len(images) > limit:
+        reason = f"{limit:,} of {len(images):,} images are evaluated"
+        notes.append(Note("data", None, f"{annotations.folder}: {reason}"))
         # Spread: the images of a folder are often in the order of their classes.
         images = [images[i] for i in np.linspace(0, len(images) - 1, limit).astype(int)]
     size = batch_size or trained.batch_size
@@ -246,7 +248,7 @@ def _require_mostly_used(tally: MapTally, images: int, annotations: Annotations)
         file, reason = tally.errors[0]
         raise RunFailed(
             f"{len(tally.errors):,} of {total:,} images of {folder} cannot be used, such as {file} "
-            f"({reason}): more than {_MAX_BAD_FRACTION:.0%}",
+            f"({reason}): more than {100 * _MAX_BAD_FRACTION:g} %",
             "repair or remove them",
         )
     if not tally.images:

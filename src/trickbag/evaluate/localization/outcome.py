@@ -26,6 +26,7 @@ from trickbag.metrics.localization import (
     max_box_accuracy,
     max_box_accuracy_v2,
 )
+from trickbag.metrics.proportion import exact_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -234,7 +235,22 @@ def _details(
             {"file": file, "reason": reason} for file, reason in (*tally.errors, *tally.box_errors)
         ],
         pictures=pictures,
+        intervals=_intervals(tally, multi_label),
     )
+
+
+def _intervals(tally: MapTally, multi_label: bool) -> dict[str, list[float]]:
+    """Return the exact 95 % limits of the metrics at the fixed threshold, in percent."""
+    ious = {"gt_known_localization": tally.largest_ious}
+    if not multi_label:
+        ious["top1_localization"] = tally.predicted_ious
+    intervals = {}
+    for name, rows in ious.items():
+        right = sum(bool(row[tally.place] >= IOU) for row in rows)
+        interval = exact_interval(right, len(rows))
+        if interval is not None:
+            intervals[name] = list(interval)
+    return intervals
 
 
 def _drawn(tally: MapTally) -> Iterator[tuple[LocatedPicture, NDArray[np.uint8]]]:
@@ -267,8 +283,8 @@ def _notes(
         "choice",
         None,
         "max_box_acc and max_box_acc_v2 take the thresholds that are best for the evaluated "
-        f"images: they are maxima; at the fixed threshold of {tally.threshold:.0%} of the maximum, "
-        f"gt_known_localization is {metrics['gt_known_localization']:.2f} %",
+        f"images: they are maxima; at the fixed threshold of {100 * tally.threshold:g} % of the "
+        f"maximum, gt_known_localization is {metrics['gt_known_localization']:.2f} %",
     )
     if maps > tally.images:
         shows = f"{_count(tally.images, 'image')} with {_count(maps, 'class', 'classes')} in all"
@@ -304,13 +320,13 @@ def _left_out(tally: MapTally, folder: Path) -> Iterator[Note]:
         reason = f"objects of classes that the network does not know are left out: {named}{more}"
         yield Note("data", None, f"{folder}: {reason}{images}")
     if tally.shown_partly or tally.hidden:
-        yield Note(
-            "data",
-            None,
-            f"{folder}: the crop of validation cuts off a part of "
-            f"{_count(tally.shown_partly, 'object')}, whose boxes are cut off too, and shows "
-            f"nothing of {tally.hidden:,}; images left out, as it shows no object: {tally.empty:,}",
+        partly = f"{_count(tally.shown_partly, 'object')}, whose boxes are cut off too"
+        hidden = f", and shows nothing of {tally.hidden:,}" if tally.hidden else ""
+        empty = (
+            f"; {_count(tally.empty, 'image')} without an object left out" if tally.empty else ""
         )
+        reason = f"the crop of validation cuts off a part of {partly}{hidden}{empty}"
+        yield Note("data", None, f"{folder}: {reason}")
     if tally.errors:
         yield Note("data", None, f"{folder}: {_count(len(tally.errors), 'file')} cannot be used")
     if tally.box_errors:
