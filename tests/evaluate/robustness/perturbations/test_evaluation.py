@@ -104,16 +104,16 @@ def test_flips_of_a_contrived_network_are_those_counted_by_hand(contrived: Train
 
 
 def test_a_frame_depends_on_seed_and_image_alone(contrived: Trained) -> None:
-    names = ("shot_noise", "shear")
+    names = ("speckle_noise", "shear")
     first = evaluate_perturbations(contrived, names=names, seed=1, workers=0)
     assert first == evaluate_perturbations(
         contrived, names=names[::-1], seed=1, workers=0, batch_size=2
     )
     other = evaluate_perturbations(contrived, names=names, seed=2, workers=0)
-    shot, sheared = (
+    noisy, sheared = (
         [each.details["flip_probabilities"][name] for each in (first, other)] for name in names
     )
-    assert shot[0] != shot[1]
+    assert noisy[0] != noisy[1]
     assert sheared[0] == sheared[1]
 
 
