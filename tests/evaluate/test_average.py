@@ -206,6 +206,19 @@ def test_evaluation_and_prediction_agree(name: str | None, photos: Path) -> None
     assert "average of 2" in evaluation.weights
 
 
+def test_a_run_that_may_know_the_validation_images_is_named(trained: Trained, photos: Path) -> None:
+    stranger = dataclasses.replace(trained, record=None, path=Path("stranger.safetensors"))
+    both = averaged([trained, stranger])
+    for mean, data, expected in [
+        (both, None, True),
+        (dataclasses.replace(both, record=None), str(photos), False),  # images of no run
+        (averaged([trained, trained]), None, False),
+        (averaged([trained], "flip"), None, False),
+    ]:
+        notes = [note.text for note in evaluate(mean, data=data, workers=0).notes]
+        assert any("stranger.safetensors may have been trained on" in n for n in notes) is expected
+
+
 def test_the_views_of_a_network_of_fixed_size() -> None:
     preprocessing = preprocessing_of_size(224, 256)
     sizes = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AveragedNetwork", "PackedCrops", "averaged"]
+__all__ = ["AveragedNetwork", "PackedCrops", "averaged", "split_notes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,9 @@ def averaged(trained: Sequence[Trained], tta: str | None = None) -> Trained:
         temperature=_mean_temperature(trained),
         members=tuple(trained),
         tta=tta,
-        notes=(*first.notes, *_notes(trained)),
+        notes=tuple(
+            dict.fromkeys([note for each in trained for note in each.notes] + _notes(trained))
+        ),
     )
 
 
@@ -278,14 +280,23 @@ def _notes(trained: Sequence[Trained]) -> list[Note]:
     if first.thresholds is not None:
         reason = "the thresholds of the average are the means of those of its networks"
         notes.append(Note("choice", None, reason))
-    others = [str(each.path) for each in trained[1:] if not _holds_back_alike(first, each)]
-    if first.record is not None and others:
-        reason = (
-            f"{some(others)} may have been trained on the validation images of {first.path}: not "
-            "of the same data, or not split in the same way"
-        )
-        notes.append(Note("data", None, reason))
     return notes
+
+
+def split_notes(trained: Trained) -> list[Note]:
+    """Say which networks of an average may have been trained on the first run's validation images.
+
+    They are those of other data, or of another split of them.
+    """
+    first, *others = trained.members or (trained,)
+    names = [str(each.path) for each in others if not _holds_back_alike(first, each)]
+    if not names:
+        return []
+    reason = (
+        f"{some(names)} may have been trained on the validation images of {first.path}: not of the "
+        "same data, or not split in the same way"
+    )
+    return [Note("data", None, reason)]
 
 
 def _holds_back_alike(first: Trained, other: Trained) -> bool:

@@ -11,6 +11,7 @@ import torch
 from trickbag.data.loading.loader import default_workers
 from trickbag.data.source import DataError
 from trickbag.errors import Note, RunFailed
+from trickbag.evaluate.average import split_notes
 from trickbag.evaluate.selection import select
 from trickbag.train.folder.calibration import gap_notes, judged_at
 from trickbag.train.loaders import evaluation_loader
@@ -156,7 +157,8 @@ def evaluate(
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
     require_mostly_read(unread, len(images), selection.data)
     images_read = len(validation.index)
-    notes = _not_finite_notes(validation.not_finite, images_read, trained)
+    notes = split_notes(trained) if selection.is_validation else []
+    notes += _not_finite_notes(validation.not_finite, images_read, trained)
     validation, judged_by = _judged(validation, trained, selection)
     notes += gap_notes(validation, trained.temperature, selection.name, trained.way_to_calibrate)
     return Evaluation(
