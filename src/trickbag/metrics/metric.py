@@ -116,7 +116,7 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
             needs_logits=True,
         ),
         "quadratic_kappa": Metric(
-            title="quadratic weighted kappa",
+            title="quadratic weighted kappa, for grades",
             symbol="kappa",
             decimals=4,
             better="higher",

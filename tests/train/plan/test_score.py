@@ -41,10 +41,8 @@ def with_classes(dataset: Dataset, classes: int, multi_label: bool) -> Dataset:
 def test_a_score_must_be_a_metric_of_the_images(
     dataset: Dataset, name: str, classes: int, multi_label: bool
 ) -> None:
-    data, allowed = (
-        with_classes(dataset, classes, multi_label),
-        defined_metrics(multi_label, classes),
-    )
+    data = with_classes(dataset, classes, multi_label)
+    allowed = [each for each in defined_metrics(multi_label, classes) if EVALUATED[each].better]
     if name in allowed:
         require_score(name, data)
         return
@@ -91,6 +89,20 @@ def test_a_score_that_chooses_nothing_is_noted(
         note.text for note in notes
     ]
     assert bool(notes) == noted
+
+
+@pytest.mark.parametrize(
+    ("names", "noted"),
+    [(["0", "1", "10", "2"], True), (["00", "01", "10"], False), (["a", "b"], False)],
+)
+def test_grades_that_are_not_in_the_order_of_their_numbers_are_noted(
+    dataset: Dataset, names: list[str], noted: bool
+) -> None:
+    data = dataclasses.replace(with_classes(dataset, len(names), False), classes=tuple(names))
+    training = TrainConfig(score="quadratic_kappa", keep="best")
+    notes = score_notes(training, data)
+    assert ["order 0, 1, 10, 2" in note.text for note in notes] == [True] * noted
+    assert score_notes(TrainConfig(score="loss", keep="best"), data) == []
 
 
 @pytest.mark.parametrize("name", EVALUATED)

@@ -8,6 +8,8 @@ from trickbag.errors import Note, UserError, choices
 from trickbag.metrics.metric import ALIASES, EVALUATED, defined_metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trickbag.data.dataset import Dataset
     from trickbag.optim.config import TrainConfig
 
@@ -42,10 +44,24 @@ def require_score(score: str | None, dataset: Dataset) -> None:
 def score_notes(training: TrainConfig, dataset: Dataset) -> list[Note]:
     """Return a note on a score that chooses nothing; UserError as `require_score`."""
     require_score(training.score, dataset)
+    notes = _order_notes(dataset.classes) if training.score == "quadratic_kappa" else []
     if training.score is None or training.keep == "best" or training.epochs == 1:
-        return []
+        return notes
     reason = (
         f"training.score = {training.score} chooses no weights: training.keep = last keeps those "
         "of the last epoch"
     )
-    return [Note("choice", None, reason)]
+    return [*notes, Note("choice", None, reason)]
+
+
+def _order_notes(classes: Sequence[str]) -> list[Note]:
+    """Say that grades are not in the order of their numbers: names are sorted as text."""
+    if not all(name.isdecimal() for name in classes):
+        return []
+    if [*map(int, classes)] == sorted(map(int, classes)):
+        return []
+    reason = (
+        f"quadratic_kappa takes the classes for grades in the order {', '.join(classes[:4])}, ...: "
+        "write their numbers with as many digits each, such as 02 and 10"
+    )
+    return [Note("data", None, reason)]
