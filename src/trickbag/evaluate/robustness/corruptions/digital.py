@@ -67,9 +67,9 @@ def pixelate(images_NCHW: Tensor, draws: Draws, share: float) -> Tensor:
     height, width = images_NCHW.shape[2:]
     images = images_NCHW.to(precise_type(images_NCHW.device))
     rows, columns = (
-        torch.from_numpy(box_matrix(side, max(1, int(side * share)))).to(
-            images.device, images.dtype
-        )
+        torch.from_numpy(box_matrix(side, max(1, int(side * share))))
+        .to(images.dtype)
+        .to(images.device)
         for side in (height, width)
     )
     small = _rounded(rows @ _rounded(images @ columns.T))

@@ -36,8 +36,8 @@ def elastic_transform(images_NCHW: Tensor, draws: Draws, warp: ElasticWarp) -> T
     rows = torch.arange(height, device=images.device, dtype=images.dtype)[:, None]
     columns = torch.arange(width, device=images.device, dtype=images.dtype)
     corners = draws["corners"].cpu().numpy() * warp.corners * side
-    matrix = torch.from_numpy(affine_sources(corners, height, width)).to(
-        images.device, images.dtype
+    matrix = (
+        torch.from_numpy(affine_sources(corners, height, width)).to(images.dtype).to(images.device)
     )
     x, y = (
         matrix[:, i, 0, None, None] * columns

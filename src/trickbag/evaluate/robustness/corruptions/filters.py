@@ -141,8 +141,8 @@ def _by_fourier(images_NCHW: Tensor, kernel: np.ndarray[Any, Any]) -> Tensor:
     from scipy.fft import next_fast_len
 
     sides = [next_fast_len(side, real=True) for side in images_NCHW.shape[2:]]
-    weights = torch.from_numpy(np.ascontiguousarray(kernel)).to(
-        images_NCHW.device, images_NCHW.dtype
+    weights = (
+        torch.from_numpy(np.ascontiguousarray(kernel)).to(images_NCHW.dtype).to(images_NCHW.device)
     )
     spectrum = torch.fft.rfft2(images_NCHW, sides) * torch.fft.rfft2(weights, sides).conj()
     images: Tensor = torch.fft.irfft2(spectrum, sides)
