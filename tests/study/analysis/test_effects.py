@@ -133,17 +133,23 @@ def test_the_verdict_knows_where_the_outcome_is_better(outcome: str) -> None:
     better = OUTCOMES[outcome] == "higher"
     assert mixup_effect(FULL, WITHOUT, outcome).verdict == ("helps" if better else "hurts")
     assert mixup_effect(WITHOUT, FULL, outcome).verdict == ("hurts" if better else "helps")
-    words = ("top", "throughput", "map", "f1", "accuracy", "auc")
-    assert better == any(word in outcome for word in words)
+    words = ("top1", "top5", "throughput", "map", "f1", "accuracy", "auc", "kappa", "sensitivity")
+    words = (*words, "consistency", "box_acc", "localization")
+    assert better == (any(word in outcome for word in words) and "distance" not in outcome)
 
 
 def test_an_unknown_outcome_names_the_known_ones() -> None:
     with pytest.raises(
         UserError,
-        match=r"'top2'; choose from auc, balanced_accuracy, ece, .*train_top1.*also with best_, ",
+        match=r"'top2'; choose from .*auc, .*balanced_accuracy, .*train_top1.*also with best_, ",
     ) as caught:
         effects([], {}, {}, "top2")
     assert caught.value.exit_code == 2
+    with pytest.raises(UserError, match=r"'test_log_loss' \('test_loss' is the name\); choose"):
+        require_outcome("test_log_loss")
+    # Of a network that is evaluated beside its average there are the metrics of epochs alone.
+    with pytest.raises(UserError, match="no outcome is called 'raw_auc_ovr'"):
+        require_outcome("raw_auc_ovr")
     require_outcome("top1")
     require_outcome("loss", multi_label=True)
     wrong = (("best_map", False), ("f1", False), ("top1", True), ("test_ece", True))
