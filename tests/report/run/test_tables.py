@@ -72,3 +72,17 @@ def test_an_unknown_format(tmp_path: Path) -> None:
         run_table(write_run(tmp_path / "run", epochs=1), "xml")
     with pytest.raises(UserError, match="no folder"):
         run_table(tmp_path / "absent", "md")
+
+
+def test_intervals_stand_beside_their_metrics(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", epochs=2)
+    file = folder / "result.json"
+    result = json.loads(file.read_text())
+    assert "interval" not in run_table(folder, "md")
+    file.write_text(json.dumps(result | {"intervals": {"top1": [91.25, 98.5]}}))
+    head, _, *lines = run_table(folder, "md").splitlines()
+    assert "95 % interval over images" in head
+    (top1,) = (line for line in lines if line.startswith("| top-1 (%)"))
+    assert top1.endswith(" 91.2 to 98.5 |")
+    assert "91.2 to 98.5" in run_table(folder, "latex")
+    assert json.loads(run_table(folder, "json"))["intervals"] == {"top1": [91.25, 98.5]}

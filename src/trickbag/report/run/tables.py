@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
-from trickbag.report.format import number, title, unit
+from trickbag.report.format import interval_text, number, title, unit
 from trickbag.report.run.records import ReportedRun, read_record
 from trickbag.report.tables import latex_table, markdown_table
 
@@ -32,22 +32,25 @@ def run_table(folder: Path, format: str = "md") -> str:  # noqa: A002  (the opti
     return FORMATS[format](read_record(folder))
 
 
-def _rows(record: ReportedRun) -> list[tuple[str, str]]:
+def _rows(record: ReportedRun) -> list[tuple[str, ...]]:
+    """Return the rows of a table for reading; a run with intervals has a column of them."""
     seed = "" if record.seed is None else f", seed {record.seed}"
     epochs = f"{record.epochs_done} epoch{'s' * (record.epochs_done != 1)}"
-    rows = [(f"{record.name}{seed}, {epochs}", "value")]
+    rows = [(f"{record.name}{seed}, {epochs}", "value", "95 % interval over images")]
     for name, value in record.metrics.items():
         text = f"{title(name)} ({unit(name)})" if unit(name) else title(name)
-        rows.append((text, number(name, value)))
-    return rows
+        rows.append((text, number(name, value), interval_text(name, record.intervals.get(name))))
+    return rows if record.intervals else [row[:2] for row in rows]
 
 
 def _markdown(record: ReportedRun) -> str:
-    return markdown_table(_rows(record), (False, True))
+    rows = _rows(record)
+    return markdown_table(rows, (False, True, True)[: len(rows[0])])
 
 
 def _latex(record: ReportedRun) -> str:
-    return latex_table(_rows(record), (False, True))
+    rows = _rows(record)
+    return latex_table(rows, (False, True, True)[: len(rows[0])])
 
 
 def _csv(record: ReportedRun) -> str:
