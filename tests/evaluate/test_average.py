@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,19 @@ def test_five_crops_need_a_border() -> None:
 def test_an_unknown_name_lists_those_there_are() -> None:
     with pytest.raises(UserError, match=r"'flop'.*flip, five-crop, ten-crop, multi-scale, flip\+"):
         averaged([halves_network()], "flop")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", TTA)
+def test_a_gpu_gives_the_same_probabilities(name: str) -> None:
+    classes = (("a", "b", "c"), ("c", "a", "b"))
+    here = [halves_network(classes[i], seed=i) for i in range(2)]
+    there = [
+        dataclasses.replace(
+            each, network=copy.deepcopy(each.network).cuda(), device=torch.device("cuda")
+        )
+        for each in here
+    ]
+    np.testing.assert_allclose(
+        probabilities(averaged(there, name)), probabilities(averaged(here, name)), atol=1e-5
+    )
