@@ -13,6 +13,7 @@ from tests.builders.annotations import annotated_folder, voc_object, voc_xml
 from tests.builders.images import encode
 from tests.evaluate.localization.color_network import ColorNetwork, color_trained, painted
 from trickbag.errors import RunFailed, UserError
+from trickbag.evaluate.extra import EXTRA, ExtraSettings
 from trickbag.evaluate.localization import evaluate_localization, heat_map
 from trickbag.evaluate.localization.details import LocalizationDetails
 from trickbag.evaluate.localization.evaluation import localize
@@ -135,6 +136,13 @@ def test_a_limit_takes_images_spread_over_the_folder(folder: Path) -> None:
     assert record.images == 2
     assert f"{folder}: 2 of 4 images are evaluated" in [note.reason for note in record.notes]
     assert {each["image"] for each in record.details["pictures"]} == {"a.png", "d.png"}
+
+
+def test_it_can_be_an_outcome_of_a_study(folder: Path) -> None:
+    evaluation = EXTRA["localization"]
+    record = evaluation(color_trained(), ExtraSettings(directory=str(folder), limit=2))
+    assert set(record.metrics) == set(evaluation.metrics)
+    assert record.images == 2
 
 
 class NotPooled(ColorNetwork):
