@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.evaluate.record import EvaluationRecord
 from trickbag.locks import locked_folder, refusal
-from trickbag.metrics.calibration_scores import CALIBRATED, Calibration
+from trickbag.metrics.calibration_scores import Calibration, calibrated_scores
 from trickbag.models.weights import store_temperature
 from trickbag.models.weights_metadata import weights_file
 from trickbag.models.weights_names import folder_of_run
@@ -30,9 +30,11 @@ class Calibrated:
     """A temperature that was fitted to the logits of an evaluation.
 
     `file` are the weights that it was stored with, None where it was not stored: a note says why.
+    `scores` are the calibrated metrics of these images, by cross-fitting.
     """
 
     calibration: Calibration
+    scores: dict[str, float | None]
     file: Path | None
     record: EvaluationRecord
     notes: tuple[Note, ...]
@@ -48,9 +50,13 @@ def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
     """
     if trained.thresholds is not None:
         raise UserError(f"{trained.path}: {MULTI_LABEL}", "leave --calibrate out")
-    assert evaluation.validation is not None
-    calibration = calibration_of(evaluation.validation)
+    validation = evaluation.validation
+    assert validation is not None
+    assert validation.logits is not None
+    calibration = calibration_of(validation)
     assert calibration is not None
+    # Those of the evaluation are of the temperature that the weights had, if these are other images.
+    scores = calibrated_scores(validation.logits, validation.labels)
     notes = [] if calibration.reason is None else [Note("calibration", None, calibration.reason)]
     file, reason = None, _not_stored(trained, evaluation)
     if reason is None:
@@ -61,8 +67,9 @@ def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
         notes.append(Note("calibration", None, f"the temperature is not stored: {reason}"))
     return Calibrated(
         calibration=calibration,
+        scores=scores,
         file=file,
-        record=_record(trained, evaluation, calibration, notes),
+        record=_record(evaluation, calibration, scores, notes),
         notes=tuple(notes),
     )
 
@@ -104,9 +111,12 @@ def _old_predictions(trained: Trained, calibration: Calibration) -> list[Note]:
 
 
 def _record(
-    trained: Trained, evaluation: Evaluation, calibration: Calibration, notes: list[Note]
+    evaluation: Evaluation,
+    calibration: Calibration,
+    scores: dict[str, float | None],
+    notes: list[Note],
 ) -> EvaluationRecord:
-    names = ("top1", "ece", "loss", *CALIBRATED)
+    raw = {name: evaluation.metrics.get(name) for name in ("top1", "ece", "loss")}
     return EvaluationRecord(
         kind="calibration",
         data=evaluation.data,
@@ -115,7 +125,7 @@ def _record(
         weights=evaluation.weights,
         epoch=evaluation.epoch,
         precision=evaluation.precision,
-        metrics={name: evaluation.metrics.get(name) for name in names},
+        metrics=raw | scores,
         details=plain(calibration),
         notes=tuple(notes),
     )

@@ -61,14 +61,19 @@ def evaluate(trained: Trained, settings: Any, request: Request) -> Outcome:
     line = f"temperature {calibration.temperature:.4f}, fitted on {calibration.images:,} images"
     if file is not None:
         line += f"; stored in {printable(str(file))}"
+    lines = [line]
+    ece, chance = (fitted.scores[name] for name in ("calibrated_ece", "ece_of_calibrated"))
+    if ece is not None and chance is not None:
+        lines.append(f"with it ECE {ece:.2f} % by cross-fitting, {chance:.2f} % by chance alone")
     return Outcome(
         data={
             "calibration": {
                 **plain(calibration),
+                **fitted.scores,
                 "file": None if file is None else str(file),
             }
         },
-        lines=[line],
+        lines=lines,
         notes=fitted.notes,
         # Of other images than the run's it would stand for the run's in the report.
         record=fitted.record if file is not None else None,
