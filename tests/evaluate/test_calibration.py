@@ -107,7 +107,8 @@ def test_an_older_run_is_calibrated_later(older: Path, run: Path, trained: Train
     before = load_file(run / "best.safetensors")
     for name, tensor in load_file(older / "best.safetensors").items():
         assert torch.equal(tensor, before[name]), name
-    assert fitted.record.metrics["calibrated_ece"] is not None
+    assert fitted.record.metrics["calibrated_ece"] == fitted.scores["calibrated_ece"]
+    assert fitted.scores["calibrated_ece"] == evaluate(trained, workers=0).metrics["calibrated_ece"]
     fitted.record.write(older)
     assert read_records(older)["calibration"].details["temperature"] == (
         fitted.calibration.temperature
@@ -123,6 +124,7 @@ def test_a_temperature_of_other_images_or_weights_is_not_stored(
     fitted = calibrate(trained, evaluate(trained, data=str(others), workers=0))
     assert fitted.file is None
     assert calibrate(trained, evaluate(trained, limit=5, workers=0)).file is None
+    assert None not in fitted.scores.values()
     assert "other images" in " ".join(note.reason for note in fitted.notes)
     alone = tmp_path / "alone.safetensors"
     shutil.copy(older / "best.safetensors", alone)

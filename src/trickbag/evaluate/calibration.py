@@ -55,7 +55,7 @@ def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
     assert validation.logits is not None
     calibration = calibration_of(validation)
     assert calibration is not None
-    # Those of the evaluation are of the temperature that the weights had, if these are other images.
+    # The evaluation judges other images by the temperature that the weights had.
     scores = calibrated_scores(validation.logits, validation.labels)
     notes = [] if calibration.reason is None else [Note("calibration", None, calibration.reason)]
     file, reason = None, _not_stored(trained, evaluation)
