@@ -36,7 +36,8 @@ def _rows(record: ReportedRun) -> list[tuple[str, ...]]:
     """Return the rows of a table for reading; a run with intervals has a column of them."""
     seed = "" if record.seed is None else f", seed {record.seed}"
     epochs = f"{record.epochs_done} epoch{'s' * (record.epochs_done != 1)}"
-    rows = [(f"{record.name}{seed}, {epochs}", "value", "95 % interval over images")]
+    head = (f"{record.name}{seed}, {epochs}", "value", "95 % interval over images")
+    rows: list[tuple[str, ...]] = [head]
     for name, value in record.metrics.items():
         text = f"{title(name)} ({unit(name)})" if unit(name) else title(name)
         rows.append((text, number(name, value), interval_text(name, record.intervals.get(name))))
