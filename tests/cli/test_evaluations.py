@@ -18,7 +18,7 @@ Call = Callable[..., tuple[int, str, str]]
 
 def test_an_average_of_runs(call: Call, run: Path) -> None:
     code, out, err = call(
-        "evaluate", run, f"{run}:last", "--workers", "0", "--json", "--tta", "flip"
+        "evaluate", run, "--workers", "0", "--json", f"{run}:last", "--tta", "flip"
     )
     assert code == 0, err
     mean = json.loads(out)
@@ -85,6 +85,13 @@ def test_prediction_with_an_average(call: Call, run: Path, photos: Path, tmp_pat
     assert "the average of 2" in out
     assert "with test-time augmentation five-crop" in out
     assert len(file.read_text().splitlines()) == 37
+    # Options may stand among the runs and images.
+    among = ("predict", run, last, "--csv", tmp_path / "more.csv", photos, "--tta", "five-crop")
+    assert call(*among)[0] == 0
+    assert (tmp_path / "more.csv").read_text() == file.read_text()
+    code, _, err = call(*among, "--nope")
+    assert code == 2
+    assert "unrecognized arguments: --nope" in err
     code, _, err = call("predict", run, last)
     assert code == 2
     assert f"there are no images to predict: {last} is a trained network too" in err

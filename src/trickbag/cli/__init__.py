@@ -100,6 +100,21 @@ def _empty_argument(arguments: Sequence[str]) -> str | None:
     return None
 
 
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse arguments; a command's list of images or runs may have options in its midst.
+
+    argparse ends such a list at the first option. A command names its list as `LIST`.
+    """
+    parsed, rest = parser.parse_known_args(arguments)
+    name = getattr(_module(parsed.command), "LIST", None) if parsed.command else None
+    unknown = [text for text in rest if name is None or text.startswith("-")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        setattr(parsed, str(name), [*getattr(parsed, str(name)), *rest])
+    return parsed
+
+
 def _run_module(parsed: argparse.Namespace) -> int:
     try:
         return int(_module(parsed.command).run(parsed))
@@ -159,7 +174,7 @@ def _run(arguments: Sequence[str], command: str) -> int:
     parser = _parser([command] if command else COMMANDS)
     if (empty := _empty_argument(arguments)) is not None:
         parser.error(f"{empty} is empty")
-    parsed = parser.parse_args(arguments)
+    parsed = _parsed(parser, arguments)
     if parsed.version:
         from trickbag import __version__
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from trickbag.evaluate.trained import Trained
 
 
+LIST = "run"
+"""The list of arguments that goes on behind options."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", metavar="RUN", nargs="+", help=f"{RUN_HELP}; or timm:NAME")

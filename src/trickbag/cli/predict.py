@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from trickbag.evaluate.table import Written
 
 
+LIST = "paths"
+"""The list of arguments that goes on behind options."""
+
 _LITTLE = 1 / 16
 """The share of a pixel range below which an image has few of the 256 levels."""
 
