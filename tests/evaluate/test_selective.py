@@ -70,7 +70,7 @@ def test_what_is_not_sure_is_noted(trained: Trained, evaluation: Evaluation) -> 
     )
     absent = chosen(trained, dataclasses.replace(evaluation, validation=wrong), 50.0)
     assert absent["threshold"] is None
-    assert "no threshold gives an accuracy of 50 %" in absent["notes"][0].text
+    assert "no threshold gives an accuracy of 50 % on 400 images" in absent["notes"][0].text
     of_training = chosen(trained, dataclasses.replace(evaluation, part="train"), 95.0)
     assert "chosen on training images" in of_training["notes"][0].text
 

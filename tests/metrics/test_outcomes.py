@@ -129,6 +129,11 @@ def test_of_perfect_predictions_only_counts_say_how_rare_errors_are() -> None:
     assert not {"auc_ovr", "quadratic_kappa", "macro_f1", "aurc"} & set(intervals)
 
 
+def test_a_single_image_has_exact_intervals_alone() -> None:
+    logits_NK, labels_N = sample(7, images=1)
+    assert set(class_intervals(logits_NK, labels_N)) == {"top1", "top5", "balanced_accuracy"}
+
+
 def test_images_without_logits_are_wrong() -> None:
     logits_NK, labels_N = sample(3)
     logits_NK[:2] = np.nan

@@ -85,14 +85,15 @@ def _confidences(
 def _notes(acceptance: Acceptance, evaluation: Evaluation) -> list[Note]:
     """Say what is not sure of a threshold, or that there is none."""
     reasons = []
-    images, target = f"{acceptance.images:,} images", f"{acceptance.target:g} %"
+    images = f"{acceptance.images:,} image{'s' * (acceptance.images != 1)}"
+    target = f"{acceptance.target:g} %"
     if acceptance.basis == "none":
-        reasons.append(f"no threshold gives an accuracy of {target} on these {images}")
+        reasons.append(f"no threshold gives an accuracy of {target} on {images}")
     elif acceptance.basis == "estimate":
         needed = acceptance.needed
         more = "" if needed is None else f"; {needed:,} accepted images without a mistake show it"
         reasons.append(
-            f"the threshold gives {target} on these {images}, but may give less on others: with a "
+            f"the threshold gives {target} on {images}, but may give less on others: with a "
             f"confidence of {acceptance.confidence:g} % above {acceptance.accuracy_low:.1f} %{more}"
         )
     if evaluation.part == "train":

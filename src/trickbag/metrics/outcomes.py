@@ -147,7 +147,7 @@ def class_intervals(
         "top5": exact_interval(int(outputs.right5.sum()), images) if classes > 5 else None,
         "balanced_accuracy": mean_recall_interval(outputs.right, labels_N, classes),
     }
-    if outputs.finite:
+    if outputs.finite and images > 1:
         intervals["ece"] = gap_interval(np.exp(outputs.log_confidence), outputs.right)
     statistics = _statistics(outputs, logits_NK)
     scaled = bootstrap_intervals(statistics, images)
