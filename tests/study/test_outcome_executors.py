@@ -56,7 +56,7 @@ def evaluated(run: Path) -> EvaluationRecord:
 @pytest.mark.parametrize(
     "executor",
     [
-        tb.Inline(),
+        # One process alone is that of the other tests here.
         tb.Local(workers=2),
         pytest.param(
             tb.Ray(workers=1),
@@ -65,7 +65,7 @@ def evaluated(run: Path) -> EvaluationRecord:
             ),
         ),
     ],
-    ids=["inline", "local", "ray"],
+    ids=["local", "ray"],
 )
 def test_every_executor_measures_the_kept_weights(
     study: Study, tmp_path: Path, executor: Executor
