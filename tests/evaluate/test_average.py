@@ -204,7 +204,8 @@ def test_evaluation_and_prediction_agree(name: str | None, photos: Path) -> None
     right = np.mean([file.parent.name == label for file, label in zip(files, labels, strict=True)])
     assert evaluation.metrics["top1"] == pytest.approx(100 * right)
     assert evaluation.to_dict()["tta"] == name
-    assert "average of 2" in evaluation.weights
+    title = "the average of 2 (network-5.safetensors; network-6.safetensors)"
+    assert evaluation.weights == title
 
 
 def test_a_run_that_may_know_the_validation_images_is_named(trained: Trained, photos: Path) -> None:

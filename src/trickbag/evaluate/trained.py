@@ -188,7 +188,11 @@ class Trained:
     def weights_title(self) -> str:
         """The weights as text: their file, and their epoch if it is known."""
         if len(self.members) > 1:
-            titles = "; ".join(f"{each.path}: {each.weights_title}" for each in self.members)
+            titles = "; ".join(
+                # Without a run the title is the path already.
+                each.weights_title if each.record is None else f"{each.path}: {each.weights_title}"
+                for each in self.members
+            )
             return f"the average of {len(self.members)} ({titles})"
         name = weights_file(self.path).name if self.record is not None else str(self.path)
         if self.epoch is None:
