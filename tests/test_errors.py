@@ -71,6 +71,7 @@ COMMAND_LINES = {
     "doctor": ["x"],
     "export": ["x", "--format", "torch"],
     "new": ["trick", "x"],
+    "verify": ["small"],
 }
 
 

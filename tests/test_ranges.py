@@ -28,11 +28,23 @@ CHANCE = "a factor of a probability, which is cut at 1"
 UNLIMITED = {
     "DataConfig.mean": COLOURS,
     "DataConfig.std": COLOURS,
-    "Preprocessing.mean": COLOURS,
-    "Preprocessing.std": COLOURS,
     "PCANoise.std": COLOURS,
     "DataConfig.pixel_range": "stored values of any type",
-    "Preprocessing.pixel_range": "stored values of any type",
+    **{
+        f"{cls}.{name}": reason
+        for cls in ("Preprocessing", "PackedCrops", "SizedPreprocessing")
+        for name, reason in (
+            ("mean", COLOURS),
+            ("std", COLOURS),
+            ("pixel_range", "stored values of any type"),
+        )
+    },
+    **{
+        f"MeasuredResult.{name}": "a record of the package"
+        for name in ("value", "low", "high", "values", "seconds")
+    },
+    "PublishedResult.value": "a record of the package",
+    "TrialEvaluation.images": "a number that is shown",
     "TrainConfig.lr": RATE,
     "TrainConfig.weight_decay": RATE,
     "TrainConfig.clip_norm": RATE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import statistics
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from trickbag.data.config import MAX_IMAGE_SIZE
+from trickbag.files import read_json
 from trickbag.ranges import MAX_EPOCHS, AtLeast
 from trickbag.settings import Settings, plain, read
 
@@ -182,7 +182,7 @@ PUBLISHED: Mapping[str, tuple[PublishedResult, ...]] = MappingProxyType(
 
 @functools.cache
 def _measured() -> dict[str, tuple[MeasuredResult, ...]]:
-    data = json.loads(_FILE.read_text(encoding="utf-8"))
+    data = read_json(_FILE)
     return {
         name: tuple(read(MeasuredResult, each, f"{name}[{i}]") for i, each in enumerate(results))
         for name, results in data.items()

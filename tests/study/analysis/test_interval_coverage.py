@@ -11,6 +11,8 @@ import pytest
 from tests.study.synthetic_study import factorial_layout, leave_one_out, runs, yates
 from trickbag.study.analysis.effects import Effect, effects
 
+pytestmark = pytest.mark.slow
+
 STUDIES, TRICKS, SEEDS = 2000, 9, 5
 
 

@@ -6,12 +6,14 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
-from trickbag.paths import is_file, is_folder
+from trickbag.paths import FileKind, is_file, is_folder, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["FROST_CHECKSUMS", "FROST_NAMES", "FROST_PACKAGE", "frost_files", "published"]
+
+_PICTURE = FileKind("a picture of frost", 2**28)
 
 FROST_CHECKSUMS = {
     "frost1.png": "ff9f907860bd7a835d459e32f9d588062b7f61ee267343cc7222b56753a14755",
@@ -42,4 +44,5 @@ def frost_files(folder: Path) -> list[Path]:
 
 def published(path: Path) -> bool:
     """Say whether a file is the published picture of its name, byte for byte."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() == FROST_CHECKSUMS.get(path.name)
+    data = read_bytes(path, _PICTURE)
+    return data is not None and hashlib.sha256(data).hexdigest() == FROST_CHECKSUMS.get(path.name)
