@@ -172,12 +172,14 @@ def assert_agreement(run: Path, result: Result, folder: Path) -> None:
         chosen = prediction.probabilities[prediction.classes.index(row.predicted)]
         assert chosen == pytest.approx(prediction.confidence, abs=TOLERANCE)
     assert trained.temperature == result.calibration.temperature
+    crops = np.stack([trained.preprocessing.crop(part.read(i)) for i in range(len(part))])
+    logits_NK = trained.logits(torch.from_numpy(crops)).double().numpy()
     raw = Predictor(trained=trained, calibrated=False).predict(map(part.read, range(len(part))))
-    for prediction, before in zip(predictions, raw, strict=True):
-        logarithms = np.log(np.float64(before.probabilities)) / trained.temperature
-        np.testing.assert_allclose(
-            prediction.probabilities, softmax(logarithms[None])[0], atol=1e-4
-        )
+    # Not of the raw probabilities, of which those of an untrained network can be 0.
+    assert trained.temperature is not None
+    for divisor, some in ((1.0, raw), (trained.temperature, predictions)):
+        probabilities = np.stack([prediction.probabilities for prediction in some])
+        np.testing.assert_allclose(probabilities, softmax(logits_NK / divisor), atol=1e-4)
     exported = export(trained, folder / "network.onnx", FORMATS["onnx"])
     session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
     properties = session.get_modelmeta().custom_metadata_map
@@ -185,7 +187,6 @@ def assert_agreement(run: Path, result: Result, folder: Path) -> None:
     preprocessing = json.loads(properties["preprocessing"])
     assert preprocessing["pixel_range"] == plain(trained.preprocessing.pixel_range)
     assert preprocessing["channels"] == plain(trained.preprocessing.channels)
-    crops = np.stack([trained.preprocessing.crop(part.read(i)) for i in range(len(part))])
     images = trained.preprocessing.normalise(torch.from_numpy(crops)).numpy()
     (logits,) = session.run(["logits"], {"images": images})
     expected = np.stack([prediction.probabilities for prediction in predictions])
