@@ -9,14 +9,22 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
-__all__ = ["BACKGROUND", "imagenet_classes", "names_wordnet_ids", "wordnet_id"]
+__all__ = [
+    "BACKGROUND",
+    "IMAGENET_CLASSES",
+    "imagenet_classes",
+    "names_wordnet_ids",
+    "wordnet_id",
+]
 
 BACKGROUND = "background"
 """The name of the class before the 1,000 that networks trained with TensorFlow can have."""
 
-_CLASSES = 1000
+IMAGENET_CLASSES = 1000
+"""The number of its classes."""
+
 _ID = re.compile(r"n\d{8}(?!\d)")
 
 
@@ -27,10 +35,10 @@ def imagenet_classes(outputs: int) -> tuple[str, ...] | None:
     """
     from timm.data.imagenet_info import ImageNetInfo
 
-    if outputs not in (_CLASSES, _CLASSES + 1):
+    if outputs not in (IMAGENET_CLASSES, IMAGENET_CLASSES + 1):
         return None
     names = ImageNetInfo("imagenet-1k").label_names()  # type: ignore[no-untyped-call]  # no types
-    return (BACKGROUND,) * (outputs - _CLASSES) + tuple(map(str, names))
+    return (BACKGROUND,) * (outputs - IMAGENET_CLASSES) + tuple(map(str, names))
 
 
 def wordnet_id(name: str) -> str | None:
@@ -39,6 +47,6 @@ def wordnet_id(name: str) -> str | None:
     return None if match is None else match[0]
 
 
-def names_wordnet_ids(classes: Sequence[str]) -> bool:
+def names_wordnet_ids(classes: Collection[str]) -> bool:
     """Tell whether classes are named by WordNet ids, but for a background."""
     return all(wordnet_id(name) == name for name in classes if name != BACKGROUND)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,12 @@ from trickbag.metrics.corruption import (
     normalised_error,
     relative_mce,
 )
+from trickbag.models.imagenet import (
+    BACKGROUND,
+    IMAGENET_CLASSES,
+    imagenet_classes,
+    names_wordnet_ids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,8 +38,6 @@ _IMAGES, _SIZE = 50_000, (224, 224)
 """Of how many images, and of which height and width, AlexNet's errors are."""
 
 _ALL = (*MAIN_CORRUPTIONS, *EXTRA_CORRUPTIONS)
-_WORDNET_ID = re.compile(r"n\d{8}")
-_BACKGROUND = "background"
 _ALEXNET = "AlexNet's errors, by which mce divides, are of"
 
 
@@ -43,13 +46,11 @@ def is_imagenet(classes: Collection[str]) -> bool:
 
     The class `background` may be there too, as in networks of TensorFlow.
     """
-    names = {name for name in classes if name != _BACKGROUND}
-    if len(names) != 1000 or not all(_WORDNET_ID.fullmatch(name) for name in names):
+    names = {name for name in classes if name != BACKGROUND}
+    # Looked at first, as the list of ImageNet takes seconds to import.
+    if len(names) != IMAGENET_CLASSES or not names_wordnet_ids(classes):
         return False
-    # It takes seconds to import.
-    from timm.data.imagenet_info import ImageNetInfo
-
-    return names == set(ImageNetInfo().label_names())  # type: ignore[no-untyped-call]  # no types
+    return names == set(imagenet_classes(IMAGENET_CLASSES) or ())
 
 
 @dataclass(frozen=True, kw_only=True)
