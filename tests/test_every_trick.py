@@ -17,8 +17,9 @@ from trickbag import tricks
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.data.decoding.pixel_format import PixelFormat
-from trickbag.data.loading.loader import Loader, RawBatch
+from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.data.source import ArrayPart
 from trickbag.errors import DoesNotApply, Note
 from trickbag.recipe import Recipe

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from trickbag.data.loading.loader import RawBatch
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy
 from trickbag.tasks.classification import ClassificationTask, Pace
 

@@ -11,7 +11,7 @@ import torch
 
 from tests.builders.recipes import bare_recipe
 from trickbag.data.dataset import prepare
-from trickbag.data.loading.loader import RawBatch
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.errors import UserError
 from trickbag.optim.losses import cross_entropy
 from trickbag.train.build import build

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from trickbag.data.config import DataConfig
-from trickbag.data.loading.loader import RawBatch
 from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.optim.losses import (
     BinaryCrossEntropy,

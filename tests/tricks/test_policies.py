@@ -18,7 +18,7 @@ from torchvision.transforms import AutoAugmentPolicy
 from tests.builders.recipes import bare_recipe
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
-from trickbag.data.loading.loader import RawBatch
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, RandomPolicy
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy

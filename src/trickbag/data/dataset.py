@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.data.annotations import open_annotated
 from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.decoding.pixel_format import RGB, PixelFormat
 from trickbag.data.held_back import Division, digests_of, divide
 from trickbag.data.labels import label_counts
 from trickbag.data.pixel_scale import PixelScale, sampled, settle_pixels
-from trickbag.data.source import ArrayPart, DataError, EncodedPart, Part, PassedOver, Source
-from trickbag.data.sources import open_source
+from trickbag.data.source import (
+    Annotations,
+    ArrayPart,
+    DataError,
+    EncodedPart,
+    Part,
+    PassedOver,
+    Source,
+)
 from trickbag.errors import Note, RunFailed, UserError
 from trickbag.files import read_csv, write_text
 from trickbag.paths import exists
@@ -82,6 +90,7 @@ def prepare(
     progress: Progress | None = None,
     cache_dir: Path | None = None,
     pixels: PixelFormat | None = None,
+    annotations: Annotations = "classes",
 ) -> Dataset:
     """Open the source, check its files, leave out the bad ones, and hold back a validation part.
 
@@ -89,11 +98,12 @@ def prepare(
     to be dropped; `progress` and `cache_dir` are those of `check_parts`. A validation part is held
     back only if the source has none. Images are read by `pixels`, by default as `settle_pixels`
     settles it from the training images; of a source that is not decoded from a sample of these.
+    `annotations` is what the source has to name of each image.
 
     Raises UserError for a source that cannot be used, and RunFailed if more than
     `data.max_bad_fraction` of its images are bad.
     """
-    source = open_source(data, cache_dir=cache_dir)
+    source = open_annotated(data, annotations, cache_dir=cache_dir)
     in_memory = all(part.in_memory for part in source.parts.values())
     listed = sum(len(part) for part in source.parts.values())
     checked = in_memory or listed <= CHECK_LIMIT or data.duplicates == "drop"
@@ -301,7 +311,9 @@ def _missing_classes(source: Source, parts: Mapping[str, Part]) -> list[Note]:
 def fingerprint(
     classes: Iterable[str], parts: Mapping[str, Part], *, copies_together: bool = False
 ) -> str:
-    """Hash the names, sizes, labels and groups of all parts, and the classes, to 32 hex digits.
+    """Hash the names, sizes, labels, groups and annotations of all parts, and the classes.
+
+    The hash has 32 hex digits.
 
     The names are relative to the source, so that a copy in another folder has the same fingerprint.
     `copies_together` tells whether copies were kept together when a validation part was held back:
@@ -319,6 +331,8 @@ def fingerprint(
         digest.update(part.labels.astype("<i8").tobytes())
         for group in part.groups:
             digest.update(_length_first(group))
+        if annotations := part.annotation_digest():
+            digest.update(annotations)
     if copies_together:
         digest.update(_length_first("copies together"))
     return digest.hexdigest()

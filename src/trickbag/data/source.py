@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trickbag.errors import Note
 
 __all__ = [
+    "Annotations",
     "ArrayPart",
     "DataError",
     "DecodeError",
@@ -37,6 +38,10 @@ __all__ = [
     "Stamp",
     "file_size",
 ]
+
+
+Annotations = Literal["classes", "boxes", "masks"]
+"""What is annotated in images: their classes, the boxes of objects, or the class of each pixel."""
 
 
 class DataError(NamedTuple):
@@ -69,9 +74,13 @@ class Part(ABC):
     `trickbag.data.labels`. sizes: (N,) int64, the bytes of each file (of the array for images in
     memory), -1 if the file is missing. groups: the group of each image, such as its patient; empty
     if the source has no groups. pixels: which channels an image has, and of what range.
+
+    `annotations` tells what is known of each image: its classes, the boxes of its objects, or a
+    mask. With boxes and masks the labels (N, K) name the classes that an image shows.
     """
 
     in_memory: ClassVar[bool] = False
+    annotations: ClassVar[Annotations] = "classes"
 
     names: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -96,6 +105,10 @@ class Part(ABC):
 
         C is `pixels.count`. Raises DecodeError if it cannot be decoded, or has no such channels.
         """
+
+    def annotation_digest(self) -> bytes:
+        """Return a hash of what is annotated besides the labels; empty if there is nothing."""
+        return b""
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order."""

@@ -27,7 +27,7 @@ from trickbag.metrics.scores import class_scores
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy
 
 if TYPE_CHECKING:
-    from trickbag.data.loading.loader import RawBatch
+    from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.confusion import Confusions
     from trickbag.tricks.trick import Loss

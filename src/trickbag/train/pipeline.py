@@ -21,8 +21,8 @@ from trickbag.train.machine.device import Layout, in_layout
 from trickbag.tricks.trick import PHASES
 
 if TYPE_CHECKING:
-    from trickbag.data.loading.loader import RawBatch
     from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.tricks.trick import Timestamp, Trick
 
 __all__ = ["Draws", "Pipeline", "mirror", "weigh_classes"]

@@ -18,8 +18,8 @@ from trickbag.train.machine.parallel import World
 from trickbag.train.teachers.online import NoTeacher
 
 if TYPE_CHECKING:
-    from trickbag.data.loading.loader import RawBatch
     from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.data.teacher_logits import TeacherLogits
     from trickbag.models.layer_streams import LayerStreams
     from trickbag.train.pipeline import Draws, Pipeline

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from trickbag.data.loading.loader import RawBatch
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.functional.device import copied
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from trickbag.train.validate import validate
 if TYPE_CHECKING:
     from torch import nn
 
-    from trickbag.data.loading.loader import Loader, RawBatch
+    from trickbag.data.loading.loader import Loader
+    from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.tasks.classification import Validation
     from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.log import RunLog

@@ -13,8 +13,9 @@ from tests.builders.images import photo, photo_folder
 from trickbag.data.config import DataConfig, Interpolation
 from trickbag.data.loading import loader as module
 from trickbag.data.loading.crops import crop_resize, crop_scale, planes, random_crop_box
-from trickbag.data.loading.loader import Loader, RawBatch, default_workers
+from trickbag.data.loading.loader import Loader, default_workers
 from trickbag.data.loading.preprocess import Preprocessing
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.data.policies.policies import MixedPolicy, RandomPolicy
 from trickbag.data.source import ArrayPart, FilePart, Part
 from trickbag.data.sources import open_source
@@ -81,6 +82,7 @@ def test_a_training_batch_by_hand(part: FilePart) -> None:
         torch.int64,
         torch.bool,
         torch.float32,
+        torch.int64,
     ]
     assert batch.teacher_logits.shape == (4, 0, 0)
 

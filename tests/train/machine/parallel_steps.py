@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from tests.train.test_step import make_run, raw_batch
-from trickbag.data.loading.loader import RawBatch, share_of
+from trickbag.data.loading.loader import share_of
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.errors import DoesNotApply, TrickbagError
 from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.machine.launch import launched_group

@@ -19,7 +19,8 @@ from tests.builders.runs import assert_same_run
 from tests.train.machine.parallel_steps import SCENARIOS, steps
 from tests.train.processes import ROOT, end, start
 from tests.train.test_step import raw_batch
-from trickbag.data.loading.loader import RawBatch, share_of
+from trickbag.data.loading.loader import share_of
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.errors import UserError
 from trickbag.locks import locked_folder
 from trickbag.train.fit import fit

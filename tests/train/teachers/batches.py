@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tests.builders.recipes import bare_recipe
 from trickbag.data.dataset import Dataset
-from trickbag.data.loading.loader import Loader, RawBatch
+from trickbag.data.loading.loader import Loader
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.recipe import Recipe
 from trickbag.train.run import Run
 from trickbag.tricks.distillation import EXTRA

@@ -8,155 +8,57 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from trickbag.data.cores import usable_cores
-from trickbag.data.decoding.decode import DecodeError
-from trickbag.data.loading.crops import planes, random_crop
+from trickbag.data.loading.crop_samples import CropSamples
 from trickbag.data.loading.pool import LoaderPool
+from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
-from trickbag.data.size import height_width
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from trickbag.data.config import DataConfig
     from trickbag.data.loading.preprocess import Preprocessing
-    from trickbag.data.size import Size
     from trickbag.data.source import Part
     from trickbag.data.teacher_logits import TeacherLogits
 
-__all__ = ["CACHE_LIMIT", "Loader", "RawBatch", "default_workers", "share_of"]
+__all__ = ["CACHE_LIMIT", "Loader", "default_workers", "share_of"]
 
 CACHE_LIMIT = 512 * 2**20
 """The most bytes of evaluation crops that a loader keeps in memory."""
 
 
-class RawBatch(NamedTuple):
-    """A batch before preprocessing on the device.
+class Samples(Protocol):
+    """What loads batches: a pure function of a request, that can be pickled for a worker."""
 
-    images: (N, C, H, W) uint8; in training with `data.views`, (N, V, C, H, W), the unchanged crop
-    first. labels: (N,) int64, or (N, K) of 0 and 1 with several labels per image. index: (N,) int64
-    rows of the part. valid: (N,) bool, False for an image that could not be decoded: its pixels are
-    zeros, and it must not count. teacher_logits: (N, M, K) float32; M = 0 without teacher logits.
-    """
-
-    images: Tensor
-    labels: Tensor
-    index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which is not needed
-    valid: Tensor
-    teacher_logits: Tensor = torch.empty(0, 0, 0)
-
-
-class _BatchRequest(NamedTuple):
-    """All that determines a batch.
-
-    rows: its images. occurrences: for each row, how often the epoch has had its image before. data:
-    the settings of this epoch. skip: rows that are known not to decode.
-    """
-
-    epoch: int
-    data: DataConfig
-    rows: NDArray[np.int64]
-    occurrences: NDArray[np.int64]
-    skip: frozenset[int]
-
-
-class _LoadedBatch(NamedTuple):
-    batch: RawBatch
-    errors: tuple[tuple[int, str], ...]
-
-
-class _BatchSource:
-    """Loads the batch of a request; a pure function of it, in this process or in a worker."""
-
-    def __init__(
-        self,
-        part: Part,
-        preprocessing: Preprocessing,
-        train: bool,
-        seed: int,
-        teacher_logits: TeacherLogits | None,
-    ) -> None:
-        self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
-        self.teacher_logits = teacher_logits
-
-    def load(self, request: _BatchRequest, alive: Callable[[], None]) -> _LoadedBatch:
+    def load(self, request: BatchRequest, alive: Callable[[], None]) -> LoadedBatch:
         """Load a batch; `alive` is called after each image."""
-        data = request.data
-        shape: tuple[int, ...] = self.preprocessing.crop_shape
-        if self.train:
-            views = (1 + data.views,) if data.views else ()
-            shape = (*views, self.preprocessing.count, *height_width(self._size(request)))
-        images = np.zeros((len(request.rows), *shape), np.uint8)
-        valid = np.zeros(len(request.rows), bool)
-        errors = []
-        pairs = zip(request.rows.tolist(), request.occurrences.tolist(), strict=True)
-        for i, (row, occurrence) in enumerate(pairs):
-            if row in request.skip:
-                continue
-            try:
-                images[i] = self._crop(request, row, occurrence)
-                valid[i] = True
-            except DecodeError as error:
-                errors.append((row, str(error)))
-            alive()
-        batch = RawBatch(
-            images=torch.from_numpy(images),
-            labels=torch.from_numpy(self.part.labels[request.rows]),
-            index=torch.from_numpy(request.rows),
-            valid=torch.from_numpy(valid),
-            teacher_logits=self._teacher_logits(request),
-        )
-        return _LoadedBatch(batch, tuple(errors))
 
-    def _size(self, request: _BatchRequest) -> Size:
-        return request.data.image_size or self.preprocessing.image_size
 
-    def _crop(self, request: _BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
-        """Return the crop (C, H, W) of an image, or with views (V, C, H, W)."""
-        image = self.part.read(row)
-        if not self.train:
-            return self.preprocessing.crop(image)
-        data = request.data
-        repeated = data.repeat_epochs is not None
-        crop_epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
-        # Crops that repeat can have stored teacher logits, one row per image and epoch: all
-        # occurrences of an image in an epoch then have the same crop.
-        purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
-        rng = stream(self.seed, purpose, crop_epoch, row)
-        pictures = random_crop(image, rng, data, self._size(request), self.preprocessing.mean)
-        pixels = self._apply_policy(pictures, request, row, occurrence)
-        # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
-        if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:
-            return pixels[..., ::-1]
-        return pixels
+def _samples(
+    part: Part,
+    preprocessing: Preprocessing,
+    train: bool,
+    seed: int,
+    teacher_logits: TeacherLogits | None,
+) -> Samples:
+    """Return what loads the batches of a part, by what is annotated in its images."""
+    if part.annotations == "boxes":
+        from trickbag.data.loading.box_samples import BoxSamples
 
-    def _apply_policy(
-        self, pictures: tuple[Image, ...], request: _BatchRequest, row: int, occurrence: int
-    ) -> NDArray[np.uint8]:
-        policy, views = request.data.policy, request.data.views
-        if policy is None:
-            return planes(*pictures)
-        (crop,) = pictures  # the operations of a policy are those of RGB
-        purpose = f"policy {occurrence}" if occurrence else "policy"
-        rng = stream(self.seed, purpose, request.epoch, row)
-        if not views:
-            return planes(policy(crop, rng))
-        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(views))])
+        return BoxSamples(part, preprocessing, train=train, seed=seed)
+    if part.annotations == "masks":
+        from trickbag.data.loading.mask_samples import MaskSamples
 
-    def _teacher_logits(self, request: _BatchRequest) -> Tensor:
-        if self.teacher_logits is None:
-            return torch.empty(len(request.rows), 0, 0)
-        return torch.from_numpy(self.teacher_logits.logits(request.rows, request.epoch))
+        return MaskSamples(part, preprocessing, train=train, seed=seed)
+    return CropSamples(part, preprocessing, train, seed, teacher_logits)
 
 
 def _nothing() -> None:
@@ -241,7 +143,7 @@ class Loader:
         self._bad: frozenset[int] = frozenset()
         self._pin = pin_memory
         self._data = replace(data, image_size=preprocessing.image_size)
-        self._source = _BatchSource(part, preprocessing, train, seed, teacher_logits)
+        self._source = _samples(part, preprocessing, train, seed, teacher_logits)
         self._pool: LoaderPool | None = None
         memory = math.prod(preprocessing.crop_shape) * len(part)
         self.cached = cached and not train and memory <= CACHE_LIMIT
@@ -279,7 +181,7 @@ class Loader:
             self._cache = batches
             self.close()
 
-    def _requests(self, epoch: int, start_step: int, data: DataConfig) -> Iterator[_BatchRequest]:
+    def _requests(self, epoch: int, start_step: int, data: DataConfig) -> Iterator[BatchRequest]:
         orders = (
             [self._shuffled_order(epoch, repeat, data) for repeat in range(self.repeats)]
             if self.shuffled
@@ -292,7 +194,7 @@ class Loader:
             share = share_of(len(rows), *self._share)
             rows, occurrences = rows[share], occurrences[share]
             skip = self._bad.intersection(rows.tolist()) if self._bad else frozenset()
-            yield _BatchRequest(epoch, data, rows, occurrences, skip)
+            yield BatchRequest(epoch, data, rows, occurrences, skip)
 
     def _part_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return np.arange(len(self.part), dtype=np.int64), np.zeros(len(self.part), np.int64)
@@ -309,15 +211,15 @@ class Loader:
         # means a crop of its own.
         return rows, repeat + self.repeats * earlier_occurrences(rows)
 
-    def _note_errors(self, loaded: _LoadedBatch) -> None:
+    def _note_errors(self, loaded: LoadedBatch) -> None:
         for row, reason in loaded.errors:
             self.errors[self.part.names[row]] = reason
         if loaded.errors:
             self._bad |= {row for row, _ in loaded.errors}
 
     def _loaded(
-        self, requests: Iterator[_BatchRequest], waiting: Callable[[], None]
-    ) -> Iterator[_LoadedBatch]:
+        self, requests: Iterator[BatchRequest], waiting: Callable[[], None]
+    ) -> Iterator[LoadedBatch]:
         if self.workers == 0:
             yield from map(self._load_in_process, requests)
             return
@@ -325,12 +227,12 @@ class Loader:
             self._pool = LoaderPool(self._source, self.workers, pin_memory=self._pin)
         try:
             for tensors, errors in self._pool.batches(requests, waiting):
-                yield _LoadedBatch(RawBatch(*tensors), errors)
+                yield LoadedBatch(RawBatch(*tensors), errors)
         except Exception:
             self.close()
             raise
 
-    def _load_in_process(self, request: _BatchRequest) -> _LoadedBatch:
+    def _load_in_process(self, request: BatchRequest) -> LoadedBatch:
         loaded = self._source.load(request, _nothing)
         if self._pin:
             pinned = RawBatch(*(tensor.pin_memory() for tensor in loaded.batch))

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from trickbag.data.loading.loader import RawBatch, share_of
+from trickbag.data.loading.loader import share_of
+from trickbag.data.loading.raw_batch import RawBatch
 from trickbag.errors import DoesNotApply, RunFailed, Stopped, TrickbagError, UserError
 from trickbag.train.machine.signals import signal_name, signal_number
 

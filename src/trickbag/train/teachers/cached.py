@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trickbag.data.dataset import Dataset
-    from trickbag.data.loading.loader import RawBatch
+    from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.train.plan.plan import Plan
     from trickbag.train.teachers.student import Student
     from trickbag.train.teachers.teacher import Teacher

@@ -1,0 +1,33 @@
+"""Sources by what is annotated in their images: classes, the boxes of objects, masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trickbag.data.config import DataConfig
+    from trickbag.data.source import Annotations, Source
+
+__all__ = ["open_annotated"]
+
+
+def open_annotated(
+    data: DataConfig, annotations: Annotations, *, cache_dir: Path | None = None
+) -> Source:
+    """List the images of `data.source` with their annotations; nothing is decoded.
+
+    Raises UserError for a source that cannot be used, or that has other annotations.
+    """
+    if annotations == "boxes":
+        from trickbag.data.annotations.boxes import open_boxes
+
+        return open_boxes(data)
+    if annotations == "masks":
+        from trickbag.data.annotations.masks import open_masks
+
+        return open_masks(data)
+    from trickbag.data.sources import open_source
+
+    return open_source(data, cache_dir=cache_dir)

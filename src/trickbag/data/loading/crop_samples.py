@@ -1,0 +1,116 @@
+"""The samples of classification: a crop of each image, its labels, and what teachers say of it.
+
+Shapes: V views of an image, C channels, H and W pixels of the network's input.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trickbag.data.decoding.decode import DecodeError
+from trickbag.data.loading.crops import planes, random_crop
+from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
+from trickbag.data.size import height_width
+from trickbag.streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.size import Size
+    from trickbag.data.source import Part
+    from trickbag.data.teacher_logits import TeacherLogits
+
+__all__ = ["CropSamples"]
+
+
+class CropSamples:
+    """Loads crops with their labels: a pure function of a request, in any process."""
+
+    def __init__(
+        self,
+        part: Part,
+        preprocessing: Preprocessing,
+        train: bool,
+        seed: int,
+        teacher_logits: TeacherLogits | None,
+    ) -> None:
+        self.part, self.preprocessing, self.train, self.seed = part, preprocessing, train, seed
+        self.teacher_logits = teacher_logits
+
+    def load(self, request: BatchRequest, alive: Callable[[], None]) -> LoadedBatch:
+        """Load a batch; `alive` is called after each image."""
+        data = request.data
+        shape: tuple[int, ...] = self.preprocessing.crop_shape
+        if self.train:
+            views = (1 + data.views,) if data.views else ()
+            shape = (*views, self.preprocessing.count, *height_width(self._size(request)))
+        images = np.zeros((len(request.rows), *shape), np.uint8)
+        valid = np.zeros(len(request.rows), bool)
+        errors = []
+        pairs = zip(request.rows.tolist(), request.occurrences.tolist(), strict=True)
+        for i, (row, occurrence) in enumerate(pairs):
+            if row in request.skip:
+                continue
+            try:
+                images[i] = self._crop(request, row, occurrence)
+                valid[i] = True
+            except DecodeError as error:
+                errors.append((row, str(error)))
+            alive()
+        batch = RawBatch(
+            images=torch.from_numpy(images),
+            labels=torch.from_numpy(self.part.labels[request.rows]),
+            index=torch.from_numpy(request.rows),
+            valid=torch.from_numpy(valid),
+            teacher_logits=self._teacher_logits(request),
+            extents=torch.empty(len(request.rows), 0, dtype=torch.int64),
+        )
+        return LoadedBatch(batch, tuple(errors))
+
+    def _size(self, request: BatchRequest) -> Size:
+        return request.data.image_size or self.preprocessing.image_size
+
+    def _crop(self, request: BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
+        """Return the crop (C, H, W) of an image, or with views (V, C, H, W)."""
+        image = self.part.read(row)
+        if not self.train:
+            return self.preprocessing.crop(image)
+        data = request.data
+        repeated = data.repeat_epochs is not None
+        crop_epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
+        # Crops that repeat can have stored teacher logits, one row per image and epoch: all
+        # occurrences of an image in an epoch then have the same crop.
+        purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
+        rng = stream(self.seed, purpose, crop_epoch, row)
+        pictures = random_crop(image, rng, data, self._size(request), self.preprocessing.mean)
+        pixels = self._apply_policy(pictures, request, row, occurrence)
+        # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
+        if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:
+            return pixels[..., ::-1]
+        return pixels
+
+    def _apply_policy(
+        self, pictures: tuple[Image, ...], request: BatchRequest, row: int, occurrence: int
+    ) -> NDArray[np.uint8]:
+        policy, views = request.data.policy, request.data.views
+        if policy is None:
+            return planes(*pictures)
+        (crop,) = pictures  # the operations of a policy are those of RGB
+        purpose = f"policy {occurrence}" if occurrence else "policy"
+        rng = stream(self.seed, purpose, request.epoch, row)
+        if not views:
+            return planes(policy(crop, rng))
+        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(views))])
+
+    def _teacher_logits(self, request: BatchRequest) -> Tensor:
+        if self.teacher_logits is None:
+            return torch.empty(len(request.rows), 0, 0)
+        return torch.from_numpy(self.teacher_logits.logits(request.rows, request.epoch))
