@@ -24,6 +24,7 @@ from trickbag.data.source import ArrayPart
 from trickbag.errors import DoesNotApply, Note
 from trickbag.recipe import Recipe
 from trickbag.settings import plain, read
+from trickbag.tasks.classification import ClassificationTask
 from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.pipeline import Pipeline
@@ -197,7 +198,12 @@ def test_the_draws_of_others_stay_as_they_were(name: str) -> None:
     company, draws = company_of(name), []
     for those in (company, (TABLE[name].trick, *company)):
         preprocessing = Preprocessing.of(DataConfig(), 16)
-        pipeline = Pipeline(num_classes=3, preprocessing=preprocessing, flip_prob=0.5, tricks=those)
+        pipeline = Pipeline(
+            task=ClassificationTask(num_classes=3, multi_label=False),
+            preprocessing=preprocessing,
+            flip_prob=0.5,
+            tricks=those,
+        )
         drawn = pipeline.draw(
             8, 0, Timestamp(1, 2, steps_per_epoch=3, epochs=4), torch.device("cpu")
         )
@@ -250,7 +256,10 @@ def test_adds_no_graph_break(name: str, dataset: Dataset) -> None:
 def test_a_hook_by_image_gives_the_same_for_any_rows(name: str) -> None:
     crops = Preprocessing.of(DataConfig(), 16)
     pipeline = Pipeline(
-        num_classes=3, preprocessing=crops, flip_prob=0.5, tricks=(TABLE[name].trick,)
+        task=ClassificationTask(num_classes=3, multi_label=False),
+        preprocessing=crops,
+        flip_prob=0.5,
+        tricks=(TABLE[name].trick,),
     )
     rng, cpu = np.random.default_rng(0), torch.device("cpu")
     images = torch.from_numpy(rng.integers(0, 256, (8, 3, 16, 16), dtype=np.uint8))

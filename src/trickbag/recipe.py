@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from trickbag import tricks as trick_table
 from trickbag.assignment import assign_all, by_head, parse_changes
@@ -23,6 +23,7 @@ from trickbag.models.config import (
     read_model,
 )
 from trickbag.models.parts import BatchNorm
+from trickbag.models.task_config import ClassificationConfig, TaskConfig, read_task
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
 from trickbag.parsing import parse_fields
@@ -87,12 +88,16 @@ See `train.folder.run_recipe`.
 class Recipe(Settings):
     """A training run without its seed: data, network, optimisation, learning-rate schedule, tricks.
 
+    `task` is what the network is trained for; of a detector or a segmenter `model` is the backbone.
     It is a value: every method returns another recipe. `tricks` are in the order in which their
     hooks are called and in which a cumulative study adds them. Raises UserError if two tricks have
     the same name or exclude each other.
     """
 
+    introduced_later: ClassVar[tuple[str, ...]] = ("task",)
+
     name: str = "custom"
+    task: TaskConfig = ClassificationConfig()
     data: DataConfig = DataConfig()
     model: ModelConfig = ResNetConfig()
     training: TrainConfig = TrainConfig()
@@ -213,12 +218,12 @@ class Recipe(Settings):
                 continue
             if head == "model":
                 recipe = recipe._on(parts.pop("", None), parts.pop("kind", None))
-            elif head not in _PARTS or "" in parts:
+            elif head not in {*_PARTS, "task"} or "" in parts:
                 path = next(path for path in sorted(texts) if path.partition(".")[0] == head)
                 raise UserError(
                     f"no setting {path!r}",
-                    "a path starts with model., data., training., schedule. or tricks.NAME. and "
-                    "names a field, such as training.lr",
+                    "a path starts with model., data., training., schedule., task. or tricks.NAME. "
+                    "and names a field, such as training.lr",
                 )
             changes[head] = assign_all(getattr(recipe, head), parts, head)
         return dataclasses.replace(recipe, **changes)
@@ -246,6 +251,8 @@ class Recipe(Settings):
         return {
             "schema": SCHEMA,
             "name": self.name,
+            # Only where it is not classification: files that others read stay as they were.
+            **({} if self.task == ClassificationConfig() else {"task": plain(self.task)}),
             "data": plain(self.data),
             "model": plain(self.model),
             "training": plain(self.training),
@@ -268,7 +275,7 @@ class Recipe(Settings):
                 "a recipe is a mapping with schema, data, model, training, schedule and tricks, "
                 f"not {shown(data)}"
             )
-        names = {"schema", "name", "model", "tricks", *_PARTS}
+        names = {"schema", "name", "task", "model", "tricks", *_PARTS}
         for key in data:
             if key not in names and key not in RUN_PARTS:
                 raise UserError(f"a recipe has no part {shown(key)}; it has: {choices(names)}")
@@ -284,6 +291,8 @@ class Recipe(Settings):
         }
         if "model" in data:
             parts["model"] = read_model(data["model"])
+        if "task" in data:
+            parts["task"] = read_task(data["task"])
         tricks = data.get("tricks") or {}
         if not isinstance(tricks, Mapping):
             raise UserError(

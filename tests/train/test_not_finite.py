@@ -20,7 +20,7 @@ def test_the_result_says_how_many_images_have_no_finite_logits(
         logits[0] = torch.nan
         return logits
 
-    monkeypatch.setattr("trickbag.train.validate.only_finite", first_row_is_not)
+    monkeypatch.setattr("trickbag.tasks.classification.only_finite", first_row_is_not)
     result = fit(tiny_recipe(pictures, epochs=1), 0, tmp_path / "run", log=RunLog())
     (note,) = (note for note in result.notes if note["kind"] == "weights")
     assert note["reason"] == (

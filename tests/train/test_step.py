@@ -37,7 +37,12 @@ def raw_batch(n: int = N) -> RawBatch:
     images = torch.from_numpy(rng.integers(0, 256, (n, 3, S, S), dtype=np.uint8))
     labels = torch.from_numpy(rng.integers(0, K, n))
     return RawBatch(
-        images, labels, torch.arange(n), torch.ones(n, dtype=torch.bool), torch.empty(n, 0, 0)
+        images,
+        labels,
+        torch.arange(n),
+        torch.ones(n, dtype=torch.bool),
+        torch.empty(n, 0, 0),
+        torch.empty(n, 0, dtype=torch.int64),
     )
 
 

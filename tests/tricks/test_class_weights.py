@@ -19,6 +19,7 @@ from trickbag.optim.losses import (
     binary_cross_entropy,
     cross_entropy,
 )
+from trickbag.tasks.classification import ClassificationTask
 from trickbag.train.pipeline import Pipeline, weigh_classes
 from trickbag.tricks.class_weights import ClassWeights, effective_number, inverse_frequency
 from trickbag.tricks.label_smoothing import LabelSmoothing
@@ -99,7 +100,7 @@ def test_smoothing_never_changes_the_predicted_class(
 def test_the_pipeline_weighs_images() -> None:
     data = DataConfig()
     pipeline = Pipeline(
-        num_classes=2,
+        task=ClassificationTask(num_classes=2, multi_label=False),
         preprocessing=Preprocessing.of(data, 8),
         flip_prob=0.0,
         tricks=(LabelSmoothing(),),

@@ -24,6 +24,7 @@ from trickbag.optim.losses import (
     cross_entropy,
 )
 from trickbag.optim.schedule import Schedule
+from trickbag.tasks.classification import ClassificationTask
 from trickbag.train.build import build_loss
 from trickbag.train.pipeline import Pipeline, weigh_classes
 from trickbag.train.plan.plan import Plan
@@ -190,7 +191,10 @@ def by_the_code(
     plan = plan_of(*tricks, multi_label=multi_label)
     n = N * plan.repeats
     pipeline = Pipeline(
-        num_classes=K, preprocessing=Preprocessing.of(plan.data, S), flip_prob=0.0, tricks=tricks
+        task=ClassificationTask(num_classes=K, multi_label=multi_label),
+        preprocessing=Preprocessing.of(plan.data, S),
+        flip_prob=0.0,
+        tricks=tricks,
     )
     draws = pipeline.draw(n, 7, plan.timestamp(0), torch.device("cpu"))[1:]
     targets, teacher, valid = (torch.from_numpy(item) for item in labels_of(n, multi_label))

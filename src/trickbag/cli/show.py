@@ -90,7 +90,7 @@ def _resolve(recipe: Recipe, *, required: bool) -> tuple[Plan | None, list[Note]
 
     try:
         with checking_progress() as progress:
-            dataset = prepare(recipe.data, progress=progress)
+            dataset = prepare(recipe.data, progress=progress, annotations=recipe.task.annotations)
     except TrickbagError as error:
         if required:
             raise

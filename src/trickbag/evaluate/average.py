@@ -26,8 +26,8 @@ from trickbag.evaluate.views import Crop, views_of
 from trickbag.models.config import TimmConfig
 from trickbag.models.mismatch import some
 from trickbag.models.timm.network import fixes_image_size
+from trickbag.tasks.classification import only_finite
 from trickbag.train.machine.device import evaluation_autocast, in_layout
-from trickbag.train.validate import only_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

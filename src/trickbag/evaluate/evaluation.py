@@ -13,6 +13,7 @@ from trickbag.data.source import DataError
 from trickbag.errors import Note, RunFailed
 from trickbag.evaluate.average import split_notes
 from trickbag.evaluate.selection import select
+from trickbag.tasks.classification import Validation
 from trickbag.train.folder.calibration import gap_notes, judged_at
 from trickbag.train.loaders import evaluation_loader
 from trickbag.train.machine.isolation import isolated
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from trickbag.metrics.confusion import Confusions
     from trickbag.metrics.per_class import ClassScore
     from trickbag.models.config import Precision
-    from trickbag.tasks.classification import Validation
 
 __all__ = ["Evaluation", "evaluate", "require_mostly_read"]
 
@@ -146,14 +146,15 @@ def evaluate(
             trained.network,
             loader,
             preprocessing=trained.preprocessing,
-            num_classes=len(trained.classes),
+            task=trained.build_task(),
             device=trained.device,
             autocast_dtype=trained.autocast_dtype,
             layout=trained.layout,
             thresholds=trained.thresholds,
             keep_logits=True,
         )
-    assert not isinstance(validation, str)  # a signal's name: there is nothing here that stops it
+    # A signal's name would be a text: there is nothing here that stops it.
+    assert isinstance(validation, Validation)
     unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
     require_mostly_read(unread, len(images), selection.data)
     images_read = len(validation.index)

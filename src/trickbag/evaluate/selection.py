@@ -146,7 +146,12 @@ def _select_from_run(
     progress: Callable[[int, int], None] | None,
 ) -> Selection:
     """Select a part of the run's data, which are prepared and split as in the run."""
-    dataset = prepare(config, progress=progress, pixels=trained.preprocessing.pixels)
+    dataset = prepare(
+        config,
+        progress=progress,
+        pixels=trained.preprocessing.pixels,
+        annotations=trained.task.annotations,
+    )
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     name = name or "val"
     part = parts[name]

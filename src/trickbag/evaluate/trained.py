@@ -13,10 +13,13 @@ from trickbag.errors import Note, UserError
 from trickbag.functional.device import copied
 from trickbag.models.config import ModelConfig, read_model
 from trickbag.models.official.weights import load_official
+from trickbag.models.task_config import ClassificationConfig, TaskConfig
 from trickbag.models.weights import load_with_metadata
 from trickbag.models.weights_metadata import WeightsMetadata, weights_file
 from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS, folder_of_run
 from trickbag.paths import is_file
+from trickbag.tasks import task_of
+from trickbag.tasks.classification import only_finite
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 from trickbag.train.loaders import evaluation_batch_size
@@ -30,11 +33,11 @@ from trickbag.train.machine.device import (
     placed,
 )
 from trickbag.train.plan.plan import Plan
-from trickbag.train.validate import only_finite
 
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.optim.config import Device
+    from trickbag.tasks.task import Task
 
 __all__ = ["CALIBRATE", "Trained"]
 
@@ -57,6 +60,7 @@ class Trained:
     `temperature` divides the logits for calibrated probabilities; None where the weights have none.
     That of an average is the geometric mean of those of its networks.
 
+    `task` is what the network does; of a detector or a segmenter `model` is the backbone.
     `tta` names the views of test-time augmentation that it averages, and `members` are the networks
     of such an average, or of an average of more than one (`evaluate.average`); what takes crops
     apart from `preprocessing.crop`, or looks into the network, is for one without members.
@@ -82,6 +86,7 @@ class Trained:
     tta: str | None = None
     notes: tuple[Note, ...] = ()
     temperature: float | None = None
+    task: TaskConfig = ClassificationConfig()
 
     @classmethod
     def load(
@@ -156,6 +161,13 @@ class Trained:
             epochs=metadata.epochs,
             label_separator=metadata.label_separator,
             temperature=metadata.temperature,
+            task=metadata.task,
+        )
+
+    def build_task(self) -> Task:
+        """Return what the network was trained for."""
+        return task_of(
+            self.task, num_classes=len(self.classes), multi_label=self.thresholds is not None
         )
 
     @property
@@ -172,6 +184,7 @@ class Trained:
             eval_precision=self.precision,
             label_separator=self.label_separator,
             temperature=self.temperature,
+            task=self.task,
         )
 
     @property

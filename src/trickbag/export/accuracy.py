@@ -44,7 +44,7 @@ def precision_scores(trained: Trained) -> PrecisionScores | None:
     precisions: tuple[Precision, ...] = ("float32", trained.precision, trained.plan.precision)
     if set(precisions) == {"float32"}:
         return None
-    metric = trained.plan.task.score
+    metric = trained.plan.build_task().score
     scores: dict[Precision, float | None] = {}
     images = 0
     try:

@@ -20,9 +20,10 @@ class Batch(NamedTuple):
 
     images: (N, 3, H, W) float.
 
-    targets: (N, K) float. With one label an image a row holds probabilities and counts by its sum:
-    a row of zeros, an image that could not be read, counts nothing. With several labels each class
-    has a probability of its own.
+    targets: (N, K) float; of detection (N, M, 6) and of segmentation (N, H, W), as they are loaded
+    (`data.loading.raw_batch`), and all that follows here is of classification. With one label an
+    image a row holds probabilities and counts by its sum: a row of zeros, an image that could not
+    be read, counts nothing. With several labels each class has a probability of its own.
 
     index: (N,) int64, the place of each image in its part of the data set.
 
@@ -41,6 +42,9 @@ class Batch(NamedTuple):
     adds them behind the last batch hook. view_logits: (N, V, K), the logits of these views; only
     the loss has them.
 
+    extents: (N, 4) int64, height and width of each image within the padded canvas, then of its
+    file; None for classification.
+
     owned: whether a hook may change the images in place. A hook that stores elsewhere the images
     that it was given returns a batch with `owned=False`.
     """
@@ -56,6 +60,7 @@ class Batch(NamedTuple):
     class_weights: Tensor | None = None
     views: Tensor | None = None
     view_logits: Tensor | None = None
+    extents: Tensor | None = None
 
     def label_weights(self) -> Tensor | None:
         """Return how much each row (N,), or each class of a row (N, K), counts in a binary loss.

@@ -34,6 +34,7 @@ from trickbag.models.official.networks import (
 )
 from trickbag.models.official.variables import is_variables, variable_files
 from trickbag.models.official.weights import weights_for
+from trickbag.models.task_network import build_task_network
 from trickbag.models.timm.loading import fit_tensors
 from trickbag.models.transfer import (
     InitHead,
@@ -56,7 +57,7 @@ from trickbag.models.weights_metadata import (
     unreadable,
     weights_file,
 )
-from trickbag.models.zoo import build_network, build_on_shapes, is_huge
+from trickbag.models.zoo import build_on_shapes, is_huge
 from trickbag.paths import WEIGHTS, open_regular
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def load_with_metadata(path: Path | str) -> tuple[nn.Module, WeightsMetadata]:
     metadata = WeightsMetadata.read(file)
     _require_weights(metadata.model, tensors, file)
     try:
-        network = build_network(metadata.model, seed=0)
+        network = build_task_network(metadata.task, metadata.model, seed=0)
     except UserError as error:
         raise UserError(f"{file}: {error.reason}", error.way_out) from error
     fit_weights(network, tensors, str(file))

@@ -19,6 +19,7 @@ from trickbag.errors import UserError, first_line
 from trickbag.files import parse_json, utf8_path
 from trickbag.models.config import ModelConfig, Precision, read_model
 from trickbag.models.deleted_weights import DeletedWeights
+from trickbag.models.task_config import ClassificationConfig, TaskConfig, read_task
 from trickbag.models.weights_names import (
     BEST_WEIGHTS,
     LAST_WEIGHTS,
@@ -71,6 +72,7 @@ class WeightsMetadata:
     them. These three are None where they are not known. `temperature` divides the logits before a
     softmax, so that the highest probability is as often right as it says
     (`trickbag.metrics.temperature`); None where none was fitted, as for several labels an image.
+    `task` is what the network does; of a detector or a segmenter `model` is the backbone.
     """
 
     model: ModelConfig
@@ -83,6 +85,7 @@ class WeightsMetadata:
     eval_precision: Precision | None = None
     label_separator: str | None = None
     temperature: float | None = None
+    task: TaskConfig = ClassificationConfig()
 
     @property
     def multi_label(self) -> bool:
@@ -104,6 +107,7 @@ class WeightsMetadata:
             # Only where there is one: the bytes of all other files stay.
             **({} if self.label_separator is None else {"label_separator": self.label_separator}),
             **({} if self.temperature is None else {TEMPERATURE_KEY: self.temperature}),
+            **({} if self.task == ClassificationConfig() else {"task": plain(self.task)}),
         }
 
     def to_json(self) -> str:
@@ -145,6 +149,7 @@ class WeightsMetadata:
             )
         try:
             model = read_model(data["model"])
+            task = read_task(data["task"]) if "task" in data else ClassificationConfig()
         except UserError as error:
             raise UserError(f"{origin}: {error.reason}", error.way_out) from error
         return cls(
@@ -158,6 +163,7 @@ class WeightsMetadata:
             eval_precision=_precision(data.get("eval_precision"), origin),
             label_separator=_separator(data.get("label_separator"), origin),
             temperature=_temperature(data.get(TEMPERATURE_KEY), origin),
+            task=task,
         )
 
 

@@ -136,7 +136,7 @@ def prepare_study(
     if stored is not None:
         plan = dataclasses.replace(plan, evaluated=stored.evaluations)
     plan.require_directories()
-    dataset = prepare(plan.recipe.data, progress=checking)
+    dataset = prepare(plan.recipe.data, progress=checking, annotations=plan.recipe.task.annotations)
     _require_measured(plan, dataset)
     # Before the comparison with the stored study: threads and device are part of its identity.
     plan = _on_machine(plan, machine, stored)

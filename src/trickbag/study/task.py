@@ -16,6 +16,7 @@ from trickbag.train.folder.run_folder import RunFolder
 if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.dataset import Dataset
+    from trickbag.data.source import Annotations
     from trickbag.study.records.result import Evaluations
     from trickbag.study.trial import Trial
     from trickbag.train.compile_cache import CompileCache
@@ -79,7 +80,7 @@ class TrainTrial:
                 trial.seed,
                 out,
                 resume=True,
-                dataset=self.dataset or _prepared(trial.recipe.data),
+                dataset=self.dataset or _prepared(trial.recipe.data, trial.recipe.task.annotations),
                 log=RunLog(),
                 caller=COMMAND_LINE,
                 compile_cache=_compile_cache(),
@@ -126,8 +127,8 @@ def _compile_cache() -> CompileCache:
 
 # One data set alone: a worker that goes through several studies does not keep them all in memory.
 @functools.lru_cache(maxsize=1)
-def _prepared(data: DataConfig) -> Dataset:
+def _prepared(data: DataConfig, annotations: Annotations) -> Dataset:
     """Prepare the data once for all trials of a process."""
     from trickbag.data.dataset import prepare
 
-    return prepare(data)
+    return prepare(data, annotations=annotations)

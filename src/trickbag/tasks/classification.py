@@ -6,15 +6,16 @@ Shapes: N images of a batch, n images of the part, K classes.
 from __future__ import annotations
 
 import base64
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
+from trickbag.functional.batch import Batch
 from trickbag.functional.device import copied
 from trickbag.metrics.classification import Classification
 from trickbag.metrics.confusion import count_confusions
@@ -25,6 +26,15 @@ from trickbag.metrics.per_class import ClassCounts, ClassScore
 from trickbag.metrics.ranking import roc_auc
 from trickbag.metrics.scores import class_scores
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy
+from trickbag.tasks.task import (
+    Forward,
+    Gather,
+    Pace,
+    Predictions,
+    Task,
+    TaskValidation,
+    TrainedNetwork,
+)
 
 if TYPE_CHECKING:
     from trickbag.data.loading.raw_batch import RawBatch
@@ -32,15 +42,13 @@ if TYPE_CHECKING:
     from trickbag.metrics.confusion import Confusions
     from trickbag.tricks.trick import Loss
 
-__all__ = ["ClassificationTask", "Pace", "Predictions", "Validation"]
+__all__ = ["ClassificationTask", "Validation", "only_finite"]
 
 Array = np.ndarray[Any, Any]
-Gather = Callable[[Any], list[Any]]
-"""Returns the plain data of every process, in the order of their ranks."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationTask:
+class ClassificationTask(Task):
     """What the trainer does for classification: the one place that decides by `multi_label`."""
 
     num_classes: int
@@ -55,6 +63,63 @@ class ClassificationTask:
         """Return the loss of a batch, which tricks wrap or replace."""
         return BinaryCrossEntropy() if self.multi_label else CrossEntropy()
 
+    def batch(self, raw: RawBatch) -> Batch:
+        """Return images from 0 to 255 with dense targets."""
+        multi_label = raw.labels.ndim == 2
+        if multi_label:
+            labels_NK = raw.labels
+        else:
+            labels_NK = functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
+        # An image that could not be read has a row of zeros. All that follows is linear in the
+        # targets, so that it stays without weight.
+        targets_NK = labels_NK.float() * raw.valid[:, None]
+        # With several labels the sum of a row does not say how much of it counts.
+        row_weights = raw.valid.float() if multi_label else None
+        return Batch(
+            raw.images.float(),
+            targets_NK,
+            raw.index,
+            extras={},
+            multi_label=multi_label,
+            row_weights=row_weights,
+        )
+
+    def forward(self, trained: TrainedNetwork, batch: Batch) -> Forward:
+        """Return loss, logits (N, K) and targets (N, K) of a batch."""
+        images, views = batch.images, batch.views
+        if views is not None:
+            # One pass for all views: BatchNorm's statistics are those of all of them together.
+            images = trained.in_layout(torch.cat([images, views.flatten(0, 1)]))
+        with trained.autocast():
+            output = trained.network(images)
+        # A network with an auxiliary head returns its logits too.
+        main, *auxiliary = output if isinstance(output, tuple) else (output,)
+        loss, logits = _loss(trained.loss, main, batch)
+        for auxiliary_logits in auxiliary:
+            extra, _ = _loss(trained.loss, auxiliary_logits, batch)
+            loss = loss + trained.auxiliary_weight * extra
+        return loss, logits.detach(), batch.targets
+
+    def count(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how many images have their class as the most probable one, and how many count."""
+        counted_N = targets.sum(1) > 0
+        right_N = outputs.argmax(1).eq(targets.argmax(1)) & counted_N
+        return right_N.sum(), counted_N.sum()
+
+    @property
+    def counts_right(self) -> bool:
+        """Whether top-1 is counted in training: not with several labels an image."""
+        return not self.multi_label
+
+    def outputs(self, network: nn.Module, images_NCHW: Tensor, raw: RawBatch) -> Tensor:
+        """Return the logits (N, K) float32; all NaN for an image of which one is not finite."""
+        return only_finite(network(images_NCHW).float())
+
+    def not_finite(self, outputs: Tensor, raw: RawBatch) -> int:
+        """Count the images that could be read and have a logit that is not finite."""
+        # An image that could not be read has no logits of its own.
+        return int((outputs.isnan().all(dim=1).cpu() & raw.valid).sum())
+
     def predictions(self, device: torch.device, *, keep_logits: bool = False) -> Predictions:
         """Return what collects the predictions of an evaluation and computes its metrics.
 
@@ -65,8 +130,27 @@ class ClassificationTask:
         return _ClassPredictions(self.num_classes, device, keep_logits)
 
 
+def only_finite(logits_NK: Tensor) -> Tensor:
+    """Return the logits (N, K) of a batch; all NaN for an image of which one is not finite.
+
+    Otherwise one that is infinite could pass for a sure prediction.
+    """
+    return torch.where(logits_NK.isfinite().all(dim=1, keepdim=True), logits_NK, torch.nan)
+
+
+def _loss(loss: Loss, logits: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the loss of the logits of all views, (N + NV, K), and those of the images."""
+    # Reduced precision ends here: numbers in bf16 have two to three digits, too few for a loss.
+    logits, views = logits.float(), batch.views
+    if views is not None:
+        n = len(views)
+        view_logits = logits[n:].unflatten(0, views.shape[:2])
+        logits, batch = logits[:n], batch._replace(view_logits=view_logits)
+    return loss(logits, batch), logits
+
+
 @dataclass(frozen=True)
-class Validation:
+class Validation(TaskValidation):
     """The metrics of a part, and the predictions for its images.
 
     `index` (n,) are the images' places in the part, `labels` and `predicted` (n,) class indices,
@@ -78,22 +162,12 @@ class Validation:
     metrics that only they give.
     """
 
-    metrics: dict[str, float | None]
-    throughput: float | None
-    index: np.ndarray[Any, np.dtype[np.int64]]
     labels: np.ndarray[Any, np.dtype[np.int64]]
     predicted: np.ndarray[Any, np.dtype[np.int64]]
     confidence: np.ndarray[Any, np.dtype[np.float64]]
     multi_label: MultiLabel | None = None
     counts: ClassCounts | None = None
-    not_finite: int = 0
     logits: np.ndarray[Any, np.dtype[np.float32]] | None = None
-    scores: dict[str, float | None] = field(default_factory=dict)
-
-    @property
-    def all_metrics(self) -> dict[str, float | None]:
-        """The metrics, those that need kept logits included."""
-        return self.metrics | self.scores
 
     def per_class(self) -> Sequence[ClassScore]:
         """Return the scores of every class, in order."""
@@ -122,37 +196,6 @@ class Validation:
     def thresholds(self) -> tuple[float, ...] | None:
         """The threshold of each class if images have several labels, else None."""
         return None if self.multi_label is None else self.multi_label.thresholds
-
-
-class Pace(NamedTuple):
-    """How many rows of the part a process has, and the images it evaluated in how many seconds."""
-
-    rows: int
-    images: int
-    seconds: float
-
-    @staticmethod
-    def throughput(images: int, seconds: float) -> float | None:
-        """Return images/s; None if no time was measured."""
-        return images / seconds if seconds else None
-
-
-class Predictions(ABC):
-    """The predictions of a network so far, from which metrics are computed at the end."""
-
-    @abstractmethod
-    def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
-        """Add a batch; images that could not be read count nothing."""
-
-    @abstractmethod
-    def validation(
-        self, pace: Pace, thresholds: tuple[float, ...] | None, gather: Gather | None = None
-    ) -> Validation:
-        """Return the metrics and predictions of this process, or with `gather` of all processes.
-
-        Labels are predicted at `thresholds`, by default at the best for these images; with one
-        label an image there are none.
-        """
 
 
 class _ClassPredictions(Predictions):

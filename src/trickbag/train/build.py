@@ -18,9 +18,10 @@ from trickbag.models.image_size import made_for_size
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained, published_id
 from trickbag.models.summary import display_name
+from trickbag.models.task_network import backbone_of, build_task_network
 from trickbag.models.transfer import init_seed
 from trickbag.models.weights import load_weights, weights_digest
-from trickbag.models.zoo import build_network, layer_groups
+from trickbag.models.zoo import layer_groups
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
 from trickbag.train.machine.small_maps import pad_small_maps
@@ -86,7 +87,7 @@ def build(
         autocast_dtype=autocast_dtype(plan.precision),
         # After the average, which is a copy of the network: it shall not draw.
         layer_streams=LayerStreams(
-            network, (plan.data.pixels.count, *height_width(plan.image_size))
+            backbone_of(network), (plan.data.pixels.count, *height_width(plan.image_size))
         ),
         average=average,
         teach=teach,
@@ -108,7 +109,7 @@ def build_loss(plan: Plan, tricks: tuple[Trick, ...], notes: list[Note] | None =
     The teacher's share is then of the loss of the labels alone, wherever distillation stands among
     the tricks. `notes` gets those on tricks that say that they change nothing.
     """
-    loss = plan.task.loss()
+    loss = plan.build_task().loss()
     order = ("loss", "teacher")
     for trick in sorted(tricks, key=lambda trick: (*order, trick.slot).index(trick.slot)):
         try:
@@ -123,14 +124,15 @@ def _build_network(
     plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset | None
 ) -> tuple[nn.Module, list[Note]]:
     """Return the network with its initial values, on the CPU."""
-    network = build_network(plan.model, seed=_init_seed(plan, dataset))
-    _require_shapes(network, plan, _image_sizes(plan, tricks))
+    network = build_task_network(plan.task, plan.model, seed=_init_seed(plan, dataset))
+    backbone = backbone_of(network)
+    _require_shapes(backbone, plan, _image_sizes(plan, tricks))
     if plan.training.gradient_checkpointing:
-        enable_gradient_checkpointing(network)
+        enable_gradient_checkpointing(backbone)
     notes: list[Note] = []
     for trick in tricks:
         try:
-            trick.network(network)
+            trick.network(backbone)
         except NoEffect as none:
             notes.append(Note("no_effect", trick.name, none.reason))
     if not _from_weights(plan):
@@ -140,7 +142,7 @@ def _build_network(
             )
             notes.append(Note("choice", None, reason))
         return network, notes
-    notes += _load_weights(network, plan, dataset)
+    notes += _load_weights(backbone, plan, dataset)
     reason = "the weights come from a file"
     notes += [Note("no_effect", t.name, reason) for t in tricks if t.overrides("network")]
     return network, notes
@@ -181,7 +183,7 @@ def _pipeline(plan: Plan, tricks: tuple[Trick, ...], cached_student: Student | N
     if plan.class_weights is not None:
         class_weights = torch.tensor(plan.class_weights, device=torch.device(plan.device))
     return Pipeline(
-        num_classes=plan.model.num_classes,
+        task=plan.build_task(),
         preprocessing=Preprocessing.of(plan.data, plan.image_size),
         flip_prob=plan.batch_flip_prob,
         tricks=tricks,

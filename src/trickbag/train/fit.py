@@ -181,7 +181,12 @@ class _Call:
             # A source may have to be downloaded, or lie on a disk that is gone.
             with self.stop.interrupting():
                 return self.world.rank_zero_first(
-                    partial(prepare, self.recipe.data, progress=checking)
+                    partial(
+                        prepare,
+                        self.recipe.data,
+                        progress=checking,
+                        annotations=self.recipe.task.annotations,
+                    )
                 )
         except KeyboardInterrupt:
             self._stop_before_training()

@@ -138,7 +138,7 @@ def _validate(run: Run, loader: Loader) -> None:
         run.evaluated_network,
         loader,
         preprocessing=run.evaluation,
-        num_classes=run.plan.model.num_classes,
+        task=run.task,
         device=run.device,
         autocast_dtype=run.eval_dtype,
         layout=run.plan.layout,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from trickbag.functional.batch import Batch
 from trickbag.functional.device import copied
@@ -23,6 +22,7 @@ from trickbag.tricks.trick import PHASES
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.data.loading.raw_batch import RawBatch
+    from trickbag.tasks.task import Task
     from trickbag.tricks.trick import Timestamp, Trick
 
 __all__ = ["Draws", "Pipeline", "mirror", "weigh_classes"]
@@ -66,7 +66,7 @@ class Pipeline:
     cached logits, if there is one: they come with the images.
     """
 
-    num_classes: int
+    task: Task
     preprocessing: Preprocessing
     flip_prob: float
     tricks: tuple[Trick, ...]
@@ -140,7 +140,7 @@ class Pipeline:
 
     def _one_view(self, raw: RawBatch, draws: Draws) -> Batch:
         (flipped,), *trick_draws = draws
-        batch = self._labelled(raw)
+        batch = self.task.batch(raw)
         if self.flip_prob > 0:
             batch = batch._replace(images=mirror(batch.images, flipped))
         if self.class_weights is not None:
@@ -153,27 +153,6 @@ class Pipeline:
                 batch, normalised = self._normalise(batch), True
             batch = trick.batch(batch, *draw)
         return batch if normalised else self._normalise(batch)
-
-    def _labelled(self, raw: RawBatch) -> Batch:
-        """Return images from 0 to 255 with dense targets."""
-        multi_label = raw.labels.ndim == 2
-        if multi_label:
-            labels_NK = raw.labels
-        else:
-            labels_NK = functional.one_hot(raw.labels.clamp(min=0), self.num_classes)
-        # An image that could not be read has a row of zeros. All that follows is linear in the
-        # targets, so that it stays without weight.
-        targets_NK = labels_NK.float() * raw.valid[:, None]
-        # With several labels the sum of a row does not say how much of it counts.
-        row_weights = raw.valid.float() if multi_label else None
-        return Batch(
-            raw.images.float(),
-            targets_NK,
-            raw.index,
-            extras={},
-            multi_label=multi_label,
-            row_weights=row_weights,
-        )
 
     def _normalise(self, batch: Batch) -> Batch:
         images = in_layout(self.preprocessing.normalise(batch.images), self.layout)

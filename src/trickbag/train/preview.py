@@ -139,7 +139,7 @@ def _batches(
     """
     preprocessing = Preprocessing.of(plan.data, plan.image_size)
     pipeline = Pipeline(
-        num_classes=len(dataset.classes),
+        task=plan.build_task(),
         preprocessing=preprocessing,
         flip_prob=plan.batch_flip_prob,
         tricks=tricks,

@@ -22,15 +22,12 @@ if TYPE_CHECKING:
     from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.data.teacher_logits import TeacherLogits
     from trickbag.models.layer_streams import LayerStreams
+    from trickbag.tasks.task import Forward, Task
     from trickbag.train.pipeline import Draws, Pipeline
     from trickbag.train.plan.plan import Plan
     from trickbag.tricks.trick import Average, Loss, Timestamp, Trick
 
 __all__ = ["Run"]
-
-Forward = tuple[Tensor, Tensor, Tensor]
-"""What a forward pass returns: the loss, a scalar, the mean over the rows; the logits (N, K)
-float32, without gradient; and the targets (N, K)."""
 
 
 @dataclass(kw_only=True)
@@ -73,6 +70,11 @@ class Run:
                 *(torch.compile(function, fullgraph=True, dynamic=False) for function in step)
             )
         self._step = step
+
+    @property
+    def task(self) -> Task:
+        """What the network is trained for."""
+        return self.pipeline.task
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -135,34 +137,20 @@ class Run:
         # torch 2.11 returns a plain tuple in place of a named one from what it compiled.
         return tuple(self.prepare(raw, draws))
 
-    def forward(self, batch: Batch) -> Forward:
-        """Return loss, logits and targets of a batch."""
-        batch = self.teach(batch)
-        images, views = batch.images, batch.views
-        if views is not None:
-            # One pass for all views: BatchNorm's statistics are those of all of them together.
-            images = in_layout(torch.cat([images, views.flatten(0, 1)]), self.plan.layout)
-        with autocast(self.device, self.autocast_dtype):
-            output = self.network(images)
-        # A network with an auxiliary head returns its logits too.
-        main, *auxiliary = output if isinstance(output, tuple) else (output,)
-        loss, logits = self._loss(main, batch)
-        for auxiliary_logits in auxiliary:
-            loss = loss + self._auxiliary_weight * self._loss(auxiliary_logits, batch)[0]
-        return loss, logits.detach(), batch.targets
+    def autocast(self) -> torch.autocast:
+        """Return the context of the run's precision."""
+        return autocast(self.device, self.autocast_dtype)
 
-    def _loss(self, logits: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the loss of the logits of all views, (N + NV, K), and those of the images."""
-        # Reduced precision ends here: numbers in bf16 have two to three digits, too few for a loss.
-        logits, views = logits.float(), batch.views
-        if views is not None:
-            n = len(views)
-            view_logits = logits[n:].unflatten(0, views.shape[:2])
-            logits, batch = logits[:n], batch._replace(view_logits=view_logits)
-        return self.loss(logits, batch), logits
+    def in_layout(self, images_NCHW: Tensor) -> Tensor:
+        """Return images in the run's memory layout."""
+        return in_layout(images_NCHW, self.plan.layout)
+
+    def forward(self, batch: Batch) -> Forward:
+        """Return loss, outputs and targets of a batch."""
+        return self.task.forward(self, self.teach(batch))
 
     @property
-    def _auxiliary_weight(self) -> float:
+    def auxiliary_weight(self) -> float:
         """The weight of the loss of the network's auxiliary head."""
         return getattr(self.plan.model, "auxiliary_weight", None) or 0.0
 
@@ -173,7 +161,7 @@ class Run:
     def forward_micro_batches(
         self, raw: RawBatch, draws: Draws, timestamp: Timestamp
     ) -> Iterator[Forward]:
-        """Yield loss, logits and targets of each micro-batch of this process's rows.
+        """Yield loss, outputs and targets of each micro-batch of this process's rows.
 
         There are `training.accumulate` of them. The effective batch is prepared as a whole, then
         divided, so that its random parameters and mixing partners do not depend on the division.
@@ -212,6 +200,7 @@ def _rows(batch: Batch, rows: slice) -> Batch:
     return batch._replace(
         images=batch.images[rows],
         index=batch.index[rows],
+        extents=None if batch.extents is None else batch.extents[rows],
         views=None if batch.views is None else batch.views[rows],
         # A view of the whole batch's images, which nobody may change in place.
         owned=False,

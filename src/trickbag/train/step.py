@@ -1,7 +1,4 @@
-"""One training step.
-
-Shapes: N images of a micro-batch, K classes.
-"""
+"""One training step."""
 
 from __future__ import annotations
 
@@ -74,17 +71,17 @@ def _backward(
 
     `progress` counts this process's rows, as step `step` of the run; None counts nothing.
     """
-    for loss, logits_NK, targets_NK in run.forward_micro_batches(raw, draws, timestamp):
+    for loss, outputs, targets in run.forward_micro_batches(raw, draws, timestamp):
         # The mean over the images of the whole batch that could be read: a micro-batch counts by
         # its size.
-        loss = loss * (len(logits_NK) / max(1, valid))
+        loss = loss * (len(outputs) / max(1, valid))
         torch.autograd.backward(run.scaler.scale(loss))
         if progress is None:
             continue
         progress.loss_sum += loss.detach() * valid
-        counted_N = targets_NK.sum(1) > 0
-        progress.correct += (logits_NK.argmax(1).eq(targets_NK.argmax(1)) & counted_N).sum()
-        progress.count += counted_N.sum()
+        right, counted = run.task.count(outputs, targets)
+        progress.correct += right
+        progress.count += counted
         bad = torch.isfinite(loss.detach()).logical_not() & (progress.first_bad < 0)
         progress.first_bad.masked_fill_(bad, step)
     run.world.all_reduce_gradients(run.network)

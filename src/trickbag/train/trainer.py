@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from trickbag.errors import RunFailed, Stopped
 from trickbag.metrics.metric import EVALUATED
+from trickbag.models.task_network import build_task_network
 from trickbag.models.weights import load_all_weights
-from trickbag.models.zoo import build_network
+from trickbag.tasks.classification import Validation
 from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.folder.calibration import calibration_of, judged_at
 from trickbag.train.folder.record import RunEnd
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.loading.loader import Loader
     from trickbag.data.loading.raw_batch import RawBatch
-    from trickbag.tasks.classification import Validation
+    from trickbag.tasks.task import TaskValidation
     from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.log import RunLog
     from trickbag.train.folder.record import RunRecord
@@ -97,7 +98,7 @@ class Trainer:
             self.record.close_board()
         return self._finish(validation)
 
-    def _epoch(self) -> Validation:
+    def _epoch(self) -> TaskValidation:
         """Train the rest of an epoch, validate, and write what came out."""
         totals = self._train_epoch()
         is_last = self.progress.epoch + 1 == self.plan.training.epochs
@@ -157,7 +158,7 @@ class Trainer:
 
     def _show_step(self) -> None:
         totals = self._totals()
-        top1 = None if self.plan.data.multi_label else totals.top1 or 0.0
+        top1 = (totals.top1 or 0.0) if self.run.task.counts_right else None
         self.log.step(
             self.progress.epoch, self.progress.step, totals.loss or 0.0, top1, self.images
         )
@@ -169,7 +170,7 @@ class Trainer:
         raw = self._validate(self.loaders.val, network=self.run.network)
         return {f"raw_{key}": value for key, value in raw.metrics.items()}
 
-    def _finish(self, last: Validation | None) -> Result:
+    def _finish(self, last: TaskValidation | None) -> Result:
         """Evaluate the kept weights on validation and test part, and write the result.
 
         `last` is the validation of the last epoch.
@@ -184,12 +185,13 @@ class Trainer:
             network = self._kept_network()
             kept = self._validate(self.loaders.val, network=network, keep_logits=True)
         calibration = calibration_of(kept)
-        test, tested = self.loaders.test, None
+        test = self.loaders.test
+        tested: TaskValidation | None = None
         if test is not None:
             tested = self._validate(
                 test, network=network, thresholds=kept.thresholds, keep_logits=True
             )
-            if calibration is not None:
+            if calibration is not None and isinstance(tested, Validation):
                 # These are other images than those of the fit, which alone need cross-fitting.
                 tested = judged_at(tested, calibration.temperature)
         self._keep_errors(self.loaders.val, *([test] if test is not None else []))
@@ -210,7 +212,7 @@ class Trainer:
         The run's own network stays as it is: a signal can still ask for a checkpoint of it.
         """
         plan, path = self.plan, self.record.folder.best
-        network = build_network(plan.model, seed=plan.seed)
+        network = build_task_network(plan.task, plan.model, seed=plan.seed)
         # The other processes may not see the first one's disk.
         self.world.broadcast(lambda: load_all_weights(network, path))
         network = placed(network, self.run.device, plan.layout)
@@ -224,12 +226,12 @@ class Trainer:
         network: nn.Module | None = None,
         thresholds: tuple[float, ...] | None = None,
         keep_logits: bool = False,
-    ) -> Validation:
+    ) -> TaskValidation:
         validation = validate(
             network or self.run.evaluated_network,
             loader,
             preprocessing=self.run.evaluation,
-            num_classes=self.plan.model.num_classes,
+            task=self.run.task,
             device=self.run.device,
             autocast_dtype=self.run.eval_dtype,
             layout=self.plan.layout,

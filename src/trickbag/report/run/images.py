@@ -39,7 +39,7 @@ def pictures_of(folder: Path, *, heat_maps: bool = False) -> Pictures | None:
     try:
         record = read_record(folder)
         recipe = Recipe.from_dict(record.recipe)
-        dataset = prepare(recipe.data)
+        dataset = prepare(recipe.data, annotations=recipe.task.annotations)
         mistakes = _mistakes(folder, dataset)
         return Pictures(
             mistakes=_with_heat_maps(folder, mistakes) if heat_maps else mistakes,

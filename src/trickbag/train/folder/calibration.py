@@ -13,12 +13,13 @@ from trickbag.metrics.calibration_scores import CALIBRATED, Calibration, calibra
 from trickbag.metrics.confidence_gap import ConfidenceGap
 from trickbag.metrics.probabilities import Confidences
 from trickbag.metrics.temperature import calibrated_logits, fit_temperature
+from trickbag.tasks.classification import Validation
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from trickbag.tasks.classification import Validation
+    from trickbag.tasks.task import TaskValidation
 
 __all__ = [
     "MULTI_LABEL",
@@ -34,16 +35,23 @@ MULTI_LABEL = "the probabilities of several labels an image are not calibrated"
 """What there is to know about such networks."""
 
 
-def calibration_of(validation: Validation) -> Calibration | None:
-    """Fit a temperature to the logits of a validation; None with several labels an image."""
-    if validation.logits is None or validation.multi_label is not None:
+def calibration_of(validation: TaskValidation) -> Calibration | None:
+    """Fit a temperature to the logits of a validation.
+
+    None with several labels an image, and for other tasks than classification.
+    """
+    if not isinstance(validation, Validation) or validation.logits is None:
+        return None
+    if validation.multi_label is not None:
         return None
     return Calibration.of(validation.logits, validation.labels)
 
 
-def temperature_of(validation: Validation) -> float | None:
+def temperature_of(validation: TaskValidation) -> float | None:
     """Return the temperature of `calibration_of` alone, without its judgement."""
-    if validation.logits is None or validation.multi_label is not None:
+    if not isinstance(validation, Validation) or validation.logits is None:
+        return None
+    if validation.multi_label is not None:
         return None
     return fit_temperature(validation.logits, validation.labels).value
 
@@ -73,14 +81,16 @@ def confidence_of(validation: Validation, temperature: float | None) -> NDArray[
 
 
 def calibration_notes(
-    calibration: Calibration | None, kept: Validation, tested: Validation | None
+    calibration: Calibration | None, kept: TaskValidation, tested: TaskValidation | None
 ) -> list[Note]:
     """Say what is not as it should be with the confidences of a run's weights."""
+    if not isinstance(kept, Validation):
+        return []
     if calibration is None:
         return [Note("calibration", None, MULTI_LABEL)] if kept.multi_label is not None else []
     notes = [] if calibration.reason is None else [Note("calibration", None, calibration.reason)]
     notes += gap_notes(kept, calibration.temperature, "validation")
-    if tested is not None:
+    if isinstance(tested, Validation):
         notes += gap_notes(tested, calibration.temperature, "test")
     return notes
 

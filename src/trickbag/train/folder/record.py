@@ -12,11 +12,12 @@ from trickbag.data.dataset import require_mostly_good, write_errors
 from trickbag.data.labels import label_text, separator_of_labels
 from trickbag.data.source import DataError
 from trickbag.errors import Note
-from trickbag.files import write_json
+from trickbag.files import replacing, write_json
 from trickbag.models.counting import count_macs, count_params
 from trickbag.models.weights import save_weights, store_temperature
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.recipe import digest
+from trickbag.tasks.classification import Validation
 from trickbag.train import checkpoint
 from trickbag.train.folder.board import Board
 from trickbag.train.folder.calibration import calibration_notes, confidence_of, temperature_of
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.calibration_scores import Calibration
-    from trickbag.tasks.classification import Validation
+    from trickbag.metrics.per_class import ClassScore
+    from trickbag.tasks.task import TaskValidation
     from trickbag.train.checkpoint import Progress, Share, Totals
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
@@ -62,9 +64,9 @@ class RunEnd:
     `calibration` is that of the kept weights, None with several labels an image.
     """
 
-    last: Validation
-    kept: Validation
-    tested: Validation | None
+    last: TaskValidation
+    kept: TaskValidation
+    tested: TaskValidation | None
     peak_memory: int | None
     calibration: Calibration | None = None
 
@@ -78,6 +80,12 @@ class RunEnd:
         of_test = {} if self.tested is None else self.tested.intervals()
         named = {f"test_{name}": interval for name, interval in of_test.items()}
         return self.kept.intervals() | named
+
+
+def _by_class(classes: Sequence[str], validation: TaskValidation) -> dict[str, ClassScore]:
+    """Return the scores of each class by its name; none where the task has no such scores."""
+    scores = validation.per_class()
+    return dict(zip(classes, scores, strict=True)) if scores else {}
 
 
 def _not_finite(end: RunEnd) -> list[Note]:
@@ -212,7 +220,13 @@ class RunRecord:
         """Write the result of a run that could not go on."""
         self._result({}, error).write(self.folder.result)
 
-    def _write_predictions(self, validation: Validation, temperature: float | None) -> None:
+    def _write_predictions(self, validation: TaskValidation, temperature: float | None) -> None:
+        if not isinstance(validation, Validation):
+            stored = validation.stored(self.dataset.val, self.dataset.classes)
+            if stored is not None:
+                with replacing(self.folder.path / stored.name) as file:
+                    file.write(stored.content)
+            return
         names, classes = self.dataset.val.names, self.dataset.classes
         separator = separator_of_labels(classes, self.dataset.label_separator)
         columns = zip(
@@ -235,7 +249,7 @@ class RunRecord:
 
     def _training_metrics(self, progress: Progress, epoch: int) -> dict[str, float | int | None]:
         """Return the kept and the best epoch, and what the lines of the epochs come to."""
-        score = self.plan.task.score
+        score = self.plan.build_task().score
         scores = [row[score] for row in self.rows if row.get(score) is not None]
         return {
             "epoch": epoch,
@@ -281,7 +295,7 @@ class RunRecord:
                 precision=training.eval_precision,
             ),
             calibration=None if end is None else end.calibration,
-            classes={} if end is None else dict(zip(classes, end.kept.per_class(), strict=True)),
+            classes={} if end is None else _by_class(classes, end.kept),
             intervals={} if end is None else end.intervals(),
             folder=str(self.folder.path),
         )
@@ -297,7 +311,7 @@ class RunRecord:
             "step": step,
             "lr": plan.lr(step - 1),
             "train_loss": totals.loss,
-            "train_top1": None if plan.data.multi_label else totals.top1,
+            "train_top1": totals.top1 if plan.build_task().counts_right else None,
             **metrics,
             "train_throughput": images / max(_SHORTEST_S, progress.seconds),
             "time_s": progress.seconds,
@@ -307,7 +321,7 @@ class RunRecord:
         """Return the epoch, from 1, whose weights the run keeps so far."""
         return progress.best_epoch if self.plan.training.keep == "best" else progress.epoch
 
-    def save_last(self, run: Run, progress: Progress, last: Validation) -> None:
+    def save_last(self, run: Run, progress: Progress, last: TaskValidation) -> None:
         """Write the weights of the last epoch beside those that are kept."""
         self._save_weights(
             run, self.folder.last, progress.epoch, last.thresholds, temperature_of(last)
@@ -348,5 +362,6 @@ class RunRecord:
             eval_precision=self.plan.training.eval_precision,
             label_separator=self.dataset.label_separator,
             temperature=temperature,
+            task=self.plan.task,
         )
         save_weights(run.evaluated_network, file, metadata)

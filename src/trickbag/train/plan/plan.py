@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from trickbag.data.config import INTERPOLATION, MEAN, RESIZE, STD, DataConfig
 from trickbag.errors import UserError
 from trickbag.models.config import ModelConfig
+from trickbag.models.task_config import ClassificationConfig, TaskConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.optim.schedule import Schedule
 from trickbag.ranges import AtLeast, Seed
@@ -18,7 +19,7 @@ from trickbag.tricks.trick import Timestamp, Trick
 
 if TYPE_CHECKING:
     from trickbag.data.size import Size
-    from trickbag.tasks.classification import ClassificationTask
+    from trickbag.tasks.task import Task
 
 __all__ = ["Plan"]
 
@@ -53,6 +54,7 @@ class Plan(Settings):
     - repeats: the images that are read for each image of a batch.
     - processes: the processes that share each batch.
     - class_weights: the weight of each class in the loss; None if all weigh the same.
+    - task: the recipe's.
     """
 
     seed: Annotated[int, Seed]
@@ -65,6 +67,7 @@ class Plan(Settings):
     repeats: Annotated[int, AtLeast(0, 10_000)]
     processes: Annotated[int, AtLeast(1, 100_000)]
     class_weights: tuple[float, ...] | None
+    task: TaskConfig = ClassificationConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,18 +123,17 @@ class Plan(Settings):
         return cast("int", self.training.threads)
 
     @property
-    def task(self) -> ClassificationTask:
-        """What the network is trained for."""
-        from trickbag.tasks.classification import ClassificationTask
-
-        return ClassificationTask(
-            num_classes=self.model.num_classes, multi_label=self.data.multi_label
-        )
-
-    @property
     def score(self) -> str:
         """The metric that chooses the best epoch."""
-        return self.training.score or self.task.score
+        return self.training.score or self.build_task().score
+
+    def build_task(self) -> Task:
+        """Return what the trainer does for the task."""
+        from trickbag.tasks import task_of
+
+        return task_of(
+            self.task, num_classes=self.model.num_classes, multi_label=self.data.multi_label
+        )
 
     @property
     def batch_flip_prob(self) -> float:
@@ -185,7 +187,11 @@ class Plan(Settings):
         What readers of the file ask for most also stands at its top: image size, batch size,
         workers, device, precision, compilation and threads.
         """
-        return {**plain(self), **{name: plain(getattr(self, name)) for name in _FACTS}}
+        stored = {**plain(self), **{name: plain(getattr(self, name)) for name in _FACTS}}
+        # As in a recipe: the files of classification are as they were before there were tasks.
+        if self.task == ClassificationConfig():
+            del stored["task"]
+        return stored
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any] | None) -> Plan:

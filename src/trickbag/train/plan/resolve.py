@@ -83,6 +83,7 @@ def resolve(
         repeats=math.prod(trick.repeats for trick in recipe.tricks),
         processes=processes,
         class_weights=class_weights,
+        task=recipe.task,
     )
     plan, fit_notes = _fitted_timm(plan, recipe.tricks)
     notes = [
