@@ -276,7 +276,8 @@ class Source:
     natural_size: the image size in pixels that suits the source, None for photos. mirror: False if
     a mirrored image means something else. columns: the two column names of a CSV file.
     label_separator: what divides several labels of an image in the data, None where nothing does.
-    left_out: files that the listing itself leaves out. passed_over: what else lies in the source.
+    left_out: files that the listing itself leaves out. object_errors: objects that it leaves out,
+    by the file of their annotation; the images stay. passed_over: what else lies in the source.
     """
 
     spec: str
@@ -287,5 +288,6 @@ class Source:
     columns: tuple[str, str] | None = None
     label_separator: str | None = None
     left_out: tuple[DataError, ...] = ()
+    object_errors: tuple[DataError, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[Note, ...] = ()
