@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trickbag.data.annotations import Annotations
     from trickbag.errors import Note
 
 __all__ = [
-    "Annotations",
     "ArrayPart",
     "DataError",
     "DecodeError",
@@ -38,10 +38,6 @@ __all__ = [
     "Stamp",
     "file_size",
 ]
-
-
-Annotations = Literal["classes", "boxes", "masks"]
-"""What is annotated in images: their classes, the boxes of objects, or the class of each pixel."""
 
 
 class DataError(NamedTuple):
