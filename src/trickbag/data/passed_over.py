@@ -31,11 +31,7 @@ __all__ = [
 
 NO_EXTENSION = "no extension"
 
-_IN_A_SENTENCE = {
-    NO_EXTENSION: "without extension",
-    "no row names it": "that no row names",
-    "no annotation names it": "that no annotation names",
-}
+_IN_A_SENTENCE = {NO_EXTENSION: "without extension", "no row names it": "that no row names"}
 """What kinds are called behind their number."""
 
 _NAMED_KINDS = 8

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.data.config import DataConfig
-    from trickbag.data.source import Source
+    from trickbag.data.source import Annotations, Source
 
-__all__ = ["Annotations", "open_annotated"]
-
-Annotations = Literal["classes", "boxes", "masks"]
-"""What is annotated in images: their classes, the boxes of objects, or the class of each pixel."""
+__all__ = ["open_annotated"]
 
 
 def open_annotated(

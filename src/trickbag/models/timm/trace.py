@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["TracedCall", "record"]
+__all__ = ["TracedCall", "evaluating", "made_for_shape", "record"]
 
 _IMAGE = (224, 224)
 
@@ -48,11 +48,11 @@ class TracedCall:
         return f"TracedCall({self.place}, {kind}, {'+'.join(self.operations)}, {self.shape})"
 
 
-def record(network: nn.Module) -> list[TracedCall]:
+def record(network: nn.Module, image_shape: tuple[int, int, int] | None = None) -> list[TracedCall]:
     """Return the calls of a network in evaluation mode, in their order, the image first.
 
-    One image passes through on shapes alone, so that nothing is computed. It has the size that the
-    network says it is made for, else 224 px. The network is left unchanged. Layers that do nothing
+    One image passes through on shapes alone, so that nothing is computed. Its `image_shape` (C, H,
+    W) is by default that of `made_for_shape`. The network is left unchanged. Layers that do nothing
     in evaluation, such as dropout, make no call. Raises any exception that the network raises.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
@@ -61,14 +61,15 @@ def record(network: nn.Module) -> list[TracedCall]:
         (tensor.dtype for tensor in shapes.values() if tensor.is_floating_point()),
         torch.get_default_dtype(),
     )
-    image = torch.empty(1, *_image_shape(network), dtype=dtype, device="meta")
+    image = torch.empty(1, *(image_shape or made_for_shape(network)), dtype=dtype, device="meta")
     recorder = _Recorder(image)
-    with _evaluating(network), _hooked(network, recorder), torch.no_grad(), recorder:
+    with evaluating(network), _hooked(network, recorder), torch.no_grad(), recorder:
         functional_call(network, shapes, (image,))
     return recorder.calls
 
 
-def _image_shape(network: nn.Module) -> tuple[int, int, int]:
+def made_for_shape(network: nn.Module) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the images that a network says it is made for, else 224 px."""
     channels = next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), 3)
     published: Any = getattr(network, "pretrained_cfg", None) or {}
     height, width = tuple(published.get("input_size", ()))[1:] or _IMAGE
@@ -76,7 +77,8 @@ def _image_shape(network: nn.Module) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Set a network to evaluation mode within the block."""
     # Each module's own mode: a network in training can have frozen parts in evaluation mode.
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
