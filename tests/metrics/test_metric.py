@@ -11,6 +11,7 @@ from trickbag.metrics.metric import (
     EVALUATED,
     METRICS,
     PREFIXES,
+    TaskKind,
     defined_metrics,
     interval_decimals,
     metric,
@@ -19,12 +20,16 @@ from trickbag.metrics.multi_label import MultiLabel
 from trickbag.metrics.scores import class_scores
 
 
+def of_task(task: TaskKind) -> set[str]:
+    return {name for name, entry in EVALUATED.items() if task in entry.tasks}
+
+
 def test_every_metric_that_is_measured_has_an_entry() -> None:
     labels = MultiLabel.of(np.zeros((0, 2)), np.zeros((0, 2), np.int64), None).metrics()
     classes = {*Classification(2).compute(), "auc"}
     scores = class_scores(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
     assert not classes & {*scores}
-    assert classes | {*scores, *labels} == set(EVALUATED)
+    assert classes | {*scores, *labels} == of_task("classification")
     assert set(labels) - {*scores} == {name for name in EVALUATED if EVALUATED[name].multi_label}
     assert set(scores) == {name for name in EVALUATED if EVALUATED[name].needs_logits}
     neither_good_nor_bad = {name for name, entry in EVALUATED.items() if entry.better is None}
@@ -49,11 +54,23 @@ CLASSES |= {"calibrated_ece", "calibrated_loss", "ece_of_calibrated"}
         (False, 3, CLASSES),
         (False, 6, CLASSES | {"top5"}),
         (True, 2, {"loss", "auc_ovr", "map", "f1", "f1_micro", "f1_at_half"}),
-        (None, None, set(EVALUATED)),
+        (None, None, of_task("classification")),
     ],
 )
 def test_which_are_defined(multi_label: bool | None, classes: int | None, names: set[str]) -> None:
     assert set(defined_metrics(multi_label, classes)) == names
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_which_are_defined_for_another_task(task: TaskKind) -> None:
+    # Labels of images as a whole do not matter.
+    assert set(defined_metrics(True, 1, task)) == of_task(task)
+    assert defined_metrics(False, 9, task) == defined_metrics(None, None, task)
+    assert "top1" not in defined_metrics(None, None, task)
+
+
+def test_metrics_of_every_task_where_the_task_is_not_known() -> None:
+    assert set(defined_metrics(None, None, None)) == set(EVALUATED)
 
 
 def test_prefixes_stand_before_the_metrics_of_an_evaluation() -> None:

@@ -115,7 +115,7 @@ def _conclude(result: Result) -> None:
         with stopped_at_report(folder, "run"):
             page = run_page(folder, pictures=pictures_of(folder))
     chosen_by = () if result.weights is None else (result.weights.score,)
-    for name in dict.fromkeys(("top1", "map", *chosen_by)):
+    for name in dict.fromkeys(("top1", "miou", "map50", "map", *chosen_by)):
         if result.metrics.get(name) is not None:
             print_line(_score_line(name, result))
     print_line(f"report: {page}")

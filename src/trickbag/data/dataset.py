@@ -133,7 +133,8 @@ def prepare(
         raise UserError(f"data source {data.source!r}: {scale.errors[0].reason}")
     errors += scale.errors
     require_mostly_good(data, errors, listed + len(source.left_out))
-    errors += copies
+    # Of a bad object the image stays: it is no bad file.
+    errors += [*copies, *source.object_errors]
     for name in ("train", "val"):
         if not len(scale.parts[name]):
             raise _empty(data, name, errors)

@@ -131,7 +131,7 @@ def diagnose(
         formats=dict(Counter(result.format for result in decoded).most_common()),
         widths=_range([result.width for result in decoded]),
         heights=_range([result.height for result in decoded]),
-        left_out=(*source.left_out, *left_out),
+        left_out=(*source.left_out, *left_out, *source.object_errors),
         passed_over=source.passed_over,
         copies=copies_of(source.parts, digests),
         near_duplicates=near_duplicates_of(source.parts, hashes, digests),

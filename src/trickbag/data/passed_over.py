@@ -31,7 +31,11 @@ __all__ = [
 
 NO_EXTENSION = "no extension"
 
-_IN_A_SENTENCE = {NO_EXTENSION: "without extension", "no row names it": "that no row names"}
+_IN_A_SENTENCE = {
+    NO_EXTENSION: "without extension",
+    "no row names it": "that no row names",
+    "no annotation names it": "that no annotation names",
+}
 """What kinds are called behind their number."""
 
 _NAMED_KINDS = 8

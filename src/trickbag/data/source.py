@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trickbag.data.annotations import Annotations
     from trickbag.errors import Note
 
 __all__ = [
-    "Annotations",
     "ArrayPart",
     "DataError",
     "DecodeError",
@@ -38,10 +38,6 @@ __all__ = [
     "Stamp",
     "file_size",
 ]
-
-
-Annotations = Literal["classes", "boxes", "masks"]
-"""What is annotated in images: their classes, the boxes of objects, or the class of each pixel."""
 
 
 class DataError(NamedTuple):
@@ -276,7 +272,8 @@ class Source:
     natural_size: the image size in pixels that suits the source, None for photos. mirror: False if
     a mirrored image means something else. columns: the two column names of a CSV file.
     label_separator: what divides several labels of an image in the data, None where nothing does.
-    left_out: files that the listing itself leaves out. passed_over: what else lies in the source.
+    left_out: files that the listing itself leaves out. object_errors: objects that it leaves out,
+    by the file of their annotation; the images stay. passed_over: what else lies in the source.
     """
 
     spec: str
@@ -287,5 +284,6 @@ class Source:
     columns: tuple[str, str] | None = None
     label_separator: str | None = None
     left_out: tuple[DataError, ...] = ()
+    object_errors: tuple[DataError, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[Note, ...] = ()

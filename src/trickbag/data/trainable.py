@@ -18,8 +18,10 @@ _NAMED = 5
 """The most classes that a message names."""
 
 
-def require_trainable(source: Source) -> None:
+def require_trainable(source: Source, fewest_classes: int = 2) -> None:
     """Raise UserError unless a source has two classes or more, and its other parts none but these.
+
+    Where something else than the class of an image is learned, `fewest_classes` is 1.
 
     A class that the training part lacks cannot be learned, and its images would all be wrong.
     """
@@ -41,7 +43,7 @@ def require_trainable(source: Source) -> None:
                 f"{_some([source.classes[i] for i in unknown])}",
                 "add images of them to train, or leave them out",
             )
-    if num_classes < 2:
+    if num_classes < fewest_classes:
         have = f"one class only, {source.classes[0]!r}" if source.classes else "no class"
         unlabelled = sum(len(each.files) for each in source.passed_over if each.kind == "no label")
         beside = f", and {unlabelled:,} images without a label" if unlabelled else ""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 __all__ = [
     "ALIASES",
@@ -17,12 +17,18 @@ __all__ = [
     "PREFIXES",
     "Better",
     "Metric",
+    "TaskKind",
     "defined_metrics",
     "interval_decimals",
     "metric",
 ]
 
 Better = Literal["higher", "lower"]
+
+TaskKind = Literal["classification", "detection", "segmentation"]
+"""What a network is trained for."""
+
+_TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +37,9 @@ class Metric:
 
     `title` is in words, `symbol` in short. `unit` is empty for a count; text has `decimals`
     decimals. `better` is None for what is neither good nor bad, such as the number of an epoch. A
-    metric of an evaluation is defined with several labels an image or with one (`multi_label`;
-    None: with both), and for `classes` (least, most) classes (None: for any number). One that
+    metric of an evaluation is one of `tasks`. For classification it is defined with several labels
+    an image or with one (`multi_label`; None: with both), and for `classes` (least, most) classes
+    (None: for any number). One that
     `needs_logits` is computed where the logits of all images are kept, at the end of a run, and
     after each epoch only if it chooses the best epoch.
     """
@@ -45,9 +52,19 @@ class Metric:
     multi_label: bool | None = None
     classes: tuple[int, int | None] = (1, None)
     needs_logits: bool = False
+    tasks: tuple[TaskKind, ...] = ("classification",)
 
-    def is_defined(self, multi_label: bool | None, num_classes: int | None) -> bool:
+    def is_defined(
+        self,
+        multi_label: bool | None,
+        num_classes: int | None,
+        task: TaskKind | None = "classification",
+    ) -> bool:
         """Tell whether the metric has a value for such data; None stands for what is not known."""
+        if task is not None and task not in self.tasks:
+            return False
+        if task not in (None, "classification"):
+            return True
         if None not in (self.multi_label, multi_label) and self.multi_label != multi_label:
             return False
         least, most = self.classes
@@ -71,8 +88,12 @@ def _percent(
     )
 
 
+def _detection(title: str, symbol: str) -> Metric:
+    return dataclasses.replace(_percent(title, symbol), tasks=("detection",))
+
+
 def _cost(title: str, unit: str = "", decimals: int = 0, better: Better = "lower") -> Metric:
-    return Metric(title=title, unit=unit, decimals=decimals, better=better)
+    return Metric(title=title, unit=unit, decimals=decimals, better=better, tasks=_TASKS)
 
 
 def _calibration(title: str, unit: str = "%", better: Better | None = "lower") -> Metric:
@@ -103,7 +124,13 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
     {
         "top1": _percent("top-1", multi_label=False),
         "top5": _percent("top-5", multi_label=False, classes=(6, None)),
-        "loss": Metric(title="loss", unit="nats", decimals=4, better="lower"),
+        "loss": Metric(
+            title="loss",
+            unit="nats",
+            decimals=4,
+            better="lower",
+            tasks=("classification", "segmentation"),
+        ),
         "ece": dataclasses.replace(
             _percent("expected calibration error", "ECE", multi_label=False), better="lower"
         ),
@@ -133,7 +160,16 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
             better="lower",
             needs_logits=True,
         ),
-        "map": _percent("mean average precision", "mAP", multi_label=True),
+        # Of several labels an image, or of boxes as COCO has it: `metrics.coco`.
+        "map": dataclasses.replace(
+            _percent("mean average precision", "mAP", multi_label=True),
+            tasks=("classification", "detection"),
+        ),
+        "map50": _detection("mean average precision at an IoU of 0.5", "mAP at 0.5"),
+        "map50_voc07": _detection(
+            "mean average precision at an IoU of 0.5, eleven points", "mAP at 0.5 (VOC 2007)"
+        ),
+        "map75": _detection("mean average precision at an IoU of 0.75", "mAP at 0.75"),
         "f1": _percent("F1, mean over classes", "F1", multi_label=True),
         "f1_micro": _percent("F1 of all labels", multi_label=True),
         "f1_at_half": _percent("F1 at thresholds of 0.5", "F1 at 0.5", multi_label=True),
@@ -235,8 +271,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "clean_error": dataclasses.replace(
             MEASURED_APART["mean_corruption_error"], title="error on the same images, uncorrupted"
         ),
-        "best_epoch": Metric(title="epoch of the best", decimals=0),
-        "train_loss": dataclasses.replace(EVALUATED["loss"], title="training loss"),
+        "best_epoch": Metric(title="epoch of the best", decimals=0, tasks=_TASKS),
+        "train_loss": dataclasses.replace(EVALUATED["loss"], title="training loss", tasks=_TASKS),
         "train_top1": _percent("training top-1", multi_label=False),
         "train_throughput": _cost("training throughput", "images/s", better="higher"),
         "infer_throughput": _cost("inference throughput", "images/s", better="higher"),
@@ -244,10 +280,10 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "params": _cost("parameters"),
         "macs": _cost("multiply-adds of an image"),
         "peak_memory": _cost("peak memory", "bytes"),
-        "lr": Metric(title="learning rate", decimals=6),
-        "epoch": Metric(title="epoch", decimals=0),
-        "step": Metric(title="step", decimals=0),
-        "time_s": Metric(title="time", unit="s", decimals=1),
+        "lr": Metric(title="learning rate", decimals=6, tasks=_TASKS),
+        "epoch": Metric(title="epoch", decimals=0, tasks=_TASKS),
+        "step": Metric(title="step", decimals=0, tasks=_TASKS),
+        "time_s": Metric(title="time", unit="s", decimals=1, tasks=_TASKS),
     }
 )
 """The metrics of a run, without those that a prefix stands before."""
@@ -292,9 +328,17 @@ def metric(name: str) -> Metric | None:
     return None
 
 
-def defined_metrics(multi_label: bool | None, num_classes: int | None = None) -> list[str]:
+def defined_metrics(
+    multi_label: bool | None,
+    num_classes: int | None = None,
+    task: TaskKind | None = "classification",
+) -> list[str]:
     """Return the metrics that an evaluation has a value for; None stands for what is not known.
 
     One of them can still be undefined for a part, such as AUC where all images show one class.
     """
-    return [name for name, entry in EVALUATED.items() if entry.is_defined(multi_label, num_classes)]
+    return [
+        name
+        for name, entry in EVALUATED.items()
+        if entry.is_defined(multi_label, num_classes, task)
+    ]

@@ -94,7 +94,7 @@ class StudyPlan:
             # The dataclass is frozen; its default follows from another field.
             object.__setattr__(self, "outcome", "map" if multi_label else "top1")
         for name in self.outcomes:
-            require_outcome(name, multi_label)
+            require_outcome(name, multi_label, task="classification")
             if self.outcomes.count(name) > 1:
                 raise UserError(f"outcome {name!r} is named twice")
         self._check_evaluations()

@@ -182,7 +182,7 @@ def _require_measured(plan: StudyPlan, dataset: Dataset) -> None:
 
 def _require_outcome(outcome: str, plan: StudyPlan, dataset: Dataset) -> None:
     data, score = plan.recipe.data, plan.recipe.training.score
-    require_outcome(outcome, data.multi_label, len(dataset.classes))
+    require_outcome(outcome, data.multi_label, len(dataset.classes), "classification")
     recorded = {"map" if data.multi_label else "top1", *([score] if score else [])}
     if outcome.startswith("best_") and outcome.removeprefix("best_") not in recorded:
         raise UserError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ Array = np.ndarray[Any, Any]
 @dataclass(frozen=True, kw_only=True)
 class ClassificationTask(Task):
     """What the trainer does for classification: the one place that decides by `multi_label`."""
+
+    kind: ClassVar[str] = "classification"
 
     num_classes: int
     multi_label: bool

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -145,7 +145,14 @@ class Predictions(ABC):
 
 
 class Task(ABC):
-    """What the trainer does for a task."""
+    """What the trainer does for a task; `kind` is the name of its settings.
+
+    `scores` are the metrics that can choose the best epoch; None for classification, where they
+    follow from the labels (`train.plan.score`).
+    """
+
+    kind: ClassVar[str]
+    scores: ClassVar[tuple[str, ...] | None] = None
 
     num_classes: int
 

@@ -30,6 +30,11 @@ class Dropout(Trick):
 
     drop_prob: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
 
+    @classmethod
+    def needs_classes(cls) -> bool:
+        """Return True: a detector and a segmenter have no classifier of whole images."""
+        return True
+
     def model(self, model: ModelConfig) -> ModelConfig:
         """Set the dropout of the network's head."""
         if model.dropout == self.drop_prob:

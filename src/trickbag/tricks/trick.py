@@ -319,6 +319,17 @@ class Trick(Settings):
         return True
 
     @classmethod
+    def needs_classes(cls) -> bool:
+        """Tell whether the trick is about the labels of whole images, or moves what they show.
+
+        It then does not apply to detection and segmentation. What changes the network, the
+        optimisation or the schedule alone is of every task, and so is a change of colours.
+        """
+        if cls.overrides("batch") and cls.phase not in ("color", "noise"):
+            return True
+        return any(map(cls.overrides, ("loss", "data", "data_at", "class_weights", "teachers")))
+
+    @classmethod
     def overrides(cls, hook: str) -> bool:
         """Tell whether this trick defines a hook, given by its name."""
         return getattr(cls, hook) is not getattr(Trick, hook)

@@ -8,7 +8,7 @@ import pytest
 from tests.builders.annotations import annotated_folder, voc_object, voc_xml
 from tests.builders.images import photo
 from trickbag.errors import UserError
-from trickbag.evaluate.localization.annotations import parse_annotation, read_annotations
+from trickbag.evaluate.localization.annotations import read_annotations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,15 +131,6 @@ def test_boxes_that_are_none_are_named_and_the_others_kept(
     assert result.images[0].names == ("cat",)
     assert result.box_errors == (("a.xml", f"object 2 {reason}"),)
     assert not result.errors
-
-
-def test_parts_of_objects_are_no_objects() -> None:
-    head = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
-    objects, name, size = parse_annotation(
-        voc_xml([CAT.replace("</object>", f"{head}</object>")], filename=" a b.jpg ").encode()
-    )
-    assert objects == [("cat", (2.0, 3.0, 12.0, 13.0))]
-    assert (name, size) == ("a b.jpg", None)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from tests.builders.images import encode, exif, photo, with_exif
+from trickbag.data.annotations.boxes.orientation import upright_boxes
 from trickbag.data.decoding.decode import DecodeError
-from trickbag.data.decoding.pixels import upright
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.size import Size
 from trickbag.evaluate.localization.annotations import AnnotatedImage
-from trickbag.evaluate.localization.objects import cropped_objects, upright_boxes
+from trickbag.evaluate.localization.objects import cropped_objects
 
 PREPROCESSING = Preprocessing(image_size=32, resize=32, mean=(127,) * 3, std=(127,) * 3)
 BOX = (9.0, 4.0, 20.0, 13.0)
@@ -34,15 +34,6 @@ def annotated(
         boxes=np.array(boxes, np.float64),
         size=size,
     )
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_boxes_turn_with_the_pixels(orientation: int) -> None:
-    stored = np.zeros((30, 40, 1), np.uint8)
-    stored[4:13, 9:20] = 1
-    rows, columns = np.nonzero(upright(stored, orientation)[..., 0])
-    expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert upright_boxes(np.array([BOX]), (30, 40), orientation).tolist() == [expected]
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trickbag.data.config import DataConfig
-    from trickbag.data.source import Annotations, Source
+    from trickbag.data.source import Source
 
-__all__ = ["open_annotated"]
+__all__ = ["Annotations", "open_annotated"]
+
+Annotations = Literal["classes", "boxes", "masks"]
+"""What is annotated in images: their classes, the boxes of objects, or the class of each pixel."""
 
 
 def open_annotated(

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXTENSIONS",
+    "PLUGINS",
     "DecodeError",
     "decode",
     "decode_rendered",
@@ -101,7 +102,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 # The classes are called directly: `Image.open` would go by registration order, warn about large
 # images by a limit that is global to the process, and hide the reason of a damaged header.
-_PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
@@ -114,6 +115,7 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "PNM": PnmImageFile,
     "TGA": TgaImagePlugin.TgaImageFile,
 }
+"""What opens a file of each format, without decoding it."""
 
 
 def decode(
@@ -265,7 +267,7 @@ def _pillow(
             decoding_memory(kind, *size, max_pixels)
     elif kind in ("AVIF", "HEIC"):
         check_heif(data, max_pixels)
-    with _PLUGINS[kind](io.BytesIO(data)) as image:
+    with PLUGINS[kind](io.BytesIO(data)) as image:
         require_pixels(*image.size, max_pixels)
         if kind == "JPEG":
             require_scans(data, *image.size, max_pixels)

@@ -14,7 +14,10 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["exif_orientation", "jpeg_exif", "to_rgb", "upright"]
+__all__ = ["TURNED", "exif_orientation", "jpeg_exif", "to_rgb", "upright"]
+
+TURNED = 5
+"""The EXIF orientations from which on height and width are exchanged."""
 
 _ORIENTATION_TAG = 0x0112
 _SHORT = 3

@@ -11,7 +11,7 @@ from trickbag.metrics.metric import ALIASES, EVALUATED, METRICS, PREFIXES, defin
 
 if TYPE_CHECKING:
     from trickbag.errors import Note
-    from trickbag.metrics.metric import Better
+    from trickbag.metrics.metric import Better, TaskKind
 
 __all__ = ["COSTS", "OUTCOMES", "Cells", "Cost", "Metrics", "TrialNotes", "require_outcome"]
 
@@ -52,12 +52,16 @@ class Cost(TypedDict):
 
 
 def require_outcome(
-    name: str, multi_label: bool | None = None, num_classes: int | None = None
+    name: str,
+    multi_label: bool | None = None,
+    num_classes: int | None = None,
+    task: TaskKind | None = None,
 ) -> None:
     """Raise UserError where a study cannot have this metric as its outcome.
 
-    Images with several labels each (`multi_label`) have other metrics than images with one, and
-    some metrics need a certain number of classes; None: not known.
+    Each task has metrics of its own. Images with several labels each (`multi_label`) have other
+    metrics than images with one, and some metrics need a certain number of classes; None: not
+    known.
     """
     if name not in OUTCOMES:
         prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
@@ -69,9 +73,11 @@ def require_outcome(
             f"the metrics of an evaluation also with {', '.join(PREFIXES)} before them",
         )
     entry = metric(name)
-    if entry is None or entry.is_defined(multi_label, num_classes):
+    if entry is None or entry.is_defined(multi_label, num_classes, task):
         return
-    allowed = f"choose from {choices(defined_metrics(multi_label, num_classes))}"
+    allowed = f"choose from {choices(defined_metrics(multi_label, num_classes, task))}"
+    if task is not None and task not in entry.tasks:
+        raise UserError(f"outcome {name!r} is not defined for {task}", allowed)
     if not entry.is_defined(multi_label, None):
         labels = "several labels" if multi_label else "one label"
         raise UserError(f"outcome {name!r} is not defined for images with {labels}", allowed)

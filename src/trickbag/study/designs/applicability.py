@@ -24,9 +24,11 @@ def unfit_for_network(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset)
     UserError where the network cannot be built.
     """
     from trickbag.train.plan.channels import colour_reason
+    from trickbag.train.plan.task_tricks import task_reason
 
     tricks, count = list(tricks), dataset.pixels.count
     reasons = {t.name: reason for t in tricks if (reason := colour_reason(t, count))}
+    reasons |= {t.name: reason for t in tricks if (reason := task_reason(t, recipe.task))}
     changing = [trick for trick in tricks if trick.overrides("network")]
     if not changing:
         return reasons
@@ -35,6 +37,7 @@ def unfit_for_network(recipe: Recipe, tricks: Iterable[Trick], dataset: Dataset)
 
     # Without its tricks: one that does not apply would raise here, and hide the others' reasons.
     plan, _ = resolve(recipe.only(), dataset, seed=0)
+    # Hooks change the backbone of a detector or a segmenter, which is this network.
     network = build_network(plan.model, seed=0)
     for trick in changing:
         try:

@@ -69,6 +69,10 @@ def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
     return "-" if value is None else f"{value:.{digits}f}{unit}"
 
 
+_USUAL = ("map50", "miou", "map")
+"""The metrics that are shown of an epoch in place of top-1, where it has one of them."""
+
+
 def _metric(name: str, value: float | None) -> str:
     entry = EVALUATED[name]
     unit = " %" if entry.unit == "%" else ""
@@ -78,14 +82,16 @@ def _metric(name: str, value: float | None) -> str:
 def describe_epoch(row: dict[str, Any], epochs: int, score: str = "") -> str:
     """Write an epoch's line of `metrics.jsonl` for a person.
 
-    `score` names the metric that chooses the best epoch; it is shown beside top-1 or mAP.
+    `score` names the metric that chooses the best epoch; it is shown beside the usual one of the
+    task. Validation has a loss in classification alone.
     """
-    usual = "map" if "map" in row else "top1"
+    usual = next((name for name in _USUAL if name in row), "top1")
     names = [usual, *([score] if score not in ("", usual, "loss") else [])]
     scores = "  ".join(_metric(name, row[name]) for name in names)
+    loss = f"  val loss {_number(row['loss'], 4)}" if "loss" in row else ""
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {_number(row['train_loss'], 4)}"
-        f"  val loss {_number(row['loss'], 4)}  {scores}"
+        f"{loss}  {scores}"
         f"  {_number(row['train_throughput'], 0)} images/s  {_duration(row['time_s'])}"
     )
 

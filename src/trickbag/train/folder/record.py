@@ -335,7 +335,7 @@ class RunRecord:
         thresholds: tuple[float, ...] | None,
     ) -> None:
         """Note the best epoch so far; keep the weights of this one if they are to be kept."""
-        score, loss = metrics[self.plan.score], metrics["loss"]
+        score, loss = metrics[self.plan.score], metrics.get("loss")
         best = is_better(self.plan.score, (score, loss), (progress.best_score, progress.best_loss))
         if best:
             progress.best_score, progress.best_loss = score, loss

@@ -19,6 +19,7 @@ from trickbag.data.size import number_of_pixels, scaled, shorter_side, size_text
 from trickbag.data.visible import visible_notes
 from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
+from trickbag.models.task_config import ClassificationConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.train.plan.channels import (
     channel_notes,
@@ -31,6 +32,7 @@ from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.schedule_notes import schedule_notes
 from trickbag.train.plan.score import score_notes
+from trickbag.train.plan.task_tricks import require_task
 from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
 
@@ -62,12 +64,16 @@ def resolve(
     """
     hooks = ValueHooks(recipe.tricks)
     require_colours(recipe, dataset.pixels.count)
+    require_task(recipe)
     data, default_crop, size_notes = _sized_data(recipe, dataset, hooks)
     model, stem_notes = _fitted_model(recipe.model, data, dataset, hooks)
     data, preparation_notes = settle_preparation(data, model, recipe.training, default_crop)
     training, batch_notes = _fitted_training(
         recipe.training, len(dataset.train.names), processes, hooks
     )
+    if not isinstance(recipe.task, ClassificationConfig):
+        # The shapes of their batches differ, and much of a detector depends on values.
+        training = replace(training, compile="off")
     schedule = hooks.apply(Trick.schedule, recipe.schedule)
     class_weights = _class_weights(dataset, hooks)
     training, layout, precision_notes = _on_this_machine(training, recipe.tricks)
@@ -327,7 +333,7 @@ def _plan_notes(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset) -> list
         )
     seen = Preprocessing.for_evaluation(data, plan.image_size)
     notes += visible_notes(dataset.val_shapes, seen.image_size, seen.resize, seen.resize_policy)
-    notes += score_notes(plan.training, dataset)
+    notes += score_notes(plan.training, dataset, plan.build_task())
     notes += no_effect_notes(plan, tricks)
     if plan.class_weights is not None and data.class_power != 1:
         notes.append(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
     from trickbag.optim.config import TrainConfig
+    from trickbag.tasks.task import Task
 
 __all__ = ["require_score", "score_notes"]
 
@@ -19,9 +20,19 @@ _OF_BOTH_KINDS = ("auc", "auc_ovr", "sensitivity_at_95")
 """Metrics that compare the images of a class with those of others."""
 
 
-def require_score(score: str | None, dataset: Dataset) -> None:
-    """Raise UserError for a score that is no metric of these images; None is the default one."""
+def require_score(score: str | None, dataset: Dataset, task: Task | None = None) -> None:
+    """Raise UserError for a score that is no metric of these images; None is the default one.
+
+    Without a `task` it is classification.
+    """
     if score is None:
+        return
+    if task is not None and task.scores is not None:
+        if score not in task.scores:
+            raise UserError(
+                f"training.score = {score!r}: no metric of {task.kind}",
+                f"choose from {choices(task.scores)}",
+            )
         return
     multi_label, num_classes = dataset.val.labels.ndim == 2, len(dataset.classes)
     # A metric that is neither good nor bad chooses nothing.
@@ -41,9 +52,9 @@ def require_score(score: str | None, dataset: Dataset) -> None:
         )
 
 
-def score_notes(training: TrainConfig, dataset: Dataset) -> list[Note]:
+def score_notes(training: TrainConfig, dataset: Dataset, task: Task | None = None) -> list[Note]:
     """Return a note on a score that chooses nothing; UserError as `require_score`."""
-    require_score(training.score, dataset)
+    require_score(training.score, dataset, task)
     notes = _order_notes(dataset.classes) if training.score == "quadratic_kappa" else []
     if training.score is None or training.keep == "best" or training.epochs == 1:
         return notes

@@ -1,0 +1,90 @@
+"""Image files whose objects are known by their boxes.
+
+Shapes: N images of a part, K classes, B objects of all images, M of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from trickbag.data.source import Annotations, FilePart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["BoxPart"]
+
+_COLUMNS = 6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoxPart(FilePart):
+    """Image files with the boxes of their objects.
+
+    labels: (N, K) of 0 and 1, the classes that an image shows. objects: (B, 6) float64, the objects
+    of all images behind each other: class, left, top, right and bottom edge in pixels of the
+    upright image, and 1 for one that is difficult, else 0. The edges are continuous: the first
+    pixel is (0, 0, 1, 1). counts: (N,) int64, the number of objects of each image.
+    """
+
+    annotations: ClassVar[Annotations] = "boxes"
+
+    objects: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.objects.shape != (self.counts.sum(), _COLUMNS):
+            raise ValueError(f"{self.counts.sum()} objects, and boxes {self.objects.shape}")
+        # Set once: a part of many images is asked for the boxes of each.
+        starts = np.concatenate(([0], np.cumsum(self.counts)))
+        object.__setattr__(self, "_starts", starts)
+
+    @classmethod
+    def with_boxes(
+        cls,
+        root: Path,
+        files: Sequence[tuple[str, int]],
+        boxes: Sequence[NDArray[np.float64]],
+        num_classes: int,
+    ) -> Self:
+        """Make a part of files, name and size in bytes, and of the objects (M, 6) of each."""
+        labels_NK = np.zeros((len(files), num_classes), np.int64)
+        for i, objects_M6 in enumerate(boxes):
+            labels_NK[i, objects_M6[:, 0].astype(np.int64)] = 1
+        return cls(
+            names=tuple(name for name, _ in files),
+            labels=labels_NK,
+            sizes=np.array([size for _, size in files], np.int64),
+            root=os.path.abspath(root),
+            objects=np.concatenate([np.zeros((0, _COLUMNS)), *boxes]),
+            counts=np.array([len(objects_M6) for objects_M6 in boxes], np.int64),
+        )
+
+    def boxes(self, i: int) -> NDArray[np.float64]:
+        """Return the objects of image `i`, (M, 6), see the class."""
+        starts: NDArray[np.int64] = self._starts  # type: ignore[attr-defined]
+        return self.objects[starts[i] : starts[i + 1]]
+
+    def annotation_digest(self) -> bytes:
+        """Return a hash of the objects, 16 bytes."""
+        digest = hashlib.blake2b(digest_size=16)
+        # Little-endian on every machine, so that the hash is the same.
+        digest.update(self.counts.astype("<i8").tobytes())
+        digest.update(self.objects.astype("<f8").tobytes())
+        return digest.digest()
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Return the part with the images at `indices`, in that order, and their objects."""
+        rows = np.asarray(indices, np.int64)
+        part = super().subset(rows)
+        objects = np.concatenate([np.zeros((0, _COLUMNS)), *(self.boxes(i) for i in rows)])
+        return replace(part, objects=objects, counts=self.counts[rows])
