@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trickbag.data.annotations import open_annotated
+from trickbag.data.annotations import AnnotationKind, open_annotated
 from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.decoding.pixel_format import RGB, PixelFormat
 from trickbag.data.held_back import Division, digests_of, divide
 from trickbag.data.labels import label_counts
 from trickbag.data.pixel_scale import PixelScale, sampled, settle_pixels
 from trickbag.data.source import (
-    Annotations,
     ArrayPart,
     DataError,
     EncodedPart,
@@ -90,7 +89,7 @@ def prepare(
     progress: Progress | None = None,
     cache_dir: Path | None = None,
     pixels: PixelFormat | None = None,
-    annotations: Annotations = "classes",
+    annotations: AnnotationKind = "classes",
 ) -> Dataset:
     """Open the source, check its files, leave out the bad ones, and hold back a validation part.
 

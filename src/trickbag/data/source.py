@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from trickbag.data.annotations import Annotations
+    from trickbag.data.annotations import AnnotationKind
     from trickbag.errors import Note
 
 __all__ = [
@@ -76,7 +76,7 @@ class Part(ABC):
     """
 
     in_memory: ClassVar[bool] = False
-    annotations: ClassVar[Annotations] = "classes"
+    annotations: ClassVar[AnnotationKind] = "classes"
 
     names: tuple[str, ...]
     labels: NDArray[np.int64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from trickbag.data.source import Annotations
+from trickbag.data.annotations import AnnotationKind
 from trickbag.errors import UserError, choices, shown
 from trickbag.ranges import NonNegative
 from trickbag.settings import Settings, read
@@ -27,7 +27,7 @@ class ClassificationConfig(Settings):
     """Classes of whole images: one an image, or with `data.multi_label` several."""
 
     kind: ClassVar[str] = "classification"
-    annotations: ClassVar[Annotations] = "classes"
+    annotations: ClassVar[AnnotationKind] = "classes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class DetectionConfig(Settings):
     """Boxes of objects with their classes, by Faster R-CNN (Ren et al. 2015)."""
 
     kind: ClassVar[str] = "detection"
-    annotations: ClassVar[Annotations] = "boxes"
+    annotations: ClassVar[AnnotationKind] = "boxes"
 
     features: Literal["fpn", "single"] = "fpn"
 
@@ -51,7 +51,7 @@ class SegmentationConfig(Settings):
     """
 
     kind: ClassVar[str] = "segmentation"
-    annotations: ClassVar[Annotations] = "masks"
+    annotations: ClassVar[AnnotationKind] = "masks"
 
     head: Literal["fcn", "deeplabv3"] = "fcn"
     auxiliary_weight: Annotated[float, NonNegative] = 0.5

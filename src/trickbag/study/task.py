@@ -14,9 +14,9 @@ from trickbag.train.folder.result import Result
 from trickbag.train.folder.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from trickbag.data.annotations import AnnotationKind
     from trickbag.data.config import DataConfig
     from trickbag.data.dataset import Dataset
-    from trickbag.data.source import Annotations
     from trickbag.study.records.result import Evaluations
     from trickbag.study.trial import Trial
     from trickbag.train.compile_cache import CompileCache
@@ -127,7 +127,7 @@ def _compile_cache() -> CompileCache:
 
 # One data set alone: a worker that goes through several studies does not keep them all in memory.
 @functools.lru_cache(maxsize=1)
-def _prepared(data: DataConfig, annotations: Annotations) -> Dataset:
+def _prepared(data: DataConfig, annotations: AnnotationKind) -> Dataset:
     """Prepare the data once for all trials of a process."""
     from trickbag.data.dataset import prepare
 

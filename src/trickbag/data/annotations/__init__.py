@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.source import Source
 
-__all__ = ["Annotations", "open_annotated"]
+__all__ = ["AnnotationKind", "open_annotated"]
 
-Annotations = Literal["classes", "boxes", "masks"]
+AnnotationKind = Literal["classes", "boxes", "masks"]
 """What is annotated in images: their classes, the boxes of objects, or the class of each pixel."""
 
 
 def open_annotated(
-    data: DataConfig, annotations: Annotations, *, cache_dir: Path | None = None
+    data: DataConfig, annotations: AnnotationKind, *, cache_dir: Path | None = None
 ) -> Source:
     """List the images of `data.source` with their annotations; nothing is decoded.
 

@@ -20,8 +20,8 @@ def task_reason(trick: Trick, task: TaskConfig) -> str | None:
     if isinstance(task, ClassificationConfig) or not trick.needs_classes():
         return None
     return (
-        f"{trick.name} works on labels, crops or the classifier of whole images; {task.kind} learns "
-        f"from {task.annotations}"
+        f"{trick.name} works on labels, crops or the classifier of whole images, and {task.kind} "
+        f"learns from {task.annotations}"
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from trickbag.data.source import Annotations, FilePart
+from trickbag.data.annotations import AnnotationKind
+from trickbag.data.source import FilePart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ class BoxPart(FilePart):
     pixel is (0, 0, 1, 1). counts: (N,) int64, the number of objects of each image.
     """
 
-    annotations: ClassVar[Annotations] = "boxes"
+    annotations: ClassVar[AnnotationKind] = "boxes"
 
     objects: NDArray[np.float64]
     counts: NDArray[np.int64]
