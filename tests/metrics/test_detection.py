@@ -139,7 +139,7 @@ def by_loops(images: Sequence[DetectedImage], label: int) -> tuple[float, float]
     ]
     objects = {each.index: [row for row in each.objects if row[0] == label] for each in images}
     total = sum(not row[5] for rows in objects.values() for row in rows)
-    found: set[tuple[int, int]] = set()
+    taken: set[tuple[int, int]] = set()
     outcomes = []
     for _, index, box in sorted(listed, key=lambda item: -item[0]):
         best, place = -1.0, -1
@@ -156,8 +156,8 @@ def by_loops(images: Sequence[DetectedImage], label: int) -> tuple[float, float]
         if best >= 0.5:
             if objects[index][place][5]:
                 continue
-            outcomes.append((index, place) not in found)
-            found.add((index, place))
+            outcomes.append((index, place) not in taken)
+            taken.add((index, place))
         else:
             outcomes.append(False)
     if not total:
