@@ -39,6 +39,7 @@ __all__ = [
     "head_names",
     "init_seed",
     "match_head",
+    "without_classifier",
 ]
 
 InitHead = Literal["auto", "keep", "new"]
@@ -129,6 +130,30 @@ def classifier_names(network: nn.Module) -> frozenset[str]:
         if name and any(module is other for other in modules)
     )
     return frozenset(name for name in network.state_dict() if name.startswith(prefixes))
+
+
+def without_classifier(
+    source: SourceWeights, network: nn.Module, config: ModelConfig | None
+) -> tuple[SourceWeights, list[Note]]:
+    """Return weights without their classifier if the network has none, and a note on it.
+
+    `config` is the network's, of whatever number of classes. A network has none that was made so by
+    `reset_classifier(0)`, as by `models.features.Features`.
+    """
+    if getattr(network, "num_classes", None) != 0:
+        return source, []
+    if config is None and isinstance(network, Classifier):
+        config = network.config
+    if config is None:
+        return source, []
+    # A name is the classifier's if the network would have it with one.
+    names = _shapes(dataclasses.replace(config, num_classes=config.num_classes or 1)).keys()
+    classifier = names - network.state_dict().keys()
+    kept = {name: tensor for name, tensor in source.tensors.items() if name not in classifier}
+    if len(kept) == len(source.tensors):
+        return source, []
+    note = _note(f"the classifier of {source.origin} is left out: this network has none")
+    return dataclasses.replace(source, tensors=kept), [note]
 
 
 def match_head(

@@ -42,6 +42,7 @@ from trickbag.models.transfer import (
     classifier_names,
     head_names,
     match_head,
+    without_classifier,
 )
 from trickbag.models.weights_checksum import record_text, require_intact
 from trickbag.models.weights_metadata import (
@@ -197,8 +198,9 @@ def load_weights(
     The file is safetensors. For an original network of Lee et al. 2020 it can also hold its
     variables (`models.official.variables`). Every name and shape must fit, except those of a
     classifier for other classes; what it takes by `init_head` and the names of the network's
-    `classes` is said at `models.transfer.match_head`. The rest of it keeps its values. `config` is
-    the network's: of a network that is not ours it tells where the classifier is.
+    `classes` is said at `models.transfer.match_head`. The rest of it keeps its values. A network
+    without classifier, such as that of `Features`, takes all else. `config` is the network's: of a
+    network that is not ours it tells where the classifier is.
 
     Returns notes on what was taken. Raises UserError for a file that cannot be read, does not fit
     or holds NaN; it names a few of the weights, and the network is then unchanged.
@@ -233,6 +235,7 @@ def enter_weights(
 ) -> list[Note]:
     """Load weights into a network as `load_weights` does; return notes on what was taken."""
     _require_numbers(source)
+    source, left_out = without_classifier(source, network, config)
     tensors, notes = with_input_channels(network, source.tensors, source.origin, config)
     size = source.image_size
     if size is None and isinstance(config, TimmConfig):
@@ -248,7 +251,7 @@ def enter_weights(
         # Normalisations and hidden layers within the classifier are then missing too.
         fresh |= classifier_names(network)
     fit_weights(network, {**body, **rows.tensors}, source.origin, fresh=fresh)
-    return [*notes, *fitting.notes, *rows.notes]
+    return [*notes, *fitting.notes, *rows.notes, *left_out]
 
 
 def load_all_weights(network: nn.Module, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Detectors: Faster R-CNN on the feature maps of a network."""
