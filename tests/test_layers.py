@@ -51,6 +51,7 @@ TORCH_FREE = [
     "trickbag.tricks",
     "trickbag.cli",
     "trickbag.models.config",
+    "trickbag.models.task_config",
     "trickbag.models.official.networks",
     "trickbag.models.official.variables",
     "trickbag.export",

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from trickbag.data.annotations import AnnotationKind
 from trickbag.errors import UserError, choices, shown
+from trickbag.models.detection.config import DetectionConfig
 from trickbag.ranges import NonNegative
 from trickbag.settings import Settings, read
 
@@ -28,16 +29,6 @@ class ClassificationConfig(Settings):
 
     kind: ClassVar[str] = "classification"
     annotations: ClassVar[AnnotationKind] = "classes"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionConfig(Settings):
-    """Boxes of objects with their classes, by Faster R-CNN (Ren et al. 2015)."""
-
-    kind: ClassVar[str] = "detection"
-    annotations: ClassVar[AnnotationKind] = "boxes"
-
-    features: Literal["fpn", "single"] = "fpn"
 
 
 @dataclass(frozen=True, kw_only=True)

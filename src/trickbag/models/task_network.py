@@ -10,10 +10,11 @@ from trickbag.models.task_config import DetectionConfig, SegmentationConfig
 from trickbag.models.zoo import build_network
 
 if TYPE_CHECKING:
+    from trickbag.errors import Note
     from trickbag.models.config import ModelConfig
     from trickbag.models.task_config import TaskConfig
 
-__all__ = ["backbone_of", "build_task_network"]
+__all__ = ["backbone_of", "build_task_network", "keep_loaded", "network_notes"]
 
 
 def build_task_network(task: TaskConfig, model: ModelConfig, *, seed: int) -> nn.Module:
@@ -37,3 +38,15 @@ def backbone_of(network: nn.Module) -> nn.Module:
     """Return the network that tricks change: a classifier itself, or the backbone of another."""
     backbone = getattr(network, "backbone", None)
     return network if backbone is None else cast("nn.Module", backbone.network)
+
+
+def keep_loaded(network: nn.Module) -> None:
+    """Freeze what a task keeps of a backbone into which weights were loaded, in place."""
+    keep = getattr(network, "keep_loaded", None)
+    if keep is not None:
+        keep()
+
+
+def network_notes(network: nn.Module) -> list[Note]:
+    """Return what was chosen when the network of a task was built; a classifier has no notes."""
+    return [] if backbone_of(network) is network else list(getattr(network, "notes", ()))

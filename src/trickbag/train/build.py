@@ -18,7 +18,12 @@ from trickbag.models.image_size import made_for_size
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.pretrained import load_pretrained, published_id
 from trickbag.models.summary import display_name
-from trickbag.models.task_network import backbone_of, build_task_network
+from trickbag.models.task_network import (
+    backbone_of,
+    build_task_network,
+    keep_loaded,
+    network_notes,
+)
 from trickbag.models.transfer import init_seed
 from trickbag.models.weights import load_weights, weights_digest
 from trickbag.models.zoo import layer_groups
@@ -129,7 +134,7 @@ def _build_network(
     _require_shapes(backbone, plan, _image_sizes(plan, tricks))
     if plan.training.gradient_checkpointing:
         enable_gradient_checkpointing(backbone)
-    notes: list[Note] = []
+    notes = network_notes(network)
     for trick in tricks:
         try:
             trick.network(backbone)
@@ -143,6 +148,7 @@ def _build_network(
             notes.append(Note("choice", None, reason))
         return network, notes
     notes += _load_weights(backbone, plan, dataset)
+    keep_loaded(network)
     reason = "the weights come from a file"
     notes += [Note("no_effect", t.name, reason) for t in tricks if t.overrides("network")]
     return network, notes

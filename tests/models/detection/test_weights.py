@@ -25,14 +25,14 @@ def test_a_backbone_takes_all_of_a_classifier_but_its_last_layer(tmp_path, model
     classifier, file = fill(build_network(config, seed=1)), tmp_path / "classifier.safetensors"
     save_weights(classifier, file, metadata_of(config))
     detector = small_detector(model)
-    own = {n: v.clone() for n, v in detector.state_dict().items() if not n.startswith("backbone")}
+    heads = {n: v.clone() for n, v in detector.state_dict().items() if not n.startswith("backbone")}
     notes = load_backbone(detector, file, model)
     assert [note.reason for note in notes] == [
         f"the classifier of {file} is left out: this network has none"
     ]
     values, expected = detector.backbone.network.state_dict(), classifier.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in values.items())
-    assert all(torch.equal(value, detector.state_dict()[name]) for name, value in own.items())
+    assert all(torch.equal(value, detector.state_dict()[name]) for name, value in heads.items())
     assert preprocessing_of(file, model) == PREPROCESSING
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+from trickbag.data.annotations import AnnotationKind
 from trickbag.errors import UserError
 from trickbag.ranges import Above, AtLeast, Fraction
 from trickbag.settings import Settings
@@ -41,7 +42,8 @@ class DetectionConfig(Settings):
     """
 
     kind: ClassVar[str] = "detection"
-    annotations: ClassVar[Literal["classes", "boxes", "masks"]] = "boxes"
+    annotations: ClassVar[AnnotationKind] = "boxes"
+
     features: Literal["fpn", "single"] = "fpn"
     channels: Annotated[int, AtLeast(1, 4096)] = 256
     head_width: Annotated[int, AtLeast(1, 65_536)] = 1024

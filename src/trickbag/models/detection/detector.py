@@ -110,6 +110,11 @@ class Detector(nn.Module):
             norm.requires_grad_(False)
         self.train(self.training)
 
+    def keep_loaded(self) -> None:
+        """Freeze what `backbone_norm` freezes of a backbone into which weights were loaded."""
+        if self.config.backbone_norm == "auto":
+            self.freeze_norms()
+
     def train(self, mode: bool = True) -> Detector:
         """Set training or evaluation mode; frozen normalisations stay in evaluation mode."""
         super().train(mode)

@@ -24,17 +24,12 @@ def load_backbone(detector: Detector, path: Path, config: ModelConfig) -> list[N
     frozen. Returns notes, and raises UserError, as `models.weights.load_weights`.
     """
     notes = load_weights(detector.backbone.network, path, config=config)
-    _freeze(detector)
+    detector.keep_loaded()
     return notes
 
 
 def load_pretrained_backbone(detector: Detector, config: ModelConfig) -> list[Note]:
     """Load the published weights of the backbone's network, as `load_backbone` does."""
     notes = load_pretrained(detector.backbone.network, config)
-    _freeze(detector)
+    detector.keep_loaded()
     return notes
-
-
-def _freeze(detector: Detector) -> None:
-    if detector.config.backbone_norm == "auto":
-        detector.freeze_norms()
