@@ -62,6 +62,7 @@ def test_other_errors_are_none(error: Exception) -> None:
 
 COMMAND_LINES = {
     "train": [],
+    "probe": ["--model", "x"],
     "evaluate": ["x"],
     "predict": ["x", "y"],
     "study": [],

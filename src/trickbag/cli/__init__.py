@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "main", "program"]
 
 COMMANDS = (
     "train",
+    "probe",
     "evaluate",
     "predict",
     "study",
@@ -150,7 +151,7 @@ def program() -> NoReturn:
 
 def _is_long(argv: Sequence[str] | None) -> bool:
     arguments = sys.argv[1:] if argv is None else argv
-    return bool(arguments) and arguments[0] in ("train", "study", "verify")
+    return bool(arguments) and arguments[0] in ("train", "probe", "study", "verify")
 
 
 def _guarded(argv: Sequence[str] | None, termination: Termination) -> int:

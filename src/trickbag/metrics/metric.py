@@ -15,6 +15,7 @@ __all__ = [
     "MEASURED_APART",
     "METRICS",
     "PREFIXES",
+    "PROBED",
     "Better",
     "Metric",
     "TaskKind",
@@ -258,10 +259,25 @@ MEASURED_APART: Mapping[str, Metric] = MappingProxyType(
 No run has them of itself, and no prefix stands before them.
 """
 
+PROBED: Mapping[str, Metric] = MappingProxyType(
+    {
+        "knn_top1": _percent("top-1 of the nearest neighbours", "kNN top-1", multi_label=False),
+        "knn_map": _percent(
+            "mean average precision of the nearest neighbours", "kNN mAP", multi_label=True
+        ),
+        "recall_at_1": _percent("retrieval recall at 1", "recall@1"),
+        "recall_at_5": _percent("retrieval recall at 5", "recall@5"),
+        "recall_at_10": _percent("retrieval recall at 10", "recall@10"),
+        "r_precision": _percent("retrieval R-precision", "R-precision"),
+    }
+)
+"""The metrics that a probe has beside those of its classifier."""
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         **EVALUATED,
         **MEASURED_APART,
+        **PROBED,
         "mce_19": dataclasses.replace(
             MEASURED_APART["mce"], title="mCE over 19 corruptions", symbol="mCE of 19"
         ),
@@ -320,7 +336,8 @@ def metric(name: str) -> Metric | None:
     if name in METRICS:
         return METRICS[name]
     for prefix, text in PREFIXES.items():
-        base = EVALUATED.get(name.removeprefix(prefix))
+        bare = name.removeprefix(prefix)
+        base = EVALUATED.get(bare) or (PROBED.get(bare) if prefix == "test_" else None)
         if name.startswith(prefix) and base is not None:
             extreme = "lowest" if base.better == "lower" else "highest"
             words = text.format(extreme=extreme, title=base.title)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from trickbag.data.cores import MAX_THREADS
 from trickbag.errors import UserError
 from trickbag.optim.optimizers import SGD, Optimizer
+from trickbag.optim.probe import Probe
 from trickbag.optim.steps import OnePass, Passes
 from trickbag.ranges import MAX_EPOCHS, AtLeast, Between, NonNegative, Positive
 from trickbag.settings import Settings
@@ -48,12 +49,16 @@ class TrainConfig(Settings):
     - gradient_checkpointing: keep only the input of each block, and compute the rest again for the
       gradients: less memory for about a third more work, and the same result (Chen et al. 2016,
       arXiv 1604.06174).
+    - probe: fit the classifier alone, once, on features of the frozen network, in place of steps
+      by gradients; None trains. All that is about steps then has no effect, the learning rate, the
+      optimizer and random crops among it.
     """
 
     introduced_later: ClassVar[tuple[str, ...]] = (
         "eval_precision",
         "init_head",
         "keep",
+        "probe",
         "score",
     )
 
@@ -77,6 +82,7 @@ class TrainConfig(Settings):
     pretrained: bool = False
     init_head: Literal["auto", "keep", "new"] = "auto"
     gradient_checkpointing: bool = False
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,4 +90,10 @@ class TrainConfig(Settings):
             raise UserError(
                 f"training.init = {self.init!r} and training.pretrained exclude each other: choose "
                 "one"
+            )
+        if self.probe is not None and self.epochs != 1:
+            raise UserError(
+                f"training.epochs = {self.epochs}: a probe (training.probe) has no epochs of "
+                "training",
+                "--set training.epochs=1, or --set training.probe=none to train",
             )

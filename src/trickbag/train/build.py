@@ -16,6 +16,7 @@ from trickbag.errors import Note, UserError, first_line
 from trickbag.models.gradient_checkpointing import enable_gradient_checkpointing
 from trickbag.models.image_size import made_for_size
 from trickbag.models.layer_streams import LayerStreams
+from trickbag.models.linear_head import LinearHead
 from trickbag.models.pretrained import load_pretrained, published_id
 from trickbag.models.summary import display_name
 from trickbag.models.task_network import (
@@ -132,6 +133,8 @@ def _build_network(
     network = build_task_network(plan.task, plan.model, seed=_init_seed(plan, dataset))
     backbone = backbone_of(network)
     _require_shapes(backbone, plan, _image_sizes(plan, tricks))
+    if plan.training.probe is not None:
+        LinearHead.of(backbone, plan.model)
     if plan.training.gradient_checkpointing:
         enable_gradient_checkpointing(backbone)
     notes = network_notes(network)

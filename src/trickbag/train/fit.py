@@ -32,6 +32,7 @@ from trickbag.train.machine.memory import PeakMemory
 from trickbag.train.machine.parallel import World, process_world
 from trickbag.train.machine.signals import StopSignal
 from trickbag.train.plan.resolve import resolve
+from trickbag.train.probe.prober import Prober
 from trickbag.train.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -253,7 +254,8 @@ class _Call:
         )
         progress = _load_progress(run, record, self.caller)
         with run_loaders(run, dataset) as loaders:
-            trainer = Trainer(
+            kind = Trainer if run.plan.training.probe is None else Prober
+            trainer = kind(
                 run=run,
                 progress=progress,
                 loaders=loaders,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trickbag.train.machine.memory import PeakMemory
     from trickbag.train.machine.signals import StopSignal
     from trickbag.train.plan.plan import Plan
+    from trickbag.train.probe.record import ProbeOutcome
     from trickbag.train.run import Run
 
 __all__ = ["Trainer", "train_on"]
@@ -201,10 +202,15 @@ class Trainer:
             tested=tested,
             peak_memory=self.memory.bytes,
             calibration=calibration,
+            probe=self._probe_outcome(),
         )
         finish = partial(self.record.finish, self.run, self.progress, end)
         data = self.world.broadcast(lambda: finish().to_dict())
         return Result.from_dict(data, str(self.record.folder.path))
+
+    def _probe_outcome(self) -> ProbeOutcome | None:
+        """Return what a probe has beside the metrics of its weights; None for a trained run."""
+        return None
 
     def _kept_network(self) -> nn.Module:
         """Return a network with the kept weights, as whoever loads their file gets it.

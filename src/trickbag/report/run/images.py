@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import TrickbagError
 from trickbag.report.pictures import Picture, Pictures
 from trickbag.report.run.predictions import most_confident_mistakes
+from trickbag.report.run.probe import is_probe
 from trickbag.report.run.records import read_record
 from trickbag.text import as_utf8
 from trickbag.train.folder.predictions import read_predictions
@@ -102,7 +103,7 @@ def _augmented(record: ReportedRun, recipe: Recipe, dataset: Dataset) -> list[Pi
     from trickbag.train.plan.plan import Plan
     from trickbag.train.preview import augmented
 
-    if not record.resolved or record.fingerprint != dataset.fingerprint:
+    if not record.resolved or record.fingerprint != dataset.fingerprint or is_probe(record):
         return []
     plan = Plan.from_stored(record.resolved)
     images = augmented(plan, recipe.tricks, dataset, min(_AUGMENTED, plan.batch_size))

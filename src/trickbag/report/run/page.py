@@ -10,6 +10,7 @@ from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import flatten, source_name
 from trickbag.report.run import sections
 from trickbag.report.run.calibration import calibration
+from trickbag.report.run.probe import probe_section
 from trickbag.report.run.records import read_record
 from trickbag.train.folder.predictions import read_predictions
 
@@ -49,6 +50,7 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
             for name, value in record.metrics.items()
         ],
         "curves": sections.curves(record),
+        "probe": probe_section(record),
         "calibration": calibration(record, predictions),
         "classes": sections.classes(record, predictions) if predictions else None,
         "pictures": sections.pictures(pictures),

@@ -181,6 +181,8 @@ def planned_schedule(record: ReportedRun) -> list[tuple[float, float]] | None:
     training, steps = record.resolved.get("training"), record.resolved.get("steps_per_epoch")
     if not isinstance(training, Mapping) or not isinstance(steps, int) or steps < 1:
         return None
+    if training.get("probe") is not None:  # it has no steps
+        return None
     lr, epochs = training.get("lr"), training.get("epochs")
     if not isinstance(lr, int | float) or not isinstance(epochs, int | float):
         return None

@@ -34,6 +34,7 @@ from trickbag.report.run.predictions import (
     most_confident_mistakes,
     most_confused,
 )
+from trickbag.report.run.probe import is_probe
 from trickbag.report.run.records import ReportedRun, planned_schedule
 from trickbag.train.folder.predictions import PredictionRow
 
@@ -68,13 +69,15 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
     planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
     if record.error is not None:
         state = f"failed after {record.epochs_done}{planned} epochs"
+    elif is_probe(record):
+        state = "a probe of a frozen network" + (", not finished" if record.result is None else "")
     elif record.result is None:
         state = f"not finished: {record.epochs_done}{planned} epochs done"
     else:
         state = f"finished: {record.epochs_done}{planned} epochs"
     top1 = record.metrics.get("top1")
     interval = _top1_interval(record, predictions)
-    best = record.best
+    best = None if is_probe(record) else record.best
     return {
         "state": state,
         "trial": record.trial,
@@ -125,6 +128,8 @@ def _weights(record: ReportedRun) -> str | None:
         kept = f"; best.safetensors is of epoch {best}" if best else ""
         return f"of the last epoch's weights{kept}"
     weights = result.weights
+    if is_probe(record):
+        return f"of the weights in {weights.file}, evaluated in {weights.precision}"
     return (
         f"of the weights in {weights.file}: epoch {weights.epoch} of {weights.epochs}, evaluated "
         f"in {weights.precision}"
@@ -166,7 +171,10 @@ def facts(
         ("throughput", ABSENT if throughput is None else f"{throughput:,.0f} images/s"),
         ("duration", duration(record.seconds)),
         ("device", str(resolved.get("device") or ABSENT)),
-        ("precision of training", str(resolved.get("precision") or ABSENT)),
+        (
+            "precision of training",
+            ABSENT if is_probe(record) else str(resolved.get("precision") or ABSENT),
+        ),
         ("seed", ABSENT if record.seed is None else str(record.seed)),
     ]
     return [(name, text) for name, text in rows if text != ABSENT]

@@ -36,6 +36,9 @@ class RunLog:
     def teacher_logits(self, done: int, total: int) -> None:
         """Show of how many images the teachers' logits have been computed to be cached."""
 
+    def features(self, done: int, total: int) -> None:
+        """Show of how many images the features of a frozen network are known."""
+
     def start(self, plan: Plan, epoch: int) -> None:
         """Show that training starts or resumes at an epoch, counted from 0."""
 
@@ -89,10 +92,11 @@ def describe_epoch(row: dict[str, Any], epochs: int, score: str = "") -> str:
     names = [usual, *([score] if score not in ("", usual, "loss") else [])]
     scores = "  ".join(_metric(name, row[name]) for name in names)
     loss = f"  val loss {_number(row['loss'], 4)}" if "loss" in row else ""
+    throughput = row["train_throughput"]
+    pace = "" if throughput is None else f"  {_number(throughput, 0)} images/s"
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {_number(row['train_loss'], 4)}"
-        f"{loss}  {scores}"
-        f"  {_number(row['train_throughput'], 0)} images/s  {_duration(row['time_s'])}"
+        f"{loss}  {scores}{pace}  {_duration(row['time_s'])}"
     )
 
 
@@ -142,6 +146,9 @@ class PlainLog(RunLog):
 
     def teacher_logits(self, done: int, total: int) -> None:
         self._count(done, total, f"teacher logits of {done} of {total} images")
+
+    def features(self, done: int, total: int) -> None:
+        self._count(done, total, f"features of {done} of {total} images")
 
     def _count(self, done: int, total: int, text: str) -> None:
         # The last count is shown only if one was before: quick work shows nothing.
@@ -201,6 +208,9 @@ class RichLog(RunLog):
 
     def teacher_logits(self, done: int, total: int) -> None:
         self._count("teacher logits", done, total)
+
+    def features(self, done: int, total: int) -> None:
+        self._count("features", done, total)
 
     def _count(self, description: str, done: int, total: int) -> None:
         now = time.monotonic()

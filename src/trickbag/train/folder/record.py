@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
     from trickbag.train.plan.plan import Plan
+    from trickbag.train.probe.record import ProbeOutcome
     from trickbag.train.run import Run
 
 __all__ = ["RunEnd", "RunRecord", "begin"]
@@ -61,7 +62,8 @@ class RunEnd:
 
     `last` is the validation of the last epoch's weights, `kept` that of the kept weights, and
     `tested` that of the kept weights on the test part, None without one. `peak_memory` is in bytes.
-    `calibration` is that of the kept weights, None with several labels an image.
+    `calibration` is that of the kept weights, None with several labels an image. `probe` is what a
+    probe has beside, None for a run that was trained.
     """
 
     last: TaskValidation
@@ -69,6 +71,7 @@ class RunEnd:
     tested: TaskValidation | None
     peak_memory: int | None
     calibration: Calibration | None = None
+    probe: ProbeOutcome | None = None
 
     @property
     def temperature(self) -> float | None:
@@ -79,7 +82,8 @@ class RunEnd:
         """Return the intervals over images of the metrics of the kept weights, by their names."""
         of_test = {} if self.tested is None else self.tested.intervals()
         named = {f"test_{name}": interval for name, interval in of_test.items()}
-        return self.kept.intervals() | named
+        of_probe = {} if self.probe is None else dict(self.probe.intervals)
+        return self.kept.intervals() | named | of_probe
 
 
 def _by_class(classes: Sequence[str], validation: TaskValidation) -> dict[str, ClassScore]:
@@ -208,6 +212,9 @@ class RunRecord:
         metrics["macs"] = count_macs(run.network, self.plan.image_size, self.plan.model.in_channels)
         if end.tested is not None:
             metrics |= {f"test_{key}": value for key, value in end.tested.all_metrics.items()}
+        if end.probe is not None:
+            metrics |= end.probe.metrics
+            end.probe.record.write(self.folder.probe)
         metrics["run_time_s"] = time.perf_counter() - self.started
         calibration = calibration_notes(end.calibration, end.kept, end.tested)
         self.notes = [*self.notes, *_not_finite(end), *calibration]
@@ -251,6 +258,9 @@ class RunRecord:
         """Return the kept and the best epoch, and what the lines of the epochs come to."""
         score = self.plan.build_task().score
         scores = [row[score] for row in self.rows if row.get(score) is not None]
+        throughputs = [
+            row["train_throughput"] for row in self.rows if row["train_throughput"] is not None
+        ]
         return {
             "epoch": epoch,
             f"best_{score}": max(scores, default=None),
@@ -261,8 +271,8 @@ class RunRecord:
                 for key, value in self.rows[epoch - 1].items()
                 if key in ("train_loss", "train_top1") or key.startswith("raw_")
             },
-            # The first epoch also compiles, starts processes and fills caches.
-            "train_throughput": statistics.median(row["train_throughput"] for row in self.rows),
+            # The first epoch also compiles, starts processes and fills caches. A probe has none.
+            "train_throughput": statistics.median(throughputs) if throughputs else None,
             "train_time_s": sum(row["time_s"] for row in self.rows),
         }
 
@@ -306,14 +316,17 @@ class RunRecord:
         plan = self.plan
         step = (progress.epoch + 1) * plan.steps_per_epoch
         images = plan.steps_per_epoch * plan.batch_size
+        throughput = images / max(_SHORTEST_S, progress.seconds)
+        # A probe has no learning rate, and takes its features from a cache.
+        is_probe = plan.training.probe is not None
         return {
             "epoch": progress.epoch + 1,
             "step": step,
-            "lr": plan.lr(step - 1),
+            "lr": None if is_probe else plan.lr(step - 1),
             "train_loss": totals.loss,
             "train_top1": totals.top1 if plan.build_task().counts_right else None,
             **metrics,
-            "train_throughput": images / max(_SHORTEST_S, progress.seconds),
+            "train_throughput": None if is_probe else throughput,
             "time_s": progress.seconds,
         }
 

@@ -15,6 +15,7 @@ from trickbag.locks import locked_folder
 from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS
 from trickbag.paths import exists, file_name
 from trickbag.train.folder.epochs import read_epochs
+from trickbag.train.probe.record import PROBE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,11 @@ class RunFolder:
     def predictions(self) -> Path:
         """Predictions for the validation set."""
         return self.path / "predictions.csv"
+
+    @property
+    def probe(self) -> Path:
+        """How a probe was chosen; a run that was trained has none."""
+        return self.path / PROBE_FILE
 
     @property
     def data_errors(self) -> Path:

@@ -30,6 +30,7 @@ from trickbag.train.plan.channels import (
 from trickbag.train.plan.no_effect_notes import first_reasons, no_effect_notes
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
+from trickbag.train.plan.probe_notes import probe_notes, require_probe, with_new_head
 from trickbag.train.plan.schedule_notes import schedule_notes
 from trickbag.train.plan.score import score_notes
 from trickbag.train.plan.task_tricks import require_task
@@ -62,6 +63,7 @@ def resolve(
     cores for reading images. Raises DoesNotApply for a trick that cannot work on the network or the
     recipe, and UserError for a choice that this machine or this data set does not allow.
     """
+    require_probe(recipe, processes)
     hooks = ValueHooks(recipe.tricks)
     require_colours(recipe, dataset.pixels.count)
     require_task(recipe)
@@ -69,7 +71,7 @@ def resolve(
     model, stem_notes = _fitted_model(recipe.model, data, dataset, hooks)
     data, preparation_notes = settle_preparation(data, model, recipe.training, default_crop)
     training, batch_notes = _fitted_training(
-        recipe.training, len(dataset.train.names), processes, hooks
+        with_new_head(recipe.training), len(dataset.train.names), processes, hooks
     )
     if not isinstance(recipe.task, ClassificationConfig):
         # The shapes of their batches differ, and much of a detector depends on values.
@@ -93,6 +95,7 @@ def resolve(
     )
     plan, fit_notes = _fitted_timm(plan, recipe.tricks)
     notes = [
+        *probe_notes(plan),
         *size_notes,
         *channel_notes(recipe.data, plan.data),
         *preparation_notes,
