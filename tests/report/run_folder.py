@@ -270,7 +270,7 @@ def pictures_of(folder: Path, mistakes: int = 12, augmented: int = 24) -> Pictur
                 image=upscaled(data.images[int(row.image.removeprefix("digits/"))]),
                 name=row.image,
                 label=row.label,
-                predicted=row.predicted,
+                predicted=row.predicted or "",
                 confidence=row.confidence,
             )
             for row in rows

@@ -177,5 +177,7 @@ def test_metrics_have_intervals_where_logits_are_kept(multi_label: bool) -> None
         confusions = validation.confusions([f"c{k}" for k in range(K)])
         assert (confusions is None) == multi_label
         if confusions is not None:
+            assert validation.predicted[1] == -1
+            assert np.isnan(validation.confidence[1])
             # Neither the image that could not be read, nor the one without logits.
             assert np.array(confusions.matrix).sum() == N - 2

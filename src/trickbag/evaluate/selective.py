@@ -73,12 +73,12 @@ def selective_record(trained: Trained, evaluation: Evaluation, target: float) ->
 def _confidences(
     logits_NK: NDArray[np.float32], temperature: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the confidence and the predicted class of each image; NaN without finite logits."""
+    """Return the confidence and the predicted class of each image; NaN and -1 if not finite."""
     confidence_N = np.empty(len(logits_NK))
     for start in range(0, len(logits_NK), _ROWS):
         logits = logits_NK[start : start + _ROWS].astype(np.float64) / (temperature or 1.0)
         confidence_N[start : start + _ROWS] = np.exp(log_softmax(logits).max(axis=1))
-    predicted_N: NDArray[np.int64] = logits_NK.argmax(axis=1)
+    predicted_N = np.where(np.isfinite(confidence_N), logits_NK.argmax(axis=1), -1)
     return confidence_N, predicted_N
 
 

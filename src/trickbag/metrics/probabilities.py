@@ -36,7 +36,8 @@ def softmax(logits_NK: NDArray[Any]) -> NDArray[np.float64]:
 class Confidences:
     """The confidence (N,) of each image, its highest probability, and whether it is `right` (N,).
 
-    The class that is predicted is the first of the highest probability.
+    The class that is predicted is the first of the highest probability. An image with a logit that
+    is not finite has none: its confidence is NaN, and it is not right.
     """
 
     confidence: NDArray[np.float64]
@@ -47,4 +48,5 @@ class Confidences:
         """Return those of logits (N, K) with labels (N,)."""
         # The predicted class is that of the logits: a softmax can round two of them to one.
         predicted_N = np.argmax(logits_NK, axis=1)
-        return cls(np.exp(log_softmax(logits_NK).max(axis=1)), predicted_N == labels_N)
+        confidence_N = np.exp(log_softmax(logits_NK).max(axis=1))
+        return cls(confidence_N, (predicted_N == labels_N) & np.isfinite(confidence_N))

@@ -156,7 +156,8 @@ class Validation(TaskValidation):
     """The metrics of a part, and the predictions for its images.
 
     `index` (n,) are the images' places in the part, `labels` and `predicted` (n,) class indices,
-    `confidence` (n,) in [0, 1], `counts` those of each class. With several labels an image
+    `confidence` (n,) in [0, 1], `counts` those of each class. An image with a logit that is not
+    finite is predicted as -1, no class, with a confidence of NaN. With several labels an image
     `multi_label` has the metrics by class in place of `counts`, labels and predictions are (n, K)
     of 0 and 1, and the confidence is NaN. `throughput` is in images/s: of the network and its
     metrics, without the reading of images. `not_finite` images have a logit that is not finite.
@@ -190,9 +191,7 @@ class Validation(TaskValidation):
         """Return which classes are taken for which others; None with several labels an image."""
         if self.multi_label is not None:
             return None
-        # An image without a confidence has no finite logits, and is predicted as nothing.
-        predicted = np.where(np.isnan(self.confidence), -1, self.predicted)
-        return count_confusions(self.labels, predicted, classes)
+        return count_confusions(self.labels, self.predicted, classes)
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
@@ -217,6 +216,8 @@ class _ClassPredictions(Predictions):
     def add(self, raw: RawBatch, logits_NK: Tensor, labels: Tensor) -> None:
         self._counter.update(logits_NK, labels, copied(raw.valid, labels.device))
         confidence, predicted = logits_NK.softmax(dim=1).max(dim=1)
+        # A maximum of NaN would be found at the first class, and count as right where that is one.
+        predicted = torch.where(confidence.isnan(), -1, predicted)
         batch = [raw.index, raw.labels, predicted.cpu(), confidence.cpu().double()]
         if self._binary:
             # By this difference the probability of the second class ranks the images; in float32

@@ -246,6 +246,11 @@ def test_the_heat_map_of_one_image(tmp_path: Path) -> None:
     assert result.picture().shape == (192, 192, 3)
     with pytest.raises(UserError, match="the network has no class 'cat'; it has blue, green, red"):
         heat_map(color_trained(), image, "cat")
+    broken = color_trained()
+    for parameter in broken.network.parameters():
+        parameter.data.fill_(torch.nan)
+    with pytest.raises(UserError, match="logits that are not finite for the image"):
+        heat_map(broken, image)
     grey = heat_map(color_trained(), painted()[0])
     assert grey.box() is None
     assert not grey.values.any()

@@ -73,8 +73,8 @@ def heat_map(
     """Return the heat map of a class in an image; by default of the class that is predicted.
 
     `image` is a path, an array or an image of Pillow, as in prediction. Raises UserError for a
-    class that the network does not know and a network without maps, DecodeError for an image that
-    cannot be read.
+    class that the network does not know, a network without maps, and logits that are not finite;
+    DecodeError for an image that cannot be read.
     """
     require_method(method)
     if label is not None and label not in trained.classes:
@@ -94,6 +94,13 @@ def heat_map(
         return torch.zeros_like(classes), classes
 
     maps, logits = maps_of(trained, crop[None], pairs, method)
+    if not np.isfinite(logits[0]).all():
+        # Their maximum would be found at the first class.
+        raise UserError(
+            f"{trained.path} gives logits that are not finite for the image, and no map explains "
+            "them",
+            "choose another image, or other weights",
+        )
     predicted = trained.classes[int(logits[0].argmax())]
     return HeatMap(
         values=on_image(maps[0], visible),

@@ -70,7 +70,7 @@ def _mistakes(folder: Path, dataset: Dataset) -> list[Picture]:
                 image=image,
                 name=row.image,
                 label=row.label,
-                predicted=row.predicted,
+                predicted=row.predicted or "",
                 confidence=row.confidence,
             )
         )

@@ -49,14 +49,18 @@ class ClassRecall(ClassScore):
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """The confusion matrix: `counts[label, predicted]`, (K, K), with classes ordered by name."""
+    """The confusion matrix: `counts[label, predicted]`, (K, K), with classes ordered by name.
+
+    `support` (K,) counts the images of each label, those that are predicted as no class included.
+    """
 
     classes: tuple[str, ...]
     counts: np.ndarray[Any, np.dtype[np.int64]]
+    support: np.ndarray[Any, np.dtype[np.int64]]
 
     def scores(self) -> list[ClassRecall]:
         """Score every class, the one with the lowest recall first, then by name."""
-        labelled_K, predicted_K = self.counts.sum(1), self.counts.sum(0)
+        labelled_K, predicted_K = self.support, self.counts.sum(0)
         counts_K = zip(np.diag(self.counts), predicted_K, labelled_K, strict=True)
         scores = [
             ClassRecall(name=name, **vars(ClassScore.of(*map(int, counts))))
@@ -73,12 +77,15 @@ def lowest_recall_first(score: ClassScore) -> float:
 def confusion(predictions: Sequence[PredictionRow]) -> Confusion:
     """Count labels against predicted classes; a class has a row and a column if either names it."""
     names = {name for row in predictions for name in (row.label, row.predicted)}
-    classes = tuple(sorted(names))
+    classes = tuple(sorted(name for name in names if name is not None))
     places = {name: number for number, name in enumerate(classes)}
     counts_KK = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    support_K = np.zeros(len(classes), dtype=np.int64)
     for row in predictions:
-        counts_KK[places[row.label], places[row.predicted]] += 1
-    return Confusion(classes=classes, counts=counts_KK)
+        support_K[places[row.label]] += 1
+        if row.predicted is not None:
+            counts_KK[places[row.label], places[row.predicted]] += 1
+    return Confusion(classes=classes, counts=counts_KK, support=support_K)
 
 
 def most_confused(predictions: Sequence[PredictionRow], n: int) -> list[tuple[str, str, int, int]]:
@@ -87,7 +94,11 @@ def most_confused(predictions: Sequence[PredictionRow], n: int) -> list[tuple[st
     Each is (label, predicted, number of such images, number of images of the label).
     """
     support = Counter(row.label for row in predictions)
-    pairs = Counter((row.label, row.predicted) for row in predictions if not row.right)
+    pairs = Counter(
+        (row.label, row.predicted)
+        for row in predictions
+        if row.predicted is not None and not row.right
+    )
     ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return [(label, predicted, count, support[label]) for (label, predicted), count in ranked[:n]]
 

@@ -23,17 +23,18 @@ class PredictionRow(NamedTuple):
     """The prediction for an image of the validation set; the fields are the columns of the file.
 
     `label` and `predicted` are names of classes, or names of labels separated by blanks.
+    `predicted` is None if the image is predicted as no class, as one whose logits are not finite.
     `confidence` lies in [0, 1]; None if it is undefined.
     """
 
     image: str
     label: str
-    predicted: str
+    predicted: str | None
     confidence: float | None
 
     @property
     def right(self) -> bool:
-        """Whether the predicted class is the label."""
+        """Whether the predicted class is the label; never for an image that has none."""
         return self.label == self.predicted
 
 
@@ -42,8 +43,9 @@ def write_predictions(file: Path, rows: Iterable[PredictionRow]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PredictionRow._fields)
-    for *names, confidence in rows:
-        writer.writerow((*names, "" if confidence is None else f"{confidence:.6f}"))
+    for image, label, predicted, confidence in rows:
+        text_of_share = "" if confidence is None else f"{confidence:.6f}"
+        writer.writerow((image, label, predicted or "", text_of_share))
     with replacing(file) as binary:
         binary.write(as_utf8(text.getvalue()))
 
@@ -51,7 +53,9 @@ def write_predictions(file: Path, rows: Iterable[PredictionRow]) -> None:
 def read_predictions(file: Path) -> list[PredictionRow] | None:
     """Read `predictions.csv`; None if there is none.
 
-    Raises UserError if the file is damaged; the message names the line.
+    An image without a confidence, in a file where others have one, is predicted as no class: files
+    of before name the first class there. Raises UserError if the file is damaged; the message names
+    the line.
     """
     if not exists(file):
         return None
@@ -69,4 +73,10 @@ def read_predictions(file: Path) -> list[PredictionRow] | None:
         predictions.append(
             PredictionRow(image, label, predicted, None if math.isnan(confidence) else confidence)
         )
-    return predictions
+    # With several labels an image none has a confidence, and no label at all is a prediction.
+    if all(row.confidence is None for row in predictions):
+        return predictions
+    return [
+        row._replace(predicted=None if row.confidence is None else row.predicted)
+        for row in predictions
+    ]

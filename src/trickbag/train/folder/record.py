@@ -247,7 +247,12 @@ class RunRecord:
             PredictionRow(
                 image=names[i],
                 label=label_text(label, classes, separator),
-                predicted=label_text(predicted, classes, separator),
+                # One class of -1 is none: the image has a logit that is not finite.
+                predicted=(
+                    None
+                    if predicted.ndim == 0 and predicted < 0
+                    else label_text(predicted, classes, separator)
+                ),
                 confidence=None if math.isnan(confidence) else float(confidence),
             )
             for i, label, predicted, confidence in columns
