@@ -17,6 +17,7 @@ from trickbag.data.decoding.cache import CheckCache
 from trickbag.data.sources import open_source
 from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import UserError
+from trickbag.evaluate.average_temperature import read_temperatures
 from trickbag.evaluate.inputs import find_inputs
 from trickbag.models.deleted_weights import DELETED_WEIGHTS, DeletedWeights
 from trickbag.models.official.variables import read_variables
@@ -53,6 +54,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "recipe in Python": ("a.py", lambda file: load_recipe(f"{file}:small")),
     "table": ("a.csv", lambda file: open_source(DataConfig(source=str(file)))),
     "table to predict": ("a.csv", lambda file: find_inputs([str(file)])),
+    "temperatures of averages": ("average_temperatures.json", read_temperatures),
     "study": ("study.json", lambda file: StudyFolder(file.parent).read_study()),
     "results": ("results.jsonl", lambda file: StudyFolder(file.parent).read_results()),
     "effects": ("effects.json", lambda file: StudyFolder(file.parent).read_effects()),

@@ -152,9 +152,6 @@ def test_an_average_has_the_mean_temperature_of_its_networks(trained: Trained) -
     torch.testing.assert_close(
         (raw.double().log() / average.temperature).softmax(1).float(), calibrated
     )
-    fitted = calibrate(average, evaluate(average, workers=0))
-    assert fitted.file is None
-    assert "of an average" in " ".join(note.reason for note in fitted.notes)
 
 
 def test_a_folder_in_which_a_run_trains_is_left_alone(older: Path) -> None:

@@ -118,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
     )
     for name in [name for name, value in settings.items() if value is not None]:
         _require_fit(trained, name)
+    trained = _calibrated(trained, settings)
     sources = args.data or [None]
     if len(sources) > 1:
         _require_sources(trained, sources, options)
@@ -129,6 +130,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(evaluated)
     return 0
+
+
+def _calibrated(trained: Trained, settings: Mapping[str, Any]) -> Trained:
+    """Return an average with the temperature that is kept for it.
+
+    Where a threshold of its confidences is asked for, one is fitted if none is kept: `predict`
+    would fit it, and the threshold were that of other confidences.
+    """
+    from trickbag.cli.terminal import checking_progress, warn
+    from trickbag.evaluate.average_temperature import at_stored_temperature, calibrated_average
+
+    if settings["selective"] is None:
+        return at_stored_temperature(trained)
+    with checking_progress() as progress:
+        return calibrated_average(
+            trained, announce=lambda text: warn("evaluate", text), progress=progress
+        )
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:

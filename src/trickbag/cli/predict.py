@@ -125,10 +125,11 @@ def run(args: argparse.Namespace) -> int:
         calibrated=not args.raw_confidence,
     )
     _require_top(top, predictor)
-    predictor = rejecting(predictor, limit)
     columns = predictor.trained.columns
     roots = [expanded(root) for root in args.image_root or ()]
     inputs = find_inputs(paths, image_roots=roots, id_column=columns[0] if columns else None)
+    # Behind all that can be refused: for an average images may be evaluated.
+    predictor = rejecting(_calibrated(predictor), limit)
     for note in predictor.trained.notes:
         warn("predict", note.text)
     for fact in inputs.facts:
@@ -172,6 +173,17 @@ def run(args: argparse.Namespace) -> int:
     warn_of_rejected(written, predictor)
     _warn_of_errors(written, cells_are_empty=target is not None and not form.has_errors)
     return 0 if written.predicted else 1
+
+
+def _calibrated(predictor: Predictor) -> Predictor:
+    """Return a predictor whose temperature, if it is an average, was fitted to it."""
+    from trickbag.cli.terminal import checking_progress, warn
+
+    def announce(text: str) -> None:
+        warn("predict", f"{text}; --raw-confidence leaves it out")
+
+    with checking_progress() as progress:
+        return predictor.with_fitted_temperature(announce=announce, progress=progress)
 
 
 def _title(predictor: Predictor) -> str:

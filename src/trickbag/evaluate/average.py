@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AveragedNetwork", "PackedCrops", "averaged", "split_notes"]
+__all__ = ["AveragedNetwork", "PackedCrops", "averaged", "geometric_note", "split_notes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,20 +258,24 @@ def _mean_temperature(trained: Sequence[Trained]) -> float | None:
     return math.exp(sum(map(math.log, temperatures)) / len(temperatures))
 
 
+def geometric_note(trained: Sequence[Trained]) -> Note:
+    """Say that the temperature of an average is that of its networks."""
+    of = "the network" if len(trained) == 1 else "its networks"
+    reason = (
+        f"the confidences of this average are calibrated by the temperature of {of}, which was "
+        "not fitted to the average"
+    )
+    return Note("calibration", None, reason)
+
+
 _SPLIT = ("val_fraction", "split_seed", "val_source", "parts", "group_column", "duplicates")
 """The settings of the data that decide which images are held back."""
 
 
 def _notes(trained: Sequence[Trained]) -> list[Note]:
     """Return what a person should know of an average."""
-    first, notes = trained[0], []
-    if _mean_temperature(trained) is not None:
-        of = "the network" if len(trained) == 1 else "its networks"
-        reason = (
-            f"the confidences of this average are calibrated by the temperature of {of}, which was "
-            "not fitted to the average"
-        )
-        notes.append(Note("calibration", None, reason))
+    first = trained[0]
+    notes = [] if _mean_temperature(trained) is None else [geometric_note(trained)]
     if len(trained) == 1:
         return notes
     if len({each.precision for each in trained}) > 1:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, RunFailed, UserError
+from trickbag.evaluate.average_temperature import (
+    AverageTemperature,
+    reason_not_kept,
+    store_average_temperature,
+)
 from trickbag.evaluate.record import EvaluationRecord
 from trickbag.locks import locked_folder, refusal
 from trickbag.metrics.calibration_scores import Calibration, calibrated_scores
@@ -29,7 +34,8 @@ __all__ = ["Calibrated", "calibrate"]
 class Calibrated:
     """A temperature that was fitted to the logits of an evaluation.
 
-    `file` are the weights that it was stored with, None where it was not stored: a note says why.
+    `file` are the weights that it was stored with, of an average the file of its first run's folder
+    that keeps it; None where it was not stored: a note says why.
     `scores` are the calibrated metrics of these images, by cross-fitting.
     """
 
@@ -43,8 +49,8 @@ class Calibrated:
 def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
     """Fit a temperature to the images of an evaluation of a network, and store it with its weights.
 
-    It is stored if these are the validation images of the run in whose folder the weights lie. The
-    tensors of the file keep their bits. Raises UserError for several labels an image, and while
+    It is stored if these are the validation images of the run in whose folder the weights lie, that
+    of an average in the folder of its first run. The tensors of the file keep their bits. Raises UserError for several labels an image, and while
     another process trains in the folder, and RunFailed if the file cannot be written; it is then
     unchanged.
     """
@@ -59,7 +65,10 @@ def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
     scores = calibrated_scores(validation.logits, validation.labels)
     notes = [] if calibration.reason is None else [Note("calibration", None, calibration.reason)]
     file, reason = None, _not_stored(trained, evaluation)
-    if reason is None:
+    if reason is None and trained.members:
+        entry = AverageTemperature.of(trained, evaluation)
+        file = store_average_temperature(trained, entry)
+    elif reason is None:
         file = weights_file(trained.path)
         _store(file, calibration.temperature)
         notes += _old_predictions(trained, calibration)
@@ -77,8 +86,10 @@ def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
 def _not_stored(trained: Trained, evaluation: Evaluation) -> str | None:
     """Say why a temperature is not stored with the weights; None if it is."""
     if trained.members:
-        return "it is that of an average, and no weights file has one"
-    if trained.record is None:
+        reason = reason_not_kept(trained)
+        if reason is not None:
+            return reason
+    elif trained.record is None:
         return "the weights do not lie in the folder of a run"
     if not evaluation.is_validation:
         return "it was fitted on other images than all of the run's validation part"

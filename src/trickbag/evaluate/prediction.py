@@ -22,7 +22,7 @@ from trickbag.evaluate.given import GivenImage, GivenImages, given_pixels, named
 from trickbag.evaluate.loading import load_trained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -139,6 +139,24 @@ class Predictor:
             trained=trained, batch_size=batch_size or trained.batch_size, calibrated=calibrated
         )
 
+    def with_fitted_temperature(
+        self,
+        *,
+        announce: Callable[[str], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Predictor:
+        """Return the predictor of an average with a temperature of its own, which may be fitted.
+
+        See `evaluate.average_temperature.calibrated_average`; another predictor is returned as it
+        is, and so is one whose confidences are not to be calibrated.
+        """
+        from trickbag.evaluate.average_temperature import calibrated_average
+
+        if not self.calibrated or not self.trained.members:
+            return self
+        trained = calibrated_average(self.trained, announce=announce, progress=progress)
+        return replace(self, trained=trained)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the probabilities."""
@@ -251,7 +269,8 @@ def load(
     probabilities. `init` has the weights of a network that is given by its name, `timm:NAME`.
     `precision` is by default the one in which the run reports. `tta` is the name of a test-time
     augmentation, such as `flip`. Confidences are calibrated if the weights have a temperature,
-    unless `calibrated` is false. Raises UserError if there is no such run, a file is damaged, or
+    unless `calibrated` is false; for a mean one is fitted on validation images of the first run,
+    the first time, and kept in its folder. Raises UserError if there is no such run, a file is damaged, or
     the runs do not go together.
     """
     return Predictor.load(
@@ -262,4 +281,4 @@ def load(
         precision=precision,
         tta=tta,
         calibrated=calibrated,
-    )
+    ).with_fitted_temperature()

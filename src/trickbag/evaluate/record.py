@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "EVALUATIONS",
     "KINDS",
     "SCHEMA",
     "EvaluationKind",
@@ -32,7 +33,8 @@ EvaluationKind = Literal[
 
 KINDS: tuple[str, ...] = get_args(EvaluationKind)
 
-_FOLDER = "evaluations"
+EVALUATIONS = "evaluations"
+"""The folder in that of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], str]] = {
 
 def evaluation_file(run: Path, kind: EvaluationKind) -> Path:
     """Return the file of a kind of evaluation in a run's folder."""
-    return run / _FOLDER / f"{kind}.json"
+    return run / EVALUATIONS / f"{kind}.json"
 
 
 def read_records(run: Path) -> dict[EvaluationKind, EvaluationRecord]:

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from trickbag.data.source import DataError, Part, Source
     from trickbag.evaluate.trained import Trained
 
-__all__ = ["PARTS", "Selection", "select"]
+__all__ = ["CHANGED", "PARTS", "Selection", "select"]
 
 PARTS = ("train", "val", "test")
 
-_CHANGED = Note(
+CHANGED = Note(
     "data", None, "the data have changed since the run, so its metrics may not come out again"
 )
+"""The note of a selection whose images may not be those of the run."""
+
 _SAMPLE = 100
 """The images of another source that tell whether its pixels are those of the run."""
 
@@ -158,7 +160,7 @@ def _select_from_run(
     if part is None:
         raise UserError(f"--part {name}: {config.source} has no {name} part; it has train, val")
     fingerprint_of_run = None if trained.record is None else trained.record.fingerprint
-    changed = [_CHANGED] if dataset.fingerprint != fingerprint_of_run else []
+    changed = [CHANGED] if dataset.fingerprint != fingerprint_of_run else []
     part, notes = _relabelled(part, dataset.classes, trained, config)
     return Selection(
         data=config,

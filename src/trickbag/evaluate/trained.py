@@ -58,7 +58,8 @@ class Trained:
     the one that was asked for, else the one in which the run evaluated the weights, else float32.
     The memory layout is that of the run if the device is of the same type, else contiguous.
     `temperature` divides the logits for calibrated probabilities; None where the weights have none.
-    That of an average is the geometric mean of those of its networks.
+    That of an average is the geometric mean of those of its networks, unless one was fitted to it
+    (`evaluate.average_temperature`).
 
     `task` is what the network does; of a detector or a segmenter `model` is the backbone.
     `tta` names the views of test-time augmentation that it averages, and `members` are the networks

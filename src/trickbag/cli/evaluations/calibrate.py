@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibrate",
         action="store_true",
         help="fit a temperature on the validation part of the run, and store it with its weights: "
-        "with it, predicted confidences are as high as predictions are right",
+        "with it, predicted confidences are as high as predictions are right. That of an average, "
+        "or of --tta, is kept in the folder of the first run",
     )
 
 
@@ -75,6 +76,7 @@ def evaluate(trained: Trained, settings: Any, request: Request) -> Outcome:
         },
         lines=lines,
         notes=fitted.notes,
-        # Of other images than the run's it would stand for the run's in the report.
-        record=fitted.record if file is not None else None,
+        # Of other images than the run's, or of an average, it would stand for the run's in the
+        # report.
+        record=fitted.record if file is not None and not trained.members else None,
     )
