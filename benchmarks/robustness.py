@@ -5,22 +5,20 @@ python benchmarks/robustness.py DATA   writes benchmarks/results/robustness.json
 
 DATA holds `imagenet-sample-150` (images whose names begin with WordNet ids), `imagenette-128`, and
 `tf_efficientnet_lite0.safetensors` and `..._lite2.safetensors`; what is not there is left out, and
-said. The two runs are trained as those of benchmarks/digits.py and imagenette.py, unless they are
-finished in runs/benchmarks. Published errors are beside them in the table.
+said. The two runs are those of seed 0 of benchmarks/calibration.py (Imagenette: 32 px, 5 epochs);
+they are trained unless they are finished in runs/benchmarks. A script that is called again keeps
+the networks that it has evaluated. Published errors are beside them in the table.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from trials import ROOT, Arm, keep, train
-
-IMAGENETTE_IMAGES = 500
+from networks_evaluated import evaluated, networks
+from trials import keep
 
 PUBLISHED = [
     # (network, evaluation size in px, mCE in percent, source)
@@ -30,57 +28,30 @@ PUBLISHED = [
     ("EfficientNet-B2, AutoAugment", 260, 64.1, "as Lee et al. 2020 quote it"),
     ("Assemble-ResNet-50", 256, 48.89, "Lee et al. 2020, Table 7"),
 ]
+IMAGENETTE_IMAGES = 500
 
 
-def evaluated(network: str, title: str, *options: str) -> dict[str, Any]:
-    """Evaluate a network with the command; return what the table needs, and all errors."""
-    command = [sys.executable, "-m", "trickbag", "evaluate", network, *options]
-    command += ["--robustness", "--extra-corruptions", "--device", "cpu", "--json"]
-    started = time.perf_counter()
-    out = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
-    record = json.loads(out)["robustness"]
+def of_record(printed: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table needs of a printed evaluation, and all errors."""
+    record = printed["robustness"]
     return {
-        "network": title,
-        "seconds": round(time.perf_counter() - started, 1),
         **{key: record[key] for key in ("images", "metrics", "settings", "precision")},
         "corruptions": record["details"]["corruptions"],
         "notes": [note["reason"] for note in record["notes"]],
     }
 
 
-def of_imagenet(data: Path) -> list[dict[str, Any]]:
-    rows, images = [], data / "imagenet-sample-150"
-    for number in (0, 2):
-        weights = data / f"tf_efficientnet_lite{number}.safetensors"
-        if not weights.is_file() or not images.is_dir():
-            print(f"left out: {weights} or {images} is not there", file=sys.stderr)
-            continue
-        options = ("--init", str(weights), "--data", str(images))
-        title = f"EfficientNet-Lite {number}"
-        rows.append(evaluated(f"timm:tf_efficientnet_lite{number}", title, *options))
-    return rows
-
-
-def of_runs(data: Path) -> list[dict[str, Any]]:
-    runs = ROOT / "runs" / "benchmarks"
-    train("digits", Arm("small", ("small",)), 0)
-    rows = [evaluated(str(runs / "digits" / "small-0"), "`small` on the digits")]
-    images = data / "imagenette-128"
-    if not images.is_dir():
-        print(f"left out: {images} is not there", file=sys.stderr)
-        return rows
-    options = ("--data", str(images), "--image-size", "64", "--epochs", "10", "--device", "cpu")
-    options += ("--set", "training.threads=1", "--set", "data.workers=0")
-    train("imagenette", Arm("small", ("small", *options)), 0)
-    limit = ("--limit", str(IMAGENETTE_IMAGES))
-    title = "`small` on Imagenette, 64 px"
-    return [*rows, evaluated(str(runs / "imagenette" / "small-0"), title, *limit)]
-
-
 def main() -> None:
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         sys.exit("usage: python benchmarks/robustness.py DATA, the folder of images and weights")
     data = Path(sys.argv[1]).absolute()
+    options = ("--robustness", "--extra-corruptions")
+    limits = {"imagenette": ("--limit", str(IMAGENETTE_IMAGES))}
+    rows = [
+        {"network": network.title, **of_record(printed)}
+        for network in networks(data)
+        for printed in [evaluated("robustness", network, *options, *limits.get(network.name, ()))]
+    ]
     description = (
         "errors on the 15 corruptions of ImageNet-C at 5 severities, made in memory with seed 0; "
         "the ImageNet images are 150 of 150 classes, training images of these networks, so that "
@@ -90,11 +61,12 @@ def main() -> None:
         "robustness",
         description,
         "benchmarks/robustness.py",
-        robustness=[*of_imagenet(data), *of_runs(data)],
+        robustness=rows,
         published=[
             dict(zip(("network", "size", "mce", "source"), row, strict=True)) for row in PUBLISHED
         ],
     )
+    print(json.dumps([row["metrics"] for row in rows]))
 
 
 if __name__ == "__main__":

@@ -109,9 +109,7 @@ def test_data_that_are_not_there_leave_the_mean_temperature(flipped: Trained, ph
     assert member.record is not None
     recipe = dict(member.record.recipe)
     recipe["data"] = {**recipe["data"], "source": str(photos / "gone")}
-    lost = dataclasses.replace(
-        member, record=dataclasses.replace(member.record, recipe=recipe)
-    )
+    lost = dataclasses.replace(member, record=dataclasses.replace(member.record, recipe=recipe))
     average = averaged([lost], "flip")
     kept = calibrated_average(average)
     assert kept.temperature == average.temperature

@@ -10,7 +10,9 @@ import pytest
 from trickbag.metrics.label_intervals import label_intervals
 from trickbag.metrics.multi_label import MultiLabel
 from trickbag.metrics.outcomes import class_intervals
+from trickbag.metrics.probabilities import softmax
 from trickbag.metrics.scores import class_scores
+from trickbag.metrics.temperature import cross_fitted
 
 Array = np.ndarray[Any, Any]
 TRIES, IMAGES, POPULATION = 150, 250, 60_000
@@ -19,6 +21,29 @@ TRIES, IMAGES, POPULATION = 150, 250, 60_000
 def check(name: str, held: list[bool]) -> None:
     # The share of tries has a standard error of 1.8 points.
     assert 0.90 <= np.mean(held) <= 1, (name, np.mean(held))
+
+
+def intervals(logits_NK: Array, labels_N: Array) -> dict[str, tuple[float, float]]:
+    return class_intervals(logits_NK, labels_N, cross_fitted(logits_NK, labels_N))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "images"), [(2, 250), (10, 100), (100, 250)])
+@pytest.mark.parametrize("spread", [1.5, 4.0])
+def test_a_calibrated_predictor_has_no_error_in_its_intervals(
+    classes: int, images: int, spread: float
+) -> None:
+    rng = np.random.default_rng(classes)
+    names = ("ece", "adaptive_ece", "classwise_ece", "calibrated_ece")
+    held: dict[str, list[bool]] = {name: [] for name in names}
+    for _ in range(60):
+        logits_NK = spread * rng.normal(size=(images, classes))
+        above_NK = softmax(logits_NK).cumsum(axis=1) > rng.random((images, 1))
+        drawn = intervals(logits_NK, above_NK.argmax(axis=1))
+        for name in names:
+            held[name].append(drawn[name][0] == 0)
+    for name, each in held.items():
+        assert np.mean(each) >= 0.95, (name, np.mean(each))
 
 
 @pytest.mark.slow
@@ -34,15 +59,16 @@ def test_of_one_label(classes: int) -> None:
 
     logits_NK, labels_N = sample(POPULATION)
     # Of so many images an interval is as narrow as its number.
-    wide = class_intervals(logits_NK, labels_N)
+    wide = intervals(logits_NK, labels_N)
     truth = {name: (low + high) / 2 for name, (low, high) in wide.items()}
     scores = class_scores(logits_NK, labels_N)
     truth |= {name: score for name in truth if (score := scores.get(name)) is not None}
     held: dict[str, list[bool]] = {name: [] for name in truth}
     for _ in range(TRIES):
-        for name, (low, high) in class_intervals(*sample(IMAGES)).items():
+        for name, (low, high) in intervals(*sample(IMAGES)).items():
             held[name].append(low <= truth[name] <= high)
     assert {"loss", "ece", "macro_f1", "auc_ovr", "quadratic_kappa", "aurc"} <= set(held)
+    assert {"adaptive_ece", "classwise_ece", "calibrated_ece", "calibrated_loss"} <= set(held)
     for name, each in held.items():
         check(name, each)
 

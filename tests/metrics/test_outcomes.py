@@ -9,11 +9,12 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from trickbag.metrics.calibration_errors import brier_score
 from trickbag.metrics.classification import Classification
 from trickbag.metrics.metric import EVALUATED
 from trickbag.metrics.outcomes import class_intervals, mean_recall_interval, outcome_scores
 from trickbag.metrics.ranking import roc_auc, sensitivity_at_specificity
+from trickbag.metrics.scores import class_scores
+from trickbag.metrics.temperature import cross_fitted
 
 Array = np.ndarray[Any, Any]
 N = 120
@@ -104,11 +105,12 @@ def test_every_metric_has_an_interval_around_it(classes: int) -> None:
     logits_NK, labels_N = sample(classes)
     counter = Classification(classes)
     counter.update(torch.from_numpy(logits_NK), torch.from_numpy(labels_N))
-    metrics = counter.compute() | outcome_scores(logits_NK, labels_N)
-    metrics["brier"] = brier_score(logits_NK, labels_N)
+    metrics = counter.compute() | class_scores(logits_NK, labels_N)
+    assert metrics.pop("ece_of_calibrated") is not None  # a mean over chance, not over images
     if classes == 2:
         metrics["auc"] = metrics["auc_ovr"]
-    intervals = class_intervals(logits_NK, labels_N)
+    divisor_N = cross_fitted(logits_NK, labels_N)
+    intervals = class_intervals(logits_NK, labels_N, divisor_N)
     defined = {name for name, value in metrics.items() if value is not None}
     assert set(intervals) == defined
     assert defined <= set(EVALUATED)
@@ -117,7 +119,11 @@ def test_every_metric_has_an_interval_around_it(classes: int) -> None:
         assert value is not None
         assert low < high
         assert low <= value <= high, name
-    assert class_intervals(logits_NK, labels_N) == intervals
+    assert class_intervals(logits_NK, labels_N, divisor_N) == intervals
+    # Without a temperature there is no calibrated metric.
+    raw = class_intervals(logits_NK, labels_N)
+    assert set(intervals) - set(raw) == {"calibrated_ece", "calibrated_loss"}
+    assert raw.items() <= intervals.items()
 
 
 def test_of_perfect_predictions_only_counts_say_how_rare_errors_are() -> None:

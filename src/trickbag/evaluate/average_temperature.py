@@ -124,7 +124,8 @@ def read_temperatures(file: Path) -> list[AverageTemperature]:
         if not isinstance(rows, list):
             raise UserError(f"temperatures = {shown(rows)}: must be a list")
         return [
-            read(AverageTemperature, row, f"temperatures[{place}]") for place, row in enumerate(rows)
+            read(AverageTemperature, row, f"temperatures[{place}]")
+            for place, row in enumerate(rows)
         ]
     except UserError as error:
         raise UserError(

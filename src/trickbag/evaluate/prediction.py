@@ -270,8 +270,8 @@ def load(
     `precision` is by default the one in which the run reports. `tta` is the name of a test-time
     augmentation, such as `flip`. Confidences are calibrated if the weights have a temperature,
     unless `calibrated` is false; for a mean one is fitted on validation images of the first run,
-    the first time, and kept in its folder. Raises UserError if there is no such run, a file is damaged, or
-    the runs do not go together.
+    the first time, and kept in its folder. Raises UserError if there is no such run, a file is
+    damaged, or the runs do not go together.
     """
     return Predictor.load(
         run,

@@ -23,8 +23,10 @@ __all__ = [
     "brier_score",
     "classwise_ece",
     "ece",
+    "equal_count_bins",
     "equal_width_bins",
     "negative_log_likelihood",
+    "negative_log_likelihoods",
 ]
 
 BINS = 15
@@ -38,6 +40,18 @@ def equal_width_bins(share_N: NDArray[np.float64], bins: int = BINS) -> NDArray[
     """Return the bin of each share in [0, 1]: bins of equal width, open below and closed above."""
     # A share of 0 would fall into bin -1, one rounded to above 1 behind the last bin.
     return np.clip(np.ceil(share_N * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def equal_count_bins(confidence_N: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
+    """Return the bin of each confidence: bins of equally many images.
+
+    Images with equal confidence share a bin, so that their order changes nothing.
+    """
+    _, group_N, counts = np.unique(confidence_N, return_inverse=True, return_counts=True)
+    # The middle of the places, from 0 to N, that the images of a confidence take in the order.
+    middle = np.cumsum(counts) - counts / 2
+    bin_N: NDArray[np.int64] = np.floor(middle * bins / len(confidence_N)).astype(np.int64)[group_N]
+    return bin_N
 
 
 def bin_gap(
@@ -71,10 +85,7 @@ def adaptive_ece(
     if not _is_defined(logits_NK):
         return None
     images = Confidences.of(logits_NK, labels_N)
-    _, group_N, counts = np.unique(images.confidence, return_inverse=True, return_counts=True)
-    # The middle of the places, from 0 to N, that the images of a confidence take in the order.
-    middle = np.cumsum(counts) - counts / 2
-    bin_N = np.floor(middle * bins / len(labels_N)).astype(np.int64)[group_N]
+    bin_N = equal_count_bins(images.confidence, bins)
     return 100 * bin_gap(bin_N, images.confidence, images.right) / len(labels_N)
 
 
@@ -113,7 +124,15 @@ def negative_log_likelihood(logits_NK: NDArray[Any], labels_N: NDArray[np.int64]
     """Return the mean over images of `-log p_label`, in nats."""
     if not _is_defined(logits_NK):
         return None
-    return float(-log_softmax(logits_NK)[np.arange(len(labels_N)), labels_N].mean())
+    return float(negative_log_likelihoods(logits_NK, labels_N).mean())
+
+
+def negative_log_likelihoods(
+    logits_NK: NDArray[Any], labels_N: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return `-log p_label` (N,) of each image, in nats; NaN where a logit is not finite."""
+    loss_N: NDArray[np.float64] = -log_softmax(logits_NK)[np.arange(len(labels_N)), labels_N]
+    return loss_N
 
 
 def _is_defined(logits_NK: NDArray[Any]) -> bool:

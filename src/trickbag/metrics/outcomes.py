@@ -19,6 +19,13 @@ from trickbag.metrics.bootstrap import (
     linear,
     mean_of,
 )
+from trickbag.metrics.calibration_intervals import (
+    adaptive_ece_interval,
+    calibrated_confidences,
+    calibrated_losses,
+    classwise_ece_interval,
+    ece_interval,
+)
 from trickbag.metrics.influence import (
     auc_influence,
     aurc_influence,
@@ -36,14 +43,11 @@ from trickbag.metrics.ranking import (
 from trickbag.metrics.selective import aurc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-__all__ = ["class_intervals", "gap_interval", "mean_recall_interval", "outcome_scores"]
+__all__ = ["class_intervals", "mean_recall_interval", "outcome_scores"]
 
 _ROWS = 4096
-_BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,15 +132,19 @@ def outcome_scores(
 
 
 def class_intervals(
-    logits_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.int64]
+    logits_NK: NDArray[np.floating[Any]],
+    labels_N: NDArray[np.int64],
+    divisor: float | NDArray[np.float64] | None = None,
 ) -> dict[str, Interval]:
     """Return the 95 % intervals, over images, of the metrics of images of one label each.
 
     They are in the units of the metrics. `top1` and `top5` have exact intervals, see
-    `clopper_pearson`; `balanced_accuracy` and `ece` those of functions here; the others those of
-    `bootstrap_intervals`, for which areas and means over classes stand for their influences. A
-    metric that is undefined, or whose resamples do not vary, has none. The result is the same for
-    the same logits.
+    `clopper_pearson`; `balanced_accuracy` that of a function here, calibration errors those of
+    `calibration_intervals`; the others those of `bootstrap_intervals`, for which areas and means
+    over classes stand for their influences. A metric that is undefined, or whose resamples do not
+    vary, has none. `divisor` is the temperature of the calibrated metrics, which is taken as it is,
+    or one for each image, (N,); without it they have no intervals. The result is the same for the
+    same logits.
     """
     images, classes = logits_NK.shape
     if not images:
@@ -147,17 +155,27 @@ def class_intervals(
         "top5": exact_interval(int(outputs.right5.sum()), images) if classes > 5 else None,
         "balanced_accuracy": mean_recall_interval(outputs.right, labels_N, classes),
     }
-    if outputs.finite and images > 1:
-        intervals["ece"] = gap_interval(np.exp(outputs.log_confidence), outputs.right)
     statistics = _statistics(outputs, logits_NK)
+    if outputs.finite and images > 1:
+        confidence_N = np.exp(outputs.log_confidence)
+        intervals |= {
+            "ece": ece_interval(confidence_N, outputs.right),
+            "adaptive_ece": adaptive_ece_interval(confidence_N, outputs.right),
+            "classwise_ece": classwise_ece_interval(logits_NK, labels_N),
+        }
+        if divisor is not None:
+            calibrated = calibrated_confidences(logits_NK, labels_N, divisor)
+            intervals["calibrated_ece"] = ece_interval(calibrated.confidence, calibrated.right)
+            losses_N = calibrated_losses(logits_NK, labels_N, divisor)
+            statistics["calibrated_loss"] = mean_of(losses_N)
     scaled = bootstrap_intervals(statistics, images)
     for name, interval in scaled.items():
-        in_percent = name not in ("loss", "brier", "quadratic_kappa")
+        in_percent = name not in ("loss", "calibrated_loss", "brier", "quadratic_kappa")
         intervals[name] = interval and _scaled(interval, 100 if in_percent else 1)
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
-def _statistics(outputs: _Outputs, logits_NK: NDArray[np.floating[Any]]) -> Mapping[str, Statistic]:
+def _statistics(outputs: _Outputs, logits_NK: NDArray[np.floating[Any]]) -> dict[str, Statistic]:
     """Return the metrics that are resampled, as functions of the weights of the images."""
     classes, labels_N, right_N = logits_NK.shape[1], outputs.labels, outputs.right
     influence_N = macro_f1_influence(outputs.predicted, labels_N, classes)
@@ -196,29 +214,6 @@ def _statistics(outputs: _Outputs, logits_NK: NDArray[np.floating[Any]]) -> Mapp
                 share_of=int((labels_N == 1).sum()),
             )
     return statistics
-
-
-def gap_interval(
-    confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_], bins: int = _BINS
-) -> Interval:
-    """Return a 95 % interval, in percent, of the expected calibration error over `bins` bins.
-
-    The error is a sum of absolute values, and so too high with few images, by an amount that
-    nothing tells: the ends are therefore drawn apart. The high end is the error itself and 1.96 of
-    its standard errors above. For the low end each bin's gap g with the standard error s is
-    counted as sqrt(g^2 - s^2), or 0, which is about right on average, less the same margin.
-    """
-    images = len(right_N)
-    # Open below and closed above, as those of `ConfidenceBins`.
-    bin_N = np.clip(np.ceil(confidence_N * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap_N = right_N - confidence_N
-    gap_B = np.bincount(bin_N, weights=gap_N, minlength=bins) / images
-    variance_B = np.bincount(bin_N, weights=gap_N**2, minlength=bins) / images**2
-    signed_N = np.sign(gap_B)[bin_N] * gap_N
-    margin = 1.959963984540054 * float(signed_N.std()) / images**0.5
-    low = float(np.sqrt(np.maximum(0.0, gap_B**2 - variance_B)).sum()) - margin
-    high = float(np.abs(gap_B).sum()) + margin
-    return round(100 * max(0.0, low), 8), round(100 * min(1.0, high), 8)
 
 
 def mean_recall_interval(

@@ -25,6 +25,7 @@ from trickbag.metrics.outcomes import class_intervals
 from trickbag.metrics.per_class import ClassCounts, ClassScore
 from trickbag.metrics.ranking import roc_auc
 from trickbag.metrics.scores import class_scores
+from trickbag.metrics.temperature import cross_fitted
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy
 from trickbag.tasks.task import (
     Forward,
@@ -162,7 +163,8 @@ class Validation(TaskValidation):
     of 0 and 1, and the confidence is NaN. `throughput` is in images/s: of the network and its
     metrics, without the reading of images. `not_finite` images have a logit that is not finite.
     `logits` (n, K) float32 are there where they were kept, NaN for such images; `scores` are the
-    metrics that only they give.
+    metrics that only they give: the calibrated ones by temperatures of the other folds of these
+    images (`cross_fitted`), or at the `temperature` of other images, if there is one.
     """
 
     labels: np.ndarray[Any, np.dtype[np.int64]]
@@ -171,6 +173,8 @@ class Validation(TaskValidation):
     multi_label: MultiLabel | None = None
     counts: ClassCounts | None = None
     logits: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    cross_fitted: bool = True
+    temperature: float | None = None
 
     def per_class(self) -> Sequence[ClassScore]:
         """Return the scores of every class, in order."""
@@ -185,7 +189,10 @@ class Validation(TaskValidation):
         """
         if self.multi_label is not None:
             return label_intervals(self.multi_label, self.metrics, self.logits)
-        return {} if self.logits is None else class_intervals(self.logits, self.labels)
+        if self.logits is None:
+            return {}
+        divisor = cross_fitted(self.logits, self.labels) if self.cross_fitted else self.temperature
+        return class_intervals(self.logits, self.labels, divisor)
 
     def confusions(self, classes: Sequence[str]) -> Confusions | None:
         """Return which classes are taken for which others; None with several labels an image."""

@@ -66,7 +66,12 @@ def judged_at(validation: Validation, temperature: float | None) -> Validation:
     scores: dict[str, float | None] = dict.fromkeys(CALIBRATED)
     if temperature is not None:
         scores = calibrated_scores(validation.logits, validation.labels, temperature)
-    return replace(validation, scores=validation.scores | scores)
+    return replace(
+        validation,
+        scores=validation.scores | scores,
+        cross_fitted=False,
+        temperature=temperature,
+    )
 
 
 def confidence_of(validation: Validation, temperature: float | None) -> NDArray[np.float64]:

@@ -1,0 +1,80 @@
+"""The networks whose robustness and stability are measured, and their evaluation by the command.
+
+The records of the command are kept in runs/benchmarks, so that a script that is called again goes
+on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import calibration
+from trials import ROOT
+from trickbag.files import write_json
+
+RUNS = ROOT / "runs" / "benchmarks"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network: its arguments of `trickbag evaluate`, and how tables call it."""
+
+    name: str
+    title: str
+    arguments: tuple[str, ...]
+
+
+def networks(data: Path) -> Iterator[Network]:
+    """Yield the networks whose weights and images are there; say which are left out."""
+    yield _of_run("digits", (), "`small` on the digits")
+    photos, images = data / "imagenette-128", data / "imagenet-sample-150"
+    for number in (0, 2):
+        weights = data / f"tf_efficientnet_lite{number}.safetensors"
+        if not weights.is_file() or not images.is_dir():
+            print(f"left out: {weights} or {images} is not there", file=sys.stderr)
+            continue
+        arguments = (f"timm:tf_efficientnet_lite{number}", "--init", str(weights))
+        yield Network(
+            f"lite{number}", f"EfficientNet-Lite {number}", (*arguments, "--data", str(images))
+        )
+    if photos.is_dir():
+        arguments = ("--data", str(photos), *calibration.PHOTOS)
+        title = "`small` on Imagenette, 32 px, 5 epochs"
+        yield _of_run("imagenette", arguments, title)
+    else:
+        print(f"left out: {photos} is not there", file=sys.stderr)
+
+
+def _of_run(name: str, arguments: tuple[str, ...], title: str) -> Network:
+    """Return the run of seed 0 of benchmarks/calibration.py, which is trained if need be."""
+    folder = "imagenette-128" if name == "imagenette" else name
+    calibration.train(folder, arguments, 0)
+    return Network(name, title, (str(RUNS / "calibration" / f"{folder}-0"),))
+
+
+def evaluated(benchmark: str, network: Network, *options: str) -> dict[str, Any]:
+    """Return what the command prints as JSON; it is called unless it was with these options."""
+    file = RUNS / benchmark / f"{network.name}.json"
+    command = ["evaluate", *network.arguments, *options, "--device", "cpu", "--json"]
+    if file.exists():
+        known: dict[str, Any] = json.loads(file.read_text())
+        if known["command"] == command:
+            printed: dict[str, Any] = known["printed"]
+            return printed
+    out = subprocess.run(
+        [sys.executable, "-m", "trickbag", *command],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    printed = json.loads(out)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"command": command, "printed": printed})
+    return printed

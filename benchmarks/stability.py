@@ -1,0 +1,57 @@
+"""How often predictions change along sequences of frames, and under shifts of the image.
+
+python benchmarks/stability.py DATA   writes benchmarks/results/stability.json; then run
+                                      python benchmarks/tables.py
+
+DATA and the networks are those of benchmarks/robustness.py; they see 50 of the ImageNet images, and
+200 of the digits and of Imagenette, spread over the part. A script that is called again keeps the
+networks that it has evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from networks_evaluated import evaluated, networks
+from trials import keep
+
+IMAGENET_IMAGES, IMAGES = 50, 200
+
+
+def of_records(printed: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table needs of a printed evaluation."""
+    perturbations, shifts = printed["perturbation_record"], printed["shifts"]
+    return {
+        "images": perturbations["images"],
+        "metrics": perturbations["metrics"] | shifts["metrics"],
+        "table": perturbations["settings"]["table"],
+        "mode": shifts["settings"]["mode"],
+        "image_size": shifts["settings"]["image_size"],
+        "perturbations": perturbations["details"]["flip_probabilities"],
+        "notes": [note["reason"] for each in (perturbations, shifts) for note in each["notes"]],
+    }
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("usage: python benchmarks/stability.py DATA, the folder of images and weights")
+    data = Path(sys.argv[1]).absolute()
+    rows = []
+    for network in networks(data):
+        limit = IMAGENET_IMAGES if network.name.startswith("lite") else IMAGES
+        options = ("--perturbations", "--shift-consistency", "--limit", str(limit))
+        printed = evaluated("stability", network, *options)
+        rows.append({"network": network.title, **of_records(printed)})
+    description = (
+        "flip probabilities along the 10 sequences of ImageNet-P and the consistency under shifts, "
+        "with seed 0; the ImageNet images are training images of these networks"
+    )
+    keep("stability", description, "benchmarks/stability.py", stability=rows)
+    print(json.dumps([row["metrics"] for row in rows]))
+
+
+if __name__ == "__main__":
+    main()
