@@ -38,6 +38,7 @@ Scale = tuple[Annotated[float, Positive], ...]
 Band = Annotated[int, AtLeast(0, MAX_CHANNELS - 1)]
 Area = Between(0, 1, open_low=True)
 Ratio = Above(0, 1000)
+MaskScale = Above(0, 100)
 Interpolation = Literal["bilinear", "bicubic"]
 Resize = Literal["crop", "squash", "letterbox"]
 
@@ -96,6 +97,8 @@ class DataConfig(Settings):
     - na_labels: what a label of a table is that stands for a missing value (`NaN`, `NA`, `null`,
       `None` and the like). `missing`: rows with it are left out and counted, as those without a
       label are. `class`: the name of a class.
+    - ignore_index: of masks, the number of pixels that have no class and count nothing, besides 255
+      and a class called `void`.
     - parts: the folders of the parts of a folder tree, as PART:FOLDER, such as
       `train:fold1,train:fold2,val:fold3`. Each holds class folders; `.` is the source itself, and
       `*` stands for each class (`train:*/train`). None: they are read from depth and names.
@@ -127,6 +130,8 @@ class DataConfig(Settings):
       with its borders. crop_ratio: the range of its aspect ratio, width / height, as a multiple of
       that of image_size; with `squash` as a multiple of that of the image. flip_prob: the
       probability that a crop is mirrored, if the source allows it.
+    - mask_scale: of images with masks, the range of a random factor of their size: 1 is the size at
+      which the whole image fits into image_size. It takes the place of crop_area and crop_ratio.
     - policy: random changes of a crop's pixels, before it is mirrored. views: if above 0, the crop
       itself stays, and this many changed views come beside it, for a loss that compares them.
     - class_power: each class gets its number of images to this power as its share of an epoch. 1:
@@ -158,10 +163,12 @@ class DataConfig(Settings):
         "channels",
         "duplicates",
         "group_column",
+        "ignore_index",
         "image_column",
         "interpolation",
         "label_column",
         "label_separator",
+        "mask_scale",
         "max_pixels",
         "merge_labels",
         "na_labels",
@@ -183,6 +190,7 @@ class DataConfig(Settings):
     size_factor: Annotated[float, Above(0, 100)] = 1.0
     crop_area: tuple[Annotated[float, Area], Annotated[float, Area]] = (0.08, 1.0)
     crop_ratio: tuple[Annotated[float, Ratio], Annotated[float, Ratio]] = (0.75, 4 / 3)
+    mask_scale: tuple[Annotated[float, MaskScale], Annotated[float, MaskScale]] = (0.5, 2.0)
     flip_prob: Annotated[float, Fraction] = 0.5
     policy: Policy | None = None
     views: Annotated[int, Between(0, MAX_COUNT)] = 0
@@ -200,6 +208,7 @@ class DataConfig(Settings):
     label_separator: str | None = None
     merge_labels: bool = False
     na_labels: Literal["missing", "class"] = "missing"
+    ignore_index: Annotated[int, Between(0, 255)] | None = None
     max_bad_fraction: Annotated[float, Fraction] = 0.1
     outside: Literal["read", "refuse"] = "read"
     duplicates: Literal["note", "drop"] = "note"
@@ -239,7 +248,7 @@ class DataConfig(Settings):
         # A square is a number, so that it has one id.
         if isinstance(self.image_size, tuple):
             object.__setattr__(self, "image_size", as_size(*self.image_size))
-        for name in ("crop_area", "crop_ratio"):
+        for name in ("crop_area", "crop_ratio", "mask_scale"):
             low, high = getattr(self, name)
             if low > high:
                 raise UserError(

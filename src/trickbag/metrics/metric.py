@@ -93,6 +93,10 @@ def _detection(title: str, symbol: str) -> Metric:
     return dataclasses.replace(_percent(title, symbol), tasks=("detection",))
 
 
+def _segmentation(title: str, symbol: str = "") -> Metric:
+    return dataclasses.replace(_percent(title, symbol), tasks=("segmentation",))
+
+
 def _cost(title: str, unit: str = "", decimals: int = 0, better: Better = "lower") -> Metric:
     return Metric(title=title, unit=unit, decimals=decimals, better=better, tasks=_TASKS)
 
@@ -171,6 +175,9 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
             "mean average precision at an IoU of 0.5, eleven points", "mAP at 0.5 (VOC 2007)"
         ),
         "map75": _detection("mean average precision at an IoU of 0.75", "mAP at 0.75"),
+        "miou": _segmentation("mean intersection over union of the classes", "mIoU"),
+        "pixel_accuracy": _segmentation("pixel accuracy"),
+        "mean_class_accuracy": _segmentation("pixel accuracy, mean over classes"),
         "f1": _percent("F1, mean over classes", "F1", multi_label=True),
         "f1_micro": _percent("F1 of all labels", multi_label=True),
         "f1_at_half": _percent("F1 at thresholds of 0.5", "F1 at 0.5", multi_label=True),

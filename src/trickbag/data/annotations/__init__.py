@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from trickbag.data.config import DataConfig
+from trickbag.errors import UserError, shown
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trickbag.data.config import DataConfig
     from trickbag.data.source import Source
 
 __all__ = ["AnnotationKind", "open_annotated"]
 
 AnnotationKind = Literal["classes", "boxes", "masks"]
 """What is annotated in images: their classes, the boxes of objects, or the class of each pixel."""
+
+_OF_MASKS = ("ignore_index", "mask_scale")
+"""Settings that mean something for masks alone."""
 
 
 def open_annotated(
@@ -23,6 +28,12 @@ def open_annotated(
 
     Raises UserError for a source that cannot be used, or that has other annotations.
     """
+    unused = [each for each in _OF_MASKS if getattr(data, each) != getattr(DataConfig, each)]
+    if unused and annotations != "masks":
+        raise UserError(
+            f"data.{unused[0]} = {shown(getattr(data, unused[0]))} is for images with masks",
+            "leave it out",
+        )
     if annotations == "boxes":
         from trickbag.data.annotations.boxes import open_boxes
 

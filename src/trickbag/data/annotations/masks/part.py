@@ -1,0 +1,93 @@
+"""Image files with a mask each: the class of every pixel.
+
+Shapes: N images of a part, K classes, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from trickbag.data.annotations.masks.mask_file import decode_mask
+from trickbag.data.decoding.decode import DecodeError, read_bytes
+from trickbag.data.decoding.pixels import upright
+from trickbag.data.source import FilePart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from trickbag.data.annotations import AnnotationKind
+
+__all__ = ["UNKNOWN", "MaskPart"]
+
+UNKNOWN = -1
+"""The class, in a table of the numbers of masks, of a number that stands for none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskPart(FilePart):
+    """Image files with masks. The labels (N, K) tell which classes each mask shows.
+
+    masks: the files of the masks, relative to `root`. table: (256,) int16, the class of each number
+    in them, IGNORED or UNKNOWN. mask_sizes: (N,) int64, the bytes of each file. shapes: (N, 2)
+    int64, height and width of each upright image. orientations: (N,) int64, how a mask is turned to
+    lie on its upright image, as the values of the EXIF tag; 1 for not at all. digests: (N, 16)
+    uint8, hashes of the numbers of each mask.
+    """
+
+    annotations: ClassVar[AnnotationKind] = "masks"
+
+    masks: tuple[str, ...]
+    table: NDArray[np.int16]
+    mask_sizes: NDArray[np.int64]
+    shapes: NDArray[np.int64]
+    orientations: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+
+    def mask_path(self, i: int) -> str:
+        """Return the absolute path of mask `i`."""
+        return os.path.join(self.root, self.masks[i])
+
+    def mask(self, i: int) -> NDArray[np.uint8]:
+        """Return the classes (H, W) of the pixels of image `i`, upright; IGNORED counts nothing.
+
+        Raises DecodeError if the mask cannot be read, or is not the one that was listed.
+        """
+        try:
+            data = read_bytes(self.mask_path(i), self.max_pixels)
+            if len(data) != self.mask_sizes[i]:
+                raise DecodeError("changed since it was listed")
+            classes = self.table[decode_mask(data, self.max_pixels)]
+        except DecodeError as error:
+            raise DecodeError(f"its mask {self.masks[i]}: {error}") from None
+        classes = upright(classes[:, :, None], int(self.orientations[i]))[:, :, 0]
+        if classes.shape != tuple(self.shapes[i]) or (classes == UNKNOWN).any():
+            raise DecodeError(f"its mask {self.masks[i]}: changed since it was listed")
+        return classes.astype(np.uint8)
+
+    def annotation_digest(self) -> bytes:
+        """Return a hash of the classes of all pixels, 16 bytes."""
+        digest = hashlib.blake2b(digest_size=16)
+        # Little-endian on every machine, so that the hash is the same.
+        digest.update(self.table.astype("<i2").tobytes())
+        digest.update(self.orientations.astype("<i8").tobytes())
+        digest.update(self.digests.tobytes())
+        return digest.digest()
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Return the part with the images at `indices`, in that order, and their masks."""
+        rows = np.asarray(indices, np.int64)
+        return replace(
+            super().subset(rows),
+            masks=tuple(self.masks[i] for i in rows),
+            mask_sizes=self.mask_sizes[rows],
+            shapes=self.shapes[rows],
+            orientations=self.orientations[rows],
+            digests=self.digests[rows],
+        )
