@@ -25,6 +25,7 @@ from trickbag.models.weights import load, weights_digest
 from trickbag.recipes import load as load_recipe
 from trickbag.report.run.records import read_record
 from trickbag.study.folder import StudyFolder
+from trickbag.tasks.box_predictions import BoxPredictions
 from trickbag.train import checkpoint
 from trickbag.train.folder.epochs import read_epochs
 from trickbag.train.folder.predictions import read_predictions
@@ -48,6 +49,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "digest of weights": ("best.safetensors", weights_digest),
     "deleted weights": (DELETED_WEIGHTS, lambda file: DeletedWeights.read(file.parent)),
     "variables": ("variables.npz", read_variables),
+    "predicted boxes": ("boxes.json", BoxPredictions.read),
     "teacher logits": ("logits.arrow", TeacherLogits.open),
     "recipe in JSON": ("a.json", lambda file: load_recipe(str(file))),
     "recipe in YAML": ("a.yaml", lambda file: load_recipe(str(file))),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.builders.boxes import voc_folder
 from tests.builders.images import digit_folder, digits_of
 from tests.builders.runs import QUICK
 from trickbag import recipes
@@ -241,6 +242,23 @@ def test_doctor_counts(call: Call, photos: Path) -> None:
         assert text in out
     data = json.loads(call("doctor", photos, "--json")[1])
     assert data["parts"]["train"] == {"images": 36, "classes": {"one": 12, "three": 12, "zero": 12}}
+
+
+def test_doctor_of_boxes(call: Call, tmp_path: Path) -> None:
+    cat = ("cat", (3.0, 4.0, 12.0, 13.0))
+    objects = {"a": [cat, cat], "b": [cat], "c": [cat, ("dog", (5.0, 5.0, 5.0, 9.0))]}
+    voc_folder(tmp_path, {"train": ["a", "b"], "val": ["c"]}, objects)
+    code, out, err = call("doctor", tmp_path, "--task", "detection")
+    assert (code, err) == (0, "")
+    assert "images with  train  val\ncat          2      1" in out
+    assert "objects  train  val\ncat      3      1" in out
+    assert "Annotations/c.xml: object 2 (dog) has no area" in out
+    data = json.loads(call("doctor", tmp_path, "--task", "detection", "--json")[1])
+    assert data["objects"] == {"train": {"cat": 3}, "val": {"cat": 1}}
+    assert [row["file"] for row in data["object_errors"]] == ["Annotations/c.xml"]
+    code, _, err = call("doctor", "digits", "--task", "detection")
+    assert code == 2
+    assert "data source 'digits' is no folder" in err
 
 
 def test_doctor_of_several_labels(call: Call, tmp_path: Path) -> None:

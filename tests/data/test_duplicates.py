@@ -316,7 +316,7 @@ def test_a_run_on_images_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     train = ArrayPart.of(pixels[:22], np.arange(22) % 2, "train")
     test = ArrayPart.of(pixels[22:], np.arange(2), "test")
     source = Source(spec="x", classes=("a", "b"), parts={"train": train, "test": test})
-    monkeypatch.setattr(module, "open_source", lambda data, **_: source)
+    monkeypatch.setattr(module, "open_annotated", lambda *_, **__: source)
     noted = prepare(DataConfig())
     assert [note.text.partition(" (")[0] for note in noted.notes] == [
         "copies: 1 image lies in more than one part",

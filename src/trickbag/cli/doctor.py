@@ -12,13 +12,22 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from trickbag.data.annotations import AnnotationKind
     from trickbag.data.config import DataConfig
     from trickbag.data.doctor import Diagnosis
     from trickbag.data.duplicates import CopySet
 
 _NAMED_CLASSES = 20
+_NAMED_OBJECTS = 20
 _FEW = 10
 """A class with fewer images in the training part is named."""
+
+_ANNOTATIONS: dict[str, AnnotationKind] = {
+    "classification": "classes",
+    "detection": "boxes",
+    "segmentation": "masks",
+}
+"""What is annotated for each task."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change a setting of the data, such as data.multi_label=true",
     )
     parser.add_argument(
+        "--task",
+        choices=[*_ANNOTATIONS],
+        default="classification",
+        help="what the images are annotated for; default: classification",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print one JSON object, with every file that is left out",
@@ -52,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     data = _settings(args)
     with checking_progress() as progress:
-        diagnosis = diagnose(data, progress)
+        diagnosis = diagnose(data, progress, annotations=_ANNOTATIONS[args.task])
     if args.json:
         print_json(diagnosis.to_dict())
     else:
@@ -108,7 +123,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield ""
     yield from aligned(
         [
-            ["label" if multi_label else "class", *parts],
+            [_title(diagnosis), *parts],
             *(
                 [name, *(str(diagnosis.counts[part][name]) for part in parts)]
                 for name in diagnosis.classes
@@ -117,6 +132,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         ]
     )
     yield ""
+    yield from _object_lines(diagnosis)
     if diagnosis.labels_per_image is not None:
         shares = (
             f"{images:,} {'image has' if images == 1 else 'images have'} {labels}"
@@ -140,6 +156,41 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"note: {printable(note.text)}"
     yield from _passed_over_lines(diagnosis)
     yield from left_out_lines(diagnosis.left_out)
+    if diagnosis.object_errors:
+        yield f"objects left out: {len(diagnosis.object_errors):,}"
+        yield from (
+            f"  {printable(file)}: {printable(reason)}"
+            for file, reason in diagnosis.object_errors[:_NAMED_OBJECTS]
+        )
+        if len(diagnosis.object_errors) > _NAMED_OBJECTS:
+            yield "  ... (--json has all)"
+
+
+def _title(diagnosis: Diagnosis) -> str:
+    """Return what the rows of the table of images are."""
+    if diagnosis.objects is not None:
+        return "images with"
+    return "label" if diagnosis.labels_per_image is not None else "class"
+
+
+def _object_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    """Describe the objects of each class, if the images have boxes."""
+    from trickbag.cli.terminal import aligned
+
+    if diagnosis.objects is None:
+        return
+    counts = diagnosis.objects
+    yield from aligned(
+        [
+            ["objects", *counts],
+            *(
+                [name, *(str(classes[name]) for classes in counts.values())]
+                for name in diagnosis.classes
+            ),
+            ["all", *(str(sum(classes.values())) for classes in counts.values())],
+        ]
+    )
+    yield ""
 
 
 def _near_duplicates(sets: Sequence[CopySet]) -> str:

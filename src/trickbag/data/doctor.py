@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trickbag.data.annotations import open_annotated
+from trickbag.data.annotations.boxes.part import BoxPart
 from trickbag.data.config import RESIZE
 from trickbag.data.decoding.check import check_parts
 from trickbag.data.duplicates import copies_of
@@ -19,15 +21,15 @@ from trickbag.data.near_duplicates import near_duplicates_of
 from trickbag.data.pixel_scale import settle_pixels
 from trickbag.data.size import Size, resize_of
 from trickbag.data.source import DataError
-from trickbag.data.sources import open_source
 from trickbag.data.visible import visible_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from trickbag.data.annotations import AnnotationKind
     from trickbag.data.config import DataConfig
     from trickbag.data.decoding.cache import DecodeResult
     from trickbag.data.decoding.check import Progress
@@ -47,7 +49,9 @@ class Diagnosis:
 
     images: the number of good images in each part. counts: for each part, the number of good images
     that have the label of each class, by its name; an image with several labels counts for each.
-    labels_per_image: how many images have how many labels; None where every image has one. formats:
+    labels_per_image: how many images have how many labels; None where every image has one. objects:
+    for each part, the number of objects of each class in its good images; None of images without
+    boxes. object_errors: objects that are left out, and the reasons. formats:
     the number of images in each format. widths, heights: smallest, median and largest, in pixels,
     of the upright images; None without a good image. left_out: bad files and the reasons.
     passed_over: what lies in the source and is not taken. copies: images that are the same.
@@ -60,10 +64,12 @@ class Diagnosis:
     images: dict[str, int]
     counts: dict[str, dict[str, int]]
     labels_per_image: dict[int, int] | None
+    objects: dict[str, dict[str, int]] | None
     formats: dict[str, int]
     widths: tuple[int, float, int] | None
     heights: tuple[int, float, int] | None
     left_out: tuple[DataError, ...]
+    object_errors: tuple[DataError, ...]
     passed_over: tuple[PassedOver, ...]
     copies: tuple[CopySet, ...]
     near_duplicates: tuple[CopySet, ...]
@@ -82,6 +88,7 @@ class Diagnosis:
             "labels_per_image": None
             if self.labels_per_image is None
             else {str(labels): images for labels, images in self.labels_per_image.items()},
+            **({} if self.objects is None else self._of_objects()),
             "formats": self.formats,
             "width": _named_range(self.widths),
             "height": _named_range(self.heights),
@@ -96,19 +103,28 @@ class Diagnosis:
             "warnings": [{"kind": note.kind, "text": note.text} for note in self.notes],
         }
 
+    def _of_objects(self) -> dict[str, Any]:
+        rows = [{"file": file, "reason": reason} for file, reason in self.object_errors]
+        return {"objects": self.objects, "object_errors": rows}
+
 
 def _named_range(values: tuple[int, float, int] | None) -> dict[str, float] | None:
     return None if values is None else dict(zip(("min", "median", "max"), values, strict=True))
 
 
 def diagnose(
-    data: DataConfig, progress: Progress | None = None, cache_dir: Path | None = None
+    data: DataConfig,
+    progress: Progress | None = None,
+    cache_dir: Path | None = None,
+    *,
+    annotations: AnnotationKind = "classes",
 ) -> Diagnosis:
     """Open a source and decode all of its images, however many of them are bad.
 
-    `progress` and `cache_dir` are those of `check_parts`. Raises UserError as `open_source` does.
+    `progress` and `cache_dir` are those of `check_parts`; `annotations` is what the source has to
+    name of each image. Raises UserError as `open_annotated` does.
     """
-    source = open_source(data, cache_dir=cache_dir, fresh=True)
+    source = open_annotated(data, annotations, cache_dir=cache_dir, fresh=True)
     check = check_parts(source.parts, progress, cache_dir)
     scale = settle_pixels(data, source.parts, check.results)
     results = scale.results
@@ -128,10 +144,12 @@ def diagnose(
         images={name: len(labels) for name, labels in good.items()},
         counts={name: _counts_by_class(labels, source) for name, labels in good.items()},
         labels_per_image=_labels_per_image(good) if data.multi_label else None,
+        objects=_objects(source, results) if annotations == "boxes" else None,
         formats=dict(Counter(result.format for result in decoded).most_common()),
         widths=_range([result.width for result in decoded]),
         heights=_range([result.height for result in decoded]),
-        left_out=(*source.left_out, *left_out, *source.object_errors),
+        left_out=(*source.left_out, *left_out),
+        object_errors=source.object_errors,
         passed_over=source.passed_over,
         copies=copies_of(source.parts, digests),
         near_duplicates=near_duplicates_of(source.parts, hashes, digests),
@@ -151,6 +169,19 @@ def _good_labels(part: Part, results: list[DecodeResult]) -> NDArray[np.int64]:
 
 def _counts_by_class(labels: NDArray[np.int64], source: Source) -> dict[str, int]:
     return dict(zip(source.classes, label_counts(labels, len(source.classes)), strict=True))
+
+
+def _objects(
+    source: Source, results: Mapping[str, Sequence[DecodeResult]]
+) -> dict[str, dict[str, int]]:
+    """Count the objects of each class in the good images of each part."""
+    counts = {}
+    for name, part in source.parts.items():
+        assert isinstance(part, BoxPart)
+        good = [i for i, result in enumerate(results[name]) if result.reason is None]
+        numbers = part.subset(good).objects[:, 0].astype(np.int64)
+        counts[name] = np.bincount(numbers, minlength=len(source.classes)).tolist()
+    return {name: dict(zip(source.classes, row, strict=True)) for name, row in counts.items()}
 
 
 def _labels_per_image(good: dict[str, NDArray[np.int64]]) -> dict[int, int]:

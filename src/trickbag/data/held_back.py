@@ -77,7 +77,8 @@ def divide(data: DataConfig, source: Source, digests: Mapping[str, Sequence[str]
     """
     copy_sets = copies_of(source.parts, digests)
     drop = data.duplicates == "drop"
-    notes = copy_notes(copy_sets, drop=drop, multi_label=data.multi_label)
+    several_labels = any(part.labels.ndim > 1 for part in source.parts.values())
+    notes = copy_notes(copy_sets, drop=drop, multi_label=several_labels)
     notes += groups_in_several_parts_notes(source.parts)
     rows = {name: Rows(name, np.arange(len(part))) for name, part in source.parts.items()}
     together = False

@@ -22,11 +22,16 @@ _OF_MASKS = ("ignore_index", "mask_scale")
 
 
 def open_annotated(
-    data: DataConfig, annotations: AnnotationKind, *, cache_dir: Path | None = None
+    data: DataConfig,
+    annotations: AnnotationKind,
+    *,
+    cache_dir: Path | None = None,
+    fresh: bool = False,
 ) -> Source:
     """List the images of `data.source` with their annotations; nothing is decoded.
 
-    Raises UserError for a source that cannot be used, or that has other annotations.
+    `cache_dir` and `fresh` are those of `open_source`, for a source of classes. Raises UserError
+    for a source that cannot be used, or that has other annotations.
     """
     unused = [each for each in _OF_MASKS if getattr(data, each) != getattr(DataConfig, each)]
     if unused and annotations != "masks":
@@ -44,4 +49,4 @@ def open_annotated(
         return open_masks(data)
     from trickbag.data.sources import open_source
 
-    return open_source(data, cache_dir=cache_dir)
+    return open_source(data, cache_dir=cache_dir, fresh=fresh)

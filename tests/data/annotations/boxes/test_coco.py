@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -275,6 +276,14 @@ def test_two_files_of_a_part_are_refused(tmp_path: Path) -> None:
     assert "not read, as it names no part: instances_minival.json" in notes
     with pytest.raises(UserError, match=r"data.parts names lists of Pascal VOC"):
         opened(tmp_path / "other", parts=("train:train",))
+
+
+@pytest.mark.parametrize("form", [os.mkfifo, os.mkdir])
+def test_annotations_that_are_no_plain_file(tmp_path: Path, form: Callable[[Path], None]) -> None:
+    (tmp_path / "annotations").mkdir()
+    form(tmp_path / "annotations" / "instances_train.json")
+    with pytest.raises(UserError, match=r"cannot read .*instances_train.json"):
+        opened(tmp_path)
 
 
 @pytest.mark.data
