@@ -158,9 +158,8 @@ def test_anchors_are_a_stride_apart(form):
     )
     detector.eval()(canvas(), EXTENTS)
     handle.remove()
-    (((images, maps), (anchors_A4, _)),) = seen
+    (((_, maps), (anchors_A4, _)),) = seen
     strides = [4, 8, 16, 32, 64] if form == "fpn" else [16]
-    assert images.tensors.shape[-2:] == (128, 160)
     assert [tuple(m.shape[-2:]) for m in maps] == [(-(-128 // s), -(-160 // s)) for s in strides]
     centres_A2 = (anchors_A4[:, :2] + anchors_A4[:, 2:]) / 2
     start = 0
@@ -205,6 +204,23 @@ def test_images_without_objects_are_trained_on():
     sum(result.values()).backward()
     assert result["loss_box_reg"] == result["loss_rpn_box_reg"] == 0
     assert all(p.grad is None or p.grad.isfinite().all() for p in detector.parameters())
+
+
+def test_images_that_could_not_be_read_do_not_count():
+    detector = small_detector(backbone_norm="frozen").train()
+    detector.begin(1)
+    expected = detector(canvas()[1:], EXTENTS[1:], BOXES[1:], LABELS[1:])
+    detector.begin(1)
+    result = detector(canvas(), EXTENTS * torch.tensor([[0], [1]]), BOXES, LABELS)
+    for name, loss in result.items():
+        torch.testing.assert_close(loss, expected[name])
+    nothing = detector(canvas(), 0 * EXTENTS, [NO_BOXES[0]] * 2, [NO_BOXES[1]] * 2)
+    sum(nothing.values()).backward()
+    assert not any(nothing.values())
+    trained = [p for p in detector.parameters() if p.requires_grad]
+    assert not any(p.grad.any() for p in trained)
+    objects = detector.eval()(canvas(), 0 * EXTENTS)
+    assert [len(image.scores) for image in objects] == [0, 0]
 
 
 def test_objects_are_found_in_training_mode_and_losses_in_evaluation_mode():

@@ -164,21 +164,29 @@ class Detector(nn.Module):
         `boxes` (M, 4) of an image are x1, y1, x2, y2 in pixels of the canvas, `labels` (M,) classes
         from 0 to K - 1. Boxes with a label below 0, and those without area, are padding. The losses
         are means over the samples of these images: `loss_objectness` and `loss_rpn_box_reg` of the
-        anchors, `loss_classifier` and `loss_box_reg` of the proposals.
+        anchors, `loss_classifier` and `loss_box_reg` of the proposals. Images without extent, which
+        could not be read, do not count; where all are such the losses are 0.
         """
         targets = [_target(*pair) for pair in zip(boxes, labels, strict=True)]
-        images, maps = self._maps(images_NCHW, extents_N2)
+        read = [True] * len(targets) if extents_N2 is None else _have_extent(extents_N2)
+        if not any(read):
+            # Not a constant: each process has gradients of all parameters.
+            losses = self.losses(images_NCHW, None, boxes, labels)
+            return {name: 0 * loss for name, loss in losses.items()}
+        if extents_N2 is not None and not all(read):
+            images_NCHW, extents_N2 = images_NCHW[read], extents_N2[read]
+            targets = [target for target, is_read in zip(targets, read, strict=True) if is_read]
+        images, maps = _image_list(images_NCHW, extents_N2), self.maps(images_NCHW)
         self._set_stages(training=True)
         proposals, of_anchors = self.rpn(images, maps, targets)
         _, of_regions = self.roi_heads(maps, proposals, images.image_sizes, targets)
         self._set_stages(training=self.training)
-        losses: dict[str, Tensor] = {**of_anchors, **of_regions}
-        return losses
+        return {**of_anchors, **of_regions}
 
     @torch.no_grad()
     def detect(self, images_NCHW: Tensor, extents_N2: Tensor | None = None) -> list[Detections]:
         """Return the objects of each image, of classes from 0 to K - 1, in its extent."""
-        images, maps = self._maps(images_NCHW, extents_N2)
+        images, maps = _image_list(images_NCHW, extents_N2), self.maps(images_NCHW)
         self._set_stages(training=False)
         proposals, _ = self.rpn(images, maps)
         results, _ = self.roi_heads(maps, proposals, images.image_sizes)
@@ -192,22 +200,16 @@ class Detector(nn.Module):
         """Let torchvision's stages return losses or boxes; their layers keep their mode."""
         self.rpn.training = self.roi_heads.training = training
 
-    def _maps(
-        self, images_NCHW: Tensor, extents_N2: Tensor | None
-    ) -> tuple[ImageList, OrderedDict[str, Tensor]]:
-        """Return the images with their extents, and the maps, in float32."""
-        height, width = images_NCHW.shape[-2:]
-        if extents_N2 is None:
-            extents = [(height, width)] * len(images_NCHW)
-        else:
-            extents = [(int(h), int(w)) for h, w, *_ in extents_N2.tolist()]
+    def maps(self, images_NCHW: Tensor) -> OrderedDict[str, Tensor]:
+        """Return the maps from which regions are proposed and pooled, in float32, by their names.
+
+        With a pyramid the last, `pool`, only has proposals. The names of the others are `names`.
+        """
         images_NCHW = self._padded(images_NCHW)
         maps = OrderedDict(zip(self.names, self._aligned(images_NCHW), strict=True))
         if self.pyramid is not None:
             maps = self.pyramid(maps)
-        return ImageList(images_NCHW, extents), OrderedDict(
-            (name, map_NCHW.float()) for name, map_NCHW in maps.items()
-        )
+        return OrderedDict((name, map_NCHW.float()) for name, map_NCHW in maps.items())
 
     def _padded(self, images_NCHW: Tensor) -> Tensor:
         """Return the images in a canvas whose sides are multiples of the largest stride."""
@@ -234,17 +236,28 @@ class Detector(nn.Module):
 
     def _outputs_on_shapes(self, images_NCHW: Tensor) -> list[Tensor]:
         """Return the outputs of all layers for one region an image, without real numbers."""
-        images, maps = self._maps(images_NCHW, None)
+        maps = self.maps(images_NCHW)
         objectness, offsets = self.rpn.head(list(maps.values()))
-        region_14 = images_NCHW.new_tensor([[0.0, 0.0, 32.0, 32.0]])
-        regions = [region_14 for _ in images.image_sizes]
         # The level of a region depends on its values: here the first level is as good as any.
         pooled_RCHW = images_NCHW.new_empty(
-            len(regions), maps["0"].shape[1], *self.roi_heads.box_roi_pool.output_size
+            len(images_NCHW), maps["0"].shape[1], *self.roi_heads.box_roi_pool.output_size
         )
         pooled_RCHW = pooled_RCHW + sum(map_NCHW.mean() for map_NCHW in maps.values())
         logits, boxes = self.roi_heads.box_predictor(self.roi_heads.box_head(pooled_RCHW))
         return [*objectness, *offsets, logits, boxes]
+
+
+def _image_list(images_NCHW: Tensor, extents_N2: Tensor | None) -> ImageList:
+    """Return images with their heights and widths, as torchvision takes them."""
+    height, width = images_NCHW.shape[-2:]
+    if extents_N2 is None:
+        return ImageList(images_NCHW, [(height, width)] * len(images_NCHW))
+    return ImageList(images_NCHW, [(int(h), int(w)) for h, w, *_ in extents_N2.tolist()])
+
+
+def _have_extent(extents_N2: Tensor) -> list[bool]:
+    """Tell which images are not empty."""
+    return [bool(h and w) for h, w, *_ in extents_N2.tolist()]
 
 
 def _target(boxes_M4: Tensor, labels_M: Tensor) -> dict[str, Tensor]:

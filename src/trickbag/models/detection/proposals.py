@@ -55,12 +55,15 @@ class StrideAnchors(AnchorGenerator):  # type: ignore[misc]  # torchvision has n
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
         """Return the anchors (A, 4) of all maps, once for each image."""
-        device = feature_maps[0].device
-        self.set_cell_anchors(torch.float32, device)
-        sizes = [list(map_NCHW.shape[-2:]) for map_NCHW in feature_maps]
-        strides = [[stride, stride] for stride in self.strides]
-        anchors_A4 = torch.cat(self.grid_anchors(sizes, strides))
+        anchors_A4 = torch.cat(self.grid(feature_maps))
         return [anchors_A4 for _ in image_list.image_sizes]
+
+    def grid(self, feature_maps: list[Tensor]) -> list[Tensor]:
+        """Return the anchors (A, 4) of each map."""
+        self.set_cell_anchors(torch.float32, feature_maps[0].device)
+        sizes = [list(map_NCHW.shape[-2:]) for map_NCHW in feature_maps]
+        anchors: list[Tensor] = self.grid_anchors(sizes, [[s, s] for s in self.strides])
+        return anchors
 
 
 class SeededSampler(BalancedPositiveNegativeSampler):  # type: ignore[misc]
