@@ -85,6 +85,7 @@ TRICKS: dict[str, tuple[str, str]] = {
     "mixup_cutmix": ("per=image,prob=0.9", ""),
     "no_bias_decay": ("free=norm", ""),
     "pca_noise": ("std=0.2", ""),
+    "poly_decay": ("power=2.0", ""),
     "progressive_resizing": ("stages=2", ""),
     "rand_augment": ("magnitude=15", ""),
     "random_erasing": ("prob=0.9", ""),

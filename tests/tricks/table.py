@@ -32,6 +32,7 @@ from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.mixup_cutmix import MixupCutMix
 from trickbag.tricks.no_bias_decay import NoBiasDecay
 from trickbag.tricks.pca_noise import PCANoise
+from trickbag.tricks.poly_decay import PolyDecay
 from trickbag.tricks.progressive_resizing import ProgressiveResizing
 from trickbag.tricks.rand_augment import RandAugment
 from trickbag.tricks.random_erasing import RandomErasing
@@ -90,6 +91,7 @@ TABLE: dict[str, Entry] = {
         Entry(MixupCutMix(per="image", prob=0.9)),
         Entry(NoBiasDecay(free="norm")),
         Entry(PCANoise(std=0.2)),
+        Entry(PolyDecay(power=2.0)),
         Entry(ProgressiveResizing(stages=2)),
         Entry(RandomErasing(prob=0.9)),
         Entry(RandAugment(magnitude=15)),

@@ -25,6 +25,7 @@ from trickbag.tricks.linear_scaling import LinearScaling, scale_lr
 from trickbag.tricks.mixed_precision import MixedPrecision
 from trickbag.tricks.mixup import Mixup
 from trickbag.tricks.pca_noise import PCANoise
+from trickbag.tricks.poly_decay import PolyDecay
 from trickbag.tricks.resnet_tweaks import ResNetB, ResNetC, ResNetD
 from trickbag.tricks.step_decay import StepDecay
 from trickbag.tricks.trick import NoEffect, Trick
@@ -93,8 +94,19 @@ def test_smooth_exponential_decay() -> None:
     assert schedule.factor(6, 1, 10) == pytest.approx(0.97**2.5, rel=1e-12)
 
 
+def test_poly_decay_of_segmentation() -> None:
+    schedule = PolyDecay().schedule(Schedule(warmup_epochs=1))
+    factors = [schedule.factor(step, 10, 11) for step in range(110)]
+    by_hand = [(1 - t / 100) ** 0.9 for t in range(100)]
+    assert factors[10:] == pytest.approx(by_hand, abs=1e-15)
+    line = PolyDecay(power=1.0).schedule(Schedule())
+    assert line.factor(25, 10, 10) == 0.75
+    assert schedules.Polynomial()(1.0) == 0.0
+
+
 @pytest.mark.parametrize(
-    "trick", [CosineDecay(), StepDecay(), ExponentialDecay(), Warmup(epochs=3, by="epoch")]
+    "trick",
+    [CosineDecay(), StepDecay(), ExponentialDecay(), PolyDecay(), Warmup(epochs=3, by="epoch")],
 )
 def test_schedule_trick_changes_its_part_alone_and_once(trick: Trick) -> None:
     start = Schedule(decay=schedules.Constant(), warmup_epochs=1)

@@ -1,7 +1,8 @@
 """Learning-rate schedules: a decay, and a warm-up before it.
 
 Sources: He et al. 2018 (arXiv 1812.01187), sections 2.1 (steps), 3.1 (warm-up), 5.1 (cosine); Tan &
-Le 2019 and the papers' TensorFlow recipes (exponential decay).
+Le 2019 and the papers' TensorFlow recipes (exponential decay); Chen et al. 2016 (arXiv 1606.00915),
+section 4.1 (polynomial decay).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from trickbag.ranges import MAX_EPOCHS, Above, AtLeast, Fraction, Positive
 from trickbag.settings import Settings
 
-__all__ = ["Constant", "Cosine", "Decay", "Exponential", "Schedule", "Stepwise"]
+__all__ = ["Constant", "Cosine", "Decay", "Exponential", "Polynomial", "Schedule", "Stepwise"]
 
 
 def _power(factor: float, times: float) -> float:
@@ -96,7 +97,24 @@ class Cosine(Settings):
         return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-Decay = Constant | Stepwise | Exponential | Cosine
+@dataclass(frozen=True, kw_only=True)
+class Polynomial(Settings):
+    """A learning rate that falls to zero as a power of what is left: `(1 - t / T) ** power`.
+
+    T is the run without its warm-up. Segmentation has a power of 0.9; 1 is a straight line.
+    Source: Chen et al. 2016, section 4.1.
+    """
+
+    kind: ClassVar[str] = "poly"
+    after_warmup: ClassVar[bool] = True
+    power: Annotated[float, Above(0, 100)] = 0.9
+
+    def __call__(self, progress: float, epochs: float = 1.0) -> float:
+        """Return the factor of the learning rate at `progress` t / T in [0, 1]."""
+        return float(max(0.0, 1.0 - progress) ** self.power)
+
+
+Decay = Constant | Stepwise | Exponential | Cosine | Polynomial
 
 
 @dataclass(frozen=True, kw_only=True)
