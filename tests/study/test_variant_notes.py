@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import trickbag as tb
+from tests.builders.images import digit_folder
 from tests.builders.recipes import study_recipe
 from trickbag.errors import Note
 from trickbag.study.folder import StudyFolder
@@ -37,6 +39,19 @@ def test_settings_that_hide_others_are_named_with_their_variants(
     fills = [note.reason for note in study.notes if "fills the run: " in note.reason]
     assert len(fills) == (2 if design.kind != "one-at-a-time" else 1)
     assert not [note for note in study.notes if note.kind == "study" and "no_effect" in note.reason]
+
+
+@pytest.mark.parametrize("names", [{"1": 1, "2": 2, "10": 0}, {"01": 1, "02": 2, "10": 0}])
+def test_grades_that_kappa_takes_in_another_order_are_noted(
+    names: dict[str, int], tmp_path: Path
+) -> None:
+    photos = digit_folder(tmp_path / "grades", names, 8)
+    study = tb.Study(recipe=study_recipe(photos), seeds=1)
+    for outcome, beside in (("quadratic_kappa", ()), ("top1", ("last_quadratic_kappa",))):
+        asked = dataclasses.replace(study, outcome=outcome, beside=beside)
+        notes = [note.reason for note in asked.prepare(NONE, tb.Inline()).notes]
+        assert ["order 1, 10, 2" in note for note in notes].count(True) == ("1" in names)
+    assert not any("grades" in note.reason for note in study.prepare(NONE, tb.Inline()).notes)
 
 
 def ended(trial: str, label: str, seed: int, **metrics: float) -> StoredResult:

@@ -50,9 +50,9 @@ def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
     """Fit a temperature to the images of an evaluation of a network, and store it with its weights.
 
     It is stored if these are the validation images of the run in whose folder the weights lie, that
-    of an average in the folder of its first run. The tensors of the file keep their bits. Raises UserError for several labels an image, and while
-    another process trains in the folder, and RunFailed if the file cannot be written; it is then
-    unchanged.
+    of an average in the folder of its first run. The tensors of the file keep their bits. Raises
+    UserError for several labels an image, and while another process trains in the folder, and
+    RunFailed if the file cannot be written; it is then unchanged.
     """
     if trained.thresholds is not None:
         raise UserError(f"{trained.path}: {MULTI_LABEL}", "leave --calibrate out")

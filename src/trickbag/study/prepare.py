@@ -16,7 +16,7 @@ from trickbag.study.outcome_evaluations import evaluation_notes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
 from trickbag.study.variant_notes import variant_notes
-from trickbag.train.plan.score import require_score
+from trickbag.train.plan.score import order_notes, require_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,6 +72,7 @@ class PreparedStudy:
             *kept_weights(self.plan.recipe),
             *longer_training(recipes),
             *evaluation_notes(self.plan, self.dataset),
+            *(n for o in self.plan.outcomes for n in order_notes(o, self.dataset.classes)),
             *(note for layout in layouts for note in layout.notes),
             *self.variant_notes,
             *self.progress.chance_notes(self.plan.outcome),

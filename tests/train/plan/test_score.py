@@ -16,7 +16,7 @@ from trickbag.metrics.metric import EVALUATED, defined_metrics
 from trickbag.optim.config import TrainConfig
 from trickbag.train.folder.score import is_better
 from trickbag.train.plan.resolve import resolve
-from trickbag.train.plan.score import require_score, score_notes
+from trickbag.train.plan.score import order_notes, require_score, score_notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +103,7 @@ def test_grades_that_are_not_in_the_order_of_their_numbers_are_noted(
     notes = score_notes(training, data)
     assert ["order 0, 1, 10, 2" in note.text for note in notes] == [True] * noted
     assert score_notes(TrainConfig(score="loss", keep="best"), data) == []
+    assert order_notes("test_quadratic_kappa", names) == notes
 
 
 @pytest.mark.parametrize("name", EVALUATED)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from trickbag.optim.config import TrainConfig
     from trickbag.tasks.task import Task
 
-__all__ = ["require_score", "score_notes"]
+__all__ = ["order_notes", "require_score", "score_notes"]
 
+_KAPPA = "quadratic_kappa"
 _OF_BOTH_KINDS = ("auc", "auc_ovr", "sensitivity_at_95")
 """Metrics that compare the images of a class with those of others."""
 
@@ -55,7 +56,7 @@ def require_score(score: str | None, dataset: Dataset, task: Task | None = None)
 def score_notes(training: TrainConfig, dataset: Dataset, task: Task | None = None) -> list[Note]:
     """Return a note on a score that chooses nothing; UserError as `require_score`."""
     require_score(training.score, dataset, task)
-    notes = _order_notes(dataset.classes) if training.score == "quadratic_kappa" else []
+    notes = order_notes(training.score, dataset.classes)
     if training.score is None or training.keep == "best" or training.epochs == 1:
         return notes
     reason = (
@@ -65,14 +66,19 @@ def score_notes(training: TrainConfig, dataset: Dataset, task: Task | None = Non
     return [*notes, Note("choice", None, reason)]
 
 
-def _order_notes(classes: Sequence[str]) -> list[Note]:
-    """Say that grades are not in the order of their numbers: names are sorted as text."""
+def order_notes(metric: str | None, classes: Sequence[str]) -> list[Note]:
+    """Say that kappa's grades are not in the order of their numbers: names are sorted as text.
+
+    `metric` may have a prefix, as in `test_quadratic_kappa`. There is no note of other metrics.
+    """
+    if metric is None or not metric.endswith(_KAPPA):
+        return []
     if not all(name.isdecimal() for name in classes):
         return []
     if [*map(int, classes)] == sorted(map(int, classes)):
         return []
     reason = (
-        f"quadratic_kappa takes the classes for grades in the order {', '.join(classes[:4])}, ...: "
+        f"{_KAPPA} takes the classes for grades in the order {', '.join(classes[:4])}, ...: "
         "write their numbers with as many digits each, such as 02 and 10"
     )
     return [Note("data", None, reason)]
