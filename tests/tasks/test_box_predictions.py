@@ -49,6 +49,18 @@ def test_boxes_are_ordered_by_their_scores() -> None:
     assert ImageBoxes.of("a", (1, 1), np.zeros((0, 6)), CLASSES).detections(CLASSES).shape == (0, 6)
 
 
+def test_predictions_of_a_batch() -> None:
+    rows = np.array([[1, 10, 20, 100, 110, 0.5], [0, -4, 0, 400, 9, 0.01]])
+    extents = [(240, 320, 480, 640), (30, 40, 30, 40)]
+    result = BoxPredictions.of(["a", "b"], [rows, rows[:0]], extents, CLASSES, least=0.1)
+    box = PredictedBox(label="große Katze", score=0.5, box=(20, 40, 200, 220))
+    assert result.images == (
+        ImageBoxes(file="a", width=640, height=480, boxes=(box,)),
+        ImageBoxes(file="b", width=40, height=30),
+    )
+    assert rows[0, 1] == 10
+
+
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     predictions = example()
     text = predictions.to_text()

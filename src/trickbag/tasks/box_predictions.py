@@ -128,6 +128,28 @@ class BoxPredictions:
     images: tuple[ImageBoxes, ...]
     least: float = 0.0
 
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        detections: Sequence[NDArray[np.float64]],
+        extents: Sequence[Sequence[int]],
+        classes: Sequence[str],
+        least: float = 0.0,
+    ) -> BoxPredictions:
+        """Return the predictions of images by their names.
+
+        `detections` are rows (B, 6) for each image, class, box and score, in pixels of the canvas;
+        `extents` as in `boxes_in_file`.
+        """
+        images = []
+        for name, rows_B6, extent in zip(names, detections, extents, strict=True):
+            rows = np.asarray(rows_B6, np.float64).copy()
+            rows[:, 1:5] = boxes_in_file(rows[:, 1:5], extent)
+            size = int(extent[2]), int(extent[3])
+            images.append(ImageBoxes.of(name, size, rows, classes, least))
+        return cls(classes=tuple(classes), images=tuple(images), least=least)
+
     def to_text(self) -> str:
         """Return the predictions as JSON, a line for each image."""
         head = {"schema": SCHEMA, "classes": list(self.classes), "least": self.least}

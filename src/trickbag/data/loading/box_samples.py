@@ -24,7 +24,7 @@ from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from trickbag.data.size import Size
     from trickbag.data.source import Part
 
-__all__ = ["CANVAS_MULTIPLE", "NO_OBJECT", "BoxSample", "BoxSamples", "evaluation_sample"]
+__all__ = [
+    "CANVAS_MULTIPLE",
+    "NO_OBJECT",
+    "BoxSample",
+    "BoxSamples",
+    "Canvas",
+    "evaluation_sample",
+    "on_canvas",
+]
 
 CANVAS_MULTIPLE = 32
 """Height and width of a canvas are multiples of it: the stride of the coarsest map of a ResNet."""
@@ -53,15 +61,25 @@ class BoxSample(NamedTuple):
     size: tuple[int, int]
 
 
-class BoxSamples:
-    """Loads images with boxes: a pure function of a request, in any process.
+class Canvas(NamedTuple):
+    """A batch of images on a canvas.
 
-    The batch has a canvas for its largest height and its largest width, each rounded up to a
-    multiple of CANVAS_MULTIPLE; images lie at its top left, the rest has the rounded mean colour.
-    Labels are float32 (N, M, 6): class, left, top, right, bottom in pixels of the canvas, and 1 for
-    a difficult object; rows without an object have the class NO_OBJECT. M is that of the image with
-    the most, at least 1. Extents are (N, 4) int64: height and width within the canvas, then those
-    of the upright image of the file.
+    images: (N, C, H, W) uint8; the canvas has the largest height and the largest width of the
+    images, each rounded up to a multiple of CANVAS_MULTIPLE. Images lie at its top left, the rest
+    has the rounded mean colour. labels: (N, M, 6) float32: class, left, top, right, bottom in
+    pixels of the canvas, and 1 for a difficult object; rows without an object have the class
+    NO_OBJECT. M is that of the image with the most objects, at least 1. extents: (N, 4) int64:
+    height and width within the canvas, then those of the upright image of the file; all are 0 for
+    an image that is missing.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    extents: NDArray[np.int64]
+
+
+class BoxSamples:
+    """Loads images with boxes on a canvas: a pure function of a request, in any process.
 
     Training images are cut (`data.crop_area`), scaled (`resized_size`) and mirrored
     (`data.flip_prob`), and objects that are less than a pixel then are left out; in evaluation
@@ -88,7 +106,7 @@ class BoxSamples:
                     errors.append((row, str(error)))
                 alive()
             samples.append(sample)
-        images, labels, extents = self._on_canvas(samples)
+        images, labels, extents = on_canvas(samples, self.preprocessing)
         batch = RawBatch(
             images=torch.from_numpy(images),
             labels=torch.from_numpy(labels),
@@ -116,30 +134,28 @@ class BoxSamples:
     def _size(self, data: DataConfig) -> Size:
         return data.image_size or self.preprocessing.image_size
 
-    def _on_canvas(
-        self, samples: list[BoxSample | None]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
-        """Lay samples on a canvas; images that are missing are 0, and have no extent."""
-        present = [sample for sample in samples if sample is not None]
-        height, width = (
-            _canvas_side([sample.image.shape[axis] for sample in present]) for axis in (0, 1)
-        )
-        most = max([1, *(len(sample.objects) for sample in present)])
-        channels = self.preprocessing.count
-        images = np.zeros((len(samples), channels, height, width), np.uint8)
-        labels = np.zeros((len(samples), most, 6), np.float32)
-        labels[..., 0] = NO_OBJECT
-        extents = np.zeros((len(samples), 4), np.int64)
-        colour = np.array(border_colour(self.preprocessing.mean), np.uint8)
-        for i, sample in enumerate(samples):
-            if sample is None:
-                continue
-            rows, columns = sample.image.shape[:2]
-            images[i] = colour[:, None, None]
-            images[i, :, :rows, :columns] = sample.image.transpose(2, 0, 1)
-            labels[i, : len(sample.objects)] = sample.objects
-            extents[i] = (rows, columns, *sample.size)
-        return images, labels, extents
+
+def on_canvas(samples: Sequence[BoxSample | None], preprocessing: Preprocessing) -> Canvas:
+    """Lay samples on a canvas; the pixels of one that is missing are 0."""
+    present = [sample for sample in samples if sample is not None]
+    height, width = (
+        _canvas_side([sample.image.shape[axis] for sample in present]) for axis in (0, 1)
+    )
+    most = max([1, *(len(sample.objects) for sample in present)])
+    images = np.zeros((len(samples), preprocessing.count, height, width), np.uint8)
+    labels = np.zeros((len(samples), most, 6), np.float32)
+    labels[..., 0] = NO_OBJECT
+    extents = np.zeros((len(samples), 4), np.int64)
+    colour = np.array(border_colour(preprocessing.mean), np.uint8)
+    for i, sample in enumerate(samples):
+        if sample is None:
+            continue
+        rows, columns = sample.image.shape[:2]
+        images[i] = colour[:, None, None]
+        images[i, :, :rows, :columns] = sample.image.transpose(2, 0, 1)
+        labels[i, : len(sample.objects)] = sample.objects
+        extents[i] = (rows, columns, *sample.size)
+    return Canvas(images, labels, extents)
 
 
 def evaluation_sample(

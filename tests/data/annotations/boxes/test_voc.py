@@ -85,6 +85,16 @@ def test_a_test_part_validates_where_there_is_no_other(tmp_path: Path) -> None:
     assert "there is no val part: the test part validates" in texts(source.notes)
 
 
+def test_a_list_without_annotations_is_not_used(tmp_path: Path) -> None:
+    parts = {"train": ["a"], "val": ["b"], "test": ["x", "y"]}
+    source = opened(voc_folder(tmp_path, parts, {"a": [CAT], "b": [CAT]}))
+    assert list(source.parts) == ["train", "val"]
+    assert source.left_out == ()
+    note = "ImageSets/Main/test.txt is not used: none of its 2 images has an annotation"
+    assert note in texts(source.notes)
+    assert source.passed_over == ()
+
+
 def test_without_lists_a_part_is_held_back(tmp_path: Path) -> None:
     objects = {f"{i:02}": [CAT, DOG] if i % 2 else [CAT] for i in range(20)}
     root = voc_folder(tmp_path, {}, objects)

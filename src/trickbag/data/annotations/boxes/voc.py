@@ -63,12 +63,15 @@ def list_voc(folder: Path, parts: Sequence[str] | None) -> BoxListing | None:
     roots = list(_roots(folder))
     if not roots:
         return None
+    annotated = {root.name: _annotations_of(folder, root) for root in roots}
+    roots, unlabelled = _without_unlabelled(roots, annotated)
     selections, notes = _selected(folder, roots, parts)
-    listing = BoxListing(root=folder, notes=notes)
+    listing = BoxListing(root=folder, notes=[*unlabelled, *notes])
     folders = {root.images for root in roots}
     listing.holds_images = lambda name: any(_is_within(name, each) for each in folders)
     for root in roots:
-        _list_root(folder, root, [each for each in selections if each.root is root], listing)
+        chosen = [each for each in selections if each.root is root]
+        _list_root(folder, root, chosen, annotated[root.name], listing)
     _count_from_zero(listing)
     return listing
 
@@ -169,13 +172,37 @@ def _short(root: _Root) -> str:
     return root.name.removeprefix("VOCdevkit/") if root.name != "." else ""
 
 
+def _annotations_of(folder: Path, root: _Root) -> dict[str, str]:
+    """Return the annotations of a root by the names of their images."""
+    files = files_below(folder / root.annotations, _XML)
+    return {os.path.splitext(name)[0]: name for name in files}
+
+
+def _without_unlabelled(
+    roots: list[_Root], annotated: dict[str, dict[str, str]]
+) -> tuple[list[_Root], list[str]]:
+    """Leave out lists none of whose images has an annotation, such as that of VOC 2012's test."""
+    kept, notes = [], []
+    for root in roots:
+        known = annotated[root.name].keys()
+        lists = {name: ids for name, ids in root.lists.items() if not known.isdisjoint(ids)}
+        for name in root.lists.keys() - lists.keys():
+            file = _joined(root.name, f"ImageSets/Main/{name}.txt")
+            number = len(root.lists[name])
+            notes.append(f"{file} is not used: none of its {number:,} images has an annotation")
+        kept.append(root._replace(lists=lists) if lists or not root.lists else root)
+    return kept, notes
+
+
 def _list_root(
-    folder: Path, root: _Root, selections: list[_Selection], listing: BoxListing
+    folder: Path,
+    root: _Root,
+    selections: list[_Selection],
+    by_id: dict[str, str],
+    listing: BoxListing,
 ) -> None:
-    """Add the annotated images of a root that a selection takes."""
-    listing.used |= {_joined(root.name, f"ImageSets/Main/{name}.txt") for name in root.lists}
-    annotations = folder / root.annotations
-    by_id = {os.path.splitext(name)[0]: name for name in files_below(annotations, _XML)}
+    """Add the annotated images of a root that a selection takes; `by_id` are its annotations."""
+    listing.used |= {_joined(root.name, f"ImageSets/Main/{name}.txt") for name in _LISTS}
     images = VocImages(files_below(folder / root.images, EXTENSIONS))
     taken: dict[str, str] = {}
     for part, _, name in selections:
