@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["BOX_COLOURS", "beside", "class_colour", "draw_boxes"]
+__all__ = ["BOX_COLOURS", "beside", "class_colour", "draw_boxes", "drawing_font"]
 
 Colour = tuple[int, int, int]
 
@@ -79,7 +79,7 @@ def draw_boxes(
     canvas = ImageDraw.Draw(picture)
     shorter *= factor
     width = max(2, shorter // 200)
-    font = _font(max(11, shorter // _LABEL_SHARE))
+    font = drawing_font(max(11, shorter // _LABEL_SHARE))
     order = range(len(boxes)) if scores_B is None else np.argsort(scores_B, kind="stable").tolist()
     for i in order:
         colour = class_colour(labels_B[i])
@@ -137,7 +137,7 @@ def _label(
 
 
 @cache
-def _font(size: int) -> FreeTypeFont:
+def drawing_font(size: int) -> FreeTypeFont:
     """Return a font with the letters of many languages."""
     import matplotlib
     from PIL import ImageFont
@@ -158,7 +158,7 @@ def beside(pictures: Sequence[Image], titles: Sequence[str] = ()) -> Image:
     images = [as_rgb(picture) for picture in pictures]
     gap = max(4, min(min(image.shape[:2]) for image in images) // 40)
     height = max(image.shape[0] for image in images)
-    font = _font(max(12, height // 24))
+    font = drawing_font(max(12, height // 24))
     head = int(font.size * 1.6) if titles else 0
     width = sum(image.shape[1] for image in images) + gap * (len(images) - 1)
     sheet: PillowImage.Image = Pillow.new("RGB", (width, height + head), (255, 255, 255))
