@@ -16,7 +16,7 @@ from trickbag import recipes
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
 from trickbag.settings import Settings, plain, plain_identity
-from trickbag.train.folder.identity import WEIGHTS_VERSION, trial_of
+from trickbag.train.folder.identity import HEAD_VERSION, WEIGHTS_VERSION, trial_of
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.trick import Trick
 
@@ -209,6 +209,8 @@ def test_trials_with_weights_of_others_have_a_version() -> None:
     taught = recipes.small().plus(Distillation(teacher=("timm:resnet18",)))
     for recipe in (recipes.finetune(), taught):
         assert trial_of(recipe, 0, "data")["weights_version"] == WEIGHTS_VERSION
+    assert trial_of(recipes.finetune(), 0, "data")["head_version"] == HEAD_VERSION
+    assert "head_version" not in trial_of(taught, 0, "data")
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ UNLIMITED = {
     "TrainConfig.lr": RATE,
     "TrainConfig.weight_decay": RATE,
     "TrainConfig.clip_norm": RATE,
+    "TrainConfig.head_lr": RATE,
     "SharpnessAware.rho": RATE,
     "Sam.rho": RATE,
     "Stepwise.factor": RATE,

@@ -73,7 +73,7 @@ def _leaves(data: object) -> list[object]:
         (lambda: DataConfig(std=(1.0, 0.0, 1.0)), "std = 0.0"),
         (
             lambda: read(TrainConfig, {"epoch": 3}),
-            "no setting 'epoch'; it has: accumulate, batch_size",
+            "no setting 'epoch'; it has: accumulate, batch_norm, batch_size",
         ),
         (
             lambda: read(TrainConfig, {"optimizer": {"kind": "adam"}}),

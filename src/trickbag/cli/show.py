@@ -169,7 +169,8 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     epochs = f"{training.epochs} epochs of {plan.steps_per_epoch}"
     yield f"#   steps: {plan.steps:,} ({epochs}), batch {plan.batch_size}"
     warmup = f"warm-up {schedule.warmup_epochs:g} epochs, " if schedule.warmup_epochs else ""
-    yield f"#   learning rate: {training.lr:g}, {warmup}{schedule.decay.kind} decay"
+    alone = f"{training.head_epochs} epochs of the head alone, " if training.head_epochs else ""
+    yield f"#   learning rate: {training.lr:g}, {alone}{warmup}{schedule.decay.kind} decay"
     yield f"#   device: {plan.device}, precision {plan.precision}, memory layout {plan.layout}"
 
 
@@ -183,7 +184,11 @@ def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:
 
     plain, changed = previews(recipe, dataset, min(_COMPARED, plan.batch_size))
     points = schedule_points(
-        plan.schedule, plan.training.lr, plan.training.epochs, plan.steps_per_epoch
+        plan.schedule,
+        plan.training.lr,
+        plan.training.epochs,
+        plan.steps_per_epoch,
+        head_epochs=plan.training.head_epochs,
     )
     unseen = "; ".join(
         f"{subject}: {', '.join(names)}"

@@ -2,7 +2,9 @@
 
 Only the last layers of a network depend on the number of classes. Weights that were trained for
 other classes, or for the same in another order, have rows for their own classes there. What a run
-keeps of them is decided here, by the names of the classes.
+keeps of them is decided here, by the names of the classes. Rows that start anew are zero: rows that
+are drawn for features as large as those of a trained network give logits so large that the first
+steps undo what it has learned (LOG.md, "new heads on loaded weights").
 
 Shapes: K classes.
 """
@@ -15,7 +17,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from trickbag.errors import Note, UserError
 from trickbag.models.classifier import Classifier
@@ -25,8 +29,6 @@ from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import torch
 
     from trickbag.data.size import Size
     from trickbag.models.config import ModelConfig
@@ -39,6 +41,7 @@ __all__ = [
     "head_names",
     "init_seed",
     "match_head",
+    "with_zero_rows",
     "without_classifier",
 ]
 
@@ -156,6 +159,24 @@ def without_classifier(
     return dataclasses.replace(source, tensors=kept), [note]
 
 
+def with_zero_rows(network: nn.Module, head: frozenset[str]) -> dict[str, Tensor]:
+    """Return the tensors of a network by name, those of the `head`'s last layers zero.
+
+    A layer is a linear layer or a convolution; what else has a row for each class, such as a scale,
+    keeps its values: with two factors of zero neither would have a gradient.
+    """
+    zero = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in network.named_modules(remove_duplicate=False)
+        if isinstance(module, nn.Linear | _ConvNd)
+        for name, _ in module.named_parameters(recurse=False)
+    } & head
+    return {
+        name: torch.zeros_like(tensor) if name in zero else tensor
+        for name, tensor in network.state_dict().items()
+    }
+
+
 def match_head(
     present: Mapping[str, Tensor],
     source: SourceWeights,
@@ -168,8 +189,8 @@ def match_head(
     With `auto` each row is that of the class of the same name; a class that the weights do not have
     keeps the row that is present. Where the weights do not name their classes, all rows stay as
     they are present. `new` keeps all rows as they are present, `keep` takes those of the weights in
-    their order. `classes` are the K names of the network's; None where they are not known: then
-    `auto` takes the rows if they are as many.
+    their order. `with_zero_rows` makes the rows that are present zero. `classes` are the K names of
+    the network's; None where they are not known: then `auto` takes the rows if they are as many.
 
     Notes say what was done. Raises UserError where the weights have no head to keep or one of
     another size, or not as many names as rows. A head that does not fit in another way is returned

@@ -42,6 +42,7 @@ from trickbag.models.transfer import (
     classifier_names,
     head_names,
     match_head,
+    with_zero_rows,
     without_classifier,
 )
 from trickbag.models.weights_checksum import record_text, require_intact
@@ -198,9 +199,10 @@ def load_weights(
     The file is safetensors. For an original network of Lee et al. 2020 it can also hold its
     variables (`models.official.variables`). Every name and shape must fit, except those of a
     classifier for other classes; what it takes by `init_head` and the names of the network's
-    `classes` is said at `models.transfer.match_head`. The rest of it keeps its values. A network
-    without classifier, such as that of `Features`, takes all else. `config` is the network's: of a
-    network that is not ours it tells where the classifier is.
+    `classes` is said at `models.transfer.match_head`. Its other rows become zero, and what it has
+    before its last layer keeps its values. A network without classifier, such as that of
+    `Features`, takes all else. `config` is the network's: of a network that is not ours it tells
+    where the classifier is.
 
     Returns notes on what was taken. Raises UserError for a file that cannot be read, does not fit
     or holds NaN; it names a few of the weights, and the network is then unchanged.
@@ -244,13 +246,15 @@ def enter_weights(
     source = dataclasses.replace(source, tensors=fitting.tensors)
     # An auxiliary head that the weights lack is no matter of classes.
     head = head_names(network, config) - fitting.fresh
-    rows = match_head(network.state_dict(), source, head, classes, init_head)
+    present = with_zero_rows(network, head)
+    rows = match_head(present, source, head, classes, init_head)
     body = {name: tensor for name, tensor in source.tensors.items() if name not in head}
     fresh = rows.fresh | fitting.fresh
     if head and head == rows.fresh and not any(name in source.tensors for name in head):
         # Normalisations and hidden layers within the classifier are then missing too.
         fresh |= classifier_names(network)
-    fit_weights(network, {**body, **rows.tensors}, source.origin, fresh=fresh)
+    anew = {name: present[name] for name in rows.fresh}
+    fit_weights(network, {**anew, **body, **rows.tensors}, source.origin, fresh=fresh)
     return [*notes, *fitting.notes, *rows.notes, *left_out]
 
 

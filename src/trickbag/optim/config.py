@@ -13,13 +13,18 @@ from trickbag.optim.steps import OnePass, Passes
 from trickbag.ranges import MAX_EPOCHS, AtLeast, Between, NonNegative, Positive
 from trickbag.settings import Settings
 
-__all__ = ["MAX_BATCH", "Device", "TrainConfig"]
+__all__ = ["MAX_BATCH", "MAX_STAGES", "Device", "Freeze", "TrainConfig"]
 
 MAX_BATCH = 65_536
+MAX_STAGES = 1_000
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where a run computes; auto: on a CUDA device if there is one, else on the CPU. mps: on the GPU of
 a Mac."""
+
+Freeze = Literal["none", "stem", "body"] | Annotated[int, AtLeast(1, MAX_STAGES)]
+"""What of a network keeps its weights: nothing, the stem, the stem and so many of the first stages,
+or all but the head."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,19 @@ class TrainConfig(Settings):
     - init_head: what the classifier takes of such weights. `auto`: the rows of the classes with the
       same names; all others start anew, and the whole classifier where the weights do not name
       their classes. `keep`: all rows in their order, whatever their names. `new`: none.
+    - freeze: what keeps the weights that were loaded: `none`, the `stem`, a number N (the stem and
+      the first N stages), or the `body` (all but the head). It has no gradient and no weight decay,
+      and its batch normalisation keeps its running statistics and uses them.
+    - head_epochs: the first epochs, in which the head alone is trained, at the full rate, on a body
+      that computes as in evaluation; the schedule begins after them (LP-FT, Kumar et al. 2022,
+      arXiv 2202.10054). unfreeze: what follows them, `all` stages at once or, `gradual`, one more
+      in each epoch, from the last to the first (Howard & Ruder 2018, arXiv 1801.06146, section
+      3.3).
+    - head_lr: the learning rate of the head, as a multiple of lr.
+    - batch_norm: `update` normalises by each batch, and keeps running statistics of the batches for
+      evaluation. `frozen` keeps those that were loaded, and uses them in training too.
+      `reestimate` is `update`, but computes the statistics anew before each evaluation, of training
+      images that are prepared as in evaluation.
     - gradient_checkpointing: keep only the input of each block, and compute the rest again for the
       gradients: less memory for about a third more work, and the same result (Chen et al. 2016,
       arXiv 1604.06174).
@@ -55,11 +73,16 @@ class TrainConfig(Settings):
     """
 
     introduced_later: ClassVar[tuple[str, ...]] = (
+        "batch_norm",
         "eval_precision",
+        "freeze",
+        "head_epochs",
+        "head_lr",
         "init_head",
         "keep",
         "probe",
         "score",
+        "unfreeze",
     )
 
     epochs: Annotated[int, AtLeast(1, MAX_EPOCHS)] = 120
@@ -81,6 +104,11 @@ class TrainConfig(Settings):
     init: str | None = None
     pretrained: bool = False
     init_head: Literal["auto", "keep", "new"] = "auto"
+    freeze: Freeze = "none"
+    head_epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)] = 0
+    unfreeze: Literal["all", "gradual"] = "all"
+    head_lr: Annotated[float, Positive] = 1.0
+    batch_norm: Literal["update", "frozen", "reestimate"] = "update"
     gradient_checkpointing: bool = False
     probe: Probe | None = None
 

@@ -37,22 +37,36 @@ class PicturePanel:
 
 
 def schedule_points(
-    schedule: Schedule, lr: float, epochs: float, steps_per_epoch: int, most: int = 600
+    schedule: Schedule,
+    lr: float,
+    epochs: float,
+    steps_per_epoch: int,
+    most: int = 600,
+    *,
+    head_epochs: float = 0,
 ) -> list[tuple[float, float]]:
     """Sample a schedule for drawing: (epochs done, learning rate) at up to about `most` steps.
 
     The last step is included. Up to half of the points lie in the warm-up, which is too short to be
-    drawn well by evenly spaced ones.
+    drawn well by evenly spaced ones. In the first `head_epochs` the rate is `lr`; the schedule is
+    that of the others.
     """
-    total = max(1, round(epochs * steps_per_epoch))
+    alone = min(head_epochs, epochs)
+    before = [(0.0, lr), (alone, lr)] if alone else []
+    if alone == epochs:
+        return before
+    total = max(1, round((epochs - alone) * steps_per_epoch))
     warm = min(total, round(schedule.warmup_epochs * steps_per_epoch))
     dense = max(1, math.ceil(2 * warm / most))
     coarse = max(1, math.ceil(2 * (total - warm) / most))
     steps = [*range(0, warm, dense), *range(warm, total, coarse)]
     if steps[-1] != total - 1:  # a schedule is judged by its end
         steps.append(total - 1)
-    return [
-        (step / steps_per_epoch, lr * schedule.factor(step, steps_per_epoch, epochs))
+    return before + [
+        (
+            alone + step / steps_per_epoch,
+            lr * schedule.factor(step, steps_per_epoch, epochs - alone),
+        )
         for step in steps
     ]
 

@@ -18,6 +18,7 @@ from trickbag.models.image_size import made_for_size
 from trickbag.models.layer_streams import LayerStreams
 from trickbag.models.linear_head import LinearHead
 from trickbag.models.pretrained import load_pretrained, published_id
+from trickbag.models.stages import stage_groups
 from trickbag.models.summary import display_name
 from trickbag.models.task_network import (
     backbone_of,
@@ -31,6 +32,7 @@ from trickbag.models.zoo import layer_groups
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
 from trickbag.train.machine.small_maps import pad_small_maps
+from trickbag.train.phases import Phases
 from trickbag.train.pipeline import Pipeline
 from trickbag.train.run import Run
 from trickbag.train.teachers.cached import cached_logits
@@ -71,7 +73,8 @@ def build(
     # oneDNN gives wrong gradients of small maps in bf16; see `pad_small_maps`.
     if plan.device == "cpu" and plan.precision == "bf16":
         pad_small_maps(network)
-    groups, group_notes = _param_groups(plan, tricks, network)
+    phases = Phases.of(network, plan.training)
+    groups, group_notes = _param_groups(plan, tricks, network, phases.never_trained)
     student = student_of(tricks)
     teach: Callable[[Batch], Batch] = NoTeacher()
     teacher_logits = None
@@ -95,6 +98,7 @@ def build(
         layer_streams=LayerStreams(
             backbone_of(network), (plan.data.pixels.count, *height_width(plan.image_size))
         ),
+        phases=phases,
         average=average,
         teach=teach,
         teacher_logits=teacher_logits,
@@ -132,7 +136,7 @@ def _build_network(
     """Return the network with its initial values, on the CPU."""
     network = build_task_network(plan.task, plan.model, seed=_init_seed(plan, dataset))
     backbone = backbone_of(network)
-    _require_shapes(backbone, plan, _image_sizes(plan, tricks))
+    _require_shapes(backbone, plan, _image_sizes(plan, tricks, network))
     if plan.training.probe is not None:
         LinearHead.of(backbone, plan.model)
     if plan.training.gradient_checkpointing:
@@ -238,7 +242,7 @@ def _average(tricks: tuple[Trick, ...], network: nn.Module, notes: list[Note]) -
     return next(iter(averages.values()), None)
 
 
-def _image_sizes(plan: Plan, tricks: tuple[Trick, ...]) -> list[Size]:
+def _image_sizes(plan: Plan, tricks: tuple[Trick, ...], network: nn.Module) -> list[Size]:
     """Return the image sizes of all epochs, the smallest first.
 
     Raises UserError if they are more than can be compiled.
@@ -247,15 +251,25 @@ def _image_sizes(plan: Plan, tricks: tuple[Trick, ...]) -> list[Size]:
     sizes = sorted({data.image_size for data in by_epoch if data.image_size}, key=number_of_pixels)
     # A graph for each size, and two if the micro-batches of a batch have two sizes.
     graphs = len(sizes) * (2 if plan.batch_size % plan.training.accumulate else 1)
+    phases = _number_of_phases(plan, network)
+    graphs *= phases  # a graph is of the parameters that have gradients
     # Beyond it torch fails in the middle of the run: `fullgraph` does not allow it to fall back.
     limit: int = torch._dynamo.config.recompile_limit
     if plan.compile and graphs > limit:
+        trained = f" and trains {phases} sets of its parts" if phases > 1 else ""
         raise UserError(
-            f"the run has images of {len(sizes)} sizes, for which {graphs} graphs would be "
-            f"compiled, of {limit} that can be",
+            f"the run has images of {len(sizes)} sizes{trained}, for which {graphs} graphs would "
+            f"be compiled, of {limit} that can be",
             "take fewer (progressive_resizing.stages), or --set training.compile=off",
         )
     return sizes
+
+
+def _number_of_phases(plan: Plan, network: nn.Module) -> int:
+    """Return how many sets of parameters are trained, at most, one after the other."""
+    if plan.training.unfreeze == "gradual":
+        return min(plan.training.epochs, len(stage_groups(network)))
+    return 2 if plan.training.head_epochs else 1
 
 
 def _require_shapes(network: nn.Module, plan: Plan, sizes: list[Size]) -> None:
@@ -298,7 +312,7 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[Size]) -> None:
 
 
 def _param_groups(
-    plan: Plan, tricks: tuple[Trick, ...], network: nn.Module
+    plan: Plan, tricks: tuple[Trick, ...], network: nn.Module, never_trained: set[nn.Parameter]
 ) -> tuple[list[dict[str, Any]], list[Note]]:
     """Return the optimizer's parameter groups: one for each layer if their rates differ."""
     training = plan.training
@@ -306,12 +320,14 @@ def _param_groups(
     layers = layer_groups(network) if decay < 1 else [list(network.parameters())]
     groups: list[dict[str, Any]] = [
         {
-            "params": params,
+            "params": [p for p in params if p not in never_trained],
             "weight_decay": training.weight_decay,
             "lr_scale": decay ** (len(layers) - 1 - i),
         }
         for i, params in enumerate(layers)
     ]
+    if training.head_lr != 1:
+        groups = _with_head_rate(groups, set(stage_groups(network)[-1]), training.head_lr)
     notes = []
     for trick in tricks:
         try:
@@ -319,3 +335,16 @@ def _param_groups(
         except NoEffect as none:
             notes.append(Note("no_effect", trick.name, none.reason))
     return [group for group in groups if group["params"]], notes
+
+
+def _with_head_rate(
+    groups: list[dict[str, Any]], head: set[nn.Parameter], factor: float
+) -> list[dict[str, Any]]:
+    """Return the groups with the head in groups of its own, at `factor` times the rate."""
+    split = []
+    for group in groups:
+        params = group["params"]
+        split.append({**group, "params": [p for p in params if p not in head]})
+        of_head = [p for p in params if p in head]
+        split.append({**group, "params": of_head, "lr_scale": group["lr_scale"] * factor})
+    return [group for group in split if group["params"]]

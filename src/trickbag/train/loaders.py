@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trickbag.data.loading.loader import Loader
+from trickbag.train.statistics import statistics_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,11 +115,16 @@ def evaluation_loader(
 
 @dataclass(frozen=True, kw_only=True)
 class RunLoaders:
-    """The loaders of a run: of each part the rows of this process."""
+    """The loaders of a run: of each part the rows of this process.
+
+    `statistics` has the training images, prepared as in evaluation, of which the first process
+    computes the statistics of batch normalisation.
+    """
 
     train: Loader
     val: Loader
     test: Loader | None
+    statistics: Loader | None = None
 
 
 @contextmanager
@@ -128,7 +134,7 @@ def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
 
     def evaluated(part: Part) -> Loader:
         return evaluation_loader(
-            _rows(part, world),
+            part,
             plan.data,
             run.evaluation,
             batch_size=evaluation_batch_size(plan),
@@ -145,13 +151,16 @@ def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
             teacher_logits=run.teacher_logits,
             share=(world.rank, world.size),
         ),
-        val=evaluated(dataset.val),
-        test=evaluated(dataset.test) if dataset.test else None,
+        val=evaluated(_rows(dataset.val, world)),
+        test=evaluated(_rows(dataset.test, world)) if dataset.test else None,
+        statistics=evaluated(statistics_rows(dataset.train, evaluation_batch_size(plan)))
+        if run.phases.estimated and world.is_main
+        else None,
     )
     try:
         yield loaders
     finally:
-        for loader in (loaders.train, loaders.val, loaders.test):
+        for loader in (loaders.train, loaders.val, loaders.test, loaders.statistics):
             if loader is not None:
                 loader.close()
 

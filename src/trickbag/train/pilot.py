@@ -77,7 +77,8 @@ def _training_seconds(run: Run, dataset: Dataset, limit_s: float) -> float:
 
 def _step_seconds(run: Run, loader: Loader, epoch: int, data: DataConfig, limit_s: float) -> float:
     """Return the seconds of a step in an epoch, measured for `limit_s` or an epoch."""
-    run.network.train()
+    # The last epoch trains the most parts of the network: a bound from above for the others.
+    run.begin_epoch(run.plan.training.epochs - 1)
     progress = Progress.start(run.device)
     progress.epoch = epoch
     warm_steps = _WARM_STEPS if run.plan.steps_per_epoch > 2 * _WARM_STEPS else 0

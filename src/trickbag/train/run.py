@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trickbag.data.teacher_logits import TeacherLogits
     from trickbag.models.layer_streams import LayerStreams
     from trickbag.tasks.task import Forward, Task
+    from trickbag.train.phases import Phases
     from trickbag.train.pipeline import Draws, Pipeline
     from trickbag.train.plan.plan import Plan
     from trickbag.tricks.trick import Average, Loss, Timestamp, Trick
@@ -38,6 +39,7 @@ class Run:
     - evaluation: how images are prepared for evaluation; it is stored with the weights.
     - autocast_dtype: the type of reduced precision, None for float32.
     - layer_streams: the layers of the network that draw random numbers.
+    - phases: which parts of the network are trained in which epoch.
     - average: averages the network as it is trained, if a trick asks for it.
     - teach: adds the logits of online teachers to a batch. teacher_logits: the cached ones of
       others, which the loader reads with the images.
@@ -56,6 +58,7 @@ class Run:
     device: torch.device
     autocast_dtype: torch.dtype | None
     layer_streams: LayerStreams
+    phases: Phases
     average: Average | None = None
     teach: Callable[[Batch], Batch] = NoTeacher()
     teacher_logits: TeacherLogits | None = None
@@ -106,6 +109,10 @@ class Run:
                     tensor.copy_(other_tensor)
         self.optimizer.load_state_dict(other.optimizer.state_dict())
         self.optimizer.zero_grad(set_to_none=True)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Prepare the network for the training of an epoch, counted from 0."""
+        self.phases.begin_epoch(self.network, epoch)
 
     def draw(self, timestamp: Timestamp) -> Draws:
         """Draw the random numbers of an effective batch: those that this process needs.

@@ -18,6 +18,7 @@ from trickbag.train.folder.record import RunEnd
 from trickbag.train.folder.result import Result
 from trickbag.train.machine.device import placed
 from trickbag.train.machine.parallel import StepStatus, World
+from trickbag.train.statistics import reestimate
 from trickbag.train.step import to_device, train_step
 from trickbag.train.validate import validate
 
@@ -102,6 +103,7 @@ class Trainer:
     def _epoch(self) -> TaskValidation:
         """Train the rest of an epoch, validate, and write what came out."""
         totals = self._train_epoch()
+        self._reestimate()
         is_last = self.progress.epoch + 1 == self.plan.training.epochs
         score = self.plan.score
         keep_logits = is_last or EVALUATED[score].needs_logits
@@ -127,7 +129,7 @@ class Trainer:
     def _train_epoch(self) -> Totals:
         """Train the rest of an epoch; return the sums over the epoch and all processes."""
         run, progress = self.run, self.progress
-        run.network.train()
+        run.begin_epoch(progress.epoch)
         started, before = time.perf_counter(), progress.seconds
         data = self.plan.data_at(run.tricks, progress.epoch)
         batches = self.loaders.train.epoch(
@@ -150,6 +152,26 @@ class Trainer:
         totals = self._totals()
         progress.seconds = before + time.perf_counter() - started
         return totals
+
+    def _reestimate(self) -> None:
+        """Compute the statistics of batch normalisation anew, for the network that is evaluated.
+
+        The first process does it for all, which take its statistics as they begin to evaluate.
+        """
+        run, loader = self.run, self.loaders.statistics
+        if loader is None:
+            return
+        network = run.evaluated_network
+        reestimate(
+            network,
+            loader,
+            norms=run.phases.estimated_norms(network),
+            preprocessing=run.evaluation,
+            device=run.device,
+            autocast_dtype=run.eval_dtype,
+            layout=self.plan.layout,
+            waiting=self._stop_waiting,
+        )
 
     def _stop_waiting(self) -> None:
         """Stop at once if a signal has come while a batch is waited for."""

@@ -58,7 +58,8 @@ def validate(
     world, signal = world or World(), ""
     # Each process has seen other images: the running statistics that count are the first's.
     world.broadcast_tensors(network.buffers())
-    training = network.training
+    # Of each module: some are in evaluation mode while others are trained.
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     predictions = task.predictions(device, keep_logits=keep_logits)
     seconds, count, not_finite = 0.0, 0, 0
@@ -85,7 +86,8 @@ def validate(
     except _StopWaiting as error:
         signal = error.signal
     finally:
-        network.train(training)
+        for module, mode in modes:
+            module.training = mode
     # After the loop and not in it: the processes can have different numbers of batches.
     if signal := world.all_reduce_status(StepStatus(stop=signal)).stop:
         return signal

@@ -193,4 +193,7 @@ def planned_schedule(record: ReportedRun) -> list[tuple[float, float]] | None:
         schedule = read(Schedule, record.resolved["schedule"], "resolved.schedule")
     except UserError as error:
         raise UserError(f"cannot read {record.folder / 'recipe.json'}: {error}") from error
-    return schedule_points(schedule, float(lr), float(epochs), steps)
+    # Runs of before have none.
+    alone = training.get("head_epochs", 0)
+    head_epochs = float(alone) if isinstance(alone, int) else 0.0
+    return schedule_points(schedule, float(lr), float(epochs), steps, head_epochs=head_epochs)

@@ -13,12 +13,25 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.tricks.trick import Trick
 
-__all__ = ["NETWORKS_VERSION", "RESIZE_VERSION", "WEIGHTS_VERSION", "teachers_of", "trial_of"]
+__all__ = [
+    "HEAD_VERSION",
+    "NETWORKS_VERSION",
+    "RESIZE_VERSION",
+    "WEIGHTS_VERSION",
+    "teachers_of",
+    "trial_of",
+]
 
 WEIGHTS_VERSION = 2
 """Version of what runs compute that start from weights, or learn from those that timm publishes.
 
 See `trickbag.recipe.NUMBERS`. Version 1, which is not written, had other images for these weights.
+"""
+
+HEAD_VERSION = 2
+"""Version of the classifier of runs that start from weights.
+
+Version 1, which is not written, drew the rows that start anew; they are zero now.
 """
 
 NETWORKS_VERSION = 2
@@ -54,6 +67,8 @@ def trial_of(recipe: Recipe, seed: int, fingerprint: str) -> dict[str, Any]:
     from_weights = bool(recipe.training.init or recipe.training.pretrained)
     if from_weights or of_timm:
         trial["weights_version"] = WEIGHTS_VERSION
+    if from_weights:
+        trial["head_version"] = HEAD_VERSION
     if _follows_timms_shape(recipe, teachers, from_weights=from_weights):
         trial["resize_version"] = RESIZE_VERSION
     # Without teachers the key is absent, as it was before there were any: ids stay.

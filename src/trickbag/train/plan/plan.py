@@ -149,11 +149,22 @@ class Plan(Settings):
         """The updates of the whole run."""
         return self.steps_per_epoch * self.training.epochs
 
+    @property
+    def scheduled_epochs(self) -> int:
+        """The epochs of the schedule: those in which more than the head can be trained."""
+        return max(0, self.training.epochs - self.training.head_epochs)
+
     def lr(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0 over the run."""
-        return self.training.lr * self.schedule.factor(
-            step, self.steps_per_epoch, self.training.epochs
-        )
+        """Return the learning rate of a step, counted from 0 over the run.
+
+        While the head alone is trained it is the full rate. The schedule is that of the epochs
+        after these.
+        """
+        epochs = self.scheduled_epochs
+        scheduled = step - (self.training.epochs - epochs) * self.steps_per_epoch
+        if scheduled < 0:
+            return self.training.lr
+        return self.training.lr * self.schedule.factor(scheduled, self.steps_per_epoch, epochs)
 
     def timestamp(self, epoch: int, step: int = 0) -> Timestamp:
         """Return the time before step `step` of epoch `epoch`, both from 0."""

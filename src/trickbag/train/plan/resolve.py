@@ -28,6 +28,7 @@ from trickbag.train.plan.channels import (
     with_pixels,
 )
 from trickbag.train.plan.no_effect_notes import first_reasons, no_effect_notes
+from trickbag.train.plan.phase_notes import phase_notes
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.probe_notes import probe_notes, require_probe, with_new_head
@@ -106,6 +107,7 @@ def resolve(
     ]
     # What a hook says of itself comes first: it knows best why it changes nothing.
     notes += hooks.no_effect_notes()
+    notes += phase_notes(plan)
     notes += schedule_notes(plan, recipe.tricks, recipe.schedule)
     notes += _notes_on_networks(plan, recipe, dataset)
     return plan, first_reasons(notes + _plan_notes(plan, recipe.tricks, dataset))

@@ -36,10 +36,10 @@ def schedule_notes(plan: Plan, tricks: tuple[Trick, ...], schedule: Schedule) ->
 
 
 def _warmup_notes(plan: Plan) -> list[Note]:
-    schedule, epochs = plan.schedule, plan.training.epochs
-    if not _warmup_fills(plan):
+    schedule, epochs = plan.schedule, plan.scheduled_epochs
+    if not epochs or not _warmup_fills(plan):
         return []
-    last = schedule.factor(plan.steps - 1, plan.steps_per_epoch, epochs)
+    last = schedule.factor(_scheduled_steps(plan) - 1, plan.steps_per_epoch, epochs)
     length = _length(plan)
     if last < 1:
         reason = (
@@ -60,22 +60,28 @@ def _length(plan: Plan) -> str:
 
 def _warmup_fills(plan: Plan) -> bool:
     """Tell whether no step comes after the warm-up."""
-    return plan.schedule.warmup_steps(plan.steps_per_epoch) >= plan.steps
+    return plan.schedule.warmup_steps(plan.steps_per_epoch) >= _scheduled_steps(plan)
+
+
+def _scheduled_steps(plan: Plan) -> int:
+    return plan.scheduled_epochs * plan.steps_per_epoch
 
 
 def _same_rates(plan: Plan, other: Schedule) -> bool:
     """Tell whether the learning rate of every step is the same with another schedule."""
     if other == plan.schedule:
         return True
-    per_epoch, epochs = plan.steps_per_epoch, plan.training.epochs
+    per_epoch, epochs = plan.steps_per_epoch, plan.scheduled_epochs
     # The last step first: most schedules differ there, and a long run has many steps.
     return all(
         plan.schedule.factor(step, per_epoch, epochs) == other.factor(step, per_epoch, epochs)
-        for step in reversed(range(plan.steps))
+        for step in reversed(range(_scheduled_steps(plan)))
     )
 
 
 def _why_same(plan: Plan) -> str:
+    if not plan.scheduled_epochs:
+        return "the head alone is trained, at the full rate (training.head_epochs)"
     if _warmup_fills(plan):
         return f"{_length(plan)} fills the run"
     epochs, steps = plan.training.epochs, plan.steps
