@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "main", "program"]
 COMMANDS = (
     "train",
     "probe",
+    "transfer",
     "evaluate",
     "predict",
     "study",

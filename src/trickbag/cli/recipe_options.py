@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
 
-__all__ = ["add_recipe_options", "assignment", "recipe_from", "repeated_recipe"]
+__all__ = [
+    "add_recipe_options",
+    "add_training_options",
+    "assignment",
+    "recipe_from",
+    "repeated_recipe",
+]
 
 _PLACES = ("source", "image_root", "val_source", "image_column", "label_column")
 """Where the data of a run are: what another recipe by name leaves as it is."""
@@ -26,13 +32,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
 
     With an `alternative`, the help names it as what more than one value in the recipe's place is.
     """
-    parser.add_argument(
-        "recipe",
-        nargs="*" if alternative else "?",
-        metavar="RECIPE",
-        help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION "
-        "(default: small)" + (f"; or {alternative}" if alternative else ""),
-    )
+    add_recipe(parser, alternative)
     parser.add_argument(
         "--data",
         metavar="SOURCE",
@@ -42,6 +42,22 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
     parser.add_argument(
         "--model", metavar="NAME", help="a name of `trickbag list models`, or timm:NAME"
     )
+    add_training_options(parser)
+
+
+def add_recipe(parser: argparse.ArgumentParser, alternative: str = "") -> None:
+    """Add the recipe."""
+    parser.add_argument(
+        "recipe",
+        nargs="*" if alternative else "?",
+        metavar="RECIPE",
+        help="a name of `list recipes`, a .json or .yaml file, a run's folder, or FILE.py:FUNCTION "
+        "(default: small)" + (f"; or {alternative}" if alternative else ""),
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change how a recipe trains."""
     parser.add_argument("--epochs", metavar="N")
     parser.add_argument("--image-size", metavar="PX|HxW", help="a side, or height x width")
     parser.add_argument(
@@ -112,11 +128,14 @@ def _add_weight_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def recipe_from(args: argparse.Namespace) -> Recipe:
-    """Return the recipe that the arguments describe; UserError if one of them is wrong."""
+def recipe_from(args: argparse.Namespace, begin_with: Recipe | None = None) -> Recipe:
+    """Return the recipe that the arguments describe; UserError if one of them is wrong.
+
+    The options change `begin_with`, by default the RECIPE among the arguments.
+    """
     from trickbag import recipes
 
-    return _changed(recipes.load(_named(args) or DEFAULT), args)
+    return _changed(begin_with or recipes.load(_named(args) or DEFAULT), args)
 
 
 def repeated_recipe(args: argparse.Namespace, stored: RunRecipe, folder: RunFolder) -> Recipe:

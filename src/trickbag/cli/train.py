@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_recipe_options(parser)
+    add_run_options(parser)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the seed, and the folder of the run."""
     parser.add_argument(
         "--seed", metavar="N", help="default: 0, or that of the run that is resumed"
     )
@@ -43,13 +48,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, first: bool) -> int:
-    """Train; the first of the processes writes the page and prints the result."""
+    require_folder_to_resume(args)
+    recipe, seed = trial_from(args)
+    return train(args, recipe, seed, first=first)
+
+
+def require_folder_to_resume(args: argparse.Namespace) -> None:
+    """Raise UserError where a run is to be resumed and no folder is given."""
     from trickbag.errors import UserError
 
     if args.resume and args.out is None:
         raise UserError("--resume needs the folder of the run to continue: --out DIR")
-    recipe, seed = trial_from(args)
 
+
+def train(args: argparse.Namespace, recipe: Recipe, seed: int, *, first: bool) -> int:
+    """Train; the first of the processes writes the page and prints the result. Return 0."""
     from trickbag.train.fit import fit
     from trickbag.train.folder.caller import COMMAND_LINE
     from trickbag.train.folder.log import choose_log
@@ -61,8 +74,11 @@ def _run(args: argparse.Namespace, first: bool) -> int:
     return 0
 
 
-def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
-    """Return recipe and seed: as the arguments say, else as the run that is resumed has them."""
+def trial_from(args: argparse.Namespace, begin_with: Recipe | None = None) -> tuple[Recipe, int]:
+    """Return recipe and seed: as the arguments say, else as the run that is resumed has them.
+
+    The options change `begin_with`, by default the RECIPE among the arguments.
+    """
     from pathlib import Path
     from typing import Annotated
 
@@ -75,8 +91,11 @@ def trial_from(args: argparse.Namespace) -> tuple[Recipe, int]:
     folder = RunFolder(Path(args.out)) if args.resume else None
     stored = RunRecipe.read(folder.recipe) if folder is not None else None
     if folder is None or stored is None:
-        return recipe_from(args), seed or 0
-    recipe = repeated_recipe(args, stored, folder)
+        return recipe_from(args, begin_with), seed or 0
+    if begin_with is not None:
+        recipe = recipe_from(args, begin_with)
+    else:
+        recipe = repeated_recipe(args, stored, folder)
     return recipe, (stored.seed or 0) if seed is None else seed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trickbag.recipes.detection import detection
 from trickbag.recipes.finetune import finetune
 from trickbag.recipes.he2018 import bag_of_tricks, baseline, efficient
 from trickbag.recipes.lee2020 import (
@@ -23,6 +24,7 @@ from trickbag.recipes.lee2020 import (
 )
 from trickbag.recipes.loading import load
 from trickbag.recipes.named import RECIPES
+from trickbag.recipes.segmentation import segmentation
 from trickbag.recipes.small import small
 
 __all__ = [
@@ -44,8 +46,10 @@ __all__ = [
     "assemble_resnet152",
     "bag_of_tricks",
     "baseline",
+    "detection",
     "efficient",
     "finetune",
     "load",
+    "segmentation",
     "small",
 ]

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from trickbag.recipe import Recipe
+from trickbag.recipes.detection import detection
 from trickbag.recipes.finetune import finetune
 from trickbag.recipes.he2018 import bag_of_tricks, baseline, efficient
 from trickbag.recipes.lee2020 import LADDER
+from trickbag.recipes.segmentation import segmentation
 from trickbag.recipes.small import small
 
 __all__ = ["RECIPES"]
 
+_RECIPES = (small, baseline, efficient, bag_of_tricks, finetune, detection, segmentation)
+
 RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
-    {recipe.__name__: recipe for recipe in (small, baseline, efficient, bag_of_tricks, finetune)}
-    | dict(LADDER)
+    {recipe.__name__: recipe for recipe in _RECIPES} | dict(LADDER)
 )
 """The recipes by name: functions of the data and the network."""

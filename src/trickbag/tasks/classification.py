@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.confusion import Confusions
+    from trickbag.metrics.metric import TaskKind
     from trickbag.tricks.trick import Loss
 
 __all__ = ["ClassificationTask", "Validation", "only_finite"]
@@ -52,7 +53,7 @@ Array = np.ndarray[Any, Any]
 class ClassificationTask(Task):
     """What the trainer does for classification: the one place that decides by `multi_label`."""
 
-    kind: ClassVar[str] = "classification"
+    kind: ClassVar[TaskKind] = "classification"
 
     num_classes: int
     multi_label: bool

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trickbag.data.source import Part
     from trickbag.functional.batch import Batch
     from trickbag.metrics.bootstrap import Interval
+    from trickbag.metrics.metric import TaskKind
     from trickbag.metrics.per_class import ClassScore
     from trickbag.tricks.trick import Loss
 
@@ -35,6 +36,7 @@ __all__ = [
     "Task",
     "TaskValidation",
     "TrainedNetwork",
+    "places_in_part",
 ]
 
 Gather = Callable[[Any], list[Any]]
@@ -126,6 +128,20 @@ class Pace(NamedTuple):
         return images / seconds if seconds else None
 
 
+def places_in_part(indices: Sequence[Sequence[int]], rows: Sequence[int]) -> list[int]:
+    """Return the places in the part of the images of all processes.
+
+    Each process has `rows` consecutive images of the part, and counts its `indices` from 0.
+    """
+    starts = np.cumsum([0, *rows])
+    # The last sum is the end of all, and starts nothing.
+    return [
+        int(start) + index
+        for start, places in zip(starts, indices, strict=False)
+        for index in places
+    ]
+
+
 class Predictions(ABC):
     """The predictions of a network so far, from which metrics are computed at the end."""
 
@@ -145,14 +161,9 @@ class Predictions(ABC):
 
 
 class Task(ABC):
-    """What the trainer does for a task; `kind` is the name of its settings.
+    """What the trainer does for a task; `kind` is the name of its settings."""
 
-    `scores` are the metrics that can choose the best epoch; None for classification, where they
-    follow from the labels (`train.plan.score`).
-    """
-
-    kind: ClassVar[str]
-    scores: ClassVar[tuple[str, ...] | None] = None
+    kind: ClassVar[TaskKind]
 
     num_classes: int
 
@@ -164,6 +175,24 @@ class Task(ABC):
     @abstractmethod
     def loss(self) -> Loss:
         """Return the loss of a batch, which tricks wrap or replace."""
+
+    def weight(self, raw: RawBatch) -> int:
+        """Return how much the images of a batch count in its loss, in units of `unit`.
+
+        That is by default the number of those that could be read.
+        """
+        return int(raw.valid.sum())
+
+    def unit(self, raw: RawBatch) -> int:
+        """Return how many units of `weight` an image has that counts in full."""
+        return 1
+
+    def begin(self, network: nn.Module, seed: int) -> None:
+        """Set what a network draws in the next forward pass of training, besides its layers.
+
+        By default that is nothing.
+        """
+        del network, seed
 
     @abstractmethod
     def batch(self, raw: RawBatch) -> Batch:
@@ -177,7 +206,8 @@ class Task(ABC):
     def count(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return how many images of a batch are right, and how many count.
 
-        These are scalars on the device. Where a task has no such thing, none is right.
+        These are scalars on the device, of shares of images in segmentation. Where a task has no
+        such thing, none is right.
         """
 
     @property

@@ -86,7 +86,8 @@ def _step_seconds(run: Run, loader: Loader, epoch: int, data: DataConfig, limit_
     for raw in loader.epoch(epoch, data=data):
         if progress.step == warm_steps:
             started = _now(progress)
-        train_on(run, raw, int(raw.valid.sum()) / run.plan.repeats, progress)
+        valid = run.task.weight(raw) / run.task.unit(raw) / run.plan.repeats
+        train_on(run, raw, valid, progress)
         if progress.step > warm_steps and _now(progress) - started > limit_s:
             break
     return (_now(progress) - started) / max(1, progress.step - warm_steps)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trickbag.functional.batch import Batch
+from trickbag.streams import seed_of
 from trickbag.train.machine.device import autocast, autocast_dtype, in_layout
 from trickbag.train.machine.parallel import World
 from trickbag.train.teachers.online import NoTeacher
@@ -165,6 +166,11 @@ class Run:
         """Return what `forward` does of a batch of bytes: what is compiled to one graph."""
         return self.forward(self.prepare(raw, draws))
 
+    def _begin(self, seed: int, epoch: int, step: int, part: int) -> None:
+        """Set what the network draws in the next pass, over one part of the effective batch."""
+        self.layer_streams.begin(seed, epoch, step, part)
+        self.task.begin(self.network, seed_of(seed, f"task:{part}", epoch, step))
+
     def forward_micro_batches(
         self, raw: RawBatch, draws: Draws, timestamp: Timestamp
     ) -> Iterator[Forward]:
@@ -178,14 +184,14 @@ class Run:
         # Layers draw for each micro-batch of the effective batch, whichever process computes it.
         first = self.world.rank * accumulate
         if accumulate == 1:
-            self.layer_streams.begin(*place, part=first)
+            self._begin(*place, part=first)
             yield self._step.forward_raw(raw, draws)
             return
         batch = Batch(*self._step.prepare_fields(raw, draws))
         # `tensor_split` always gives so many parts; `chunk` can give fewer.
         divided = torch.arange(len(batch.images)).tensor_split(accumulate)
         for part, rows in enumerate(divided, first):
-            self.layer_streams.begin(*place, part=part)
+            self._begin(*place, part=part)
             yield self._step.forward(_rows(batch, slice(int(rows[0]), int(rows[-1]) + 1)))
 
 

@@ -31,8 +31,8 @@ def train_step(
     """Update the network once, on an effective batch, by all processes together.
 
     `raw` and `draws` are what this process needs of the batch. `valid` is the number of its images
-    that could be read; if several images are read for each image of the batch it is their mean, and
-    not always whole. The sums in `progress` are over this process's rows.
+    that count, see `train_on`, and not always whole. The sums in `progress` are over this process's
+    rows.
 
     Nothing here waits for the device: the sums of loss and accuracy, and the first step whose loss
     was not finite, stay there until somebody reads them.

@@ -44,8 +44,9 @@ __all__ = ["Trainer", "train_on"]
 def train_on(run: Run, raw: RawBatch, valid: float, progress: Progress) -> None:
     """Take the step of a run that `progress` is at, on a raw batch, and move it on by one.
 
-    `raw` has this process's rows of the effective batch, of which `valid` images could be read; if
-    several images are read for each one of the batch, `valid` is the mean over them.
+    `raw` has this process's rows of the effective batch, of which `valid` images count: those that
+    could be read, or of masks the sum of the shares of pixels that have a class. If several images
+    are read for each one of the batch, `valid` is the mean over them.
     """
     plan = run.plan
     timestamp = plan.timestamp(progress.epoch, progress.step)
@@ -137,9 +138,10 @@ class Trainer:
         )
         for raw in batches:
             status = self.world.all_reduce_status(
-                StepStatus(int(raw.valid.sum()), self.stop.name, self.log.due())
+                StepStatus(run.task.weight(raw), self.stop.name, self.log.due())
             )
-            train_on(run, raw, status.valid / self.plan.repeats, progress)
+            valid = status.valid / run.task.unit(raw) / self.plan.repeats
+            train_on(run, raw, valid, progress)
             self.images += self.plan.batch_size
             progress.seconds = before + time.perf_counter() - started
             if status.due:

@@ -41,7 +41,8 @@ _ERRORS: dict[str, type[TrickbagError]] = {
 class StepStatus(NamedTuple):
     """The state of the processes before a step.
 
-    `valid` counts the images of the effective batch that could be read; `stop` is the name of a
+    `valid` counts what counts in the loss of the effective batch: the images that could be read, or
+    of masks the pixels that have a class; `stop` is the name of a
     signal that a process has caught; `due` tells whether the first process shows numbers after the
     step.
     """

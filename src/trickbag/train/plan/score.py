@@ -28,16 +28,17 @@ def require_score(score: str | None, dataset: Dataset, task: Task | None = None)
     """
     if score is None:
         return
-    if task is not None and task.scores is not None:
-        if score not in task.scores:
+    multi_label, num_classes = dataset.val.labels.ndim == 2, len(dataset.classes)
+    kind = "classification" if task is None else task.kind
+    # A metric that is neither good nor bad chooses nothing.
+    allowed = [n for n in defined_metrics(multi_label, num_classes, kind) if EVALUATED[n].better]
+    if kind != "classification":
+        if score not in allowed:
             raise UserError(
-                f"training.score = {score!r}: no metric of {task.kind}",
-                f"choose from {choices(task.scores)}",
+                f"training.score = {score!r}: no metric of {kind}",
+                f"choose from {choices(allowed)}",
             )
         return
-    multi_label, num_classes = dataset.val.labels.ndim == 2, len(dataset.classes)
-    # A metric that is neither good nor bad chooses nothing.
-    allowed = [n for n in defined_metrics(multi_label, num_classes) if EVALUATED[n].better]
     if score not in allowed:
         labels = "several labels" if multi_label else "one label"
         known = f" ({ALIASES[score]!r} is the name)" if ALIASES.get(score) in allowed else ""

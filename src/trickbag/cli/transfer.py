@@ -1,0 +1,88 @@
+"""Train a detector or a segmenter on the network of a run, or on one by name.
+
+The run's folder is that of `train`: the same command with --resume continues it, and `evaluate`,
+`predict`, `report` and `export` take it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trickbag.cli.recipe_options import add_training_options
+from trickbag.cli.train import add_run_options
+
+if TYPE_CHECKING:
+    import argparse
+
+    from trickbag.recipe import Recipe
+
+TASKS = ("detection", "segmentation")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("task", metavar="|".join(TASKS), help="what to train the network for")
+    parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        help="boxes: Pascal VOC's or COCO's; masks: images/ and masks/, VOC2012's or ADE20K's",
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="RUN|NAME",
+        help="a run's folder, with its weights; or a network's name, which starts anew unless "
+        "--init or --pretrained says otherwise (default: resnet50_d)",
+    )
+    add_training_options(parser)
+    add_run_options(parser)
+    # Options of `train` that mean nothing here.
+    parser.set_defaults(recipe=None, model=None, image_root=None, val_data=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; return 0."""
+    from trickbag.cli.train import require_folder_to_resume, train, trial_from
+    from trickbag.errors import UserError, choices
+    from trickbag.train.machine.launch import launched_group
+
+    if args.task not in TASKS:
+        raise UserError(f"no task {args.task!r}", f"it must be one of {choices(TASKS)}")
+    with launched_group() as first:
+        require_folder_to_resume(args)
+        recipe, seed = trial_from(args, _recipe_of(args))
+        return train(args, recipe, seed, first=first)
+
+
+def _recipe_of(args: argparse.Namespace) -> Recipe | None:
+    """Return the task's recipe on the backbone; None where a run that is resumed has it."""
+    from trickbag.errors import UserError
+    from trickbag.recipes import RECIPES
+
+    recipe = RECIPES[args.task]()
+    if args.data is None and not args.resume:
+        raise UserError(f"transfer {args.task} needs images: --data FOLDER")
+    if args.backbone is None:
+        return None if args.resume and args.data is None else recipe
+    return with_backbone(recipe, args.backbone)
+
+
+def with_backbone(recipe: Recipe, backbone: str) -> Recipe:
+    """Return a recipe on the network of a run, with its weights, or on a network by name.
+
+    Raises UserError for a path that is no run, and for a name that is not known.
+    """
+    import dataclasses
+    from pathlib import Path
+
+    from trickbag.models.config import model_config
+    from trickbag.models.weights_metadata import WeightsMetadata
+    from trickbag.models.weights_names import names_last_weights
+    from trickbag.paths import exists
+
+    path = Path(backbone)
+    if not (exists(path) or names_last_weights(path)):
+        return recipe.replace(model=model_config(backbone))
+    metadata = WeightsMetadata.read(path)
+    training = dataclasses.replace(recipe.training, init=backbone, pretrained=False)
+    # Its classes are not those of the data; what they are is taken from there.
+    return recipe.replace(model=metadata.model, training=training)

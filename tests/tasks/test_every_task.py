@@ -1,0 +1,203 @@
+"""What every task but classification must do as classification does it: one table of runs.
+
+A new task is tested by being listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.builders.boxes import voc_folder
+from tests.builders.masks import mask_folder
+from trickbag import recipes
+from trickbag.data.dataset import Dataset, prepare
+from trickbag.errors import DoesNotApply, Stopped
+from trickbag.models.weights import load
+from trickbag.recipe import Recipe
+from trickbag.tasks.task import Task
+from trickbag.train.fit import fit
+from trickbag.train.folder.log import RunLog
+from trickbag.tricks import builtin, find
+from trickbag.tricks.ema import Ema
+
+NAMES = tuple(f"image{i}" for i in range(8))
+
+
+def boxes(root: Path) -> Path:
+    objects = {
+        name: [("cell", (4.0 + i, 6.0, 20.0 + i, 22.0)), ("dot", (1.0, 1.0, 9.0, 8.0))]
+        for i, name in enumerate(NAMES)
+    }
+    return voc_folder(root, {"train": NAMES[:6], "val": NAMES[6:]}, objects)
+
+
+def masks(root: Path) -> Path:
+    return mask_folder(root, {"train": NAMES[:6], "val": NAMES[6:]})
+
+
+class Row(NamedTuple):
+    """A task: its data, the settings of a run of seconds, its score, and its predictions."""
+
+    data: Callable[[Path], Path]
+    settings: dict[str, str]
+    score: str
+    predictions: str
+
+
+QUICK = {
+    "data.workers": "0",
+    "training.epochs": "2",
+    "training.batch_size": "3",
+    "training.lr": "0.002",
+    "training.device": "cpu",
+    "training.threads": "1",
+    "training.precision": "float32",
+}
+
+TASKS = {
+    "detection": Row(
+        boxes,
+        {
+            "data.image_size": "32x48",
+            "task.channels": "8",
+            "task.head_width": "16",
+            "task.anchor_samples": "16",
+            "task.proposal_samples": "8",
+            "task.train_proposals": "20",
+            "task.eval_proposals": "10",
+        },
+        "map50",
+        "predictions.json",
+    ),
+    "segmentation": Row(
+        masks,
+        {"data.image_size": "32x48", "training.accumulate": "2", "training.batch_size": "2"},
+        "miou",
+        "pixel_scores.csv",
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=list(TASKS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def recipe(name: str, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    row = TASKS[name]
+    source = row.data(tmp_path_factory.mktemp(name))
+    thin = recipes.RECIPES[name](data="x", model="resnet18_d").without("mixed_precision")
+    settings = {"data.source": str(source), "model.width_factor": "0.125", **QUICK, **row.settings}
+    return thin.set_all(settings)
+
+
+@pytest.fixture(scope="module")
+def dataset(recipe: Recipe) -> Dataset:
+    return prepare(recipe.data, annotations=recipe.task.annotations)
+
+
+@pytest.fixture(scope="module")
+def reference(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "reference"
+    fit(recipe, 3, folder, log=RunLog())
+    return folder
+
+
+def left(folder: Path, name: str) -> dict[str, Any]:
+    """What must be the same, bit for bit, of two runs that are the same."""
+    times = ("time", "throughput", "memory")
+    result = json.loads((folder / "result.json").read_text())
+    metrics = {k: v for k, v in result["metrics"].items() if not any(t in k for t in times)}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "metrics": metrics,
+        "lines": [
+            {k: v for k, v in line.items() if not any(t in k for t in times)} for line in lines
+        ],
+        "weights": (folder / "best.safetensors").read_bytes(),
+        "predictions": (folder / TASKS[name].predictions).read_bytes(),
+    }
+
+
+def test_a_run_leaves_what_classification_leaves(
+    reference: Path, recipe: Recipe, name: str
+) -> None:
+    left_behind = left(reference, name)
+    assert TASKS[name].score in left_behind["metrics"]
+    assert len(left_behind["lines"]) == 2
+    stored = Recipe.from_dict(json.loads((reference / "recipe.json").read_text()))
+    assert stored.task == recipe.task
+    network = load(reference)
+    assert not network.training
+    assert hasattr(network, "backbone")
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
+    reference: Path, recipe: Recipe, dataset: Dataset, name: str, tmp_path: Path
+) -> None:
+    fit(recipe, 3, tmp_path / "again", dataset=dataset, log=RunLog())
+    assert left(tmp_path / "again", name) == left(reference, name)
+    fit(recipe, 4, tmp_path / "other", dataset=dataset, log=RunLog())
+    weights = (tmp_path / "other" / "best.safetensors").read_bytes()
+    assert weights != (reference / "best.safetensors").read_bytes()
+
+
+def test_a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits(
+    reference: Path, recipe: Recipe, dataset: Dataset, name: str, tmp_path: Path
+) -> None:
+    class StopAt(RunLog):
+        """Sends the signal of a person who stops the run in its second epoch."""
+
+        steps = 0
+
+        def due(self) -> bool:
+            import os
+            import signal
+
+            self.steps += 1
+            if self.steps == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return False
+
+    with pytest.raises(Stopped):
+        fit(recipe, 3, tmp_path / "run", dataset=dataset, log=StopAt())
+    fit(recipe, 3, tmp_path / "run", dataset=dataset, resume=True, log=RunLog())
+    assert left(tmp_path / "run", name) == left(reference, name)
+
+
+def test_averaged_weights_are_those_that_are_kept(
+    recipe: Recipe, dataset: Dataset, name: str, tmp_path: Path
+) -> None:
+    result = fit(recipe.plus(Ema()), 3, tmp_path / "run", dataset=dataset, log=RunLog())
+    assert f"raw_{TASKS[name].score}" in result.metrics
+
+
+@pytest.mark.parametrize("trick", builtin())
+def test_a_trick_of_whole_images_does_not_apply(
+    trick: str, recipe: Recipe, dataset: Dataset
+) -> None:
+    from trickbag.train.plan.resolve import resolve
+
+    kind = find(trick)
+    if not kind.needs_classes():
+        return
+    settings: dict[str, Any] = {"teacher": ("timm:resnet18",)} if trick == "distillation" else {}
+    with pytest.raises(DoesNotApply, match=trick):
+        resolve(recipe.plus(kind(**settings)), dataset, seed=0)
+
+
+def test_the_task_names_itself(recipe: Recipe, name: str) -> None:
+    assert recipe.task.kind == name
+    assert issubclass(type(_task(recipe)), Task)
+
+
+def _task(recipe: Recipe) -> Task:
+    from trickbag.tasks import task_of
+
+    return task_of(recipe.task, num_classes=2)
