@@ -43,10 +43,10 @@ def test_an_image_of_the_own_group_is_no_neighbour(
     gallery = torch.as_tensor(features[1])
     groups = np.arange(17) // 2
     near = nearest(gallery, gallery, 17, (groups, groups))
-    own = groups[near.index] == groups[:, None]
+    is_grouped = groups[near.index] == groups[:, None]
     # They come last, without a vote.
-    assert (near.similarity[own] == -torch.inf).all()
-    assert own.sum(axis=1).tolist() == [2] * 16 + [1]
+    assert (near.similarity[is_grouped] == -torch.inf).all()
+    assert is_grouped.sum(axis=1).tolist() == [2] * 16 + [1]
     shares = next(votes(near, torch.eye(17), [17]))
     assert not shares.numpy()[groups[:, None] == groups].any()
 
@@ -118,10 +118,10 @@ def test_scores_have_intervals_over_the_images() -> None:
     assert set(intervals) == set(metrics)
     for name, (low, high) in intervals.items():
         assert 0 <= low <= (metrics[name] or 0) <= high <= 100
-    several = [
+    multi_label = [
         Labelled.of(x[rows], np.eye(4, dtype=np.int64)[labels[rows]], [], 4, torch.device("cpu"))
         for rows in (slice(0, 24), slice(24, 40))
     ]
-    metrics_several, _ = neighbour_scores(several[1], several[0], 5, lambda: None)
+    metrics_several, _ = neighbour_scores(multi_label[1], multi_label[0], 5, lambda: None)
     assert metrics_several["recall_at_1"] == metrics["recall_at_1"]
     assert metrics_several["knn_map"] is not None

@@ -149,10 +149,10 @@ def test_several_labels(tmp_path: Path) -> None:
         more = " large" if int(file.stem[-1]) % 2 else ""
         rows.append(f"{file.relative_to(folder)},{label}{more}")
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
-    several = recipe(
+    labelled = recipe(
         tmp_path / "labels.csv", data__image_root=str(folder), data__multi_label="true"
     )
-    result = tb.fit(several, out=tmp_path / "run", log=RunLog())
+    result = tb.fit(labelled, out=tmp_path / "run", log=RunLog())
     assert result.metrics["map"] is not None
     assert result.metrics["knn_map"] is not None
     trained = Trained.load(tmp_path / "run")
@@ -184,8 +184,8 @@ def test_a_probe_that_is_stopped_goes_on(
     assert not (tmp_path / "run" / "result.json").exists()
     result = tb.fit(stopped, out=tmp_path / "run", resume=True, log=RunLog())
     assert record_of(result).computed == 60 - 32
-    whole = tb.fit(stopped, out=tmp_path / "whole", log=RunLog())
-    assert numbers(whole) == numbers(result)
+    unbroken = tb.fit(stopped, out=tmp_path / "whole", log=RunLog())
+    assert numbers(unbroken) == numbers(result)
     left = tb.fit(stopped, out=tmp_path / "run", resume=True, log=RunLog())
     assert left.to_dict() == result.to_dict()
 
@@ -208,6 +208,9 @@ def test_what_a_probe_cannot_have(pictures: Path, tmp_path: Path) -> None:
         recipe(pictures, training__epochs="2")
     with pytest.raises(UserError, match=r"the tricks mixup, which change training"):
         tb.fit(recipe(pictures).plus(Mixup()), out=tmp_path / "run", log=RunLog())
+    with pytest.raises(UserError, match=r"training.batch_norm are of training"):
+        frozen = recipe(pictures, training__batch_norm="frozen")
+        tb.fit(frozen, out=tmp_path / "run", log=RunLog())
     assert not (tmp_path / "run").exists()
 
 

@@ -34,6 +34,13 @@ def require_probe(recipe: Recipe, processes: int) -> None:
             f"{', '.join(recipe.trick_names)}, which change training",
             "take them out with --without, or --set training.probe=none to train",
         )
+    training = recipe.training
+    if (training.freeze, training.head_epochs, training.batch_norm) != ("none", 0, "update"):
+        raise UserError(
+            "training.freeze, training.head_epochs and training.batch_norm are of training, and "
+            "with training.probe nothing but the classifier changes",
+            "leave them out, or --set training.probe=none to train",
+        )
     if processes > 1:
         raise UserError(
             f"training.probe is computed by one process, not by {processes}",

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from trickbag.models.linear_head import LinearHead
     from trickbag.train.run import Run
 
-__all__ = ["FeatureReader", "Features"]
+__all__ = ["FeatureReader", "PartFeatures"]
 
 _ROWS = 2048
 """Images of a file of the cache, at least: work that is stopped loses no more."""
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class PartFeatures:
     """The features (N, D) float32 of a part's images; `valid` (N,) tells which could be read.
 
     `errors` are the others, name to reason. `computed` is the number of images whose features were
@@ -77,7 +77,7 @@ class FeatureReader:
     notes: list[Note] = field(default_factory=list)
     _body: str = field(init=False, default="")
 
-    def read(self, part: Part, classes: tuple[str, ...]) -> Features:
+    def read(self, part: Part, classes: tuple[str, ...]) -> PartFeatures:
         """Return the features of a part.
 
         If several processes need the same at once, one computes them and the others wait.
@@ -117,7 +117,7 @@ class FeatureReader:
             "data": fingerprint(classes, {"images": part}),
         }
 
-    def _read(self, part: Part, store: FeatureStore) -> Features:
+    def _read(self, part: Part, store: FeatureStore) -> PartFeatures:
         # Whole batches: the last digits of a feature can depend on its place in the batch.
         batch_size = evaluation_batch_size(self.run.plan)
         size = -(-_ROWS // batch_size) * batch_size
@@ -144,7 +144,7 @@ class FeatureReader:
                 enter(blocks[place], rows)
         valid = np.ones(len(part), np.bool_)
         valid[list(errors)] = False
-        return Features(
+        return PartFeatures(
             features=features,
             valid=valid,
             errors={part.names[row]: reason for row, reason in sorted(errors.items())},

@@ -22,7 +22,7 @@ from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.loaders import evaluation_batch_size
 from trickbag.train.machine.device import evaluation_autocast
 from trickbag.train.probe.choice import Labelled, choose_l2, choose_neighbours
-from trickbag.train.probe.features import FeatureReader, Features
+from trickbag.train.probe.features import FeatureReader, PartFeatures
 from trickbag.train.probe.logistic import fit_path, log_losses
 from trickbag.train.probe.record import ProbeOutcome, ProbeRecord
 from trickbag.train.probe.scores import neighbour_scores
@@ -54,7 +54,7 @@ class Prober(Trainer):
     """
 
     _head: LinearHead = field(init=False)
-    _features: dict[str, Features] = field(init=False, default_factory=dict)
+    _features: dict[str, PartFeatures] = field(init=False, default_factory=dict)
     _record: ProbeRecord = field(init=False)
 
     @property
