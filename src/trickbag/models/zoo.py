@@ -171,11 +171,17 @@ def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
     """List all parameters of a network, each once, in groups from the input to the head.
 
     Layer-wise learning rates need them. This package's networks are grouped by stem, block (or pair
-    of branches) and head, those of timm as `timm.optim.param_groups_layer_decay` does; in any other
-    network each child that has parameters is a group.
+    of branches) and head, those of timm as `timm.optim.param_groups_layer_decay` does. A detector
+    or a segmenter has the groups of its backbone, and all else in one more. In any other network
+    each child that has parameters is a group.
     """
     if isinstance(network, Classifier):
         return network.layer_groups()
+    if isinstance(backbone := getattr(network, "backbone", None), Features):
+        groups = layer_groups(backbone.network)
+        grouped = {parameter for group in groups for parameter in group}
+        rest = [parameter for parameter in network.parameters() if parameter not in grouped]
+        return [*groups, rest]
     names = _timm_groups(network)
     if names is None:
         return _groups_of_children(network)

@@ -125,10 +125,8 @@ class DetectionTask(Task):
         return cast("Detector", network).detect(images_NCHW, raw.extents)
 
     def not_finite(self, outputs: list[Detections], raw: RawBatch) -> int:
-        """Count the images that have a score or a box that is not finite."""
-        return sum(
-            not bool(each.boxes.isfinite().all() & each.scores.isfinite().all()) for each in outputs
-        )
+        """Count the images whose maps are not finite: no boxes come of these."""
+        return sum(not each.finite for each in outputs)
 
     def predictions(
         self, device: torch.device, *, keep_logits: bool = False

@@ -46,12 +46,14 @@ MEAN_STD, BOX_STD = 0.01, 0.001
 class Detections(NamedTuple):
     """The objects of an image, best first.
 
-    `boxes` (M, 4) are x1, y1, x2, y2 in pixels of the canvas, `labels` and `scores` (M,).
+    `boxes` (M, 4) are x1, y1, x2, y2 in pixels of the canvas, `labels` and `scores` (M,). `finite`
+    is False where the maps of the image hold values that are no numbers: no box comes of those.
     """
 
     boxes: Tensor
     labels: Tensor
     scores: Tensor
+    finite: bool = True
 
 
 class Detector(nn.Module):
@@ -191,9 +193,10 @@ class Detector(nn.Module):
         proposals, _ = self.rpn(images, maps)
         results, _ = self.roi_heads(maps, proposals, images.image_sizes)
         self._set_stages(training=self.training)
+        finite_N = torch.stack([m.isfinite().flatten(1).all(1) for m in maps.values()]).all(0)
         return [
-            Detections(result["boxes"], result["labels"] - 1, result["scores"])
-            for result in results
+            Detections(result["boxes"], result["labels"] - 1, result["scores"], finite)
+            for result, finite in zip(results, finite_N.tolist(), strict=True)
         ]
 
     def _set_stages(self, *, training: bool) -> None:

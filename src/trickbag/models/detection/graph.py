@@ -57,7 +57,9 @@ class DetectionGraph(nn.Module):
             & (_least_side(boxes_RK4) >= LEAST_SIDE)
         )
         scores = torch.where(real, scores_RK, NOTHING).flatten()
-        labels = torch.arange(scores_RK.shape[1]).expand_as(scores_RK).flatten()
+        labels = (
+            torch.arange(scores_RK.shape[1], device=scores_RK.device).expand_as(scores_RK).flatten()
+        )
         chosen = scores.topk(min(len(scores), CANDIDATES)).indices
         boxes, labels, scores = boxes_RK4.flatten(0, 1)[chosen], labels[chosen], scores[chosen]
         scores = _suppressed(boxes, scores, labels, heads.nms_thresh)
