@@ -208,8 +208,8 @@ def test_what_a_probe_cannot_have(pictures: Path, tmp_path: Path) -> None:
         recipe(pictures, training__epochs="2")
     with pytest.raises(UserError, match=r"the tricks mixup, which change training"):
         tb.fit(recipe(pictures).plus(Mixup()), out=tmp_path / "run", log=RunLog())
+    frozen = recipe(pictures, training__batch_norm="frozen")
     with pytest.raises(UserError, match=r"training.batch_norm are of training"):
-        frozen = recipe(pictures, training__batch_norm="frozen")
         tb.fit(frozen, out=tmp_path / "run", log=RunLog())
     assert not (tmp_path / "run").exists()
 
