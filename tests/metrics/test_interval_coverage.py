@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trickbag.metrics.bootstrap import mean_intervals
 from trickbag.metrics.label_intervals import label_intervals
 from trickbag.metrics.multi_label import MultiLabel
 from trickbag.metrics.outcomes import class_intervals
@@ -71,6 +72,18 @@ def test_of_one_label(classes: int) -> None:
     assert {"adaptive_ece", "classwise_ece", "calibrated_ece", "calibrated_loss"} <= set(held)
     for name, each in held.items():
         check(name, each)
+
+
+@pytest.mark.parametrize(("a", "b", "images"), [(0.15, 1.5, 50), (4.0, 0.5, 50)])
+def test_of_a_mean_of_shares_of_images(a: float, b: float, images: int) -> None:
+    # As of flips along sequences and of pairs of shifted views: each image has its own probability.
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(TRIES):
+        shares_N = rng.binomial(30, rng.beta(a, b, images)) / 30
+        low, high = mean_intervals({"mean": shares_N})["mean"]
+        held.append(low <= a / (a + b) <= high)
+    check("mean", held)
 
 
 @pytest.mark.slow

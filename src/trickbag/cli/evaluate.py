@@ -84,6 +84,9 @@ class _Evaluated:
         for outcome in self.outcomes:
             data |= outcome.data
             data["metrics"] |= outcome.metrics
+            if outcome.record is not None:
+                intervals = outcome.record.intervals
+                data["intervals"] |= {name: list(ends) for name, ends in intervals.items()}
         data["warnings"] = [note.text for note in self.notes]
         data["notes"] = [note.to_dict() for note in self.notes]
         return data

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from trickbag.errors import Note, UserError, shown
 from trickbag.files import json_numbers, read_json_object, write_json
+from trickbag.metrics.bootstrap import Interval
 from trickbag.models.config import Precision
+from trickbag.train.folder.result import read_intervals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +47,7 @@ class EvaluationRecord:
     part, `images` the number of images evaluated. `weights` names the weights with their epoch, and
     `precision` is that in which the network computed. `metrics` are numbers by name, None where
     undefined. `details` are plain data of the kind, such as the error of each corruption. `notes`
-    are facts that a person should know.
+    are facts that a person should know. `intervals` are the 95 % intervals of metrics over images.
     """
 
     kind: EvaluationKind
@@ -59,6 +61,7 @@ class EvaluationRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data, ready for JSON."""
@@ -75,6 +78,7 @@ class EvaluationRecord:
             "settings": dict(self.settings),
             "details": dict(self.details),
             "notes": [note.to_dict() for note in self.notes],
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
         }
 
     @classmethod
@@ -98,7 +102,12 @@ class EvaluationRecord:
             raise UserError(f"notes = {shown(data['notes'])}: must be a list of notes") from error
         values: dict[str, Any] = {key: data.get(key) for key in _VALUES}
         return cls(
-            **{**values, "metrics": json_numbers(values["metrics"], "metrics"), "notes": notes}
+            **{
+                **values,
+                "metrics": json_numbers(values["metrics"], "metrics"),
+                "notes": notes,
+                "intervals": read_intervals(data.get("intervals")),
+            }
         )
 
     def write(self, run: Path) -> Path:

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Interval", "Statistic", "bootstrap_intervals", "linear", "mean_of"]
+__all__ = [
+    "Interval",
+    "Statistic",
+    "bootstrap_intervals",
+    "linear",
+    "mean_intervals",
+    "mean_of",
+]
 
 Interval = tuple[float, float]
 """The low and the high end of a 95 % interval."""
@@ -97,6 +104,17 @@ def bootstrap_intervals(
         )
         for name, statistic in statistics.items()
     }
+
+
+def mean_intervals(values: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
+    """Return the 95 % intervals of means over the same images, of values (N,) from 0 up.
+
+    A mean that has none (`bootstrap_intervals`) is left out.
+    """
+    images = len(next(iter(values.values()), ()))
+    statistics = {name: mean_of(values_N) for name, values_N in values.items()}
+    intervals = bootstrap_intervals(statistics, images)
+    return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
 def _values(

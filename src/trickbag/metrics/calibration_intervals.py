@@ -123,11 +123,14 @@ def _gap_interval(
     bin_N: NDArray[np.int64], confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]
 ) -> Interval:
     gap_N = right_N - confidence_N
-    sums: list[NDArray[np.float64]] = [
-        np.bincount(bin_N, weights=values)
-        for values in (gap_N, gap_N**2, confidence_N * (1 - confidence_N))
-    ]
-    return _interval(*sums, signed_N=np.sign(sums[0])[bin_N] * gap_N)
+    gap_B = _sums(bin_N, gap_N)
+    seen_B, expected_B = _sums(bin_N, gap_N**2), _sums(bin_N, confidence_N * (1 - confidence_N))
+    return _interval(gap_B, seen_B, expected_B, np.sign(gap_B)[bin_N] * gap_N)
+
+
+def _sums(bin_N: NDArray[np.int64], values_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums_B: NDArray[Any] = np.bincount(bin_N, weights=values_N)
+    return sums_B
 
 
 def _interval(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trickbag.evaluate.evaluation import Evaluation
     from trickbag.metrics.bootstrap import Interval
 
-__all__ = ["metric_lines", "summary_lines"]
+__all__ = ["interval_text", "metric_lines", "summary_lines"]
 
 _NAMED_FILES = 10
 _SHOWN_CLASSES = 20
@@ -30,7 +30,7 @@ def metric_lines(evaluation: Evaluation) -> Iterator[str]:
         if name in evaluation.metrics:
             unit = " %" if metric.unit == "%" else ""
             text = _text(evaluation.metrics[name], unit, metric.decimals)
-            interval = _interval_text(evaluation.intervals.get(name), metric.decimals)
+            interval = interval_text(evaluation.intervals.get(name), metric.decimals)
             yield f"{metric.symbol or metric.title:<6} {text}{interval}"
     if evaluation.intervals:
         yield "in brackets: 95 % intervals over images, as other images of the kind would vary"
@@ -53,7 +53,7 @@ def _class_lines(evaluation: Evaluation) -> Iterator[str]:
         [
             f"  {printable(label)}",
             f"{score.support} images",
-            f"recall {_text(score.recall, ' %')}{_interval_text(score.recall_interval, 2)}",
+            f"recall {_text(score.recall, ' %')}{interval_text(score.recall_interval, 2)}",
             f"precision {_text(score.precision, ' %')}",
             f"F1 {_text(score.f1, ' %')}",
             *([f"from {score.threshold:.4f}"] if isinstance(score, LabelScore) else []),
@@ -109,7 +109,7 @@ def summary_lines(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     )
 
 
-def _interval_text(interval: Interval | None, decimals: int) -> str:
+def interval_text(interval: Interval | None, decimals: int) -> str:
     """Write an interval behind its number: ` (96.4 to 99.4)`."""
     from trickbag.metrics.metric import interval_decimals
 

@@ -84,6 +84,7 @@ def evaluate(trained: Trained, settings: PerturbationOptions, request: Request) 
 
 
 def _lines(record: EvaluationRecord) -> Iterator[str]:
+    from trickbag.cli.evaluations.metrics import interval_text
     from trickbag.cli.terminal import aligned
     from trickbag.metrics.metric import METRICS
 
@@ -102,7 +103,8 @@ def _lines(record: EvaluationRecord) -> Iterator[str]:
         metric = METRICS[name]
         unit = " %" if metric.unit == "%" else ""
         text = "undefined" if value is None else f"{value:.2f}{unit}"
-        yield f"{metric.symbol or metric.title}: {text}"
+        interval = interval_text(record.intervals.get(name), 2)
+        yield f"{metric.symbol or metric.title}: {text}{interval}"
 
 
 def _text(value: float | None, decimals: int) -> str:

@@ -73,6 +73,7 @@ def evaluate(trained: Trained, settings: int, request: Request) -> Outcome:
 
 
 def _lines(record: EvaluationRecord) -> Iterator[str]:
+    from trickbag.cli.evaluations.metrics import interval_text
     from trickbag.metrics.metric import METRICS
 
     settings = record.settings
@@ -83,4 +84,5 @@ def _lines(record: EvaluationRecord) -> Iterator[str]:
         f"{kind[settings['mode']]} at {rows} x {columns} places, seed {settings['seed']}"
     )
     for name, value in record.metrics.items():
-        yield f"{METRICS[name].title}: {'undefined' if value is None else f'{value:.2f} %'}"
+        text = "undefined" if value is None else f"{value:.2f} %"
+        yield f"{METRICS[name].title}: {text}{interval_text(record.intervals.get(name), 2)}"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.evaluate.record import EvaluationKind
     from trickbag.evaluate.trained import Trained
+    from trickbag.metrics.bootstrap import Interval
 
 __all__ = ["CropBatch", "Crops"]
 
@@ -153,6 +154,7 @@ class Crops:
         settings: Mapping[str, Any],
         details: Mapping[str, Any],
         notes: tuple[Note, ...] = (),
+        intervals: Mapping[str, Interval] | None = None,
     ) -> EvaluationRecord:
         """Return the record of an evaluation on these crops; its settings also name the views."""
         return EvaluationRecord(
@@ -167,4 +169,5 @@ class Crops:
             settings={**settings, "tta": self.trained.tta},
             details=details,
             notes=self.notes + notes,
+            intervals=intervals or {},
         )

@@ -13,7 +13,7 @@ from trickbag.evaluate.robustness.perturbations.details import (
 )
 from trickbag.evaluate.robustness.perturbations.strips import read_strip
 from trickbag.metrics.flips import ALEXNET_FLIPS, EXTRA_PERTURBATIONS, TEST_PERTURBATIONS
-from trickbag.report.format import ABSENT, number, percent, title, unit, value_text
+from trickbag.report.format import ABSENT, interval_text, number, percent, title, unit, value_text
 from trickbag.report.pictures import data_uri
 from trickbag.report.run.evaluated import evaluated
 from trickbag.report.svg import PAGE, drawing, plain_axes, render
@@ -101,9 +101,15 @@ def _details(kind: Any, record: EvaluationRecord, run: ReportedRun) -> Any:
         raise UserError(f"cannot read {file}: details: {error.reason}") from error
 
 
-def _tiles(record: EvaluationRecord) -> list[tuple[str, str, str]]:
+def _tiles(record: EvaluationRecord) -> list[tuple[str, str, str, str]]:
+    """Return title, number, unit and interval over images of each metric that is defined."""
     return [
-        (title(name), number(name, value), unit(name))
+        (
+            title(name),
+            number(name, value),
+            unit(name),
+            interval_text(name, record.intervals.get(name)),
+        )
         for name, value in record.metrics.items()
         if value is not None
     ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from trickbag.metrics.bootstrap import Interval
 
-__all__ = ["SCHEMA", "KeptWeights", "Result", "Status"]
+__all__ = ["SCHEMA", "KeptWeights", "Result", "Status", "read_intervals"]
 
 SCHEMA = 2
 """Version of a result's plain data; a file without one is of version 1.
@@ -167,7 +167,7 @@ class Result:
             **{key: data[key] for key in _PARTS},
             weights=None if weights is None else read(KeptWeights, weights, "weights"),
             classes=_class_scores(data.get("classes")),
-            intervals=_intervals(data.get("intervals")),
+            intervals=read_intervals(data.get("intervals")),
             calibration=None
             if calibration is None
             else read(Calibration, calibration, "calibration"),
@@ -190,7 +190,7 @@ class Result:
         write_json(file, self.to_dict())
 
 
-def _intervals(data: object) -> dict[str, Interval]:
+def read_intervals(data: object) -> dict[str, Interval]:
     """Read intervals by the names of metrics; UserError for anything else. Older files have none.
 
     An infinite end, which JSON has not, makes no interval.

@@ -94,6 +94,9 @@ def test_flips_of_a_contrived_network_are_those_counted_by_hand(contrived: Train
         assert details.top5_distances[name] is None  # three classes
     mean = np.mean([details.flip_probabilities[name] for name in FEW])
     assert record.metrics["mean_flip_probability"] == pytest.approx(mean)
+    assert set(record.intervals) == {"mean_flip_probability"}
+    low, high = record.intervals["mean_flip_probability"]
+    assert 0 < low < mean < high < 100
     assert record.metrics["mfr"] is None
     texts = " ".join(note.reason for note in record.notes)
     assert "ImageNet's 1,000 classes" in texts

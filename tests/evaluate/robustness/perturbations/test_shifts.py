@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.errors import RunFailed, UserError
+from trickbag.evaluate.record import EvaluationRecord
 from trickbag.evaluate.robustness.crops import Crops
 from trickbag.evaluate.robustness.perturbations.details import ShiftDetails
 from trickbag.evaluate.robustness.perturbations.shifts import Shifts, evaluate_shifts
@@ -81,7 +82,9 @@ def test_consistency_of_a_contrived_network_is_that_computed_by_hand(
         "diagonal_shift_consistency": by_hand(contrived, shifts, "diagonal", 4, 3),
     }
     assert dict(record.metrics) == pytest.approx(expected)
-    assert all(0 < value < 100 for value in expected.values())
+    for name, value in expected.items():
+        assert 0 < record.intervals[name][0] < value < record.intervals[name][1] <= 100
+    assert EvaluationRecord.from_dict(record.to_dict()) == record
     assert (record.kind, record.images, record.part) == ("shifts", 9, "val")
     assert record.settings["mode"] == mode
     assert record.settings["places"] == list(shifts.places)
@@ -97,6 +100,7 @@ def test_a_network_that_no_shift_changes_is_consistent(trained: Trained) -> None
         "shift_consistency": 100.0,
         "diagonal_shift_consistency": 100.0,
     }
+    assert record.intervals == {}  # images that all agree do not say how rare others are
 
 
 def test_draws_depend_on_seed_pair_and_image_alone(trained: Trained) -> None:

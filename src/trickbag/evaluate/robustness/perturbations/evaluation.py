@@ -31,6 +31,7 @@ from trickbag.evaluate.robustness.perturbations.tables import (
     table_for,
 )
 from trickbag.functional.device import copied
+from trickbag.metrics.bootstrap import mean_intervals
 from trickbag.metrics.flips import (
     NOISE_PERTURBATIONS,
     TEST_PERTURBATIONS,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.evaluate.record import EvaluationRecord
     from trickbag.evaluate.trained import Trained
+    from trickbag.metrics.bootstrap import Interval
 
 __all__ = ["FrameOf", "evaluate_perturbations", "with_surroundings"]
 
@@ -212,8 +214,14 @@ def _top_classes(
 
 @dataclass(kw_only=True)
 class _Counts:
-    """The pairs of frames of a perturbation, and how many of them differ in the prediction."""
+    """The pairs of frames of a perturbation, and how many of them differ in the prediction.
 
+    `flip_shares` and `distances` have the share of changes and the mean top-5 distance of each
+    image, in the order in which they were evaluated.
+    """
+
+    flip_shares: list[float] = dataclasses.field(default_factory=list)
+    distances: list[float] = dataclasses.field(default_factory=list)
     pairs: int = 0
     flips: int = 0
     distance: int = 0
@@ -225,11 +233,14 @@ class _Counts:
         changed_NP = flips(top_NFT[:, :, 0], noise=noise)
         self.pairs += changed_NP.size
         self.flips += int(changed_NP.sum())
+        self.flip_shares += changed_NP.mean(axis=1).tolist()
         self.frames += top_NFT[:, :, 0].size
         self.not_finite += int((top_NFT[:, :, 0] < 0).sum())
         self.ranked = top_NFT.shape[2]
         if self.ranked == _TOP:
-            self.distance += int(top5_distances(top_NFT, noise=noise).sum())
+            distance_NP = top5_distances(top_NFT, noise=noise)
+            self.distance += int(distance_NP.sum())
+            self.distances += distance_NP.mean(axis=1).tolist()
 
     @property
     def probability(self) -> float:
@@ -280,7 +291,29 @@ def _record(
             picture=picture,
         ).to_dict(),
         notes=(*notes, *_notes(crops, probabilities, obstacle, not_finite)),
+        intervals=_intervals(counts, is_comparable=comparable, is_ranked=bool(known)),
     )
+
+
+def _intervals(
+    counts: dict[str, _Counts], *, is_comparable: bool, is_ranked: bool
+) -> dict[str, Interval]:
+    """Return the intervals of the metrics over images, of which each has all sequences.
+
+    AlexNet's flip probabilities, by which mfr divides, are taken as they are.
+    """
+    tested = {name: counts[name] for name in TEST_PERTURBATIONS if name in counts}
+    if not tested:
+        return {}
+    shares_NS = np.array([each.flip_shares for each in tested.values()]).T
+    values = {"mean_flip_probability": 100 * shares_NS.mean(axis=1)}
+    if is_comparable and len(tested) == len(TEST_PERTURBATIONS):
+        rates_S = np.array([flip_rate(name, 100.0) for name in tested])
+        values["mfr"] = (shares_NS * rates_S).mean(axis=1)
+    if is_ranked:
+        distances_SN = [each.distances for each in tested.values()]
+        values["mean_top5_distance"] = np.mean(distances_SN, axis=0)
+    return mean_intervals(values)
 
 
 def _obstacle(trained: Trained, table: str) -> str | None:

@@ -22,6 +22,7 @@ from trickbag.errors import Note, RunFailed, UserError, shown
 from trickbag.evaluate.robustness.crops import Crops
 from trickbag.evaluate.robustness.perturbations.details import ShiftDetails
 from trickbag.functional.device import copied
+from trickbag.metrics.bootstrap import mean_intervals
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from trickbag.evaluate.record import EvaluationRecord
     from trickbag.evaluate.trained import Trained
+    from trickbag.metrics.bootstrap import Interval
 
 __all__ = ["PAIRS", "ShiftMode", "Shifts", "evaluate_shifts"]
 
@@ -140,11 +142,13 @@ def evaluate_shifts(
         progress=checking,
     )
     counts = {path: np.zeros((2, max(shifts.places)), np.int64) for path in _METRICS}
+    shares: dict[str, list[float]] = {path: [] for path in _METRICS}
     not_finite = 0
     with crops:
         for batch in crops.batches():
             images = copied(batch.images, trained.device)
             for path in _METRICS:
+                agreeing_N = np.zeros(len(batch.index))
                 for pair in range(pairs):
                     drawn = [shifts.draw(path, seed, pair, row) for row in batch.index.tolist()]
                     first_N, second_N = (
@@ -157,6 +161,8 @@ def evaluate_shifts(
                     np.add.at(counts[path], (0, distances_N), 1)
                     np.add.at(counts[path], (1, distances_N), agree_N)
                     not_finite += int((first_N < 0).sum() + (second_N < 0).sum())
+                    agreeing_N += agree_N
+                shares[path] += (agreeing_N / pairs).tolist()
             if progress is not None:
                 progress(crops.images, len(crops))
     details = ShiftDetails(
@@ -164,7 +170,8 @@ def evaluate_shifts(
         agreeing={path: rows[1].tolist() for path, rows in counts.items()},
     )
     settings = {"limit": limit, "seed": seed, "pairs": pairs}
-    return _record(crops, shifts, details, settings, not_finite)
+    values = {metric: 100 * np.array(shares[path]) for path, metric in _METRICS.items()}
+    return _record(crops, shifts, details, settings, not_finite, mean_intervals(values))
 
 
 def _predicted(trained: Trained, images_NCHW: Tensor) -> NDArray[np.int64]:
@@ -181,6 +188,7 @@ def _record(
     details: ShiftDetails,
     settings: Mapping[str, int | None],
     not_finite: int,
+    intervals: Mapping[str, Interval],
 ) -> EvaluationRecord:
     views = 2 * sum(sum(counts) for counts in details.pairs.values())
     if not_finite and not_finite == views:
@@ -209,4 +217,5 @@ def _record(
         },
         details=details.to_dict(),
         notes=tuple(notes),
+        intervals=intervals,
     )
