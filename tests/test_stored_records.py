@@ -19,6 +19,7 @@ from trickbag.study.records.result import StoredResult
 from trickbag.study.records.study import StudyRecord
 from trickbag.train.folder.result import KeptWeights, Result
 from trickbag.train.folder.run_recipe import RunRecipe
+from trickbag.train.probe.record import ProbeRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,19 @@ EVALUATION = EvaluationRecord(
     details={"fog": [1.0, 2.0]},
     notes=(NOTE,),
 )
+PROBE = ProbeRecord(
+    l2=0.1,
+    l2_by="validation",
+    neighbours=20,
+    neighbours_by="given",
+    num_features=512,
+    train_images=60,
+    computed=0,
+    features_s=0.1,
+    fit_s=0.2,
+    l2_candidates=((0.3, 1.2), (0.1, 1.1)),
+    neighbour_candidates=((20.0, 50.0),),
+)
 LOCALIZATION = LocalizationDetails(
     maps=1,
     thresholds=[0.0, 0.5],
@@ -85,6 +99,7 @@ RECORDS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "recipe.json": (RECIPE.to_dict(), RunRecipe.from_dict),
     "robustness.json": (EVALUATION.to_dict(), EvaluationRecord.from_dict),
     "localization.json": (LOCALIZATION.to_dict(), LocalizationDetails.from_dict),
+    "probe.json": (PROBE.to_dict(), ProbeRecord.from_dict),
     "study.json": (study_record().to_dict(), lambda data: StudyRecord.from_dict(data, "a")),
 }
 

@@ -76,6 +76,8 @@ def test_the_folder_is_that_of_a_run(pictures: Path, tmp_path: Path) -> None:
     page = run_page(tmp_path / "run").read_text()
     assert "Penalty of the linear probe" in page
     assert "Learning rate" not in page
+    # A recipe of the folder repeats the probe, and trains nothing.
+    assert tb.recipes.load(str(tmp_path / "run")) == recipe(pictures)
     with pytest.raises(UserError, match="already holds a run"):
         tb.fit(recipe(pictures), out=tmp_path / "run", log=RunLog())
 
@@ -188,6 +190,28 @@ def test_a_probe_that_is_stopped_goes_on(
     assert numbers(unbroken) == numbers(result)
     left = tb.fit(stopped, out=tmp_path / "run", resume=True, log=RunLog())
     assert left.to_dict() == result.to_dict()
+
+
+def test_images_that_cannot_be_read_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trickbag.data.dataset.CHECK_LIMIT", 10)
+    folder = shape_folder(tmp_path / "images", 20)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    damaged = sorted(names)[3], sorted(names)[30]
+    for name in damaged:
+        (folder / name).write_bytes((folder / name).read_bytes()[:90])
+    results = [
+        tb.fit(recipe(folder), out=tmp_path / name, log=RunLog()) for name in ("first", "again")
+    ]
+    for result in results:
+        assert {entry["file"] for entry in result.data_errors} == {*damaged}
+    # The cache knows them too.
+    assert [record_of(result).computed for result in results] == [60, 0]
+    assert numbers(results[0]) == numbers(results[1])
+    images = record_of(results[0]).train_images
+    rows = (tmp_path / "first" / "predictions.csv").read_text().splitlines()[1:]
+    assert images + len(rows) == 58
 
 
 def test_given_settings_are_not_chosen(pictures: Path, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ class Prober(Trainer):
         """Return the loss and the right predictions over the training images."""
         loss_sum, correct, images = 0.0, 0.0, len(train)
         for _, logits_NK, rows in self._logits(train.features):
-            targets = train.targets[rows]
+            targets = train.targets[rows].to(logits_NK.device)
             losses = log_losses(logits_NK, targets, multi_label=train.multi_label)
             loss_sum += float(losses.double().sum())
             correct += float((logits_NK.argmax(dim=1) == targets.argmax(dim=1)).sum())
@@ -233,7 +233,8 @@ class Prober(Trainer):
             part.labels[rows],
             [part.groups[i] for i in rows] if part.groups else [],
             len(self.dataset.classes),
-            self.run.device,
+            # Apple's GPU has neither float64 nor the eigenvectors that a fit needs.
+            torch.device("cpu") if self.run.device.type == "mps" else self.run.device,
         )
 
     def _note(self, notes: list[Note]) -> None:

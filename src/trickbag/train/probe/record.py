@@ -50,25 +50,37 @@ class ProbeRecord(Settings):
     l2_candidates: tuple[tuple[float, float], ...] = ()
     neighbour_candidates: tuple[tuple[float, float], ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain data of `probe.json`."""
+        return {"schema": SCHEMA, **plain(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ProbeRecord:
+        """Return the record that plain data hold.
+
+        Raises UserError for another schema version, and for a part that is missing or of a wrong
+        type.
+        """
+        schema = data.get("schema")
+        if schema != SCHEMA:
+            raise UserError(
+                f"schema = {shown(schema)}: this version of trickbag reads probes of schema "
+                f"{SCHEMA}"
+            )
+        return read(cls, {key: value for key, value in data.items() if key != "schema"}, "probe")
+
     def write(self, file: Path) -> None:
         """Write `probe.json`, as a whole or not at all."""
-        write_json(file, {"schema": SCHEMA, **plain(self)})
+        write_json(file, self.to_dict())
 
     @classmethod
     def read(cls, file: Path) -> ProbeRecord | None:
         """Read `probe.json`, None where there is none; UserError where it is damaged."""
-        data: dict[str, Any] | None = read_json_object(file)
+        data = read_json_object(file)
         if data is None:
             return None
-        data = dict(data)
-        schema = data.pop("schema", None)
-        if schema != SCHEMA:
-            raise UserError(
-                f"cannot read {file}: schema = {shown(schema)}: this version of trickbag reads "
-                f"{SCHEMA}"
-            )
         try:
-            return read(cls, data, "probe")
+            return cls.from_dict(data)
         except UserError as error:
             raise UserError(f"cannot read {file}: {error.reason}") from error
 
