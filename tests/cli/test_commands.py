@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.builders.boxes import voc_folder
 from tests.builders.images import digit_folder, digits_of
+from tests.builders.masks import mask_folder, mask_image
 from tests.builders.runs import QUICK
 from trickbag import recipes
 from trickbag.cli import COMMANDS, main
@@ -259,6 +260,38 @@ def test_doctor_of_boxes(call: Call, tmp_path: Path) -> None:
     code, _, err = call("doctor", "digits", "--task", "detection")
     assert code == 2
     assert "data source 'digits' is no folder" in err
+
+
+def test_doctor_of_masks(call: Call, tmp_path: Path) -> None:
+    mask_folder(tmp_path)
+    (tmp_path / "masks" / "b.png").write_bytes(b"")
+    code, out, err = call(
+        "doctor", tmp_path, "--task", "segmentation", "--set", "data.max_bad_fraction=0.5"
+    )
+    assert (code, err) == (0, "")
+    assert "images with  test  train  val\nsky          1     2      1" in out
+    assert "pixels with (%)  test" in out
+    assert "images/b.jpg  its mask b.png: empty file" in out
+    arguments = (
+        "doctor",
+        tmp_path,
+        "--task",
+        "segmentation",
+        "--json",
+        "--set",
+        "data.max_bad_fraction=0.5",
+    )
+    data = json.loads(call(*arguments)[1])
+    masks = [mask_image(seed=seed) for seed in (0, 2)]
+    expected = {
+        name: sum(int((mask == number).sum()) for mask in masks)
+        for number, name in enumerate(("sky", "road", "car"))
+    }
+    assert data["pixels"]["train"] == expected
+    assert data["unlabelled_pixels"]["train"] == 2 * 16 * 24 - sum(expected.values())
+    code, _, err = call("doctor", tmp_path, "--task", "detection")
+    assert code == 2
+    assert "has no annotations" in err
 
 
 def test_doctor_of_several_labels(call: Call, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     )
     yield ""
     yield from _object_lines(diagnosis)
+    yield from _pixel_lines(diagnosis)
     if diagnosis.labels_per_image is not None:
         shares = (
             f"{images:,} {'image has' if images == 1 else 'images have'} {labels}"
@@ -168,7 +169,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
 
 def _title(diagnosis: Diagnosis) -> str:
     """Return what the rows of the table of images are."""
-    if diagnosis.objects is not None:
+    if diagnosis.objects is not None or diagnosis.pixels is not None:
         return "images with"
     return "label" if diagnosis.labels_per_image is not None else "class"
 
@@ -191,6 +192,32 @@ def _object_lines(diagnosis: Diagnosis) -> Iterator[str]:
         ]
     )
     yield ""
+
+
+def _pixel_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    """Describe the pixels of each class, if the images have masks."""
+    from trickbag.cli.terminal import aligned
+
+    if diagnosis.pixels is None or diagnosis.unlabelled_pixels is None:
+        return
+    counts, unlabelled = diagnosis.pixels, diagnosis.unlabelled_pixels
+    totals = {part: sum(counts[part].values()) for part in counts}
+    yield from aligned(
+        [
+            ["pixels with (%)", *counts],
+            *(
+                [name, *(_percent(counts[part][name], totals[part]) for part in counts)]
+                for name in diagnosis.classes
+            ),
+            ["all", *(f"{totals[part]:,}" for part in counts)],
+            ["without a class", *(f"{unlabelled[part]:,}" for part in counts)],
+        ]
+    )
+    yield ""
+
+
+def _percent(part: int, total: int) -> str:
+    return f"{100 * part / total:.2f}" if total else "-"
 
 
 def _near_duplicates(sets: Sequence[CopySet]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from statistics import median
@@ -11,6 +12,7 @@ import numpy as np
 
 from trickbag.data.annotations import open_annotated
 from trickbag.data.annotations.boxes.part import BoxPart
+from trickbag.data.annotations.masks.part import MaskPart
 from trickbag.data.config import RESIZE
 from trickbag.data.decoding.check import check_parts
 from trickbag.data.duplicates import copies_of
@@ -20,8 +22,9 @@ from trickbag.data.labels import label_counts
 from trickbag.data.near_duplicates import near_duplicates_of
 from trickbag.data.pixel_scale import settle_pixels
 from trickbag.data.size import Size, resize_of
-from trickbag.data.source import DataError
+from trickbag.data.source import DataError, DecodeError
 from trickbag.data.visible import visible_notes
+from trickbag.metrics.segmentation import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,12 +54,13 @@ class Diagnosis:
     that have the label of each class, by its name; an image with several labels counts for each.
     labels_per_image: how many images have how many labels; None where every image has one. objects:
     for each part, the number of objects of each class in its good images; None of images without
-    boxes. object_errors: objects that are left out, and the reasons. formats:
-    the number of images in each format. widths, heights: smallest, median and largest, in pixels,
-    of the upright images; None without a good image. left_out: bad files and the reasons.
-    passed_over: what lies in the source and is not taken. copies: images that are the same.
-    near_duplicates: images that look alike and are not the same. divided_groups: groups whose
-    images lie in more than one part.
+    boxes. object_errors: objects that are left out, and the reasons. pixels: for each part, the
+    number of pixels of each class in its good images, unlabelled_pixels: that of those without a
+    class; None of images without masks. formats: the number of images in each format. widths,
+    heights: smallest, median and largest, in pixels, of the upright images; None without a good
+    image. left_out: bad files and the reasons. passed_over: what lies in the source and is not
+    taken. copies: images that are the same. near_duplicates: images that look alike and are not the
+    same. divided_groups: groups whose images lie in more than one part.
     """
 
     source: str
@@ -65,6 +69,8 @@ class Diagnosis:
     counts: dict[str, dict[str, int]]
     labels_per_image: dict[int, int] | None
     objects: dict[str, dict[str, int]] | None
+    pixels: dict[str, dict[str, int]] | None
+    unlabelled_pixels: dict[str, int] | None
     formats: dict[str, int]
     widths: tuple[int, float, int] | None
     heights: tuple[int, float, int] | None
@@ -89,6 +95,7 @@ class Diagnosis:
             if self.labels_per_image is None
             else {str(labels): images for labels, images in self.labels_per_image.items()},
             **({} if self.objects is None else self._of_objects()),
+            **({} if self.pixels is None else self._of_pixels()),
             "formats": self.formats,
             "width": _named_range(self.widths),
             "height": _named_range(self.heights),
@@ -102,6 +109,9 @@ class Diagnosis:
             "groups": {"in_several_parts": list(self.divided_groups)},
             "warnings": [{"kind": note.kind, "text": note.text} for note in self.notes],
         }
+
+    def _of_pixels(self) -> dict[str, Any]:
+        return {"pixels": self.pixels, "unlabelled_pixels": self.unlabelled_pixels}
 
     def _of_objects(self) -> dict[str, Any]:
         rows = [{"file": file, "reason": reason} for file, reason in self.object_errors]
@@ -137,6 +147,7 @@ def diagnose(
         if result.reason is not None
     ]
     digests = digests_of(source.parts, check.results)
+    pixels = _pixels(source, results) if annotations == "masks" else None
     hashes = {name: [r.perceptual for r in results] for name, results in check.results.items()}
     return Diagnosis(
         source=source.spec,
@@ -145,6 +156,8 @@ def diagnose(
         counts={name: _counts_by_class(labels, source) for name, labels in good.items()},
         labels_per_image=_labels_per_image(good) if data.multi_label else None,
         objects=_objects(source, results) if annotations == "boxes" else None,
+        pixels=None if pixels is None else _by_class(pixels, source.classes),
+        unlabelled_pixels=None if pixels is None else {n: row[-1] for n, row in pixels.items()},
         formats=dict(Counter(result.format for result in decoded).most_common()),
         widths=_range([result.width for result in decoded]),
         heights=_range([result.height for result in decoded]),
@@ -181,7 +194,29 @@ def _objects(
         good = [i for i, result in enumerate(results[name]) if result.reason is None]
         numbers = part.subset(good).objects[:, 0].astype(np.int64)
         counts[name] = np.bincount(numbers, minlength=len(source.classes)).tolist()
-    return {name: dict(zip(source.classes, row, strict=True)) for name, row in counts.items()}
+    return _by_class(counts, source.classes)
+
+
+def _pixels(source: Source, results: Mapping[str, Sequence[DecodeResult]]) -> dict[str, list[int]]:
+    """Count the pixels of each class in the good images of each part, last those without one."""
+    counts = {}
+    for name, part in source.parts.items():
+        assert isinstance(part, MaskPart)
+        total = np.zeros(IGNORED + 1, np.int64)
+        for i, result in enumerate(results[name]):
+            # A mask that has changed since it was listed.
+            with contextlib.suppress(DecodeError):
+                if result.reason is None:
+                    total += np.bincount(part.mask(i).reshape(-1), minlength=IGNORED + 1)
+        counts[name] = [*total[: len(source.classes)].tolist(), int(total[IGNORED])]
+    return counts
+
+
+def _by_class(
+    counts: Mapping[str, Sequence[int]], classes: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Name the first numbers of each part by the classes."""
+    return {part: dict(zip(classes, row, strict=False)) for part, row in counts.items()}
 
 
 def _labels_per_image(good: dict[str, NDArray[np.int64]]) -> dict[int, int]:
