@@ -27,6 +27,7 @@ def of_records(printed: dict[str, Any]) -> dict[str, Any]:
     return {
         "images": perturbations["images"],
         "metrics": perturbations["metrics"] | shifts["metrics"],
+        "intervals": perturbations.get("intervals", {}) | shifts.get("intervals", {}),
         "table": perturbations["settings"]["table"],
         "mode": shifts["settings"]["mode"],
         "image_size": shifts["settings"]["image_size"],

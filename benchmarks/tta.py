@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--quick", action="store_true", help="8 images, not kept")
+    parser.add_argument("--busy", action="store_true", help="say that other work runs beside it")
     parser.add_argument("runs", nargs="*")
     args = parser.parse_args()
     limit = {"limit": 8} if args.quick else {}
@@ -95,6 +96,7 @@ def main() -> None:
             "images, and the network's images/s as a share of those without; averages of networks "
             "beside the best of them",
             "benchmarks/tta.py",
+            busy=args.busy,
             augmented=tables,
             averages=averages,
         )

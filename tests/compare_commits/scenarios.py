@@ -17,12 +17,13 @@ class Step:
     `how`: `call` runs a command in the process of all scenarios, `process` in one of its own,
     `torchrun` in two that train together; `stop` sends SIGTERM to one once the file `until` is
     there; `copy` copies the folder that comes first in `text` to the second. `output` is the file
-    that takes what the command prints.
+    that takes what the command prints. `other_exit_code` is one that a commit may give too.
     """
 
     text: str
     how: How = "call"
     exit_code: int = 0
+    other_exit_code: int | None = None
     output: str = ""
     until: str = ""
 
@@ -185,7 +186,12 @@ def _runs() -> tuple[Scenario, ...]:
             (
                 _train("damaged/run", f"small --data data/damaged {small} {bad}=0.5"),
                 _train("damaged/end", f"small --data data/damaged {small} {bad}=0.01", exit_code=1),
-                Step(f"doctor data/damaged {bad}=0.5 --json", output="damaged/doctor.json"),
+                # Copies among the images end the doctor with 1; earlier commits did not look.
+                Step(
+                    f"doctor data/damaged {bad}=0.5 --json",
+                    other_exit_code=1,
+                    output="damaged/doctor.json",
+                ),
             ),
         ),
     )

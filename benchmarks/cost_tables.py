@@ -1,0 +1,140 @@
+"""Tables of speed and cost, and of what an attack came to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from table_cells import caption, median_and_range, plus_minus, table_row
+
+
+def attack(result: dict[str, Any]) -> str:
+    """Write what the tries of the attack came to; the last columns are what must not occur."""
+    verdicts = {
+        "refused": ("refused",),
+        "same or as meant": ("same", "same bits", "as meant", "goes on"),
+        "other pixels": ("other pixels",),
+        "silent": ("silent",),
+        "traceback": ("traceback",),
+        "crash": ("crash",),
+        "no end, slow, or much memory": ("hang", "slow", "memory"),
+        "process left": ("orphan",),
+        "wrong exit code": ("wrong exit",),
+    }
+    heads = ["attacked", "tries", *verdicts]
+    lines = [table_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in result["attacked"]:
+        counts = [
+            sum(row["verdicts"].get(name, 0) for name in names) for names in verdicts.values()
+        ]
+        lines.append(table_row([row["kind"], row["tries"], *counts]))
+    text = f"{caption(result)} Seed {result['seed']}, {result['seconds']} s, at commit "
+    return "\n".join([*lines, "", f"{text}{result['commit']}."])
+
+
+def listing(result: dict[str, Any]) -> str:
+    """Write how long a listing takes without and with the cache, each in a process of its own."""
+    lines = [table_row(["listing", "images", "seconds"]), "|---|---:|---:|"]
+    forms = {
+        "fresh": "without the cache",
+        "first": "the first time, which writes the cache",
+        "again": "the next time",
+    }
+    for name, text in forms.items():
+        lines.append(table_row([text, f"{result[name]['images']:,}", f"{result[name]['s']:.2f}"]))
+    return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}."])
+
+
+def rates(result: dict[str, Any]) -> str:
+    """Write our rates in images/s, and how many times as fast that is as others."""
+    others = list(result["rows"][0]["times_as_fast"])
+    key, digits = ("policy", 0) if "policy" in result["rows"][0] else ("network", 2)
+    heads = [key, "pixels", "ours, images/s", *(f"times as fast as {name}" for name in others)]
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for row in result["rows"]:
+        ours = f"{row['images_per_s']['ours']:,.{digits}f}"
+        ratios = (median_and_range(row["times_as_fast"][name]) for name in others)
+        lines.append(table_row([f"`{row[key]}`", row["image_size"], ours, *ratios]))
+    return "\n".join([*lines, "", caption(result)])
+
+
+def pairs(result: dict[str, Any]) -> str:
+    """Write networks beside others, each at its own image size, with the published ratio."""
+    heads = ["network", "beside", "images/s", "images/s of the other", "times as fast", "published"]
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for row in result["rows"]:
+        rate = row["images_per_s"]
+        cells = [
+            f"`{row['network']}`, {row['image_size']} px",
+            f"`{row['beside']}`, {row['beside_size']} px",
+            f"{rate['ours']:.2f}",
+            f"{rate['other']:.2f}",
+            median_and_range(row["times_as_fast"]["other"]),
+            f"{row['published']:.2f}",
+        ]
+        lines.append(table_row(cells))
+    return "\n".join([*lines, "", caption(result)])
+
+
+def operations(result: dict[str, Any]) -> str:
+    """Write operations on batches: the time of each other side over ours, by image size."""
+    sizes = {f"{row['pixels']} px, {row['batch']} images": row["pixels"] for row in result["rows"]}
+    lines = [
+        table_row(["operation", "beside", *sizes]),
+        "|---|---" + "|---:" * len(sizes) + "|",
+    ]
+    rows = {(row["operation"], row["beside"], row["pixels"]): row for row in result["rows"]}
+    for operation, beside in dict.fromkeys((name, other) for name, other, _ in rows):
+        cells = []
+        for pixels in sizes.values():
+            row = rows[operation, beside, pixels]
+            low, high = row["ratios"]
+            cells.append(f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})")
+        lines.append(table_row([operation, beside, *cells]))
+    return "\n".join([*lines, "", caption(result)])
+
+
+def overhead(result: dict[str, Any]) -> str:
+    """Write the time of a study, beside that of a shell loop if there was one."""
+    heads = ["study, s", "its trials' runs / workers, s", "above them, %"]
+    with_loop = "ratio" in result
+    heads += ["shell loop, s", "study / loop"] if with_loop else []
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for row in result["repetitions"]:
+        study = row["study"]
+        cells = [f"{study['wall_s']:.1f}", f"{study['run_s'] / result['workers']:.1f}"]
+        cells.append(f"{100 * study['overhead_over_runs']:.1f}")
+        cells += [f"{row['loop']['wall_s']:.1f}", f"{row['ratio']:.3f}"] if with_loop else []
+        lines.append(table_row(cells))
+    return "\n".join([*lines, "", caption(result)])
+
+
+def upper_median(runs: list[dict[str, Any]], key: str) -> float:
+    """Return the median over runs; of two runs the larger value."""
+    return float(sorted(run[key] for run in runs)[len(runs) // 2])
+
+
+def comparison(result: dict[str, Any]) -> str:
+    """Write the arms of a comparison; two arms also with their paired difference."""
+    heads = ["training", "seeds", "last top-1 % (mean, 95 % t interval)", "training time, median"]
+    costs = {}
+    if len(result["arms"]) > 2:  # these comparisons are about cost
+        costs = {"images/s": "train_throughput", "whole run, s": "run_time_s"}
+    heads += [f"{head}, median" for head in costs]
+    lines = [table_row(heads), "|---" * len(heads) + "|"]
+    for arm in result["arms"]:
+        runs = arm["runs"]
+        cells = [f"`{arm['label']}`", str(len(runs)), plus_minus(arm["top1"])]
+        cells.append(f"{upper_median(runs, 'train_time_s'):.0f} s")
+        cells += [f"{upper_median(runs, key):.0f}" for key in costs.values()]
+        lines.append(table_row(cells))
+    commits = sorted({run["commit"] for arm in result["arms"] for run in arm["runs"]})
+    text = f"{caption(result)} Top-1 is that of the last epoch. Commit: {', '.join(commits)}."
+    if "difference_top1" in result:
+        first, second = (arm["label"] for arm in result["arms"])
+        ratios = result["time_ratio"]
+        text += (
+            f" Paired difference, `{first}` minus `{second}`: "
+            f"{plus_minus(result['difference_top1'])} points; ratio of training times: "
+            f"median {ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})."
+        )
+    return "\n".join([*lines, "", text])
