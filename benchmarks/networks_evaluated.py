@@ -55,7 +55,9 @@ def _of_run(name: str, arguments: tuple[str, ...], title: str) -> Network:
     """Return the run of seed 0 of benchmarks/calibration.py, which is trained if need be."""
     folder = "imagenette-128" if name == "imagenette" else name
     calibration.train(folder, arguments, 0)
-    return Network(name, title, (str(RUNS / "calibration" / f"{folder}-0"),))
+    # By its place in the checkout, in which the command runs: the records of another know it too.
+    run = (RUNS / "calibration" / f"{folder}-0").relative_to(ROOT)
+    return Network(name, title, (str(run),))
 
 
 def evaluated(benchmark: str, network: Network, *options: str) -> dict[str, Any]:
