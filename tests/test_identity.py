@@ -25,7 +25,8 @@ RECIPES = {
     "baseline": "fddc4d0bf658b642",
     "efficient": "03103cbf119f9595",
     "bag_of_tricks": "2213847bd67faf5d",
-    "finetune": "e0fa3ea19c6e7ad6",
+    "finetune": "9491a47739f63042",
+    "assemble_fgvc": "c6b461710f3f929f",
     "assemble_resnet50": "81b458e8ede3290f",
     "assemble_resnet152": "546e4cf89a054f77",
     "assemble_e0": "1642b2054e836f0a",
@@ -42,7 +43,10 @@ RECIPES = {
     "assemble_e11": "81b458e8ede3290f",
     "assemble_e12": "546e4cf89a054f77",
 }
-"""The ids of the recipes by name, as commit 6e28974 computes them."""
+"""The ids of the recipes by name, as commit 6e28974 computes them.
+
+Those of `finetune`, which has other settings since, and of `assemble_fgvc` are of a later one.
+"""
 
 TRICKS = {
     "activation": "0cd6c9b8e7ce6a25",

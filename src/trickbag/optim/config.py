@@ -37,7 +37,11 @@ class TrainConfig(Settings):
       each layer group below the head.
     - step: how a step computes its gradients, in one pass or in two (`sam`). clip_norm: the largest
       norm of all gradients together; None does not clip.
-    - precision: `auto` is the reduced precision that the processor is made for.
+    - precision: `auto` is the reduced precision that the processor is made for; `auto_on_gpu` is
+      that on a GPU, and float32 on a CPU.
+    - layout: the memory layout of images and convolutions. `auto` is channels last where matrix
+      units compute in reduced precision; float32 convolutions can gain from it too, above all
+      depthwise ones.
     - eval_precision: that of validation, of `evaluate` and of `predict`, and so of every number
       that is reported.
     - keep: the weights that a run keeps in `best.safetensors`, and of which its result is: those of
@@ -51,6 +55,8 @@ class TrainConfig(Settings):
     - init_head: what the classifier takes of such weights. `auto`: the rows of the classes with the
       same names; all others start anew, and the whole classifier where the weights do not name
       their classes. `keep`: all rows in their order, whatever their names. `new`: none.
+    - fit_head: fit a classifier that starts anew before the first step, by ridge regression on the
+      features of training images, one pass over at most 20,000 of them.
     - freeze: what keeps the weights that were loaded: `none`, the `stem`, a number N (the stem and
       the first N stages), or the `body` (all but the head). It has no gradient and no weight decay,
       and its batch normalisation keeps its running statistics and uses them.
@@ -75,11 +81,13 @@ class TrainConfig(Settings):
     introduced_later: ClassVar[tuple[str, ...]] = (
         "batch_norm",
         "eval_precision",
+        "fit_head",
         "freeze",
         "head_epochs",
         "head_lr",
         "init_head",
         "keep",
+        "layout",
         "probe",
         "score",
         "unfreeze",
@@ -94,16 +102,18 @@ class TrainConfig(Settings):
     layer_decay: Annotated[float, Between(0, 1, open_low=True)] = 1.0
     step: Passes = OnePass()
     clip_norm: Annotated[float, Positive] | None = None
-    precision: Literal["float32", "auto", "bf16", "fp16"] = "float32"
+    precision: Literal["float32", "auto", "auto_on_gpu", "bf16", "fp16"] = "float32"
     eval_precision: Literal["float32", "bf16", "fp16"] = "float32"
     keep: Literal["best", "last"] = "last"
     score: str | None = None
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
     device: Device = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     threads: Annotated[int, AtLeast(1, MAX_THREADS)] | None = None
     init: str | None = None
     pretrained: bool = False
     init_head: Literal["auto", "keep", "new"] = "auto"
+    fit_head: bool = False
     freeze: Freeze = "none"
     head_epochs: Annotated[int, AtLeast(0, MAX_EPOCHS)] = 0
     unfreeze: Literal["all", "gradual"] = "all"

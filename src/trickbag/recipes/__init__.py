@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trickbag.recipes.detection import detection
+from trickbag.recipes.fgvc import assemble_fgvc
 from trickbag.recipes.finetune import finetune
 from trickbag.recipes.he2018 import bag_of_tricks, baseline, efficient
 from trickbag.recipes.lee2020 import (
@@ -42,6 +43,7 @@ __all__ = [
     "assemble_e10",
     "assemble_e11",
     "assemble_e12",
+    "assemble_fgvc",
     "assemble_resnet50",
     "assemble_resnet152",
     "bag_of_tricks",

@@ -51,6 +51,7 @@ __all__ = [
     "assemble_e12",
     "assemble_resnet50",
     "assemble_resnet152",
+    "original_images",
 ]
 
 _MEAN = (123.68, 116.78, 103.94)
@@ -78,7 +79,7 @@ def assemble_e0(*, data: Data = "digits", model: Model = "resnet50") -> Recipe:
     }
     return Recipe(
         name="assemble_e0",
-        data=data if isinstance(data, DataConfig) else _images(data),
+        data=data if isinstance(data, DataConfig) else original_images(data),
         model=dataclasses.replace(config, **settings),
         training=TrainConfig(
             epochs=120,
@@ -244,7 +245,8 @@ def assemble_resnet152(
     return _step("assemble_resnet152", assemble_e12(data=data, model=model, teacher=teacher))
 
 
-def _images(source: str) -> DataConfig:
+def original_images(source: str) -> DataConfig:
+    """Return data that are prepared as in the authors' code for 224 px."""
     # The code draws areas from 5 % on, and again where less than a tenth of the image is left.
     return DataConfig(
         source=source,

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from trickbag.recipe import Recipe
 from trickbag.recipes.detection import detection
+from trickbag.recipes.fgvc import assemble_fgvc
 from trickbag.recipes.finetune import finetune
 from trickbag.recipes.he2018 import bag_of_tricks, baseline, efficient
 from trickbag.recipes.lee2020 import LADDER
@@ -18,6 +19,8 @@ __all__ = ["RECIPES"]
 _RECIPES = (small, baseline, efficient, bag_of_tricks, finetune, detection, segmentation)
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
-    {recipe.__name__: recipe for recipe in _RECIPES} | dict(LADDER)
+    {recipe.__name__: recipe for recipe in _RECIPES}
+    | dict(LADDER)
+    | {"assemble_fgvc": assemble_fgvc}
 )
 """The recipes by name: functions of the data and the network."""

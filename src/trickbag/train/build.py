@@ -29,6 +29,7 @@ from trickbag.models.task_network import (
 from trickbag.models.transfer import init_seed
 from trickbag.models.weights import load_weights, weights_digest
 from trickbag.models.zoo import layer_groups
+from trickbag.train.head_fit import head_to_fit
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
 from trickbag.train.machine.small_maps import pad_small_maps
@@ -75,6 +76,7 @@ def build(
         pad_small_maps(network)
     phases = Phases.of(network, plan.training)
     groups, group_notes = _param_groups(plan, tricks, network, phases.never_trained)
+    head, head_notes = head_to_fit(plan, network)
     student = student_of(tricks)
     teach: Callable[[Batch], Batch] = NoTeacher()
     teacher_logits = None
@@ -99,12 +101,13 @@ def build(
             backbone_of(network), (plan.data.pixels.count, *height_width(plan.image_size))
         ),
         phases=phases,
+        head_to_fit=head,
         average=average,
         teach=teach,
         teacher_logits=teacher_logits,
         world=world or World(),
     )
-    return run, notes + group_notes
+    return run, notes + group_notes + head_notes
 
 
 def _fuses(plan: Plan) -> bool:

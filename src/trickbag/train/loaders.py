@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trickbag.data.loading.loader import Loader
+from trickbag.train.head_fit import MOST_FITTED
 from trickbag.train.statistics import statistics_rows
 
 if TYPE_CHECKING:
@@ -118,13 +119,14 @@ class RunLoaders:
     """The loaders of a run: of each part the rows of this process.
 
     `statistics` has the training images, prepared as in evaluation, of which the first process
-    computes the statistics of batch normalisation.
+    computes the statistics of batch normalisation, and `head` those on which it fits a classifier.
     """
 
     train: Loader
     val: Loader
     test: Loader | None
     statistics: Loader | None = None
+    head: Loader | None = None
 
 
 @contextmanager
@@ -132,7 +134,7 @@ def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
     """Give the loaders of a run, and end their worker processes afterwards."""
     plan, world = run.plan, run.world
 
-    def evaluated(part: Part) -> Loader:
+    def evaluated(part: Part, *, cached: bool = True) -> Loader:
         return evaluation_loader(
             part,
             plan.data,
@@ -140,9 +142,10 @@ def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
             batch_size=evaluation_batch_size(plan),
             workers=plan.workers,
             device=plan.device,
-            cached=True,
+            cached=cached,
         )
 
+    batch_size = evaluation_batch_size(plan)
     loaders = RunLoaders(
         train=train_loader(
             plan,
@@ -153,14 +156,18 @@ def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
         ),
         val=evaluated(_rows(dataset.val, world)),
         test=evaluated(_rows(dataset.test, world)) if dataset.test else None,
-        statistics=evaluated(statistics_rows(dataset.train, evaluation_batch_size(plan)))
+        statistics=evaluated(statistics_rows(dataset.train, batch_size))
         if run.phases.estimated and world.is_main
+        else None,
+        head=evaluated(statistics_rows(dataset.train, 1, MOST_FITTED), cached=False)
+        if run.head_to_fit is not None and world.is_main
         else None,
     )
     try:
         yield loaders
     finally:
-        for loader in (loaders.train, loaders.val, loaders.test, loaders.statistics):
+        for field in fields(loaders):
+            loader = getattr(loaders, field.name)
             if loader is not None:
                 loader.close()
 

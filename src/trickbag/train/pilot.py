@@ -10,9 +10,11 @@ import numpy as np
 from trickbag.data.size import number_of_pixels
 from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
+from trickbag.train.head_fit import MOST_FITTED
 from trickbag.train.loaders import evaluation_batch_size, evaluation_loader, train_loader
 from trickbag.train.machine.isolation import isolated
 from trickbag.train.plan.resolve import resolve
+from trickbag.train.statistics import MOST_IMAGES
 from trickbag.train.trainer import train_on
 from trickbag.train.validate import validate
 
@@ -132,7 +134,13 @@ def _validation_seconds(run: Run, dataset: Dataset) -> float:
     # With an average the trained network is validated beside it.
     validations = plan.training.epochs * (1 if run.average is None else 2)
     tested = len(dataset.test) if dataset.test else 0
-    return (read_s + again_s * (validations - 1)) * len(dataset.val) + read_s * tested
+    passed = 0  # training images without gradients
+    if run.phases.estimated:
+        passed += plan.training.epochs * min(len(dataset.train), MOST_IMAGES)
+    if run.head_to_fit is not None:
+        passed += min(len(dataset.train), MOST_FITTED)
+    all_validations_s = (read_s + again_s * (validations - 1)) * len(dataset.val)
+    return all_validations_s + read_s * (tested + passed)
 
 
 def _validate(run: Run, loader: Loader) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.data.teacher_logits import TeacherLogits
     from trickbag.models.layer_streams import LayerStreams
+    from trickbag.models.linear_head import LinearHead
     from trickbag.tasks.task import Forward, Task
     from trickbag.train.phases import Phases
     from trickbag.train.pipeline import Draws, Pipeline
@@ -40,6 +41,7 @@ class Run:
     - evaluation: how images are prepared for evaluation; it is stored with the weights.
     - autocast_dtype: the type of reduced precision, None for float32.
     - layer_streams: the layers of the network that draw random numbers.
+    - head_to_fit: the classifier that is fitted before the first step; None for none.
     - phases: which parts of the network are trained in which epoch.
     - average: averages the network as it is trained, if a trick asks for it.
     - teach: adds the logits of online teachers to a batch. teacher_logits: the cached ones of
@@ -60,6 +62,7 @@ class Run:
     autocast_dtype: torch.dtype | None
     layer_streams: LayerStreams
     phases: Phases
+    head_to_fit: LinearHead | None = None
     average: Average | None = None
     teach: Callable[[Batch], Batch] = NoTeacher()
     teacher_logits: TeacherLogits | None = None

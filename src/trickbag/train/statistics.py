@@ -33,13 +33,13 @@ Wu & Johnson 2021 (arXiv 2105.07576, section 3) find that a thousand suffice.
 """
 
 
-def statistics_rows(part: Part, batch_size: int) -> Part:
+def statistics_rows(part: Part, batch_size: int, most: int = MOST_IMAGES) -> Part:
     """Return the training images of which statistics are computed: whole batches, evenly spread.
 
-    Fewer images than a batch are one batch.
+    They are at most `most`. Fewer images than a batch are one batch.
     """
     images = len(part)
-    count = min(images, MOST_IMAGES)
+    count = min(images, most)
     count = max(min(images, batch_size), count - count % batch_size)
     return part.subset(np.linspace(0, images - 1, count).round().astype(np.int64))
 

@@ -16,6 +16,7 @@ from trickbag.train.checkpoint import Progress, Totals
 from trickbag.train.folder.calibration import calibration_of, judged_at
 from trickbag.train.folder.record import RunEnd
 from trickbag.train.folder.result import Result
+from trickbag.train.head_fit import fit_head
 from trickbag.train.machine.device import placed
 from trickbag.train.machine.parallel import StepStatus, World
 from trickbag.train.statistics import reestimate
@@ -130,6 +131,8 @@ class Trainer:
     def _train_epoch(self) -> Totals:
         """Train the rest of an epoch; return the sums over the epoch and all processes."""
         run, progress = self.run, self.progress
+        if progress.epoch == progress.step == 0:
+            self._fit_head()
         run.begin_epoch(progress.epoch)
         started, before = time.perf_counter(), progress.seconds
         data = self.plan.data_at(run.tricks, progress.epoch)
@@ -154,6 +157,21 @@ class Trainer:
         totals = self._totals()
         progress.seconds = before + time.perf_counter() - started
         return totals
+
+    def _fit_head(self) -> None:
+        """Fit the classifier before the first step, if the run does so.
+
+        The first process does it for all. The time counts as that of the first epoch.
+        """
+        run, started = self.run, time.perf_counter()
+        if run.head_to_fit is None:
+            return
+        if self.loaders.head is not None:
+            fit_head(run, run.head_to_fit, self.loaders.head, self._stop_waiting)
+        self.world.broadcast_tensors(run.network.parameters())
+        if run.average is not None:
+            run.average.network.load_state_dict(run.network.state_dict())
+        self.progress.seconds = time.perf_counter() - started
 
     def _reestimate(self) -> None:
         """Compute the statistics of batch normalisation anew, for the network that is evaluated.

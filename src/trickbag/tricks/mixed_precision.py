@@ -18,7 +18,8 @@ class MixedPrecision(Trick):
     """Compute in bfloat16 or float16 with float32 master weights.
 
     Float16 uses loss scaling. `dtype="auto"` chooses the first of bfloat16, float16 and float32 in
-    which the processor is fast; the run records the choice.
+    which the processor is fast; the run records the choice. `auto_on_gpu` does so on a GPU, and
+    stays in float32 on a CPU.
     """
 
     name: ClassVar[str] = "mixed_precision"
@@ -26,7 +27,7 @@ class MixedPrecision(Trick):
         "He et al. 2018, arXiv 1812.01187, section 3.2; Micikevicius et al. 2017, arXiv 1710.03740"
     )
 
-    dtype: Literal["auto", "bf16", "fp16"] = "auto"
+    dtype: Literal["auto", "auto_on_gpu", "bf16", "fp16"] = "auto"
 
     def training(self, training: TrainConfig) -> TrainConfig:
         """Set the precision of the run."""

@@ -67,7 +67,13 @@ def test_a_network_without_statistics(pictures: Path, dataset: Dataset, policy: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("freeze", "body"), ("head_epochs", "1"), ("unfreeze", "gradual"), ("batch_norm", "frozen")],
+    [
+        ("freeze", "body"),
+        ("head_epochs", "1"),
+        ("unfreeze", "gradual"),
+        ("batch_norm", "frozen"),
+        ("fit_head", "True"),
+    ],
 )
 def test_initial_values_that_were_drawn_are_not_frozen(
     pictures: Path, dataset: Dataset, name: str, value: str

@@ -53,13 +53,19 @@ def choose_device(wanted: Device) -> Literal["cpu", "cuda", "mps"]:
     return wanted
 
 
-def choose_precision(wanted: Literal["float32", "auto", "bf16", "fp16"], device: str) -> Precision:
+def choose_precision(
+    wanted: Literal["float32", "auto", "auto_on_gpu", "bf16", "fp16"], device: str
+) -> Precision:
     """Return the precision of the forward and backward pass.
 
     `auto` is the reduced precision for which the processor has instructions: bf16 on CUDA from
     compute capability 8.0 and on a CPU with AMX or AVX512-BF16, fp16 on CUDA from 7.0. Without them
     it is float32, which is faster than emulation, as it is on MPS, of which nothing is measured.
+    `auto_on_gpu` is float32 on every CPU: without AMX bf16 can take twice the time there, as for
+    depthwise convolutions.
     """
+    if wanted == "auto_on_gpu":
+        return "float32" if device == "cpu" else choose_precision("auto", device)
     if wanted != "auto":
         return wanted
     if device == "cuda":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, UserError
 from trickbag.models.task_config import ClassificationConfig
+from trickbag.optim.config import TrainConfig
 
 if TYPE_CHECKING:
     from trickbag.train.plan.plan import Plan
@@ -16,9 +17,9 @@ __all__ = ["phase_notes"]
 def phase_notes(plan: Plan) -> list[Note]:
     """Return notes on what a plan freezes, with the number of parameters that are trained.
 
-    Raises UserError where initial values that were drawn would stay as they are: parts or
-    statistics are frozen, and no weights are loaded; and for a network that lacks the stages or
-    the normalisations.
+    Raises UserError where parts or statistics are frozen, or a classifier is fitted, and no weights
+    are loaded: values that were drawn would stay as they are; and for a network that lacks the
+    stages.
     """
     training = plan.training
     settings = {
@@ -26,16 +27,27 @@ def phase_notes(plan: Plan) -> list[Note]:
         f"training.head_epochs = {training.head_epochs}": training.head_epochs > 0,
         f"training.unfreeze = {training.unfreeze}": training.unfreeze == "gradual",
         f"training.batch_norm = {training.batch_norm}": training.batch_norm == "frozen",
+        f"training.fit_head = {training.fit_head}": training.fit_head,
     }
     chosen = [text for text, is_chosen in settings.items() if is_chosen]
     if chosen and not (training.init or training.pretrained):
         raise UserError(
-            f"{chosen[0]}: no weights are loaded, and random ones would stay as they are",
-            "give weights (--init FILE or --pretrained), or leave it out",
+            f"{' and '.join(chosen)}: no weights are loaded, which this is for",
+            f"give weights (--init FILE or --pretrained), or {_without(training)}",
         )
     if not chosen and training.batch_norm == "update":
         return []
     return [*_trained_notes(plan), *_norm_notes(plan)]
+
+
+def _without(training: TrainConfig) -> str:
+    """Return the options that train all of a network from the beginning."""
+    names = ("freeze", "head_epochs", "unfreeze", "batch_norm", "fit_head")
+    # Their defaults train everything.
+    defaults = TrainConfig()
+    changed = [name for name in names if getattr(training, name) != getattr(defaults, name)]
+    values = {name: str(getattr(defaults, name)).lower() for name in changed}
+    return " ".join(f"--set training.{name}={value}" for name, value in values.items())
 
 
 def _note(reason: str) -> Note:

@@ -80,7 +80,7 @@ class Plan(Settings):
             "data.resize": self.data.resize is None,
             "training.threads": self.training.threads is None,
             "training.device": self.training.device == "auto",
-            "training.precision": self.training.precision == "auto",
+            "training.precision": self.training.precision.startswith("auto"),
             "training.compile": self.training.compile == "auto",
         }
         for path, is_open in open_settings.items():

@@ -250,13 +250,15 @@ def _on_this_machine(
     device = choose_device(training.device)
     precision = choose_precision(training.precision, device)
     notes = []
-    if training.precision == "auto" and precision == "float32":
+    if training.precision.startswith("auto") and precision == "float32":
         reason = "this processor has no arithmetic in bf16 or fp16, so training stays in float32"
         if device == "mps":
             reason = (
                 "on MPS training stays in float32 unless bf16 or fp16 is named, of which nothing "
                 "is measured there"
             )
+        if training.precision == "auto_on_gpu" and device == "cpu":
+            reason = "on a CPU training stays in float32 (dtype=auto_on_gpu)"
         note = Note("no_effect", _MIXED_PRECISION, reason)
         # Without the trick it is the recipe itself that asks for a reduced precision.
         named = any(trick.name == _MIXED_PRECISION for trick in tricks)
@@ -273,7 +275,8 @@ def _on_this_machine(
         compile="on" if compiles else "off",
         threads=training.threads or torch.get_num_threads(),
     )
-    return settled, choose_layout(precision, device), notes
+    layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
+    return replace(settled, layout=layout), layout, notes
 
 
 def _with_workers(
