@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -69,6 +70,9 @@ def _take(step: Step, log: IO[str], seed: int | None) -> None:
         shutil.copytree(*shlex.split(step.text))
         return
     arguments = shlex.split(step.text)
+    if arguments[0] == "predict" and _calibrates():
+        # Commits before confidences were calibrated give these.
+        arguments.append("--raw-confidence")
     if seed is not None and arguments[0] == "train" and "--resume" not in arguments:
         arguments += ["--seed", str(seed)]
     print("$ trickbag", *arguments, file=log, flush=True)
@@ -77,6 +81,15 @@ def _take(step: Step, log: IO[str], seed: int | None) -> None:
     if code not in (step.exit_code, step.other_exit_code):
         last = Path(log.name).read_text().strip().splitlines()[-1]
         raise RuntimeError(f"exit code {code}, not {step.exit_code}, of {step.text}: {last}")
+
+
+@functools.cache
+def _calibrates() -> bool:
+    """Tell whether `predict` of this checkout gives calibrated confidences."""
+    import trickbag
+
+    command = Path(trickbag.__file__).parent / "cli" / "predict.py"
+    return "--raw-confidence" in command.read_text(encoding="utf-8")
 
 
 def _call(step: Step, arguments: list[str], log: IO[str]) -> int:

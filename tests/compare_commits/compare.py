@@ -34,6 +34,12 @@ PLACES = frozenset({"version", "command", "run"})
 RENAMED: dict[str, str] = {"reads": "repeats"}
 """Keys that have another name after than before, on purpose; their values are compared."""
 
+NEW_NOTES = frozenset({"calibration"})
+"""Kinds of notes that are new after, on purpose: where only after has them, they are let be."""
+
+SUMS = frozenset({"checksum"})
+"""Keys of the record in weights: it sums up the record too, which may have new keys."""
+
 SETTLED = {
     "data": ("image_size", "workers"),
     "training": ("batch_size", "device", "precision", "compile", "threads"),
@@ -91,7 +97,7 @@ class Comparison:
             files = (first, second)
             # A safetensors file is no mapping: `in` and iteration need its `keys`.
             pairs = [{key: f.get_tensor(key) for key in f.keys()} for f in files]  # noqa: SIM118
-            texts = [_metadata(f.metadata() or {}) for f in files]
+            texts = [_without_sums(_metadata(f.metadata() or {})) for f in files]
         self._tensors(name, *pairs)
         self.values(f"{name} metadata", *texts)
 
@@ -142,6 +148,7 @@ class Comparison:
     def values(self, where: str, before: Any, after: Any, outermost: bool = True) -> None:
         """Compare plain data; keys that are new are let be, scalars have the same JSON text."""
         if isinstance(before, dict) and isinstance(after, dict):
+            after = _without_new_notes(before, after)
             for key in before:
                 if key in TIMES or key == SCHEMA or (outermost and key in PLACES):
                     continue
@@ -170,6 +177,20 @@ class Comparison:
         self.lines += len(sides[0])
         self.values(name, *sides)
 
+    def predictions(self, name: str, before: Path, after: Path) -> None:
+        """Compare the predictions of a run; without confidences if only after calibrates them."""
+        weights = [file.with_name("best.safetensors") for file in (before, after)]
+        first, second = (_temperature(file) for file in weights)
+        if first is not None or second is None:
+            self.bytes(name, before, after)
+            return
+        sides = []
+        for file in (before, after):
+            with file.open(newline="", encoding="utf-8") as opened:
+                sides.append([{**row, "confidence": ""} for row in csv.DictReader(opened)])
+        self.lines += len(sides[0])
+        self.values(name, *sides)
+
     def bytes(self, name: str, before: Path, after: Path) -> None:
         """Compare files byte for byte; name the first line that differs."""
         first, second = (file.read_bytes().splitlines(keepends=True) for file in (before, after))
@@ -187,8 +208,43 @@ _WAYS: tuple[tuple[str, Callable[[Comparison, str, Path, Path], None]], ...] = (
     ("*.jsonl", Comparison.rows),
     ("*.json", Comparison.data),
     ("effects.csv", Comparison.table),
+    ("predictions.csv", Comparison.predictions),
     ("*", Comparison.bytes),
 )
+
+
+def _without_sums(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of weights without what sums them up."""
+    return {
+        key: {name: value for name, value in record.items() if name not in SUMS}
+        if isinstance(record, dict)
+        else record
+        for key, record in metadata.items()
+    }
+
+
+def _temperature(weights: Path) -> float | None:
+    """Return the temperature that weights have; None without one, and without weights."""
+    if not weights.is_file():
+        return None
+    with safe_open(weights, "pt") as opened:
+        records = _metadata(opened.metadata() or {}).values()
+    values = [record.get("temperature") for record in records if isinstance(record, dict)]
+    return next((value for value in values if value is not None), None)
+
+
+def _without_new_notes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return a result without the notes of new kinds, and the warnings that are their texts."""
+    old, new = before.get("notes"), after.get("notes")
+    if not isinstance(old, list) or not isinstance(new, list) or "warnings" not in after:
+        return after  # a recipe.json has texts
+    kinds = {note.get("kind") for note in old}
+    added = [n for n in new if n.get("kind") in NEW_NOTES and n.get("kind") not in kinds]
+    if not added:
+        return after
+    texts = {note["reason"] for note in added}
+    warnings = [text for text in after.get("warnings") or [] if text not in texts]
+    return after | {"notes": [n for n in new if n not in added], "warnings": warnings}
 
 
 def _without_settled(recipe: dict[str, Any]) -> dict[str, Any]:
