@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 from tests.builders.boxes import voc_folder
 from tests.builders.masks import mask_folder
+from tests.builders.runs import built
 from trickbag import recipes
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.errors import DoesNotApply, Stopped
@@ -22,6 +24,7 @@ from trickbag.recipe import Recipe
 from trickbag.tasks.task import Task
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import RunLog
+from trickbag.train.loaders import train_loader
 from trickbag.tricks import builtin, find
 from trickbag.tricks.ema import Ema
 
@@ -169,6 +172,17 @@ def test_a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits(
         fit(recipe, 3, tmp_path / "run", dataset=dataset, log=StopAt())
     fit(recipe, 3, tmp_path / "run", dataset=dataset, resume=True, log=RunLog())
     assert left(tmp_path / "run", name) == left(reference, name)
+
+
+def test_images_are_seen_where_their_annotations_are(recipe: Recipe, dataset: Dataset) -> None:
+    """The samples have mirrored both: what mirrored the images again would leave the targets."""
+    run, _ = built(recipe.set_all({"data.flip_prob": "1.0"}), dataset)
+    loader = train_loader(run.plan, dataset.train, run.pipeline.preprocessing)
+    (raw, *_) = loader.epoch(0, data=run.plan.data)
+    batch = run.prepare(raw, run.draw(run.plan.timestamp(0)))
+    seen = run.pipeline.preprocessing.normalise(raw.images.float())
+    assert torch.equal(batch.images, seen)
+    assert torch.equal(batch.targets, raw.labels)
 
 
 def test_averaged_weights_are_those_that_are_kept(

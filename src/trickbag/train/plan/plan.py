@@ -139,10 +139,12 @@ class Plan(Settings):
     def batch_flip_prob(self) -> float:
         """The probability with which an image is mirrored on the device, in its batch.
 
-        It is 0 with `data.repeat_epochs`: the loader mirrors then, as crops and mirrors repeat
-        together.
+        It is 0 with `data.repeat_epochs`, as crops and mirrors repeat together, and for boxes and
+        masks, which follow their images: the loader mirrors then.
         """
-        return self.data.flip_prob if self.data.repeat_epochs is None else 0.0
+        if self.data.repeat_epochs is not None or self.task.annotations != "classes":
+            return 0.0
+        return self.data.flip_prob
 
     @property
     def steps(self) -> int:
