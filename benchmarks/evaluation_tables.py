@@ -147,3 +147,25 @@ def stability(result: dict[str, Any]) -> str:
         lines.append(table_row(cells))
     text = f"{caption(result)} In brackets: 95 % intervals over the images. Commit: "
     return "\n".join([*lines, "", f"{text}{result['commit']}."])
+
+
+def probes(result: dict[str, Any]) -> str:
+    """Write what each probe came to, and top-1 by the way in which its penalty is chosen."""
+    metrics = ("knn_top1", "recall_at_1", "recall_at_10", "r_precision")
+    heads = ["images", "px", "trained on", "validated on", "linear probe %", "95 % interval"]
+    heads += ["neighbours %", "recall@1 %", "recall@10 %", "R-precision %"]
+    heads += ["first call, core s", "again, core s"]
+    lines = [table_row(heads), "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in result["rows"]:
+        low, high = row["interval"]
+        cells = [row["data"], row["image_size"], f"{row['train_images']:,}", f"{row['images']:,}"]
+        cells += [f"{row['top1']:.2f}", f"{low:.1f} to {high:.1f}"]
+        cells += [f"{row[name]:.2f}" for name in metrics]
+        cells += [f"{row['first_core_s']:.0f}", f"{row['again_core_s']:.0f}"]
+        lines.append(table_row(cells))
+    ways = ("validation, loss", "validation, top-1", "five folds, loss", "best")
+    lines += ["", table_row(["trained on", "validated on", *ways]), "|---:" * (len(ways) + 2) + "|"]
+    for row in result["choices"]:
+        sizes = (f"{row['train_images']:,}", row["validation_images"])
+        lines.append(table_row([*sizes, *(f"{row[name]:.2f}" for name in ways)]))
+    return "\n".join([*lines, "", f"{caption(result)} At commit {result['commit']}."])

@@ -22,6 +22,7 @@ from evaluation_tables import (
     calibration,
     corruptions,
     localization,
+    probes,
     robustness,
     stability,
 )
@@ -52,6 +53,7 @@ PAGES = (
     "docs/calibration.md",
     "docs/evaluate.md",
     "docs/localization.md",
+    "docs/probe.md",
 )
 
 
@@ -79,6 +81,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return calibration(result)
     if "max_box_acc" in result["rows"][0]:
         return localization(result)
+    if "knn_top1" in result["rows"][0]:
+        return probes(result)
     return pairs(result) if "published" in result["rows"][0] else rates(result)
 
 
