@@ -64,7 +64,7 @@ class DetectedImage(NamedTuple):
     finite are ignored. `index` is the image's place in its part.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which is not needed
     objects: NDArray[np.float64]
     detections: NDArray[np.float64]
 
