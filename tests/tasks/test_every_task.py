@@ -1,23 +1,20 @@
 """What every task but classification must do as classification does it: one table of runs.
 
-A new task is tested by being listed.
+A new task is tested by being listed in `tests.builders.tasks`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
 
-from tests.builders.boxes import voc_folder
-from tests.builders.masks import mask_folder
 from tests.builders.runs import built
-from trickbag import recipes
-from trickbag.data.dataset import Dataset, prepare
+from tests.builders.tasks import TASKS
+from trickbag.data.dataset import Dataset
 from trickbag.errors import DoesNotApply, Stopped
 from trickbag.models.weights import load
 from trickbag.recipe import Recipe
@@ -27,89 +24,6 @@ from trickbag.train.folder.log import RunLog
 from trickbag.train.loaders import train_loader
 from trickbag.tricks import builtin, find
 from trickbag.tricks.ema import Ema
-
-NAMES = tuple(f"image{i}" for i in range(8))
-
-
-def boxes(root: Path) -> Path:
-    objects = {
-        name: [("cell", (4.0 + i, 6.0, 20.0 + i, 22.0)), ("dot", (1.0, 1.0, 9.0, 8.0))]
-        for i, name in enumerate(NAMES)
-    }
-    return voc_folder(root, {"train": NAMES[:6], "val": NAMES[6:]}, objects)
-
-
-def masks(root: Path) -> Path:
-    return mask_folder(root, {"train": NAMES[:6], "val": NAMES[6:]})
-
-
-class Row(NamedTuple):
-    """A task: its data, the settings of a run of seconds, its score, and its predictions."""
-
-    data: Callable[[Path], Path]
-    settings: dict[str, str]
-    score: str
-    predictions: str
-
-
-QUICK = {
-    "data.workers": "0",
-    "training.epochs": "2",
-    "training.batch_size": "3",
-    "training.lr": "0.002",
-    "training.device": "cpu",
-    "training.threads": "1",
-    "training.precision": "float32",
-}
-
-TASKS = {
-    "detection": Row(
-        boxes,
-        {
-            "data.image_size": "32x48",
-            "task.channels": "8",
-            "task.head_width": "16",
-            "task.anchor_samples": "16",
-            "task.proposal_samples": "8",
-            "task.train_proposals": "20",
-            "task.eval_proposals": "10",
-        },
-        "map50",
-        "predictions.json",
-    ),
-    "segmentation": Row(
-        masks,
-        {"data.image_size": "32x48", "training.accumulate": "2", "training.batch_size": "2"},
-        "miou",
-        "pixel_scores.csv",
-    ),
-}
-
-
-@pytest.fixture(scope="module", params=list(TASKS))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def recipe(name: str, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    row = TASKS[name]
-    source = row.data(tmp_path_factory.mktemp(name))
-    thin = recipes.RECIPES[name](data="x", model="resnet18_d").without("mixed_precision")
-    settings = {"data.source": str(source), "model.width_factor": "0.125", **QUICK, **row.settings}
-    return thin.set_all(settings)
-
-
-@pytest.fixture(scope="module")
-def dataset(recipe: Recipe) -> Dataset:
-    return prepare(recipe.data, annotations=recipe.task.annotations)
-
-
-@pytest.fixture(scope="module")
-def reference(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "reference"
-    fit(recipe, 3, folder, log=RunLog())
-    return folder
 
 
 def left(folder: Path, name: str) -> dict[str, Any]:

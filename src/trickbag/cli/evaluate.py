@@ -144,6 +144,8 @@ def _calibrated(trained: Trained, settings: Mapping[str, Any]) -> Trained:
     from trickbag.cli.terminal import checking_progress, warn
     from trickbag.evaluate.average_temperature import at_stored_temperature, calibrated_average
 
+    if trained.task.kind != "classification":
+        return trained
     if settings["selective"] is None:
         return at_stored_temperature(trained)
     with checking_progress() as progress:
@@ -191,9 +193,12 @@ def _keep_records(trained: Trained, evaluated: list[_Evaluated]) -> list[_Evalua
 
 
 def _require_fit(trained: Trained, kind: str) -> None:
-    """Raise UserError where a kind of evaluation is not for such an average."""
-    from trickbag.cli.evaluations import OF_CROPS, OF_ONE_NETWORK
+    """Raise UserError where a kind of evaluation is not for such a task or average."""
+    from trickbag.cli.evaluations import OF_CROPS, OF_ONE_NETWORK, OPTIONS
     from trickbag.errors import UserError
+    from trickbag.evaluate.of_task import require_task
+
+    require_task(trained, OPTIONS[kind])
 
     if kind == "tta" and trained.thresholds is not None:
         raise UserError(

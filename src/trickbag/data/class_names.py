@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from trickbag.data.labels import label_counts
+from trickbag.data.labels import label_counts, relabelled
 from trickbag.errors import Note
 from trickbag.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from trickbag.data.source import Source
 
@@ -35,7 +33,6 @@ __all__ = [
     "is_missing",
     "matched",
     "missing_labels_fact",
-    "relabelled",
     "with_one_spelling",
 ]
 
@@ -199,23 +196,6 @@ def with_one_spelling(source: Source, *, merge: bool) -> Source:
         for name, part in source.parts.items()
     }
     return replace(source, classes=classes, parts=parts, notes=source.notes + notes)
-
-
-def relabelled(
-    labels: NDArray[np.int64], places_K: NDArray[np.int64], num_classes: int
-) -> NDArray[np.int64]:
-    """Return labels in which class k has become `places_K[k]`, of `num_classes`.
-
-    Unknown labels (-1) stay. With labels (N, K) a class without a place, -1, must have no image.
-    """
-    if labels.ndim == 1:
-        return np.where(labels < 0, labels, places_K[labels])
-    new_labels = np.zeros((len(labels), num_classes), np.int64)
-    for k, place in enumerate(places_K.tolist()):
-        if place >= 0:
-            # An image can have more than one spelling of its class.
-            new_labels[:, place] |= labels[:, k]
-    return new_labels
 
 
 def matched(names: Iterable[str], classes: Sequence[str], *, fold: bool) -> dict[str, str]:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["label_counts", "label_text", "multi_hot", "separator_of_labels", "strata"]
+__all__ = [
+    "label_counts",
+    "label_text",
+    "multi_hot",
+    "relabelled",
+    "separator_of_labels",
+    "strata",
+]
 
 
 def multi_hot(classes_of_images: Sequence[Sequence[int]], num_classes: int) -> NDArray[np.int64]:
@@ -35,6 +42,23 @@ def label_counts(labels: NDArray[np.int64], num_classes: int) -> tuple[int, ...]
         # bincount refuses the -1 of an unknown label.
         counts = np.bincount(labels[labels >= 0], minlength=num_classes)
     return tuple(counts.tolist())
+
+
+def relabelled(
+    labels: NDArray[np.int64], places_K: NDArray[np.int64], num_classes: int
+) -> NDArray[np.int64]:
+    """Return labels in which class k has become `places_K[k]`, of `num_classes`.
+
+    Unknown labels (-1) stay. With labels (N, K) a class without a place, -1, must have no image.
+    """
+    if labels.ndim == 1:
+        return np.where(labels < 0, labels, places_K[labels])
+    new_labels = np.zeros((len(labels), num_classes), np.int64)
+    for k, place in enumerate(places_K.tolist()):
+        if place >= 0:
+            # An image can have more than one spelling of its class.
+            new_labels[:, place] |= labels[:, k]
+    return new_labels
 
 
 def strata(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from trickbag.data.decoding.decode import DecodeError, decode, read_bytes
 from trickbag.data.decoding.limits import MAX_PIXELS
 from trickbag.data.decoding.pixel_format import RGB, PixelFormat
 from trickbag.data.decoding.stored import StoredError, StoredImage, rendered
+from trickbag.data.labels import relabelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,6 +106,13 @@ class Part(ABC):
     def annotation_digest(self) -> bytes:
         """Return a hash of what is annotated besides the labels; empty if there is nothing."""
         return b""
+
+    def with_classes(self, places_K: NDArray[np.int64], num_classes: int) -> Self:
+        """Return the part with other numbers of classes: k becomes `places_K[k]`, of `num_classes`.
+
+        A class without a place, -1, must have no image.
+        """
+        return replace(self, labels=relabelled(self.labels, places_K, num_classes))
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order."""

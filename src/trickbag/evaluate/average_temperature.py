@@ -78,8 +78,7 @@ class AverageTemperature(Settings):
     @classmethod
     def of(cls, trained: Trained, evaluation: Evaluation) -> AverageTemperature:
         """Fit the temperature of an average to the logits of its evaluation."""
-        validation = evaluation.validation
-        assert validation is not None
+        validation = evaluation.classification
         assert validation.logits is not None
         fitted = fit_temperature(validation.logits, validation.labels)
         return cls(

@@ -56,8 +56,7 @@ def calibrate(trained: Trained, evaluation: Evaluation) -> Calibrated:
     """
     if trained.thresholds is not None:
         raise UserError(f"{trained.path}: {MULTI_LABEL}", "leave --calibrate out")
-    validation = evaluation.validation
-    assert validation is not None
+    validation = evaluation.classification
     assert validation.logits is not None
     calibration = calibration_of(validation)
     assert calibration is not None

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trickbag.data.config import DataConfig
+    from trickbag.data.source import Part
     from trickbag.evaluate.selection import Selection
     from trickbag.evaluate.trained import Trained
     from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.confusion import Confusions
-    from trickbag.metrics.per_class import ClassScore
+    from trickbag.metrics.metric import TaskKind
+    from trickbag.metrics.score_records import AnyScore
     from trickbag.models.config import Precision
+    from trickbag.tasks.task import TaskValidation
 
 __all__ = ["Evaluation", "evaluate", "require_mostly_read"]
 
@@ -45,19 +48,21 @@ class Evaluation:
 
     `images` is their number. `weights` names the weights with their epoch, and `precision` is the
     type of numbers in which the network computed. `metrics` are those of
-    `trickbag.metrics.metric.EVALUATED` for one label or several labels an image, in percent, `loss`
-    in nats, None where undefined; several labels are predicted at the thresholds of the run.
-    `per_class` has the scores of each class by its name. `left_out` are the files of the source
-    that could not be used. `intervals` are the 95 % intervals over images of metrics, by name, and
-    `confusions` which classes are taken for which others; None with several labels an image.
-    `not_finite` of the images have a logit that is not finite: none of them counts as right, and a
-    note says so. `tta` names the views of test-time augmentation. `temperature` is the one of the
-    weights, by which predicted confidences are calibrated, None without one. `judged_by` says of
-    what the calibrated metrics are: on the validation images of the run, on which the temperature
-    was fitted, of temperatures that are fitted anew by cross-fitting; on other images of the
-    temperature of the weights. It is None where there are no such metrics. `is_validation`: the
-    images are all those of the run's validation part. `validation` has the predictions and logits
-    of each image; it is no part of the plain data.
+    `trickbag.metrics.metric.EVALUATED` for the task, with one label or several labels an image, in
+    percent, `loss` in nats, None where undefined; several labels are predicted at the thresholds of
+    the run. `per_class` has the scores of each class by its name. `left_out` are the files of the
+    source that could not be used. `intervals` are the 95 % intervals over images of metrics, by
+    name, and `confusions` which classes are taken for which others; None with several labels an
+    image and in other tasks than classification. `not_finite` of the images have a logit that is
+    not finite: none of them counts as right, and a note says so. `tta` names the views of test-time
+    augmentation. `temperature` is the one of the weights, by which predicted confidences are
+    calibrated, None without one. `judged_by` says of what the calibrated metrics are: on the
+    validation images of the run, on which the temperature was fitted, of temperatures that are
+    fitted anew by cross-fitting; on other images of the temperature of the weights. It is None
+    where there are no such metrics. `is_validation`: the images are all those of the run's
+    validation part. `validation` has the predictions for each image, of a classifier with their
+    logits, and `shown` the part that was evaluated, to whose places they refer; both are no part of
+    the plain data. `task` is what the network was trained for.
     """
 
     data: str
@@ -69,19 +74,35 @@ class Evaluation:
     metrics: Mapping[str, float | None]
     left_out: tuple[DataError, ...]
     notes: tuple[Note, ...]
-    per_class: Mapping[str, ClassScore] = field(default_factory=dict)
+    per_class: Mapping[str, AnyScore] = field(default_factory=dict)
     not_finite: int = 0
     tta: str | None = None
     temperature: float | None = None
     judged_by: JudgedBy | None = None
     is_validation: bool = False
-    validation: Validation | None = field(default=None, repr=False, compare=False)
+    validation: TaskValidation | None = field(default=None, repr=False, compare=False)
+    shown: Part | None = field(default=None, repr=False, compare=False)
+    task: TaskKind = "classification"
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     confusions: Confusions | None = None
 
+    @property
+    def classification(self) -> Validation:
+        """The predictions of a classifier with their logits; TypeError for another task."""
+        if not isinstance(self.validation, Validation):
+            raise TypeError("these are no predictions of classes of whole images")
+        return self.validation
+
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain data, ready for JSON; the notes as text and as values."""
+        of_classifier = {
+            "tta": self.tta,
+            "temperature": self.temperature,
+            "calibrated_by": self.judged_by,
+        }
+        is_classifier = self.task == "classification"
         data: dict[str, Any] = {
+            **({} if is_classifier else {"task": self.task}),
             "data": self.data,
             "part": self.part,
             "images": self.images,
@@ -89,15 +110,14 @@ class Evaluation:
             "weights": self.weights,
             "epoch": self.epoch,
             "precision": self.precision,
-            "tta": self.tta,
-            "temperature": self.temperature,
-            "calibrated_by": self.judged_by,
+            **(of_classifier if is_classifier else {}),
             "metrics": dict(self.metrics),
             # As before the metrics had a place of their own.
             **self.metrics,
         }
         data["intervals"] = {name: list(interval) for name, interval in self.intervals.items()}
-        data["confusion"] = None if self.confusions is None else self.confusions.to_dict()
+        if is_classifier:
+            data["confusion"] = None if self.confusions is None else self.confusions.to_dict()
         if self.per_class:
             data["classes"] = {name: score.to_dict() for name, score in self.per_class.items()}
         data["left_out"] = [{"file": file, "reason": reason} for file, reason in self.left_out]
@@ -131,6 +151,50 @@ def evaluate(
         chosen = [Note("choice", None, f"{limit:,} of {len(images):,} images are evaluated")]
         # Spread: the images of a folder are in the order of their classes.
         images = images.subset(np.linspace(0, len(images) - 1, limit).astype(int))
+    validation, unread = _validated(trained, selection, images, batch_size, workers)
+    require_mostly_read(unread, len(images), selection.data)
+    images_read = len(validation.index)
+    notes = split_notes(trained) if selection.is_validation else []
+    notes += _not_finite_notes(validation.not_finite, images_read, trained)
+    judged_by: JudgedBy | None = None
+    confusions = None
+    if isinstance(validation, Validation):
+        validation, judged_by = _judged(validation, trained, selection)
+        way_out = trained.way_to_calibrate
+        notes += gap_notes(validation, trained.temperature, selection.name, way_out)
+        confusions = validation.confusions(trained.classes)
+    return Evaluation(
+        data=selection.data.source,
+        part=selection.name,
+        images=images_read,
+        weights=trained.weights_title,
+        epoch=trained.epoch,
+        precision=trained.precision,
+        metrics=validation.all_metrics,
+        left_out=selection.left_out + unread,
+        notes=(*trained.notes, *selection.notes, *chosen, *notes),
+        per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),
+        not_finite=validation.not_finite,
+        tta=trained.tta,
+        temperature=trained.temperature,
+        judged_by=judged_by,
+        is_validation=selection.is_validation and not chosen,
+        validation=validation,
+        shown=images,
+        task=trained.task.kind,
+        intervals=validation.intervals(),
+        confusions=confusions,
+    )
+
+
+def _validated(
+    trained: Trained,
+    selection: Selection,
+    images: Part,
+    batch_size: int | None,
+    workers: int | None,
+) -> tuple[TaskValidation, tuple[DataError, ...]]:
+    """Return the predictions for images with their metrics, and the files that were not read."""
     loader = evaluation_loader(
         images,
         selection.data,
@@ -154,34 +218,8 @@ def evaluate(
             keep_logits=True,
         )
     # A signal's name would be a text: there is nothing here that stops it.
-    assert isinstance(validation, Validation)
-    unread = tuple(DataError(name, reason) for name, reason in loader.errors.items())
-    require_mostly_read(unread, len(images), selection.data)
-    images_read = len(validation.index)
-    notes = split_notes(trained) if selection.is_validation else []
-    notes += _not_finite_notes(validation.not_finite, images_read, trained)
-    validation, judged_by = _judged(validation, trained, selection)
-    notes += gap_notes(validation, trained.temperature, selection.name, trained.way_to_calibrate)
-    return Evaluation(
-        data=selection.data.source,
-        part=selection.name,
-        images=images_read,
-        weights=trained.weights_title,
-        epoch=trained.epoch,
-        precision=trained.precision,
-        metrics=validation.all_metrics,
-        left_out=selection.left_out + unread,
-        notes=(*trained.notes, *selection.notes, *chosen, *notes),
-        per_class=dict(zip(trained.classes, validation.per_class(), strict=True)),
-        not_finite=validation.not_finite,
-        tta=trained.tta,
-        temperature=trained.temperature,
-        judged_by=judged_by,
-        is_validation=selection.is_validation and not chosen,
-        validation=validation,
-        intervals=validation.intervals(),
-        confusions=validation.confusions(trained.classes),
-    )
+    assert not isinstance(validation, str)
+    return validation, tuple(DataError(name, reason) for name, reason in loader.errors.items())
 
 
 def _judged(
@@ -200,7 +238,8 @@ def _not_finite_notes(not_finite: int, images: int, trained: Trained) -> list[No
     """Say how many images have no finite logits; RunFailed if no image has any."""
     if not not_finite:
         return []
-    reason = f"{trained.weights_title} gives logits that are not finite for"
+    outputs = "scores" if trained.task.kind == "detection" else "logits"
+    reason = f"{trained.weights_title} gives {outputs} that are not finite for"
     if not_finite == images:
         raise RunFailed(f"{reason} all {images:,} images", _NOT_FINITE)
     return [Note("weights", None, f"{reason} {not_finite:,} of {images:,} images: none is right")]

@@ -37,14 +37,12 @@ def tta_gains(trained: Trained, evaluation: Evaluation, **options: Any) -> list[
             f"{trained.path} gives several labels an image, and the gain is one of top-1",
             "evaluate with one --tta NAME at a time",
         )
-    before, gains = evaluation.validation, []
-    assert before is not None
+    before, gains = evaluation.classification, []
     right = before.predicted == before.labels
     members = trained.members or (trained,)
     for name in TTA:
         augmented = averaged(members, name)
-        after = evaluate(augmented, **options).validation
-        assert after is not None
+        after = evaluate(augmented, **options).classification
         # Both have read the same images, in the same order.
         difference = paired_difference(after.predicted == after.labels, right)
         gains.append(

@@ -31,7 +31,7 @@ def load_trained(
     Each is a run's folder, `RUN:last`, a weights file of a run, or the name of a network, such as
     `timm:resnet50`, whose weights are in the file that `init` gives in its turn. `tta` is a name of
     `evaluate.views.TTA`. Raises UserError where one of them cannot be used, where they do not go
-    together (`evaluate.average.averaged`), and for a name that is not known.
+    together (`evaluate.average.averaged`) or are no classifiers, and for a name that is not known.
     """
     if tta is not None:
         require_tta(tta)
@@ -41,6 +41,7 @@ def load_trained(
     files = list(require_init(names, _listed(init)))
     from trickbag.evaluate.average import averaged
     from trickbag.evaluate.network import load_network
+    from trickbag.evaluate.of_task import require_task
     from trickbag.evaluate.trained import Trained
 
     trained = [
@@ -49,6 +50,11 @@ def load_trained(
         else Trained.load(name, device, precision)
         for name in names
     ]
+    for each in trained:
+        if len(trained) > 1:
+            require_task(each, "an average of RUNs", "give one RUN")
+        if tta is not None:
+            require_task(each, f"--tta {tta}")
     return averaged(trained, tta)
 
 

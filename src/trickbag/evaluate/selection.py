@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trickbag.data.class_names import matched, relabelled
+from trickbag.data.annotations import open_annotated
+from trickbag.data.class_names import matched
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.decoding.check import check_parts
 from trickbag.data.labels import label_counts
 from trickbag.data.parts_setting import given_folders
 from trickbag.data.pixel_scale import sampled, settle_pixels, versioned
-from trickbag.data.sources import is_folder_source, is_table, open_source
+from trickbag.data.sources import is_folder_source, is_table
 from trickbag.errors import Note, UserError, choices
 from trickbag.evaluate.by_wordnet import open_by_wordnet
 from trickbag.models.imagenet import names_wordnet_ids
@@ -136,9 +137,10 @@ def _open(trained: Trained, config: DataConfig) -> Source:
             f"{trained.path} gives several labels an image, and {config.source} has one",
             "name a .csv file or another table, whose rows hold the labels",
         )
-    if names_wordnet_ids(trained.classes):
+    annotations = trained.task.annotations
+    if annotations == "classes" and names_wordnet_ids(trained.classes):
         return open_by_wordnet(config, trained.classes)
-    return open_source(config, for_training=False)
+    return open_annotated(config, annotations, for_training=False)
 
 
 def _select_from_run(
@@ -225,8 +227,8 @@ def _relabelled(
     The notes say which names were matched though they differ, and which classes have no image.
     Raises UserError if an image has a class that the network does not know.
     """
-    labels, num_classes = part.labels, len(trained.classes)
-    shown_K = np.array(label_counts(labels, len(classes)), np.int64) > 0
+    num_classes = len(trained.classes)
+    shown_K = np.array(label_counts(part.labels, len(classes)), np.int64) > 0
     names = [name for name, shown in zip(classes, shown_K, strict=True) if shown]
     known = matched(names, trained.classes, fold=config.merge_labels)
     unknown = [name for name in names if name not in known]
@@ -235,7 +237,7 @@ def _relabelled(
     index = {name: i for i, name in enumerate(trained.classes)}
     # -1 is never looked up: no image has such a class.
     places_K = np.array([index[known[name]] if name in known else -1 for name in classes], np.int64)
-    part = dataclasses.replace(part, labels=relabelled(labels, places_K, num_classes))
+    part = part.with_classes(places_K, num_classes)
     notes = []
     changed = [
         f"{name!r} for {known[name]!r}" for name in names if composed(name) != composed(known[name])
@@ -243,7 +245,7 @@ def _relabelled(
     if changed:
         reason = f"data.merge_labels takes {_some(changed, _NAMED)} of the network's classes"
         notes.append(Note("data", None, f"{config.source}: {reason}"))
-    return part, notes + _absent_classes(part, trained.classes, config.source)
+    return part, notes + _absent_classes(part, trained, config.source)
 
 
 def _unknown_classes(unknown: list[str], classes: tuple[str, ...], source: str) -> UserError:
@@ -259,18 +261,33 @@ def _unknown_classes(unknown: list[str], classes: tuple[str, ...], source: str) 
     )
 
 
-def _absent_classes(part: Part, classes: tuple[str, ...], source: str) -> list[Note]:
+def _absent_classes(part: Part, trained: Trained, source: str) -> list[Note]:
     """Note the classes of the network without an image, and what that means for the metrics."""
+    classes = trained.classes
     counts = label_counts(part.labels, len(classes))
     absent = [name for name, count in zip(classes, counts, strict=True) if not count]
     if not absent:
         return []
     reason = f"no image of {len(absent)} of the network's {len(classes)} classes: "
-    mean = "recall" if part.labels.ndim == 1 else "average precision"
-    effect = f"the mean {mean} leaves them out, the mean F1 counts those that are predicted"
+    effect = _EFFECTS_OF_ABSENCE[_kind_of_labels(trained)]
     if len(classes) == 2 and part.labels.ndim == 1:
         effect += "; AUC is undefined"
     return [Note("data", None, f"{source}: {reason}{_some(absent, _NAMED)}; {effect}")]
+
+
+def _kind_of_labels(trained: Trained) -> str:
+    if trained.task.kind != "classification":
+        return trained.task.kind
+    return "one label" if trained.thresholds is None else "labels"
+
+
+_EFFECTS_OF_ABSENCE = {
+    "one label": "the mean recall leaves them out, the mean F1 counts those that are predicted",
+    "labels": "the mean average precision leaves them out, the mean F1 counts those that are "
+    "predicted",
+    "detection": "the mean average precision leaves them out",
+    "segmentation": "the mean IoU counts those that are predicted, the mean recall leaves them out",
+}
 
 
 def _some(names: Sequence[str], limit: int) -> str:

@@ -30,8 +30,8 @@ def selective_record(trained: Trained, evaluation: Evaluation, target: float) ->
     `metrics.selective.choose_threshold` chooses; a note says where the threshold is not sure, or is
     not there. Raises UserError for several labels an image.
     """
-    validation = evaluation.validation
-    if trained.thresholds is not None or validation is None or validation.logits is None:
+    validation = evaluation.classification
+    if trained.thresholds is not None or validation.logits is None:
         raise UserError(
             f"--target-accuracy: {trained.path} gives an image all labels that reach their "
             "thresholds, and no single confidence",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -55,6 +54,9 @@ def component_boxes(map_HW: ArrayLike, threshold: float) -> NDArray[np.float64]:
     The one of most pixels comes first, of equally large ones the upper one. There is none where
     nothing of the map is above the threshold.
     """
+    # Imported here: records of runs, which are read without scipy, need `box_iou`.
+    from scipy import ndimage
+
     labels, count = ndimage.label(np.asarray(map_HW) > threshold, _NEIGHBOURS)
     if not count:
         return np.zeros((0, 4))

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from trickbag.data.annotations import AnnotationKind
 from trickbag.errors import UserError, choices, shown
+from trickbag.metrics.metric import TaskKind
 from trickbag.models.detection.config import DetectionConfig
 from trickbag.ranges import NonNegative
 from trickbag.settings import Settings, read
@@ -27,7 +28,7 @@ __all__ = [
 class ClassificationConfig(Settings):
     """Classes of whole images: one an image, or with `data.multi_label` several."""
 
-    kind: ClassVar[str] = "classification"
+    kind: ClassVar[TaskKind] = "classification"
     annotations: ClassVar[AnnotationKind] = "classes"
 
 
@@ -41,7 +42,7 @@ class SegmentationConfig(Settings):
     - ignore_index: the value of a mask that stands for no class, besides a class called void.
     """
 
-    kind: ClassVar[str] = "segmentation"
+    kind: ClassVar[TaskKind] = "segmentation"
     annotations: ClassVar[AnnotationKind] = "masks"
 
     head: Literal["fcn", "deeplabv3"] = "fcn"

@@ -192,8 +192,8 @@ class DetectionPredictions(Predictions):
         """Add a batch; images that could not be read count nothing."""
         for i in raw.valid.nonzero()[:, 0].tolist():
             objects_M6 = raw.labels[i].double().numpy()
-            found = outputs[i]
-            columns = (found.labels[:, None], found.boxes, found.scores[:, None])
+            detected = outputs[i]
+            columns = (detected.labels[:, None], detected.boxes, detected.scores[:, None])
             detections_M6 = torch.cat([column.double().cpu() for column in columns], dim=1)
             self._images.append(
                 DetectedImage(

@@ -151,7 +151,7 @@ class SegmentationValidation(TaskValidation):
             writer.writerow((part.names[place], f"{accuracy:.4f}", f"{iou:.4f}"))
         return Stored("pixel_scores.csv", as_utf8(text.getvalue()))
 
-    def per_pixel_class(self) -> list[PixelScore]:
+    def per_class(self) -> list[PixelScore]:
         """Return the scores of every class, in order."""
         return self.counts.per_class()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trickbag.functional.batch import Batch
     from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.metric import TaskKind
-    from trickbag.metrics.per_class import ClassScore
+    from trickbag.metrics.score_records import AnyScore
     from trickbag.tricks.trick import Loss
 
 __all__ = [
@@ -102,7 +102,7 @@ class TaskValidation:
         """The threshold of each class if images have several labels, else None."""
         return None
 
-    def per_class(self) -> Sequence[ClassScore]:
+    def per_class(self) -> Sequence[AnyScore]:
         """Return the scores of every class, in order; none where the task has no such scores."""
         return ()
 

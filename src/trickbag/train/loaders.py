@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trickbag.data.loading.loader import Loader
+from trickbag.models.task_config import ClassificationConfig
 from trickbag.train.head_fit import MOST_FITTED
 from trickbag.train.statistics import statistics_rows
 
@@ -36,8 +37,10 @@ __all__ = [
 
 def evaluation_batch_size(plan: Plan) -> int:
     """Return the number of images in a batch of a run's evaluation, and of its teachers."""
-    # Without gradients a larger batch fits than in training, whatever the parts of that are.
-    return max(64, plan.batch_size // plan.training.accumulate)
+    part = plan.batch_size // plan.training.accumulate
+    # Without gradients a larger batch fits than in training, whatever the parts of that are. Not of
+    # images as large as detectors and segmenters have.
+    return max(64, part) if isinstance(plan.task, ClassificationConfig) else max(1, part)
 
 
 def train_loader(

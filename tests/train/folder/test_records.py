@@ -11,8 +11,10 @@ import pytest
 
 from trickbag import recipes
 from trickbag.errors import Note, UserError
+from trickbag.metrics.detection import BoxScore
 from trickbag.metrics.multi_label import LabelScore
 from trickbag.metrics.per_class import ClassScore
+from trickbag.metrics.segmentation import PixelScore
 from trickbag.recipe import RUN_PARTS
 from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.result import Result
@@ -53,7 +55,10 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_the_scores_of_the_classes_are_read_as_they_were_written(tmp_path: Path) -> None:
     plain = ClassScore(support=3, recall=100.0, precision=None, f1=50.0)
     label = LabelScore(**vars(plain), average_precision=75.0, threshold=0.25)
-    result = dataclasses.replace(RESULT, classes={"a": plain, "b": label})
+    box = BoxScore(**vars(plain), average_precision=25.0, average_precision_voc07=None)
+    pixel = PixelScore(support=7, iou=None, recall=50.0, precision=12.5)
+    classes = {"a": plain, "b": label, "c": box, "d": pixel}
+    result = dataclasses.replace(RESULT, classes=classes)
     result.write(tmp_path / "result.json")
     assert Result.read(tmp_path / "result.json") == result
     before = result.to_dict()

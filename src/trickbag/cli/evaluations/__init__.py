@@ -10,20 +10,25 @@ import importlib
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trickbag.cli.evaluations.kind import Kind
 
-__all__ = ["KINDS", "OF_CROPS", "OF_ONE_NETWORK", "evaluation_kinds"]
+__all__ = ["KINDS", "OF_CROPS", "OF_ONE_NETWORK", "OPTIONS", "evaluation_kinds"]
 
-KINDS: tuple[str, ...] = (
-    "calibrate",
-    "tta",
-    "speed",
-    "robustness",
-    "perturbations",
-    "shifts",
-    "localization",
-    "selective",
-)
+OPTIONS: Mapping[str, str] = {
+    "calibrate": "--calibrate",
+    "tta": "--tta",
+    "speed": "--speed",
+    "robustness": "--robustness",
+    "perturbations": "--perturbations",
+    "shifts": "--shift-consistency",
+    "localization": "--localization",
+    "selective": "--target-accuracy",
+}
+"""The option that asks for each kind."""
+
+KINDS: tuple[str, ...] = tuple(OPTIONS)
 """The modules of the kinds, in the order in which `evaluate` shows what they give."""
 
 OF_CROPS = frozenset({"robustness", "perturbations", "shifts", "localization"})

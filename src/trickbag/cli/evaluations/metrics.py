@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from trickbag.evaluate.evaluation import Evaluation
     from trickbag.metrics.bootstrap import Interval
+    from trickbag.metrics.score_records import AnyScore
 
 __all__ = ["interval_text", "metric_lines", "summary_lines"]
 
@@ -41,29 +42,61 @@ def metric_lines(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _class_lines(evaluation: Evaluation) -> Iterator[str]:
-    """Describe the classes, those of the lowest F1 first, up to a bound."""
-    from trickbag.metrics.multi_label import LabelScore
-
+    """Describe the classes, the worst first, up to a bound."""
     shown = {name: score for name, score in evaluation.per_class.items() if score.support}
-    ranked = sorted(
-        shown.items(),
-        key=lambda item: (item[1].f1 is None, item[1].f1 or 0.0, item[0]),
-    )
+    ranked = sorted(shown.items(), key=lambda item: (*_rank(item[1]), item[0]))
     yield from aligned(
-        [
-            f"  {printable(label)}",
-            f"{score.support} images",
-            f"recall {_text(score.recall, ' %')}{interval_text(score.recall_interval, 2)}",
-            f"precision {_text(score.precision, ' %')}",
-            f"F1 {_text(score.f1, ' %')}",
-            *([f"from {score.threshold:.4f}"] if isinstance(score, LabelScore) else []),
-        ]
-        for label, score in ranked[:_SHOWN_CLASSES]
+        [f"  {printable(label)}", *_score_cells(score)] for label, score in ranked[:_SHOWN_CLASSES]
     )
     if len(ranked) > _SHOWN_CLASSES:
         yield f"  and {len(ranked) - _SHOWN_CLASSES:,} more classes: --json has all"
     if absent := len(evaluation.per_class) - len(shown):
-        yield f"  and {absent:,} {'class' if absent == 1 else 'classes'} without an image"
+        without = _OBJECTS.get(evaluation.task, "an image")
+        yield f"  and {absent:,} {'class' if absent == 1 else 'classes'} without {without}"
+
+
+_OBJECTS = {"detection": "an object", "segmentation": "a pixel"}
+
+
+def _rank(score: AnyScore) -> tuple[bool, float]:
+    """Return by what classes are ordered: the lowest F1, average precision or IoU first."""
+    from trickbag.metrics.detection import BoxScore
+    from trickbag.metrics.segmentation import PixelScore
+
+    if isinstance(score, BoxScore):
+        value = score.average_precision
+    else:
+        value = score.iou if isinstance(score, PixelScore) else score.f1
+    return value is None, value or 0.0
+
+
+def _score_cells(score: AnyScore) -> list[str]:
+    from trickbag.metrics.detection import SURE, BoxScore
+    from trickbag.metrics.multi_label import LabelScore
+    from trickbag.metrics.segmentation import PixelScore
+
+    precision, recall = (_text(value, " %") for value in (score.precision, score.recall))
+    if isinstance(score, PixelScore):
+        return [
+            f"{score.support:,} pixels",
+            f"IoU {_text(score.iou, ' %')}",
+            f"recall {recall}",
+            f"precision {precision}",
+        ]
+    if isinstance(score, BoxScore):
+        return [
+            f"{score.support:,} objects",
+            f"AP {_text(score.average_precision, ' %')}",
+            f"from a score of {SURE:g} on: recall {recall}",
+            f"precision {precision}",
+        ]
+    return [
+        f"{score.support} images",
+        f"recall {recall}{interval_text(score.recall_interval, 2)}",
+        f"precision {precision}",
+        f"F1 {_text(score.f1, ' %')}",
+        *([f"from {score.threshold:.4f}"] if isinstance(score, LabelScore) else []),
+    ]
 
 
 def _confusion_lines(evaluation: Evaluation) -> Iterator[str]:

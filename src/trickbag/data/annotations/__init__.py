@@ -27,10 +27,12 @@ def open_annotated(
     *,
     cache_dir: Path | None = None,
     fresh: bool = False,
+    for_training: bool = True,
 ) -> Source:
     """List the images of `data.source` with their annotations; nothing is decoded.
 
-    `cache_dir` and `fresh` are those of `open_source`, for a source of classes. Raises UserError
+    `cache_dir` and `fresh` are those of `open_source`, for a source of classes. If it is not
+    `for_training`, the training part need not have every class. Raises UserError
     for a source that cannot be used, or that has other annotations.
     """
     unused = [each for each in _OF_MASKS if getattr(data, each) != getattr(DataConfig, each)]
@@ -42,11 +44,11 @@ def open_annotated(
     if annotations == "boxes":
         from trickbag.data.annotations.boxes import open_boxes
 
-        return open_boxes(data)
+        return open_boxes(data, for_training=for_training)
     if annotations == "masks":
         from trickbag.data.annotations.masks import open_masks
 
-        return open_masks(data)
+        return open_masks(data, for_training=for_training)
     from trickbag.data.sources import open_source
 
-    return open_source(data, cache_dir=cache_dir, fresh=fresh)
+    return open_source(data, cache_dir=cache_dir, fresh=fresh, for_training=for_training)

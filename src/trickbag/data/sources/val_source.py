@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trickbag.data.class_names import matched, relabelled
-from trickbag.data.labels import label_counts
+from trickbag.data.class_names import matched
+from trickbag.data.labels import label_counts, relabelled
 from trickbag.data.source import FilePart
 from trickbag.data.sources.table.finder import UNNAMED
 from trickbag.errors import Note, UserError

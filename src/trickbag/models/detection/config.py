@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from trickbag.data.annotations import AnnotationKind
 from trickbag.errors import UserError
+from trickbag.metrics.metric import TaskKind
 from trickbag.ranges import Above, AtLeast, Fraction
 from trickbag.settings import Settings
 
@@ -41,7 +42,7 @@ class DetectionConfig(Settings):
       the best `max_detections` of an image.
     """
 
-    kind: ClassVar[str] = "detection"
+    kind: ClassVar[TaskKind] = "detection"
     annotations: ClassVar[AnnotationKind] = "boxes"
 
     features: Literal["fpn", "single"] = "fpn"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.source import DataError
     from trickbag.metrics.bootstrap import Interval
-    from trickbag.metrics.per_class import ClassScore
+    from trickbag.metrics.score_records import AnyScore
 
 __all__ = ["ReportedRun", "planned_schedule", "read_record"]
 
@@ -86,7 +86,7 @@ class ReportedRun:
         return {name: value for name, value in last.items() if name not in _NO_METRICS}
 
     @property
-    def classes(self) -> Mapping[str, ClassScore]:
+    def classes(self) -> Mapping[str, AnyScore]:
         """The scores of each class; empty for a run that has none, or that has not ended."""
         return self.result.classes if self.result is not None else {}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trickbag.metrics.bootstrap import Interval
+from trickbag.metrics.per_class import ClassScore
 from trickbag.metrics.proportion import exact_interval
 from trickbag.report.cards import card_html, card_text
 from trickbag.report.charts import (
@@ -226,7 +227,9 @@ def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[s
     """
     matrix = confusion(predictions)
     # With several labels an image the predictions are sets of labels, and no class has a row.
-    by_name = record.classes or {score.name: score for score in matrix.scores()}
+    by_name = {
+        name: score for name, score in record.classes.items() if isinstance(score, ClassScore)
+    } or {score.name: score for score in matrix.scores()}
     scores = sorted(by_name.items(), key=lambda item: (lowest_recall_first(item[1]), item[0]))
     large = len(matrix.classes) > LARGEST_MATRIX
     return {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.metrics.bootstrap import Interval
     from trickbag.metrics.calibration_scores import Calibration
-    from trickbag.metrics.per_class import ClassScore
+    from trickbag.metrics.score_records import AnyScore
     from trickbag.tasks.task import TaskValidation
     from trickbag.train.checkpoint import Progress, Share, Totals
     from trickbag.train.folder.run_folder import RunFolder
@@ -86,7 +86,7 @@ class RunEnd:
         return self.kept.intervals() | named | of_probe
 
 
-def _by_class(classes: Sequence[str], validation: TaskValidation) -> dict[str, ClassScore]:
+def _by_class(classes: Sequence[str], validation: TaskValidation) -> dict[str, AnyScore]:
     """Return the scores of each class by its name; none where the task has no such scores."""
     scores = validation.per_class()
     return dict(zip(classes, scores, strict=True)) if scores else {}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from trickbag.errors import Note, UserError, shown
 from trickbag.files import json_numbers, read_json_object, write_json
 from trickbag.metrics.calibration_scores import Calibration
-from trickbag.metrics.multi_label import LabelScore
-from trickbag.metrics.per_class import ClassScore
+from trickbag.metrics.score_records import AnyScore, read_scores
 from trickbag.models.config import Precision
 from trickbag.ranges import MAX_EPOCHS, AtLeast
 from trickbag.settings import Settings, plain, read
@@ -81,7 +80,7 @@ class Result:
     notes: list[dict[str, Any]] = field(default_factory=list)
     status: str = ""
     weights: KeptWeights | None = None
-    classes: dict[str, ClassScore] = field(default_factory=dict)
+    classes: dict[str, AnyScore] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
     calibration: Calibration | None = None
     folder: str = ""
@@ -166,7 +165,7 @@ class Result:
         return cls(
             **{key: data[key] for key in _PARTS},
             weights=None if weights is None else read(KeptWeights, weights, "weights"),
-            classes=_class_scores(data.get("classes")),
+            classes=read_scores(data.get("classes")),
             intervals=read_intervals(data.get("intervals")),
             calibration=None
             if calibration is None
@@ -207,31 +206,6 @@ def read_intervals(data: object) -> dict[str, Interval]:
         if low is not None and high is not None:
             intervals[name] = (low, high)
     return intervals
-
-
-def _class_scores(data: object) -> dict[str, ClassScore]:
-    """Read the scores of each class; UserError for anything else. Older files have none."""
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise UserError(f"classes = {shown(data)}: must be an object with the scores of each class")
-    return {name: _class_score(scores, f"classes.{name}") for name, scores in data.items()}
-
-
-def _class_score(data: object, place: str) -> ClassScore:
-    if not isinstance(data, dict):
-        raise UserError(f"{place} = {shown(data)}: must be an object of scores")
-    # The interval follows from the other scores.
-    numbers = {name: value for name, value in data.items() if name != "recall_interval"}
-    scores = json_numbers(numbers, place)
-    kind = LabelScore if "threshold" in scores else ClassScore
-    names = [item.name for item in fields(kind)]
-    if lacking := [name for name in names if name not in scores]:
-        raise UserError(f"{place} lacks {', '.join(lacking)}")
-    if not isinstance(scores["support"], int):
-        raise UserError(f"{place}.support = {scores['support']!r}: must be a whole number")
-    values: dict[str, Any] = {name: scores[name] for name in names}
-    return kind(**values)
 
 
 _PARTS: dict[str, tuple[Any, str]] = {

@@ -83,6 +83,12 @@ class BoxPart(FilePart):
         digest.update(self.objects.astype("<f8").tobytes())
         return digest.digest()
 
+    def with_classes(self, places_K: NDArray[np.int64], num_classes: int) -> Self:
+        """Return the part with other numbers of classes, see `Part.with_classes`."""
+        objects = self.objects.copy()
+        objects[:, 0] = places_K[objects[:, 0].astype(np.int64)]
+        return replace(super().with_classes(places_K, num_classes), objects=objects)
+
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order, and their objects."""
         rows = np.asarray(indices, np.int64)

@@ -16,6 +16,7 @@ from trickbag.data.annotations.masks.mask_file import decode_mask
 from trickbag.data.decoding.decode import DecodeError, read_bytes
 from trickbag.data.decoding.pixels import upright
 from trickbag.data.source import FilePart
+from trickbag.metrics.segmentation import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,14 @@ class MaskPart(FilePart):
         digest.update(self.orientations.astype("<i8").tobytes())
         digest.update(self.digests.tobytes())
         return digest.digest()
+
+    def with_classes(self, places_K: NDArray[np.int64], num_classes: int) -> Self:
+        """Return the part with other numbers of classes, see `Part.with_classes`."""
+        table = self.table.copy()
+        named = (table != UNKNOWN) & (table != IGNORED)
+        # A class without a place has no pixel: its number becomes one that must not occur.
+        table[named] = places_K[table[named]]
+        return replace(super().with_classes(places_K, num_classes), table=table)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order, and their masks."""
