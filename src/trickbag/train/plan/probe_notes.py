@@ -10,13 +10,16 @@ from trickbag.data.size import size_text
 from trickbag.errors import Note, UserError
 from trickbag.models.summary import display_name
 from trickbag.models.task_config import ClassificationConfig
+from trickbag.optim.config import TrainConfig
 
 if TYPE_CHECKING:
-    from trickbag.optim.config import TrainConfig
     from trickbag.recipe import Recipe
     from trickbag.train.plan.plan import Plan
 
 __all__ = ["probe_notes", "require_probe", "with_new_head"]
+
+_OF_TRAINING = ("freeze", "head_epochs", "fit_head", "batch_norm", "gradient_checkpointing")
+"""Settings that a probe refuses, by their defaults; others of training steps are not looked at."""
 
 
 def require_probe(recipe: Recipe, processes: int) -> None:
@@ -35,11 +38,14 @@ def require_probe(recipe: Recipe, processes: int) -> None:
             "take them out with --without, or --set training.probe=none to train",
         )
     training = recipe.training
-    if (training.freeze, training.head_epochs, training.batch_norm) != ("none", 0, "update"):
+    # What these change beside the steps would change the features, or the classifier.
+    others = {name: getattr(training, name) for name in _OF_TRAINING}
+    changed = [name for name, value in others.items() if value != getattr(TrainConfig, name)]
+    if changed:
         raise UserError(
-            "training.freeze, training.head_epochs and training.batch_norm are of training, and "
-            "with training.probe nothing but the classifier changes",
-            "leave them out, or --set training.probe=none to train",
+            f"training.{changed[0]} = {others[changed[0]]} is of training, and with training.probe "
+            "nothing but the classifier changes",
+            "leave it out, or --set training.probe=none to train",
         )
     if processes > 1:
         raise UserError(
