@@ -134,7 +134,7 @@ def test_results_of_other_decoders_do_not_count(
     tree: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("trickbag.data.decoding.cache.version", lambda name: "0.0")
+        patch.setattr("trickbag.data.decoding.stamped_cache.version", lambda name: "0.0")
         checked(tree, tmp_path / "cache")
     assert checked(tree, tmp_path / "cache").notes == ()
     assert len(decoded) == 160
@@ -149,7 +149,7 @@ def test_what_was_refused_without_an_extra_is_checked_again_with_it(
         return version(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr("trickbag.data.decoding.cache.version", without_extra)
+        patch.setattr("trickbag.data.decoding.stamped_cache.version", without_extra)
         checked(tree, tmp_path / "cache")
         assert len(decoded) == 80
     checked(tree, tmp_path / "cache")

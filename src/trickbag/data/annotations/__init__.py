@@ -31,9 +31,9 @@ def open_annotated(
 ) -> Source:
     """List the images of `data.source` with their annotations; nothing is decoded.
 
-    `cache_dir` and `fresh` are those of `open_source`, for a source of classes. If it is not
-    `for_training`, the training part need not have every class. Raises UserError
-    for a source that cannot be used, or that has other annotations.
+    `cache_dir` and `fresh` are those of `open_source`, for a source of classes; `cache_dir` also
+    holds what is known of masks. If it is not `for_training`, the training part need not have every
+    class. Raises UserError for a source that cannot be used, or that has other annotations.
     """
     unused = [each for each in _OF_MASKS if getattr(data, each) != getattr(DataConfig, each)]
     if unused and annotations != "masks":
@@ -48,7 +48,7 @@ def open_annotated(
     if annotations == "masks":
         from trickbag.data.annotations.masks import open_masks
 
-        return open_masks(data, for_training=for_training)
+        return open_masks(data, for_training=for_training, cache_dir=cache_dir)
     from trickbag.data.sources import open_source
 
     return open_source(data, cache_dir=cache_dir, fresh=fresh, for_training=for_training)

@@ -275,6 +275,32 @@ def test_a_part_is_divided_with_its_masks(tmp_path: Path) -> None:
         part.mask(0)
 
 
+def test_masks_that_have_not_changed_are_read_once(tmp_path: Path) -> None:
+    root, cache = mask_folder(tmp_path / "data"), tmp_path / "cache"
+    (root / "masks" / "b.png").write_bytes(b"damaged")
+    data = DataConfig(source=str(root))
+    first = open_masks(data, cache_dir=cache)
+    (file,) = (cache / "masks").iterdir()
+    again = open_masks(data, cache_dir=cache)
+    assert part_of(again).annotation_digest() == part_of(first).annotation_digest()
+    assert again.left_out == first.left_out
+    assert [error.file for error in again.left_out] == ["images/b.jpg"]
+    # What it says of a file is believed while the file has its size and its time.
+    text = file.read_text()
+    stamp = os.stat(root / "masks" / "a.png")
+    os.utime(root / "masks" / "b.png", ns=(1, 1))
+    (root / "masks" / "b.png").write_bytes(palette_png(mask_image(seed=1)))
+    (root / "masks" / "a.png").write_bytes(bytes(stamp.st_size))
+    os.utime(root / "masks" / "a.png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    third = open_masks(data, cache_dir=cache)
+    assert third.left_out == ()
+    assert np.array_equal(part_of(third).digests[0], part_of(first).digests[0])
+    file.write_text(text[:-9])
+    damaged = open_masks(data, cache_dir=cache)
+    assert [error.file for error in damaged.left_out] == ["images/a.jpg"]
+    assert any("was damaged: they are read again" in note.reason for note in damaged.notes)
+
+
 def test_a_validation_part_is_held_back(tmp_path: Path) -> None:
     root = mask_folder(tmp_path, {"train": [f"i{n}" for n in range(10)]})
     dataset = prepare(DataConfig(source=str(root)), annotations="masks")

@@ -13,6 +13,8 @@ from trickbag.errors import Note, UserError
 from trickbag.paths import expanded, is_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trickbag.data.config import DataConfig
     from trickbag.data.source import Source
 
@@ -25,13 +27,16 @@ _OTHER_SETTINGS = (
 """Settings of sources whose images are labelled as a whole."""
 
 
-def open_masks(data: DataConfig, *, for_training: bool = True) -> Source:
+def open_masks(
+    data: DataConfig, *, for_training: bool = True, cache_dir: Path | None = None
+) -> Source:
     """List the images of a folder with their masks; the images are not decoded, the masks are.
 
     `docs/segmentation.md` has the layouts. The classes are in the order of their numbers in the
-    masks. Parts are `MaskPart`s. Raises UserError for a folder that has no masks or no usable
-    image, for settings that mean nothing here, and if it is for training without a training part or
-    with fewer than two classes.
+    masks. Parts are `MaskPart`s. `cache_dir` is that of `scan_masks`.
+
+    Raises UserError for a folder that has no masks or no usable image, for settings that mean
+    nothing here, and if it is for training without a training part or with fewer than two classes.
     """
     defaults: dict[str, Any] = {
         each.name: None if each.default is MISSING else each.default for each in fields(data)
@@ -45,7 +50,7 @@ def open_masks(data: DataConfig, *, for_training: bool = True) -> Source:
     listing = list_pairs(folder, data.parts)
     if listing is None:
         raise UserError(f"data source {data.source!r} has no masks", LAYOUTS)
-    source = mask_source(listing, data)
+    source = mask_source(listing, data, cache_dir)
     _require_usable(source, for_training=for_training)
     taken = sum(len(part) for part in source.parts.values())
     fact = f"{source.spec}: {accounting(taken, source.passed_over)}"

@@ -28,6 +28,7 @@ from trickbag.metrics.segmentation import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from trickbag.data.annotations.masks.layouts import MaskListing, MaskPair
     from trickbag.data.config import DataConfig
@@ -51,15 +52,16 @@ class _MaskedImage(NamedTuple):
     mask: ScannedMask
 
 
-def mask_source(listing: MaskListing, data: DataConfig) -> Source:
+def mask_source(listing: MaskListing, data: DataConfig, cache_dir: Path | None = None) -> Source:
     """Return the source of a listing; images whose mask cannot be used are left out and named.
 
-    The classes are in the order of their numbers in the masks. Raises UserError for a file of
+    The classes are in the order of their numbers in the masks. `cache_dir` is that of `scan_masks`.
+    Raises UserError for a file of
     classes that cannot be read.
     """
     pairs = [pair for rows in listing.parts.values() for pair in rows]
-    paths = [str(listing.root / pair.mask) for pair in pairs]
-    scanned = dict(zip(pairs, scan_masks(paths, data.max_pixels), strict=True))
+    scan = scan_masks(listing.root, [pair.mask for pair in pairs], data.max_pixels, cache_dir)
+    scanned = dict(zip(pairs, scan.masks, strict=True))
     classes = _classes(listing, data, scanned.values())
     unsure = 0
     parts = {}
@@ -88,7 +90,10 @@ def mask_source(listing: MaskListing, data: DataConfig) -> Source:
         parts=parts,
         left_out=tuple(listing.left_out),
         passed_over=_passed_over(listing, taken),
-        notes=tuple(Note("data", None, f"{data.source}: {text}") for text in listing.notes),
+        notes=(
+            *(Note("data", None, f"{data.source}: {text}") for text in listing.notes),
+            *scan.notes,
+        ),
     )
 
 
@@ -163,7 +168,7 @@ def _part(listing: MaskListing, usable: list[_MaskedImage], classes: MaskClasses
     for i, image in enumerate(usable):
         numbers = classes.table[list(image.mask.numbers)]
         labels_NK[i, numbers[numbers != IGNORED]] = 1
-    digests = b"".join(image.mask.digest for image in usable)
+    digests = b"".join(bytes.fromhex(image.mask.digest) for image in usable)
     return MaskPart(
         names=tuple(image.pair.image for image in usable),
         labels=labels_NK,
