@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run's folder, with its weights; or a network's name, which starts anew unless "
         "--init or --pretrained says otherwise (default: resnet50_d)",
     )
+    parser.add_argument(
+        "--ignore-index",
+        metavar="N",
+        help="segmentation: the number of pixels in masks that have no class, besides 255 and a "
+        "class called void",
+    )
     add_training_options(parser)
     add_run_options(parser)
     # Options of `train` that mean nothing here.
@@ -47,6 +53,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.task not in TASKS:
         raise UserError(f"no task {args.task!r}", f"it must be one of {choices(TASKS)}")
+    if args.ignore_index is not None:
+        if args.task != "segmentation":
+            raise UserError(f"--ignore-index is of masks: transfer {args.task} has boxes")
+        # First, so that a `--set` of the same setting wins, as over other options.
+        args.set = [f"data.ignore_index={args.ignore_index}", *args.set]
     with launched_group() as first:
         require_folder_to_resume(args)
         recipe, seed = trial_from(args, _recipe_of(args))

@@ -34,7 +34,7 @@ from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.probe_notes import probe_notes, require_probe, with_new_head
 from trickbag.train.plan.schedule_notes import schedule_notes
 from trickbag.train.plan.score import score_notes
-from trickbag.train.plan.task_tricks import require_task
+from trickbag.train.plan.task_tricks import require_backbone, require_task
 from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
 
@@ -94,6 +94,7 @@ def resolve(
         class_weights=class_weights,
         task=recipe.task,
     )
+    require_backbone(plan.model, plan.task)
     plan, fit_notes = _fitted_timm(plan, recipe.tricks)
     notes = [
         *probe_notes(plan),

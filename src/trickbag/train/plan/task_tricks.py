@@ -8,11 +8,12 @@ from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.task_config import ClassificationConfig
 
 if TYPE_CHECKING:
+    from trickbag.models.config import ModelConfig
     from trickbag.models.task_config import TaskConfig
     from trickbag.recipe import Recipe
     from trickbag.tricks.trick import Trick
 
-__all__ = ["require_task", "task_reason"]
+__all__ = ["require_backbone", "require_task", "task_reason"]
 
 
 def task_reason(trick: Trick, task: TaskConfig) -> str | None:
@@ -48,3 +49,21 @@ def require_task(recipe: Recipe) -> None:
     for name, is_given in given.items():
         if is_given:
             raise UserError(f"{name} is of classification, not of {task.kind}", "leave it out")
+
+
+def require_backbone(model: ModelConfig, task: TaskConfig) -> None:
+    """Raise UserError for a network without the maps that a detector or a segmenter takes.
+
+    Before the network is fitted to the size of the images: of a vision transformer another size
+    would be asked for first, which would not help.
+    """
+    if isinstance(task, ClassificationConfig):
+        return
+    from trickbag.models.features import pyramid_levels
+    from trickbag.models.summary import display_name
+    from trickbag.models.zoo import build_on_shapes
+
+    try:
+        pyramid_levels(build_on_shapes(model))
+    except UserError as error:
+        raise UserError(f"{display_name(model)}: {error.reason}", error.way_out) from error
