@@ -48,8 +48,8 @@ def test_grades_that_kappa_takes_in_another_order_are_noted(
     photos = digit_folder(tmp_path / "grades", names, 8)
     study = tb.Study(recipe=study_recipe(photos), seeds=1)
     for outcome, beside in (("quadratic_kappa", ()), ("top1", ("last_quadratic_kappa",))):
-        asked = dataclasses.replace(study, outcome=outcome, beside=beside)
-        notes = [note.reason for note in asked.prepare(NONE, tb.Inline()).notes]
+        outcome = dataclasses.replace(study, outcome=outcome, beside=beside)
+        notes = [note.reason for note in outcome.prepare(NONE, tb.Inline()).notes]
         assert ["order 1, 10, 2" in note for note in notes].count(True) == ("1" in names)
     assert not any("grades" in note.reason for note in study.prepare(NONE, tb.Inline()).notes)
 
