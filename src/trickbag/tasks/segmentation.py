@@ -5,8 +5,6 @@ Shapes: N images of a batch, n images of a part, K classes, H and W pixels of th
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -19,6 +17,7 @@ from trickbag.functional.pixels import predicted_classes
 from trickbag.metrics.segmentation import IGNORED, PixelCounter, PixelCounts
 from trickbag.models.task_config import SegmentationConfig
 from trickbag.optim.pixel_losses import PixelCrossEntropy
+from trickbag.tasks.pixel_scores import PIXEL_SCORES, pixel_score_rows, pixel_scores_csv
 from trickbag.tasks.task import (
     Forward,
     Gather,
@@ -30,7 +29,6 @@ from trickbag.tasks.task import (
     TrainedNetwork,
     places_in_part,
 )
-from trickbag.text import as_utf8
 
 if TYPE_CHECKING:
     import torch
@@ -139,17 +137,8 @@ class SegmentationValidation(TaskValidation):
 
     def stored(self, part: Part, classes: Sequence[str]) -> Stored:
         """Return `pixel_scores.csv`: pixel accuracy and mean IoU of each image, in percent."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("image", "pixel_accuracy", "miou"))
-        for place, counts_3K in zip(self.index.tolist(), self.counts.by_image, strict=True):
-            right_K, predicted_K, support_K = counts_3K
-            union_K = predicted_K + support_K - right_K
-            shown = union_K > 0
-            accuracy = 100 * right_K.sum() / max(1, support_K.sum())
-            iou = 100 * (right_K[shown] / union_K[shown]).mean() if shown.any() else 0.0
-            writer.writerow((part.names[place], f"{accuracy:.4f}", f"{iou:.4f}"))
-        return Stored("pixel_scores.csv", as_utf8(text.getvalue()))
+        names = [part.names[place] for place in self.index.tolist()]
+        return Stored(PIXEL_SCORES, pixel_scores_csv(pixel_score_rows(names, self.counts.by_image)))
 
     def per_class(self) -> list[PixelScore]:
         """Return the scores of every class, in order."""
