@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.report.html_page import Page
+from tests.report.run.pages import page_of
 from tests.report.run_folder import (
     pictures_of,
     trained,
@@ -21,31 +20,18 @@ from tests.report.run_folder import (
     write_json,
     write_run,
 )
-from trickbag.errors import UserError
 from trickbag.evaluate.record import EvaluationRecord
 from trickbag.metrics.calibration_scores import Calibration
 from trickbag.metrics.probabilities import softmax
 from trickbag.metrics.scores import class_scores
 from trickbag.report import Picture, Pictures, run_page
 from trickbag.report.pictures import as_rgb
-from trickbag.report.run import sections
 from trickbag.settings import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECTIONS = {
-    "curves",
-    "confusion",
-    "calibration",
-    "selective",
-    "classes",
-    "mistakes",
-    "augmented",
-    "recipe",
-    "environment",
-    "data-errors",
-}
+
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=http://example.org/x.png>',
@@ -58,13 +44,6 @@ HOSTILE = (
     "&amp;",
     "🐈\u202egnp.tac",
 )
-
-
-def page_of(folder: Path, pictures: Pictures | None = None) -> Page:
-    page = Page(run_page(folder, pictures=pictures))
-    page.check()
-    assert {values["id"] for values in page.all("section")} == SECTIONS
-    return page
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +163,6 @@ def test_without_pictures_the_page_says_why(finished: Path) -> None:
     assert "The folder of the images has moved." in page.words("augmented")
 
 
-def test_a_run_that_has_not_finished(tmp_path: Path) -> None:
-    page = page_of(write_run(tmp_path / "run", epochs=3, planned=10))
-    assert "not finished: 3 of 10 epochs done" in page.words("")
-    assert f"{trained(3)[-1].metrics['top1']:.2f} %" in page.words("")
-    assert len(page.all("svg")) == 6
-    assert "now" in page.words("curves")
-
-
 @pytest.mark.parametrize("later", [False, True], ids=["at the end", "by evaluate --calibrate"])
 def test_reliability_before_and_after_calibration(tmp_path: Path, later: bool) -> None:
     folder = write_run(tmp_path / "run")
@@ -229,73 +200,6 @@ def test_reliability_before_and_after_calibration(tmp_path: Path, later: bool) -
     assert f"loss 2.5000 {metrics['calibrated_loss']:.4f} nats" in text
 
 
-def test_a_damaged_calibration_is_named(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run")
-    (folder / "evaluations").mkdir()
-    write_json(folder / "evaluations" / "calibration.json", {"schema": 1, "kind": "calibration"})
-    with pytest.raises(UserError, match=r"calibration\.json"):
-        run_page(folder)
-
-
-def test_a_run_of_one_epoch_is_drawn_as_points(tmp_path: Path) -> None:
-    page = page_of(write_run(tmp_path / "run", epochs=1))
-    assert page.source.count("<use ") >= 4
-
-
-def test_a_run_without_an_epoch(tmp_path: Path) -> None:
-    page = page_of(write_run(tmp_path / "run", epochs=0, planned=10))
-    assert "not finished: 0 of 10 epochs done" in page.words("")
-    assert [values["aria-label"].partition(" ")[0] for values in page.all("svg")] == ["Learning"]
-    for section in ("confusion", "calibration", "classes", "mistakes"):
-        assert "yet" in page.words(section)
-
-
-def test_a_run_that_failed(tmp_path: Path) -> None:
-    folder = write_run(
-        tmp_path / "run", epochs=2, planned=10, error="loss is <NaN> at step 77, lr 0.1"
-    )
-    page = Page(run_page(folder))
-    assert "failed after 2 of 10 epochs" in page.words("")
-    assert "The run failed loss is <NaN> at step 77, lr 0.1" in page.words("")
-
-
-def test_only_a_recipe(tmp_path: Path) -> None:
-    write_json(tmp_path / "recipe.json", {"schema": 1})
-    page = page_of(tmp_path)
-    assert page.all("svg") == []
-    assert "holds no resolved schedule" in page.words("curves")
-    assert "No tricks" in page.words("recipe")
-    assert "does not say on what machine" in page.words("environment")
-
-
-def test_undefined_metrics(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", epochs=2)
-    (folder / "metrics.jsonl").write_text(
-        '{"epoch": 1, "top1": null, "loss": NaN, "train_loss": 2.0, "ece": null}\n'
-        '{"epoch": 2, "top1": null, "loss": Infinity, "train_loss": 1.5, "top5": 1'
-        + "0" * 400
-        + "}\n"
-    )
-    result = json.loads((folder / "result.json").read_text())
-    result["metrics"] = {
-        "top1": None,
-        "top5": None,
-        "loss": None,
-        "ece": None,
-        "best_top1": None,
-        "params": 1e309,
-    }
-    write_json(folder / "result.json", result)
-    write_csv(
-        folder / "predictions.csv",
-        [("image", "label", "predicted", "confidence"), ("a", "x", "y", "nan")],
-    )
-    page = page_of(folder)
-    assert "— top-1" in page.words("")
-    assert "no predictions with a confidence" in page.words("calibration")
-    assert "No epoch has been evaluated" in page.words("curves")
-
-
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     folder = write_run(
         tmp_path / "run", classes=HOSTILE, name=HOSTILE[0], tricks={HOSTILE[1]: {"<b>": "<i>"}}
@@ -319,61 +223,6 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
         assert name in page.words("data-errors")
     assert '"><img src=http…' in page.words("confusion")  # names are cut in a figure
     assert "a\\tb\\nc" in page.words("confusion")
-
-
-def test_two_classes(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", keep=lambda label: label < 2)
-    page = page_of(folder)
-    assert any(
-        values["aria-label"].startswith("Confusion matrix of 2 classes")
-        for values in page.all("svg")
-    )
-
-
-@pytest.mark.parametrize(
-    ("classes", "drawn"), [(31, True), (100, True), (101, False), (1000, False)]
-)
-def test_many_classes(tmp_path: Path, classes: int, drawn: bool) -> None:
-    folder = write_run(tmp_path / "run", epochs=2)
-    names = [f"n{number:08}" for number in range(classes)]
-    rows = [
-        (f"{i}.jpg", names[i % classes], names[i % classes if i % 3 else (i + 7) % classes], 0.5)
-        for i in range(3000)
-    ]
-    write_csv(folder / "predictions.csv", [("image", "label", "predicted", "confidence"), *rows])
-    page = page_of(folder)
-    matrix = [values for values in page.all("svg") if values["aria-label"].startswith("Confusion")]
-    assert len(matrix) == drawn
-    assert ("too many for a matrix" in page.words("confusion")) is not drawn
-    assert len(page.words("classes").split("n000")) == classes + 1
-    assert len(page.source) < 1_500_000
-
-
-def test_the_classes_of_the_result_are_listed_up_to_a_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sections, "SHOWN_CLASSES", 3)
-    folder = write_run(tmp_path / "run", epochs=1)
-    result = json.loads((folder / "result.json").read_text())
-    # The predictions name digits: what is listed are the classes of the result.
-    scores = {
-        f"n{k}": {"support": 10, "recall": 100.0 - k, "precision": None, "f1": 50.0}
-        for k in range(5)
-    }
-    scores["absent"] = {"support": 0, "recall": None, "precision": None, "f1": None}
-    write_json(folder / "result.json", result | {"classes": scores})
-    words = page_of(folder).words("classes")
-    assert "3 more classes are in result.json" in words
-    assert re.findall(r"n\d|absent", words) == ["n4", "n3", "n2"]  # the lowest recall first
-
-
-def test_no_mistakes(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", epochs=2)
-    rows = [(f"{i}.jpg", f"c{i % 3}", f"c{i % 3}", 1.0) for i in range(30)]
-    write_csv(folder / "predictions.csv", [("image", "label", "predicted", "confidence"), *rows])
-    page = page_of(folder)
-    assert "Every image of the validation set was classified rightly" in page.words("mistakes")
-    assert "No image of the validation set was taken for another class" in page.words("confusion")
 
 
 def test_two_hundred_data_errors_are_named_and_all_counted(finished: Path, tmp_path: Path) -> None:
@@ -423,81 +272,6 @@ WRONG = [
     ("predictions.csv", "", "line 1"),
     ("data_errors.csv", "name,reason\n", "'file'"),
 ]
-
-
-@pytest.mark.parametrize(("name", "text", "message"), WRONG)
-def test_a_damaged_file_is_named_with_its_line(
-    tmp_path: Path, name: str, text: str, message: str
-) -> None:
-    folder = write_run(tmp_path / "run", epochs=1)
-    (folder / name).write_text(text)
-    with pytest.raises(UserError) as error:
-        run_page(folder)
-    assert str(folder / name) in str(error.value)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-    assert not (folder / "report.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"metrics": {"top1": "high"}}, "metrics: top1 = 'high': must be a number or null"),
-        ({"metrics": [1]}, "metrics = [1]: must be a JSON object"),
-        ({"notes": "text"}, "notes = 'text': must be a list of notes"),
-        ({"data_errors": ["a"]}, "data_errors: 'a' must be an object"),
-    ],
-)
-def test_a_damaged_part_of_the_result_is_named(
-    tmp_path: Path, changes: dict[str, object], message: str
-) -> None:
-    file = write_run(tmp_path / "run", epochs=1) / "result.json"
-    write_json(file, json.loads(file.read_text()) | changes)
-    with pytest.raises(UserError) as error:
-        run_page(file.parent)
-    assert str(error.value).startswith(f"cannot read {file}: ")
-    assert message in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["recipe.json", "predictions.csv", "metrics.jsonl"])
-def test_a_file_that_is_no_text(tmp_path: Path, name: str) -> None:
-    folder = write_run(tmp_path / "run", epochs=1)
-    (folder / name).write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(UserError, match="is not UTF-8"):
-        run_page(folder)
-    (folder / name).unlink()
-    (folder / name).mkdir()
-    with pytest.raises(UserError, match="cannot read"):
-        run_page(folder)
-
-
-@pytest.mark.parametrize(
-    "schedule", [{"warmup_epochs": -1}, {"decay": {"kind": "none"}}, {"speed": 1}, 3]
-)
-def test_a_schedule_that_cannot_be_read(tmp_path: Path, schedule: object) -> None:
-    folder = write_run(tmp_path / "run", epochs=1)
-    recipe = json.loads((folder / "recipe.json").read_text())
-    recipe["resolved"]["schedule"] = schedule
-    write_json(folder / "recipe.json", recipe)
-    with pytest.raises(UserError, match=r"recipe\.json: "):
-        run_page(folder)
-
-
-def test_what_is_no_run(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"is no run: it holds no recipe\.json"):
-        run_page(tmp_path / "empty")
-    for name in ("absent", "file"):
-        with pytest.raises(UserError, match="no folder"):
-            run_page(tmp_path / name)
-
-
-def test_where_a_page_cannot_go(finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no folder"):
-        run_page(finished, tmp_path / "absent" / "page.html")
-    with pytest.raises(UserError, match="it is a folder"):
-        run_page(finished, tmp_path)
 
 
 def test_neither_import_nor_page_needs_torch(finished: Path, tmp_path: Path) -> None:
