@@ -5,7 +5,7 @@ python benchmarks/robustness.py DATA   writes benchmarks/results/robustness.json
 
 DATA holds `imagenet-sample-150` (images whose names begin with WordNet ids), `imagenette-128`, and
 `tf_efficientnet_lite0.safetensors` and `..._lite2.safetensors`; what is not there is left out, and
-said. The two runs are those of seed 0 of benchmarks/calibration.py (Imagenette: 32 px, 5 epochs);
+said. The networks see 50 of the ImageNet images, and 500 of Imagenette. The two runs are those of seed 0 of benchmarks/calibration.py (Imagenette: 32 px, 5 epochs);
 they are trained unless they are finished in runs/benchmarks. A script that is called again keeps
 the networks that it has evaluated. Published errors are beside them in the table.
 """
@@ -28,7 +28,7 @@ PUBLISHED = [
     ("EfficientNet-B2, AutoAugment", 260, 64.1, "as Lee et al. 2020 quote it"),
     ("Assemble-ResNet-50", 256, 48.89, "Lee et al. 2020, Table 7"),
 ]
-IMAGENETTE_IMAGES = 500
+IMAGENET_IMAGES, IMAGENETTE_IMAGES = 50, 500
 
 
 def of_record(printed: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +46,12 @@ def main() -> None:
         sys.exit("usage: python benchmarks/robustness.py DATA, the folder of images and weights")
     data = Path(sys.argv[1]).absolute()
     options = ("--robustness", "--extra-corruptions")
-    limits = {"imagenette": ("--limit", str(IMAGENETTE_IMAGES))}
+    images = {
+        "imagenette": IMAGENETTE_IMAGES,
+        "lite0": IMAGENET_IMAGES,
+        "lite2": IMAGENET_IMAGES,
+    }
+    limits = {name: ("--limit", str(number)) for name, number in images.items()}
     rows = [
         {"network": network.title, **of_record(printed)}
         for network in networks(data)
@@ -54,8 +59,8 @@ def main() -> None:
     ]
     description = (
         "errors on the 15 corruptions of ImageNet-C at 5 severities, made in memory with seed 0; "
-        "the ImageNet images are 150 of 150 classes, training images of these networks, so that "
-        "their errors are too low by what a network remembers of them"
+        f"the ImageNet images are {IMAGENET_IMAGES} of as many classes, training images of these "
+        "networks, so that their errors are too low by what a network remembers of them"
     )
     keep(
         "robustness",

@@ -121,7 +121,7 @@ def test_the_verdict_knows_where_the_outcome_is_better(outcome: str) -> None:
     assert mixup_effect(FULL, WITHOUT, outcome).verdict == ("helps" if better else "hurts")
     assert mixup_effect(WITHOUT, FULL, outcome).verdict == ("hurts" if better else "helps")
     words = ("top1", "top5", "throughput", "map", "f1", "accuracy", "auc", "kappa", "sensitivity")
-    words = (*words, "consistency", "box_acc", "localization")
+    words = (*words, "consistency", "box_acc", "localization", "miou", "recall", "precision")
     assert better == (any(word in outcome for word in words) and "distance" not in outcome)
 
 
