@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trickbag.evaluate.prediction import load
     from trickbag.models.zoo import create_model
     from trickbag.recipe import Recipe
+    from trickbag.study.designs.backbones import Backbones
     from trickbag.study.designs.cumulative import Cumulative
     from trickbag.study.designs.factorial import Factorial
     from trickbag.study.designs.leave_one_out import LeaveOneOut
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Backbones",
     "Cumulative",
     "Factorial",
     "Inline",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Backbones": "trickbag.study.designs.backbones",
     "Cumulative": "trickbag.study.designs.cumulative",
     "Factorial": "trickbag.study.designs.factorial",
     "Inline": "trickbag.study.executors.inline",

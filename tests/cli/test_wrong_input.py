@@ -422,6 +422,33 @@ STUDY = [
     ("study {run} {kaggle} --out new", ["{run} is no study", "study.json"]),
     ("study --model timm:resnet5O", ["timm has no network 'resnet5O'"]),
     ("study --seed 3", ["--seed"]),
+    ("study --backbone scratch", ["two arms, and has scratch", "--backbone LABEL=RUN"]),
+    ("study --backbone a={run} --backbone a={kaggle}", ["two backbones are called a"]),
+    ("study --backbone a={run} --backbone {tmp}/absent", ["no backbone", "absent", "run, file"]),
+    ("study --backbone a={run} --backbone b={tmp}/empty", ["{tmp}/empty is no run"]),
+    ("study --backbone a={run} --backbone b={run},", ["a comma has no backbone"]),
+    (
+        "study --seeds 3 --backbone a={run},{run} --backbone scratch",
+        ["seeds = 3: a has 2 runs", "take 2 seeds"],
+    ),
+    *[
+        (
+            f"study --backbone a={{run}} --backbone scratch --{option}",
+            [f"--{option.split()[0]} and --backbone exclude each other"],
+        )
+        for option in (
+            "tricks mixup",
+            "design cumulative",
+            "model resnet18",
+            "models resnet18",
+            "init x.safetensors",
+            "pretrained",
+        )
+    ],
+    (
+        "study --backbone a={run} --backbone scratch --set model.width_factor=0.5",
+        ["--set model.width_factor and --backbone exclude each other"],
+    ),
 ]
 
 REST = [

@@ -8,21 +8,23 @@ exits with 75. Several folders of one study (see --shard) in the place of RECIPE
 from __future__ import annotations
 
 import argparse
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from trickbag.cli.recipe_options import add_recipe_options, recipe_from
-from trickbag.metrics.metric import EVALUATED, MEASURED_APART, PREFIXES
+from trickbag.cli.recipe_options import add_recipe_options
+from trickbag.cli.study_options import (
+    add_execution_options,
+    add_study_options,
+    count_from,
+    study_from,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from trickbag.study.designs.design import Design
     from trickbag.study.executors import Executor
     from trickbag.study.findings import Findings
     from trickbag.study.prepare import PreparedStudy
-    from trickbag.study.study import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,101 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(
         parser, alternative="folders of the shards of one study, to merge into --out"
     )
-    _add_study_options(parser.add_argument_group("what is studied"))
-    _add_execution_options(parser.add_argument_group("how it runs"))
-
-
-def _add_study_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--design",
-        metavar="leave-one-out|one-at-a-time|cumulative|factorial",
-        help="default: leave-one-out",
-    )
-    group.add_argument(
-        "--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)"
-    )
-    group.add_argument("--models", metavar="M,...", help="study several networks")
-    group.add_argument(
-        "--levels",
-        metavar="TRICK.FIELD=V,V...",
-        action="append",
-        default=[],
-        help="study settings of a trick too",
-    )
-    group.add_argument(
-        "--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution"
-    )
-    group.add_argument("--seeds", metavar="N", help="default: 5")
-    group.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
-    group.add_argument(
-        "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
-    )
-    group.add_argument(
-        "--outcome",
-        metavar="METRIC[,METRIC]",
-        help=f"what is compared (default: top1, or map where images have several labels): "
-        f"{', '.join(EVALUATED)}; of these also {', '.join(f'{p}NAME' for p in PREFIXES)}; "
-        f"another metric of result.json; or {', '.join(MEASURED_APART)}, for which the weights of "
-        "each trial are evaluated. More names are measured in each trial too",
-    )
-    group.add_argument(
-        "--outcome-images",
-        metavar="N",
-        help="the most images of these evaluations (default: the whole validation part)",
-    )
-    group.add_argument(
-        "--localization", metavar="DIR", help="a folder of images with boxes, for max_box_acc"
-    )
-
-
-def _add_execution_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--executor", metavar="local|ray", help="default: local, worker processes of this machine"
-    )
-    group.add_argument(
-        "--workers",
-        metavar="N",
-        help="trials at a time (default: one a GPU, or as many as have cores for their threads; "
-        "on Ray as many as fit)",
-    )
-    group.add_argument(
-        "--address",
-        metavar="A",
-        help="of a Ray cluster: auto or HOST (default: a Ray of this machine)",
-    )
-    group.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
-    group.add_argument(
-        "--gpus",
-        metavar="N",
-        help="devices of a trial on Ray, a fraction shares one (default: 1, if any)",
-    )
-    group.add_argument(
-        "--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)"
-    )
-    group.add_argument(
-        "--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)"
-    )
-    group.add_argument(
-        "--keep-weights",
-        metavar="none|full|all",
-        help="the trials whose weights stay (default: those of full; none in a design without it)",
-    )
-    group.add_argument(
-        "--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own"
-    )
-    group.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print the trials, their time and disk, and the smallest effect seen",
-    )
-    group.add_argument(
-        "--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run"
-    )
-    group.add_argument(
-        "--out",
-        metavar="DIR",
-        help="the study's folder (default: one under runs, the same each time)",
-    )
+    add_study_options(parser.add_argument_group("what is studied"))
+    add_execution_options(parser.add_argument_group("how it runs"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -149,10 +58,12 @@ def run(args: argparse.Namespace) -> int:
         return _merge(args)
     if args.seeds is not None and args.budget is not None:
         raise UserError("--seeds and --budget both choose the number of seeds; give one of them")
-    add_seeds = 0 if args.add_seeds is None else _count(args.add_seeds, "--add-seeds", MAX_SEEDS)
+    add_seeds = (
+        0 if args.add_seeds is None else count_from(args.add_seeds, "--add-seeds", MAX_SEEDS)
+    )
     budget_s = None if args.budget is None else parse_time(args.budget, "--budget")
     sd = optional(Annotated[float, AtLeast(0, 1e9)], args.sd, "--sd")
-    study = _study(args)
+    study = study_from(args)
     executor = _executor(args)
     out = Path(args.out) if args.out is not None else study.default_folder()
     folder = StudyFolder(out)
@@ -161,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
         if budget_s is not None and not folder.holds_study:
             single = dataclasses.replace(study, seeds=1)
             prepared = single.prepare(folder, executor, log=log, caller=COMMAND_LINE)
-            study = dataclasses.replace(study, seeds=seeds_within(budget_s, prepared, executor))
+            seeds = seeds_within(budget_s, prepared, executor)
+            most = study.design.most_seeds or seeds
+            study = dataclasses.replace(study, seeds=min(seeds, most))
             log.note(f"the budget of {about(budget_s)} allows {study.seeds} seeds of every trial")
         if args.dry_run:
             prepared = study.prepare(
@@ -256,77 +169,6 @@ def _merge(args: argparse.Namespace) -> int:
     return 0
 
 
-def _study(args: argparse.Namespace) -> Study:
-    """Return the study that the arguments describe."""
-    from trickbag.errors import UserError
-    from trickbag.parsing import parse
-    from trickbag.study.kept_weights import KeepWeights
-    from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
-    from trickbag.study.study import Study
-
-    design = _design(args)
-    settings: dict[str, Any] = {}
-    if args.seeds is not None:
-        settings["seeds"] = _count(args.seeds, "--seeds", MAX_SEEDS)
-    if args.retries is not None:
-        settings["retries"] = _count(args.retries, "--retries", MAX_RETRIES, least=0)
-    if args.keep_weights is not None:
-        settings["keep_weights"] = parse(KeepWeights, args.keep_weights, "--keep-weights")
-    if args.models is not None:
-        settings["models"] = _names(args.models, "--models")
-    if args.shard is not None:
-        shard = re.fullmatch(r"(\d{1,9})/(\d{1,9})", args.shard)
-        if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
-            raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
-        settings["shard"] = (int(shard[1]), int(shard[2]))
-    settings |= _outcomes(args)
-    recipe = recipe_from(args)
-    # What the recipe says is overruled in a study; what the command says is not.
-    if any(text.partition("=")[0].strip() == "training.keep" for text in args.set or ()):
-        settings["keep"] = recipe.training.keep
-    return Study(recipe=recipe, design=design, **settings)
-
-
-def _design(args: argparse.Namespace) -> Design:
-    """Return the design that the arguments describe."""
-    from typing import Literal
-
-    from trickbag.errors import UserError, choices
-    from trickbag.parsing import parse
-    from trickbag.study.designs.named import DESIGNS
-
-    kind = args.design or "leave-one-out"
-    if kind not in DESIGNS:
-        raise UserError(f"--design {kind!r}: must be one of {choices(DESIGNS)}")
-    fields: dict[str, Any] = {}
-    if args.tricks is not None:
-        fields["tricks"] = _names(args.tricks, "--tricks")
-    if args.levels:
-        if kind == "factorial":
-            raise UserError(
-                "--levels: a factorial has tricks on and off alone; use another --design"
-            )
-        fields["levels"] = tuple(args.levels)
-    if args.resolution is not None:
-        if kind != "factorial":
-            raise UserError(f"--resolution is for --design factorial, not {kind}")
-        fields["resolution"] = parse(Literal[3, 4, 5], args.resolution, "--resolution")
-    return DESIGNS[kind](**fields)
-
-
-def _outcomes(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of what is measured in each trial."""
-    from trickbag.evaluate.extra import MAX_IMAGES
-
-    settings: dict[str, Any] = {"localization": args.localization}
-    if args.outcome is not None:
-        outcome, *beside = _names(args.outcome, "--outcome")
-        settings |= {"outcome": outcome, "beside": tuple(beside)}
-    if args.outcome_images is not None:
-        settings["outcome_images"] = _count(args.outcome_images, "--outcome-images", MAX_IMAGES)
-    return settings
-
-
 def _executor(args: argparse.Namespace) -> Executor:
     """Return the executor that the arguments describe."""
     from typing import Annotated
@@ -336,10 +178,12 @@ def _executor(args: argparse.Namespace) -> Executor:
     from trickbag.ranges import Above, AtLeast
     from trickbag.study.limits import MAX_PROCESSES, MAX_RETRIES
 
-    workers = None if args.workers is None else _count(args.workers, "--workers", MAX_PROCESSES)
+    workers = None if args.workers is None else count_from(args.workers, "--workers", MAX_PROCESSES)
     if workers is None and args.device == "mps":
         workers = 1  # a Mac has one GPU
-    retries = 2 if args.retries is None else _count(args.retries, "--retries", MAX_RETRIES, least=0)
+    retries = (
+        2 if args.retries is None else count_from(args.retries, "--retries", MAX_RETRIES, least=0)
+    )
     if args.executor in (None, "local"):
         for option in ("address", "cpus", "gpus", "devices"):
             if getattr(args, option) is not None:
@@ -356,7 +200,7 @@ def _executor(args: argparse.Namespace) -> Executor:
         workers=workers,
         cpus=optional(Annotated[float, Above(0, MAX_PROCESSES)], args.cpus, "--cpus") or 1.0,
         gpus=optional(Annotated[float, AtLeast(0, MAX_PROCESSES)], args.gpus, "--gpus"),
-        devices=1 if args.devices is None else _count(args.devices, "--devices", MAX_PROCESSES),
+        devices=1 if args.devices is None else count_from(args.devices, "--devices", MAX_PROCESSES),
         retries=retries,
     )
 
@@ -381,21 +225,3 @@ def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextMa
         if not add_seeds and read_study(out).counts.keys() <= {"finished"}:
             return contextlib.nullcontext(executor)
     return executor.started(warm_up)
-
-
-def _names(text: str, option: str) -> tuple[str, ...]:
-    from trickbag.errors import UserError
-
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise UserError(f"{option} {text!r}: must be names with commas between them")
-    return names
-
-
-def _count(text: str, option: str, most: int, least: int = 1) -> int:
-    from typing import Annotated
-
-    from trickbag.parsing import parse
-    from trickbag.ranges import AtLeast
-
-    return int(parse(Annotated[int, AtLeast(least, most)], text, option))

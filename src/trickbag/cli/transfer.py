@@ -68,6 +68,7 @@ def _recipe_of(args: argparse.Namespace) -> Recipe | None:
     """Return the task's recipe on the backbone; None where a run that is resumed has it."""
     from trickbag.errors import UserError
     from trickbag.recipes import RECIPES
+    from trickbag.recipes.backbone import with_backbone
 
     recipe = RECIPES[args.task]()
     if args.data is None and not args.resume:
@@ -75,25 +76,3 @@ def _recipe_of(args: argparse.Namespace) -> Recipe | None:
     if args.backbone is None:
         return None if args.resume and args.data is None else recipe
     return with_backbone(recipe, args.backbone)
-
-
-def with_backbone(recipe: Recipe, backbone: str) -> Recipe:
-    """Return a recipe on the network of a run, with its weights, or on a network by name.
-
-    Raises UserError for a path that is no run, and for a name that is not known.
-    """
-    import dataclasses
-    from pathlib import Path
-
-    from trickbag.models.config import model_config
-    from trickbag.models.weights_metadata import WeightsMetadata
-    from trickbag.models.weights_names import names_last_weights
-    from trickbag.paths import exists
-
-    path = Path(backbone)
-    if not (exists(path) or names_last_weights(path)):
-        return recipe.replace(model=model_config(backbone))
-    metadata = WeightsMetadata.read(path)
-    training = dataclasses.replace(recipe.training, init=backbone, pretrained=False)
-    # Its classes are not those of the data; what they are is taken from there.
-    return recipe.replace(model=metadata.model, training=training)

@@ -19,6 +19,7 @@ __all__ = [
     "Better",
     "Metric",
     "TaskKind",
+    "default_score",
     "defined_metrics",
     "interval_decimals",
     "metric",
@@ -324,6 +325,13 @@ PREFIXES: Mapping[str, str] = MappingProxyType(
 best: the best value of all epochs. last: of the last epoch. raw: of the trained network, in a run
 that evaluates its average. test: of the test part.
 """
+
+
+def default_score(multi_label: bool, task: TaskKind = "classification") -> str:
+    """Return the metric that chooses a run's best epoch, and is a study's outcome, by default."""
+    if task == "classification":
+        return "map" if multi_label else "top1"
+    return {"detection": "map50", "segmentation": "miou"}[task]
 
 
 def interval_decimals(interval: tuple[float, float], decimals: int) -> int:

@@ -116,9 +116,9 @@ def _bytes(recipe: Recipe, dataset: Dataset) -> RunBytes | None:
 
 def _decoded(dataset: Dataset, machine: Machine, pending: int, folder: Path) -> int:
     """Return the bytes of the images that the trials share; 0 where each reads its images."""
-    from trickbag.data.decoding.in_memory import memory_limit
+    from trickbag.data.decoding.in_memory import can_be_decoded_once, memory_limit
 
-    if pending < 2 or not machine.shares_memory or not dataset.checked:
+    if pending < 2 or not machine.shares_memory or not can_be_decoded_once(dataset):
         return 0
     total = 0
     for part in (dataset.train, dataset.val, dataset.test):

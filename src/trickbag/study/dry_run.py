@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.evaluate.extra import EXTRA
 from trickbag.study.analysis.notes import named
+from trickbag.study.designs.backbones import Backbones
 from trickbag.study.durations import about
 from trickbag.study.trial_plan import seeds_text
 
@@ -27,7 +28,10 @@ def trial_rows(study: PreparedStudy, pending: Sequence[Trial]) -> list[tuple[str
     seeds: dict[tuple[str, str], list[int]] = {}
     for trial in pending:
         seeds.setdefault((trial.model, trial.label), []).append(trial.seed)
-    rows: list[tuple[str, ...]] = [("network", "variant", "seeds", "tricks")]
+    # The arms of a study of backbones have the same tricks.
+    backbones = dict(design.arms) if isinstance(design := study.plan.design, Backbones) else {}
+    last = "starts from" if backbones else "tricks"
+    rows: list[tuple[str, ...]] = [("network", "variant", "seeds", last)]
     for layout in study.progress.trial_plan.layouts:
         for variant in layout.variants:
             if variant.recipe is None:
@@ -36,7 +40,7 @@ def trial_rows(study: PreparedStudy, pending: Sequence[Trial]) -> list[tuple[str
                 open_seeds = seeds.get((variant.model, variant.label))
                 cells = (
                     "done" if open_seeds is None else seeds_text(open_seeds),
-                    ", ".join(variant.recipe.trick_names) or "none",
+                    ", ".join(backbones.get(variant.label, variant.recipe.trick_names)) or "none",
                 )
             rows.append((variant.model, variant.label, *cells))
         rows += [(layout.model, "generator", "", generator) for generator in layout.generators]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
 from trickbag.recipe import CHANGED, Recipe, differences
+from trickbag.study.designs.backbones import Arm, Backbones
 from trickbag.study.designs.cumulative import Cumulative
 from trickbag.study.designs.factorial import Factorial
 from trickbag.study.designs.levels import LevelledDesign
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from trickbag.study.designs.design import Design
     from trickbag.study.plan import StudyPlan
     from trickbag.study.records.study import StudyRecord
+    from trickbag.study.trial_plan import TrialPlan
     from trickbag.train.folder.caller import Caller
     from trickbag.tricks.trick import Trick
 
@@ -75,6 +77,8 @@ class Extension:
     def _design(self, plan: StudyPlan, stored: Design) -> Design:
         """Return the design with the tricks and levels of both, which are of one kind."""
         design, recipe = plan.design, plan.recipe
+        if isinstance(design, Backbones) and isinstance(stored, Backbones):
+            return dataclasses.replace(design, arms=self._arms(design, stored))
         if design.kept(recipe) != stored.kept(recipe):
             bare, before = (_names(d.kept(recipe)) for d in (design, stored))
             kept = f"tricks of the bare recipe ({_listed(bare)}, not {_listed(before)})"
@@ -99,6 +103,32 @@ class Extension:
             levels = _union(stored.levels, design.levels)
             return dataclasses.replace(design, tricks=tricks, levels=levels)
         return dataclasses.replace(design, tricks=tricks)
+
+    def _arms(self, design: Backbones, stored: Backbones) -> tuple[Arm, ...]:
+        """Return the arms of both; what is named again may lie elsewhere now."""
+        first, before = design.arms[0][0], stored.arms[0][0]
+        if first != before:
+            raise self._error(f"a study against {before}, not against {first}")
+        return tuple({**dict(stored.arms), **dict(design.arms)}.items())
+
+    def require_same_weights(self, trial_plan: TrialPlan) -> None:
+        """Raise UserError where an arm of backbones starts from other weights than before.
+
+        Its label and seed would then name two runs.
+        """
+        if self.stored.design["kind"] != Backbones.kind:
+            return
+        before = {
+            (layout.model, variant.label): variant.trials
+            for layout in self.stored.layouts
+            for variant in layout.variants
+        }
+        for cell, trials in trial_plan.ids.items():
+            for seed, trial in before.get(cell, {}).items():
+                if trials.get(seed, trial) != trial:
+                    raise self._error(
+                        f"another study: {cell[1]}, seed {seed} started from other weights"
+                    )
 
     def _models(self, plan: StudyPlan) -> tuple[str, ...]:
         """Return the networks of both, of which one may have just the recipe's network."""

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from trickbag.errors import UserError, choices
 from trickbag.evaluate.extra import EXTRA, ExtraSettings, extra_of
+from trickbag.metrics.metric import default_score
 from trickbag.models.config import model_config
 from trickbag.paths import expanded, file_name, is_folder
 from trickbag.recipe import digest
+from trickbag.study.analysis.notes import named
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
+from trickbag.study.designs.backbones import Backbones
 from trickbag.study.designs.leave_one_out import LeaveOneOut
 from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
@@ -41,8 +44,10 @@ class StudyPlan:
     """What a study compares, and on which outcome.
 
     `models` are names of networks (none: the recipe's network). Seeds are 0, 1, ... `seeds` - 1;
-    None stands for those of the study that a folder holds, and for SEEDS in a new one. `outcome` is
-    a metric of `result.json`, by default `top1`, or `map` where images have several labels.
+    None stands for those of the study that a folder holds, and in a new one for SEEDS, or for those
+    for which the backbones of a design have runs. `outcome` is a metric of `result.json`, by
+    default the task's score: `top1`, or `map` where images have several labels; `map50` of
+    detection, `miou` of segmentation.
     `retries` says how many times a trial that failed is tried again. `shard` (i, n) is the i-th of
     n parts of the trials. `keep` says which weights every trial keeps, and its numbers are of: the
     last epoch's by default, whatever the recipe says, so that no arm is flattered by the choice of
@@ -89,19 +94,38 @@ class StudyPlan:
                 "recipe",
                 "choose none or all",
             )
-        multi_label = self.recipe.data.multi_label
+        multi_label, task = self.recipe.data.multi_label, self.recipe.task.kind
         if not self.outcome:
             # The dataclass is frozen; its default follows from another field.
-            object.__setattr__(self, "outcome", "map" if multi_label else "top1")
+            object.__setattr__(self, "outcome", default_score(multi_label, task))
         for name in self.outcomes:
-            require_outcome(name, multi_label, task="classification")
+            require_outcome(name, multi_label, task=task)
             if self.outcomes.count(name) > 1:
                 raise UserError(f"outcome {name!r} is named twice")
         self._check_evaluations()
+        self._check_backbones()
         for name in self.models:
             model_config(name)
             if self.models.count(name) > 1:
                 raise UserError(f"models: {name} is named twice")
+
+    def _check_backbones(self) -> None:
+        """Raise UserError where arms that name their networks and runs leave something open."""
+        if not isinstance(self.design, Backbones):
+            return
+        if self.models:
+            raise UserError(
+                f"models = {', '.join(self.models)}: the backbones of a study name its networks",
+                "leave models out",
+            )
+        most = self.design.most_seeds
+        if most is not None and (self.seeds or 0) > most:
+            short = [label for label, starts in self.design.arms if len(starts) == most]
+            raise UserError(
+                f"seeds = {self.seeds}: {named(short)} {'has' if len(short) == 1 else 'have'} "
+                f"{most} runs, one for each seed",
+                f"take {most} seeds, or give more runs",
+            )
 
     def _check_evaluations(self) -> None:
         """Raise UserError for a setting of an evaluation that none of the outcomes needs."""
@@ -154,7 +178,7 @@ class StudyPlan:
     @property
     def number_of_seeds(self) -> int:
         """The seeds of each trial, in a new study."""
-        return SEEDS if self.seeds is None else self.seeds
+        return (self.design.most_seeds or SEEDS) if self.seeds is None else self.seeds
 
     @property
     def weights_kept(self) -> KeepWeights:
@@ -173,6 +197,9 @@ class StudyPlan:
             "source": self.recipe.data.source,
             "design": self.design.kind,
         }
+        if isinstance(self.design, Backbones):
+            # Against another first arm it is another study.
+            identity["base"] = self.design.arms[0][0]
         source = Path(self.recipe.data.source).stem or "data"
         # The digest is not cut off where the names are long.
         name = file_name(f"study-{self.recipe.name}-{source}-{self.design.kind}")
@@ -181,7 +208,7 @@ class StudyPlan:
     def recipes(self) -> dict[str, Recipe]:
         """Return the recipe on each network, by the network's name."""
         if not self.models:
-            return {self.recipe.network: self.recipe}
+            return {self.design.network(self.recipe): self.recipe}
         return {name: self.recipe.on(name) for name in self.models}
 
     def on_machine(self, threads: int, device: Device) -> StudyPlan:
@@ -194,12 +221,13 @@ class StudyPlan:
 
     def inapplicable(self, dataset: Dataset) -> dict[str, dict[str, str]]:
         """Return the tricks that cannot work on a network, with the reason, for each network."""
-        return {
-            name: unfit_for_network(
-                recipe, dict.fromkeys((*recipe.tricks, *self.design.studied(recipe))), dataset
-            )
-            for name, recipe in self.recipes().items()
-        }
+        reasons: dict[str, dict[str, str]] = {}
+        for name, recipe in self.recipes().items():
+            tricks = dict.fromkeys((*recipe.tricks, *self.design.studied(recipe)))
+            reasons[name] = {}
+            for on_network in self.design.on_networks(recipe):
+                reasons[name] |= unfit_for_network(on_network, tricks, dataset)
+        return reasons
 
     def trial_plan(
         self, inapplicable: Mapping[str, Mapping[str, str]], fingerprint: str

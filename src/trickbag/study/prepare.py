@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from trickbag.errors import Note, Stopped, UserError, choices
+from trickbag.metrics.metric import default_score
 from trickbag.settings import plain
-from trickbag.study.analysis.chance import ConstantAnswer, constant_answer
+from trickbag.study.analysis.chance import (
+    ConstantAnswer,
+    constant_answer,
+    constant_boxes,
+    constant_mask,
+)
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.extend import Extension, require_processes
 from trickbag.study.kept_weights import has_weights
@@ -141,13 +147,16 @@ def prepare_study(
     _require_measured(plan, dataset)
     # Before the comparison with the stored study: threads and device are part of its identity.
     plan = _on_machine(plan, machine, stored)
+    extension = None
     if stored is not None:
         extension = Extension(stored=stored, folder=folder.path, caller=caller)
         plan = extension.of(plan, dataset.fingerprint)
         require_processes(machine.processes, stored, caller)
     inapplicable = plan.inapplicable(dataset)
-    answers = constant_answers(dataset, multi_label=plan.recipe.data.multi_label)
+    answers = constant_answers(dataset, plan.recipe)
     trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint)
+    if extension is not None:
+        extension.require_same_weights(trial_plan)
     progress = StudyProgress(trial_plan, kept, answers, plan.evaluations)
     # What lacks an evaluation alone has finished.
     if add_seeds and any(t.id not in progress.finished for t in progress.pending(plan.retries)):
@@ -176,15 +185,16 @@ def prepare_study(
 
 def _require_measured(plan: StudyPlan, dataset: Dataset) -> None:
     """Raise UserError for an outcome or a score that these data leave undefined in every trial."""
-    require_score(plan.recipe.training.score, dataset)
+    require_score(plan.recipe.training.score, dataset, plan.recipe.task)
     for outcome in plan.outcomes:
         _require_outcome(outcome, plan, dataset)
 
 
 def _require_outcome(outcome: str, plan: StudyPlan, dataset: Dataset) -> None:
     data, score = plan.recipe.data, plan.recipe.training.score
-    require_outcome(outcome, data.multi_label, len(dataset.classes), "classification")
-    recorded = {"map" if data.multi_label else "top1", *([score] if score else [])}
+    task = plan.recipe.task.kind
+    require_outcome(outcome, data.multi_label, len(dataset.classes), task)
+    recorded = {default_score(data.multi_label, task), *([score] if score else [])}
     if outcome.startswith("best_") and outcome.removeprefix("best_") not in recorded:
         raise UserError(
             f"outcome {outcome!r} is not recorded: runs record the best value of the metric that "
@@ -230,18 +240,27 @@ def kept_weights(recipe: Recipe) -> list[Note]:
     return [Note("study", None, reason)]
 
 
-def constant_answers(dataset: Dataset, *, multi_label: bool) -> ConstantAnswers:
+def constant_answers(dataset: Dataset, recipe: Recipe) -> ConstantAnswers:
     """Return what answers that ignore the image reach on the parts that are evaluated."""
     answers: dict[Literal["val", "test"], ConstantAnswer] = {}
     if len(dataset.val):
-        answers["val"] = _constant_answer(dataset.val, dataset, multi_label=multi_label)
+        answers["val"] = _constant_answer(dataset.val, dataset, recipe)
     if dataset.test is not None and len(dataset.test):
-        answers["test"] = _constant_answer(dataset.test, dataset, multi_label=multi_label)
+        answers["test"] = _constant_answer(dataset.test, dataset, recipe)
     return answers
 
 
-def _constant_answer(part: Part, dataset: Dataset, *, multi_label: bool) -> ConstantAnswer:
+def _constant_answer(part: Part, dataset: Dataset, recipe: Recipe) -> ConstantAnswer:
     from trickbag.data.labels import label_counts
+
+    if recipe.task.kind == "detection":
+        return constant_boxes(len(part))
+    if recipe.task.kind == "segmentation":
+        from trickbag.data.annotations.masks.part import MaskPart
+
+        assert isinstance(part, MaskPart)
+        return constant_mask(part.pixels_by_class(len(dataset.classes)), len(part))
+    multi_label = recipe.data.multi_label
 
     counts = label_counts(part.labels, len(dataset.classes))
     # With one label an image the others have none that is known, and are not evaluated.

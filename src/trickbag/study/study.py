@@ -30,17 +30,18 @@ class Study(StudyPlan):
     """Recipe x design x networks x seeds: what is compared, and on which outcome.
 
     `models` are names of networks (none: the recipe's network). Seeds are 0, 1, ... `seeds` - 1;
-    None stands for those of the study that a folder holds, and for 5 in a new one. `outcome` is a
-    metric of `result.json`, by default `top1`, or `map` where images have several labels; or one of
-    `evaluate.extra.EXTRA`, for which the kept weights of each trial are evaluated, on at most
-    `outcome_images` images, or on those of the folder `localization`. `beside` are outcomes that
-    are measured too. `retries` says how many times a trial that failed is tried again. `shard`
-    (i, n) runs the i-th of n parts, in a folder of its own; `merge` joins them. Every trial keeps
-    the weights of its last epoch, and all its numbers are of these, unless `keep` says `best`.
-    `keep_weights` is none, full or all: the trials that keep their files of weights once they have
-    finished; None stands for those of the study that a folder holds, and in a new one for full
-    where the design has a variant of the full recipe, else none. Raises UserError for values that
-    cannot be.
+    None stands for those of the study that a folder holds, and in a new one for 5, or for those for
+    which the backbones of a design have runs. `outcome` is a metric of `result.json`, by default
+    the task's score (`top1`, `map` where images have several labels, `map50` of detection, `miou`
+    of segmentation); or one of `evaluate.extra.EXTRA`, for which the kept weights of each trial are
+    evaluated, on at most `outcome_images` images, or on those of the folder `localization`.
+    `beside` are outcomes that are measured too. `retries` says how many times a trial that failed
+    is tried again. `shard` (i, n) runs the i-th of n parts, in a folder of its own; `merge` joins
+    them. Every trial keeps the weights of its last epoch, and all its numbers are of these, unless
+    `keep` says `best`. `keep_weights` is none, full or all: the trials that keep their files of
+    weights once they have finished; None stands for those of the study that a folder holds, and in
+    a new one for full where the design has a variant of the full recipe, else none. Raises
+    UserError for values that cannot be.
     """
 
     def run(

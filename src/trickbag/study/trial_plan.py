@@ -47,7 +47,7 @@ class TrialPlan:
         # Of all trials, in a shard too: `study.json` names them, whoever runs them.
         ids = {
             (variant.model, variant.label): {
-                seed: identify(variant.recipe, seed) for seed in range(seeds)
+                seed: identify(variant.recipe_of(seed), seed) for seed in range(seeds)
             }
             for variant in variants
             if variant.recipe is not None
@@ -75,9 +75,10 @@ def trials_of(
         for variant in variants:
             if variant.recipe is None:
                 continue
-            name = identify(variant.recipe, seed)
+            recipe = variant.recipe_of(seed)
+            name = identify(recipe, seed)
             trial = Trial(
-                id=name, label=variant.label, model=variant.model, recipe=variant.recipe, seed=seed
+                id=name, label=variant.label, model=variant.model, recipe=recipe, seed=seed
             )
             trials.setdefault(name, trial)
     return trials

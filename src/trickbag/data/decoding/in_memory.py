@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
 
-__all__ = ["DecodedPart", "decode_once", "memory_limit", "open_decoded"]
+__all__ = ["DecodedPart", "can_be_decoded_once", "decode_once", "memory_limit", "open_decoded"]
 
 _PIXELS, _PLACES, _IMAGES = "pixels.u8", "places.npy", "images.txt"
 _PARTS = ("train", "val", "test")
@@ -121,6 +121,14 @@ def memory_limit(folder: Path) -> int:
     return min(usable_memory() // 4, shutil.disk_usage(folder).free // 2)
 
 
+def can_be_decoded_once(dataset: Dataset) -> bool:
+    """Tell whether a data set is checked, and its images have classes alone.
+
+    Boxes and masks belong to the parts that list them, whose images are read from their files.
+    """
+    return dataset.checked and dataset.train.annotations == "classes"
+
+
 def decode_once(
     dataset: Dataset,
     folder: Path,
@@ -132,11 +140,11 @@ def decode_once(
 
     The folder appears complete or not at all; an existing one is used if all of it is as it was
     written, else it is replaced, and `on_damage` gets a text that says so. Returns None if it
-    cannot be done: a data set too large to be checked, more than `limit` bytes of pixels, an image
-    that does not decode, a full disk. `progress(done, total)` counts images. Not for several
-    processes at the same time.
+    cannot be done: a data set too large to be checked, one with boxes or masks, more than `limit`
+    bytes of pixels, an image that does not decode, a full disk. `progress(done, total)` counts
+    images. Not for several processes at the same time.
     """
-    if not dataset.checked:
+    if not can_be_decoded_once(dataset):
         return None
     parts = _parts(dataset)
     # The places have no names: another split, or another file left out, has other images there.

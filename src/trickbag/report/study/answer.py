@@ -85,28 +85,40 @@ def answers(study: ReportedStudy) -> list[str]:
         return [f"No effect can be told yet: {finished} finished."]
     where = "So far, on this data" if counts["open"] else "On this data"
     many_networks = len(study.layouts) > 1
+    backbones = study.subject == "backbone"
     return [
         answer(
             [effect for effect in effects if effect.model == layout.model],
             outcome=study.outcome,
             where=f"{where} with {layout.model}" if many_networks else where,
+            subject=study.subject,
+            against=trick_words(layout.variants[0].label) if backbones else "",
         )
         for layout in study.layouts
     ]
 
 
-def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On this data") -> str:
+def answer(
+    effects: Sequence[Effect],
+    *,
+    outcome: str = "top1",
+    where: str = "On this data",
+    subject: str = "trick",
+    against: str = "",
+) -> str:
     """Answer which of one network's tricks help, which hurt, and what would settle the others.
 
     The largest effects are named with the half width of their intervals, at most three of a kind;
-    the others are counted. `where` begins the sentence.
+    the others are counted. `where` begins the sentence. `subject` is what an effect is of, and
+    `against` what all are compared with, if that is not their absence.
     """
+    where += f", against {against}" if against else ""
     main = [effect for effect in effects if not is_interaction(effect)]
     if not any(effect.delta is not None for effect in main):
         if main and all(map(does_not_apply, main)):
-            return f"{where}, none of the tricks applies."
+            return f"{where}, none of the {subject}s applies."
         return f"{where}, no effect can be told yet."
-    parts = _settled(main, outcome)
+    parts = _settled(main, outcome, subject)
     undetermined = [
         effect
         for effect in main
@@ -115,7 +127,7 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
         and not has_no_effect(effect)
     ]
     settled = any(effect.verdict != "undetermined" for effect in main)
-    parts += _undetermined(undetermined, settled=settled)
+    parts += _undetermined(undetermined, settled=settled, subject=subject)
     parts += _interactions(effects, outcome)
     parts += _named(filter(has_no_effect, main), "changes nothing here", "change nothing here")
     parts += _named(filter(does_not_apply, main), "does not apply", "do not apply")
@@ -123,7 +135,7 @@ def answer(effects: Sequence[Effect], *, outcome: str = "top1", where: str = "On
     return f"{where}, {'; '.join(parts)}."
 
 
-def _settled(effects: Sequence[Effect], outcome: str) -> list[str]:
+def _settled(effects: Sequence[Effect], outcome: str, subject: str) -> list[str]:
     """Write which tricks help and which hurt."""
     # A verdict says the direction, so the size alone ranks the effects of a kind.
     by_size = sorted(effects, key=lambda effect: -abs(effect.delta or 0.0))
@@ -137,7 +149,8 @@ def _settled(effects: Sequence[Effect], outcome: str) -> list[str]:
         parts.append(_sizes(helps, "helps", outcome, pairs, with_seeds=True))
     else:
         fewer = any(e.pairs < pairs for e in effects if not does_not_apply(e))
-        parts.append(f"no trick is shown to help ({'at most ' if fewer else ''}{_seeds(pairs)})")
+        most = "at most " if fewer else ""
+        parts.append(f"no {subject} is shown to help ({most}{_seeds(pairs)})")
     if hurts:
         parts.append(_sizes(hurts, "hurts", outcome, pairs, with_unit=not helps))
     return parts
@@ -174,7 +187,7 @@ def _sizes(
     return _list(items)
 
 
-def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
+def _undetermined(effects: Sequence[Effect], *, settled: bool, subject: str) -> list[str]:
     """Write which tricks are undetermined, first the one that the fewest seeds would settle."""
     if not effects:
         return []
@@ -185,7 +198,7 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool) -> list[str]:
     if not nearest:
         if len(names) <= _MAX_NAMES:
             return [f"{_list(names)} {_are(len(names))} undetermined"]
-        return [f"{len(names)} {'others' if settled else 'tricks'} are undetermined"]
+        return [f"{len(names)} {'others' if settled else f'{subject}s'} are undetermined"]
     name, seeds = trick_words(nearest[0].label), nearest[0].more_seeds or 0
     more = f"{seeds:,} more seed{'s' * (seeds != 1)}"
     parts = [f"{name} is undetermined: {more} would settle it if it stays as it is"]

@@ -50,13 +50,14 @@ def forest_chart(
     name: str = "forest",
     label: str = "",
     limits: tuple[float, float] | None = None,
+    subject: str = "trick",
 ) -> str | None:
     """Draw effects as points with their 95 % intervals, one in a row; None if no effect is known.
 
     Shape, colour and a word show the verdict. `others` are the effects of a second study: then a
     row holds both, the first study's as a circle, the second's below it as a square with a dashed
     interval, and verdicts are not shown. `limits` gives several charts one axis. `label` describes
-    the chart in words.
+    the chart in words, by default as effects of a `subject`.
     """
     both = [*effects, *(others or ())]
     limits = limits or forest_limits(both)
@@ -92,7 +93,9 @@ def forest_chart(
         axes.tick_params(axis="y", length=0, labelcolor=PAGE.ink)
         axes.set(xlim=limits, ylim=(len(names) - 0.45, -0.55), xlabel=_axis_label(outcome))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-        label = label or f"Effects of {len(names)} tricks on {title(outcome)} with 95 % intervals"
+        label = (
+            label or f"Effects of {len(names)} {subject}s on {title(outcome)} with 95 % intervals"
+        )
         return render(figure, name, label)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.paths import is_folder
+from trickbag.study.designs.backbones import Backbones
 from trickbag.study.folder import StudyFolder
 from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.epochs import Epoch, read_epochs
@@ -148,8 +149,20 @@ class ReportedStudy:
 
     @property
     def design(self) -> str:
-        """The kind of the design: `leave-one-out`, `one-at-a-time`, `cumulative` or `factorial`."""
+        """The kind of the design: `leave-one-out`, for example."""
         return str(self.record.design["kind"])
+
+    @property
+    def subject(self) -> str:
+        """What an effect is of: a `trick`, or a `backbone` that is compared with the first."""
+        return "backbone" if self.design == Backbones.kind else "trick"
+
+    @property
+    def level_names(self) -> tuple[str, str]:
+        """What the outcome itself is called, of the variants that an effect compares."""
+        if self.subject == "trick" or not self.variants:
+            return "without", "with"
+        return self.variants[0].label, "this backbone"
 
     @property
     def outcome(self) -> str:

@@ -71,7 +71,13 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
         drawn = [effect for effect in rows if not is_interaction(effect)] if too_many else rows
         chart = None
         if any(effect.delta is not None for effect in drawn):
-            chart = forest_chart(drawn, outcome=study.outcome, name=f"forest-{i}", limits=limits)
+            chart = forest_chart(
+                drawn,
+                outcome=study.outcome,
+                name=f"forest-{i}",
+                limits=limits,
+                subject=study.subject,
+            )
         networks.append(
             {
                 "model": layout.model,
@@ -257,7 +263,9 @@ def papers(study: ReportedStudy) -> list[dict[str, Any]]:
     for layout in study.layouts:
         main = [effect for effect in of_network(study, layout) if not is_interaction(effect)]
         chains = reported(effect.label for effect in main)
-        if not main or not (chains or study.design == "cumulative"):
+        if study.subject != "trick" or not main:
+            continue  # a backbone may be called like a trick
+        if not (chains or study.design == "cumulative"):
             continue
         notes: list[str] = []
         rows = _paper_rows(study, layout, main, chains, notes)

@@ -37,10 +37,11 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
     """Return the effects of a study as rows of text, rounded; the first row is the head.
 
     A study of more than one network has a column with their names. The outcome without the trick
-    and with it stands before the difference, unless the study was written before it was kept.
+    and with it, or of the first backbone and of this one, stands before the difference, unless the
+    study was written before it was kept.
     """
     many_networks = len(study.layouts) > 1
-    levels = ["without", "with"] if has_levels(study.effects or ()) else []
+    levels = [*study.level_names] if has_levels(study.effects or ()) else []
     outcome = title(study.outcome) + (f" ({unit(study.outcome)})" if unit(study.outcome) else "")
     network = ["network"] if many_networks else []
     rows = [["effect", *network, *levels, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]]
@@ -48,7 +49,7 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
         row = effect_row(effect, study.outcome)
         model = [effect.model] if many_networks else []
         numbers = [row["delta"], row["interval"], row["p"], str(row["pairs"])]
-        values = [row[f"level_{name}"] for name in levels]
+        values = [row["level_without"], row["level_with"]] if levels else []
         rows.append([row["label"], *model, *values, *numbers, row["verdict"]])
     return rows
 

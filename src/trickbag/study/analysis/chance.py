@@ -17,11 +17,21 @@ from trickbag.study.analysis.statistics import ALPHA, number
 if TYPE_CHECKING:
     from trickbag.study.analysis.outcomes import Cells
 
-__all__ = ["ConstantAnswer", "ConstantAnswers", "chance_notes", "constant_answer", "proportion_low"]
+__all__ = [
+    "ConstantAnswer",
+    "ConstantAnswers",
+    "chance_notes",
+    "constant_answer",
+    "constant_boxes",
+    "constant_mask",
+    "proportion_low",
+]
 
 _LOSS = "loss"
 _BY_CLASS = ("balanced_accuracy", "macro_f1", "auc")
 """Metrics in which each class counts the same, so that the images of rare ones decide."""
+_ACCURACIES = ("map50", "miou", "map", "top1")
+"""What tells whether a variant is at chance where the outcome does not; of each task one."""
 _PREFIXES = ("test_", "raw_", "last_")
 """What names metrics of another part, of other weights or of another epoch than the result's."""
 
@@ -77,6 +87,28 @@ def constant_answer(
     return ConstantAnswer(images=images, values=values, balanced_images=balanced_images)
 
 
+def constant_mask(pixels: Sequence[int], images: int) -> ConstantAnswer:
+    """Return the best constant answer for images whose pixels are of each class so many times.
+
+    Every pixel is of the largest class: its share is the pixel accuracy, and its intersection over
+    union; those of all other classes that occur are zero.
+    """
+    shares = [count / sum(pixels) for count in pixels if count]
+    if not shares:
+        return ConstantAnswer(images=images, values={})
+    values = {
+        "miou": 100 * max(shares) / len(shares),
+        "pixel_accuracy": 100 * max(shares),
+        "mean_class_accuracy": 100 / len(shares),
+    }
+    return ConstantAnswer(images=images, values=values)
+
+
+def constant_boxes(images: int) -> ConstantAnswer:
+    """Return what a detector reaches that finds nothing in any image: a precision of zero."""
+    return ConstantAnswer(images=images, values={"map50": 0.0, "map50_voc07": 0.0, "map": 0.0})
+
+
 def _binary_entropy(share: float) -> float:
     return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
 
@@ -98,9 +130,10 @@ def chance_notes(
     """Return a note on the variants at chance, and one on those whose loss says so.
 
     A run is at chance if its accuracy, less what so many images leave open, is not above that of
-    the constant answer. It is the outcome where that is an accuracy, else `top1` or `map`. The loss
-    of a run says so if it is not below that of the constant answer: a run can answer well and be so
-    sure of its errors. Both are asked of each seed by itself, because a mean hides a failed run.
+    the constant answer. It is the outcome where that is an accuracy, else that of the task. The
+    loss of a run says so if it is not below that of the constant answer: a run can answer well and
+    be so sure of its errors. Both are asked of each seed by itself, because a mean hides a failed
+    run.
     """
     prefix = next((p for p in _PREFIXES if outcome.startswith(p)), "")
     answer = answers.get("test" if prefix == "test_" else "val")
@@ -108,9 +141,11 @@ def chance_notes(
         return []
     accuracy = outcome.removeprefix(prefix).removeprefix("best_")
     if accuracy == _LOSS or accuracy not in answer.values:
-        accuracy = "map" if "map" in answer.values else "top1"
+        accuracy = next((name for name in _ACCURACIES if name in answer.values), accuracy)
     notes = []
     for metric in (accuracy, _LOSS):
+        if metric not in answer.values:
+            continue
         values = {
             label: [
                 value
@@ -156,7 +191,8 @@ def _is_constant(metric: str, value: float, answer: ConstantAnswer) -> bool:
     if metric == _LOSS:
         return value >= answer.values[metric]
     images = answer.balanced_images if metric in _BY_CLASS else answer.images
-    return proportion_low(value, images) <= answer.values[metric]
+    # At zero the interval's lower end is zero but for rounding.
+    return value <= 0 or proportion_low(value, images) <= answer.values[metric]
 
 
 def _part(failed: Sequence[float], runs: Sequence[float]) -> str:

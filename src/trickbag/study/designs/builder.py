@@ -89,13 +89,15 @@ class LayoutBuilder:
 
     def notes(self, names: Iterable[str]) -> tuple[Note, ...]:
         """Say which of the named tricks are left out of every variant."""
+        return self.left_out({name: self.unfit[name] for name in names if name in self.unfit})
+
+    def left_out(self, reasons: Mapping[str, str]) -> tuple[Note, ...]:
+        """Say which tricks are left out of every variant, by name with the reason."""
         return tuple(
             Note(
                 "study",
                 name,
-                f"{name} does not apply to {self.model} and is left out of every variant: "
-                f"{self.unfit[name]}",
+                f"{name} does not apply to {self.model} and is left out of every variant: {reason}",
             )
-            for name in names
-            if name in self.unfit
+            for name, reason in reasons.items()
         )

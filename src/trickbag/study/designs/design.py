@@ -63,6 +63,19 @@ class Design(Settings, ABC):
         )
         return self._layout(builder, self.studied(recipe))
 
+    @property
+    def most_seeds(self) -> int | None:
+        """The seeds for which the design has all that its trials start from; None for any."""
+        return None
+
+    def network(self, recipe: Recipe) -> str:
+        """Name the network of the variants of a recipe."""
+        return recipe.network
+
+    def on_networks(self, recipe: Recipe) -> tuple[Recipe, ...]:
+        """Return the recipe on each network that its variants have."""
+        return (recipe,)
+
     @abstractmethod
     def _layout(self, builder: LayoutBuilder, studied: tuple[Trick, ...]) -> Layout: ...
 

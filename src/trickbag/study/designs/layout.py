@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trickbag.errors import UserError
+
 if TYPE_CHECKING:
     from trickbag.errors import Note
     from trickbag.recipe import Recipe
@@ -20,13 +22,31 @@ class Variant:
     """A recipe of a study, under its label: `full`, `-NAME`; `bare`, `+NAME`; `+A-B+C`.
 
     `recipe` has the label as its name. It is None where a trick of the variant does not apply;
-    `reason` then says why.
+    `reason` then says why. `seed_recipes` are those of the seeds from 0 on where each seed has its
+    own, as with weights of its own to start from; `recipe` is then the first of them.
     """
 
     label: str
     model: str
     recipe: Recipe | None
     reason: str = ""
+    seed_recipes: tuple[Recipe, ...] = ()
+
+    def recipe_of(self, seed: int) -> Recipe:
+        """Return the recipe of a seed, of a variant that applies.
+
+        Raises UserError for a seed that has none.
+        """
+        assert self.recipe is not None
+        if not self.seed_recipes:
+            return self.recipe
+        if seed >= len(self.seed_recipes):
+            raise UserError(
+                f"{self.label} has runs for {len(self.seed_recipes)} seeds, and none for seed "
+                f"{seed}",
+                "take fewer seeds, or give it more runs",
+            )
+        return self.seed_recipes[seed]
 
 
 @dataclass(frozen=True, kw_only=True)

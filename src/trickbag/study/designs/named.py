@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
 from trickbag.settings import read
+from trickbag.study.designs.backbones import Backbones
 from trickbag.study.designs.cumulative import Cumulative
 from trickbag.study.designs.factorial import Factorial
 from trickbag.study.designs.leave_one_out import LeaveOneOut
@@ -21,12 +22,14 @@ __all__ = ["DESIGNS", "read_design"]
 DESIGNS: Mapping[str, type[Design]] = MappingProxyType(
     {design.kind: design for design in (LeaveOneOut, OneAtATime, Cumulative, Factorial)}
 )
-"""The designs by kind."""
+"""The designs of tricks by kind: those that `--design` names."""
+
+_KNOWN: Mapping[str, type[Design]] = MappingProxyType({**DESIGNS, Backbones.kind: Backbones})
 
 
 def read_design(data: object) -> Design:
     """Return the design of plain data, which `plain(design)` makes; UserError where it is none."""
     kind = data.get("kind") if isinstance(data, dict) else None
-    if not isinstance(kind, str) or kind not in DESIGNS:
-        raise UserError(f"design.kind = {kind!r}: must be one of {choices(DESIGNS)}")
-    return read(DESIGNS[kind], data, "design")
+    if not isinstance(kind, str) or kind not in _KNOWN:
+        raise UserError(f"design.kind = {kind!r}: must be one of {choices(_KNOWN)}")
+    return read(_KNOWN[kind], data, "design")

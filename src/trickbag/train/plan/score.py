@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trickbag.data.dataset import Dataset
+    from trickbag.models.task_config import TaskConfig
     from trickbag.optim.config import TrainConfig
     from trickbag.tasks.task import Task
 
@@ -21,7 +22,9 @@ _OF_BOTH_KINDS = ("auc", "auc_ovr", "sensitivity_at_95")
 """Metrics that compare the images of a class with those of others."""
 
 
-def require_score(score: str | None, dataset: Dataset, task: Task | None = None) -> None:
+def require_score(
+    score: str | None, dataset: Dataset, task: Task | TaskConfig | None = None
+) -> None:
     """Raise UserError for a score that is no metric of these images; None is the default one.
 
     Without a `task` it is classification.

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from trickbag.data.annotations.masks.mask_file import decode_mask
+from trickbag.data.cores import usable_cores
 from trickbag.data.decoding.decode import DecodeError, read_bytes
 from trickbag.data.decoding.pixels import upright
 from trickbag.data.source import FilePart
@@ -71,6 +73,22 @@ class MaskPart(FilePart):
         if classes.shape != tuple(self.shapes[i]) or (classes == UNKNOWN).any():
             raise DecodeError(f"its mask {self.masks[i]}: changed since it was listed")
         return classes.astype(np.uint8)
+
+    def pixels_by_class(self, num_classes: int) -> list[int]:
+        """Count the pixels of each class in all masks, in threads; a mask is left out if damaged.
+
+        Reads every mask: some seconds for thousands.
+        """
+
+        def counted(i: int) -> NDArray[np.int64]:
+            try:
+                return np.bincount(self.mask(i).reshape(-1), minlength=256)[:num_classes]
+            except DecodeError:
+                return np.zeros(num_classes, np.int64)
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            counts = sum(pool.map(counted, range(len(self))), np.zeros(num_classes, np.int64))
+        return [int(count) for count in counts]
 
     def annotation_digest(self) -> bytes:
         """Return a hash of the classes of all pixels, 16 bytes."""

@@ -1,0 +1,239 @@
+"""The options of `study`, and the study that they describe."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any
+
+from trickbag.cli.recipe_options import assignment, recipe_from
+from trickbag.metrics.metric import EVALUATED, MEASURED_APART, PREFIXES
+
+if TYPE_CHECKING:
+    from trickbag.study.designs.design import Design
+    from trickbag.study.study import Study
+
+__all__ = ["add_execution_options", "add_study_options", "count_from", "study_from"]
+
+
+def add_study_options(group: argparse._ArgumentGroup) -> None:
+    """Add what says what is studied."""
+    group.add_argument(
+        "--design",
+        metavar="leave-one-out|one-at-a-time|cumulative|factorial",
+        help="default: leave-one-out",
+    )
+    group.add_argument(
+        "--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)"
+    )
+    group.add_argument("--models", metavar="M,...", help="study several networks")
+    group.add_argument(
+        "--backbone",
+        metavar="[LABEL=]START[,START...]",
+        action="append",
+        default=[],
+        help="an arm that starts from a backbone, compared with the first such arm: a run's "
+        "folder, one for all seeds or one for each; a pattern of runs; STUDY:VARIANT, or STUDY for "
+        "all its variants; a network's name; scratch",
+    )
+    group.add_argument(
+        "--levels",
+        metavar="TRICK.FIELD=V,V...",
+        action="append",
+        default=[],
+        help="study settings of a trick too",
+    )
+    group.add_argument(
+        "--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution"
+    )
+    group.add_argument("--seeds", metavar="N", help="default: 5")
+    group.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
+    group.add_argument(
+        "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
+    )
+    group.add_argument(
+        "--outcome",
+        metavar="METRIC[,METRIC]",
+        help=f"what is compared (default: top1, map where images have several labels, map50 of "
+        f"boxes, miou of masks): "
+        f"{', '.join(EVALUATED)}; of these also {', '.join(f'{p}NAME' for p in PREFIXES)}; "
+        f"another metric of result.json; or {', '.join(MEASURED_APART)}, for which the weights of "
+        "each trial are evaluated. More names are measured in each trial too",
+    )
+    group.add_argument(
+        "--outcome-images",
+        metavar="N",
+        help="the most images of these evaluations (default: the whole validation part)",
+    )
+    group.add_argument(
+        "--localization", metavar="DIR", help="a folder of images with boxes, for max_box_acc"
+    )
+
+
+def add_execution_options(group: argparse._ArgumentGroup) -> None:
+    """Add what says how a study runs."""
+    group.add_argument(
+        "--executor", metavar="local|ray", help="default: local, worker processes of this machine"
+    )
+    group.add_argument(
+        "--workers",
+        metavar="N",
+        help="trials at a time (default: one a GPU, or as many as have cores for their threads; "
+        "on Ray as many as fit)",
+    )
+    group.add_argument(
+        "--address",
+        metavar="A",
+        help="of a Ray cluster: auto or HOST (default: a Ray of this machine)",
+    )
+    group.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
+    group.add_argument(
+        "--gpus",
+        metavar="N",
+        help="devices of a trial on Ray, a fraction shares one (default: 1, if any)",
+    )
+    group.add_argument(
+        "--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)"
+    )
+    group.add_argument(
+        "--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)"
+    )
+    group.add_argument(
+        "--keep-weights",
+        metavar="none|full|all",
+        help="the trials whose weights stay (default: those of full; none in a design without it)",
+    )
+    group.add_argument(
+        "--shard", metavar="I/N", help="run the I-th of N parts, in a folder of its own"
+    )
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the trials, their time and disk, and the smallest effect seen",
+    )
+    group.add_argument(
+        "--sd", metavar="S", help="standard deviation of a paired difference, for --dry-run"
+    )
+    group.add_argument(
+        "--out",
+        metavar="DIR",
+        help="the study's folder (default: one under runs, the same each time)",
+    )
+
+
+def study_from(args: argparse.Namespace) -> Study:
+    """Return the study that the arguments describe."""
+    from trickbag.errors import UserError
+    from trickbag.parsing import parse
+    from trickbag.study.kept_weights import KeepWeights
+    from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
+    from trickbag.study.study import Study
+
+    design = _design(args)
+    settings: dict[str, Any] = {}
+    if args.seeds is not None:
+        settings["seeds"] = count_from(args.seeds, "--seeds", MAX_SEEDS)
+    if args.retries is not None:
+        settings["retries"] = count_from(args.retries, "--retries", MAX_RETRIES, least=0)
+    if args.keep_weights is not None:
+        settings["keep_weights"] = parse(KeepWeights, args.keep_weights, "--keep-weights")
+    if args.models is not None:
+        settings["models"] = _names(args.models, "--models")
+    if args.shard is not None:
+        shard = re.fullmatch(r"(\d{1,9})/(\d{1,9})", args.shard)
+        if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
+            raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
+        settings["shard"] = (int(shard[1]), int(shard[2]))
+    settings |= _outcomes(args)
+    recipe = recipe_from(args)
+    # What the recipe says is overruled in a study; what the command says is not.
+    if any(text.partition("=")[0].strip() == "training.keep" for text in args.set or ()):
+        settings["keep"] = recipe.training.keep
+    return Study(recipe=recipe, design=design, **settings)
+
+
+def _design(args: argparse.Namespace) -> Design:
+    """Return the design that the arguments describe."""
+    from typing import Literal
+
+    from trickbag.errors import UserError, choices
+    from trickbag.parsing import parse
+    from trickbag.study.designs.named import DESIGNS
+
+    if args.backbone:
+        return _backbones(args)
+    kind = args.design or "leave-one-out"
+    if kind not in DESIGNS:
+        raise UserError(f"--design {kind!r}: must be one of {choices(DESIGNS)}")
+    fields: dict[str, Any] = {}
+    if args.tricks is not None:
+        fields["tricks"] = _names(args.tricks, "--tricks")
+    if args.levels:
+        if kind == "factorial":
+            raise UserError(
+                "--levels: a factorial has tricks on and off alone; use another --design"
+            )
+        fields["levels"] = tuple(args.levels)
+    if args.resolution is not None:
+        if kind != "factorial":
+            raise UserError(f"--resolution is for --design factorial, not {kind}")
+        fields["resolution"] = parse(Literal[3, 4, 5], args.resolution, "--resolution")
+    return DESIGNS[kind](**fields)
+
+
+def _backbones(args: argparse.Namespace) -> Design:
+    """Return the design whose arms are backbones."""
+    from trickbag.errors import UserError
+    from trickbag.study.backbones import backbones
+
+    for option in ("design", "tricks", "levels", "resolution", "models", "model", "init"):
+        if getattr(args, option):
+            raise UserError(
+                f"--{option} and --backbone exclude each other",
+                "a study of backbones compares networks and their weights, each an arm",
+            )
+    if args.pretrained:
+        raise UserError(
+            "--pretrained and --backbone exclude each other",
+            "an arm with published weights is --backbone pretrained:NAME",
+        )
+    for text in args.set:
+        path, _ = assignment(text, "training.lr=0.2")
+        if path.partition(".")[0] == "model" or path in ("training.init", "training.pretrained"):
+            raise UserError(
+                f"--set {path} and --backbone exclude each other",
+                "an arm has the network of its run, or one by name",
+            )
+    return backbones(args.backbone)
+
+
+def _outcomes(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of what is measured in each trial."""
+    from trickbag.evaluate.extra import MAX_IMAGES
+
+    settings: dict[str, Any] = {"localization": args.localization}
+    if args.outcome is not None:
+        outcome, *beside = _names(args.outcome, "--outcome")
+        settings |= {"outcome": outcome, "beside": tuple(beside)}
+    if args.outcome_images is not None:
+        settings["outcome_images"] = count_from(args.outcome_images, "--outcome-images", MAX_IMAGES)
+    return settings
+
+
+def _names(text: str, option: str) -> tuple[str, ...]:
+    from trickbag.errors import UserError
+
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UserError(f"{option} {text!r}: must be names with commas between them")
+    return names
+
+
+def count_from(text: str, option: str, most: int, least: int = 1) -> int:
+    """Return a whole number of an option; UserError for one that is not from `least` to `most`."""
+    from typing import Annotated
+
+    from trickbag.parsing import parse
+    from trickbag.ranges import AtLeast
+
+    return int(parse(Annotated[int, AtLeast(least, most)], text, option))
