@@ -13,6 +13,7 @@ from trickbag.cli.train import add_run_options
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from trickbag.recipe import Recipe
 
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _recipe_of(args: argparse.Namespace) -> Recipe | None:
     """Return the task's recipe on the backbone; None where a run that is resumed has it."""
+    from pathlib import Path
+
     from trickbag.errors import UserError
     from trickbag.recipes import RECIPES
     from trickbag.recipes.backbone import with_backbone
@@ -73,6 +76,20 @@ def _recipe_of(args: argparse.Namespace) -> Recipe | None:
     recipe = RECIPES[args.task]()
     if args.data is None and not args.resume:
         raise UserError(f"transfer {args.task} needs images: --data FOLDER")
+    if args.resume:
+        _require_same_task(Path(args.out), args.task)
     if args.backbone is None:
         return None if args.resume and args.data is None else recipe
     return with_backbone(recipe, args.backbone)
+
+
+def _require_same_task(folder: Path, task: str) -> None:
+    """Raise UserError for a folder that holds a run of another task."""
+    from trickbag.errors import UserError
+    from trickbag.train.folder.run_folder import RunFolder
+    from trickbag.train.folder.run_recipe import RunRecipe
+
+    stored = RunRecipe.read(RunFolder(folder).recipe)
+    kind = task if stored is None else stored.task
+    if kind != task:
+        raise UserError(f"{folder} holds a run of {kind}, not of {task}", "choose another --out")

@@ -41,9 +41,13 @@ __all__ = [
     "head_names",
     "init_seed",
     "match_head",
+    "of_backbone",
     "with_zero_rows",
     "without_classifier",
 ]
+
+_BACKBONE = "backbone.network."
+"""Behind it are the names of the network on which a detector or a segmenter is built."""
 
 InitHead = Literal["auto", "keep", "new"]
 """What a run takes of the classifier of weights that it starts from; see `match_head`."""
@@ -133,6 +137,23 @@ def classifier_names(network: nn.Module) -> frozenset[str]:
         if name and any(module is other for other in modules)
     )
     return frozenset(name for name in network.state_dict() if name.startswith(prefixes))
+
+
+def of_backbone(source: SourceWeights) -> tuple[SourceWeights, list[Note]]:
+    """Return the weights of the network within a detector or a segmenter, and a note on it.
+
+    Other weights are returned as they are.
+    """
+    inner = {
+        name.removeprefix(_BACKBONE): tensor
+        for name, tensor in source.tensors.items()
+        if name.startswith(_BACKBONE)
+    }
+    if not inner:
+        return source, []
+    note = _note(f"of {source.origin} the backbone is taken, and its heads are left out")
+    # The classes are those of the heads.
+    return dataclasses.replace(source, tensors=inner, classes=None), [note]
 
 
 def without_classifier(

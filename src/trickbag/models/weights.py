@@ -42,6 +42,7 @@ from trickbag.models.transfer import (
     classifier_names,
     head_names,
     match_head,
+    of_backbone,
     with_zero_rows,
     without_classifier,
 )
@@ -201,8 +202,8 @@ def load_weights(
     classifier for other classes; what it takes by `init_head` and the names of the network's
     `classes` is said at `models.transfer.match_head`. Its other rows become zero, and what it has
     before its last layer keeps its values. A network without classifier, such as that of
-    `Features`, takes all else. `config` is the network's: of a network that is not ours it tells
-    where the classifier is.
+    `Features`, takes all else; of a detector or a segmenter the backbone is taken. `config` is the
+    network's: of a network that is not ours it tells where the classifier is.
 
     Returns notes on what was taken. Raises UserError for a file that cannot be read, does not fit
     or holds NaN; it names a few of the weights, and the network is then unchanged.
@@ -237,6 +238,7 @@ def enter_weights(
 ) -> list[Note]:
     """Load weights into a network as `load_weights` does; return notes on what was taken."""
     _require_numbers(source)
+    source, notes_on_parts = of_backbone(source)
     source, left_out = without_classifier(source, network, config)
     tensors, notes = with_input_channels(network, source.tensors, source.origin, config)
     size = source.image_size
@@ -255,7 +257,7 @@ def enter_weights(
         fresh |= classifier_names(network)
     anew = {name: present[name] for name in rows.fresh}
     fit_weights(network, {**anew, **body, **rows.tensors}, source.origin, fresh=fresh)
-    return [*notes, *fitting.notes, *rows.notes, *left_out]
+    return [*notes_on_parts, *notes, *fitting.notes, *rows.notes, *left_out]
 
 
 def load_all_weights(network: nn.Module, path: Path) -> None:

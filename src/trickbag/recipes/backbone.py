@@ -25,6 +25,11 @@ def with_backbone(recipe: Recipe, backbone: str) -> Recipe:
     the recipe says. Raises UserError for a path that is no run, and for a name that is not known.
     """
     if not is_weights(backbone):
+        if len(Path(backbone).parts) > 1:
+            raise UserError(
+                f"--backbone {backbone!r}: there is no such folder or file",
+                "give the folder of a run, or the name of a network",
+            )
         return recipe.replace(model=model_config(backbone))
     training = dataclasses.replace(recipe.training, init=backbone, pretrained=False)
     # Its classes are not those of the data; what they are is taken from there.

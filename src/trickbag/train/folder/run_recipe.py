@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from trickbag.data.config import DataConfig
-from trickbag.errors import Note, UserError, shown
+from trickbag.errors import Note, UserError, choices, shown
 from trickbag.files import read_json_object, write_json
+from trickbag.metrics.metric import TaskKind
 from trickbag.recipe import RUN_PARTS, SCHEMA
 from trickbag.settings import read
 from trickbag.train.folder.upgrade import notes_from_texts
@@ -52,6 +53,21 @@ class RunRecipe:
     def name(self) -> str:
         """The recipe's name."""
         return str(self.recipe.get("name") or "custom")
+
+    @property
+    def task(self) -> TaskKind:
+        """What the network is trained for; recipes of classification do not say it.
+
+        Raises UserError for a task that is not known.
+        """
+        data = self.recipe.get("task")
+        if data is None:
+            return "classification"
+        kind = data.get("kind") if isinstance(data, Mapping) else data
+        for known in get_args(TaskKind):
+            if kind == known:
+                return known  # type: ignore[no-any-return]
+        raise UserError(f"task.kind = {shown(kind)}: must be one of {choices(get_args(TaskKind))}")
 
     @property
     def data(self) -> DataConfig:

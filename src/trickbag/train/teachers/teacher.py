@@ -20,6 +20,7 @@ from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import TimmConfig
 from trickbag.models.pretrained import load_pretrained, published_classes
 from trickbag.models.published import published
+from trickbag.models.task_config import ClassificationConfig
 from trickbag.models.weights import load_with_metadata, weights_digest
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network
@@ -63,8 +64,8 @@ class Teacher:
     def of(cls, spec: str) -> Teacher:
         """Describe the network of a run's folder, of a weights file of a run, or `timm:NAME`.
 
-        Nothing is downloaded yet. Raises UserError if there is no such network, or if its file
-        lacks the classes or the preprocessing.
+        Nothing is downloaded yet. Raises UserError if there is no such network, if its file lacks
+        the classes or the preprocessing, and for a network of another task.
         """
         if spec.startswith(_TIMM):
             return cls(
@@ -76,6 +77,11 @@ class Teacher:
         weights_id = teacher_id(spec)
         with _named(spec):
             metadata = WeightsMetadata.read(_path(spec))
+        if not isinstance(metadata.task, ClassificationConfig):
+            raise UserError(
+                f"the teacher {spec} is a network of {metadata.task.kind}",
+                "give one that classifies images",
+            )
         return cls(
             spec=spec,
             id=weights_id,
