@@ -21,8 +21,11 @@ STATED: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """For each recipe the results, and the study whose record has the fingerprint of their data.
 
-A result without a study has the fingerprint itself.
+A result without a study has the fingerprint itself, and rows for several data sets.
 """
+
+BUILT_IN = "digits"
+"""The data of the row that is stated: those that everyone has."""
 
 SUMMARY = {"value": "mean", "low": "low", "high": "high"}
 
@@ -35,22 +38,20 @@ def measured(recipe: str, result: str, study: str) -> dict[str, Any]:
     """Return the result of a recipe as `trickbag.recipes.stated.MeasuredResult` has it."""
     file = RESULTS / f"{result}.json"
     benchmark = json.loads(file.read_text())
+    if not study:
+        return of_row(benchmark, file)
     arm = next(arm for arm in benchmark["arms"] if arm["label"] == recipe)
     arguments, runs, environment = arm["arguments"], arm["runs"], benchmark["environment"]
     assert arguments[0] == recipe
     epochs, size = option(arguments, "--epochs"), option(arguments, "--image-size")
-    if study:
-        record = json.loads((ROOT / "docs" / "studies" / study / "study.json").read_text())
-        fingerprint = record["data"]
-    else:
-        fingerprint = benchmark["fingerprint"]
+    record = json.loads((ROOT / "docs" / "studies" / study / "study.json").read_text())
     times = sorted(run["train_time_s"] for run in runs)
     return {
         "metric": "top1",
         **{name: arm["top1"][key] for name, key in SUMMARY.items()},
         "values": [run["top1"] for run in runs],
         "data": option(arguments, "--data") or "digits",
-        "fingerprint": fingerprint,
+        "fingerprint": record["data"],
         "epochs": int(epochs) if epochs else RECIPES[recipe]().training.epochs,
         "image_size": int(size) if size else None,
         "seconds": round(times[len(times) // 2]),
@@ -60,6 +61,29 @@ def measured(recipe: str, result: str, study: str) -> dict[str, Any]:
         "model": option(arguments, "--model"),
         "weights": option(arguments, "--init"),
         "weights_digest": benchmark.get("weights_digest"),
+    }
+
+
+def of_row(benchmark: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return the result, on the built-in data, of a recipe that `file` compares with other ways."""
+    row = next(row for row in benchmark["ways"] if row["data"] == BUILT_IN)
+    runs, environment = row["runs"]["finetune"], benchmark["environment"]
+    times = sorted(run["cpu_s"] for run in runs)
+    return {
+        "metric": "top1",
+        **{name: row["top1"]["finetune"][key] for name, key in SUMMARY.items()},
+        "values": [run["top1"] for run in runs],
+        "data": row["data"],
+        "fingerprint": row["fingerprint"],
+        "epochs": benchmark["epochs"],
+        "image_size": row["image_size"],
+        "seconds": round(times[len(times) // 2]),
+        "benchmark": str(file.relative_to(ROOT)),
+        "commit": ", ".join(sorted({run["commit"] for run in runs})),
+        "hardware": f"a core of {environment['cpu']}",
+        "model": benchmark["model"],
+        "weights": benchmark["weights"],
+        "weights_digest": benchmark["weights_digest"],
     }
 
 

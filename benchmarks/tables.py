@@ -26,6 +26,7 @@ from evaluation_tables import (
     robustness,
     stability,
 )
+from finetune_table import finetuning
 from outcome_tables import outcome
 from table_cells import machine, or_dash, table_row
 from trickbag.data.config import DataConfig
@@ -46,6 +47,7 @@ PAGES = (
     "docs/runs.md",
     "docs/networks.md",
     "docs/recipes.md",
+    "docs/finetune.md",
     "docs/tricks.md",
     "docs/robustness.md",
     "docs/perturbations.md",
@@ -73,6 +75,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return overhead(result)
     if "fresh" in result:
         return listing(result)
+    if "ways" in result:
+        return finetuning(result)
     if "rows" not in result:
         return comparison(result)
     if "operation" in result["rows"][0]:

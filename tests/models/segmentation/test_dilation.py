@@ -67,9 +67,7 @@ def test_every_pixel_of_the_network_is_one_of_the_dilated_map(name, output_strid
             assert (subsampled - coarse).abs().max() < 3e-5 * coarse.std()
 
 
-@pytest.mark.parametrize(
-    "name", ["assemble", "blur", pytest.param("efficientnet", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["assemble", "blur", "efficientnet"])
 @pytest.mark.parametrize("size", [64, 61])
 def test_maps_have_the_size_of_the_output_stride(name, size):
     features = backbone(THINNEST[name].config)
@@ -110,7 +108,7 @@ def test_the_network_stays_in_its_mode():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        pytest.param("inception_v3", "InceptionB skips pixels", marks=pytest.mark.slow),
+        ("inception_v3", "InceptionB skips pixels"),
         ("vit_tiny_patch16_224", "no longer fit together"),
         pytest.param("hrnet_w18_small", "differently dilated", marks=pytest.mark.slow),
     ],

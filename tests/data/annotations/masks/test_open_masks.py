@@ -309,7 +309,6 @@ def test_a_validation_part_is_held_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_file(), reason="needs the real data")
 def test_camvid(tmp_path: Path) -> None:
     import zipfile
