@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.builders.tasks import TASKS
 from trickbag.cli import main
 from trickbag.recipe import Recipe
+from trickbag.tasks.box_predictions import BoxPredictions
 from trickbag.train.folder.result import Result
 
 
@@ -90,3 +93,118 @@ def test_an_average_of_runs_is_refused(
     line = refused(capsys, "evaluate", reference, reference, "--device", "cpu")
     assert "an average" in line
     assert name in line
+
+
+def pixels(file: Path) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+def val_images(recipe: Recipe) -> list[Path]:
+    folder = Path(recipe.data.source)
+    return sorted(
+        path
+        for path in folder.rglob("*.*")
+        if path.stem in ("image6", "image7") and path.parent.name in ("JPEGImages", "images")
+    )
+
+
+def test_predictions_are_those_of_the_run(
+    reference: Path, recipe: Recipe, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"no image")
+    images = val_images(recipe)
+    target, pictures = tmp_path / "all.json", tmp_path / "pictures"
+    options = ["--json", str(target), "--pictures", str(pictures), "--device", "cpu"]
+    options += ["--least", "0"] if name == "detection" else ["--masks", str(tmp_path / "masks")]
+    assert main(["predict", str(reference), *map(str, images), str(damaged), *options]) == 0
+    assert "1 of 3 images could not be predicted" in capsys.readouterr().err
+    data = json.loads(target.read_text())
+    assert [row["file"] for row in data["images"]] == [*map(str, images), str(damaged)]
+    assert data["images"][2]["error"].startswith("not an image")
+    for row in data["images"][:2]:
+        with Image.open(pictures / row["picture"]) as picture:
+            assert picture.size >= (row["width"], row["height"])
+    if name == "detection":
+        stored = json.loads((reference / "predictions.json").read_text())["images"]
+        assert [row["boxes"] for row in data["images"][:2]] == [row["boxes"] for row in stored]
+        assert BoxPredictions.read(target) is not None
+        return
+    right = counted = 0
+    for row in data["images"][:2]:
+        mask = pixels(tmp_path / "masks" / row["mask"])
+        truth = pixels(Path(recipe.data.source) / "masks" / f"{Path(row['file']).stem}.png")
+        right += int((mask == truth)[truth < 3].sum())
+        counted += int((truth < 3).sum())
+        assert sum(row["shares"].values()) == pytest.approx(100, abs=0.01)
+    result = Result.read(reference / "result.json")
+    assert result is not None
+    assert 100 * right / counted == pytest.approx(result.metrics["pixel_accuracy"])
+
+
+def test_predictions_are_printed(
+    reference: Path, recipe: Recipe, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = val_images(recipe)[0].parent
+    assert main(["predict", str(reference), str(folder), "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[0] == "image"
+    assert len(lines) == 1 + 8
+    expected = "(none)" if name == "detection" else " %"
+    assert all(expected in line for line in lines[1:])
+
+
+def test_without_a_single_image_that_can_be_read_the_exit_status_is_1(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"no image")
+    assert main(["predict", str(reference), str(damaged), "--device", "cpu"]) == 1
+    assert "error: not an image" in capsys.readouterr().out
+
+
+WRONG_PREDICTIONS: list[tuple[list[str], str]] = [
+    (["--csv", "x.csv"], "--csv is of classification"),
+    (["--probabilities", "--csv", "x.csv"], "is of classification"),
+    (["--top", "2"], "--top 2 is of classification"),
+    (["--tta", "flip"], "--tta flip is of classification"),
+    (["--reject-below", "0.5"], "--reject-below is of classification"),
+    (["--raw-confidence"], "--raw-confidence is of classification"),
+    (["--pictures", "full"], "--pictures 'full' is not empty"),
+    (["--pictures", "no/such"], "there is no folder no"),
+    (["--json", "full"], "--json 'full' is a folder"),
+    (["--json", "RUN/recipe.json"], "is a file of the run itself"),
+    (["--json", "IMAGE"], "is one of the files to predict from"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_PREDICTIONS, ids=str)
+def test_a_wrong_option_of_predict_is_refused(
+    options: list[str],
+    message: str,
+    reference: Path,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = tmp_path / "image.png"
+    shutil.copy(val_images(recipe)[0], image)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept.txt").write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    given = [text.replace("RUN", str(reference)).replace("IMAGE", str(image)) for text in options]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    line = refused(capsys, "predict", reference, image, "--device", "cpu", *given)
+    assert message in line
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_an_option_of_the_other_task_is_refused(
+    reference: Path, recipe: Recipe, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option = {"detection": ("--masks", "x"), "segmentation": ("--least", "0.2")}[name]
+    line = refused(capsys, "predict", reference, val_images(recipe)[0], "--device", "cpu", *option)
+    assert f"{option[0]} is of " in line
+    assert not Path("x").exists()

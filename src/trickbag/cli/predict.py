@@ -1,4 +1,4 @@
-"""Predict the class of images with the kept weights of a run.
+"""Predict the class of images with the kept weights of a run; or their objects, or their masks.
 
 Leading arguments that are runs, weights files or timm:NAME are RUN, all others PATH. More than one
 RUN is one predictor, the mean of their probabilities.
@@ -13,10 +13,11 @@ predicted.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trickbag.cli.given_images import PixelValues, refuse_input, warn_of_inputs
 from trickbag.cli.options import RUN_HELP, add_init, add_precision, add_tta
+from trickbag.cli.predictions.options import add_task_options, require_options
 from trickbag.cli.rejection import (
     add_reject_below,
     reject_limit,
@@ -28,7 +29,6 @@ from trickbag.cli.rejection import (
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
     from trickbag.evaluate.inputs import Inputs
     from trickbag.evaluate.prediction import Prediction, Predictor
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 LIST = "paths"
 """The list of arguments that goes on behind options."""
-
-_LITTLE = 1 / 16
-"""The share of a pixel range below which an image has few of the 256 levels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probabilities", action="store_true", help="with --csv: add a column for each class"
     )
     add_reject_below(parser)
+    add_task_options(parser)
     parser.add_argument(
         "--raw-confidence",
         action="store_true",
@@ -109,19 +107,21 @@ def run(args: argparse.Namespace) -> int:
     for run in () if args.csv is None else runs:
         target = output_file(args.csv, "--csv", Path(run), [Path(file) for file in init])
 
+    from trickbag.cli.predictions.predict import predict_task
     from trickbag.evaluate.inputs import find_inputs
+    from trickbag.evaluate.loading import load_trained
     from trickbag.evaluate.prediction import Predictor
     from trickbag.evaluate.table import Form, Written, write_csv
     from trickbag.output import is_lost
     from trickbag.paths import expanded
 
-    predictor = Predictor.load(
-        runs,
-        init=init,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-        tta=args.tta,
+    trained = load_trained(runs, init=init, device=device, precision=precision, tta=args.tta)
+    require_options(args, trained)
+    if trained.task.kind != "classification":
+        return predict_task(args, trained, paths, batch_size or trained.batch_size)
+    predictor = Predictor(
+        trained=trained,
+        batch_size=batch_size or trained.batch_size,
         calibrated=not args.raw_confidence,
     )
     _require_top(top, predictor)
@@ -132,15 +132,10 @@ def run(args: argparse.Namespace) -> int:
     predictor = rejecting(_calibrated(predictor), limit)
     for note in predictor.trained.notes:
         warn("predict", note.text)
-    for fact in inputs.facts:
-        warn("predict", fact)
-    if inputs.outside:
-        _warn_of_outside(inputs)
-    if inputs.passed_over:
-        _warn_of_passed_over(inputs)
+    warn_of_inputs(inputs)
     if inputs.csv is None:
         columns = None  # those of a competition: only where its CSV file names the images
-    values = _Values()
+    values = PixelValues()
     rows = values.noting(_rows(predictor, inputs))
     if target is None:
         written = Written()
@@ -150,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
             if is_lost(sys.stdout):
                 return 0  # nobody reads the rest; a full disk is an error of the output
     else:
-        _refuse_input(target, inputs, args.csv)
+        refuse_input(target, inputs, f"--csv {args.csv!r}")
         form = Form(
             classes=predictor.classes,
             columns=columns,
@@ -162,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
         require_labels(form.sample, predictor)
         written = write_csv(target, form, rows)
         print_line(f"predictions: {target} ({written.predicted:,} images; {_title(predictor)})")
-    values.warn(predictor)
+    values.warn(predictor.trained)
     if predictor.calibrated and predictor.trained.lacks_temperature:
         way_out = predictor.trained.way_to_calibrate
         warn(
@@ -190,15 +185,6 @@ def _title(predictor: Predictor) -> str:
     trained = predictor.trained
     tta = "" if trained.tta is None else f", with test-time augmentation {trained.tta}"
     return f"{trained.weights_title}, in {trained.precision}{tta}"
-
-
-def _warn_of_passed_over(inputs: Inputs) -> None:
-    from trickbag.cli.terminal import name_some, warn
-    from trickbag.data.passed_over import accounting
-
-    meant = [file for record in inputs.passed_over if not record.ignored for file in record.files]
-    names = f" ({name_some(meant)})" if meant else ""
-    warn("predict", f"{accounting(len(inputs.paths), inputs.passed_over)}{names}")
 
 
 def _sample(predictor: Predictor, inputs: Inputs, top: int) -> SampleFile | None:
@@ -232,62 +218,6 @@ def _sample(predictor: Predictor, inputs: Inputs, top: int) -> SampleFile | None
     return SampleFile(sheet=inputs.sheet, columns=columns, classes=trained.classes)
 
 
-def _warn_of_outside(inputs: Inputs) -> None:
-    from trickbag.cli.terminal import name_some, warn
-
-    count = len(inputs.outside)
-    rows = "1 row names an image" if count == 1 else f"{count} rows name images"
-    warn(
-        "predict",
-        f"{rows} outside of the folders in which they are looked for, and they are read: "
-        f"{name_some(inputs.outside)}",
-    )
-
-
-@dataclass
-class _Values:
-    """How the values of images lie in the pixel range: names, and numbers of images."""
-
-    clipped: list[str] = field(default_factory=list)
-    dim: list[str] = field(default_factory=list)
-    wide: int = 0
-
-    def noting(self, rows: Iterator[tuple[str, Prediction]]) -> Iterator[tuple[str, Prediction]]:
-        """Yield the rows, and note how the values of each image lie in the range."""
-        for name, prediction in rows:
-            if prediction.clipped:
-                self.clipped.append(f"{name} ({prediction.clipped:,} values)")
-            if prediction.used is not None:
-                self.wide += 1
-                if prediction.used < _LITTLE:
-                    self.dim.append(name)
-            yield name, prediction
-
-    def warn(self, predictor: Predictor) -> None:
-        """Say which images have values beyond the range, and whether most use little of it."""
-        from trickbag.cli.terminal import name_some, warn
-
-        ranges = predictor.trained.preprocessing.pixel_range
-        text = ", ".join(f"{low:g} to {high:g}" for _, low, high in ranges)
-        of_training = f"of the training data ({text})" if text else "of their type"
-        if self.clipped:
-            images = (
-                "1 image has" if len(self.clipped) == 1 else f"{len(self.clipped):,} images have"
-            )
-            warn(
-                "predict",
-                f"{images} values beyond the pixel range {of_training}, which are clipped: "
-                f"{name_some(self.clipped)}",
-            )
-        if 2 * len(self.dim) > self.wide:
-            images = f"{len(self.dim):,} of {self.wide:,} images of more than 8 bits use"
-            warn(
-                "predict",
-                f"{images} less than a sixteenth of the pixel range {of_training}, and look all "
-                f"alike: {name_some(self.dim)}",
-            )
-
-
 def _require_top(top: int, predictor: Predictor) -> None:
     from trickbag.errors import UserError
 
@@ -312,17 +242,6 @@ def _warn_of_errors(written: Written, *, cells_are_empty: bool) -> None:
         "predict",
         f"{len(written.errors)} of {total} images could not be predicted; {where}: {names}",
     )
-
-
-def _refuse_input(target: Path, inputs: Inputs, text: str) -> None:
-    from trickbag.errors import UserError
-
-    place = target.resolve()
-    if any(path is not None and path.resolve() == place for path in (inputs.csv, *inputs.paths)):
-        raise UserError(
-            f"--csv {text!r} is one of the files to predict from, and would be overwritten",
-            "choose another name",
-        )
 
 
 def _rows(predictor: Predictor, inputs: Inputs) -> Iterator[tuple[str, Prediction]]:

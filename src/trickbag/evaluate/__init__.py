@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trickbag.evaluate.by_task.predictor import PredictedImage, TaskPredictor
     from trickbag.evaluate.evaluation import Evaluation, evaluate
     from trickbag.evaluate.prediction import Prediction, Predictor
     from trickbag.evaluate.robustness.evaluation import evaluate_robustness
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evaluation",
+    "PredictedImage",
     "Prediction",
     "Predictor",
+    "TaskPredictor",
     "Trained",
     "evaluate",
     "evaluate_perturbations",
@@ -29,8 +32,10 @@ __all__ = [
 
 _HOMES = {
     "Evaluation": "evaluation",
+    "PredictedImage": "by_task.predictor",
     "Prediction": "prediction",
     "Predictor": "prediction",
+    "TaskPredictor": "by_task.predictor",
     "Trained": "trained",
     "evaluate": "evaluation",
     "evaluate_perturbations": "robustness.perturbations.evaluation",

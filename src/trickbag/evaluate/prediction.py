@@ -20,6 +20,7 @@ from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.labels import separator_of_labels
 from trickbag.evaluate.given import GivenImage, GivenImages, given_pixels, named_images
 from trickbag.evaluate.loading import load_trained
+from trickbag.evaluate.of_task import require_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +136,7 @@ class Predictor:
     ) -> Predictor:
         """Load trained networks as `load_trained` does, with the same errors."""
         trained = load_trained(run, init=init, device=device, precision=precision, tta=tta)
+        require_task(trained, "a Predictor", "use a TaskPredictor")
         return cls(
             trained=trained, batch_size=batch_size or trained.batch_size, calibrated=calibrated
         )

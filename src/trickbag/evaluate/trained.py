@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ from trickbag.train.plan.plan import Plan
 
 if TYPE_CHECKING:
     from trickbag.data.loading.preprocess import Preprocessing
+    from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.optim.config import Device
     from trickbag.tasks.task import Task
 
@@ -216,13 +217,22 @@ class Trained:
 
     @property
     def batch_size(self) -> int:
-        """The batch size of the run's validation; 64 if it is not known."""
-        return 64 if self.plan is None else evaluation_batch_size(self.plan)
+        """The batch size of the run's validation; if it is not known 64, of large images 8."""
+        if self.plan is not None:
+            return evaluation_batch_size(self.plan)
+        return 64 if self.task.kind == "classification" else 8
 
     @property
     def autocast_dtype(self) -> torch.dtype | None:
         """The type in which autocast computes; None for float32."""
         return autocast_dtype(self.precision)
+
+    def outputs(self, raw: RawBatch) -> Any:
+        """Return what the network says of a batch, see `Task.outputs`; as in validation."""
+        with torch.inference_mode():
+            images = self.preprocessing.normalise(copied(raw.images, self.device).float())
+            with evaluation_autocast(self.device, self.autocast_dtype):
+                return self.build_task().outputs(self.network, in_layout(images, self.layout), raw)
 
     def logits(self, images_NCHW: Tensor, *, calibrated: bool = False) -> Tensor:
         """Return the raw logits (N, K), float32 on the network's device, of cropped images.

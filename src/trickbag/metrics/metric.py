@@ -16,6 +16,7 @@ __all__ = [
     "METRICS",
     "PREFIXES",
     "PROBED",
+    "TASKS",
     "Better",
     "Metric",
     "TaskKind",
@@ -30,7 +31,7 @@ Better = Literal["higher", "lower"]
 TaskKind = Literal["classification", "detection", "segmentation"]
 """What a network is trained for."""
 
-_TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
+TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def _segmentation(title: str, symbol: str = "") -> Metric:
 
 
 def _cost(title: str, unit: str = "", decimals: int = 0, better: Better = "lower") -> Metric:
-    return Metric(title=title, unit=unit, decimals=decimals, better=better, tasks=_TASKS)
+    return Metric(title=title, unit=unit, decimals=decimals, better=better, tasks=TASKS)
 
 
 def _calibration(title: str, unit: str = "%", better: Better | None = "lower") -> Metric:
@@ -295,8 +296,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "clean_error": dataclasses.replace(
             MEASURED_APART["mean_corruption_error"], title="error on the same images, uncorrupted"
         ),
-        "best_epoch": Metric(title="epoch of the best", decimals=0, tasks=_TASKS),
-        "train_loss": dataclasses.replace(EVALUATED["loss"], title="training loss", tasks=_TASKS),
+        "best_epoch": Metric(title="epoch of the best", decimals=0, tasks=TASKS),
+        "train_loss": dataclasses.replace(EVALUATED["loss"], title="training loss", tasks=TASKS),
         "train_top1": _percent("training top-1", multi_label=False),
         "train_throughput": _cost("training throughput", "images/s", better="higher"),
         "infer_throughput": _cost("inference throughput", "images/s", better="higher"),
@@ -304,10 +305,10 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "params": _cost("parameters"),
         "macs": _cost("multiply-adds of an image"),
         "peak_memory": _cost("peak memory", "bytes"),
-        "lr": Metric(title="learning rate", decimals=6, tasks=_TASKS),
-        "epoch": Metric(title="epoch", decimals=0, tasks=_TASKS),
-        "step": Metric(title="step", decimals=0, tasks=_TASKS),
-        "time_s": Metric(title="time", unit="s", decimals=1, tasks=_TASKS),
+        "lr": Metric(title="learning rate", decimals=6, tasks=TASKS),
+        "epoch": Metric(title="epoch", decimals=0, tasks=TASKS),
+        "step": Metric(title="step", decimals=0, tasks=TASKS),
+        "time_s": Metric(title="time", unit="s", decimals=1, tasks=TASKS),
     }
 )
 """The metrics of a run, without those that a prefix stands before."""

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SMALL_SIDE", "Image", "Picture", "Pictures", "as_rgb", "data_uri"]
+__all__ = ["SMALL_SIDE", "Compared", "Image", "Picture", "Pictures", "as_rgb", "data_uri"]
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 """An image, uint8: (H, W, 3), (H, W, 1) or (H, W)."""
@@ -40,21 +40,38 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A picture of what was predicted for an image, with the truth beside it.
+
+    `score` in percent says how good the prediction is, None where that is undefined. `group` says
+    why the image was chosen.
+    """
+
+    image: Image
+    name: str
+    group: str
+    score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pictures:
     """The images of a page: the most confident mistakes, and a batch as it is trained on.
 
-    If there are none, `absent` says why.
+    Of a run of another task than classification `compared` are predictions beside the truth. If
+    there are none, `absent` says why.
     """
 
     mistakes: Sequence[Picture] = field(default_factory=tuple)
     augmented: Sequence[Picture] = field(default_factory=tuple)
+    compared: Sequence[Compared] = field(default_factory=tuple)
     absent: str = ""
 
 
-def data_uri(image: Image) -> str:
-    """Encode an image as a `data:` URI: a PNG up to 64 pixels a side, else a JPEG of at most 224.
+def data_uri(image: Image, largest: int = _LARGEST_SIDE) -> str:
+    """Encode an image as a `data:` URI: a PNG up to 64 pixels a side, else a JPEG.
 
-    Raises ValueError for an array that is no image.
+    That has `largest` pixels a side at most, by default 224. Raises ValueError for an array that
+    is no image.
     """
     from PIL import Image as Pillow
 
@@ -66,7 +83,7 @@ def data_uri(image: Image) -> str:
         kind = "png"
     else:
         # Works in place, keeps the proportions and, unlike `resize`, never enlarges.
-        picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Pillow.Resampling.LANCZOS)
+        picture.thumbnail((largest, largest), Pillow.Resampling.LANCZOS)
         picture.save(file, format="JPEG", quality=88, optimize=True)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SCHEMA", "BoxPredictions", "ImageBoxes", "PredictedBox", "boxes_in_file"]
+__all__ = ["SCHEMA", "BoxPredictions", "ImageBoxes", "PredictedBox", "boxes_in_file", "json_text"]
 
 SCHEMA = 1
 """Version of the file."""
@@ -153,9 +153,7 @@ class BoxPredictions:
     def to_text(self) -> str:
         """Return the predictions as JSON, a line for each image."""
         head = {"schema": SCHEMA, "classes": list(self.classes), "least": self.least}
-        rows = [_json(image.to_dict()) for image in self.images]
-        images = "[" + ",".join(f"\n{row}" for row in rows) + "\n]"
-        return f'{_json(head)[:-1]}, "images": {images}}}\n'
+        return json_text(head, [image.to_dict() for image in self.images])
 
     @classmethod
     def from_text(cls, text: str) -> BoxPredictions:
@@ -195,6 +193,12 @@ class BoxPredictions:
             return cls.from_text(text)
         except UserError as error:
             raise UserError(f"cannot read {path}: {error.reason}") from None
+
+
+def json_text(head: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
+    """Return the JSON of predictions: what is said of all images, then a line for each image."""
+    rows = "[" + ",".join(f"\n{_json(image)}" for image in images) + "\n]"
+    return f'{_json(head)[:-1]}, "images": {rows}}}\n'
 
 
 def _json(data: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ Shapes: H and W pixels, K classes.
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MASK_COLOURS", "class_colours", "class_shares", "mask_png"]
+__all__ = ["MASK_COLOURS", "ImageMask", "class_colours", "class_shares", "mask_png"]
 
 _HUES = (
     (0, 114, 178),
@@ -75,3 +76,23 @@ def class_shares(classes_HW: NDArray[np.integer[Any]], classes: Sequence[str]) -
     counts = np.bincount(flat[flat < len(classes)], minlength=len(classes))
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda k: (-counts[k], k))
     return {classes[k]: round(100 * int(counts[k]) / flat.size, 4) for k in order}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageMask:
+    """The classes of the pixels of one image, uint8 (H, W), upright.
+
+    The mask is None if the image could not be read, and `error` then says why.
+    """
+
+    file: str
+    mask: NDArray[np.uint8] | None
+    error: str | None = None
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return size and shares of classes, in percent, as plain data."""
+        if self.mask is None:
+            return {"file": self.file, "width": 0, "height": 0, "shares": {}, "error": self.error}
+        height, width = self.mask.shape
+        shares = class_shares(self.mask, classes)
+        return {"file": self.file, "width": width, "height": height, "shares": shares}

@@ -30,6 +30,8 @@ _HEAT_MAPS = 12
 def pictures_of(folder: Path, *, heat_maps: bool = False) -> Pictures | None:
     """Load a run's most confident mistakes and an augmented batch; None if its data are gone.
 
+    Of another task than classification these are predictions beside the truth.
+
     Mistakes are looked up by the image's name. The batch is left out if the data have changed since
     the run. With `heat_maps` the first mistakes also have that of their predicted class, for which
     the network is loaded.
@@ -41,6 +43,10 @@ def pictures_of(folder: Path, *, heat_maps: bool = False) -> Pictures | None:
         record = read_record(folder)
         recipe = Recipe.from_dict(record.recipe)
         dataset = prepare(recipe.data, annotations=recipe.task.annotations)
+        if record.task != "classification":
+            from trickbag.report.run.tasks.task_report import task_report
+
+            return Pictures(compared=task_report(record.task).compared(folder, dataset))
         mistakes = _mistakes(folder, dataset)
         return Pictures(
             mistakes=_with_heat_maps(folder, mistakes) if heat_maps else mistakes,

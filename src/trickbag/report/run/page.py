@@ -33,13 +33,16 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
     its files is damaged.
     """
     record = read_record(folder)
-    predictions = read_predictions(folder / "predictions.csv")
+    if record.task != "classification":
+        from trickbag.report.run.tasks.page import TEMPLATE, task_context
+
+        template, of_task = TEMPLATE, task_context(record, pictures)
+    else:
+        template, of_task = "run.html", _of_classification(record, pictures)
     source = source_name(record.recipe)
     context = {
         "title": f"{record.name} on {source}" if source else record.name,
         "record": record,
-        "headline": sections.headline(record, predictions),
-        "facts": sections.facts(record, predictions),
         "metrics": [
             (
                 title(name),
@@ -49,19 +52,28 @@ def run_page(folder: Path, out: Path | None = None, pictures: Pictures | None = 
             )
             for name, value in record.metrics.items()
         ],
-        "curves": sections.curves(record),
-        "probe": probe_section(record),
-        "calibration": calibration(record, predictions),
-        "classes": sections.classes(record, predictions) if predictions else None,
-        "pictures": sections.pictures(pictures),
-        **_evaluations(record, predictions),
+        **of_task,
         "recipe": sections.recipe(record),
         "environment": [
             (name, value_text(value)) for name, value in flatten(record.environment).items()
         ],
         "errors": record.data_errors[: sections.SHOWN_ERRORS],
     }
-    return write_page("run.html", context, out or folder / "report.html")
+    return write_page(template, context, out or folder / "report.html")
+
+
+def _of_classification(record: ReportedRun, pictures: Pictures | None) -> dict[str, Any]:
+    predictions = read_predictions(record.folder / "predictions.csv")
+    return {
+        "headline": sections.headline(record, predictions),
+        "facts": sections.facts(record, predictions),
+        "curves": sections.curves(record),
+        "probe": probe_section(record),
+        "calibration": calibration(record, predictions),
+        "classes": sections.classes(record, predictions) if predictions else None,
+        "pictures": sections.pictures(pictures),
+        **_evaluations(record, predictions),
+    }
 
 
 def _evaluations(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.files import read_json_object
+from trickbag.metrics.metric import TASKS
 from trickbag.optim.schedule import Schedule
 from trickbag.paths import is_folder
 from trickbag.report.recipe_picture import schedule_points
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.source import DataError
     from trickbag.metrics.bootstrap import Interval
+    from trickbag.metrics.metric import TaskKind
     from trickbag.metrics.score_records import AnyScore
 
 __all__ = ["ReportedRun", "planned_schedule", "read_record"]
@@ -55,6 +57,13 @@ class ReportedRun:
     def resolved(self) -> Mapping[str, Any]:
         """The plan of the run as plain data; empty if the folder has none."""
         return self.run_recipe.resolved or {}
+
+    @property
+    def task(self) -> TaskKind:
+        """What the network was trained for; recipes of classification do not say it."""
+        task = self.recipe.get("task")
+        kind = task.get("kind") if isinstance(task, Mapping) else None
+        return next((known for known in TASKS if known == kind), "classification")
 
     @property
     def fingerprint(self) -> str | None:
@@ -128,7 +137,11 @@ class ReportedRun:
     @property
     def best(self) -> tuple[float, int] | None:
         """The best top-1 in percent and the first epoch that reached it."""
-        scores = [(top1, int(epoch)) for epoch, top1 in self.curve("top1") if top1 is not None]
+        return self.best_of("top1")
+
+    def best_of(self, name: str) -> tuple[float, int] | None:
+        """Return the highest value of a metric and the first epoch that reached it."""
+        scores = [(value, int(epoch)) for epoch, value in self.curve(name) if value is not None]
         # The epoch is not in the key: of equal scores `max` then returns the first.
         return max(scores, key=lambda score: score[0]) if scores else None
 

@@ -43,12 +43,17 @@ __all__ = [
     "SHOWN_CLASSES",
     "SHOWN_ERRORS",
     "TrickEntry",
+    "chosen",
     "classes",
     "curves",
     "facts",
     "headline",
     "pictures",
     "recipe",
+    "schedule",
+    "state_of",
+    "tiles",
+    "weights_of",
 ]
 
 SHOWN_ERRORS = 200
@@ -67,15 +72,7 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
 
     The interval is the one over validation images.
     """
-    planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
-    if record.error is not None:
-        state = f"failed after {record.epochs_done}{planned} epochs"
-    elif is_probe(record):
-        state = "a probe of a frozen network" + (", not finished" if record.result is None else "")
-    elif record.result is None:
-        state = f"not finished: {record.epochs_done}{planned} epochs done"
-    else:
-        state = f"finished: {record.epochs_done}{planned} epochs"
+    state = state_of(record)
     top1 = record.metrics.get("top1")
     interval = _top1_interval(record, predictions)
     best = None if is_probe(record) else record.best
@@ -86,20 +83,39 @@ def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -
         "top1": ABSENT if top1 is None else f"{top1:.2f}",
         "interval": f"{interval[0]:.1f} to {interval[1]:.1f}\u00a0%" if interval else None,
         "images": len(predictions) if predictions else None,
-        "weights": _weights(record),
-        "chosen": _chosen(record),
+        "weights": weights_of(record),
+        "chosen": chosen(record),
         "best": f"{best[0]:.2f}\u00a0% at epoch {best[1]}" if best else None,
-        "tiles": [
-            (
-                title(name),
-                number(name, record.metrics[name]),
-                unit(name),
-                interval_text(name, record.intervals.get(name)),
-            )
-            for name in dict.fromkeys((*_TILES, *_score(record)))
-            if record.metrics.get(name) is not None
-        ],
+        "tiles": tiles(record, (*_TILES, *_score(record))),
     }
+
+
+def state_of(record: ReportedRun) -> str:
+    """Say how far the run came."""
+    planned = f" of {record.planned_epochs}" if record.planned_epochs else ""
+    if record.error is not None:
+        state = f"failed after {record.epochs_done}{planned} epochs"
+    elif is_probe(record):
+        state = "a probe of a frozen network" + (", not finished" if record.result is None else "")
+    elif record.result is None:
+        state = f"not finished: {record.epochs_done}{planned} epochs done"
+    else:
+        state = f"finished: {record.epochs_done}{planned} epochs"
+    return state
+
+
+def tiles(record: ReportedRun, names: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """List title, value, unit and interval of those metrics that the run has."""
+    return [
+        (
+            title(name),
+            number(name, record.metrics[name]),
+            unit(name),
+            interval_text(name, record.intervals.get(name)),
+        )
+        for name in dict.fromkeys(names)
+        if record.metrics.get(name) is not None
+    ]
 
 
 def _top1_interval(
@@ -119,7 +135,7 @@ def _score(record: ReportedRun) -> tuple[str, ...]:
     return () if weights is None or weights.score == "top1" else (weights.score,)
 
 
-def _weights(record: ReportedRun) -> str | None:
+def weights_of(record: ReportedRun) -> str | None:
     """Say which weights the numbers of the page are of; None if it is not known."""
     result = record.result
     if result is None or record.error is not None:
@@ -137,12 +153,15 @@ def _weights(record: ReportedRun) -> str | None:
     )
 
 
-def _chosen(record: ReportedRun) -> str | None:
-    """Warn that the number of a chosen epoch is a maximum; None if no epoch was chosen."""
+def chosen(record: ReportedRun, score: str = "top1") -> str | None:
+    """Warn that the number of a chosen epoch is a maximum; None if no epoch was chosen.
+
+    `score` is the number that is shown first.
+    """
     weights = record.result.weights if record.result is not None else None
     if weights is None or weights.keep != "best" or weights.epochs == 1:
         return None
-    last = record.metrics.get("last_top1")
+    last = record.metrics.get(f"last_{score}")
     after = "" if last is None else f"; after the last epoch it is {percent(last)}"
     return (
         f"a maximum over {weights.epochs} epochs: the epoch was chosen by {title(weights.score)} "
@@ -151,21 +170,28 @@ def _chosen(record: ReportedRun) -> str | None:
 
 
 def facts(
-    record: ReportedRun, predictions: Sequence[PredictionRow] | None
+    record: ReportedRun,
+    predictions: Sequence[PredictionRow] | None,
+    images: int | None = None,
 ) -> list[tuple[str, str]]:
-    """List what was trained, on what, for how long and at what cost, as far as it is known."""
+    """List what was trained, on what, for how long and at what cost, as far as it is known.
+
+    `images` is the number of validation images, by default that of the predictions.
+    """
     resolved, metrics = record.resolved, record.metrics
     model = resolved.get("model", record.recipe.get("model"))
     num_classes = model.get("num_classes") if isinstance(model, Mapping) else None
     if not num_classes and predictions:  # of a run whose plan is not in its recipe.json
         num_classes = len({row.label for row in predictions})
+    if images is None and predictions:
+        images = len(predictions)
     size = resolved.get("image_size")
     throughput = metrics.get("train_throughput")
     rows = [
         ("network", model_title(model)),
         ("classes", f"{num_classes:,}" if num_classes else ABSENT),
         ("image size", f"{_size(size)} px" if size else ABSENT),
-        ("validation images", f"{len(predictions):,}" if predictions else ABSENT),
+        ("validation images", f"{images:,}" if images else ABSENT),
         ("batch", value_text(resolved["batch_size"]) if resolved.get("batch_size") else ABSENT),
         ("parameters", count(metrics.get("params"))),
         ("multiply-adds", count(metrics.get("macs"))),
@@ -200,11 +226,12 @@ def curves(record: ReportedRun) -> dict[str, str | None]:
     return {
         "loss": pair("train_loss", "loss", "Loss", "loss in nats"),
         "top1": pair("train_top1", "top1", "Top-1 accuracy", "top-1 in %"),
-        "schedule": _schedule(record),
+        "schedule": schedule(record),
     }
 
 
-def _schedule(record: ReportedRun) -> str | None:
+def schedule(record: ReportedRun) -> str | None:
+    """Draw the learning rate over the epochs; None if it is not known."""
     points = planned_schedule(record)
     if not points:
         return None
@@ -313,7 +340,9 @@ def _tricks(record: ReportedRun) -> list[TrickEntry]:
 def _settings(record: ReportedRun) -> list[tuple[str, str, str, bool]]:
     """List (path, value of the recipe, value of the run, whether they differ)."""
     rows = []
-    for part in ("data", "model", "training", "schedule"):
+    for part in ("task", "data", "model", "training", "schedule"):
+        if part == "task" and record.task == "classification":
+            continue
         written, settled = record.recipe.get(part), record.resolved.get(part)
         # A network may be written as its name alone.
         before = flatten(written, part) if isinstance(written, Mapping) else {part: written}
