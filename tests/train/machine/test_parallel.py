@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.builders.recipes import tiny_recipe, train_arguments
 from tests.builders.runs import assert_same_run
@@ -235,6 +236,31 @@ class TestRuns:
         for line, expected in zip(*lines, strict=True):
             for key in ("train_loss", "train_top1"):
                 assert line[key] == pytest.approx(expected[key], rel=1e-12)
+
+    @pytest.mark.parametrize("policy", ["frozen", "reestimate"])
+    def test_what_is_fitted_and_estimated_is_that_of_one_process(
+        self, pictures: Path, reference: Path, tmp_path: Path, policy: str
+    ) -> None:
+        settings = {
+            "init": str(reference),
+            "init_head": "new",
+            "fit_head": "true",
+            "head_epochs": "1",
+            "freeze": "stem",
+            "batch_norm": policy,
+        }
+        options = [f"training.{name}={value}" for name, value in settings.items()]
+        more = [text for option in options for text in ("--set", option)]
+        codes, errors = end(start(2, command(pictures, tmp_path / "run", *more)))
+        assert (codes, errors) == ([0, 0], [])
+        settings["accumulate"] = "2"
+        recipe = tiny_recipe(pictures, **{f"training__{n}": v for n, v in settings.items()})
+        fit(recipe, seed=3, out=tmp_path / "parts")
+        weights, expected = (
+            load_file(tmp_path / name / "best.safetensors") for name in ("run", "parts")
+        )
+        for name, value in expected.items():
+            assert torch.equal(weights[name], value), name
 
     def test_metrics_count_each_image_once(self, pictures: Path, reference: Path) -> None:
         from trickbag.evaluate import Trained, evaluate
