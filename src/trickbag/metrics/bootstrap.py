@@ -107,12 +107,17 @@ def bootstrap_intervals(
 
 
 def mean_intervals(values: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
-    """Return the 95 % intervals of means over the same images, of values (N,) from 0 up.
+    """Return the 95 % intervals of means over the same images, of values (N,) of any size.
 
     A mean that has none (`bootstrap_intervals`) is left out.
     """
     images = len(next(iter(values.values()), ()))
-    statistics = {name: mean_of(values_N) for name, values_N in values.items()}
+    statistics = {
+        name: Statistic(
+            values=partial(_moved, value=0.0, influence_N=values_N), low=-np.inf, high=np.inf
+        )
+        for name, values_N in values.items()
+    }
     intervals = bootstrap_intervals(statistics, images)
     return {name: interval for name, interval in intervals.items() if interval is not None}
 

@@ -115,6 +115,7 @@ def evaluate(trained: Trained, settings: RobustnessOptions, request: Request) ->
 
 
 def _lines(record: EvaluationRecord) -> Iterator[str]:
+    from trickbag.cli.evaluations.metrics import interval_text
     from trickbag.cli.terminal import aligned, printable
     from trickbag.metrics.corruption import SEVERITIES, corruption_error
     from trickbag.metrics.metric import METRICS
@@ -136,7 +137,8 @@ def _lines(record: EvaluationRecord) -> Iterator[str]:
     for name, value in record.metrics.items():
         metric = METRICS[name]
         text = "undefined" if value is None else f"{value:.2f} %"
-        yield f"{metric.symbol or metric.title}: {text}"
+        interval = interval_text(record.intervals.get(name), 2)
+        yield f"{metric.symbol or metric.title}: {text}{interval}"
 
 
 def _text(value: float | None) -> str:

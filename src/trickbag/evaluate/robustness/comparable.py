@@ -10,6 +10,7 @@ from trickbag.data.size import height_width
 from trickbag.errors import Note
 from trickbag.evaluate.robustness.corruptions.tables import IMAGENET_C
 from trickbag.evaluate.robustness.folder import Cell, missing_cells
+from trickbag.evaluate.robustness.intervals import corruption_intervals
 from trickbag.metrics.corruption import (
     EXTRA_CORRUPTIONS,
     MAIN_CORRUPTIONS,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from trickbag.evaluate.robustness.counts import CorruptionCounts
     from trickbag.evaluate.trained import Trained
+    from trickbag.metrics.bootstrap import Interval
 
 __all__ = ["Comparison", "is_imagenet"]
 
@@ -86,16 +88,25 @@ class Comparison:
 
     def metrics(self) -> dict[str, float | None]:
         """Return the means over the corruptions, those of all 19 where these were evaluated."""
-        clean, applies = self.counts.clean.error, self.obstacle is None
+        return self._metrics_of(self.errors, self.counts.clean.error)
+
+    def intervals(self) -> dict[str, Interval]:
+        """Return the 95 % intervals of the metrics over images."""
+        return corruption_intervals(self.counts, self._metrics_of)
+
+    def _metrics_of(
+        self, errors: Mapping[str, Sequence[float | None]], clean: float | None
+    ) -> dict[str, float | None]:
+        applies = self.obstacle is None
         metrics = {
-            "mce": mce(self.errors) if applies else None,
-            "mean_corruption_error": mean_corruption_error(self.errors),
-            "relative_mce": relative_mce(self.errors, clean) if applies else None,
+            "mce": mce(errors) if applies else None,
+            "mean_corruption_error": mean_corruption_error(errors),
+            "relative_mce": relative_mce(errors, clean) if applies else None,
             "clean_error": clean,
         }
         if self._has_extra:
-            metrics["mce_19"] = mce(self.errors, _ALL) if applies else None
-            metrics["mean_corruption_error_19"] = mean_corruption_error(self.errors, _ALL)
+            metrics["mce_19"] = mce(errors, _ALL) if applies else None
+            metrics["mean_corruption_error_19"] = mean_corruption_error(errors, _ALL)
         return metrics
 
     @property

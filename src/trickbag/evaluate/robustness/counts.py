@@ -44,7 +44,8 @@ Progress = Callable[[int, int], None]
 class CorruptionCounts:
     """The counts of an evaluation, `cells` by corruption and severity, and what they are of.
 
-    `picture` is the name of the image of which pictures were taken.
+    `picture` is the name of the image of which pictures were taken. `is_paired`: all counts are of
+    the same images, in the same order.
     """
 
     data: str
@@ -53,6 +54,7 @@ class CorruptionCounts:
     cells: dict[Cell, ErrorTally] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     picture: str = ""
+    is_paired: bool = False
 
     def errors(
         self, names: Sequence[str], severities: Sequence[int]
@@ -83,6 +85,7 @@ def count_generated(
     trained, selection = crops.trained, crops.selection
     counts = CorruptionCounts(data=selection.data.source, part=selection.name)
     counts.cells = {cell: ErrorTally() for cell in cells}
+    counts.is_paired = True
     done, total = 0, len(crops) * (len(cells) + 1)
     with crops:
         for batch in crops.batches():

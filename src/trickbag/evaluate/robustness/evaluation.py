@@ -275,4 +275,5 @@ def _record(
         settings=settings,
         details=details.to_dict(),
         notes=(*trained.notes, *counts.notes, *comparison.notes()),
+        intervals=comparison.intervals(),
     )

@@ -15,7 +15,7 @@ from trickbag.metrics.corruption import (
     SEVERITIES,
     corruption_error,
 )
-from trickbag.report.format import ABSENT, number, percent, title, unit, value_text
+from trickbag.report.format import ABSENT, interval_text, number, percent, title, unit, value_text
 from trickbag.report.pictures import data_uri
 from trickbag.report.run.evaluated import evaluated
 from trickbag.report.svg import PAGE, drawing, plain_axes, render
@@ -48,7 +48,12 @@ def robustness_section(record: EvaluationRecord | None, run: ReportedRun) -> dic
     rows = details.corruptions
     return {
         "tiles": [
-            (title(name), number(name, value), unit(name))
+            (
+                title(name),
+                number(name, value),
+                unit(name),
+                interval_text(name, record.intervals.get(name)),
+            )
             for name in _TILES
             if (value := record.metrics.get(name)) is not None
         ],
