@@ -20,6 +20,7 @@ from trickbag.data.config import DataConfig
 from trickbag.data.policies.policies import LearnedPolicy, RandomPolicy
 from trickbag.errors import UserError
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig
+from trickbag.models.task_config import DetectionConfig
 from trickbag.optim.config import TrainConfig
 from trickbag.recipe import Recipe
 from trickbag.settings import Settings
@@ -110,7 +111,7 @@ TOGETHER: list[tuple[type[Settings], str, dict[str, str]]] = [
         {"tricks.random_erasing.area": "0.001,0.01", "tricks.random_erasing.ratio": "0.01,0.015"},
     ),
 ]
-ONE_BY_ONE = {AntiAlias, Distillation, StepDecay}
+ONE_BY_ONE = {AntiAlias, DetectionConfig, Distillation, StepDecay}
 """Classes whose own checks are of one field alone."""
 
 

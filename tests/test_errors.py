@@ -63,6 +63,7 @@ def test_other_errors_are_none(error: Exception) -> None:
 COMMAND_LINES = {
     "train": [],
     "probe": ["--model", "x"],
+    "transfer": ["detection", "--data", "x"],
     "evaluate": ["x"],
     "predict": ["x", "y"],
     "study": [],

@@ -45,6 +45,10 @@ UNLIMITED = {
     },
     "PublishedResult.value": "a record of the package",
     "TrialEvaluation.images": "a number that is shown",
+    **{
+        f"ProbeRecord.{name}": "a record of what was measured"
+        for name in ("l2", "l2_candidates", "neighbour_candidates", "features_s", "fit_s")
+    },
     "TrainConfig.lr": RATE,
     "TrainConfig.weight_decay": RATE,
     "TrainConfig.clip_norm": RATE,

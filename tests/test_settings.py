@@ -58,7 +58,7 @@ def _leaves(data: object) -> list[object]:
         (lambda: TrainConfig(lr=0), "above 0"),
         (
             lambda: TrainConfig(precision="int8"),  # type: ignore[arg-type]
-            "one of float32, auto, bf16, fp16",
+            "one of float32, auto, auto_on_gpu, bf16, fp16",
         ),
         (lambda: TrainConfig(clip_norm=-1.0), "clip_norm = -1.0"),
         (lambda: TrainConfig(optimizer=Cosine()), "optimizer"),  # type: ignore[arg-type]

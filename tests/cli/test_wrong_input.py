@@ -208,7 +208,7 @@ TRAIN = [
     ("train --set training.weight_decay=-1", ["training.weight_decay", "at least 0"]),
     (
         "train --set training.precision=int8",
-        ["training.precision = 'int8'", "float32, auto, bf16, fp16"],
+        ["training.precision = 'int8'", "float32, auto, auto_on_gpu, bf16, fp16"],
     ),
     ("train --set training.optimizer=adam", ["training.optimizer = 'adam'", "adamw"]),
     ("train --set training.optimizer=sgd:momentum=2", ["momentum = 2.0"]),

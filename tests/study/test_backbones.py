@@ -67,14 +67,14 @@ def finished(classifiers: Path, recipe: Recipe, tmp_path_factory: pytest.TempPat
 def starts(study: Path) -> dict[str, dict[str, Any]]:
     """From what each trial started: label -> seed -> the digest of its weights."""
     record = json.loads((study / "study.json").read_text())
-    found: dict[str, dict[str, Any]] = {}
+    digests: dict[str, dict[str, Any]] = {}
     for variant in record["layouts"][0]["variants"]:
         for seed, trial in variant["trials"].items():
             run = RunRecipe.read(study / "trials" / trial / "recipe.json")
             assert run is not None
             assert run.trial is not None
-            found.setdefault(variant["label"], {})[seed] = run.trial["init"]
-    return found
+            digests.setdefault(variant["label"], {})[seed] = run.trial["init"]
+    return digests
 
 
 def test_seeds_start_from_the_trials_with_the_same_seed(classifiers: Path, finished: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_finished_study_is_left_as_it_is_and_more_arms_join_it(
     classifiers: Path, recipe: Recipe, finished: Path, tmp_path: Path
 ) -> None:
     before = (finished / "results.jsonl").read_bytes()
-    whole = backbones(["scratch", str(classifiers)])
-    Study(recipe=recipe, design=whole).run(out=finished)
+    arms = backbones(["scratch", str(classifiers)])
+    Study(recipe=recipe, design=arms).run(out=finished)
     assert (finished / "results.jsonl").read_bytes() == before
 
     out = tmp_path / "grown"

@@ -12,7 +12,7 @@ from trickbag.data.annotations import AnnotationKind
 from trickbag.errors import UserError, choices, shown
 from trickbag.metrics.metric import TaskKind
 from trickbag.models.detection.config import DetectionConfig
-from trickbag.ranges import NonNegative
+from trickbag.ranges import AtLeast
 from trickbag.settings import Settings, read
 
 __all__ = [
@@ -39,14 +39,13 @@ class SegmentationConfig(Settings):
     - head: FCN (Long et al. 2015) or DeepLabV3 (Chen et al. 2017).
     - auxiliary_weight: the weight of the loss of a second head on the last stage but one.
     - output_stride: the pixels of an image on each side of one pixel of the last map.
-    - ignore_index: the value of a mask that stands for no class, besides a class called void.
     """
 
     kind: ClassVar[TaskKind] = "segmentation"
     annotations: ClassVar[AnnotationKind] = "masks"
 
     head: Literal["fcn", "deeplabv3"] = "fcn"
-    auxiliary_weight: Annotated[float, NonNegative] = 0.5
+    auxiliary_weight: Annotated[float, AtLeast(0, 1e6)] = 0.5
     output_stride: Literal[8, 16, 32] = 8
 
 

@@ -59,10 +59,10 @@ def test_each_arm_has_the_network_of_its_run_and_is_compared_with_the_first(tmp_
         ("named", "", "named", "scratch"),
     ]
     variants = by_label(layout)
-    found = {
+    starts = {
         label: (v.recipe.training.init, v.recipe.model) for label, v in variants.items() if v.recipe
     }
-    assert found == {
+    assert starts == {
         # The network of the first arm with weights, anew.
         "scratch": (None, ResNetConfig(**{**vars(network()), "num_classes": 0})),
         "plain": (plain_run, ResNetConfig(**{**vars(network()), "num_classes": 0})),
@@ -80,14 +80,14 @@ def test_published_weights_and_the_network_of_a_run_anew(tmp_path: Path) -> None
     folder = run(tmp_path / "a", network())
     arms = design(published="pretrained:resnet34", timm="timm:resnet18", anew=f"scratch:{folder}")
     variants = by_label(arms.layout(DETECTION, arms.network(DETECTION)))
-    found = [v.recipe for v in variants.values() if v.recipe]
-    assert [(r.training.pretrained, r.training.init) for r in found] == [
+    starts = [v.recipe for v in variants.values() if v.recipe]
+    assert [(r.training.pretrained, r.training.init) for r in starts] == [
         (True, None),
         (False, None),
         (False, None),
     ]
-    assert isinstance(found[1].model, TimmConfig)
-    assert found[2].model == ResNetConfig(**{**vars(network()), "num_classes": 0})
+    assert isinstance(starts[1].model, TimmConfig)
+    assert starts[2].model == ResNetConfig(**{**vars(network()), "num_classes": 0})
 
 
 def test_each_seed_starts_from_its_own_run(tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_each_seed_starts_from_its_own_run(tmp_path: Path) -> None:
 
 def test_what_pairs_do_not_share_is_said(tmp_path: Path) -> None:
     runs = [run(tmp_path / str(seed), network(), seed) for seed in range(3)]
-    one = design(scratch="scratch", plain=runs[0])
-    (note,) = one.layout(DETECTION, "a").notes
+    arms = design(scratch="scratch", plain=runs[0])
+    (note,) = arms.layout(DETECTION, "a").notes
     assert "every seed of plain starts from one trained network" in note.reason
     other = design(a=(runs[0], runs[1]), b=(runs[1], runs[2]))
     (note,) = other.layout(DETECTION, "a").notes

@@ -12,7 +12,7 @@ import torch
 
 from trickbag.data.loading.box_samples import BoxSample, evaluation_sample, on_canvas
 from trickbag.data.loading.raw_batch import RawBatch
-from trickbag.evaluate.by_task.form import NOT_FINITE, Form
+from trickbag.evaluate.by_task.form import NOT_FINITE, TaskForm
 from trickbag.tasks.box_predictions import ImageBoxes, boxes_in_file
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["BoxForm"]
 
 
-class BoxForm(Form):
+class BoxForm(TaskForm):
     """Lays images on a canvas, as a detector's validation does, and names its boxes."""
 
     def __init__(self, trained: Trained, least: float = 0.0) -> None:

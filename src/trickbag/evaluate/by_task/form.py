@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from trickbag.tasks.box_predictions import ImageBoxes
     from trickbag.tasks.mask_predictions import ImageMask
 
-__all__ = ["NOT_FINITE", "Form", "form_of"]
+__all__ = ["NOT_FINITE", "TaskForm", "form_of"]
 
 NOT_FINITE = "the network gives {} that are not finite"
 """The error of an image for which nothing can be predicted."""
 
 
-class Form(ABC):
+class TaskForm(ABC):
     """Prepares images for the network of a task, and names what it says of them."""
 
     def __init__(self, trained: Trained) -> None:
@@ -50,7 +50,7 @@ class Form(ABC):
         """Return what stands for an image that could not be read."""
 
 
-def form_of(trained: Trained, *, least: float = 0.0) -> Form:
+def form_of(trained: Trained, *, least: float = 0.0) -> TaskForm:
     """Return the form of a network's task; of boxes those with a score of `least` are kept.
 
     Raises TypeError for a classifier, see `evaluate.prediction`.

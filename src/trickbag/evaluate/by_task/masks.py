@@ -12,7 +12,7 @@ import torch
 
 from trickbag.data.loading.mask_samples import evaluation_image
 from trickbag.data.loading.raw_batch import RawBatch
-from trickbag.evaluate.by_task.form import NOT_FINITE, Form
+from trickbag.evaluate.by_task.form import NOT_FINITE, TaskForm
 from trickbag.tasks.mask_predictions import ImageMask
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class _Sample(NamedTuple):
     extent: tuple[int, int, int, int]
 
 
-class MaskForm(Form):
+class MaskForm(TaskForm):
     """Lays images on the canvas of a segmenter's validation, and names the shares of classes."""
 
     def sample(self, image_HWC: NDArray[np.uint8]) -> _Sample:

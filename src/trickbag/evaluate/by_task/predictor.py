@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from trickbag.evaluate.by_task.form import Form
+    from trickbag.evaluate.by_task.form import TaskForm
     from trickbag.evaluate.trained import Trained
     from trickbag.tasks.box_predictions import ImageBoxes
     from trickbag.tasks.mask_predictions import ImageMask
@@ -93,14 +93,18 @@ class TaskPredictor:
                         used=row.used,
                     )
 
-    def _predicted(self, form: Form, read: list[tuple[str, _Read]]) -> list[ImageBoxes | ImageMask]:
+    def _predicted(
+        self, form: TaskForm, read: list[tuple[str, _Read]]
+    ) -> list[ImageBoxes | ImageMask]:
         if not read:
             return []
         raw = form.batch([row.sample for _, row in read])
         outputs = self.trained.outputs(raw)
         return list(form.predictions([name for name, _ in read], outputs, raw))
 
-    def _read_images(self, images: GivenImages, form: Form) -> Iterator[tuple[str, _Read | str]]:
+    def _read_images(
+        self, images: GivenImages, form: TaskForm
+    ) -> Iterator[tuple[str, _Read | str]]:
         """Yield the name of each image, and the image, or why it cannot be read."""
         # In order, and never more than two batches in memory.
         waiting: deque[tuple[str, Future[_Read | str]]] = deque()
@@ -119,7 +123,7 @@ class TaskPredictor:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, image: GivenImage | None, form: Form) -> _Read | str:
+    def _read(self, image: GivenImage | None, form: TaskForm) -> _Read | str:
         if image is None:
             return "no such file"
         try:
