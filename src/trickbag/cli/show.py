@@ -213,12 +213,13 @@ def _panels(
 ) -> list[PicturePanel]:
     """Return the panels: an augmented batch, the first images, and these with each trick alone."""
     from trickbag.report.recipe_picture import PicturePanel
-    from trickbag.train.preview import augmented
+    from trickbag.report.run.tasks.task_report import annotated_batch
 
-    batch = augmented(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
-    panels = [
-        PicturePanel(title="a batch as the network sees it, but for normalisation", images=batch)
-    ]
+    batch = annotated_batch(plan, recipe.tricks, dataset, min(_PICTURED, plan.batch_size))
+    title = "a batch as the network sees it, but for normalisation"
+    if recipe.task.annotations != "classes":
+        title += f", with its {recipe.task.annotations}"
+    panels = [PicturePanel(title=title, images=batch)]
     if changed:
         title = "the first images as they are cropped, without any trick"
         panels.append(PicturePanel(title=title, images=plain))

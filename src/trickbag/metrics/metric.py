@@ -177,7 +177,7 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
             "mean average precision at an IoU of 0.5, eleven points", "mAP at 0.5 (VOC 2007)"
         ),
         "map75": _detection("mean average precision at an IoU of 0.75", "mAP at 0.75"),
-        "miou": _segmentation("mean intersection over union of the classes", "mIoU"),
+        "miou": _segmentation("mean IoU", "mIoU"),
         "pixel_accuracy": _segmentation("pixel accuracy"),
         "mean_class_accuracy": _segmentation("pixel accuracy, mean over classes"),
         "f1": _percent("F1, mean over classes", "F1", multi_label=True),

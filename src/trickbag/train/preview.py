@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trickbag.train.plan.plan import Plan
     from trickbag.tricks.trick import Timestamp, Trick
 
-__all__ = ["TrickPreview", "augmented", "changes_elsewhere", "previews"]
+__all__ = ["TrickPreview", "augmented", "augmented_batch", "changes_elsewhere", "previews"]
 
 _DRAWS = 32
 _IMAGE_HOOKS = ("data", "data_at", "batch")
@@ -66,8 +66,15 @@ def augmented(
     crops are those of the run, and whatever pairs images pairs these. Of several views of an image
     it is the last. The work is done on the CPU.
     """
-    _, (images,) = _batches(plan, tricks, dataset, n, [plan.timestamp(epoch)])
-    return list(images.numpy())
+    return augmented_batch(plan, tricks, dataset, n, epoch)[0]
+
+
+def augmented_batch(
+    plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, epoch: int = 0
+) -> tuple[list[NDArray[np.uint8]], torch.Tensor]:
+    """Return images as `augmented` does, and their targets, which have a row for each."""
+    _, (batch,) = _batches(plan, tricks, dataset, n, [plan.timestamp(epoch)])
+    return list(_pixels(batch, plan).numpy()), batch.targets
 
 
 def previews(
@@ -87,7 +94,8 @@ def previews(
         plan, _ = resolve(chosen, dataset, seed)
         plan = replace(plan, data=replace(plan.data, flip_prob=0.0))
         timestamps = [plan.timestamp(0, step) for step in range(draws)]
-        return _batches(plan, chosen.tricks, dataset, n, timestamps)
+        index, batches = _batches(plan, chosen.tricks, dataset, n, timestamps)
+        return index, [_pixels(batch, plan) for batch in batches]
 
     plain_index, (plain,) = with_tricks()
     trick_previews = []
@@ -132,10 +140,10 @@ def _distance(images_NHW3: torch.Tensor, others_NHW3: torch.Tensor) -> float:
 
 def _batches(
     plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int, timestamps: list[Timestamp]
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
+) -> tuple[torch.Tensor, list[Batch]]:
     """Return the first batch of an epoch with the draws of each timestamp, and its images' index.
 
-    A batch is uint8 (N, H, W, 3).
+    Its images are normalised.
     """
     preprocessing = Preprocessing.of(plan.data, plan.image_size)
     pipeline = Pipeline(
@@ -154,7 +162,7 @@ def _batches(
         pipeline.draw(len(raw.images), plan.seed, timestamp, torch.device("cpu"))
         for timestamp in timestamps
     )
-    return raw.index, [_pixels(pipeline(raw, draws), plan) for draws in drawn]
+    return raw.index, [pipeline(raw, draws) for draws in drawn]
 
 
 def _pixels(batch: Batch, plan: Plan) -> torch.Tensor:

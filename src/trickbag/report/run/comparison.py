@@ -13,6 +13,8 @@ from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import changed_settings, changed_values
 from trickbag.report.run.records import ReportedRun, planned_schedule, read_record
 from trickbag.report.run.sections import headline
+from trickbag.report.run.tasks.page import task_headline
+from trickbag.report.run.tasks.task_report import require_same_task, task_report
 from trickbag.train.folder.predictions import PredictionRow, read_predictions
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def compare_page(folder_a: Path, folder_b: Path, out: Path | None = None) -> Pat
     """Write a page that compares two runs, by default `report.html` in the first run's folder.
 
     It has their curves in one chart, and their metrics and the settings that differ side by side.
-    Returns the page's path. Raises UserError if a folder is no run, one of its files is damaged, or
-    both folders are the same.
+    Returns the page's path. Raises UserError if a folder is no run, one of its files is damaged,
+    both folders are the same, or the runs are of different tasks.
     """
     if folder_a.resolve() == folder_b.resolve():
         raise UserError(f"{folder_a} and {folder_b} are the same run: give two different ones")
@@ -47,6 +49,7 @@ def compare_page(folder_a: Path, folder_b: Path, out: Path | None = None) -> Pat
         )
         for letter, folder in (("A", folder_a), ("B", folder_b))
     ]
+    require_same_task(sides[0].record, sides[1].record)
     return write_page("compare.html", _context(*sides), out or folder_a / "report.html")
 
 
@@ -65,7 +68,7 @@ def _context(a: _Side, b: _Side) -> dict[str, Any]:
             {
                 "letter": side.letter,
                 "record": side.record,
-                "headline": headline(side.record, side.predictions),
+                "headline": _headline(side),
             }
             for side in both
         ],
@@ -75,7 +78,36 @@ def _context(a: _Side, b: _Side) -> dict[str, Any]:
         "disagreement": disagreement(a.predictions, b.predictions)
         if a.predictions and b.predictions
         else None,
+        **_of_task(a.record, b.record),
     }
+
+
+def _headline(side: _Side) -> dict[str, Any]:
+    record = side.record
+    if record.task == "classification":
+        return headline(record, side.predictions)
+    report = task_report(record.task)
+    return task_headline(record, report, report.images(record.folder))
+
+
+def _of_task(first: ReportedRun, second: ReportedRun) -> dict[str, Any]:
+    """Count the images on which one of two runs is better, by the score of an image of a task.
+
+    Both are None for classification, whose images are right or wrong, and where there is no score.
+    """
+    if first.task == "classification":
+        return {"image_score": None, "better": None}
+    report = task_report(first.task)
+    scores_a, scores_b = (report.image_scores(record.folder) for record in (first, second))
+    if not scores_a or not scores_b or scores_a.keys() != scores_b.keys():
+        return {"image_score": report.image_score, "better": None}
+    pairs = [(score, scores_b[image]) for image, score in scores_a.items()]
+    better = {
+        "images": len(pairs),
+        "first": sum(a > b for a, b in pairs),
+        "second": sum(b > a for a, b in pairs),
+    }
+    return {"image_score": report.image_score, "better": better}
 
 
 def differences(first: ReportedRun, second: ReportedRun) -> list[tuple[str, str, str]]:
@@ -125,11 +157,19 @@ def _curves(sides: Sequence[_Side]) -> list[tuple[str, str | None]]:
         lines = [series(side, side.record.curve(name)) for side in sides]
         return line_chart(lines, name=name, label=f"{text} of both runs over the epochs", y=y)
 
+    task = sides[0].record.task
     rates = [series(side, planned_schedule(side.record) or []) for side in sides]
-    return [
+    of_classification = (
         ("Top-1 on the validation set", overlay("top1", "Top-1 accuracy", "top-1 in %")),
         ("Loss on the validation set", overlay("loss", "Validation loss", "loss in nats")),
         ("Training loss", overlay("train_loss", "Training loss", "loss in nats")),
+    )
+    of_task = (
+        (caption, overlay(name, caption, axis))
+        for caption, name, axis in (task_report(task).curves if task != "classification" else ())
+    )
+    return [
+        *(of_classification if task == "classification" else of_task),
         (
             "Learning rate",
             line_chart(rates, name="rate", label="Learning rate of both runs", y="learning rate"),

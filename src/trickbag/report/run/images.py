@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["pictures_of"]
 
 _MISTAKES = 24
-_AUGMENTED = 32
+_AUGMENTED, _ANNOTATED = 32, 8
+"""The images of a batch that a page shows; those with boxes or masks are larger."""
+
 _HEAT_MAPS = 12
 
 
 def pictures_of(folder: Path, *, heat_maps: bool = False) -> Pictures | None:
     """Load a run's most confident mistakes and an augmented batch; None if its data are gone.
 
-    Of another task than classification these are predictions beside the truth.
-
+    In other tasks than classification predictions beside the truth are in the place of mistakes.
     Mistakes are looked up by the image's name. The batch is left out if the data have changed since
     the run. With `heat_maps` the first mistakes also have that of their predicted class, for which
     the network is loaded.
@@ -46,7 +47,10 @@ def pictures_of(folder: Path, *, heat_maps: bool = False) -> Pictures | None:
         if record.task != "classification":
             from trickbag.report.run.tasks.task_report import task_report
 
-            return Pictures(compared=task_report(record.task).compared(folder, dataset))
+            return Pictures(
+                compared=task_report(record.task).compared(folder, dataset),
+                augmented=_augmented(record, recipe, dataset),
+            )
         mistakes = _mistakes(folder, dataset)
         return Pictures(
             mistakes=_with_heat_maps(folder, mistakes) if heat_maps else mistakes,
@@ -106,11 +110,12 @@ def _with_heat_maps(folder: Path, pictures: list[Picture]) -> list[Picture]:
 
 
 def _augmented(record: ReportedRun, recipe: Recipe, dataset: Dataset) -> list[Picture]:
+    from trickbag.report.run.tasks.task_report import annotated_batch
     from trickbag.train.plan.plan import Plan
-    from trickbag.train.preview import augmented
 
     if not record.resolved or record.fingerprint != dataset.fingerprint or is_probe(record):
         return []
     plan = Plan.from_stored(record.resolved)
-    images = augmented(plan, recipe.tricks, dataset, min(_AUGMENTED, plan.batch_size))
+    number = _AUGMENTED if record.task == "classification" else _ANNOTATED
+    images = annotated_batch(plan, recipe.tricks, dataset, min(number, plan.batch_size))
     return [Picture(image=image) for image in images]

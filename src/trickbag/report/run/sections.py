@@ -40,6 +40,7 @@ from trickbag.report.run.records import ReportedRun, planned_schedule
 from trickbag.train.folder.predictions import PredictionRow
 
 __all__ = [
+    "NO_PICTURES",
     "SHOWN_CLASSES",
     "SHOWN_ERRORS",
     "TrickEntry",
@@ -64,7 +65,8 @@ SHOWN_CLASSES = 1000
 
 _TILES = ("top5", "loss", "ece", "calibrated_ece", "test_top1")
 _SHOWN_MISTAKES = 24
-_NO_PICTURES = "This page was made without the images of the data."
+NO_PICTURES = "This page was made without the images of the data."
+"""What a page says in the place of pictures."""
 
 
 def headline(record: ReportedRun, predictions: Sequence[PredictionRow] | None) -> dict[str, Any]:
@@ -289,7 +291,7 @@ def pictures(pictures: Pictures | None) -> dict[str, Any]:
     return {
         "mistakes": [_encoded(picture) for picture in pictures.mistakes],
         "augmented": [_encoded(picture) for picture in pictures.augmented],
-        "absent": pictures.absent or _NO_PICTURES,
+        "absent": pictures.absent or NO_PICTURES,
     }
 
 

@@ -318,10 +318,12 @@ class RunRecord:
     def _row(
         self, progress: Progress, totals: Totals, metrics: dict[str, float | None]
     ) -> dict[str, Any]:
-        plan = self.plan
+        plan, task = self.plan, self.plan.build_task()
         step = (progress.epoch + 1) * plan.steps_per_epoch
         images = plan.steps_per_epoch * plan.batch_size
         throughput = images / max(_SHORTEST_S, progress.seconds)
+        # With several labels an image it is null; other tasks have no such thing.
+        top1 = {"train_top1": totals.top1 if task.counts_right else None}
         # A probe has no learning rate, and takes its features from a cache.
         is_probe = plan.training.probe is not None
         return {
@@ -329,7 +331,7 @@ class RunRecord:
             "step": step,
             "lr": None if is_probe else plan.lr(step - 1),
             "train_loss": totals.loss,
-            "train_top1": totals.top1 if plan.build_task().counts_right else None,
+            **(top1 if task.kind == "classification" else {}),
             **metrics,
             "train_throughput": None if is_probe else throughput,
             "time_s": progress.seconds,

@@ -5,7 +5,7 @@ Shapes: A objects and B detections of an image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from trickbag.data.dataset import Dataset
     from trickbag.report.pictures import Image
@@ -36,6 +37,7 @@ _FILE = "predictions.json"
 class DetectionReport(TaskReport):
     """The sections of detection, see `TaskReport`."""
 
+    annotations = "boxes"
     score = "map50"
     tiles = ("map", "map50_voc07", "map75", "test_map50", "test_map")
     curves = (
@@ -125,6 +127,19 @@ class DetectionReport(TaskReport):
                 Compared(image=drawn, name=image.file, group=group, score=scores[image.file])
             )
         return pictures
+
+    def drawn(self, image: Image, targets: Tensor, classes: Sequence[str]) -> Image:
+        """Draw the objects of an image; their rows are class, box and whether it is difficult."""
+        from trickbag.report.box_pictures import draw_boxes
+
+        objects_A6 = targets[targets[:, 0] >= 0].double().numpy()
+        return draw_boxes(
+            image,
+            objects_A6[:, 1:5],
+            objects_A6[:, 0].astype(int).tolist(),
+            classes,
+            difficult_B=(objects_A6[:, 5] > 0).tolist(),
+        )
 
 
 def image_f1(detections_B6: NDArray[np.float64], objects_A6: NDArray[np.float64]) -> float | None:

@@ -19,8 +19,11 @@ __all__ = ["TEMPLATE", "task_context", "task_headline"]
 
 TEMPLATE = "task_run.html"
 
-_LARGEST = 720
-"""Pixels of the longer side of a picture with its truth, at most."""
+_LARGEST, _LARGEST_WIDE = 720, 1000
+"""Pixels of the longer side of a picture with its truth, at most; of one that has a row alone."""
+
+_WIDE = 2.2
+"""The ratio of width to height from which on a picture has a row of the page alone."""
 
 _NO_PICTURES = "This page was made without the images of the data, or no image has a prediction."
 
@@ -91,11 +94,13 @@ def _classes(record: ReportedRun, report: TaskReport) -> dict[str, Any]:
 
 
 def _compared(report: TaskReport, pictures: Pictures) -> dict[str, Any]:
-    groups: dict[str, list[dict[str, str]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures.compared:
+        wide = picture.image.shape[1] > _WIDE * picture.image.shape[0]
         groups.setdefault(picture.group, []).append(
             {
-                "uri": data_uri(picture.image, _LARGEST),
+                "uri": data_uri(picture.image, _LARGEST_WIDE if wide else _LARGEST),
+                "wide": wide,
                 "alt": f"{picture.name}: truth and prediction",
                 "name": picture.name,
                 "score": f"{report.image_score} {percent(picture.score, 1)}",
@@ -104,5 +109,8 @@ def _compared(report: TaskReport, pictures: Pictures) -> dict[str, Any]:
     return {
         "comparison_note": report.comparison_note,
         "compared": list(groups.items()),
+        "absent_batch": pictures.absent or sections.NO_PICTURES,
+        "annotations": report.annotations,
+        "augmented": [data_uri(picture.image, _LARGEST) for picture in pictures.augmented],
         "absent": pictures.absent or _NO_PICTURES,
     }

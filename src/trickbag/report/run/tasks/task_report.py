@@ -9,15 +9,26 @@ from typing import TYPE_CHECKING
 from trickbag.errors import UserError, choices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from torch import Tensor
 
     from trickbag.data.dataset import Dataset
     from trickbag.metrics.metric import TaskKind
-    from trickbag.report.pictures import Compared
+    from trickbag.report.pictures import Compared, Image
     from trickbag.report.run.records import ReportedRun
+    from trickbag.train.plan.plan import Plan
+    from trickbag.tricks.trick import Trick
 
-__all__ = ["ClassRow", "TaskReport", "chosen_images", "require_same_task", "task_report"]
+__all__ = [
+    "ClassRow",
+    "TaskReport",
+    "annotated_batch",
+    "chosen_images",
+    "require_same_task",
+    "task_report",
+]
 
 _EACH = 6
 """The images of each group that a page shows."""
@@ -41,6 +52,7 @@ class ClassRow:
 class TaskReport(ABC):
     """The sections of a task.
 
+    - annotations: what the images of a batch have.
     - score: the metric of the headline. tiles: those beside it.
     - curves: (caption, metric, title of the axis) of the charts over the epochs.
     - columns, bar: the titles of the table of classes, and the place of the column with a bar.
@@ -48,6 +60,7 @@ class TaskReport(ABC):
     - class_note, comparison_note: what the table says, and how its images were chosen.
     """
 
+    annotations: str
     score: str
     tiles: tuple[str, ...]
     curves: tuple[tuple[str, str, str], ...]
@@ -65,6 +78,11 @@ class TaskReport(ABC):
     def images(self, folder: Path) -> int | None:
         """Return the number of validation images; None if it is not known."""
 
+    def image_scores(self, folder: Path) -> Mapping[str, float] | None:
+        """Return the score of each validation image by its name; None if the run stores none."""
+        del folder
+        return None
+
     @abstractmethod
     def rows(self, record: ReportedRun) -> list[ClassRow]:
         """Return the table of classes, in any order."""
@@ -72,6 +90,23 @@ class TaskReport(ABC):
     @abstractmethod
     def compared(self, folder: Path, dataset: Dataset) -> list[Compared]:
         """Draw predictions for some validation images beside the truth."""
+
+    @abstractmethod
+    def drawn(self, image: Image, targets: Tensor, classes: Sequence[str]) -> Image:
+        """Draw what the network is to learn of an image of a batch over it."""
+
+
+def annotated_batch(plan: Plan, tricks: tuple[Trick, ...], dataset: Dataset, n: int) -> list[Image]:
+    """Return up to `n` images of a batch as the network sees them, with what it is to learn."""
+    from trickbag.train.preview import augmented_batch
+
+    images, targets = augmented_batch(plan, tricks, dataset, n)
+    kind = plan.build_task().kind
+    if kind == "classification":
+        return images
+    report = task_report(kind)
+    pairs = zip(images, targets, strict=True)
+    return [report.drawn(image, target, dataset.classes) for image, target in pairs]
 
 
 def task_report(kind: TaskKind) -> TaskReport:

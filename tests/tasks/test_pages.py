@@ -1,0 +1,97 @@
+"""The pages and pictures of runs of every task but classification."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.builders.tasks import TASKS
+from tests.report.html_page import Page
+from trickbag.cli import main
+from trickbag.data.dataset import Dataset
+from trickbag.recipe import Recipe
+from trickbag.report.run.images import pictures_of
+from trickbag.report.run.page import run_page
+from trickbag.report.run.tasks.task_report import annotated_batch
+from trickbag.train.plan.plan import Plan
+
+OF_CLASSIFICATION = ("top-1", "confus", "calibra", "reliability", "nats by", "mistake")
+
+
+def test_the_page_has_the_sections_of_the_task(reference: Path, name: str, tmp_path: Path) -> None:
+    pictures = pictures_of(reference)
+    assert pictures is not None
+    assert len(pictures.compared) == 2
+    assert len(pictures.augmented) in (2, 3)
+    page = Page(run_page(reference, tmp_path / "page.html", pictures))
+    result = json.loads((reference / "result.json").read_text())
+    assert f"{result['metrics'][TASKS[name].score]:.2f}" in page.text
+    assert "2 validation images" in page.text
+    for label in result["classes"]:
+        assert label in page.words("classes")
+    words = page.words("predictions")
+    assert "The worst" in words
+    for each in pictures.compared:
+        assert each.name in words
+    links = [values["href"] for values in page.all("a")]
+    assert {link[1:] for link in links if link.startswith("#")} <= set(page.ids)
+    # The cards of tricks speak of what was measured with them.
+    of_task = " ".join(text for key, text in page.by_section.items() if key != "recipe").lower()
+    assert not [word for word in OF_CLASSIFICATION if word in of_task]
+
+
+def test_a_page_without_the_data_has_no_pictures(reference: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(reference, folder)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    recipe["data"]["source"] = str(tmp_path / "gone")
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    assert pictures_of(folder) is None
+    page = Page(run_page(folder, tmp_path / "page.html"))
+    assert "without the images" in page.words("predictions")
+    assert "without the images" in page.words("augmented")
+
+
+def test_a_batch_is_drawn_with_what_the_network_learns(
+    reference: Path, recipe: Recipe, dataset: Dataset, name: str
+) -> None:
+    plan = Plan.from_stored(json.loads((reference / "recipe.json").read_text())["resolved"])
+    drawn = annotated_batch(plan, recipe.tricks, dataset, 2)
+    from trickbag.train.preview import augmented_batch
+
+    images, targets = augmented_batch(plan, recipe.tricks, dataset, 2)
+    assert len(drawn) == len(images) == len(targets) == 2
+    for picture, image in zip(drawn, images, strict=True):
+        factor = picture.shape[0] // image.shape[0]
+        assert picture.shape == (factor * image.shape[0], factor * image.shape[1], 3)
+        assert not np.array_equal(picture, image.repeat(factor, 0).repeat(factor, 1))
+
+
+def test_show_draws_a_batch(recipe: Recipe, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.json"
+    file.write_text(json.dumps(recipe.to_dict()))
+    assert main(["show", str(file), "--picture", str(tmp_path / "batch.png")]) == 0
+    with Image.open(tmp_path / "batch.png") as picture:
+        assert min(picture.size) > 200
+
+
+def test_two_runs_of_a_task_are_compared(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(reference, other)
+    out = tmp_path / "compared.html"
+    assert main(["report", str(reference), str(other), "--out", str(out)]) == 0
+    lower = Page(out).text.lower()
+    assert not [word for word in OF_CLASSIFICATION if word in lower]
+    recipe = json.loads((other / "recipe.json").read_text())
+    del recipe["task"]
+    (other / "recipe.json").write_text(json.dumps(recipe))
+    capsys.readouterr()
+    assert main(["report", str(reference), str(other), "--out", str(out)]) == 2
+    assert "give two runs of one task" in capsys.readouterr().err
