@@ -78,13 +78,13 @@ STUDIES = {
 KEPT = ("study.json", "results.jsonl", "effects.json", "effects.csv", "report.html")
 
 
-def linked(folder: Path) -> str:
-    """Link to Imagenette from this checkout; return the link's path in it."""
-    link = ROOT / "runs" / "data" / "imagenette-128"
+def linked(folder: Path, name: str = "imagenette-128") -> str:
+    """Link to a data set from this checkout; return the link's path in it."""
+    link = ROOT / "runs" / "data" / name
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(folder.resolve())
-    return "runs/data/imagenette-128"
+    return f"runs/data/{name}"
 
 
 def run(name: str, *arguments: str) -> None:

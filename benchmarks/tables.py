@@ -4,7 +4,7 @@ python benchmarks/tables.py           write the tables, and what cards say was m
 python benchmarks/tables.py --check   exit 1 if a table is not what the results say
 
 A table stands between `<!-- KIND: NAME -->` and `<!-- end -->`; the kind is benchmark, study,
-steps, outcome or sizes.
+steps, outcome, transfer or sizes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from evaluation_tables import (
 from finetune_table import finetuning
 from outcome_tables import outcome
 from table_cells import machine, or_dash, table_row
+from transfer_tables import transfer
 from trickbag.data.config import DataConfig
 from trickbag.data.sources import open_source
 from trickbag.report import ReportedStudy, answers, read_study, study_table
@@ -56,6 +57,7 @@ PAGES = (
     "docs/evaluate.md",
     "docs/localization.md",
     "docs/probe.md",
+    "docs/transfer.md",
 )
 
 
@@ -163,7 +165,7 @@ def fill(text: str) -> str:
     def block(match: re.Match[str]) -> str:
         return f"<!-- {match[1]}: {match[2]} -->\n{body(match[1], match[2])}\n<!-- end -->"
 
-    pattern = r"<!-- (benchmark|study|steps|outcome|sizes): (\w+) -->\n.*?<!-- end -->"
+    pattern = r"<!-- (benchmark|study|steps|outcome|transfer|sizes): (\w+) -->\n.*?<!-- end -->"
     return re.sub(pattern, block, text, flags=re.DOTALL)
 
 
@@ -176,8 +178,9 @@ def body(kind: str, name: str) -> str:
     folder = STUDIES / name
     if not folder.is_dir():
         return "Not run yet."
-    if kind == "outcome":
-        return f"{outcome(folder)} {link_to_page(folder)}"
+    if kind in ("outcome", "transfer"):
+        table = outcome(folder) if kind == "outcome" else transfer(folder)
+        return f"{table} {link_to_page(folder)}"
     return study(folder) if kind == "study" else steps(folder)
 
 
@@ -190,7 +193,9 @@ _COMPARED = {
 
 @cache
 def studies() -> list[ReportedStudy]:
-    return [read_study(folder) for folder in sorted(STUDIES.iterdir()) if folder.is_dir()]
+    """Return the studies of tricks: an arm of backbones may be called like a trick."""
+    reported = [read_study(folder) for folder in sorted(STUDIES.iterdir()) if folder.is_dir()]
+    return [each for each in reported if each.subject == "trick"]
 
 
 def natural_size(source: str) -> int | None:
