@@ -37,6 +37,9 @@ RENAMED: dict[str, str] = {"reads": "repeats"}
 NEW_NOTES = frozenset({"calibration"})
 """Kinds of notes that are new after, on purpose: where only after has them, they are let be."""
 
+VERSIONS = ("head_version",)
+"""Keys of what a trial's id is a hash of, with which a run is another one on purpose."""
+
 SUMS = frozenset({"checksum"})
 """Keys of the record in weights: it sums up the record too, which may have new keys."""
 
@@ -143,6 +146,8 @@ class Comparison:
         sides = [json.loads(text) for text in texts]
         if before.name == "recipe.json":
             sides = [_without_settled(side) for side in sides]
+        if before.name == "result.json" and _new_versions(before.parent, after.parent):
+            sides = [{**side, "trial": None} for side in sides]
         self.values(name, *sides)
 
     def values(self, where: str, before: Any, after: Any, outermost: bool = True) -> None:
@@ -179,9 +184,7 @@ class Comparison:
 
     def predictions(self, name: str, before: Path, after: Path) -> None:
         """Compare the predictions of a run; without confidences if only after calibrates them."""
-        weights = [file.with_name("best.safetensors") for file in (before, after)]
-        first, second = (_temperature(file) for file in weights)
-        if first is not None or second is None:
+        if _is_calibrated(before.parent) or not _is_calibrated(after.parent):
             self.bytes(name, before, after)
             return
         sides = []
@@ -223,14 +226,21 @@ def _without_sums(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _temperature(weights: Path) -> float | None:
-    """Return the temperature that weights have; None without one, and without weights."""
-    if not weights.is_file():
-        return None
-    with safe_open(weights, "pt") as opened:
-        records = _metadata(opened.metadata() or {}).values()
-    values = [record.get("temperature") for record in records if isinstance(record, dict)]
-    return next((value for value in values if value is not None), None)
+def _is_calibrated(run: Path) -> bool:
+    """Tell whether the result of a run has a calibration, with whose temperature it predicts."""
+    result = run / "result.json"
+    if not result.is_file():
+        return False
+    return json.loads(result.read_text(encoding="utf-8")).get("calibration") is not None
+
+
+def _new_versions(before: Path, after: Path) -> list[str]:
+    """Return the keys of `VERSIONS` that the identity of a run has after alone."""
+    recipes = [run / "recipe.json" for run in (before, after)]
+    if not all(file.is_file() for file in recipes):
+        return []
+    old, new = (json.loads(file.read_text(encoding="utf-8")).get("trial") for file in recipes)
+    return [key for key in VERSIONS if key in (new or {}) and key not in (old or {})]
 
 
 def _without_new_notes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
