@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
 from trickbag.files import read_json_object
-from trickbag.metrics.metric import TASKS
 from trickbag.optim.schedule import Schedule
 from trickbag.paths import is_folder
 from trickbag.report.recipe_picture import schedule_points
@@ -60,10 +59,8 @@ class ReportedRun:
 
     @property
     def task(self) -> TaskKind:
-        """What the network was trained for; recipes of classification do not say it."""
-        task = self.recipe.get("task")
-        kind = task.get("kind") if isinstance(task, Mapping) else None
-        return next((known for known in TASKS if known == kind), "classification")
+        """What the network was trained for."""
+        return self.run_recipe.task
 
     @property
     def fingerprint(self) -> str | None:

@@ -15,11 +15,12 @@ from trickbag.study.folder import StudyFolder
 from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.epochs import Epoch, read_epochs
 from trickbag.train.folder.run_folder import RunFolder
-from trickbag.train.folder.run_recipe import RunRecipe
+from trickbag.train.folder.run_recipe import RunRecipe, task_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trickbag.metrics.metric import TaskKind
     from trickbag.study.analysis.effects import Effect
     from trickbag.study.records.result import Evaluations
     from trickbag.study.records.study import LayoutRecord, StudyRecord
@@ -151,6 +152,11 @@ class ReportedStudy:
     def design(self) -> str:
         """The kind of the design: `leave-one-out`, for example."""
         return str(self.record.design["kind"])
+
+    @property
+    def task(self) -> TaskKind:
+        """What the networks are trained for."""
+        return task_kind(self.recipe)
 
     @property
     def subject(self) -> str:

@@ -140,6 +140,7 @@ def price(study: ReportedStudy) -> dict[str, Any]:
         if any(name in e.cost and e.cost[name]["delta"] for e in study.effects or ())
     ]
     return {
+        "measure": "Accuracy" if study.task == "classification" else _capitalised(title(outcome)),
         "outcome": title(outcome) + (f" in {unit(outcome)}" if unit(outcome) else ""),
         "charts": _price_charts(study, variants, prices, outcome),
         "same": same,
@@ -184,6 +185,11 @@ def _prices(variants: Sequence[StudyVariant]) -> tuple[list[str], list[str]]:
         elif means:
             prices.append(name)
     return prices, same
+
+
+def _capitalised(text: str) -> str:
+    # Not `capitalize`, which makes small letters of all others.
+    return text[:1].upper() + text[1:]
 
 
 def _price_charts(
@@ -258,7 +264,12 @@ def _more(name: str, value: float) -> str:
 
 
 def papers(study: ReportedStudy) -> list[dict[str, Any]]:
-    """Put the study's effects beside what the papers report for the same tricks."""
+    """Put the study's effects beside what the papers report for the same tricks.
+
+    That is top-1: of another task there is nothing to compare.
+    """
+    if study.task != "classification":
+        return []
     networks = []
     for layout in study.layouts:
         main = [effect for effect in of_network(study, layout) if not is_interaction(effect)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from trickbag.data.config import DataConfig
 from trickbag.errors import Note, UserError, choices, shown
 from trickbag.files import read_json_object, write_json
-from trickbag.metrics.metric import TaskKind
+from trickbag.metrics.metric import TASKS
 from trickbag.recipe import RUN_PARTS, SCHEMA
 from trickbag.settings import read
 from trickbag.train.folder.upgrade import notes_from_texts
@@ -17,10 +17,11 @@ from trickbag.train.folder.upgrade import notes_from_texts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trickbag.metrics.metric import TaskKind
     from trickbag.recipe import Recipe
     from trickbag.train.plan.plan import Plan
 
-__all__ = ["RunRecipe"]
+__all__ = ["RunRecipe", "task_kind"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +57,8 @@ class RunRecipe:
 
     @property
     def task(self) -> TaskKind:
-        """What the network is trained for; recipes of classification do not say it.
-
-        Raises UserError for a task that is not known.
-        """
-        data = self.recipe.get("task")
-        if data is None:
-            return "classification"
-        kind = data.get("kind") if isinstance(data, Mapping) else data
-        for known in get_args(TaskKind):
-            if kind == known:
-                return known  # type: ignore[no-any-return]
-        raise UserError(f"task.kind = {shown(kind)}: must be one of {choices(get_args(TaskKind))}")
+        """What the network is trained for. Raises UserError for a task that is not known."""
+        return task_kind(self.recipe)
 
     @property
     def data(self) -> DataConfig:
@@ -143,6 +134,21 @@ class RunRecipe:
     def write(self, file: Path) -> None:
         """Write `recipe.json`, as a whole or not at all."""
         write_json(file, self.to_dict())
+
+
+def task_kind(recipe: Mapping[str, Any]) -> TaskKind:
+    """Return the task of a recipe as plain data; those of classification do not say it.
+
+    Raises UserError for a task that is not known.
+    """
+    data = recipe.get("task")
+    if data is None:
+        return "classification"
+    kind = data.get("kind") if isinstance(data, Mapping) else data
+    for known in TASKS:
+        if kind == known:
+            return known
+    raise UserError(f"task.kind = {shown(kind)}: must be one of {choices(TASKS)}")
 
 
 _RECIPE_PARTS = ("data", "model", "training", "schedule", "tricks")
