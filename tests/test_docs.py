@@ -57,6 +57,10 @@ def test_the_example_of_feature_maps_works() -> None:
     exec(blocks("docs/networks.md", "python")[0], {})
 
 
+def test_the_example_of_segmenters_works() -> None:
+    exec(blocks("docs/segmentation.md", "python")[1], {})
+
+
 def test_the_example_of_official_networks_works() -> None:
     exec(blocks("docs/export.md", "python")[1], {})
 

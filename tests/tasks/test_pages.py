@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,19 @@ def test_show_draws_a_batch(recipe: Recipe, name: str, tmp_path: Path) -> None:
     assert main(["show", str(file), "--picture", str(tmp_path / "batch.png")]) == 0
     with Image.open(tmp_path / "batch.png") as picture:
         assert min(picture.size) > 200
+
+
+def test_the_example_of_the_docs_predicts(reference: Path, recipe: Recipe, name: str) -> None:
+    if name != "segmentation":
+        return
+    from tests.test_docs import blocks
+
+    defined: dict[str, Any] = {}
+    exec(blocks("docs/segmentation.md", "python")[0], defined)
+    images = sorted(map(str, Path(recipe.data.source).glob("images/*.jpg")))
+    shares = defined["shares"](str(reference), images)
+    assert list(shares) == images
+    assert all(sum(each.values()) == pytest.approx(100, abs=0.01) for each in shares.values())
 
 
 def test_two_runs_of_a_task_are_compared(
