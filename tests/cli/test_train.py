@@ -38,11 +38,12 @@ def test_train_leaves_what_was_promised(run: Path, kaggle: Path) -> None:
 
 
 def test_a_finished_run_resumed_is_left_as_it_is(call: Call, run: Path, photos: Path) -> None:
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    # Of subfolders too: evaluations of other tests leave theirs.
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     code, out, err = call("train", "--resume", "--out", run)
     assert (code, err) == (0, "")
     assert "finished run; left as it is" in out
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_the_report_of_a_run_shows_its_pictures(call: Call, run: Path, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_levels_keep_their_values(values: list[float]) -> None:
         ),
         (
             lambda: read_design({"kind": "latin-square"}),
-            "design.kind = 'latin-square': must be one of cumulative, ",
+            "design.kind = 'latin-square': must be one of backbones, cumulative, ",
         ),
         (
             lambda: read_design({"kind": ["factorial"]}),
