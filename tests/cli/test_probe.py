@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Call = Any
 
 
+@pytest.mark.slow
 def test_a_probe_of_a_run_prints_its_scores_and_is_a_run(
     photos: Path, run: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

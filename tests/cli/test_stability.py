@@ -55,6 +55,7 @@ def test_wrong_options_are_one_line(
     assert all(text in err for text in texts)
 
 
+@pytest.mark.slow
 def test_flip_probabilities_are_printed_and_kept(call: Call, run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

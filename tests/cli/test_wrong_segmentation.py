@@ -152,6 +152,7 @@ def test_wrong_input_is_one_line_and_exit_2(
     assert {file: file.stat().st_mtime_ns for file in places["segmenter"].rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_segmenter_lends_its_backbone(places: dict[str, Path], tmp_path: Path) -> None:
     """To another segmenter, and to a classifier; their heads start anew."""
     line = ON_MASKS.replace("resnet18_d", "{segmenter}") + " --set task.head=deeplabv3"

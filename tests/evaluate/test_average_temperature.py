@@ -79,6 +79,7 @@ def test_that_of_the_weights_is_not_part_of_the_average(flipped: Trained, folder
     assert at_stored_temperature(flipped).temperature == fitted.temperature
 
 
+@pytest.mark.slow
 def test_confidences_of_an_average_are_those_at_its_temperature(
     flipped: Trained, photos: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_the_newest_temperatures_are_kept(flipped: Trained) -> None:
     assert rows[-1].average == f"{20:016}"
 
 
+@pytest.mark.slow
 def test_the_commands(folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image, run = str(next(photos.rglob("*.png"))), str(folder)
     assert main(["predict", run, image, "--tta", "flip", "--raw-confidence"]) == 0

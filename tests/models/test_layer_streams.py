@@ -110,6 +110,7 @@ def stepped(network: nn.Module, streams: LayerStreams, forward: Any = None) -> l
     return [p.grad for p in network.parameters() if p.grad is not None]
 
 
+@pytest.mark.slow
 def test_a_compiled_network_is_one_graph_with_the_same_draws() -> None:
     def thin() -> tuple[nn.Module, LayerStreams]:
         drops = (

@@ -45,6 +45,7 @@ def test_an_evaluation_gives_the_metrics_of_the_run(
     assert "temperature" not in evaluated
 
 
+@pytest.mark.slow
 def test_an_evaluation_on_other_data_matches_classes_by_name(
     reference: Path, recipe: Recipe, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

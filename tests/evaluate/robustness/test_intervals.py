@@ -76,6 +76,7 @@ def test_each_image_has_the_metrics_of_its_own_errors() -> None:
     assert set(corruption_intervals(counts, metrics_of)) == {"clean_error"}
 
 
+@pytest.mark.slow
 def test_the_record_has_them(tmp_path: Path) -> None:
     photos = plain_folder(tmp_path / "plain", 4, size=21)
     record = evaluate_robustness(

@@ -25,7 +25,9 @@ def distinct_variables(name: str) -> dict[str, np.ndarray]:
     return variables
 
 
-@pytest.mark.parametrize("name", ["resnet50_d_se", "assemble50"])
+@pytest.mark.parametrize(
+    "name", ["resnet50_d_se", pytest.param("assemble50", marks=pytest.mark.slow)]
+)
 def test_variables_become_weights(name):
     variables = distinct_variables(name)
     extra = {"global_step": np.array(7, dtype=np.int64)}

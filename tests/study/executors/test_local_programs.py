@@ -106,6 +106,7 @@ def test_ctrl_c_in_a_terminal_stops_once_and_cleanly(driver: Driver) -> None:
     assert not any(alive(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_a_second_sigint_ends_the_program_at_once(tmp_path: Path) -> None:
     lines = """
 if __name__ == "__main__":
@@ -129,6 +130,7 @@ if __name__ == "__main__":
         wait_for_end(pid)
 
 
+@pytest.mark.slow
 def test_a_program_that_forgets_a_run_still_ends(tmp_path: Path) -> None:
     lines = """
 if __name__ == "__main__":
@@ -144,6 +146,7 @@ if __name__ == "__main__":
         assert not alive(int(path.read_text()))
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_is_told(tmp_path: Path) -> None:
     code, out, err = Driver(tmp_path, "\nmain()\n").end()
     assert code == 2
