@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,14 @@ class Network:
     arguments: tuple[str, ...]
 
 
-def networks(data: Path) -> Iterator[Network]:
-    """Yield the networks whose weights and images are there; say which are left out."""
+def networks(data: Path, names: Sequence[str]) -> Iterator[Network]:
+    """Yield the networks of these names, by default all; say which are left out."""
+    for network in _networks(data):
+        if not names or network.name in names:
+            yield network
+
+
+def _networks(data: Path) -> Iterator[Network]:
     yield _of_run("digits", (), "`small` on the digits")
     photos, images = data / "imagenette-128", data / "imagenet-sample-150"
     for number in (0, 2):

@@ -1,9 +1,9 @@
 """Errors on corrupted images: EfficientNet-Lite 0 and 2, a run on the digits and one on Imagenette.
 
-python benchmarks/robustness.py DATA   writes benchmarks/results/robustness.json; then run
-                                       python benchmarks/tables.py
+python benchmarks/robustness.py DATA [NAME ...]
+    writes benchmarks/results/robustness.json; then run python benchmarks/tables.py
 
-DATA holds `imagenet-sample-150` (images whose names begin with WordNet ids), `imagenette-128`, and
+NAME is digits, lite0, lite2 or imagenette; by default all. DATA holds `imagenet-sample-150` (images whose names begin with WordNet ids), `imagenette-128`, and
 `tf_efficientnet_lite0.safetensors` and `..._lite2.safetensors`; what is not there is left out, and
 said. The networks see 50 of the ImageNet images, and 500 of Imagenette. The two runs are those of
 seed 0 of benchmarks/calibration.py (Imagenette: 32 px, 5 epochs); they are trained unless they are
@@ -35,16 +35,22 @@ IMAGENET_IMAGES, IMAGENETTE_IMAGES = 50, 500
 def of_record(printed: dict[str, Any]) -> dict[str, Any]:
     """Return what the table needs of a printed evaluation, and all errors."""
     record = printed["robustness"]
+    # Without the folders above, which are those of a machine.
+    frost = "/".join(Path(record["settings"]["frost"]).parts[-2:])
     return {
-        **{key: record[key] for key in ("images", "metrics", "settings", "precision")},
+        **{key: record[key] for key in ("images", "metrics", "precision")},
+        "settings": record["settings"] | {"frost": frost},
+        "intervals": record.get("intervals", {}),
         "corruptions": record["details"]["corruptions"],
         "notes": [note["reason"] for note in record["notes"]],
     }
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("usage: python benchmarks/robustness.py DATA, the folder of images and weights")
+    if len(sys.argv) < 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit(
+            "usage: python benchmarks/robustness.py DATA [NAME ...]: images and weights, networks"
+        )
     data = Path(sys.argv[1]).absolute()
     options = ("--robustness", "--extra-corruptions")
     images = {
@@ -55,7 +61,7 @@ def main() -> None:
     limits = {name: ("--limit", str(number)) for name, number in images.items()}
     rows = [
         {"network": network.title, **of_record(printed)}
-        for network in networks(data)
+        for network in networks(data, sys.argv[2:])
         for printed in [evaluated("robustness", network, *options, *limits.get(network.name, ()))]
     ]
     description = (

@@ -1,9 +1,9 @@
 """How often predictions change along sequences of frames, and under shifts of the image.
 
-python benchmarks/stability.py DATA   writes benchmarks/results/stability.json; then run
-                                      python benchmarks/tables.py
+python benchmarks/stability.py DATA [NAME ...]
+    writes benchmarks/results/stability.json; then run python benchmarks/tables.py
 
-DATA and the networks are those of benchmarks/robustness.py; they see 50 of the ImageNet images, and
+DATA, NAME and the networks are those of benchmarks/robustness.py; they see 50 of the ImageNet images, and
 200 of the digits and of Imagenette, spread over the part. A script that is called again keeps the
 networks that it has evaluated.
 """
@@ -37,11 +37,13 @@ def of_records(printed: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("usage: python benchmarks/stability.py DATA, the folder of images and weights")
+    if len(sys.argv) < 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit(
+            "usage: python benchmarks/stability.py DATA [NAME ...]: images and weights, networks"
+        )
     data = Path(sys.argv[1]).absolute()
     rows = []
-    for network in networks(data):
+    for network in networks(data, sys.argv[2:]):
         limit = IMAGENET_IMAGES if network.name.startswith("lite") else IMAGES
         options = ("--perturbations", "--shift-consistency", "--limit", str(limit))
         printed = evaluated("stability", network, *options)
