@@ -66,6 +66,12 @@ def _of_run(name: str, arguments: tuple[str, ...], title: str) -> Network:
     return Network(name, title, (str(run),))
 
 
+def note_texts(record: dict[str, Any]) -> list[str]:
+    """Return the notes of a record, without the folders above its data: those of a machine."""
+    data = Path(record["data"])
+    return [note["reason"].replace(str(data), data.name) for note in record["notes"]]
+
+
 def evaluated(benchmark: str, network: Network, *options: str) -> dict[str, Any]:
     """Return what the command prints as JSON; it is called unless it was with these options."""
     file = RUNS / benchmark / f"{network.name}.json"

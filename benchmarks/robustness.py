@@ -3,12 +3,13 @@
 python benchmarks/robustness.py DATA [NAME ...]
     writes benchmarks/results/robustness.json; then run python benchmarks/tables.py
 
-NAME is digits, lite0, lite2 or imagenette; by default all. DATA holds `imagenet-sample-150` (images whose names begin with WordNet ids), `imagenette-128`, and
-`tf_efficientnet_lite0.safetensors` and `..._lite2.safetensors`; what is not there is left out, and
-said. The networks see 50 of the ImageNet images, and 500 of Imagenette. The two runs are those of
-seed 0 of benchmarks/calibration.py (Imagenette: 32 px, 5 epochs); they are trained unless they are
-finished in runs/benchmarks. A script that is called again keeps the networks that it has evaluated.
-Published errors are beside them in the table.
+NAME is digits, lite0, lite2 or imagenette; by default all. DATA holds `imagenet-sample-150` (images
+whose names begin with WordNet ids), `imagenette-128`, and `tf_efficientnet_lite0.safetensors` and
+`..._lite2.safetensors`; what is not there is left out, and said. The networks see 50 of the ImageNet
+images, and 500 of Imagenette. The two runs are those of seed 0 of benchmarks/calibration.py
+(Imagenette: 32 px, 5 epochs); they are trained unless they are finished in runs/benchmarks. A script
+that is called again keeps the networks that it has evaluated. Published errors are beside them in
+the table.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from networks_evaluated import evaluated, networks
+from networks_evaluated import evaluated, networks, note_texts
 from trials import keep
 
 PUBLISHED = [
@@ -42,7 +43,7 @@ def of_record(printed: dict[str, Any]) -> dict[str, Any]:
         "settings": record["settings"] | {"frost": frost},
         "intervals": record.get("intervals", {}),
         "corruptions": record["details"]["corruptions"],
-        "notes": [note["reason"] for note in record["notes"]],
+        "notes": note_texts(record),
     }
 
 

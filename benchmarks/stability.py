@@ -3,9 +3,9 @@
 python benchmarks/stability.py DATA [NAME ...]
     writes benchmarks/results/stability.json; then run python benchmarks/tables.py
 
-DATA, NAME and the networks are those of benchmarks/robustness.py; they see 50 of the ImageNet images, and
-200 of the digits and of Imagenette, spread over the part. A script that is called again keeps the
-networks that it has evaluated.
+DATA, NAME and the networks are those of benchmarks/robustness.py; they see 50 of the ImageNet
+images, and 200 of the digits and of Imagenette, spread over the part. A script that is called again
+keeps the networks that it has evaluated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from networks_evaluated import evaluated, networks
+from networks_evaluated import evaluated, networks, note_texts
 from trials import keep
 
 IMAGENET_IMAGES, IMAGES = 50, 200
@@ -32,7 +32,7 @@ def of_records(printed: dict[str, Any]) -> dict[str, Any]:
         "mode": shifts["settings"]["mode"],
         "image_size": shifts["settings"]["image_size"],
         "perturbations": perturbations["details"]["flip_probabilities"],
-        "notes": [note["reason"] for each in (perturbations, shifts) for note in each["notes"]],
+        "notes": [text for each in (perturbations, shifts) for text in note_texts(each)],
     }
 
 
