@@ -3,13 +3,13 @@
 python benchmarks/robustness.py DATA [NAME ...]
     writes benchmarks/results/robustness.json; then run python benchmarks/tables.py
 
-NAME is digits, lite0, lite2 or imagenette; by default all. DATA holds `imagenet-sample-150` (images
-whose names begin with WordNet ids), `imagenette-128`, and `tf_efficientnet_lite0.safetensors` and
-`..._lite2.safetensors`; what is not there is left out, and said. The networks see 50 of the ImageNet
-images, and 500 of Imagenette. The two runs are those of seed 0 of benchmarks/calibration.py
-(Imagenette: 32 px, 5 epochs); they are trained unless they are finished in runs/benchmarks. A script
-that is called again keeps the networks that it has evaluated. Published errors are beside them in
-the table.
+NAME is digits, lite0, lite2 or imagenette; by default all. DATA holds `imagenet-sample-150`, images
+whose names begin with WordNet ids, `imagenette-128`, and `tf_efficientnet_lite0.safetensors` and
+`..._lite2.safetensors`; what is not there is left out, and said. The networks see 50 images of
+ImageNet, and 500 of Imagenette. The two runs are those of seed 0 of benchmarks/calibration.py
+(Imagenette: 32 px, 5 epochs); they are trained unless they are finished in runs/benchmarks. A
+script that is called again keeps the networks that it has evaluated. Published errors are beside
+them in the table.
 """
 
 from __future__ import annotations
