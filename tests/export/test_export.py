@@ -29,6 +29,7 @@ from trickbag.evaluate import Trained, evaluate
 from trickbag.export import FORMATS, export
 from trickbag.export.accuracy import precision_scores
 from trickbag.export.format import Format
+from trickbag.export.graph import Graph
 from trickbag.export.images import images_to_check
 from trickbag.models import load
 from trickbag.models.weights_metadata import WeightsMetadata
@@ -173,8 +174,8 @@ class WrongFormat(Format):
     suffix: ClassVar[str] = ".wrong"
     error: float = 0.0
 
-    def encode(self, network: torch.nn.Module, metadata: WeightsMetadata, image_size: int) -> bytes:
-        object.__setattr__(self, "network", network)
+    def encode(self, graph: Graph, metadata: WeightsMetadata) -> bytes:
+        object.__setattr__(self, "network", graph.module)
         return b"encoded"
 
     def decode(self, data: bytes) -> Any:

@@ -66,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
         f"{exported.format}: {exported.path} ({exported.size / 1e6:,.1f} MB, "
         f"{len(trained.classes):,} classes; {trained.weights_title})"
     )
+    largest = f", the largest logit {exported.largest:.3g}" if exported.compared == "logit" else ""
     print_line(
-        f"checked on {exported.checked}: the largest difference of a logit from the network in "
-        f"float32 is {exported.difference:.2g}, the largest logit {exported.largest:.3g}"
+        f"checked on {exported.checked}: the largest difference of a {exported.compared} from the "
+        f"network in float32 is {exported.difference:.2g}{largest}"
     )
     if form.is_graph and trained.temperature is not None:
         print_line(

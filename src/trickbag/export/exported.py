@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,14 @@ from torch import Tensor, nn
 
 from trickbag.errors import RunFailed
 from trickbag.export.accuracy import PrecisionScores, precision_scores
-from trickbag.export.images import images_to_check
+from trickbag.export.graph import Difference, computation_of
 from trickbag.files import replacing
 from trickbag.train.machine.device import placed
 
 if TYPE_CHECKING:
     from trickbag.evaluate.trained import Trained
-    from trickbag.export.format import Format, Logits
+    from trickbag.export.format import Format, ReadBack
+    from trickbag.export.graph import Computation, Inputs
 
 __all__ = ["TOLERANCE", "Exported", "export"]
 
@@ -35,8 +37,9 @@ class Exported:
     """A file that was written, and the check that it passed.
 
     `size` is in bytes. `checked` says on which images; `difference` is the largest difference of a
-    logit, `largest` the largest absolute logit. `scores` compare float32, in which the file
-    computes, with the precisions of the run; None if there is nothing to compare.
+    logit, `largest` the largest absolute logit. Of a detector it is that of a score, or of an edge
+    as a share of the canvas. `compared` names what was compared. `scores` compare float32, in which
+    the file computes, with the precisions of the run; None if there is nothing to compare.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class Exported:
     difference: float
     largest: float
     scores: PrecisionScores | None = None
+    compared: str = "logit"
 
 
 def export(trained: Trained, path: Path | str, form: Format) -> Exported:
@@ -64,23 +68,26 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
     network = placed(
         copy.deepcopy(trained.network).float().eval(), torch.device("cpu"), "contiguous"
     )
+    computation = computation_of(trained)
+    graph = computation.graph(network, trained)
     if form.is_graph and trained.temperature is not None:
-        network = _Divided(network, trained.temperature).eval()
-    data = form.encode(network, trained.metadata, trained.preprocessing.image_size)
-    pixels, checked = images_to_check(trained)
-    images = trained.preprocessing.normalise(torch.from_numpy(pixels))
-    with torch.inference_mode():
-        expected = network(images)
-    difference = _difference(form.decode(data), images, expected)
-    largest = float(expected.abs().max())
+        graph = replace(graph, module=_Divided(network, trained.temperature).eval())
+    data = form.encode(graph, trained.metadata)
+    calls, checked = computation.checks(trained)
+    decoded = form.decode(data)
+    if isinstance(decoded, nn.Module) and not form.is_graph:
+        decoded = computation.module(decoded)
+    difference, largest = _difference(computation, decoded, graph.module, calls)
     if not math.isfinite(largest):
         raise RunFailed(
-            f"the network's own logits are not finite on {checked}; nothing was written"
+            f"the network's own {computation.outputs} are not finite on {checked}; nothing was "
+            "written"
         )
     if not difference <= TOLERANCE * largest:  # not >, which is false of NaN
         raise RunFailed(
-            f"the network in {form.name} is not the same: on {checked} its logits differ by up to "
-            f"{difference:.3g}, the largest being {largest:.3g}; nothing was written",
+            f"the network in {form.name} is not the same: on {checked} its {computation.outputs} "
+            f"differ by up to {difference:.3g}, the largest being {largest:.3g}; nothing was "
+            "written",
             "try another --format",
         )
     with replacing(path) as file:
@@ -93,6 +100,7 @@ def export(trained: Trained, path: Path | str, form: Format) -> Exported:
         difference=difference,
         largest=largest,
         scores=precision_scores(trained),
+        compared=computation.compared,
     )
 
 
@@ -110,12 +118,20 @@ class _Divided(nn.Module):
         return logits_NK / self.temperature
 
 
-def _difference(network: Logits, images: Tensor, expected_NK: Tensor) -> float:
-    """Return the largest difference of a logit, for all images at once and for the first alone."""
+def _difference(
+    computation: Computation, actual: ReadBack, expected: nn.Module, calls: list[Inputs]
+) -> Difference:
+    """Return the largest difference of an output in all calls, and the largest output."""
+    differences = []
     with torch.inference_mode():
-        at_once, alone = network(images), network(images[:1])
-    differences = torch.stack(
-        [(at_once - expected_NK).abs().max(), (alone - expected_NK[:1]).abs().max()]
-    )
+        for inputs in calls:
+            outputs = [_listed(function(*inputs)) for function in (actual, expected)]
+            differences.append(computation.difference(*outputs))
+    values, largest = torch.tensor(differences, dtype=torch.float64).unbind(dim=1)
     # Python's max() would take a number over NaN.
-    return float(differences.sum()) if differences.isnan().any() else float(differences.max())
+    value = float(values.sum()) if values.isnan().any() else float(values.max())
+    return Difference(value, float(largest.sum() if largest.isnan().any() else largest.max()))
+
+
+def _listed(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)

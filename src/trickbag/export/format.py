@@ -9,22 +9,21 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from trickbag.data.size import Size
+    from trickbag.export.graph import Graph
     from trickbag.models.weights_metadata import WeightsMetadata
 
-__all__ = ["Format", "Logits"]
+__all__ = ["Format", "ReadBack"]
 
-Logits = Callable[["Tensor"], "Tensor"]
-"""A network that was read back.
+ReadBack = Callable[..., Any]
+"""What was read back of a file: it takes the inputs of its graph, and returns the outputs.
 
-It takes normalised images (N, C, H, W) float32 for any N, and returns logits (N, K) float32.
+Of a classifier these are normalised images (N, C, H, W) float32 for any N, and logits (N, K)
+float32. More than one output are a sequence. A file that is no graph gives the network.
 """
 
 
@@ -53,14 +52,13 @@ class Format(ABC):
             )
 
     @abstractmethod
-    def encode(self, network: nn.Module, metadata: WeightsMetadata, image_size: Size) -> bytes:
+    def encode(self, graph: Graph, metadata: WeightsMetadata) -> bytes:
         """Return the file of a network.
 
-        The network is on the CPU, in evaluation mode, contiguous and float32; that of a graph
-        divides its logits by the temperature already. The file keeps `metadata`. `image_size` is H
-        and W, or the side of a square.
+        The network is on the CPU, in evaluation mode, contiguous and float32; the graph of a
+        classifier divides its logits by the temperature already. The file keeps `metadata`.
         """
 
     @abstractmethod
-    def decode(self, data: bytes) -> Logits:
+    def decode(self, data: bytes) -> ReadBack:
         """Read a file that `encode` returned, as another program would, for the check."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.data.annotations import open_annotated
 from trickbag.data.decoding.decode import DecodeError
+from trickbag.data.loading.mask_samples import evaluation_image
 from trickbag.data.size import height_width
-from trickbag.data.sources import open_source
 from trickbag.errors import TrickbagError
 from trickbag.streams import stream
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from trickbag.data.size import Size
     from trickbag.evaluate.trained import Trained
 
-__all__ = ["images_to_check"]
+__all__ = ["images_of_the_run", "images_to_check"]
 
 _BLOCKS = 8
 """The number of coarse blocks on each side of a generated image."""
@@ -33,31 +34,36 @@ def images_to_check(trained: Trained, count: int = 8) -> tuple[NDArray[np.uint8]
 
     They are images of the run's data, or generated noise if its data is gone or not known.
     """
-    crops = _crops_of_the_run(trained, count)
-    if crops:
-        return np.stack(crops), f"{len(crops)} images of its data"
     preprocessing = trained.preprocessing
+    images = images_of_the_run(trained, count)
+    if images:
+        if trained.task.kind == "segmentation":
+            crops = [evaluation_image(image, preprocessing)[0] for image in images]
+        else:
+            crops = [preprocessing.crop(image) for image in images]
+        return np.stack(crops), f"{len(crops)} images of its data"
     pixels = _generated(count, preprocessing.count, preprocessing.image_size)
     return pixels, f"{count} generated images"
 
 
-def _crops_of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
+def images_of_the_run(trained: Trained, count: int) -> list[NDArray[np.uint8]]:
+    """Return up to `count` images (H, W, C) of the run's data; none if these are gone."""
     if trained.record is None:
         return []
     try:
-        source = open_source(trained.record.data)
+        source = open_annotated(trained.record.data, trained.task.annotations)
     except TrickbagError:
         return []
     part = next(source.parts[name] for name in ("val", "test", "train") if name in source.parts)
     part = replace(part, pixels=trained.preprocessing.pixels)
-    crops = []
+    images = []
     # Spread over the part: the images of a folder are in the order of their classes.
     for i in np.linspace(0, len(part) - 1, min(count, len(part))).astype(int).tolist():
         try:
-            crops.append(trained.preprocessing.crop(part.read(i)))
+            images.append(part.read(i))
         except DecodeError:
             continue
-    return crops
+    return images
 
 
 def _generated(count: int, channels: int, size: Size) -> NDArray[np.uint8]:
