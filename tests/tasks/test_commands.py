@@ -88,6 +88,13 @@ def test_an_evaluation_of_classification_is_refused(
     assert sorted(path.name for path in reference.iterdir()) == before
 
 
+def test_the_speed_is_measured(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--device", "cpu", "--batch-size", "2", "--json", "--speed")
+    speed = printed(capsys, "evaluate", reference, *given)["speed"]
+    assert speed["throughput"] > 0
+    assert speed["batch_size"] == 2
+
+
 def test_an_average_of_runs_is_refused(
     reference: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

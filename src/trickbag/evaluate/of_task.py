@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["require_task"]
 
 _TASKS: Mapping[str, tuple[TaskKind, ...]] = {
+    "--speed": ("classification", "detection", "segmentation"),
     "--least": ("detection",),
     "--json": ("detection", "segmentation"),
     "--pictures": ("detection", "segmentation"),

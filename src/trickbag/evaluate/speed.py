@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.evaluate.trained import Trained
 
 __all__ = ["Speed", "measure_speed"]
@@ -37,6 +38,8 @@ SINGLE_CALLS, BATCH_CALLS = 100, 10
 @dataclass(frozen=True, kw_only=True)
 class Speed:
     """The time of the network on crops that are in memory: images are neither read nor cropped.
+
+    Of a detector and a segmenter the time of boxes and of masks at the size of the file is in it.
 
     `throughput` is in images/s, in batches of `batch_size`, of the median call. Latencies are in
     milliseconds, of one image: the median, and the value that 95 % of the calls do not exceed.
@@ -80,12 +83,13 @@ def measure_speed(
     """
     size = batch_size or trained.batch_size
     threads = torch.get_num_threads() if trained.plan is None else trained.plan.threads
-    images = _crops(trained, size, data=data, image_root=image_root, part=part, progress=progress)
+    raw = _images(trained, size, data=data, image_root=image_root, part=part, progress=progress)
     with isolated(threads, trained.device.type):
         memory = PeakMemory(trained.device.type)
-        singles = [images[i : i + 1] for i in range(len(images))]
+        rows = torch.arange(size)
+        singles = [_chosen(raw, rows[i : i + 1]) for i in range(size)]
         alone = _times(trained, singles, repetitions[0], warm_up)
-        many = _times(trained, [images], repetitions[1], warm_up)
+        many = _times(trained, [raw], repetitions[1], warm_up)
         return Speed(
             throughput=size / float(np.median(many)),
             latency_median_ms=1000 * float(np.median(alone)),
@@ -100,8 +104,8 @@ def measure_speed(
         )
 
 
-def _crops(trained: Trained, size: int, **selected: Any) -> Tensor:
-    """Return the crops of `size` images that can be read, uint8 on the network's device."""
+def _images(trained: Trained, size: int, **selected: Any) -> RawBatch:
+    """Return `size` images that can be read, on the network's device."""
     selection = select(trained, **selected)
     part = selection.part.subset(np.arange(min(len(selection.part), 2 * size)))
     loader = evaluation_loader(
@@ -114,23 +118,40 @@ def _crops(trained: Trained, size: int, **selected: Any) -> Tensor:
     )
     with loader:
         (raw,) = loader.epoch(0)
-    crops = raw.images[raw.valid]
-    if not len(crops):
+    (read,) = raw.valid.nonzero(as_tuple=True)
+    if not len(read):
         raise RunFailed(
             f"none of the first {len(part)} images of {selection.data.source} can be read",
             "repair or remove them",
         )
-    rows = torch.arange(size) % len(crops)
-    return crops[rows].to(trained.device)
+    chosen = _chosen(raw, read[torch.arange(size) % len(read)])
+    return chosen._replace(images=chosen.images.to(trained.device))
 
 
-def _times(trained: Trained, batches: list[Tensor], repetitions: int, warm_up: int) -> list[float]:
-    """Return the seconds of each call, which ends when the logits are there."""
+def _chosen(raw: RawBatch, rows: Tensor) -> RawBatch:
+    """Return some images of a batch."""
+    return raw._replace(
+        images=raw.images[rows],
+        labels=raw.labels[rows],
+        index=raw.index[rows],
+        valid=raw.valid[rows],
+        extents=raw.extents[rows] if len(raw.extents) else raw.extents,
+    )
+
+
+def _times(
+    trained: Trained, batches: list[RawBatch], repetitions: int, warm_up: int
+) -> list[float]:
+    """Return the seconds of each call, which ends when its outputs are there."""
+    is_classifier = trained.task.kind == "classification"
     times = []
     for call in range(warm_up + repetitions):
-        images = batches[call % len(batches)]
+        raw = batches[call % len(batches)]
         started = time.perf_counter()
-        trained.logits(images)
+        if is_classifier:
+            trained.logits(raw.images)
+        else:
+            trained.outputs(raw)
         if trained.device.type == "cuda":
             torch.cuda.synchronize(trained.device)
         elif trained.device.type == "mps":

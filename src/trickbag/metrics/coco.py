@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
     from trickbag.metrics.detection import DetectedImage
 
-__all__ = ["MISSING", "coco_metrics", "has_coco"]
+__all__ = ["COCO", "MISSING", "coco_metrics", "has_coco"]
 
 MISSING = "map and map75 need torchmetrics and pycocotools: pip install 'trickbag[detection]'"
 """The reason why these metrics are undefined where the extra is not installed."""
 
 _PACKAGES = ("torchmetrics", "pycocotools")
 _NAMES = {"map": "map", "map75": "map_75"}
+
+COCO = tuple(_NAMES)
+"""The metrics of this module."""
 
 
 def has_coco() -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trickbag.functional.batch import Batch
-from trickbag.metrics.coco import coco_metrics
+from trickbag.metrics.coco import COCO, coco_metrics
 from trickbag.metrics.detection import (
     DetectedImage,
     box_scores,
@@ -70,6 +70,10 @@ class DetectionTask(Task):
     def score(self) -> str:
         """The metric by which the best epoch is chosen: the mean average precision at 0.5."""
         return "map50"
+
+    def needs_logits(self, score: str) -> bool:
+        """Tell whether a metric is one of COCO's, which take seconds."""
+        return score in COCO
 
     def loss(self) -> Loss:
         """Return what raises TypeError: the detector computes its losses itself."""

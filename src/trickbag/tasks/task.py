@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trickbag.metrics.metric import EVALUATED
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -171,6 +173,10 @@ class Task(ABC):
     @abstractmethod
     def score(self) -> str:
         """The metric by which the best epoch is chosen."""
+
+    def needs_logits(self, score: str) -> bool:
+        """Tell whether a metric is computed only with `keep_logits`, see `predictions`."""
+        return EVALUATED[score].needs_logits
 
     @abstractmethod
     def loss(self) -> Loss:

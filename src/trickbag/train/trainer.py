@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trickbag.errors import RunFailed, Stopped
-from trickbag.metrics.metric import EVALUATED
 from trickbag.models.task_network import build_task_network
 from trickbag.models.weights import load_all_weights
 from trickbag.tasks.classification import Validation
@@ -108,7 +107,7 @@ class Trainer:
         self._reestimate()
         is_last = self.progress.epoch + 1 == self.plan.training.epochs
         score = self.plan.score
-        keep_logits = is_last or EVALUATED[score].needs_logits
+        keep_logits = is_last or self.run.task.needs_logits(score)
         validation = self._validate(self.loaders.val, keep_logits=keep_logits)
         # Not `all_metrics`: each line of an epoch has the same names.
         metrics = validation.metrics | {score: validation.all_metrics[score]} | self._raw_metrics()

@@ -58,8 +58,8 @@ class BoxForm(TaskForm):
     def _boxes(self, name: str, detected: Detections, extent: list[int]) -> ImageBoxes:
         columns = (detected.labels[:, None], detected.boxes, detected.scores[:, None])
         rows_B6 = torch.cat([column.double().cpu() for column in columns], dim=1).numpy()
-        if not np.isfinite(rows_B6).all():
-            return self.unread(name, NOT_FINITE.format("scores or boxes"))
+        if not detected.finite or not np.isfinite(rows_B6).all():
+            return self.unread(name, NOT_FINITE.format("feature maps or boxes"))
         rows_B6[:, 1:5] = boxes_in_file(rows_B6[:, 1:5], extent)
         size = extent[2], extent[3]
         return ImageBoxes.of(name, size, rows_B6, self.classes, self.least)

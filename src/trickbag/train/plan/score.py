@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, UserError, choices
+from trickbag.metrics.coco import COCO, MISSING, has_coco
 from trickbag.metrics.metric import ALIASES, EVALUATED, defined_metrics
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ def score_notes(training: TrainConfig, dataset: Dataset, task: Task | None = Non
     """Return a note on a score that chooses nothing; UserError as `require_score`."""
     require_score(training.score, dataset, task)
     notes = order_notes(training.score, dataset.classes)
+    if task is not None and task.kind == "detection" and not has_coco():
+        if training.score in COCO:
+            raise UserError(f"training.score = {training.score!r}: {MISSING}")
+        notes.append(Note("choice", None, f"metrics of COCO are not computed: {MISSING}"))
     if training.score is None or training.keep == "best" or training.epochs == 1:
         return notes
     reason = (

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.errors import UserError
+from trickbag.errors import UserError, choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ def require_same_task(first: ReportedRun, second: ReportedRun) -> None:
     if first.task != second.task:
         raise UserError(
             f"{first.folder} is a run of {first.task} and {second.folder} of {second.task}",
-            "give two runs of one task",
+            f"give two runs of one task: {choices((first.task, second.task))}",
         )
 
 
