@@ -85,11 +85,11 @@ class BoxComputation(Computation):
         """
         if not all(bool(scores.isfinite().all()) for _, _, scores in (actual, expected)):
             return Difference(float("nan"), float("nan"))
-        one, other = _rows(actual), _rows(expected)
+        rows, others = _rows(actual), _rows(expected)
         # Beside the limit that decides which boxes are there, one more or less is no difference.
-        lowest = min(float(rows[:, 5].min()) if len(rows) else 1.0 for rows in (one, other))
+        lowest = min(float(each[:, 5].min()) if len(each) else 1.0 for each in (rows, others))
         limit = lowest + _EDGE
-        return Difference(max(_farthest(one, other, limit), _farthest(other, one, limit)), 1.0)
+        return Difference(max(_farthest(rows, others, limit), _farthest(others, rows, limit)), 1.0)
 
 
 def _on_canvas(image_HWC: NDArray[np.uint8], trained: Trained) -> Inputs:
