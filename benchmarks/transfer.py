@@ -49,26 +49,26 @@ CLASSIFIER = (
     "--set", "model.small_stem=never", "--set", "model.width_factor=0.5",
     "--without", "linear_scaling", "--without", "mixup", "--without", "label_smoothing",
     "--without", "cosine_decay", "--without", "resnet_d", "--without", "mixed_precision",
-    "--set", "training.lr=0.05", "--set", "training.precision=auto",
+    "--set", "training.lr=0.05", "--set", "training.precision=float32",
     "--set", "training.threads=1", "--set", "data.workers=0", "--device", "cpu",
 )
 # fmt: on
 
 SETTINGS = {
     "detection": {
-        "data.image_size": "144x192",
+        "data.image_size": "120x160",
         "training.epochs": "12",
         "training.batch_size": "8",
-        "task.channels": "64",
+        "task.channels": "32",
         "task.head_width": "128",
         "task.anchor_scale": "0.5",
-        "task.train_proposals": "200",
-        "task.proposal_samples": "64",
+        "task.train_proposals": "100",
+        "task.proposal_samples": "32",
         "task.eval_proposals": "100",
     },
     "segmentation": {
-        "data.image_size": "144x192",
-        "training.epochs": "12",
+        "data.image_size": "120x160",
+        "training.epochs": "10",
         "training.batch_size": "8",
     },
 }
