@@ -65,7 +65,7 @@ def test_a_detector_learns_drawings(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_segmenter_learns_drawings(tmp_path: Path, seed: int) -> None:
     source = drawn_masks(tmp_path / "drawings", train=64, val=24)
-    settings = {"data.image_size": "64x96", "training.epochs": "8", "training.lr": "0.05"}
+    settings = {"data.image_size": "64x96", "training.epochs": "12", "training.lr": "0.05"}
     recipe = small("segmentation", source).set_all(settings)
     result = fit(recipe, seed, tmp_path / "run", log=RunLog())
     dataset = prepare(recipe.data, annotations="masks")

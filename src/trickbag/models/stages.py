@@ -35,9 +35,9 @@ def stage_groups(network: nn.Module) -> list[Parameters]:
     The head is the network's classifier (`get_classifier`), or what is last in a network without
     one. The stages are the levels of this package's networks (in a Big-Little network the second
     and the third stage are one), and what timm groups together (`group_matcher(coarse=True)`): a
-    level of convolutions, a block of a transformer. In any other network each child that has
-    parameters is a stage. In the network of another task the stages are those of its backbone, and
-    all else is the head.
+    level of convolutions, a block of a transformer; a few of timm's networks name their blocks
+    alone. In any other network each child that has parameters is a stage. In the network of another
+    task the stages are those of its backbone, and all else is the head.
     """
     backbone = backbone_of(network)
     if backbone is not network:
@@ -69,8 +69,13 @@ def _groups(network: nn.Module) -> list[Parameters]:
         return layer_groups(network)
     from timm.models import group_parameters
 
+    try:
+        coarse = matcher(coarse=True)
+    except (AssertionError, NotImplementedError):
+        # A few networks of timm, such as RDNet, name their blocks alone.
+        return layer_groups(network)
     parameters = dict(network.named_parameters())
-    names = group_parameters(network, matcher(coarse=True))
+    names = group_parameters(network, coarse)
     return [[parameters[name] for name in names[place]] for place in sorted(names)]
 
 
