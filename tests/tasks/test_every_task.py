@@ -16,6 +16,8 @@ from tests.builders.runs import built
 from tests.builders.tasks import TASKS
 from trickbag.data.dataset import Dataset
 from trickbag.errors import DoesNotApply, Stopped
+from trickbag.metrics.coco import COCO
+from trickbag.metrics.metric import TaskKind, defined_metrics
 from trickbag.models.weights import load
 from trickbag.recipe import Recipe
 from trickbag.tasks.task import Task
@@ -97,6 +99,17 @@ def test_images_are_seen_where_their_annotations_are(recipe: Recipe, dataset: Da
     seen = run.pipeline.preprocessing.normalise(raw.images.float())
     assert torch.equal(batch.images, seen)
     assert torch.equal(batch.targets, raw.labels)
+
+
+def test_every_metric_that_can_choose_an_epoch_is_there_in_every_epoch(
+    reference: Path, dataset: Dataset, name: TaskKind
+) -> None:
+    lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
+    result = json.loads((reference / "result.json").read_text())["metrics"]
+    for metric in defined_metrics(None, len(dataset.classes), name):
+        assert metric in result
+        # COCO's are computed after each epoch only if they choose it.
+        assert metric in COCO or all(metric in line for line in lines)
 
 
 def test_averaged_weights_are_those_that_are_kept(

@@ -131,13 +131,7 @@ EVALUATED: Mapping[str, Metric] = MappingProxyType(
     {
         "top1": _percent("top-1", multi_label=False),
         "top5": _percent("top-5", multi_label=False, classes=(6, None)),
-        "loss": Metric(
-            title="loss",
-            unit="nats",
-            decimals=4,
-            better="lower",
-            tasks=("classification", "segmentation"),
-        ),
+        "loss": Metric(title="loss", unit="nats", decimals=4, better="lower"),
         "ece": dataclasses.replace(
             _percent("expected calibration error", "ECE", multi_label=False), better="lower"
         ),
