@@ -29,6 +29,7 @@ from trickbag.evaluate import Predictor
 from trickbag.export.images import images_to_check
 from trickbag.models.config import ResNetConfig, TimmConfig, model_config
 from trickbag.models.counting import count_macs
+from trickbag.models.task_config import ClassificationConfig
 from trickbag.models.timm.network import network_on_shapes
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_on_shapes, fit_stem
@@ -120,7 +121,8 @@ def test_training_validation_prediction_and_export_see_the_same_picture(
     (validated,) = (batch.images.numpy() for batch in loader.epoch(0))
     assert validated.shape == (8, pixels.count, *height_width(size))
     record = SimpleNamespace(data=replace(data, channels=pixels.channels))
-    trained: Any = SimpleNamespace(preprocessing=seen, record=record)
+    task = ClassificationConfig()
+    trained: Any = SimpleNamespace(preprocessing=seen, record=record, task=task)
     paths = [Path(val.root, name) for name in val.names]
     predicted: Any = [crop for _, crop in Predictor(trained=trained)._crops(paths)]
     np.testing.assert_array_equal(np.stack([crop.pixels for crop in predicted]), validated)
