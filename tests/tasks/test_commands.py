@@ -65,6 +65,22 @@ def test_an_evaluation_on_other_data_matches_classes_by_name(
     assert any("no image of" in text for text in after["warnings"])
 
 
+def test_parts_are_those_of_the_run_where_other_data_have_them(
+    reference: Path, recipe: Recipe, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(reference, run)
+    data = json.loads((run / "recipe.json").read_text())
+    data["data"]["parts"] = ["train:val", "val:train"]
+    (run / "recipe.json").write_text(json.dumps(data))
+    other = tmp_path / "other"
+    shutil.copytree(recipe.data.source, other)
+    given = ("--data", other, "--device", "cpu", "--json")
+    # The lists of the run, which are the other way round.
+    assert printed(capsys, "evaluate", run, *given)["images"] == 6
+    assert printed(capsys, "evaluate", reference, *given)["images"] == 2
+
+
 OF_CLASSIFICATION: list[tuple[str, ...]] = [
     ("--tta", "flip"),
     ("--tta", "all"),

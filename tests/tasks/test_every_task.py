@@ -14,7 +14,7 @@ import torch
 
 from tests.builders.runs import built
 from tests.builders.tasks import TASKS
-from trickbag.data.dataset import Dataset
+from trickbag.data.dataset import Dataset, prepare
 from trickbag.errors import DoesNotApply, Stopped
 from trickbag.metrics.coco import COCO
 from trickbag.metrics.metric import TaskKind, defined_metrics
@@ -142,3 +142,13 @@ def _task(recipe: Recipe) -> Task:
     from trickbag.tasks import task_of
 
     return task_of(recipe.task, num_classes=2)
+
+
+def test_lists_of_parts_can_be_named(recipe: Recipe) -> None:
+    from trickbag.train.plan.resolve import resolve
+
+    named = recipe.set_all({"data.parts": "train:val,val:train"})
+    swapped = prepare(named.data, annotations=named.task.annotations)
+    assert (len(swapped.train), len(swapped.val)) == (2, 6)
+    plan, _ = resolve(named, swapped, seed=0)
+    assert plan.data.parts == ("train:val", "val:train")

@@ -82,11 +82,16 @@ def test_show_draws_a_batch(recipe: Recipe, name: str, tmp_path: Path) -> None:
 
 
 def test_the_example_of_the_docs_predicts(reference: Path, recipe: Recipe, name: str) -> None:
-    if name != "segmentation":
-        return
     from tests.test_docs import blocks
 
     defined: dict[str, Any] = {}
+    if name == "detection":
+        exec(blocks("docs/detection.md", "python")[0], defined)
+        images = sorted(map(str, Path(recipe.data.source).glob("JPEGImages/*.png")))
+        boxes = defined["boxes"](str(reference), images)
+        assert list(boxes) == images
+        assert all(score >= 0.5 for each in boxes.values() for _, score in each)
+        return
     exec(blocks("docs/segmentation.md", "python")[0], defined)
     images = sorted(map(str, Path(recipe.data.source).glob("images/*.jpg")))
     shares = defined["shares"](str(reference), images)

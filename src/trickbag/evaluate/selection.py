@@ -113,6 +113,8 @@ def select(
         val_source=None,
         label_separator=run_data.label_separator or trained.label_separator,
     )
+    if trained.task.annotations != "classes":
+        config = dataclasses.replace(config, parts=_lists_in(config, run_data.parts, trained))
     source = _open(trained, config)
     listed = [
         fingerprint(source.classes, source.parts, copies_together=together)
@@ -129,6 +131,21 @@ def _parts_in(source: str, parts: tuple[str, ...] | None) -> tuple[str, ...] | N
         return None
     places = (folder.partition("*")[0] for _, folder in given_folders(parts))
     return parts if all((expanded(source) / place).is_dir() for place in places) else None
+
+
+def _lists_in(
+    config: DataConfig, parts: tuple[str, ...] | None, trained: Trained
+) -> tuple[str, ...] | None:
+    """Return the run's `data.parts` if another source of annotated images has these lists too."""
+    if parts is None:
+        return None
+    try:
+        open_annotated(
+            dataclasses.replace(config, parts=parts), trained.task.annotations, for_training=False
+        )
+    except UserError:
+        return None
+    return parts
 
 
 def _open(trained: Trained, config: DataConfig) -> Source:

@@ -22,7 +22,7 @@ class DetectionConfig(Settings):
 
     - `features`: `fpn` pools regions from a feature pyramid of the backbone's last four stages (Lin
       et al. 2017, arXiv 1612.03144). `single` has one map, of the last but one stage, and the last
-      stage is the head that classifies regions: the form of He et al. 2018, section 5.1, which is
+      stage is the head that classifies regions: the form of He et al. 2018, section 6.1, which is
       gluon-cv's `faster_rcnn_resnet50_v1b_voc`.
     - `channels`: those of the pyramid's maps. `head_width`: of the two layers that classify a
       region where the last stage does not.

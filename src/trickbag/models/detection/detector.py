@@ -1,7 +1,7 @@
 """Faster R-CNN from torchvision's parts, on the feature maps of this package's and timm's networks.
 
 Sources: Ren et al. 2015 (arXiv 1506.01497); Lin et al. 2017 (arXiv 1612.03144) for the pyramid; the
-single map is the form of He et al. 2018 (arXiv 1812.01187), section 5.1, in gluon-cv. Shapes: N
+single map is the form of He et al. 2018 (arXiv 1812.01187), section 6.1, in gluon-cv. Shapes: N
 images, C channels, H and W pixels, M boxes, R regions, K classes.
 """
 
@@ -238,12 +238,17 @@ class Detector(nn.Module):
         return maps
 
     def _outputs_on_shapes(self, images_NCHW: Tensor) -> list[Tensor]:
-        """Return the outputs of all layers for one region an image, without real numbers."""
+        """Return the outputs of all layers, without real numbers.
+
+        Of each image there are as many regions as are classified at most.
+        """
         maps = self.maps(images_NCHW)
         objectness, offsets = self.rpn.head(list(maps.values()))
         # The level of a region depends on its values: here the first level is as good as any.
         pooled_RCHW = images_NCHW.new_empty(
-            len(images_NCHW), maps["0"].shape[1], *self.roi_heads.box_roi_pool.output_size
+            len(images_NCHW) * self.rpn.post_nms_top_n(),
+            maps["0"].shape[1],
+            *self.roi_heads.box_roi_pool.output_size,
         )
         pooled_RCHW = pooled_RCHW + sum(map_NCHW.mean() for map_NCHW in maps.values())
         logits, boxes = self.roi_heads.box_predictor(self.roi_heads.box_head(pooled_RCHW))

@@ -43,7 +43,6 @@ def require_task(recipe: Recipe) -> None:
         "data.class_power": data.class_power != 1,
         "data.multi_label": data.multi_label,
         "data.val_source": data.val_source is not None,
-        "data.parts": data.parts is not None,
         "training.compile = on": recipe.training.compile == "on",
     }
     for name, is_given in given.items():
