@@ -195,5 +195,4 @@ def test_cached_weights_need_no_network(tmp_path):
     assert torch.equal(got["layer4.1.bn2.running_var"], given["layer4.1.bn2.running_var"])
     # timm adds up the colours for a grey image.
     torch.testing.assert_close(got["conv1.0.weight"], given["conv1.0.weight"].sum(1, keepdim=True))
-    config = dataclasses.replace(model_config("resnet18_d"), num_classes=7, in_channels=1)
-    assert torch.equal(got["fc.weight"], build_network(config, seed=0).fc.weight)
+    assert torch.equal(got["fc.weight"], torch.zeros(7, 512))

@@ -83,9 +83,10 @@ def plan_of(*tricks: Trick, multi_label: bool = False) -> Plan:
             resize="crop",
         ),
         model=ResNetConfig(num_classes=K),
-        training=TrainConfig(device="cpu", compile="off", threads=1, batch_size=N),
+        training=TrainConfig(
+            device="cpu", layout="contiguous", compile="off", threads=1, batch_size=N
+        ),
         schedule=Schedule(),
-        layout="contiguous",
         steps_per_epoch=3,
         repeats=math.prod(trick.repeats for trick in tricks),
         processes=1,

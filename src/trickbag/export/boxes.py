@@ -5,7 +5,7 @@ Shapes: C channels, H and W pixels of the canvas, D detections.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trickbag.evaluate.trained import Trained
+    from trickbag.models.detection.detector import Detector
 
 __all__ = ["BoxComputation", "canvas_size"]
 
@@ -65,7 +66,7 @@ class BoxComputation(Computation):
 
     def module(self, network: nn.Module) -> nn.Module:
         """Return the detector as a graph of fixed shapes."""
-        return DetectionGraph(network).eval()  # type: ignore[arg-type]
+        return DetectionGraph(cast("Detector", network)).eval()
 
     def checks(self, trained: Trained) -> tuple[list[Inputs], str]:
         """Return each image with its extent."""

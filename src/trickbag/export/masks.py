@@ -5,7 +5,7 @@ Shapes: N images, K classes, H and W pixels of the canvas.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ class MaskComputation(ClassComputation):
 
     def module(self, network: nn.Module) -> nn.Module:
         """Return the segmenter without its auxiliary output."""
-        return _Logits(network)  # type: ignore[arg-type]
+        return _Logits(cast("Segmenter", network))
 
 
 class _Logits(nn.Module):

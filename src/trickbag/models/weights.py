@@ -246,16 +246,17 @@ def enter_weights(
         size = made_for_size(config)
     fitting = fit_tensors(network, tensors, source.origin, size)
     source = dataclasses.replace(source, tensors=fitting.tensors)
+    heads = head_names(network, config)
+    present = with_zero_rows(network, heads)
     # An auxiliary head that the weights lack is no matter of classes.
-    head = head_names(network, config) - fitting.fresh
-    present = with_zero_rows(network, head)
+    head = heads - fitting.fresh
     rows = match_head(present, source, head, classes, init_head)
     body = {name: tensor for name, tensor in source.tensors.items() if name not in head}
     fresh = rows.fresh | fitting.fresh
     if head and head == rows.fresh and not any(name in source.tensors for name in head):
         # Normalisations and hidden layers within the classifier are then missing too.
         fresh |= classifier_names(network)
-    anew = {name: present[name] for name in rows.fresh}
+    anew = {name: present[name] for name in heads & (rows.fresh | fitting.fresh)}
     fit_weights(network, {**anew, **body, **rows.tensors}, source.origin, fresh=fresh)
     return [*notes_on_parts, *notes, *fitting.notes, *rows.notes, *left_out]
 

@@ -25,8 +25,8 @@ def finetune(*, data: Data = "digits", model: Model = "resnet50_d") -> Recipe:
     classifier that is fitted on the features first.
 
     Meant for 100 to 10,000 images. The settings were chosen on CIFAR-10, the digits and Imagenette
-    with 20 to 100 images a class and 3 epochs, where it was better than a linear probe: see LOG.md,
-    and docs/finetune.md for the other ways.
+    with 20 to 100 images a class, 3 epochs and one seed, where it was better than a linear probe:
+    see LOG.md, and docs/finetune.md for the other ways. The number of epochs is not measured.
     """
     # How each of these was chosen: LOG.md, "the recipe finetune".
     return Recipe(

@@ -153,6 +153,7 @@ from trickbag.data.sources import open_source
 class Upside:
     part: object
     labels: object
+    annotations = "classes"
 
     def __len__(self):
         return len(self.part)

@@ -98,7 +98,7 @@ def test_the_rates_of_deeplab_follow_the_output_stride(output_stride, rates):
 
 def test_parameters_are_grouped_from_the_input_to_the_heads():
     network = build_segmenter(SegmentationConfig(), THIN, num_classes=4, seed=0)
-    groups = network.layer_groups()
+    groups = layer_groups(network)
     assert [p for group in groups for p in group].__len__() == len(list(network.parameters()))
     assert groups[:-1] == [group for group in layer_groups(network.backbone.network) if group]
     assert set(groups[-1]) == {*network.head.parameters(), *network.auxiliary.parameters()}

@@ -246,34 +246,6 @@ def test_data_errors_of_the_result_where_there_is_no_file(tmp_path: Path) -> Non
     assert "1 file was left out. file reason a.jpg is empty" in page_of(folder).words("data-errors")
 
 
-WRONG = [
-    ("recipe.json", '{"schema": 1,\n "name": }', "line 2"),
-    ("recipe.json", "[1]", "must be a JSON object"),
-    ("recipe.json", '{"resolved": 3}', "resolved = 3"),
-    ("recipe.json", "[" * 100_000, "line 1"),
-    ("result.json", "{}", "trial = None"),
-    ("metrics.jsonl", '{"epoch": 1}\n{"epoch": 2, "top1"', "line 2"),
-    ("metrics.jsonl", '{"epoch": 1}\n\n{"step": 2}\n', "line 3"),
-    ("metrics.jsonl", '{"epoch": 1, "top1": true}\n', "line 1"),
-    ("metrics.jsonl", '{"epoch": 1, "top1": 1' + "0" * 5000 + "}\n", "line 1"),
-    ("predictions.csv", "image,label,confidence\na,b,1\n", "'predicted'"),
-    ("predictions.csv", "image,label,predicted,confidence\na,b,c,0.5\na,b,c\n", "line 3"),
-    (
-        "predictions.csv",
-        "image,label,predicted,confidence\na,b,c,1.5\n",
-        "line 2: confidence = '1.5'",
-    ),
-    (
-        "predictions.csv",
-        "image,label,predicted,confidence\na,b,c,much\n",
-        "line 2: confidence = 'much'",
-    ),
-    ("predictions.csv", 'image,label,predicted,confidence\n"a,b,c,0.5\n', "line 2"),
-    ("predictions.csv", "", "line 1"),
-    ("data_errors.csv", "name,reason\n", "'file'"),
-]
-
-
 def test_neither_import_nor_page_needs_torch(finished: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from trickbag.report import run_page\n"

@@ -252,31 +252,6 @@ def test_equal_prices_have_a_ratio_of_exactly_one() -> None:
     assert geometric_mean([(1.7e308, 1e-300)]) is None
 
 
-NUMBERS = st.one_of(
-    st.none(),
-    st.floats(),
-    st.sampled_from([0.0, 90.0, 90.0, 1e308, -1e308, 5e-324, 2**1024, -(10**400)]),
-    st.integers(-100, 100),
-)
-
-
-METRICS = st.fixed_dictionaries(
-    {},
-    optional=dict.fromkeys(("top1", "train_throughput", "params", "macs", "train_time_s"), NUMBERS),
-)
-
-
-RUNS = st.dictionaries(st.integers(0, 9), METRICS, max_size=10)
-
-
-def finite(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(map(finite, value.values()))
-    if isinstance(value, list):
-        return all(map(finite, value))
-    return not isinstance(value, float) or (math.isfinite(value) and type(value) is float)
-
-
 def test_plain_data_has_the_keys_of_the_contract_first() -> None:
     data = effect_to_dict(mixup_effect(FULL, WITHOUT))
     first = ["label", "model", "delta", "low", "high", "p", "pairs", "verdict", "cost"]

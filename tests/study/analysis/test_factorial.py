@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tests.study.analysis.test_effects import NUMBERS, finite
+from tests.study.analysis.test_effect_ranges import NUMBERS, finite
 from tests.study.synthetic_study import MODEL, cell_label, factorial_layout, runs, yates
 from trickbag.errors import Note
 from trickbag.recipes import small

@@ -27,10 +27,15 @@ PLAN = Plan(
     ),
     model=ResNetConfig(num_classes=4),
     training=TrainConfig(
-        device="cpu", precision="bf16", compile="off", threads=2, batch_size=16, epochs=5
+        device="cpu",
+        precision="bf16",
+        layout="contiguous",
+        compile="off",
+        threads=2,
+        batch_size=16,
+        epochs=5,
     ),
     schedule=Schedule(),
-    layout="contiguous",
     steps_per_epoch=7,
     repeats=2,
     processes=1,
@@ -45,6 +50,7 @@ def stored_before() -> dict[str, Any]:
     del stored["data"]["interpolation"], stored["data"]["resize"]
     stored["training"] |= {"device": "auto", "precision": "auto", "compile": "auto"}
     stored["training"] |= {"threads": None, "batch_size": 256}
+    del stored["training"]["layout"]
     stored["reads"] = stored.pop("repeats")
     return stored | {"compile": False, "mirror": False}
 
@@ -96,6 +102,7 @@ def test_no_plan_is_refused() -> None:
         ("training", "threads", None),
         ("training", "device", "auto"),
         ("training", "precision", "auto"),
+        ("training", "layout", "auto"),
         ("training", "compile", "auto"),
     ],
 )

@@ -21,7 +21,7 @@ from trickbag.models.init import initialise, seeded_generator
 from trickbag.models.segmentation.dilation import dilate
 from trickbag.models.summary import display_name
 from trickbag.models.timm.residual_branches import Unfit
-from trickbag.models.zoo import build_network, layer_groups
+from trickbag.models.zoo import build_network
 from trickbag.streams import seed_of
 
 if TYPE_CHECKING:
@@ -59,16 +59,6 @@ class Segmenter(nn.Module):
         if self.auxiliary is None or not self.training:
             return logits_NKHW, None
         return logits_NKHW, _enlarged(self.auxiliary(maps[0]), size)
-
-    def layer_groups(self) -> list[list[nn.Parameter]]:
-        """List all parameters in groups: those of the backbone, from its input on, then the heads.
-
-        The auxiliary head, which reads an inner level, is in the last group too: it is new.
-        """
-        heads = [*self.head.parameters()]
-        if self.auxiliary is not None:
-            heads += self.auxiliary.parameters()
-        return [*(group for group in layer_groups(self.backbone.network) if group), heads]
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Set whether the backward pass computes the blocks of the backbone again."""

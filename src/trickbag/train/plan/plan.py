@@ -32,6 +32,7 @@ _FACTS = {
     "batch_size": "training",
     "device": "training",
     "precision": "training",
+    "layout": "training",
     "compile": "training",
     "threads": "training",
 }
@@ -47,9 +48,8 @@ class Plan(Settings):
 
     - data, model, training, schedule: the recipe's, as its tricks change them. Nothing that depends
       on the data set, the weights or the machine is left open: `data.image_size`, `mean`, `std`,
-      `interpolation`, `resize` and `workers`, `training.device`, `precision`, `compile` and
-      `threads` are given, and the batch is not larger than the training set.
-    - layout: the memory layout of images and convolutions.
+      `interpolation`, `resize` and `workers`, `training.device`, `precision`, `layout`,
+      `compile` and `threads` are given, and the batch is not larger than the training set.
     - steps_per_epoch: the updates of an epoch.
     - repeats: the images that are read for each image of a batch.
     - processes: the processes that share each batch.
@@ -62,7 +62,6 @@ class Plan(Settings):
     model: ModelConfig
     training: TrainConfig
     schedule: Schedule
-    layout: Literal["contiguous", "channels_last"]
     steps_per_epoch: Annotated[int, AtLeast(0, 2**40)]
     repeats: Annotated[int, AtLeast(0, 10_000)]
     processes: Annotated[int, AtLeast(1, 100_000)]
@@ -81,6 +80,7 @@ class Plan(Settings):
             "training.threads": self.training.threads is None,
             "training.device": self.training.device == "auto",
             "training.precision": self.training.precision.startswith("auto"),
+            "training.layout": self.training.layout == "auto",
             "training.compile": self.training.compile == "auto",
         }
         for path, is_open in open_settings.items():
@@ -111,6 +111,11 @@ class Plan(Settings):
     def precision(self) -> Literal["float32", "bf16", "fp16"]:
         """The type of numbers in the forward and backward pass."""
         return cast("Literal['float32', 'bf16', 'fp16']", self.training.precision)
+
+    @property
+    def layout(self) -> Literal["contiguous", "channels_last"]:
+        """The memory layout of images and convolutions."""
+        return cast("Literal['contiguous', 'channels_last']", self.training.layout)
 
     @property
     def compile(self) -> bool:
@@ -198,7 +203,7 @@ class Plan(Settings):
         """Return the plan as `recipe.json` holds it under `resolved`.
 
         What readers of the file ask for most also stands at its top: image size, batch size,
-        workers, device, precision, compilation and threads.
+        workers, device, precision, memory layout, compilation and threads.
         """
         stored = {**plain(self), **{name: plain(getattr(self, name)) for name in _FACTS}}
         # As in a recipe: the files of classification are as they were before there were tasks.

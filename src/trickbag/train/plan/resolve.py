@@ -41,7 +41,6 @@ from trickbag.tricks.trick import Trick
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
-    from trickbag.train.machine.device import Layout
 
 __all__ = ["resolve"]
 
@@ -79,14 +78,13 @@ def resolve(
         training = replace(training, compile="off")
     schedule = hooks.apply(Trick.schedule, recipe.schedule)
     class_weights = _class_weights(dataset, hooks)
-    training, layout, precision_notes = _on_this_machine(training, recipe.tricks)
+    training, precision_notes = _on_this_machine(training, recipe.tricks)
     plan = Plan(
         seed=seed,
         data=_with_workers(data, dataset, training.device, local_processes),
         model=model,
         training=training,
         schedule=schedule,
-        layout=layout,
         # The images that do not fill a batch are left out; another epoch shuffles them in.
         steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
         repeats=math.prod(trick.repeats for trick in recipe.tricks),
@@ -238,11 +236,11 @@ def _class_weights(dataset: Dataset, hooks: ValueHooks) -> tuple[float, ...] | N
 
 def _on_this_machine(
     training: TrainConfig, tricks: tuple[Trick, ...]
-) -> tuple[TrainConfig, Layout, list[Note]]:
-    """Return the optimisation with what this machine decides, and the memory layout.
+) -> tuple[TrainConfig, list[Note]]:
+    """Return the optimisation with what this machine decides.
 
-    That is device, precision, compilation and threads. Raises UserError for a device that this
-    machine does not have.
+    That is device, precision, memory layout, compilation and threads. Raises UserError for a device
+    that this machine does not have.
     """
     import torch
 
@@ -269,15 +267,16 @@ def _on_this_machine(
             _choice("training is on the CPU; --device mps is this Mac's GPU, not tested on a Mac")
         )
     compiles = training.compile == "on" or (training.compile == "auto" and device == "cuda")
+    layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
     settled = replace(
         training,
         device=device,
         precision=precision,
+        layout=layout,
         compile="on" if compiles else "off",
         threads=training.threads or torch.get_num_threads(),
     )
-    layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
-    return replace(settled, layout=layout), layout, notes
+    return settled, notes
 
 
 def _with_workers(

@@ -72,7 +72,7 @@ class BoxPart(FilePart):
 
     def boxes(self, i: int) -> NDArray[np.float64]:
         """Return the objects of image `i`, (M, 6), see the class."""
-        starts: NDArray[np.int64] = self._starts  # type: ignore[attr-defined]
+        starts: NDArray[np.int64] = self._starts  # type: ignore[attr-defined]  # no field
         return self.objects[starts[i] : starts[i + 1]]
 
     def annotation_digest(self) -> bytes:
