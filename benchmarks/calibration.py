@@ -1,5 +1,6 @@
 """Measure how calibrated the default recipe is, on the digits and on Imagenette, five seeds each.
 
+python benchmarks/calibration.py digits
 python benchmarks/calibration.py FOLDER    FOLDER holds train/CLASS and val/CLASS of imagenette-128
 
 Each run is a real `trickbag train` in a folder of its own under runs/benchmarks/calibration. A
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trials import ROOT, interval, keep
+from trials import ROOT, interval, keep_rows, measured_by
 
 SEEDS = 5
 METRICS = ("top1", "ece", "calibrated_ece", "ece_of_calibrated", "loss", "calibrated_loss")
@@ -44,23 +45,32 @@ def row(data: str, arguments: tuple[str, ...]) -> dict[str, Any]:
     """Train all seeds; return them with the means of their metrics."""
     runs = [train(data, arguments, seed) for seed in range(SEEDS)]
     means = {name: interval([run[name] for run in runs]) for name in (*METRICS, "temperature")}
-    return {"calibrated": data, "images": runs[0]["images"], "seeds": SEEDS, **means, "runs": runs}
+    return {
+        "calibrated": data,
+        "images": runs[0]["images"],
+        "seeds": SEEDS,
+        **measured_by(),
+        **means,
+        "runs": runs,
+    }
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not Path(sys.argv[1], "train").is_dir():
+    if sys.argv[1:] != ["digits"] and not Path(*sys.argv[1:2], "train").is_dir():
         sys.exit(
-            "usage: python benchmarks/calibration.py FOLDER, a folder with train/CLASS and "
+            "usage: python benchmarks/calibration.py digits|FOLDER, a folder with train/CLASS and "
             "val/CLASS"
         )
-    rows = [row("digits", ()), row("imagenette-128", ("--data", sys.argv[1], *PHOTOS))]
-    keep(
+    of_digits = sys.argv[1] == "digits"
+    measured = (
+        row("digits", ()) if of_digits else row("imagenette-128", ("--data", sys.argv[1], *PHOTOS))
+    )
+    keep_rows(
         "calibration",
         "the recipe small with five seeds, on the built-in digits and on Imagenette at 32 px in "
         "5 epochs: the calibration error before and after a temperature, by cross-fitting, and the "
         "one that chance alone gives on as many images",
-        "benchmarks/calibration.py",
-        rows=rows,
+        [measured],
+        "calibrated",
     )
-    for measured in rows:
-        print(measured["calibrated"], {name: measured[name]["mean"] for name in METRICS})
+    print(measured["calibrated"], {name: measured[name]["mean"] for name in METRICS})

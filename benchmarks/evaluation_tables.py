@@ -44,7 +44,7 @@ def robustness(result: dict[str, Any]) -> str:
         cells = [f"{row['network']} ({row['source']})", "50,000", row["size"], "imagenet_c"]
         lines.append(table_row([*cells, "", "", f"{row['mce']:.1f}", "", ""]))
     notes = [note for row in result["robustness"] for note in row["notes"] if "frost" in note]
-    text = f"{caption(result)} Commit: {result['commit']}."
+    text = f"{caption(result)} Commit: {_commits(result['robustness'])}."
     sentences = [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes)]
     return "\n".join([*lines, "", " ".join([text, *sentences])])
 
@@ -88,6 +88,7 @@ def likeness(statistics: list[dict[str, Any]]) -> list[str]:
 
 def calibration(result: dict[str, Any]) -> str:
     """Write the calibration error before and after, and what chance alone gives."""
+    rows = result["calibration"]
     metrics = {
         "top-1 %": "top1",
         "ECE %": "ece",
@@ -97,11 +98,16 @@ def calibration(result: dict[str, Any]) -> str:
     }
     lines = [table_row(["data", "images", "seeds", *metrics])]
     lines.append("|---" + "|---:" * (len(metrics) + 2) + "|")
-    for row in result["rows"]:
+    for row in rows:
         cells = (plus_minus(row[name]) for name in metrics.values())
         lines.append(table_row([row["calibrated"], f"{row['images']:,}", row["seeds"], *cells]))
     text = f"{caption(result)} Means with 95 % t intervals over the seeds, at commit "
-    return "\n".join([*lines, "", f"{text}{result['commit']}."])
+    return "\n".join([*lines, "", f"{text}{_commits(rows)}."])
+
+
+def _commits(rows: list[dict[str, Any]]) -> str:
+    """Name the commits at which rows were measured, each alone."""
+    return ", ".join(dict.fromkeys(row["commit"] for row in rows))
 
 
 def localization(result: dict[str, Any]) -> str:
@@ -146,7 +152,7 @@ def stability(result: dict[str, Any]) -> str:
             cells.append(f"{or_dash(row['metrics'][name], digits)}{ends}")
         lines.append(table_row(cells))
     text = f"{caption(result)} In brackets: 95 % intervals over the images. Commit: "
-    return "\n".join([*lines, "", f"{text}{result['commit']}."])
+    return "\n".join([*lines, "", f"{text}{_commits(result['stability'])}."])
 
 
 def probes(result: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import calibration
-from trials import ROOT
+from trials import ROOT, measured_by
 from trickbag.files import write_json
 
 RUNS = ROOT / "runs" / "benchmarks"
@@ -32,15 +32,12 @@ class Network:
 
 def networks(data: Path, names: Sequence[str]) -> Iterator[Network]:
     """Yield the networks of these names, by default all; say which are left out."""
-    for network in _networks(data):
-        if not names or network.name in names:
-            yield network
-
-
-def _networks(data: Path) -> Iterator[Network]:
-    yield _of_run("digits", (), "`small` on the digits")
+    if not names or "digits" in names:
+        yield _of_run("digits", (), "`small` on the digits")
     photos, images = data / "imagenette-128", data / "imagenet-sample-150"
     for number in (0, 2):
+        if names and f"lite{number}" not in names:
+            continue
         weights = data / f"tf_efficientnet_lite{number}.safetensors"
         if not weights.is_file() or not images.is_dir():
             print(f"left out: {weights} or {images} is not there", file=sys.stderr)
@@ -49,6 +46,8 @@ def _networks(data: Path) -> Iterator[Network]:
         yield Network(
             f"lite{number}", f"EfficientNet-Lite {number}", (*arguments, "--data", str(images))
         )
+    if names and "imagenette" not in names:
+        return
     if photos.is_dir():
         arguments = ("--data", str(photos), *calibration.PHOTOS)
         title = "`small` on Imagenette, 32 px, 5 epochs"
@@ -72,15 +71,20 @@ def note_texts(record: dict[str, Any]) -> list[str]:
     return [note["reason"].replace(str(data), data.name) for note in record["notes"]]
 
 
-def evaluated(benchmark: str, network: Network, *options: str) -> dict[str, Any]:
-    """Return what the command prints as JSON; it is called unless it was with these options."""
+def evaluated(
+    benchmark: str, network: Network, *options: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the command prints as JSON, and its commit and environment.
+
+    The command is called unless it was with these options.
+    """
     file = RUNS / benchmark / f"{network.name}.json"
     command = ["evaluate", *network.arguments, *options, "--device", "cpu", "--json"]
     if file.exists():
         known: dict[str, Any] = json.loads(file.read_text())
         if known["command"] == command:
-            printed: dict[str, Any] = known["printed"]
-            return printed
+            return known["printed"], known["measured"]
+    measured = measured_by()
     out = subprocess.run(
         [sys.executable, "-m", "trickbag", *command],
         check=True,
@@ -90,5 +94,5 @@ def evaluated(benchmark: str, network: Network, *options: str) -> dict[str, Any]
     ).stdout
     printed = json.loads(out)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"command": command, "printed": printed})
-    return printed
+    write_json(file, {"command": command, "measured": measured, "printed": printed})
+    return printed, measured

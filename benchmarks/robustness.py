@@ -8,8 +8,8 @@ whose names begin with WordNet ids, `imagenette-128`, and `tf_efficientnet_lite0
 `..._lite2.safetensors`; what is not there is left out, and said. The networks see 50 images of
 ImageNet, and 500 of Imagenette. The two runs are those of seed 0 of benchmarks/calibration.py
 (Imagenette: 32 px, 5 epochs); they are trained unless they are finished in runs/benchmarks. A
-script that is called again keeps the networks that it has evaluated. Published errors are beside
-them in the table.
+script that is called again keeps the networks that it has evaluated, and those that it does not
+name. Published errors are beside them in the table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from networks_evaluated import evaluated, networks, note_texts
-from trials import keep
+from trials import keep_rows
 
 PUBLISHED = [
     # (network, evaluation size in px, mCE in percent, source)
@@ -61,20 +61,22 @@ def main() -> None:
     }
     limits = {name: ("--limit", str(number)) for name, number in images.items()}
     rows = [
-        {"network": network.title, **of_record(printed)}
+        {"network": network.title, **measured, **of_record(printed)}
         for network in networks(data, sys.argv[2:])
-        for printed in [evaluated("robustness", network, *options, *limits.get(network.name, ()))]
+        for printed, measured in [
+            evaluated("robustness", network, *options, *limits.get(network.name, ()))
+        ]
     ]
     description = (
         "errors on the 15 corruptions of ImageNet-C at 5 severities, made in memory with seed 0; "
         f"the ImageNet images are {IMAGENET_IMAGES} of as many classes, training images of these "
         "networks, so that their errors are too low by what a network remembers of them"
     )
-    keep(
+    keep_rows(
         "robustness",
         description,
-        "benchmarks/robustness.py",
-        robustness=rows,
+        rows,
+        "network",
         published=[
             dict(zip(("network", "size", "mce", "source"), row, strict=True)) for row in PUBLISHED
         ],

@@ -5,7 +5,7 @@ python benchmarks/stability.py DATA [NAME ...]
 
 DATA, NAME and the networks are those of benchmarks/robustness.py; they see 50 of the ImageNet
 images, and 200 of the digits and of Imagenette, spread over the part. A script that is called again
-keeps the networks that it has evaluated.
+keeps the networks that it has evaluated, and those that it does not name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from networks_evaluated import evaluated, networks, note_texts
-from trials import keep
+from trials import keep_rows
 
 IMAGENET_IMAGES, IMAGES = 50, 200
 
@@ -46,13 +46,13 @@ def main() -> None:
     for network in networks(data, sys.argv[2:]):
         limit = IMAGENET_IMAGES if network.name.startswith("lite") else IMAGES
         options = ("--perturbations", "--shift-consistency", "--limit", str(limit))
-        printed = evaluated("stability", network, *options)
-        rows.append({"network": network.title, **of_records(printed)})
+        printed, measured = evaluated("stability", network, *options)
+        rows.append({"network": network.title, **measured, **of_records(printed)})
     description = (
         "flip probabilities along the 10 sequences of ImageNet-P and the consistency under shifts, "
         "with seed 0; the ImageNet images are training images of these networks"
     )
-    keep("stability", description, "benchmarks/stability.py", stability=rows)
+    keep_rows("stability", description, rows, "network")
     print(json.dumps([row["metrics"] for row in rows]))
 
 

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +49,31 @@ def commit() -> str:
 
 def keep(name: str, description: str, script: str, **results: Any) -> None:
     """Write `results/NAME.json`: what was measured, by which script, at which commit and where."""
-    source = {
-        "name": name,
-        "what": description,
-        "script": script,
-        "commit": commit(),
-        "environment": environment(),
-    }
+    source = {"name": name, "what": description, "script": script, **measured_by()}
     write_json(RESULTS / f"{name}.json", source | results)
+
+
+def measured_by() -> dict[str, Any]:
+    """Return what a row says of its measurement: the commit and the environment."""
+    return {"commit": commit(), "environment": environment()}
+
+
+def keep_rows(
+    name: str, description: str, rows: Sequence[dict[str, Any]], key: str, **results: Any
+) -> None:
+    """Write `results/NAME.json` as `keep` does, with these rows and the others that it has.
+
+    A row is known by its value of `key`. Each has the commit and the environment of its own
+    measurement (`measured_by`): to measure all takes hours, and need not be done at once.
+    """
+    file = RESULTS / f"{name}.json"
+    known = json.loads(file.read_text()) if file.exists() else {name: []}
+    by_key = {
+        row[key]: {"commit": known["commit"], "environment": known["environment"], **row}
+        for row in known[name]
+    }
+    by_key |= {row[key]: row for row in rows}
+    keep(name, description, f"benchmarks/{name}.py", **{name: [*by_key.values()]}, **results)
 
 
 def train(name: str, arm: Arm, seed: int) -> dict[str, Any]:
