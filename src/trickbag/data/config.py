@@ -17,6 +17,7 @@ from trickbag.settings import Settings
 __all__ = [
     "EVAL_CROP",
     "INTERPOLATION",
+    "MAX_FOLDS",
     "MAX_IMAGE_SIZE",
     "MAX_WORKERS",
     "MEAN",
@@ -50,6 +51,9 @@ ImageSize = _Side | tuple[_Side, _Side]
 """The type of `image_size`: the side of squares, or height and width."""
 
 MAX_WORKERS = 1024
+
+MAX_FOLDS = 100
+"""The most folds of the training part."""
 
 EVAL_CROP = 0.875
 """The default of `eval_crop`: 224 of 256 pixels (He et al. 2018, section 2.1)."""
@@ -104,6 +108,9 @@ class DataConfig(Settings):
       `*` stands for each class (`train:*/train`). None: they are read from depth and names.
     - val_fraction: the share that is held back, stratified, if the source has no validation part.
       Which images are held back depends on split_seed alone.
+    - inner_folds, inner_fold: the training images alone are divided into so many folds, stratified,
+      and the fold of this number, from 0, takes the place of the validation part. The source's
+      own validation and test parts are not used: they stay unseen by what is chosen on the folds.
     - outside: images that lie outside of the folder of a CSV file's images, or of a folder tree, by
       `..`, absolute names or links. `read`: they are used, which a note says for a CSV file.
       `refuse`: they are left out by name.
@@ -165,6 +172,8 @@ class DataConfig(Settings):
         "group_column",
         "ignore_index",
         "image_column",
+        "inner_fold",
+        "inner_folds",
         "interpolation",
         "label_column",
         "label_separator",
@@ -203,6 +212,8 @@ class DataConfig(Settings):
     resize: Resize | None = None
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
     split_seed: Annotated[int, Seed] = 0
+    inner_folds: Annotated[int, Between(2, MAX_FOLDS)] | None = None
+    inner_fold: Annotated[int, AtLeast(0, MAX_FOLDS - 1)] = 0
     class_power: Annotated[float, Fraction] = 1.0
     multi_label: bool = False
     label_separator: str | None = None
@@ -243,6 +254,13 @@ class DataConfig(Settings):
                     "image, of which there is one",
                     "add --set data.multi_label=true, or leave it out",
                 )
+        if self.inner_fold >= (self.inner_folds or 1):
+            folds = (
+                "without data.inner_folds there are none"
+                if self.inner_folds is None
+                else f"of {self.inner_folds} folds the last is {self.inner_folds - 1}"
+            )
+            raise UserError(f"data.inner_fold = {self.inner_fold}: {folds}")
         if self.parts is not None:
             check_parts_setting(self.parts)
         # A square is a number, so that it has one id.

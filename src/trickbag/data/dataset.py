@@ -124,7 +124,7 @@ def prepare(
         bad[name] |= dropped
     parts = _good_parts(source, division, bad, checked=checked)
     if checked:
-        scale = settle_pixels(data, parts, _results(source, parts, results_of), pixels)
+        scale = settle_pixels(data, parts, _results(source, parts, division, results_of), pixels)
     else:
         scale = _scale_of_sample(data, parts, pixels, progress, cache_dir)
     if len(parts["train"]) and not len(scale.parts["train"]):
@@ -153,7 +153,7 @@ def prepare(
         checked=checked,
         label_separator=source.label_separator,
         passed_over=source.passed_over,
-        val_shapes=_val_shapes(scale.parts["val"], source, results_of),
+        val_shapes=_val_shapes(scale.parts["val"], source, division, results_of),
         pixels=scale.pixels,
     )
 
@@ -193,6 +193,7 @@ def _unread(listed: int) -> Note:
 def _results(
     source: Source,
     parts: Mapping[str, Part],
+    division: Division,
     results_of: Mapping[str, Sequence[DecodeResult]] | None,
 ) -> dict[str, list[DecodeResult]]:
     """Return the decode results of the images of each part of a run, in their order."""
@@ -202,9 +203,8 @@ def _results(
         name: dict(zip(part.names, results_of[name], strict=True))
         for name, part in source.parts.items()
     }
-    # A part that was held back is one of the training images of the source.
     return {
-        name: [by_name.get(name, by_name["train"])[image] for image in part.names]
+        name: [by_name[division.rows[name].origin][image] for image in part.names]
         for name, part in parts.items()
     }
 
@@ -228,13 +228,16 @@ def _scale_of_sample(
 
 
 def _val_shapes(
-    part: Part, source: Source, results: Mapping[str, Sequence[DecodeResult]] | None
+    part: Part,
+    source: Source,
+    division: Division,
+    results: Mapping[str, Sequence[DecodeResult]] | None,
 ) -> NDArray[np.int64]:
     """Return height and width (N, 2) of the images of a part, as far as they are known."""
     if isinstance(part, ArrayPart):
         return np.array([part.images.shape[1:3]] * len(part), np.int64).reshape(-1, 2)
     # Not of all parts: those of two sources can have the same names.
-    origin = "val" if "val" in source.parts else "train"
+    origin = division.rows["val"].origin
     decoded = zip(source.parts[origin].names, (results or {}).get(origin, ()), strict=False)
     known = {name: (result.height, result.width) for name, result in decoded}
     shapes = [known[name] for name in part.names if name in known]

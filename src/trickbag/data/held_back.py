@@ -15,7 +15,8 @@ from trickbag.data.groups import (
     share_notes,
 )
 from trickbag.data.labels import strata
-from trickbag.data.split import hold_back, hold_back_groups, hold_back_together
+from trickbag.data.split import deal_folds, hold_back, hold_back_groups, hold_back_together
+from trickbag.errors import Note, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.decoding.cache import DecodeResult
     from trickbag.data.source import Part, Source
-    from trickbag.errors import Note
 
 __all__ = ["Division", "Rows", "digests_of", "divide"]
 
@@ -73,7 +73,8 @@ def divide(data: DataConfig, source: Source, digests: Mapping[str, Sequence[str]
     """Hold back a validation part if the source has none, and find copies and groups in its parts.
 
     Copies are held back, or trained on, together; so are groups. Without either, each image is held
-    back by itself. Raises UserError if all images are of one group.
+    back by itself. Raises UserError if all images are of one group, and where there are fewer
+    images than folds.
     """
     copy_sets = copies_of(source.parts, digests)
     drop = data.duplicates == "drop"
@@ -90,11 +91,49 @@ def divide(data: DataConfig, source: Source, digests: Mapping[str, Sequence[str]
         together = any(
             len([part for part, _ in copies.places if part == "train"]) > 1 for copies in copy_sets
         )
+    if data.inner_folds is not None:
+        rows = _inner_fold(data, source.parts["train"], digests["train"], rows["train"].places)
+        notes.append(_inner_fold_note(data, rows))
     return Division(
         rows=rows,
         dropped=copies_to_drop(copy_sets) if drop else {},
         copies_together=together,
         notes=tuple(notes),
+    )
+
+
+def _inner_fold(
+    data: DataConfig, train: Part, digests: Sequence[str], places: NDArray[np.int64]
+) -> dict[str, Rows]:
+    """Return the parts of a run that is judged by a fold of the training images at `places`.
+
+    Raises UserError if there are fewer images, or groups of images, than folds.
+    """
+    folds = data.inner_folds
+    assert folds is not None
+    chosen = [digests[i] for i in places] if len(digests) else ()
+    groups = [train.groups[i] for i in places] if train.groups else ()
+    numbers = group_numbers(groups, chosen)
+    count = len(places) if numbers is None else len(np.unique(numbers))
+    if count < folds:
+        what = "images" if numbers is None else "groups and images without copies"
+        raise UserError(
+            f"data.inner_folds = {folds}: data source {data.source!r} has {count} {what} to train "
+            "with",
+            "take fewer folds, or give more images",
+        )
+    names, labels = [train.names[i] for i in places], strata(train.labels[places])
+    held = deal_folds(names, labels, folds, data.split_seed, numbers) == data.inner_fold
+    return {"train": Rows("train", places[~held]), "val": Rows("train", places[held])}
+
+
+def _inner_fold_note(data: DataConfig, rows: Mapping[str, Rows]) -> Note:
+    return Note(
+        "data",
+        None,
+        f"fold {data.inner_fold} of {data.inner_folds} of the training images, "
+        f"{len(rows['val'].places):,}, validates; the validation and test parts are not used "
+        "(data.inner_folds)",
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["hold_back", "hold_back_groups", "hold_back_together"]
+__all__ = ["deal_folds", "hold_back", "hold_back_groups", "hold_back_together"]
 
 Split = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
 """Ascending indices of the images for training and for validation."""
@@ -111,6 +111,33 @@ def hold_back_groups(
             return _split(_best(windows, labels, fraction, _rank("folds", seed)))
     # Nothing to choose from, such as two groups of a class of one image each: the smallest group.
     return _split(ranked == np.argmin(np.bincount(ranked)))
+
+
+def deal_folds(
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    folds: int,
+    seed: int,
+    groups: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """Return the fold of each image (N,), from 0 to `folds` - 1, stratified by `labels`.
+
+    The images of a class are ranked by a hash of seed and name and dealt out one after the other,
+    and the next class goes on where the last one ended: in each class, and in all, the sizes of two
+    folds differ by one at most. With `groups`, numbers (N,), the first image of each group is
+    dealt, and the others go where it goes.
+    """
+    if groups is not None:
+        _, firsts, of_image = np.unique(groups, return_index=True, return_inverse=True)
+        order = np.argsort(firsts)
+        places = firsts[order]
+        of_group = np.empty(len(firsts), np.int64)
+        of_group[order] = deal_folds([names[i] for i in places], labels[places], folds, seed)
+        return of_group[of_image]
+    ranks = np.array([_rank(name, seed) for name in names], np.uint64)
+    dealt = np.empty(len(names), np.int64)
+    dealt[np.lexsort((ranks, labels))] = np.arange(len(names)) % folds
+    return dealt
 
 
 def _folds(fraction: float, most: int) -> tuple[int, int]:

@@ -268,7 +268,16 @@ def geometric_note(trained: Sequence[Trained]) -> Note:
     return Note("calibration", None, reason)
 
 
-_SPLIT = ("val_fraction", "split_seed", "val_source", "parts", "group_column", "duplicates")
+_SPLIT = (
+    "val_fraction",
+    "split_seed",
+    "inner_folds",
+    "inner_fold",
+    "val_source",
+    "parts",
+    "group_column",
+    "duplicates",
+)
 """The settings of the data that decide which images are held back."""
 
 
