@@ -40,7 +40,8 @@ class StudySettings:
     """The settings of a synthetic study.
 
     `reasons` say of a label why it does not apply. `errors` are those of the attempts of a label
-    and a seed, None for one that finished. `changes` are made to `study.json`.
+    and a seed, None for one that finished. `changes` are made to `study.json`. `logged` is the
+    metric of each epoch.
     """
 
     design: str = "leave-one-out"
@@ -49,6 +50,8 @@ class StudySettings:
     seeds: int = 5
     epochs: int = 8
     outcome: str = "top1"
+    logged: str = "top1"
+    recipe: Recipe = field(default_factory=recipes.small)
     sd: float = 0.25
     true: Mapping[str, float] = field(default_factory=lambda: TRUE)
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -99,7 +102,7 @@ def contrasts_of(settings: StudySettings, labels: Sequence[str]) -> list[dict[st
 def write_study(folder: Path, **fields: Any) -> Path:
     """Write a study's folder; the keywords are the fields of `StudySettings`."""
     settings = StudySettings(**fields)
-    base = recipes.small()
+    base = settings.recipe
     folder.mkdir(parents=True)
     layouts: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
@@ -186,11 +189,13 @@ def write_trials(
             run = {"resolved": {}, "trial": {"seed": seed}}
             write_json(place / "recipe.json", recipe.to_dict() | run)
             rows = [
-                json.dumps({"epoch": i + 1, "top1": top1, "time_s": 2.0}) + "\n"
+                json.dumps({"epoch": i + 1, settings.logged: top1, "time_s": 2.0}) + "\n"
                 for i, top1 in enumerate(curve[: settings.epochs if done else 3])
             ]
             (place / "metrics.jsonl").write_text("".join(rows))
-        metrics = metrics_of(recipe, curve[-1], settings.models.index(model), seed)
+        metrics = {settings.outcome: curve[-1]} | metrics_of(
+            recipe, curve[-1], settings.models.index(model), seed
+        )
         for error in settings.errors.get((label, seed), (None,) if done else ()):
             names = {"trial": trial, "label": label, "model": model, "seed": seed}
             results.append(names | attempt(error, metrics, settings.environment(label, seed)))

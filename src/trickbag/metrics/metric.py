@@ -350,8 +350,10 @@ def metric(name: str) -> Metric | None:
         base = EVALUATED.get(bare) or (PROBED.get(bare) if prefix == "test_" else None)
         if name.startswith(prefix) and base is not None:
             extreme = "lowest" if base.better == "lower" else "highest"
-            words = text.format(extreme=extreme, title=base.title)
-            return dataclasses.replace(base, title=words)
+            words, symbol = (
+                text.format(extreme=extreme, title=each) for each in (base.title, base.symbol)
+            )
+            return dataclasses.replace(base, title=words, symbol=symbol if base.symbol else "")
     return None
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "plus_minus",
     "probability",
     "ratio",
+    "short_title",
     "signed",
     "span",
     "title",
@@ -42,6 +43,12 @@ def title(name: str) -> str:
     """Return the title of a metric."""
     entry = metric(name)
     return entry.title if entry else name.replace("_", " ")
+
+
+def short_title(name: str) -> str:
+    """Return the short title of a metric, for axes, heads of tables and sentences."""
+    entry = metric(name)
+    return entry.symbol or entry.title if entry else title(name)
 
 
 def unit(name: str) -> str:

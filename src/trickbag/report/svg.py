@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import textwrap
 import warnings
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PAGE", "PRINT", "Palette", "drawing", "plain_axes", "printable", "render"]
+__all__ = ["PAGE", "PRINT", "Palette", "drawing", "plain_axes", "printable", "render", "wrapped"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,13 @@ def printable(text: str, longest: int = 18) -> str:
     # XML allows few control characters: `render` could not parse the drawing.
     text = without_controls(text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def wrapped(text: str, inches: float, size: float = 10) -> str:
+    """Break a text into lines of at most so many inches; `size` is that of its font, in points."""
+    # The width of a character is estimated, as the font is that of the browser.
+    longest = max(8, int(inches * 72 / (0.56 * size)))
+    return "\n".join(textwrap.wrap(text, longest, break_on_hyphens=False)) or text
 
 
 def render(figure: Figure, name: str, label: str) -> str:

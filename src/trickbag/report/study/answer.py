@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from trickbag.report.format import TIMES, plus_minus, signed, title, unit
+from trickbag.report.format import TIMES, plus_minus, short_title, signed, unit
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.layout import ALL
 
@@ -254,8 +254,9 @@ def _named(effects: Iterable[Effect], singular: str, plural: str) -> list[str]:
 def _unit(outcome: str) -> str:
     """Write the unit of a difference: `points of top-1`, `nats of loss`."""
     if unit(outcome) == "%":
-        return f"points of {title(outcome)}"
-    return f"{unit(outcome)} of {title(outcome)}" if unit(outcome) else f"in {title(outcome)}"
+        return f"points of {short_title(outcome)}"
+    name = short_title(outcome)
+    return f"{unit(outcome)} of {name}" if unit(outcome) else f"in {name}"
 
 
 def _seeds(pairs: int) -> str:

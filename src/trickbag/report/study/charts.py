@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trickbag.report.format import ABSENT, number, signed, title, unit
+from trickbag.report.format import ABSENT, number, short_title, signed, unit
 from trickbag.report.study.answer import effect_label, verdict_text
-from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render
+from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["forest_chart", "forest_limits", "interaction_chart"]
 
 _ROW = 0.31  # inches of a row of a forest plot
+_LINE = 0.17  # inches of a line of an axis label
 _DASHES: Any = (0, (3, 1.6))
 _MARKS = {"helps": ("^", PAGE.blue), "hurts": ("v", PAGE.orange), "undetermined": ("o", PAGE.soft)}
 _MAX_WIDTHS = 4  # of the median interval: no wider part of an interval is drawn
@@ -75,10 +76,19 @@ def forest_chart(
     if others is None:
         right = max(1.2, 0.1 + 0.075 * max(len(verdict_text(effect)) for effect in effects))
     width = 5 + max(0.0, left - 1.75) + max(0.0, right - 1.2)
+    # The label stands below the middle of the axis, and the axis is not in the middle.
+    below = wrapped(_axis_label(outcome), width - abs(left - right) - 0.1)
+    bottom = 0.6 + _LINE * below.count("\n")
+    height += bottom - 0.6
     with drawing(PAGE):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes(
-            (left / width, 0.6 / height, 1 - (left + right) / width, 1 - 0.7 / height)
+            (
+                left / width,
+                bottom / height,
+                1 - (left + right) / width,
+                1 - (bottom + 0.1) / height,
+            )
         )
         plain_axes(axes)
         axes.grid(False, axis="y")
@@ -91,17 +101,18 @@ def forest_chart(
             _draw_two_studies(axes, effects, others, rows, limits)
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(axis="y", length=0, labelcolor=PAGE.ink)
-        axes.set(xlim=limits, ylim=(len(names) - 0.45, -0.55), xlabel=_axis_label(outcome))
+        axes.set(xlim=limits, ylim=(len(names) - 0.45, -0.55), xlabel=below)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
         label = (
-            label or f"Effects of {len(names)} {subject}s on {title(outcome)} with 95 % intervals"
+            label
+            or f"Effects of {len(names)} {subject}s on {short_title(outcome)} with 95 % intervals"
         )
         return render(figure, name, label)
 
 
 def _axis_label(outcome: str) -> str:
     symbol = "points" if unit(outcome) == "%" else unit(outcome)
-    return f"{title(outcome)} with minus without" + (f", {symbol}" if symbol else "")
+    return f"{short_title(outcome)} with minus without" + (f", {symbol}" if symbol else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
-from trickbag.report.format import ABSENT, signed, title
+from trickbag.report.format import ABSENT, short_title, signed, title
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import changed_settings, changed_values
 from trickbag.report.study.answer import answers
@@ -80,7 +80,7 @@ def _networks(a: ReportedStudy, b: ReportedStudy) -> list[dict[str, Any]]:
                 list(effects_b.values()),
                 outcome=a.outcome,
                 name=f"forest-{i}",
-                label=f"Effects on {title(a.outcome)} in both studies, with 95 % intervals",
+                label=f"Effects on {short_title(a.outcome)} in both studies, with 95 % intervals",
                 limits=limits,
             )
         rows = [

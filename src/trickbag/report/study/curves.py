@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trickbag.report.format import title, unit
+from trickbag.metrics.metric import PREFIXES
+from trickbag.report.format import short_title, unit
 from trickbag.report.svg import PAGE, drawing, plain_axes, render
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from trickbag.report.study.records import ReportedStudy, StudyLayout, StudyVariant
 
-__all__ = ["SHOWN", "Band", "CurvePanel", "band_chart", "curve_limits", "panels"]
+__all__ = ["SHOWN", "Band", "CurvePanel", "CurvePanels", "band_chart", "curve_limits", "panels"]
 
 SHOWN = 24
 """Number of variants of a network whose curves a page draws."""
@@ -39,23 +40,31 @@ class CurvePanel:
     svg: str | None
 
 
-def panels(study: ReportedStudy, layout: StudyLayout, name: str) -> tuple[list[CurvePanel], bool]:
-    """Draw the curves of a network's first variants; the flag tells whether the axis is cut.
+@dataclass(frozen=True, kw_only=True)
+class CurvePanels:
+    """The charts of a network's variants, of one metric; `cut` tells whether the axis is cut."""
+
+    charts: list[CurvePanel]
+    metric: str
+    cut: bool = False
+
+
+def panels(study: ReportedStudy, layout: StudyLayout, name: str) -> CurvePanels:
+    """Draw the curves of a network's first variants.
 
     Behind each curve stands that of the first variant, or of the step before in a cumulative study.
-    The metric is the outcome if it was measured at each epoch, else top-1. Raises UserError if a
-    trial's file is damaged.
+    The metric is the outcome if it was measured at each epoch, else the same metric of the
+    validation part, else the one that chooses the best epoch. Raises UserError if a trial's file is
+    damaged.
     """
     variants = [variant for variant in layout.variants if not variant.reason][:SHOWN]
     bands: list[Band] = []
-    metric = study.outcome
-    # Some outcomes, such as a cost, are measured once a run.
-    for metric in dict.fromkeys((study.outcome, "top1")):
+    for metric in _candidates(study):
         bands = [_band(study, variant, metric) for variant in variants]
         if any(band.points for band in bands):
             break
-    if not any(band.points for band in bands):
-        return [], False
+    else:
+        return CurvePanels(charts=[], metric=study.outcome)
     limits, cut = curve_limits(bands)
     reference = None
     charts = []
@@ -66,7 +75,15 @@ def panels(study: ReportedStudy, layout: StudyLayout, name: str) -> tuple[list[C
         charts.append(CurvePanel(label=band.label, seeds=band.seeds, svg=svg))
         if band.points and (i == 0 or study.design == "cumulative"):
             reference = band
-    return charts, cut
+    return CurvePanels(charts=charts, metric=metric, cut=cut)
+
+
+def _candidates(study: ReportedStudy) -> list[str]:
+    """Return the metrics that the curves can be of, the outcome first."""
+    # A cost, the test part and an evaluation of its own are measured once a run.
+    prefixes = [prefix for prefix in PREFIXES if study.outcome.startswith(prefix)]
+    same = [study.outcome.removeprefix(prefix) for prefix in prefixes]
+    return list(dict.fromkeys((study.outcome, *same, study.score, study.accuracy)))
 
 
 def _band(study: ReportedStudy, variant: StudyVariant, metric: str) -> Band:
@@ -130,7 +147,7 @@ def band_chart(
         axes.set_ylim(limits)
         axes.set_xlabel("epoch", size=9, labelpad=1)
         epoch, mean, *_ = band.points[-1]
-        text = f"{title(metric)}{' in ' + unit(metric) if unit(metric) else ''}"
+        text = f"{short_title(metric)}{' in ' + unit(metric) if unit(metric) else ''}"
         label = (
             f"{text} of {band.label} over {epoch:g} epochs, "
             f"mean of {band.seeds} seeds: {mean:.4g} at the end"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trickbag.report.format import title, unit
-from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render
+from trickbag.report.format import short_title, title, unit
+from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,9 +88,12 @@ def price_chart(
     front = pareto_front(points, more_is_better=more_is_better)
     many_networks = len({point.network for point in points}) > 1
     width, height, top = 5.0, 3.5, 0.38 if many_networks else 0.12
+    measure = unit(outcome)
+    beside = wrapped(short_title(outcome) + (f" in {measure}" if measure else ""), height - 0.7)
+    left = 0.62 + 0.17 * beside.count("\n")
     with drawing(PAGE):
         figure = Figure(figsize=(width, height))
-        box = (0.62 / width, 0.58 / height, 1 - 0.77 / width, 1 - (0.58 + top) / height)
+        box = (left / width, 0.58 / height, 1 - (left + 0.15) / width, 1 - (0.58 + top) / height)
         axes = figure.add_axes(box)
         plain_axes(axes)
         axes.set_xlim(*_padded([point.price for point in points], 0.17))
@@ -105,9 +108,9 @@ def price_chart(
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
         better = "more" if more_is_better else "less"
         axes.set_xlabel(f"{title(metric)}{suffix}, {better} is better")
-        axes.set_ylabel(f"{title(outcome)} in {unit(outcome)}" if unit(outcome) else title(outcome))
+        axes.set_ylabel(beside)
         label = (
-            f"{title(outcome)} against {title(metric)} of {len(points)} variants, "
+            f"{short_title(outcome)} against {title(metric)} of {len(points)} variants, "
             f"{len(front)} on the Pareto front"
         )
         return render(figure, name, label)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trickbag.errors import UserError
+from trickbag.metrics.metric import default_score
 from trickbag.paths import is_folder
 from trickbag.study.designs.backbones import Backbones
 from trickbag.study.folder import StudyFolder
@@ -174,6 +175,20 @@ class ReportedStudy:
     def outcome(self) -> str:
         """The metric on which effects are measured."""
         return self.record.outcome
+
+    @property
+    def score(self) -> str:
+        """The metric that chooses the best epoch, which each epoch has."""
+        training = self.recipe.get("training")
+        named = training.get("score") if isinstance(training, Mapping) else None
+        return named if isinstance(named, str) else self.accuracy
+
+    @property
+    def accuracy(self) -> str:
+        """The usual metric of the task, in percent."""
+        data = self.recipe.get("data")
+        several = isinstance(data, Mapping) and data.get("multi_label") is True
+        return default_score(several, self.task)
 
     @property
     def variants(self) -> list[StudyVariant]:

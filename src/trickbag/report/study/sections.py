@@ -13,6 +13,7 @@ from trickbag.report.format import (
     number,
     probability,
     ratio,
+    short_title,
     signed,
     span,
     title,
@@ -131,7 +132,7 @@ def price(study: ReportedStudy) -> dict[str, Any]:
     """Draw accuracy against prices for all variants, list their means, and what tricks cost."""
     outcome = study.outcome
     if unit(outcome) != "%" or OUTCOMES.get(outcome) != "higher":
-        outcome = "top1"
+        outcome = study.accuracy
     variants = [variant for variant in study.variants if variant.values(outcome)]
     prices, same = _prices(variants)
     costs = [
@@ -139,9 +140,10 @@ def price(study: ReportedStudy) -> dict[str, Any]:
         for name in COSTS
         if any(name in e.cost and e.cost[name]["delta"] for e in study.effects or ())
     ]
+    short = short_title(outcome)
     return {
-        "measure": "Accuracy" if study.task == "classification" else _capitalised(title(outcome)),
-        "outcome": title(outcome) + (f" in {unit(outcome)}" if unit(outcome) else ""),
+        "measure": "Accuracy" if study.task == "classification" else short,
+        "outcome": short + (f" in {unit(outcome)}" if unit(outcome) else ""),
         "charts": _price_charts(study, variants, prices, outcome),
         "same": same,
         "letters": [
@@ -185,11 +187,6 @@ def _prices(variants: Sequence[StudyVariant]) -> tuple[list[str], list[str]]:
         elif means:
             prices.append(name)
     return prices, same
-
-
-def _capitalised(text: str) -> str:
-    # Not `capitalize`, which makes small letters of all others.
-    return text[:1].upper() + text[1:]
 
 
 def _price_charts(
@@ -375,15 +372,18 @@ def curves(study: ReportedStudy) -> list[dict[str, Any]]:
     """Draw the learning curves of the variants, network by network."""
     networks = []
     for i, layout in enumerate(study.layouts):
-        drawn, cut = panels(study, layout, f"curve-{i}")
+        drawn = panels(study, layout, f"curve-{i}")
+        charts = drawn.charts
         applicable = sum(not variant.reason for variant in layout.variants)
         networks.append(
             {
                 "model": layout.model,
-                "panels": drawn,
-                "cut": cut,
+                "panels": charts,
+                "cut": drawn.cut,
+                "metric": short_title(drawn.metric),
+                "instead_of": short_title(study.outcome) if drawn.metric != study.outcome else "",
                 "left_out": max(0, applicable - SHOWN),
-                "reference": drawn[0].label if drawn and drawn[0].svg else "",
+                "reference": charts[0].label if charts and charts[0].svg else "",
             }
         )
     return networks

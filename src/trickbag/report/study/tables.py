@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
-from trickbag.report.format import title, unit
+from trickbag.report.format import short_title, unit
 from trickbag.report.study.records import ReportedStudy, read_study
 from trickbag.report.study.sections import effect_row, has_levels
 from trickbag.report.tables import latex_table, markdown_table
@@ -42,7 +42,9 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
     """
     many_networks = len(study.layouts) > 1
     levels = [*study.level_names] if has_levels(study.effects or ()) else []
-    outcome = title(study.outcome) + (f" ({unit(study.outcome)})" if unit(study.outcome) else "")
+    outcome = short_title(study.outcome) + (
+        f" ({unit(study.outcome)})" if unit(study.outcome) else ""
+    )
     network = ["network"] if many_networks else []
     rows = [["effect", *network, *levels, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]]
     for effect in study.effects or ():

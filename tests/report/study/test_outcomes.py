@@ -1,0 +1,158 @@
+"""Outcomes with long titles, and those that are measured once a run, on the page of a study."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.report.html_page import Page
+from tests.report.study_folder import write_study
+from trickbag import recipes
+from trickbag.metrics.metric import PREFIXES, default_score
+from trickbag.report import study_page
+from trickbag.report.format import short_title, title, unit
+from trickbag.report.study.charts import forest_chart
+from trickbag.report.study.price_chart import Point, price_chart
+from trickbag.report.svg import wrapped
+from trickbag.study.analysis.effects import Effect
+from trickbag.study.analysis.outcomes import OUTCOMES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONGEST = sorted(OUTCOMES, key=lambda name: len(short_title(name)))[-3:]
+OF_TASKS = ["map50", "test_map50_voc07", "miou", "test_miou"]
+EFFECT = Effect(
+    label="mixup",
+    model="m",
+    delta=1.0,
+    low=0.5,
+    high=1.5,
+    p=0.01,
+    p_raw=0.01,
+    sd=0.1,
+    pairs=3,
+    verdict="helps",
+)
+LONG = dataclasses.replace(EFFECT, label="a_trick_with_a_long_name_too", verdict="undetermined")
+
+
+def overflow(svg: str) -> list[str]:
+    """Return the texts of a drawing that do not lie in it, by an estimate of their widths."""
+    root = ElementTree.fromstring(svg)
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    outside = []
+    for text in root.iter("text"):
+        words, style = "".join(text.itertext()), text.attrib.get("style", "")
+        size = float(re.search(r"([\d.]+)px", style)[1])  # type: ignore[index]
+        anchor = "middle" if "middle" in style else "end" if "anchor: end" in style else "start"
+        move = text.attrib.get("transform", "")
+        turned = re.search(r"rotate\(-90", move) is not None
+        x, y = _position(text.attrib, move)
+        before = {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * len(words) * 0.53 * size
+        low = (height - y if turned else x) - before
+        high = low + len(words) * 0.53 * size
+        if low < -1 or high > (height if turned else width) + 1:
+            outside.append(words)
+    return outside
+
+
+def _position(attributes: dict[str, str], move: str) -> tuple[float, float]:
+    shift = re.search(r"translate\(([-\d.]+)[ ,]+([-\d.]+)\)", move)
+    if shift:
+        return float(shift[1]), float(shift[2])
+    turn = re.search(r"rotate\([-\d.]+[ ,]+([-\d.]+)[ ,]+([-\d.]+)\)", move)
+    if turn:
+        return float(turn[1]), float(turn[2])
+    return float(attributes["x"]), float(attributes["y"])
+
+
+def test_a_short_title_is_no_longer_than_the_title() -> None:
+    for outcome in OUTCOMES:
+        assert 0 < len(short_title(outcome)) <= len(title(outcome))
+    for prefix in PREFIXES:
+        # What stands before the name is not lost in its short form.
+        assert short_title(f"{prefix}map50") not in (short_title("map50"), title(f"{prefix}map50"))
+
+
+@pytest.mark.parametrize("outcome", [*OF_TASKS, *LONGEST])
+def test_the_labels_of_axes_lie_in_the_figures(outcome: str) -> None:
+    for effect in (EFFECT, LONG):
+        forest = forest_chart([effect], outcome=outcome)
+        assert forest is not None
+        assert overflow(forest) == []
+    points = [Point(label="full", price=1.0, outcome=90.0), Point(label="b", price=2, outcome=91)]
+    price = price_chart(points, metric="train_throughput", outcome=outcome)
+    assert price is not None
+    assert overflow(price) == []
+
+
+def test_a_text_that_is_wrapped_keeps_its_words() -> None:
+    for outcome in OUTCOMES:
+        lines = wrapped(title(outcome), 2.0).split("\n")
+        assert " ".join(lines) == title(outcome)
+        assert max(map(len, lines)) * 0.53 * 10 / 72 <= 2.0
+    assert wrapped("", 2.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "recipe", "logged"),
+    [
+        ("test_map50", recipes.detection(), "map50"),
+        ("test_pixel_accuracy", recipes.segmentation(), "pixel_accuracy"),
+        # Of an evaluation of its own, no epoch has anything like it.
+        ("shift_consistency", recipes.small(), "top1"),
+        ("miou", recipes.segmentation(), "miou"),
+        (
+            "test_miou",
+            recipes.segmentation().set("training.score", "pixel_accuracy"),
+            "pixel_accuracy",
+        ),
+    ],
+)
+def test_the_curves_are_of_what_each_epoch_has(
+    tmp_path: Path, outcome: str, recipe: recipes.Recipe, logged: str
+) -> None:
+    folder = write_study(
+        tmp_path / "study",
+        recipe=recipe,
+        outcome=outcome,
+        logged=logged,
+        design="one-at-a-time",
+        tricks=("mixup",),
+        seeds=2,
+        epochs=4,
+    )
+    page = Page(study_page(folder))
+    page.check()
+    words = page.words("curves")
+    instead = f"{short_title(outcome)} is not measured after each epoch: the curves are of the "
+    assert (instead in words) == (outcome != logged)
+    if outcome != logged:
+        assert f"validation part's {short_title(logged)}." in words
+    drawn = [svg["aria-label"] for svg in page.all("svg") if "over 4 epochs" in svg["aria-label"]]
+    assert len(drawn) == 2
+    assert all(label.startswith(f"{short_title(logged)} in {unit(logged)} of ") for label in drawn)
+    head = f"{short_title(outcome)} in %"
+    assert head in page.words("price")
+
+
+def test_the_price_of_a_detector_stands_beside_its_own_metric(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "study",
+        recipe=recipes.detection(),
+        outcome="train_loss",
+        logged=default_score(False, "detection"),
+        tricks=("mixup",),
+        seeds=2,
+        epochs=2,
+    )
+    text = (folder / "results.jsonl").read_text().replace('"top1"', '"map50"')
+    (folder / "results.jsonl").write_text(text)
+    page = Page(study_page(folder))
+    assert "mAP at 0.5 against training throughput" in page.words("price")
+    assert "mAP at 0.5 in %" in page.words("price")
