@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.size import height_width, number_of_pixels, size_text, sizes_text
@@ -29,6 +30,7 @@ from trickbag.models.task_network import (
 from trickbag.models.transfer import init_seed
 from trickbag.models.weights import load_weights, weights_digest
 from trickbag.models.zoo import layer_groups
+from trickbag.train.batch_norms import micro_batch, require_variances
 from trickbag.train.head_fit import head_to_fit
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
@@ -139,28 +141,28 @@ def _build_network(
     """Return the network with its initial values, on the CPU."""
     network = build_task_network(plan.task, plan.model, seed=_init_seed(plan, dataset))
     backbone = backbone_of(network)
-    _require_shapes(backbone, plan, _image_sizes(plan, tricks, network))
+    sizes = _image_sizes(plan, tricks, network)
+    _require_shapes(backbone, plan, sizes)
     if plan.training.probe is not None:
         LinearHead.of(backbone, plan.model)
-    if plan.training.gradient_checkpointing:
-        enable_gradient_checkpointing(backbone)
     notes = network_notes(network)
     for trick in tricks:
         try:
             trick.network(backbone)
         except NoEffect as none:
             notes.append(Note("no_effect", trick.name, none.reason))
-    if not _from_weights(plan):
-        if plan.training.init_head != "auto":
-            reason = (
-                f"training.init_head={plan.training.init_head} is ignored: no weights are loaded"
-            )
-            notes.append(Note("choice", None, reason))
-        return network, notes
-    notes += _load_weights(backbone, plan, dataset)
-    keep_loaded(network)
-    reason = "the weights come from a file"
-    notes += [Note("no_effect", t.name, reason) for t in tricks if t.overrides("network")]
+    if _from_weights(plan):
+        notes += _load_weights(backbone, plan, dataset)
+        keep_loaded(network)
+        reason = "the weights come from a file"
+        notes += [Note("no_effect", t.name, reason) for t in tricks if t.overrides("network")]
+    elif plan.training.init_head != "auto":
+        reason = f"training.init_head={plan.training.init_head} is ignored: no weights are loaded"
+        notes.append(Note("choice", None, reason))
+    # Behind what a task keeps of weights: frozen normalisations need no variance of a batch.
+    require_variances(network, plan, sizes)
+    if plan.training.gradient_checkpointing:
+        enable_gradient_checkpointing(backbone)
     return network, notes
 
 
@@ -304,14 +306,17 @@ def _require_shapes(network: nn.Module, plan: Plan, sizes: list[Size]) -> None:
         network.eval()
         settings = "data.eval_ratio (1 is the size of training images), --image-size or --model"
         require(1, evaluated_size, "evaluate", settings)
-    # In training mode, in which BatchNorm refuses a single value a channel.
+    # Some networks have more layers in training. Single values are `require_variances`'.
     network.train()
-    rows = plan.batch_size // (plan.training.accumulate * plan.processes)
+    for norm in (module for module in network.modules() if isinstance(module, _BatchNorm)):
+        norm.eval()
+    rows = micro_batch(plan)
     way_out = f"--image-size ({network_name} is made for {made_for}), --batch-size or --model"
     if len(sizes) > 1:
         way_out += f"; the sizes of all epochs are {sizes_text(sizes)} px"
     for size in sizes:
         require(rows, size, "be trained on", way_out)
+    network.train()
 
 
 def _param_groups(
