@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.data.loading.loader import fits_cache
 from trickbag.data.size import number_of_pixels
 from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
@@ -104,7 +105,8 @@ def _validation_seconds(run: Run, dataset: Dataset) -> float:
     """Return the seconds of all validations of a run, and of the test part at its end."""
     plan = run.plan
 
-    def image_seconds(cached: bool) -> float:
+    def image_seconds(cached: bool) -> tuple[float, bool]:
+        """Return the time of an image, and whether all images can be kept in memory."""
         images = dataset.val.subset(np.arange(min(len(dataset.val), _VALIDATED)))
         with evaluation_loader(
             images,
@@ -118,19 +120,11 @@ def _validation_seconds(run: Run, dataset: Dataset) -> float:
             _validate(run, loader)  # starts worker processes, and fills the cache
             started = time.perf_counter()
             _validate(run, loader)
-            return (time.perf_counter() - started) / len(images)
+            seconds = (time.perf_counter() - started) / len(images)
+            return seconds, fits_cache(loader, len(dataset.val))
 
-    read_s = image_seconds(cached=False)
-    all_images = evaluation_loader(
-        dataset.val,
-        plan.data,
-        run.evaluation,
-        batch_size=evaluation_batch_size(plan),
-        workers=0,
-        device=plan.device,
-        cached=True,
-    )
-    again_s = image_seconds(cached=True) if all_images.cached else read_s
+    read_s, fits = image_seconds(cached=False)
+    again_s = image_seconds(cached=True)[0] if fits else read_s
     # With an average the trained network is validated beside it.
     validations = plan.training.epochs * (1 if run.average is None else 2)
     tested = len(dataset.test) if dataset.test else 0

@@ -6,7 +6,6 @@ M teachers, K classes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from trickbag.data.source import Part
     from trickbag.data.teacher_logits import TeacherLogits
 
-__all__ = ["CACHE_LIMIT", "Loader", "default_workers", "share_of"]
+__all__ = ["CACHE_LIMIT", "Loader", "default_workers", "fits_cache", "share_of"]
 
-CACHE_LIMIT = 512 * 2**20
+CACHE_LIMIT = 512 * 2**20  # bytes
 """The most bytes of evaluation crops that a loader keeps in memory."""
 
 
@@ -87,6 +86,16 @@ def share_of(n: int, rank: int, size: int) -> slice:
     return slice(start, start + each + (rank < more))
 
 
+def fits_cache(loader: Loader, images: int | None = None) -> bool:
+    """Tell whether so many images, by default those of the loader, fit into CACHE_LIMIT.
+
+    They count as those that were loaded in the mean, so that a part that is too large is known to
+    be from the first batch on, and not when the memory is full.
+    """
+    number = len(loader.part) if images is None else images
+    return loader.image_bytes * number <= CACHE_LIMIT
+
+
 class Loader:
     """Batches of a part, epoch by epoch.
 
@@ -100,15 +109,17 @@ class Loader:
     training, the order and the batches those of evaluation.
 
     Evaluation: the order is the part's, crops are the preprocessing's, and the last batch may be
-    partial. With `cached` the batches are kept after the first epoch, up to CACHE_LIMIT; do not
-    write into them.
+    partial. With `cached` the batches are kept after the first epoch, all that is in them up to
+    CACHE_LIMIT; do not write into them.
 
     repeats: a training batch has `repeats` blocks of `batch_size` rows. Each block follows an order
     of its own, the first the one of `repeats` = 1, so that an epoch has every image `repeats`
     times. workers: None chooses as for a CPU. teacher_logits: logits that come with their images.
     share: (rank, size); a batch then has only the rank-th of `size` parts of its rows.
 
-    The attribute `cached` says whether the batches are really kept. `errors` collects the images
+    The attribute `cached` says whether the batches are kept: it becomes False where they are too
+    large. `image_bytes` is the mean size of an image with all that comes with it, in bytes, in the
+    epoch that was loaded last. `errors` collects the images
     that could not be decoded, name to reason; such an image is not tried again.
 
     Raises RunFailed if a worker process cannot start, dies or is silent for minutes, if its memory
@@ -145,8 +156,8 @@ class Loader:
         self._data = replace(data, image_size=preprocessing.image_size)
         self._source = _samples(part, preprocessing, train, seed, teacher_logits)
         self._pool: LoaderPool | None = None
-        memory = math.prod(preprocessing.crop_shape) * len(part)
-        self.cached = cached and not train and memory <= CACHE_LIMIT
+        self.cached = cached and not train
+        self.image_bytes = 0.0
         self._cache: list[RawBatch] | None = None
 
     def __len__(self) -> int:
@@ -171,9 +182,16 @@ class Loader:
             yield from self._cache[start_step:]
             return
         batches: list[RawBatch] = []
+        images = size = 0
         requests = self._requests(epoch, start_step, data or self._data)
         for loaded in self._loaded(requests, waiting):
             self._note_errors(loaded)
+            images += len(loaded.batch.index)
+            size += loaded.batch.nbytes
+            self.image_bytes = size / images
+            if self.cached and not fits_cache(self):
+                self.cached = False
+                batches.clear()
             if self.cached:
                 batches.append(loaded.batch)
             yield loaded.batch

@@ -40,6 +40,11 @@ class RawBatch(NamedTuple):
     teacher_logits: Tensor = torch.empty(0, 0, 0)
     extents: Tensor = torch.empty(0, 0, dtype=torch.int64)
 
+    @property
+    def nbytes(self) -> int:
+        """The size of all tensors in bytes."""
+        return sum(tensor.nbytes for tensor in self)
+
 
 class BatchRequest(NamedTuple):
     """All that determines a batch.
