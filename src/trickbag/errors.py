@@ -36,13 +36,13 @@ NoteKind = Literal[
 ]
 """What a note is about.
 
-no_effect: a trick that changes nothing in this run. schedule: a part of the learning-rate schedule
-that the run does not reach. choice: a setting that the run chose, changed or ignored. data: the
-images and labels. weights: the weights that the run started from. teacher: the teachers of a
-distillation. study: how the arms of a study compare. chance: arms that answer no better than an
-answer that ignores the image. damage: a file of this package's own that was damaged, and what was
-done instead of reading it. folder: the folder of a run or study, and its disk. calibration: how
-far confidences can be believed.
+no_effect: a trick or a setting that changes nothing in this run. schedule: a part of the
+learning-rate schedule that the run does not reach. choice: a setting that the run chose, changed or
+ignored. data: the images and labels. weights: the weights that the run started from. teacher: the
+teachers of a distillation. study: how the arms of a study compare. chance: arms that answer no
+better than an answer that ignores the image. damage: a file of this package's own that was damaged,
+and what was done instead of reading it. folder: the folder of a run or study, and its disk.
+calibration: how far confidences can be believed.
 """
 
 
@@ -51,8 +51,8 @@ class Note:
     """A fact about a run or a study that a person should know.
 
     `trick` names the trick that the note is about, if it is about one; `reason` is the fact, in
-    words. A note of the kind `no_effect` always has a trick; its reason says why it changes
-    nothing.
+    words. The reason of a note of the kind `no_effect` says why the trick changes nothing; without
+    a trick it is a whole sentence about a setting.
     """
 
     kind: NoteKind
@@ -62,7 +62,7 @@ class Note:
     @property
     def text(self) -> str:
         """The note as a sentence."""
-        if self.kind == "no_effect":
+        if self.kind == "no_effect" and self.trick is not None:
             return f"{self.trick} has no effect: {self.reason}"
         return self.reason
 
@@ -75,7 +75,7 @@ class Note:
         """Read what `to_dict` returned; ValueError for anything else."""
         kind, trick, reason = (data.get(key) for key in ("kind", "trick", "reason"))
         texts = isinstance(reason, str) and isinstance(trick, str | None)
-        if kind not in get_args(NoteKind) or not texts or (kind == "no_effect" and not trick):
+        if kind not in get_args(NoteKind) or not texts or (kind == "no_effect" and trick == ""):
             raise ValueError(f"{dict(data)} is not a note")
         return cls(cast("NoteKind", kind), cast("str | None", trick), cast("str", reason))
 

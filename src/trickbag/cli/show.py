@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from trickbag.data.dataset import Dataset
+    from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.errors import Note
     from trickbag.recipe import Recipe
     from trickbag.report.pictures import Image
@@ -159,11 +160,7 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     prepared = Preprocessing.for_evaluation(plan.data, plan.image_size)
     mean, std = (", ".join(f"{x:.2f}" for x in values) for values in (prepared.mean, prepared.std))
     yield f"#   preprocessing: {prepared.interpolation}; mean {mean}; std {std}"
-    scaled = {"crop": "shorter edge scaled to", "squash": "both edges scaled to"}.get(
-        prepared.resize_policy, "scaled to fit into"
-    )
-    sizes = f"{size_text(prepared.resize)} px, of which the centre of"
-    yield f"#   validation: {scaled} {sizes} {size_text(prepared.image_size)}"
+    yield f"#   validation: {_evaluated(plan, prepared)}"
     yield f"#   network: {summary(model)}"
     training, schedule = plan.training, plan.schedule
     epochs = f"{training.epochs} epochs of {plan.steps_per_epoch}"
@@ -172,6 +169,24 @@ def _plan_lines(plan: Plan | None, dataset: Dataset | None) -> Iterator[str]:
     alone = f"{training.head_epochs} epochs of the head alone, " if training.head_epochs else ""
     yield f"#   learning rate: {training.lr:g}, {alone}{warmup}{schedule.decay.kind} decay"
     yield f"#   device: {plan.device}, precision {plan.precision}, memory layout {plan.layout}"
+
+
+def _evaluated(plan: Plan, prepared: Preprocessing) -> str:
+    """Write what becomes of an image in validation."""
+    from trickbag.data.size import height_width, size_text
+
+    if plan.task.annotations == "boxes":
+        smaller, larger = sorted(height_width(prepared.image_size))
+        return f"shorter edge scaled to {smaller} px, or the longer one to {larger} if that is less"
+    if plan.task.annotations == "masks":
+        return f"scaled to fit into {size_text(prepared.image_size)} px, masks as they are"
+    scaled = {"crop": "shorter edge scaled to", "squash": "both edges scaled to"}.get(
+        prepared.resize_policy, "scaled to fit into"
+    )
+    text = f"{scaled} {size_text(prepared.resize)} px"
+    if prepared.resize_policy != "crop" and prepared.resize == prepared.image_size:
+        return text  # nothing is cut off
+    return f"{text}, of which the centre of {size_text(prepared.image_size)}"
 
 
 def _draw(recipe: Recipe, plan: Plan, dataset: Dataset, file: str) -> None:

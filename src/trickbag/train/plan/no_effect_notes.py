@@ -29,7 +29,7 @@ def first_reasons(notes: Iterable[Note]) -> list[Note]:
     """Return the notes with one reason for each trick without effect: the first."""
     kept: list[Note] = []
     for note in notes:
-        again = note.kind == "no_effect" and any(
+        again = (note.kind, note.trick is None) == ("no_effect", False) and any(
             (other.kind, other.trick) == (note.kind, note.trick) for other in kept
         )
         if not again:

@@ -34,6 +34,7 @@ from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.probe_notes import probe_notes, require_probe, with_new_head
 from trickbag.train.plan.schedule_notes import schedule_notes
 from trickbag.train.plan.score import score_notes
+from trickbag.train.plan.task_settings import unused_notes, whole_images
 from trickbag.train.plan.task_tricks import require_backbone, require_task
 from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
@@ -98,6 +99,7 @@ def resolve(
         *probe_notes(plan),
         *size_notes,
         *channel_notes(recipe.data, plan.data),
+        *unused_notes(recipe.data, recipe.task.annotations),
         *preparation_notes,
         *stem_notes,
         *fit_notes,
@@ -127,7 +129,9 @@ def _sized_data(
     """
     from trickbag.models.image_size import default_image_size
 
-    data = hooks.apply(Trick.data, with_pixels(recipe.data, dataset.pixels))
+    annotations = recipe.task.annotations
+    given_data = whole_images(recipe.data, annotations)
+    data = hooks.apply(Trick.data, with_pixels(given_data, dataset.pixels))
     # A mirrored digit is another digit, or none.
     if not dataset.mirror:
         data = replace(data, flip_prob=0.0)
@@ -153,7 +157,8 @@ def _sized_data(
     starts_anew = not (recipe.training.init or recipe.training.pretrained)
     crop_is_timms = starts_anew and data.eval_crop is None and crop != EVAL_CROP
     if isinstance(model, TimmConfig) and size == unscaled and (not given or crop_is_timms):
-        share = f", {crop:g} of the shorter edge in validation" if starts_anew else ""
+        cuts = starts_anew and annotations == "classes"
+        share = f", {crop:g} of the shorter edge in validation" if cuts else ""
         made_for = f"what timm's {model.name} is made for"
         notes.append(_choice(f"images have {size_text(size)} px{share}: {made_for}"))
     return replace(data, image_size=size), default_crop, notes
