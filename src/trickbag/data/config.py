@@ -123,8 +123,9 @@ class DataConfig(Settings):
     - max_pixels: an image of more pixels is left out before it is decoded, and so is one whose
       decoding takes more than 12 bytes for each of them.
     - duplicates: images that are the same, byte for byte. `note`: all are used, and a note names
-      them. `drop`: those that lie in two classes are left out, and of the others the training copy
-      of an image that lies in another part, and all but the first in a part.
+      them. `drop`: those that lie in two classes, or have different boxes or masks, are left out,
+      and of the others the training copy of an image that lies in another part, and all but the
+      first in a part.
     - max_bad_fraction: the share of damaged images above which a run stops.
     - workers: the number of worker processes; None chooses by device and source. It never changes
       the images.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from trickbag.data.source import Part
 from trickbag.errors import Note
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from trickbag.data.source import Part
+    from trickbag.data.annotations import AnnotationKind
 
 __all__ = [
     "Across",
@@ -29,8 +30,9 @@ __all__ = [
     "pixel_digest",
 ]
 
-Across = Literal["parts", "classes", "nothing"]
+Across = Literal["parts", "classes", "boxes", "masks", "nothing"]
 
+_ANNOTATED: tuple[Literal["boxes", "masks"], ...] = ("boxes", "masks")
 _PARTS = ("train", "val", "test")
 _NAMED_SETS = 3
 _NAMED_FILES = 3
@@ -54,20 +56,22 @@ class CopySet:
 
     places: the part and the index in it of each, training first. files: their names. shown: the
     same, with the part where names alone do not tell them apart. in_parts: whether they lie in more
-    than one part. in_classes: whether their labels differ. examples: some of those shown, first
-    those that differ in part or label.
+    than one part. differing: what of them differs, their classes, boxes or masks; None if nothing
+    does. examples: some of those shown, first those that differ in part or annotation.
     """
 
     places: tuple[tuple[str, int], ...]
     files: tuple[str, ...]
     shown: tuple[str, ...]
     in_parts: bool
-    in_classes: bool
+    differing: AnnotationKind | None
     examples: tuple[str, ...]
 
     @classmethod
-    def at(cls, places: Iterable[tuple[str, int]], parts: Mapping[str, Part]) -> CopySet:
-        """Describe the images at places."""
+    def at(
+        cls, places: Iterable[tuple[str, int]], parts: Mapping[str, Part], *, alike: bool = False
+    ) -> CopySet:
+        """Describe the images at places, of which those that only look `alike` have own boxes."""
         ordered = sorted(places, key=lambda place: (_PARTS.index(place[0]), place[1]))
         files = [parts[part].names[i] for part, i in ordered]
         # Parts from two sources can have the same names.
@@ -76,7 +80,11 @@ class CopySet:
             f"{name} ({part})" if same else name
             for name, (part, _) in zip(files, ordered, strict=True)
         ]
-        labels = [_label(parts[part], i) for part, i in ordered]
+        labels = [
+            Part.annotation(parts[part], i) if alike else parts[part].annotation(i)
+            for part, i in ordered
+        ]
+        differ = len(set(labels) - {None}) > 1
         kinds = [(part, label) for (part, _), label in zip(ordered, labels, strict=True)]
         firsts = dict(zip(reversed(kinds), reversed(range(len(kinds))), strict=True))
         by_novelty = sorted(range(len(files)), key=lambda i: firsts[kinds[i]] != i)
@@ -85,30 +93,22 @@ class CopySet:
             files=tuple(files),
             shown=tuple(shown),
             in_parts=len({part for part, _ in ordered}) > 1,
-            in_classes=len(set(labels) - {None}) > 1,
+            differing=("classes" if alike else parts[ordered[0][0]].annotations)
+            if differ
+            else None,
             examples=tuple(shown[i] for i in by_novelty[:_NAMED_FILES]),
         )
 
     @property
     def across(self) -> tuple[Across, ...]:
-        """What the copies lie across: parts, classes, both, or nothing."""
-        both: tuple[tuple[Across, bool], ...] = (
-            ("parts", self.in_parts),
-            ("classes", self.in_classes),
-        )
-        return tuple(name for name, holds in both if holds) or ("nothing",)
+        """What the copies lie across: parts, differing annotations, both, or nothing."""
+        across: list[Across] = ["parts"] if self.in_parts else []
+        across += [self.differing] if self.differing else []
+        return tuple(across) or ("nothing",)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return a row for each thing that they lie across: files, across."""
         return [{"files": list(self.files), "across": across} for across in self.across]
-
-
-def _label(part: Part, i: int) -> bytes | int | None:
-    """Return the label or the labels of an image; None if they are unknown."""
-    labels = part.labels[i]
-    if labels.ndim:
-        return bytes(labels.tobytes()) if labels.any() else None
-    return int(labels) if labels >= 0 else None
 
 
 def copies_of(
@@ -129,8 +129,8 @@ def copies_of(
 def copies_to_drop(copy_sets: Iterable[CopySet]) -> dict[str, dict[int, str]]:
     """Return what `data.duplicates = drop` leaves out: for each part, reasons by index.
 
-    Of images with different labels all copies; of others all training copies if one lies in another
-    part, and in each part all but the first.
+    Of images with different annotations all copies; of others all training copies if one lies in
+    another part, and in each part all but the first.
     """
     dropped: dict[str, dict[int, str]] = defaultdict(dict)
     for copies in copy_sets:
@@ -138,9 +138,10 @@ def copies_to_drop(copy_sets: Iterable[CopySet]) -> dict[str, dict[int, str]]:
         held_back = next((file for (part, _), file in members if part != "train"), None)
         kept: dict[str, str] = {}
         for (part, i), file in members:
-            if copies.in_classes:
+            if copies.differing:
+                what = "labels" if copies.differing == "classes" else copies.differing
                 other = next((name for name in copies.examples if name != file), file)
-                dropped[part][i] = f"a copy of {other}, and the labels of the copies differ"
+                dropped[part][i] = f"a copy of {other}, and the {what} of the copies differ"
             elif part == "train" and held_back is not None:
                 dropped[part][i] = f"a copy of {held_back}"
             elif part in kept:
@@ -168,6 +169,15 @@ def copy_notes(copy_sets: Sequence[CopySet], *, drop: bool, multi_label: bool) -
             classes,
             "not all of the labels can be right; data.duplicates=drop leaves all copies out",
             "all copies are left out",
+        ),
+        *(
+            (
+                kind,
+                f"with different {kind}",
+                f"not all of the {kind} can be right; data.duplicates=drop leaves all copies out",
+                "all copies are left out",
+            )
+            for kind in _ANNOTATED
         ),
         (
             "nothing",

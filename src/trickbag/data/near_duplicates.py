@@ -95,8 +95,10 @@ def near_duplicates_of(
     codes = np.array(
         [np.frombuffer(bytes.fromhex(hashes[name][i]), np.uint8) for name, i in places], np.uint8
     ).reshape(-1, 16)
-    sets = [CopySet.at([places[i] for i in members], parts) for members in _alike(codes)]
-    return tuple(sorted(sets, key=lambda copies: (not copies.in_parts, not copies.in_classes)))
+    sets = [
+        CopySet.at([places[i] for i in members], parts, alike=True) for members in _alike(codes)
+    ]
+    return tuple(sorted(sets, key=lambda copies: (not copies.in_parts, not copies.differing)))
 
 
 def _alike(codes_N16: NDArray[np.uint8]) -> list[list[int]]:

@@ -103,6 +103,12 @@ class Part(ABC):
         C is `pixels.count`. Raises DecodeError if it cannot be decoded, or has no such channels.
         """
 
+    def annotation(self, i: int) -> bytes | None:
+        """Return what is annotated in image `i`: equal bytes if that is equal; None if unknown."""
+        labels = self.labels[i]
+        known = bool(labels.any()) if labels.ndim else bool(labels >= 0)
+        return labels.tobytes() if known else None
+
     def annotation_digest(self) -> bytes:
         """Return a hash of what is annotated besides the labels; empty if there is nothing."""
         return b""

@@ -90,6 +90,10 @@ class MaskPart(FilePart):
             counts = sum(pool.map(counted, range(len(self))), np.zeros(num_classes, np.int64))
         return [int(count) for count in counts]
 
+    def annotation(self, i: int) -> bytes:
+        """Return a hash of the numbers of mask `i`, and how it is turned."""
+        return self.digests[i].tobytes() + self.orientations[i].tobytes()
+
     def annotation_digest(self) -> bytes:
         """Return a hash of the classes of all pixels, 16 bytes."""
         digest = hashlib.blake2b(digest_size=16)
