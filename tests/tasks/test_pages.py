@@ -14,11 +14,15 @@ from PIL import Image
 from tests.builders.tasks import TASKS
 from tests.report.html_page import Page
 from trickbag.cli import main
-from trickbag.data.dataset import Dataset
+from trickbag.data.annotations.boxes.part import BoxPart
+from trickbag.data.dataset import Dataset, prepare
 from trickbag.recipe import Recipe
+from trickbag.report.run.comparison import compare_page
 from trickbag.report.run.images import pictures_of
 from trickbag.report.run.page import run_page
-from trickbag.report.run.tasks.task_report import annotated_batch
+from trickbag.report.run.records import read_record
+from trickbag.report.run.tasks.task_report import annotated_batch, task_report
+from trickbag.tasks.box_predictions import BoxPredictions, ImageBoxes
 from trickbag.train.plan.plan import Plan
 
 OF_CLASSIFICATION = ("top-1", "confus", "calibra", "reliability", "nats by", "mistake")
@@ -114,3 +118,79 @@ def test_two_runs_of_a_task_are_compared(
     capsys.readouterr()
     assert main(["report", str(reference), str(other), "--out", str(out)]) == 2
     assert "give two runs of one task" in capsys.readouterr().err
+
+
+def compared(first: Path, second: Path) -> Page:
+    page = Page(compare_page(first, second, first.parent / "compared.html"))
+    page.check()
+    return page
+
+
+@pytest.fixture
+def pair(reference: Path, recipe: Recipe, tmp_path: Path) -> tuple[Path, Path]:
+    """Two copies of a run; the second predicts every image of the validation part perfectly."""
+    folders = (tmp_path / "first", tmp_path / "second")
+    for folder in folders:
+        shutil.copytree(reference, folder)
+    if (file := folders[1] / "pixel_scores.csv").exists():
+        lines = file.read_text().splitlines()
+        perfect = [f"{line.split(',')[0]},100.0,100.0" for line in lines[1:]]
+        file.write_text("\n".join([lines[0], *perfect]) + "\n")
+        return folders
+    dataset = prepare(recipe.data, annotations="boxes")
+    assert isinstance(dataset.val, BoxPart)
+    detections = [
+        np.column_stack([dataset.val.boxes(i)[:, :5], np.full(len(dataset.val.boxes(i)), 0.9)])
+        for i in range(len(dataset.val))
+    ]
+    images = tuple(
+        ImageBoxes.of(name, (30, 40), rows, dataset.classes)
+        for name, rows in zip(dataset.val.names, detections, strict=True)
+    )
+    text = BoxPredictions(classes=dataset.classes, images=images).to_text()
+    (folders[1] / "predictions.json").write_text(text)
+    return folders
+
+
+def test_single_images_of_two_runs_are_compared_in_pairs(
+    pair: tuple[Path, Path], name: str
+) -> None:
+    titles = {"detection": ("F1", "recall"), "segmentation": ("mIoU", "pixel accuracy")}[name]
+    report = task_report(read_record(pair[0]).task)
+    first, second = (report.image_scores(read_record(folder)) for folder in pair)
+    assert tuple(first) == tuple(second) == titles
+    words = compared(*pair).words("metrics")
+    assert "Image by image" in words
+    for title in titles:
+        assert set(second[title].values()) == {100.0}
+        mean = np.mean(list(first[title].values()))
+        row = words.partition(f" {title} {mean:.2f} 100.00 ")[2]
+        assert row.startswith(f"+{100 - mean:.2f} ")
+        assert row.partition(" % ")[2].startswith(f"0 {len(first[title])} 0")
+    assert f"Paired over {len(first[titles[0]])} validation images" in words
+    # Of a run and its copy there is nothing to tell apart.
+    shutil.copytree(pair[0], pair[0].parent / "copy")
+    words = compared(pair[0], pair[0].parent / "copy").words("metrics")
+    assert f" 0.00 — % 0 0 {len(first[titles[0]])} " in words
+
+
+def test_why_single_images_are_not_compared(
+    pair: tuple[Path, Path], name: str, recipe: Recipe
+) -> None:
+    file = TASKS[name].predictions
+    content = (pair[1] / file).read_text()
+    (pair[1] / file).write_text(content.replace("image7", "image9"))
+    words = compared(*pair).words("metrics")
+    assert "Single images are not compared: " in words
+    (pair[1] / file).unlink()
+    words = compared(*pair).words("metrics")
+    assert f"Single images are not compared: second has no {file}." in words
+    if name == "detection":
+        (pair[1] / file).write_text(content)
+        source = Path(recipe.data.source)
+        source.rename(source.with_name("away"))
+        try:
+            words = compared(*pair).words("metrics")
+        finally:
+            source.with_name("away").rename(source)
+        assert "the boxes of the truth are in the data of first, which cannot be read" in words

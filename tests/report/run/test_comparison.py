@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from tests.report.html_page import Page
 from tests.report.run_folder import TRICKS, trained, validation, write_json, write_run
 from trickbag.errors import UserError
 from trickbag.report import compare_page, read_record
-from trickbag.report.run.comparison import differences
+from trickbag.report.format import MINUS
+from trickbag.report.run.comparison import differences, paired_scores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,3 +104,25 @@ def test_the_data_of_a_trial_are_compared_once(tmp_path: Path) -> None:
     assert differences(read_record(a), read_record(b)) == [
         ("fingerprint of the data", "aaaa", "bbbb")
     ]
+
+
+def test_a_mean_difference_has_its_interval_over_images() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"i{n}" for n in range(200)]
+    first = dict(zip(names, rng.uniform(20, 60, 200).tolist(), strict=True))
+    gains = rng.normal(5, 8, 200)
+    second = {name: first[name] + gain for name, gain in zip(names, gains, strict=True)}
+    row = paired_scores("F1", first, dict(reversed(second.items())))
+    assert row is not None
+    assert row["gap"] == f"+{gains.mean():.2f}"
+    low, high = (float(end.replace(MINUS, "-")) for end in row["interval"].split(" to "))
+    # That of a t interval, nearly: the differences are normal.
+    half = 1.972 * gains.std(ddof=1) / np.sqrt(200)
+    assert low == pytest.approx(gains.mean() - half, abs=0.25 * half)
+    assert high == pytest.approx(gains.mean() + half, abs=0.25 * half)
+    assert (row["a_higher"], row["b_higher"]) == (int((gains < 0).sum()), int((gains > 0).sum()))
+    swapped = paired_scores("F1", second, first)
+    assert swapped is not None
+    assert swapped["gap"] == f"{MINUS}{gains.mean():.2f}"
+    assert paired_scores("F1", first, {"i0": 1.0}) is None
+    assert paired_scores("F1", {}, {}) is None

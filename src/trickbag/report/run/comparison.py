@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trickbag.errors import UserError
+from trickbag.metrics.bootstrap import mean_intervals
 from trickbag.report.charts import Series, line_chart
-from trickbag.report.format import ABSENT, number, title, unit
+from trickbag.report.format import ABSENT, number, signed, span, title, unit
 from trickbag.report.pages import write_page
 from trickbag.report.recipe_text import changed_settings, changed_values
 from trickbag.report.run.records import ReportedRun, planned_schedule, read_record
@@ -20,7 +23,7 @@ from trickbag.train.folder.predictions import PredictionRow, read_predictions
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["compare_page", "differences", "disagreement"]
+__all__ = ["compare_page", "differences", "disagreement", "paired_scores"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,7 @@ def _context(a: _Side, b: _Side) -> dict[str, Any]:
         "disagreement": disagreement(a.predictions, b.predictions)
         if a.predictions and b.predictions
         else None,
+        "of_task": a.record.task != "classification",
         **_of_task(a.record, b.record),
     }
 
@@ -91,23 +95,49 @@ def _headline(side: _Side) -> dict[str, Any]:
 
 
 def _of_task(first: ReportedRun, second: ReportedRun) -> dict[str, Any]:
-    """Count the images on which one of two runs is better, by the score of an image of a task.
+    """Compare the validation images of two runs of another task than classification, in pairs.
 
-    Both are None for classification, whose images are right or wrong, and where there is no score.
+    `image_scores` are rows of the table, or None; `not_paired` then says why, and is empty for
+    classification, whose images are right or wrong.
     """
     if first.task == "classification":
-        return {"image_score": None, "better": None}
+        return {"image_scores": None, "not_paired": "", "image_note": ""}
     report = task_report(first.task)
-    scores_a, scores_b = (report.image_scores(record.folder) for record in (first, second))
-    if not scores_a or not scores_b or scores_a.keys() != scores_b.keys():
-        return {"image_score": report.image_score, "better": None}
-    pairs = [(score, scores_b[image]) for image, score in scores_a.items()]
-    better = {
-        "images": len(pairs),
-        "first": sum(a > b for a, b in pairs),
-        "second": sum(b > a for a, b in pairs),
+    try:
+        scores_a, scores_b = (report.image_scores(record) for record in (first, second))
+    except UserError as error:
+        return {"image_scores": None, "not_paired": error.reason, "image_note": ""}
+    rows = [paired_scores(name, by_image, scores_b[name]) for name, by_image in scores_a.items()]
+    if first.fingerprint != second.fingerprint or None in rows:
+        reason = "the runs were validated on other images"
+        return {"image_scores": None, "not_paired": reason, "image_note": ""}
+    return {"image_scores": rows, "not_paired": "", "image_note": report.image_note}
+
+
+def paired_scores(
+    name: str, first: Mapping[str, float], second: Mapping[str, float]
+) -> dict[str, Any] | None:
+    """Describe by how much a score of the same images is higher in a second run than in a first.
+
+    The interval of the mean difference is over images; see `mean_intervals`. None if the images are
+    not the same, or there are none.
+    """
+    if first.keys() != second.keys() or not first:
+        return None
+    a_N, b_N = (np.array([scores[image] for image in first]) for scores in (first, second))
+    interval = mean_intervals({name: b_N - a_N}).get(name)
+    return {
+        "name": name,
+        "images": len(a_N),
+        "a": f"{a_N.mean():.2f}",
+        "b": f"{b_N.mean():.2f}",
+        # As `signed` writes a metric in percent, whatever the score is called.
+        "gap": signed("top1", float((b_N - a_N).mean())),
+        "interval": ABSENT if interval is None else span("top1", *interval),
+        "a_higher": int((a_N > b_N).sum()),
+        "b_higher": int((b_N > a_N).sum()),
+        "equal": int((a_N == b_N).sum()),
     }
-    return {"image_score": report.image_score, "better": better}
 
 
 def differences(first: ReportedRun, second: ReportedRun) -> list[tuple[str, str, str]]:

@@ -92,7 +92,7 @@ class MaskPart(FilePart):
 
     def annotation(self, i: int) -> bytes:
         """Return a hash of the numbers of mask `i`, and how it is turned."""
-        return self.digests[i].tobytes() + self.orientations[i].tobytes()
+        return bytes(self.digests[i]) + bytes(self.orientations[i].tobytes())
 
     def annotation_digest(self) -> bytes:
         """Return a hash of the classes of all pixels, 16 bytes."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.errors import TrickbagError, UserError
 from trickbag.metrics.detection import SURE, BoxScore, right_detections
 from trickbag.report.format import percent
 from trickbag.report.pictures import Compared
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from trickbag.data.annotations.boxes.part import BoxPart
     from trickbag.data.dataset import Dataset
     from trickbag.report.pictures import Image
     from trickbag.report.run.records import ReportedRun
+    from trickbag.report.run.tasks.task_report import ImageScores
     from trickbag.tasks.box_predictions import ImageBoxes
 
 __all__ = ["DetectionReport", "image_f1"]
@@ -47,6 +50,11 @@ class DetectionReport(TaskReport):
     columns = ("objects", "AP at 0.5", "AP, eleven points", "recall", "precision", "F1")
     bar = 1
     image_score = "F1"
+    image_note = (
+        f"F1 and recall are of the boxes with a score of {SURE:g} at least, at an intersection "
+        "over union of 0.5. Of an image without objects the recall counts as 100 %, and so does "
+        "the F1 if it has no box either."
+    )
     class_note = (
         "Lowest average precision first. AP at 0.5 is the area under the interpolated curve of "
         "precision and recall, AP of eleven points that of Pascal VOC 2007; a box is right from an "
@@ -72,6 +80,25 @@ class DetectionReport(TaskReport):
         """Count the images of `predictions.json`."""
         predictions = BoxPredictions.read(folder / _FILE)
         return None if predictions is None else len(predictions.images)
+
+    def image_scores(self, record: ReportedRun) -> ImageScores:
+        """Return F1 and recall of the boxes of each image, see `TaskReport`.
+
+        The truth is read from the data of the run. An image without objects has an F1 of 100 if it
+        has no box either, and no recall: that is 100 then too.
+        """
+        predictions = BoxPredictions.read(record.folder / _FILE)
+        if predictions is None:
+            raise UserError(f"{record.folder.name} has no {_FILE}")
+        part, places = _validated(record, predictions)
+        scores: dict[str, dict[str, float]] = {self.image_score: {}, "recall": {}}
+        for image in (image for image in predictions.images if image.file in places):
+            objects_A6 = part.boxes(places[image.file])
+            right, counted, objects = _counts(_sure(image, predictions.classes), objects_A6)
+            total = counted + objects
+            scores[self.image_score][image.file] = 200 * right / total if total else 100.0
+            scores["recall"][image.file] = 100 * right / objects if objects else 100.0
+        return scores
 
     def rows(self, record: ReportedRun) -> list[ClassRow]:
         """Return the scores of the classes."""
@@ -148,6 +175,15 @@ def image_f1(detections_B6: NDArray[np.float64], objects_A6: NDArray[np.float64]
     None where there is neither an object nor a box. Difficult objects, and boxes on them, do not
     count. Detections are class, box and score; objects are class, box and whether it is difficult.
     """
+    right, counted, objects = _counts(detections_B6, objects_A6)
+    total = counted + objects
+    return 200 * right / total if total else None
+
+
+def _counts(
+    detections_B6: NDArray[np.float64], objects_A6: NDArray[np.float64]
+) -> tuple[int, int, int]:
+    """Count the right boxes of an image, all of its boxes, and its objects; see `image_f1`."""
     right = counted = 0
     for label in np.unique(detections_B6[:, 0]):
         judged = right_detections(
@@ -155,8 +191,33 @@ def image_f1(detections_B6: NDArray[np.float64], objects_A6: NDArray[np.float64]
         )
         right += int((judged == 1).sum())
         counted += int((judged >= 0).sum())
-    total = counted + int((objects_A6[:, 5] == 0).sum())
-    return 200 * right / total if total else None
+    return right, counted, int((objects_A6[:, 5] == 0).sum())
+
+
+def _validated(record: ReportedRun, predictions: BoxPredictions) -> tuple[BoxPart, dict[str, int]]:
+    """Open the validation images of a run; return them, and the place of each by its name.
+
+    Raises UserError if the data cannot be read, or are not those of the run.
+    """
+    from trickbag.data.annotations.boxes.part import BoxPart
+    from trickbag.data.dataset import prepare
+    from trickbag.recipe import Recipe
+
+    try:
+        recipe = Recipe.from_dict(record.recipe)
+        dataset = prepare(recipe.data, annotations=recipe.task.annotations)
+    except TrickbagError as error:
+        raise UserError(
+            f"the boxes of the truth are in the data of {record.folder.name}, which cannot be "
+            f"read: {error}"
+        ) from error
+    part = dataset.val
+    # The file has the names as UTF-8 can hold them.
+    places = {as_utf8(name).decode(): i for i, name in enumerate(part.names)}
+    same = record.fingerprint == dataset.fingerprint and predictions.classes == dataset.classes
+    if not isinstance(part, BoxPart) or not same:
+        raise UserError(f"the data of {record.folder.name} have changed since the run")
+    return part, places
 
 
 def _sure(image: ImageBoxes, classes: tuple[str, ...]) -> NDArray[np.float64]:

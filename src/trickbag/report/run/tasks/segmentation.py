@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from trickbag.errors import UserError
 from trickbag.metrics.segmentation import PixelScore
 from trickbag.report.format import percent
 from trickbag.report.pictures import Compared
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trickbag.evaluate.trained import Trained
     from trickbag.report.pictures import Image
     from trickbag.report.run.records import ReportedRun
+    from trickbag.report.run.tasks.task_report import ImageScores
 
 __all__ = ["SegmentationReport"]
 
@@ -45,6 +47,7 @@ class SegmentationReport(TaskReport):
     columns = ("pixels", "IoU", "recall", "precision")
     bar = 1
     image_score = "mIoU"
+    image_note = "The mIoU of an image is over the classes that it shows or is predicted to show."
     class_note = (
         "Lowest IoU first. IoU: the pixels that are of the class and predicted as it, as a share "
         "of those that are either. Recall: the share of the class's pixels that were found. "
@@ -70,10 +73,15 @@ class SegmentationReport(TaskReport):
         scores = read_scores(folder / PIXEL_SCORES)
         return None if scores is None else len(scores)
 
-    def image_scores(self, folder: Path) -> dict[str, float] | None:
-        """Return the mean IoU of each image."""
-        scores = read_scores(folder / PIXEL_SCORES)
-        return None if scores is None else {row.image: row.miou for row in scores}
+    def image_scores(self, record: ReportedRun) -> ImageScores:
+        """Return the mean IoU and the pixel accuracy of each image, see `TaskReport`."""
+        scores = read_scores(record.folder / PIXEL_SCORES)
+        if scores is None:
+            raise UserError(f"{record.folder.name} has no {PIXEL_SCORES}")
+        return {
+            self.image_score: {row.image: row.miou for row in scores},
+            "pixel accuracy": {row.image: row.pixel_accuracy for row in scores},
+        }
 
     def rows(self, record: ReportedRun) -> list[ClassRow]:
         """Return the scores of the classes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClassRow",
+    "ImageScores",
     "TaskReport",
     "annotated_batch",
     "chosen_images",
@@ -49,6 +51,10 @@ class ClassRow:
     cells: tuple[str, ...]
 
 
+ImageScores = Mapping[str, Mapping[str, float]]
+"""The title of a score, and then in percent by the name of an image; all have the same images."""
+
+
 class TaskReport(ABC):
     """The sections of a task.
 
@@ -56,7 +62,8 @@ class TaskReport(ABC):
     - score: the metric of the headline. tiles: those beside it.
     - curves: (caption, metric, title of the axis) of the charts over the epochs.
     - columns, bar: the titles of the table of classes, and the place of the column with a bar.
-    - image_score: the name of the score by which images are chosen.
+    - image_score: the name of the score by which images are chosen. image_note: what is said of
+      the scores of images where two runs are compared by them.
     - class_note, comparison_note: what the table says, and how its images were chosen.
     """
 
@@ -67,6 +74,7 @@ class TaskReport(ABC):
     columns: tuple[str, ...]
     bar: int
     image_score: str
+    image_note: str
     class_note: str
     comparison_note: str
 
@@ -78,10 +86,12 @@ class TaskReport(ABC):
     def images(self, folder: Path) -> int | None:
         """Return the number of validation images; None if it is not known."""
 
-    def image_scores(self, folder: Path) -> Mapping[str, float] | None:
-        """Return the score of each validation image by its name; None if the run stores none."""
-        del folder
-        return None
+    @abstractmethod
+    def image_scores(self, record: ReportedRun) -> ImageScores:
+        """Return the scores of each validation image, those of `image_score` first.
+
+        Raises UserError where there are none; its reason says why.
+        """
 
     @abstractmethod
     def rows(self, record: ReportedRun) -> list[ClassRow]:
