@@ -187,8 +187,8 @@ class ReportedStudy:
     def accuracy(self) -> str:
         """The usual metric of the task, in percent."""
         data = self.recipe.get("data")
-        several = isinstance(data, Mapping) and data.get("multi_label") is True
-        return default_score(several, self.task)
+        multi_label = isinstance(data, Mapping) and data.get("multi_label") is True
+        return default_score(multi_label, self.task)
 
     @property
     def variants(self) -> list[StudyVariant]:
