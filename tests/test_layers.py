@@ -41,6 +41,7 @@ LAYERS = [
     ("trickbag.train",),
     ("trickbag.evaluate", "trickbag.export"),
     ("trickbag.study",),
+    ("trickbag.search",),
     ("trickbag.report",),
     ("trickbag.cli", "trickbag.__main__"),
 ]

@@ -14,6 +14,7 @@ from trickbag.checksums import has_seal
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import read_errors
 from trickbag.data.decoding.cache import CheckCache
+from trickbag.data.policies.policy_file import PolicyFile
 from trickbag.data.sources import open_source
 from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import UserError
@@ -49,6 +50,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "digest of weights": ("best.safetensors", weights_digest),
     "deleted weights": (DELETED_WEIGHTS, lambda file: DeletedWeights.read(file.parent)),
     "variables": ("variables.npz", read_variables),
+    "policy": ("policy.json", PolicyFile.read),
     "predicted boxes": ("boxes.json", BoxPredictions.read),
     "teacher logits": ("logits.arrow", TeacherLogits.open),
     "recipe in JSON": ("a.json", lambda file: load_recipe(str(file))),

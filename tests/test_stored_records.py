@@ -10,6 +10,7 @@ import pytest
 
 from tests.builders.plain_data import OTHER_VALUES, places, variations
 from tests.builders.studies import study_record
+from trickbag.data.policies.policy_file import PolicyFile
 from trickbag.errors import Note, UserError
 from trickbag.evaluate.localization.details import LocalizationDetails, LocatedPicture
 from trickbag.evaluate.record import EvaluationRecord
@@ -93,6 +94,7 @@ LOCALIZATION = LocalizationDetails(
         )
     ],
 )
+POLICY = PolicyFile(table=((("rotate", 0.7, 4), ("invert", 0.2, 0)),), found_by={"trials": 40})
 RECORDS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "result.json": (RESULT.to_dict(), Result.from_dict),
     "results.jsonl": ({**RESULT.to_dict(), "model": "resnet18"}, StoredResult.from_dict),
@@ -100,6 +102,7 @@ RECORDS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "robustness.json": (EVALUATION.to_dict(), EvaluationRecord.from_dict),
     "localization.json": (LOCALIZATION.to_dict(), LocalizationDetails.from_dict),
     "probe.json": (PROBE.to_dict(), ProbeRecord.from_dict),
+    "policy.json": (POLICY.to_dict(), PolicyFile.from_dict),
     "study.json": (study_record().to_dict(), lambda data: StudyRecord.from_dict(data, "a")),
 }
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from trickbag.data.policies.magnitudes import LEVELS, Interpolation, Operation, argument
+from trickbag.data.policies.magnitudes import (
+    LEVELS,
+    Interpolation,
+    Operation,
+    Ranges,
+    argument,
+)
 from trickbag.errors import UserError
 from trickbag.ranges import Above, AtLeast, Between, Fraction
 from trickbag.settings import Settings
@@ -27,11 +33,16 @@ __all__ = [
     "Policy",
     "RandomPolicy",
     "Step",
+    "Table",
+    "check_table",
     "mix_chains",
 ]
 
 Step = tuple[Operation, Annotated[float, Fraction], Annotated[int, Between(0, 10)]]
 """Operation, probability, magnitude."""
+
+Table = tuple[tuple[Step, ...], ...]
+"""Rows of steps, of which an image gets one at random."""
 
 Grey = Annotated[int, Between(0, 255)]
 
@@ -85,26 +96,14 @@ class LearnedPolicy(Settings):
 
     kind: ClassVar[str] = "learned"
 
-    table: tuple[tuple[Step, ...], ...]
+    table: Table
     ranges: Literal["standard", "assemble"] = "standard"
     fill: Grey = 0
     interpolation: Interpolation = "nearest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.table:
-            raise UserError(
-                "learned.table is empty: it needs at least one row of steps "
-                "(operation, probability, 0-9)"
-            )
-        highest = LEVELS[self.ranges]
-        for row in self.table:
-            for operation, _, magnitude in row:
-                if magnitude > highest:
-                    raise UserError(
-                        f"learned.table: {operation} has magnitude {magnitude}; "
-                        f"with ranges = {self.ranges} it goes to {highest}"
-                    )
+        check_table(self.table, self.ranges, "learned.table")
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """Return the changed RGB image."""
@@ -119,6 +118,25 @@ class LearnedPolicy(Settings):
                 value = argument(operation, self.ranges, share, sign < 0.5, image.size)
                 image = operate(image, operation, value, self.fill, self.interpolation)
         return image
+
+
+def check_table(table: Table, ranges: Ranges, path: str) -> None:
+    """Raise UserError for a table without rows and a magnitude beyond the ranges.
+
+    `path` names the table in the message.
+    """
+    if not table:
+        raise UserError(
+            f"{path} is empty: it needs at least one row of steps (operation, probability, 0-9)"
+        )
+    highest = LEVELS[ranges]
+    for row in table:
+        for operation, _, magnitude in row:
+            if magnitude > highest:
+                raise UserError(
+                    f"{path}: {operation} has magnitude {magnitude}; "
+                    f"with ranges = {ranges} it goes to {highest}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
