@@ -7,7 +7,17 @@ import re
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from trickbag.errors import UserError, choices
-from trickbag.settings import Settings, alternatives, check, hints, read, settings_options, wrong
+from trickbag.paths import expanded
+from trickbag.settings import (
+    Settings,
+    alternatives,
+    check,
+    file_mark,
+    hints,
+    read,
+    settings_options,
+    wrong,
+)
 
 __all__ = ["is_none", "parse", "parse_fields", "parse_settings", "settings_of_kind"]
 
@@ -37,8 +47,12 @@ def parse_fields(cls: type[Settings], text: str, path: str) -> dict[str, Any]:
 def parse(hint: Any, text: str, path: str) -> Any:
     """Read a value from text by its declared type; settings are `KIND:key=value,...`.
 
+    Of a type that is marked `FromFile` the text is the name of a file, the value its content.
     Raises UserError for a text that is no such value.
     """
+    mark = file_mark(hint)
+    if mark is not None and not (type(None) in alternatives(hint) and is_none(text)):
+        return check(hint, mark.read(expanded(text)), path)
     if get_origin(hint) is Annotated:
         try:
             value = parse(get_args(hint)[0], text, path)

@@ -13,12 +13,14 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 from trickbag.errors import UserError, choices, shown
 from trickbag.ranges import Between
 
 __all__ = [
+    "FromFile",
     "Settings",
     "plain",
     "plain_identity",
@@ -52,6 +54,21 @@ class Settings:
                 object.__setattr__(self, name, checked)
 
 
+@dataclass(frozen=True)
+class FromFile:
+    """Marks a type whose values a command line reads from a file that it names.
+
+    The settings hold the content, so that a recipe, its id and its runs do not depend on the file.
+    `kind` says what file it is. `read` returns the value; it raises UserError.
+    """
+
+    kind: str
+    read: Callable[[Path], Any]
+
+    def __str__(self) -> str:
+        return f"(on a command line: the name of {self.kind})"
+
+
 def _title(cls: type[Settings]) -> str:
     return getattr(cls, "name", "") or cls.kind or cls.__name__.removesuffix("Config").lower()
 
@@ -79,6 +96,17 @@ def settings_options(hint: Any) -> list[type[Settings]]:
         for option in alternatives(hint)
         if isinstance(option, type) and issubclass(option, Settings)
     ]
+
+
+def file_mark(hint: Any) -> FromFile | None:
+    """Return the mark of a type, or of an alternative of a union, that is read from a file."""
+    marks = [
+        mark
+        for option in alternatives(hint)
+        if get_origin(option) is Annotated
+        for mark in get_args(option)[1:]
+    ]
+    return next((mark for mark in marks if isinstance(mark, FromFile)), None)
 
 
 def describe(hint: Any) -> str:
@@ -137,6 +165,9 @@ def check(hint: Any, value: Any, path: str) -> Any:
         try:
             checked = check(base, value, path)
         except UserError:
+            # Of a list the message names the item that is wrong.
+            if file_mark(hint) and isinstance(value, list | tuple):
+                raise
             # The base type's message would not name the range.
             raise wrong(path, value, hint) from None
         if checked is not None and any(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from tests.builders.recipes import bare_recipe
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.raw_batch import RawBatch
-from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, RandomPolicy
+from trickbag.data.policies.policies import LearnedPolicy, MixedPolicy, RandomPolicy, Table
+from trickbag.data.policies.policy_file import PolicyFile
 from trickbag.errors import DoesNotApply, UserError
 from trickbag.optim.losses import BinaryCrossEntropy, CrossEntropy, cross_entropy
 from trickbag.recipe import Recipe, trick_from_text
@@ -99,6 +101,7 @@ def test_policies_exclude_each_other() -> None:
     [
         ("auto_augment:table=cifar10,version=assemble", "imagenet alone"),
         ("auto_augment:table=cifar100", "one of imagenet, cifar10, svhn"),
+        ("auto_augment:policy=nowhere.json", "there is no policy file nowhere.json"),
         ("auto_augment:fill=300", "from 0 to 255"),
         ("rand_augment:magnitude=31", "from 0 to 30"),
         ("trivial_augment:bins=1", "at least 2"),
@@ -111,6 +114,53 @@ def test_policies_exclude_each_other() -> None:
 def test_wrong_settings(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         trick_from_text(text)
+
+
+SEARCHED: Table = ((("rotate", 0.7, 4), ("invert", 0.2, 0)), (("shear_x", 1.0, 9),))
+
+
+def test_a_searched_policy_is_read_from_its_file_once(tmp_path: Path) -> None:
+    first, second = tmp_path / "policy.json", tmp_path / "a b, c.json"
+    for file in (first, second):
+        PolicyFile(table=SEARCHED, found_by={"file": file.name}).write(file)
+    recipe = Recipe().plus(trick_from_text(f"auto_augment:policy={first}"))
+    first.unlink()
+    assert policy_of(recipe.tricks[0]) == LearnedPolicy(table=SEARCHED)
+    # The content is what counts: it is stored, and where the file lay makes no difference.
+    stored = json.loads(json.dumps(recipe.to_dict()))
+    assert Recipe.from_dict(stored) == recipe
+    assert str(tmp_path) not in str(stored)
+    assert recipe.id == Recipe().plus(trick_from_text(f"auto_augment:policy={second}")).id
+    assert recipe.id != Recipe().plus(AutoAugment(policy=SEARCHED[:1])).id
+    # One setting after another, in either order.
+    published = Recipe().plus(AutoAugment())
+    assert published.tricks[0].table == "imagenet"  # type: ignore[attr-defined]
+    paths = {"tricks.auto_augment.policy": str(second), "tricks.auto_augment.table": "none"}
+    assert published.set_all(paths) == recipe
+    back = {"tricks.auto_augment.policy": "none", "tricks.auto_augment.table": "imagenet"}
+    assert recipe.set_all(back) == published
+    with pytest.raises(UserError, match="exclude each other; leave one out, or set it to none"):
+        published.set("tricks.auto_augment.policy", str(second))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"table": "imagenet"}, r"table = 'imagenet' and auto_augment\.policy exclude each other"),
+        ({"version": "assemble"}, "auto_augment.policy: version = assemble is there for imagenet"),
+        ({"policy": []}, r"auto_augment\.policy is empty"),
+        ({"policy": [[["rotate", 0.5, 10]]]}, r"auto_augment\.policy: rotate has magnitude 10"),
+        (
+            {"policy": [[["rotat", 0.5, 1]]]},
+            r"auto_augment\.policy\[0\].*= 'rotat': must be one of",
+        ),
+        ({"policy": "policy.json"}, r"= 'policy\.json': must be a list .*name of a policy file"),
+    ],
+)
+def test_a_wrong_searched_policy_in_a_recipe(settings: dict[str, Any], says: str) -> None:
+    plain = {"tricks": {"auto_augment": {"policy": SEARCHED, **settings}}}
+    with pytest.raises(UserError, match=says):
+        Recipe.from_dict(plain)
 
 
 def divergence_by_hand(logits_NVK: np.ndarray) -> np.ndarray:

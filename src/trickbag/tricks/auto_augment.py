@@ -7,22 +7,23 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from trickbag.data.policies.magnitudes import Interpolation
-from trickbag.data.policies.policies import LearnedPolicy
+from trickbag.data.policies.policies import LearnedPolicy, Table, check_table
+from trickbag.data.policies.policy_file import read_table
 from trickbag.errors import UserError
 from trickbag.ranges import Between
+from trickbag.settings import FromFile
 from trickbag.tricks.trick import Trick, set_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trickbag.data.config import DataConfig
-    from trickbag.data.policies.policies import Step
 
 __all__ = ["TABLES", "AutoAugment"]
 
 # As published: some sub-policies occur twice, and one step has a probability of 0. Operations
 # that take no magnitude have 0 here, whatever number the published table gives them.
-_IMAGENET: tuple[tuple[Step, ...], ...] = (
+_IMAGENET: Table = (
     (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
     (("solarize", 0.6, 5), ("auto_contrast", 0.6, 0)),
     (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
@@ -49,7 +50,7 @@ _IMAGENET: tuple[tuple[Step, ...], ...] = (
     (("color", 0.6, 4), ("contrast", 1.0, 8)),
     (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
 )
-_CIFAR10: tuple[tuple[Step, ...], ...] = (
+_CIFAR10: Table = (
     (("invert", 0.1, 0), ("contrast", 0.2, 6)),
     (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
     (("sharpness", 0.8, 1), ("sharpness", 0.9, 3)),
@@ -76,7 +77,7 @@ _CIFAR10: tuple[tuple[Step, ...], ...] = (
     (("equalize", 0.8, 0), ("invert", 0.1, 0)),
     (("translate_y", 0.7, 9), ("auto_contrast", 0.9, 0)),
 )
-_SVHN: tuple[tuple[Step, ...], ...] = (
+_SVHN: Table = (
     (("shear_x", 0.9, 4), ("invert", 0.2, 0)),
     (("shear_y", 0.9, 8), ("invert", 0.7, 0)),
     (("equalize", 0.6, 0), ("solarize", 0.6, 6)),
@@ -104,7 +105,7 @@ _SVHN: tuple[tuple[Step, ...], ...] = (
     (("shear_x", 0.7, 2), ("invert", 0.1, 0)),
 )
 
-TABLES: Mapping[str, tuple[tuple[Step, ...], ...]] = MappingProxyType(
+TABLES: Mapping[str, Table] = MappingProxyType(
     {"imagenet": _IMAGENET, "cifar10": _CIFAR10, "svhn": _SVHN}
 )
 """The 25 learned sub-policies of each data set.
@@ -118,6 +119,10 @@ at random. Source: Cubuk et al. 2019, appendix A, as torchvision has them.
 class AutoAugment(Trick):
     """Apply a learned policy: two random operations on each image, for ImageNet, CIFAR-10 or SVHN.
 
+    `table` is the policy of one of these data sets; None is `imagenet`, unless there is a `policy`.
+    `policy` is the table of another one, such as `trickbag search autoaugment` finds: on a command
+    line the name of its file. The trick holds its content, so that a run does not need the file.
+
     `version="torchvision"` has the magnitudes of torchvision. `"assemble"` has those of the
     Assemble-ResNet code, which has the ImageNet table alone: it posterizes to 2 or 3 bits and
     enhances in one direction only. Its bug in the contrast operation is not repeated. `fill` is the
@@ -129,18 +134,31 @@ class AutoAugment(Trick):
     slot: ClassVar[str] = "policy"
     paper: ClassVar[str] = "Cubuk et al. 2019, arXiv 1805.09501; Lee et al. 2020, arXiv 2001.06268"
     needs_rgb: ClassVar[bool] = True
+    introduced_later: ClassVar[tuple[str, ...]] = ("policy",)
 
-    table: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
+    table: Literal["imagenet", "cifar10", "svhn"] | None = None
+    policy: Annotated[Table, FromFile("a policy file", read_table)] | None = None
     version: Literal["torchvision", "assemble"] = "torchvision"
     fill: Annotated[int, Between(0, 255)] | None = None
     interpolation: Interpolation = "nearest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.policy is None:
+            # Written out: the id of a run says which table it used.
+            object.__setattr__(self, "table", self.table or "imagenet")
+        else:
+            check_table(self.policy, "standard", "auto_augment.policy")
+            if self.table is not None:
+                raise UserError(
+                    f"auto_augment.table = {self.table!r} and auto_augment.policy exclude each "
+                    "other",
+                    "leave one out, or set it to none",
+                )
         if self.version == "assemble" and self.table != "imagenet":
+            given = "policy" if self.table is None else f"table = {self.table!r}"
             raise UserError(
-                f"auto_augment.table = {self.table!r}: version = assemble is there for imagenet "
-                "alone",
+                f"auto_augment.{given}: version = assemble is there for imagenet alone",
                 "use version = torchvision",
             )
 
@@ -149,7 +167,7 @@ class AutoAugment(Trick):
         # Pixels from outside the image are black in torchvision, mid-grey in the Assemble code.
         assemble = self.version == "assemble"
         policy = LearnedPolicy(
-            table=TABLES[self.table],
+            table=self.policy or TABLES[self.table or "imagenet"],
             ranges="assemble" if assemble else "standard",
             fill=self.fill if self.fill is not None else 128 * assemble,
             interpolation=self.interpolation,
