@@ -248,6 +248,20 @@ def test_empty_areas_have_the_grey_level_fill() -> None:
     assert (np.asarray(operate(image, "translate_y", -8, 9)) == 9).all()
 
 
+@pytest.mark.parametrize(
+    ("place", "box"),
+    [((0.5, 0.5), (8, 3, 12, 7)), ((0.0, 0.0), (0, 0, 2, 2)), ((0.999, 0.999), (17, 7, 20, 10))],
+)
+def test_cutout_greys_a_square_that_ends_at_the_edges(
+    place: tuple[float, float], box: tuple[int, int, int, int]
+) -> None:
+    image = Image.new("RGB", (20, 10), (255, 0, 0))
+    left, top, right, bottom = box
+    expected = np.full((10, 20, 3), [255, 0, 0])
+    expected[top:bottom, left:right] = 128
+    assert np.array_equal(np.asarray(operate(image, "cutout", 4, place=place)), expected)
+
+
 def test_names_are_what_papers_call_them() -> None:
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)?", name) for name in OPERATIONS)
     assert all(set(spans) == set(OPERATIONS) for spans in RANGES.values())

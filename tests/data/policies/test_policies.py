@@ -74,6 +74,26 @@ def test_a_policy_is_a_function_of_the_image_and_the_stream(policy: Policy) -> N
     assert IMAGE.tobytes() == before
 
 
+def test_the_place_of_cutout_is_uniform_and_changes_no_other_draw() -> None:
+    image = Image.new("RGB", (40, 40))
+    table = ((("cutout", 1.0, 5), ("invert", 0.5, 0)),)
+    cut, plain = (
+        LearnedPolicy(table=table),
+        LearnedPolicy(table=((("identity", 1, 0), *table[0][1:]),)),
+    )
+    grey, inverted = np.zeros((40, 40)), []
+    for row in range(1000):
+        changed = np.asarray(cut(image, stream(0, "policy", 0, row)))[..., 0]
+        grey += (changed == 128) | (changed == 127)
+        inverted.append(bool((changed == 255).any()))
+        other = np.asarray(plain(image, stream(0, "policy", 0, row)))[..., 0]
+        assert inverted[-1] == bool(other.any())
+    # Beside the edges a square reaches each pixel equally often.
+    middle = grey[4:-4, 4:-4] / 1000
+    assert middle.mean() == pytest.approx(4 * 4 / 40**2, rel=0.1)
+    assert middle.std() < 0.006
+
+
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.kind)
 def test_a_policy_is_plain_data(policy: Policy) -> None:
     data = DataConfig(policy=policy)

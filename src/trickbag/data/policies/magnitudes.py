@@ -31,6 +31,7 @@ Operation = Literal[
     "auto_contrast",
     "equalize",
     "invert",
+    "cutout",
 ]
 """The name of an operation; `trickbag.data.policies.operations` implements it."""
 
@@ -90,6 +91,8 @@ def _ranges(
         "posterize": posterize,
         "solarize": solarize,
     }
+    # The paper's range, 0 to 60 pixels at 331: the tables of the papers do not use it.
+    spans["cutout"] = Span(0, 60 / 331, of_side=True, rounding="nearest")
     # Only the code of Assemble-ResNet has this operation.
     spans["solarize_add"] = Span(0, 110, rounding="towards_zero")
     return MappingProxyType(spans)
@@ -135,7 +138,7 @@ RANGES: Mapping[Ranges, Mapping[Operation, Span]] = MappingProxyType(
 
 Units: shear is a slope, translation pixels, rotation degrees (counterclockwise), brightness, color,
 contrast and sharpness a factor (1: no change), posterize the number of bits that are kept, solarize
-the first level that is inverted, solarize_add levels.
+the first level that is inverted, solarize_add levels, cutout pixels.
 """
 
 LEVELS: Mapping[Ranges, int] = MappingProxyType(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["operate"]
 
+_GREY = 128
 _RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -25,13 +26,17 @@ def operate(
     value: float,
     fill: int = 0,
     interpolation: Interpolation = "nearest",
+    place: tuple[float, float] = (0.5, 0.5),
 ) -> Image.Image:
     """Apply one operation to an RGB image; return a new image of the same size.
 
     `value` is the operation's argument in the unit of `magnitudes.RANGES`; operations without an
     argument ignore it. Areas that a rotation, shear or translation leaves empty get the grey level
-    `fill`. A rotation keeps the centre in place, a shear the top or left edge.
+    `fill`. A rotation keeps the centre in place, a shear the top or left edge. The centre of the
+    square of `cutout` lies at `place`: shares of width and height, in [0, 1).
     """
+    if operation == "cutout":
+        return _cutout(image, round(value), place)
     if operation in _COLOUR:
         return _COLOUR[operation](image, value)
     resample, colour = _RESAMPLING[interpolation], (fill, fill, fill)
@@ -40,6 +45,16 @@ def operate(
     return image.transform(
         image.size, Image.Transform.AFFINE, _AFFINE[operation](value), resample, fillcolor=colour
     )
+
+
+def _cutout(image: Image.Image, side: int, place: tuple[float, float]) -> Image.Image:
+    """Make a square grey; its part beyond the edges of the image is lost."""
+    left, top = (
+        int(share * pixels) - side // 2 for share, pixels in zip(place, image.size, strict=True)
+    )
+    cut = image.copy()
+    cut.paste((_GREY, _GREY, _GREY), (left, top, left + side, top + side))
+    return cut
 
 
 # (a, b, c, d, e, f): the pixel at x, y comes from a x + b y + c, d x + e y + f.

@@ -116,7 +116,9 @@ class LearnedPolicy(Settings):
             if chance < probability:
                 share = magnitude / LEVELS[self.ranges]
                 value = argument(operation, self.ranges, share, sign < 0.5, image.size)
-                image = operate(image, operation, value, self.fill, self.interpolation)
+                # Drawn for this operation alone: the draws of other policies stay as they were.
+                x, y = rng.random(2).tolist() if operation == "cutout" else (0.5, 0.5)
+                image = operate(image, operation, value, self.fill, self.interpolation, (x, y))
         return image
 
 

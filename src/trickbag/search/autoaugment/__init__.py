@@ -1,0 +1,1 @@
+"""The search for an augmentation policy (AutoAugment): space, controllers, density matching."""
