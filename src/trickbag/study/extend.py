@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
 from trickbag.recipe import CHANGED, Recipe, differences
-from trickbag.study.designs.backbones import Arm, Backbones
+from trickbag.study.designs.arms import ArmDesign
+from trickbag.study.designs.backbones import Backbones
 from trickbag.study.designs.cumulative import Cumulative
 from trickbag.study.designs.factorial import Factorial
 from trickbag.study.designs.levels import LevelledDesign
-from trickbag.study.designs.named import read_design
+from trickbag.study.designs.named import ARM_DESIGNS, read_design
+from trickbag.study.designs.recipes import Recipes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,8 +79,8 @@ class Extension:
     def _design(self, plan: StudyPlan, stored: Design) -> Design:
         """Return the design with the tricks and levels of both, which are of one kind."""
         design, recipe = plan.design, plan.recipe
-        if isinstance(design, Backbones) and isinstance(stored, Backbones):
-            return dataclasses.replace(design, arms=self._arms(design, stored))
+        if isinstance(design, ArmDesign) and isinstance(stored, ArmDesign):
+            return self._arms(recipe, design, stored)
         if design.kept(recipe) != stored.kept(recipe):
             bare, before = (_names(d.kept(recipe)) for d in (design, stored))
             kept = f"tricks of the bare recipe ({_listed(bare)}, not {_listed(before)})"
@@ -104,19 +106,40 @@ class Extension:
             return dataclasses.replace(design, tricks=tricks, levels=levels)
         return dataclasses.replace(design, tricks=tricks)
 
-    def _arms(self, design: Backbones, stored: Backbones) -> tuple[Arm, ...]:
-        """Return the arms of both; what is named again may lie elsewhere now."""
-        first, before = design.arms[0][0], stored.arms[0][0]
+    def _arms(self, recipe: Recipe, design: ArmDesign, stored: ArmDesign) -> ArmDesign:
+        """Return the design with the arms of both, which are of one kind."""
+        first, before = design.first(recipe), stored.first(Recipe.from_dict(self.stored.recipe))
         if first != before:
             raise self._error(f"a study against {before}, not against {first}")
-        return tuple({**dict(stored.arms), **dict(design.arms)}.items())
+        if isinstance(design, Recipes) and isinstance(stored, Recipes):
+            # The data may lie elsewhere now; their fingerprint is that of before.
+            stored = stored.on_data_of(recipe)
+            return dataclasses.replace(design, others=self._recipes(recipe, design, stored))
+        assert isinstance(design, Backbones)
+        assert isinstance(stored, Backbones)
+        # What is named again may lie elsewhere now.
+        arms = {**dict(stored.arms), **dict(design.arms)}
+        return dataclasses.replace(design, arms=tuple(arms.items()))
+
+    def _recipes(self, recipe: Recipe, design: Recipes, stored: Recipes) -> tuple[Recipe, ...]:
+        """Return the other recipes of both; one of the same name must be the same."""
+        before, now = ({arm.name: arm for arm in d.arms(recipe)} for d in (stored, design))
+        changed = [
+            text
+            for name in before.keys() & now.keys()
+            for text in differences(now[name].identity(), before[name].identity(), name)
+        ]
+        if changed:
+            raise self._error("another study; these differ: " + "; ".join(sorted(changed)))
+        others = {other.name: other for other in (*stored.others, *design.others)}
+        return tuple(others.values())
 
     def require_same_weights(self, trial_plan: TrialPlan) -> None:
-        """Raise UserError where an arm of backbones starts from other weights than before.
+        """Raise UserError where an arm with a label starts from other weights than before.
 
         Its label and seed would then name two runs.
         """
-        if self.stored.design["kind"] != Backbones.kind:
+        if self.stored.design["kind"] not in ARM_DESIGNS:
             return
         before = {
             (layout.model, variant.label): variant.trials

@@ -14,10 +14,9 @@ from trickbag.metrics.metric import default_score
 from trickbag.models.config import model_config
 from trickbag.paths import expanded, file_name, is_folder
 from trickbag.recipe import digest
-from trickbag.study.analysis.notes import named
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
-from trickbag.study.designs.backbones import Backbones
+from trickbag.study.designs.arms import ArmDesign
 from trickbag.study.designs.leave_one_out import LeaveOneOut
 from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
@@ -103,29 +102,11 @@ class StudyPlan:
             if self.outcomes.count(name) > 1:
                 raise UserError(f"outcome {name!r} is named twice")
         self._check_evaluations()
-        self._check_backbones()
+        self.design.check(self.recipe, self.models, self.seeds)
         for name in self.models:
             model_config(name)
             if self.models.count(name) > 1:
                 raise UserError(f"models: {name} is named twice")
-
-    def _check_backbones(self) -> None:
-        """Raise UserError where arms that name their networks and runs leave something open."""
-        if not isinstance(self.design, Backbones):
-            return
-        if self.models:
-            raise UserError(
-                f"models = {', '.join(self.models)}: the backbones of a study name its networks",
-                "leave models out",
-            )
-        most = self.design.most_seeds
-        if most is not None and (self.seeds or 0) > most:
-            short = [label for label, starts in self.design.arms if len(starts) == most]
-            raise UserError(
-                f"seeds = {self.seeds}: {named(short)} {'has' if len(short) == 1 else 'have'} "
-                f"{most} runs, one for each seed",
-                f"take {most} seeds, or give more runs",
-            )
 
     def _check_evaluations(self) -> None:
         """Raise UserError for a setting of an evaluation that none of the outcomes needs."""
@@ -197,9 +178,9 @@ class StudyPlan:
             "source": self.recipe.data.source,
             "design": self.design.kind,
         }
-        if isinstance(self.design, Backbones):
+        if isinstance(self.design, ArmDesign):
             # Against another first arm it is another study.
-            identity["base"] = self.design.arms[0][0]
+            identity["base"] = self.design.first(self.recipe)
         source = Path(self.recipe.data.source).stem or "data"
         # The digest is not cut off where the names are long.
         name = file_name(f"study-{self.recipe.name}-{source}-{self.design.kind}")

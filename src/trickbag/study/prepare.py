@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from trickbag.errors import Note, Stopped, UserError, choices
 from trickbag.metrics.metric import default_score
-from trickbag.settings import plain
 from trickbag.study.analysis.chance import (
     ConstantAnswer,
     constant_answer,
@@ -94,7 +93,7 @@ class PreparedStudy:
             version=__version__,
             command=command,
             recipe=plan.recipe.to_dict(),
-            design=plain(plan.design),
+            design=plan.design.to_dict(),
             models=plan.models,
             seeds=plan.number_of_seeds,
             outcome=plan.outcome,

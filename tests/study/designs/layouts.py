@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from trickbag import recipes
 from trickbag.errors import DoesNotApply
+from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
+from trickbag.study.designs.backbones import Backbones
 from trickbag.study.designs.layout import Layout, Variant
 from trickbag.study.designs.named import DESIGNS
+from trickbag.study.designs.recipes import Recipes
 from trickbag.tricks import Trick
 from trickbag.tricks.label_smoothing import LabelSmoothing
 from trickbag.tricks.mixup import Mixup
@@ -53,6 +56,11 @@ SMALL = recipes.small()
 TINY = Recipe(name="tiny", tricks=(Warmup(), LabelSmoothing(), Mixup(alpha=0.3)))
 TIMM = "timm:mobilenetv3_small_100"
 EVERY = [design() for design in DESIGNS.values()]
+ARMS = (
+    Backbones.of({"thin": "resnet18", "deep": "resnet50"}),
+    Recipes(others=(Recipe(name="deep", model=model_config("resnet50")), SMALL)),
+)
+"""A design of every kind whose arms are no tricks, for TINY."""
 
 
 def names(recipe: Recipe | None) -> tuple[str, ...] | None:

@@ -16,7 +16,6 @@ from trickbag.models.weights import save_weights
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network
 from trickbag.recipe import Recipe
-from trickbag.settings import plain
 from trickbag.study.designs.backbones import Backbones
 from trickbag.study.designs.named import read_design
 
@@ -123,7 +122,7 @@ def test_a_trick_that_does_not_fit_one_network_is_left_out_of_all_arms(tmp_path:
 
 def test_plain_data_and_back() -> None:
     arms = design(scratch="scratch", plain=("runs/0", "runs/1"))
-    assert read_design(json.loads(json.dumps(plain(arms)))) == arms
+    assert read_design(json.loads(json.dumps(arms.to_dict()))) == arms
 
 
 @pytest.mark.parametrize(

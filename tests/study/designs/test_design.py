@@ -14,15 +14,15 @@ from trickbag import tricks as trick_table
 from trickbag.errors import DoesNotApply, Note, UserError
 from trickbag.models.config import model_config
 from trickbag.recipe import Recipe
-from trickbag.settings import plain
 from trickbag.study.designs.cumulative import Cumulative
 from trickbag.study.designs.design import Design
 from trickbag.study.designs.factorial import Factorial
 from trickbag.study.designs.layout import Contrast
 from trickbag.study.designs.leave_one_out import LeaveOneOut
-from trickbag.study.designs.named import DESIGNS, read_design
+from trickbag.study.designs.named import ARM_DESIGNS, DESIGNS, read_design
 from trickbag.study.designs.one_at_a_time import OneAtATime
 from trickbag.study.prepare import longer_training
+from trickbag.study.study import Study
 from trickbag.tricks import Trick
 from trickbag.tricks.cosine_decay import CosineDecay
 from trickbag.tricks.label_smoothing import LabelSmoothing
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trickbag.optim.config import TrainConfig
 
 from tests.study.designs.layouts import (
+    ARMS,
     EVERY,
     SMALL,
     TIMM,
@@ -118,18 +119,34 @@ def test_every_design_over_every_named_recipe(kind: str, recipe: str, network: s
         OneAtATime(tricks=("mixup", "warmup")),
         Cumulative(levels=("mixup.lam=pair",)),
         Factorial(tricks=("mixup", "warmup", "resnet_d"), resolution=3),
+        *ARMS,
     ],
 )
 def test_designs_survive_json(design: Design) -> None:
-    data = json.loads(json.dumps(plain(design)))
+    data = json.loads(json.dumps(design.to_dict()))
     assert data["kind"] == design.kind
     assert read_design(data) == design
-    assert DESIGNS[design.kind] is type(design)
+    assert {**DESIGNS, **ARM_DESIGNS}[design.kind] is type(design)
 
 
 def test_the_command_lines_names() -> None:
     assert list(DESIGNS) == ["leave-one-out", "one-at-a-time", "cumulative", "factorial"]
-    assert "levels" not in plain(Factorial())
+    assert "levels" not in Factorial().to_dict()
+
+
+def test_every_design_of_arms_is_against_its_first() -> None:
+    assert [type(design) for design in ARMS] == list(ARM_DESIGNS.values())
+    for design in ARMS:
+        assert design.subject != "trick"
+        layout = design.layout(TINY, design.network(TINY))
+        labels = [variant.label for variant in layout.variants]
+        assert design.first(TINY) == labels[0]
+        assert rows(layout) == [(label, "", label, labels[0]) for label in labels[1:]]
+        assert {variant.recipe.name for variant in layout.variants if variant.recipe} == {*labels}
+        with pytest.raises(UserError, match=f"the {design.subject}s of a study name its networks"):
+            Study(recipe=TINY, design=design, models=("resnet18",))
+        with pytest.raises(UserError, match=f"study of {design.subject}s compares no tricks"):
+            dataclasses.replace(design, tricks=("mixup",))
 
 
 def test_leave_one_out() -> None:

@@ -85,14 +85,13 @@ def answers(study: ReportedStudy) -> list[str]:
         return [f"No effect can be told yet: {finished} finished."]
     where = "So far, on this data" if counts["open"] else "On this data"
     many_networks = len(study.layouts) > 1
-    backbones = study.subject == "backbone"
     return [
         answer(
             [effect for effect in effects if effect.model == layout.model],
             outcome=study.outcome,
             where=f"{where} with {layout.model}" if many_networks else where,
             subject=study.subject,
-            against=trick_words(layout.variants[0].label) if backbones else "",
+            against=trick_words(layout.variants[0].label) if study.has_arms else "",
         )
         for layout in study.layouts
     ]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from trickbag.errors import UserError
 from trickbag.metrics.metric import default_score
 from trickbag.paths import is_folder
-from trickbag.study.designs.backbones import Backbones
+from trickbag.study.designs.design import Design
+from trickbag.study.designs.named import ARM_DESIGNS
 from trickbag.study.folder import StudyFolder
 from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.epochs import Epoch, read_epochs
@@ -161,15 +162,21 @@ class ReportedStudy:
 
     @property
     def subject(self) -> str:
-        """What an effect is of: a `trick`, or a `backbone` that is compared with the first."""
-        return "backbone" if self.design == Backbones.kind else "trick"
+        """What an effect is of: a `trick`, or an arm that is compared with the first one."""
+        arms = ARM_DESIGNS.get(self.design)
+        return arms.subject if arms else Design.subject
+
+    @property
+    def has_arms(self) -> bool:
+        """Whether effects are of arms that are compared with the first one, and not of tricks."""
+        return self.design in ARM_DESIGNS
 
     @property
     def level_names(self) -> tuple[str, str]:
         """What the outcome itself is called, of the variants that an effect compares."""
-        if self.subject == "trick" or not self.variants:
+        if not self.has_arms or not self.variants:
             return "without", "with"
-        return self.variants[0].label, "this backbone"
+        return self.variants[0].label, f"this {self.subject}"
 
     @property
     def outcome(self) -> str:

@@ -271,8 +271,8 @@ def papers(study: ReportedStudy) -> list[dict[str, Any]]:
     for layout in study.layouts:
         main = [effect for effect in of_network(study, layout) if not is_interaction(effect)]
         chains = reported(effect.label for effect in main)
-        if study.subject != "trick" or not main:
-            continue  # a backbone may be called like a trick
+        if study.has_arms or not main:
+            continue  # an arm may be called like a trick
         if not (chains or study.design == "cumulative"):
             continue
         notes: list[str] = []

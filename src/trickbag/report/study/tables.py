@@ -37,7 +37,7 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
     """Return the effects of a study as rows of text, rounded; the first row is the head.
 
     A study of more than one network has a column with their names. The outcome without the trick
-    and with it, or of the first backbone and of this one, stands before the difference, unless the
+    and with it, or of the first arm and of this one, stands before the difference, unless the
     study was written before it was kept.
     """
     many_networks = len(study.layouts) > 1

@@ -12,8 +12,7 @@ from trickbag.errors import Note, UserError
 from trickbag.recipes.backbone import is_weights, network_of, require_finished
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.applicability import unfit_for_recipe
-from trickbag.study.designs.design import Design
-from trickbag.study.designs.layout import ALL, Contrast
+from trickbag.study.designs.arms import ArmDesign
 
 if TYPE_CHECKING:
     from trickbag.models.config import ModelConfig
@@ -35,7 +34,7 @@ Arm = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backbones(Design):
+class Backbones(ArmDesign):
     """Compare what a recipe reaches from several backbones; each against the first.
 
     `arms` are labels with their starts, of which there is one for all seeds or one for each seed
@@ -47,24 +46,21 @@ class Backbones(Design):
     """
 
     kind: ClassVar[str] = "backbones"
+    subject: ClassVar[str] = "backbone"
+    label_way: ClassVar[str] = "give each its own LABEL=RUN"
 
     arms: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tricks is not None:
-            raise UserError("a study of backbones compares no tricks", "leave tricks out")
         labels = [label for label, _ in self.arms]
         if len(labels) < 2:
             raise UserError(
                 f"a study of backbones needs two arms, and has {labels[0] if labels else 'none'}",
                 "give each: --backbone LABEL=RUN, such as --backbone scratch --backbone a=runs/a",
             )
+        self._check_labels(labels)
         for label, starts in self.arms:
-            if not label.strip() or label == ALL:
-                raise UserError(f"no arm can be called {label!r}", "choose another label")
-            if labels.count(label) > 1:
-                raise UserError(f"two backbones are called {label}", "give each its own LABEL=RUN")
             if not starts or not all(starts):
                 raise UserError(f"the arm {label} has no backbone", f"name one: {label}=RUN")
 
@@ -83,9 +79,21 @@ class Backbones(Design):
         """The seeds for which every arm with a start for each seed has one; None for any."""
         return min((len(starts) for _, starts in self.arms if len(starts) > 1), default=None)
 
-    def studied(self, recipe: Recipe) -> tuple[Trick, ...]:
-        """Return no trick: none is studied."""
-        return ()
+    def first(self, recipe: Recipe) -> str:
+        """Return the label of the first arm."""
+        return self.arms[0][0]
+
+    def check(self, recipe: Recipe, models: Sequence[str], seeds: int | None) -> None:
+        """Raise UserError for more seeds than an arm has runs, and as for other arms."""
+        super().check(recipe, models, seeds)
+        most = self.most_seeds
+        if most is not None and (seeds or 0) > most:
+            short = [label for label, starts in self.arms if len(starts) == most]
+            raise UserError(
+                f"seeds = {seeds}: {named(short)} {'has' if len(short) == 1 else 'have'} "
+                f"{most} runs, one for each seed",
+                f"take {most} seeds, or give more runs",
+            )
 
     def network(self, recipe: Recipe) -> str:
         """Name the networks of the arms."""
@@ -134,14 +142,8 @@ class Backbones(Design):
             unfit |= unfit_for_recipe(recipe, builder.inapplicable)
         tricks = tuple(trick for trick in builder.recipe.tricks if trick.name not in unfit)
         variants = [self._variant(builder, label, starts, tricks) for label, starts in self.arms]
-        first = variants[0].label
-        contrasts = [
-            # Of no trick: an arm may be called like one.
-            Contrast(label=variant.label, trick="", plus=variant.label, minus=first)
-            for variant in variants[1:]
-        ]
         notes = (*builder.left_out(unfit), *self._pairing_notes())
-        return builder.layout(variants, contrasts, notes=notes)
+        return builder.layout(variants, self._against_first(variants), notes=notes)
 
     def _variant(
         self, builder: LayoutBuilder, label: str, starts: Sequence[str], tricks: tuple[Trick, ...]

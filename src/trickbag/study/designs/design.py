@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trickbag import tricks as trick_table
 from trickbag.errors import UserError
-from trickbag.settings import Settings, read
+from trickbag.settings import Settings, plain, read
 from trickbag.study.designs.builder import LayoutBuilder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from trickbag.recipe import Recipe
     from trickbag.study.designs.layout import Layout
@@ -31,9 +31,10 @@ class Design(Settings, ABC):
     tricks, None for a design without one. A design with `bare_variant` has a variant without any of
     those that are studied. There the recipe's tricks that fit the learning rate to the batch
     (`Trick.fits_lr_to_batch`) are not studied unless they are named: they stay in every variant
-    (`kept`).
+    (`kept`). `subject` is what an effect is of.
     """
 
+    subject: ClassVar[str] = "trick"
     full: ClassVar[str | None] = None
     bare_variant: ClassVar[bool] = False
 
@@ -47,6 +48,22 @@ class Design(Settings, ABC):
                 "recipe's"
             )
         _refuse_repeated(self.tricks or ())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the design as plain data, ready for JSON."""
+        data: dict[str, Any] = plain(self)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned; UserError for anything else."""
+        return read(cls, data, "design")
+
+    def check(self, recipe: Recipe, models: Sequence[str], seeds: int | None) -> None:
+        """Raise UserError where the design is not for this recipe, these networks or seeds.
+
+        `models` are names of networks, which may be none; of seeds None is any number.
+        """
 
     def layout(
         self, recipe: Recipe, model: str, *, inapplicable: Mapping[str, str] | None = None
