@@ -1,0 +1,1 @@
+"""The search for how a network is scaled: depth, width and image size together."""
