@@ -57,6 +57,7 @@ TORCH_FREE = [
     "trickbag.models.official.variables",
     "trickbag.export",
     "trickbag.export.formats",
+    "trickbag.search.search",
     "trickbag.study.designs.named",
     "trickbag.study.merge",
     "trickbag.study.study",

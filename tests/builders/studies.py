@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.builders.runs import without_times
-from trickbag.errors import Note
+from trickbag.errors import Note, Stopped
 from trickbag.study.designs.layout import Contrast
+from trickbag.study.executors import Machine, Task
 from trickbag.study.records.study import LayoutRecord, StudyRecord, VariantRecord
+from trickbag.study.trial import Trial
+from trickbag.train.folder.result import Result
 
 
 def effects(folder: Path) -> list[dict[str, Any]]:
@@ -59,3 +63,19 @@ def study_record(**changes: Any) -> StudyRecord:
         layouts=(layout,),
     )
     return dataclasses.replace(record, **changes)
+
+
+@dataclasses.dataclass
+class LimitedExecutor:
+    """Runs trials in this process up to a number, and then is stopped as by a signal."""
+
+    limit: int = 10**6
+    ran: list[str] = dataclasses.field(default_factory=list)
+    machine: Machine = Machine(workers=1, threads=1)
+
+    def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
+        for trial in trials:
+            if len(self.ran) == self.limit:
+                raise Stopped("stopped by SIGTERM", signal="SIGTERM")
+            self.ran.append(f"{trial.label}/{trial.seed}")
+            yield task(trial)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,14 @@ import pytest
 import trickbag as tb
 from tests.builders.recipes import study_recipe
 from tests.builders.runs import without_times
-from tests.builders.studies import effects, results
+from tests.builders.studies import LimitedExecutor, effects, results
 from tests.builders.teachers import passing_teacher
 from trickbag.errors import Stopped, UserError
-from trickbag.study.executors import Machine, Task
 from trickbag.study.folder import StudyFolder
 from trickbag.study.log import StudyLog
 from trickbag.study.study import Study
-from trickbag.study.trial import Trial
-from trickbag.train.folder.result import Result
 from trickbag.tricks.distillation import Distillation
 from trickbag.tricks.linear_scaling import LinearScaling
-
-
-@dataclasses.dataclass
-class LimitedExecutor:
-    """Runs trials in this process up to a number, and then is stopped as by a signal."""
-
-    limit: int = 10**6
-    ran: list[str] = dataclasses.field(default_factory=list)
-    machine: Machine = Machine(workers=1, threads=1)
-
-    def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:
-        for trial in trials:
-            if len(self.ran) == self.limit:
-                raise Stopped("stopped by SIGTERM", signal="SIGTERM")
-            self.ran.append(f"{trial.label}/{trial.seed}")
-            yield task(trial)
 
 
 @pytest.fixture(scope="module")

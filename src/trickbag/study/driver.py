@@ -16,6 +16,7 @@ from trickbag.study.kept_weights import TrialWeights, kept_trials
 from trickbag.study.outcome_evaluations import evaluation_lines, with_differences
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.records.result import StoredResult
+from trickbag.study.shared_images import shared_images
 from trickbag.study.task import TrainTrial
 from trickbag.study.trial import trial_name
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.study.analysis.effects import Effect
     from trickbag.study.executors import Executor
-    from trickbag.study.folder import Appender, StudyFolder
+    from trickbag.study.folder import StudyFolder
     from trickbag.study.log import StudyLog
     from trickbag.study.prepare import PreparedStudy
+    from trickbag.study.result_lines import Appender
     from trickbag.train.folder.caller import Caller
     from trickbag.train.folder.result import Result
     from trickbag.train.machine.signals import StopSignal
@@ -100,19 +102,15 @@ class Driver:
 
         Return the data set that holds them; None where each process prepares its data set.
         """
-        from trickbag.data.decoding.in_memory import decode_once, memory_limit
-
         # One trial decodes its images itself; the file would be written to be read once.
         if pending < 2 or not self.executor.machine.shares_memory:
             return None
-
-        def decoding(done: int, total: int) -> None:
-            stop_before_trials(self.stop, self.caller)
-            self.log.checking(done, total)
-
-        limit = memory_limit(self.folder.path)
-        return decode_once(
-            self.study.dataset, self.folder.decoded, limit, decoding, on_damage=self.log.note
+        return shared_images(
+            self.study.dataset,
+            self.folder.path,
+            self.folder.decoded,
+            self.log,
+            lambda: stop_before_trials(self.stop, self.caller),
         )
 
     def _store(self, result: Result, append: Appender) -> None:

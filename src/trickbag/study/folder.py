@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING
 
-from trickbag.errors import RunFailed, UserError
-from trickbag.files import parse_json, read_json, read_json_object, write_json, write_text
-from trickbag.locks import locked_folder, refusal
-from trickbag.paths import TABLE, exists, is_folder, read_bytes
+from trickbag.errors import UserError
+from trickbag.files import read_json, read_json_object, write_json, write_text
+from trickbag.paths import exists
 from trickbag.study.analysis.table import effects_csv
+from trickbag.study.driver_lock import driver_lock
 from trickbag.study.records.effect import effect_from_dict, effect_to_dict
-from trickbag.study.records.result import StoredResult
 from trickbag.study.records.study import StudyRecord
-from trickbag.text import as_utf8
+from trickbag.study.result_lines import appending, read_results
 
 if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Sequence
+
     from trickbag.errors import Note
     from trickbag.study.analysis.effects import Effect
+    from trickbag.study.records.result import StoredResult
+    from trickbag.study.result_lines import Appender
     from trickbag.train.folder.caller import Caller
 
 __all__ = ["StudyFolder"]
@@ -72,31 +72,9 @@ class StudyFolder:
         """Whether a study was started in the folder."""
         return exists(self.study)
 
-    @contextlib.contextmanager
-    def locked(self, caller: Caller) -> Iterator[Note | None]:
-        """Create the folder and be its only driver meanwhile; the lock ends with its process.
-
-        Gives a note where the disk has no locks. Raises UserError where the folder cannot be
-        created or locked, holds something else, or another driver works in it.
-        """
-        # Hidden files may be there: a file manager's, or the lock of a study that never began.
-        if is_folder(self.path) and not self.holds_study and any(self._foreign()):
-            raise UserError(
-                f"{self.path} is not empty and holds no study", f"choose another {caller.out}"
-            )
-
-        def refuse(holder: str) -> NoReturn:
-            raise refusal(holder, self.path, caller.out)
-
-        with locked_folder(self.path, refuse) as note:
-            # Of a driver that was killed while it wrote.
-            for leftover in self.path.glob(".*.tmp"):
-                with contextlib.suppress(OSError):
-                    leftover.unlink()
-            yield note
-
-    def _foreign(self) -> Iterator[Path]:
-        return (entry for entry in self.path.iterdir() if not entry.name.startswith("."))
+    def locked(self, caller: Caller) -> contextlib.AbstractContextManager[Note | None]:
+        """Be the folder's only driver meanwhile, as `driver_lock` does."""
+        return driver_lock(self.path, "study", caller, started=self.holds_study)
 
     def read_study(self) -> StudyRecord | None:
         """Read `study.json`; None where there is none, UserError where it is damaged."""
@@ -113,53 +91,14 @@ class StudyFolder:
         write_json(self.study, record.to_dict())
 
     def read_results(self) -> tuple[list[StoredResult], str | None]:
-        """Read the results; a torn last line is left out, and the second value names it.
+        """Read the results, as `result_lines.read_results` does."""
+        return read_results(self.results)
 
-        Raises UserError where another line is damaged: that is no trace of a crash.
-        """
-        data = read_bytes(self.results, TABLE)
-        if data is None:
-            return [], None
-        # In bytes: a torn line can end within a character. `str.splitlines` splits at others too,
-        # such as U+2028, that a text in a line may hold.
-        lines = data.split(b"\n")
-        if not lines[-1]:
-            del lines[-1]
-        results: list[StoredResult] = []
-        for number, line in enumerate(lines, 1):
-            try:
-                results.append(_parse(line))
-            except UserError as error:
-                # A crash can cut the last line; one that lacks its line break alone is whole.
-                if number == len(lines):
-                    return results, (
-                        f"line {number} of {self.results} was torn and is dropped; its trial runs "
-                        f"again: {_start(line)}"
-                    )
-                raise UserError(
-                    f"line {number} of {self.results} is damaged ({error.reason}): {_start(line)}",
-                    "take the line out to run its trial again",
-                ) from error
-        return results, None
-
-    @contextlib.contextmanager
-    def appending(self, kept: Sequence[StoredResult], torn: bool) -> Iterator[Appender]:
-        """Open the results to append to them.
-
-        Where the last line was torn, the file is first written again with the results that are
-        `kept`.
-        """
-        if torn:
-            write_text(self.results, "".join(_line(result) for result in kept))
-        try:
-            file = self.results.open("ab")
-        except OSError as error:
-            raise RunFailed(f"cannot write {self.results}: {error.strerror or error}") from error
-        with file:
-            # A crash may have cut off the line break alone.
-            if file.tell() and not self.results.read_bytes().endswith(b"\n"):
-                file.write(b"\n")
-            yield Appender(file)
+    def appending(
+        self, kept: Sequence[StoredResult], torn: bool
+    ) -> contextlib.AbstractContextManager[Appender]:
+        """Open the results to append to them, as `result_lines.appending` does."""
+        return appending(self.results, kept, torn)
 
     def read_effects(self) -> tuple[Effect, ...] | None:
         """Read `effects.json`; None where there is none, UserError where it is damaged."""
@@ -181,39 +120,3 @@ class StudyFolder:
         entries = [effect_to_dict(effect) for effect in effects]
         write_json(self.effects, entries)
         write_text(self.table, effects_csv(entries))
-
-
-class Appender:
-    """Appends results, each on the disk before the call returns."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def __call__(self, result: StoredResult) -> None:
-        """Append one result; RunFailed where the disk does not take it."""
-        try:
-            self._file.write(as_utf8(_line(result)))
-            self._file.flush()
-            # Otherwise a machine that loses its power may lose what the driver counts as done.
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise RunFailed(f"cannot write {self._file.name}: {error.strerror or error}") from error
-
-
-def _line(result: StoredResult) -> str:
-    return json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _parse(line: bytes) -> StoredResult:
-    """Return the result of a line; UserError where it holds none."""
-    try:
-        data = parse_json(line.decode(), "it")
-    except (UnicodeDecodeError, UserError) as error:
-        raise UserError("it is not JSON") from error
-    if not isinstance(data, dict):
-        raise UserError("it is no JSON object")
-    return StoredResult.from_dict(data)
-
-
-def _start(line: bytes) -> str:
-    return repr(line[:60].decode("utf-8", "replace"))

@@ -1,0 +1,223 @@
+"""What a search is on its data and in its folder: the epochs and the number of its trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trickbag.data.labels import label_counts
+from trickbag.errors import UserError
+from trickbag.search.budget import trials_within
+from trickbag.search.record import MAX_TRIALS, Pilot, SearchRecord
+from trickbag.study.durations import about
+from trickbag.study.prepare import stop_before_trials
+from trickbag.study.result_lines import read_results
+
+if TYPE_CHECKING:
+    from trickbag.data.dataset import Dataset
+    from trickbag.recipe import Recipe
+    from trickbag.search.budget import Budget
+    from trickbag.search.folder import SearchFolder
+    from trickbag.search.log import SearchLog
+    from trickbag.search.objective import Objective
+    from trickbag.search.search import Search
+    from trickbag.study.executors import Executor, Machine
+    from trickbag.study.records.result import StoredResult
+    from trickbag.train.folder.caller import Caller
+    from trickbag.train.machine.signals import StopSignal
+
+__all__ = ["SettledSearch", "settled_search"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettledSearch:
+    """A search with its data, the record of its folder, and the results so far.
+
+    `trial_s` is what the trial of a suggestion is thought to take, in seconds.
+    """
+
+    objective: Objective[Any]
+    record: SearchRecord
+    dataset: Dataset
+    trial_s: float
+    kept: tuple[StoredResult, ...]
+    torn: bool
+
+
+def settled_search(
+    search: Search,
+    folder: SearchFolder,
+    executor: Executor,
+    budget: Budget,
+    *,
+    log: SearchLog,
+    caller: Caller,
+    stop: StopSignal | None = None,
+) -> SettledSearch:
+    """Read the data and what the folder holds of a search; nothing is written.
+
+    A new search with a time is measured by a pilot. `budget` learns what earlier calls took. Raises
+    UserError where the folder holds another search, for data that are too few for the folds, and
+    for a time that is too short for one trial.
+    """
+    from trickbag.data.dataset import prepare
+
+    def checking(done: int, total: int) -> None:
+        if stop is not None:
+            stop_before_trials(stop, caller)
+        log.checking(done, total)
+
+    # Before the data, which may take minutes to check: a damaged file is reported at once.
+    stored = folder.read_search()
+    kept, torn = read_results(folder.results)
+    if torn is not None:
+        log.note(torn)
+    recipe = _on_machine(search.recipe, executor.machine, stored)
+    dataset = prepare(search.trial_recipe(recipe, 1).data, progress=checking)
+    _require_folds(dataset, search)
+    if stored is not None:
+        budget.before_s = stored.spent_s
+    epochs, pilot, planned = _size(search, recipe, dataset, executor, budget, stored)
+    record = SearchRecord(
+        version=_version(),
+        command="",
+        search=search.kind,
+        recipe=recipe.to_dict(),
+        settings=search.settings(),
+        seed=search.seed,
+        folds=search.folds,
+        epochs=epochs,
+        data=dataset.fingerprint,
+        threads=recipe.training.threads or executor.machine.threads,
+        device=recipe.training.device,
+        budget_s=search.budget_s,
+        pilot=pilot,
+        planned=planned,
+        spent_s=budget.before_s,
+    )
+    if stored is not None:
+        record.require_same(stored, folder.path, f"choose another {caller.out}")
+    return SettledSearch(
+        objective=search.objective(recipe, dataset, epochs),
+        record=record,
+        dataset=dataset,
+        trial_s=pilot.trial_s if pilot is not None else 0.0,
+        kept=tuple(kept),
+        torn=torn is not None,
+    )
+
+
+def _version() -> str:
+    from trickbag import __version__
+
+    return __version__
+
+
+def _on_machine(recipe: Recipe, machine: Machine, stored: SearchRecord | None) -> Recipe:
+    """Settle threads and device: by the recipe, else as before, else by the machine."""
+    from trickbag.train.machine.device import choose_device
+
+    training = recipe.training
+    threads = training.threads or (stored.threads if stored else None) or machine.threads
+    device = training.device
+    if device == "auto":
+        before = stored.device if stored and stored.device in ("cpu", "cuda", "mps") else None
+        device = before or machine.device or choose_device("auto")  # type: ignore[assignment]
+    elif machine.device is None:
+        choose_device(device)  # raises UserError for a device that is not here
+    training = dataclasses.replace(training, threads=threads, device=device)
+    return recipe.replace(training=training)
+
+
+def _require_folds(dataset: Dataset, search: Search) -> None:
+    """Raise UserError where a class has too few training images for each fold to have one."""
+    labels = [*dataset.train.labels, *dataset.val.labels]
+    if not labels or labels[0].ndim:
+        return
+    counts = label_counts(_column(labels), len(dataset.classes))
+    few = [(count, name) for name, count in zip(dataset.classes, counts, strict=True)]
+    count, name = min(few)
+    if count < search.folds:
+        images = "image" if count == 1 else "images"
+        raise UserError(
+            f"class {name!r} has {count} training {images}, too few for {search.folds} folds, of "
+            "which each needs one",
+            "take fewer folds (2 at least), or give more images" if count > 1 else "give more",
+        )
+
+
+def _size(
+    search: Search,
+    recipe: Recipe,
+    dataset: Dataset,
+    executor: Executor,
+    budget: Budget,
+    stored: SearchRecord | None,
+) -> tuple[int, Pilot | None, int]:
+    """Return the epochs of a trial, what the pilot measured, and the number of suggestions."""
+    epochs = search.epochs or (stored.epochs if stored else None)
+    if search.budget_s is None:
+        assert search.trials is not None
+        return epochs or recipe.training.epochs, None, search.trials
+    pilot = stored.pilot if stored else None
+    if pilot is None or epochs is None:
+        measured = search.objective(recipe, dataset, epochs or 1)
+        preparation_s, trial_s = measured.seconds()
+        workers = executor.machine.workers
+        if epochs is None:
+            epochs, growth = _epochs(
+                search, measured, (preparation_s, trial_s), budget.left_s, workers, recipe
+            )
+            preparation_s *= growth
+            trial_s *= growth if measured.trains else 1
+        pilot = Pilot(preparation_s=preparation_s, trial_s=trial_s, workers=workers)
+    objective = search.objective(recipe, dataset, epochs)
+    prepared_s = _prepared_s(objective, pilot.preparation_s, pilot.workers)
+    needed = prepared_s + pilot.trial_s
+    if stored is None and budget.left_s < needed:
+        least = about(math.ceil(1.1 * (needed + budget.spent_s)))
+        raise UserError(
+            f"--budget {about(search.budget_s)} is too short for one trial, which takes about "
+            f"{about(needed)} with what comes before it",
+            f"give {least} at least, or fewer epochs, smaller images or a smaller network",
+        )
+    left_s = search.budget_s - prepared_s
+    planned = max(1, min(trials_within(left_s, pilot.trial_s, pilot.workers), MAX_TRIALS))
+    return epochs, pilot, min(planned, objective.most or planned)
+
+
+def _prepared_s(objective: Objective[Any], preparation_s: float, workers: int) -> float:
+    return math.ceil(len(objective.preparation) / workers) * preparation_s
+
+
+def _epochs(
+    search: Search,
+    objective: Objective[Any],
+    seconds: tuple[float, float],
+    left_s: float,
+    workers: int,
+    recipe: Recipe,
+) -> tuple[int, int]:
+    """Return the epochs of a trial, and what they multiply the `seconds` of one epoch by.
+
+    They are the most with which the wanted number of suggestions fits, at most the recipe's.
+    """
+    preparation_s, trial_s = seconds
+    waves = math.ceil(min(search.wanted, objective.most or search.wanted) / workers)
+    per_epoch = _prepared_s(objective, preparation_s, workers)
+    fixed = 0.0
+    if objective.trains:
+        per_epoch += waves * trial_s
+    else:
+        fixed = waves * trial_s
+    fit = int((left_s - fixed) / max(per_epoch, 1e-9))
+    epochs = max(1, min(fit, recipe.training.epochs))
+    return epochs, epochs
+
+
+def _column(labels: list[Any]) -> Any:
+    import numpy as np
+
+    return np.array(labels, np.int64)
