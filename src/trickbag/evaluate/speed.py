@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from trickbag.data.size import height_width
 from trickbag.errors import RunFailed
 from trickbag.evaluate.selection import select
 from trickbag.train.loaders import evaluation_loader
@@ -19,14 +21,14 @@ from trickbag.train.machine.isolation import isolated
 from trickbag.train.machine.memory import PeakMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from trickbag.data.loading.raw_batch import RawBatch
     from trickbag.evaluate.trained import Trained
 
-__all__ = ["Speed", "measure_speed"]
+__all__ = ["Speed", "measure_speed", "throughputs"]
 
 WARM_UP = 5
 """Calls before the first one that counts: they choose kernels and fill caches."""
@@ -104,6 +106,40 @@ def measure_speed(
         )
 
 
+def throughputs(
+    networks: Sequence[Trained],
+    batch_size: int,
+    *,
+    threads: int,
+    rounds: int = BATCH_CALLS,
+    warm_up: int = WARM_UP,
+) -> list[float]:
+    """Return the images/s of classifiers on one device, of the median call of each.
+
+    They are called in turns, so that a machine whose speed drifts is as slow for all. Each has a
+    batch of random images of its own size.
+    """
+    generator = torch.Generator().manual_seed(0)
+    with isolated(threads, networks[0].device.type):
+        batches = [
+            torch.randint(256, _batch_shape(trained, batch_size), generator=generator).byte()
+            for trained in networks
+        ]
+        times = [
+            [
+                _seconds(trained, partial(trained.logits, images))
+                for trained, images in zip(networks, batches, strict=True)
+            ]
+            for _ in range(warm_up + rounds)
+        ]
+    return [batch_size / float(np.median(each)) for each in zip(*times[warm_up:], strict=True)]
+
+
+def _batch_shape(trained: Trained, batch_size: int) -> tuple[int, ...]:
+    size = height_width(trained.preprocessing.image_size)
+    return (batch_size, trained.preprocessing.count, *size)
+
+
 def _images(trained: Trained, size: int, **selected: Any) -> RawBatch:
     """Return `size` images that can be read, on the network's device."""
     selection = select(trained, **selected)
@@ -147,17 +183,22 @@ def _times(
     times = []
     for call in range(warm_up + repetitions):
         raw = batches[call % len(batches)]
-        started = time.perf_counter()
-        if is_classifier:
-            trained.logits(raw.images)
-        else:
-            trained.outputs(raw)
-        if trained.device.type == "cuda":
-            torch.cuda.synchronize(trained.device)
-        elif trained.device.type == "mps":
-            torch.mps.synchronize()
-        times.append(time.perf_counter() - started)
+        predict = (
+            partial(trained.logits, raw.images) if is_classifier else partial(trained.outputs, raw)
+        )
+        times.append(_seconds(trained, predict))
     return times[warm_up:]
+
+
+def _seconds(trained: Trained, predict: Callable[[], object]) -> float:
+    """Return the seconds of a call on the network's device, until its outputs are there."""
+    started = time.perf_counter()
+    predict()
+    if trained.device.type == "cuda":
+        torch.cuda.synchronize(trained.device)
+    elif trained.device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter() - started
 
 
 def _device_name(device: torch.device) -> str:
