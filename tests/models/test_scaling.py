@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.models.random_weights import images
+from trickbag.data.size import height_width
+from trickbag.data.size import scaled as resized
 from trickbag.errors import UserError
 from trickbag.models import build_network
 from trickbag.models.config import BigLittleConfig, MobileNetConfig, ResNetConfig, model_config
@@ -21,6 +23,8 @@ from trickbag.models.rounding import round_channels, round_repeats
 from trickbag.models.scaling import (
     Factors,
     compound,
+    fit_depth,
+    fit_size,
     fit_width,
     scaled,
 )
@@ -149,8 +153,83 @@ def test_fit_width_finds_the_network_that_has_the_work():
     assert count_params(on_meta(fitted)) == count_params(on_meta(config))
 
 
-def test_work_that_no_width_has_is_refused():
-    with pytest.raises(
-        UserError, match=r"macs = 10: a mobilenet_v1 of this depth has from .* at 32 px; choose"
-    ):
-        fit_width(MobileNetConfig(), macs=10, image_size=32)
+BLOCKS = ResNetConfig(depth=18, num_classes=10, stem="small_s1", width_factor=0.125)
+
+
+def blocks(number):
+    """The network with this number of blocks in each of its four stages."""
+    return dataclasses.replace(BLOCKS, depth_factor=number / 2)
+
+
+def check_depth(goal):
+    fitted = fit_depth(BLOCKS, macs=goal, image_size=16)
+    assert fitted == dataclasses.replace(BLOCKS, depth_factor=fitted.depth_factor)
+    number = round_repeats(2, fitted.depth_factor)
+    near = [macs(blocks(n), 16) for n in (number - 1, number, number + 1) if n >= 1]
+    # All stages grow at once: the work of the neighbours is no nearer.
+    assert abs(macs(fitted, 16) - goal) == min(abs(work - goal) for work in near)
+
+
+def test_fit_depth_is_within_the_neighbouring_jump():
+    check_depth(1.4 * macs(BLOCKS, 16))
+
+
+@pytest.mark.slow
+@given(share=st.floats(0, 1))
+@settings(max_examples=4, deadline=None)
+def test_fit_depth_is_within_the_neighbouring_jump_for_any_work(share):
+    least, most = macs(blocks(1), 16), macs(blocks(8), 16)
+    check_depth(least + share * (most - least))
+
+
+def check_size(goal, shape):
+    fitted = fit_size(BLOCKS, macs=goal, image_size=shape)
+    error = abs(macs(BLOCKS, fitted) - goal)
+    longer = max(height_width(fitted))
+    for side in (longer - 1, longer, longer + 1):
+        other = resized(shape, side / max(height_width(shape)))
+        assert abs(macs(BLOCKS, other) - goal) >= error
+        if side == longer:
+            # Of the same shape, to a pixel.
+            sides = zip(height_width(other), height_width(fitted), strict=True)
+            assert all(abs(first - second) <= 1 for first, second in sides)
+
+
+def test_fit_size_is_within_the_neighbouring_pixel():
+    check_size(1.7 * macs(BLOCKS, 24), 24)
+
+
+@pytest.mark.slow
+@given(share=st.floats(0.6, 4), shape=st.sampled_from([24, 33, (16, 40)]))
+@settings(max_examples=4, deadline=None)
+def test_fit_size_is_within_the_neighbouring_pixel_for_any_work(share, shape):
+    check_size(share * macs(BLOCKS, shape), shape)
+
+
+@pytest.mark.slow
+def test_fits_find_the_network_that_has_the_work():
+    deeper = dataclasses.replace(BLOCKS, depth_factor=2.5)
+    fitted = fit_depth(BLOCKS, macs=macs(deeper, 16), image_size=16)
+    assert count_params(on_meta(fitted)) == count_params(on_meta(deeper))
+    assert fit_size(BLOCKS, macs=macs(BLOCKS, 26), image_size=16) in (25, 26)
+    assert fit_size(BLOCKS, macs=macs(BLOCKS, (20, 30)), image_size=(10, 15)) == (20, 30)
+
+
+@pytest.mark.parametrize(
+    ("fit", "which"),
+    [
+        (fit_depth, "of this width has from .* at 32 px"),
+        (fit_width, "of this depth has from .* at 32 px"),
+        (fit_size, "of this depth and width has from .* at 8 to 32 px"),
+    ],
+)
+def test_work_that_nothing_has_is_refused(fit, which):
+    with pytest.raises(UserError, match=rf"macs = 10: a resnet {which}; choose another"):
+        fit(BLOCKS, macs=10, image_size=32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fit", [fit_depth, fit_width, fit_size])
+def test_work_beyond_all_factors_is_refused(fit):
+    with pytest.raises(UserError, match=r"macs = 1e\+15: a resnet of this .* has from"):
+        fit(BLOCKS, macs=1e15, image_size=8)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 __all__ = [
+    "SMALLEST_SIDE",
     "Size",
     "as_size",
     "height_width",
@@ -19,6 +20,9 @@ __all__ = [
 
 Size = int | tuple[int, int]
 """A side of a square, or height and width. A square is always a number."""
+
+SMALLEST_SIDE = 8
+"""The shortest side of images, in pixels, that networks are trained on."""
 
 
 def as_size(height: int, width: int) -> Size:

@@ -10,7 +10,8 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from trickbag.data.size import size_text
+from trickbag.data.size import SMALLEST_SIDE, sizes_text
+from trickbag.data.size import scaled as resized
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
     Own = TypeVar("Own", bound=OwnConfig)
 
-__all__ = ["Factors", "compound", "fit_width", "scaled"]
+__all__ = ["Factors", "compound", "fit_depth", "fit_size", "fit_width", "scaled"]
 
-_WIDEST = 64.0
+_SMALLEST, _LARGEST = 1 / 64, 16.0
+"""The range of factors; no config takes a larger one."""
+
 _STEP = 1e-3
-"""The relative step between two widths: smaller than 8 of 512 channels in the widest stage."""
+"""The relative step between two factors: smaller than 8 of 512 channels in the widest stage."""
 
 _DEFAULT_CLASSES = 1000
 
@@ -57,6 +60,19 @@ def scaled(config: Own, factors: Factors) -> Own:
     )
 
 
+def fit_depth(config: Own, *, macs: float, image_size: Size) -> Own:
+    """Return the config with the depth whose number of multiply-adds is nearest to `macs`.
+
+    They are counted as by `fit_width`. A stage grows by whole blocks, so the work of a shallow
+    network can be far off. Raises UserError if no depth gives as little or as much work.
+    """
+
+    def deeper(factor: float) -> tuple[Own, Size]:
+        return dataclasses.replace(config, depth_factor=factor), image_size
+
+    return deeper(_nearest_factor(deeper, macs, "of this width"))[0]
+
+
 def fit_width(config: Own, *, macs: float, image_size: Size) -> Own:
     """Return the config with the width whose number of multiply-adds is nearest to `macs`.
 
@@ -65,39 +81,65 @@ def fit_width(config: Own, *, macs: float, image_size: Size) -> Own:
     of a thin network can be a few percent off. Raises UserError if no width gives as little or as
     much work.
     """
-    work = _work_of_width(config, image_size)
-    low, high = 1 / _WIDEST, 1.0
-    while work(high) < macs and high < _WIDEST:
+
+    def wider(factor: float) -> tuple[Own, Size]:
+        return dataclasses.replace(config, width_factor=factor), image_size
+
+    return wider(_nearest_factor(wider, macs, "of this depth"))[0]
+
+
+def fit_size(config: OwnConfig, *, macs: float, image_size: Size) -> Size:
+    """Return the size of images of the shape of `image_size` that is nearest to `macs`.
+
+    They are counted as by `fit_width`. Sizes are whole pixels, and the maps of a network grow in
+    steps of its strides. Raises UserError if no size gives as little or as much work.
+    """
+
+    def larger(factor: float) -> tuple[OwnConfig, Size]:
+        return config, resized(image_size, factor, SMALLEST_SIDE)
+
+    return larger(_nearest_factor(larger, macs, "of this depth and width"))[1]
+
+
+def _nearest_factor(
+    change: Callable[[float], tuple[OwnConfig, Size]], macs: float, which: str
+) -> float:
+    """Return the factor of which the network and image size have nearest to `macs` multiply-adds.
+
+    `change` returns them for a factor, and their work grows with it. `which` says what of the
+    network it leaves alone. Raises UserError where no factor gives as little or as much work.
+    """
+
+    # Cached: the search asks for the work of its two ends again and again.
+    @functools.cache
+    def work(factor: float) -> int:
+        return _work(*change(factor))
+
+    low, high = _SMALLEST, 1.0
+    while work(high) < macs and high < _LARGEST:
         low, high = high, 2 * high
     if not work(low) <= macs <= work(high):
+        (config, small), (_, large) = change(low), change(high)
         raise UserError(
-            f"macs = {macs:g}: a {config.kind} of this depth has from {work(low):.3g} to "
-            f"{work(high):.3g} at {size_text(image_size)} px",
+            f"macs = {macs:g}: a {config.kind} {which} has from {work(low):.3g} to "
+            f"{work(high):.3g} at {sizes_text((small, large), ' to ')} px",
             "choose another number, depth or image size",
         )
-    # The work grows in jumps, so the bisection ends at two widths with a jump between them.
+    # The work grows in jumps, so the bisection ends at two factors with a jump between them.
     while high - low > _STEP * high:
         middle = (low + high) / 2
         low, high = (low, middle) if work(middle) > macs else (middle, high)
-    nearest = min((low, high), key=lambda width: abs(work(width) - macs))
-    return dataclasses.replace(config, width_factor=nearest)
+    return min((low, high), key=lambda factor: abs(work(factor) - macs))
 
 
-def _work_of_width(config: OwnConfig, image_size: Size) -> Callable[[float], int]:
-    """Return the function from a width factor to the multiply-adds of the config's network."""
+def _work(config: OwnConfig, image_size: Size) -> int:
+    """Return the multiply-adds of a config's network for one image."""
     import torch
 
     from trickbag.models.counting import count_macs
     from trickbag.models.zoo import raw_network
 
     num_classes = config.num_classes or _DEFAULT_CLASSES
-
-    # Cached: the search asks for the work of its two ends again and again.
-    @functools.cache
-    def work(width: float) -> int:
-        resized = dataclasses.replace(config, width_factor=width, num_classes=num_classes)
-        with torch.device("meta"):
-            network = raw_network(resized)
-        return count_macs(network, image_size, config.in_channels)
-
-    return work
+    with torch.device("meta"):
+        network = raw_network(dataclasses.replace(config, num_classes=num_classes))
+    return count_macs(network, image_size, config.in_channels)

@@ -15,7 +15,7 @@ from trickbag.data.config import EVAL_CROP, RESIZE, DataConfig
 from trickbag.data.labels import label_counts
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.loading.sampling import require_one_class
-from trickbag.data.size import number_of_pixels, scaled, shorter_side, size_text
+from trickbag.data.size import SMALLEST_SIDE, number_of_pixels, scaled, shorter_side, size_text
 from trickbag.data.visible import visible_notes
 from trickbag.errors import Note, UserError
 from trickbag.models.config import ModelConfig, OwnConfig, TimmConfig
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
 
 __all__ = ["resolve"]
-
-SMALLEST = 8
-"""The shortest side in pixels of an image that a network takes."""
 
 _CAN_BE_HIDDEN = ("depth_factor", "width_factor", "shortcut")
 """The settings of a network that can change nothing in it, and show in its modules if they do."""
@@ -139,10 +136,10 @@ def _sized_data(
     given = data.image_size or dataset.natural_size or data.default_size
     unscaled = given or of_network.image_size
     size = scaled(unscaled, data.size_factor)
-    if shorter_side(size) < SMALLEST:
+    if shorter_side(size) < SMALLEST_SIDE:
         raise UserError(
             f"data.size_factor = {data.size_factor:g}: it makes {size_text(size)} px of "
-            f"{size_text(unscaled)}, and images have at least {SMALLEST}",
+            f"{size_text(unscaled)}, and images have at least {SMALLEST_SIDE}",
             "choose a larger factor or --image-size",
         )
     default_crop = of_network.eval_crop if size == of_network.image_size else EVAL_CROP
