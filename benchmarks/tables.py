@@ -35,6 +35,7 @@ from trickbag.data.sources import open_source
 from trickbag.report import ReportedStudy, answers, read_study, study_table
 from trickbag.report.format import title, unit
 from trickbag.report.study.sections import effect_row, papers
+from trickbag.search.scaling.efficientnet import published_family
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -159,6 +160,26 @@ def sizes(part: str) -> str:
     return "\n".join(lines)
 
 
+def efficientnets() -> str:
+    """Write the networks of compound scaling's formula beside the released ones."""
+    heads = ["depth", "width", "px", "parameters, M", "multiply-adds, G"]
+    first = ["phi", *heads, "released", *heads]
+    lines = [table_row(first), "|---" * len(first) + "|"]
+    for formula, name, released in published_family():
+        cells = [
+            (
+                f"{each.factors.depth:.2f}",
+                f"{each.factors.width:.2f}",
+                each.image_size,
+                f"{each.params / 1e6:.1f}",
+                f"{each.macs / 1e9:.2f}",
+            )
+            for each in (formula, released)
+        ]
+        lines.append(table_row([f"{formula.phi:g}", *cells[0], f"`{name}`", *cells[1]]))
+    return "\n".join(lines)
+
+
 def fill(text: str) -> str:
     """Return a page with its tables written anew."""
 
@@ -171,7 +192,7 @@ def fill(text: str) -> str:
 
 def body(kind: str, name: str) -> str:
     if kind == "sizes":
-        return sizes(name)
+        return efficientnets() if name == "efficientnet" else sizes(name)
     if kind == "benchmark":
         file = RESULTS / f"{name}.json"
         return benchmark(json.loads(file.read_text())) if file.is_file() else "Not measured yet."
