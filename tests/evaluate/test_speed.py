@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.builders.trained import halves_network
+from tests.builders.trained import halves_network, preprocessing_of_size
 from trickbag.evaluate.average import averaged
-from trickbag.evaluate.speed import measure_speed
+from trickbag.evaluate.speed import measure_speed, throughputs
 
 
 @pytest.mark.parametrize("tta", [None, "ten-crop"])
@@ -35,3 +35,25 @@ def test_calls_are_those_that_are_said(photos: Path, tta: str | None) -> None:
     assert data | {"device": "cpu", "precision": "float32", "batch_size": 64} == data
     assert (data["repetitions"], data["warm_up"]) == ([5, 3], 2)
     assert data["threads"] == torch.get_num_threads()
+
+
+def test_networks_are_called_in_turns_each_at_its_own_size() -> None:
+    calls: list[tuple[str, tuple[int, ...]]] = []
+
+    class Recording(torch.nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            calls.append((self.name, tuple(images.shape)))
+            return torch.zeros(len(images), 3)
+
+    networks = [
+        halves_network(network=Recording(name), preprocessing=preprocessing_of_size(size))
+        for name, size in (("small", 16), ("large", 24))
+    ]
+    speeds = throughputs(networks, 5, threads=1, rounds=3, warm_up=1)
+    assert len(speeds) == 2
+    assert min(speeds) > 0
+    assert calls == 4 * [("small", (5, 3, 16, 16)), ("large", (5, 3, 24, 24))]

@@ -61,8 +61,12 @@ class Point:
 
     def distance(self, other: Point) -> int:
         """Return the squared distance of two points, those of width and size counted twice."""
-        depth, width, size = (getattr(self, name) - getattr(other, name) for name in vars(self))
-        return depth**2 + (2 * width) ** 2 + (2 * size) ** 2
+        depth, width, size = (
+            self.alpha - other.alpha,
+            self.beta - other.beta,
+            self.gamma - other.gamma,
+        )
+        return depth * depth + 4 * width * width + 4 * size * size
 
     @property
     def _product(self) -> int:
