@@ -15,14 +15,24 @@ from trickbag.data.size import scaled as resized
 from trickbag.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
+
+    from torch import nn
 
     from trickbag.data.size import Size
     from trickbag.models.config import OwnConfig
 
     Own = TypeVar("Own", bound=OwnConfig)
 
-__all__ = ["Factors", "compound", "fit_depth", "fit_size", "fit_width", "scaled"]
+__all__ = [
+    "Factors",
+    "compound",
+    "fit_depth",
+    "fit_size",
+    "fit_width",
+    "scaled",
+    "tensor_shapes",
+]
 
 _SMALLEST, _LARGEST = 1 / 64, 16.0
 """The range of factors; no config takes a larger one."""
@@ -109,11 +119,20 @@ def _nearest_factor(
     `change` returns them for a factor, and their work grows with it. `which` says what of the
     network it leaves alone. Raises UserError where no factor gives as little or as much work.
     """
+    from trickbag.models.counting import count_macs
+
+    counts: dict[Hashable, int] = {}
 
     # Cached: the search asks for the work of its two ends again and again.
     @functools.cache
     def work(factor: float) -> int:
-        return _work(*change(factor))
+        config, image_size = change(factor)
+        network = _on_shapes(config)
+        # Factors near each other often give one network, and building it is cheaper than counting.
+        key = image_size, tensor_shapes(network)
+        if key not in counts:
+            counts[key] = count_macs(network, image_size, config.in_channels)
+        return counts[key]
 
     low, high = _SMALLEST, 1.0
     while work(high) < macs and high < _LARGEST:
@@ -132,14 +151,14 @@ def _nearest_factor(
     return min((low, high), key=lambda factor: abs(work(factor) - macs))
 
 
-def _work(config: OwnConfig, image_size: Size) -> int:
-    """Return the multiply-adds of a config's network for one image."""
-    import torch
+def tensor_shapes(network: nn.Module) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of a network's tensors: they tell the depth and width of one config."""
+    return tuple(tuple(tensor.shape) for tensor in network.state_dict().values())
 
-    from trickbag.models.counting import count_macs
-    from trickbag.models.zoo import raw_network
+
+def _on_shapes(config: OwnConfig) -> nn.Module:
+    """Return a config's network without values, with 1,000 classes if it has no number of them."""
+    from trickbag.models.zoo import build_on_shapes
 
     num_classes = config.num_classes or _DEFAULT_CLASSES
-    with torch.device("meta"):
-        network = raw_network(dataclasses.replace(config, num_classes=num_classes))
-    return count_macs(network, image_size, config.in_channels)
+    return build_on_shapes(dataclasses.replace(config, num_classes=num_classes))

@@ -20,7 +20,7 @@ from trickbag.evaluate.speed import throughputs
 from trickbag.evaluate.trained import Trained
 from trickbag.models.config import OwnConfig
 from trickbag.models.counting import count_macs, count_params
-from trickbag.models.scaling import Factors, compound, scaled
+from trickbag.models.scaling import Factors, compound, scaled, tensor_shapes
 from trickbag.models.summary import display_name
 from trickbag.models.weights_metadata import WeightsMetadata
 from trickbag.models.zoo import build_network, build_on_shapes, fit_stem
@@ -140,8 +140,7 @@ class Base:
 
 @functools.lru_cache(maxsize=256)
 def _shapes(config: OwnConfig) -> tuple[tuple[int, ...], ...]:
-    """Return the shapes of a network's tensors: they tell its depth and width."""
-    return tuple(tuple(tensor.shape) for tensor in build_on_shapes(config).state_dict().values())
+    return tensor_shapes(build_on_shapes(config))
 
 
 def _with_stem_of(model: OwnConfig, image_size: Size) -> OwnConfig:
