@@ -72,6 +72,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return corruptions(result)
     if "robustness" in result:
         return robustness(result)
+    if "calibration" in result:
+        return calibration(result)
     if "stability" in result:
         return stability(result)
     if "repetitions" in result:
@@ -84,8 +86,6 @@ def benchmark(result: dict[str, Any]) -> str:
         return comparison(result)
     if "operation" in result["rows"][0]:
         return operations(result)
-    if "calibrated" in result["rows"][0]:
-        return calibration(result)
     if "max_box_acc" in result["rows"][0]:
         return localization(result)
     if "knn_top1" in result["rows"][0]:

@@ -130,6 +130,11 @@ def commands(hostile: Hostile, out: Path) -> dict[str, tuple[list[str], int]]:
         "train bad": (["train", bad], 2),
         "train bad trick": (["train", "--with", "\x1b[2J\u202e"], 2),
         "study bad": (["study", "--tricks", "\x1b[2J\u202e", "--data", images], 2),
+        "search bad": (["search", "\x1b[2J\u202e"], 2),
+        "search bad data": (
+            ["search", "autoaugment", "--data", bad, "--trials", "8", "--controller", "random"],
+            2,
+        ),
         "verify bad": (["verify", "\x1b[2J\u202e"], 2),
         "verify bad data": (["verify", "small", "--data", bad], 2),
         "unknown option \x1b[2J": (["train", "--\x1b[2J\u202e"], 2),

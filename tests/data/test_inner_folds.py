@@ -49,9 +49,9 @@ def test_a_group_is_in_one_fold(labels: list[int], folds: int, data: st.DataObje
 
 def test_the_seed_decides() -> None:
     labels = np.zeros(300, np.int64)
-    one, again, other = (deal_folds(names(300), labels, 3, seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(one, again)
-    assert 60 < (one == other).sum() < 140  # 100 by chance
+    first, again, other = (deal_folds(names(300), labels, 3, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert 60 < (first == other).sum() < 140  # 100 by chance
 
 
 @pytest.mark.parametrize("parts", [True, False])
@@ -64,18 +64,18 @@ def test_each_training_image_validates_once_and_the_other_parts_never(
             photo_folder(folder / part, {"a": 6, "b": 7})
     else:
         photo_folder(folder, {"a": 10, "b": 11})
-    whole = prepare(DataConfig(source=str(folder)))
+    dataset = prepare(DataConfig(source=str(folder)))
     validated: list[str] = []
     for fold in range(3):
         data = DataConfig(source=str(folder), inner_folds=3, inner_fold=fold)
         of_fold = prepare(data)
         assert of_fold.test is None
-        assert sorted([*of_fold.train.names, *of_fold.val.names]) == sorted(whole.train.names)
+        assert sorted([*of_fold.train.names, *of_fold.val.names]) == sorted(dataset.train.names)
         assert len(of_fold.val_shapes) == len(of_fold.val)
-        assert of_fold.fingerprint == whole.fingerprint
+        assert of_fold.fingerprint == dataset.fingerprint
         assert any(f"fold {fold} of 3" in note.reason for note in of_fold.notes)
         validated += of_fold.val.names
-    assert sorted(validated) == sorted(whole.train.names)
+    assert sorted(validated) == sorted(dataset.train.names)
 
 
 @pytest.mark.parametrize(

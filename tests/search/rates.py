@@ -11,7 +11,7 @@ from trickbag.data.dataset import Dataset
 from trickbag.files import write_json
 from trickbag.recipe import Recipe, digest
 from trickbag.search.folder import SearchFolder
-from trickbag.search.objective import Candidate, Objective, ranked
+from trickbag.search.objective import Objective, SearchCandidate, ranked
 from trickbag.search.search import Search
 from trickbag.study.records.result import StoredResult
 from trickbag.study.trial import Trial
@@ -23,18 +23,18 @@ class Bracketing:
     """Suggests rates on both sides of the best one so far; learns what it is told."""
 
     batch: int = 2
-    told: list[tuple[float, float | None]] = field(default_factory=list)
+    history: list[tuple[float, float | None]] = field(default_factory=list)
     suggested: list[float] = field(default_factory=list)
 
     def suggest(self) -> list[float]:
-        known = [(reward, rate) for rate, reward in self.told if reward is not None]
+        known = [(reward, rate) for rate, reward in self.history if reward is not None]
         best = max(known)[1] if known else 0.1
-        step = 1.5 + len(self.told) / 37  # no rate twice
+        step = 1.5 + len(self.history) / 37  # no rate twice
         self.suggested = [best / step, best * step]
         return self.suggested
 
     def tell(self, rewards: Sequence[float | None]) -> None:
-        self.told += zip(self.suggested, rewards, strict=False)
+        self.history += zip(self.suggested, rewards, strict=False)
 
 
 class RateObjective(Objective[float]):
@@ -64,16 +64,21 @@ class RateObjective(Objective[float]):
     def reward_of(self, result: StoredResult) -> float | None:
         return result.metrics["top1"]
 
+    def describe(self, suggestion: float) -> dict[str, Any]:
+        return {"rate": suggestion}
+
     def seconds(self) -> tuple[float, float]:
         from trickbag.train.pilot import run_seconds
 
         return 0.0, run_seconds(self.trial(0, 0.1).recipe, self.dataset, 0.2)
 
-    def write_best(self, folder: SearchFolder, candidates: Sequence[Candidate[float]]) -> None:
+    def write_best(
+        self, folder: SearchFolder, candidates: Sequence[SearchCandidate[float]]
+    ) -> None:
         best = ranked(candidates)[0]
         write_json(folder.path / "best.json", {"rate": best.suggestion, "top1": best.reward})
 
-    def summary(self, candidates: Sequence[Candidate[float]]) -> list[str]:
+    def summary(self, candidates: Sequence[SearchCandidate[float]]) -> list[str]:
         return [f"best rate {ranked(candidates)[0].suggestion:g}"]
 
 
@@ -86,6 +91,9 @@ class RateSearch(Search):
     @property
     def wanted(self) -> int:
         return 4
+
+    def arms(self, *_: Any, **__: Any) -> tuple[Recipe, ...]:
+        return (self.recipe,)
 
     def settings(self) -> dict[str, Any]:
         return {"most": self.most}

@@ -20,7 +20,7 @@ from trickbag.errors import RunFailed, Stopped, UserError
 from trickbag.search.budget import Budget
 from trickbag.search.folder import SearchFolder
 from trickbag.search.log import SearchLog
-from trickbag.search.search import Found
+from trickbag.search.search import SearchResult
 from trickbag.study.executors import Task
 from trickbag.study.executors.trial_end import failed_result
 from trickbag.study.result_lines import read_results
@@ -41,7 +41,7 @@ def finished(search: RateSearch, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return out
 
 
-def run(search: RateSearch, out: Path, executor: Any = None) -> Found:
+def run(search: RateSearch, out: Path, executor: Any = None) -> SearchResult:
     return search.run(executor or LimitedExecutor(), out, log=SearchLog())
 
 
@@ -100,8 +100,8 @@ def test_a_finished_search_runs_nothing_and_more_trials_extend_it(
     again = LimitedExecutor()
     assert len(run(search, out, again).candidates) == 5
     assert again.ran == []
-    found = run(replace(search, trials=6), out, again)
-    assert (len(again.ran), found.record.trials) == (1, 6)
+    result = run(replace(search, trials=6), out, again)
+    assert (len(again.ran), result.record.trials) == (1, 6)
 
 
 @dataclass
@@ -127,9 +127,9 @@ class Answering(LimitedExecutor):
 
 
 def test_the_order_of_the_results_makes_no_difference(search: RateSearch, tmp_path: Path) -> None:
-    found = run(search, tmp_path / "one", Answering())
+    result = run(search, tmp_path / "one", Answering())
     again = run(search, tmp_path / "other", Answering(backwards=True))
-    assert again.candidates == found.candidates
+    assert again.candidates == result.candidates
     assert tried(tmp_path / "other") != tried(tmp_path / "one")
     assert sorted(tried(tmp_path / "other")) == sorted(tried(tmp_path / "one"))
 
@@ -138,10 +138,10 @@ def test_a_trial_that_failed_is_tried_again_and_then_has_no_reward(
     search: RateSearch, tmp_path: Path
 ) -> None:
     few = replace(search, trials=2, retries=1)
-    found = run(few, tmp_path / "again", Answering(failures=1))
-    assert all(candidate.reward is not None for candidate in found.candidates)
-    found = run(few, tmp_path / "lost", Answering(failures=3))
-    assert [candidate.reward is None for candidate in found.candidates] == [True, False]
+    result = run(few, tmp_path / "again", Answering(failures=1))
+    assert all(candidate.reward is not None for candidate in result.candidates)
+    result = run(few, tmp_path / "lost", Answering(failures=3))
+    assert [candidate.reward is None for candidate in result.candidates] == [True, False]
     with pytest.raises(RunFailed, match="all 2 trials failed, the last one: no memory"):
         run(few, tmp_path / "all", Answering(failures=4))
 
@@ -178,17 +178,17 @@ def test_another_search_is_refused(
 
 
 def test_a_grid_ends_with_its_last_point(search: RateSearch, tmp_path: Path) -> None:
-    found = run(replace(search, trials=9, most=3), tmp_path, Answering())
-    assert (len(found.candidates), found.record.trials) == (3, 3)
+    result = run(replace(search, trials=9, most=3), tmp_path, Answering())
+    assert (len(result.candidates), result.record.trials) == (3, 3)
 
 
 def test_a_search_ends_where_nothing_new_is_suggested(
     search: RateSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Bracketing, "suggest", lambda self: [0.1, 0.2])
-    found = run(replace(search, trials=1000), tmp_path, ran := Answering())
+    result = run(replace(search, trials=1000), tmp_path, ran := Answering())
     assert len(ran.ran) == 2
-    assert len(found.candidates) == 2 * 21
+    assert len(result.candidates) == 2 * 21
 
 
 @pytest.mark.parametrize(("thought_s", "trial_s"), [(10, 10), (10, 13), (10, 6), (10, 35)])
@@ -205,14 +205,14 @@ def test_the_time_is_kept_though_trials_take_longer_or_shorter_than_thought(
         "tests.search.rates.RateObjective.seconds", lambda self: (0.0, float(thought_s))
     )
     timed = replace(search, trials=None, budget_s=600.0, epochs=1)
-    found = run(timed, tmp_path / "timed", Answering(clock=clock, trial_s=trial_s))
+    result = run(timed, tmp_path / "timed", Answering(clock=clock, trial_s=trial_s))
     assert 540 <= clock[0] <= 600 + trial_s
-    assert (found.record.planned, found.record.pilot is not None) == (60, True)
-    assert found.record.trials == len(found.candidates) == int(clock[0] / trial_s)
+    assert (result.record.planned, result.record.pilot is not None) == (60, True)
+    assert result.record.trials == len(result.candidates) == int(clock[0] / trial_s)
     # With this number of trials the search is repeated.
-    repeated = replace(search, trials=len(found.candidates), epochs=1)
+    repeated = replace(search, trials=len(result.candidates), epochs=1)
     again = run(repeated, tmp_path / "repeated", Answering())
-    assert [c.suggestion for c in again.candidates] == [c.suggestion for c in found.candidates]
+    assert [c.suggestion for c in again.candidates] == [c.suggestion for c in result.candidates]
     # And without more time the same call runs nothing.
     rest = Answering(clock=clock, trial_s=trial_s)
     run(timed, tmp_path / "timed", rest)

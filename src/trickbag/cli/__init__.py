@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "study",
+    "search",
     "verify",
     "report",
     "show",

@@ -1,6 +1,6 @@
-"""Write the report of a run or a study, or of two compared: a page that needs no other file.
+"""Write the report of a run, a study or a search: a page that needs no other file.
 
-With --format it prints a table instead.
+Two runs or two studies are compared. With --format it prints a table instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "folders", metavar="DIR", nargs="+", help="a run's or a study's folder, or two to compare"
+        "folders",
+        metavar="DIR",
+        nargs="+",
+        help="the folder of a run, a study or a search, or two to compare",
     )
     parser.add_argument(
         "--format", metavar="md|latex|csv|json", help="print a table instead of writing the page"
@@ -59,9 +62,23 @@ def run(args: argparse.Namespace) -> int:
 def _page(folders: list[Path], out: Path | None) -> Path:
     """Write the page of one folder, or of two compared."""
     from trickbag.errors import UserError
-    from trickbag.report import compare_page, compare_studies, is_study, run_page, study_page
+    from trickbag.report import (
+        compare_page,
+        compare_studies,
+        is_search,
+        is_study,
+        run_page,
+        study_page,
+    )
     from trickbag.report.run.images import pictures_of
 
+    searches = [folder for folder in folders if is_search(folder)]
+    if searches and len(folders) > 1:
+        raise UserError(f"{searches[0]} is a search, which has no page beside another folder")
+    if searches:
+        from trickbag.cli.search import write_page
+
+        return write_page(searches[0], out)
     studies = [is_study(folder) for folder in folders]
     if len(folders) == 1:
         if studies[0]:

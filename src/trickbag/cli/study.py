@@ -10,13 +10,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from trickbag.cli.executor_options import count_from, executor_from
 from trickbag.cli.recipe_options import add_recipe_options
-from trickbag.cli.study_options import (
-    add_execution_options,
-    add_study_options,
-    count_from,
-    study_from,
-)
+from trickbag.cli.study_options import add_execution_options, add_study_options, study_from
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -64,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     budget_s = None if args.budget is None else parse_time(args.budget, "--budget")
     sd = optional(Annotated[float, AtLeast(0, 1e9)], args.sd, "--sd")
     study = study_from(args)
-    executor = _executor(args)
+    executor = executor_from(args)
     out = Path(args.out) if args.out is not None else study.default_folder()
     folder = StudyFolder(out)
     log = choose_study_log(sys.stdout)
@@ -167,42 +163,6 @@ def _merge(args: argparse.Namespace) -> int:
     folders = [Path(folder) for folder in args.recipe]
     _conclude(merge(folders, Path(args.out), caller=COMMAND_LINE).folder)
     return 0
-
-
-def _executor(args: argparse.Namespace) -> Executor:
-    """Return the executor that the arguments describe."""
-    from typing import Annotated
-
-    from trickbag.cli.options import optional
-    from trickbag.errors import UserError
-    from trickbag.ranges import Above, AtLeast
-    from trickbag.study.limits import MAX_PROCESSES, MAX_RETRIES
-
-    workers = None if args.workers is None else count_from(args.workers, "--workers", MAX_PROCESSES)
-    if workers is None and args.device == "mps":
-        workers = 1  # a Mac has one GPU
-    retries = (
-        2 if args.retries is None else count_from(args.retries, "--retries", MAX_RETRIES, least=0)
-    )
-    if args.executor in (None, "local"):
-        for option in ("address", "cpus", "gpus", "devices"):
-            if getattr(args, option) is not None:
-                raise UserError(f"--{option} is for --executor ray")
-        from trickbag.study.executors.local import Local
-
-        return Local(workers=workers, retries=retries)
-    if args.executor != "ray":
-        raise UserError(f"--executor {args.executor!r}: must be one of local, ray")
-    from trickbag.study.executors.ray import Ray
-
-    return Ray(
-        address=args.address,
-        workers=workers,
-        cpus=optional(Annotated[float, Above(0, MAX_PROCESSES)], args.cpus, "--cpus") or 1.0,
-        gpus=optional(Annotated[float, AtLeast(0, MAX_PROCESSES)], args.gpus, "--gpus"),
-        devices=1 if args.devices is None else count_from(args.devices, "--devices", MAX_PROCESSES),
-        retries=retries,
-    )
 
 
 def _started(executor: Executor, out: Path, add_seeds: int) -> AbstractContextManager[Executor]:

@@ -6,6 +6,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
+from trickbag.cli.executor_options import add_executor_options, count_from
 from trickbag.cli.recipe_options import assignment, recipe_from
 from trickbag.metrics.metric import EVALUATED, MEASURED_APART, PREFIXES
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from trickbag.study.designs.design import Design
     from trickbag.study.study import Study
 
-__all__ = ["add_execution_options", "add_study_options", "count_from", "study_from"]
+__all__ = ["add_execution_options", "add_study_options", "study_from"]
 
 
 def add_study_options(group: argparse._ArgumentGroup) -> None:
@@ -72,32 +73,7 @@ def add_study_options(group: argparse._ArgumentGroup) -> None:
 
 def add_execution_options(group: argparse._ArgumentGroup) -> None:
     """Add what says how a study runs."""
-    group.add_argument(
-        "--executor", metavar="local|ray", help="default: local, worker processes of this machine"
-    )
-    group.add_argument(
-        "--workers",
-        metavar="N",
-        help="trials at a time (default: one a GPU, or as many as have cores for their threads; "
-        "on Ray as many as fit)",
-    )
-    group.add_argument(
-        "--address",
-        metavar="A",
-        help="of a Ray cluster: auto or HOST (default: a Ray of this machine)",
-    )
-    group.add_argument("--cpus", metavar="N", help="cores of a trial on Ray (default: 1)")
-    group.add_argument(
-        "--gpus",
-        metavar="N",
-        help="devices of a trial on Ray, a fraction shares one (default: 1, if any)",
-    )
-    group.add_argument(
-        "--devices", metavar="N", help="train each trial on N devices together, on Ray (default: 1)"
-    )
-    group.add_argument(
-        "--retries", metavar="N", help="how often a trial that failed is tried again (default: 2)"
-    )
+    add_executor_options(group)
     group.add_argument(
         "--keep-weights",
         metavar="none|full|all",
@@ -227,13 +203,3 @@ def _names(text: str, option: str) -> tuple[str, ...]:
     if not all(names):
         raise UserError(f"{option} {text!r}: must be names with commas between them")
     return names
-
-
-def count_from(text: str, option: str, most: int, least: int = 1) -> int:
-    """Return a whole number of an option; UserError for one that is not from `least` to `most`."""
-    from typing import Annotated
-
-    from trickbag.parsing import parse
-    from trickbag.ranges import AtLeast
-
-    return int(parse(Annotated[int, AtLeast(least, most)], text, option))

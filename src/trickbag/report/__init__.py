@@ -9,6 +9,8 @@ from trickbag.report.run.page import run_page
 from trickbag.report.run.predictions import most_confident_mistakes
 from trickbag.report.run.records import ReportedRun, read_record
 from trickbag.report.run.tables import FORMATS, run_table
+from trickbag.report.search.page import search_page
+from trickbag.report.search.records import is_search
 from trickbag.report.study.answer import answers
 from trickbag.report.study.charts import forest_chart, interaction_chart
 from trickbag.report.study.comparison import compare_studies
@@ -30,6 +32,7 @@ __all__ = [
     "draw_recipe",
     "forest_chart",
     "interaction_chart",
+    "is_search",
     "is_study",
     "most_confident_mistakes",
     "price_chart",
@@ -38,6 +41,7 @@ __all__ = [
     "run_page",
     "run_table",
     "schedule_points",
+    "search_page",
     "study_page",
     "study_rows",
     "study_table",

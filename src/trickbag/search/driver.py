@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from trickbag.errors import RunFailed, Stopped
+from trickbag.files import write_json
 from trickbag.search.budget import trials_within
-from trickbag.search.objective import Candidate, ranked
+from trickbag.search.objective import SearchCandidate, ranked
 from trickbag.search.record import MAX_TRIALS
 from trickbag.study.durations import about
 from trickbag.study.kept_weights import TrialWeights, has_weights
@@ -70,13 +71,14 @@ class SearchDriver(Generic[Suggestion]):
     stop: StopSignal
     trial_s: float
     _results: dict[str, list[StoredResult]] = field(default_factory=dict, init=False)
-    _candidates: list[Candidate[Suggestion]] = field(default_factory=list, init=False)
+    _candidates: list[SearchCandidate[Suggestion]] = field(default_factory=list, init=False)
     _decoded: Dataset | None = field(default=None, init=False)
+    _ran: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._trial_s = self.trial_s
 
-    def run(self) -> list[Candidate[Suggestion]]:
+    def run(self) -> list[SearchCandidate[Suggestion]]:
         """Prepare and try; return all candidates.
 
         The best so far is on the disk after every batch, and the time with it. Raises Stopped after
@@ -92,7 +94,7 @@ class SearchDriver(Generic[Suggestion]):
         except Stopped as stopped:
             # Before the error is printed: a live table would be drawn over it.
             self.log.stop()
-            self.folder.write_search(self.record.after(self.budget.spent_s))
+            self._write_record()
             raise Stopped(
                 f"{stopped}; {len(self._candidates)} of about {self.record.planned} suggestions "
                 "are tried",
@@ -101,11 +103,17 @@ class SearchDriver(Generic[Suggestion]):
             ) from stopped
         self.log.stop()
         if not ranked(self._candidates):
-            self.folder.write_search(self.record.after(self.budget.spent_s))
+            self._write_record()
             raise self._nothing_found()
-        self.folder.write_search(self.record.after(self.budget.spent_s, len(self._candidates)))
+        self._write_record(len(self._candidates))
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
         return self._candidates
+
+    def _write_record(self, trials: int | None = None) -> None:
+        """Write how far the search has come; a call that ran no trial has taken no time of it."""
+        spent_s = self.budget.spent_s if self._ran else self.budget.before_s
+        self.record = self.record.after(spent_s, trials)
+        self.folder.write_search(self.record)
 
     def _prepare(self, append: Appender) -> None:
         trials = self.objective.preparation
@@ -140,14 +148,29 @@ class SearchDriver(Generic[Suggestion]):
             pending = list({trial.id: trial for trial in trials if self._is_open(trial)}.values())
             pending = pending[: self._room(len(pending))]
             judged = self._judge(suggestions, trials, pending, append)
-            if judged and ranked(self._candidates):
-                self.objective.write_best(self.folder, self._candidates)
-            self.folder.write_search(self.record.after(self.budget.spent_s))
+            if judged:
+                self._write_candidates()
+            self._write_record()
             if judged < len(suggestions):
                 return
             controller.tell([c.reward for c in self._candidates[first:]])
         if old:
             self.log.note(f"note: the search ends: {old} times in a row nothing new was suggested")
+
+    def _write_candidates(self) -> None:
+        rows = [
+            {
+                "number": candidate.number,
+                "label": candidate.trial.label,
+                "trial": candidate.trial.id,
+                "reward": candidate.reward,
+                **self.objective.describe(candidate.suggestion),
+            }
+            for candidate in self._candidates
+        ]
+        write_json(self.folder.candidates, {"reward": self.objective.reward, "candidates": rows})
+        if ranked(self._candidates):
+            self.objective.write_best(self.folder, self._candidates)
 
     @property
     def _most(self) -> int:
@@ -203,7 +226,7 @@ class SearchDriver(Generic[Suggestion]):
                 break
             finished = self._finished(trial)
             self._candidates.append(
-                Candidate(
+                SearchCandidate(
                     number=first + place,
                     suggestion=suggestions[place],
                     trial=trial,
@@ -237,6 +260,7 @@ class SearchDriver(Generic[Suggestion]):
         # On the disk before anything is deleted: from here on the trial is never lost.
         append(stored)
         self._results.setdefault(stored.trial, []).append(stored)
+        self._ran = True
         if finished:
             self._weights.free(stored.trial)
         elif stored.error is not None:

@@ -50,13 +50,18 @@ class SearchFolder:
         return self.path / "decoded"
 
     @property
+    def candidates(self) -> Path:
+        """What was suggested, in order, with the rewards."""
+        return self.path / "candidates.json"
+
+    @property
     def policy(self) -> Path:
         """The best policy so far."""
         return self.path / "policy.json"
 
     @property
     def scaling(self) -> Path:
-        """The best constants of compound scaling so far, and every point that was tried."""
+        """The best constants of compound scaling so far, and the networks that they give."""
         return self.path / "scaling.json"
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from trickbag.search.objective import Candidate
+    from trickbag.search.objective import SearchCandidate
     from trickbag.study.trial import Trial
 
 __all__ = ["LiveSearchLog", "PlainSearchLog", "SearchLog", "choose_search_log"]
@@ -29,7 +29,7 @@ class SearchLog:
 
     def __init__(self, run_log: RunLog | None = None) -> None:
         self._run_log = run_log or RunLog()
-        self._candidates: list[Candidate[Any]] = []
+        self._candidates: list[SearchCandidate[Any]] = []
         self._reward, self._planned, self._left_s = "", 0, 0.0
 
     def note(self, text: str) -> None:
@@ -49,7 +49,7 @@ class SearchLog:
     def prepared(self, trial: Trial, done: int, total: int) -> None:
         """Show that a trial of the preparation has ended."""
 
-    def tried(self, candidates: list[Candidate[Any]], new: int, left_s: float) -> None:
+    def tried(self, candidates: list[SearchCandidate[Any]], new: int, left_s: float) -> None:
         """Show all candidates so far, the last `new` of which were tried just now."""
         self._candidates, self._left_s = candidates, left_s
 
@@ -67,7 +67,7 @@ class PlainSearchLog(SearchLog):
     def prepared(self, trial: Trial, done: int, total: int) -> None:
         self.note(f"[{done}/{total}] {trial.label} is trained")
 
-    def tried(self, candidates: list[Candidate[Any]], new: int, left_s: float) -> None:
+    def tried(self, candidates: list[SearchCandidate[Any]], new: int, left_s: float) -> None:
         super().tried(candidates, new, left_s)
         best = ranked(candidates)
         most = f"; best {best[0].reward:.4g}" if best else ""
@@ -96,7 +96,7 @@ class LiveSearchLog(SearchLog):
     def prepared(self, trial: Trial, done: int, total: int) -> None:
         self.note(f"[{done}/{total}] {trial.label} is trained")
 
-    def tried(self, candidates: list[Candidate[Any]], new: int, left_s: float) -> None:
+    def tried(self, candidates: list[SearchCandidate[Any]], new: int, left_s: float) -> None:
         super().tried(candidates, new, left_s)
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
@@ -122,7 +122,7 @@ class LiveSearchLog(SearchLog):
         return table
 
 
-def _reward_text(candidate: Candidate[Any], reward: str) -> str:
+def _reward_text(candidate: SearchCandidate[Any], reward: str) -> str:
     if candidate.reward is None:
         return f"no {reward}"
     return f"{reward} {candidate.reward:.4g}"

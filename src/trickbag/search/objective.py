@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from trickbag.study.task import TrainTrial
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from trickbag.study.records.result import StoredResult
     from trickbag.study.trial import Trial
 
-__all__ = ["Candidate", "Objective", "ranked"]
+__all__ = ["Objective", "SearchCandidate", "ranked"]
 
 Suggestion = TypeVar("Suggestion")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate(Generic[Suggestion]):
+class SearchCandidate(Generic[Suggestion]):
     """A suggestion that was tried: its number from 0, its trial, and its reward.
 
     The reward is None where the trial failed.
@@ -72,6 +72,10 @@ class Objective(ABC, Generic[Suggestion]):
         """Return the reward of a finished trial, higher is better; None where it has none."""
 
     @abstractmethod
+    def describe(self, suggestion: Suggestion) -> dict[str, Any]:
+        """Return a suggestion as plain data, as `candidates.json` has it."""
+
+    @abstractmethod
     def seconds(self) -> tuple[float, float]:
         """Return the seconds of a trial of the preparation and of one of a suggestion.
 
@@ -80,18 +84,20 @@ class Objective(ABC, Generic[Suggestion]):
         """
 
     @abstractmethod
-    def write_best(self, folder: SearchFolder, candidates: Sequence[Candidate[Suggestion]]) -> None:
+    def write_best(
+        self, folder: SearchFolder, candidates: Sequence[SearchCandidate[Suggestion]]
+    ) -> None:
         """Write the best that is known after these candidates, so that no crash tears it.
 
         There is at least one candidate with a reward.
         """
 
     @abstractmethod
-    def summary(self, candidates: Sequence[Candidate[Suggestion]]) -> list[str]:
+    def summary(self, candidates: Sequence[SearchCandidate[Suggestion]]) -> list[str]:
         """Return the lines that say what was found."""
 
 
-def ranked(candidates: Sequence[Candidate[Suggestion]]) -> list[Candidate[Suggestion]]:
+def ranked(candidates: Sequence[SearchCandidate[Suggestion]]) -> list[SearchCandidate[Suggestion]]:
     """Return the candidates that have a reward, the best first; of equal ones the earlier first."""
     known = [candidate for candidate in candidates if candidate.reward is not None]
     return sorted(known, key=lambda candidate: (-(candidate.reward or 0.0), candidate.number))

@@ -77,15 +77,16 @@ class SearchRecord(Settings):
     def require_same(self, other: SearchRecord, folder: object, way_out: str) -> None:
         """Raise UserError where `other`, of this folder, is another search, saying what differs."""
         for name in _IDENTITY:
-            mine, stored = getattr(self, name), getattr(other, name)
-            if mine == stored:
+            value, stored = getattr(self, name), getattr(other, name)
+            if value == stored:
                 continue
             if name == "data":
                 raise UserError(f"{folder} holds a search on other data", way_out)
-            if isinstance(mine, dict) and isinstance(stored, dict):
-                name, mine, stored = _difference(name, mine, stored)
+            if isinstance(value, dict) and isinstance(stored, dict):
+                name, value, stored = _difference(name, value, stored)
             raise UserError(
-                f"{folder} holds a search with {name} = {shown(stored)}, not {shown(mine)}", way_out
+                f"{folder} holds a search with {name} = {shown(stored)}, not {shown(value)}",
+                way_out,
             )
 
     def after(self, spent_s: float, trials: int | None = None) -> SearchRecord:
@@ -94,14 +95,14 @@ class SearchRecord(Settings):
 
 
 def _difference(
-    path: str, mine: dict[str, Any], stored: dict[str, Any]
+    path: str, value: dict[str, Any], stored: dict[str, Any]
 ) -> tuple[str, object, object]:
     """Return the path and the values of the first setting that differs."""
-    for name in {**mine, **stored}:
-        left, right = mine.get(name), stored.get(name)
+    for name in {**value, **stored}:
+        left, right = value.get(name), stored.get(name)
         if left != right:
             place = f"{path}.{name}"
             if isinstance(left, dict) and isinstance(right, dict):
                 return _difference(place, left, right)
             return place, left, right
-    return path, mine, stored
+    return path, value, stored

@@ -16,7 +16,7 @@ from trickbag.search.budget import Budget
 from trickbag.search.driver import SearchDriver
 from trickbag.search.folder import SearchFolder
 from trickbag.search.log import choose_search_log
-from trickbag.search.settle import settled_search
+from trickbag.search.settle import measured_pilot, settled_search
 from trickbag.study.limits import require_within
 from trickbag.train.folder.caller import PYTHON
 from trickbag.train.machine.signals import StopSignal
@@ -25,21 +25,25 @@ if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
     from trickbag.search.log import SearchLog
-    from trickbag.search.objective import Candidate, Objective
+    from trickbag.search.objective import Objective, SearchCandidate
     from trickbag.search.record import SearchRecord
     from trickbag.study.executors import Executor
     from trickbag.train.folder.caller import Caller
 
-__all__ = ["Found", "Search"]
+__all__ = ["Search", "SearchResult"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What a search found: its folder and record, all candidates, and the lines that say it."""
+class SearchResult:
+    """What a search found: its folder and record, all candidates, and the lines that say it.
+
+    `dataset` are the data of its trials, of the first fold.
+    """
 
     folder: SearchFolder
     record: SearchRecord
-    candidates: Sequence[Candidate[Any]]
+    dataset: Dataset
+    candidates: Sequence[SearchCandidate[Any]]
     lines: Sequence[str]
 
 
@@ -90,6 +94,16 @@ class Search(ABC):
         """The number of suggestions for which trials are made shorter, where time is short."""
 
     @abstractmethod
+    def arms(
+        self, result: SearchResult, executor: Executor, *, log: SearchLog, caller: Caller
+    ) -> tuple[Recipe, ...]:
+        """Return the recipes with which what was found is compared, and that of it.
+
+        Runs what the comparison needs before it. The first recipe is what the others are compared
+        with.
+        """
+
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return what else the trials follow from, as plain data."""
 
@@ -119,6 +133,33 @@ class Search(ABC):
         name = file_name(f"search-{self.kind}-{self.recipe.name}-{source}")
         return Path("runs") / f"{name}-{digest(identity)[:8]}"
 
+    def dry_run(
+        self,
+        executor: Executor,
+        out: str | Path | None = None,
+        *,
+        log: SearchLog | None = None,
+        caller: Caller = PYTHON,
+    ) -> list[str]:
+        """Return the lines that say what would be tried and what it takes; nothing is written.
+
+        Raises UserError as `run` does.
+        """
+        from trickbag.search.dry_run import dry_run_lines
+
+        log = log or choose_search_log()
+        folder = SearchFolder(
+            given_path(out, caller.out) if out is not None else self.default_folder()
+        )
+        try:
+            settled = settled_search(
+                self, folder, executor, Budget(self.budget_s), log=log, caller=caller
+            )
+            pilot = settled.record.pilot or measured_pilot(settled.objective, executor)
+        finally:
+            log.stop()
+        return dry_run_lines(settled, pilot)
+
     def run(
         self,
         executor: Executor | None = None,
@@ -127,7 +168,7 @@ class Search(ABC):
         log: SearchLog | None = None,
         command: str = "",
         caller: Caller = PYTHON,
-    ) -> Found:
+    ) -> SearchResult:
         """Run the trials that the folder `out` lacks, and return what the search found.
 
         The same call goes on where another was stopped or killed; with more trials or more time it
@@ -173,9 +214,10 @@ class Search(ABC):
                 candidates = driver.run()
         finally:
             log.stop()
-        return Found(
+        return SearchResult(
             folder=folder,
-            record=driver.record.after(budget.spent_s, len(candidates)),
+            record=driver.record,
+            dataset=settled.dataset,
             candidates=candidates,
             lines=settled.objective.summary(candidates),
         )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trickbag.train.folder.caller import Caller
     from trickbag.train.machine.signals import StopSignal
 
-__all__ = ["SettledSearch", "settled_search"]
+__all__ = ["SettledSearch", "measured_pilot", "settled_search"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,15 +164,14 @@ def _size(
     pilot = stored.pilot if stored else None
     if pilot is None or epochs is None:
         measured = search.objective(recipe, dataset, epochs or 1)
-        preparation_s, trial_s = measured.seconds()
-        workers = executor.machine.workers
+        pilot = measured_pilot(measured, executor)
         if epochs is None:
-            epochs, growth = _epochs(
-                search, measured, (preparation_s, trial_s), budget.left_s, workers, recipe
+            epochs = _epochs(search, measured, pilot, budget.left_s, recipe)
+            pilot = dataclasses.replace(
+                pilot,
+                preparation_s=pilot.preparation_s * epochs,
+                trial_s=pilot.trial_s * (epochs if measured.trains else 1),
             )
-            preparation_s *= growth
-            trial_s *= growth if measured.trains else 1
-        pilot = Pilot(preparation_s=preparation_s, trial_s=trial_s, workers=workers)
     objective = search.objective(recipe, dataset, epochs)
     prepared_s = _prepared_s(objective, pilot.preparation_s, pilot.workers)
     needed = prepared_s + pilot.trial_s
@@ -188,33 +187,34 @@ def _size(
     return epochs, pilot, min(planned, objective.most or planned)
 
 
+def measured_pilot(objective: Objective[Any], executor: Executor) -> Pilot:
+    """Measure what the trials of a search take, in this process."""
+    preparation_s, trial_s = objective.seconds()
+    workers = executor.machine.workers
+    return Pilot(preparation_s=preparation_s, trial_s=trial_s, workers=workers)
+
+
 def _prepared_s(objective: Objective[Any], preparation_s: float, workers: int) -> float:
     return math.ceil(len(objective.preparation) / workers) * preparation_s
 
 
 def _epochs(
-    search: Search,
-    objective: Objective[Any],
-    seconds: tuple[float, float],
-    left_s: float,
-    workers: int,
-    recipe: Recipe,
-) -> tuple[int, int]:
-    """Return the epochs of a trial, and what they multiply the `seconds` of one epoch by.
+    search: Search, objective: Objective[Any], pilot: Pilot, left_s: float, recipe: Recipe
+) -> int:
+    """Return the epochs of a trial; `pilot` has the seconds of one epoch.
 
     They are the most with which the wanted number of suggestions fits, at most the recipe's.
     """
-    preparation_s, trial_s = seconds
-    waves = math.ceil(min(search.wanted, objective.most or search.wanted) / workers)
-    per_epoch = _prepared_s(objective, preparation_s, workers)
-    fixed = 0.0
+    wanted = min(search.wanted, objective.most or search.wanted)
+    trials_s = math.ceil(wanted / pilot.workers) * pilot.trial_s
+    per_epoch_s = _prepared_s(objective, pilot.preparation_s, pilot.workers)
     if objective.trains:
-        per_epoch += waves * trial_s
+        fixed_s, per_epoch_s = 0.0, per_epoch_s + trials_s
     else:
-        fixed = waves * trial_s
-    fit = int((left_s - fixed) / max(per_epoch, 1e-9))
-    epochs = max(1, min(fit, recipe.training.epochs))
-    return epochs, epochs
+        # A good network is worth as much as many suggestions: it gets half of the time at least.
+        fixed_s = min(trials_s, left_s / 2)
+    fit = int((left_s - fixed_s) / max(per_epoch_s, 1e-9))
+    return max(1, min(fit, recipe.training.epochs))
 
 
 def _column(labels: list[Any]) -> Any:

@@ -10,20 +10,20 @@ import pytest
 from trickbag.data.config import DataConfig
 from trickbag.data.dataset import Dataset, prepare
 from trickbag.errors import UserError
-from trickbag.models.config import ResNetConfig
+from trickbag.models.config import OwnConfig, ResNetConfig
 from trickbag.models.counting import count_macs
 from trickbag.models.rounding import round_repeats
 from trickbag.models.zoo import build_on_shapes
 from trickbag.recipe import Recipe
 from trickbag.search.scaling.alternatives import COMPOUND, Alternative, alternatives
 from trickbag.search.scaling.family import Base
-from trickbag.search.scaling.grid import Point
+from trickbag.search.scaling.grid import ScalingPoint
 from trickbag.study.designs.recipes import Recipes
 from trickbag.train.plan.resolve import resolve
 
 pytestmark = pytest.mark.slow
 
-PAPER = Point(120, 110, 115).constants
+PAPER = ScalingPoint(120, 110, 115).constants
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +67,15 @@ def test_each_scales_one_thing_alone(base: Base, four: list[Alternative], datase
         assert count_macs(build_on_shapes(plan.model), plan.image_size) == each.macs
         assert each.difference == pytest.approx(100 * (each.macs / four[0].macs - 1))
     assert four[0].difference == 0
-    assert four[0].macs == base.scaled(Point(120, 110, 115).factors(1)).macs
+    assert four[0].macs == base.scaled(ScalingPoint(120, 110, 115).factors(1)).macs
 
 
 def test_no_neighbour_is_nearer(base: Base, four: list[Alternative], dataset: Dataset) -> None:
     goal = four[0].macs
     deep, _, large = four[1:]
-    blocks = round_repeats(2, resolve(deep.recipe, dataset, seed=0)[0].model.depth_factor)  # type: ignore[union-attr]  # ours
+    model = resolve(deep.recipe, dataset, seed=0)[0].model
+    assert isinstance(model, OwnConfig)
+    blocks = round_repeats(2, model.depth_factor)
     size = resolve(large.recipe, dataset, seed=0)[0].image_size
     assert isinstance(size, int)
     for change in (-1, 1):

@@ -14,13 +14,13 @@ from trickbag.errors import DoesNotApply, UserError
 from trickbag.models.config import MobileNetConfig, ResNetConfig, model_config
 from trickbag.recipe import Recipe
 from trickbag.search.scaling.family import Base, family
-from trickbag.search.scaling.grid import Grid, Point, grids
+from trickbag.search.scaling.grid import Grid, ScalingPoint, grids
 from trickbag.train.plan.resolve import resolve
 from trickbag.tricks.compound_scaling import CompoundScaling
 from trickbag.tricks.resnet_tweaks import ResNetC
 from trickbag.tricks.squeeze_excite import SqueezeExcite
 
-PAPER = Point(120, 110, 115)
+PAPER = ScalingPoint(120, 110, 115)
 SMALL = ResNetConfig(depth=18, small_stem="auto", width_factor=0.25)
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from trickbag.errors import UserError
 from trickbag.models.scaling import Factors
-from trickbag.search.scaling.grid import Grid, Point, grid_of, grids
+from trickbag.search.scaling.grid import Grid, ScalingPoint, grid_of, grids
 
 GRIDS = grids()
-CORNERS = {Point(200, 100, 100), Point(100, 140, 100), Point(100, 100, 140)}
-PAPER = Point(120, 110, 115)
+CORNERS = {ScalingPoint(200, 100, 100), ScalingPoint(100, 140, 100), ScalingPoint(100, 100, 140)}
+PAPER = ScalingPoint(120, 110, 115)
 
 hundredths = st.integers(90, 220)
 
@@ -35,7 +35,7 @@ def brute_force(steps: tuple[int, int, int]) -> set[tuple[Fraction, ...]]:
 
 @given(hundredths, hundredths, hundredths)
 def test_a_point_is_allowed_by_its_exact_product(a: int, b: int, c: int) -> None:
-    point = Point(a, b, c)
+    point = ScalingPoint(a, b, c)
     product = Fraction(a, 100) * Fraction(b, 100) ** 2 * Fraction(c, 100) ** 2
     in_range = Fraction(19, 10) <= product <= Fraction(21, 10)
     assert point.allowed == (in_range and min(a, b, c) >= 100)
@@ -70,7 +70,7 @@ def test_the_order_sees_the_corners_first_and_spreads() -> None:
     for grid in GRIDS:
         assert set(grid.points[:3]) == CORNERS
     # Each point of a grid is the farthest of those that are left.
-    coarse: tuple[Point, ...] = ()
+    coarse: tuple[ScalingPoint, ...] = ()
     for grid in GRIDS:
         for i in range(max(1, len(coarse)), len(grid.points)):
             before = grid.points[:i]
@@ -93,7 +93,7 @@ def test_too_few_trials_say_how_many_are_enough(trials: int) -> None:
 
 @given(st.integers(2, 40), st.integers(3, 111))
 def test_points_that_are_the_same_network_are_one_trial(width: int, trials: int) -> None:
-    def key(point: Point) -> tuple[int, int]:
+    def key(point: ScalingPoint) -> tuple[int, int]:
         return point.alpha // 50, point.beta // width
 
     fewest = len({key(point) for point in GRIDS[0].points})
@@ -102,11 +102,11 @@ def test_points_that_are_the_same_network_are_one_trial(width: int, trials: int)
             grid_of(trials, key)
         return
     grid = grid_of(trials, key)
-    whole = next(each for each in GRIDS if each.steps == grid.steps)
+    complete = next(each for each in GRIDS if each.steps == grid.steps)
     assert len({key(point) for point in grid.points}) == len(grid.points) <= trials
-    assert {*grid.points, *grid.same} == {*whole.points}
+    assert {*grid.points, *grid.same} == {*complete.points}
     for dropped, kept in grid.same.items():
         assert key(dropped) == key(kept)
-        assert whole.points.index(kept) < whole.points.index(dropped)
-    finer = [each for each in GRIDS if len(each.points) > len(whole.points)]
+        assert complete.points.index(kept) < complete.points.index(dropped)
+    finer = [each for each in GRIDS if len(each.points) > len(complete.points)]
     assert all(len({key(point) for point in each.points}) > trials for each in finer)

@@ -46,9 +46,9 @@ def test_arms_are_whole_recipes_on_the_machine_of_the_study() -> None:
 
 
 def test_a_machine_that_an_arm_does_not_get_is_said() -> None:
-    asked = LONG.set_all({"training.threads": "2", "training.device": "mps"})
+    requested = LONG.set_all({"training.threads": "2", "training.device": "mps"})
     base = TINY.set_all({"training.threads": "1", "training.device": "cpu"})
-    (note,) = Recipes(others=(asked, DEEP)).layout(base, "resnet50").notes
+    (note,) = Recipes(others=(requested, DEEP)).layout(base, "resnet50").notes
     assert note.reason == (
         "long: training.threads is 1, not 2 and training.device is cpu, not mps: all arms of a "
         "study run alike"

@@ -196,10 +196,10 @@ class HeldBack:
         if places:
             take(places, pictures)
         loss = float(loss_N.mean())
-        several = self.labels.ndim > 1
+        multi_label = self.labels.ndim > 1
         return {
             "density_loss": loss if math.isfinite(loss) else None,
-            "density_top1": None if several else 100 * float(right_N.mean()),
+            "density_top1": None if multi_label else 100 * float(right_N.mean()),
             "images": len(self.crops),
         }
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
-    from trickbag.search.scaling.grid import Point
+    from trickbag.search.scaling.grid import ScalingPoint
     from trickbag.train.plan.plan import Plan
 
 __all__ = ["Base", "ScaledNetwork", "family"]
@@ -124,7 +124,7 @@ class Base:
         """Return the recipe that trains a scaled network."""
         return self.recipe.plus(trick).replace(name=name)
 
-    def key(self, point: Point) -> Hashable:
+    def key(self, point: ScalingPoint) -> Hashable:
         """Return what is equal for points whose networks and image sizes are the same at phi = 1.
 
         Depth, width and size are rounded each by itself.
@@ -157,8 +157,8 @@ def family(
 ) -> list[Member]:
     """Return the members of a base network's family for exponents, such as 0, 1, 2.
 
-    `constants` are alpha, beta and gamma, as `Point.constants` has them. Throughputs are measured
-    in batches of `batch_size`, unless it is None.
+    `constants` are alpha, beta and gamma, as `ScalingPoint.constants` has them. Throughputs are
+    measured in batches of `batch_size`, unless it is None.
     """
     phis = list(phis)
     factors = [compound(phi, **constants) for phi in phis]

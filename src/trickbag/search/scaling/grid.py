@@ -17,7 +17,7 @@ from trickbag.models.scaling import compound
 if TYPE_CHECKING:
     from trickbag.models.scaling import Factors
 
-__all__ = ["Grid", "Point", "grid_of", "grids"]
+__all__ = ["Grid", "ScalingPoint", "grid_of", "grids"]
 
 _ONE = 100
 _LEAST, _MOST = 19 * 10**9, 21 * 10**9
@@ -33,7 +33,7 @@ that half of alpha's step is the step that fits them.
 
 
 @dataclass(frozen=True, order=True)
-class Point:
+class ScalingPoint:
     """The constants of compound scaling, in hundredths: (120, 110, 115) is the paper's point."""
 
     alpha: int
@@ -59,7 +59,7 @@ class Point:
         """Return the factors of depth, width and size."""
         return compound(phi, **self.constants)
 
-    def distance(self, other: Point) -> int:
+    def distance(self, other: ScalingPoint) -> int:
         """Return the squared distance of two points, those of width and size counted twice."""
         depth, width, size = (
             self.alpha - other.alpha,
@@ -82,13 +82,13 @@ class Grid:
     """
 
     steps: tuple[int, int, int]
-    points: tuple[Point, ...]
-    same: Mapping[Point, Point] = field(default_factory=lambda: MappingProxyType({}))
+    points: tuple[ScalingPoint, ...]
+    same: Mapping[ScalingPoint, ScalingPoint] = field(default_factory=lambda: MappingProxyType({}))
 
-    def distinct(self, key: Callable[[Point], Hashable]) -> Grid:
+    def distinct(self, key: Callable[[ScalingPoint], Hashable]) -> Grid:
         """Return the grid with one point of those that have the same key: the first of them."""
-        first: dict[Hashable, Point] = {}
-        same: dict[Point, Point] = {}
+        first: dict[Hashable, ScalingPoint] = {}
+        same: dict[ScalingPoint, ScalingPoint] = {}
         for point in self.points:
             kept = first.setdefault(key(point), point)
             if kept != point:
@@ -104,7 +104,7 @@ def grids() -> tuple[Grid, ...]:
     is farthest from all before. So the first three scale depth, width and size alone, a search that
     ends early has seen all corners, and a longer one tries the points of a shorter one first.
     """
-    ordered: list[Point] = []
+    ordered: list[ScalingPoint] = []
     result = []
     for steps in _STEPS:
         ordered = _spread(_points(steps), ordered)
@@ -112,7 +112,7 @@ def grids() -> tuple[Grid, ...]:
     return tuple(result)
 
 
-def grid_of(trials: int, key: Callable[[Point], Hashable] | None = None) -> Grid:
+def grid_of(trials: int, key: Callable[[ScalingPoint], Hashable] | None = None) -> Grid:
     """Return the finest grid with at most `trials` points.
 
     Of points with the same `key`, such as `Base.key`, one is counted and stays. Raises UserError if
@@ -129,15 +129,15 @@ def grid_of(trials: int, key: Callable[[Point], Hashable] | None = None) -> Grid
     )
 
 
-def _points(steps: tuple[int, int, int]) -> list[Point]:
+def _points(steps: tuple[int, int, int]) -> list[ScalingPoint]:
     """Return the points of a grid, the smallest first."""
     # Of what is at least 1 none can be above 2.1, the product.
     alphas, betas, gammas = (range(_ONE, 211, step) for step in steps)
-    points = (Point(a, b, c) for a in alphas for b in betas for c in gammas)
+    points = (ScalingPoint(a, b, c) for a in alphas for b in betas for c in gammas)
     return [point for point in points if point.allowed]
 
 
-def _spread(points: Iterable[Point], before: Iterable[Point]) -> list[Point]:
+def _spread(points: Iterable[ScalingPoint], before: Iterable[ScalingPoint]) -> list[ScalingPoint]:
     """Return the points in order: those before, then always the farthest from all so far."""
     ordered = list(before)
     # Sorted from the largest: of equally far points the first stays.

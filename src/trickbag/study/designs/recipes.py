@@ -129,12 +129,12 @@ class Recipes(ArmDesign):
         """Say which settings of the machine an arm does not get."""
         notes = []
         for other in self.others:
-            asked = {name: getattr(other.training, name) for name in _MACHINE}
-            given = {name: getattr(recipe.training, name) for name in _MACHINE}
+            requested = {name: getattr(other.training, name) for name in _MACHINE}
+            applied = {name: getattr(recipe.training, name) for name in _MACHINE}
             changed = [
-                f"training.{name} is {given[name]}, not {value}"
-                for name, value in asked.items()
-                if value not in (None, "auto", given[name])
+                f"training.{name} is {applied[name]}, not {value}"
+                for name, value in requested.items()
+                if value not in (None, "auto", applied[name])
             ]
             if changed:
                 reason = f"{other.name}: {named(changed)}: all arms of a study run alike"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEARNING: list[ControllerName] = ["density", "ppo"]
 
 
-def told(name: ControllerName, batches: int, seed: int = 0) -> list[list[Policy]]:
+def suggestions(name: ControllerName, batches: int, seed: int = 0) -> list[list[Policy]]:
     """Return the suggestions of some batches; a trial of each batch fails."""
     controller = create(name, seed=seed, batch=6)
     suggestions = []
@@ -34,15 +34,15 @@ def told(name: ControllerName, batches: int, seed: int = 0) -> list[list[Policy]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_seeds_suggest_equal_policies(name: ControllerName) -> None:
-    first = told(name, 3)
+    first = suggestions(name, 3)
     # A search that was killed tells a new controller its stored rewards: so does this one.
-    assert first[:2] == told(name, 2)
+    assert first[:2] == suggestions(name, 2)
     assert all(len(batch) == 6 for batch in first)
     # Policies of the space, each another one.
     policies = list(itertools.chain(*first))
     assert all(decode(encode(policy)) == policy for policy in policies)
     assert len(set(policies)) == len(policies)
-    other = told(name, 1, seed=1)[0]
+    other = suggestions(name, 1, seed=1)[0]
     assert not set(other) & set(first[0])
 
 
@@ -76,31 +76,31 @@ def test_the_hidden_policy_is_the_best(reward: str) -> None:
 
 
 def best_rewards(name: ControllerName, reward: str, trials: int, seeds: int) -> list[float]:
-    made = (create(name, seed=seed, batch=10) for seed in range(seeds))
-    return [best_of(controller, REWARDS[reward], trials) for controller in made]
+    controllers = (create(name, seed=seed, batch=10) for seed in range(seeds))
+    return [best_of(controller, REWARDS[reward], trials) for controller in controllers]
 
 
 def test_ppo_beats_random_search_at_equal_trials() -> None:
-    found, control = (best_rewards(name, "agreement", 100, 1) for name in ("ppo", "random"))
-    assert min(found) > max(control)
+    best, control = (best_rewards(name, "agreement", 100, 1) for name in ("ppo", "random"))
+    assert min(best) > max(control)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reward", REWARDS)
 @pytest.mark.parametrize("name", LEARNING)
 def test_each_beats_random_search_at_equal_trials(name: ControllerName, reward: str) -> None:
-    found = best_rewards(name, reward, 200, 5)
+    best = best_rewards(name, reward, 200, 5)
     control = best_rewards("random", reward, 200, 5)
-    assert np.median(found) > max(control)
-    assert sum(a > b for a, b in zip(found, control, strict=True)) >= 4
+    assert np.median(best) > max(control)
+    assert sum(a > b for a, b in zip(best, control, strict=True)) >= 4
 
 
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"needs optuna: pip install trickbag\[search\]"):
         create("density", seed=0, batch=4)
-    made: list[Controller[Policy]] = [
+    controllers: list[Controller[Policy]] = [
         create("ppo", seed=0, batch=2),
         create("random", seed=0, batch=2),
     ]
-    assert all(len(controller.suggest()) == 2 for controller in made)
+    assert all(len(controller.suggest()) == 2 for controller in controllers)

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Categorical
 
 from trickbag.search.autoaugment.controllers.ppo import (
-    Controller,
+    ControllerNetwork,
     PPOController,
     PPOSettings,
     clipped_gain,
@@ -20,7 +20,7 @@ B, T = 7, len(SIZES)
 
 
 def test_choices_are_drawn_from_the_probabilities_of_training() -> None:
-    controller = Controller(20, seed=3)
+    controller = ControllerNetwork(20, seed=3)
     uniform_BT = torch.from_numpy(np.random.default_rng(0).random((B, T)))
     choices_BT = controller.sample(uniform_BT)
     probabilities_BTC = controller(choices_BT).detach().double().exp()
@@ -69,7 +69,7 @@ def test_the_gain_is_clipped(ratio: float, advantage: float, gain: float, moves:
 
 
 def test_the_entropy_is_torchs() -> None:
-    log_probs_BTC = Controller(20, seed=1)(torch.zeros(B, T, dtype=torch.int64))
+    log_probs_BTC = ControllerNetwork(20, seed=1)(torch.zeros(B, T, dtype=torch.int64))
     by_decision = [
         Categorical(logits=log_probs_BTC[:, t, :size]).entropy() for t, size in enumerate(SIZES)
     ]

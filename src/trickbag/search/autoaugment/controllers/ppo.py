@@ -47,7 +47,7 @@ class PPOSettings(Settings):
     baseline_decay: Annotated[float, Between(0, 1, open_high=True)] = 0.95
 
 
-class Controller(nn.Module):
+class ControllerNetwork(nn.Module):
     """A one-layer LSTM that makes 30 decisions, each from the state and the previous choice."""
 
     def __init__(self, hidden: int, seed: int) -> None:
@@ -97,7 +97,7 @@ class PPOController:
         self.seed, self.batch = seed, batch
         self.settings = settings or PPOSettings()
         self._batches = 0
-        self._controller = Controller(self.settings.hidden, seed)
+        self._controller = ControllerNetwork(self.settings.hidden, seed)
         self._optimizer = torch.optim.Adam(self._controller.parameters(), self.settings.lr)
         self._choices_BT = torch.zeros(0, len(SIZES), dtype=torch.int64)
         self._rewards: list[float] = []
