@@ -13,13 +13,14 @@ from torch.nn import functional
 from tests.builders.images import photo, shape_folder
 from tests.builders.recipes import bare_recipe
 from tests.builders.trained import halves_network
+from trickbag.data.config import DataConfig
 from trickbag.data.dataset import prepare
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.policies.policies import LearnedPolicy, RandomPolicy
 from trickbag.data.source import ArrayPart
 from trickbag.errors import DoesNotApply, RunFailed
-from trickbag.search.autoaugment.density_trial import DensityTrial, HeldBack, policy_of
+from trickbag.search.autoaugment.density_trial import DensityTrial, HeldBack, drawn, policy_of
 from trickbag.streams import stream
 from trickbag.study.trial import Trial
 from trickbag.train.fit import fit
@@ -163,3 +164,12 @@ def test_the_policy_of_a_recipe() -> None:
     assert policy_of(recipe) is None
     assert policy_of(recipe.plus(AutoAugment(table="cifar10"))) == CIFAR
     assert policy_of(recipe.set("data.policy", "random")) == RandomPolicy()
+
+
+def test_a_large_fold_is_judged_by_some_of_its_images(pictures: Path) -> None:
+    part = prepare(DataConfig(source=str(pictures))).train
+    assert drawn(part, None) is drawn(part, len(part)) is part
+    few = drawn(part, 7)
+    assert few.names == drawn(part, 7).names
+    assert [name for name in part.names if name in few.names] == list(few.names)
+    assert len(few) == 7

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.study.trial import Trial
 
-__all__ = ["DRAWS", "DensityTrial", "HeldBack", "policy_of"]
+__all__ = ["DRAWS", "DensityTrial", "HeldBack", "drawn", "policy_of"]
 
 DRAWS = 5
 """How many times the policy is drawn for each image, as in the code of Fast AutoAugment."""
@@ -53,7 +53,8 @@ class DensityTrial:
 
     `networks` are the ids of the trained trials by the number of their fold, `data.inner_fold`;
     `folder`/ID is the run of each. `dataset` is the data where all trials have the same; else each
-    process prepares it for itself. A recipe without a policy is measured too: on the images as they
+    process prepares it for itself. Of a fold with more than `most` images so many are drawn, the
+    same for every policy; None is all. A recipe without a policy is measured too: on the images as they
     are. Of the result's metrics `density_loss` is the mean over the images of the lowest loss of
     `draws` draws, in nats; `density_top1` the percentage of images of which a draw is recognised,
     None with several labels an image; `images` their number. Equal seeds draw equal numbers for any
@@ -63,6 +64,7 @@ class DensityTrial:
     folder: Path
     networks: Mapping[int, str]
     draws: int = DRAWS
+    most: int | None = None
     dataset: Dataset | None = None
 
     def __call__(self, trial: Trial) -> Result:
@@ -83,7 +85,8 @@ class DensityTrial:
         try:
             policy = policy_of(recipe)
             run = self.folder / self.networks[recipe.data.inner_fold]
-            held_back = _held_back(run, recipe.data, recipe.training.device, _Shared(self.dataset))
+            shared = _Shared(self.dataset)
+            held_back = _held_back(run, recipe.data, recipe.training.device, self.most, shared)
         except DoesNotApply as error:
             return _result(trial, {}, error=str(error), status="does_not_apply")
         network = held_back.network
@@ -131,13 +134,23 @@ class _Shared(NamedTuple):
 
 # One fold alone: the crops of several might not fit into the memory.
 @functools.lru_cache(maxsize=1)
-def _held_back(run: Path, data: DataConfig, device: Device, shared: _Shared) -> HeldBack:
+def _held_back(
+    run: Path, data: DataConfig, device: Device, most: int | None, shared: _Shared
+) -> HeldBack:
     """Load the network of a fold, and the images that it was not trained with."""
     network = Trained.load(run, device, precision="float32")
     dataset = shared.dataset or prepare(data)
     if dataset.classes != network.classes:
         raise RunFailed(f"{run} has other classes than the data: they changed during the search")
-    return HeldBack(network, dataset.val)
+    return HeldBack(network, drawn(dataset.val, most))
+
+
+def drawn(part: Part, most: int | None) -> Part:
+    """Return a part with at most so many of its images, drawn at random; None is all."""
+    if most is None or len(part) <= most:
+        return part
+    places = stream(0, "images of density trials").permutation(len(part))[:most]
+    return part.subset(np.sort(places))
 
 
 class HeldBack:

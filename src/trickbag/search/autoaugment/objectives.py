@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     from trickbag.study.records.result import StoredResult
     from trickbag.study.trial import Trial
 
-__all__ = ["BATCH", "DensityObjective", "TrainedObjective"]
+__all__ = ["BATCH", "MOST_IMAGES", "DensityObjective", "TrainedObjective"]
+
+MOST_IMAGES = 500
+"""The images of a fold that judge a policy. They are the same for all policies, so that differences
+between policies need few: more of them would leave time for few policies."""
 
 BATCH = 8
 """The policies that are suggested at a time, of each fold: as many can be tried at once."""
@@ -167,7 +171,9 @@ class DensityObjective(_PolicyObjective):
     def trial(self, number: int, suggestion: Suggested) -> Trial:
         """Return the evaluation of the policy by the network of its fold."""
         network = self.preparation[suggestion.fold]
-        return self.trials.with_policy(number, suggestion, density_of=network.id)
+        return self.trials.with_policy(
+            number, suggestion, density_of=network.id, images=MOST_IMAGES
+        )
 
     def task(self, folder: Path, dataset: Dataset | None) -> Task:
         """Return what matches the densities."""
@@ -175,6 +181,7 @@ class DensityObjective(_PolicyObjective):
 
         return DensityTrial(
             folder=folder,
+            most=MOST_IMAGES,
             networks={
                 recipe.data.inner_fold: trial.id
                 for recipe, trial in zip(
@@ -195,4 +202,4 @@ class DensityObjective(_PolicyObjective):
 
         suggestion = self.controller().suggest()[0]
         preparation_s = run_seconds(self.preparation[0].recipe, self.dataset)
-        return preparation_s, density_seconds(self.trial(0, suggestion), self.dataset)
+        return preparation_s, density_seconds(self.trial(0, suggestion), self.dataset, MOST_IMAGES)

@@ -25,10 +25,11 @@ __all__ = ["density_seconds"]
 _IMAGES = 64
 
 
-def density_seconds(trial: Trial, dataset: Dataset) -> float:
+def density_seconds(trial: Trial, dataset: Dataset, most: int) -> float:
     """Return the seconds of a trial that matches densities, measured on a network as it is built.
 
-    `dataset` has the held-back fold as its validation part, of which up to 64 images are used.
+    `dataset` has the held-back fold as its validation part, of which at most `most` images are
+    matched; up to 64 are used here.
     """
     plan, _ = resolve(trial.recipe, dataset, seed=0)
     network = Trained.of_network(
@@ -48,4 +49,4 @@ def density_seconds(trial: Trial, dataset: Dataset) -> float:
         held_back.measured(policy, 0, 1)  # the first time allocates and chooses algorithms
         started = time.perf_counter()
         held_back.measured(policy, 1, DRAWS)
-        return (time.perf_counter() - started) * len(dataset.val) / count
+        return (time.perf_counter() - started) * min(len(dataset.val), most) / count

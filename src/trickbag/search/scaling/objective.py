@@ -125,8 +125,8 @@ class ScalingObjective(Objective["ScalingPoint"]):
             lines.append(f"next: {rows}")
         works = [self._work(candidate.suggestion) for candidate in candidates]
         lines.append(
-            f"its work is {self._work(best.suggestion):.2f} times that of the network as it is, and "
-            f"from {min(works):.2f} to {max(works):.2f} times at all points: blocks, channels and "
+            f"its work is {self._work(best.suggestion):.2f} times that of the network as it is; all "
+            f"points have from {min(works):.2f} to {max(works):.2f} times, as blocks, channels and "
             "pixels are whole"
         )
         same = len(self.grid.same)
