@@ -54,11 +54,11 @@ class DensityTrial:
     `networks` are the ids of the trained trials by the number of their fold, `data.inner_fold`;
     `folder`/ID is the run of each. `dataset` is the data where all trials have the same; else each
     process prepares it for itself. Of a fold with more than `most` images so many are drawn, the
-    same for every policy; None is all. A recipe without a policy is measured too: on the images as they
-    are. Of the result's metrics `density_loss` is the mean over the images of the lowest loss of
-    `draws` draws, in nats; `density_top1` the percentage of images of which a draw is recognised,
-    None with several labels an image; `images` their number. Equal seeds draw equal numbers for any
-    policy. Raises Stopped after SIGTERM or SIGINT, with nothing to save.
+    same for every policy; None is all. A recipe without a policy is measured too: on the images as
+    they are. Of the result's metrics `density_loss` is the mean over the images of the lowest loss
+    of `draws` draws, in nats; `density_top1` the percentage of images of which a draw is
+    recognised, None with several labels an image; `images` their number. Equal seeds draw equal
+    numbers for any policy. Raises Stopped after SIGTERM or SIGINT, with nothing to save.
     """
 
     folder: Path

@@ -72,14 +72,17 @@ def best_of_folds(
 
     The losses of two folds do not compare: their networks and images differ.
     """
-    by_fold: dict[int, list[SearchCandidate[Suggested]]] = {fold: [] for fold in range(folds)}
-    seen: set[Policy] = set()
+    left: list[list[SearchCandidate[Suggested]]] = [[] for _ in range(folds)]
     for candidate in ranked(candidates):
-        # A policy that was suggested twice is one.
-        if candidate.suggestion.policy not in seen:
-            seen.add(candidate.suggestion.policy)
-            by_fold[candidate.suggestion.fold].append(candidate)
+        left[candidate.suggestion.fold].append(candidate)
+    best: list[SearchCandidate[Suggested]] = []
     # The best of each fold, then the second of each, and so on.
-    most = max(map(len, by_fold.values()))
-    dealt = [row[place] for place in range(most) for row in by_fold.values() if place < len(row)]
-    return dealt[:JOINED]
+    while any(left):
+        for of_fold in left:
+            # A policy that was suggested twice is one.
+            known = {candidate.suggestion.policy for candidate in best}
+            while of_fold and of_fold[0].suggestion.policy in known:
+                of_fold.pop(0)
+            if of_fold:
+                best.append(of_fold.pop(0))
+    return best[:JOINED]

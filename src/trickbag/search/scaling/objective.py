@@ -125,9 +125,9 @@ class ScalingObjective(Objective["ScalingPoint"]):
             lines.append(f"next: {rows}")
         works = [self._work(candidate.suggestion) for candidate in candidates]
         lines.append(
-            f"its work is {self._work(best.suggestion):.2f} times that of the network as it is; all "
-            f"points have from {min(works):.2f} to {max(works):.2f} times, as blocks, channels and "
-            "pixels are whole"
+            f"its work is {self._work(best.suggestion):.2f} times that of the network as it is; "
+            f"the points have from {min(works):.2f} to {max(works):.2f} times, as blocks, channels "
+            "and pixels are whole"
         )
         same = len(self.grid.same)
         if same:
