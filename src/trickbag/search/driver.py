@@ -105,6 +105,7 @@ class SearchDriver(Generic[Suggestion]):
         if not ranked(self._candidates):
             self._write_record()
             raise self._nothing_found()
+        self.objective.finish(self.folder, self._candidates)
         self._write_record(len(self._candidates))
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
         return self._candidates
@@ -148,8 +149,6 @@ class SearchDriver(Generic[Suggestion]):
             pending = list({trial.id: trial for trial in trials if self._is_open(trial)}.values())
             pending = pending[: self._room(len(pending))]
             judged = self._judge(suggestions, trials, pending, append)
-            if judged:
-                self._write_candidates()
             self._write_record()
             if judged < len(suggestions):
                 return
@@ -234,6 +233,7 @@ class SearchDriver(Generic[Suggestion]):
                 )
             )
         if new := len(self._candidates) - before:
+            self._write_candidates()
             left_s = self.budget.left_s
             if self.budget.limit_s is None:
                 workers = self.executor.machine.workers

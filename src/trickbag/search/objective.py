@@ -92,6 +92,11 @@ class Objective(ABC, Generic[Suggestion]):
         There is at least one candidate with a reward.
         """
 
+    def finish(
+        self, folder: SearchFolder, candidates: Sequence[SearchCandidate[Suggestion]]
+    ) -> None:
+        """Write what is measured of the best once the search has ended; by default nothing."""
+
     @abstractmethod
     def summary(self, candidates: Sequence[SearchCandidate[Suggestion]]) -> list[str]:
         """Return the lines that say what was found."""

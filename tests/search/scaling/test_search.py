@@ -35,6 +35,7 @@ def test_a_search_leaves_the_best_constants_and_their_family(
     rows = json.loads((tmp_path / "candidates.json").read_text())["candidates"]
     base, first, *_ = scaling["family"]
     assert (base["phi"], base["depth"], first["phi"]) == (0, 1, 1)
+    assert all(member["throughput"] > 0 for member in scaling["family"])
     # A point of the grid has about twice the work of the network as it is.
     assert all(1.3 < row["macs"] / base["macs"] < 2.9 for row in rows)
     (same,) = [row for row in rows if row["label"] == label]

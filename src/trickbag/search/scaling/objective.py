@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["ScalingObjective"]
 
 
-PHIS = (0, 1, 2, 3, 4)
+PHIS = (0, 1, 2, 3)
 """The exponents of the family that a search states; 0 is the network as it is."""
+
+_BATCH_SIZE = 8
+"""The images of a batch with which the speed of the family is measured."""
 
 
 class ScalingObjective(Objective["ScalingPoint"]):
@@ -44,6 +48,7 @@ class ScalingObjective(Objective["ScalingPoint"]):
         self.base, self.dataset, self.seed = Base.of(recipe, dataset), dataset, seed
         self.reward = score_of(recipe)
         self.grid = grids()[-1].distinct(self.base.key)
+        self._members = functools.lru_cache(maxsize=4)(self._counted_members)
 
     @property
     def most(self) -> int:
@@ -92,16 +97,33 @@ class ScalingObjective(Objective["ScalingPoint"]):
     def write_best(
         self, folder: SearchFolder, candidates: Sequence[SearchCandidate[ScalingPoint]]
     ) -> None:
-        """Write the best constants."""
+        """Write the best constants, and the family that they give."""
         best = ranked(candidates)[0]
+        self._write(folder, best, len(candidates), self._members(best.suggestion))
+
+    def finish(
+        self, folder: SearchFolder, candidates: Sequence[SearchCandidate[ScalingPoint]]
+    ) -> None:
+        """Write the family once more, with the images/s of prediction."""
+        best = ranked(candidates)[0]
+        members = family(self.base, best.suggestion.constants, PHIS, batch_size=_BATCH_SIZE)
+        self._write(folder, best, len(candidates), members)
+
+    def _write(
+        self,
+        folder: SearchFolder,
+        best: SearchCandidate[ScalingPoint],
+        points: int,
+        members: Sequence[Member],
+    ) -> None:
         write_json(
             folder.scaling,
             {
                 "schema": 1,
                 "network": self.base.recipe.network,
                 "best": {**best.suggestion.constants, self.reward: best.reward},
-                "points": len(candidates),
-                "family": [member.to_dict() for member in self.members(best.suggestion)],
+                "points": points,
+                "family": [member.to_dict() for member in members],
             },
         )
 
@@ -109,9 +131,8 @@ class ScalingObjective(Objective["ScalingPoint"]):
         """Return the multiply-adds at a point as a multiple of those of the network as it is."""
         return self.base.scaled(point.factors(1)).macs / self.base.network.macs
 
-    def members(self, point: ScalingPoint, batch_size: int | None = None) -> list[Member]:
-        """Return the family of a point's constants; with a batch size its speed is measured."""
-        return family(self.base, point.constants, PHIS, batch_size=batch_size)
+    def _counted_members(self, point: ScalingPoint) -> list[Member]:
+        return family(self.base, point.constants, PHIS)
 
     def summary(self, candidates: Sequence[SearchCandidate[ScalingPoint]]) -> list[str]:
         """Say which point is the best, and which came next."""
