@@ -249,10 +249,21 @@ def test_too_few_images_for_the_folds_are_refused(search: RateSearch, tmp_path: 
         run(replace(search, folds=20), tmp_path)
 
 
-def test_a_damaged_record_is_named(search: RateSearch, finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("planned", "many", r"search\.json\.planned = 'many'"),
+        ("recipe", 3, r"searchrecord\.recipe = 3: must be a JSON object"),
+        ("settings", [1], r"searchrecord\.settings = \[1\]"),
+        ("search", "policy", r"search\.json\.search = 'policy'"),
+    ],
+)
+def test_a_damaged_record_is_named(
+    search: RateSearch, finished: Path, tmp_path: Path, key: str, value: object, says: str
+) -> None:
     out = tmp_path / "search"
     shutil.copytree(finished, out)
     record = json.loads((out / "search.json").read_text())
-    (out / "search.json").write_text(json.dumps(record | {"planned": "many"}))
-    with pytest.raises(UserError, match=r"cannot read .*search\.json\.planned = 'many'"):
+    (out / "search.json").write_text(json.dumps(record | {key: value}))
+    with pytest.raises(UserError, match=rf"cannot read .*{says}"):
         run(search, out)

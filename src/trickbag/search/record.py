@@ -74,6 +74,13 @@ class SearchRecord(Settings):
     trials: Annotated[int, AtLeast(0, MAX_TRIALS)] | None = None
     spent_s: Seconds = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("recipe", "settings"):
+            value = getattr(self, name)
+            if not isinstance(value, dict):
+                raise UserError(f"searchrecord.{name} = {shown(value)}: must be a JSON object")
+
     def require_same(self, other: SearchRecord, folder: object, way_out: str) -> None:
         """Raise UserError where `other`, of this folder, is another search, saying what differs."""
         for name in _IDENTITY:

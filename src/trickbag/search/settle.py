@@ -79,6 +79,8 @@ def settled_search(
     _require_folds(dataset, search)
     if stored is not None:
         budget.before_s = stored.spent_s
+    if stored is None:
+        _require_applicable(search, recipe, dataset)
     epochs, pilot, planned = _size(search, recipe, dataset, executor, budget, stored)
     record = SearchRecord(
         version=_version(),
@@ -146,6 +148,15 @@ def _require_folds(dataset: Dataset, search: Search) -> None:
             "which each needs one",
             "take fewer folds (2 at least), or give more images" if count > 1 else "give more",
         )
+
+
+def _require_applicable(search: Search, recipe: Recipe, dataset: Dataset) -> None:
+    """Raise what the first trial would raise, such as DoesNotApply, before all of them fail."""
+    from trickbag.train.plan.resolve import resolve
+
+    objective = search.objective(recipe, dataset, 1)
+    suggestion = objective.controller().suggest()[0]
+    resolve(objective.trial(0, suggestion).recipe, dataset, search.seed)
 
 
 def _size(

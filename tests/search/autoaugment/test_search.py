@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import trickbag as tb
 from tests.builders.recipes import tiny_recipe
 from tests.builders.studies import LimitedExecutor
-from trickbag.errors import Stopped, TrickbagError, UserError
+from trickbag.errors import DoesNotApply, Stopped, UserError
 from trickbag.recipe import trick_from_text
 from trickbag.search.autoaugment.controllers import ControllerName
 from trickbag.search.autoaugment.search import AutoAugmentSearch
@@ -151,8 +151,9 @@ def test_a_recipe_of_grey_images_is_refused_before_a_trial(pictures: Path, tmp_p
     search = policy_search(pictures, "random")
     grey = replace(search, recipe=search.recipe.set("data.channels", "0"))
     executor = LimitedExecutor()
-    with pytest.raises(TrickbagError):
+    with pytest.raises(DoesNotApply, match="channel"):
         run(grey, tmp_path, executor)
+    assert executor.ran == []
 
 
 def test_a_policy_of_the_space_is_one_of_the_trick() -> None:
