@@ -72,7 +72,8 @@ def test_a_search_for_a_policy(tmp_path: Path) -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     images = PolicyImages(plain=[image], rows=[[image, image], [image]])
     page = page_of(tmp_path, images)
-    assert "The best of 4: try <2>" in page.text
+    assert "The best of 4 policies are joined: 2 sub-policies." in page.text
+    assert "try <2>" in page.words("rewards")
     assert "75.5" in page.words("rewards")
     assert "ended after 4 suggestions" in page.text
     assert "rotate 0.7/4 + invert 0.2/0" in page.words("policy")
@@ -87,6 +88,7 @@ def test_a_search_for_constants(tmp_path: Path) -> None:
     write_json(files.scaling, {"schema": 1, "family": family})
     page = page_of(tmp_path)
     assert "2 of about 100 suggestions are tried" in page.text
+    assert "The best of 2: try <1>, top-1 on the held-back fold 75.5." in page.text
     assert "millions of multiply-adds" in page.source
     assert "1.44 456" in page.words("family")
 

@@ -65,8 +65,13 @@ def _answers(search: ReportedSearch) -> list[str]:
     best = search.ranked
     if not best:
         return ["Nothing is found yet."]
-    text = f"The best of {len(search.candidates):,}: {best[0].label}"
-    return [f"{text}, {_reward_title(search)} {best[0].reward:.4g}."]
+    tried = len(search.candidates)
+    if search.policy is not None:
+        rows = len(search.policy.table)
+        return [f"The best of {tried:,} policies are joined: {rows} sub-policies."]
+    return [
+        f"The best of {tried:,}: {best[0].label}, {_reward_title(search)} {best[0].reward:.4g}."
+    ]
 
 
 def _state(search: ReportedSearch) -> str:
