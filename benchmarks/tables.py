@@ -28,6 +28,7 @@ from evaluation_tables import (
 )
 from finetune_table import finetuning
 from outcome_tables import outcome
+from search_tables import searches
 from table_cells import machine, or_dash, table_row
 from transfer_tables import transfer
 from trickbag.data.config import DataConfig
@@ -58,6 +59,7 @@ PAGES = (
     "docs/evaluate.md",
     "docs/localization.md",
     "docs/probe.md",
+    "docs/search.md",
     "docs/transfer.md",
 )
 
@@ -74,6 +76,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return robustness(result)
     if "calibration" in result:
         return calibration(result)
+    if "search" in result:
+        return searches(result)
     if "stability" in result:
         return stability(result)
     if "repetitions" in result:
