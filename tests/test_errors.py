@@ -73,6 +73,7 @@ COMMAND_LINES = {
     "doctor": ["x"],
     "export": ["x", "--format", "torch"],
     "new": ["trick", "x"],
+    "search": ["scaling", "--trials", "6"],
     "verify": ["small"],
 }
 

@@ -233,7 +233,7 @@ TRAIN = [
     ("train --set model.in_channels=1", ["in_channels = 1", "3 channels", "data.channels"]),
     (
         "train --image-size 8 --batch-size 1",
-        ["1 images of 3x8x8", "more than 1 value per channel", "--batch-size"],
+        ["one image at a time", "would see one value a channel", "--batch-size"],
     ),
     ("train --set schedule.decay=linear", ["schedule.decay = 'linear'", "cosine"]),
     ("train --set tricks.mixup.alpha=0", ["tricks.mixup.alpha", "above 0"]),

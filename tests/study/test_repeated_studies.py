@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trickbag.cli import _parser, main
-from trickbag.cli.study import _executor
+from trickbag.cli.executor_options import executor_from
 from trickbag.cli.study_options import study_from
 from trickbag.study.folder import StudyFolder
 from trickbag.study.log import StudyLog
@@ -45,7 +45,9 @@ COMMANDS = [
 
 def prepared(words: list[str], folder: StudyFolder) -> PreparedStudy:
     args = _parser(["study"]).parse_args(["study", *words])
-    return study_from(args).prepare(folder, _executor(args), log=StudyLog(), caller=COMMAND_LINE)
+    return study_from(args).prepare(
+        folder, executor_from(args), log=StudyLog(), caller=COMMAND_LINE
+    )
 
 
 @pytest.mark.parametrize(

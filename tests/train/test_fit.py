@@ -49,19 +49,20 @@ def reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
     names = {path.name for path in reference.iterdir() if not path.name.startswith("events.")}
-    assert names == {
+    result = json.loads((reference / "result.json").read_text())
+    # Which epoch is the best depends on the processor.
+    of_last = {"last.safetensors"} if result["metrics"]["best_epoch"] < 4 else set()
+    assert names == of_last | {
         "recipe.json",
         "environment.json",
         "metrics.jsonl",
         "last.ckpt",
         "best.safetensors",
-        "last.safetensors",
         "result.json",
         "predictions.csv",
         "data_errors.csv",
     }
     assert len(list(reference.glob("events.*"))) == 1
-    result = json.loads((reference / "result.json").read_text())
     assert list(result) == [
         "schema",
         "trial",
@@ -85,7 +86,7 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
     assert metrics["top1"] == lines[metrics["epoch"] - 1]["top1"]
     assert metrics["last_top1"] == lines[-1]["top1"]
     assert metrics["best_top1"] == max(line["top1"] for line in lines)
-    assert metrics["best_epoch"] == [line["top1"] for line in lines].index(metrics["best_top1"]) + 1
+    assert lines[metrics["best_epoch"] - 1]["top1"] == metrics["best_top1"]
     assert metrics["top5"] is None  # of three classes
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
     assert str(reference) not in (reference / "result.json").read_text()

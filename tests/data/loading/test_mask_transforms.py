@@ -52,9 +52,11 @@ def test_the_mask_follows_the_image(
     assert seen.width <= columns
     assert 0 <= seen.left < seen.right <= width + 1e-6
     assert 0 <= seen.top < seen.bottom <= height + 1e-6
-    # Far from the edges of the squares the level tells the class.
+    # Far from the edges of the squares the level tells the class; an edge passes through others.
     level = image[..., 0].astype(float) / 60
-    interior = np.abs(level - np.round(level)) < 0.02
+    around = np.pad(level, 1, mode="edge")
+    shifted = [around[i : i + seen.height, j : j + seen.width] for i in range(3) for j in range(3)]
+    interior = np.abs(np.stack(shifted) - np.round(level)).max(axis=0) < 0.02
     agree = labels[interior] == np.round(level[interior])
     assert agree.mean() > 0.9 if interior.sum() > 40 else True
 

@@ -74,6 +74,7 @@ def test_a_search_leaves_a_policy_that_trains(
     assert "policy.json" not in json.dumps(stored)
 
 
+@pytest.mark.slow
 def test_the_policy_of_the_recipe_is_left_out_of_the_trials(pictures: Path, tmp_path: Path) -> None:
     search = policy_search(pictures, "density")
     result = run(replace(search, trials=16), tmp_path)

@@ -21,6 +21,7 @@ def search(pictures: Path) -> ScalingSearch:
     return ScalingSearch(recipe=tiny_recipe(pictures, epochs=1), trials=6, folds=2)
 
 
+@pytest.mark.slow
 def test_a_search_leaves_the_best_constants_and_their_family(
     search: ScalingSearch, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trickbag.ranges import Above, AtLeast, Between, NonNegative
+from trickbag.ranges import Above, AtLeast, Between
 from trickbag.search.autoaugment.space import SIZES, decode
 from trickbag.settings import Settings
 from trickbag.streams import stream
@@ -43,7 +43,7 @@ class PPOSettings(Settings):
     lr: Annotated[float, Above(0, 10)] = 1e-3
     steps: Annotated[int, AtLeast(1, 1000)] = 10
     clip: Annotated[float, Above(0, 10)] = 0.2
-    entropy: Annotated[float, NonNegative] = 1e-5
+    entropy: Annotated[float, AtLeast(0, 1e6)] = 1e-5
     baseline_decay: Annotated[float, Between(0, 1, open_high=True)] = 0.95
 
 
