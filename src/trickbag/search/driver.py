@@ -113,7 +113,7 @@ class SearchDriver(Generic[Suggestion]):
     def _write_record(self, trials: int | None = None) -> None:
         """Write how far the search has come; a call that ran no trial has taken no time of it."""
         spent_s = self.budget.spent_s if self._ran else self.budget.before_s
-        self.record = self.record.after(spent_s, trials)
+        self.record = self.record.after(spent_s, self._trial_s, trials)
         self.folder.write_search(self.record)
 
     def _prepare(self, append: Appender) -> None:
@@ -128,7 +128,6 @@ class SearchDriver(Generic[Suggestion]):
         for trial in self._run(TrainTrial(folder=self.folder.trials), pending, append):
             done += 1
             self.log.prepared(trial, done, len(trials))
-        self._trial_s = self.trial_s  # that of a suggestion again
         for trial in trials:
             if self._finished(trial) is None:
                 error = self._results[trial.id][-1].error
@@ -248,8 +247,9 @@ class SearchDriver(Generic[Suggestion]):
             trial = by_id[result.trial]
             self._store(result, trial, append)
             workers = min(self.executor.machine.workers, len(trials))
-            # By the last trials alone: controllers can come to like what is slow, or fast.
-            self._trial_s = (self.budget.now() - started) * workers / done
+            if trial not in self.objective.preparation:
+                # By the last trials alone: controllers can come to like what is slow, or fast.
+                self._trial_s = (self.budget.now() - started) * workers / done
             yield trial
 
     def _store(self, result: Result, trial: Trial, append: Appender) -> None:

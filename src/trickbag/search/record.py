@@ -53,7 +53,8 @@ class SearchRecord(Settings):
     - budget_s: the time that was allowed, in seconds; pilot: what it was divided by; planned: the
       number of suggestions that followed from it, or that was given.
     - trials: the number of suggestions that were tried once the search has ended, None before;
-      `--trials` with this number repeats it. spent_s: the seconds so far, in all calls.
+      `--trials` with this number repeats it. spent_s: the seconds so far, in all calls; trial_s:
+      those of a trial of the last batch, by which the next call judges how many still fit.
     """
 
     schema: Literal[1] = 1
@@ -73,6 +74,7 @@ class SearchRecord(Settings):
     planned: Trials
     trials: Annotated[int, AtLeast(0, MAX_TRIALS)] | None = None
     spent_s: Seconds = 0.0
+    trial_s: Seconds | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,9 +98,11 @@ class SearchRecord(Settings):
                 way_out,
             )
 
-    def after(self, spent_s: float, trials: int | None = None) -> SearchRecord:
+    def after(
+        self, spent_s: float, trial_s: float | None, trials: int | None = None
+    ) -> SearchRecord:
         """Return the record with the time so far, and the number of trials if it has ended."""
-        return dataclasses.replace(self, spent_s=spent_s, trials=trials)
+        return dataclasses.replace(self, spent_s=spent_s, trial_s=trial_s, trials=trials)
 
 
 def _difference(

@@ -98,6 +98,7 @@ def settled_search(
         pilot=pilot,
         planned=planned,
         spent_s=budget.before_s,
+        trial_s=stored.trial_s if stored else None,
     )
     if stored is not None:
         record.require_same(stored, folder.path, f"choose another {caller.out}")
@@ -105,7 +106,7 @@ def settled_search(
         objective=search.objective(recipe, dataset, epochs),
         record=record,
         dataset=dataset,
-        trial_s=pilot.trial_s if pilot is not None else 0.0,
+        trial_s=next((s for s in (record.trial_s, pilot and pilot.trial_s) if s), 0.0),
         kept=tuple(kept),
         torn=torn is not None,
     )
