@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from trickbag.evaluate.prediction import load
     from trickbag.models.zoo import create_model
     from trickbag.recipe import Recipe
+    from trickbag.search.autoaugment.search import AutoAugmentSearch
+    from trickbag.search.scaling.search import ScalingSearch
     from trickbag.study.designs.backbones import Backbones
     from trickbag.study.designs.cumulative import Cumulative
     from trickbag.study.designs.factorial import Factorial
     from trickbag.study.designs.leave_one_out import LeaveOneOut
     from trickbag.study.designs.one_at_a_time import OneAtATime
+    from trickbag.study.designs.recipes import Recipes
     from trickbag.study.executors.inline import Inline
     from trickbag.study.executors.local import Local
     from trickbag.study.executors.ray import Ray
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutoAugmentSearch",
     "Backbones",
     "Cumulative",
     "Factorial",
@@ -37,7 +41,9 @@ __all__ = [
     "OneAtATime",
     "Ray",
     "Recipe",
+    "Recipes",
     "Result",
+    "ScalingSearch",
     "Study",
     "create_model",
     "fit",
@@ -48,6 +54,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AutoAugmentSearch": "trickbag.search.autoaugment.search",
     "Backbones": "trickbag.study.designs.backbones",
     "Cumulative": "trickbag.study.designs.cumulative",
     "Factorial": "trickbag.study.designs.factorial",
@@ -57,7 +64,9 @@ _MODULES = {
     "OneAtATime": "trickbag.study.designs.one_at_a_time",
     "Ray": "trickbag.study.executors.ray",
     "Recipe": "trickbag.recipe",
+    "Recipes": "trickbag.study.designs.recipes",
     "Result": "trickbag.train.folder.result",
+    "ScalingSearch": "trickbag.search.scaling.search",
     "Study": "trickbag.study.study",
     "create_model": "trickbag.models.zoo",
     "fit": "trickbag.train.fit",
