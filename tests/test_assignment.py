@@ -115,7 +115,12 @@ ONE_BY_ONE = {AntiAlias, DetectionConfig, Distillation, StepDecay}
 """Classes whose own checks are of one field alone."""
 
 
-NO_PART_OF_A_RECIPE = ("trickbag.study.", "trickbag.train.plan.", "trickbag.data.loading.")
+NO_PART_OF_A_RECIPE = (
+    "trickbag.study.",
+    "trickbag.search.",
+    "trickbag.train.plan.",
+    "trickbag.data.loading.",
+)
 
 
 def classes(base: type[Settings] = Settings) -> Iterator[type[Settings]]:
