@@ -54,7 +54,7 @@ def unzipped(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_detector_learns_drawings(tmp_path: Path, seed: int) -> None:
     source = drawn_boxes(tmp_path / "drawings", train=64, val=24)
-    settings = {"data.image_size": "64x96", "training.epochs": "12", "training.lr": "0.02"}
+    settings = {"data.image_size": "64x96", "training.epochs": "18", "training.lr": "0.02"}
     recipe = small("detection", source).set_all({**DETECTOR, **settings})
     result = fit(recipe, seed, tmp_path / "run", log=RunLog())
     # Twelve boxes of another drawing reach about 2 %.
