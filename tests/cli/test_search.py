@@ -49,6 +49,24 @@ def test_a_policy_is_found_compared_and_shown(pictures: Path, tmp_path: Path, ca
     assert (code, text.strip()) == (0, f"report: {out / 'report.html'}")
 
 
+@pytest.mark.slow
+def test_constants_are_found_and_compared_at_equal_work(
+    pictures: Path, tmp_path: Path, call: Call
+) -> None:
+    out = tmp_path / "search"
+    code, text, err = call(
+        *arguments("scaling", pictures, out, "--trials", "6", "--compare", "--seeds", "2")
+    )
+    assert (code, err) == (0, "")
+    study = json.loads((out / "comparison" / "study.json").read_text())
+    labels = [variant["label"] for variant in study["layouts"][0]["variants"]]
+    assert labels == ["compound scaling", "depth alone", "width alone", "image size alone"]
+    assert all(f"{label}: " in text for label in labels)
+    page = Page(out / "report.html")
+    page.check()
+    assert "width alone" in page.words("comparison")
+
+
 def test_a_dry_run_writes_nothing(pictures: Path, tmp_path: Path, call: Call) -> None:
     out = tmp_path / "search"
     code, text, err = call(*arguments("autoaugment", pictures, out, "--trials", "16", "--dry-run"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from trickbag.data.labels import label_counts
 from trickbag.errors import UserError
@@ -17,6 +19,7 @@ from trickbag.study.result_lines import read_results
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
+    from trickbag.optim.config import Device
     from trickbag.recipe import Recipe
     from trickbag.search.budget import Budget
     from trickbag.search.folder import SearchFolder
@@ -127,7 +130,7 @@ def _on_machine(recipe: Recipe, machine: Machine, stored: SearchRecord | None) -
     device = training.device
     if device == "auto":
         before = stored.device if stored and stored.device in ("cpu", "cuda", "mps") else None
-        device = before or machine.device or choose_device("auto")  # type: ignore[assignment]
+        device = cast("Device", before or machine.device or choose_device("auto"))
     elif machine.device is None:
         choose_device(device)  # raises UserError for a device that is not here
     training = dataclasses.replace(training, threads=threads, device=device)
@@ -136,12 +139,11 @@ def _on_machine(recipe: Recipe, machine: Machine, stored: SearchRecord | None) -
 
 def _require_folds(dataset: Dataset, search: Search) -> None:
     """Raise UserError where a class has too few training images for each fold to have one."""
-    labels = [*dataset.train.labels, *dataset.val.labels]
-    if not labels or labels[0].ndim:
+    labels = np.concatenate([dataset.train.labels, dataset.val.labels])
+    if labels.ndim > 1:
         return
-    counts = label_counts(_column(labels), len(dataset.classes))
-    few = [(count, name) for name, count in zip(dataset.classes, counts, strict=True)]
-    count, name = min(few)
+    counts = label_counts(labels, len(dataset.classes))
+    count, name = min(zip(counts, dataset.classes, strict=True))
     if count < search.folds:
         images = "image" if count == 1 else "images"
         raise UserError(
@@ -227,9 +229,3 @@ def _epochs(
         fixed_s = min(trials_s, left_s / 2)
     fit = int((left_s - fixed_s) / max(per_epoch_s, 1e-9))
     return max(1, min(fit, recipe.training.epochs))
-
-
-def _column(labels: list[Any]) -> Any:
-    import numpy as np
-
-    return np.array(labels, np.int64)

@@ -47,9 +47,7 @@ def policy_arms(
     arms = [
         named(bare, "no_policy"),
         named(bare.plus(AutoAugment(table=table)), f"published_{table}"),
-        named(
-            with_policy(recipe, read_table(result.folder.policy)), f"found_by_{search.controller}"
-        ),
+        named(with_policy(recipe, policy), f"found_by_{search.controller}"),
     ]
     if search.controller != "random":
         random = dataclasses.replace(
