@@ -90,7 +90,7 @@ def test_a_dry_run_writes_nothing(pictures: Path, tmp_path: Path, call: Call) ->
         (["--trials", "9", "--seed", "x"], "--seed"),
         (["--trials", "9", "--seeds", "3"], "--seeds is for --compare"),
         (["--trials", "9", "--folds", "40"], "too few for 40 folds"),
-        (["--budget", "1s"], "too short for one trial"),
+        (["--budget", "1s", "--trial-epochs", "1000"], "too short for one trial"),
     ],
 )
 def test_wrong_input_is_one_line(

@@ -10,7 +10,8 @@ from tests.report.run_folder import TRICKS, trained, validation, write_json, wri
 from trickbag.errors import UserError
 from trickbag.report import compare_page, read_record
 from trickbag.report.format import MINUS
-from trickbag.report.run.comparison import differences, paired_scores
+from trickbag.report.run.comparison import differences, paired_scores, right_gap
+from trickbag.train.folder.predictions import PredictionRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,31 @@ def test_two_runs(tmp_path: Path) -> None:
     _, labels, _ = validation()
     alone = int(((first.predicted == labels) & (second.predicted != labels)).sum())
     assert f"A alone {alone}, B alone" in page.words("metrics")
+    gain = 100 * float((second.predicted == labels).mean() - (first.predicted == labels).mean())
+    assert f"B {MINUS} A is {gain:+.2f}".replace("-", MINUS) in page.words("metrics")
+
+
+def test_the_shares_of_right_images_are_compared_in_pairs() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (
+        [
+            PredictionRow(f"i{n}", "x", "x" if right else "y", 0.5)
+            for n, right in enumerate(rng.random(300) < share)
+        ]
+        for share in (0.7, 0.8)
+    )
+    row = right_gap(first, second[::-1])
+    assert row is not None
+    gains = 100.0 * np.array([b.right - a.right for a, b in zip(first, second, strict=True)])
+    low, high = (float(end.replace(MINUS, "-")) for end in row["interval"].split(" to "))
+    half = 1.968 * gains.std(ddof=1) / np.sqrt(300)
+    assert low == pytest.approx(gains.mean() - half, abs=0.25 * half)
+    assert high == pytest.approx(gains.mean() + half, abs=0.25 * half)
+    # Where no image differs, nothing is known of how rare such images are.
+    equal = right_gap(first, first)
+    assert equal is not None
+    assert (equal["gap"], equal["interval"]) == ("0.00", "—")
+    assert right_gap(first, second[1:]) is None
 
 
 def test_settings_that_differ_in_any_part(tmp_path: Path) -> None:

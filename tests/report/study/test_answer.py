@@ -40,6 +40,19 @@ def effect(
 OPEN = [effect(f"t_{i}", 0.1) for i in range(5)]
 
 
+def test_names_of_arms_stay_as_they_are_typed() -> None:
+    effects = [
+        effect("bag_of_tricks", 2.0, "helps"),
+        effect("my_recipe", -1.0, "hurts"),
+        effect("rsb_a2", 0.1),
+    ]
+    sentence = answer(effects, subject="recipe", against="plain_resnet").replace("\u00a0", " ")
+    assert sentence == (
+        "On this data, against plain_resnet, bag_of_tricks helps by 2.0 ± 0.6 points of top-1 "
+        "(5 seeds); my_recipe hurts by 1.0 ± 0.6; rsb_a2 is undetermined."
+    )
+
+
 @pytest.mark.parametrize(
     ("effects", "sentence"),
     [

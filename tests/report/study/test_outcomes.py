@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -156,3 +157,14 @@ def test_the_price_of_a_detector_stands_beside_its_own_metric(tmp_path: Path) ->
     page = Page(study_page(folder))
     assert "mAP at 0.5 against training throughput" in page.words("price")
     assert "mAP at 0.5 in %" in page.words("price")
+
+
+def test_trials_without_a_value_have_finished_nevertheless(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", outcome="map50", tricks=("mixup",), seeds=2, epochs=2)
+    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["metrics"] = {"loss": 1.0}
+    (folder / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = Page(study_page(folder)).words("price")
+    assert "No trial that has finished has a value in this table: mAP at 0.5 in %." in words
+    assert "No trial has finished yet" not in words

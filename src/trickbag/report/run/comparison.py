@@ -23,7 +23,7 @@ from trickbag.train.folder.predictions import PredictionRow, read_predictions
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["compare_page", "differences", "disagreement", "paired_scores"]
+__all__ = ["compare_page", "differences", "disagreement", "paired_scores", "right_gap"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,9 @@ def _context(a: _Side, b: _Side) -> dict[str, Any]:
         "curves": _curves(both),
         "differences": differences(a.record, b.record),
         "disagreement": disagreement(a.predictions, b.predictions)
+        if a.predictions and b.predictions
+        else None,
+        "right_gap": right_gap(a.predictions, b.predictions)
         if a.predictions and b.predictions
         else None,
         "of_task": a.record.task != "classification",
@@ -172,6 +175,22 @@ def disagreement(
         "second": pairs.count((False, True)),
         "none": pairs.count((False, False)),
     }
+
+
+def right_gap(
+    first: Sequence[PredictionRow], second: Sequence[PredictionRow]
+) -> dict[str, Any] | None:
+    """Compare the share of images that two runs predict rightly; see `paired_scores`.
+
+    None if the runs were not validated on the same images.
+    """
+    # Without a count of disagreement rows are not pairs.
+    if disagreement(first, second) is None:
+        return None
+    right_a, right_b = (
+        {f"{row.image} {row.label}": 100.0 * row.right for row in rows} for rows in (first, second)
+    )
+    return paired_scores("right", right_a, right_b)
 
 
 def _curves(sides: Sequence[_Side]) -> list[tuple[str, str | None]]:

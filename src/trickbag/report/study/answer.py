@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from trickbag.report.format import TIMES, plus_minus, short_title, signed, unit
 from trickbag.study.analysis.notes import named
+from trickbag.study.designs.design import Design
 from trickbag.study.designs.layout import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from trickbag.report.study.records import ReportedStudy
     from trickbag.study.analysis.effects import Effect
@@ -31,11 +32,16 @@ _MAX_NAMES = 3  # effects of a kind that the sentence names; it counts the other
 
 
 def trick_words(label: str) -> str:
-    """Write an effect's label as words: `label smoothing`, `ResNet-D`, `mixup.alpha=0.4`."""
+    """Write a trick's label as words: `label smoothing`, `ResNet-D`, `mixup.alpha=0.4`."""
     if label == ALL:
         return "all of them together"
     words = label if "." in label or ":" in label else label.replace("_", " ")
     return re.sub(r"\bresnet ([bcd])\b", lambda match: f"ResNet-{match[1].upper()}", words)
+
+
+def _words(effect: Effect, subject: str) -> str:
+    """Write an effect's label as words; the name of an arm stays as it is typed."""
+    return trick_words(effect.label) if subject == Design.subject else effect.label
 
 
 def effect_label(effect: Effect) -> str:
@@ -91,7 +97,7 @@ def answers(study: ReportedStudy) -> list[str]:
             outcome=study.outcome,
             where=f"{where} with {layout.model}" if many_networks else where,
             subject=study.subject,
-            against=trick_words(layout.variants[0].label) if study.has_arms else "",
+            against=layout.variants[0].label if study.has_arms else "",
         )
         for layout in study.layouts
     ]
@@ -128,8 +134,16 @@ def answer(
     settled = any(effect.verdict != "undetermined" for effect in main)
     parts += _undetermined(undetermined, settled=settled, subject=subject)
     parts += _interactions(effects, outcome)
-    parts += _named(filter(has_no_effect, main), "changes nothing here", "change nothing here")
-    parts += _named(filter(does_not_apply, main), "does not apply", "do not apply")
+    parts += _named(
+        [_words(effect, subject) for effect in main if has_no_effect(effect)],
+        "changes nothing here",
+        "change nothing here",
+    )
+    parts += _named(
+        [_words(effect, subject) for effect in main if does_not_apply(effect)],
+        "does not apply",
+        "do not apply",
+    )
     parts += _at_chance(main)
     return f"{where}, {'; '.join(parts)}."
 
@@ -145,13 +159,13 @@ def _settled(effects: Sequence[Effect], outcome: str, subject: str) -> list[str]
     pairs = max((effect.pairs for effect in effects), default=0)
     parts = []
     if helps:
-        parts.append(_sizes(helps, "helps", outcome, pairs, with_seeds=True))
+        parts.append(_sizes(helps, "helps", outcome, pairs, subject, with_seeds=True))
     else:
         fewer = any(e.pairs < pairs for e in effects if not does_not_apply(e))
         most = "at most " if fewer else ""
         parts.append(f"no {subject} is shown to help ({most}{_seeds(pairs)})")
     if hurts:
-        parts.append(_sizes(hurts, "hurts", outcome, pairs, with_unit=not helps))
+        parts.append(_sizes(hurts, "hurts", outcome, pairs, subject, with_unit=not helps))
     return parts
 
 
@@ -160,6 +174,7 @@ def _sizes(
     verb: str,
     outcome: str,
     pairs: int,
+    subject: str,
     *,
     with_unit: bool = True,
     with_seeds: bool = False,
@@ -179,7 +194,7 @@ def _sizes(
             text = f"{verb} {text}" + (f" {_unit(outcome)}" if with_unit else "")
         if (with_seeds and i == 0) or effect.pairs != pairs:
             text += f" ({_seeds(effect.pairs)})"
-        items.append(f"{trick_words(effect.label)} {text}")
+        items.append(f"{_words(effect, subject)} {text}")
     more = len(effects) - _MAX_NAMES
     if more > 0:
         items.append(f"{more} other{'s' * (more > 1)} by less")
@@ -193,12 +208,12 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool, subject: str) -> 
     nearest = sorted(
         (effect for effect in effects if effect.more_seeds), key=lambda e: e.more_seeds or 0
     )
-    names = [trick_words(effect.label) for effect in effects]
+    names = [_words(effect, subject) for effect in effects]
     if not nearest:
         if len(names) <= _MAX_NAMES:
             return [f"{_list(names)} {_are(len(names))} undetermined"]
         return [f"{len(names)} {'others' if settled else f'{subject}s'} are undetermined"]
-    name, seeds = trick_words(nearest[0].label), nearest[0].more_seeds or 0
+    name, seeds = _words(nearest[0], subject), nearest[0].more_seeds or 0
     more = f"{seeds:,} more seed{'s' * (seeds != 1)}"
     parts = [f"{name} is undetermined: {more} would settle it if it stays as it is"]
     names.remove(name)
@@ -241,9 +256,8 @@ def _at_chance(effects: Sequence[Effect]) -> list[str]:
     return parts
 
 
-def _named(effects: Iterable[Effect], singular: str, plural: str) -> list[str]:
+def _named(names: Sequence[str], singular: str, plural: str) -> list[str]:
     """Write what is true of some effects, which are named if they are few."""
-    names = [trick_words(effect.label) for effect in effects]
     if not names:
         return []
     subject = _list(names) if len(names) <= _MAX_NAMES else str(len(names))

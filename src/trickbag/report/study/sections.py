@@ -142,6 +142,7 @@ def price(study: ReportedStudy) -> dict[str, Any]:
     ]
     short = short_title(outcome)
     return {
+        "finished": study.counts["finished"],
         "measure": "Accuracy" if study.task == "classification" else short,
         "outcome": short + (f" in {unit(outcome)}" if unit(outcome) else ""),
         "charts": _price_charts(study, variants, prices, outcome),
