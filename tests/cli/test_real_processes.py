@@ -153,6 +153,25 @@ def test_a_study_outlives_its_output(pictures: Path, tmp_path: Path, how: str) -
     assert not list(out.glob(".*"))
 
 
+def test_the_exit_code_is_ours_though_the_interrupt_left_an_exec(tmp_path: Path) -> None:
+    # As where a signal comes while a dataclass is defined: CPython would end by SIGINT.
+    (tmp_path / "interrupted.py").write_text(
+        "from trickbag import cli\n"
+        "def interrupted(*_):\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "cli._run = interrupted\n"
+        "cli.program()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (75, 1), ended.stderr
+
+
 def has_handler(pid: int) -> bool:
     """Tell whether a process catches SIGTERM: before that Python itself has hardly started."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -213,10 +213,14 @@ def test_the_time_is_kept_though_trials_take_longer_or_shorter_than_thought(
     repeated = replace(search, trials=len(result.candidates), epochs=1)
     again = run(repeated, tmp_path / "repeated", Answering())
     assert [c.suggestion for c in again.candidates] == [c.suggestion for c in result.candidates]
-    # And without more time the same call runs nothing.
-    rest = Answering(clock=clock, trial_s=trial_s)
-    run(timed, tmp_path / "timed", rest)
+    # And without more time the same call runs nothing, be the last trials ever so fast.
+    rest, file = Answering(clock=clock, trial_s=trial_s), tmp_path / "timed" / "search.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"trial_s": 0.1, "spent_s": 150.0}))
+    assert run(timed, tmp_path / "timed", rest).record.trials == result.record.trials
     assert rest.ran == []
+    longer = run(replace(timed, budget_s=200 + 3.5 * trial_s), tmp_path / "timed", rest)
+    assert rest.ran
+    assert longer.record.trials == result.record.trials + len(rest.ran)
 
 
 def test_a_time_that_is_too_short_says_which_is_not(search: RateSearch, tmp_path: Path) -> None:

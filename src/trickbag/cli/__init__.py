@@ -148,6 +148,9 @@ def program() -> NoReturn:
     except KeyboardInterrupt:
         # A signal while the message about another one was written: the exit code stays that of it.
         pass
+    # A KeyboardInterrupt that left an `exec`, as of a dataclass while it is imported, is remembered
+    # by CPython, which then ends `python -m` by SIGINT whatever the exit code; the next one clears.
+    exec("")
     sys.exit(termination.exit_code)
 
 

@@ -77,6 +77,8 @@ class SearchDriver(Generic[Suggestion]):
 
     def __post_init__(self) -> None:
         self._trial_s = self.trial_s
+        # The record is written again while the search runs, and then has not ended.
+        self._ended_at = self.record.trials
 
     def run(self) -> list[SearchCandidate[Suggestion]]:
         """Prepare and try; return all candidates.
@@ -173,7 +175,7 @@ class SearchDriver(Generic[Suggestion]):
     @property
     def _most(self) -> int:
         """The number of suggestions after which the search ends, whatever time is left."""
-        limits = [self.objective.most]
+        limits = [self.objective.most, self._ended_at]
         if self.budget.limit_s is None:
             limits.append(self.record.planned)
         given = [limit for limit in limits if limit is not None]

@@ -100,6 +100,7 @@ def settled_search(
         budget_s=search.budget_s,
         pilot=pilot,
         planned=planned,
+        trials=_ended_at(search, stored),
         spent_s=budget.before_s,
         trial_s=stored.trial_s if stored else None,
     )
@@ -113,6 +114,16 @@ def settled_search(
         kept=tuple(kept),
         torn=torn is not None,
     )
+
+
+def _ended_at(search: Search, stored: SearchRecord | None) -> int | None:
+    """Return the number of trials of a search that has ended, unless it now gets more time.
+
+    Without it the same call would try more where the last trials were faster than those before.
+    """
+    if stored is None or search.budget_s is None or stored.budget_s is None:
+        return None
+    return stored.trials if search.budget_s <= stored.budget_s else None
 
 
 def _version() -> str:
