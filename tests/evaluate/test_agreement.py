@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.builders.images import CLASSES, shape, shape_folder
+from tests.builders.marks import long
 from tests.builders.recipes import with_settings
 from tests.builders.tiff import value_folder
 from trickbag import recipes
@@ -50,6 +51,9 @@ NETWORKS = {
 }
 """Image sizes by network: the families whose layers round differently in reduced precision."""
 
+BRIEF = ("resnet18_d", "timm:vit_tiny_patch16_224", "timm:convnext_atto")
+"""Those that are not left to the long tests."""
+
 
 def recipe_of(source: Path, network: str, size: int) -> Recipe:
     """A recipe that trains in bf16, so that its precision differs from the reported one."""
@@ -73,7 +77,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", [name if name in BRIEF else long(name) for name in NETWORKS])
 def test_a_run_and_its_files_agree(network: str, tmp_path: Path) -> None:
     source = shape_folder(tmp_path / "shapes", 8)
     run = tmp_path / "run"
@@ -108,14 +112,14 @@ FORMS: dict[str, tuple[Any, dict[str, str]]] = {
 }
 """What the files of a run store, by a picture uint8 (H, W, 3); and the run's settings."""
 
-IN_SHORT = ("12-bit grey", "float in Kelvin, squashed", "five bands of 16 bits")
+IN_SHORT = ("five bands of 16 bits",)
 """Those that are not left to the long tests."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "form",
-    [form if form in IN_SHORT else pytest.param(form, marks=pytest.mark.long) for form in FORMS],
+    [form if form in IN_SHORT else long(form) for form in FORMS],
 )
 def test_any_pixel_type_and_bands_agree(form: str, tmp_path: Path) -> None:
     change, settings = FORMS[form]

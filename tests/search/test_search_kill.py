@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders.marks import long
 from tests.builders.recipes import train_arguments
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,7 @@ def search_result(out: Path) -> dict[str, Any]:
     return {"candidates": candidates, "best": best}
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=["density", *map(long, ("random", "scaling"))])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.drawings import drawn_boxes, drawn_masks
+from tests.builders.marks import long
 from trickbag import recipes
 from trickbag.data.dataset import prepare
 from trickbag.recipe import Recipe
@@ -51,7 +52,7 @@ def unzipped(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, long(1)])
 def test_a_detector_learns_drawings(tmp_path: Path, seed: int) -> None:
     source = drawn_boxes(tmp_path / "drawings", train=64, val=24)
     settings = {"data.image_size": "64x96", "training.epochs": "18", "training.lr": "0.02"}
@@ -62,7 +63,7 @@ def test_a_detector_learns_drawings(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, long(1)])
 def test_a_segmenter_learns_drawings(tmp_path: Path, seed: int) -> None:
     source = drawn_masks(tmp_path / "drawings", train=64, val=24)
     settings = {"data.image_size": "64x96", "training.epochs": "12", "training.lr": "0.05"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.marks import long
 from tests.builders.recipes import train_arguments
 from tests.builders.runs import assert_same_run
 
@@ -46,7 +47,12 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "pattern", ["recipe.json", ".last.ckpt.*", "metrics.jsonl", "best.safetensors", "last.ckpt"]
+    "pattern",
+    [
+        ".last.ckpt.*",
+        "best.safetensors",
+        *map(long, ("recipe.json", "metrics.jsonl", "last.ckpt")),
+    ],
 )
 def test_killed_when_a_file_appears(
     pictures: Path, reference: Path, tmp_path: Path, pattern: str
@@ -72,7 +78,7 @@ def long_reference(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *map(long, (1, 2, 3))])
 def test_killed_at_random_moments(
     pictures: Path, long_reference: Path, tmp_path: Path, seed: int
 ) -> None:

@@ -30,6 +30,7 @@ def test_photos_from_a_folder_to_predictions(
     first.write_bytes(first.read_bytes()[:3000])
     second.write_bytes(b"")
     small = ["--epochs", "3", "--image-size", "48", "--batch-size", "32"]
+    small += ["--set", "model.width_factor=0.5"]
     assert main(["train", "--data", str(source), *small, "--out", str(out)]) == 0
     result = json.loads((out / "result.json").read_text())
     assert [error["file"] for error in result["data_errors"]] == [

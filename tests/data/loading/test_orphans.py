@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.images import photo_folder
+from tests.builders.marks import long
 from tests.builders.recipes import study_arguments, train_arguments
 
 END_S = 20.0
@@ -81,11 +82,6 @@ def wait_for_an_epoch(process: subprocess.Popen[bytes], out: Path) -> None:
     while not metrics.exists() or not metrics.stat().st_size:
         assert process.poll() is None
         time.sleep(0.005)
-
-
-def long(value: float) -> object:
-    """A value that the long tests try, beside those of the slow tests."""
-    return pytest.param(value, marks=pytest.mark.long)
 
 
 LOADING = """

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.images import photo_folder
+from tests.builders.marks import long
 from trickbag.data.config import DataConfig
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
@@ -89,7 +90,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", ["starting", "running"])
+@pytest.mark.parametrize("state", ["running", long("starting")])
 def test_signals_to_the_process_group_reach_the_parent_alone(tmp_path: Path, state: str) -> None:
     tree = photo_folder(tmp_path / "set", {"a": 40, "b": 40})
     script = tmp_path / "script.py"

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trickbag as tb
+from tests.builders.marks import long
 from tests.builders.recipes import tiny_recipe
 from tests.builders.studies import LimitedExecutor
 from trickbag.errors import DoesNotApply, Stopped, UserError
@@ -86,7 +87,9 @@ def test_the_policy_of_the_recipe_is_left_out_of_the_trials(pictures: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("controller", CONTROLLERS)
+@pytest.mark.parametrize(
+    "controller", ["ppo", *map(long, (name for name in CONTROLLERS if name != "ppo"))]
+)
 def test_a_stopped_search_goes_on_to_the_same_policy(
     pictures: Path, tmp_path: Path, controller: ControllerName
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.builders.marks import long
 from tests.search.autoaugment.rewards import HIDDEN, REWARDS, agreement, best_of
 from trickbag.errors import UserError
 from trickbag.search.autoaugment.controllers import NAMES, ControllerName, create
@@ -86,7 +87,9 @@ def test_ppo_beats_random_search_at_equal_trials() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reward", REWARDS)
+@pytest.mark.parametrize(
+    "reward", [name if name == "interaction" else long(name) for name in REWARDS]
+)
 @pytest.mark.parametrize("name", LEARNING)
 def test_each_beats_random_search_at_equal_trials(name: ControllerName, reward: str) -> None:
     best = best_rewards(name, reward, 200, 5)
