@@ -44,6 +44,21 @@ def listing(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}."])
 
 
+def packs(result: dict[str, Any]) -> str:
+    """Write how large packs are, and how many images a core packs in a second."""
+    lines = [
+        table_row(["pack", "KB an image", "1,281,167 images, GB", "images/s of a core"]),
+        "|---|---:|---:|---:|",
+    ]
+    for row in result["packs"]:
+        size, speeds = row["bytes_per_image"], [row["images"] / s for s in row["cpu_s"]]
+        rate = f"{row['images_per_cpu_s']:,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})"
+        cells = [row["encoding"], f"{size / 1e3:,.1f}", f"{size * 1_281_167 / 1e9:,.0f}", rate]
+        lines.append(table_row(cells))
+    text = f"{caption(result)} Rates are medians and ranges of {len(result['packs'][0]['cpu_s'])}"
+    return "\n".join([*lines, "", f"{text}, by processor time. Commit: {result['commit']}."])
+
+
 def rates(result: dict[str, Any]) -> str:
     """Write our rates in images/s, and how many times as fast that is as others."""
     others = list(result["rows"][0]["times_as_fast"])

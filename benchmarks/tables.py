@@ -16,7 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from cost_tables import attack, comparison, listing, operations, overhead, pairs, rates
+from cost_tables import attack, comparison, listing, operations, overhead, packs, pairs, rates
 from evaluation_tables import (
     augmentation,
     calibration,
@@ -58,6 +58,7 @@ PAGES = (
     "docs/calibration.md",
     "docs/evaluate.md",
     "docs/localization.md",
+    "docs/packs.md",
     "docs/probe.md",
     "docs/search.md",
     "docs/transfer.md",
@@ -84,6 +85,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return overhead(result)
     if "fresh" in result:
         return listing(result)
+    if "packs" in result:
+        return packs(result)
     if "ways" in result:
         return finetuning(result)
     if "rows" not in result:

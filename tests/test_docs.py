@@ -69,6 +69,32 @@ def test_the_example_of_calibration_works() -> None:
     exec(blocks("docs/calibration.md", "python")[0], {})
 
 
+def test_the_example_of_packs_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.builders.images import photo, photo_folder
+    from trickbag.data.config import DataConfig
+    from trickbag.data.packing.pack import write_pack
+    from trickbag.data.packing.settings import PackSettings
+
+    folder = photo_folder(tmp_path / "photos", {"cat": 5, "dog": 5})
+    raw = PackSettings(encoding="raw")
+    write_pack(DataConfig(source=str(folder)), tmp_path / "raw.arrow", raw)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(blocks("docs/packs.md", "python")[0], names)
+    assert capsys.readouterr().out == "dog/002.png dog\n"
+    assert (names["pixels"] == photo(22, 16, 1_000_002)).all()
+
+
+def test_every_example_of_packs_parses() -> None:
+    lines = blocks("docs/packs.md", "sh")[0].splitlines()
+    for line in lines:
+        arguments = shlex.split(line.partition("#")[0])[1:]
+        assert cli._parser(cli.COMMANDS).parse_args(arguments).command in ("pack", "train")
+    assert len(lines) == 4
+
+
 def test_the_example_of_a_recipe_is_one() -> None:
     recipe = Recipe.from_dict(yaml.safe_load(blocks("docs/recipes.md", "yaml")[0]))
     assert recipe.name == "mine"

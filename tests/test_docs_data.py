@@ -14,6 +14,7 @@ from tests.builders.sources import drawn_items, write_hf_parquet, write_tar
 from trickbag import cli
 from trickbag.cli.recipe_options import recipe_from
 from trickbag.data.config import DataConfig
+from trickbag.data.packing.pack import write_pack
 from trickbag.data.sources import open_source
 
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"
@@ -64,6 +65,11 @@ def parquet(root: Path) -> None:
 
     images("1.jpg", "2.jpg")(root)
     pq.write_table(pa.table({"image": ["1", "2"], "label": ["a", "b"]}), root / "table.parquet")
+
+
+def pack(root: Path) -> None:
+    images("photos/cat/1.jpg", "photos/dog/1.jpg")(root)
+    write_pack(DataConfig(source=str(root / "photos")), root / "photos.arrow")
 
 
 def hub_files(root: Path) -> None:
@@ -125,6 +131,7 @@ FILES: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
     "--data table.parquet": (parquet, {"train": 2}),
     "--data hf:pets.hf": (hub_files, {"train": 6, "val": 2, "test": 2}),
     "--data wds:shards": (shards, {"train": 2, "val": 2}),
+    "--data photos.arrow": (pack, {"train": 2}),
     "--data digits": (images(), {"train": 1797}),
 }
 """Files of each row, and the number of images in each part. Those left out need a network."""

@@ -71,6 +71,7 @@ COMMAND_LINES = {
     "show": [],
     "list": ["tricks"],
     "doctor": ["x"],
+    "pack": ["x", "--out", "x.arrow"],
     "export": ["x", "--format", "torch"],
     "new": ["trick", "x"],
     "search": ["scaling", "--trials", "6"],

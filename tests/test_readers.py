@@ -16,6 +16,7 @@ from trickbag.data.dataset import read_errors
 from trickbag.data.decoding.cache import CheckCache
 from trickbag.data.policies.policy_file import PolicyFile
 from trickbag.data.sources import open_source
+from trickbag.data.sources.arrow.source import open_pack
 from trickbag.data.teacher_logits import TeacherLogits
 from trickbag.errors import UserError
 from trickbag.evaluate.average_temperature import read_temperatures
@@ -58,6 +59,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "recipe in Python": ("a.py", lambda file: load_recipe(f"{file}:small")),
     "table": ("a.csv", lambda file: open_source(DataConfig(source=str(file)))),
     "table to predict": ("a.csv", lambda file: find_inputs([str(file)])),
+    "pack": ("a.arrow", lambda file: open_pack(file, DataConfig(source=str(file)))),
     "temperatures of averages": ("average_temperatures.json", read_temperatures),
     "study": ("study.json", lambda file: StudyFolder(file.parent).read_study()),
     "results": ("results.jsonl", lambda file: StudyFolder(file.parent).read_results()),
@@ -103,6 +105,7 @@ ALLOWED = {
     "cli/new.py": "the checkout of a developer",
     "data/decoding/decode.py": "images, with errors of their own",
     "data/decoding/in_memory.py": "writes",
+    "data/packing/partial.py": "writes",
     "data/sources/webdataset/storage.py": "shards, at addresses too, with errors of their own",
     "study/result_lines.py": "appends",
 }

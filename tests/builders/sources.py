@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -213,6 +214,20 @@ def write_wds(root: Path, items: Sequence[Item]) -> Settings:
     return {"source": f"wds:{root}"}
 
 
+def write_arrow(root: Path, items: Sequence[Item]) -> Settings:
+    """Write a pack of a CSV file, with the bytes of the images as they are."""
+    from trickbag.data.config import DataConfig
+    from trickbag.data.packing.pack import write_pack
+
+    (root / "unpacked").mkdir()
+    settings = write_csv(root / "unpacked", items)
+    if any(item.group for item in items):
+        settings["group_column"] = "patient"
+    write_pack(DataConfig(**settings, max_bad_fraction=1.0), root / "images.arrow")
+    shutil.rmtree(root / "unpacked")
+    return {"source": str(root / "images.arrow")}
+
+
 KINDS = (
     SourceKind(name="folder", write=write_folder),
     SourceKind(name="csv", write=write_csv, groups=True, unlabelled=True),
@@ -230,6 +245,7 @@ KINDS = (
         name="hf saved", write=write_hf_saved, named=False, groups=True, unlabelled=True, slow=True
     ),
     SourceKind(name="wds", write=write_wds, groups=True, unlabelled=True),
+    SourceKind(name="arrow", write=write_arrow, groups=True, unlabelled=True),
     SourceKind(name="torchvision", write=write_torchvision, parts=("train",), slow=True),
 )
 """The kinds of sources whose images are files, or the bytes of files."""

@@ -105,6 +105,10 @@ def commands(hostile: Hostile, out: Path) -> dict[str, tuple[list[str], int]]:
         "doctor": (["doctor", images, *LIMIT], 0),
         "doctor --json": (["doctor", images, "--json", *LIMIT], 0),
         "doctor bad": (["doctor", bad], 2),
+        "pack": (["pack", images, "--out", f"{out}/p{FILE}.arrow", *LIMIT], 0),
+        "pack --json": (["pack", images, "--out", f"{out}/q.arrow", "--json", *LIMIT], 0),
+        "pack bad": (["pack", bad, "--out", f"{out}/r.arrow"], 2),
+        "pack bad place": (["pack", images, "--out", bad], 2),
         "evaluate": (["evaluate", run, "--data", images, "--workers", "0"], 0),
         "evaluate --json": (
             ["evaluate", run, "--data", images, "--workers", "0", "--json"],

@@ -7,9 +7,12 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
+from trickbag.data.config import DataConfig
+from trickbag.data.packing.pack import write_pack
 from trickbag.models.deleted_weights import DeletedWeights
 
 if TYPE_CHECKING:
@@ -513,6 +516,56 @@ REST = [
     ("doctor digits --set data.na_labels=drop", ["data.na_labels = 'drop'", "missing, class"]),
     ("doctor digits --set data.parts=fold1", ["data.parts", "'fold1'", "PART:FOLDER"]),
     ("doctor digits --set training.lr=1", ["training.lr=1", "data alone", "data.multi_label=true"]),
+    ("pack", ["SOURCE", "--out", "--help"]),
+    ("pack {photos}", ["--out", "--help"]),
+    ("pack {tmp}/absent --out {tmp}/x.arrow", ["{tmp}/absent", "does not exist"]),
+    ("pack {tmp}/empty --out {tmp}/x.arrow", ["{tmp}/empty", "no class folders"]),
+    ("pack {photos} --out {tmp}/x.zip", ["x.zip", "ends in .arrow"]),
+    ("pack {photos} --out {tmp}/there.arrow", ["there.arrow", "exists", "choose another name"]),
+    ("pack {photos} --out {tmp}/absent/x.arrow", ["no folder {tmp}/absent"]),
+    ("pack {photos} --out {tmp}/x.arrow --encoding png", ["'png'", "original, jpeg, raw"]),
+    ("pack {photos} --out {tmp}/x.arrow --short-side 7", ["--short-side = 7", "8 to 16384"]),
+    ("pack {photos} --out {tmp}/x.arrow --short-side big", ["--short-side = 'big'"]),
+    (
+        "pack {photos} --out {tmp}/x.arrow --short-side 64 --encoding original",
+        ["--encoding original", "--short-side 64", "leave one of them out"],
+    ),
+    (
+        "pack {photos} --out {tmp}/x.arrow --encoding jpeg --quality 0",
+        ["--quality = 0", "from 1 to 100"],
+    ),
+    ("pack {photos} --out {tmp}/x.arrow --quality 80", ["--quality 80", "--encoding jpeg"]),
+    ("pack {photos} --out {tmp}/x.arrow --workers 0", ["--workers = 0", "at least 1"]),
+    ("pack {photos} --out {tmp}/x.arrow --image-root {tmp}", ["image_root", "is a folder"]),
+    ("pack {photos} --out {tmp}/x.arrow --set training.lr=1", ["training.lr=1", "data alone"]),
+    (
+        "pack {photos} --out {tmp}/x.arrow --set data.crop_area=0.5,1",
+        ["data.crop_area", "changes nothing in a pack", "trickbag train"],
+    ),
+    ("pack digits --out {tmp}/x.arrow --encoding original", ["pixels in memory", "--encoding raw"]),
+    ("doctor {tmp}/there.arrow", ["there.arrow", "is an empty file"]),
+    ("doctor {tmp}/text.arrow", ["text.arrow", "no Arrow file", "trickbag pack SOURCE"]),
+    ("train --data {tmp}/foreign.arrow", ["foreign.arrow", "of another program"]),
+    ("train --data {tmp}/cut.arrow", ["cut.arrow", "cut off before its end", "copy it again"]),
+    ("train --data {tmp}/absent.arrow", ["absent.arrow", "does not exist", "an .arrow pack"]),
+    ("train --data {tmp}/good.arrow --image-root {tmp}", ["image_root", "is a pack"]),
+    (
+        "train --data {tmp}/good.arrow --set data.multi_label=true",
+        ["one label each", "leave data.multi_label out"],
+    ),
+    (
+        "train --data {tmp}/good.arrow --set data.group_column=patient",
+        ["data.group_column = patient", "written without it"],
+    ),
+    ("train --data {tmp}/good.arrow --set data.parts=train:a", ["data.parts", "leave it out"]),
+    ("study --data {tmp}/cut.arrow --seeds 2", ["cut.arrow", "cut off before its end"]),
+    ("probe --model resnet18 --data {tmp}/cut.arrow", ["cut.arrow", "cut off before its end"]),
+    ("search scaling --trials 6 --data {tmp}/cut.arrow", ["cut.arrow", "cut off before its end"]),
+    ("evaluate {run} --data {tmp}/cut.arrow", ["cut.arrow", "cut off before its end"]),
+    ("predict {run} {tmp}/good.arrow", ["good.arrow is a pack", "evaluate RUN --data"]),
+    ("transfer detection --data {tmp}/good.arrow", ["good.arrow", "is a pack", "no boxes"]),
+    ("transfer segmentation --data {tmp}/good.arrow", ["good.arrow", "is a pack", "no masks"]),
+    ("doctor {tmp}/good.arrow --task detection", ["good.arrow", "holds images with classes"]),
     ("trian", ["'trian'", "choose from", "evaluate"]),
     ("--verbose", ["--verbose", "--help"]),
 ]
@@ -530,6 +583,14 @@ def make_files(tmp: Path, run: Path) -> None:
         (tmp / name).write_bytes(b"x")
     (tmp / "bad.csv").write_text("sort,kind\nx,cat\n")
     (tmp / "lost.csv").write_text("image,label\n1.png,cat\n2.png,dog\n")
+    (tmp / "there.arrow").write_bytes(b"")
+    (tmp / "text.arrow").write_text("no pack\n" * 9)
+    table = pa.table({"image": [b"x"], "label": [0]})
+    with pa.ipc.new_file(str(tmp / "foreign.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    write_pack(DataConfig(source="digits"), tmp / "good.arrow")
+    pack = (tmp / "good.arrow").read_bytes()
+    (tmp / "cut.arrow").write_bytes(pack[: len(pack) // 2])
     (tmp / "recipes.py").write_text(
         "def broken():\n    return 1 / 0\n\n\ndef text():\n    return 'small'\n"
     )

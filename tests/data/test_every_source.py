@@ -328,7 +328,7 @@ def test_a_validation_part_of_another_source(kind: SourceKind, tmp_path: Path) -
 
 
 @pytest.mark.slow
-@over_all_kinds(lambda kind: kind.name in ("hf parquet", "wds"))
+@over_all_kinds(lambda kind: kind.name in ("hf parquet", "wds", "arrow"))
 def test_workers_read_the_same(kind: SourceKind, drawn: dict[str, Written]) -> None:
     from trickbag.data.loading.loader import Loader
     from trickbag.data.loading.preprocess import Preprocessing

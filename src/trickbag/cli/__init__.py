@@ -31,6 +31,7 @@ COMMANDS = (
     "show",
     "list",
     "doctor",
+    "pack",
     "export",
     "new",
 )
@@ -156,7 +157,7 @@ def program() -> NoReturn:
 
 def _is_long(argv: Sequence[str] | None) -> bool:
     arguments = sys.argv[1:] if argv is None else argv
-    return bool(arguments) and arguments[0] in ("train", "probe", "study", "verify")
+    return bool(arguments) and arguments[0] in ("train", "probe", "study", "verify", "pack")
 
 
 def _guarded(argv: Sequence[str] | None, termination: Termination) -> int:

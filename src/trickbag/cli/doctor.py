@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from trickbag.data.annotations import AnnotationKind
-    from trickbag.data.config import DataConfig
     from trickbag.data.doctor import Diagnosis
     from trickbag.data.duplicates import CopySet
 
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
+        help="digits, a folder, a CSV file, an .arrow pack, torchvision:NAME, hf:NAME, or wds:URL",
     )
     add_places(parser)
     parser.add_argument(
@@ -62,10 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; return 0, or 1 if too many files are bad or some are the same."""
+    from trickbag.cli.recipe_options import data_settings
     from trickbag.cli.terminal import checking_progress, print_json, print_line, warn
     from trickbag.data.doctor import diagnose
 
-    data = _settings(args)
+    data = data_settings(args, "doctor")
     with checking_progress() as progress:
         diagnosis = diagnose(data, progress, annotations=_ANNOTATIONS[args.task])
     if args.json:
@@ -90,24 +90,6 @@ def run(args: argparse.Namespace) -> int:
             f"{files:,} files are copies, of {len(diagnosis.copies):,} images; see data.duplicates",
         )
     return 1 if too_many or diagnosis.copies else 0
-
-
-def _settings(args: argparse.Namespace) -> DataConfig:
-    from trickbag.cli.recipe_options import assignment, places_of
-    from trickbag.errors import UserError
-    from trickbag.recipe import Recipe
-
-    # A recipe parses the text of a setting; its defaults are those of a run.
-    settings = {"data.source": args.source, **places_of(args)}
-    for text in args.set:
-        path, value = assignment(text, "data.multi_label=true")
-        if not path.startswith("data."):
-            raise UserError(
-                f"--set {text!r}: doctor looks at data alone",
-                "set data.NAME, such as data.multi_label=true",
-            )
-        settings[path] = value
-    return Recipe().set_all(settings).data
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="SOURCE",
         action="append",
-        help="other images: digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL; "
-        "can be given again, for an evaluation of each",
+        help="other images: digits, a folder, a CSV file, an .arrow pack, torchvision:NAME, "
+        "hf:NAME, or wds:URL; can be given again, for an evaluation of each",
     )
     parser.add_argument(
         "--image-root",

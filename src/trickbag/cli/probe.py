@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="SOURCE",
         default="digits",
-        help="digits (default), a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
+        help="digits (default), a folder, a CSV file, an .arrow pack, torchvision:NAME, hf:NAME, "
+        "or wds:URL",
     )
     add_places(parser)
     parser.add_argument(

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trickbag.data.config import DataConfig
     from trickbag.recipe import Recipe
     from trickbag.train.folder.run_folder import RunFolder
     from trickbag.train.folder.run_recipe import RunRecipe
@@ -16,6 +17,7 @@ __all__ = [
     "add_recipe_options",
     "add_training_options",
     "assignment",
+    "data_settings",
     "recipe_from",
     "repeated_recipe",
 ]
@@ -36,7 +38,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, alternative: str = "") -
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="digits, a folder, a CSV file, torchvision:NAME, hf:NAME, or wds:URL",
+        help="digits, a folder, a CSV file, an .arrow pack, torchvision:NAME, hf:NAME, or wds:URL",
     )
     add_places(parser)
     parser.add_argument(
@@ -224,6 +226,27 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
     # Last, so that it wins over the options above that set the same thing.
     settings |= dict(assignment(text, "training.lr=0.2") for text in args.set)
     return {path: value for path, value in settings.items() if value is not None}
+
+
+def data_settings(args: argparse.Namespace, command: str) -> DataConfig:
+    """Return the data settings of a command that has a SOURCE and takes settings of data alone.
+
+    Raises UserError if one of them is wrong.
+    """
+    from trickbag.errors import UserError
+    from trickbag.recipe import Recipe
+
+    # A recipe parses the text of a setting; its defaults are those of a run.
+    settings = {"data.source": args.source, **places_of(args)}
+    for text in args.set:
+        path, value = assignment(text, "data.multi_label=true")
+        if not path.startswith("data."):
+            raise UserError(
+                f"--set {text!r}: {command} looks at data alone",
+                "set data.NAME, such as data.multi_label=true",
+            )
+        settings[path] = value
+    return Recipe().set_all(settings).data
 
 
 def assignment(text: str, example: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from trickbag.data.passed_over import (
     is_image,
     reason_of,
 )
-from trickbag.data.sources import is_table
+from trickbag.data.sources import is_pack, is_table
 from trickbag.data.sources.folder.tree import Tree
 from trickbag.data.sources.table.columns import Wanted, image_column, with_header
 from trickbag.data.sources.table.finder import ImageFinder
@@ -74,6 +74,12 @@ def find_inputs(
     passed_over = PassedOverFiles()
     paths = [path for text in given for path in _expand(text, passed_over)]
     tables = [path for path in paths if is_table(path.name) and not path.is_dir()]
+    packs = [path for path in paths if is_pack(path.name) and not path.is_dir()]
+    if packs:
+        raise UserError(
+            f"{packs[0]} is a pack of labelled images, and predictions are for image files",
+            f"`trickbag evaluate RUN --data {packs[0]}` evaluates its images",
+        )
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]} are both CSV files: give one at a time")
     if tables:

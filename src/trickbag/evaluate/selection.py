@@ -16,7 +16,7 @@ from trickbag.data.decoding.check import check_parts
 from trickbag.data.labels import label_counts
 from trickbag.data.parts_setting import given_folders
 from trickbag.data.pixel_scale import sampled, settle_pixels, versioned
-from trickbag.data.sources import is_folder_source, is_table
+from trickbag.data.sources import can_be_multi_label, is_folder_source
 from trickbag.errors import Note, UserError, choices
 from trickbag.evaluate.by_wordnet import open_by_wordnet
 from trickbag.models.imagenet import names_wordnet_ids
@@ -149,10 +149,10 @@ def _lists_in(
 
 
 def _open(trained: Trained, config: DataConfig) -> Source:
-    if config.multi_label and not is_table(config.source):
+    if config.multi_label and not can_be_multi_label(config.source):
         raise UserError(
             f"{trained.path} gives several labels an image, and {config.source} has one",
-            "name a .csv file or another table, whose rows hold the labels",
+            "name a .csv file or another table, whose rows hold the labels, or its pack",
         )
     annotations = trained.task.annotations
     if annotations == "classes" and names_wordnet_ids(trained.classes):

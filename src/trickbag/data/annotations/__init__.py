@@ -41,6 +41,8 @@ def open_annotated(
             f"data.{unused[0]} = {shown(getattr(data, unused[0]))} is for images with masks",
             "leave it out",
         )
+    if annotations != "classes":
+        _refuse_pack(data, annotations)
     if annotations == "boxes":
         from trickbag.data.annotations.boxes import open_boxes
 
@@ -52,3 +54,15 @@ def open_annotated(
     from trickbag.data.sources import open_source
 
     return open_source(data, cache_dir=cache_dir, fresh=fresh, for_training=for_training)
+
+
+def _refuse_pack(data: DataConfig, annotations: AnnotationKind) -> None:
+    """Raise UserError for a pack, whose images have classes alone."""
+    from trickbag.data.sources import is_folder_source, is_pack
+
+    if is_pack(data.source) and not is_folder_source(data.source):
+        raise UserError(
+            f"data source {data.source!r} is a pack, which holds images with classes, and no "
+            f"{annotations}",
+            "give the folder of the images",
+        )

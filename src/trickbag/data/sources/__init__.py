@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.source import Source
 
-__all__ = ["is_folder_source", "is_table", "open_source"]
+__all__ = ["can_be_multi_label", "is_folder_source", "is_pack", "is_table", "open_source"]
 
-KINDS = "digits, a folder of images, a .csv file, torchvision:NAME, hf:NAME, or wds:URL"
+KINDS = (
+    "digits, a folder of images, a .csv file, an .arrow pack, torchvision:NAME, hf:NAME, or wds:URL"
+)
 
 _COLUMNS = ("image_column", "label_column", "group_column")
 """Settings that name columns, which not all kinds of sources have."""
@@ -41,8 +43,18 @@ class _Opening:
 
 
 def is_table(spec: str) -> bool:
-    """Return whether a source is a table: the only kind whose images can have several labels."""
+    """Return whether a source is a table."""
     return spec.strip().lower().endswith(SUFFIXES)
+
+
+def is_pack(spec: str) -> bool:
+    """Return whether a source, or a file to write, has the name of a pack."""
+    return spec.strip().lower().endswith(".arrow")
+
+
+def can_be_multi_label(spec: str) -> bool:
+    """Return whether images of a source can have several labels: of a table, or of its pack."""
+    return is_table(spec) or is_pack(spec)
 
 
 def is_folder_source(spec: str) -> bool:
@@ -58,21 +70,25 @@ def open_source(
     data: DataConfig,
     *,
     for_training: bool = True,
+    strict: bool | None = None,
     cache_dir: Path | None = None,
     fresh: bool = False,
 ) -> Source:
-    """List the images of `data.source`: `digits`, a folder, a table, or `KIND:NAME`.
+    """List the images of `data.source`: `digits`, a folder, a table, a pack, or `KIND:NAME`.
 
-    With `data.val_source` the validation part is that of another source. Unless the images are
-    `for_training`, columns that settings name may be missing in a table, and class folders may be
-    empty. Nothing is decoded. A large folder that was listed before is listed again only where it
-    has changed, unless it is to be `fresh`; `cache_dir` is where the listing is kept, by default
-    the user's cache folder. A note counts what lies in the source and is not taken.
+    With `data.val_source` the validation part is that of another source. Unless it is `strict`, by
+    default where the images are `for_training`, columns that settings name may be missing in a
+    table, and class folders may be empty. Nothing is decoded. A large folder that was listed before
+    is listed again only where it has changed, unless it is to be `fresh`; `cache_dir` is where the
+    listing is kept, by default the user's cache folder. A note counts what lies in the source and
+    is not taken.
 
     Raises UserError for a source that does not exist, cannot be read or has no images, and if it is
     `for_training` as `require_trainable`.
     """
-    opening = _Opening(strict=for_training, cache_dir=cache_dir, fresh=fresh)
+    opening = _Opening(
+        strict=for_training if strict is None else strict, cache_dir=cache_dir, fresh=fresh
+    )
     source = with_one_spelling(_open(data, opening), merge=data.merge_labels)
     if data.val_source is not None:
         source = with_val_part(source, _open_val(data, opening), fold=data.merge_labels)
@@ -112,9 +128,9 @@ def _open_val(data: DataConfig, opening: _Opening) -> Source:
 
 def _open(data: DataConfig, opening: _Opening) -> Source:
     spec = data.source
-    if data.multi_label and not is_table(spec):
+    if data.multi_label and not can_be_multi_label(spec):
         raise UserError(
-            "data.multi_label = true is for a .csv file or another table; "
+            "data.multi_label = true is for a .csv file or another table, or a pack of one; "
             f"data source {spec!r} has one label an image: leave it out"
         )
     if data.parts is not None and not is_folder_source(spec):
@@ -123,7 +139,8 @@ def _open(data: DataConfig, opening: _Opening) -> Source:
             f"data source {spec!r} is none: leave it out"
         )
     unused = [name for name in _COLUMNS if getattr(data, name) and name not in _columns_of(spec)]
-    if unused:
+    # A pack was written with some, and says so itself.
+    if unused and not is_pack(spec):
         raise UserError(
             f"data.{unused[0]} is for a .csv file or another table, hf:NAME and wds:URL; "
             f"data source {spec!r} has no columns",
@@ -234,8 +251,17 @@ def _open_path(data: DataConfig, roots: list[Path], opening: _Opening) -> Source
         from trickbag.data.sources.table.source import open_table
 
         return open_table(path, data, roots, strict=opening.strict)
+    if is_file and is_pack(path.name):
+        if roots:
+            raise UserError(
+                "data.image_root is for a .csv file or torchvision:NAME; "
+                f"data source {spec!r} is a pack, which holds its images"
+            )
+        from trickbag.data.sources.arrow.source import open_pack
+
+        return open_pack(path, data, strict=opening.strict)
     tables = " or ".join(SUFFIXES[1:])
     problem = f"is a file, but no .csv file (nor {tables})" if there else "does not exist"
-    if there and is_table(path.name):
+    if there and can_be_multi_label(path.name):
         problem = "is not a regular file"
     raise UserError(f"data source {spec!r} {problem}", way_out)
