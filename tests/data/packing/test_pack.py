@@ -15,21 +15,24 @@ import pytest
 
 from tests.builders.boxes import voc_folder
 from tests.builders.images import digit_folder, encode, photo, photo_folder
-from tests.builders.sources import drawn_items, write_folder
+from tests.builders.sources import KINDS, SourceKind, drawn_items, write_folder
 from trickbag.data.annotations import AnnotationKind, open_annotated
 from trickbag.data.config import DataConfig
-from trickbag.data.dataset import prepare
+from trickbag.data.dataset import fingerprint, prepare
 from trickbag.data.decoding.decode import decode
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.packing import chunks
 from trickbag.data.packing.pack import PackSummary, write_pack
 from trickbag.data.packing.settings import PackSettings
-from trickbag.data.source import DecodeError
+from trickbag.data.source import DecodeError, EncodedPart, Part
 from trickbag.data.sources import open_source
 from trickbag.data.sources.arrow.part import PackedPart, RawPackedPart
 from trickbag.errors import RunFailed, UserError
 from trickbag.evaluate.inputs import find_inputs
+
+LEFT_OPEN = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+"""Another library does not close all of its files."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,21 @@ def packed(source: Path | str, out: Path, workers: int = 2, **settings: Any) -> 
     return write_pack(data, out, form, workers=workers)
 
 
+def assert_same_batches(folder: Path, *parts: Part) -> None:
+    """The crops of training are the same, bit for bit, in two epochs."""
+    data = DataConfig(source=str(folder), image_size=12)
+    loaders = [
+        Loader(part, data, Preprocessing.of(data, 12), train=True, batch_size=5, workers=0)
+        for part in parts
+    ]
+    for epoch in (0, 3):
+        batches = list(zip(*(loader.epoch(epoch) for loader in loaders), strict=True))
+        assert len(batches) >= 2
+        for first, other in batches:
+            np.testing.assert_array_equal(first.images, other.images)
+            np.testing.assert_array_equal(first.labels, other.labels)
+
+
 def test_the_pack_of_original_bytes_is_the_same_trial(folder: Path, tmp_path: Path) -> None:
     summary = packed(folder, tmp_path / "x.arrow")
     assert [error.file for error in summary.left_out] == ["cat/cut.png"]
@@ -68,17 +86,7 @@ def test_the_pack_of_original_bytes_is_the_same_trial(folder: Path, tmp_path: Pa
         np.testing.assert_array_equal(first.sizes, second.sizes)
         assert isinstance(second, PackedPart)
     np.testing.assert_array_equal(a.val_shapes, b.val_shapes)
-    data = DataConfig(source=str(folder), image_size=12)
-    loaders = [
-        Loader(d.train, data, Preprocessing.of(data, 12), train=True, batch_size=5, workers=0)
-        for d in (a, b)
-    ]
-    for epoch in (0, 3):
-        batches = list(zip(*(loader.epoch(epoch) for loader in loaders), strict=True))
-        assert len(batches) >= 2
-        for first_batch, other in batches:
-            np.testing.assert_array_equal(first_batch.images, other.images)
-            np.testing.assert_array_equal(first_batch.labels, other.labels)
+    assert_same_batches(folder, a.train, b.train)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +104,32 @@ def test_the_bytes_depend_on_the_source_alone(
     packed(elsewhere, tmp_path / "b.arrow", 3, **settings)
     assert (tmp_path / "a.arrow").read_bytes() == (tmp_path / "b.arrow").read_bytes()
     assert sorted(path.name for path in tmp_path.glob("*.arrow*")) == ["a.arrow", "b.arrow"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, id=kind.name, marks=(pytest.mark.slow, LEFT_OPEN) if kind.slow else ())
+        for kind in KINDS
+    ],
+)
+def test_a_source_of_any_kind_is_packed(kind: SourceKind, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    settings = kind.write(tmp_path / "set", kind.items(drawn_items()))
+    summary = write_pack(DataConfig(**settings), tmp_path / "x.arrow")
+    a, b = (
+        open_source(data)
+        for data in (DataConfig(**settings), DataConfig(source=str(tmp_path / "x.arrow")))
+    )
+    assert fingerprint(a.classes, a.parts) == fingerprint(b.classes, b.parts)
+    assert list(a.parts) == list(b.parts) == list(summary.images)
+    for name, part in a.parts.items():
+        other = b.parts[name]
+        assert isinstance(part, EncodedPart)
+        assert isinstance(other, EncodedPart)
+        assert [part.encoded(i) for i in range(len(part))] == [
+            other.encoded(i) for i in range(len(part))
+        ]
 
 
 def test_parts_stay_in_their_order(tmp_path: Path) -> None:
@@ -199,6 +233,7 @@ def test_raw_pixels_are_views_of_the_file(folder: Path, tmp_path: Path) -> None:
         part.read(part.names.index("cat/cut.png"))
     dataset = prepare(DataConfig(source=str(tmp_path / "x.arrow")))
     assert [error.file for error in dataset.errors] == ["cat/cut.png"]
+    assert_same_batches(folder, prepare(DataConfig(source=str(folder))).train, dataset.train)
 
 
 def test_grey_pixels_have_one_channel(tmp_path: Path) -> None:
