@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.builders.images import shape_folder
+from trickbag.data.cores import threads_set, usable_cores
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Otherwise runs whose threads are open would follow from what else the machine does.
+        if threads_set() is None:
+            patch.setenv("OMP_NUM_THREADS", str(usable_cores()))
         yield
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from trickbag import locks
 from trickbag.errors import UserError
-from trickbag.locks import LOCK_FILE, locked, locked_folder, refusal
+from trickbag.locks import LOCK_FILE, is_locked, locked, locked_folder, refusal
 
 HOLD = (
     "import sys; from pathlib import Path; from trickbag.locks import locked_folder\n"
@@ -54,6 +54,27 @@ def test_the_second_process_is_given_the_name_of_the_first(tmp_path: Path) -> No
             assert note is None
             assert json.loads((folder / LOCK_FILE).read_text())["pid"] == os.getpid()
     assert not list(folder.iterdir())
+
+
+def test_whether_a_process_holds_a_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with hold(folder) as other:
+        assert is_locked(folder / LOCK_FILE)
+        other.kill()
+        other.wait()
+        assert (folder / LOCK_FILE).exists()
+        assert not is_locked(folder / LOCK_FILE)
+        assert not (folder / LOCK_FILE).exists()  # nobody needs what a killed process left
+    assert not is_locked(folder / LOCK_FILE)
+    # What is no lock file stays.
+    foreign, link = folder / "foreign", folder / "link"
+    foreign.write_text("text")
+    link.symlink_to(foreign)
+    os.mkfifo(folder / "pipe")
+    for file in (foreign, link, folder / "pipe", folder):
+        assert not is_locked(file)
+        assert file.exists()
+    assert foreign.read_text() == "text"
 
 
 def test_a_new_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:

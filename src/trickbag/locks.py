@@ -22,7 +22,7 @@ from pathlib import Path
 
 from trickbag.errors import Note, UserError
 
-__all__ = ["LOCK_FILE", "locked", "locked_folder", "refusal"]
+__all__ = ["LOCK_FILE", "is_locked", "locked", "locked_folder", "refusal"]
 
 LOCK_FILE = ".lock"
 """The name of the lock file in a folder."""
@@ -112,6 +112,29 @@ def locked(
     finally:
         if descriptor is not None:
             _release(file, descriptor)
+
+
+def is_locked(file: Path) -> bool:
+    """Tell whether a process holds the lock of a file; remove the file if none does.
+
+    False if there is no such file, or it is no lock file.
+    """
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(file, flags)
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or _holder(descriptor) is None:
+            return False
+        if not _try_lock(descriptor):
+            return True
+        _remove(file, descriptor)
+        return False
+    except OSError:
+        return False  # the disk has no locks
+    finally:
+        os.close(descriptor)
 
 
 def refusal(holder: str, folder: Path, out: str) -> UserError:

@@ -6,7 +6,14 @@ import os
 
 import pytest
 
+from trickbag.data import cores
 from trickbag.data.cores import usable_cores
+
+
+@pytest.fixture(autouse=True)
+def _no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests may run in a container with a limit of processor time.
+    monkeypatch.setattr(cores, "cpu_limit", lambda: None)
 
 
 def test_only_the_cores_of_the_process_count(monkeypatch: pytest.MonkeyPatch) -> None:

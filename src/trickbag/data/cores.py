@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from trickbag.data.cpu_limit import cpu_limit
+
 __all__ = ["MAX_THREADS", "threads_set", "usable_cores"]
 
 MAX_THREADS = 1024
@@ -14,12 +16,17 @@ def usable_cores() -> int:
     """Count the cores that this process may use, at least 1.
 
     Where the system limits a process to some of the machine's cores (`taskset`, a container's CPU
-    set, a batch system), only those count.
+    set, a batch system), only those count, and where it limits the processor time (a container's
+    quota) as many as that time fills.
     """
     # Python has this call on Linux alone.
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    limit = cpu_limit()
+    # Rounded down: beyond the limit all threads stand still until the next period.
+    return cores if limit is None else max(1, min(cores, int(limit.cores)))
 
 
 def threads_set() -> int | None:

@@ -30,6 +30,7 @@ from trickbag.train.machine.device import choose_device
 from trickbag.train.machine.isolation import isolated
 from trickbag.train.machine.memory import PeakMemory
 from trickbag.train.machine.parallel import World, process_world
+from trickbag.train.machine.presence import Presence, present
 from trickbag.train.machine.signals import StopSignal
 from trickbag.train.plan.resolve import resolve
 from trickbag.train.probe.prober import Prober
@@ -77,6 +78,7 @@ def fit(
     """
     with StopSignal() as stop, process_world() as world, contextlib.ExitStack() as held:
         log = (log or choose_log()) if world.is_main else RunLog()
+        presence = held.enter_context(present()) if world.size == 1 else None
         try:
             claim = Claim(
                 recipe=recipe,
@@ -102,6 +104,7 @@ def fit(
                 log=log,
                 stop=stop,
                 world=world,
+                presence=presence,
                 caller=caller,
                 restart_damaged=restart_damaged,
             )
@@ -129,6 +132,7 @@ class _Call:
     log: RunLog
     stop: StopSignal
     world: World
+    presence: Presence | None
     caller: Caller
     restart_damaged: bool = False
 
@@ -164,6 +168,8 @@ class _Call:
         # A stored plan names the device that the run started on, which this machine may lack.
         choose_device(plan.device)
         world.compute_on(plan.device)
+        if self.presence is not None:
+            self.presence.settle(plan.threads if plan.device == "cpu" else 1)
         with isolated(plan.threads, plan.device):
             return self._train(run_recipe, dataset, compile_cache)
 
@@ -207,6 +213,7 @@ class _Call:
                 self.seed,
                 processes=world.size,
                 local_processes=world.local_size,
+                share=None if self.presence is None else self.presence.share,
             )
             return RunRecipe(
                 recipe=self.recipe.to_dict(),

@@ -1,7 +1,7 @@
 """Resolve a recipe: settle every open choice from the recipe, the data set and the machine.
 
-Nothing is built here, and nothing is measured: the same recipe, data set and machine give the same
-plan.
+Nothing is built here, and nothing is measured: the same recipe, data set, machine and share of its
+cores give the same plan.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ from trickbag.train.plan.value_hooks import ValueHooks
 from trickbag.tricks.trick import Trick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
+    from trickbag.train.machine.presence import CoreShare
 
 __all__ = ["resolve"]
 
@@ -53,13 +56,21 @@ _MIXED_PRECISION = "mixed_precision"
 
 
 def resolve(
-    recipe: Recipe, dataset: Dataset, seed: int, *, processes: int = 1, local_processes: int = 1
+    recipe: Recipe,
+    dataset: Dataset,
+    seed: int,
+    *,
+    processes: int = 1,
+    local_processes: int = 1,
+    share: Callable[[], CoreShare] | None = None,
 ) -> tuple[Plan, list[Note]]:
     """Settle a recipe for a data set and this machine; return the plan and notes on it.
 
     `processes` train the run together; `local_processes` of them are on this machine and share its
-    cores for reading images. Raises DoesNotApply for a trick that cannot work on the network or the
-    recipe, and UserError for a choice that this machine or this data set does not allow.
+    cores for reading images. `share` returns the threads of a run on the CPU whose recipe leaves
+    them open; by default the run has all cores for itself. Raises DoesNotApply for a trick that
+    cannot work on the network or the recipe, and UserError for a choice that this machine or this
+    data set does not allow.
     """
     require_probe(recipe, processes)
     hooks = ValueHooks(recipe.tricks)
@@ -76,7 +87,7 @@ def resolve(
         training = replace(training, compile="off")
     schedule = hooks.apply(Trick.schedule, recipe.schedule)
     class_weights = _class_weights(dataset, hooks)
-    training, precision_notes = _on_this_machine(training, recipe.tricks)
+    training, precision_notes = _on_this_machine(training, recipe.tricks, share)
     plan = Plan(
         seed=seed,
         data=_with_workers(data, dataset, training.device, local_processes),
@@ -237,7 +248,7 @@ def _class_weights(dataset: Dataset, hooks: ValueHooks) -> tuple[float, ...] | N
 
 
 def _on_this_machine(
-    training: TrainConfig, tricks: tuple[Trick, ...]
+    training: TrainConfig, tricks: tuple[Trick, ...], share: Callable[[], CoreShare] | None
 ) -> tuple[TrainConfig, list[Note]]:
     """Return the optimisation with what this machine decides.
 
@@ -247,6 +258,7 @@ def _on_this_machine(
     import torch
 
     from trickbag.train.machine.device import choose_device, choose_layout, choose_precision
+    from trickbag.train.machine.presence import CoreShare, all_cores
 
     device = choose_device(training.device)
     precision = choose_precision(training.precision, device)
@@ -270,13 +282,20 @@ def _on_this_machine(
         )
     compiles = training.compile == "on" or (training.compile == "auto" and device == "cuda")
     layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
+    if training.threads is not None:
+        cores = CoreShare(threads=training.threads)
+    else:
+        # What computes on another device needs few cores, and takes them from nobody.
+        cores = share() if share is not None and device == "cpu" else all_cores()
+    if cores.note is not None:
+        notes.append(cores.note)
     settled = replace(
         training,
         device=device,
         precision=precision,
         layout=layout,
         compile="on" if compiles else "off",
-        threads=training.threads or torch.get_num_threads(),
+        threads=cores.threads,
     )
     return settled, notes
 

@@ -1,0 +1,95 @@
+"""Measure runs of the default recipe alone, two at once, and one that begins beside another.
+
+python benchmarks/busy_machine.py            three repetitions; needs a machine without other work
+python benchmarks/busy_machine.py --quick    one epoch, one repetition: printed and not kept
+
+Each run is a real `trickbag train` on the digits, in a process and a folder of its own. Its speed
+is that of its result, training alone. `load` is what other processes used of the cores just before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trials import ROOT, keep
+from trickbag.data.cores import usable_cores
+from trickbag.train.machine.load import ProcessorTimes, load_since
+
+LATER_S = 25.0
+"""Seconds after which a run begins beside another: that one trains by then."""
+
+
+class Situation(NamedTuple):
+    """Runs that go on together: when each begins, in seconds, and their arguments."""
+
+    begin_s: tuple[float, ...]
+    arguments: tuple[str, ...] = ()
+
+
+def situations(cores: int) -> dict[str, Situation]:
+    all_cores = ("--set", f"training.threads={cores}")
+    return {
+        "alone": Situation((0.0,)),
+        "two at once": Situation((0.0, 0.0)),
+        f"two at once, {cores} threads each": Situation((0.0, 0.0), all_cores),
+        "the second begins later": Situation((0.0, LATER_S)),
+    }
+
+
+def throughputs(situation: Situation, epochs: int, folder: Path) -> list[dict[str, Any]]:
+    """Run a situation; return the images/s and the threads of each run."""
+    environment = {key: value for key, value in os.environ.items() if "NUM_THREADS" not in key}
+    started, processes = time.monotonic(), []
+    for number, begin_s in enumerate(situation.begin_s):
+        time.sleep(max(0.0, started + begin_s - time.monotonic()))
+        command = [sys.executable, "-m", "trickbag", "train", "--device", "cpu", "--epochs"]
+        command += [str(epochs), *situation.arguments, "--out", str(folder / str(number))]
+        processes.append(
+            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        )
+    exit_codes = [process.wait() for process in processes]
+    if any(exit_codes):
+        raise SystemExit("a run failed")
+    rows = []
+    for number in range(len(processes)):
+        result = json.loads((folder / str(number) / "result.json").read_text())
+        plan = json.loads((folder / str(number) / "recipe.json").read_text())["resolved"]
+        rate = result["metrics"]["train_throughput"]
+        rows.append({"images_per_s": rate, "threads": plan["threads"]})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    epochs, repetitions = (1, 1) if args.quick else (8, 3)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(repetitions):
+        for name, situation in situations(usable_cores()).items():
+            load = load_since(ProcessorTimes.read())
+            with tempfile.TemporaryDirectory() as folder:
+                runs = throughputs(situation, epochs, Path(folder))
+            rows.setdefault(name, []).append({"load": round(load, 2), "runs": runs})
+            print(name, json.dumps(rows[name][-1]), flush=True)
+    if args.quick:
+        return
+    keep(
+        "busy_machine",
+        f"the default recipe on the digits, {epochs} epochs, {usable_cores()} cores: medians of "
+        f"{repetitions} repetitions; a second run begins {LATER_S:.0f} s after the first",
+        "benchmarks/busy_machine.py",
+        situations=[{"situation": name, "repetitions": each} for name, each in rows.items()],
+    )
+
+
+if __name__ == "__main__":
+    main()
