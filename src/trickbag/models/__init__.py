@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trickbag.models.features import Features
+    from trickbag.models.folding import fold_batch_norms
     from trickbag.models.official.networks import create_official, official_names
     from trickbag.models.weights import load
     from trickbag.models.zoo import build_network, create_model
@@ -19,6 +20,7 @@ __all__ = [
     "build_network",
     "create_model",
     "create_official",
+    "fold_batch_norms",
     "load",
     "official_names",
 ]
@@ -28,6 +30,7 @@ _MODULES = {
     "build_network": "zoo",
     "create_model": "zoo",
     "create_official": "official.networks",
+    "fold_batch_norms": "folding",
     "load": "weights",
     "official_names": "official.networks",
 }
