@@ -74,6 +74,7 @@ COMMAND_LINES = {
     "pack": ["x", "--out", "x.arrow"],
     "export": ["x", "--format", "torch"],
     "new": ["trick", "x"],
+    "bench": ["train"],
     "search": ["scaling", "--trials", "6"],
     "verify": ["small"],
 }

@@ -39,7 +39,7 @@ LAYERS = [
     ("trickbag.recipes",),
     ("trickbag.tasks",),
     ("trickbag.train",),
-    ("trickbag.evaluate", "trickbag.export"),
+    ("trickbag.evaluate", "trickbag.export", "trickbag.bench"),
     ("trickbag.study",),
     ("trickbag.search",),
     ("trickbag.report",),

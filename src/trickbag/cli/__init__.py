@@ -29,6 +29,7 @@ COMMANDS = (
     "verify",
     "report",
     "show",
+    "bench",
     "list",
     "doctor",
     "pack",

@@ -1,0 +1,1 @@
+"""The parts of the command `bench`: a file each."""
