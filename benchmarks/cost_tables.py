@@ -90,6 +90,15 @@ def pairs(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", caption(result)])
 
 
+def predictions(result: dict[str, Any]) -> str:
+    """Write ways to evaluate a network, each beside the reference of its kind."""
+    lines = [table_row(["way", "images/s", "times as fast"]), "|---|---:|---|"]
+    for row in result["evaluated"]:
+        ratio = median_and_range(row["times_as_fast"])
+        lines.append(table_row([row["way"], f"{row['images_per_s']:.2f}", ratio]))
+    return "\n".join([*lines, "", f"{caption(result)} Commit: {result['commit']}."])
+
+
 def operations(result: dict[str, Any]) -> str:
     """Write operations on batches: the time of each other side over ours, by image size."""
     sizes = {f"{row['pixels']} px, {row['batch']} images": row["pixels"] for row in result["rows"]}

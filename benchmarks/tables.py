@@ -16,7 +16,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from cost_tables import attack, comparison, listing, operations, overhead, packs, pairs, rates
+from cost_tables import (
+    attack,
+    comparison,
+    listing,
+    operations,
+    overhead,
+    packs,
+    pairs,
+    predictions,
+    rates,
+)
 from evaluation_tables import (
     augmentation,
     calibration,
@@ -87,6 +97,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return listing(result)
     if "packs" in result:
         return packs(result)
+    if "evaluated" in result:
+        return predictions(result)
     if "ways" in result:
         return finetuning(result)
     if "rows" not in result:
