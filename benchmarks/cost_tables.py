@@ -59,6 +59,32 @@ def packs(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{text}, by processor time. Commit: {result['commit']}."])
 
 
+def data_paths(result: dict[str, Any]) -> str:
+    """Write how fast training images are loaded by each path, beside torchvision on Pillow."""
+    heads = ["images", "decoder", "images/s", "times as fast as torchvision on Pillow"]
+    lines = [table_row(heads), "|---|---|---:|---|"]
+    titles = {
+        "original": "as they are",
+        "packed_jpeg": "pack of JPEGs",
+        "packed_raw": "pack of pixels",
+    }
+    for run in result["data_paths"]:
+        decoder = "TurboJPEG, the crop alone" if run["region_decoding"] else "simplejpeg, rows"
+        for path in run["paths"]:
+            if path["name"] == "packed_raw" and not run["region_decoding"]:
+                continue
+            ratio = {
+                "median": path["ratio"],
+                **dict(zip(("low", "high"), path["ratio_quartiles"], strict=True)),
+            }
+            cells = [titles[path["name"]], decoder, f"{path['images_per_s']:,.0f}"]
+            if path["name"] == "packed_raw":
+                cells[1] = "none"
+            lines.append(table_row([*cells, median_and_range(ratio)]))
+    text = f"{caption(result)} Processor time; in brackets the quartiles of the rounds."
+    return "\n".join([*lines, "", f"{text} Commit: {result['commit']}."])
+
+
 def rates(result: dict[str, Any]) -> str:
     """Write our rates in images/s, and how many times as fast that is as others."""
     others = list(result["rows"][0]["times_as_fast"])

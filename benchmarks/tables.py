@@ -19,6 +19,7 @@ from typing import Any
 from cost_tables import (
     attack,
     comparison,
+    data_paths,
     listing,
     operations,
     overhead,
@@ -93,6 +94,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return stability(result)
     if "repetitions" in result:
         return overhead(result)
+    if "data_paths" in result:
+        return data_paths(result)
     if "fresh" in result:
         return listing(result)
     if "packs" in result:

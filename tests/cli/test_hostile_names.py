@@ -109,6 +109,8 @@ def commands(hostile: Hostile, out: Path) -> dict[str, tuple[list[str], int]]:
         "pack --json": (["pack", images, "--out", f"{out}/q.arrow", "--json", *LIMIT], 0),
         "pack bad": (["pack", bad, "--out", f"{out}/r.arrow"], 2),
         "pack bad place": (["pack", images, "--out", bad], 2),
+        "bench": (["bench", "data", images, "--seconds", "0.01", "--image-size", "8"], 0),
+        "bench bad data": (["bench", "data", bad], 2),
         "evaluate": (["evaluate", run, "--data", images, "--workers", "0"], 0),
         "evaluate --json": (
             ["evaluate", run, "--data", images, "--workers", "0", "--json"],

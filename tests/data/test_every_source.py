@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -140,6 +140,31 @@ def test_pixels_are_those_of_the_files(kind: SourceKind, drawn: dict[str, Writte
     for part in parts(drawn[kind.name].open()).values():
         for i in range(len(part)):
             np.testing.assert_array_equal(part.read(i), decode(part.encoded(i)))
+
+
+class Corner(NamedTuple):
+    """A box of an image, and height and width that it was drawn for."""
+
+    box: tuple[int, int, int, int]
+    drawn_for: tuple[int, int]
+
+
+@over_all_kinds()
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_box_has_the_pixels_of_its_image(
+    kind: SourceKind, drawn: dict[str, Written], verified: bool
+) -> None:
+    def draw(height: int, width: int) -> Corner:
+        return Corner((width // 3, 1, width, max(2, height // 2)), (height, width))
+
+    for part in parts(drawn[kind.name].open()).values():
+        checked = replace(part, verified=verified)
+        for i in range(len(part)):
+            image = part.read(i)
+            corner, pixels = checked.read_box(i, draw)
+            assert corner.drawn_for == image.shape[:2]
+            left, top, right, bottom = corner.box
+            np.testing.assert_array_equal(pixels, image[top:bottom, left:right])
 
 
 @over_all_kinds()

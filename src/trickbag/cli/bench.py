@@ -1,7 +1,7 @@
 """Measure how fast this machine is at a part of the work, and name what holds it up.
 
-bench train measures the training step of a recipe, bench infer the prediction of a network.
-Nothing is kept.
+bench data measures how images are loaded, bench train the training step of a recipe, and bench
+infer the prediction of a network. Nothing is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from types import ModuleType
 
-PARTS = ("train", "infer")
+PARTS = ("data", "train", "infer")
 MOST_SECONDS = 3600.0
 
 

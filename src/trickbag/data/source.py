@@ -16,15 +16,17 @@ import numpy as np
 from trickbag.data.decoding.decode import DecodeError, decode, read_bytes
 from trickbag.data.decoding.limits import MAX_PIXELS
 from trickbag.data.decoding.pixel_format import RGB, PixelFormat
+from trickbag.data.decoding.region import cut, decode_box
 from trickbag.data.decoding.stored import StoredError, StoredImage, rendered
 from trickbag.data.labels import relabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from trickbag.data.annotations import AnnotationKind
+    from trickbag.data.decoding.region import Drawn
     from trickbag.errors import Note
 
 __all__ = [
@@ -103,6 +105,18 @@ class Part(ABC):
         C is `pixels.count`. Raises DecodeError if it cannot be decoded, or has no such channels.
         """
 
+    def read_box(
+        self, i: int, draw: Callable[[int, int], Drawn]
+    ) -> tuple[Drawn, NDArray[np.uint8]]:
+        """Draw a box from height and width of image `i`; return it and its pixels (H, W, C).
+
+        `draw` gives the same for the same numbers, and may be called twice. The pixels are those
+        of `read` there; memory that is shared must not be written. Raises DecodeError as `read`.
+        """
+        image = self.read(i)
+        drawn = draw(*image.shape[:2])
+        return drawn, cut(image, drawn.box)
+
     def annotation(self, i: int) -> bytes | None:
         """Return what is annotated in image `i`: equal bytes if that is equal; None if unknown."""
         labels = self.labels[i]
@@ -176,13 +190,28 @@ class EncodedPart(Part):
         """
         data = self.encoded(i)
         pixels = decode(data, self.max_pixels, verified=self.verified, form=self.pixels)
+        self._require_size(i, data)
+        return pixels
+
+    def read_box(
+        self, i: int, draw: Callable[[int, int], Drawn]
+    ) -> tuple[Drawn, NDArray[np.uint8]]:
+        """Read a box of image `i`; of one that was checked no more is decoded than it takes.
+
+        See `decode_box`. Raises DecodeError as `read`.
+        """
+        data = self.encoded(i)
+        result = decode_box(data, draw, self.max_pixels, verified=self.verified, form=self.pixels)
+        self._require_size(i, data)
+        return result
+
+    def _require_size(self, i: int, data: bytes) -> None:
         # The listing of a large folder can be one of before, see `folder.listing_cache`.
         if 0 <= self.sizes[i] != len(data):
             raise DecodeError(
                 f"changed since it was listed: {self.sizes[i]:,} bytes then, {len(data):,} now "
                 "(`trickbag doctor` lists all files again)"
             )
-        return pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.builders.crops import crop_resize
 from tests.builders.images import photo, photo_folder
 from trickbag.data.config import DataConfig, Interpolation
 from trickbag.data.loading import loader as module
-from trickbag.data.loading.crops import crop_resize, crop_scale, planes, random_crop_box
+from trickbag.data.loading.crops import as_picture, planes, random_crop_box
 from trickbag.data.loading.loader import Loader, default_workers
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.loading.raw_batch import RawBatch
@@ -151,7 +152,7 @@ def test_a_policy_changes_the_crop_that_is_there_without_it(part: FilePart) -> N
             box = random_crop_box(
                 stream(7, "crop", 3, row), width, height, DATA.crop_area, DATA.crop_ratio
             )
-            expected = POLICY(crop_scale(pixels, box, 8), stream(7, "policy", 3, row))
+            expected = POLICY(as_picture(crop_resize(pixels, box, 8)), stream(7, "policy", 3, row))
             np.testing.assert_array_equal(image, planes(expected))
     assert not same(batches, plain)
     assert not same(batches, list(with_policy(part, "policy").epoch(4)))

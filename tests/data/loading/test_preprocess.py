@@ -41,7 +41,7 @@ def test_resize_follows_the_papers_rule(image_size: int, eval_crop: float, resiz
 )
 @pytest.mark.parametrize("image_size", [224, 64])
 def test_crop_is_torchvisions(size: tuple[int, int], image_size: int) -> None:
-    # Ours scales the centre alone, torchvision all of the image: the same but for rounding.
+    # Ours is by torch, this one by Pillow: the same but for rounding.
     image = photo(*size)
     preprocessing = Preprocessing.of(DataConfig(), image_size)
     reference = transforms.Compose(
@@ -91,7 +91,7 @@ def test_crop_is_timms(
     settings = {"input_size": (3, 64, 64), "crop_pct": crop_pct, "interpolation": interpolation}
     cropped = create_transform(**settings, normalize=False)(Image.fromarray(image))
     difference = preprocessing.crop(image).astype(int) - cropped.numpy()
-    # Bilinear, ours scales the centre alone.
+    # Bilinear, ours is by torch, timm's by Pillow.
     assert abs(difference).max() <= (0 if interpolation == "bicubic" else 1)
     if interpolation == "bicubic":
         expected = create_transform(**settings, mean=mean, std=std)(Image.fromarray(image))

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders.crops import crop_resize
 from tests.builders.images import photo
 from trickbag.data.config import DataConfig
-from trickbag.data.loading.crops import crop_resize, random_crop_box
+from trickbag.data.loading.crops import random_crop_box
 from trickbag.data.loading.loader import Loader
 from trickbag.data.loading.preprocess import Preprocessing
 from trickbag.data.loading.sampling import balanced_order, earlier_occurrences

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.builders.images import encode, exif, photo, with_exif
 from trickbag.data.decoding.decode import decode
-from trickbag.data.packing.encode import ImageWriter, PackedImage, resized
+from trickbag.data.packing.encode import ImageWriter, PackedImage, scaled_down
 from trickbag.data.source import FilePart
 from trickbag.data.sources.arrow.header import Encoding
 from trickbag.errors import UserError
@@ -91,7 +91,7 @@ def test_a_jpeg_that_is_not_scaled_stays_if_that_is_smaller(tmp_path: Path) -> N
 )
 def test_the_short_side(height: int, width: int, channels: int, side: int | None) -> None:
     pixels = np.zeros((height, width, channels), np.uint8)
-    small = resized(pixels, side)
+    small = scaled_down(pixels, side)
     if side is None or min(height, width) <= side:
         assert small is pixels
         return

@@ -34,6 +34,7 @@ from trickbag.data.decoding.formats import EXTENSIONS, RAW, DecodeError, image_f
 from trickbag.data.decoding.frames import is_preview
 from trickbag.data.decoding.heif import check_heif, open_avif, open_heic
 from trickbag.data.decoding.jpeg2000 import check_jpeg2000
+from trickbag.data.decoding.jpeg_layout import jpeg_layout
 from trickbag.data.decoding.lengths import (
     LengthError,
     check_bmp,
@@ -234,7 +235,10 @@ def _decode_jpeg(data: bytes, max_pixels: int, keeps_bands: bool) -> tuple[Store
             return _pillow(data, "JPEG", max_pixels, False, keeps_bands)
         raise
     require_pixels(width, height, max_pixels)
-    require_scans(data, width, height, max_pixels)
+    layout = jpeg_layout(data)
+    # Behind a single scan of all components a second one is an error of the decoder.
+    if layout is None or not layout.single_scan:
+        require_scans(data, width, height, max_pixels)
     if colour in ("CMYK", "YCCK"):
         with hold_memory(decoding_memory("JPEG", width, height, max_pixels)):
             # For damage alone; it is Pillow that knows Adobe's inverted inks.
@@ -245,7 +249,7 @@ def _decode_jpeg(data: bytes, max_pixels: int, keeps_bands: bool) -> tuple[Store
         form = "GRAY" if grey and keeps_bands else "RGB"
         values = simplejpeg.decode_jpeg(data, form, strict=True)
     stored = StoredImage(values=values, bands=1 if grey else 3, converted=not keeps_bands)
-    return stored, exif_orientation(jpeg_exif(data))
+    return stored, exif_orientation(jpeg_exif(data) if layout is None else layout.exif)
 
 
 def _pillow(

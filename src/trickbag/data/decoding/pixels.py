@@ -14,7 +14,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TURNED", "exif_orientation", "jpeg_exif", "to_rgb", "upright"]
+__all__ = ["TURNED", "exif_orientation", "jpeg_exif", "to_rgb", "turned_back", "upright"]
 
 TURNED = 5
 """The EXIF orientations from which on height and width are exchanged."""
@@ -86,6 +86,24 @@ def upright(pixels_HWB: NDArray[Any], orientation: int) -> NDArray[Any]:
     # numpy turns counterclockwise, the table clockwise.
     turned = np.rot90(pixels_HWB[:, ::-1] if mirrored else pixels_HWB, -turns)
     return np.ascontiguousarray(turned)
+
+
+def turned_back(
+    box: tuple[int, int, int, int], stored: tuple[int, int], orientation: int
+) -> tuple[int, int, int, int]:
+    """Return where a box of an upright image lies in its pixels as they are stored.
+
+    Boxes are left, top, right, bottom; `stored` is height and width of the stored image.
+    """
+    turns, mirrored = _ORIENTATIONS[orientation - 1]
+    left, top, right, bottom = box
+    width = stored[0] if turns % 2 else stored[1]
+    for _ in range(turns):
+        left, top, right, bottom = top, width - right, bottom, width - left
+        width = stored[0] + stored[1] - width
+    if mirrored:
+        left, right = stored[1] - right, stored[1] - left
+    return left, top, right, bottom
 
 
 def exif_orientation(exif: bytes) -> int:

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
 from trickbag.data.config import INTERPOLATION, Interpolation
 from trickbag.data.loading.crops import random_crop_box
-from trickbag.data.loading.filters import FILTERS
+from trickbag.data.loading.resizing import resized
 from trickbag.data.size import height_width
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from trickbag.data.config import DataConfig
-    from trickbag.data.loading.crops import Box
+    from trickbag.data.decoding.region import Box
     from trickbag.data.size import Size
 
 __all__ = [
@@ -58,21 +56,12 @@ def resize(
     new_size: tuple[int, int],
     interpolation: Interpolation = INTERPOLATION,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Scale an image to a height and width, by Pillow with a filter that widens when it shrinks."""
+    """Scale an image to a height and width, see `resized`."""
     height, width = image_HWC.shape[:2]
     new_height, new_width = new_size
     if (height, width) == new_size:
         return image_HWC, objects_M6
-    channels = [image_HWC] if image_HWC.shape[2] == 3 else np.moveaxis(image_HWC, 2, 0)
-    scaled = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(channel)).resize(
-                (new_width, new_height), FILTERS[interpolation]
-            )
-        )
-        for channel in channels
-    ]
-    image = scaled[0] if image_HWC.shape[2] == 3 else np.stack(scaled, axis=2)
+    image = resized(image_HWC, new_size, interpolation).transpose(1, 2, 0)
     objects = objects_M6.copy()
     objects[:, [1, 3]] *= new_width / width
     objects[:, [2, 4]] *= new_height / height

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trickbag.data.config import INTERPOLATION
 from trickbag.data.decoding.decode import DecodeError
-from trickbag.data.loading.crops import planes, random_crop
+from trickbag.data.loading.crops import TrainingCrop, as_picture, draw_crop, planes
 from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.data.size import height_width
 from trickbag.streams import stream
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.data.size import Size
@@ -80,35 +80,41 @@ class CropSamples:
 
     def _crop(self, request: BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
         """Return the crop (C, H, W) of an image, or with views (V, C, H, W)."""
-        image = self.part.read(row)
         if not self.train:
-            return self.preprocessing.crop(image)
+            return self.preprocessing.crop(self.part.read(row))
         data = request.data
         repeated = data.repeat_epochs is not None
         crop_epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
         # Crops that repeat can have stored teacher logits, one row per image and epoch: all
         # occurrences of an image in an epoch then have the same crop.
         purpose = f"crop {occurrence}" if occurrence and not repeated else "crop"
-        rng = stream(self.seed, purpose, crop_epoch, row)
-        pictures = random_crop(image, rng, data, self._size(request), self.preprocessing.mean)
-        pixels = self._apply_policy(pictures, request, row, occurrence)
+        size = self._size(request)
+
+        def draw(height: int, width: int) -> TrainingCrop:
+            rng = stream(self.seed, purpose, crop_epoch, row)
+            return draw_crop(height, width, rng, data, size)
+
+        drawn, box_HWC = self.part.read_box(row, draw)
+        interpolation = data.interpolation or INTERPOLATION
+        crop = drawn.of(box_HWC, size, self.preprocessing.mean, interpolation)
+        pixels = self._apply_policy(crop, request, row, occurrence)
         # Without repetition, crops are mirrored on the device, by numbers drawn for the batch.
         if repeated and stream(self.seed, "flip", crop_epoch, row).random() < data.flip_prob:
             return pixels[..., ::-1]
         return pixels
 
     def _apply_policy(
-        self, pictures: tuple[Image, ...], request: BatchRequest, row: int, occurrence: int
+        self, crop: NDArray[np.uint8], request: BatchRequest, row: int, occurrence: int
     ) -> NDArray[np.uint8]:
         policy, views = request.data.policy, request.data.views
         if policy is None:
-            return planes(*pictures)
-        (crop,) = pictures  # the operations of a policy are those of RGB
+            return crop
         purpose = f"policy {occurrence}" if occurrence else "policy"
         rng = stream(self.seed, purpose, request.epoch, row)
         if not views:
-            return planes(policy(crop, rng))
-        return np.stack([planes(crop), *(planes(policy(crop, rng)) for _ in range(views))])
+            return planes(policy(as_picture(crop), rng))
+        picture = as_picture(crop)
+        return np.stack([crop, *(planes(policy(picture, rng)) for _ in range(views))])
 
     def _teacher_logits(self, request: BatchRequest) -> Tensor:
         if self.teacher_logits is None:

@@ -6,18 +6,19 @@ Shapes: H and W pixels.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from trickbag.data.config import INTERPOLATION, Interpolation
-from trickbag.data.loading.filters import FILTERS
-from trickbag.data.loading.letterbox import border_colour, random_view, view
+from trickbag.data.decoding.region import Box
+from trickbag.data.loading.letterbox import border_colour, bordered, random_view
+from trickbag.data.loading.resizing import channels_first, resized
 from trickbag.data.size import height_width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -25,60 +26,60 @@ if TYPE_CHECKING:
     from trickbag.data.size import Size
 
 __all__ = [
-    "Box",
-    "by_picture",
-    "crop_resize",
-    "crop_scale",
+    "TrainingCrop",
+    "as_picture",
+    "draw_crop",
     "planes",
-    "random_crop",
     "random_crop_box",
 ]
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels; right and bottom are excluded."""
 
 _TRIES = 10
 
 
-def random_crop(
-    image_HWC: NDArray[np.uint8],
-    rng: np.random.Generator,
-    data: DataConfig,
-    size: Size,
-    mean: Sequence[float],
-) -> tuple[Image.Image, ...]:
-    """Draw a training image of `size` from a uint8 image (H, W, C): one picture of RGB, else C.
+class TrainingCrop(NamedTuple):
+    """A training image that is drawn: what is cut out of an image, and where it comes to lie.
 
-    `data` says how: `resize`, `crop_area`, `crop_ratio` and `interpolation`. `mean` is the colour
-    of the borders of `letterbox`.
+    `box` is in pixels of the upright image. It is scaled to `scaled`, height and width, and its top
+    left is at `place`, row and column of the result; the rest of it is a border.
     """
-    height, width = image_HWC.shape[:2]
+
+    box: Box
+    scaled: tuple[int, int]
+    place: tuple[int, int] = (0, 0)
+
+    def of(
+        self,
+        pixels_HWC: NDArray[np.uint8],
+        size: Size,
+        mean: Sequence[float],
+        interpolation: Interpolation = INTERPOLATION,
+    ) -> NDArray[np.uint8]:
+        """Return the training image, (C, *size), of the pixels of the box, uint8 (H, W, C).
+
+        `mean` is the colour of the borders.
+        """
+        pixels_CHW = resized(pixels_HWC, self.scaled, interpolation)
+        return bordered(pixels_CHW, *self.place, size, border_colour(mean))
+
+
+def draw_crop(
+    height: int, width: int, rng: np.random.Generator, data: DataConfig, size: Size
+) -> TrainingCrop:
+    """Draw a training image of `size` from an image of a height and width.
+
+    `data` says how: `resize`, `crop_area` and `crop_ratio`.
+    """
     rows, columns = height_width(size)
-    interpolation = data.interpolation or INTERPOLATION
     if data.resize == "letterbox":
         seen = random_view(rng, height, width, size, data.crop_area, data.crop_ratio)
-        return tuple(
-            view(pixels, seen, size, border_colour(colour), interpolation)
-            for pixels, colour in by_picture(image_HWC, mean)
-        )
+        y, x = seen.placed(height, width, size)
+        box = (x.first, y.first, x.end, y.end)
+        return TrainingCrop(box, (y.length, x.length), (y.place, x.place))
     # The ratio is a multiple of that of what a crop of the full area shows.
     shape = width / height if data.resize == "squash" else columns / rows
     low, high = data.crop_ratio
     box = random_crop_box(rng, width, height, data.crop_area, (low * shape, high * shape))
-    return tuple(
-        crop_scale(pixels, box, size, interpolation) for pixels, _ in by_picture(image_HWC, mean)
-    )
-
-
-def by_picture(
-    image_HWC: NDArray[np.uint8], mean: Sequence[float]
-) -> Iterator[tuple[NDArray[np.uint8], Sequence[float]]]:
-    """Split an image and its mean colour into what Pillow resizes: RGB, else channel by channel."""
-    if image_HWC.shape[2] == 3:
-        yield image_HWC, mean
-        return
-    for channel in range(image_HWC.shape[2]):
-        yield image_HWC[:, :, channel], mean[channel : channel + 1]
+    return TrainingCrop(box, (rows, columns))
 
 
 def random_crop_box(
@@ -112,35 +113,11 @@ def random_crop_box(
     return left, top, left + w, top + h
 
 
-def crop_scale(
-    image: NDArray[np.uint8],
-    box: Box,
-    size: Size,
-    interpolation: Interpolation = INTERPOLATION,
-) -> Image.Image:
-    """Cut `box` out of a uint8 image, (H, W, 3) or (H, W), and scale it to `size`.
-
-    By Pillow, with a wider filter when it shrinks an image ("antialias"). Pixels outside the box
-    have no influence.
-    """
-    left, top, right, bottom = box
-    rows, columns = height_width(size)
-    crop = Image.fromarray(image[top:bottom, left:right])
-    return crop.resize((columns, rows), FILTERS[interpolation])
+def planes(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return a picture of RGB as uint8 (3, H, W)."""
+    return channels_first(np.asarray(picture))
 
 
-def planes(*pictures: Image.Image) -> NDArray[np.uint8]:
-    """Return one picture of RGB, or one of each of C channels, as uint8 (C, H, W)."""
-    if len(pictures) == 1 and pictures[0].mode == "RGB":
-        return np.ascontiguousarray(np.asarray(pictures[0]).transpose(2, 0, 1))
-    return np.stack([np.asarray(picture) for picture in pictures])
-
-
-def crop_resize(
-    image_HW3: NDArray[np.uint8],
-    box: Box,
-    size: Size,
-    interpolation: Interpolation = INTERPOLATION,
-) -> NDArray[np.uint8]:
-    """Cut and scale as `crop_scale` does, to uint8 (3, H, W)."""
-    return planes(crop_scale(image_HW3, box, size, interpolation))
+def as_picture(crop_3HW: NDArray[np.uint8]) -> Image.Image:
+    """Return uint8 (3, H, W) as the picture that the operations of a policy take."""
+    return Image.fromarray(np.ascontiguousarray(crop_3HW.transpose(1, 2, 0)))

@@ -10,9 +10,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from trickbag.data.loading.filters import FILTERS
 from trickbag.data.size import height_width
 
 if TYPE_CHECKING:
@@ -20,12 +18,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from trickbag.data.config import Interpolation
     from trickbag.data.size import Size
 
-__all__ = ["View", "border_colour", "bordered", "random_view", "view"]
+__all__ = ["Placed", "View", "border_colour", "bordered", "random_view"]
 
 _TRIES = 10
+
+
+class Placed(NamedTuple):
+    """The pixels of an axis that a view shows, and where they lie in the result."""
+
+    first: int
+    end: int
+    place: int
+    length: int
 
 
 class View(NamedTuple):
@@ -39,6 +45,14 @@ class View(NamedTuple):
     left: float
     down: float
     across: float
+
+    def placed(self, height: int, width: int, size: Size) -> tuple[Placed, Placed]:
+        """Return what the view shows of an image, by rows and by columns, in a result of `size`."""
+        rows, columns = height_width(size)
+        return (
+            _placed(height, self.top, self.down, rows),
+            _placed(width, self.left, self.across, columns),
+        )
 
 
 def border_colour(mean: Sequence[float]) -> tuple[int, ...]:
@@ -92,32 +106,7 @@ def _start(pixels: int, with_borders: float, share: float, place: float) -> floa
     return low + place * (high - low)
 
 
-def view(
-    image: NDArray[np.uint8],
-    seen: View,
-    size: Size,
-    colour: Sequence[int],
-    interpolation: Interpolation,
-) -> Image.Image:
-    """Return a view of a uint8 image, (H, W, 3) or (H, W), scaled to `size`, with its borders."""
-    rows, columns = height_width(size)
-    y = _placed(image.shape[0], seen.top, seen.down, rows)
-    x = _placed(image.shape[1], seen.left, seen.across, columns)
-    part = Image.fromarray(image[y.first : y.end, x.first : x.end])
-    scaled = part.resize((x.length, y.length), FILTERS[interpolation])
-    return bordered(scaled, x.place, y.place, size, colour)
-
-
-class _Placed(NamedTuple):
-    """The pixels of an axis that a view shows, and where they lie in the result."""
-
-    first: int
-    end: int
-    place: int
-    length: int
-
-
-def _placed(pixels: int, start: float, scale: float, size: int) -> _Placed:
+def _placed(pixels: int, start: float, scale: float, size: int) -> Placed:
     end = start + size * scale
     shown_from, shown_to = max(start, 0.0), min(end, float(pixels))
     length = min(size, max(1, round((shown_to - shown_from) / scale)))
@@ -126,16 +115,18 @@ def _placed(pixels: int, start: float, scale: float, size: int) -> _Placed:
     # Rounded down where the borders are equal, as timm does.
     place = math.floor((size - length) * before / borders + 1e-6) if borders else 0
     first = min(round(shown_from), pixels - 1)
-    return _Placed(first, max(first + 1, min(round(shown_to), pixels)), place, length)
+    return Placed(first, max(first + 1, min(round(shown_to), pixels)), place, length)
 
 
 def bordered(
-    image: Image.Image, left: int, top: int, size: Size, colour: Sequence[int]
-) -> Image.Image:
-    """Lay an image on a background of a colour, of `size`; its place is given in pixels."""
+    image_CHW: NDArray[np.uint8], top: int, left: int, size: Size, colour: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Lay an image (C, H, W) on a background of a colour, of `size`; its place is in pixels."""
+    channels, height, width = image_CHW.shape
     rows, columns = height_width(size)
-    if image.size == (columns, rows):
-        return image
-    background = Image.new(image.mode, (columns, rows), tuple(colour))
-    background.paste(image, (left, top))
+    if (height, width) == (rows, columns):
+        return image_CHW
+    background = np.empty((channels, rows, columns), np.uint8)
+    background[:] = np.array(colour, np.uint8)[:, None, None]
+    background[:, top : top + height, left : left + width] = image_CHW
     return background

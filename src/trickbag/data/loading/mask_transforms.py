@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from trickbag.data.config import INTERPOLATION, Interpolation
-from trickbag.data.loading.filters import FILTERS
+from trickbag.data.loading.resizing import pillow_resized
 from trickbag.data.size import height_width
 from trickbag.metrics.segmentation import IGNORED
 
@@ -102,23 +102,20 @@ def _part(pixels: int, size: int, scale: float, place: float) -> tuple[float, fl
 def image_view(
     image_HWC: NDArray[np.uint8], seen: ImageView, interpolation: Interpolation = INTERPOLATION
 ) -> NDArray[np.uint8]:
-    """Return a view of an image, by Pillow with a filter that widens when it shrinks."""
-    channels = [image_HWC] if image_HWC.shape[2] == 3 else np.moveaxis(image_HWC, 2, 0)
-    scaled = [_scaled(channel, seen, FILTERS[interpolation]) for channel in channels]
-    return scaled[0] if image_HWC.shape[2] == 3 else np.stack(scaled, axis=2)
+    """Return a view of an image, by Pillow with a filter that widens when it shrinks.
+
+    Not by torch: a view begins and ends within pixels, so that it lies as its mask does.
+    """
+    box = (seen.left, seen.top, seen.right, seen.bottom)
+    return pillow_resized(image_HWC, (seen.height, seen.width), interpolation, box)
 
 
 def mask_view(mask_HW: NDArray[np.uint8], seen: ImageView) -> NDArray[np.uint8]:
     """Return a view of a mask: each pixel has the class of the one at its centre."""
-    return _scaled(mask_HW, seen, Image.Resampling.NEAREST)
-
-
-def _scaled(
-    pixels: NDArray[np.uint8], seen: ImageView, kernel: Image.Resampling
-) -> NDArray[np.uint8]:
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    mask = Image.fromarray(np.ascontiguousarray(mask_HW))
     box = (seen.left, seen.top, seen.right, seen.bottom)
-    return np.asarray(image.resize((seen.width, seen.height), kernel, box=box))
+    size = (seen.width, seen.height)
+    return np.asarray(mask.resize(size, Image.Resampling.NEAREST, box=box))
 
 
 def mirror(

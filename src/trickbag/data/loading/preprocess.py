@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
+import numpy as np
 import torch
-from PIL import Image
 
 from trickbag.data.config import (
     INTERPOLATION,
@@ -26,19 +26,15 @@ from trickbag.data.config import (
     default_eval_crop,
 )
 from trickbag.data.decoding.pixel_format import PixelFormat, PixelRange
-from trickbag.data.loading.crops import by_picture, planes
-from trickbag.data.loading.filters import FILTERS
 from trickbag.data.loading.letterbox import border_colour, bordered
 from trickbag.data.loading.position import CENTRE
+from trickbag.data.loading.resizing import channels_first, pillow_resized, resized
 from trickbag.data.size import as_size, height_width, number_of_pixels, resize_of, scaled
 from trickbag.errors import UserError
 from trickbag.ranges import AtLeast
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -145,13 +141,28 @@ class Preprocessing(Settings):
         """Scale a uint8 image (H, W, C) and cut out its centre, uint8 (C, *image_size).
 
         `at` is another place than the centre; what is smaller than `image_size` stays in the middle
-        of its borders. By Pillow, with the filter wider when it shrinks. Bicubic crops have the
-        pixels of timm's and torchvision's transforms, but for images more than LONGEST times as
-        long as they are wide; bilinear ones can differ from these by one level. So has what
-        `squash` and `letterbox` give, with either filter.
+        of its borders. The filter widens when it shrinks, see `resized`. Bicubic crops have the
+        pixels of timm's and torchvision's transforms, bilinear ones those of torchvision's for
+        tensors, within one level of Pillow's; but for images more than LONGEST times as long as
+        they are wide. So has what `squash` and `letterbox` give.
         """
-        pictures = by_picture(image_HWC, self.mean)
-        return planes(*(self._picture(pixels, colour, at) for pixels, colour in pictures))
+        height, width = image_HWC.shape[:2]
+        new_height, new_width = self._scaled(height, width)
+        rows, columns = height_width(self.image_size)
+        y, x = _Cut.of(new_height, rows, at[0]), _Cut.of(new_width, columns, at[1])
+        if self._scales_whole(new_height, new_width):
+            scaled = resized(image_HWC, (new_height, new_width), self.interpolation)
+            cut = scaled[:, y.start : y.start + y.length, x.start : x.start + x.length]
+        else:
+            # Pillow scales the pixels of the centre alone: scaled as a whole, a very long image
+            # could need more memory than there is.
+            left, right = x.part(width / new_width, width)
+            top, bottom = y.part(height / new_height, height)
+            box = (left, top, right, bottom)
+            size = (y.length, x.length)
+            cut = channels_first(pillow_resized(image_HWC, size, self.interpolation, box))
+        crop = bordered(cut, y.place, x.place, self.image_size, border_colour(self.mean))
+        return np.ascontiguousarray(crop)
 
     def placement(self, height: int, width: int) -> Placement:
         """Return where `crop` puts the pixels of an image of this size."""
@@ -163,26 +174,6 @@ class Preprocessing(Settings):
             offset=(x.place - x.start, y.place - y.start),
             visible=(x.place, y.place, x.place + x.length, y.place + y.length),
         )
-
-    def _picture(
-        self, pixels: NDArray[np.uint8], mean: Sequence[float], at: Position
-    ) -> Image.Image:
-        """Scale RGB (H, W, 3) or a channel (H, W), and cut out the part that lies `at`."""
-        height, width = pixels.shape[:2]
-        new_height, new_width = self._scaled(height, width)
-        rows, columns = height_width(self.image_size)
-        image, kernel = Image.fromarray(pixels), FILTERS[self.interpolation]
-        y, x = _Cut.of(new_height, rows, at[0]), _Cut.of(new_width, columns, at[1])
-        if self._scales_whole(new_height, new_width):
-            box = (x.start, y.start, x.start + x.length, y.start + y.length)
-            cut = image.resize((new_width, new_height), kernel).crop(box)
-        else:
-            # One call scales the pixels of the centre alone: scaled as a whole, a very long image
-            # could need more memory than there is.
-            left, right = x.part(width / new_width, width)
-            top, bottom = y.part(height / new_height, height)
-            cut = image.resize((x.length, y.length), kernel, box=(left, top, right, bottom))
-        return bordered(cut, x.place, y.place, self.image_size, border_colour(mean))
 
     def _scaled(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width to which an image is scaled as a whole."""
@@ -200,12 +191,11 @@ class Preprocessing(Settings):
 
     def _scales_whole(self, new_height: int, new_width: int) -> bool:
         """Tell whether an image of which the centre is cut out is first scaled as a whole."""
-        if self.resize_policy != "crop":
-            most = LONGEST**2 * number_of_pixels(self.image_size)
-            return new_height * new_width <= most
+        if new_height * new_width > LONGEST**2 * number_of_pixels(self.image_size):
+            return False
         rows, columns = height_width(self.resize)
         fits = new_height <= LONGEST * rows and new_width <= LONGEST * columns
-        return self.interpolation == "bicubic" and fits
+        return fits or self.resize_policy != "crop"
 
     def normalise(self, images_NCHW: Tensor) -> Tensor:
         """Normalise images (N, C, H, W) of 0 to 255 to float32, by mean and std of the channel."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trickbag.data.source import Part
     from trickbag.data.sources.arrow.header import Encoding
 
-__all__ = ["ImageWriter", "PackedImage"]
+__all__ = ["ImageWriter", "PackedImage", "scaled_down"]
 
 _MAX_JPEG_SIDE = 65_535
 
@@ -100,7 +100,7 @@ class ImageWriter:
         if pixels.ndim == 2:
             pixels = pixels[:, :, None]
         height, width = pixels.shape[:2]
-        small = resized(pixels, self.short_side)
+        small = scaled_down(pixels, self.short_side)
         is_resized = small is not pixels
         written = small.tobytes() if self.encoding == "raw" else self._jpeg(small, name)
         # A JPEG that is not scaled would but lose by being written once more.
@@ -132,7 +132,7 @@ class ImageWriter:
         return encoded
 
 
-def resized(pixels: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
+def scaled_down(pixels: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
     """Return pixels (H, W, C) scaled down to a short side by Pillow's Lanczos filter.
 
     They are returned as they are where no side is longer than it, or there is none.

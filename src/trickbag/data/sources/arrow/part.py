@@ -13,13 +13,15 @@ import numpy as np
 from trickbag.data.decoding.decode import DecodeError
 from trickbag.data.decoding.limits import LimitError, require_file_size, require_pixels
 from trickbag.data.decoding.stored import StoredError, StoredImage, rendered
-from trickbag.data.source import EncodedPart, Stamp
+from trickbag.data.source import EncodedPart, Part, Stamp
 from trickbag.data.sources.arrow.mapped import PackStamp, map_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from trickbag.data.decoding.region import Drawn
 
 __all__ = ["PackedPart", "RawPackedPart"]
 
@@ -89,6 +91,12 @@ class RawPackedPart(PackedPart):
             return rendered(stored, self.pixels).pixels
         except StoredError as error:
             raise DecodeError(str(error)) from None
+
+    def read_box(
+        self, i: int, draw: Callable[[int, int], Drawn]
+    ) -> tuple[Drawn, NDArray[np.uint8]]:
+        """Read a box of image `i`, a view of the file; see `Part.read_box`."""
+        return Part.read_box(self, i, draw)
 
     def encoded(self, i: int) -> bytes:
         """Return image `i` as a file of PNM: a short header, and the pixels as they are."""

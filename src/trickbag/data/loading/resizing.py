@@ -1,0 +1,71 @@
+"""Images scaled to another size, with a filter that widens when it shrinks them ("antialias").
+
+Shapes: H and W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from trickbag.data.config import INTERPOLATION, Interpolation
+from trickbag.data.loading.filters import FILTERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["channels_first", "pillow_resized", "resized"]
+
+
+def resized(
+    image_HWC: NDArray[np.uint8],
+    size: tuple[int, int],
+    interpolation: Interpolation = INTERPOLATION,
+) -> NDArray[np.uint8]:
+    """Scale a uint8 image (H, W, C) to a height and width; the result is (C, H, W).
+
+    `bilinear` is by torch, and the same for any number of threads and of channels; on photos it is
+    within one level of Pillow's, 0.02 in the mean, anywhere within two. `bicubic` is by Pillow.
+    """
+    if image_HWC.shape[:2] == size:
+        return channels_first(image_HWC)
+    # torch's bicubic differs from Pillow's by up to 15 levels on photos, in 0.02 % of the values:
+    # published networks are to see the pixels that they were trained with.
+    if interpolation != "bilinear":
+        return channels_first(pillow_resized(image_HWC, size, interpolation))
+    # Copied where it is a part of an image, as torch would, or memory that must not be written.
+    pixels = torch.from_numpy(np.require(image_HWC, requirements=("C", "W")))
+    # A view: torch reads channels behind each other, three times as fast as channel by channel.
+    view = pixels.permute(2, 0, 1)[None]
+    scaled = functional.interpolate(view, size, mode=interpolation, antialias=True)
+    return np.ascontiguousarray(scaled[0].numpy())
+
+
+def pillow_resized(
+    image_HWC: NDArray[np.uint8],
+    size: tuple[int, int],
+    interpolation: Interpolation = INTERPOLATION,
+    box: tuple[float, float, float, float] | None = None,
+) -> NDArray[np.uint8]:
+    """Scale an image, or a box of it whose edges may lie within pixels, by Pillow to (H, W, C).
+
+    `box` is left, top, right, bottom. For what torch cannot do: edges within pixels, and `bicubic`.
+    """
+    height, width = size
+
+    def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.asarray(image.resize((width, height), FILTERS[interpolation], box=box))
+
+    if image_HWC.shape[2] == 3:
+        return scaled(image_HWC)
+    return np.stack([scaled(channel) for channel in np.moveaxis(image_HWC, 2, 0)], axis=2)
+
+
+def channels_first(image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image (H, W, C) as (C, H, W), contiguous."""
+    return np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
