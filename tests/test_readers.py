@@ -30,6 +30,7 @@ from trickbag.study.folder import StudyFolder
 from trickbag.tasks.box_predictions import BoxPredictions
 from trickbag.train import checkpoint
 from trickbag.train.folder.epochs import read_epochs
+from trickbag.train.folder.image_scores import read_image_scores
 from trickbag.train.folder.predictions import read_predictions
 from trickbag.train.folder.result import Result
 from trickbag.train.folder.run_recipe import RunRecipe
@@ -43,6 +44,10 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "result": ("result.json", Result.read),
     "metrics": ("metrics.jsonl", read_epochs),
     "predictions": ("predictions.csv", read_predictions),
+    "image scores": (
+        "image_scores.npz",
+        lambda file: read_image_scores(file, "val", "loss"),
+    ),
     "data errors": ("data_errors.csv", read_errors),
     "checkpoint": ("last.ckpt", checkpoint.damage),
     "seal": ("places.npy", has_seal),

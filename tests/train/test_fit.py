@@ -60,6 +60,7 @@ def test_a_run_leaves_what_the_contract_says(reference: Path) -> None:
         "best.safetensors",
         "result.json",
         "predictions.csv",
+        "image_scores.npz",
         "data_errors.csv",
     }
     assert len(list(reference.glob("events.*"))) == 1

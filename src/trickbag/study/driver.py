@@ -134,7 +134,8 @@ class Driver:
         self.log.result(stored)
 
     def _write_effects(self) -> list[Effect]:
-        effects = self.study.progress.effects(self.study.plan.outcome)
+        outcome = self.study.plan.outcome
+        effects = self.study.progress.effects(outcome, [self.folder.trials])
         self.folder.write_effects(effects)
         return effects
 

@@ -38,6 +38,7 @@ _KEPT = (
     "metrics.jsonl",
     "result.json",
     "predictions.csv",
+    "image_scores.npz",
     "data_errors.csv",
     "environment.json",
     "evaluations",
@@ -92,7 +93,7 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
         notes=tuple(notes),
     )
     # Before the folder is created: nothing is left of a study whose effects cannot be computed.
-    effects = progress.effects(plan.outcome)
+    effects = progress.effects(plan.outcome, [StudyFolder(folder).trials for folder in folders])
     with target.locked(caller):
         for folder in folders:
             for trial in sorted(StudyFolder(folder).trials.glob("*/")):

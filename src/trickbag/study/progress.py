@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from trickbag.errors import Note
 from trickbag.study.analysis.chance import chance_notes
 from trickbag.study.analysis.effects import effects
+from trickbag.study.image_scores import scores_by_image
 from trickbag.study.records.study import LayoutRecord, VariantRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.analysis.effects import Effect
@@ -168,9 +170,13 @@ class StudyProgress:
             for cell, ids in self.trial_plan.ids.items()
         }
 
-    def effects(self, outcome: str) -> list[Effect]:
-        """Return the effects as far as they are known."""
-        return effects(self.layouts(), self.cells(), self.notes(), outcome, self.answers)
+    def effects(self, outcome: str, folders: Sequence[Path] = ()) -> list[Effect]:
+        """Return the effects as far as they are known.
+
+        With the `folders` that hold those of the trials they are about new images too.
+        """
+        scores = scores_by_image(self.trial_plan.ids, outcome, folders) if folders else None
+        return effects(self.layouts(), self.cells(), self.notes(), outcome, self.answers, scores)
 
     def chance_notes(self, outcome: str) -> list[Note]:
         """Return notes of the study on variants at chance, network by network."""

@@ -10,6 +10,7 @@ import torch
 
 from trickbag.models.config import TimmConfig
 from trickbag.models.zoo import build_network, raw_network
+from trickbag.train.folder.image_scores import SCORED_BYTES
 from trickbag.train.plan.resolve import resolve
 
 if TYPE_CHECKING:
@@ -72,9 +73,17 @@ def run_bytes(recipe: Recipe, dataset: Dataset) -> RunBytes:
         other=_RUN
         + _EPOCH * plan.training.epochs
         + sum(names)
-        + round(len(names) * (2 * label + _PREDICTION)),
+        + round(len(names) * (2 * label + _PREDICTION))
+        + _image_scores(recipe, dataset),
         teacher_logits=_teacher_logits(recipe.tricks, dataset, plan.data.repeat_epochs),
     )
+
+
+def _image_scores(recipe: Recipe, dataset: Dataset) -> int:
+    if recipe.task.kind != "classification" or recipe.data.multi_label:
+        return 0
+    images = len(dataset.val) + (0 if dataset.test is None else len(dataset.test))
+    return images * SCORED_BYTES
 
 
 class _NetworkSize(NamedTuple):

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from trickbag.report.format import TIMES, plus_minus, short_title, signed, unit
+from trickbag.report.study.new_images import not_for_new_images
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.design import Design
 from trickbag.study.designs.layout import ALL
@@ -124,6 +125,11 @@ def answer(
             return f"{where}, none of the {subject}s applies."
         return f"{where}, no effect can be told yet."
     parts = _settled(main, outcome, subject)
+    parts += _named(
+        [_words(effect, subject) for effect in not_for_new_images(main)],
+        "is not settled for new images",
+        "are not settled for new images",
+    )
     undetermined = [
         effect
         for effect in main

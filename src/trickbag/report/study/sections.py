@@ -29,6 +29,7 @@ from trickbag.report.study.answer import (
 )
 from trickbag.report.study.charts import forest_chart, forest_limits, interaction_chart
 from trickbag.report.study.curves import SHOWN, panels
+from trickbag.report.study.new_images import has_images, image_cells, why_no_images
 from trickbag.report.study.price_chart import Point, price_chart
 from trickbag.report.study.published import Chain, LadderStep, reported
 from trickbag.report.study.records import ReportedStudy, StudyLayout, StudyVariant
@@ -89,6 +90,8 @@ def effects(study: ReportedStudy) -> list[dict[str, Any]]:
                 "notes": any(effect.note for effect in rows),
                 "more_seeds": any(effect.more_seeds for effect in rows),
                 "levels": has_levels(rows),
+                "images": has_images(rows),
+                "why_no_images": why_no_images(study.outcome),
             }
         )
     return networks
@@ -120,6 +123,7 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
         "bootstrap": span(outcome, *bootstrap) if bootstrap else ABSENT,
         "more_seeds": f"{effect.more_seeds:,}" if effect.more_seeds else "",
         "note": "; ".join(map(_note_text, effect.notes)),
+        "images": image_cells(effect, outcome),
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError, choices
 from trickbag.report.format import short_title, unit
+from trickbag.report.study.new_images import HEADS, has_images, image_cells
 from trickbag.report.study.records import ReportedStudy, read_study
 from trickbag.report.study.sections import effect_row, has_levels
 from trickbag.report.tables import latex_table, markdown_table
@@ -38,7 +39,7 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
 
     A study of more than one network has a column with their names. The outcome without the trick
     and with it, or of the first arm and of this one, stands before the difference, unless the
-    study was written before it was kept.
+    study was written before it was kept. What is known for new images stands last, where it is.
     """
     many_networks = len(study.layouts) > 1
     levels = [*study.level_names] if has_levels(study.effects or ()) else []
@@ -46,13 +47,16 @@ def study_rows(study: ReportedStudy) -> list[list[str]]:
         f" ({unit(study.outcome)})" if unit(study.outcome) else ""
     )
     network = ["network"] if many_networks else []
-    rows = [["effect", *network, *levels, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]]
+    heads = ["effect", *network, *levels, outcome, "95 % interval", "p (Holm)", "pairs", "verdict"]
+    of_images = has_images(study.effects or ())
+    rows = [[*heads, *HEADS] if of_images else heads]
     for effect in study.effects or ():
         row = effect_row(effect, study.outcome)
         model = [effect.model] if many_networks else []
         numbers = [row["delta"], row["interval"], row["p"], str(row["pairs"])]
         values = [row["level_without"], row["level_with"]] if levels else []
-        rows.append([row["label"], *model, *values, *numbers, row["verdict"]])
+        images = image_cells(effect, study.outcome) if of_images else ()
+        rows.append([row["label"], *model, *values, *numbers, row["verdict"], *images])
     return rows
 
 
@@ -60,7 +64,8 @@ def _right(study: ReportedStudy) -> list[bool]:
     """Tell of each column whether it is aligned to the right."""
     network = [False] if len(study.layouts) > 1 else []
     levels = [True, True] if has_levels(study.effects or ()) else []
-    return [False, *network, *levels, True, True, True, True, False]
+    images = [True, True, False] if has_images(study.effects or ()) else []
+    return [False, *network, *levels, True, True, True, True, False, *images]
 
 
 def _markdown(study: ReportedStudy) -> str:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from trickbag.study.analysis.factorial import factorial
+from trickbag.study.analysis.images import differences_by_image, image_interval
 from trickbag.study.analysis.notes import (
     EffectNote,
     EffectStatus,
@@ -28,6 +29,7 @@ from trickbag.study.analysis.statistics import (
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.chance import ConstantAnswers
+    from trickbag.study.analysis.images import ImageInterval, ScoresByImage
     from trickbag.study.analysis.outcomes import Cells, TrialNotes
     from trickbag.study.analysis.paired import EffectEstimate
     from trickbag.study.designs.layout import Layout
@@ -61,6 +63,10 @@ class Effect:
     measured, and if not, what kept it. `level_with` and `level_without` are the outcome itself: its
     mean over the same pairs with the trick and without, in a factorial over all variants with it
     and without; None for an interaction.
+
+    All of this is about new seeds on these images. `images` is the interval for new seeds and new
+    images, where each trial has the scores of its images; `p_images` is Holm's adjusted p, and
+    `verdict_images` follows from it. It is never surer than `verdict`.
     """
 
     label: str
@@ -83,6 +89,9 @@ class Effect:
     cost: Mapping[str, Cost] = field(default_factory=dict)
     status: EffectStatus = "measured"
     notes: tuple[EffectNote, ...] = ()
+    images: ImageInterval | None = None
+    p_images: float | None = None
+    verdict_images: Verdict | None = None
 
     @property
     def note(self) -> str | None:
@@ -96,28 +105,35 @@ def effects(
     notes: TrialNotes,
     outcome: str = "top1",
     answers: ConstantAnswers = MappingProxyType({}),
+    scores: ScoresByImage | None = None,
 ) -> list[Effect]:
     """Return the effects of a study, in design order, from the metrics and notes of its trials.
 
     Layout by layout, contrast by contrast; of a factorial the main effects in the order of factors,
     then the two-way interactions, labelled `A*B`. Trials that failed are absent from `cells` and
     `notes`. P-values are adjusted over all effects that have one. With the constant `answers` of
-    the evaluated parts, notes name the variants at chance. Raises UserError for an unknown outcome.
+    the evaluated parts, notes name the variants at chance. With the `scores` of the images in the
+    outcome, effects have an interval for new images too. Raises UserError for an unknown outcome.
     """
     require_outcome(outcome)
     summarised = []
     for layout in layouts:
         estimate = factorial if layout.factors else contrasts
-        summarised += [_effect(each) for each in estimate(layout, cells, notes, outcome, answers)]
+        estimates = estimate(layout, cells, notes, outcome, answers)
+        summarised += [_effect(each, scores) for each in estimates]
     return _judged(summarised, OUTCOMES[outcome])
 
 
-def _effect(estimate: EffectEstimate) -> Effect:
-    """Summarise an estimate; the verdict, which depends on the other effects, is still open."""
+def _effect(estimate: EffectEstimate, scores: ScoresByImage | None) -> Effect:
+    """Summarise an estimate; the verdicts, which depend on the other effects, are still open."""
     summary = summarise(estimate.differences, estimate.scale)
     resampled = summary.p is not None and summary.pairs >= BOOTSTRAP_PAIRS
     value = summarise(estimate.shapley, estimate.scale)
     notes = (*estimate.notes, *_why_no_interval(summary, estimate.notes))
+    images = None
+    if scores is not None and summary.low is not None:
+        images, note = _images(estimate, scores)
+        notes += note
     return Effect(
         label=estimate.label,
         model=estimate.model,
@@ -141,7 +157,23 @@ def _effect(estimate: EffectEstimate) -> Effect:
         cost=estimate.cost,
         status=status_of(notes, summary.pairs),
         notes=notes,
+        images=images,
     )
+
+
+def _images(
+    estimate: EffectEstimate, scores: ScoresByImage
+) -> tuple[ImageInterval | None, tuple[EffectNote, ...]]:
+    """Return the interval of an estimate for new images, or a note that says why there is none."""
+    table_SI = differences_by_image(estimate.weights, estimate.seeds, estimate.model, scores)
+    if table_SI is None:
+        reason = "a trial has no scores of its images: no interval for new images"
+        return None, (EffectNote(kind="no_image_scores", reason=reason),)
+    interval = image_interval(table_SI, estimate.scale)
+    if interval is not None:
+        return interval, ()
+    reason = f"{table_SI.shape[1]} images with a score: no interval for new images"
+    return None, (EffectNote(kind="no_image_scores", reason=reason),)
 
 
 def _why_no_interval(summary: Summary, notes: Sequence[EffectNote]) -> list[EffectNote]:
@@ -162,7 +194,7 @@ def _why_no_interval(summary: Summary, notes: Sequence[EffectNote]) -> list[Effe
 
 
 def _judged(summarised: Sequence[Effect], better: str) -> list[Effect]:
-    """Adjust the p-values for their number, and give each effect its verdict.
+    """Adjust the p-values for their number, and give each effect its verdicts.
 
     An undetermined effect gets the seeds that would settle it. Holm's procedure goes on to an
     effect when those with a smaller p are settled; so does the count of seeds.
@@ -175,10 +207,28 @@ def _judged(summarised: Sequence[Effect], better: str) -> list[Effect]:
         effect = summarised[i]
         delta, sd = effect.delta or 0.0, effect.sd or 0.0
         if p < ALPHA:
-            verdict: Verdict = "helps" if (delta > 0) == (better == "higher") else "hurts"
-            judged[i] = dataclasses.replace(effect, p=p, verdict=verdict)
+            judged[i] = dataclasses.replace(effect, p=p, verdict=_direction(delta, better))
             continue
         alone = seeds_needed(delta, sd, effect.pairs, len(tested) - step)
         needed = None if needed is None or alone is None else max(needed, alone)
         judged[i] = dataclasses.replace(effect, p=p, more_seeds=needed)
-    return judged
+    return _judged_by_images(judged, better)
+
+
+def _judged_by_images(judged: Sequence[Effect], better: str) -> list[Effect]:
+    """Give effects with an interval for new images the verdict about these.
+
+    Where some effects lack one, the family is smaller; still no p is below that of the seeds.
+    """
+    intervals = [(i, each.images) for i, each in enumerate(judged) if each.images is not None]
+    adjusted = holm([interval.p_raw for _, interval in intervals])
+    effects = list(judged)
+    for (i, _), p_of_images in zip(intervals, adjusted, strict=True):
+        p = max(p_of_images, judged[i].p or 0.0)
+        verdict = _direction(judged[i].delta or 0.0, better) if p < ALPHA else "undetermined"
+        effects[i] = dataclasses.replace(judged[i], p_images=p, verdict_images=verdict)
+    return effects
+
+
+def _direction(delta: float, better: str) -> Verdict:
+    return "helps" if (delta > 0) == (better == "higher") else "hurts"

@@ -48,7 +48,8 @@ def factorial(
     signs = tuple(signs_of(variant.label, factors) for variant in present)
     runs = {variant.label: cells.get((layout.model, variant.label), {}) for variant in present}
     model = Model.of(signs, len(factors))
-    rows = _rows(runs, outcome)
+    seeds, rows = _rows(runs, outcome)
+    weights = _weights(model, list(runs)) if rows else {}
     shared = _shared_notes(runs, outcome, len(rows))
     differences = _differences(model, rows)
     full = len(set(signs)) == len(signs) == 2 ** len(factors)
@@ -67,6 +68,8 @@ def factorial(
             dataclasses.replace(
                 estimate,
                 differences=tuple(differences.get(term, ())),
+                seeds=seeds,
+                weights=weights.get(term, {}),
                 scale=largest(rows),
                 shapley=tuple(values.get(term, ())),
                 level_with=levels.get((term, 1)),
@@ -83,11 +86,17 @@ def factorial(
     return estimates
 
 
-def _rows(runs: Runs, metric: str) -> Rows:
+def _rows(runs: Runs, metric: str) -> tuple[tuple[int, ...], Rows]:
+    """Return the seeds that have a metric in every variant, with its values."""
     # Least squares need every cell: a seed that lacks a variant is left out.
     seeds = sorted(set.intersection(*(set(run) for run in runs.values()))) if runs else []
-    rows = [[number(run[seed].get(metric)) for run in runs.values()] for seed in seeds]
-    return [[value for value in row if value is not None] for row in rows if None not in row]
+    rows = {seed: [number(run[seed].get(metric)) for run in runs.values()] for seed in seeds}
+    complete = {
+        seed: [value for value in row if value is not None]
+        for seed, row in rows.items()
+        if None not in row
+    }
+    return tuple(complete), [*complete.values()]
 
 
 def _shared_notes(runs: Runs, outcome: str, used: int) -> list[EffectNote]:
@@ -121,6 +130,16 @@ def _differences(model: Model, rows: Rows) -> dict[Term, list[float]]:
     }
 
 
+def _weights(model: Model, labels: Sequence[str]) -> dict[Term, dict[str, float]]:
+    """Return what each variant's outcome counts in each estimated term's effect, by label."""
+    import numpy as np
+
+    return {
+        term: dict(zip(labels, row, strict=True))
+        for term, row in model.effects(np.eye(len(labels))).items()
+    }
+
+
 def _shapley(signs: Sequence[tuple[int, ...]], rows: Rows) -> dict[Term, list[float]]:
     import numpy as np
 
@@ -149,7 +168,7 @@ def _costs(model: Model, runs: Runs) -> dict[Term, dict[str, Cost]]:
     """
     costs: dict[Term, dict[str, Cost]] = {term: {} for term in model.kept if len(term) == 1}
     for metric in COSTS:
-        rows = _rows(runs, metric)
+        _, rows = _rows(runs, metric)
         if not rows:
             continue
         positive = all(value > 0 for row in rows for value in row)

@@ -36,6 +36,7 @@ EffectNoteKind = Literal[
     "no_interval",
     "at_chance",
     "constant_loss",
+    "no_image_scores",
 ]
 """What a note on an effect is about.
 
@@ -44,7 +45,7 @@ other effects that the design cannot tell from this one. not_estimable: the vari
 run do not determine the effect. never_together: tricks that were never there when the effect was
 measured. incomplete: seeds that are left out. no_interval: why there is a difference but no
 interval. at_chance, constant_loss: variants that answer no better than an answer that ignores the
-image, by their accuracy or by their loss.
+image, by their accuracy or by their loss. no_image_scores: why there is no interval for new images.
 """
 
 

@@ -25,15 +25,19 @@ __all__ = ["EffectEstimate", "contrasts", "largest", "mean_of", "no_effect_reaso
 class EffectEstimate:
     """One difference for each seed, with minus without, in the order of seeds.
 
-    `scale` is the outcomes' largest magnitude. `shapley` holds the trick's Shapley value for each
-    seed, in a full factorial. `level_with` and `level_without` are the outcome's means, over the
-    same seeds, of the variants with the trick and without. `notes` say what a reader must know, and
-    why there are no differences where there are none. The other fields are those of `Effect`.
+    `seeds` are those of the differences, each of which is the sum of the variants' outcomes times
+    their `weights`, by label. `scale` is the outcomes' largest magnitude. `shapley` holds the
+    trick's Shapley value for each seed, in a full factorial. `level_with` and `level_without` are
+    the outcome's means, over the same seeds, of the variants with the trick and without. `notes`
+    say what a reader must know, and why there are no differences where there are none. The other
+    fields are those of `Effect`.
     """
 
     label: str
     model: str
     differences: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
     scale: float = 0.0
     shapley: tuple[float, ...] = ()
     level_with: float | None = None
@@ -79,13 +83,15 @@ def _contrast(
     if not pairs:
         reason = _why_no_pair({contrast.plus: plus, contrast.minus: minus}, outcome)
         effect_notes.append(EffectNote(kind="no_pairs", reason=reason))
-    costs = {metric: _cost(_pairs(plus, minus, metric)) for metric in COSTS}
+    costs = {metric: _cost([*_pairs(plus, minus, metric).values()]) for metric in COSTS}
     return replace(
         estimate,
-        differences=tuple(a - b for a, b in pairs),
-        scale=largest(pairs),
-        level_with=mean_of([a for a, _ in pairs]),
-        level_without=mean_of([b for _, b in pairs]),
+        differences=tuple(a - b for a, b in pairs.values()),
+        seeds=tuple(pairs),
+        weights={contrast.plus: 1.0, contrast.minus: -1.0},
+        scale=largest(pairs.values()),
+        level_with=mean_of([a for a, _ in pairs.values()]),
+        level_without=mean_of([b for _, b in pairs.values()]),
         notes=tuple(effect_notes),
         cost={metric: cost for metric, cost in costs.items() if cost["pairs"]},
     )
@@ -93,13 +99,17 @@ def _contrast(
 
 def _pairs(
     plus: Mapping[int, Metrics], minus: Mapping[int, Metrics], metric: str
-) -> list[tuple[float, float]]:
+) -> dict[int, tuple[float, float]]:
     """Return the metric of both for each seed that has it in both, in the order of seeds."""
-    both = [
-        (number(plus[s].get(metric)), number(minus[s].get(metric)))
+    both = {
+        s: (number(plus[s].get(metric)), number(minus[s].get(metric)))
         for s in sorted(plus.keys() & minus.keys())
-    ]
-    return [(a, b) for a, b in both if a is not None and b is not None and math.isfinite(a - b)]
+    }
+    return {
+        s: (a, b)
+        for s, (a, b) in both.items()
+        if a is not None and b is not None and math.isfinite(a - b)
+    }
 
 
 def _cost(pairs: Sequence[tuple[float, float]]) -> Cost:

@@ -8,6 +8,7 @@ from typing import Any, cast, get_args
 from trickbag.errors import UserError
 from trickbag.files import json_numbers
 from trickbag.study.analysis.effects import VERDICTS, Effect
+from trickbag.study.analysis.images import ImageInterval
 from trickbag.study.analysis.notes import EffectNote, EffectStatus
 from trickbag.study.records.checks import (
     json_list,
@@ -55,8 +56,38 @@ def effect_to_dict(effect: Effect) -> dict[str, Any]:
         "level_with": effect.level_with,
         "status": effect.status,
         "notes": [note.to_dict() for note in effect.notes],
+        **_images_to_dict(effect),
     }
     return data
+
+
+def _images_to_dict(effect: Effect) -> dict[str, Any]:
+    """Return what is known for new images; nothing where there is no interval."""
+    interval = effect.images
+    if interval is None:
+        return {}
+    return {
+        "images": interval.images,
+        "low_images": interval.low,
+        "high_images": interval.high,
+        "p_images": effect.p_images,
+        "p_images_raw": interval.p_raw,
+        "verdict_images": effect.verdict_images,
+    }
+
+
+def _images_from_dict(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Read what `_images_to_dict` returned; an entry of before has none of it."""
+    verdict = entry.get("verdict_images")
+    verdicts = (*VERDICTS, None)
+    require(verdict in verdicts, f"{place}: verdict_images", verdict, f"one of {verdicts}")
+    names = ("images", "low_images", "high_images", "p_images_raw", "p_images")
+    figures = json_numbers({name: entry.get(name) for name in names}, place)
+    images, low, high, p_raw = (figures[name] for name in names[:4])
+    interval = None
+    if images is not None and low is not None and high is not None and p_raw is not None:
+        interval = ImageInterval(images=int(images), low=low, high=high, p_raw=p_raw)
+    return {"images": interval, "p_images": figures["p_images"], "verdict_images": verdict}
 
 
 def effect_from_dict(data: object, place: str) -> Effect:
@@ -86,6 +117,7 @@ def effect_from_dict(data: object, place: str) -> Effect:
         minus=optional_text(entry, "minus", place),
         cost=_costs(entry, place),
         notes=tuple(_note(note, place) for note in json_list(entry, "notes", place)),
+        **_images_from_dict(entry, place),
         **figures,
     )
 

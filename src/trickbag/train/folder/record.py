@@ -21,6 +21,7 @@ from trickbag.tasks.classification import Validation
 from trickbag.train import checkpoint
 from trickbag.train.folder.board import Board
 from trickbag.train.folder.calibration import calibration_notes, confidence_of, temperature_of
+from trickbag.train.folder.image_scores import write_image_scores
 from trickbag.train.folder.predictions import PredictionRow, write_predictions
 from trickbag.train.folder.result import KeptWeights, Result
 from trickbag.train.folder.score import is_better
@@ -202,6 +203,7 @@ class RunRecord:
         if end.temperature is not None:
             store_temperature(self.folder.best, end.temperature)
         self._write_predictions(end.kept, end.temperature)
+        write_image_scores(self.folder.image_scores, self.dataset, end.kept, end.tested)
         epoch = self.kept_epoch(progress)
         metrics: dict[str, float | int | None] = dict(end.kept.all_metrics)
         metrics |= self._training_metrics(progress, epoch)

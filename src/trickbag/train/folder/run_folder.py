@@ -98,6 +98,11 @@ class RunFolder:
         return self.path / "predictions.csv"
 
     @property
+    def image_scores(self) -> Path:
+        """The scores of each image of the parts that are evaluated, of one label an image."""
+        return self.path / "image_scores.npz"
+
+    @property
     def probe(self) -> Path:
         """How a probe was chosen; a run that was trained has none."""
         return self.path / PROBE_FILE
