@@ -1,4 +1,4 @@
-"""The tables of simulated studies: what intervals hold."""
+"""The tables of simulated studies: what intervals hold, and what looks cost and save."""
 
 from __future__ import annotations
 
@@ -22,5 +22,31 @@ def coverage(result: dict[str, Any]) -> str:
     note = (
         "In % of the studies that have an interval; widths are medians, over that of an interval "
         "that knows the true variance."
+    )
+    return "\n".join([*lines, "", f"{note} {caption(result)}"])
+
+
+def looks(result: dict[str, Any]) -> str:
+    """Write the false verdicts by the number of looks, then what stopping settled arms saves."""
+    heads = ["tricks", "looks", "helps, planned", "any verdict, planned"]
+    heads += ["helps, each at 5 %", "any verdict, each at 5 %"]
+    lines = [table_row(heads), "|---:" * len(heads) + "|"]
+    for row in result["looks"]:
+        if row["kind"] == "null":
+            names = ("tricks", "looks", "helps", "either")
+            cells = [row[name] for name in (*names, "helps_at_5_percent", "either_at_5_percent")]
+            lines.append(table_row(cells))
+    heads = ["effect", "arms with it", "looks", "trials", "called", "estimate"]
+    heads += ["trials, Pocock", "called, Pocock", "called, one look"]
+    lines += ["", table_row(heads), "|---:|---" + "|---:" * (len(heads) - 2) + "|"]
+    for row in result["looks"]:
+        if row["kind"] == "saving":
+            cells = [row["effect"], row["with_effect"], row["looks"], row["trials"], row["called"]]
+            cells += [or_dash(row["estimate"], 2), row["trials_pocock"], row["called_pocock"]]
+            lines.append(table_row([*cells, row["called_once"]]))
+    note = (
+        f"In % of {result['studies']:,} studies, arms or trials; at most {result['seeds']} seeds. "
+        "Effects are in standard deviations of a paired difference, the estimate is that of arms "
+        "that were stopped early."
     )
     return "\n".join([*lines, "", f"{note} {caption(result)}"])

@@ -40,7 +40,7 @@ from evaluation_tables import (
 from finetune_table import finetuning
 from outcome_tables import outcome
 from search_tables import searches
-from study_tables import coverage
+from study_tables import coverage, looks
 from table_cells import machine, or_dash, table_row
 from transfer_tables import transfer
 from trickbag.data.config import DataConfig
@@ -93,6 +93,8 @@ def benchmark(result: dict[str, Any]) -> str:
         return searches(result)
     if "coverage" in result:
         return coverage(result)
+    if "looks" in result:
+        return looks(result)
     if "stability" in result:
         return stability(result)
     if "repetitions" in result:

@@ -385,6 +385,16 @@ STUDY = [
     ("study --resolution 4", ["--resolution", "factorial", "leave-one-out"]),
     *[(f"study --seeds {value}", ["--seeds", value, "at least 1"]) for value in ("0", "-1")],
     *[(f"study --seeds {value}", ["--seeds", value, "whole number"]) for value in ("x", "1.5")],
+    *[
+        (f"study --margin {value}", ["--margin", value])
+        for value in ("0", "-1", "x", "nan", "1e99")
+    ],
+    *[(f"study --max-seeds {value}", ["--max-seeds", value]) for value in ("0", "1", "x", "2.5")],
+    ("study --seeds 6 --max-seeds 5", ["seeds = 6", "max_seeds = 5"]),
+    ("study --until-settled --add-seeds 2 --max-seeds 9", ["--until-settled", "--add-seeds"]),
+    ("study --until-settled --max-seeds 9 --seeds 1", ["seeds = 1", "at least 2"]),
+    ("study --until-settled", ["until_settled needs max_seeds"]),
+    ("study --until-settled --max-seeds 9 --shard 1/2", ["until_settled", "shard"]),
     ("study --add-seeds 0", ["--add-seeds", "at least 1"]),
     ("study --retries -1", ["--retries", "at least 0"]),
     ("study --workers 0", ["--workers", "at least 1"]),

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
         return _merge(args)
     if args.seeds is not None and args.budget is not None:
         raise UserError("--seeds and --budget both choose the number of seeds; give one of them")
+    if args.until_settled and args.add_seeds is not None:
+        raise UserError("--until-settled adds seeds by itself: leave --add-seeds out")
     add_seeds = (
         0 if args.add_seeds is None else count_from(args.add_seeds, "--add-seeds", MAX_SEEDS)
     )
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             prepared = single.prepare(folder, executor, log=log, caller=COMMAND_LINE)
             seeds = seeds_within(budget_s, prepared, executor)
             most = study.design.most_seeds or seeds
+            most = min(most, study.max_seeds or most)
             study = dataclasses.replace(study, seeds=min(seeds, most))
             log.note(f"the budget of {about(budget_s)} allows {study.seeds} seeds of every trial")
         if args.dry_run:

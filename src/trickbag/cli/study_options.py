@@ -50,6 +50,18 @@ def add_study_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seeds", metavar="N", help="default: 5")
     group.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
     group.add_argument(
+        "--max-seeds",
+        metavar="N",
+        help="the most seeds, fixed before the first trial: verdicts may then be given again after "
+        "--add-seeds, and share the 5 %%",
+    )
+    group.add_argument(
+        "--until-settled",
+        action="store_true",
+        help="add seeds, --seeds at a time, until all effects are settled or there are "
+        "--max-seeds; arms that are settled are stopped",
+    )
+    group.add_argument(
         "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
     )
     group.add_argument(
@@ -60,6 +72,12 @@ def add_study_options(group: argparse._ArgumentGroup) -> None:
         f"{', '.join(EVALUATED)}; of these also {', '.join(f'{p}NAME' for p in PREFIXES)}; "
         f"another metric of result.json; or {', '.join(MEASURED_APART)}, for which the weights of "
         "each trial are evaluated. More names are measured in each trial too",
+    )
+    group.add_argument(
+        "--margin",
+        metavar="D",
+        help="the smallest difference in the outcome that matters: effects that are shown to be "
+        "smaller have the verdict equivalent",
     )
     group.add_argument(
         "--outcome-images",
@@ -99,8 +117,12 @@ def add_execution_options(group: argparse._ArgumentGroup) -> None:
 
 def study_from(args: argparse.Namespace) -> Study:
     """Return the study that the arguments describe."""
+    from typing import Annotated
+
     from trickbag.errors import UserError
     from trickbag.parsing import parse
+    from trickbag.ranges import Between
+    from trickbag.study.analysis.equivalence import MAX_MARGIN
     from trickbag.study.kept_weights import KeepWeights
     from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
     from trickbag.study.study import Study
@@ -120,6 +142,13 @@ def study_from(args: argparse.Namespace) -> Study:
         if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
             raise UserError(f"--shard {args.shard!r}: must be I/N with I from 1 to N, such as 1/4")
         settings["shard"] = (int(shard[1]), int(shard[2]))
+    if args.max_seeds is not None:
+        settings["max_seeds"] = count_from(args.max_seeds, "--max-seeds", MAX_SEEDS, least=2)
+    if args.until_settled:
+        settings["until_settled"] = True
+    if args.margin is not None:
+        margin = Annotated[float, Between(0, MAX_MARGIN, open_low=True)]
+        settings["margin"] = parse(margin, args.margin, "--margin")
     settings |= _outcomes(args)
     recipe = recipe_from(args)
     # What the recipe says is overruled in a study; what the command says is not.

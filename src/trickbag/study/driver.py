@@ -5,12 +5,14 @@ It alone writes the study's folder, and can be killed at any time.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, Stopped
+from trickbag.study.analysis.looks import Look, judgement, settled_at, unfinished, with_look
 from trickbag.study.findings import Findings
 from trickbag.study.kept_weights import TrialWeights, kept_trials
 from trickbag.study.outcome_evaluations import evaluation_lines, with_differences
@@ -37,7 +39,10 @@ __all__ = ["Driver"]
 
 @dataclass(kw_only=True)
 class Driver:
-    """Runs the pending trials of a study with an executor."""
+    """Runs the pending trials of a study with an executor.
+
+    A study that goes on until it is settled has a look every `step` seeds.
+    """
 
     study: PreparedStudy
     folder: StudyFolder
@@ -45,6 +50,7 @@ class Driver:
     log: StudyLog
     caller: Caller
     stop: StopSignal
+    step: int = 1
 
     def run(self) -> Findings:
         """Run the pending trials; return the findings.
@@ -78,7 +84,7 @@ class Driver:
         except Stopped as stopped:
             # Before the error is printed: a live table would be drawn over it.
             self.log.stop()
-            self._write_effects()
+            self.folder.write_effects(self._effects(finished=False)[0])
             left = len(progress.pending(plan.retries))
             raise Stopped(
                 f"{stopped}; {progress.completed} trials are finished, {left} are left",
@@ -87,6 +93,20 @@ class Driver:
             ) from stopped
         self.log.stop()
         return self._finish()
+
+    @property
+    def next_seeds(self) -> int:
+        """How many seeds to add next, of a study that goes on until it is settled; 0 for none."""
+        plan = self.study.plan
+        if not plan.until_settled or plan.max_seeds is None:
+            return 0
+        settled = settled_at(self.study.looks, plan.outcome)
+        is_open = any(
+            effect.status in ("measured", "partly_no_effect")
+            and (effect.model, effect.label) not in settled
+            for effect in self._effects(finished=False)[0]
+        )
+        return min(self.step, plan.max_seeds - plan.number_of_seeds) if is_open else 0
 
     @functools.cached_property
     def _weights(self) -> TrialWeights:
@@ -133,17 +153,40 @@ class Driver:
                 self.log.note(f"note: {trial_name(vars(stored))}: {note.text}")
         self.log.result(stored)
 
-    def _write_effects(self) -> list[Effect]:
-        outcome = self.study.plan.outcome
-        effects = self.study.progress.effects(outcome, [self.folder.trials])
-        self.folder.write_effects(effects)
-        return effects
+    def _effects(self, *, finished: bool) -> tuple[list[Effect], Look]:
+        """Return the effects so far, and the look that they are."""
+        plan, progress = self.study.plan, self.study.progress
+        seeds = plan.number_of_seeds
+        judged = judgement(
+            self.study.looks,
+            plan.outcome,
+            seeds,
+            plan.max_seeds,
+            plan.margin,
+            stops=plan.until_settled,
+        )
+        if not finished:
+            judged = unfinished(judged)
+        effects = progress.effects(plan.outcome, [self.folder.trials], plan.margin, judged)
+        return effects, Look(
+            outcome=plan.outcome,
+            seeds=seeds,
+            level=judged.level,
+            margin=plan.margin,
+            verdicts={(e.model, e.label): (e.verdict, e.verdict_images) for e in effects},
+        )
 
     def _finish(self) -> Findings:
-        effects = self._write_effects()
+        # What one shard has is no look: the effects are those of all shards.
+        finished = self.study.plan.shard is None
+        effects, look = self._effects(finished=finished)
+        if finished:
+            self.study = dataclasses.replace(self.study, looks=with_look(self.study.looks, look))
         started = self.folder.read_study()
         command = started.command if started is not None else ""
-        # Once more, with the reasons of variants that turned out not to apply.
+        # Once more, with the reasons of variants that turned out not to apply; and before the
+        # effects, so that a look which anybody can have seen is recorded.
         self.folder.write_study(self.study.record(command))
+        self.folder.write_effects(effects)
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
         return Findings.of(self.study.progress, effects, self.folder.path)

@@ -43,7 +43,7 @@ class Extension:
 
         `fingerprint` is that of the data of `plan`. Raises UserError where the two cannot be one
         study (another version, recipe, design, shard or other data), naming what differs. Another
-        outcome makes no other study.
+        outcome or margin makes no other study.
         """
         changed = self._changes(plan, fingerprint)
         if changed:
@@ -55,7 +55,13 @@ class Extension:
             seeds=max(plan.seeds or 0, self.stored.seeds),
             # Not a part of what is studied: another setting is one for the trials to come.
             keep_weights=plan.keep_weights or self.stored.keep_weights,
+            margin=self._margin(plan),
         )
+
+    def _margin(self, plan: StudyPlan) -> float | None:
+        """Return the margin that is named, or the one before: of another outcome it is none."""
+        same = plan.outcome == self.stored.outcome
+        return self.stored.margin if plan.margin is None and same else plan.margin
 
     def _error(self, content: str) -> UserError:
         return UserError(f"{self.folder} holds {content}", f"choose another {self.caller.out}")

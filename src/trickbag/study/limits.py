@@ -27,6 +27,7 @@ MAX_BUDGET_S = 10 * 365 * 86_400
 
 _RANGES = {
     "seeds": AtLeast(1, MAX_SEEDS),
+    "max_seeds": AtLeast(2, MAX_SEEDS),
     "retries": AtLeast(0, MAX_RETRIES),
     "workers": AtLeast(1, MAX_PROCESSES),
     "threads": AtLeast(1, MAX_PROCESSES),

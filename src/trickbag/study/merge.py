@@ -12,6 +12,7 @@ from trickbag.errors import UserError
 from trickbag.models.deleted_weights import DELETED_WEIGHTS
 from trickbag.models.weights_names import BEST_WEIGHTS, LAST_WEIGHTS
 from trickbag.recipe import Recipe, differences
+from trickbag.study.analysis.looks import Look, judgement, unfinished
 from trickbag.study.designs.named import read_design
 from trickbag.study.findings import Findings
 from trickbag.study.folder import StudyFolder
@@ -75,6 +76,8 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
         outcome=first.outcome,
         beside=first.beside,
         evaluated=first.evaluations,
+        margin=first.margin,
+        max_seeds=first.max_seeds,
     )
     results = [result for _, shard in shards for result in shard]
     trial_plan = plan.trial_plan(first.inapplicable, first.data)
@@ -93,7 +96,20 @@ def merge(folders: Sequence[Path], out: Path, *, caller: Caller = PYTHON) -> Fin
         notes=tuple(notes),
     )
     # Before the folder is created: nothing is left of a study whose effects cannot be computed.
-    effects = progress.effects(plan.outcome, [StudyFolder(folder).trials for folder in folders])
+    trials = [StudyFolder(folder).trials for folder in folders]
+    judged = judgement((), plan.outcome, first.seeds, first.max_seeds, plan.margin)
+    # A trial that has neither finished nor failed is still to be run.
+    finished = not progress.pending(0)
+    judged = judged if finished else unfinished(judged)
+    effects = progress.effects(plan.outcome, trials, plan.margin, judged)
+    look = Look(
+        outcome=plan.outcome,
+        seeds=first.seeds,
+        level=judged.level,
+        margin=plan.margin,
+        verdicts={(e.model, e.label): (e.verdict, e.verdict_images) for e in effects},
+    )
+    record = dataclasses.replace(record, looks=(look,) if finished else ())
     with target.locked(caller):
         for folder in folders:
             for trial in sorted(StudyFolder(folder).trials.glob("*/")):

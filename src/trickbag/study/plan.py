@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from trickbag.metrics.metric import default_score
 from trickbag.models.config import model_config
 from trickbag.paths import expanded, file_name, is_folder
 from trickbag.recipe import digest
+from trickbag.study.analysis.equivalence import require_margin
+from trickbag.study.analysis.looks import stopped_cells
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
 from trickbag.study.designs.arms import ArmDesign
@@ -22,11 +25,12 @@ from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from trickbag.data.dataset import Dataset
     from trickbag.optim.config import Device
     from trickbag.recipe import Recipe
+    from trickbag.study.analysis.looks import Look
     from trickbag.study.designs.design import Design
     from trickbag.study.kept_weights import KeepWeights
     from trickbag.study.records.result import Evaluations
@@ -36,6 +40,9 @@ __all__ = ["SEEDS", "StudyPlan"]
 
 SEEDS = 5
 """The seeds of a study that does not say how many."""
+
+LOOKS = 5
+"""The looks of a study that goes on until it is settled and does not say at how many seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +65,11 @@ class StudyPlan:
     For an outcome of `evaluate.extra.EXTRA` the kept weights of each trial are evaluated once it
     has trained: on at most `outcome_images` images of the validation part, or on the images of the
     folder `localization`, if it needs one. None stands for what `evaluated` says, the settings of
-    the study that a folder holds, and in a new one for all images. Raises UserError for values that
+    the study that a folder holds, and in a new one for all images. `margin` is the smallest
+    difference in the outcome that matters; None stands for that of the study that a folder holds
+    with this outcome, and in a new one for none. `max_seeds` makes the study sequential: verdicts
+    may be given again each time that seeds were added, up to so many; `until_settled` adds them by
+    itself, `seeds` at a time, and stops arms that are settled. Raises UserError for values that
     cannot be.
     """
 
@@ -75,6 +86,9 @@ class StudyPlan:
     outcome_images: int | None = None
     localization: str | None = None
     evaluated: Evaluations = field(default_factory=dict)
+    margin: float | None = None
+    max_seeds: int | None = None
+    until_settled: bool = False
 
     def __post_init__(self) -> None:
         training = dataclasses.replace(self.recipe.training, keep=self.keep)
@@ -83,6 +97,10 @@ class StudyPlan:
         if self.seeds is not None and self.seeds < 1:
             raise UserError(f"seeds = {self.seeds}: a study needs at least 1 (an interval needs 2)")
         require_within(seeds=self.seeds, retries=self.retries)
+        require_margin(self.margin)
+        require_within(max_seeds=self.max_seeds)
+        if self.max_seeds is not None and (self.seeds or 0) > self.max_seeds:
+            raise UserError(f"seeds = {self.seeds}: max_seeds = {self.max_seeds} are the most")
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise UserError(f"shard = {self.shard_text}: must be I/N with I from 1 to N")
         if self.keep_weights not in (None, "none", "full", "all"):
@@ -102,6 +120,10 @@ class StudyPlan:
             if self.outcomes.count(name) > 1:
                 raise UserError(f"outcome {name!r} is named twice")
         self._check_evaluations()
+        if self.until_settled and self.seeds == 1:
+            raise UserError("seeds = 1: until_settled needs at least 2 seeds a look")
+        if self.until_settled and self.shard is not None:
+            raise UserError("until_settled and shard exclude each other: a shard settles nothing")
         self.design.check(self.recipe, self.models, self.seeds)
         for name in self.models:
             model_config(name)
@@ -159,7 +181,12 @@ class StudyPlan:
     @property
     def number_of_seeds(self) -> int:
         """The seeds of each trial, in a new study."""
-        return (self.design.most_seeds or SEEDS) if self.seeds is None else self.seeds
+        if self.seeds is not None:
+            return self.seeds
+        seeds = self.design.most_seeds or SEEDS
+        if self.until_settled and self.max_seeds is not None:
+            seeds = max(2, math.ceil(self.max_seeds / LOOKS))
+        return seeds if self.max_seeds is None else min(seeds, self.max_seeds)
 
     @property
     def weights_kept(self) -> KeepWeights:
@@ -211,9 +238,12 @@ class StudyPlan:
         return reasons
 
     def trial_plan(
-        self, inapplicable: Mapping[str, Mapping[str, str]], fingerprint: str
+        self,
+        inapplicable: Mapping[str, Mapping[str, str]],
+        fingerprint: str,
+        looks: Sequence[Look] = (),
     ) -> TrialPlan:
-        """Return the trials on the data of a fingerprint.
+        """Return the trials on the data of a fingerprint, after the `looks` of the study so far.
 
         `inapplicable` is what the method of this name returned. Raises UserError where trials would
         store different teacher logits in one file.
@@ -229,7 +259,8 @@ class StudyPlan:
             if variant.recipe is not None
         ]
         _check_teacher_files(trick for recipe in recipes for trick in recipe.tricks)
-        return TrialPlan.of(layouts, self.number_of_seeds, fingerprint, self.shard)
+        stopped = stopped_cells(layouts, looks, self.outcome) if self.until_settled else None
+        return TrialPlan.of(layouts, self.number_of_seeds, fingerprint, self.shard, stopped)
 
 
 def _check_teacher_files(tricks: Iterable[Trick]) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trickbag.data.source import Part
     from trickbag.recipe import Recipe
     from trickbag.study.analysis.chance import ConstantAnswers
+    from trickbag.study.analysis.looks import Look
     from trickbag.study.executors import Machine
     from trickbag.study.folder import StudyFolder
     from trickbag.study.log import StudyLog
@@ -54,7 +55,8 @@ class PreparedStudy:
     `inapplicable` names the tricks that cannot work on a network, for each network. `kept` are the
     whole lines of `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train
     a trial together. `variant_notes` say which settings hide others, in which variants. `trained`
-    are the trials to be run that lack an evaluation alone, and whose weights are there.
+    are the trials to be run that lack an evaluation alone, and whose weights are there. `looks` are
+    those at which verdicts were written.
     """
 
     plan: StudyPlan
@@ -66,6 +68,7 @@ class PreparedStudy:
     processes: int = 1
     variant_notes: tuple[Note, ...] = ()
     trained: frozenset[str] = frozenset()
+    looks: tuple[Look, ...] = ()
 
     @property
     def notes(self) -> list[Note]:
@@ -109,6 +112,10 @@ class PreparedStudy:
             answers=self.progress.answers,
             beside=plan.beside,
             evaluations={**plan.evaluated, **plan.evaluations},
+            margin=plan.margin,
+            max_seeds=plan.max_seeds,
+            until_settled=plan.until_settled,
+            looks=self.looks,
         )
 
 
@@ -151,9 +158,13 @@ def prepare_study(
         extension = Extension(stored=stored, folder=folder.path, caller=caller)
         plan = extension.of(plan, dataset.fingerprint)
         require_processes(machine.processes, stored, caller)
+        plan = _with_max_seeds(plan, stored, trained=bool(kept))
     inapplicable = plan.inapplicable(dataset)
     answers = constant_answers(dataset, plan.recipe)
-    trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint)
+    if plan.until_settled and plan.max_seeds is None:
+        raise UserError("until_settled needs max_seeds, the most seeds that are trained")
+    looks = () if stored is None else stored.looks
+    trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint, looks)
     if extension is not None:
         extension.require_same_weights(trial_plan)
     progress = StudyProgress(trial_plan, kept, answers, plan.evaluations)
@@ -161,8 +172,8 @@ def prepare_study(
     if add_seeds and any(t.id not in progress.finished for t in progress.pending(plan.retries)):
         log.note("the study is not finished: it goes on, and no seeds are added yet")
     elif add_seeds:
-        plan = dataclasses.replace(plan, seeds=plan.number_of_seeds + add_seeds)
-        trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint)
+        plan = dataclasses.replace(plan, seeds=_more_seeds(plan, add_seeds))
+        trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint, looks)
         progress = StudyProgress(trial_plan, kept, answers, plan.evaluations)
     pending = (trial.id for trial in progress.pending(plan.retries))
     return PreparedStudy(
@@ -173,6 +184,7 @@ def prepare_study(
         kept=tuple(kept),
         torn=torn is not None,
         processes=machine.processes,
+        looks=looks,
         variant_notes=tuple(variant_notes(progress.trial_plan.layouts, dataset)),
         trained=frozenset(
             trial
@@ -180,6 +192,37 @@ def prepare_study(
             if trial in progress.finished and has_weights(folder.trials / trial)
         ),
     )
+
+
+def _with_max_seeds(plan: StudyPlan, stored: StudyRecord, *, trained: bool) -> StudyPlan:
+    """Return the plan with the largest number of seeds, which the first trial fixes.
+
+    Raises UserError for another number once there are results, and for more seeds than that.
+    """
+    most = plan.max_seeds
+    if trained and most not in (None, stored.max_seeds):
+        before = "none" if stored.max_seeds is None else stored.max_seeds
+        raise UserError(
+            f"max_seeds = {most}: it is fixed before the first trial, and this study has {before}",
+            "leave it out, or start another study",
+        )
+    most = stored.max_seeds if most is None else most
+    if most is not None and plan.number_of_seeds > most:
+        raise UserError(f"seeds = {plan.number_of_seeds}: max_seeds = {most} are the most")
+    until_settled = plan.until_settled or stored.until_settled
+    return dataclasses.replace(plan, max_seeds=most, until_settled=until_settled)
+
+
+def _more_seeds(plan: StudyPlan, add_seeds: int) -> int:
+    """Return the number of seeds with those that are added; UserError beyond the largest."""
+    seeds = plan.number_of_seeds + add_seeds
+    if plan.max_seeds is not None and seeds > plan.max_seeds:
+        raise UserError(
+            f"add_seeds = {add_seeds}: the study has {plan.number_of_seeds} of at most "
+            f"{plan.max_seeds} seeds, which were fixed before its first trial",
+            "add fewer, or start another study",
+        )
+    return seeds
 
 
 def _require_measured(plan: StudyPlan, dataset: Dataset) -> None:

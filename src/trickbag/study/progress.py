@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import Note
 from trickbag.study.analysis.chance import chance_notes
 from trickbag.study.analysis.effects import effects
+from trickbag.study.analysis.looks import Judgement
 from trickbag.study.image_scores import scores_by_image
 from trickbag.study.records.study import LayoutRecord, VariantRecord
 
@@ -170,13 +171,22 @@ class StudyProgress:
             for cell, ids in self.trial_plan.ids.items()
         }
 
-    def effects(self, outcome: str, folders: Sequence[Path] = ()) -> list[Effect]:
+    def effects(
+        self,
+        outcome: str,
+        folders: Sequence[Path] = (),
+        margin: float | None = None,
+        judgement: Judgement | None = None,
+    ) -> list[Effect]:
         """Return the effects as far as they are known.
 
-        With the `folders` that hold those of the trials they are about new images too.
+        With the `folders` that hold those of the trials they are about new images too. `judgement`
+        says how verdicts are given, by default as at a first look.
         """
         scores = scores_by_image(self.trial_plan.ids, outcome, folders) if folders else None
-        return effects(self.layouts(), self.cells(), self.notes(), outcome, self.answers, scores)
+        layouts, cells, notes = self.layouts(), self.cells(), self.notes()
+        judgement = judgement or Judgement()
+        return effects(layouts, cells, notes, outcome, self.answers, scores, margin, judgement)
 
     def chance_notes(self, outcome: str) -> list[Note]:
         """Return notes of the study on variants at chance, network by network."""

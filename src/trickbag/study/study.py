@@ -40,8 +40,12 @@ class Study(StudyPlan):
     them. Every trial keeps the weights of its last epoch, and all its numbers are of these, unless
     `keep` says `best`. `keep_weights` is none, full or all: the trials that keep their files of
     weights once they have finished; None stands for those of the study that a folder holds, and in
-    a new one for full where the design has a variant of the full recipe, else none. Raises
-    UserError for values that cannot be.
+    a new one for full where the design has a variant of the full recipe, else none. `margin` is
+    the smallest difference in the outcome that matters: effects that are shown to be smaller are
+    `equivalent`. `max_seeds`, fixed before the first trial, lets verdicts be given again after
+    `add_seeds`; without it those of the first look stay. With `until_settled` seeds are added,
+    `seeds` at a time, until every effect is settled or there are `max_seeds`. Raises UserError for
+    values that cannot be.
     """
 
     def run(
@@ -79,24 +83,30 @@ class Study(StudyPlan):
             with StopSignal() as stop, folder.locked(caller) as note:
                 if note is not None:
                     log.note(f"note: {note.text}")
-                study = prepare_study(
-                    self,
-                    folder,
-                    executor.machine,
-                    add_seeds=add_seeds,
-                    log=log,
-                    caller=caller,
-                    stop=stop,
-                )
-                folder.write_study(study.record(command))
-                return Driver(
-                    study=study,
-                    folder=folder,
-                    executor=executor,
-                    log=log,
-                    caller=caller,
-                    stop=stop,
-                ).run()
+                while True:
+                    study = prepare_study(
+                        self,
+                        folder,
+                        executor.machine,
+                        add_seeds=add_seeds,
+                        log=log,
+                        caller=caller,
+                        stop=stop,
+                    )
+                    folder.write_study(study.record(command))
+                    driver = Driver(
+                        study=study,
+                        folder=folder,
+                        executor=executor,
+                        log=log,
+                        caller=caller,
+                        stop=stop,
+                        step=self.number_of_seeds,
+                    )
+                    findings = driver.run()
+                    add_seeds = driver.next_seeds
+                    if not add_seeds:
+                        return findings
         finally:
             log.stop()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,18 +36,24 @@ class TrialPlan:
         seeds: int,
         fingerprint: str,
         shard: tuple[int, int] | None = None,
+        stopped: Mapping[tuple[str, str], int] | None = None,
     ) -> TrialPlan:
-        """Return the trials for seeds from 0 on; of shard (i, n) every n-th, from the i-th."""
+        """Return the trials for seeds from 0 on; of shard (i, n) every n-th, from the i-th.
+
+        Variants that were `stopped`, by (network, label), have the seeds below that number alone.
+        """
+        stops = stopped or {}
 
         def identify(recipe: Recipe, seed: int) -> str:
             return digest(trial_of(recipe, seed, fingerprint))
 
         variants = [variant for layout in layouts for variant in layout.variants]
-        trials = trials_of(variants, range(seeds), identify)
+        trials = trials_of(variants, range(seeds), identify, stops)
         # Of all trials, in a shard too: `study.json` names them, whoever runs them.
         ids = {
             (variant.model, variant.label): {
-                seed: identify(variant.recipe_of(seed), seed) for seed in range(seeds)
+                seed: identify(variant.recipe_of(seed), seed)
+                for seed in range(min(seeds, stops.get((variant.model, variant.label), seeds)))
             }
             for variant in variants
             if variant.recipe is not None
@@ -63,7 +69,10 @@ class TrialPlan:
 
 
 def trials_of(
-    variants: Sequence[Variant], seeds: Iterable[int], identify: Callable[[Recipe, int], str]
+    variants: Sequence[Variant],
+    seeds: Iterable[int],
+    identify: Callable[[Recipe, int], str],
+    stopped: Mapping[tuple[str, str], int] | None = None,
 ) -> dict[str, Trial]:
     """Return the trials of all variants that apply, by id, in the order in which they are run.
 
@@ -73,7 +82,8 @@ def trials_of(
     trials: dict[str, Trial] = {}
     for seed in seeds:
         for variant in variants:
-            if variant.recipe is None:
+            stop = (stopped or {}).get((variant.model, variant.label), seed + 1)
+            if variant.recipe is None or seed >= stop:
                 continue
             recipe = variant.recipe_of(seed)
             name = identify(recipe, seed)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from trickbag.report.format import TIMES, plus_minus, short_title, signed, unit
-from trickbag.report.study.new_images import not_for_new_images
+from trickbag.report.study.new_images import EQUIVALENT, not_for_new_images
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.design import Design
 from trickbag.study.designs.layout import ALL
@@ -27,6 +27,7 @@ __all__ = [
     "term",
     "trick_words",
     "verdict_text",
+    "verdict_words",
 ]
 
 _MAX_NAMES = 3  # effects of a kind that the sentence names; it counts the others
@@ -68,7 +69,7 @@ def does_not_apply(effect: Effect) -> bool:
 
 def has_no_effect(effect: Effect) -> bool:
     """Tell whether the trick changes nothing in this recipe."""
-    return effect.status == "no_effect" and effect.verdict == "undetermined"
+    return effect.status == "no_effect" and effect.verdict not in ("helps", "hurts")
 
 
 def verdict_text(effect: Effect) -> str:
@@ -80,7 +81,20 @@ def verdict_text(effect: Effect) -> str:
     if effect.delta is None:
         return "no pair yet"
     partly = ", partly no effect" if effect.status == "partly_no_effect" else ""
-    return f"{effect.verdict}{partly}"
+    return f"{verdict_words(effect)}{partly}"
+
+
+def verdict_words(effect: Effect) -> str:
+    """Write a verdict as words; that of an effect within the margin says so."""
+    if effect.verdict == "equivalent":
+        return EQUIVALENT
+    return f"{effect.verdict}{_within(effect)}"
+
+
+def _within(effect: Effect) -> str:
+    """Say that an effect which helps or hurts is smaller than the margin, where it is."""
+    within = any(note.kind == "within_margin" for note in effect.notes)
+    return ", smaller than the margin" if within else ""
 
 
 def answers(study: ReportedStudy) -> list[str]:
@@ -137,6 +151,11 @@ def answer(
         and not does_not_apply(effect)
         and not has_no_effect(effect)
     ]
+    parts += _named(
+        [_words(effect, subject) for effect in main if effect.verdict == "equivalent"],
+        "makes no difference that matters",
+        "make no difference that matters",
+    )
     settled = any(effect.verdict != "undetermined" for effect in main)
     parts += _undetermined(undetermined, settled=settled, subject=subject)
     parts += _interactions(effects, outcome)
@@ -200,7 +219,7 @@ def _sizes(
             text = f"{verb} {text}" + (f" {_unit(outcome)}" if with_unit else "")
         if (with_seeds and i == 0) or effect.pairs != pairs:
             text += f" ({_seeds(effect.pairs)})"
-        items.append(f"{_words(effect, subject)} {text}")
+        items.append(f"{_words(effect, subject)} {text}{_within(effect)}")
     more = len(effects) - _MAX_NAMES
     if more > 0:
         items.append(f"{more} other{'s' * (more > 1)} by less")
@@ -232,7 +251,7 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool, subject: str) -> 
 
 def _interactions(effects: Sequence[Effect], outcome: str) -> list[str]:
     """Write the largest interaction that is settled, and how many others are."""
-    settled = [e for e in effects if is_interaction(e) and e.verdict != "undetermined"]
+    settled = [e for e in effects if is_interaction(e) and e.verdict in ("helps", "hurts")]
     if not settled:
         return []
     largest = max(settled, key=lambda effect: abs(effect.delta or 0.0))

@@ -22,7 +22,12 @@ __all__ = ["forest_chart", "forest_limits", "interaction_chart"]
 _ROW = 0.31  # inches of a row of a forest plot
 _LINE = 0.17  # inches of a line of an axis label
 _DASHES: Any = (0, (3, 1.6))
-_MARKS = {"helps": ("^", PAGE.blue), "hurts": ("v", PAGE.orange), "undetermined": ("o", PAGE.soft)}
+_MARKS = {
+    "helps": ("^", PAGE.blue),
+    "hurts": ("v", PAGE.orange),
+    "equivalent": ("o", PAGE.ink),
+    "undetermined": ("o", PAGE.soft),
+}
 _MAX_WIDTHS = 4  # of the median interval: no wider part of an interval is drawn
 
 
@@ -270,7 +275,7 @@ def _draw_cell(
         axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=color, alpha=alpha, linewidth=0))
     edge = PAGE.soft if row == column else PAGE.rule
     axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor="none", edgecolor=edge, linewidth=0.9))
-    settled = effect is not None and effect.verdict != "undetermined"
+    settled = effect is not None and effect.verdict in ("helps", "hurts")
     text = ABSENT if delta is None else signed(outcome, delta) + ("*" if settled else "")
     ink = PAGE.on_fill if shade > 0.7 else PAGE.ink
     axes.text(column, row, text, color=ink, size=text_size, ha="center", va="center_baseline")

@@ -11,7 +11,17 @@ from trickbag.study.analysis.images import BY_IMAGE
 if TYPE_CHECKING:
     from trickbag.study.analysis.effects import Effect
 
-__all__ = ["HEADS", "has_images", "image_cells", "not_for_new_images", "why_no_images"]
+__all__ = [
+    "EQUIVALENT",
+    "HEADS",
+    "has_images",
+    "image_cells",
+    "not_for_new_images",
+    "why_no_images",
+]
+
+EQUIVALENT = "no difference that matters"
+"""The verdict `equivalent` in words."""
 
 HEADS = ("new images", "p, new images", "verdict, new images")
 """The heads of the columns about new seeds and new images."""
@@ -34,9 +44,15 @@ def image_cells(effect: Effect, outcome: str) -> tuple[str, str, str]:
     if effect.images is None:
         return ABSENT, ABSENT, ABSENT
     interval = span(outcome, effect.images.low, effect.images.high)
-    return interval, probability(effect.p_images), effect.verdict_images or ABSENT
+    verdict = effect.verdict_images or ABSENT
+    words = EQUIVALENT if verdict == "equivalent" else verdict
+    return interval, probability(effect.p_images), words
 
 
 def not_for_new_images(effects: Sequence[Effect]) -> list[Effect]:
-    """Return the effects whose verdict about new seeds does not hold for new images."""
-    return [e for e in effects if e.images is not None and e.verdict != e.verdict_images]
+    """Return the effects that are settled for new seeds and not for new images."""
+    return [
+        effect
+        for effect in effects
+        if effect.verdict != "undetermined" and effect.verdict_images == "undetermined"
+    ]

@@ -51,7 +51,7 @@ __all__ = [
 
 _FOREST_ROWS = 40  # effects of a network that a forest plot still shows legibly
 _SAME = 1e-3  # prices that differ relatively by no more are the same
-_SYMBOLS = {"helps": "▲", "hurts": "▼", "undetermined": "○"}
+_SYMBOLS = {"helps": "▲", "hurts": "▼", "equivalent": "≈", "undetermined": "○"}
 
 LETTERS = "abcdefghijkl"
 """Letters of a design's factors, in order."""
@@ -113,7 +113,8 @@ def effect_row(effect: Effect, outcome: str) -> dict[str, Any]:
         "level_without": number(outcome, effect.level_without),
         "level_with": number(outcome, effect.level_with),
         "delta": ABSENT if effect.delta is None else signed(outcome, effect.delta),
-        "interval": span(outcome, effect.low, effect.high),
+        "interval": span(outcome, effect.low, effect.high)
+        + (" (exploratory)" if effect.exploratory else ""),
         "p": probability(effect.p),
         "p_raw": probability(effect.p_raw),
         "pairs": effect.pairs,

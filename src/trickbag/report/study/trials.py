@@ -48,6 +48,8 @@ def facts(study: ReportedStudy) -> list[tuple[str, str]]:
         ),
         ("variants", f"{len(study.variants):,}"),
         ("seeds", str(study.record.seeds or "")),
+        ("looks", _looks(study)),
+        ("margin", f"{study.record.margin:g}" if study.record.margin else ""),
         ("epochs", str(epochs) if epochs is not None else ""),
         ("outcome", title(study.outcome) + (f" in {measure}" if measure else "")),
         ("measured too", ", ".join(map(title, study.record.beside))),
@@ -58,6 +60,17 @@ def facts(study: ReportedStudy) -> list[tuple[str, str]]:
         ("weights kept", _WEIGHTS_KEPT.get(study.record.keep_weights or "", "")),
     ]
     return [(name, text) for name, text in rows if text]
+
+
+def _looks(study: ReportedStudy) -> str:
+    """Write at how many seeds verdicts on the outcome were written, and what the last one had."""
+    looks = [look for look in study.record.looks if look.outcome == study.outcome]
+    if not looks:
+        return ""
+    seeds = " and ".join(str(look.seeds) for look in looks)
+    most = study.record.max_seeds
+    text = f"{len(looks)}, at {seeds}" + (f" of at most {most} seeds" if most else " seeds")
+    return text + (f"; the last at p < {looks[-1].level:.3g}" if most else "")
 
 
 def troubles(study: ReportedStudy) -> dict[str, Any]:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from trickbag.study.analysis.effect import Effect
+from trickbag.study.analysis.equivalence import Equivalence, equivalence_p, require_margin
 from trickbag.study.analysis.factorial import factorial
 from trickbag.study.analysis.images import differences_by_image, image_interval
+from trickbag.study.analysis.looks import VERDICTS, Judgement, Verdict
 from trickbag.study.analysis.notes import (
     EffectNote,
-    EffectStatus,
-    note_text,
     status_of,
 )
-from trickbag.study.analysis.outcomes import OUTCOMES, Cost, require_outcome
+from trickbag.study.analysis.outcomes import OUTCOMES, require_outcome
 from trickbag.study.analysis.paired import contrasts
-from trickbag.study.analysis.statistics import (
-    ALPHA,
-    Summary,
-    bootstrap_interval,
-    holm,
-    seeds_needed,
-    summarise,
-)
+from trickbag.study.analysis.statistics import Summary, bootstrap_interval, summarise
+from trickbag.study.analysis.verdicts import judged
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.chance import ConstantAnswers
@@ -42,62 +35,6 @@ BOOTSTRAP_PAIRS = 8
 _OF_LEVELS = ("at_chance", "constant_loss")
 """The kinds of notes that say nothing of the difference itself."""
 
-Verdict = Literal["helps", "hurts", "undetermined"]
-VERDICTS: tuple[Verdict, ...] = ("helps", "hurts", "undetermined")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """The effect of a trick on the outcome, with minus without: an entry of `effects.json`.
-
-    `delta` is the mean paired difference over the `pairs` seeds that have both, in units of the
-    outcome; `sd` the standard deviation of the differences, `low` and `high` the unadjusted 95 % t
-    interval, `p_raw` its two-sided p and `p` Holm's adjusted one. All are None where they are not
-    defined, and `notes` say why. `more_seeds` are the seeds beyond those that would settle an
-    undetermined effect, if the whole study got them and every effect stayed as it is. `bootstrap`
-    is the 95 % interval of the resampled mean where there are at least 8 pairs. `shapley` is the
-    same as `delta`, `low`, `high` for a trick's Shapley value in a full factorial. `plus` and
-    `minus` are the labels of the variants compared; None in a factorial, where a pair is a seed and
-    its difference a least-squares estimate. `cost` holds the trick's price in each metric of
-    `COSTS` that was measured; an interaction has none. `status` says whether the effect was
-    measured, and if not, what kept it. `level_with` and `level_without` are the outcome itself: its
-    mean over the same pairs with the trick and without, in a factorial over all variants with it
-    and without; None for an interaction.
-
-    All of this is about new seeds on these images. `images` is the interval for new seeds and new
-    images, where each trial has the scores of its images; `p_images` is Holm's adjusted p, and
-    `verdict_images` follows from it. It is never surer than `verdict`.
-    """
-
-    label: str
-    model: str
-    delta: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    p_raw: float | None
-    sd: float | None
-    pairs: int
-    verdict: Verdict
-    more_seeds: int | None = None
-    bootstrap: tuple[float, float] | None = None
-    shapley: tuple[float, float | None, float | None] | None = None
-    plus: str | None = None
-    minus: str | None = None
-    level_with: float | None = None
-    level_without: float | None = None
-    cost: Mapping[str, Cost] = field(default_factory=dict)
-    status: EffectStatus = "measured"
-    notes: tuple[EffectNote, ...] = ()
-    images: ImageInterval | None = None
-    p_images: float | None = None
-    verdict_images: Verdict | None = None
-
-    @property
-    def note(self) -> str | None:
-        """The notes in words; None where there are none."""
-        return note_text(self.notes)
-
 
 def effects(
     layouts: Sequence[Layout],
@@ -106,6 +43,8 @@ def effects(
     outcome: str = "top1",
     answers: ConstantAnswers = MappingProxyType({}),
     scores: ScoresByImage | None = None,
+    margin: float | None = None,
+    judgement: Judgement = Judgement(),  # noqa: B008  (frozen)
 ) -> list[Effect]:
     """Return the effects of a study, in design order, from the metrics and notes of its trials.
 
@@ -113,18 +52,22 @@ def effects(
     then the two-way interactions, labelled `A*B`. Trials that failed are absent from `cells` and
     `notes`. P-values are adjusted over all effects that have one. With the constant `answers` of
     the evaluated parts, notes name the variants at chance. With the `scores` of the images in the
-    outcome, effects have an interval for new images too. Raises UserError for an unknown outcome.
+    outcome, effects have an interval for new images too. With a `margin`, the smallest difference
+    that matters, those that are shown to be smaller are `equivalent`. `judgement` says at which
+    level verdicts are given, by default at 5 %, and which stay from earlier looks. Raises
+    UserError for an unknown outcome and for a margin that cannot be.
     """
     require_outcome(outcome)
+    require_margin(margin)
     summarised = []
     for layout in layouts:
         estimate = factorial if layout.factors else contrasts
         estimates = estimate(layout, cells, notes, outcome, answers)
-        summarised += [_effect(each, scores) for each in estimates]
-    return _judged(summarised, OUTCOMES[outcome])
+        summarised += [_effect(each, scores, margin) for each in estimates]
+    return judged(summarised, OUTCOMES[outcome], judgement)
 
 
-def _effect(estimate: EffectEstimate, scores: ScoresByImage | None) -> Effect:
+def _effect(estimate: EffectEstimate, scores: ScoresByImage | None, margin: float | None) -> Effect:
     """Summarise an estimate; the verdicts, which depend on the other effects, are still open."""
     summary = summarise(estimate.differences, estimate.scale)
     resampled = summary.p is not None and summary.pairs >= BOOTSTRAP_PAIRS
@@ -132,8 +75,9 @@ def _effect(estimate: EffectEstimate, scores: ScoresByImage | None) -> Effect:
     notes = (*estimate.notes, *_why_no_interval(summary, estimate.notes))
     images = None
     if scores is not None and summary.low is not None:
-        images, note = _images(estimate, scores)
+        images, note = _images(estimate, scores, margin)
         notes += note
+    p_margin = None if margin is None else equivalence_p(summary, margin)
     return Effect(
         label=estimate.label,
         model=estimate.model,
@@ -158,18 +102,25 @@ def _effect(estimate: EffectEstimate, scores: ScoresByImage | None) -> Effect:
         status=status_of(notes, summary.pairs),
         notes=notes,
         images=images,
+        equivalence=None
+        if margin is None or p_margin is None
+        else Equivalence(
+            margin=margin,
+            p_raw=p_margin,
+            p_images_raw=None if images is None else images.equivalence_p_raw,
+        ),
     )
 
 
 def _images(
-    estimate: EffectEstimate, scores: ScoresByImage
+    estimate: EffectEstimate, scores: ScoresByImage, margin: float | None
 ) -> tuple[ImageInterval | None, tuple[EffectNote, ...]]:
     """Return the interval of an estimate for new images, or a note that says why there is none."""
     table_SI = differences_by_image(estimate.weights, estimate.seeds, estimate.model, scores)
     if table_SI is None:
         reason = "a trial has no scores of its images: no interval for new images"
         return None, (EffectNote(kind="no_image_scores", reason=reason),)
-    interval = image_interval(table_SI, estimate.scale)
+    interval = image_interval(table_SI, estimate.scale, margin)
     if interval is not None:
         return interval, ()
     reason = f"{table_SI.shape[1]} images with a score: no interval for new images"
@@ -191,44 +142,3 @@ def _why_no_interval(summary: Summary, notes: Sequence[EffectNote]) -> list[Effe
     elif summary.p is not None and summary.low is None:
         reason = "the interval is beyond the range of numbers"
     return [EffectNote(kind="no_interval", reason=reason)] if reason else []
-
-
-def _judged(summarised: Sequence[Effect], better: str) -> list[Effect]:
-    """Adjust the p-values for their number, and give each effect its verdicts.
-
-    An undetermined effect gets the seeds that would settle it. Holm's procedure goes on to an
-    effect when those with a smaller p are settled; so does the count of seeds.
-    """
-    tested = [(effect.p_raw, i) for i, effect in enumerate(summarised) if effect.p_raw is not None]
-    adjusted = holm([p for p, _ in tested])
-    judged: list[Effect] = list(summarised)
-    needed: int | None = 0
-    for step, ((_, i), p) in enumerate(sorted(zip(tested, adjusted, strict=True))):
-        effect = summarised[i]
-        delta, sd = effect.delta or 0.0, effect.sd or 0.0
-        if p < ALPHA:
-            judged[i] = dataclasses.replace(effect, p=p, verdict=_direction(delta, better))
-            continue
-        alone = seeds_needed(delta, sd, effect.pairs, len(tested) - step)
-        needed = None if needed is None or alone is None else max(needed, alone)
-        judged[i] = dataclasses.replace(effect, p=p, more_seeds=needed)
-    return _judged_by_images(judged, better)
-
-
-def _judged_by_images(judged: Sequence[Effect], better: str) -> list[Effect]:
-    """Give effects with an interval for new images the verdict about these.
-
-    Where some effects lack one, the family is smaller; still no p is below that of the seeds.
-    """
-    intervals = [(i, each.images) for i, each in enumerate(judged) if each.images is not None]
-    adjusted = holm([interval.p_raw for _, interval in intervals])
-    effects = list(judged)
-    for (i, _), p_of_images in zip(intervals, adjusted, strict=True):
-        p = max(p_of_images, judged[i].p or 0.0)
-        verdict = _direction(judged[i].delta or 0.0, better) if p < ALPHA else "undetermined"
-        effects[i] = dataclasses.replace(judged[i], p_images=p, verdict_images=verdict)
-    return effects
-
-
-def _direction(delta: float, better: str) -> Verdict:
-    return "helps" if (delta > 0) == (better == "higher") else "hurts"

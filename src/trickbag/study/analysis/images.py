@@ -59,13 +59,14 @@ class ImageInterval:
     """The 95 % interval of a mean difference for new seeds and new images, and its two-sided p.
 
     `images` are those that all trials have a score of. `p_raw` is not adjusted for the number of
-    effects.
+    effects. `equivalence_p_raw` is that of two one-sided tests against a margin, if there is one.
     """
 
     images: int
     low: float
     high: float
     p_raw: float
+    equivalence_p_raw: float | None = None
 
 
 def components(differences_xSI: NDArray[Any]) -> Components:
@@ -108,7 +109,9 @@ def squared_half_width(
     return widths
 
 
-def image_interval(differences_SI: NDArray[Any], scale: float) -> ImageInterval | None:
+def image_interval(
+    differences_SI: NDArray[Any], scale: float, margin: float | None = None
+) -> ImageInterval | None:
     """Return the interval of the mean of differences (S, I) of scores of magnitude `scale`.
 
     None with fewer than 2 seeds or 2 images, and where the means of the seeds have no spread.
@@ -126,14 +129,27 @@ def image_interval(differences_SI: NDArray[Any], scale: float) -> ImageInterval 
     low, high = number((mean - half) * unit), number((mean + half) * unit)
     if low is None or high is None:
         return None
-    return ImageInterval(images=images, low=low, high=high, p_raw=_p(parts, seeds, images))
+    inside = None if margin is None else margin / unit - abs(mean)
+    return ImageInterval(
+        images=images,
+        low=low,
+        high=high,
+        p_raw=_p(parts, seeds, images, abs(mean)),
+        equivalence_p_raw=None if inside is None else _one_sided(parts, seeds, images, inside),
+    )
 
 
-def _p(parts: Components, seeds: int, images: int) -> float:
-    """Return the level at which the interval would end at zero."""
+def _one_sided(parts: Components, seeds: int, images: int, inside: float) -> float:
+    """Return the p of the mean's being so far inside a margin; above a half outside of it."""
+    half = _p(parts, seeds, images, abs(inside)) / 2
+    return half if inside > 0 else 1 - half
+
+
+def _p(parts: Components, seeds: int, images: int, distance: float) -> float:
+    """Return the level at which the interval would end at this distance from the mean."""
     from scipy import optimize
 
-    squared = float(parts.mean) ** 2
+    squared = distance**2
 
     def surplus(logarithm: float) -> float:
         return float(squared_half_width(parts, seeds, images, 10**logarithm)) - squared

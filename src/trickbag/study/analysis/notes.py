@@ -37,6 +37,10 @@ EffectNoteKind = Literal[
     "at_chance",
     "constant_loss",
     "no_image_scores",
+    "within_margin",
+    "exploratory",
+    "unfinished",
+    "stopped_early",
 ]
 """What a note on an effect is about.
 
@@ -46,6 +50,9 @@ run do not determine the effect. never_together: tricks that were never there wh
 measured. incomplete: seeds that are left out. no_interval: why there is a difference but no
 interval. at_chance, constant_loss: variants that answer no better than an answer that ignores the
 image, by their accuracy or by their loss. no_image_scores: why there is no interval for new images.
+within_margin: an effect that helps or hurts by less than the margin. exploratory: an interval of
+more seeds than the verdict has, which is that of the first look. unfinished: no verdict as trials
+are left. stopped_early: an arm that was settled before the last seed, whose estimate is biased.
 """
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast, get_args
 from trickbag.errors import UserError
 from trickbag.files import json_numbers
 from trickbag.study.analysis.effects import VERDICTS, Effect
+from trickbag.study.analysis.equivalence import Equivalence
 from trickbag.study.analysis.images import ImageInterval
 from trickbag.study.analysis.notes import EffectNote, EffectStatus
 from trickbag.study.records.checks import (
@@ -28,6 +29,7 @@ _FIGURES = (
     *("delta", "low", "high", "p", "p_raw", "sd", "more_seeds", "pairs"),
     *("level_without", "level_with"),
 )
+_OF_MARGIN = "p_equivalence_images_raw"
 _PRICE = ("delta", "low", "high", "ratio", "pairs")
 
 
@@ -57,8 +59,42 @@ def effect_to_dict(effect: Effect) -> dict[str, Any]:
         "status": effect.status,
         "notes": [note.to_dict() for note in effect.notes],
         **_images_to_dict(effect),
+        **_equivalence_to_dict(effect.equivalence),
+        **({"exploratory": True} if effect.exploratory else {}),
     }
     return data
+
+
+def _equivalence_to_dict(test: Equivalence | None) -> dict[str, Any]:
+    """Return the tests against a margin; nothing where there is none."""
+    if test is None:
+        return {}
+    data: dict[str, Any] = {
+        "margin": test.margin,
+        "p_equivalence": test.p,
+        "p_equivalence_raw": test.p_raw,
+    }
+    if test.p_images_raw is not None:
+        data |= {
+            "p_equivalence_images": test.p_images,
+            "p_equivalence_images_raw": test.p_images_raw,
+        }
+    return data
+
+
+def _equivalence_from_dict(entry: Mapping[str, Any], place: str) -> Equivalence | None:
+    """Read what `_equivalence_to_dict` returned."""
+    names = (
+        *("margin", "p_equivalence", "p_equivalence_raw"),
+        *("p_equivalence_images", _OF_MARGIN),
+    )
+    figures = json_numbers({name: entry.get(name) for name in names}, place)
+    margin, p, p_raw, p_images, p_images_raw = (figures[name] for name in names)
+    if margin is None or p is None or p_raw is None:
+        return None
+    return Equivalence(
+        margin=margin, p=p, p_raw=p_raw, p_images=p_images, p_images_raw=p_images_raw
+    )
 
 
 def _images_to_dict(effect: Effect) -> dict[str, Any]:
@@ -86,7 +122,10 @@ def _images_from_dict(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
     images, low, high, p_raw = (figures[name] for name in names[:4])
     interval = None
     if images is not None and low is not None and high is not None and p_raw is not None:
-        interval = ImageInterval(images=int(images), low=low, high=high, p_raw=p_raw)
+        of_margin = json_numbers({_OF_MARGIN: entry.get(_OF_MARGIN)}, place)[_OF_MARGIN]
+        interval = ImageInterval(
+            images=int(images), low=low, high=high, p_raw=p_raw, equivalence_p_raw=of_margin
+        )
     return {"images": interval, "p_images": figures["p_images"], "verdict_images": verdict}
 
 
@@ -118,6 +157,7 @@ def effect_from_dict(data: object, place: str) -> Effect:
         cost=_costs(entry, place),
         notes=tuple(_note(note, place) for note in json_list(entry, "notes", place)),
         **_images_from_dict(entry, place),
+        equivalence=_equivalence_from_dict(entry, place),
         **figures,
     )
 

@@ -13,6 +13,7 @@ from trickbag.files import json_numbers
 from trickbag.optim.config import Device
 from trickbag.settings import plain
 from trickbag.study.analysis.chance import ConstantAnswer, ConstantAnswers
+from trickbag.study.analysis.equivalence import MAX_MARGIN
 from trickbag.study.designs.layout import Contrast
 from trickbag.study.limits import MAX_FACTORS, require_within
 from trickbag.study.records.checks import (
@@ -23,10 +24,12 @@ from trickbag.study.records.checks import (
     text,
     texts,
 )
+from trickbag.study.records.look import look_from_dict, look_to_dict
 from trickbag.study.records.result import Evaluations, read_evaluations
 from trickbag.study.records.upgrade import upgraded_study
 
 if TYPE_CHECKING:
+    from trickbag.study.analysis.looks import Look
     from trickbag.study.kept_weights import KeepWeights
 
 __all__ = ["SCHEMA", "LayoutRecord", "StudyRecord", "VariantRecord", "VariantStatus"]
@@ -149,6 +152,10 @@ class StudyRecord:
     have finished, None in a record of before. `answers` are the constant answers of the parts of
     the data that are evaluated. `beside` are outcomes that are measured in each trial besides
     `outcome`, and `evaluations` what trials are evaluated by for outcomes that their runs lack.
+    `margin` is the smallest difference in the outcome that matters, None without one. `max_seeds`
+    were fixed before the first trial, None where the first look spends the 5 %; `until_settled`
+    says whether arms are stopped once they are settled. `looks` are those at which verdicts were
+    written.
     """
 
     version: str
@@ -170,6 +177,10 @@ class StudyRecord:
     answers: ConstantAnswers = field(default_factory=dict)
     beside: tuple[str, ...] = ()
     evaluations: Evaluations = field(default_factory=dict)
+    margin: float | None = None
+    max_seeds: int | None = None
+    until_settled: bool = False
+    looks: tuple[Look, ...] = ()
 
     @property
     def wanted_evaluations(self) -> Evaluations:
@@ -204,6 +215,16 @@ class StudyRecord:
                 part: dataclasses.asdict(answer) for part, answer in self.answers.items()
             },
             "layouts": [layout.to_dict() for layout in self.layouts],
+            **{name: value for name, value in self._tests().items() if value},
+        }
+
+    def _tests(self) -> dict[str, Any]:
+        """Return what verdicts depend on; a study without it has the file of before."""
+        return {
+            "margin": self.margin,
+            "max_seeds": self.max_seeds,
+            "until_settled": self.until_settled,
+            "looks": [look_to_dict(look) for look in self.looks],
         }
 
     @classmethod
@@ -238,6 +259,12 @@ class StudyRecord:
         device = data.get("device")
         devices = (*get_args(Device), None)
         require(device in devices, f"{place}: device", device, "auto, cpu, cuda, mps or null")
+        margin = json_numbers({"margin": data.get("margin")}, place)["margin"]
+        positive = margin is None or 0 < margin <= MAX_MARGIN
+        require(positive, f"{place}: margin", data.get("margin"), "a number above 0 or null")
+        most = data.get("max_seeds")
+        require(most is None or type(most) is int, f"{place}: max_seeds", most, "a whole number")
+        require_within(f"{place}: ", max_seeds=most)
         keep = data.get("keep_weights")
         kinds = ("none", "full", "all", None)
         require(keep in kinds, f"{place}: keep_weights", keep, "none, full, all or null")
@@ -267,6 +294,13 @@ class StudyRecord:
             answers=_answers(data.get("constant_answers", {}), f"{place}: constant_answers"),
             beside=texts(data, "beside", place),
             evaluations=read_evaluations(data.get("evaluations", {}), f"{place}: evaluations"),
+            margin=margin,
+            max_seeds=most,
+            until_settled=data.get("until_settled") is True,
+            looks=tuple(
+                look_from_dict(look, f"{place}: looks[{i}]")
+                for i, look in enumerate(json_list(data, "looks", place))
+            ),
         )
 
 
