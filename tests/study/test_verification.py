@@ -165,7 +165,7 @@ def test_a_result_that_starts_from_weights_needs_them(
     [
         (["nothing"], "no recipe 'nothing' that ships with a result; there are assemble_e0"),
         (["baseline"], "baseline states 75.87 % top1 on ImageNet after 120 epochs"),
-        (["finetune"], "finetune states "),
+        (["finetune"], "finetune on digits starts from the weights"),
         (["small", "--seeds", "0"], "--seeds = 0: must be a whole number at least 1, at most 5"),
         (["small", "--seeds", "6"], "--seeds = 6: must be a whole number at least 1, at most 5"),
         (["small", "--workers", "x"], "--workers = 'x'"),
