@@ -387,7 +387,7 @@ STUDY = [
     *[(f"study --seeds {value}", ["--seeds", value, "whole number"]) for value in ("x", "1.5")],
     *[
         (f"study --margin {value}", ["--margin", value])
-        for value in ("0", "-1", "x", "nan", "1e99")
+        for value in ("0", "-1", "x", "nan", "1e+99")
     ],
     *[(f"study --max-seeds {value}", ["--max-seeds", value]) for value in ("0", "1", "x", "2.5")],
     ("study --seeds 6 --max-seeds 5", ["seeds = 6", "max_seeds = 5"]),
