@@ -120,6 +120,7 @@ NO_PART_OF_A_RECIPE = (
     "trickbag.search.",
     "trickbag.train.plan.",
     "trickbag.data.loading.",
+    "trickbag.data.packing.",
 )
 
 

@@ -105,6 +105,8 @@ ALLOWED = {
     "memory.py": "files of the system",
     "train/machine/environment.py": "files of the system",
     "train/machine/memory.py": "files of the system",
+    "train/machine/load.py": "files of the system",
+    "data/cpu_limit.py": "files of the system",
     "report/cards.py": "documents of the package",
     "cli/streams.py": "the standard streams",
     "cli/new.py": "the checkout of a developer",

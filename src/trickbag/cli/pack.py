@@ -101,8 +101,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace) -> PackSettings:
     from trickbag.cli.options import optional
-    from trickbag.data.packing.settings import PackSettings, Quality, ShortSide
-    from trickbag.data.sources.arrow.header import Encoding
+    from trickbag.data.packing.settings import PackSettings
+    from trickbag.data.sources.arrow.header import Encoding, Quality, ShortSide
 
     return PackSettings(
         encoding=optional(Encoding, args.encoding, "--encoding"),

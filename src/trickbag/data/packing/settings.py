@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from trickbag.data.config import DataConfig
-from trickbag.data.sources.arrow.header import Encoding
+from trickbag.data.sources.arrow.header import Encoding, Quality, ShortSide
 from trickbag.errors import UserError, shown
-from trickbag.ranges import Between
 from trickbag.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,17 +18,12 @@ if TYPE_CHECKING:
 __all__ = [
     "QUALITY",
     "PackSettings",
-    "Quality",
-    "ShortSide",
     "require_listing_settings",
     "settled_encoding",
 ]
 
 QUALITY = 90
 """The default quality of JPEGs that are written."""
-
-ShortSide = Annotated[int, Between(8, 16_384)]
-Quality = Annotated[int, Between(1, 100)]
 
 _LISTING = (
     *("source", "image_root", "val_source", "image_column", "label_column", "group_column"),

@@ -136,7 +136,9 @@ def test_reading_and_subsets(tmp_path: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     message = refused(tmp_path / "none")
     assert "does not exist" in message
-    assert "digits, a folder of images, a .csv file, torchvision:NAME, hf:NAME, or wds" in message
+    assert (
+        "digits, a folder of images, a .csv file, an .arrow pack, torchvision:NAME, hf:" in message
+    )
 
 
 def test_no_kind_of_source(tmp_path: Path) -> None:

@@ -8,15 +8,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from trickbag.checksums import checksum_text
-from trickbag.ranges import AtLeast
+from trickbag.ranges import AtLeast, Between
 from trickbag.settings import Settings, plain, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SCHEMA", "Encoding", "PackHeader", "header_of", "metadata_of"]
+__all__ = [
+    "SCHEMA",
+    "Encoding",
+    "PackHeader",
+    "Quality",
+    "ShortSide",
+    "header_of",
+    "metadata_of",
+]
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 """Version of a pack: its columns, its metadata and its checksums."""
 
 Encoding = Literal["original", "jpeg", "raw"]
@@ -24,7 +32,14 @@ Encoding = Literal["original", "jpeg", "raw"]
 
 _HEADER_KEY, _CHECKSUM_KEY = b"trickbag_pack", b"trickbag_pack_crc32"
 
-_Count = Annotated[int, AtLeast(0)]
+ShortSide = Annotated[int, Between(8, 16_384)]
+"""The shorter side of images that are scaled down, in pixels."""
+
+Quality = Annotated[int, Between(1, 100)]
+"""The quality of JPEGs that are written."""
+
+_Rows = Annotated[int, Between(0, 2**40)]
+_Side = Annotated[int, AtLeast(1, 2**31)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +53,15 @@ class PackHeader(Settings):
     passed_over: kind, reason, files and `ignored` of each `PassedOver`.
     """
 
-    schema: _Count = SCHEMA
+    schema: Literal[1] = SCHEMA
     encoding: Encoding
-    short_side: _Count | None = None
-    quality: _Count | None = None
+    short_side: ShortSide | None = None
+    quality: Quality | None = None
     classes: tuple[str, ...]
-    parts: tuple[tuple[str, int], ...]
+    parts: tuple[tuple[str, _Rows], ...]
     fingerprint: str
     multi_label: bool = False
-    natural_size: _Count | None = None
+    natural_size: _Side | None = None
     mirror: bool = True
     columns: tuple[str, str] | None = None
     label_separator: str | None = None
