@@ -59,7 +59,8 @@ def test_names_of_arms_stay_as_they_are_typed() -> None:
         (
             [effect("mixup", 1.94, "helps"), effect("label_smoothing", 0.3, more_seeds=12)],
             "On this data, mixup helps by 1.9 ± 0.6 points of top-1 (5 seeds); "
-            "label smoothing is undetermined: 12 more seeds would settle it if it stays as it is.",
+            "label smoothing is undetermined: a study of 17 seeds would settle it if it stays as "
+            "it is.",
         ),
         (
             [
@@ -81,8 +82,8 @@ def test_names_of_arms_stay_as_they_are_typed() -> None:
         ),
         (
             [effect("a", 0.4, more_seeds=1), *OPEN[:4]],
-            "On this data, no trick is shown to help (5 seeds); a is undetermined: 1 more seed "
-            "would settle it "
+            "On this data, no trick is shown to help (5 seeds); a is undetermined: a study of 6 "
+            "seeds would settle it "
             "if it stays as it is; 4 others are undetermined too.",
         ),
         (OPEN, "On this data, no trick is shown to help (5 seeds); 5 tricks are undetermined."),

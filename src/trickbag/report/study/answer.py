@@ -239,8 +239,9 @@ def _undetermined(effects: Sequence[Effect], *, settled: bool, subject: str) -> 
             return [f"{_list(names)} {_are(len(names))} undetermined"]
         return [f"{len(names)} {'others' if settled else f'{subject}s'} are undetermined"]
     name, seeds = _words(nearest[0], subject), nearest[0].more_seeds or 0
-    more = f"{seeds:,} more seed{'s' * (seeds != 1)}"
-    parts = [f"{name} is undetermined: {more} would settle it if it stays as it is"]
+    # Of a new study: seeds that are added after a look at the result settle nothing.
+    total = f"a study of {nearest[0].pairs + seeds:,} seeds"
+    parts = [f"{name} is undetermined: {total} would settle it if it stays as it is"]
     names.remove(name)
     if len(names) == 1:
         parts.append(f"{names[0]} is undetermined too")

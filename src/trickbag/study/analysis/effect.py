@@ -24,8 +24,8 @@ class Effect:
     `delta` is the mean paired difference over the `pairs` seeds that have both, in units of the
     outcome; `sd` the standard deviation of the differences, `low` and `high` the unadjusted 95 % t
     interval, `p_raw` its two-sided p and `p` Holm's adjusted one. All are None where they are not
-    defined, and `notes` say why. `more_seeds` are the seeds beyond those that would settle an
-    undetermined effect, if the whole study got them and every effect stayed as it is. `bootstrap`
+    defined, and `notes` say why. `more_seeds` are the seeds beyond those with which a new
+    study would settle an undetermined effect, if every effect stayed as it is. `bootstrap`
     is the 95 % interval of the resampled mean where there are at least 8 pairs. `shapley` is the
     same as `delta`, `low`, `high` for a trick's Shapley value in a full factorial. `plus` and
     `minus` are the labels of the variants compared; None in a factorial, where a pair is a seed and
