@@ -1,0 +1,96 @@
+"""Study the settings of the recipe finetune: the recipe against itself with one of them changed.
+
+python benchmarks/finetune_settings.py FOLDER WEIGHTS [DATA ...]    then python benchmarks/tables.py
+
+FOLDER, WEIGHTS and DATA are those of `benchmarks/finetune.py`; DATA is `cifar10` and `imagenette20`
+by default. Each data set is a study of its own of three seeds, 3 epochs and one thread a trial,
+kept under docs/studies; one that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from finetune import DATA, EPOCHS, MODEL, SEEDS, WORK, Data, make_data
+from studies import keep, linked
+from trials import ROOT
+from trickbag import recipes
+from trickbag.recipe import Recipe
+from trickbag.study.designs.recipes import Recipes
+from trickbag.study.executors.local import Local
+from trickbag.study.log import choose_study_log
+from trickbag.study.study import Study
+from trickbag.tricks.ema import Ema
+from trickbag.tricks.layer_decay import LayerDecay
+
+SCRIPT = "benchmarks/finetune_settings.py"
+
+CHANGED: dict[str, Mapping[str, str]] = {
+    "rate_0.0002": {"training.lr": "0.0002"},
+    "rate_0.001": {"training.lr": "0.001"},
+    "statistics_updated": {"training.batch_norm": "update"},
+    "head_from_zero": {"training.fit_head": "false"},
+    "freeze_stem": {"training.freeze": "stem"},
+    "freeze_3_stages": {"training.freeze": "3"},
+    "epochs_1": {"training.epochs": "1"},
+    "epochs_6": {"training.epochs": "6"},
+}
+"""Settings that differ from the recipe's, by the name of the arm."""
+
+
+def base(data: Data, weights: str) -> Recipe:
+    """Return the recipe as `benchmarks/finetune.py` trains it."""
+    source = data.source if data.name == "digits" else linked(WORK / "data" / data.name, data.name)
+    return recipes.finetune(data=source, model=MODEL).set_all(
+        {
+            "training.init": weights,
+            "training.pretrained": "false",
+            "training.epochs": str(EPOCHS),
+            "data.image_size": str(data.size),
+            "data.workers": "0",
+            "training.device": "cpu",
+            "training.threads": "1",
+            "training.keep": "last",
+        }
+    )
+
+
+def arms(recipe: Recipe) -> Iterator[Recipe]:
+    """Yield the recipe with one setting or trick changed, each under a name of its own."""
+    for name, settings in CHANGED.items():
+        yield recipe.set_all(settings).replace(name=name)
+    for name, changed in (
+        ("without_smoothing", recipe.without("label_smoothing")),
+        ("ema_0.99", recipe.plus(Ema(decay=0.99))),
+        ("layer_decay_0.9", recipe.plus(LayerDecay(decay=0.9))),
+    ):
+        yield changed.replace(name=name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("data", nargs="*", default=["cifar10", "imagenette20"])
+    parser.add_argument("--workers", type=int, default=2)
+    chosen = parser.parse_args()
+    make_data(chosen.folder.absolute())
+    weights = linked(chosen.weights, chosen.weights.name)
+    os.chdir(ROOT)
+    for data in (data for data in DATA if data.name in chosen.data):
+        recipe = base(data, weights)
+        study = Study(recipe=recipe, design=Recipes(others=tuple(arms(recipe))), seeds=SEEDS)
+        name = f"finetune_{data.name}"
+        study.run(
+            Local(workers=chosen.workers, threads=1),
+            Path("runs", "studies", name),
+            log=choose_study_log(),
+        )
+        keep(name, SCRIPT)
+
+
+if __name__ == "__main__":
+    main()
