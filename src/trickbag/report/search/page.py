@@ -42,6 +42,7 @@ def search_page(folder: Path, out: Path | None = None, images: PolicyImages | No
         "answers": _answers(search),
         "state": _state(search),
         "facts": _facts(search),
+        "reward_title": _reward_title(search),
         "rewards": _rewards(search),
         "rows": _rows(search),
         "policy": _policy(search, images),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from trickbag.report.format import ABSENT, number, short_title, signed, unit
 from trickbag.report.study.answer import effect_label, verdict_text
 from trickbag.report.svg import PAGE, drawing, plain_axes, printable, render, wrapped
+from trickbag.study.designs.design import Design
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
-    from trickbag.study.analysis.effects import Effect
+from trickbag.study.analysis.effects import Effect
 
 __all__ = ["forest_chart", "forest_limits", "interaction_chart"]
 
@@ -56,7 +57,7 @@ def forest_chart(
     name: str = "forest",
     label: str = "",
     limits: tuple[float, float] | None = None,
-    subject: str = "trick",
+    subject: str = Design.subject,
 ) -> str | None:
     """Draw effects as points with their 95 % intervals, one in a row; None if no effect is known.
 
@@ -82,7 +83,7 @@ def forest_chart(
         right = max(1.2, 0.1 + 0.075 * max(len(verdict_text(effect)) for effect in effects))
     width = 5 + max(0.0, left - 1.75) + max(0.0, right - 1.2)
     # The label stands below the middle of the axis, and the axis is not in the middle.
-    below = wrapped(_axis_label(outcome), width - abs(left - right) - 0.1)
+    below = wrapped(_axis_label(outcome, subject), width - abs(left - right) - 0.1)
     bottom = 0.6 + _LINE * below.count("\n")
     height += bottom - 0.6
     with drawing(PAGE):
@@ -115,9 +116,10 @@ def forest_chart(
         return render(figure, name, label)
 
 
-def _axis_label(outcome: str) -> str:
+def _axis_label(outcome: str, subject: str) -> str:
     symbol = "points" if unit(outcome) == "%" else unit(outcome)
-    return f"{short_title(outcome)} with minus without" + (f", {symbol}" if symbol else "")
+    minus = "with minus without" if subject == Design.subject else "minus that of the first"
+    return f"{short_title(outcome)} {minus}" + (f", {symbol}" if symbol else "")
 
 
 @dataclass(frozen=True, kw_only=True)
