@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.builders.marks import long
 from tests.models.families import THINNEST, family_of
 from tests.models.random_weights import fill, images
 from trickbag.models import build_network
@@ -22,6 +23,10 @@ def entry(request):
     """The name of a family, and its network with random weights; tests must not change it."""
     config = dataclasses.replace(THINNEST[request.param].config, num_classes=3)
     return request.param, fill(build_network(config, seed=0))
+
+
+SOME = [name if i % 3 == 0 else long(name) for i, name in enumerate(THINNEST)]
+"""Every third family; the long tests have all."""
 
 
 def test_every_named_network_has_its_family_in_the_table():
@@ -73,6 +78,7 @@ def test_other_numbers_of_channels(name, in_channels):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("entry", SOME, indirect=True)
 def test_a_network_is_one_graph(entry):
     name, network = entry
     network, x = copy.deepcopy(network), images(2, 3, THINNEST[name].size)
@@ -88,6 +94,7 @@ def test_a_network_is_one_graph(entry):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the exporter's
 @pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("entry", SOME, indirect=True)
 def test_an_exported_network_takes_any_number_of_images(entry):
     name, network = entry
     x = images(5, 3, THINNEST[name].size, seed=7)

@@ -24,6 +24,14 @@ PROGRAM = (
     "from trickbag.cli import program; program()"
 )
 
+# Stops after its first chunks, so that a signal cannot come too late.
+WAITING = (
+    "import time; from trickbag.data.packing.partial import PartialPack; "
+    "flush = PartialPack.flush; "
+    "PartialPack.flush = lambda pack: (flush(pack), pack._file.tell() > 3000 and time.sleep(60)); "
+    f"{PROGRAM}"
+)
+
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,11 +185,15 @@ def test_killed_processes_go_on_to_the_same_bytes(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_exits_with_75(number: signal.Signals, tmp_path: Path) -> None:
-    root = photo_folder(tmp_path / "many", {"cat": 200, "dog": 200})
+    root = photo_folder(tmp_path / "many", {"cat": 40, "dog": 40})
     out = tmp_path / "out" / "x.arrow"
     out.parent.mkdir()
+    python, option, _, *words = command(root, out)
     process = subprocess.Popen(
-        command(root, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [python, option, WAITING, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while process.poll() is None and not [
         file for file in out.parent.glob("*.partial") if file.stat().st_size > 3000

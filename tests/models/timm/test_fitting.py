@@ -46,8 +46,11 @@ def fitted(name: str, size: int, **settings: object) -> TimmConfig:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow])
-        for name in (*FAMILIES, *OTHERS)
+        pytest.param(
+            name,
+            marks=[] if name in FAST else [pytest.mark.slow, *[pytest.mark.long] * (i % 3 > 0)],
+        )
+        for i, name in enumerate((*FAMILIES, *OTHERS))
     ],
 )
 def test_small_images(name: str, size: int) -> None:
