@@ -19,6 +19,7 @@ from studies import keep, linked
 from trials import ROOT
 from trickbag import recipes
 from trickbag.recipe import Recipe
+from trickbag.report import study_page
 from trickbag.study.designs.recipes import Recipes
 from trickbag.study.executors.local import Local
 from trickbag.study.log import choose_study_log
@@ -84,11 +85,9 @@ def main() -> None:
         recipe = base(data, weights)
         study = Study(recipe=recipe, design=Recipes(others=tuple(arms(recipe))), seeds=SEEDS)
         name = f"finetune_{data.name}"
-        study.run(
-            Local(workers=chosen.workers, threads=1),
-            Path("runs", "studies", name),
-            log=choose_study_log(),
-        )
+        out = Path("runs", "studies", name)
+        study.run(Local(workers=chosen.workers, threads=1), out, log=choose_study_log())
+        study_page(out)
         keep(name, SCRIPT)
 
 
