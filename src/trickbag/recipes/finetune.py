@@ -26,8 +26,8 @@ def finetune(*, data: Data = "digits", model: Model = "resnet50_d") -> Recipe:
 
     Meant for 100 to 10,000 images. With EfficientNet-Lite 0, 200 to 1,400 images, 3 epochs and
     three seeds it was better than a plain loop on four of five data sets, and on none shown to be
-    worse than one, a linear probe or LP-FT: see docs/finetune.md, and LOG.md for how the settings
-    were chosen, by single runs of one seed. The number of epochs is not measured.
+    worse than one, a linear probe or LP-FT. The settings were chosen by single runs of one seed
+    (LOG.md); two studies that change each alone are in docs/finetune.md.
     """
     # How each of these was chosen: LOG.md, "the recipe finetune".
     return Recipe(
