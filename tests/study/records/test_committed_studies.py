@@ -22,6 +22,12 @@ STUDIES = sorted(
 )
 
 
+OF_IMAGES = {
+    *("images", "low_images", "high_images", "p_images", "p_images_raw", "verdict_images"),
+}
+"""What follows from the scores of single images, which are not committed."""
+
+
 def layout_of(record: LayoutRecord) -> Layout:
     """The layout of a record; a variant that applies has some recipe."""
     variants = tuple(
@@ -69,15 +75,18 @@ def test_effects_are_those_that_were_written(path: Path) -> None:
     folder = StudyFolder(path)
     stored = json.loads(folder.effects.read_text())
     again: list[dict[str, Any]] = [effect_to_dict(effect) for effect in computed(folder)]
+    known = [{key: entry[key] for key in entry if key not in OF_IMAGES} for entry in stored]
     present = [
-        {key: after[key] for key in before} for before, after in zip(stored, again, strict=True)
+        {key: after[key] for key in before} for before, after in zip(known, again, strict=True)
     ]
-    assert present == stored
+    assert present == known
     written = tuple(computed(folder))
     if "level_with" not in stored[0]:  # levels came later than most of these studies
         no_levels = {"level_with": None, "level_without": None}
         written = tuple(dataclasses.replace(effect, **no_levels) for effect in written)
-    assert folder.read_effects() == written
+    without_images = {"images": None, "p_images": None, "verdict_images": None}
+    read = folder.read_effects() or ()
+    assert tuple(dataclasses.replace(effect, **without_images) for effect in read) == written
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
