@@ -23,7 +23,7 @@ from trickbag.data.dataset import fingerprint, prepare, read_errors, write_error
 from trickbag.data.decoding.decode import decode
 from trickbag.data.doctor import diagnose
 from trickbag.data.duplicates import copies_of
-from trickbag.data.held_back import digests_of
+from trickbag.data.held_back import digests_of, pooled
 from trickbag.data.source import ArrayPart, EncodedPart, Source
 from trickbag.data.sources import open_source
 from trickbag.errors import UserError
@@ -181,6 +181,46 @@ def test_a_part_of_a_part(kind: SourceKind, drawn: dict[str, Written]) -> None:
             part.encoded(row) for row in places
         ]
         assert [images.stamp(i) for i in range(len(places))] == [part.stamp(row) for row in places]
+
+
+@over_all_kinds()
+def test_training_and_validation_images_are_one_part_for_folds(
+    kind: SourceKind, drawn: dict[str, Written]
+) -> None:
+    written = drawn[kind.name]
+    listing = parts(written.open())
+    if "val" not in listing:
+        pytest.skip("a source of one part")
+    pool = pooled(written.open()).parts["train"]
+    assert isinstance(pool, EncodedPart)
+    both = [listing["train"], listing["val"]]
+    places = [(part, i) for part in both for i in range(len(part))]
+    rows = [len(pool) - 1, 0, 2]
+    for images, chosen in ((pool, range(len(pool))), (pool.subset(rows), rows)):
+        assert images.names == tuple(places[row][0].names[places[row][1]] for row in chosen)
+        for i, row in enumerate(chosen):
+            part, place = places[row]
+            assert images.labels[i] == part.labels[place]
+            assert images.encoded(i) == part.encoded(place)
+            assert images.stamp(i) == part.stamp(place)
+            np.testing.assert_array_equal(images.read(i), part.read(place))
+
+
+@over_all_kinds()
+def test_each_image_is_in_one_fold(kind: SourceKind, drawn: dict[str, Written]) -> None:
+    written = drawn[kind.name]
+    plain = prepare(written.data)
+    test = None if plain.test is None else plain.test.names
+    everything = sorted([*plain.train.names, *plain.val.names])
+    validated: list[str] = []
+    for fold in range(2):
+        dataset = prepare(replace(written.data, folds=2, fold=fold))
+        assert sorted([*dataset.train.names, *dataset.val.names]) == everything
+        assert (None if dataset.test is None else dataset.test.names) == test
+        assert dataset.fingerprint == plain.fingerprint
+        assert len(dataset.val_shapes) == len(dataset.val)
+        validated += dataset.val.names
+    assert sorted(validated) == everything
 
 
 @over_all_kinds()

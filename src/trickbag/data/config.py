@@ -53,7 +53,7 @@ ImageSize = _Side | tuple[_Side, _Side]
 MAX_WORKERS = 1024
 
 MAX_FOLDS = 100
-"""The most folds of the training part."""
+"""The most folds of the images."""
 
 EVAL_CROP = 0.875
 """The default of `eval_crop`: 224 of 256 pixels (He et al. 2018, section 2.1)."""
@@ -108,6 +108,9 @@ class DataConfig(Settings):
       `*` stands for each class (`train:*/train`). None: they are read from depth and names.
     - val_fraction: the share that is held back, stratified, if the source has no validation part.
       Which images are held back depends on split_seed alone.
+    - folds, fold: the training and validation images together are divided into so many folds,
+      stratified, and the fold of this number, from 0, validates. Copies and groups stay together,
+      and a test part stays apart. Which images are in a fold depends on split_seed alone.
     - inner_folds, inner_fold: the training images alone are divided into so many folds, stratified,
       and the fold of this number, from 0, takes the place of the validation part. The source's
       own validation and test parts are not used: they stay unseen by what is chosen on the folds.
@@ -170,6 +173,8 @@ class DataConfig(Settings):
     introduced_later: ClassVar[tuple[str, ...]] = (
         "channels",
         "duplicates",
+        "fold",
+        "folds",
         "group_column",
         "ignore_index",
         "image_column",
@@ -213,6 +218,8 @@ class DataConfig(Settings):
     resize: Resize | None = None
     val_fraction: Annotated[float, Between(0, 1, open_low=True, open_high=True)] = 0.2
     split_seed: Annotated[int, Seed] = 0
+    folds: Annotated[int, Between(2, MAX_FOLDS)] | None = None
+    fold: Annotated[int, AtLeast(0, MAX_FOLDS - 1)] = 0
     inner_folds: Annotated[int, Between(2, MAX_FOLDS)] | None = None
     inner_fold: Annotated[int, AtLeast(0, MAX_FOLDS - 1)] = 0
     class_power: Annotated[float, Fraction] = 1.0
@@ -255,13 +262,8 @@ class DataConfig(Settings):
                     "image, of which there is one",
                     "add --set data.multi_label=true, or leave it out",
                 )
-        if self.inner_fold >= (self.inner_folds or 1):
-            folds = (
-                "without data.inner_folds there are none"
-                if self.inner_folds is None
-                else f"of {self.inner_folds} folds the last is {self.inner_folds - 1}"
-            )
-            raise UserError(f"data.inner_fold = {self.inner_fold}: {folds}")
+        _check_fold("fold", self.fold, self.folds)
+        _check_fold("inner_fold", self.inner_fold, self.inner_folds)
         if self.parts is not None:
             check_parts_setting(self.parts)
         # A square is a number, so that it has one id.
@@ -306,6 +308,17 @@ class DataConfig(Settings):
         if not self.pixel_range:
             return False
         return not isinstance(self.pixel_range[0], tuple)
+
+
+def _check_fold(name: str, fold: int, folds: int | None) -> None:
+    """Raise UserError for the number of a fold that is not there."""
+    if fold >= (folds or 1):
+        there = (
+            f"without data.{name}s there are none"
+            if folds is None
+            else f"of {folds} folds the last is {folds - 1}"
+        )
+        raise UserError(f"data.{name} = {fold}: {there}")
 
 
 def by_channel(values: Colour, count: int) -> Colour:

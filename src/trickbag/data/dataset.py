@@ -13,7 +13,7 @@ import numpy as np
 from trickbag.data.annotations import AnnotationKind, open_annotated
 from trickbag.data.decoding.check import Progress, check_parts
 from trickbag.data.decoding.pixel_format import RGB, PixelFormat
-from trickbag.data.held_back import Division, digests_of, divide
+from trickbag.data.held_back import Division, digests_of, divide, pooled
 from trickbag.data.labels import label_counts
 from trickbag.data.pixel_scale import PixelScale, sampled, settle_pixels
 from trickbag.data.source import (
@@ -102,7 +102,8 @@ def prepare(
     Raises UserError for a source that cannot be used, and RunFailed if more than
     `data.max_bad_fraction` of its images are bad.
     """
-    source = open_annotated(data, annotations, cache_dir=cache_dir)
+    listing = open_annotated(data, annotations, cache_dir=cache_dir)
+    source = pooled(listing) if data.folds is not None else listing
     in_memory = all(part.in_memory for part in source.parts.values())
     listed = sum(len(part) for part in source.parts.values())
     checked = in_memory or listed <= CHECK_LIMIT or data.duplicates == "drop"
@@ -147,7 +148,8 @@ def prepare(
         columns=source.columns,
         errors=tuple(errors),
         fingerprint=scale.fingerprint(
-            fingerprint(source.classes, source.parts, copies_together=division.copies_together)
+            # Of the source as listed: all folds, and no folds, are of the same data.
+            fingerprint(listing.classes, listing.parts, copies_together=division.copies_together)
         ),
         notes=(*notes, *division.notes, *scale.notes, *_missing_classes(source, scale.parts)),
         checked=checked,

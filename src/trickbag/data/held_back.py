@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,8 +14,15 @@ from trickbag.data.groups import (
     require_groups,
     share_notes,
 )
+from trickbag.data.joined_part import joined_parts
 from trickbag.data.labels import strata
-from trickbag.data.split import deal_folds, hold_back, hold_back_groups, hold_back_together
+from trickbag.data.split import (
+    deal_folds,
+    deal_group_folds,
+    hold_back,
+    hold_back_groups,
+    hold_back_together,
+)
 from trickbag.errors import Note, UserError
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from trickbag.data.decoding.cache import DecodeResult
     from trickbag.data.source import Part, Source
 
-__all__ = ["Division", "Rows", "digests_of", "divide"]
+__all__ = ["Division", "Rows", "digests_of", "divide", "pooled"]
 
 
 class Rows(NamedTuple):
@@ -69,12 +76,24 @@ def digests_of(
     }
 
 
+def pooled(source: Source) -> Source:
+    """Return a source whose training part holds the images of its validation part too, for folds.
+
+    Raises UserError where they cannot be one part.
+    """
+    if "val" not in source.parts:
+        return source
+    parts = dict(source.parts)
+    parts["train"] = joined_parts([parts["train"], parts.pop("val")], source.spec)
+    return replace(source, parts=parts)
+
+
 def divide(data: DataConfig, source: Source, digests: Mapping[str, Sequence[str]]) -> Division:
     """Hold back a validation part if the source has none, and find copies and groups in its parts.
 
     Copies are held back, or trained on, together; so are groups. Without either, each image is held
-    back by itself. Raises UserError if all images are of one group, and where there are fewer
-    images than folds.
+    back by itself. With `data.folds` the source is one that is `pooled`. Raises UserError if all
+    images are of one group, and where there are fewer images than folds.
     """
     copy_sets = copies_of(source.parts, digests)
     drop = data.duplicates == "drop"
@@ -83,7 +102,11 @@ def divide(data: DataConfig, source: Source, digests: Mapping[str, Sequence[str]
     notes += groups_in_several_parts_notes(source.parts)
     rows = {name: Rows(name, np.arange(len(part))) for name, part in source.parts.items()}
     together = False
-    if "val" not in rows:
+    if data.folds is not None:
+        folds, more_notes = _folds(data, source.parts["train"], digests["train"])
+        notes += more_notes
+        rows |= folds
+    elif "val" not in rows:
         train = source.parts["train"]
         held, more_notes = _hold_back(data, train, digests["train"])
         notes += more_notes
@@ -102,6 +125,49 @@ def divide(data: DataConfig, source: Source, digests: Mapping[str, Sequence[str]
     )
 
 
+def _folds(
+    data: DataConfig, pool: Part, digests: Sequence[str]
+) -> tuple[dict[str, Rows], list[Note]]:
+    """Return the parts of a run that is judged by a fold of all images but the test part's."""
+    assert data.folds is not None
+    by_column = group_numbers(pool.groups, ())
+    numbers = group_numbers(pool.groups, digests)
+    notes = []
+    if pool.groups:
+        notes.append(require_groups(data.source, pool.groups, by_column))
+    _require_as_many(data, "folds", data.folds, len(pool), numbers)
+    listing = pool.names, strata(pool.labels), data.folds, data.split_seed
+    if numbers is None or by_column is None:
+        fold_of = deal_folds(*listing, numbers)
+    else:
+        fold_of = deal_group_folds(*listing, numbers)
+    held = np.flatnonzero(fold_of == data.fold)
+    notes.append(
+        Note(
+            "data",
+            None,
+            f"fold {data.fold} of {data.folds} of the training and validation images, "
+            f"{len(held):,}, validates (data.folds)",
+        )
+    )
+    train = np.flatnonzero(fold_of != data.fold)
+    return {"train": Rows("train", train), "val": Rows("train", held)}, notes
+
+
+def _require_as_many(
+    data: DataConfig, setting: str, folds: int, images: int, numbers: NDArray[np.int64] | None
+) -> None:
+    """Raise UserError where there are fewer images, or groups of images, than folds."""
+    count = images if numbers is None else len(np.unique(numbers))
+    if count < folds:
+        what = "images" if numbers is None else "groups and images without copies"
+        raise UserError(
+            f"data.{setting} = {folds}: data source {data.source!r} has {count} {what} to train "
+            "with",
+            "take fewer folds, or give more images",
+        )
+
+
 def _inner_fold(
     data: DataConfig, train: Part, digests: Sequence[str], places: NDArray[np.int64]
 ) -> dict[str, Rows]:
@@ -114,14 +180,7 @@ def _inner_fold(
     chosen = [digests[i] for i in places] if len(digests) else ()
     groups = [train.groups[i] for i in places] if train.groups else ()
     numbers = group_numbers(groups, chosen)
-    count = len(places) if numbers is None else len(np.unique(numbers))
-    if count < folds:
-        what = "images" if numbers is None else "groups and images without copies"
-        raise UserError(
-            f"data.inner_folds = {folds}: data source {data.source!r} has {count} {what} to train "
-            "with",
-            "take fewer folds, or give more images",
-        )
+    _require_as_many(data, "inner_folds", folds, len(places), numbers)
     names, labels = [train.names[i] for i in places], strata(train.labels[places])
     held = deal_folds(names, labels, folds, data.split_seed, numbers) == data.inner_fold
     return {"train": Rows("train", places[~held]), "val": Rows("train", places[held])}

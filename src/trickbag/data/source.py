@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -80,6 +80,8 @@ class Part(ABC):
 
     in_memory: ClassVar[bool] = False
     annotations: ClassVar[AnnotationKind] = "classes"
+    by_image: ClassVar[tuple[str, ...]] = ("names", "labels", "sizes", "groups")
+    """The fields with a value for each image; the others are shared by subsets."""
 
     names: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -136,14 +138,54 @@ class Part(ABC):
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the part with the images at `indices`, in that order."""
-        rows = np.asarray(indices, np.int64)
-        return replace(
-            self,
-            names=tuple(self.names[i] for i in rows),
-            labels=self.labels[rows],
-            sizes=self.sizes[rows],
-            groups=tuple(self.groups[i] for i in rows) if self.groups else (),
-        )
+        return replace(self, **self._values_at(np.asarray(indices, np.int64)))
+
+    def joined(self, other: Part) -> Self | None:
+        """Return the part with the images of another behind its own.
+
+        None if they do not lie in one place, so that no part of this kind can hold both.
+        """
+        if type(other) is not type(self):
+            return None
+        values = self._values_with(other)
+        shared = [field.name for field in fields(self) if field.name not in values]
+        if not all(_is_same(getattr(self, name), getattr(other, name)) for name in shared):
+            return None
+        return replace(self, **values)
+
+    def _values_at(self, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Return the fields that differ by image, of the images at `rows`."""
+        return {name: _taken(getattr(self, name), rows) for name in self.by_image}
+
+    def _values_with(self, other: Part) -> dict[str, Any]:
+        """Return the fields that differ by image, of the images of both parts."""
+        values = {
+            name: _together(getattr(self, name), getattr(other, name)) for name in self.by_image
+        }
+        if bool(self.groups) != bool(other.groups):
+            # An image without a group belongs to none.
+            of_both = [part.groups or ("",) * len(part) for part in (self, other)]
+            values["groups"] = of_both[0] + of_both[1]
+        return values
+
+
+def _taken(values: Any, rows: NDArray[np.int64]) -> Any:
+    """Return the values at `rows`, of a tuple (which may be empty) or an array."""
+    if isinstance(values, tuple):
+        return tuple(values[i] for i in rows) if values else ()
+    return values[rows]
+
+
+def _together(first: Any, second: Any) -> Any:
+    return first + second if isinstance(first, tuple) else np.concatenate((first, second))
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    if first is second:
+        return True
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return np.array_equal(first, second)
+    return bool(first == second)
 
 
 class Stamp(NamedTuple):
@@ -272,6 +314,7 @@ class ArrayPart(Part):
     """Images in memory: `rows` of a uint8 array (M, H, W, 3) or (M, H, W), which subsets share."""
 
     in_memory: ClassVar[bool] = True
+    by_image: ClassVar[tuple[str, ...]] = (*Part.by_image, "rows")
 
     images: NDArray[np.uint8]
     rows: NDArray[np.int64]
@@ -301,10 +344,15 @@ class ArrayPart(Part):
         except StoredError as error:
             raise DecodeError(str(error)) from None
 
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, of the same array."""
-        rows = np.asarray(indices, np.int64)
-        return replace(super().subset(rows), rows=self.rows[rows])
+    def joined(self, other: Part) -> Self | None:
+        """Return the part with the images of another; arrays of another size cannot be joined."""
+        if not isinstance(other, ArrayPart) or other.images is self.images:
+            return super().joined(other)
+        if other.images.shape[1:] != self.images.shape[1:] or other.pixels != self.pixels:
+            return None
+        values = self._values_with(other)
+        values["rows"] = np.concatenate((self.rows, other.rows + len(self.images)))
+        return replace(self, **values, images=np.concatenate((self.images, other.images)))
 
 
 @dataclass(frozen=True, kw_only=True)

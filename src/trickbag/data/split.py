@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["deal_folds", "hold_back", "hold_back_groups", "hold_back_together"]
+__all__ = ["deal_folds", "deal_group_folds", "hold_back", "hold_back_groups", "hold_back_together"]
 
 Split = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
 """Ascending indices of the images for training and for validation."""
@@ -97,10 +97,7 @@ def hold_back_groups(
         if not len(val):  # each class is one group, as it is with few groups too
             return hold_back_together(names, np.zeros_like(labels), fraction, seed, groups)
         return train, val
-    ranks = np.array([_rank(names[i], seed) for i in firsts], np.uint64)
-    order = np.empty(len(firsts), np.int64)
-    order[np.argsort(ranks, kind="stable")] = np.arange(len(firsts))
-    ranked = order[of_image]
+    ranked = _ranked(names, seed, firsts)[of_image]
     if folds > 1:
         fold_of = _fold_of_image(labels, ranked, folds)
         windows = [
@@ -138,6 +135,40 @@ def deal_folds(
     dealt = np.empty(len(names), np.int64)
     dealt[np.lexsort((ranks, labels))] = np.arange(len(names)) % folds
     return dealt
+
+
+def deal_group_folds(
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    folds: int,
+    seed: int,
+    groups: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the fold of each image (N,), so that a group, which may be large, is in one fold.
+
+    `groups` are numbers (N,), of at least `folds` groups. The shares of the classes in each fold
+    are as equal as scikit-learn's StratifiedGroupKFold makes them; groups are ranked as by
+    `hold_back_groups`. No fold is empty. With more groups, or more classes, than that takes seconds
+    for, the first image of each group is dealt, as by `deal_folds`.
+    """
+    _, firsts, of_image = np.unique(groups, return_index=True, return_inverse=True)
+    cells = len(firsts) * len(np.unique(labels))
+    if folds * len(firsts) <= _MOST_TRIALS and cells <= _MOST_CELLS:
+        ranked = _ranked(names, seed, firsts)[of_image]
+        most = int(np.unique(labels, return_counts=True)[1].max())
+        fold_of = _fold_of_image(labels, ranked, folds) if folds <= most else None
+        # A fold stays empty where few groups are much larger than the others.
+        if fold_of is not None and len(np.unique(fold_of)) == folds:
+            return fold_of
+    return deal_folds(names, labels, folds, seed, groups)
+
+
+def _ranked(names: Sequence[str], seed: int, firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number groups by a hash of the seed and the name of their first image."""
+    ranks = np.array([_rank(names[i], seed) for i in firsts], np.uint64)
+    order = np.empty(len(firsts), np.int64)
+    order[np.argsort(ranks, kind="stable")] = np.arange(len(firsts))
+    return order
 
 
 def _folds(fraction: float, most: int) -> tuple[int, int]:

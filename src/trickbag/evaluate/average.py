@@ -271,6 +271,8 @@ def geometric_note(trained: Sequence[Trained]) -> Note:
 _SPLIT = (
     "val_fraction",
     "split_seed",
+    "folds",
+    "fold",
     "inner_folds",
     "inner_fold",
     "val_source",

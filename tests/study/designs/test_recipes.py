@@ -91,6 +91,8 @@ OTHER_DATA = {
     "channels": (0,),
     "pixel_range": (0.0, 9.0),
     "max_pixels": 99,
+    "folds": 3,
+    "fold": 1,
     "inner_folds": 3,
     "inner_fold": 1,
 }
@@ -117,6 +119,7 @@ OTHER_VIEW = {
 NEEDED = {
     "label_separator": {"multi_label": True},
     "views": {"policy": RandomPolicy()},
+    "fold": {"folds": 3},
     "inner_fold": {"inner_folds": 3},
 }
 """Settings that a setting needs."""

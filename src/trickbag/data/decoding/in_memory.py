@@ -11,7 +11,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from trickbag.memory import usable_memory
 from trickbag.paths import MAPPED, RECORD, read_bytes, require_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -49,6 +49,7 @@ class DecodedPart(Part):
     """
 
     in_memory: ClassVar[bool] = True
+    by_image: ClassVar[tuple[str, ...]] = (*Part.by_image, "rows")
 
     folder: str
     rows: NDArray[np.int64]
@@ -69,11 +70,6 @@ class DecodedPart(Part):
             mapped.checked[row] = True
         _, height, width, _ = mapped.places[row].tolist()
         return mapped.pixels(row).reshape(height, width, self.pixels.count)
-
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, of the same file."""
-        rows = np.asarray(indices, np.int64)
-        return dataclasses.replace(super().subset(rows), rows=self.rows[rows])
 
 
 class _Mapped(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from trickbag.data.source import Part
 
 __all__ = ["BoxPart"]
 
@@ -37,6 +39,7 @@ class BoxPart(FilePart):
     """
 
     annotations: ClassVar[AnnotationKind] = "boxes"
+    by_image: ClassVar[tuple[str, ...]] = (*FilePart.by_image, "counts")
 
     objects: NDArray[np.float64]
     counts: NDArray[np.int64]
@@ -95,9 +98,11 @@ class BoxPart(FilePart):
         objects[:, 0] = places_K[objects[:, 0].astype(np.int64)]
         return replace(super().with_classes(places_K, num_classes), objects=objects)
 
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, and their objects."""
-        rows = np.asarray(indices, np.int64)
-        part = super().subset(rows)
-        objects = np.concatenate([np.zeros((0, _COLUMNS)), *(self.boxes(i) for i in rows)])
-        return replace(part, objects=objects, counts=self.counts[rows])
+    def _values_at(self, rows: NDArray[np.int64]) -> dict[str, Any]:
+        objects = [np.zeros((0, _COLUMNS)), *(self.boxes(i) for i in rows)]
+        return {**super()._values_at(rows), "objects": np.concatenate(objects)}
+
+    def _values_with(self, other: Part) -> dict[str, Any]:
+        assert isinstance(other, BoxPart)  # `joined` calls it for one of the same class
+        objects = np.concatenate((self.objects, other.objects))
+        return {**super()._values_with(other), "objects": objects}

@@ -21,8 +21,6 @@ from trickbag.data.source import FilePart
 from trickbag.metrics.segmentation import IGNORED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from trickbag.data.annotations import AnnotationKind
@@ -45,6 +43,14 @@ class MaskPart(FilePart):
     """
 
     annotations: ClassVar[AnnotationKind] = "masks"
+    by_image: ClassVar[tuple[str, ...]] = (
+        *FilePart.by_image,
+        "masks",
+        "mask_sizes",
+        "shapes",
+        "orientations",
+        "digests",
+    )
 
     masks: tuple[str, ...]
     table: NDArray[np.int16]
@@ -110,15 +116,3 @@ class MaskPart(FilePart):
         # A class without a place has no pixel: its number becomes one that must not occur.
         table[named] = places_K[table[named]]
         return replace(super().with_classes(places_K, num_classes), table=table)
-
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, and their masks."""
-        rows = np.asarray(indices, np.int64)
-        return replace(
-            super().subset(rows),
-            masks=tuple(self.masks[i] for i in rows),
-            mask_sizes=self.mask_sizes[rows],
-            shapes=self.shapes[rows],
-            orientations=self.orientations[rows],
-            digests=self.digests[rows],
-        )

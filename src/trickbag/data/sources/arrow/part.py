@@ -5,8 +5,8 @@ Shapes: H and W pixels, C channels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from trickbag.data.source import EncodedPart, Part, Stamp
 from trickbag.data.sources.arrow.mapped import PackStamp, map_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -33,6 +33,8 @@ class PackedPart(EncodedPart):
     It is pickled without its images: a process that receives it maps the file itself. `opened` is
     the stamp of the file as it was opened.
     """
+
+    by_image: ClassVar[tuple[str, ...]] = (*EncodedPart.by_image, "rows")
 
     path: str
     opened: PackStamp
@@ -59,11 +61,6 @@ class PackedPart(EncodedPart):
     def stamp(self, i: int) -> Stamp | None:
         """Return the row of image `i` in its pack, and when that was written."""
         return Stamp(f"{self.path}#{self.rows[i]}", int(self.sizes[i]), self.opened.mtime_ns)
-
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, of the same pack."""
-        rows = np.asarray(indices, np.int64)
-        return replace(super().subset(rows), rows=self.rows[rows])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

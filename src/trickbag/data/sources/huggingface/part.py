@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from trickbag.data.decoding.limits import LimitError, require_file_size
 from trickbag.data.source import EncodedPart, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 __all__ = ["TablePart"]
@@ -29,6 +27,8 @@ class TablePart(EncodedPart):
     written_ns: when they were written. by_path: whether any value is a path. The part is pickled
     without its images: a process that receives it maps the files of the table itself.
     """
+
+    by_image: ClassVar[tuple[str, ...]] = (*EncodedPart.by_image, "rows")
 
     table: Any
     column: str
@@ -69,8 +69,3 @@ class TablePart(EncodedPart):
         except (OSError, ValueError):
             return None
         return Stamp(path, status.st_size, status.st_mtime_ns)
-
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, of the same table."""
-        rows = np.asarray(indices, np.int64)
-        return replace(super().subset(rows), rows=self.rows[rows])

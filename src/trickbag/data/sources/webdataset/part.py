@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from trickbag.data.decoding.limits import LimitError, require_file_size
 from trickbag.data.source import EncodedPart, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from trickbag.data.sources.webdataset.storage import Storage
@@ -28,6 +26,8 @@ class ShardPart(EncodedPart):
     base: what the names of shards are relative to. shards: the tar files in `storage`. places:
     (N, 2) int64, the shard of each image and where its bytes begin; `sizes` has their number.
     """
+
+    by_image: ClassVar[tuple[str, ...]] = (*EncodedPart.by_image, "places")
 
     storage: Storage
     base: str
@@ -57,8 +57,3 @@ class ShardPart(EncodedPart):
         shard, start = self.places[i].tolist()
         place, _, mtime_ns = self.shards[shard]
         return Stamp(f"{place}#{start}", int(self.sizes[i]), mtime_ns)
-
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, of the same shards."""
-        rows = np.asarray(indices, np.int64)
-        return replace(super().subset(rows), places=self.places[rows])
