@@ -41,7 +41,7 @@ LAYERS = [
     ("trickbag.train",),
     ("trickbag.evaluate", "trickbag.export", "trickbag.bench"),
     ("trickbag.study",),
-    ("trickbag.search",),
+    ("trickbag.search", "trickbag.cross_validation"),
     ("trickbag.report",),
     ("trickbag.cli", "trickbag.__main__"),
 ]
@@ -57,6 +57,7 @@ TORCH_FREE = [
     "trickbag.models.official.variables",
     "trickbag.export",
     "trickbag.export.formats",
+    "trickbag.cross_validation.cross_validation",
     "trickbag.search.search",
     "trickbag.study.designs.named",
     "trickbag.study.merge",

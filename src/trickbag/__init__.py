@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trickbag import models, recipes, tricks
+    from trickbag.cross_validation.cross_validation import CrossValidation
     from trickbag.evaluate.prediction import load
     from trickbag.models.zoo import create_model
     from trickbag.recipe import Recipe
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AutoAugmentSearch",
     "Backbones",
+    "CrossValidation",
     "Cumulative",
     "Factorial",
     "Inline",
@@ -56,6 +58,7 @@ __all__ = [
 _MODULES = {
     "AutoAugmentSearch": "trickbag.search.autoaugment.search",
     "Backbones": "trickbag.study.designs.backbones",
+    "CrossValidation": "trickbag.cross_validation.cross_validation",
     "Cumulative": "trickbag.study.designs.cumulative",
     "Factorial": "trickbag.study.designs.factorial",
     "Inline": "trickbag.study.executors.inline",

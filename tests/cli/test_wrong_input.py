@@ -261,6 +261,19 @@ TRAIN = [
     ("train --resume --out {tmp}/broken_recipe", ["broken_recipe/recipe.json"]),
 ]
 
+FOLDS = [
+    ("train --folds 1", ["--folds", "at least 2", "at most 100"]),
+    ("train --folds many", ["--folds", "whole number"]),
+    ("train --workers 2", ["--workers is for the runs of folds", "--folds K"]),
+    ("train --folds 3 --workers 0", ["--workers", "at least 1"]),
+    ("train --folds 3 --address auto", ["--address is for --executor ray"]),
+    ("train --folds 3 --resume", ["--resume needs the folder"]),
+    ("train --folds 3 --out {run}", ["is not empty and holds no cross-validation", "--out"]),
+    ("train --folds 3 --set data.fold=3 --set data.folds=5", ["fold 3 of 5", "leave these"]),
+    ("train detection --folds 3 --data {tmp}/empty", ["trains classifiers", "detection"]),
+    ("train --set data.fold=1", ["data.fold = 1", "without data.folds there are none"]),
+    ("train --folds 100 --data {photos}", ["data.folds = 100", "take fewer folds"]),
+]
 RUNS = [
     "{tmp}/absent",
     "{tmp}/empty",
@@ -761,7 +774,7 @@ HUGE = [
     (f"predict {{run}} {{photos}} --top {10**9}", ["--top", "at most"]),
 ]
 
-WRONG = [*TRAIN, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT, *DELETED, *HUGE]
+WRONG = [*TRAIN, *FOLDS, *EVALUATE, *PREDICT, *STUDY, *REST, *EXPORT, *DELETED, *HUGE]
 
 
 @pytest.mark.parametrize(("line", "says"), WRONG, ids=lambda value: str(value)[:60])

@@ -1,4 +1,4 @@
-"""Write the report of a run, a study or a search: a page that needs no other file.
+"""Write the report of a run, a study, a search or a cross-validation, a page of one file.
 
 Two runs or two studies are compared. With --format it prints a table instead.
 """
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders",
         metavar="DIR",
         nargs="+",
-        help="the folder of a run, a study or a search, or two to compare",
+        help="the folder of a run, a study, a search or a cross-validation, or two to compare",
     )
     parser.add_argument(
         "--format", metavar="md|latex|csv|json", help="print a table instead of writing the page"
@@ -65,6 +65,8 @@ def _page(folders: list[Path], out: Path | None) -> Path:
     from trickbag.report import (
         compare_page,
         compare_studies,
+        cross_validation_page,
+        is_cross_validation,
         is_search,
         is_study,
         run_page,
@@ -73,8 +75,12 @@ def _page(folders: list[Path], out: Path | None) -> Path:
     from trickbag.report.run.images import pictures_of
 
     searches = [folder for folder in folders if is_search(folder)]
-    if searches and len(folders) > 1:
-        raise UserError(f"{searches[0]} is a search, which has no page beside another folder")
+    divided = [folder for folder in folders if is_cross_validation(folder)]
+    if (alone := searches + divided) and len(folders) > 1:
+        what = "search" if searches else "cross-validation"
+        raise UserError(f"{alone[0]} is a {what}, which has no page beside another folder")
+    if divided:
+        return cross_validation_page(divided[0], out)
     if searches:
         from trickbag.cli.search import write_page
 

@@ -3,6 +3,8 @@
 Stopped by Ctrl-C or SIGTERM, it saves a checkpoint and exits with 75. The same command with
 --resume, or --resume and the run's --out alone, continues it; the result is the same to the bit.
 With `torchrun --nproc-per-node N -m trickbag train ...` N processes train one run together.
+With --folds K there is a run for each of K folds, and each image is predicted by the network that
+was not trained on it.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
+    from trickbag.cli.folds import add_folds_options
+
     add_recipe_options(parser)
     add_run_options(parser)
+    add_folds_options(parser)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +46,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0."""
+    from trickbag.cli.folds import is_of_folds, train_folds
     from trickbag.train.machine.launch import launched_group
 
+    if is_of_folds(args):
+        return train_folds(args)
     with launched_group() as first:
         return _run(args, first)
 

@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AveragedNetwork", "PackedCrops", "averaged", "geometric_note", "split_notes"]
+__all__ = [
+    "AveragedNetwork",
+    "PackedCrops",
+    "averaged",
+    "geometric_note",
+    "require_no_folds",
+    "split_notes",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,6 +319,38 @@ def split_notes(trained: Trained) -> list[Note]:
         "same data, or not split in the same way"
     )
     return [Note("data", None, reason)]
+
+
+def require_no_folds(trained: Trained) -> None:
+    """Raise UserError where networks of an average were trained on the first one's validation part.
+
+    They are known to be where they are networks of other folds of the same division.
+    """
+    first, *others = trained.members or (trained,)
+    for other in others:
+        division, fold = _division(first)
+        if division is not None and _division(other)[0] == division and _division(other)[1] != fold:
+            raise UserError(
+                f"{other.path} was trained on the validation images of {first.path}: they are "
+                "networks of two folds",
+                "give other images with --data SOURCE, or --part test; the metrics of the "
+                "predictions out of fold stand in the result.json of the cross-validation",
+            )
+
+
+def _division(trained: Trained) -> tuple[tuple[object, ...] | None, int]:
+    """Return what identifies the folds of a network's data, None without any, and its fold."""
+    record = trained.record
+    if record is None or record.fingerprint is None:
+        return None, 0
+    try:
+        data = record.data
+    except UserError:
+        return None, 0
+    if data.folds is None:
+        return None, 0
+    others = [getattr(data, name) for name in _SPLIT if name not in ("fold", "folds")]
+    return (record.fingerprint, data.folds, *others), data.fold
 
 
 def _holds_back_alike(first: Trained, other: Trained) -> bool:

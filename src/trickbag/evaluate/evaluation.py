@@ -11,7 +11,7 @@ import torch
 from trickbag.data.loading.loader import default_workers
 from trickbag.data.source import DataError
 from trickbag.errors import Note, RunFailed
-from trickbag.evaluate.average import split_notes
+from trickbag.evaluate.average import require_no_folds, split_notes
 from trickbag.evaluate.selection import select
 from trickbag.tasks.classification import Validation
 from trickbag.train.folder.calibration import gap_notes, judged_at
@@ -146,6 +146,8 @@ def evaluate(
     or the network gives finite logits for none.
     """
     selection = select(trained, data=data, image_root=image_root, part=part, progress=progress)
+    if selection.is_validation:
+        require_no_folds(trained)
     images, chosen = selection.part, []
     if limit is not None and len(images) > limit:
         chosen = [Note("choice", None, f"{limit:,} of {len(images):,} images are evaluated")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trickbag.errors import UserError
 from trickbag.evaluate.runs import is_network
 from trickbag.evaluate.views import require_tta
+from trickbag.train.folder.fold_runs import fold_runs
 
 if TYPE_CHECKING:
     from trickbag.evaluate.trained import Trained
@@ -28,14 +29,15 @@ def load_trained(
 ) -> Trained:
     """Load a trained network; of more than one, and with `tta`, the mean of their probabilities.
 
-    Each is a run's folder, `RUN:last`, a weights file of a run, or the name of a network, such as
-    `timm:resnet50`, whose weights are in the file that `init` gives in its turn. `tta` is a name of
-    `evaluate.views.TTA`. Raises UserError where one of them cannot be used, where they do not go
-    together (`evaluate.average.averaged`) or are no classifiers, and for a name that is not known.
+    Each is a run's folder, `RUN:last`, a weights file of a run, the folder of a cross-validation,
+    which stands for the runs of its folds, or the name of a network, such as `timm:resnet50`, whose
+    weights are in the file that `init` gives in its turn. `tta` is a name of `evaluate.views.TTA`.
+    Raises UserError where one of them cannot be used, where they do not go together
+    (`evaluate.average.averaged`) or are no classifiers, and for a name that is not known.
     """
     if tta is not None:
         require_tta(tta)
-    names = _listed(runs)
+    names = [run for name in _listed(runs) for run in _runs_of(name)]
     if not names:
         raise UserError("there is no run to load", "give one, or a list of them")
     files = list(require_init(names, _listed(init)))
@@ -56,6 +58,14 @@ def load_trained(
         if tta is not None:
             require_task(each, f"--tta {tta}")
     return averaged(trained, tta)
+
+
+def _runs_of(name: Path | str) -> Sequence[Path | str]:
+    """Return the runs that a name stands for: those of all folds of a cross-validation."""
+    if is_network(name):
+        return [name]
+    runs = fold_runs(Path(name))
+    return [name] if runs is None else runs
 
 
 def require_init(runs: Sequence[Path | str], init: Sequence[Path | str]) -> Sequence[Path | str]:

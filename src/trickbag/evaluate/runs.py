@@ -13,6 +13,7 @@ from trickbag.models.weights_names import (
     names_last_weights,
 )
 from trickbag.paths import exists, is_file, is_folder
+from trickbag.train.folder.fold_runs import is_cross_validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +36,16 @@ def is_network(name: Path | str) -> bool:
 def is_run(text: str) -> bool:
     """Tell whether an argument is a trained network.
 
-    It is a folder with `recipe.json` or kept weights, such a folder's `RUN:last`, a `.safetensors`
-    file, or the name of a network (`is_network`).
+    It is a folder with `recipe.json` or kept weights, such a folder's `RUN:last`, the folder of a
+    cross-validation, a `.safetensors` file, or the name of a network (`is_network`).
     """
     path = Path(text)
     if is_network(text):
         return True
     if names_last_weights(path) or is_folder(path):
         folder = folder_of_run(path)
+        if is_cross_validation(folder):
+            return True
         return exists(folder / _RECIPE) or exists(folder / BEST_WEIGHTS)
     return is_file(path) and path.suffix == ".safetensors"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trickbag.report.cross_validation import cross_validation_page, is_cross_validation
 from trickbag.report.pictures import Picture, Pictures
 from trickbag.report.recipe_picture import PicturePanel, draw_recipe, schedule_points
 from trickbag.report.run.comparison import compare_page
@@ -29,9 +30,11 @@ __all__ = [
     "answers",
     "compare_page",
     "compare_studies",
+    "cross_validation_page",
     "draw_recipe",
     "forest_chart",
     "interaction_chart",
+    "is_cross_validation",
     "is_search",
     "is_study",
     "most_confident_mistakes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,19 +14,19 @@ from trickbag.errors import UserError
 from trickbag.search.budget import trials_within
 from trickbag.search.record import MAX_TRIALS, Pilot, SearchRecord
 from trickbag.study.durations import about
+from trickbag.study.machine_settings import settled_on_machine
 from trickbag.study.prepare import stop_before_trials
 from trickbag.study.result_lines import read_results
 
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
-    from trickbag.optim.config import Device
     from trickbag.recipe import Recipe
     from trickbag.search.budget import Budget
     from trickbag.search.folder import SearchFolder
     from trickbag.search.log import SearchLog
     from trickbag.search.objective import Objective
     from trickbag.search.search import Search
-    from trickbag.study.executors import Executor, Machine
+    from trickbag.study.executors import Executor
     from trickbag.study.records.result import StoredResult
     from trickbag.train.folder.caller import Caller
     from trickbag.train.machine.signals import StopSignal
@@ -77,7 +77,12 @@ def settled_search(
     kept, torn = read_results(folder.results)
     if torn is not None:
         log.note(torn)
-    recipe = _on_machine(search.recipe, executor.machine, stored)
+    recipe = settled_on_machine(
+        search.recipe,
+        executor.machine,
+        threads=stored.threads if stored else None,
+        device=stored.device if stored else None,
+    )
     dataset = prepare(search.trial_recipe(recipe, 1).data, progress=checking)
     _require_folds(dataset, search)
     if stored is not None:
@@ -130,22 +135,6 @@ def _version() -> str:
     from trickbag import __version__
 
     return __version__
-
-
-def _on_machine(recipe: Recipe, machine: Machine, stored: SearchRecord | None) -> Recipe:
-    """Settle threads and device: by the recipe, else as before, else by the machine."""
-    from trickbag.train.machine.device import choose_device
-
-    training = recipe.training
-    threads = training.threads or (stored.threads if stored else None) or machine.threads
-    device = training.device
-    if device == "auto":
-        before = stored.device if stored and stored.device in ("cpu", "cuda", "mps") else None
-        device = cast("Device", before or machine.device or choose_device("auto"))
-    elif machine.device is None:
-        choose_device(device)  # raises UserError for a device that is not here
-    training = dataclasses.replace(training, threads=threads, device=device)
-    return recipe.replace(training=training)
 
 
 def _require_folds(dataset: Dataset, search: Search) -> None:

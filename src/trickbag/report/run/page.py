@@ -70,7 +70,7 @@ def _of_classification(record: ReportedRun, pictures: Pictures | None) -> dict[s
         "curves": sections.curves(record),
         "probe": probe_section(record),
         "calibration": calibration(record, predictions),
-        "classes": sections.classes(record, predictions) if predictions else None,
+        "classes": sections.classes(record.classes, predictions) if predictions else None,
         "pictures": sections.pictures(pictures),
         **_evaluations(record, predictions),
     }

@@ -9,6 +9,7 @@ from typing import Any
 from trickbag.metrics.bootstrap import Interval
 from trickbag.metrics.per_class import ClassScore
 from trickbag.metrics.proportion import exact_interval
+from trickbag.metrics.score_records import AnyScore
 from trickbag.report.cards import card_html, card_text
 from trickbag.report.charts import (
     LARGEST_MATRIX,
@@ -248,17 +249,17 @@ def schedule(record: ReportedRun) -> str | None:
     )
 
 
-def classes(record: ReportedRun, predictions: Sequence[PredictionRow]) -> dict[str, Any]:
-    """Describe how well each class was predicted.
+def classes(known: Mapping[str, AnyScore], predictions: Sequence[PredictionRow]) -> dict[str, Any]:
+    """Describe how well each class was predicted; `known` are the scores by name, if there are any.
 
     The confusion matrix is drawn; the most confused pairs, the most confident mistakes and the
     scores of every class are listed.
     """
     matrix = confusion(predictions)
     # With several labels an image the predictions are sets of labels, and no class has a row.
-    by_name = {
-        name: score for name, score in record.classes.items() if isinstance(score, ClassScore)
-    } or {score.name: score for score in matrix.scores()}
+    by_name = {name: score for name, score in known.items() if isinstance(score, ClassScore)} or {
+        score.name: score for score in matrix.scores()
+    }
     scores = sorted(by_name.items(), key=lambda item: (lowest_recall_first(item[1]), item[0]))
     large = len(matrix.classes) > LARGEST_MATRIX
     return {

@@ -1,0 +1,1 @@
+"""Cross-validation: a run for each fold of the data, and predictions for all of its images."""
