@@ -272,6 +272,11 @@ FOLDS = [
     ("train --folds 3 --set data.fold=3 --set data.folds=5", ["fold 3 of 5", "leave these"]),
     ("train detection --folds 3 --data {tmp}/empty", ["trains classifiers", "detection"]),
     ("train --set data.fold=1", ["data.fold = 1", "without data.folds there are none"]),
+    ("blend", ["DIR", "--help"]),
+    ("blend {run}", ["needs the file to write", "--out FILE"]),
+    ("blend {run} --out {tmp}/blend.json", ["nothing to blend", "two or more"]),
+    ("blend {run} {tmp}/empty --out {tmp}/blend.json", ["is no cross-validation", "--folds K"]),
+    ("blend {run} {tmp}/empty --out {tmp}/blend", ["must end in .json"]),
     ("train --folds 100 --data {photos}", ["data.folds = 100", "take fewer folds"]),
 ]
 RUNS = [

@@ -24,6 +24,7 @@ COMMANDS = (
     "transfer",
     "evaluate",
     "predict",
+    "blend",
     "study",
     "search",
     "verify",

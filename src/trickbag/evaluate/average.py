@@ -92,12 +92,19 @@ class _Member:
     """A network of an average: the places of its views among the crops, and of the classes.
 
     views: (place of the crop, whether it is mirrored). order: for each class of the average its
-    place in the network's classes; None where they are the same.
+    place in the network's classes; None where they are the same. weight: that of its probabilities
+    in a weighted average, else None.
     """
 
     trained: Trained
     views: tuple[tuple[int, bool], ...]
     order: tuple[int, ...] | None
+    weight: float | None = None
+
+    @property
+    def log_weight(self) -> float | None:
+        """The logarithm of the weight of each of its views; None where all count the same."""
+        return None if self.weight is None else math.log(self.weight / len(self.views))
 
 
 class AveragedNetwork(nn.Module):
@@ -127,9 +134,12 @@ class AveragedNetwork(nn.Module):
             for place, flip in member.views:
                 logits_NK = _logits(member, crops[place].flip(-1) if flip else crops[place])
                 parts = _log_probabilities(logits_NK, multi_label=self.multi_label)
+                if member.log_weight is not None:
+                    parts = parts + member.log_weight
                 total = parts if total is None else torch.logaddexp(total, parts)
         assert total is not None
-        total = total - math.log(self.views)
+        if self.members[0].log_weight is None:
+            total = total - math.log(self.views)
         # With several labels: the logarithms of both probabilities of each class.
         return only_finite(total[0] - total[1] if self.multi_label else total)
 
@@ -153,9 +163,12 @@ def _log_probabilities(logits_NK: Tensor, *, multi_label: bool) -> Tensor:
     return logits_NK.log_softmax(dim=1)
 
 
-def averaged(trained: Sequence[Trained], tta: str | None = None) -> Trained:
+def averaged(
+    trained: Sequence[Trained], tta: str | None = None, weights: Sequence[float] | None = None
+) -> Trained:
     """Return the average of trained networks over the views of `tta`, as a trained network.
 
+    Without `weights`, of any sum, all views of all networks count the same.
     One network without `tta` is returned as it is. Other networks may have any size and
     preprocessing, but they need the same classes, whose order may differ, and read the same
     channels of an image. The first one gives the order of the classes and the data. Raises
@@ -169,6 +182,9 @@ def averaged(trained: Sequence[Trained], tta: str | None = None) -> Trained:
     views = [
         views_of(tta, each.preprocessing, fixed_size=_has_fixed_size(each)) for each in trained
     ]
+    shares: Sequence[float | None] = [None] * len(trained)
+    if weights is not None:
+        shares = [weight / sum(weights) for weight in weights]
     crops = list(dict.fromkeys(view.crop for each in views for view in each))
     place = {crop: i for i, crop in enumerate(crops)}
     members = [
@@ -176,8 +192,9 @@ def averaged(trained: Sequence[Trained], tta: str | None = None) -> Trained:
             trained=each,
             views=tuple((place[view.crop], view.flip) for view in of_one),
             order=_order(first, each),
+            weight=share,
         )
-        for each, of_one in zip(trained, views, strict=True)
+        for each, of_one, share in zip(trained, views, shares, strict=True)
     ]
     packed = None if _is_plain(crops) else PackedCrops.packing(crops)
     network = AveragedNetwork(members, packed, multi_label=first.thresholds is not None)
@@ -193,6 +210,7 @@ def averaged(trained: Sequence[Trained], tta: str | None = None) -> Trained:
         epochs=first.epochs if len(trained) == 1 else None,
         temperature=_mean_temperature(trained),
         members=tuple(trained),
+        weights=None if weights is None else tuple(share or 0.0 for share in shares),
         tta=tta,
         notes=tuple(
             dict.fromkeys([note for each in trained for note in each.notes] + _notes(trained))

@@ -261,6 +261,8 @@ def _identity(trained: Trained) -> str:
                 }
                 for member in network.members
             ],
+            # Only where there are any: the temperatures of other averages stay known.
+            **({} if trained.weights is None else {"weights": list(trained.weights)}),
             "crops": [[plain(crop.preprocessing), list(crop.at)] for crop in crops or ()],
             "data": None if record is None else record.fingerprint,
         }

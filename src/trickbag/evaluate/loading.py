@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
+from trickbag.evaluate.blend_file import is_blend, read_blend
 from trickbag.evaluate.runs import is_network
 from trickbag.evaluate.views import require_tta
 from trickbag.train.folder.fold_runs import fold_runs
@@ -30,14 +31,16 @@ def load_trained(
     """Load a trained network; of more than one, and with `tta`, the mean of their probabilities.
 
     Each is a run's folder, `RUN:last`, a weights file of a run, the folder of a cross-validation,
-    which stands for the runs of its folds, or the name of a network, such as `timm:resnet50`, whose
-    weights are in the file that `init` gives in its turn. `tta` is a name of `evaluate.views.TTA`.
-    Raises UserError where one of them cannot be used, where they do not go together
-    (`evaluate.average.averaged`) or are no classifiers, and for a name that is not known.
+    which stands for the runs of its folds, the file of a blend (`evaluate.blend_file`), whose
+    weights then count, or the name of a network, such as `timm:resnet50`, whose weights are in the
+    file that `init` gives in its turn. `tta` is a name of `evaluate.views.TTA`. Raises UserError
+    where one of them cannot be used, where they do not go together (`evaluate.average.averaged`) or
+    are no classifiers, and for a name that is not known.
     """
     if tta is not None:
         require_tta(tta)
-    names = [run for name in _listed(runs) for run in _runs_of(name)]
+    weighted = [run for name in _listed(runs) for run in _runs_of(name)]
+    names = [name for name, _ in weighted]
     if not names:
         raise UserError("there is no run to load", "give one, or a list of them")
     files = list(require_init(names, _listed(init)))
@@ -57,15 +60,24 @@ def load_trained(
             require_task(each, "an average of RUNs", "give one RUN")
         if tta is not None:
             require_task(each, f"--tta {tta}")
-    return averaged(trained, tta)
+    has_blend = any(not is_network(name) and is_blend(Path(name)) for name in _listed(runs))
+    # Else all views count the same, as they do in the average of networks by name.
+    return averaged(trained, tta, [weight for _, weight in weighted] if has_blend else None)
 
 
-def _runs_of(name: Path | str) -> Sequence[Path | str]:
-    """Return the runs that a name stands for: those of all folds of a cross-validation."""
+def _runs_of(name: Path | str) -> list[tuple[Path | str, float]]:
+    """Return the runs that a name stands for, with weights of sum 1.
+
+    They are those of all folds of a cross-validation, and all members of a blend.
+    """
     if is_network(name):
-        return [name]
-    runs = fold_runs(Path(name))
-    return [name] if runs is None else runs
+        return [(name, 1.0)]
+    path = Path(name)
+    if is_blend(path):
+        members = read_blend(path)
+        return [(run, weight * w) for member, weight in members for run, w in _runs_of(member)]
+    runs = fold_runs(path)
+    return [(name, 1.0)] if runs is None else [(run, 1 / len(runs)) for run in runs]
 
 
 def require_init(runs: Sequence[Path | str], init: Sequence[Path | str]) -> Sequence[Path | str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickbag.errors import UserError
+from trickbag.evaluate.blend_file import is_blend
 from trickbag.models.config import model_names
 from trickbag.models.weights_names import (
     BEST_WEIGHTS,
@@ -37,7 +38,8 @@ def is_run(text: str) -> bool:
     """Tell whether an argument is a trained network.
 
     It is a folder with `recipe.json` or kept weights, such a folder's `RUN:last`, the folder of a
-    cross-validation, a `.safetensors` file, or the name of a network (`is_network`).
+    cross-validation, the file of a blend, a `.safetensors` file, or the name of a network
+    (`is_network`).
     """
     path = Path(text)
     if is_network(text):
@@ -47,7 +49,7 @@ def is_run(text: str) -> bool:
         if is_cross_validation(folder):
             return True
         return exists(folder / _RECIPE) or exists(folder / BEST_WEIGHTS)
-    return is_file(path) and path.suffix == ".safetensors"
+    return is_file(path) and (path.suffix == ".safetensors" or is_blend(path))
 
 
 def split_runs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

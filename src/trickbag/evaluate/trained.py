@@ -66,6 +66,7 @@ class Trained:
     `tta` names the views of test-time augmentation that it averages, and `members` are the networks
     of such an average, or of an average of more than one (`evaluate.average`); what takes crops
     apart from `preprocessing.crop`, or looks into the network, is for one without members.
+    `weights` are those of the members' probabilities, of sum 1; None where all count the same.
     `notes` are facts that a person should know.
     """
 
@@ -85,6 +86,7 @@ class Trained:
     epochs: int | None = None
     label_separator: str | None = None
     members: tuple[Trained, ...] = ()
+    weights: tuple[float, ...] | None = None
     tta: str | None = None
     notes: tuple[Note, ...] = ()
     temperature: float | None = None
@@ -203,12 +205,15 @@ class Trained:
     def weights_title(self) -> str:
         """The weights as text: their file, and their epoch if it is known."""
         if len(self.members) > 1:
-            titles = "; ".join(
+            titles = [
                 # Without a run the title is the path already.
                 each.weights_title if each.record is None else f"{each.path}: {each.weights_title}"
                 for each in self.members
-            )
-            return f"the average of {len(self.members)} ({titles})"
+            ]
+            if self.weights is not None:
+                pairs = zip(self.weights, titles, strict=True)
+                titles = [f"{weight:.3f} of {title}" for weight, title in pairs]
+            return f"the average of {len(self.members)} ({'; '.join(titles)})"
         name = weights_file(self.path).name if self.record is not None else str(self.path)
         if self.epoch is None:
             return name
