@@ -1,6 +1,6 @@
 """Measure what the tricks of a classifier do for the detectors and segmenters that start from it.
 
-python benchmarks/transfer.py FOLDER            about 90 minutes of two cores, see below
+python benchmarks/transfer.py FOLDER            about 80 minutes of two cores, see below
 python benchmarks/transfer.py FOLDER --quick    minutes: does it run? Its numbers are kept nowhere
 
 FOLDER holds imagenette-128/, bccd/ and camvid-small/. First classifiers of Imagenette are trained,
@@ -57,7 +57,7 @@ CLASSIFIER = (
 SETTINGS = {
     "detection": {
         "data.image_size": "120x160",
-        "training.epochs": "12",
+        "training.epochs": "8",
         "training.batch_size": "8",
         "task.channels": "32",
         "task.head_width": "128",
@@ -67,8 +67,8 @@ SETTINGS = {
         "task.eval_proposals": "100",
     },
     "segmentation": {
-        "data.image_size": "120x160",
-        "training.epochs": "10",
+        "data.image_size": "96x128",
+        "training.epochs": "6",
         "training.batch_size": "8",
     },
 }
