@@ -277,6 +277,12 @@ FOLDS = [
     ("blend {run} --out {tmp}/blend.json", ["nothing to blend", "two or more"]),
     ("blend {run} {tmp}/empty --out {tmp}/blend.json", ["is no cross-validation", "--folds K"]),
     ("blend {run} {tmp}/empty --out {tmp}/blend", ["must end in .json"]),
+    ("soup", ["RUN", "--help"]),
+    ("soup {run}", ["needs the file to write", "--out FILE"]),
+    ("soup {run} --out {tmp}/soup.safetensors", ["nothing to average", "two or more"]),
+    ("soup {run} {run} --out {tmp}/soup.txt", ["must end in .safetensors"]),
+    ("soup {run} {tmp}/empty --out {tmp}/soup.safetensors", ["{tmp}/empty"]),
+    ("soup {run} {run} --out {run}/best.safetensors", ["is a file of the run itself"]),
     ("train --folds 100 --data {photos}", ["data.folds = 100", "take fewer folds"]),
 ]
 RUNS = [

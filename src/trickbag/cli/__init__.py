@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "blend",
+    "soup",
     "study",
     "search",
     "verify",
