@@ -108,12 +108,13 @@ class Part(ABC):
         """
 
     def read_box(
-        self, i: int, draw: Callable[[int, int], Drawn]
+        self, i: int, draw: Callable[[int, int], Drawn], *, verified: bool = False
     ) -> tuple[Drawn, NDArray[np.uint8]]:
         """Draw a box from height and width of image `i`; return it and its pixels (H, W, C).
 
         `draw` gives the same for the same numbers, and may be called twice. The pixels are those
-        of `read` there; memory that is shared must not be written. Raises DecodeError as `read`.
+        of `read` there; memory that is shared must not be written. `verified` says that the whole
+        image was decoded before without an error. Raises DecodeError as `read`.
         """
         image = self.read(i)
         drawn = draw(*image.shape[:2])
@@ -236,14 +237,15 @@ class EncodedPart(Part):
         return pixels
 
     def read_box(
-        self, i: int, draw: Callable[[int, int], Drawn]
+        self, i: int, draw: Callable[[int, int], Drawn], *, verified: bool = False
     ) -> tuple[Drawn, NDArray[np.uint8]]:
         """Read a box of image `i`; of one that was checked no more is decoded than it takes.
 
         See `decode_box`. Raises DecodeError as `read`.
         """
         data = self.encoded(i)
-        result = decode_box(data, draw, self.max_pixels, verified=self.verified, form=self.pixels)
+        verified = verified or self.verified
+        result = decode_box(data, draw, self.max_pixels, verified=verified, form=self.pixels)
         self._require_size(i, data)
         return result
 

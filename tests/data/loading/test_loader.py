@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.builders.crops import crop_resize
-from tests.builders.images import photo, photo_folder
+from tests.builders.images import encode, photo, photo_folder
 from trickbag.data.config import DataConfig, Interpolation
+from trickbag.data.decoding import region
 from trickbag.data.loading import loader as module
 from trickbag.data.loading.crops import as_picture, planes, random_crop_box
 from trickbag.data.loading.loader import Loader, default_workers
@@ -280,6 +281,36 @@ def test_a_bad_image_stays_out_for_the_rest_of_the_run(tmp_path: Path) -> None:
         assert batch.index[~batch.valid].tolist() == [0]
         assert batch.images[~batch.valid].max() == 0
     assert loader.errors == {"a/000.png": "empty file"}
+
+
+def test_an_image_is_decoded_as_a_whole_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [("a.jpg", 0), ("b.jpg", 1), ("c.jpg", 0), ("d.jpg", 1)]
+    for seed, (name, _) in enumerate(pairs):
+        (tmp_path / name).write_bytes(encode(photo(120, 90, seed), "JPEG", quality=90))
+    torn = (tmp_path / "c.jpg").read_bytes()
+    (tmp_path / "c.jpg").write_bytes(torn[: len(torn) // 2])
+    # As the parts of a source of too many files to be checked before the first epoch.
+    part = FilePart.listed(tmp_path, [(name, -1, label) for name, label in pairs])
+    checked = make(replace(part, verified=True), batch_size=2)
+    expected = [list(checked.epoch(epoch)) for epoch in range(3)]
+    whole: list[int] = []
+    original = region.decode
+
+    def counted(data: bytes, *arguments: Any, **options: Any) -> np.ndarray:
+        whole.append(len(data))
+        return original(data, *arguments, **options)
+
+    monkeypatch.setattr(region, "decode", counted)
+    loader = make(part, batch_size=2)
+    assert same(list(loader.epoch(0)), expected[0])
+    sizes = [(tmp_path / name).stat().st_size for name, _ in pairs]
+    assert sorted(whole) == sorted(sizes)
+    assert list(loader.errors) == ["c.jpg"]
+    assert same(list(loader.epoch(1)), expected[1])
+    assert same(list(loader.epoch(2)), expected[2])
+    assert len(whole) == len(pairs)
 
 
 def test_crops_for_evaluation_are_kept(part: FilePart, arrays: ArrayPart) -> None:

@@ -55,12 +55,17 @@ class CropSamples:
         images = np.zeros((len(request.rows), *shape), np.uint8)
         valid = np.zeros(len(request.rows), bool)
         errors = []
-        pairs = zip(request.rows.tolist(), request.occurrences.tolist(), strict=True)
-        for i, (row, occurrence) in enumerate(pairs):
+        places = zip(
+            request.rows.tolist(),
+            request.occurrences.tolist(),
+            request.decoded.tolist(),
+            strict=True,
+        )
+        for i, (row, occurrence, decoded) in enumerate(places):
             if row in request.skip:
                 continue
             try:
-                images[i] = self._crop(request, row, occurrence)
+                images[i] = self._crop(request, row, occurrence, decoded)
                 valid[i] = True
             except DecodeError as error:
                 errors.append((row, str(error)))
@@ -78,8 +83,13 @@ class CropSamples:
     def _size(self, request: BatchRequest) -> Size:
         return request.data.image_size or self.preprocessing.image_size
 
-    def _crop(self, request: BatchRequest, row: int, occurrence: int) -> NDArray[np.uint8]:
-        """Return the crop (C, H, W) of an image, or with views (V, C, H, W)."""
+    def _crop(
+        self, request: BatchRequest, row: int, occurrence: int, decoded: bool
+    ) -> NDArray[np.uint8]:
+        """Return the crop (C, H, W) of an image, or with views (V, C, H, W).
+
+        `decoded` tells whether the image has been decoded as a whole before.
+        """
         if not self.train:
             return self.preprocessing.crop(self.part.read(row))
         data = request.data
@@ -94,7 +104,7 @@ class CropSamples:
             rng = stream(self.seed, purpose, crop_epoch, row)
             return draw_crop(height, width, rng, data, size)
 
-        drawn, box_HWC = self.part.read_box(row, draw)
+        drawn, box_HWC = self.part.read_box(row, draw, verified=decoded)
         interpolation = data.interpolation or INTERPOLATION
         crop = drawn.of(box_HWC, size, self.preprocessing.mean, interpolation)
         pixels = self._apply_policy(crop, request, row, occurrence)

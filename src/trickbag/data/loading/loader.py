@@ -152,6 +152,7 @@ class Loader:
         self.errors: dict[str, str] = {}
         self._share = share
         self._bad: frozenset[int] = frozenset()
+        self._decoded = np.zeros(len(part), bool)
         self._pin = pin_memory
         self._data = replace(data, image_size=preprocessing.image_size)
         self._source = _samples(part, preprocessing, train, seed, teacher_logits)
@@ -185,7 +186,7 @@ class Loader:
         images = size = 0
         requests = self._requests(epoch, start_step, data or self._data)
         for loaded in self._loaded(requests, waiting):
-            self._note_errors(loaded)
+            self._note_rows(loaded)
             images += len(loaded.batch.index)
             size += loaded.batch.nbytes
             self.image_bytes = size / images
@@ -212,7 +213,7 @@ class Loader:
             share = share_of(len(rows), *self._share)
             rows, occurrences = rows[share], occurrences[share]
             skip = self._bad.intersection(rows.tolist()) if self._bad else frozenset()
-            yield BatchRequest(epoch, data, rows, occurrences, skip)
+            yield BatchRequest(epoch, data, rows, occurrences, skip, self._decoded[rows])
 
     def _part_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return np.arange(len(self.part), dtype=np.int64), np.zeros(len(self.part), np.int64)
@@ -229,7 +230,8 @@ class Loader:
         # means a crop of its own.
         return rows, repeat + self.repeats * earlier_occurrences(rows)
 
-    def _note_errors(self, loaded: LoadedBatch) -> None:
+    def _note_rows(self, loaded: LoadedBatch) -> None:
+        self._decoded[loaded.batch.index[loaded.batch.valid].numpy()] = True
         for row, reason in loaded.errors:
             self.errors[self.part.names[row]] = reason
         if loaded.errors:

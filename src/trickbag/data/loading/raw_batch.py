@@ -50,7 +50,8 @@ class BatchRequest(NamedTuple):
     """All that determines a batch.
 
     rows: its images. occurrences: for each row, how often the epoch has had its image before. data:
-    the settings of this epoch. skip: rows that are known not to decode.
+    the settings of this epoch. skip: rows that are known not to decode. decoded: for each row,
+    whether its whole image has been decoded before; it changes how much is decoded, and no pixel.
     """
 
     epoch: int
@@ -58,6 +59,7 @@ class BatchRequest(NamedTuple):
     rows: NDArray[np.int64]
     occurrences: NDArray[np.int64]
     skip: frozenset[int]
+    decoded: NDArray[np.bool_]
 
 
 class LoadedBatch(NamedTuple):

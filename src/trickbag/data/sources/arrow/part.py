@@ -90,10 +90,10 @@ class RawPackedPart(PackedPart):
             raise DecodeError(str(error)) from None
 
     def read_box(
-        self, i: int, draw: Callable[[int, int], Drawn]
+        self, i: int, draw: Callable[[int, int], Drawn], *, verified: bool = False
     ) -> tuple[Drawn, NDArray[np.uint8]]:
         """Read a box of image `i`, a view of the file; see `Part.read_box`."""
-        return Part.read_box(self, i, draw)
+        return Part.read_box(self, i, draw, verified=verified)
 
     def encoded(self, i: int) -> bytes:
         """Return image `i` as a file of PNM: a short header, and the pixels as they are."""
