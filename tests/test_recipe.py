@@ -106,6 +106,7 @@ def test_id_is_of_what_determines_the_run() -> None:
     recipe = recipes.small(data="here/photos")
     assert recipe.id == recipes.small(data="there/photos").replace(name="mine").id
     assert recipe.id == recipe.set("data.workers", "3").set("data.image_root", "x").id
+    assert recipe.id == recipe.set("data.worker_kind", "threads").id
     for path, value in [
         ("training.lr", "0.2"),
         ("data.image_size", "32"),

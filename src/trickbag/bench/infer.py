@@ -44,7 +44,7 @@ READ = 64
 
 _LEAST_ROUNDS = 3
 _ADVICE = {
-    "loading": "more worker processes (--workers), or images that are stored smaller",
+    "loading": "more workers (--workers), or images that are stored smaller",
     "preparing": "a larger --batch-size",
     "network": "the fastest way above, a smaller network, or a GPU",
     "probabilities": "a larger --batch-size",

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="auto|cpu|cuda|mps", default="auto")
     add_precision(parser)
     parser.add_argument("--batch-size", metavar="N")
-    parser.add_argument("--workers", metavar="N", help="processes that read and crop images")
+    parser.add_argument("--workers", metavar="N", help="threads or processes that read images")
     parser.add_argument(
         "--limit", metavar="N", help="evaluate at most N images, spread over the part"
     )

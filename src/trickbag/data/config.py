@@ -27,6 +27,7 @@ __all__ = [
     "ImageSize",
     "Interpolation",
     "Resize",
+    "WorkerKind",
     "by_channel",
     "default_eval_crop",
 ]
@@ -42,6 +43,7 @@ Ratio = Above(0, 1000)
 MaskScale = Above(0, 100)
 Interpolation = Literal["bilinear", "bicubic"]
 Resize = Literal["crop", "squash", "letterbox"]
+WorkerKind = Literal["threads", "processes"]
 
 MAX_IMAGE_SIZE = 16_384
 """The largest side of a network's images, in pixels: 3 GiB for one image in float32."""
@@ -130,8 +132,9 @@ class DataConfig(Settings):
       and of the others the training copy of an image that lies in another part, and all but the
       first in a part.
     - max_bad_fraction: the share of damaged images above which a run stops.
-    - workers: the number of worker processes; None chooses by device and source. It never changes
-      the images.
+    - workers: the number of workers that load images; None chooses by device and source.
+      worker_kind: whether they are threads or processes; None chooses by number, source and policy.
+      Neither ever changes the images.
 
     Training images:
     - image_size: in pixels, the side of square images, or height and width (`128x512`). None: the
@@ -192,6 +195,7 @@ class DataConfig(Settings):
         "pixel_range",
         "resize",
         "val_source",
+        "worker_kind",
     )
 
     source: str = "digits"
@@ -236,6 +240,7 @@ class DataConfig(Settings):
     pixel_range: tuple[float, float] | tuple[PixelRange, ...] | None = None
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
+    worker_kind: WorkerKind | None = None
 
     @property
     def image_roots(self) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ class RunLoaders:
 
 @contextmanager
 def run_loaders(run: Run, dataset: Dataset) -> Iterator[RunLoaders]:
-    """Give the loaders of a run, and end their worker processes afterwards."""
+    """Give the loaders of a run, and end their workers afterwards."""
     plan, world = run.plan, run.world
 
     def evaluated(part: Part, *, cached: bool = True) -> Loader:

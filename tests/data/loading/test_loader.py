@@ -295,22 +295,22 @@ def test_an_image_is_decoded_as_a_whole_once(
     part = FilePart.listed(tmp_path, [(name, -1, label) for name, label in pairs])
     checked = make(replace(part, verified=True), batch_size=2)
     expected = [list(checked.epoch(epoch)) for epoch in range(3)]
-    whole: list[int] = []
+    lengths: list[int] = []
     original = region.decode
 
     def counted(data: bytes, *arguments: Any, **options: Any) -> np.ndarray:
-        whole.append(len(data))
+        lengths.append(len(data))
         return original(data, *arguments, **options)
 
     monkeypatch.setattr(region, "decode", counted)
     loader = make(part, batch_size=2)
     assert same(list(loader.epoch(0)), expected[0])
     sizes = [(tmp_path / name).stat().st_size for name, _ in pairs]
-    assert sorted(whole) == sorted(sizes)
+    assert sorted(lengths) == sorted(sizes)
     assert list(loader.errors) == ["c.jpg"]
     assert same(list(loader.epoch(1)), expected[1])
     assert same(list(loader.epoch(2)), expected[2])
-    assert len(whole) == len(pairs)
+    assert len(lengths) == len(pairs)
 
 
 def test_crops_for_evaluation_are_kept(part: FilePart, arrays: ArrayPart) -> None:

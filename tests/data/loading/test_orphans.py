@@ -16,6 +16,8 @@ from tests.builders.images import photo_folder
 from tests.builders.marks import long
 from tests.builders.recipes import study_arguments, train_arguments
 
+PROCESSES = ("--set", "data.worker_kind=processes")
+
 END_S = 20.0
 """How long a worker may need: what it imports when its parent dies takes seconds on a busy core."""
 
@@ -120,7 +122,7 @@ def test_no_worker_outlives_its_parent(
 @pytest.mark.slow
 def test_a_stop_is_looked_at_while_workers_are_waited_for(tmp_path: Path) -> None:
     source, out = photo_folder(tmp_path / "set", {"a": 16, "b": 16}), tmp_path / "run"
-    arguments = [*train_arguments(source, out, epochs=6), "--set", "data.workers=1"]
+    arguments = [*train_arguments(source, out, epochs=6), "--set", "data.workers=1", *PROCESSES]
     with start(["-m", "trickbag", *arguments]) as process:
         wait_for_an_epoch(process, out)
         # From here on no worker sends anything.
@@ -146,7 +148,7 @@ def test_no_worker_outlives_a_killed_command(
     source = photo_folder(tmp_path / "set", {"a": 16, "b": 16})
     command = arguments(source, tmp_path / "out", epochs=500)
     # The workers of a study have such workers in their turn.
-    with start(["-m", "trickbag", *command, "--set", "data.workers=2"]) as process:
+    with start(["-m", "trickbag", *command, "--set", "data.workers=2", *PROCESSES]) as process:
         while not workers(process.pid):
             assert process.poll() is None
             time.sleep(0.005)
@@ -159,7 +161,7 @@ def test_no_worker_outlives_a_killed_command(
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_command_in_a_line(tmp_path: Path) -> None:
     source, out = photo_folder(tmp_path / "set", {"a": 16, "b": 16}), tmp_path / "run"
-    arguments = [*train_arguments(source, out, epochs=500), "--set", "data.workers=2"]
+    arguments = [*train_arguments(source, out, epochs=500), "--set", "data.workers=2", *PROCESSES]
     with start(["-m", "trickbag", *arguments]) as process:
         wait_for_an_epoch(process, out)
         os.kill(workers(process.pid)[-1], signal.SIGKILL)

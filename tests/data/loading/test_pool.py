@@ -15,10 +15,13 @@ import torch
 
 from tests.builders.images import photo_folder
 from tests.builders.recipes import train_arguments
+from trickbag.data.config import WorkerKind
 from trickbag.data.loading import pool
 from trickbag.data.loading.pool import LoaderPool
 from trickbag.data.loading.worker import out_of_memory
 from trickbag.errors import RunFailed
+
+PROCESSES = ("--set", "data.workers=2", "--set", "data.worker_kind=processes")
 
 
 class Numbers:
@@ -48,10 +51,10 @@ def quiet() -> None:
 
 @pytest.fixture
 def silent_pool(monkeypatch: pytest.MonkeyPatch) -> LoaderPool:
-    monkeypatch.setattr(pool, "_Courier", SilentCourier)
+    monkeypatch.setattr(pool, "ProcessCourier", SilentCourier)
     monkeypatch.setattr(pool, "POLL_S", 0.01)
     monkeypatch.setattr(pool, "SILENCE_S", 0.05)
-    return LoaderPool(Numbers(), 2)
+    return LoaderPool(Numbers(), 2, kind="processes")
 
 
 def test_silent_workers_end_the_wait(silent_pool: LoaderPool) -> None:
@@ -88,14 +91,18 @@ def test_a_worker_that_failed_between_requests_ends_the_wait(silent_pool: Loader
 
 
 @pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("no thread")])
-def test_processes_that_cannot_start(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_workers_that_cannot_start(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: WorkerKind
+) -> None:
     class Unstartable(SilentCourier):
         def start(self) -> None:
             raise error
 
-    monkeypatch.setattr(pool, "_Courier", Unstartable)
+    name = {"processes": "ProcessCourier", "threads": "ThreadCourier"}[kind]
+    monkeypatch.setattr(pool, name, Unstartable)
     with pytest.raises(RunFailed, match=r"cannot start .*(open files|thread).*data\.workers"):
-        LoaderPool(Numbers(), 2)
+        LoaderPool(Numbers(), 2, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +122,8 @@ def test_which_errors_mean_that_memory_ran_out(error: Exception, expected: bool)
         assert "data.workers" in str(failure)
 
 
-@pytest.mark.slow
-def test_what_workers_send(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
+def test_what_workers_give(kind: WorkerKind) -> None:
     requests: list[Any] = [
         *range(20),
         ValueError("20"),
@@ -124,7 +131,7 @@ def test_what_workers_send(monkeypatch: pytest.MonkeyPatch) -> None:
         MemoryError("too much"),
         RunFailed("x"),
     ]
-    workers = LoaderPool(Numbers(), 2)
+    workers = LoaderPool(Numbers(), 2, kind=kind)
     try:
         batches = workers.batches(iter(requests), quiet)
         for i in range(20):
@@ -136,7 +143,8 @@ def test_what_workers_send(monkeypatch: pytest.MonkeyPatch) -> None:
             assert rest == {"n": i}
         with pytest.raises(ValueError, match="20") as raised:
             next(batches)
-        assert any("In a data worker process" in note for note in raised.value.__notes__)
+        if kind == "processes":
+            assert any("In a data worker process" in note for note in raised.value.__notes__)
         # An error ends an epoch, not the workers.
         with pytest.raises(RunFailed, match=r"the memory ran out .*too much"):
             next(workers.batches(iter(requests[22:]), quiet))
@@ -158,7 +166,7 @@ class Unreadable:
 def test_a_source_that_a_worker_cannot_read() -> None:
     with pytest.raises(OSError, match="No such file"):
         pickle.loads(pickle.dumps(Unreadable()))
-    workers = LoaderPool(Unreadable(), 1)  # type: ignore[arg-type]
+    workers = LoaderPool(Unreadable(), 1, kind="processes")  # type: ignore[arg-type]
     try:
         with pytest.raises(OSError, match="No such file"):
             next(workers.batches(iter([1]), quiet))
@@ -173,7 +181,7 @@ def train(
         if files:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-    arguments = [*train_arguments(source, out, epochs=1), "--set", "data.workers=2"]
+    arguments = [*train_arguments(source, out, epochs=1), *PROCESSES]
     return subprocess.run(
         [*before, sys.executable, "-m", "trickbag", *arguments],
         capture_output=True,

@@ -122,6 +122,7 @@ import trickbag as tb
 
 print("begin", flush=True)
 recipe = tb.recipes.small(data=sys.argv[1]).set("data.workers", "2").set("training.epochs", "1")
+recipe = recipe.set("data.worker_kind", "processes")
 recipe = recipe.set("training.batch_size", "64").set("data.image_size", "16")
 recipe = recipe.only().on("timm:test_resnet")
 tb.fit(recipe, out=sys.argv[2])

@@ -115,6 +115,7 @@ OTHER_VIEW = {
     "interpolation": "bicubic",
     "resize": "squash",
     "workers": 1,
+    "worker_kind": "threads",
 }
 NEEDED = {
     "label_separator": {"multi_label": True},

@@ -58,7 +58,7 @@ def _lines(speed: StepSpeed) -> Iterator[str]:
     yield (
         f"recipe {speed.recipe}: {speed.network}, batches of {speed.batch_size} at "
         f"{size_text(speed.image_size)} px, {speed.device}{threads}, {speed.precision}, "
-        f"{speed.layout}{compiled}, {speed.workers} worker processes"
+        f"{speed.layout}{compiled}, {speed.workers} workers"
     )
     low, high = speed.images_per_s_range
     yield (

@@ -16,6 +16,7 @@ from trickbag.data.loading.crop_samples import CropSamples
 from trickbag.data.loading.pool import LoaderPool
 from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
+from trickbag.data.loading.worker_kind import worker_kind
 from trickbag.streams import stream
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _nothing() -> None:
 
 
 def default_workers(part: Part, device_type: str) -> int:
-    """Choose the number of worker processes.
+    """Choose the number of workers.
 
     It is 0 for images in memory, and with a single core. Otherwise it is 1 for a CPU, and for a GPU
     the number of usable cores, up to 16.
@@ -114,7 +115,8 @@ class Loader:
 
     repeats: a training batch has `repeats` blocks of `batch_size` rows. Each block follows an order
     of its own, the first the one of `repeats` = 1, so that an epoch has every image `repeats`
-    times. workers: None chooses as for a CPU. teacher_logits: logits that come with their images.
+    times. workers: None chooses as for a CPU; `data.worker_kind` says of which kind they are, by
+    default `worker_kind`. teacher_logits: logits that come with their images.
     share: (rank, size); a batch then has only the rank-th of `size` parts of its rows.
 
     The attribute `cached` says whether the batches are kept: it becomes False where they are too
@@ -122,8 +124,8 @@ class Loader:
     epoch that was loaded last. `errors` collects the images
     that could not be decoded, name to reason; such an image is not tried again.
 
-    Raises RunFailed if a worker process cannot start, dies or is silent for minutes, if its memory
-    runs out, or if the teacher logits are damaged.
+    Raises RunFailed if a worker cannot start, dies or is silent for minutes, if its memory runs
+    out, or if the teacher logits are damaged.
     """
 
     def __init__(
@@ -149,6 +151,7 @@ class Loader:
         self.batch_size = max(1, min(batch_size, len(part)))
         # A worker without a batch to load would be started for nothing.
         self.workers = min(default_workers(part, "cpu") if workers is None else workers, len(self))
+        self.worker_kind = data.worker_kind or worker_kind(part, data, self.workers, train=train)
         self.errors: dict[str, str] = {}
         self._share = share
         self._bad: frozenset[int] = frozenset()
@@ -176,8 +179,8 @@ class Loader:
     ) -> Iterator[RawBatch]:
         """Yield the batches of an epoch, from 0, beginning with batch `start_step`.
 
-        `waiting` is called about twice a second while a worker process is waited for; what it
-        raises ends the wait. Only one epoch can run at a time.
+        `waiting` is called about twice a second while a worker is waited for; what it raises ends
+        the wait. Only one epoch can run at a time.
         """
         if self._cache is not None:
             yield from self._cache[start_step:]
@@ -244,7 +247,9 @@ class Loader:
             yield from map(self._load_in_process, requests)
             return
         if self._pool is None:
-            self._pool = LoaderPool(self._source, self.workers, pin_memory=self._pin)
+            self._pool = LoaderPool(
+                self._source, self.workers, kind=self.worker_kind, pin_memory=self._pin
+            )
         try:
             for tensors, errors in self._pool.batches(requests, waiting):
                 yield LoadedBatch(RawBatch(*tensors), errors)
@@ -260,7 +265,7 @@ class Loader:
         return loaded
 
     def close(self) -> None:
-        """End the worker processes; a later epoch starts new ones."""
+        """End the workers; a later epoch starts new ones."""
         pool, self._pool = self._pool, None
         # Ended here: otherwise they end with their last reference, which a traceback can keep.
         if pool is not None:

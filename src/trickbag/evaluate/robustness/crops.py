@@ -48,7 +48,7 @@ class Crops:
     """The crops of the images of a part, batch by batch, in the order of the part.
 
     Use it as a context manager: within the block torch computes with the threads of the run and a
-    random state of its own, as `evaluate` does, and worker processes end with it. `images`,
+    random state of its own, as `evaluate` does, and workers end with it. `images`,
     `left_out` and `notes` count what `batches` has read.
 
     `evaluate.selection.select` says which images these are; with `limit` at most so many of them,

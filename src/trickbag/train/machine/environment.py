@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from trickbag.data.decoding.turbojpeg import turbojpeg
+
 __all__ = ["environment"]
 
 _PACKAGES = ("trickbag", "torch", "torchvision", "timm", "numpy", "pillow", "simplejpeg")
@@ -19,7 +21,10 @@ _PACKAGES = ("trickbag", "torch", "torchvision", "timm", "numpy", "pillow", "sim
 # Cached: a study asks for it after every trial.
 @cache
 def environment() -> dict[str, Any]:
-    """Return processor, GPU, operating system, Python and the versions of libraries."""
+    """Return processor, GPU, operating system, Python and the versions of libraries.
+
+    `jpeg_crops` is the library that decodes the training crops of JPEGs, see `decode_box`.
+    """
     versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
@@ -32,6 +37,7 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "gpu": None,
+        "jpeg_crops": "simplejpeg" if turbojpeg() is None else "TurboJPEG",
         "versions": versions,
     }
     if torch.cuda.is_available():

@@ -94,7 +94,7 @@ class Plan(Settings):
 
     @property
     def workers(self) -> int:
-        """The number of processes that read images."""
+        """The number of threads or processes that read images."""
         return cast("int", self.data.workers)
 
     @property

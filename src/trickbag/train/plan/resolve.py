@@ -303,14 +303,19 @@ def _on_this_machine(
 def _with_workers(
     data: DataConfig, dataset: Dataset, device: str, local_processes: int
 ) -> DataConfig:
-    """Return the data with the number of worker processes of this process."""
+    """Return the data with number and kind of the workers of this process."""
     from trickbag.data.loading.loader import default_workers
+    from trickbag.data.loading.worker_kind import worker_kind
 
-    if data.workers is not None:
-        return data
-    workers = default_workers(dataset.train, device)
-    # The processes of one machine share its cores.
-    return replace(data, workers=min(workers, max(1, workers // local_processes)))
+    workers = data.workers
+    if workers is None:
+        workers = default_workers(dataset.train, device)
+        # The processes of one machine share its cores.
+        workers = min(workers, max(1, workers // local_processes))
+    kind = data.worker_kind
+    if kind is None and workers:
+        kind = worker_kind(dataset.train, data, workers, train=True)
+    return replace(data, workers=workers, worker_kind=kind)
 
 
 def _notes_on_networks(plan: Plan, recipe: Recipe, dataset: Dataset) -> list[Note]:
