@@ -235,7 +235,7 @@ class Trained:
     def outputs(self, raw: RawBatch) -> Any:
         """Return what the network says of a batch, see `Task.outputs`; as in validation."""
         with torch.inference_mode():
-            images = self.preprocessing.normalise(copied(raw.images, self.device).float())
+            images = self.preprocessing.normalise(copied(raw.images, self.device))
             with evaluation_autocast(self.device, self.autocast_dtype):
                 return self.build_task().outputs(self.network, in_layout(images, self.layout), raw)
 

@@ -109,7 +109,7 @@ def fit_head(run: Run, head: LinearHead, loader: Loader, waiting: Callable[[], N
             waiting()
             if not raw.valid.any():
                 continue
-            images = run.evaluation.normalise(copied(raw.images[raw.valid], run.device).float())
+            images = run.evaluation.normalise(copied(raw.images[raw.valid], run.device))
             labels = copied(raw.labels[raw.valid], run.device)
             with evaluation_autocast(run.device, run.eval_dtype):
                 features_ND, _ = head.forward(in_layout(images, plan.layout))

@@ -76,7 +76,7 @@ def reestimate(
                 waiting()
                 if raw.valid.sum() < 2:  # a single value of a channel has no variance
                     continue
-                images = preprocessing.normalise(copied(raw.images[raw.valid], device).float())
+                images = preprocessing.normalise(copied(raw.images[raw.valid], device))
                 with evaluation_autocast(device, autocast_dtype):
                     network(in_layout(images, layout))
     finally:

@@ -74,7 +74,7 @@ def validate(
                 if signal := stop():
                     break
                 started = time.perf_counter()
-                images = preprocessing.normalise(copied(raw.images, device).float())
+                images = preprocessing.normalise(copied(raw.images, device))
                 labels = copied(raw.labels, device)
                 with evaluation_autocast(device, autocast_dtype):
                     outputs = task.outputs(network, in_layout(images, layout), raw)

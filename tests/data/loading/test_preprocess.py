@@ -129,6 +129,10 @@ def test_normalise_by_hand(dtype: torch.dtype) -> None:
     before = images.clone()
     normalised = preprocessing.normalise(images)
     assert normalised.dtype == torch.float32
+    # The bits are those of the formula, channel by channel.
+    for c in range(3):
+        expected = (images[:, c].float() - preprocessing.mean[c]) / preprocessing.std[c]
+        assert torch.equal(normalised[:, c], expected)
     np.testing.assert_allclose(
         normalised[0].numpy(), ((pixels - mean) / std).transpose(2, 0, 1), rtol=2e-6, atol=1e-6
     )

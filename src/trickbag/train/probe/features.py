@@ -185,7 +185,7 @@ class FeatureReader:
 @torch.inference_mode()
 def _batch_features(run: Run, head: LinearHead, raw: RawBatch) -> NDArray[np.float32]:
     """Return the features (N, D) of a batch; 0 for an image that could not be read."""
-    images = run.evaluation.normalise(copied(raw.images, run.device).float())
+    images = run.evaluation.normalise(copied(raw.images, run.device))
     with evaluation_autocast(run.device, run.eval_dtype):
         features_ND = head.forward(in_layout(images, run.plan.layout))[0]
     features = np.asarray(features_ND.float().cpu().numpy(), np.float32)
