@@ -107,6 +107,7 @@ def test_id_is_of_what_determines_the_run() -> None:
     assert recipe.id == recipes.small(data="there/photos").replace(name="mine").id
     assert recipe.id == recipe.set("data.workers", "3").set("data.image_root", "x").id
     assert recipe.id == recipe.set("data.worker_kind", "threads").id
+    assert recipe.id == recipe.set("data.hold_images", "false").id
     for path, value in [
         ("training.lr", "0.2"),
         ("data.image_size", "32"),

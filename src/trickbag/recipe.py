@@ -63,12 +63,12 @@ _PARTS: Mapping[str, type[Settings]] = {
     "schedule": Schedule,
 }
 
-# Paths, names of columns, number and kind of what reads images do not change a run. The
+# Paths, names of columns, and how images are read and held do not change a run. The
 # images and their labels enter a trial's id as the fingerprint of the data, the initial weights as
 # their digest.
 _PLACES = {
     "data": (
-        *("source", "image_root", "val_source", "workers", "worker_kind"),
+        *("source", "image_root", "val_source", "workers", "worker_kind", "hold_images"),
         *("image_column", "label_column", "label_separator"),
     ),
     "training": ("init",),

@@ -548,6 +548,7 @@ REST = [
         ["data.merge_labels = 'maybe'", "true or false"],
     ),
     ("doctor digits --set data.na_labels=drop", ["data.na_labels = 'drop'", "missing, class"]),
+    ("train --set data.hold_images=x", ["data.hold_images = 'x'", "true or false"]),
     ("train --set data.worker_kind=x", ["data.worker_kind = 'x'", "threads, processes"]),
     ("doctor digits --set data.parts=fold1", ["data.parts", "'fold1'", "PART:FOLDER"]),
     ("doctor digits --set training.lr=1", ["training.lr=1", "data alone", "data.multi_label=true"]),

@@ -111,9 +111,26 @@ def test_a_run_leaves_the_callers_threads_and_random_state(pictures: Path, tmp_p
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.slow
-def test_worker_processes_change_nothing(pictures: Path, reference: Path, tmp_path: Path) -> None:
-    fit(tiny_recipe(pictures, data__workers="2"), seed=3, out=tmp_path / "run")
+@pytest.mark.parametrize(
+    ("kind", "holds"),
+    [
+        # The reference has no workers, and holds its images.
+        ("threads", "false"),
+        pytest.param("threads", "true", marks=pytest.mark.slow),
+        pytest.param("processes", "false", marks=pytest.mark.slow),
+    ],
+)
+def test_how_images_are_read_changes_nothing(
+    pictures: Path, reference: Path, tmp_path: Path, kind: str, holds: str
+) -> None:
+    reading = {"data__workers": "2", "data__worker_kind": kind, "data__hold_images": holds}
+    fit(tiny_recipe(pictures, **reading), seed=3, out=tmp_path / "run")
+    recipes = [
+        json.loads((run / "recipe.json").read_text()) for run in (reference, tmp_path / "run")
+    ]
+    assert recipes[0]["resolved"]["data"]["hold_images"] is True
+    assert recipes[1]["resolved"]["data"]["hold_images"] is (holds == "true")
+    assert recipes[1]["resolved"]["data"]["worker_kind"] == kind
     for name in ("best.safetensors", "predictions.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (reference / name).read_bytes()
 

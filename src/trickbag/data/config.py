@@ -135,6 +135,8 @@ class DataConfig(Settings):
     - workers: the number of workers that load images; None chooses by device and source.
       worker_kind: whether they are threads or processes; None chooses by number, source and policy.
       Neither ever changes the images.
+    - hold_images: training images stay in memory once they are decoded. None: where all have one
+      size, their files are checked, and they fit into a share of the memory (`HELD_SHARE`).
 
     Training images:
     - image_size: in pixels, the side of square images, or height and width (`128x512`). None: the
@@ -179,6 +181,7 @@ class DataConfig(Settings):
         "fold",
         "folds",
         "group_column",
+        "hold_images",
         "ignore_index",
         "image_column",
         "inner_fold",
@@ -241,6 +244,7 @@ class DataConfig(Settings):
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
     worker_kind: WorkerKind | None = None
+    hold_images: bool | None = None
 
     @property
     def image_roots(self) -> tuple[str, ...]:

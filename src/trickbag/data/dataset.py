@@ -61,7 +61,8 @@ class Dataset:
     classes, natural_size, mirror, columns, label_separator, passed_over: as in `Source`. errors:
     the files that were left out, and why. fingerprint: that of the source as listed, see
     `fingerprint` and `PixelScale.fingerprint`. notes: facts about the data that a person should
-    know. checked: whether every image is known to decode. val_shapes: (N, 2) int64, height and
+    know. checked: whether every image is known to decode. train_size: height and width of the
+    training images if the check knows that all have the same. val_shapes: (N, 2) int64, height and
     width of the validation images as far as the check knows them. pixels: the channels and the
     range that images are read by.
     """
@@ -79,6 +80,7 @@ class Dataset:
     checked: bool
     label_separator: str | None = None
     passed_over: tuple[PassedOver, ...] = ()
+    train_size: tuple[int, int] | None = None
     val_shapes: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     pixels: PixelFormat = RGB
 
@@ -155,7 +157,8 @@ def prepare(
         checked=checked,
         label_separator=source.label_separator,
         passed_over=source.passed_over,
-        val_shapes=_val_shapes(scale.parts["val"], source, division, results_of),
+        train_size=_common_size(_shapes(scale.parts, "train", source, division, results_of)),
+        val_shapes=_shapes(scale.parts, "val", source, division, results_of),
         pixels=scale.pixels,
     )
 
@@ -229,20 +232,30 @@ def _scale_of_sample(
     return scale
 
 
-def _val_shapes(
-    part: Part,
+def _common_size(shapes_N2: NDArray[np.int64]) -> tuple[int, int] | None:
+    """Return the height and width that all images have; None if they differ, or are not known."""
+    if not len(shapes_N2) or (shapes_N2 != shapes_N2[0]).any():
+        return None
+    height, width = shapes_N2[0].tolist()
+    return height, width
+
+
+def _shapes(
+    parts: Mapping[str, Part],
+    name: str,
     source: Source,
     division: Division,
     results: Mapping[str, Sequence[DecodeResult]] | None,
 ) -> NDArray[np.int64]:
-    """Return height and width (N, 2) of the images of a part, as far as they are known."""
+    """Return height and width (N, 2) of the images of a run's part, as far as they are known."""
+    part = parts[name]
     if isinstance(part, ArrayPart):
         return np.array([part.images.shape[1:3]] * len(part), np.int64).reshape(-1, 2)
     # Not of all parts: those of two sources can have the same names.
-    origin = division.rows["val"].origin
+    origin = division.rows[name].origin
     decoded = zip(source.parts[origin].names, (results or {}).get(origin, ()), strict=False)
-    known = {name: (result.height, result.width) for name, result in decoded}
-    shapes = [known[name] for name in part.names if name in known]
+    known = {image: (result.height, result.width) for image, result in decoded}
+    shapes = [known[image] for image in part.names if image in known]
     return np.array(shapes, np.int64).reshape(-1, 2)
 
 

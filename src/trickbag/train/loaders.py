@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trickbag.data.decoding.held import HeldPart
 from trickbag.data.loading.loader import Loader
 from trickbag.models.task_config import ClassificationConfig
 from trickbag.train.head_fit import MOST_FITTED
@@ -59,7 +60,7 @@ def train_loader(
     With `share` (rank, size) a batch has the rows of this process alone.
     """
     return Loader(
-        part,
+        HeldPart.of(part) if plan.data.hold_images else part,
         plan.data,
         preprocessing,
         train=True,

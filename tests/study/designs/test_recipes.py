@@ -116,6 +116,7 @@ OTHER_VIEW = {
     "resize": "squash",
     "workers": 1,
     "worker_kind": "threads",
+    "hold_images": False,
 }
 NEEDED = {
     "label_separator": {"multi_label": True},

@@ -25,7 +25,7 @@ _VIEW = (
     *("image_size", "default_size", "size_factor", "crop_area", "crop_ratio", "mask_scale"),
     *("flip_prob", "policy", "views", "repeat_epochs", "class_power"),
     *("eval_crop", "eval_ratio", "mean", "std", "interpolation", "resize"),
-    *("workers", "worker_kind"),
+    *("workers", "worker_kind", "hold_images"),
 )
 """The settings of `data` that say how images are seen: the others say which images there are."""
 

@@ -32,6 +32,7 @@ from trickbag.train.plan.phase_notes import phase_notes
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.probe_notes import probe_notes, require_probe, with_new_head
+from trickbag.train.plan.reading import settle_reading
 from trickbag.train.plan.schedule_notes import schedule_notes
 from trickbag.train.plan.score import score_notes
 from trickbag.train.plan.task_settings import unused_notes, whole_images
@@ -88,9 +89,10 @@ def resolve(
     schedule = hooks.apply(Trick.schedule, recipe.schedule)
     class_weights = _class_weights(dataset, hooks)
     training, precision_notes = _on_this_machine(training, recipe.tricks, share)
+    data, reading_notes = settle_reading(data, dataset, training.device, local_processes)
     plan = Plan(
         seed=seed,
-        data=_with_workers(data, dataset, training.device, local_processes),
+        data=data,
         model=model,
         training=training,
         schedule=schedule,
@@ -113,6 +115,7 @@ def resolve(
         *fit_notes,
         *batch_notes,
         *precision_notes,
+        *reading_notes,
     ]
     # What a hook says of itself comes first: it knows best why it changes nothing.
     notes += hooks.no_effect_notes()
@@ -298,24 +301,6 @@ def _on_this_machine(
         threads=cores.threads,
     )
     return settled, notes
-
-
-def _with_workers(
-    data: DataConfig, dataset: Dataset, device: str, local_processes: int
-) -> DataConfig:
-    """Return the data with number and kind of the workers of this process."""
-    from trickbag.data.loading.loader import default_workers
-    from trickbag.data.loading.worker_kind import worker_kind
-
-    workers = data.workers
-    if workers is None:
-        workers = default_workers(dataset.train, device)
-        # The processes of one machine share its cores.
-        workers = min(workers, max(1, workers // local_processes))
-    kind = data.worker_kind
-    if kind is None and workers:
-        kind = worker_kind(dataset.train, data, workers, train=True)
-    return replace(data, workers=workers, worker_kind=kind)
 
 
 def _notes_on_networks(plan: Plan, recipe: Recipe, dataset: Dataset) -> list[Note]:
