@@ -83,11 +83,11 @@ class JoinedPart(EncodedPart):
         return member.read(row)
 
     def read_box(
-        self, i: int, draw: Callable[[int, int], Drawn]
+        self, i: int, draw: Callable[[int, int], Drawn], *, verified: bool = False
     ) -> tuple[Drawn, NDArray[np.uint8]]:
         """Read a box of image `i` as its member does."""
         member, row = self._member(i)
-        return member.read_box(row, draw)
+        return member.read_box(row, draw, verified=verified)
 
 
 def joined_parts(parts: Sequence[Part], source: str) -> Part:

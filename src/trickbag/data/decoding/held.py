@@ -6,8 +6,8 @@ Shapes: N images of a part, H and W pixels, C channels.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from trickbag.data.source import Part
 from trickbag.memory import usable_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 __all__ = ["HELD_SHARE", "HeldPart", "held_limit"]
@@ -74,6 +72,7 @@ class HeldPart(Part):
     """
 
     in_memory: ClassVar[bool] = True
+    by_image: ClassVar[tuple[str, ...]] = (*Part.by_image, "rows")
 
     images: Part
     rows: NDArray[np.int64]
@@ -101,8 +100,3 @@ class HeldPart(Part):
             image_HWC = self.images.read(row)
             self.decoded.keep(row, image_HWC)
         return image_HWC
-
-    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
-        """Return the part with the images at `indices`, in that order, of the same pixels."""
-        rows = np.asarray(indices, np.int64)
-        return replace(super().subset(rows), rows=self.rows[rows])
