@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from tests.builders.recipes import tiny_recipe
 from tests.builders.teachers import teacher_file
 from trickbag.data.dataset import prepare
 from trickbag.data.loading.loader import Loader
+from trickbag.errors import Stopped
 from trickbag.train.build import build
 from trickbag.train.checkpoint import Progress
 from trickbag.train.fit import fit
+from trickbag.train.folder.log import RunLog
 from trickbag.train.plan.resolve import resolve
 from trickbag.train.run import Run
 from trickbag.train.step import to_device, train_step
@@ -101,6 +104,38 @@ def test_trains_and_resumes(pictures: Path, tmp_path: Path) -> None:
         tiny_recipe(pictures, epochs=8, training__device="cuda"), out=tmp_path / "run", resume=True
     )
     assert again.metrics == result.metrics
+
+
+class StopsAt(RunLog):
+    """Stops the run after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def due(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+    def step(self, epoch: int, step: int, loss: float, top1: float | None, images: int) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("mode", ["off", "on"])
+def test_a_deterministic_run_is_the_same_bits_resumed_or_not(
+    pictures: Path, tmp_path: Path, mode: str
+) -> None:
+    settings = {"training__device": "cuda", "training__deterministic": "true"}
+    recipe = tiny_recipe(pictures, epochs=2, **settings, training__compile=mode)
+    for name in ("first", "second"):
+        fit(recipe, out=tmp_path / name)
+    with pytest.raises(Stopped):
+        fit(recipe, out=tmp_path / "resumed", log=StopsAt(8))
+    fit(recipe, out=tmp_path / "resumed", resume=True)
+    first, *others = (
+        (tmp_path / name / "best.safetensors").read_bytes()
+        for name in ("first", "second", "resumed")
+    )
+    assert others == [first, first]
 
 
 def test_the_pipeline_agrees_with_the_cpu(pictures: Path) -> None:

@@ -116,7 +116,7 @@ def bench_train(
     with present() as presence:
         plan, notes = resolve(recipe, dataset, seed=0, share=presence.share)
         presence.settle(plan.threads if plan.device == "cpu" else 1)
-        with isolated(plan.threads, plan.device):
+        with isolated(plan.threads, plan.device, deterministic=plan.training.deterministic):
             run, build_notes = build(plan, recipe.tricks, dataset)
             timer = _StepTimer(run, clock or time.perf_counter)
             with train_loader(

@@ -49,6 +49,9 @@ class TrainConfig(Settings):
       top-1, or mAP if images have several labels. Of equal scores the smaller loss counts, then the
       later epoch.
     - device, compile, threads: `auto` and None follow the machine.
+    - deterministic: compute the same bits each time on a GPU, where some of torch's fastest
+      algorithms do not; a run ends where an operation has no other. A CPU computes the same bits
+      anyway.
     - init: start from weights in a safetensors file or a run's folder, or from the variables of an
       original network of Lee et al. 2020 (an `.npz`, or the prefix of a TensorFlow checkpoint).
       pretrained: start from the weights that timm publishes. At most one of the two.
@@ -80,6 +83,7 @@ class TrainConfig(Settings):
 
     introduced_later: ClassVar[tuple[str, ...]] = (
         "batch_norm",
+        "deterministic",
         "eval_precision",
         "fit_head",
         "freeze",
@@ -110,6 +114,7 @@ class TrainConfig(Settings):
     device: Device = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     threads: Annotated[int, AtLeast(1, MAX_THREADS)] | None = None
+    deterministic: bool = False
     init: str | None = None
     pretrained: bool = False
     init_head: Literal["auto", "keep", "new"] = "auto"

@@ -26,6 +26,7 @@ from trickbag.train.folder.result import Result
 from trickbag.train.folder.run_folder import RunFolder
 from trickbag.train.folder.run_recipe import RunRecipe
 from trickbag.train.loaders import run_loaders
+from trickbag.train.machine.determinism import determinism_failure
 from trickbag.train.machine.device import choose_device
 from trickbag.train.machine.isolation import isolated
 from trickbag.train.machine.memory import PeakMemory
@@ -115,7 +116,7 @@ def fit(
             except Exception as error:
                 if world.is_main:
                     opened.release()
-                if failure := memory_failure(error):
+                if failure := memory_failure(error) or determinism_failure(error):
                     raise failure from error
                 raise
         finally:
@@ -170,7 +171,7 @@ class _Call:
         world.compute_on(plan.device)
         if self.presence is not None:
             self.presence.settle(plan.threads if plan.device == "cpu" else 1)
-        with isolated(plan.threads, plan.device):
+        with isolated(plan.threads, plan.device, deterministic=plan.training.deterministic):
             return self._train(run_recipe, dataset, compile_cache)
 
     def _stop_before_training(self) -> None:

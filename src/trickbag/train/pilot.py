@@ -48,7 +48,7 @@ def run_seconds(recipe: Recipe, dataset: Dataset, limit_s: float = 8.0) -> float
     left out. Raises DoesNotApply and UserError as `fit`.
     """
     plan, _ = resolve(recipe, dataset, seed=0)
-    with isolated(plan.threads, plan.device):
+    with isolated(plan.threads, plan.device, deterministic=plan.training.deterministic):
         run, _ = build(plan, recipe.tricks, dataset)
         return _training_seconds(run, dataset, limit_s) + _validation_seconds(run, dataset)
 

@@ -283,6 +283,9 @@ def _on_this_machine(
         notes.append(
             _choice("training is on the CPU; --device mps is this Mac's GPU, not tested on a Mac")
         )
+    if training.deterministic and device == "cpu":
+        reason = "a run on a CPU computes the same bits each time without it too"
+        notes.append(_choice(f"training.deterministic changes nothing: {reason}"))
     compiles = training.compile == "on" or (training.compile == "auto" and device == "cuda")
     layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
     if training.threads is not None:
