@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest --basetemp=$(CURDIR)/.cache/pytest
 SHARED := OMP_NUM_THREADS=1 $(PYTEST) -n auto
 FAST := $(SHARED) -m "not slow and not gpu"
 
-.PHONY: help demo install dev test slow-test long-test gpu-test check format
+.PHONY: help demo install dev test slow-test long-test gpu-test gpu-check check format
 
 help:
 	@echo "make demo    train the default recipe on the built-in digits and write its report"
@@ -60,6 +60,10 @@ long-test: $(VENV)/.dev | .cache
 
 gpu-test: $(VENV)/.dev | .cache
 	$(PYTEST) -m gpu
+
+# Nothing is installed: with .venv if it is there, else with what PYTHON has.
+gpu-check: | .cache
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_check.py $(DATA)
 
 check: $(VENV)/.dev | .cache
 	$(BIN)/ruff format --check .
