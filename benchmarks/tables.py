@@ -4,7 +4,7 @@ python benchmarks/tables.py           write the tables, and what cards say was m
 python benchmarks/tables.py --check   exit 1 if a table is not what the results say
 
 A table stands between `<!-- KIND: NAME -->` and `<!-- end -->`; the kind is benchmark, study,
-steps, outcome, transfer or sizes.
+steps, outcome, transfer, sizes or paper (computed, not measured).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from evaluation_tables import (
 from finetune_table import finetuning
 from outcome_tables import outcome
 from search_tables import searches
+from step_tables import epochs, gpu, scaling, small_maps, trick_costs
 from study_tables import coverage, looks
 from table_cells import machine, or_dash, table_row
 from transfer_tables import transfer
@@ -71,6 +72,7 @@ PAGES = (
     "docs/evaluate.md",
     "docs/localization.md",
     "docs/packs.md",
+    "docs/performance.md",
     "docs/probe.md",
     "docs/search.md",
     "docs/transfer.md",
@@ -107,6 +109,14 @@ def benchmark(result: dict[str, Any]) -> str:
         return packs(result)
     if "evaluated" in result:
         return predictions(result)
+    if "gpu_part" in result:
+        return gpu(result)
+    if "whole_epochs" in result:
+        return epochs(result)
+    if "trick_costs" in result:
+        return trick_costs(result)
+    if "small_maps" in result:
+        return small_maps(result)
     if "ways" in result:
         return finetuning(result)
     if "rows" not in result:
@@ -213,11 +223,15 @@ def fill(text: str) -> str:
     def block(match: re.Match[str]) -> str:
         return f"<!-- {match[1]}: {match[2]} -->\n{body(match[1], match[2])}\n<!-- end -->"
 
-    pattern = r"<!-- (benchmark|study|steps|outcome|transfer|sizes): (\w+) -->\n.*?<!-- end -->"
+    pattern = (
+        r"<!-- (benchmark|study|steps|outcome|transfer|sizes|paper): ([\w/]+) -->\n.*?<!-- end -->"
+    )
     return re.sub(pattern, block, text, flags=re.DOTALL)
 
 
 def body(kind: str, name: str) -> str:
+    if kind == "paper":
+        return {"scaling": scaling}[name]()
     if kind == "sizes":
         return efficientnets() if name == "efficientnet" else sizes(name)
     if kind == "benchmark":
