@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 UNNEEDED = (
     "datasets",
     "jinja2",
@@ -40,6 +42,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_the_first_step_of_a_run_on_the_digits(tmp_path: Path) -> None:
     arguments = ["train", "--set", "model.width_factor=0.125", "--set", "training.threads=1"]
     done = subprocess.run(
