@@ -20,7 +20,12 @@ from torch.utils.flop_counter import flop_registry
 
 __all__ = ["Peaks", "StepBound", "measured_peaks"]
 
-_WHOLE = ("native_batch_norm", "cudnn_batch_norm", "_batch_norm_with_update")
+_NORMALISATIONS = (
+    "native_batch_norm",
+    "cudnn_batch_norm",
+    "_batch_norm_with_update",
+    "batch_norm_backward",
+)
 """Parts of the names of normalisations, which read all of their inputs: their sums come first."""
 
 
@@ -72,8 +77,8 @@ class StepBound(TorchDispatchMode):
         outputs = func(*args, **(kwargs or {}))
         packet = getattr(func, "_overloadpacket", func)
         counts = flop_registry.get(packet)
-        whole = any(name in str(packet) for name in _WHOLE)
-        if counts is None and not whole:
+        normalises = any(name in str(packet) for name in _NORMALISATIONS)
+        if counts is None and not normalises:
             return outputs
         flops = counts(*args, **(kwargs or {}), out_val=outputs) if counts is not None else 0
         moved = sum(tensor.nbytes for tensor in _tensors((args, outputs)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import torch
 from safetensors.torch import load_file
@@ -19,31 +19,63 @@ from gpu.check import Check
 from trials import ROOT
 from trickbag.errors import Stopped
 from trickbag.recipe import Recipe
+from trickbag.train.compile_cache import CompileCache
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import RunLog
 
 __all__ = ["resume", "study", "tests"]
 
 
+_OUTCOME = re.compile(r"(\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)")
+"""What pytest -v writes of each test as it ends."""
+
+
 def tests(check: Check) -> list[dict[str, Any]]:
-    """Run the tests with the marker `gpu`; return how many passed, failed and were skipped."""
+    """Run the tests with the marker `gpu`; return how many passed, failed and were skipped.
+
+    If the time runs out the counts are those of the tests that have ended: `finished` is false.
+    """
     check.folder.mkdir(parents=True)
-    report = check.folder / "tests.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
-    files = ["tests/train/test_gpu.py"] if check.tiny else ["tests"]
-    command += [f"--basetemp={check.folder / 'pytest'}", f"--junitxml={report}", *files]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if not report.exists():
-        raise RuntimeError((done.stderr or done.stdout).strip().splitlines()[-1])
-    (suite,) = ElementTree.parse(report).getroot().iter("testsuite")
-    counts = {key: int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped")}
-    # A name alone would not say why: the first line of what failed does.
-    failed = [
-        f"{case.attrib['name']}: {problem.attrib.get('message', '').splitlines()[:1]}"
-        for case in suite.iter("testcase")
-        for problem in (*case.iter("failure"), *case.iter("error"))
+    files = [
+        str(file)
+        for file in sorted((ROOT / "tests").rglob("test_*.py"))
+        if "mark.gpu" in file.read_text(encoding="utf-8")
+        and (not check.tiny or file.name == "test_gpu.py")
     ]
-    return [counts | {"seconds": float(suite.attrib["time"]), "failed": failed}]
+    command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider"]
+    # A test file whose libraries are not here is an error of its own.
+    command += ["--continue-on-collection-errors", f"--basetemp={check.folder / 'pytest'}"]
+    log, started = check.folder / "tests.txt", time.perf_counter()
+    finished = True
+    with log.open("w") as output:
+        try:
+            code = subprocess.run(
+                [*command, *files],
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=max(1.0, check.left_s - 5),
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code, finished = 0, False
+    text = log.read_text(errors="replace")
+    outcomes = dict(_OUTCOME.findall(text))
+    if code not in (0, 1) and not outcomes:
+        raise RuntimeError((text.strip().splitlines() or ["pytest wrote nothing"])[-1])
+    kinds = ("PASSED", "FAILED", "ERROR", "SKIPPED")
+    counts = {kind.lower(): list(outcomes.values()).count(kind) for kind in kinds}
+    row = {
+        "finished": finished,
+        **counts,
+        "seconds": time.perf_counter() - started,
+        # With the first line of the reason, from the summary at the end.
+        "reasons": re.findall(r"^(?:FAILED|ERROR) .*", text, flags=re.MULTILINE),
+    }
+    check.leave([row])
+    if counts["failed"] + counts["error"]:
+        raise RuntimeError(f"{counts['failed'] + counts['error']} tests failed")
+    return [row]
 
 
 class _StopsAfter(RunLog):
@@ -67,13 +99,14 @@ def resume(check: Check) -> list[dict[str, Any]]:
     first one's, as a share of their own length.
     """
     rows: list[dict[str, Any]] = []
-    for mode in check.modes:
-        for deterministic in ("true", "false"):
+    for deterministic in ("true", "false"):
+        for mode in check.modes:
             recipe = check.recipe(training__compile=mode, training__deterministic=deterministic)
             folder = check.folder / f"{mode}-{deterministic}"
-            started = time.perf_counter()
-            result = fit(recipe, out=folder / "first", log=RunLog())
-            fit(recipe, out=folder / "again", log=RunLog())
+            started, cache = time.perf_counter(), CompileCache()
+            result = fit(recipe, out=folder / "first", log=RunLog(), compile_cache=cache)
+            # Compiled once for both; the third compiles anew, as a resumed run does.
+            fit(recipe, out=folder / "again", log=RunLog(), compile_cache=cache)
             stopped = _stopped_and_resumed(recipe, folder / "resumed")
             row = {
                 "compiled": mode == "on",

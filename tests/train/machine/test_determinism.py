@@ -96,10 +96,10 @@ def test_a_run_on_a_cpu_is_the_same_bits_and_says_that_the_setting_does_nothing(
     pictures: Path, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(pictures, epochs=1)
-    asked = recipe.set("training.deterministic", "true")
-    assert asked.id != recipe.id
+    deterministic = recipe.set("training.deterministic", "true")
+    assert deterministic.id != recipe.id
     fit(recipe, out=tmp_path / "plain")
-    result = fit(asked, out=tmp_path / "asked")
+    result = fit(deterministic, out=tmp_path / "asked")
     weights = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("plain", "asked")]
     assert weights[0] == weights[1]
     (note,) = (note for note in result.warnings if "deterministic" in note)
