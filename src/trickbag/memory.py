@@ -1,4 +1,4 @@
-"""The memory that this process may use."""
+"""The memory that this process may use, and what becomes of what it has freed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["UNKNOWN_MEMORY", "usable_memory"]
+__all__ = ["UNKNOWN_MEMORY", "keep_freed_memory", "usable_memory"]
 
 UNKNOWN_MEMORY = 2**34
 """What is assumed where the system does not say: 16 GiB."""
@@ -29,3 +29,30 @@ def usable_memory() -> int:
         with contextlib.suppress(OSError, ValueError):
             memory = min(memory, int(file.read_text("ascii")))
     return memory
+
+
+_THRESHOLDS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+"""The variables by which a person sets what `keep_freed_memory` sets."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""The numbers that glibc's malloc.h gives to these parameters."""
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that it frees; tell whether it does from now on.
+
+    A training step frees what the next one allocates again. glibc gives large blocks back to the
+    system at once, and fetching them anew costs the kernel a page fault for each 4 KB. Other
+    allocators are left alone, and so is what the environment sets. To be called by programs alone:
+    the memory of a process is not a library's.
+    """
+    import ctypes
+
+    if any(name in os.environ for name in _THRESHOLDS):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc, or no way to ask it
+        return False
+    # Both, in this order: setting either ends glibc's own adjustment of the other.
+    return bool(mallopt(_MMAP_THRESHOLD, 32 * 2**20) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from trickbag.cli.streams import standard_streams
 from trickbag.errors import Stopped, TrickbagError, UserError, memory_failure
+from trickbag.memory import keep_freed_memory
 from trickbag.text import printable
 from trickbag.train.machine.signals import Termination
 
@@ -144,6 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def program() -> NoReturn:
     """Run the command of this process, and end the process with the command's exit code."""
     termination = Termination(ignore_hangup=_is_long(None), until_exit=True)
+    if _is_long(None):
+        keep_freed_memory()
     try:
         with termination:
             termination.exit_code = _guarded(None, termination)
