@@ -270,12 +270,22 @@ def load_state(state: dict[str, Any], run: Run) -> Progress:
     # Checkpoints written before had -1 for a score that is not defined, and no loss.
     if "best_loss" not in state["progress"] and (progress.best_score or 0.0) < 0:
         progress.best_score = None
-    # The stored progress is the first process's; the sums of the others are in `others`.
-    if not run.world.is_main:
-        share = state["others"][run.world.rank - 1] if state["others"] else (0.0, 0.0, 0.0)
-        # Without `first_bad`, a share's last: after a loss that was not finite nothing is saved.
-        for total, value in zip(
-            (progress.loss_sum, progress.correct, progress.count), share, strict=False
-        ):
-            total.fill_(value)
+    share = _share_of(state["others"], progress, run.world.rank, run.world.size)
+    # Without `first_bad`, a share's last: after a loss that was not finite nothing is saved.
+    for total, value in zip(
+        (progress.loss_sum, progress.correct, progress.count), share, strict=False
+    ):
+        total.fill_(value)
     return progress
+
+
+def _share_of(others: Sequence[Share], progress: Progress, rank: int, size: int) -> Share:
+    """Return the sums of a process so far; `progress` has those of the first one.
+
+    If other processes than those that saved them go on, the first one has the sums of all.
+    """
+    if len(others) == size - 1:
+        return progress.share() if rank == 0 else others[rank - 1]
+    if rank > 0:
+        return [0.0, 0.0, 0.0]
+    return [sum(values) for values in zip(progress.share()[:3], *others, strict=False)]

@@ -33,6 +33,7 @@ from trickbag.train.machine.memory import PeakMemory
 from trickbag.train.machine.parallel import World, process_world
 from trickbag.train.machine.presence import Presence, present
 from trickbag.train.machine.signals import StopSignal
+from trickbag.train.plan.processes import divided_anew, division_note
 from trickbag.train.plan.resolve import resolve
 from trickbag.train.probe.prober import Prober
 from trickbag.train.trainer import Trainer
@@ -40,6 +41,7 @@ from trickbag.train.trainer import Trainer
 if TYPE_CHECKING:
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
+    from trickbag.train.plan.plan import Plan
     from trickbag.train.run import Run
 
 __all__ = ["fit"]
@@ -203,12 +205,13 @@ class _Call:
     def _resolve(self, dataset: Dataset, trial: dict[str, Any]) -> RunRecipe:
         """Return the recipe with its plan: that of the stored run, else a new one.
 
-        Raises UserError if the stored run was trained by another number of processes.
+        The plan of a run that goes on with another number of processes is divided anew. Raises
+        UserError if these cannot share a batch.
         """
         stored, world = self.opened.recipe, self.world
 
-        def resolved() -> dict[str, Any]:
-            plan, notes = resolve(
+        def settled() -> tuple[Plan, list[Note]]:
+            return resolve(
                 self.recipe,
                 dataset,
                 self.seed,
@@ -216,6 +219,9 @@ class _Call:
                 local_processes=world.local_size,
                 share=None if self.presence is None else self.presence.share,
             )
+
+        def resolved() -> dict[str, Any]:
+            plan, notes = settled()
             return RunRecipe(
                 recipe=self.recipe.to_dict(),
                 resolved=plan.to_stored(),
@@ -227,18 +233,15 @@ class _Call:
         # the resumed run other bits.
         if stored is None or stored.resolved is None:
             return RunRecipe.from_dict(world.broadcast(resolved))
-        processes = stored.resolved.get("processes", 1)
+        plan, notes, processes = stored.resolved, stored.notes, stored.resolved.get("processes", 1)
         if processes != world.size:
-            raise UserError(
-                f"this run is trained by {processes} processes, not {world.size}",
-                f"start {processes} (torchrun --nproc-per-node), or choose another "
-                f"{self.caller.out}",
-            )
+            plan = world.broadcast(lambda: divided_anew(stored.resolved or {}, settled()[0]))
+            notes = (*notes, division_note(processes, world.size))
         # The recipe as it is given now: paths are no part of the trial, and may have changed.
         return RunRecipe(
             recipe=self.recipe.to_dict(),
-            resolved=_with_keep(stored.resolved, self.recipe.training.keep),
-            notes=stored.notes,
+            resolved=_with_keep(plan, self.recipe.training.keep),
+            notes=notes,
             trial=trial,
         )
 

@@ -119,16 +119,6 @@ def test_more_processes_than_images_of_a_batch(pictures: Path) -> None:
         resolve(recipe, prepare(recipe.data), 0, processes=5)
 
 
-def test_another_number_of_processes_is_refused(pictures: Path, tmp_path: Path) -> None:
-    fit(tiny_recipe(pictures, epochs=1), out=tmp_path / "run")
-    (tmp_path / "run" / "result.json").unlink()
-    stored = json.loads((tmp_path / "run" / "recipe.json").read_text())
-    stored["resolved"]["processes"] = 2
-    (tmp_path / "run" / "recipe.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match="trained by 2 processes, not 1; start 2"):
-        fit(tiny_recipe(pictures, epochs=1), out=tmp_path / "run", resume=True)
-
-
 def command(source: Path, out: Path, *more: str) -> list[str]:
     return ["-m", "trickbag", *train_arguments(source, out), "--seed", "3", "--resume", *more]
 
