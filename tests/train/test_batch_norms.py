@@ -118,7 +118,9 @@ def test_a_segmenter(tmp_path: Path) -> None:
     assert text.endswith("choose --batch-size 6 or more or a smaller training.accumulate")
     text = refused(deep.set("training.batch_size", "2"), processes=2)
     assert "on 2 processes" in text
-    assert text.endswith("choose --batch-size 4 or more or fewer processes")
+    assert text.endswith(
+        "choose --batch-size 4 or more, fewer processes or --set training.sync_batch_norm=true"
+    )
     accepted(deep.set("training.batch_size", "2"))
 
 

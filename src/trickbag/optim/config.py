@@ -73,6 +73,8 @@ class TrainConfig(Settings):
       evaluation. `frozen` keeps those that were loaded, and uses them in training too.
       `reestimate` is `update`, but computes the statistics anew before each evaluation, of training
       images that are prepared as in evaluation.
+    - sync_batch_norm: normalise by the batch of all processes that train the run together, and not
+      by each process's part. Parts of a batch by accumulate keep statistics of their own.
     - gradient_checkpointing: keep only the input of each block, and compute the rest again for the
       gradients: less memory for about a third more work, and the same result (Chen et al. 2016,
       arXiv 1604.06174).
@@ -94,6 +96,7 @@ class TrainConfig(Settings):
         "layout",
         "probe",
         "score",
+        "sync_batch_norm",
         "unfreeze",
     )
 
@@ -124,6 +127,7 @@ class TrainConfig(Settings):
     unfreeze: Literal["all", "gradual"] = "all"
     head_lr: Annotated[float, Positive] = 1.0
     batch_norm: Literal["update", "frozen", "reestimate"] = "update"
+    sync_batch_norm: bool = False
     gradient_checkpointing: bool = False
     probe: Probe | None = None
 

@@ -33,6 +33,13 @@ def micro_batch(plan: Plan) -> int:
     return plan.batch_size // (plan.training.accumulate * plan.processes)
 
 
+def normalised_images(plan: Plan) -> int:
+    """Return the images of which a batch normalisation takes its statistics, at least."""
+    if plan.training.sync_batch_norm:
+        return plan.batch_size // plan.training.accumulate
+    return micro_batch(plan)
+
+
 def single_value_norms(network: nn.Module, images_NCHW: Tensor) -> list[str]:
     """Name the batch normalisations that compute a variance of one value for each channel.
 
@@ -74,7 +81,7 @@ def require_variances(network: nn.Module, plan: Plan, sizes: Iterable[Size]) -> 
     `network` is that of the task, with the weights that it starts from. `sizes` are those of the
     images of all epochs. Those normalisations do not count that the run keeps as they are.
     """
-    if micro_batch(plan) > 1 or plan.training.probe is not None:
+    if normalised_images(plan) > 1 or plan.training.probe is not None:
         return
     gradients = [(p, p.requires_grad) for p in network.parameters()]
     # No epoch trains more parts than the last.
@@ -104,7 +111,8 @@ def _refusal(plan: Plan, singles: list[str], *, larger: bool) -> UserError:
     more = f" and {len(singles) - 1} more" if len(singles) > 1 else ""
     ways = [f"--batch-size {2 * accumulate * processes} or more"]
     ways += ["a smaller training.accumulate"] if accumulate > 1 else []
-    ways += ["fewer processes"] if processes > 1 else []
+    if processes > 1:
+        ways += ["fewer processes", "--set training.sync_batch_norm=true"]
     ways += ["a larger --image-size"] if larger else []
     if plan.training.init or plan.training.pretrained:
         ways.append("--set training.batch_norm=frozen")

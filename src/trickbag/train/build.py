@@ -35,6 +35,7 @@ from trickbag.train.head_fit import head_to_fit
 from trickbag.train.machine.device import autocast_dtype, placed
 from trickbag.train.machine.parallel import World
 from trickbag.train.machine.small_maps import pad_small_maps
+from trickbag.train.machine.sync_batch_norm import synchronize
 from trickbag.train.phases import Phases
 from trickbag.train.pipeline import Pipeline
 from trickbag.train.run import Run
@@ -109,6 +110,9 @@ def build(
         teacher_logits=teacher_logits,
         world=world or World(),
     )
+    # Last: until here the network was looked at on shapes, which no other process waits for.
+    if plan.training.sync_batch_norm and run.world.size > 1:
+        synchronize(run.network, run.world.all_gather_tensor)
     return run, notes + group_notes + head_notes
 
 

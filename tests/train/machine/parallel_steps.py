@@ -35,12 +35,18 @@ SCENARIOS: dict[str, tuple[Any, ...]] = {
     "uphill": (Mixup(alpha=1.0), Sam()),
     "dropping": (StochasticDepth(drop_prob=0.5), Dropout(drop_prob=0.5), Sam()),
     "alone": (LabelSmoothing(), PCANoise(), ColorJitter(form="code")),
+    "synchronised": (Mixup(alpha=1.0), LabelSmoothing(), Sam()),
 }
+
+SYNCHRONISED = {"training.sync_batch_norm": "true", "model": "timm:test_efficientnet"}
+"""A network whose batch normalisations are subclasses of torch's, with an activation."""
 
 
 def steps(pictures: Path, scenario: str, world: World, accumulate: int = 1) -> tuple[Run, Totals]:
     """Train some steps on an effective batch; three images of its first half cannot be read."""
     size = {"training.batch_size": str(ROWS), "training.clip_norm": "0.5"}
+    if scenario == "synchronised":
+        size |= SYNCHRONISED
     run = make_run(
         pictures, *SCENARIOS[scenario], accumulate=accumulate, rows=ROWS, world=world, **size
     )
@@ -64,6 +70,7 @@ def main(pictures: Path, out: Path) -> None:
             with process_world() as world:
                 run, totals = steps(pictures, scenario, world)
             state = {"totals": list(totals), "network": dict(run.network.named_parameters())}
+            state["buffers"] = dict(run.network.named_buffers())
             torch.save(state, out / f"{scenario}-{world.rank}.pt")
         received: dict[str, Any] = {"first": first, "rank": world.rank}
         try:

@@ -73,21 +73,21 @@ def assert_same_training(folder: Path, reference: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def one(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one process, which nothing stopped."""
-    out = tmp_path_factory.mktemp("one") / "run"
+    out = tmp_path_factory.mktemp("unbroken") / "run"
     fit(recipe, SEED, out, log=RunLog())
     return out
 
 
 @pytest.mark.slow
-def test_one_process_then_two(recipe: Recipe, one: Path, tmp_path: Path) -> None:
+def test_one_process_then_two(recipe: Recipe, unbroken: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(Stopped, match=r"after step 2 of epoch 2"):
         fit(recipe, SEED, out, log=SignalAt(8, signal.SIGTERM))
     end_with(2, recipe, tmp_path / "recipe.json", out)
     note = "the run was begun with 1 process and goes on with 2"
-    assert_same_training(out, one)
+    assert_same_training(out, unbroken)
     record = json.loads((out / "recipe.json").read_text())
     assert record["resolved"]["processes"] == 2
     warnings = json.loads((out / "result.json").read_text())["warnings"]
@@ -95,7 +95,7 @@ def test_one_process_then_two(recipe: Recipe, one: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_two_processes_then_one(recipe: Recipe, one: Path, tmp_path: Path) -> None:
+def test_two_processes_then_one(recipe: Recipe, unbroken: Path, tmp_path: Path) -> None:
     out, file = tmp_path / "run", tmp_path / "recipe.json"
     processes = start(2, command(recipe, file, out))
     wait_for(out / "last.ckpt", processes)
@@ -103,7 +103,7 @@ def test_two_processes_then_one(recipe: Recipe, one: Path, tmp_path: Path) -> No
     codes, errors = end(processes)
     assert codes == [75, 75], errors
     fit(recipe, SEED, out, resume=True, log=RunLog())
-    assert_same_training(out, one)
+    assert_same_training(out, unbroken)
     assert json.loads((out / "recipe.json").read_text())["resolved"]["processes"] == 1
 
 

@@ -97,6 +97,10 @@ class World:
     def all_reduce_gradients(self, network: nn.Module) -> None:
         """Replace each gradient by its sum over the processes."""
 
+    def all_gather_tensor(self, tensor: Tensor) -> Tensor:
+        """Return the tensors (P, *) of all processes, of one shape, in the order of ranks."""
+        return tensor.unsqueeze(0)
+
     def all_gather_rows(self, raw: RawBatch, n: int) -> RawBatch:
         """Return the effective batch of `n` images, on the device, from all processes' rows."""
         return raw
@@ -167,6 +171,12 @@ class ProcessWorld(World):
         sizes = [gradient.numel() for gradient in gradients]
         for gradient, total in zip(gradients, torch.split(flat, sizes), strict=True):
             gradient.copy_(total.view(gradient.shape))
+
+    def all_gather_tensor(self, tensor: Tensor) -> Tensor:
+        gathered = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _report_lost():
+            distributed.all_gather(gathered, tensor.contiguous(), group=self._tensor_group)
+        return torch.stack(gathered)
 
     def all_gather_rows(self, raw: RawBatch, n: int) -> RawBatch:
         return RawBatch(*(self._all_gather_tensor_rows(rows, n) for rows in raw))

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["probe_notes", "require_probe", "with_new_head"]
 
-_OF_TRAINING = ("freeze", "head_epochs", "fit_head", "batch_norm", "gradient_checkpointing")
+_OF_TRAINING = (
+    "freeze",
+    "head_epochs",
+    "fit_head",
+    "batch_norm",
+    "sync_batch_norm",
+    "gradient_checkpointing",
+)
 """Settings that a probe refuses, by their defaults; others of training steps are not looked at."""
 
 

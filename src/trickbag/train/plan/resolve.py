@@ -32,6 +32,7 @@ from trickbag.train.plan.phase_notes import phase_notes
 from trickbag.train.plan.plan import Plan
 from trickbag.train.plan.preparation import settle_preparation
 from trickbag.train.plan.probe_notes import probe_notes, require_probe, with_new_head
+from trickbag.train.plan.processes import require_eager, sync_notes
 from trickbag.train.plan.reading import settle_reading
 from trickbag.train.plan.schedule_notes import schedule_notes
 from trickbag.train.plan.score import score_notes
@@ -86,6 +87,7 @@ def resolve(
     if not isinstance(recipe.task, ClassificationConfig):
         # The shapes of their batches differ, and much of a detector depends on values.
         training = replace(training, compile="off")
+    training = require_eager(training, processes)
     schedule = hooks.apply(Trick.schedule, recipe.schedule)
     class_weights = _class_weights(dataset, hooks)
     training, precision_notes = _on_this_machine(training, recipe.tricks, share)
@@ -120,6 +122,7 @@ def resolve(
     # What a hook says of itself comes first: it knows best why it changes nothing.
     notes += hooks.no_effect_notes()
     notes += phase_notes(plan)
+    notes += sync_notes(plan)
     notes += schedule_notes(plan, recipe.tricks, recipe.schedule)
     notes += _notes_on_networks(plan, recipe, dataset)
     return plan, first_reasons(notes + _plan_notes(plan, recipe.tricks, dataset))
