@@ -7,10 +7,10 @@ python benchmarks/all_reduce.py --quick              a small network, a few roun
 
 A step is forward, cross-entropy, backward, the sum of the gradients and SGD with momentum. `ours`
 sums all of them in one piece when the backward pass has ended (`World.all_reduce_gradients`). `ddp`
-is torch's DistributedDataParallel, which sums buckets of them meanwhile. `alone` sums nothing, which
-bounds what any exchange can reach. All three have the same weights and images. The sums of ours and
-of DDP are compared before the clock starts. They take turns in every round. The time of a step is
-that of the slowest process.
+is torch's DistributedDataParallel, which sums buckets of them meanwhile. `alone` sums nothing: a
+bound of what any exchange can reach. All three have the same weights and images. The sums of ours
+and of DDP are compared before the clock starts. They take turns in every round. The time of a step
+is that of the slowest process.
 """
 
 from __future__ import annotations
