@@ -161,6 +161,18 @@ TRAIN = [
     ("train --data wds:{tmp}/x-{{2..1}}.tar", ["{{2..1}} names no shard", "smaller number"]),
     ("train --data wds:nowhere://x.tar", ["nowhere:// cannot be opened", "trickbag[wds]"]),
     ("train --data wds:{tmp} --image-root {tmp}", ["image_root", "holds its images"]),
+    (
+        "train --data digits --set data.streaming=true",
+        ["data.streaming = True", "'digits'", "wds:URL", "leave it out"],
+    ),
+    (
+        "train --data wds:{tmp} --set data.streaming=true --set data.class_power=0",
+        ["data.class_power = 0", "data.streaming", "leave one of them out"],
+    ),
+    (
+        "train --data wds:{tmp} --set data.streaming=true --set data.duplicates=drop",
+        ["data.duplicates = drop", "data.streaming", "leave one of them out"],
+    ),
     ("train --data=", ["''", "a source is digits"]),
     ("train --init {tmp}/absent.safetensors", ["absent.safetensors", "no file or folder"]),
     ("train --init {tmp}/notes.txt", ["notes.txt", "cannot be read as safetensors"]),

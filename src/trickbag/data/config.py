@@ -132,6 +132,9 @@ class DataConfig(Settings):
       and of the others the training copy of an image that lies in another part, and all but the
       first in a part.
     - max_bad_fraction: the share of damaged images above which a run stops.
+    - streaming: shards (`wds:`) are read in sequence, shuffled by shard and buffer, for data that
+      are too far away or too large for reading each image by itself. Images are not read before the
+      training.
     - workers: the number of workers that load images; None chooses by device and source.
       worker_kind: whether they are threads or processes; None chooses by number, source and policy.
       Neither ever changes the images.
@@ -197,6 +200,7 @@ class DataConfig(Settings):
         "parts",
         "pixel_range",
         "resize",
+        "streaming",
         "val_source",
         "worker_kind",
     )
@@ -242,6 +246,7 @@ class DataConfig(Settings):
     channels: tuple[Band, ...] | Literal["all"] | None = None
     pixel_range: tuple[float, float] | tuple[PixelRange, ...] | None = None
     max_pixels: Annotated[int, AtLeast(1, 2**32)] = MAX_PIXELS
+    streaming: bool = False
     workers: Annotated[int, AtLeast(0, MAX_WORKERS)] | None = None
     worker_kind: WorkerKind | None = None
     hold_images: bool | None = None
@@ -296,6 +301,18 @@ class DataConfig(Settings):
                     f"data.pixel_range = {low:g},{high:g} ({kind}): the first value must be below "
                     "the second"
                 )
+        if self.streaming and self.class_power != 1:
+            raise UserError(
+                f"data.class_power = {self.class_power:g}: with data.streaming every image comes "
+                "once in an epoch, in the order of the shards",
+                "leave one of them out (balanced_sampling, data.streaming)",
+            )
+        if self.streaming and self.duplicates == "drop":
+            raise UserError(
+                "data.duplicates = drop reads all images before the training, which data.streaming "
+                "does not",
+                "leave one of them out",
+            )
         if self.views and self.policy is None:
             raise UserError(
                 f"data.views = {self.views} needs a data.policy, which makes them",

@@ -96,9 +96,10 @@ def prepare(
     """Open the source, check its files, leave out the bad ones, and hold back a validation part.
 
     A source of up to CHECK_LIMIT files is decoded in threads, a larger one only if its copies are
-    to be dropped; `progress` and `cache_dir` are those of `check_parts`. A validation part is held
-    back only if the source has none. Images are read by `pixels`, by default as `settle_pixels`
-    settles it from the training images; of a source that is not decoded from a sample of these.
+    to be dropped, and one that is streamed never; `progress` and `cache_dir` are those of
+    `check_parts`. A validation part is held back only if the source has none. Images are read by
+    `pixels`, by default as `settle_pixels` settles it from the training images; of a source that is
+    not decoded from a sample of these.
     `annotations` is what the source has to name of each image.
 
     Raises UserError for a source that cannot be used, and RunFailed if more than
@@ -108,11 +109,12 @@ def prepare(
     source = pooled(listing) if data.folds is not None else listing
     in_memory = all(part.in_memory for part in source.parts.values())
     listed = sum(len(part) for part in source.parts.values())
-    checked = in_memory or listed <= CHECK_LIMIT or data.duplicates == "drop"
+    checked = in_memory or data.duplicates == "drop"
+    checked |= listed <= CHECK_LIMIT and not data.streaming
     notes = list(source.notes)
     results_of = None
     if not checked:
-        notes.append(_unread(listed))
+        notes.append(_unread(listed, streamed=data.streaming))
     elif not in_memory:
         check = check_parts(source.parts, progress, cache_dir)
         notes += check.notes
@@ -185,7 +187,14 @@ def _errors(source: Source, left_out: Mapping[str, Mapping[int, str]]) -> list[D
     ]
 
 
-def _unread(listed: int) -> Note:
+def _unread(listed: int, *, streamed: bool) -> Note:
+    if streamed:
+        return Note(
+            "data",
+            None,
+            "streamed images are not read before training, so damaged ones and copies among them "
+            "are not known; damaged ones are left out as they come",
+        )
     return Note(
         "data",
         None,

@@ -100,6 +100,11 @@ class Part(ABC):
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether an epoch reads what holds the images in sequence, not image by image."""
+        return False
+
     @abstractmethod
     def read(self, i: int) -> NDArray[np.uint8]:
         """Return image `i` as uint8 (H, W, C), by default in RGB.

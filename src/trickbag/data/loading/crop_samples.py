@@ -52,6 +52,7 @@ class CropSamples:
         if self.train:
             views = (1 + data.views,) if data.views else ()
             shape = (*views, self.preprocessing.count, *height_width(self._size(request)))
+        part = self._part(request)
         images = np.zeros((len(request.rows), *shape), np.uint8)
         valid = np.zeros(len(request.rows), bool)
         errors = []
@@ -65,7 +66,7 @@ class CropSamples:
             if row in request.skip:
                 continue
             try:
-                images[i] = self._crop(request, row, occurrence, decoded)
+                images[i] = self._crop(part, request, row, occurrence, decoded)
                 valid[i] = True
             except DecodeError as error:
                 errors.append((row, str(error)))
@@ -83,15 +84,24 @@ class CropSamples:
     def _size(self, request: BatchRequest) -> Size:
         return request.data.image_size or self.preprocessing.image_size
 
+    def _part(self, request: BatchRequest) -> Part:
+        """Return the part, with what came with a request of streamed images."""
+        if request.encoded is None:
+            return self.part
+        from trickbag.data.sources.webdataset.part import ShardPart
+
+        assert isinstance(self.part, ShardPart)
+        return self.part.holding(dict(zip(request.rows.tolist(), request.encoded, strict=True)))
+
     def _crop(
-        self, request: BatchRequest, row: int, occurrence: int, decoded: bool
+        self, part: Part, request: BatchRequest, row: int, occurrence: int, decoded: bool
     ) -> NDArray[np.uint8]:
         """Return the crop (C, H, W) of an image, or with views (V, C, H, W).
 
         `decoded` tells whether the image has been decoded as a whole before.
         """
         if not self.train:
-            return self.preprocessing.crop(self.part.read(row))
+            return self.preprocessing.crop(part.read(row))
         data = request.data
         repeated = data.repeat_epochs is not None
         crop_epoch = request.epoch % data.repeat_epochs if data.repeat_epochs else request.epoch
@@ -104,7 +114,7 @@ class CropSamples:
             rng = stream(self.seed, purpose, crop_epoch, row)
             return draw_crop(height, width, rng, data, size)
 
-        drawn, box_HWC = self.part.read_box(row, draw, verified=decoded)
+        drawn, box_HWC = part.read_box(row, draw, verified=decoded)
         interpolation = data.interpolation or INTERPOLATION
         crop = drawn.of(box_HWC, size, self.preprocessing.mean, interpolation)
         pixels = self._apply_policy(crop, request, row, occurrence)

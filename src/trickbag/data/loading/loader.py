@@ -6,8 +6,9 @@ M teachers, K classes.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from trickbag.data.loading.crop_samples import CropSamples
 from trickbag.data.loading.pool import LoaderPool
 from trickbag.data.loading.raw_batch import BatchRequest, LoadedBatch, RawBatch
 from trickbag.data.loading.sampling import balanced_order, earlier_occurrences
+from trickbag.data.loading.streamed_order import StreamedOrder, part_order, streamed_order
 from trickbag.data.loading.worker_kind import worker_kind
 from trickbag.streams import stream
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from trickbag.data.config import DataConfig
     from trickbag.data.loading.preprocess import Preprocessing
     from trickbag.data.source import Part
+    from trickbag.data.sources.webdataset.part import ShardPart
     from trickbag.data.teacher_logits import TeacherLogits
 
 __all__ = ["CACHE_LIMIT", "Loader", "default_workers", "fits_cache", "share_of"]
@@ -109,6 +112,9 @@ class Loader:
     not 1, images of rare classes come several times. With `in_order` the crops are those of
     training, the order and the batches those of evaluation.
 
+    Images that are streamed have the order of `streamed_order`, and their bytes are read ahead by
+    this process, in which the requests are made.
+
     Evaluation: the order is the part's, crops are the preprocessing's, and the last batch may be
     partial. With `cached` the batches are kept after the first epoch, all that is in them up to
     CACHE_LIMIT; do not write into them.
@@ -187,18 +193,21 @@ class Loader:
             return
         batches: list[RawBatch] = []
         images = size = 0
-        requests = self._requests(epoch, start_step, data or self._data)
-        for loaded in self._loaded(requests, waiting):
-            self._note_rows(loaded)
-            images += len(loaded.batch.index)
-            size += loaded.batch.nbytes
-            self.image_bytes = size / images
-            if self.cached and not fits_cache(self):
-                self.cached = False
-                batches.clear()
-            if self.cached:
-                batches.append(loaded.batch)
-            yield loaded.batch
+        with ExitStack() as held:
+            requests = self._requests(epoch, start_step, data or self._data)
+            if self.part.is_streamed:
+                requests = self._streamed(requests, epoch, start_step, waiting, held)
+            for loaded in self._loaded(requests, waiting):
+                self._note_rows(loaded)
+                images += len(loaded.batch.index)
+                size += loaded.batch.nbytes
+                self.image_bytes = size / images
+                if self.cached and not fits_cache(self):
+                    self.cached = False
+                    batches.clear()
+                if self.cached:
+                    batches.append(loaded.batch)
+                yield loaded.batch
         if self.cached and start_step == 0:
             self._cache = batches
             self.close()
@@ -218,6 +227,45 @@ class Loader:
             skip = self._bad.intersection(rows.tolist()) if self._bad else frozenset()
             yield BatchRequest(epoch, data, rows, occurrences, skip, self._decoded[rows])
 
+    def _streamed(
+        self,
+        requests: Iterator[BatchRequest],
+        epoch: int,
+        start_step: int,
+        waiting: Callable[[], None],
+        held: ExitStack,
+    ) -> Iterator[BatchRequest]:
+        """Yield the requests with the bytes of their images, which are read ahead until the end."""
+        from trickbag.data.loading.read_ahead import ReadAhead
+
+        repeats = range(self.repeats if self.shuffled else 1)
+        orders = [self._streamed_order(epoch, repeat) for repeat in repeats]
+        # Of two repeats an image is read twice, as it is needed at two times.
+        counts = [int(order.groups.max(initial=-1)) + 1 for order in orders]
+        firsts = np.cumsum([0, *counts[:-1]])
+        steps = []
+        for step in range(start_step, len(self)):
+            batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            rows = [order.rows[batch] for order in orders]
+            groups = [
+                order.groups[batch] + first for order, first in zip(orders, firsts, strict=True)
+            ]
+            share = share_of(sum(map(len, rows)), *self._share)
+            steps.append(StreamedOrder(np.concatenate(rows)[share], np.concatenate(groups)[share]))
+        if not steps:
+            return
+        coming = StreamedOrder(*(np.concatenate(parts) for parts in zip(*steps, strict=True)))
+        ahead = held.enter_context(ReadAhead(cast("ShardPart", self.part), coming, waiting))
+        for request, order in zip(requests, steps, strict=True):
+            yield request._replace(encoded=ahead.take(request.rows, order.groups))
+
+    def _streamed_order(self, epoch: int, repeat: int) -> StreamedOrder:
+        """Return the rows of one block of an epoch, with the groups in which they are read."""
+        if not self.shuffled:
+            return part_order(len(self.part))
+        places = cast("ShardPart", self.part).places
+        return streamed_order(places, self.batch_size, stream(self.seed, "order", epoch, repeat))
+
     def _part_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return np.arange(len(self.part), dtype=np.int64), np.zeros(len(self.part), np.int64)
 
@@ -225,6 +273,9 @@ class Loader:
         self, epoch: int, repeat: int, data: DataConfig
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Draw the rows of one block of an epoch; return them and their occurrences."""
+        if self.part.is_streamed:
+            rows = self._streamed_order(epoch, repeat).rows
+            return rows, np.full(len(rows), repeat)
         n, rng = len(self.part), stream(self.seed, "order", epoch, repeat)
         if data.class_power == 1:
             return rng.permutation(n).astype(np.int64), np.full(n, repeat)

@@ -52,6 +52,7 @@ class BatchRequest(NamedTuple):
     rows: its images. occurrences: for each row, how often the epoch has had its image before. data:
     the settings of this epoch. skip: rows that are known not to decode. decoded: for each row,
     whether its whole image has been decoded before; it changes how much is decoded, and no pixel.
+    encoded: of streamed images, the bytes of each row, or the reason why they cannot be read.
     """
 
     epoch: int
@@ -60,6 +61,7 @@ class BatchRequest(NamedTuple):
     occurrences: NDArray[np.int64]
     skip: frozenset[int]
     decoded: NDArray[np.bool_]
+    encoded: tuple[bytes | str, ...] | None = None
 
 
 class LoadedBatch(NamedTuple):

@@ -114,6 +114,8 @@ def _open_val(data: DataConfig, opening: _Opening) -> Source:
     """List the source of the validation part."""
     assert data.val_source is not None
     settings: dict[str, Any] = {"source": data.val_source, "val_source": None, "parts": None}
+    if not data.val_source.startswith("wds:"):
+        settings["streaming"] = False
     settings |= dict.fromkeys(set(_COLUMNS) - set(_columns_of(data.val_source)))
     if not (is_table(data.val_source) and is_table(data.source)):
         # A folder has no root of its own, and that of a torchvision data set holds nothing else.
@@ -144,6 +146,11 @@ def _open(data: DataConfig, opening: _Opening) -> Source:
         raise UserError(
             f"data.{unused[0]} is for a .csv file or another table, hf:NAME and wds:URL; "
             f"data source {spec!r} has no columns",
+            "leave it out",
+        )
+    if data.streaming and not spec.startswith("wds:"):
+        raise UserError(
+            f"data.streaming = True is for shards (wds:URL); data source {spec!r} has none",
             "leave it out",
         )
     if spec == "digits":
@@ -204,6 +211,7 @@ def _open_named(data: DataConfig, kind: str, root: Path | None, opening: _Openin
             na_labels=data.na_labels,
             strict=opening.strict,
             cache_dir=opening.cache_dir,
+            streamed=data.streaming,
         )
     from trickbag.data.sources.huggingface.source import open_huggingface
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -50,6 +51,7 @@ def open_webdataset(
     na_labels: Literal["missing", "class"] = "missing",
     strict: bool = True,
     cache_dir: Path | None = None,
+    streamed: bool = False,
 ) -> Source:
     """List the shards that a folder, a glob or braces name, on disk or at an address.
 
@@ -58,7 +60,8 @@ def open_webdataset(
     say which of them are the image and the label. `image_column` gives the extension of the image,
     `label_column` and `group_column` those of the label and the group, or their keys in `.json`;
     unless it is `strict`, these may be missing. See `is_missing` for `na_labels`. The place of
-    every entry is kept in `cache_dir`, by default the user's cache folder. A shard that is damaged
+    every entry is kept in `cache_dir`, by default the user's cache folder. The parts are `streamed`
+    if an epoch is to read shards in sequence. A shard that is damaged
     is left out from the damage on, by name.
 
     Raises UserError if there is no shard or no image with a label, or images or labels are not
@@ -99,7 +102,10 @@ def open_webdataset(
     return Source(
         spec=spec,
         classes=labelled.classes,
-        parts=labelled.parts,
+        parts={
+            name: replace(part, streamed=streamed) if isinstance(part, ShardPart) else part
+            for name, part in labelled.parts.items()
+        },
         left_out=tuple(listing.left_out),
         passed_over=(*shards.passed_over, *listing.passed_over(), *labelled.passed_over),
         notes=(*notes, *(Note("data", None, f"{spec}: {fact}") for fact in facts)),
