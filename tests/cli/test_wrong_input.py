@@ -434,6 +434,12 @@ STUDY = [
     ("study --add-seeds 0", ["--add-seeds", "at least 1"]),
     ("study --retries -1", ["--retries", "at least 0"]),
     ("study --workers 0", ["--workers", "at least 1"]),
+    ("study --trials-per-gpu 0", ["--trials-per-gpu", "at least 1"]),
+    ("study --trials-per-gpu 2 --workers 2", ["workers = 2", "trials_per_gpu = 2", "one of them"]),
+    (
+        "study --trials-per-gpu 3 --executor ray",
+        ["--trials-per-gpu 3", "--executor local", "--gpus 0.5"],
+    ),
     ("study --outcome top2", ["top2", "top1", "loss"]),
     ("study --executor slurm", ["--executor 'slurm'", "local, ray"]),
     *[

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,7 @@ from torch._dynamo.utils import counters
 
 from tests.builders.recipes import tiny_recipe
 from tests.builders.runs import assert_same_run
-from trickbag.train.compile_cache import CompileCache
+from trickbag.train.compile_cache import CompileCache, keep_on_disk
 from trickbag.train.fit import fit
 
 
@@ -62,3 +66,49 @@ def test_many_variants_in_one_process(pictures: Path, tmp_path: Path) -> None:
             compile_cache=compile_cache,
         )
         assert result.error is None
+
+
+COMPILING = """
+import json, torch
+from torch._dynamo.utils import counters
+from trickbag.train.compile_cache import keep_on_disk
+
+keep_on_disk()
+double = torch.compile(lambda values: (values * 2).relu().sum(), fullgraph=True)
+assert float(double(torch.ones(8))) == 16
+found = counters["inductor"]["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_another_process_reads_what_was_compiled(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
+    hits = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", COMPILING],
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.splitlines()[-1]
+        )
+        for _ in range(2)
+    ]
+    assert hits[0] == 0
+    assert hits[1] >= 1
+    assert list((tmp_path / "trickbag" / "compiled").iterdir())
+
+
+def test_a_place_that_the_environment_names_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    keep_on_disk()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    keep_on_disk()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "trickbag" / "compiled")

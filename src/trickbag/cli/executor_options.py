@@ -24,6 +24,11 @@ def add_executor_options(group: argparse._ArgumentGroup) -> None:
         "on Ray as many as fit)",
     )
     group.add_argument(
+        "--trials-per-gpu",
+        metavar="N",
+        help="trials at a time on each CUDA device, which share it (default: 1)",
+    )
+    group.add_argument(
         "--address",
         metavar="A",
         help="of a Ray cluster: auto or HOST (default: a Ray of this machine)",
@@ -52,7 +57,9 @@ def executor_from(args: argparse.Namespace) -> Executor:
     from trickbag.study.limits import MAX_PROCESSES, MAX_RETRIES
 
     workers = None if args.workers is None else count_from(args.workers, "--workers", MAX_PROCESSES)
-    if workers is None and args.device == "mps":
+    per_gpu = args.trials_per_gpu
+    per_gpu = None if per_gpu is None else count_from(per_gpu, "--trials-per-gpu", MAX_PROCESSES)
+    if workers is None and per_gpu is None and args.device == "mps":
         workers = 1  # a Mac has one GPU
     retries = (
         2 if args.retries is None else count_from(args.retries, "--retries", MAX_RETRIES, least=0)
@@ -63,9 +70,14 @@ def executor_from(args: argparse.Namespace) -> Executor:
                 raise UserError(f"--{option} is for --executor ray")
         from trickbag.study.executors.local import Local
 
-        return Local(workers=workers, retries=retries)
+        return Local(workers=workers, trials_per_gpu=per_gpu, retries=retries)
     if args.executor != "ray":
         raise UserError(f"--executor {args.executor!r}: must be one of local, ray")
+    if per_gpu is not None:
+        raise UserError(
+            f"--trials-per-gpu {per_gpu} is for --executor local",
+            "on Ray a fraction shares a device: --gpus 0.5 has two trials on each",
+        )
     from trickbag.study.executors.ray import Ray
 
     return Ray(

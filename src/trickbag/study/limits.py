@@ -31,6 +31,7 @@ _RANGES = {
     "retries": AtLeast(0, MAX_RETRIES),
     "workers": AtLeast(1, MAX_PROCESSES),
     "threads": AtLeast(1, MAX_PROCESSES),
+    "trials_per_gpu": AtLeast(1, MAX_PROCESSES),
     "devices": AtLeast(1, MAX_PROCESSES),
     "processes": AtLeast(1, MAX_PROCESSES),
     "cpus": Between(0, MAX_PROCESSES, open_low=True, capped=True),

@@ -1,10 +1,12 @@
-"""Compiled steps that the runs of one process share: compiled once for all seeds."""
+"""Compiled steps that runs share: in one process for all seeds, and on disk for all processes."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING
 
+from trickbag.data.decoding.cache import cache_folder
 from trickbag.recipe import digest
 from trickbag.settings import plain
 from trickbag.train.build import build
@@ -19,14 +21,30 @@ if TYPE_CHECKING:
     from trickbag.train.teachers.cached import OnProgress
     from trickbag.tricks.trick import Trick
 
-__all__ = ["CompileCache"]
+__all__ = ["CompileCache", "keep_on_disk"]
+
+_PLACE = "TORCHINDUCTOR_CACHE_DIR"
+
+
+def keep_on_disk() -> None:
+    """Let torch keep compiled code in the user's cache folder, if the environment names no other.
+
+    Torch's own choice is a folder among temporary files, which does not outlive a restart. Torch
+    decides by the content of a graph, its own version and the device whether what is there fits.
+    """
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    # Torch writes its own choice into the environment as soon as it is asked for it.
+    if os.environ.get(_PLACE) in (None, default_cache_dir()):
+        os.environ[_PLACE] = str(cache_folder() / "compiled")
 
 
 class CompileCache:
     """Builds runs, and reuses a compiled one for a plan that differs in the seed alone.
 
     A run that is reused starts as a new one would, bit for bit; the run before must have ended.
-    Runs that are not compiled are not kept.
+    Runs that are not compiled are not kept. What torch generates for a graph is kept on disk, see
+    `keep_on_disk`: another process, such as another worker of a study, reads it there.
     """
 
     def __init__(self) -> None:
@@ -41,6 +59,8 @@ class CompileCache:
         world: World | None = None,
     ) -> tuple[Run, list[Note]]:
         """Build the run of a plan, as `trickbag.train.build.build` does."""
+        if plan.compile:
+            keep_on_disk()
         # Even where a compiled run is kept: that one takes its initial state from this one.
         run, notes = build(plan, tricks, dataset, on_progress, world)
         if not plan.compile:

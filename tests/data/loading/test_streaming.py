@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.builders.images import encode, photo
-from tests.builders.marks import long
 from tests.builders.recipes import tiny_recipe
 from tests.builders.runs import assert_same_run
 from tests.builders.sources import write_tar
@@ -144,7 +143,13 @@ def test_processes_have_the_rows_of_one(shards: Path, ranks: int, start_step: in
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("ranks", "workers"), [(1, 1), (1, 2), (3, 2), *map(long, ((2, 1), (2, 2), (3, 1)))]
+    ("ranks", "workers"),
+    [
+        (1, 1),
+        (1, 2),
+        (3, 2),
+        *(pytest.param(r, w, marks=pytest.mark.long) for r, w in ((2, 1), (2, 2), (3, 1))),
+    ],
 )
 def test_workers_change_nothing(shards: Path, ranks: int, workers: int) -> None:
     part = train_part(shards)

@@ -46,13 +46,13 @@ _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_
 class Local:
     """Runs trials in worker processes of this machine, each alive for many trials.
 
-    `workers` run at a time: by default one for each CUDA device, or as many as have cores for their
-    threads, up to 8, where there is none; never more than there are trials. Each computes with
-    `threads`: by default those of OMP_NUM_THREADS, whatever the number of workers, and its share of
-    the cores where that is not set. `devices` are named as in CUDA_VISIBLE_DEVICES, by default all
-    that are visible; worker i gets device i modulo their number. A trial whose worker dies is run
-    again up to `retries` times, and is a result with an error after that. When the run is stopped,
-    trials have `grace_s` seconds to save.
+    `workers` run at a time: by default `trials_per_gpu`, or 1, for each CUDA device, or as many as
+    have cores for their threads, up to 8, where there is none; never more than there are trials.
+    Each computes with `threads`: by default those of OMP_NUM_THREADS, whatever the number of
+    workers, and its share of the cores where that is not set. `devices` are named as in
+    CUDA_VISIBLE_DEVICES, by default all that are visible; worker i gets device i modulo their
+    number. A trial whose worker dies is run again up to `retries` times, and is a result with an
+    error after that. When the run is stopped, trials have `grace_s` seconds to save.
 
     Worker processes import the program's main module: a script needs `if __name__ == "__main__":`
     around its calls. Raises UserError where no worker can start, and RunFailed where they keep
@@ -60,14 +60,28 @@ class Local:
     """
 
     workers: int | None = None
+    trials_per_gpu: int | None = None
     retries: int = 2
     threads: int | None = None
     devices: tuple[str, ...] | None = None
     grace_s: float = 60.0
 
     def __post_init__(self) -> None:
-        names = ("workers", "threads", "retries", "grace_s")
+        names = ("workers", "trials_per_gpu", "threads", "retries", "grace_s")
         require_within(**{name: getattr(self, name) for name in names})
+        if self.trials_per_gpu is None:
+            return
+        if self.workers is not None:
+            raise UserError(
+                f"workers = {self.workers} and trials_per_gpu = {self.trials_per_gpu} both say how "
+                "many trials run at a time",
+                "give one of them",
+            )
+        if not self._devices():
+            raise UserError(
+                f"trials_per_gpu = {self.trials_per_gpu}: there is no CUDA device",
+                "workers is the number of trials at a time on a CPU",
+            )
 
     @property
     def machine(self) -> Machine:
@@ -75,7 +89,7 @@ class Local:
         # Threads are part of what a trial computes: a number that is set holds for any `workers`.
         threads = self.threads or threads_set()
         room = max(1, min(usable_cores() // (threads or 1), _MOST_WORKERS))
-        workers = self.workers or len(self._devices()) or room
+        workers = self.workers or len(self._devices()) * (self.trials_per_gpu or 1) or room
         return Machine(workers=workers, threads=threads or max(1, usable_cores() // workers))
 
     def run(self, task: Task, trials: Sequence[Trial]) -> Iterator[Result]:

@@ -27,6 +27,7 @@ from trickbag.train.plan.channels import (
     require_colours,
     with_pixels,
 )
+from trickbag.train.plan.compiling import is_compiled
 from trickbag.train.plan.no_effect_notes import first_reasons, no_effect_notes
 from trickbag.train.plan.phase_notes import phase_notes
 from trickbag.train.plan.plan import Plan
@@ -90,7 +91,10 @@ def resolve(
     training = require_eager(training, processes)
     schedule = hooks.apply(Trick.schedule, recipe.schedule)
     class_weights = _class_weights(dataset, hooks)
-    training, precision_notes = _on_this_machine(training, recipe.tricks, share)
+    # The images that do not fill a batch are left out; another epoch shuffles them in.
+    steps_per_epoch = max(1, len(dataset.train.names) // training.batch_size)
+    steps = steps_per_epoch * training.epochs
+    training, precision_notes = _on_this_machine(training, recipe.tricks, share, steps)
     data, reading_notes = settle_reading(data, dataset, training.device, local_processes)
     plan = Plan(
         seed=seed,
@@ -98,8 +102,7 @@ def resolve(
         model=model,
         training=training,
         schedule=schedule,
-        # The images that do not fill a batch are left out; another epoch shuffles them in.
-        steps_per_epoch=max(1, len(dataset.train.names) // training.batch_size),
+        steps_per_epoch=steps_per_epoch,
         repeats=math.prod(trick.repeats for trick in recipe.tricks),
         processes=processes,
         class_weights=class_weights,
@@ -254,7 +257,10 @@ def _class_weights(dataset: Dataset, hooks: ValueHooks) -> tuple[float, ...] | N
 
 
 def _on_this_machine(
-    training: TrainConfig, tricks: tuple[Trick, ...], share: Callable[[], CoreShare] | None
+    training: TrainConfig,
+    tricks: tuple[Trick, ...],
+    share: Callable[[], CoreShare] | None,
+    steps: int,
 ) -> tuple[TrainConfig, list[Note]]:
     """Return the optimisation with what this machine decides.
 
@@ -289,7 +295,8 @@ def _on_this_machine(
     if training.deterministic and device == "cpu":
         reason = "a run on a CPU computes the same bits each time without it too"
         notes.append(_choice(f"training.deterministic changes nothing: {reason}"))
-    compiles = training.compile == "on" or (training.compile == "auto" and device == "cuda")
+    compiles, compile_notes = is_compiled(training.compile, device, steps)
+    notes += compile_notes
     layout = choose_layout(precision, device) if training.layout == "auto" else training.layout
     if training.threads is not None:
         cores = CoreShare(threads=training.threads)

@@ -144,7 +144,7 @@ class ShardPart(EncodedPart):
         if not isinstance(other, ShardPart):
             return None
         shards = self.shards + other.shards
-        places = other.places + (len(self.shards), 0)
+        places = other.places + np.array([len(self.shards), 0])
         return super(ShardPart, replace(self, shards=shards)).joined(
             replace(other, shards=shards, places=places)
         )
