@@ -39,10 +39,11 @@ def add_study_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--levels",
-        metavar="TRICK.FIELD=V,V...",
+        metavar="NAME.FIELD=V,V...",
         action="append",
         default=[],
-        help="study settings of a trick too",
+        help="study settings of a trick too, or of the recipe, such as training.lr=0.01,0.1 or "
+        "model=resnet50_d",
     )
     group.add_argument(
         "--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution"

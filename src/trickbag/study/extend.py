@@ -92,8 +92,9 @@ class Extension:
             kept = f"tricks of the bare recipe ({_listed(bare)}, not {_listed(before)})"
             raise self._error(f"another study; these differ: {kept}")
         tricks = None
-        if design.tricks is not None or stored.tricks is not None:
-            old, new = (d.tricks or _names(d.studied(recipe)) for d in (stored, design))
+        old, new = (d.tricks or _names(d.studied(recipe)) for d in (stored, design))
+        # Of one with levels of settings alone no trick may be studied, of the other the recipe's.
+        if design.tricks is not None or stored.tricks is not None or old != new:
             tricks = _union(old, new)
             # Each step is compared with the one before: in another order it is another effect.
             if isinstance(design, Cumulative) and tricks[: len(new)] != new:

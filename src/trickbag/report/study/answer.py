@@ -37,7 +37,8 @@ def trick_words(label: str) -> str:
     """Write a trick's label as words: `label smoothing`, `ResNet-D`, `mixup.alpha=0.4`."""
     if label == ALL:
         return "all of them together"
-    words = label if "." in label or ":" in label else label.replace("_", " ")
+    typed = any(sign in label for sign in ".:=")
+    words = label if typed else label.replace("_", " ")
     return re.sub(r"\bresnet ([bcd])\b", lambda match: f"ResNet-{match[1].upper()}", words)
 
 

@@ -13,6 +13,7 @@ from trickbag.metrics.metric import default_score
 from trickbag.paths import is_folder
 from trickbag.study.designs.design import Design
 from trickbag.study.designs.named import ARM_DESIGNS
+from trickbag.study.designs.setting_levels import is_setting
 from trickbag.study.folder import StudyFolder
 from trickbag.study.records.result import StoredResult
 from trickbag.train.folder.epochs import Epoch, read_epochs
@@ -164,12 +165,27 @@ class ReportedStudy:
     def subject(self) -> str:
         """What an effect is of: a `trick`, or an arm that is compared with the first one."""
         arms = ARM_DESIGNS.get(self.design)
-        return arms.subject if arms else Design.subject
+        return arms.subject if arms else "setting" if self._has_settings_alone else Design.subject
 
     @property
     def has_arms(self) -> bool:
         """Whether effects are of arms that are compared with the first one, and not of tricks."""
-        return self.design in ARM_DESIGNS
+        return self.design in ARM_DESIGNS or self._has_settings_alone
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether some effects are of settings, compared with the recipe's value."""
+        return any(map(is_setting, self._levels))
+
+    @property
+    def _has_settings_alone(self) -> bool:
+        contrasts = [each for layout in self.record.layouts for each in layout.contrasts]
+        return self.has_settings and not any(each.trick for each in contrasts)
+
+    @property
+    def _levels(self) -> list[str]:
+        levels = self.record.design.get("levels")
+        return list(map(str, levels)) if isinstance(levels, list | tuple) else []
 
     @property
     def level_names(self) -> tuple[str, str]:

@@ -23,7 +23,8 @@ class Cumulative(LevelledDesign):
     Each step is compared with the one before, and the last of several with the bare recipe, as
     `all`. The bare recipe keeps what fits the learning rate to the batch. A step that does not
     apply is passed over: the next goes on from the last that does. A level, `+NAME.FIELD=VALUE`, is
-    a step aside, from which nothing goes on.
+    a step aside, from which nothing goes on; of a setting of the recipe, such as
+    `+training.lr=0.1`, a step aside from the last of all.
     """
 
     kind: ClassVar[str] = "cumulative"
@@ -49,4 +50,5 @@ class Cumulative(LevelledDesign):
         # With one step alone the whole is that step.
         if len(added) > len(builder.base) + 1:
             contrasts.append(Contrast(label=ALL, trick="", plus=last, minus="bare"))
-        return builder.layout(variants, contrasts)
+        arms, effects, notes = self._setting_arms(builder, added, last, "+")
+        return builder.layout([*variants, *arms], [*contrasts, *effects], notes=notes)

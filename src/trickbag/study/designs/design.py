@@ -42,12 +42,17 @@ class Design(Settings, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tricks is not None and not self.tricks:
+        if self.tricks is not None and not self.tricks and not self._studies_settings:
             raise UserError(
                 f"{self.kind}.tricks is empty: name at least one trick, or leave it out for the "
                 "recipe's"
             )
         _refuse_repeated(self.tricks or ())
+
+    @property
+    def _studies_settings(self) -> bool:
+        """Whether there are effects without a trick that is studied."""
+        return False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the design as plain data, ready for JSON."""

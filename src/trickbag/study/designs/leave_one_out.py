@@ -23,8 +23,9 @@ class LeaveOneOut(LevelledDesign):
     """Compare the full recipe, `full`, with it without each trick, `-NAME`.
 
     A level is the full recipe at this setting, `TRICK.FIELD=VALUE`, against the recipe without the
-    trick. Tricks that do not apply to a network are left out of all its variants, so that the
-    others are measured on it; each has its row.
+    trick; of a setting of the recipe, `training.lr=0.1`, against the full recipe. Tricks that do
+    not apply to a network are left out of all its variants, so that the others are measured on it;
+    each has its row.
     """
 
     kind: ClassVar[str] = "leave-one-out"
@@ -60,4 +61,9 @@ class LeaveOneOut(LevelledDesign):
                 tricks = (level if other.name == name else other for other in beside)
                 variants.append(builder.variant(label, tricks))
                 contrasts.append(Contrast(label=label, trick=name, plus=label, minus=without))
-        return builder.layout(variants, contrasts, notes=builder.notes(builder.unfit))
+        arms, effects, notes = self._setting_arms(builder, full, "full")
+        return builder.layout(
+            [*variants, *arms],
+            [*contrasts, *effects],
+            notes=(*builder.notes(builder.unfit), *notes),
+        )

@@ -20,7 +20,8 @@ __all__ = ["OneAtATime"]
 class OneAtATime(LevelledDesign):
     """Compare the recipe without tricks, `bare`, with it with one trick, `+NAME`.
 
-    A level is `+NAME.FIELD=VALUE`. The bare recipe keeps what fits the learning rate to the batch.
+    A level is `+NAME.FIELD=VALUE`; of a setting of the recipe, such as `+training.lr=0.1`, it is
+    the bare recipe at this value. The bare recipe keeps what fits the learning rate to the batch.
     """
 
     kind: ClassVar[str] = "one-at-a-time"
@@ -34,4 +35,5 @@ class OneAtATime(LevelledDesign):
                 plus = f"+{label}"
                 variants.append(builder.variant(plus, (*builder.base, setting)))
                 contrasts.append(Contrast(label=label, trick=trick.name, plus=plus, minus="bare"))
-        return builder.layout(variants, contrasts)
+        arms, effects, notes = self._setting_arms(builder, builder.base, "bare", "+")
+        return builder.layout([*variants, *arms], [*contrasts, *effects], notes=notes)

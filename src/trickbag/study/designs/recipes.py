@@ -11,6 +11,7 @@ from trickbag.recipe import Recipe, differences
 from trickbag.settings import plain, read
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.arms import ArmDesign
+from trickbag.study.designs.views import VIEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
     from trickbag.tricks.trick import Trick
 
 __all__ = ["Recipes"]
-
-_VIEW = (
-    *("image_size", "default_size", "size_factor", "crop_area", "crop_ratio", "mask_scale"),
-    *("flip_prob", "policy", "views", "repeat_epochs", "class_power"),
-    *("eval_crop", "eval_ratio", "mean", "std", "interpolation", "resize"),
-    *("workers", "worker_kind", "hold_images"),
-)
-"""The settings of `data` that say how images are seen: the others say which images there are."""
 
 _MACHINE = ("threads", "device")
 
@@ -77,7 +70,7 @@ class Recipes(ArmDesign):
         shared = {
             field.name: getattr(recipe.data, field.name)
             for field in dataclasses.fields(recipe.data)
-            if field.name not in _VIEW
+            if field.name not in VIEW
         }
         others = (
             other.replace(data=dataclasses.replace(other.data, **shared)) for other in self.others
@@ -145,5 +138,5 @@ class Recipes(ArmDesign):
 
 def _compared(recipe: Recipe) -> dict[str, Any]:
     """Return the settings that all arms share: which images there are, and what is learned."""
-    data = {f"data.{k}": v for k, v in plain(recipe.data).items() if k not in _VIEW}
+    data = {f"data.{k}": v for k, v in plain(recipe.data).items() if k not in VIEW}
     return {"task": recipe.task.kind, **data}
