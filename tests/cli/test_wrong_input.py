@@ -511,6 +511,23 @@ STUDY = [
             "pretrained",
         )
     ],
+    ("study --against absent.yaml", ["--against 'absent.yaml'", "No such file"]),
+    ("study --against rsb_a9", ["--against 'rsb_a9'", "no recipe 'rsb_a9'", "baseline"]),
+    ("study --against =baseline", ["--against '=baseline'", "LABEL=RECIPE"]),
+    ("study --against small", ["two recipes are called small", "LABEL=RECIPE"]),
+    ("study --against a=small --against a=baseline", ["two recipes are called a", "LABEL=RECIPE"]),
+    ("study --against detection", ["detection", "small", "same data and task"]),
+    ("study --against a={run} --backbone scratch", ["--backbone and --against exclude"]),
+    *[
+        (f"study --against baseline --{option}", [f"--{option.split()[0]} and --against exclude"])
+        for option in (
+            "tricks mixup",
+            "design cumulative",
+            "levels training.lr=1",
+            "models resnet18",
+            "resolution 4",
+        )
+    ],
     (
         "study --backbone a={run} --backbone scratch --set model.width_factor=0.5",
         ["--set model.width_factor and --backbone exclude each other"],

@@ -20,6 +20,7 @@ __all__ = [
     "data_settings",
     "recipe_from",
     "repeated_recipe",
+    "shared_settings",
 ]
 
 _PLACES = ("source", "image_root", "val_source", "image_column", "label_column")
@@ -209,12 +210,23 @@ def _changed(recipe: Recipe, args: argparse.Namespace, *, lacking: bool = False)
 
 def _settings(args: argparse.Namespace) -> dict[str, str]:
     """Return the settings that the options give, as texts by path."""
+    settings = shared_settings(args)
+    if args.batch_size is not None:
+        settings["training.batch_size"] = args.batch_size
+    # Last, so that it wins over the options above that set the same thing.
+    return settings | dict(assignment(text, "training.lr=0.2") for text in args.set)
+
+
+def shared_settings(args: argparse.Namespace) -> dict[str, str]:
+    """Return the settings by path that options give for all recipes of a command.
+
+    They say on which images, on which network, from which weights and for how long is trained.
+    """
     settings = {
         "model": args.model,
         "data.source": args.data,
         "data.image_size": args.image_size,
         "training.epochs": args.epochs,
-        "training.batch_size": args.batch_size,
         "training.device": args.device,
     }
     settings |= places_of(args)
@@ -223,8 +235,6 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
         settings |= {"training.init": args.init, "training.pretrained": "false"}
     if args.pretrained:
         settings |= {"training.init": "none", "training.pretrained": "true"}
-    # Last, so that it wins over the options above that set the same thing.
-    settings |= dict(assignment(text, "training.lr=0.2") for text in args.set)
     return {path: value for path, value in settings.items() if value is not None}
 
 

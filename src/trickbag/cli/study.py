@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.cli.executor_options import count_from, executor_from
 from trickbag.cli.recipe_options import add_recipe_options
+from trickbag.cli.study_designs import arm_notes
 from trickbag.cli.study_options import add_execution_options, add_study_options, study_from
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     folder = StudyFolder(out)
     log = choose_study_log(sys.stdout)
     try:
+        for text in arm_notes(args):
+            log.note(f"note: {text}")
         if budget_s is not None and not folder.holds_study:
             single = dataclasses.replace(study, seeds=1)
             prepared = single.prepare(folder, executor, log=log, caller=COMMAND_LINE)

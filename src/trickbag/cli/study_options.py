@@ -7,11 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from trickbag.cli.executor_options import add_executor_options, count_from
-from trickbag.cli.recipe_options import assignment, recipe_from
+from trickbag.cli.recipe_options import recipe_from
+from trickbag.cli.study_designs import add_design_options, design_from, names_of
 from trickbag.metrics.metric import EVALUATED, MEASURED_APART, PREFIXES
 
 if TYPE_CHECKING:
-    from trickbag.study.designs.design import Design
     from trickbag.study.study import Study
 
 __all__ = ["add_execution_options", "add_study_options", "study_from"]
@@ -19,35 +19,7 @@ __all__ = ["add_execution_options", "add_study_options", "study_from"]
 
 def add_study_options(group: argparse._ArgumentGroup) -> None:
     """Add what says what is studied."""
-    group.add_argument(
-        "--design",
-        metavar="leave-one-out|one-at-a-time|cumulative|factorial",
-        help="default: leave-one-out",
-    )
-    group.add_argument(
-        "--tricks", metavar="A,B,...", help="the tricks to study (default: those of the recipe)"
-    )
-    group.add_argument("--models", metavar="M,...", help="study several networks")
-    group.add_argument(
-        "--backbone",
-        metavar="[LABEL=]START[,START...]",
-        action="append",
-        default=[],
-        help="an arm that starts from a backbone, compared with the first such arm: a run's "
-        "folder, one for all seeds or one for each; a pattern of runs; STUDY:VARIANT, or STUDY for "
-        "all its variants; a network's name; scratch",
-    )
-    group.add_argument(
-        "--levels",
-        metavar="NAME.FIELD=V,V...",
-        action="append",
-        default=[],
-        help="study settings of a trick too, or of the recipe, such as training.lr=0.01,0.1 or "
-        "model=resnet50_d",
-    )
-    group.add_argument(
-        "--resolution", metavar="3|4|5", help="a fraction of a factorial, with this resolution"
-    )
+    add_design_options(group)
     group.add_argument("--seeds", metavar="N", help="default: 5")
     group.add_argument("--add-seeds", metavar="N", help="add seeds to a finished study")
     group.add_argument(
@@ -128,7 +100,8 @@ def study_from(args: argparse.Namespace) -> Study:
     from trickbag.study.limits import MAX_RETRIES, MAX_SEEDS
     from trickbag.study.study import Study
 
-    design = _design(args)
+    recipe = recipe_from(args)
+    design = design_from(args, recipe)
     settings: dict[str, Any] = {}
     if args.seeds is not None:
         settings["seeds"] = count_from(args.seeds, "--seeds", MAX_SEEDS)
@@ -137,7 +110,7 @@ def study_from(args: argparse.Namespace) -> Study:
     if args.keep_weights is not None:
         settings["keep_weights"] = parse(KeepWeights, args.keep_weights, "--keep-weights")
     if args.models is not None:
-        settings["models"] = _names(args.models, "--models")
+        settings["models"] = names_of(args.models, "--models")
     if args.shard is not None:
         shard = re.fullmatch(r"(\d{1,9})/(\d{1,9})", args.shard)
         if shard is None or not 1 <= int(shard[1]) <= int(shard[2]):
@@ -151,66 +124,10 @@ def study_from(args: argparse.Namespace) -> Study:
         margin = Annotated[float, Between(0, MAX_MARGIN, open_low=True)]
         settings["margin"] = parse(margin, args.margin, "--margin")
     settings |= _outcomes(args)
-    recipe = recipe_from(args)
     # What the recipe says is overruled in a study; what the command says is not.
     if any(text.partition("=")[0].strip() == "training.keep" for text in args.set or ()):
         settings["keep"] = recipe.training.keep
     return Study(recipe=recipe, design=design, **settings)
-
-
-def _design(args: argparse.Namespace) -> Design:
-    """Return the design that the arguments describe."""
-    from typing import Literal
-
-    from trickbag.errors import UserError, choices
-    from trickbag.parsing import parse
-    from trickbag.study.designs.named import DESIGNS
-
-    if args.backbone:
-        return _backbones(args)
-    kind = args.design or "leave-one-out"
-    if kind not in DESIGNS:
-        raise UserError(f"--design {kind!r}: must be one of {choices(DESIGNS)}")
-    fields: dict[str, Any] = {}
-    if args.tricks is not None:
-        fields["tricks"] = _names(args.tricks, "--tricks")
-    if args.levels:
-        if kind == "factorial":
-            raise UserError(
-                "--levels: a factorial has tricks on and off alone; use another --design"
-            )
-        fields["levels"] = tuple(args.levels)
-    if args.resolution is not None:
-        if kind != "factorial":
-            raise UserError(f"--resolution is for --design factorial, not {kind}")
-        fields["resolution"] = parse(Literal[3, 4, 5], args.resolution, "--resolution")
-    return DESIGNS[kind](**fields)
-
-
-def _backbones(args: argparse.Namespace) -> Design:
-    """Return the design whose arms are backbones."""
-    from trickbag.errors import UserError
-    from trickbag.study.backbones import backbones
-
-    for option in ("design", "tricks", "levels", "resolution", "models", "model", "init"):
-        if getattr(args, option):
-            raise UserError(
-                f"--{option} and --backbone exclude each other",
-                "a study of backbones compares networks and their weights, each an arm",
-            )
-    if args.pretrained:
-        raise UserError(
-            "--pretrained and --backbone exclude each other",
-            "an arm with published weights is --backbone pretrained:NAME",
-        )
-    for text in args.set:
-        path, _ = assignment(text, "training.lr=0.2")
-        if path.partition(".")[0] == "model" or path in ("training.init", "training.pretrained"):
-            raise UserError(
-                f"--set {path} and --backbone exclude each other",
-                "an arm has the network of its run, or one by name",
-            )
-    return backbones(args.backbone)
 
 
 def _outcomes(args: argparse.Namespace) -> dict[str, Any]:
@@ -219,17 +136,8 @@ def _outcomes(args: argparse.Namespace) -> dict[str, Any]:
 
     settings: dict[str, Any] = {"localization": args.localization}
     if args.outcome is not None:
-        outcome, *beside = _names(args.outcome, "--outcome")
+        outcome, *beside = names_of(args.outcome, "--outcome")
         settings |= {"outcome": outcome, "beside": tuple(beside)}
     if args.outcome_images is not None:
         settings["outcome_images"] = count_from(args.outcome_images, "--outcome-images", MAX_IMAGES)
     return settings
-
-
-def _names(text: str, option: str) -> tuple[str, ...]:
-    from trickbag.errors import UserError
-
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise UserError(f"{option} {text!r}: must be names with commas between them")
-    return names

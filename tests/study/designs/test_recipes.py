@@ -16,7 +16,7 @@ from trickbag.models.task_config import DetectionConfig
 from trickbag.recipe import Recipe, differences
 from trickbag.settings import plain
 from trickbag.study.designs.named import read_design
-from trickbag.study.designs.recipes import Recipes
+from trickbag.study.designs.recipes import Recipes, on_open_data_of
 from trickbag.study.plan import StudyPlan
 
 DEEP = Recipe(
@@ -142,6 +142,17 @@ def test_every_setting_of_data_is_shared_or_is_about_how_images_are_seen(field: 
         StudyPlan(recipe=TINY, design=design)
         assert design.on_data_of(TINY) == design
         assert design.others[0].data != TINY.data
+
+
+def test_what_a_recipe_leaves_open_is_taken_from_the_study() -> None:
+    study = TINY.set_all({"data.source": "photos", "data.split_seed": "4"})
+    open_data = LONG.replace(data=DataConfig(image_size=96))
+    assert on_open_data_of(open_data, study).data == dataclasses.replace(study.data, image_size=96)
+    named = LONG.replace(data=DataConfig(source="elsewhere", flip_prob=0.0))
+    assert on_open_data_of(named, study).data.source == "elsewhere"
+    assert on_open_data_of(named, study, all_settings=True).data == dataclasses.replace(
+        study.data, flip_prob=0.0
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from trickbag.data.config import DataConfig
 from trickbag.errors import Note, UserError, shown
 from trickbag.recipe import Recipe, differences
 from trickbag.settings import plain, read
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from trickbag.study.designs.layout import Layout
     from trickbag.tricks.trick import Trick
 
-__all__ = ["Recipes"]
+__all__ = ["Recipes", "on_open_data_of"]
 
 _MACHINE = ("threads", "device")
 
@@ -38,7 +39,7 @@ class Recipes(ArmDesign):
 
     kind: ClassVar[str] = "recipes"
     subject: ClassVar[str] = "recipe"
-    label_way: ClassVar[str] = "give each recipe its own name"
+    label_way: ClassVar[str] = "give each recipe its own name, --against LABEL=RECIPE"
 
     others: tuple[Recipe, ...] = ()
 
@@ -67,14 +68,7 @@ class Recipes(ArmDesign):
 
     def on_data_of(self, recipe: Recipe) -> Self:
         """Return the design whose recipes read the same images as this one."""
-        shared = {
-            field.name: getattr(recipe.data, field.name)
-            for field in dataclasses.fields(recipe.data)
-            if field.name not in VIEW
-        }
-        others = (
-            other.replace(data=dataclasses.replace(other.data, **shared)) for other in self.others
-        )
+        others = (on_open_data_of(other, recipe, all_settings=True) for other in self.others)
         return dataclasses.replace(self, others=tuple(others))
 
     def arms(self, recipe: Recipe) -> tuple[Recipe, ...]:
@@ -134,6 +128,21 @@ class Recipes(ArmDesign):
                 reason = f"{other.name}: {named(changed)}: all arms of a study run alike"
                 notes.append(Note("study", None, reason))
         return notes
+
+
+def on_open_data_of(other: Recipe, recipe: Recipe, *, all_settings: bool = False) -> Recipe:
+    """Return another recipe on the images of a recipe, as far as it leaves open which these are.
+
+    Those are the settings that have their defaults, or all settings. How images are seen stays.
+    """
+    defaults = DataConfig()
+    shared = {
+        field.name: getattr(recipe.data, field.name)
+        for field in dataclasses.fields(recipe.data)
+        if field.name not in VIEW
+        and (all_settings or getattr(other.data, field.name) == getattr(defaults, field.name))
+    }
+    return other.replace(data=dataclasses.replace(other.data, **shared))
 
 
 def _compared(recipe: Recipe) -> dict[str, Any]:
