@@ -425,7 +425,7 @@ STUDY = [
     ("study --levels data.val_fraction=0.1", ["data.val_fraction", "same images"]),
     ("study --levels training.threads=1,2", ["training.threads", "--set training.threads"]),
     ("study --levels training.init={run}", ["training.init", "--backbone LABEL=RUN"]),
-    ("study --levels seed=1,2", ["seed cannot be a level", "--seeds N"]),
+    ("study --levels seed=1,2", ["differ in seed", "--seeds N"]),
     ("study --design factorial --levels training.lr=1", ["--levels", "factorial"]),
     ("study --design factorial --tricks mixup", ["2 to 12 tricks", "--tricks"]),
     ("study --design factorial --resolution 6", ["--resolution = '6'", "3, 4, 5"]),
@@ -511,6 +511,29 @@ STUDY = [
             "pretrained",
         )
     ],
+    ("study --tune training.lr", ["tune 'training.lr'", "PATH=VALUE,VALUE"]),
+    ("study --tune training.lr=1x,,3x", ["tune 'training.lr=1x,,3x'", "PATH=VALUE,VALUE"]),
+    ("study --tune training.lr=x", ["training.lr = 'x'", "above 0"]),
+    ("study --tune training.lrr=1x", ["no setting 'lrr'", "lr"]),
+    ("study --tune training.clip_norm=2x", ["training.clip_norm", "none", "values in the place"]),
+    ("study --tune training.lr=1x --tune training.lr=2x", ["training.lr twice", "at once"]),
+    ("study --tune training.lr=1x --levels training.lr=1", ["training.lr is tuned", "level too"]),
+    ("study --tune data.split_seed=1,2", ["data.split_seed", "same images"]),
+    ("study --tune seed=1,2", ["differ in seed", "--seeds N"]),
+    ("study --tune mixpu.alpha=1", ["no trick 'mixpu'", "mixup"]),
+    ("study --tune mixup.alpah=1", ["no setting 'alpah'", "alpha"]),
+    ("study --tune cutmix.alpha=1,2", ["cutmix.alpha", "no arm has the trick"]),
+    ("study --tune training.lr=1x --shard 1/2", ["tuning", "shard"]),
+    ("study --tune training.lr=1x --set data.inner_folds=5", ["data.inner_folds = 5", "leave"]),
+    ("study --tune-seeds 2", ["--tune-seeds is for --tune", "--tune training.lr"]),
+    *[
+        (f"study --tune training.lr=1x --tune-seeds {value}", ["--tune-seeds", value])
+        for value in ("0", "-1", "x", "1.5", "99999")
+    ],
+    (
+        "study --tune training.lr=1x,2x --backbone a={run},{run} --backbone scratch",
+        ["a starts each seed", "--tune"],
+    ),
     ("study --against absent.yaml", ["--against 'absent.yaml'", "No such file"]),
     ("study --against rsb_a9", ["--against 'rsb_a9'", "no recipe 'rsb_a9'", "baseline"]),
     ("study --against =baseline", ["--against '=baseline'", "LABEL=RECIPE"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from trickbag.study.folder import StudyFolder
 from trickbag.study.forecast import forecast, seeds_within
 from trickbag.study.limits import MAX_SEEDS
 from trickbag.study.study import Study
+from trickbag.study.tuning.tuning import Tuning
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +171,48 @@ def test_a_budget_chooses_the_seeds_once(
     study.run(tb.Inline(), out)
     assert main([*command, "--dry-run"]) == 0
     assert "0 trials to run" in capsys.readouterr().out
+
+
+def test_what_a_study_costs_at_most_that_goes_on_until_it_is_settled(
+    study: Study, tmp_path: Path, seconds_of_tricks: list[tuple[str, ...]]
+) -> None:
+    sequential = dataclasses.replace(study, seeds=3, max_seeds=10, until_settled=True)
+    prepared = sequential.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
+    expected = forecast(prepared, tb.Inline(), sd=0.5)
+    # Four variants; a run takes a second, and one more for each trick that costs time.
+    per_seed = 2 * 3 + 2 * 2
+    assert (len(expected.pending), expected.total_s) == (12, 3 * per_seed)
+    assert (expected.most_seeds, expected.most_trials) == (10, 40)
+    assert expected.most_s == 10 * per_seed
+    at_most = forecast(
+        dataclasses.replace(study, seeds=10).prepare(StudyFolder(tmp_path / "b"), tb.Inline()),
+        tb.Inline(),
+        sd=0.5,
+    )
+    assert expected.smallest == at_most.smallest
+    text = "\n".join(forecast_lines(prepared, expected))
+    assert "12 trials to run, 1 at a time: about 30 s" in text
+    assert (
+        "this is the look at 3 seeds; at most, with 10 seeds of every arm, 40 trials to run: about "
+        "1 min 40 s" in text
+    )
+    assert "10 seeds see an effect of" in text
+
+
+def test_the_price_of_the_tuning(
+    study: Study, tmp_path: Path, seconds_of_tricks: list[tuple[str, ...]]
+) -> None:
+    tuning = Tuning(grid=("training.lr=0.5x,1x,2x", "mixup.alpha=1x,2x"), seeds=2)
+    tuned = dataclasses.replace(study, seeds=2, tuning=tuning)
+    prepared = tuned.prepare(StudyFolder(tmp_path / "none"), tb.Inline())
+    expected = forecast(prepared, tb.Inline())
+    # Three arms with mixup have six configurations each, the other has three; two seeds of each.
+    assert expected.tuning == 2 * (3 * 6 + 3)
+    # Each has four fifths of the images of its arm's trials.
+    assert expected.tuning_s == pytest.approx(0.8 * 2 * (6 * (3 + 3 + 2) + 3 * 2))
+    assert len(expected.pending) == 8
+    single = dataclasses.replace(tuned, seeds=1).prepare(StudyFolder(tmp_path / "b"), tb.Inline())
+    budget_s = expected.tuning_s + 31
+    assert seeds_within(budget_s, single, tb.Inline()) == 3, "a seed takes ten seconds"
+    with pytest.raises(UserError, match="the tuning and one seed of the 4 trials takes about"):
+        seeds_within(expected.tuning_s + 9, single, tb.Inline())

@@ -12,7 +12,7 @@ from tests.builders.marks import long
 from trickbag import recipes
 from trickbag.data.dataset import prepare
 from trickbag.recipe import Recipe
-from trickbag.study.prepare import constant_answers
+from trickbag.study.constant_answers import constant_answers
 from trickbag.train.fit import fit
 from trickbag.train.folder.log import RunLog
 

@@ -13,6 +13,7 @@ from trickbag.metrics.metric import EVALUATED, MEASURED_APART, PREFIXES
 
 if TYPE_CHECKING:
     from trickbag.study.study import Study
+    from trickbag.study.tuning.tuning import Tuning
 
 __all__ = ["add_execution_options", "add_study_options", "study_from"]
 
@@ -33,6 +34,19 @@ def add_study_options(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="add seeds, --seeds at a time, until all effects are settled or there are "
         "--max-seeds; arms that are settled are stopped",
+    )
+    group.add_argument(
+        "--tune",
+        metavar="NAME.FIELD=V,V...",
+        action="append",
+        default=[],
+        help="tune every arm on the same grid before the comparison, on a part of the training "
+        "images; 3x is three times the recipe's own value: training.lr=0.3x,1x,3x",
+    )
+    group.add_argument(
+        "--tune-seeds",
+        metavar="N",
+        help="the seeds of each configuration, which are not used again (default: 2)",
     )
     group.add_argument(
         "--budget", metavar="TIME", help="choose as many seeds as fit, such as 2h or 90min"
@@ -123,11 +137,27 @@ def study_from(args: argparse.Namespace) -> Study:
     if args.margin is not None:
         margin = Annotated[float, Between(0, MAX_MARGIN, open_low=True)]
         settings["margin"] = parse(margin, args.margin, "--margin")
-    settings |= _outcomes(args)
+    settings |= {**_outcomes(args), "tuning": _tuning(args)}
     # What the recipe says is overruled in a study; what the command says is not.
     if any(text.partition("=")[0].strip() == "training.keep" for text in args.set or ()):
         settings["keep"] = recipe.training.keep
     return Study(recipe=recipe, design=design, **settings)
+
+
+def _tuning(args: argparse.Namespace) -> Tuning | None:
+    """Return how the arms are tuned; None if they are not."""
+    from trickbag.errors import UserError
+    from trickbag.study.tuning.tuning import MAX_TUNING_SEEDS, Tuning
+
+    if args.tune_seeds is not None and not args.tune:
+        raise UserError("--tune-seeds is for --tune", "say what is tuned: --tune training.lr=1x,3x")
+    if not args.tune:
+        return None
+    grid = tuple(args.tune)
+    if args.tune_seeds is None:
+        return Tuning(grid=grid)
+    seeds = count_from(args.tune_seeds, "--tune-seeds", MAX_TUNING_SEEDS)
+    return Tuning(grid=grid, seeds=seeds)
 
 
 def _outcomes(args: argparse.Namespace) -> dict[str, Any]:

@@ -21,8 +21,11 @@ from trickbag.study.records.result import StoredResult
 from trickbag.study.shared_images import shared_images
 from trickbag.study.task import TrainTrial
 from trickbag.study.trial import trial_name
+from trickbag.study.tuning.effects import with_tuning_notes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trickbag.data.dataset import Dataset
     from trickbag.study.analysis.effects import Effect
     from trickbag.study.executors import Executor
@@ -34,14 +37,15 @@ if TYPE_CHECKING:
     from trickbag.train.folder.result import Result
     from trickbag.train.machine.signals import StopSignal
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "tune"]
 
 
 @dataclass(kw_only=True)
 class Driver:
     """Runs the pending trials of a study with an executor.
 
-    A study that goes on until it is settled has a look every `step` seeds.
+    A study that goes on until it is settled has a look every `step` seeds. `decoded` is the folder
+    of images that trials share, by default that of the study.
     """
 
     study: PreparedStudy
@@ -51,6 +55,7 @@ class Driver:
     caller: Caller
     stop: StopSignal
     step: int = 1
+    decoded: Path | None = None
 
     def run(self) -> Findings:
         """Run the pending trials; return the findings.
@@ -58,6 +63,11 @@ class Driver:
         The effects so far are written whatever stops the run. Raises Stopped after SIGTERM or
         SIGINT.
         """
+        self.run_trials()
+        return self._finish()
+
+    def run_trials(self) -> None:
+        """Run the pending trials and store their results; as `run`."""
         plan, progress = self.study.plan, self.study.progress
         pending = progress.pending(plan.retries)
         untrained = sum(trial.id not in self.study.trained for trial in pending)
@@ -92,7 +102,6 @@ class Driver:
                 signal=stopped.signal,
             ) from stopped
         self.log.stop()
-        return self._finish()
 
     @property
     def next_seeds(self) -> int:
@@ -128,7 +137,7 @@ class Driver:
         return shared_images(
             self.study.dataset,
             self.folder.path,
-            self.folder.decoded,
+            self.decoded or self.folder.decoded,
             self.log,
             lambda: stop_before_trials(self.stop, self.caller),
         )
@@ -168,6 +177,8 @@ class Driver:
         if not finished:
             judged = unfinished(judged)
         effects = progress.effects(plan.outcome, [self.folder.trials], plan.margin, judged)
+        if self.study.tuning is not None and finished:
+            effects = with_tuning_notes(effects, self.study.tuning)
         return effects, Look(
             outcome=plan.outcome,
             seeds=seeds,
@@ -190,3 +201,29 @@ class Driver:
         self.folder.write_effects(effects)
         shutil.rmtree(self.folder.decoded, ignore_errors=True)
         return Findings.of(self.study.progress, effects, self.folder.path)
+
+
+def tune(
+    study: PreparedStudy,
+    folder: StudyFolder,
+    executor: Executor,
+    log: StudyLog,
+    caller: Caller,
+    stop: StopSignal,
+) -> None:
+    """Run the trials by which the arms of a study are tuned, which is prepared again afterwards.
+
+    Raises Stopped after SIGTERM or SIGINT.
+    """
+    log.note("the arms are tuned first; their comparison follows")
+    tuning = study.tuning_study()
+    Driver(
+        study=tuning,
+        folder=folder,
+        executor=executor,
+        log=log,
+        caller=caller,
+        stop=stop,
+        decoded=folder.decoded_for_tuning,
+    ).run_trials()
+    shutil.rmtree(folder.decoded_for_tuning, ignore_errors=True)

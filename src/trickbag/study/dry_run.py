@@ -60,9 +60,11 @@ def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
             "by a few images"
             for cost in forecast.evaluations
         ),
+        *_tuning_lines(study, forecast),
         f"{trials}: about {about(forecast.total_s)}",
+        *_most_lines(study, forecast),
     ]
-    seeds, outcome = study.plan.number_of_seeds, study.plan.outcome
+    seeds, outcome = forecast.most_seeds or study.plan.number_of_seeds, study.plan.outcome
     share = f"{forecast.comparisons} effects share the 5 %"
     if forecast.smallest is None:
         return [*lines, "with one seed no effect has an interval; two is the least, five are usual"]
@@ -76,6 +78,34 @@ def forecast_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
         *lines,
         f"{seeds} seeds see an effect of {forecast.smallest:.3g} on {outcome} in 4 of 5 studies "
         f"(standard deviation of a paired difference {forecast.sd:.3g}; {share})",
+    ]
+
+
+def _tuning_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
+    """Say how each arm is tuned, and what that costs."""
+    if study.tuning is None or not forecast.tuning:
+        return []
+    record = study.tuning.record
+    lines = []
+    for arm in record.arms:
+        if not arm.tuned:
+            shown = ["; ".join(f"{k}={v}" for k, v in p.settings.items()) for p in arm.points]
+            lines.append(f"tuning {arm.label}: {len(shown)} configurations, {named(shown, most=6)}")
+    return [
+        *lines,
+        f"tuning: {forecast.tuning} trials first, {record.tuning.seeds} seeds of each "
+        f"configuration, counted as trials of its arm: about {about(forecast.tuning_s)}",
+    ]
+
+
+def _most_lines(study: PreparedStudy, forecast: Forecast) -> list[str]:
+    """Say what a study costs at most that goes on until it is settled."""
+    if forecast.most_seeds is None:
+        return []
+    return [
+        f"this is the look at {study.plan.number_of_seeds} seeds; at most, with "
+        f"{forecast.most_seeds} seeds of every arm, {forecast.most_trials} trials to run: about "
+        f"{about(forecast.most_s)}" + (" with the tuning" if forecast.tuning else "")
     ]
 
 

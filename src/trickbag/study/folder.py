@@ -68,6 +68,12 @@ class StudyFolder:
         return self.path / "decoded"
 
     @property
+    def decoded_for_tuning(self) -> Path:
+        """Decoded images of the tuning trials, whose parts are others."""
+        # Not in `decoded`: a process keeps what it has mapped by the folder's name.
+        return self.path / "decoded-tuning"
+
+    @property
     def holds_study(self) -> bool:
         """Whether a study was started in the folder."""
         return exists(self.study)

@@ -11,7 +11,7 @@ from trickbag.study.durations import about
 from trickbag.study.limits import MAX_SEEDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from trickbag.data.dataset import Dataset
     from trickbag.recipe import Recipe
@@ -81,7 +81,9 @@ class Forecast:
     `sd` the standard deviation of a paired difference, stated or from the trials so far; `smallest`
     is the smallest effect that the study detects with a probability of 80 %, in units of the
     outcome, or, where no standard deviation is known, in standard deviations; None with fewer than
-    two seeds.
+    two seeds. Before them `tuning` trials are run, in about `tuning_s`. A study that goes on until
+    it is settled has at most `most_seeds` seeds with `most_trials` trials to be run, in about
+    `most_s` with the tuning, if no arm is stopped; `smallest` is then that of all these seeds.
     """
 
     pending: tuple[Trial, ...]
@@ -93,6 +95,11 @@ class Forecast:
     smallest: float | None
     evaluations: tuple[EvaluationCost, ...] = ()
     trained: int = 0
+    tuning: int = 0
+    tuning_s: float = 0.0
+    most_seeds: int | None = None
+    most_trials: int = 0
+    most_s: float = 0.0
 
 
 def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) -> Forecast:
@@ -107,12 +114,16 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
     effects = study.progress.effects(study.plan.outcome)
     comparisons = sum(effect.status != "does_not_apply" for effect in effects)
     known_sd = standard_deviation(effects) if sd is None else sd
+    most_seeds = study.plan.max_seeds if study.plan.until_settled else None
     smallest = detectable(
-        study.plan.number_of_seeds,
+        most_seeds or study.plan.number_of_seeds,
         1.0 if known_sd is None else known_sd,
         comparisons=max(1, comparisons),
     )
     seconds = _trial_seconds(pending, costs, evaluations, study.trained)
+    tuning_s = [*_tuning_seconds(study, costs)]
+    added = [*_added_seconds(study, costs, evaluations)] if most_seeds else []
+    all_s = [*seconds, *tuning_s, *added]
     return Forecast(
         pending=pending,
         workers=workers,
@@ -124,6 +135,11 @@ def forecast(study: PreparedStudy, executor: Executor, sd: float | None = None) 
         smallest=smallest,
         evaluations=tuple(evaluations),
         trained=sum(trial.id in study.trained for trial in pending),
+        tuning=len(tuning_s),
+        tuning_s=sum(tuning_s) / max(1, min(executor.machine.workers, len(tuning_s))),
+        most_seeds=most_seeds,
+        most_trials=len(pending) + len(added),
+        most_s=sum(all_s) / max(1, min(executor.machine.workers, len(all_s))),
     )
 
 
@@ -136,13 +152,14 @@ def seeds_within(budget_s: float, study: PreparedStudy, executor: Executor) -> i
     seconds = _trial_seconds(single.pending, single.costs, single.evaluations, study.trained)
     if not sum(seconds):
         return 1
-    if budget_s < single.total_s:
+    if budget_s < single.total_s + single.tuning_s:
+        tuning = "the tuning and " if single.tuning else ""
         raise UserError(
-            f"--budget {about(budget_s)}: one seed of the {len(single.pending)} trials takes about "
-            f"{about(single.total_s)}",
+            f"--budget {about(budget_s)}: {tuning}one seed of the {len(single.pending)} trials "
+            f"takes about {about(single.total_s + single.tuning_s)}",
             "give more time, fewer --tricks or fewer --epochs",
         )
-    seeds = int(budget_s * executor.machine.workers // sum(seconds))
+    seeds = int((budget_s - single.tuning_s) * executor.machine.workers // sum(seconds))
     return min(max(1, seeds), MAX_SEEDS)
 
 
@@ -230,12 +247,56 @@ def _trial_seconds(
     evaluations: Sequence[EvaluationCost],
     trained: Collection[str],
 ) -> list[float]:
-    run_s = {(cost.model, label): cost.run_s for cost in costs for label in cost.labels}
-    evaluation_s: dict[str, float] = {}
-    for cost in evaluations:
-        evaluation_s[cost.model] = evaluation_s.get(cost.model, 0.0) + cost.seconds
+    run_s, evaluation_s = _seconds_by_cell(costs), _evaluation_seconds(evaluations)
     return [
         (0.0 if trial.id in trained else run_s[trial.model, trial.label])
         + evaluation_s.get(trial.model, 0.0)
         for trial in pending
     ]
+
+
+def _tuning_seconds(study: PreparedStudy, costs: Sequence[CostGroup]) -> Iterator[float]:
+    """Yield the seconds of each tuning trial to be run, counted as a trial of its arm.
+
+    It has the images of all folds but one.
+    """
+    if study.tuning is None or study.tuning.finished:
+        return
+    tuning = study.tuning.record.tuning
+    share = (tuning.folds - 1) / tuning.folds
+    open_trials = {trial.id for trial in study.tuning.progress.pending(study.plan.retries)}
+    run_s = _seconds_by_cell(costs)
+    for arm in study.tuning.record.arms:
+        trials = {trial for point in arm.points for trial in point.trials.values()}
+        # Arms that are the same run share their trials.
+        for _ in trials & open_trials:
+            yield share * run_s.get((arm.model, arm.label), max(run_s.values(), default=0.0))
+        open_trials -= trials
+
+
+def _added_seconds(
+    study: PreparedStudy, costs: Sequence[CostGroup], evaluations: Sequence[EvaluationCost]
+) -> Iterator[float]:
+    """Yield the seconds of each trial that further looks may add."""
+    run_s = _seconds_by_cell(costs)
+    evaluated_s = _evaluation_seconds(evaluations)
+    trial_plan, plan = study.progress.trial_plan, study.plan
+    seeds = (plan.max_seeds or 0) - plan.number_of_seeds
+    last = plan.number_of_seeds - 1
+    # Variants that are the same run share a trial, and those that are stopped have none.
+    cells = {ids[last]: cell for cell, ids in reversed([*trial_plan.ids.items()]) if last in ids}
+    for cell in cells.values():
+        seconds = run_s.get(cell, max(run_s.values(), default=0.0)) + evaluated_s.get(cell[0], 0.0)
+        yield from (seconds for _ in range(seeds))
+
+
+def _seconds_by_cell(costs: Sequence[CostGroup]) -> dict[tuple[str, str], float]:
+    return {(cost.model, label): cost.run_s for cost in costs for label in cost.labels}
+
+
+def _evaluation_seconds(evaluations: Sequence[EvaluationCost]) -> dict[str, float]:
+    """Return the seconds of all evaluations of a trial, by network."""
+    seconds: dict[str, float] = {}
+    for cost in evaluations:
+        seconds[cost.model] = seconds.get(cost.model, 0.0) + cost.seconds
+    return seconds

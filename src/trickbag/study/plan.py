@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trickbag.errors import UserError, choices
 from trickbag.evaluate.extra import EXTRA, ExtraSettings, extra_of
@@ -15,14 +15,17 @@ from trickbag.metrics.metric import default_score
 from trickbag.models.config import model_config
 from trickbag.paths import expanded, file_name, is_folder
 from trickbag.recipe import digest
+from trickbag.settings import plain
 from trickbag.study.analysis.equivalence import require_margin
 from trickbag.study.analysis.looks import stopped_cells
 from trickbag.study.analysis.outcomes import require_outcome
 from trickbag.study.designs.applicability import unfit_for_network
 from trickbag.study.designs.arms import ArmDesign
 from trickbag.study.designs.leave_one_out import LeaveOneOut
+from trickbag.study.designs.levels import LevelledDesign
 from trickbag.study.limits import require_within
 from trickbag.study.trial_plan import TrialPlan
+from trickbag.study.tuning.layouts import tuned_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,8 +35,11 @@ if TYPE_CHECKING:
     from trickbag.recipe import Recipe
     from trickbag.study.analysis.looks import Look
     from trickbag.study.designs.design import Design
+    from trickbag.study.designs.layout import Layout
     from trickbag.study.kept_weights import KeepWeights
     from trickbag.study.records.result import Evaluations
+    from trickbag.study.tuning.record import TuningRecord
+    from trickbag.study.tuning.tuning import Tuning
     from trickbag.tricks.trick import TeacherSpec, Trick
 
 __all__ = ["SEEDS", "StudyPlan"]
@@ -69,8 +75,9 @@ class StudyPlan:
     difference in the outcome that matters; None stands for that of the study that a folder holds
     with this outcome, and in a new one for none. `max_seeds` makes the study sequential: verdicts
     may be given again each time that seeds were added, up to so many; `until_settled` adds them by
-    itself, `seeds` at a time, and stops arms that are settled. Raises UserError for values that
-    cannot be.
+    itself, `seeds` at a time, and stops arms that are settled. With `tuning` each arm is tuned
+    before the comparison, on a part of the training images. Raises UserError for values that cannot
+    be.
     """
 
     recipe: Recipe
@@ -89,6 +96,7 @@ class StudyPlan:
     margin: float | None = None
     max_seeds: int | None = None
     until_settled: bool = False
+    tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
         training = dataclasses.replace(self.recipe.training, keep=self.keep)
@@ -125,10 +133,22 @@ class StudyPlan:
         if self.until_settled and self.shard is not None:
             raise UserError("until_settled and shard exclude each other: a shard settles nothing")
         self.design.check(self.recipe, self.models, self.seeds)
+        self._check_tuning()
         for name in self.models:
             model_config(name)
             if self.models.count(name) > 1:
                 raise UserError(f"models: {name} is named twice")
+
+    def _check_tuning(self) -> None:
+        """Raise UserError for a tuning that is not for this recipe and this design."""
+        if self.tuning is None:
+            return
+        if self.shard is not None:
+            raise UserError(
+                "tuning and shard exclude each other: a shard has too few trials to choose by"
+            )
+        levels = self.design.levels if isinstance(self.design, LevelledDesign) else ()
+        self.tuning.check(self.recipe, levels)
 
     def _check_evaluations(self) -> None:
         """Raise UserError for a setting of an evaluation that none of the outcomes needs."""
@@ -200,11 +220,13 @@ class StudyPlan:
 
     def default_folder(self) -> Path:
         """Return the folder of a study that names none; the same for what extends the study."""
-        identity = {
+        identity: dict[str, Any] = {
             "recipe": self.recipe.identity(),
             "source": self.recipe.data.source,
             "design": self.design.kind,
         }
+        if self.tuning is not None:
+            identity["tuning"] = plain(self.tuning)
         if isinstance(self.design, ArmDesign):
             # Against another first arm it is another study.
             identity["base"] = self.design.first(self.recipe)
@@ -237,21 +259,28 @@ class StudyPlan:
                 reasons[name] |= unfit_for_network(on_network, tricks, dataset)
         return reasons
 
+    def layouts(self, inapplicable: Mapping[str, Mapping[str, str]]) -> list[Layout]:
+        """Return the variants on each network; `inapplicable` as in `trial_plan`."""
+        return [
+            self.design.layout(recipe, name, inapplicable=inapplicable.get(name))
+            for name, recipe in self.recipes().items()
+        ]
+
     def trial_plan(
         self,
         inapplicable: Mapping[str, Mapping[str, str]],
         fingerprint: str,
         looks: Sequence[Look] = (),
+        tuned: TuningRecord | None = None,
     ) -> TrialPlan:
         """Return the trials on the data of a fingerprint, after the `looks` of the study so far.
 
-        `inapplicable` is what the method of this name returned. Raises UserError where trials would
-        store different teacher logits in one file.
+        `inapplicable` is what the method of this name returned; `tuned` says what was chosen for
+        each arm. Raises UserError where trials would store different teacher logits in one file.
         """
-        layouts = [
-            self.design.layout(recipe, name, inapplicable=inapplicable.get(name))
-            for name, recipe in self.recipes().items()
-        ]
+        layouts = self.layouts(inapplicable)
+        if tuned is not None:
+            layouts = tuned_layouts(layouts, tuned)
         recipes = [
             variant.recipe
             for layout in layouts

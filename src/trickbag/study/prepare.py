@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from trickbag.errors import Note, Stopped, UserError, choices
 from trickbag.metrics.metric import default_score
-from trickbag.study.analysis.chance import (
-    ConstantAnswer,
-    constant_answer,
-    constant_boxes,
-    constant_mask,
-)
 from trickbag.study.analysis.outcomes import require_outcome
+from trickbag.study.constant_answers import constant_answers
 from trickbag.study.extend import Extension, require_processes
 from trickbag.study.kept_weights import has_weights
 from trickbag.study.outcome_evaluations import evaluation_notes
 from trickbag.study.progress import StudyProgress
 from trickbag.study.records.study import StudyRecord
+from trickbag.study.tuning.layouts import on_inner_fold
+from trickbag.study.tuning.stage import decided, tuning_metric, tuning_stage
 from trickbag.study.variant_notes import variant_notes
 from trickbag.train.plan.score import order_notes, require_score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from trickbag.data.dataset import Dataset
-    from trickbag.data.source import Part
     from trickbag.recipe import Recipe
-    from trickbag.study.analysis.chance import ConstantAnswers
     from trickbag.study.analysis.looks import Look
     from trickbag.study.executors import Machine
     from trickbag.study.folder import StudyFolder
     from trickbag.study.log import StudyLog
     from trickbag.study.plan import StudyPlan
     from trickbag.study.records.result import StoredResult
+    from trickbag.study.tuning.stage import TuningStage
     from trickbag.train.folder.caller import Caller
     from trickbag.train.machine.signals import StopSignal
 
 __all__ = [
     "PreparedStudy",
-    "constant_answers",
     "longer_training",
     "prepare_study",
     "stop_before_trials",
@@ -56,7 +51,8 @@ class PreparedStudy:
     whole lines of `results.jsonl`; `torn` tells whether a torn one was left out. `processes` train
     a trial together. `variant_notes` say which settings hide others, in which variants. `trained`
     are the trials to be run that lack an evaluation alone, and whose weights are there. `looks` are
-    those at which verdicts were written.
+    those at which verdicts were written. While the `tuning` has not finished, the trials are those
+    of arms that are not tuned: no comparison is run, and they are no part of the record.
     """
 
     plan: StudyPlan
@@ -69,6 +65,7 @@ class PreparedStudy:
     variant_notes: tuple[Note, ...] = ()
     trained: frozenset[str] = frozenset()
     looks: tuple[Look, ...] = ()
+    tuning: TuningStage | None = None
 
     @property
     def notes(self) -> list[Note]:
@@ -83,6 +80,7 @@ class PreparedStudy:
             *(n for o in self.plan.outcomes for n in order_notes(o, self.dataset.classes)),
             *(note for layout in layouts for note in layout.notes),
             *self.variant_notes,
+            *(self.tuning.notes() if self.tuning is not None else ()),
             *self.progress.chance_notes(self.plan.outcome),
         ]
         return list(dict.fromkeys(notes))  # layouts of several networks can say the same
@@ -108,7 +106,7 @@ class PreparedStudy:
             keep_weights=plan.weights_kept,
             inapplicable=self.inapplicable,
             notes=tuple(self.notes),
-            layouts=self.progress.layout_records(),
+            layouts=self.progress.layout_records(settled=not self.is_tuning),
             answers=self.progress.answers,
             beside=plan.beside,
             evaluations={**plan.evaluated, **plan.evaluations},
@@ -116,6 +114,41 @@ class PreparedStudy:
             max_seeds=plan.max_seeds,
             until_settled=plan.until_settled,
             looks=self.looks,
+            tuning=None if self.tuning is None else self.tuning.record,
+        )
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether arms are still to be tuned."""
+        return self.tuning is not None and not self.tuning.finished
+
+    def tuning_study(self) -> PreparedStudy:
+        """Return the study of the tuning trials: no effects, no weights kept, on the inner fold."""
+        from trickbag.data.dataset import prepare
+
+        assert self.tuning is not None
+        record = self.tuning.record
+        recipe = on_inner_fold(self.plan.recipe, record.tuning)
+        plan = dataclasses.replace(
+            self.plan,
+            recipe=recipe,
+            outcome=record.metric,
+            beside=(),
+            outcome_images=None,
+            localization=None,
+            evaluated={},
+            keep_weights="none",
+            margin=None,
+            until_settled=False,
+            tuning=None,
+        )
+        return dataclasses.replace(
+            self,
+            plan=plan,
+            dataset=prepare(recipe.data, annotations=recipe.task.annotations),
+            progress=self.tuning.progress,
+            trained=frozenset(),
+            looks=(),
         )
 
 
@@ -159,22 +192,28 @@ def prepare_study(
         plan = extension.of(plan, dataset.fingerprint)
         require_processes(machine.processes, stored, caller)
         plan = _with_max_seeds(plan, stored, trained=bool(kept))
+        plan = _with_tuning(plan, stored, trained=bool(kept))
     inapplicable = plan.inapplicable(dataset)
     answers = constant_answers(dataset, plan.recipe)
     if plan.until_settled and plan.max_seeds is None:
         raise UserError("until_settled needs max_seeds, the most seeds that are trained")
     looks = () if stored is None else stored.looks
-    trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint, looks)
+    tuning = _tuning(plan, inapplicable, dataset.fingerprint, kept, stored)
+    tuned = None if tuning is None else tuning.record
+    trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint, looks, tuned)
     if extension is not None:
         extension.require_same_weights(trial_plan)
-    progress = StudyProgress(trial_plan, kept, answers, plan.evaluations)
+    compared = kept
+    if tuning is not None:
+        compared = [result for result in kept if result.trial not in tuning.progress.finished]
+    progress = StudyProgress(trial_plan, compared, answers, plan.evaluations)
     # What lacks an evaluation alone has finished.
     if add_seeds and any(t.id not in progress.finished for t in progress.pending(plan.retries)):
         log.note("the study is not finished: it goes on, and no seeds are added yet")
     elif add_seeds:
         plan = dataclasses.replace(plan, seeds=_more_seeds(plan, add_seeds))
-        trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint, looks)
-        progress = StudyProgress(trial_plan, kept, answers, plan.evaluations)
+        trial_plan = plan.trial_plan(inapplicable, dataset.fingerprint, looks, tuned)
+        progress = StudyProgress(trial_plan, compared, answers, plan.evaluations)
     pending = (trial.id for trial in progress.pending(plan.retries))
     return PreparedStudy(
         plan=plan,
@@ -185,6 +224,7 @@ def prepare_study(
         torn=torn is not None,
         processes=machine.processes,
         looks=looks,
+        tuning=tuning,
         variant_notes=tuple(variant_notes(progress.trial_plan.layouts, dataset)),
         trained=frozenset(
             trial
@@ -211,6 +251,40 @@ def _with_max_seeds(plan: StudyPlan, stored: StudyRecord, *, trained: bool) -> S
         raise UserError(f"seeds = {plan.number_of_seeds}: max_seeds = {most} are the most")
     until_settled = plan.until_settled or stored.until_settled
     return dataclasses.replace(plan, max_seeds=most, until_settled=until_settled)
+
+
+def _with_tuning(plan: StudyPlan, stored: StudyRecord, *, trained: bool) -> StudyPlan:
+    """Return the plan with the tuning, which the first trial fixes; UserError for another one."""
+    before = None if stored.tuning is None else stored.tuning.tuning
+    if trained and plan.tuning not in (None, before):
+        grid = "none" if before is None else f"{'; '.join(before.grid)}, {before.seeds} seeds"
+        raise UserError(
+            f"tuning = {'; '.join(plan.tuning.grid)}, {plan.tuning.seeds} seeds: it is fixed "
+            f"before the first trial, and this study has {grid}",
+            "leave it out, or start another study",
+        )
+    return dataclasses.replace(plan, tuning=plan.tuning or before)
+
+
+def _tuning(
+    plan: StudyPlan,
+    inapplicable: Mapping[str, Mapping[str, str]],
+    fingerprint: str,
+    results: Sequence[StoredResult],
+    stored: StudyRecord | None,
+) -> TuningStage | None:
+    """Return the tuning of a study, after the results so far; None where there is none."""
+    if plan.tuning is None:
+        return None
+    stage = tuning_stage(
+        plan.layouts(inapplicable),
+        plan.tuning,
+        tuning_metric(plan.outcome, plan.recipe),
+        fingerprint,
+        results,
+        None if stored is None else stored.tuning,
+    )
+    return decided(stage, plan.retries)
 
 
 def _more_seeds(plan: StudyPlan, add_seeds: int) -> int:
@@ -280,34 +354,6 @@ def kept_weights(recipe: Recipe) -> list[Note]:
             "maximum over epochs, which flatters"
         )
     return [Note("study", None, reason)]
-
-
-def constant_answers(dataset: Dataset, recipe: Recipe) -> ConstantAnswers:
-    """Return what answers that ignore the image reach on the parts that are evaluated."""
-    answers: dict[Literal["val", "test"], ConstantAnswer] = {}
-    if len(dataset.val):
-        answers["val"] = _constant_answer(dataset.val, dataset, recipe)
-    if dataset.test is not None and len(dataset.test):
-        answers["test"] = _constant_answer(dataset.test, dataset, recipe)
-    return answers
-
-
-def _constant_answer(part: Part, dataset: Dataset, recipe: Recipe) -> ConstantAnswer:
-    from trickbag.data.labels import label_counts
-
-    if recipe.task.kind == "detection":
-        return constant_boxes(len(part))
-    if recipe.task.kind == "segmentation":
-        from trickbag.data.annotations.masks.part import MaskPart
-
-        assert isinstance(part, MaskPart)
-        return constant_mask(part.pixels_by_class(len(dataset.classes)), len(part))
-    multi_label = recipe.data.multi_label
-
-    counts = label_counts(part.labels, len(dataset.classes))
-    # With one label an image the others have none that is known, and are not evaluated.
-    images = len(part) if multi_label else sum(counts)
-    return constant_answer(counts, images, multi_label=multi_label)
 
 
 def longer_training(recipes: Iterable[Recipe]) -> list[Note]:

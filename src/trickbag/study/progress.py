@@ -125,9 +125,12 @@ class StudyProgress:
             for layout in self.trial_plan.layouts
         ]
 
-    def layout_records(self) -> tuple[LayoutRecord, ...]:
-        """Return the layouts with the ids of their trials, as `study.json` holds them."""
-        ids = self.trial_plan.ids
+    def layout_records(self, *, settled: bool = True) -> tuple[LayoutRecord, ...]:
+        """Return the layouts with the ids of their trials, as `study.json` holds them.
+
+        There are no ids where the recipes of the trials are not `settled` yet.
+        """
+        ids = self.trial_plan.ids if settled else {}
         return tuple(
             LayoutRecord(
                 model=layout.model,

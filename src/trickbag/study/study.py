@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickbag.paths import given_path
-from trickbag.study.driver import Driver
+from trickbag.study.driver import Driver, tune
 from trickbag.study.folder import StudyFolder
 from trickbag.study.log import choose_study_log
 from trickbag.study.plan import StudyPlan
@@ -44,8 +44,9 @@ class Study(StudyPlan):
     the smallest difference in the outcome that matters: effects that are shown to be smaller are
     `equivalent`. `max_seeds`, fixed before the first trial, lets verdicts be given again after
     `add_seeds`; without it those of the first look stay. With `until_settled` seeds are added,
-    `seeds` at a time, until every effect is settled or there are `max_seeds`. Raises UserError for
-    values that cannot be.
+    `seeds` at a time, until every effect is settled or there are `max_seeds`. With `tuning` every
+    arm is first tuned on the same grid, on a part of the training images, and then compared. Raises
+    UserError for values that cannot be.
     """
 
     def run(
@@ -94,6 +95,9 @@ class Study(StudyPlan):
                         stop=stop,
                     )
                     folder.write_study(study.record(command))
+                    if study.is_tuning:
+                        tune(study, folder, executor, log, caller, stop)
+                        continue
                     driver = Driver(
                         study=study,
                         folder=folder,

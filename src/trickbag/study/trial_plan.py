@@ -37,8 +37,9 @@ class TrialPlan:
         fingerprint: str,
         shard: tuple[int, int] | None = None,
         stopped: Mapping[tuple[str, str], int] | None = None,
+        first_seed: int = 0,
     ) -> TrialPlan:
-        """Return the trials for seeds from 0 on; of shard (i, n) every n-th, from the i-th.
+        """Return the trials for seeds from the first on; of shard (i, n) every n-th, from the i-th.
 
         Variants that were `stopped`, by (network, label), have the seeds below that number alone.
         """
@@ -48,12 +49,15 @@ class TrialPlan:
             return digest(trial_of(recipe, seed, fingerprint))
 
         variants = [variant for layout in layouts for variant in layout.variants]
-        trials = trials_of(variants, range(seeds), identify, stops)
+        end = first_seed + seeds
+        trials = trials_of(variants, range(first_seed, end), identify, stops)
         # Of all trials, in a shard too: `study.json` names them, whoever runs them.
         ids = {
             (variant.model, variant.label): {
                 seed: identify(variant.recipe_of(seed), seed)
-                for seed in range(min(seeds, stops.get((variant.model, variant.label), seeds)))
+                for seed in range(
+                    first_seed, min(end, stops.get((variant.model, variant.label), end))
+                )
             }
             for variant in variants
             if variant.recipe is not None

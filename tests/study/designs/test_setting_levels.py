@@ -116,7 +116,7 @@ def test_every_setting_of_data_is_compared_or_refused_with_a_reason(field: str) 
     if field in VIEW and field != "workers":
         require_comparable(f"data.{field}")
         return
-    with pytest.raises(UserError, match=rf"data\.{field} cannot be a level: ") as error:
+    with pytest.raises(UserError, match=rf"arms cannot differ in data\.{field}: ") as error:
         require_comparable(f"data.{field}")
     assert "\n" not in str(error.value)
 

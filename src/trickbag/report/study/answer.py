@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trickbag.report.format import TIMES, plus_minus, short_title, signed, unit
 from trickbag.report.study.new_images import EQUIVALENT, not_for_new_images
+from trickbag.report.study.tuning import tuning_state
 from trickbag.study.analysis.notes import named
 from trickbag.study.designs.design import Design
 from trickbag.study.designs.layout import ALL
@@ -103,6 +104,8 @@ def answers(study: ReportedStudy) -> list[str]:
     counts, total = study.counts, len(study.trials)
     effects = study.effects or ()
     if not any(effect.delta is not None or does_not_apply(effect) for effect in effects):
+        if tuned := tuning_state(study):
+            return [f"No effect can be told yet: {tuned}."]
         finished = f"{counts['finished']} of {total} trial{'s' * (total != 1)} {_are(total)}"
         return [f"No effect can be told yet: {finished} finished."]
     where = "So far, on this data" if counts["open"] else "On this data"
@@ -169,6 +172,11 @@ def answer(
         [_words(effect, subject) for effect in main if does_not_apply(effect)],
         "does not apply",
         "do not apply",
+    )
+    parts += _named(
+        [_words(effect, subject) for effect in main if effect.untuned_only],
+        "helps at the untuned value alone",
+        "help at the untuned value alone",
     )
     parts += _at_chance(main)
     return f"{where}, {'; '.join(parts)}."

@@ -9,6 +9,7 @@ from trickbag.report.recipe_text import source_name
 from trickbag.report.study import sections, trials
 from trickbag.report.study.answer import answers
 from trickbag.report.study.records import read_study
+from trickbag.report.study.tuning import tuning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ def study_page(folder: Path, out: Path | None = None) -> Path:
         "facts": trials.facts(study),
         "effects": sections.effects(study),
         "price": sections.price(study),
+        "tuning": tuning(study),
         "papers": sections.papers(study),
         "factorial": sections.factorial(study),
         "curves": sections.curves(study),

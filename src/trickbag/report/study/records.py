@@ -132,7 +132,8 @@ class ReportedStudy:
     """What a study's folder holds.
 
     `record` is that of `study.json`. `effects` are None if none were computed yet. `torn` tells
-    whether a crash has cut the last line of the results.
+    whether a crash has cut the last line of the results. `tuning_trials` are those by which the
+    arms were tuned, by id.
     """
 
     folder: Path
@@ -140,6 +141,7 @@ class ReportedStudy:
     layouts: tuple[StudyLayout, ...]
     effects: tuple[Effect, ...] | None
     torn: bool
+    tuning_trials: Mapping[str, StudyTrial] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -293,6 +295,12 @@ def read_study(folder: Path) -> ReportedStudy:
         ),
         effects=files.read_effects(),
         torn=torn is not None,
+        tuning_trials={
+            trial: StudyTrial.of(trial, attempts.get(trial, ()), {})
+            for arm in (record.tuning.arms if record.tuning else ())
+            for point in arm.points
+            for trial in point.trials.values()
+        },
     )
 
 

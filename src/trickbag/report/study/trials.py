@@ -9,6 +9,7 @@ from typing import Any
 from trickbag.report.format import ABSENT, duration, title, unit, value_text
 from trickbag.report.recipe_text import changed_settings, flatten, source_name
 from trickbag.report.study.records import ReportedStudy, StudyTrial, StudyVariant
+from trickbag.report.study.tuning import tuning_state
 
 __all__ = ["environments", "facts", "recipes", "state", "troubles"]
 
@@ -18,6 +19,8 @@ _WEIGHTS_KEPT = {"none": "of no trial", "full": "of the full recipe", "all": "of
 def state(study: ReportedStudy) -> str:
     """Write how many of the trials are finished, failed and open."""
     counts, total = study.counts, len(study.trials)
+    if tuned := tuning_state(study):
+        return tuned
     if counts["finished"] == total:
         words = f"finished: all {total:,} trials" if total != 1 else "finished: its one trial"
     else:

@@ -72,6 +72,11 @@ class Effect:
         return any(note.kind == "exploratory" for note in self.notes)
 
     @property
+    def untuned_only(self) -> bool:
+        """Whether it helps at the untuned value, and is not shown to where both arms are tuned."""
+        return any(note.kind == "untuned_only" for note in self.notes)
+
+    @property
     def note(self) -> str | None:
         """The notes in words; None where there are none."""
         return note_text(self.notes)

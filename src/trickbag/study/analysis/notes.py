@@ -41,6 +41,8 @@ EffectNoteKind = Literal[
     "exploratory",
     "unfinished",
     "stopped_early",
+    "at_edge",
+    "untuned_only",
 ]
 """What a note on an effect is about.
 
@@ -53,6 +55,8 @@ image, by their accuracy or by their loss. no_image_scores: why there is no inte
 within_margin: an effect that helps or hurts by less than the margin. exploratory: an interval of
 more seeds than the verdict has, which is that of the first look. unfinished: no verdict as trials
 are left. stopped_early: an arm that was settled before the last seed, whose estimate is biased.
+at_edge: an arm whose tuned value is the first or last of its grid. untuned_only: a trick that helps
+at the untuned value, and is not shown to help where both arms are tuned.
 """
 
 

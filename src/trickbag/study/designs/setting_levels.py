@@ -61,8 +61,8 @@ class SettingLevel:
 
 
 def is_setting(text: str) -> bool:
-    """Tell whether a level, `PATH=VALUE,...`, is of a recipe's setting, and not of a trick's."""
-    head = re.match(r"\s*([A-Za-z_]+)\s*(?=[.=])", text)
+    """Tell whether a level, `PATH=VALUE,...`, or a path is of a recipe, and not of a trick."""
+    head = re.match(r"\s*([A-Za-z_]+)\s*(?=[.=]|$)", text)
     return head is not None and head[1] in (*_PARTS, *_SEEDS)
 
 
@@ -79,7 +79,7 @@ def require_comparable(path: str) -> None:
         reason = "arms would not be trained and judged on the same images"
         way_out = f"of data, arms can differ in {', '.join(name for name in VIEW[:-1])}"
     if reason:
-        raise UserError(f"{path} cannot be a level: {reason}", way_out)
+        raise UserError(f"arms cannot differ in {path}: {reason}", way_out)
 
 
 def setting_levels(texts: Sequence[str], recipe: Recipe) -> list[SettingLevel]:

@@ -27,6 +27,7 @@ from trickbag.study.records.checks import (
 from trickbag.study.records.look import look_from_dict, look_to_dict
 from trickbag.study.records.result import Evaluations, read_evaluations
 from trickbag.study.records.upgrade import upgraded_study
+from trickbag.study.tuning.record import TuningRecord
 
 if TYPE_CHECKING:
     from trickbag.study.analysis.looks import Look
@@ -155,7 +156,7 @@ class StudyRecord:
     `margin` is the smallest difference in the outcome that matters, None without one. `max_seeds`
     were fixed before the first trial, None where the first look spends the 5 %; `until_settled`
     says whether arms are stopped once they are settled. `looks` are those at which verdicts were
-    written.
+    written. `tuning` says how the arms were tuned, None where they were not.
     """
 
     version: str
@@ -181,6 +182,7 @@ class StudyRecord:
     max_seeds: int | None = None
     until_settled: bool = False
     looks: tuple[Look, ...] = ()
+    tuning: TuningRecord | None = None
 
     @property
     def wanted_evaluations(self) -> Evaluations:
@@ -225,6 +227,7 @@ class StudyRecord:
             "max_seeds": self.max_seeds,
             "until_settled": self.until_settled,
             "looks": [look_to_dict(look) for look in self.looks],
+            "tuning": None if self.tuning is None else self.tuning.to_dict(),
         }
 
     @classmethod
@@ -301,6 +304,9 @@ class StudyRecord:
                 look_from_dict(look, f"{place}: looks[{i}]")
                 for i, look in enumerate(json_list(data, "looks", place))
             ),
+            tuning=None
+            if data.get("tuning") is None
+            else TuningRecord.from_dict(data["tuning"], f"{place}: tuning"),
         )
 
 

@@ -1,0 +1,1 @@
+"""Equal tuning of the arms of a study, before they are compared."""
